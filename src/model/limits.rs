@@ -1,0 +1,76 @@
+//! Every bound in the system, in one place, with the relations between them proved at compile time.
+//!
+//! A bound that comes from a protocol says which; the others are ours and say why.
+
+/// Bytes of a whole identifier (prefix, `/`, suffix): the Handle protocol's bound (handle-protocol.md 1).
+pub const IDENTIFIER_BYTES_MAX: usize = 2_048;
+/// Bytes of one prefix segment: a DNS label must hold it (RFC 1035 section 2.3.4).
+pub const PREFIX_SEGMENT_BYTES_MAX: usize = 63;
+/// Bytes of a whole prefix; leaves room for a root and a suffix in a DNS name of 255 octets.
+pub const PREFIX_BYTES_MAX: usize = 180;
+/// Bytes of the longest suffix that DNS carries literally, if escaped; a longer one is found by its digest.
+pub const SUFFIX_LITERAL_BYTES_MAX: usize = 64;
+/// Bytes of a suffix digest: SHA-256 of the canonical suffix, cut.
+pub const SUFFIX_DIGEST_BYTES: usize = 20;
+/// Values of one identifier (handle-protocol.md 1).
+pub const VALUES_MAX: usize = 2_048;
+/// Bytes of all values of one identifier in Handle encoding, so that every door can carry them.
+pub const VALUES_BYTES_MAX: usize = 240_000;
+/// Bytes of a Handle message after its envelope (handle-protocol.md 1).
+pub const HANDLE_MESSAGE_BYTES_MAX: usize = 262_144;
+/// Bytes of a value's type.
+pub const VALUE_TYPE_BYTES_MAX: usize = 255;
+/// References of one value.
+pub const REFERENCES_MAX: usize = 64;
+/// Largest index of a value: Handle integers are signed.
+pub const INDEX_MAX: u32 = 2_147_483_647;
+/// TTL in seconds of a value that states none: one day.
+pub const TTL_DEFAULT_SECONDS: u32 = 86_400;
+/// Largest relative TTL in seconds (RFC 2181 section 8).
+pub const TTL_MAX_SECONDS: u32 = 2_147_483_647;
+/// Items of one batch of commands or questions.
+pub const BATCH_ITEMS_MAX: usize = 10_000;
+/// Bytes of one unary message at any door.
+pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Commands that one group commit carries at most.
+pub const GROUP_ITEMS_MAX: usize = 2_000;
+/// Bytes of states and bodies that one group commit carries at most, before it is closed early.
+pub const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Commands that wait for the committer at most; above this, callers wait or are refused as overloaded.
+pub const COMMANDS_WAITING_MAX: usize = 40_000;
+/// Commands of one registration stream that may be unacknowledged.
+pub const STREAM_UNACKNOWLEDGED_MAX: usize = 10_000;
+/// Bytes of one stored piece: larger states and bodies are cut (storage.md 3).
+pub const PIECE_BYTES_MAX: usize = 16 * 1024;
+/// Journal entries of one sealed segment.
+pub const SEGMENT_ENTRIES: u64 = 65_536;
+/// Journal entries of the tail that are compared with the store when it opens.
+pub const TAIL_ENTRIES_MAX: u64 = 20_000;
+/// Entries that one page of a list or history carries at most.
+pub const PAGE_ITEMS_MAX: usize = 10_000;
+/// Entries of a page when the caller names no number.
+pub const PAGE_ITEMS_DEFAULT: usize = 1_000;
+/// Bytes of a registrant's name or contact, or of a token's label.
+pub const TEXT_BYTES_MAX: usize = 512;
+/// Addresses of one site.
+pub const SITE_ADDRESSES_MAX: usize = 16;
+/// Scopes of one token, and prefixes of one scope.
+pub const SCOPES_MAX: usize = 64;
+/// Prefixes that one scope names at most.
+pub const SCOPE_PREFIXES_MAX: usize = 1_024;
+/// Nodes that a question is passed through at most.
+pub const RECURSION_DEPTH_MAX: u32 = 10;
+/// Days a request id is remembered when the configuration names no number.
+pub const REQUEST_WINDOW_DAYS_DEFAULT: u32 = 7;
+/// Seconds a request id's own time may lie ahead of our clock.
+pub const REQUEST_AHEAD_SECONDS_MAX: u64 = 300;
+
+const _: () = {
+    assert!(VALUES_BYTES_MAX + IDENTIFIER_BYTES_MAX + 64 <= HANDLE_MESSAGE_BYTES_MAX);
+    assert!(VALUES_BYTES_MAX < MESSAGE_BYTES_MAX);
+    assert!(PREFIX_BYTES_MAX < IDENTIFIER_BYTES_MAX);
+    assert!(GROUP_ITEMS_MAX <= BATCH_ITEMS_MAX);
+    assert!(BATCH_ITEMS_MAX <= COMMANDS_WAITING_MAX);
+    assert!(VALUES_BYTES_MAX < GROUP_BYTES_MAX);
+    assert!(PAGE_ITEMS_DEFAULT <= PAGE_ITEMS_MAX);
+};

@@ -1,0 +1,15 @@
+//! The vocabulary: identifiers, values, prefixes, sites, tokens, positions, bounds.
+//!
+//! Plain data with checked constructors; no IO, no waiting, no clock, no serialization. Everything above speaks in
+//! these types, so that what one of them holds has been checked once and need not be checked again.
+
+pub mod identifier;
+pub mod value;
+
+pub mod prefix;
+pub mod site;
+pub mod token;
+
+pub mod position;
+
+pub mod limits;

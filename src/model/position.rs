@@ -1,0 +1,134 @@
+//! Positions: places in the journal, and the bookmarks that followers keep of them.
+
+use core::fmt;
+use std::collections::BTreeMap;
+
+//----------- Position -------------------------------------------------------
+
+/// A place in the journal: which life of the store, which stream, which entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Position {
+    /// The life of the store that wrote the entry.
+    pub incarnation: Incarnation,
+    /// The stream the entry stands in.
+    pub stream: Stream,
+    /// The entry's number in that stream, dense from 1.
+    pub sequence: u64,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.incarnation, self.stream.0, self.sequence)
+    }
+}
+
+impl Position {
+    /// Parses what `Display` writes: `incarnation:stream:sequence`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, ':');
+        let incarnation = Incarnation::parse(parts.next()?)?;
+        let stream = Stream(parts.next()?.parse().ok()?);
+        let sequence = parts.next()?.parse().ok()?;
+        Some(Self { incarnation, stream, sequence })
+    }
+}
+
+//----------- Incarnation ----------------------------------------------------
+
+/// One life of a store, renewed by restore, repair or accepted loss.
+///
+/// It is a UUIDv7 (RFC 9562 section 5.7), so that of two lives the later is the greater: a peer that has met the
+/// later refuses the earlier.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Incarnation(pub [u8; 16]);
+
+impl Incarnation {
+    /// Parses 32 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let well_formed = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = u128::from_str_radix(text, 16).ok().filter(|_| well_formed)?;
+        Some(Self(number.to_be_bytes()))
+    }
+}
+
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// An ordered part of the journal; embedded engines have exactly one, number 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Stream(pub u16);
+
+impl Stream {
+    /// The only stream of an embedded engine.
+    pub const ONLY: Self = Self(0);
+}
+
+//----------- Bookmark -------------------------------------------------------
+
+/// A follower's last confirmed places, one a stream. Clients treat it as opaque.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bookmark(BTreeMap<Stream, (Incarnation, u64)>);
+
+impl Bookmark {
+    /// The place confirmed in a stream.
+    pub fn at(&self, stream: Stream) -> Option<Position> {
+        self.0.get(&stream).map(|(incarnation, sequence)| Position {
+            incarnation: *incarnation,
+            stream,
+            sequence: *sequence,
+        })
+    }
+
+    /// Moves to a position in its stream.
+    pub fn advance(&mut self, position: Position) {
+        self.0.insert(position.stream, (position.incarnation, position.sequence));
+    }
+
+    /// The places, by stream.
+    pub fn positions(&self) -> impl Iterator<Item = Position> {
+        self.0.iter().map(|(stream, (incarnation, sequence))| Position {
+            incarnation: *incarnation,
+            stream: *stream,
+            sequence: *sequence,
+        })
+    }
+}
+
+impl FromIterator<Position> for Bookmark {
+    fn from_iter<T: IntoIterator<Item = Position>>(positions: T) -> Self {
+        let mut bookmark = Self::default();
+        for position in positions {
+            bookmark.advance(position);
+        }
+        bookmark
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bookmark, Incarnation, Position, Stream};
+
+    #[test]
+    fn a_position_parses_as_displayed() {
+        let position = Position { incarnation: Incarnation([7; 16]), stream: Stream::ONLY, sequence: 42 };
+        assert_eq!(Position::parse(&position.to_string()), Some(position));
+        assert_eq!(Position::parse("07:0:1"), None);
+    }
+
+    #[test]
+    fn a_bookmark_holds_one_place_a_stream() {
+        let place = |sequence| Position { incarnation: Incarnation([1; 16]), stream: Stream::ONLY, sequence };
+        let bookmark: Bookmark = [place(3), place(9)].into_iter().collect();
+        assert_eq!(bookmark.at(Stream::ONLY), Some(place(9)));
+        assert_eq!(bookmark.positions().count(), 1);
+    }
+}

@@ -1,0 +1,203 @@
+//! Prefix entries: who answers for a prefix, in which standing, registered for whom.
+
+use core::fmt;
+
+use super::identifier::Prefix;
+use super::limits::TEXT_BYTES_MAX;
+use super::position::Position;
+use super::site::Site;
+use super::token::TokenId;
+
+//----------- PrefixEntry ----------------------------------------------------
+
+/// What a node knows of one prefix. It is the truth from which HS_SITE and zone cuts are derived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrefixEntry {
+    /// The prefix, as spelled when it was first entered.
+    pub prefix: Prefix,
+    /// Who answers for it.
+    pub homing: Homing,
+    /// Whether it may be used.
+    pub standing: Standing,
+    /// For whom it is registered.
+    pub registrant: Option<Registrant>,
+    /// The lower node that filed it, when it was filed.
+    pub filing: Option<FilingMark>,
+    /// Count of this entry's changes, from 1.
+    pub version: u64,
+    /// When it last changed, in milliseconds since 1970.
+    pub changed_ms: u64,
+}
+
+/// Who answers for a prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Homing {
+    /// This node keeps its identifiers.
+    Here,
+    /// Another site does.
+    Delegated(Site),
+}
+
+/// Whether a prefix may be used.
+///
+/// ```text
+///   active ──▶ suspended ──▶ revoked        home or delegate leads back to active
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Answers and accepts changes.
+    Active,
+    /// Refuses changes and questions for a time; its data is kept.
+    Suspended,
+    /// Withdrawn; its data is kept.
+    Revoked,
+}
+
+/// Which filing of which lower node an entry stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FilingMark {
+    /// The peer's token.
+    pub peer: TokenId,
+    /// The position in the lower node's journal that was filed.
+    pub position: Position,
+}
+
+//----------- Registrant -----------------------------------------------------
+
+/// The party a prefix is registered for (备案主体).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registrant {
+    name: String,
+    credit_code: Option<CreditCode>,
+    contact: String,
+}
+
+impl Registrant {
+    /// Checks a registrant: a name of 1 to 512 bytes, a contact of at most 512 bytes.
+    pub fn new(name: &str, credit_code: Option<CreditCode>, contact: &str) -> Result<Self, RegistrantError> {
+        if name.trim().is_empty() || name.len() > TEXT_BYTES_MAX {
+            return Err(RegistrantError::Name { bytes: name.len() });
+        }
+        if contact.len() > TEXT_BYTES_MAX {
+            return Err(RegistrantError::Contact { bytes: contact.len() });
+        }
+        Ok(Self { name: name.into(), credit_code, contact: contact.into() })
+    }
+
+    /// The name, such as a company's.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its unified social credit code (统一社会信用代码), when it has one.
+    pub fn credit_code(&self) -> Option<&CreditCode> {
+        self.credit_code.as_ref()
+    }
+
+    /// How to reach it; may be empty.
+    pub fn contact(&self) -> &str {
+        &self.contact
+    }
+}
+
+/// A unified social credit code (统一社会信用代码, GB 32100-2015): 18 characters, the last a check character.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreditCode(String);
+
+impl CreditCode {
+    const ALPHABET: &'static str = "0123456789ABCDEFGHJKLMNPQRTUWXY";
+
+    /// Parses 18 characters and verifies the check character; lower case is accepted.
+    pub fn parse(text: &str) -> Result<Self, RegistrantError> {
+        let upper = text.to_ascii_uppercase();
+        let malformed = || RegistrantError::CreditCode { found: text.chars().take(24).collect() };
+        let digits: Vec<usize> =
+            upper.chars().map(|c| Self::ALPHABET.find(c)).collect::<Option<_>>().ok_or_else(malformed)?;
+        let Some((check, body)) = digits.split_last().filter(|_| digits.len() == 18) else {
+            return Err(malformed());
+        };
+        let mut weight = 1;
+        let mut sum = 0;
+        for digit in body {
+            sum += digit * weight;
+            weight = weight * 3 % 31;
+        }
+        if (31 - sum % 31) % 31 != *check {
+            return Err(RegistrantError::CreditCodeCheck { found: upper });
+        }
+        Ok(Self(upper))
+    }
+
+    /// The 18 characters, upper case.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Why a registrant cannot be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RegistrantError {
+    /// A name that is empty or too long.
+    Name {
+        /// Bytes found.
+        bytes: usize,
+    },
+    /// A contact that is too long.
+    Contact {
+        /// Bytes found.
+        bytes: usize,
+    },
+    /// A credit code of another shape.
+    CreditCode {
+        /// The beginning of what was found.
+        found: String,
+    },
+    /// A credit code whose check character does not fit: a typing error.
+    CreditCodeCheck {
+        /// The code.
+        found: String,
+    },
+}
+
+impl fmt::Display for RegistrantError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name { bytes } => {
+                write!(
+                    f,
+                    "registrant name has {bytes} bytes; 1 to {TEXT_BYTES_MAX} are allowed, not only blanks"
+                )
+            }
+            Self::Contact { bytes } => {
+                write!(f, "registrant contact has {bytes} bytes; at most {TEXT_BYTES_MAX} are allowed")
+            }
+            Self::CreditCode { found } => write!(
+                f,
+                "credit code {found:?} is not 18 digits and letters without I, O, S, V, Z (GB 32100-2015)"
+            ),
+            Self::CreditCodeCheck { found } => {
+                write!(
+                    f,
+                    "credit code {found} has a wrong check character (GB 32100-2015); look for a typing error"
+                )
+            }
+        }
+    }
+}
+
+impl core::error::Error for RegistrantError {}
+
+#[cfg(test)]
+mod tests {
+    use super::{CreditCode, RegistrantError};
+
+    #[test]
+    fn a_credit_code_carries_its_check_character() {
+        let code = CreditCode::parse("91350100m000100y43").expect("a valid code");
+        assert_eq!(code.as_str(), "91350100M000100Y43");
+        let found = "91350100M000100Y44".to_owned();
+        assert_eq!(CreditCode::parse(&found), Err(RegistrantError::CreditCodeCheck { found }));
+        let found = "9135".to_owned();
+        assert_eq!(CreditCode::parse("9135"), Err(RegistrantError::CreditCode { found }));
+    }
+}

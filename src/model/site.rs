@@ -1,0 +1,141 @@
+//! Site: where the service of a prefix lives.
+
+use core::fmt;
+use std::net::IpAddr;
+
+use super::limits::SITE_ADDRESSES_MAX;
+
+//----------- Site -----------------------------------------------------------
+
+/// The addresses and ports at which a node answers for its prefixes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    addresses: Vec<IpAddr>,
+    host_name: Option<Box<str>>,
+    ports: Ports,
+}
+
+/// The port of each door; none where the door is not offered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ports {
+    /// gRPC.
+    pub grpc: Option<u16>,
+    /// DNS over UDP and TCP; a zone cut is made only for port 53.
+    pub dns: Option<u16>,
+    /// The Handle protocol over UDP and TCP.
+    pub handle: Option<u16>,
+    /// HTTP.
+    pub http: Option<u16>,
+}
+
+impl Site {
+    /// Checks a site: 1 to 16 addresses, at least one port, and a well-formed host name when there is one.
+    pub fn new(addresses: Vec<IpAddr>, host_name: Option<&str>, ports: Ports) -> Result<Self, SiteError> {
+        if addresses.is_empty() || addresses.len() > SITE_ADDRESSES_MAX {
+            return Err(SiteError::Addresses { count: addresses.len() });
+        }
+        if let Some(address) =
+            addresses.iter().find(|address| address.is_unspecified() || address.is_multicast())
+        {
+            return Err(SiteError::Address { found: *address });
+        }
+        if let Some(name) = host_name.filter(|name| !is_host_name(name)) {
+            return Err(SiteError::HostName { found: name.chars().take(64).collect() });
+        }
+        let offered = [ports.grpc, ports.dns, ports.handle, ports.http];
+        if offered.iter().all(Option::is_none) || offered.contains(&Some(0)) {
+            return Err(SiteError::Ports);
+        }
+        Ok(Self { addresses, host_name: host_name.map(Into::into), ports })
+    }
+
+    /// IPv4 and IPv6 addresses, the preferred first.
+    pub fn addresses(&self) -> &[IpAddr] {
+        &self.addresses
+    }
+
+    /// The name its TLS certificate carries; none where it speaks plain text.
+    pub fn host_name(&self) -> Option<&str> {
+        self.host_name.as_deref()
+    }
+
+    /// The port of each door.
+    pub fn ports(&self) -> Ports {
+        self.ports
+    }
+}
+
+fn is_host_name(text: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.len() <= 253 && text.split('.').all(label)
+}
+
+//----------- SiteError ------------------------------------------------------
+
+/// Why a site cannot be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SiteError {
+    /// No address, or too many.
+    Addresses {
+        /// Addresses found.
+        count: usize,
+    },
+    /// An address at which nobody can be reached.
+    Address {
+        /// The address.
+        found: IpAddr,
+    },
+    /// A host name that DNS and TLS do not allow.
+    HostName {
+        /// The beginning of what was found.
+        found: String,
+    },
+    /// No port at all, or port 0.
+    Ports,
+}
+
+impl fmt::Display for SiteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Addresses { count } => {
+                write!(f, "site has {count} addresses; 1 to {SITE_ADDRESSES_MAX} are allowed")
+            }
+            Self::Address { found } => {
+                write!(f, "site address {found} reaches no host; name a unicast address")
+            }
+            Self::HostName { found } => {
+                write!(
+                    f,
+                    "host name {found:?} is not one; write labels of letters, digits and '-' such as node.example"
+                )
+            }
+            Self::Ports => f.write_str(
+                "site offers no port from 1 to 65535; name at least one of grpc, dns, handle, http",
+            ),
+        }
+    }
+}
+
+impl core::error::Error for SiteError {}
+
+#[cfg(test)]
+mod tests {
+    use super::{Ports, Site, SiteError};
+
+    #[test]
+    fn a_site_has_an_address_and_a_port() {
+        let ports = Ports { grpc: Some(7000), ..Ports::default() };
+        assert_eq!(Site::new(Vec::new(), None, ports), Err(SiteError::Addresses { count: 0 }));
+        let here = vec!["127.0.0.1".parse().expect("an address")];
+        assert_eq!(Site::new(here.clone(), None, Ports::default()), Err(SiteError::Ports));
+        let named = Site::new(here.clone(), Some("node.example"), ports).expect("a site");
+        assert_eq!(named.host_name(), Some("node.example"));
+        let found = "a b".to_owned();
+        assert_eq!(Site::new(here, Some("a b"), ports), Err(SiteError::HostName { found }));
+    }
+}
