@@ -2,7 +2,7 @@
 //!
 //! An identifier is `prefix/suffix`. The prefix is dot-separated segments of letters, digits and `-`; the suffix is
 //! any UTF-8 of at least one byte. Comparison folds ASCII letters only and never normalizes Unicode (RFC 3651
-//! section 3, handle-protocol.md 12). The spelling that was registered is kept for display; order and equality are
+//! section 3). The spelling that was registered is kept for display; order and equality are
 //! those of the canonical form, bytewise.
 //!
 //! This is the only parser of identifiers; every door calls it.

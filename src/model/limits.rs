@@ -2,7 +2,7 @@
 //!
 //! A bound that comes from a protocol says which; the others are ours and say why.
 
-/// Bytes of a whole identifier (prefix, `/`, suffix): the Handle protocol's bound (handle-protocol.md 1).
+/// Bytes of a whole identifier (prefix, `/`, suffix): the bound of Handle clients.
 pub const IDENTIFIER_BYTES_MAX: usize = 2_048;
 /// Bytes of one prefix segment: a DNS label must hold it (RFC 1035 section 2.3.4).
 pub const PREFIX_SEGMENT_BYTES_MAX: usize = 63;
@@ -12,11 +12,11 @@ pub const PREFIX_BYTES_MAX: usize = 180;
 pub const SUFFIX_LITERAL_BYTES_MAX: usize = 64;
 /// Bytes of a suffix digest: SHA-256 of the canonical suffix, cut.
 pub const SUFFIX_DIGEST_BYTES: usize = 20;
-/// Values of one identifier (handle-protocol.md 1).
+/// Values of one identifier: the bound of Handle clients.
 pub const VALUES_MAX: usize = 2_048;
 /// Bytes of all values of one identifier in Handle encoding, so that every door can carry them.
 pub const VALUES_BYTES_MAX: usize = 240_000;
-/// Bytes of a Handle message after its envelope (handle-protocol.md 1).
+/// Bytes of a Handle message after its envelope: the bound of Handle clients.
 pub const HANDLE_MESSAGE_BYTES_MAX: usize = 262_144;
 /// Bytes of a value's type.
 pub const VALUE_TYPE_BYTES_MAX: usize = 255;
@@ -40,7 +40,7 @@ pub const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const COMMANDS_WAITING_MAX: usize = 40_000;
 /// Commands of one registration stream that may be unacknowledged.
 pub const STREAM_UNACKNOWLEDGED_MAX: usize = 10_000;
-/// Bytes of one stored piece: larger states and bodies are cut (storage.md 3).
+/// Bytes of one stored piece: larger states and bodies are cut.
 pub const PIECE_BYTES_MAX: usize = 16 * 1024;
 /// Journal entries of one sealed segment.
 pub const SEGMENT_ENTRIES: u64 = 65_536;

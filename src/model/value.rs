@@ -1,6 +1,6 @@
 //! Values: what an identifier holds, one typed datum an index.
 //!
-//! The shape is the Handle protocol's (handle-protocol.md 8.1): index, type, data, TTL, permissions, references,
+//! The shape is the Handle protocol's (RFC 3651 section 3.1): index, type, data, TTL, permissions, references,
 //! timestamp. [`Values`] is the checked whole of one identifier: ascending, unique indexes, within the bounds that
 //! let every door carry it.
 
@@ -34,7 +34,7 @@ pub struct Value {
 }
 
 impl Value {
-    /// Bytes of this value in Handle encoding (handle-protocol.md 8.1).
+    /// Bytes of this value in Handle encoding (RFC 3651 section 3.1).
     pub fn encoded_bytes(&self) -> usize {
         let references: usize =
             self.references.iter().map(|reference| 8 + reference.identifier_bytes()).sum();
@@ -153,9 +153,9 @@ pub struct ValueType(Box<str>);
 impl ValueType {
     /// A secret key of the Handle protocol: never publicly readable.
     pub const HS_SECKEY: &'static str = "HS_SECKEY";
-    /// An administrator (handle-protocol.md 8.2).
+    /// An administrator (RFC 3651 section 3.2.1).
     pub const HS_ADMIN: &'static str = "HS_ADMIN";
-    /// A site (handle-protocol.md 8.3).
+    /// A site (RFC 3651 section 3.2.2).
     pub const HS_SITE: &'static str = "HS_SITE";
     /// A web address.
     pub const URL: &'static str = "URL";
