@@ -3,5 +3,7 @@
 //! Rooms, in reading order:
 //!
 //! - [`model`]: the vocabulary.
+//! - [`wire`]: bytes and messages.
 
 pub mod model;
+pub mod wire;

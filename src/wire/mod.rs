@@ -1,0 +1,12 @@
+//! Bytes and messages: what the doors and the federation put on the network and take from it.
+//!
+//! Pure functions: nothing here waits, logs, or reads a clock.
+
+#[expect(
+    unused_qualifications,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    clippy::too_many_lines,
+    reason = "all of it is generated"
+)]
+pub mod proto;

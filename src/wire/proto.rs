@@ -1,0 +1,9 @@
+//! The generated protobuf types, clients and servers of `proto/idnode/v1`, included once.
+//!
+//! They are what travels, not what the node thinks in: they stay in this room, `front/grpc`, `federation` and `cli`,
+//! each of which translates them to and from [`crate::model`] at its border.
+
+tonic::include_proto!("idnode.v1");
+
+/// The compiled descriptors, for gRPC reflection.
+pub const DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("idnode.v1");
