@@ -135,7 +135,9 @@ fn cited_path(tree: &Tree, source: &Source, word: &str) -> Option<String> {
         return Some(format!("src/{path}"));
     }
     let folder = source.path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let is_bare_document = path.ends_with(".md") && !path.contains('/') && path.len() > 3;
+    // Every folder may have its README.md, so that its name alone cites none in particular.
+    let is_bare_document =
+        path.ends_with(".md") && !path.contains('/') && path != "README.md" && path.len() > 3;
     (is_bare_document && !tree.holds(&format!("{folder}/{path}"))).then(|| path.to_owned())
 }
 
