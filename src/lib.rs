@@ -4,6 +4,9 @@
 //!
 //! - [`model`]: the vocabulary.
 //! - [`wire`]: bytes and messages.
+//! - [`store`]: keeps entries and the journal; the only room that names a storage engine.
 
 pub mod model;
 pub mod wire;
+
+pub mod store;

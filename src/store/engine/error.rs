@@ -1,0 +1,77 @@
+//! What can go wrong in an engine, in words that an operator can act on.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Why an engine did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The files cannot be read as what was written.
+    #[error(
+        "the stored data at {} is damaged ({detail}); stop the node and restore it from a backup with \
+         `idnode backup restore`",
+        path.display()
+    )]
+    Damaged {
+        /// The damaged file; the directory where the engine does not say which file it was.
+        path: PathBuf,
+        /// What was found.
+        detail: String,
+    },
+    /// The file system has no room left.
+    #[error("disk full: no room left for the stored data at {}", path.display())]
+    Full {
+        /// Where there was no room.
+        path: PathBuf,
+    },
+    /// The operating system refused a read, a write or a sync.
+    #[error("the stored data at {} could not be read or written", path.display())]
+    Io {
+        /// What was read or written.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// An earlier write or sync failed: nothing is written any more until the store is opened again.
+    #[error(
+        "an earlier change could not be brought to disk; no change is taken until the store is opened again"
+    )]
+    Poisoned,
+    /// The engine is closed.
+    #[error("the store is closed")]
+    Stopped,
+}
+
+impl EngineError {
+    /// Damage found at `path`.
+    pub(super) fn damaged(path: &Path, detail: impl Into<String>) -> Self {
+        Self::Damaged { path: path.to_path_buf(), detail: detail.into() }
+    }
+
+    /// What the operating system said about `path`, while the engine runs.
+    pub(super) fn from_io(path: &Path, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::Full { path: path.to_path_buf() }
+            }
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => {
+                Self::damaged(path, source.to_string())
+            }
+            _ => Self::Io { path: path.to_path_buf(), source },
+        }
+    }
+
+    /// The same error as met while opening: there, a file that is missing, or present where none may be, is damage.
+    pub(super) fn while_opening(self) -> Self {
+        match self {
+            Self::Io { path, source }
+                if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) =>
+            {
+                Self::Damaged { path, detail: source.to_string() }
+            }
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! One open engine and what surrounds its work: off the reactor, after a panic, after a failed write, after closing.
+//!
+//! Every call runs on a thread for blocking work and holds the engine open while it runs; closing waits for the calls
+//! under way. A call whose future is dropped still runs to its end.
+//!
+//! ```text
+//! open ──▶ running ──failed write──▶ poisoned (reads go on) ──▶ closed
+//!             └─────panic inside the engine──▶ broken (every call says Damaged; the process must be restarted)
+//! ```
+
+use std::{
+    any::Any,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use tokio::task::spawn_blocking;
+
+use super::error::EngineError;
+
+/// An open engine `T`, shared by everyone who reads and writes.
+pub(in crate::store) struct Running<T> {
+    directory: PathBuf,
+    engine: RwLock<Option<T>>,
+    poisoned: AtomicBool,
+    broken: OnceLock<String>,
+}
+
+impl<T: Send + Sync + 'static> Running<T> {
+    /// Opens an engine; a panic inside it is damage.
+    pub(super) async fn open(
+        directory: &Path,
+        open: impl FnOnce(&Path) -> Result<T, EngineError> + Send + 'static,
+    ) -> Result<Arc<Self>, EngineError> {
+        let directory = directory.to_path_buf();
+        let inside = directory.clone();
+        let engine = match spawn_blocking(move || open(&inside)).await {
+            Ok(opened) => opened.map_err(EngineError::while_opening)?,
+            Err(failed) => return Err(explain_join(&directory, failed)),
+        };
+        Ok(Arc::new(Self {
+            directory,
+            engine: RwLock::new(Some(engine)),
+            poisoned: AtomicBool::new(false),
+            broken: OnceLock::new(),
+        }))
+    }
+
+    /// Where the engine keeps its files.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Runs reading work.
+    pub(super) async fn read<R: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&T) -> Result<R, EngineError> + Send + 'static,
+    ) -> Result<R, EngineError> {
+        if let Some(detail) = self.broken.get() {
+            return Err(EngineError::damaged(&self.directory, detail));
+        }
+        let running = Arc::clone(self);
+        let work = move || {
+            let engine = running.engine.read().unwrap_or_else(PoisonError::into_inner);
+            work(engine.as_ref().ok_or(EngineError::Stopped)?)
+        };
+        match spawn_blocking(work).await {
+            Ok(outcome) => outcome,
+            Err(failed) => Err(self.take_out_of_use(failed)),
+        }
+    }
+
+    /// Runs writing work; after one failure every later one is refused.
+    pub(super) async fn write(
+        self: &Arc<Self>,
+        work: impl FnOnce(&T) -> Result<(), EngineError> + Send + 'static,
+    ) -> Result<(), EngineError> {
+        let running = Arc::clone(self);
+        self.read(move |engine| {
+            if running.poisoned.load(Ordering::Acquire) {
+                return Err(EngineError::Poisoned);
+            }
+            work(engine).inspect_err(|_| running.poisoned.store(true, Ordering::Release))
+        })
+        .await
+    }
+
+    /// Waits for the calls under way, then releases the files.
+    pub(super) async fn close(
+        self: &Arc<Self>,
+        close: impl FnOnce(T) -> Result<(), EngineError> + Send + 'static,
+    ) -> Result<(), EngineError> {
+        if let Some(detail) = self.broken.get() {
+            return Err(EngineError::damaged(&self.directory, detail));
+        }
+        let running = Arc::clone(self);
+        let work = move || {
+            let engine = running.engine.write().unwrap_or_else(PoisonError::into_inner).take();
+            engine.map_or(Err(EngineError::Stopped), close)
+        };
+        match spawn_blocking(work).await {
+            Ok(outcome) => outcome,
+            Err(failed) => Err(self.take_out_of_use(failed)),
+        }
+    }
+
+    /// Changes the open engine under everyone's feet.
+    #[cfg(test)]
+    pub(super) fn exchange(&self, change: impl FnMut(&mut T)) {
+        let mut engine = self.engine.write().unwrap_or_else(PoisonError::into_inner);
+        engine.as_mut().into_iter().for_each(change);
+    }
+
+    /// After a panic inside the engine: no call enters it again, and it is never dropped, because what its own
+    /// cleaning up would do is unknown.
+    fn take_out_of_use(self: &Arc<Self>, failed: tokio::task::JoinError) -> EngineError {
+        let error = explain_join(&self.directory, failed);
+        if let EngineError::Damaged { detail, .. } = &error
+            && self.broken.set(detail.clone()).is_ok()
+        {
+            std::mem::forget(Arc::clone(self));
+        }
+        error
+    }
+}
+
+/// A panic is damage with the panic's own words; anything else means that the runtime is shutting down.
+fn explain_join(directory: &Path, failed: tokio::task::JoinError) -> EngineError {
+    match failed.try_into_panic() {
+        Ok(panic) => {
+            EngineError::damaged(directory, format!("the engine gave up: {}", panic_text(panic.as_ref())))
+        }
+        Err(_) => EngineError::Stopped,
+    }
+}
+
+/// What a panic said.
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no reason given")
+}
