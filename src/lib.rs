@@ -6,6 +6,7 @@
 //! - [`wire`]: bytes and messages.
 //! - [`store`]: keeps entries and the journal; the only room that names a storage engine.
 
+pub mod config;
 pub mod model;
 pub mod wire;
 
