@@ -4,10 +4,8 @@
 //!
 //! - [`model`]: the vocabulary.
 //! - [`wire`]: bytes and messages.
-//! - [`store`]: keeps entries and the journal; the only room that names a storage engine.
+//! - [`store`]: identifiers, prefixes, tokens and the journal, on disk.
 
-pub mod config;
 pub mod model;
-pub mod wire;
-
 pub mod store;
+pub mod wire;

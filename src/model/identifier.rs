@@ -111,6 +111,11 @@ impl fmt::Debug for Identifier {
 pub struct CanonicalIdentifier(Box<str>);
 
 impl CanonicalIdentifier {
+    /// Takes back a folded text that a store kept.
+    pub fn restore(text: &str) -> Result<Self, IdentifierError> {
+        Identifier::parse(text).map(|_| Self(text.into()))
+    }
+
     /// The folded text.
     pub fn as_str(&self) -> &str {
         &self.0

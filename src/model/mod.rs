@@ -6,10 +6,12 @@
 pub mod identifier;
 pub mod value;
 
+pub mod caller;
 pub mod prefix;
 pub mod site;
 pub mod token;
 
 pub mod position;
+pub mod request;
 
 pub mod limits;

@@ -1,6 +1,183 @@
-//! The only room that names a storage engine: keeps entries and the journal, and says what is durable when.
+//! The store: identifiers, prefixes, tokens and the journal, on disk. The only room that names a storage engine.
+//!
+//! ```text
+//!   registry ─▶ Appender.commit(Block) ─▶ engine ─▶ on disk ─▶ publish      (one writer a stream)
+//!   registry, resolver ─▶ Store: identifiers, list, requests, directory     (many readers, batched)
+//!   filing, backup ─▶ Store: follow, entries_from, bookmarks, image         (followers of the journal)
+//! ```
+//!
+//! What is durable when: [`commit::Appender::commit`] returns after the block survives power loss; readers and
+//! followers never see a block before that. The store never knows who is asking.
+//!
+//! It promises only what an engine on other machines could promise too: asynchronous calls, batched reads and
+//! commits, a journal by stream and position, ordered scans by prefix.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the store above it lands next"))]
+pub mod entry;
+pub mod journal;
+
+pub mod commit;
+mod writes;
+
+pub mod directory;
+mod read;
+
+pub mod lineage;
+pub mod open;
+mod recovery;
+
+pub mod retention;
+
+mod entry_v1;
+mod envelope;
+mod header_v1;
+mod high_water;
+mod key;
+
+#[cfg_attr(not(test), expect(dead_code, reason = "the image for backups lands next"))]
 mod engine;
+pub mod error;
+#[cfg(test)]
+mod tests;
 
 pub use self::engine::{EngineError, EngineKind, UnknownEngine};
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use crate::model::identifier::{Folding, Prefix};
+use crate::model::position::Position;
+
+use self::commit::End;
+use self::directory::Directory;
+use self::engine::Engine;
+use self::error::Error;
+use self::lineage::Lineage;
+use self::retention::Floor;
+use self::writes::Counts;
+
+/// Tells the time, in milliseconds since 1970. Made by the daemon; tests give their own.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// Fills bytes with randomness fit for secrets. Made by the daemon; tests give their own.
+pub type Entropy = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
+
+//----------- Store ----------------------------------------------------------
+
+/// An open store. Clones are the same store.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: Engine,
+    kind: EngineKind,
+    path: PathBuf,
+    folding: Folding,
+    clock: Clock,
+    entropy: Entropy,
+    directory: ArcSwap<Directory>,
+    lineage: ArcSwap<Lineage>,
+    floor: ArcSwap<Floor>,
+    counts: Arc<Mutex<Counts>>,
+    end: watch::Sender<End>,
+    /// Why changes are not accepted; none while they are.
+    stopped: watch::Sender<Option<String>>,
+    high_water: Mutex<high_water::HighWaterFile>,
+}
+
+impl Store {
+    /// Prefixes and tokens as of the last durable block.
+    pub fn directory(&self) -> Arc<Directory> {
+        self.inner.directory.load_full()
+    }
+
+    /// The lives of this store.
+    pub fn lineage(&self) -> Arc<Lineage> {
+        self.inner.lineage.load_full()
+    }
+
+    /// From where the journal is kept.
+    pub fn floor(&self) -> Floor {
+        **self.inner.floor.load()
+    }
+
+    /// The end of the durable journal.
+    pub fn end(&self) -> End {
+        *self.inner.end.borrow()
+    }
+
+    /// The position of the last durable entry.
+    pub fn head(&self) -> Position {
+        self.end().position()
+    }
+
+    /// Follows the end of the durable journal.
+    pub fn follow(&self) -> watch::Receiver<End> {
+        self.inner.end.subscribe()
+    }
+
+    /// Which letters of a suffix are folded.
+    pub fn folding(&self) -> Folding {
+        self.inner.folding
+    }
+
+    /// Which engine keeps the data.
+    pub fn engine_kind(&self) -> EngineKind {
+        self.inner.kind
+    }
+
+    /// The data directory.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// The time, in milliseconds since 1970.
+    pub fn now_ms(&self) -> u64 {
+        (self.inner.clock)()
+    }
+
+    /// Fills bytes with randomness.
+    pub fn fill_random(&self, bytes: &mut [u8]) {
+        (self.inner.entropy)(bytes);
+    }
+
+    /// How many live identifiers have exactly this prefix.
+    pub fn count_of(&self, prefix: &Prefix) -> u64 {
+        self.lock_counts().of(prefix)
+    }
+
+    /// How many live identifiers there are.
+    pub fn count(&self) -> u64 {
+        self.lock_counts().total()
+    }
+
+    /// Why changes are not accepted, or none while they are.
+    pub fn read_only_reason(&self) -> Option<String> {
+        self.inner.stopped.borrow().clone()
+    }
+
+    /// Bytes on disk.
+    pub async fn disk_bytes(&self) -> Result<u64, Error> {
+        Ok(self.inner.engine.disk_bytes().await?)
+    }
+
+    /// Refuses when changes are not accepted.
+    pub fn check_writable(&self) -> Result<(), Error> {
+        self.read_only_reason().map_or(Ok(()), |reason| Err(Error::ReadOnly { reason }))
+    }
+
+    /// Accepts no further change; the first reason stays.
+    fn stop_writing(&self, reason: &str) {
+        self.inner.stopped.send_modify(|stopped| {
+            stopped.get_or_insert_with(|| reason.to_owned());
+        });
+    }
+
+    fn lock_counts(&self) -> MutexGuard<'_, Counts> {
+        self.inner.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

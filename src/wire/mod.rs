@@ -2,6 +2,7 @@
 //!
 //! Pure functions: nothing here waits, logs, or reads a clock.
 
+pub mod cursor;
 #[expect(
     unused_qualifications,
     clippy::allow_attributes,

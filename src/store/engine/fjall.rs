@@ -143,12 +143,11 @@ fn options(table: Table) -> KeyspaceCreateOptions {
             .data_block_size_policy(BlockSizePolicy::all(16 * 1_024))
             // Tables with rising keys move down the tree without being rewritten: compress them at once.
             .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4)),
-        Table::Identifier | Table::Request | Table::Prefix | Table::Token => {
-            options.filter_policy(FilterPolicy::new([
+        Table::Identifier | Table::Request | Table::Prefix | Table::Token | Table::Digest => options
+            .filter_policy(FilterPolicy::new([
                 FilterPolicyEntry::Bloom(BloomConstructionPolicy::FalsePositiveRate(0.0001)),
                 FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(10.0)),
-            ]))
-        }
+            ])),
         Table::Meta | Table::Count | Table::Bookmark => options,
     }
 }
@@ -158,7 +157,9 @@ const fn write_buffer_bytes(table: Table) -> u64 {
     match table {
         Table::Identifier | Table::Header | Table::Body | Table::Piece => 32 * MEBIBYTE,
         Table::Request => 16 * MEBIBYTE,
-        Table::Meta | Table::Prefix | Table::Token | Table::Count | Table::Bookmark => 4 * MEBIBYTE,
+        Table::Meta | Table::Prefix | Table::Token | Table::Count | Table::Bookmark | Table::Digest => {
+            4 * MEBIBYTE
+        }
     }
 }
 

@@ -26,11 +26,13 @@ pub(in crate::store) enum Table {
     Body,
     /// Pieces of states and bodies too large for one value.
     Piece,
+    /// Long suffixes by their digest.
+    Digest,
 }
 
 impl Table {
     /// Every table, in the order of their codes.
-    pub(in crate::store) const ALL: [Self; 10] = [
+    pub(in crate::store) const ALL: [Self; 11] = [
         Self::Meta,
         Self::Identifier,
         Self::Prefix,
@@ -41,6 +43,7 @@ impl Table {
         Self::Header,
         Self::Body,
         Self::Piece,
+        Self::Digest,
     ];
 
     /// The table's name inside an engine.
@@ -56,6 +59,7 @@ impl Table {
             Self::Header => "header",
             Self::Body => "body",
             Self::Piece => "piece",
+            Self::Digest => "digest",
         }
     }
 
@@ -72,6 +76,7 @@ impl Table {
             Self::Header => 8,
             Self::Body => 9,
             Self::Piece => 10,
+            Self::Digest => 11,
         }
     }
 
@@ -95,6 +100,7 @@ pub(super) struct PerTable<T> {
     header: T,
     body: T,
     piece: T,
+    digest: T,
 }
 
 impl<T> PerTable<T> {
@@ -111,6 +117,7 @@ impl<T> PerTable<T> {
             header: make(Table::Header)?,
             body: make(Table::Body)?,
             piece: make(Table::Piece)?,
+            digest: make(Table::Digest)?,
         })
     }
 
@@ -127,6 +134,7 @@ impl<T> PerTable<T> {
             Table::Header => &self.header,
             Table::Body => &self.body,
             Table::Piece => &self.piece,
+            Table::Digest => &self.digest,
         }
     }
 }

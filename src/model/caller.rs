@@ -1,0 +1,32 @@
+//! How the journal names who made a change.
+
+use core::fmt;
+
+use super::identifier::Identifier;
+use super::token::TokenId;
+
+/// The proven name of whoever made a change.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum CallerName {
+    /// The node itself.
+    Node,
+    /// The holder of a token.
+    Token(TokenId),
+    /// An identity of the Handle protocol: a key at an index of an identifier.
+    Identity {
+        /// The index of the key.
+        index: u32,
+        /// The identifier that holds it.
+        identifier: Identifier,
+    },
+}
+
+impl fmt::Display for CallerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Node => f.write_str("node"),
+            Self::Token(id) => write!(f, "token {id}"),
+            Self::Identity { index, identifier } => write!(f, "{index}:{identifier}"),
+        }
+    }
+}

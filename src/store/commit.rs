@@ -1,0 +1,328 @@
+//! The one way in: a block of changes becomes states and journal entries in one atomic, durable write.
+//!
+//! ```text
+//!   Block ─ build (pure: positions, times, chain, encoding) ─ engine.commit ─▶ on disk ─ publish ─▶ Committed
+//! ```
+//! There is one [`Appender`] a stream, and it cannot be cloned: one writer a stream. After a failed write the store
+//! accepts no further change, because what is on disk is not known until it is opened again.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::model::caller::CallerName;
+use crate::model::identifier::Folding;
+use crate::model::position::{Incarnation, Position, Stream};
+use crate::model::prefix::PrefixEntry;
+use crate::model::token::TokenEntry;
+
+use super::Store;
+use super::engine::batch::Batch;
+use super::engine::table::Table;
+use super::entry::{Change, IdentifierEntry, Mark, Operation, RequestKey, RequestMemory};
+use super::error::Error;
+use super::journal::{Body, Hash, Header, Subject};
+use super::retention;
+use super::writes::{Counts, Writes};
+
+//----------- Appender -------------------------------------------------------
+
+/// The only writer of a stream.
+pub struct Appender {
+    store: Store,
+    end: End,
+}
+
+/// The end of the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// The life that writes.
+    pub incarnation: Incarnation,
+    /// The last entry's sequence.
+    pub sequence: u64,
+    /// The chained hash there.
+    pub chain: Hash,
+    /// The last entry's time, in milliseconds since 1970.
+    pub time_ms: u64,
+}
+
+impl End {
+    /// The position of the last entry.
+    pub fn position(&self) -> Position {
+        Position { incarnation: self.incarnation, stream: Stream::ONLY, sequence: self.sequence }
+    }
+}
+
+/// Changes to be committed together, decided on states read at `since`.
+pub struct Block {
+    /// The journal's end when the states were read.
+    pub since: u64,
+    /// The changes, in order.
+    pub changes: Vec<Proposed>,
+}
+
+/// One change to be committed.
+pub struct Proposed {
+    /// The new state.
+    pub change: Change,
+    /// What is done.
+    pub operation: Operation,
+    /// Who does it.
+    pub caller: CallerName,
+    /// The version it leads to.
+    pub version: u64,
+    /// The stored state it replaces, as read; none when there was none. Changes before it in the block are known.
+    pub replaces: Option<Mark>,
+    /// What is to be remembered of its request; position and version are filled in here.
+    pub request: Option<(RequestKey, [u8; 16])>,
+    /// The suffix that was minted, when one was.
+    pub minted: bool,
+}
+
+/// What a block became.
+pub struct Committed {
+    /// The position of each change, in order.
+    pub positions: Vec<Position>,
+    /// The time of the block, in milliseconds since 1970.
+    pub time_ms: u64,
+}
+
+impl Appender {
+    pub(super) fn new(store: Store, end: End) -> Self {
+        Self { store, end }
+    }
+
+    /// The end of the journal, to be read before the states that a block is decided on.
+    pub fn end(&self) -> End {
+        self.end
+    }
+
+    /// The store it writes.
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// From the next entry on, another life writes.
+    pub(super) fn begin(&mut self, incarnation: Incarnation) {
+        self.end.incarnation = incarnation;
+    }
+
+    /// Commits a block; when this returns, it is on disk and visible. Not cancel-safe: once begun, await it.
+    ///
+    /// Refuses with [`Error::ReadOnly`] before anything is written, and with [`Error::Engine`] when the outcome is
+    /// unknown; from then on every commit is refused.
+    pub async fn commit(&mut self, block: Block) -> Result<Committed, Error> {
+        self.store.check_writable()?;
+        if block.since != self.end.sequence {
+            return Err(Error::Outdated { expected: block.since, found: self.end.sequence });
+        }
+        if block.changes.is_empty() {
+            return Ok(Committed { positions: Vec::new(), time_ms: self.end.time_ms });
+        }
+        let mut seed = [0; 32];
+        (self.store.inner.entropy)(&mut seed);
+        let now_ms = (self.store.inner.clock)();
+        let counts = Arc::clone(&self.store.inner.counts);
+        let builder = Builder::new(self.store.folding(), self.end, now_ms, seed, counts);
+        let built = build(builder, block).await?;
+        if let Err(error) = self.store.inner.engine.commit(built.batch).await {
+            self.store.stop_writing(&format!(
+                "a write failed ({error}); what is on disk is known only after a restart: see to the disk, then restart the node"
+            ));
+            return Err(Error::Engine(error));
+        }
+        self.end = built.end;
+        self.store.publish(built.end, &built.prefixes, &built.tokens);
+        Ok(Committed { positions: built.positions, time_ms: built.end.time_ms })
+    }
+}
+
+//----------- Building a block -----------------------------------------------
+
+/// A block, encoded.
+struct Built {
+    batch: Batch,
+    end: End,
+    positions: Vec<Position>,
+    prefixes: Vec<PrefixEntry>,
+    tokens: Vec<TokenEntry>,
+}
+
+async fn build(builder: Builder, block: Block) -> Result<Built, Error> {
+    let work = tokio::task::spawn_blocking(move || builder.build(block));
+    work.await.map_err(|error| Error::ReadOnly { reason: format!("encoding a block failed: {error}") })
+}
+
+struct Builder {
+    folding: Folding,
+    end: End,
+    time_ms: u64,
+    seed: [u8; 32],
+    counts: Arc<Mutex<Counts>>,
+    writes: Writes,
+    marks: HashMap<Subject, (u64, Option<Mark>)>,
+    prefixes: Vec<PrefixEntry>,
+    tokens: Vec<TokenEntry>,
+}
+
+impl Builder {
+    fn new(folding: Folding, end: End, now_ms: u64, seed: [u8; 32], counts: Arc<Mutex<Counts>>) -> Self {
+        Self {
+            folding,
+            end,
+            time_ms: now_ms.max(end.time_ms),
+            seed,
+            counts,
+            writes: Writes::default(),
+            marks: HashMap::new(),
+            prefixes: Vec::new(),
+            tokens: Vec::new(),
+        }
+    }
+
+    fn build(mut self, block: Block) -> Built {
+        let positions = block.changes.into_iter().map(|proposed| self.append(proposed)).collect();
+        Built {
+            batch: self.writes.into_batch(),
+            end: self.end,
+            positions,
+            prefixes: self.prefixes,
+            tokens: self.tokens,
+        }
+    }
+
+    /// Appends one change: its journal entry, its state, its request memory.
+    fn append(&mut self, proposed: Proposed) -> Position {
+        let sequence = self.end.sequence + 1;
+        let position = Position { sequence, ..self.end.position() };
+        let subject = self.subject(&proposed.change);
+        let before = self.marks.get(&subject).copied();
+        // An adopted state names an entry that was lost; its number belongs to another entry by now.
+        let known = proposed.replaces.filter(|_| proposed.operation != Operation::Adopted);
+        let previous = before.map(|(sequence, _)| sequence).or(known.map(|mark| mark.sequence));
+        let replaced = before.map_or(proposed.replaces, |(_, mark)| mark);
+
+        let body = self.body(
+            proposed.change,
+            &proposed.request,
+            proposed.minted,
+            proposed.operation,
+            position,
+            proposed.version,
+        );
+        let encoded = body.encode();
+        let mut header = Header {
+            position,
+            time_ms: self.time_ms,
+            operation: proposed.operation,
+            subject: subject.clone(),
+            version: proposed.version,
+            previous,
+            caller: proposed.caller,
+            body_digest: Body::digest(&encoded),
+            chain: [0; 32],
+        };
+        header.chain = header.chain_after(&self.end.chain);
+        self.end = End { sequence, chain: header.chain, time_ms: self.time_ms, ..self.end };
+
+        let cut_name = body.cut_name();
+        self.writes.put_journal(&header, &encoded, cut_name);
+        self.writes.put_request(&body);
+        let mark = self.put_state(body.change, &header, replaced, cut_name);
+        self.marks.insert(subject, (sequence, mark));
+        if let Some(seal) = retention::seal_at(self.end) {
+            self.writes.put(Table::Meta, seal.0, &seal.1, sequence);
+        }
+        position
+    }
+
+    fn subject(&self, change: &Change) -> Subject {
+        match change {
+            Change::Identifier { identifier, .. } => Subject::Identifier(identifier.canonical(self.folding)),
+            Change::Prefix(entry) => Subject::Prefix(entry.prefix.canonical()),
+            Change::Token(entry) => Subject::Token(entry.id),
+            Change::Incarnation { .. } => Subject::Store,
+        }
+    }
+
+    fn body(
+        &self,
+        change: Change,
+        request: &Option<(RequestKey, [u8; 16])>,
+        minted: bool,
+        operation: Operation,
+        position: Position,
+        version: u64,
+    ) -> Body {
+        let minted = match &change {
+            Change::Identifier { identifier, .. } if minted => Some(identifier.clone()),
+            _ => None,
+        };
+        let request = request.map(|(key, content)| {
+            (key, RequestMemory { content, operation, version, sequence: position.sequence, minted })
+        });
+        Body { salt: salt(&self.seed, position.sequence), change, request }
+    }
+
+    fn put_state(
+        &mut self,
+        change: Change,
+        header: &Header,
+        replaced: Option<Mark>,
+        cut_name: u64,
+    ) -> Option<Mark> {
+        let sequence = header.position.sequence;
+        match change {
+            Change::Identifier { identifier, values, created_ms } => {
+                let was_live = replaced.is_some_and(|mark| mark.live);
+                let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+                let (prefix, count) = counts.follow(identifier.prefix(), was_live, values.is_some());
+                drop(counts);
+                self.writes.put_count(&prefix, count);
+                let entry = IdentifierEntry {
+                    identifier,
+                    version: header.version,
+                    values,
+                    created_ms,
+                    changed_ms: header.time_ms,
+                    sequence,
+                    cut: None,
+                };
+                return Some(self.writes.put_identifier(self.folding, &entry, replaced, cut_name));
+            }
+            Change::Prefix(entry) => {
+                let entry = PrefixEntry { version: header.version, changed_ms: header.time_ms, ..entry };
+                self.writes.put_prefix(&entry, cut_name);
+                self.prefixes.push(entry);
+            }
+            Change::Token(entry) => {
+                let entry = TokenEntry { version: header.version, ..entry };
+                self.writes.put_token(&entry, cut_name);
+                self.tokens.push(entry);
+            }
+            Change::Incarnation { .. } => {}
+        }
+        None
+    }
+}
+
+/// A salt that nobody who lacks the block's seed can guess.
+fn salt(seed: &[u8; 32], sequence: u64) -> [u8; 16] {
+    use sha2::{Digest as _, Sha256};
+    let hash: Hash = Sha256::new().chain_update(seed).chain_update(sequence.to_be_bytes()).finalize().into();
+    let mut salt = [0; 16];
+    salt.copy_from_slice(hash.split_at(16).0);
+    salt
+}
+
+impl Store {
+    /// Publishes a durable block: from here on every question sees it.
+    fn publish(&self, end: End, prefixes: &[PrefixEntry], tokens: &[TokenEntry]) {
+        if !prefixes.is_empty() || !tokens.is_empty() {
+            let mut directory = (*self.directory()).clone();
+            prefixes.iter().cloned().for_each(|entry| directory.put_prefix(entry));
+            tokens.iter().cloned().for_each(|entry| directory.put_token(entry));
+            self.inner.directory.store(Arc::new(directory));
+        }
+        self.inner.end.send_replace(end);
+    }
+}

@@ -1,0 +1,116 @@
+//! Prefixes and tokens, held in memory as of the last durable block: few, small, asked on every request.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::model::identifier::Prefix;
+use crate::model::prefix::{Homing, PrefixEntry};
+use crate::model::token::{TokenEntry, TokenId};
+
+/// A readable snapshot of all prefixes and tokens.
+#[derive(Clone, Debug, Default)]
+pub struct Directory {
+    prefixes: BTreeMap<Prefix, Arc<PrefixEntry>>,
+    tokens: BTreeMap<TokenId, Arc<TokenEntry>>,
+}
+
+impl Directory {
+    /// The entry of exactly this prefix.
+    pub fn get(&self, prefix: &Prefix) -> Option<&Arc<PrefixEntry>> {
+        self.prefixes.get(prefix)
+    }
+
+    /// The entry that governs a prefix: the longest match.
+    pub fn governing(&self, prefix: &Prefix) -> Option<&Arc<PrefixEntry>> {
+        prefix.ancestry().find_map(|own| self.prefixes.get(&own))
+    }
+
+    /// The shortest prefix homed here that covers this one.
+    pub fn topmost_homed(&self, prefix: &Prefix) -> Option<&Arc<PrefixEntry>> {
+        let matches = prefix.ancestry().filter_map(|own| self.prefixes.get(&own));
+        matches.filter(|entry| entry.homing == Homing::Here).last()
+    }
+
+    /// Entries strictly below a prefix, in order.
+    pub fn below<'a>(&'a self, prefix: &'a Prefix) -> impl Iterator<Item = &'a Arc<PrefixEntry>> {
+        let after = self.prefixes.range(prefix.clone()..).map(|(_, entry)| entry);
+        // Prefixes that merely begin with the same text ("88.1", "88.1-x", "88.1.5") stand among those below.
+        let same_text = move |entry: &&Arc<PrefixEntry>| begins_with(&entry.prefix, prefix);
+        after.take_while(same_text).filter(|entry| prefix.covers(&entry.prefix) && entry.prefix != *prefix)
+    }
+
+    /// Every prefix, in order.
+    pub fn prefixes(&self) -> impl Iterator<Item = &Arc<PrefixEntry>> {
+        self.prefixes.values()
+    }
+
+    /// The entry of a token.
+    pub fn token(&self, id: TokenId) -> Option<&Arc<TokenEntry>> {
+        self.tokens.get(&id)
+    }
+
+    /// Every token, in order.
+    pub fn tokens(&self) -> impl Iterator<Item = &Arc<TokenEntry>> {
+        self.tokens.values()
+    }
+
+    /// Takes up a prefix entry's new state.
+    pub fn put_prefix(&mut self, entry: PrefixEntry) {
+        self.prefixes.insert(entry.prefix.clone(), Arc::new(entry));
+    }
+
+    /// Takes up a token entry's new state.
+    pub fn put_token(&mut self, entry: TokenEntry) {
+        self.tokens.insert(entry.id, Arc::new(entry));
+    }
+}
+
+fn begins_with(prefix: &Prefix, start: &Prefix) -> bool {
+    let head = prefix.as_str().as_bytes().get(..start.as_str().len());
+    head.is_some_and(|head| head.eq_ignore_ascii_case(start.as_str().as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Directory;
+    use crate::model::identifier::Prefix;
+    use crate::model::prefix::{Homing, PrefixEntry, Standing};
+
+    fn prefix(text: &str) -> Prefix {
+        Prefix::parse(text).expect("a valid prefix")
+    }
+
+    fn directory(prefixes: &[&str]) -> Directory {
+        let mut directory = Directory::default();
+        for text in prefixes {
+            directory.put_prefix(PrefixEntry {
+                prefix: prefix(text),
+                homing: Homing::Here,
+                standing: Standing::Active,
+                registrant: None,
+                filing: None,
+                version: 1,
+                changed_ms: 0,
+            });
+        }
+        directory
+    }
+
+    #[test]
+    fn the_longest_match_governs_and_the_shortest_is_topmost() {
+        let directory = directory(&["88.118", "88.118.8", "99"]);
+        let governing = directory.governing(&prefix("88.118.8.1")).expect("a match");
+        assert_eq!(governing.prefix, prefix("88.118.8"));
+        let topmost = directory.topmost_homed(&prefix("88.118.8.1")).expect("a match");
+        assert_eq!(topmost.prefix, prefix("88.118"));
+        assert!(directory.governing(&prefix("88")).is_none());
+    }
+
+    #[test]
+    fn only_descendants_lie_below() {
+        let directory = directory(&["88", "88.1", "88.1-x", "88.1.5", "88.10", "89"]);
+        let parent = prefix("88.1");
+        let below: Vec<_> = directory.below(&parent).map(|entry| entry.prefix.to_string()).collect();
+        assert_eq!(below, ["88.1.5"]);
+    }
+}

@@ -1,0 +1,125 @@
+//! The envelope around every stored entry: a checksum, a format, and the cut into pieces. See `entry_v1`.
+//!
+//! Pieces stand under the name of their cut, a number that no two writes share: what one write leaves behind can
+//! never be taken for a piece of another.
+
+use crate::model::limits::PIECE_BYTES_MAX;
+use crate::wire::cursor::{Reader, Writer};
+
+use super::engine::table::Table;
+use super::error::Unreadable;
+use super::key;
+
+const FORMAT: u8 = 1;
+const WHOLE: u8 = 0;
+const CUT: u8 = 1;
+/// Bytes of the envelope around a whole entry.
+const OVERHEAD: usize = 6;
+
+/// How an entry was cut: the name of the cut, and into how many pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) struct Cut {
+    pub(super) name: u64,
+    pub(super) pieces: u16,
+}
+
+impl Cut {
+    /// How a body of this size is cut; none when it stays whole.
+    pub(super) fn of(body_bytes: usize, name: u64) -> Option<Self> {
+        let pieces = pieces_of(body_bytes);
+        (pieces > 0).then_some(Self { name, pieces })
+    }
+
+    /// The keys of its pieces, in order.
+    pub(super) fn piece_keys(self, table: Table) -> impl Iterator<Item = Vec<u8>> {
+        (0..self.pieces).map(move |piece| key::piece(table.code(), self.name, piece))
+    }
+}
+
+/// An entry ready to be written: what stands under its key, and its pieces when it was cut.
+pub(super) struct Closed {
+    pub(super) stored: Vec<u8>,
+    pub(super) pieces: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// Into how many pieces a body of this size is cut; 0 when it stays whole.
+fn pieces_of(body_bytes: usize) -> u16 {
+    if body_bytes + OVERHEAD <= PIECE_BYTES_MAX {
+        return 0;
+    }
+    u16::try_from(body_bytes.div_ceil(PIECE_BYTES_MAX)).unwrap_or(u16::MAX)
+}
+
+/// Wraps a body; `name` names the cut, when one is needed.
+pub(super) fn close(table: Table, key: &[u8], body: &[u8], name: u64) -> Closed {
+    let checksum = checksum(key, body);
+    let pieces = pieces_of(body.len());
+    let mut writer = Writer::with_capacity(OVERHEAD + if pieces == 0 { body.len() } else { 10 });
+    writer.u32(checksum).u8(FORMAT);
+    if pieces == 0 {
+        writer.u8(WHOLE).raw(body);
+        return Closed { stored: writer.into_vec(), pieces: Vec::new() };
+    }
+    writer.u8(CUT).u16(pieces).u64(name);
+    let chunks = body.chunks(PIECE_BYTES_MAX);
+    let pieces =
+        (0..pieces).zip(chunks).map(|(n, chunk)| (key::piece(table.code(), name, n), chunk.to_vec()));
+    Closed { pieces: pieces.collect(), stored: writer.into_vec() }
+}
+
+/// What stands under a key, before its pieces are fetched.
+pub(super) enum Opened {
+    /// The body, verified.
+    Whole(Vec<u8>),
+    /// The body is cut.
+    Cut(CutMark),
+}
+
+/// A cut body: its checksum, and where the pieces are.
+#[derive(Clone, Copy)]
+pub(super) struct CutMark {
+    checksum: u32,
+    pub(super) cut: Cut,
+}
+
+impl CutMark {
+    /// Joins the pieces and verifies the whole.
+    pub(super) fn join(&self, key: &[u8], pieces: &[Option<Vec<u8>>]) -> Result<Vec<u8>, Unreadable> {
+        let expected = self.cut.pieces;
+        let mut body = Vec::with_capacity(usize::from(expected) * PIECE_BYTES_MAX);
+        for (piece, bytes) in (0..expected).zip(pieces) {
+            let bytes = bytes.as_ref().ok_or(Unreadable::Piece { piece, pieces: expected })?;
+            body.extend_from_slice(bytes);
+        }
+        verify(self.checksum, key, &body)?;
+        Ok(body)
+    }
+}
+
+/// Unwraps what stands under a key.
+pub(super) fn open(key: &[u8], stored: &[u8]) -> Result<Opened, Unreadable> {
+    let mut reader = Reader::new(stored);
+    let found = reader.u32("checksum")?;
+    let format = reader.u8("format")?;
+    if format != FORMAT {
+        return Err(Unreadable::Format { found: format });
+    }
+    if reader.u8("body kind")? == CUT {
+        let cut = Cut { pieces: reader.u16("pieces")?, name: reader.u64("cut name")? };
+        let mark = CutMark { checksum: found, cut };
+        reader.finish("cut entry")?;
+        return Ok(Opened::Cut(mark));
+    }
+    let body = reader.rest();
+    verify(found, key, body)?;
+    Ok(Opened::Whole(body.to_vec()))
+}
+
+fn verify(found: u32, key: &[u8], body: &[u8]) -> Result<(), Unreadable> {
+    let expected = checksum(key, body);
+    if found == expected { Ok(()) } else { Err(Unreadable::Checksum { found, expected }) }
+}
+
+fn checksum(key: &[u8], body: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(key), body)
+}

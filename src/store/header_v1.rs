@@ -1,0 +1,73 @@
+//! The store header, version 1: what is fixed when a store is created.
+
+use crate::model::identifier::Folding;
+use crate::wire::cursor::{DecodeError, Reader, Writer};
+
+use super::engine::table::Table;
+
+/// The format of every table written today.
+const FORMAT: u8 = 1;
+/// The hash that chains the journal: 1 is SHA-256.
+const HASH: u8 = 1;
+
+/// What is fixed when a store is created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StoreHeader {
+    /// Which letters of a suffix are folded.
+    pub(super) folding: Folding,
+    /// How many streams the journal has.
+    pub(super) streams: u16,
+}
+
+impl StoreHeader {
+    pub(super) fn encode(self) -> Vec<u8> {
+        let mut writer = Writer::default();
+        writer.u8(FORMAT).u8(HASH).u16(self.streams);
+        writer.u8(u8::from(self.folding == Folding::SuffixSensitive));
+        writer.count(Table::ALL.len());
+        for table in Table::ALL {
+            writer.u8(table.code()).u8(FORMAT);
+        }
+        writer.into_vec()
+    }
+
+    /// Decodes a header; a format or hash that this program does not know is meaningless to it.
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        if reader.u8("store format")? != FORMAT {
+            return Err(reader.refuse("store format"));
+        }
+        if reader.u8("journal hash")? != HASH {
+            return Err(reader.refuse("journal hash"));
+        }
+        let streams = reader.u16("streams")?;
+        let folding = match reader.u8("folding")? {
+            0 => Folding::Insensitive,
+            1 => Folding::SuffixSensitive,
+            _ => return Err(reader.refuse("folding")),
+        };
+        for _ in 0..reader.count("tables", 64, 2)? {
+            let table = reader.u8("table")?;
+            let known = Table::from_code(table).is_some();
+            if !known || reader.u8("table format")? != FORMAT {
+                return Err(reader.refuse("table format"));
+            }
+        }
+        reader.finish("store header")?;
+        Ok(Self { folding, streams })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Folding, StoreHeader};
+
+    #[test]
+    fn a_header_reads_back_and_an_unknown_format_does_not() {
+        let header = StoreHeader { folding: Folding::SuffixSensitive, streams: 1 };
+        let mut bytes = header.encode();
+        assert_eq!(StoreHeader::decode(&bytes), Ok(header));
+        bytes[0] = 9;
+        assert_eq!(StoreHeader::decode(&bytes).map_err(|error| error.what), Err("store format"));
+    }
+}

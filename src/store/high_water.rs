@@ -1,0 +1,130 @@
+//! The high-water file: a small witness of how far the journal was acknowledged.
+//!
+//! An engine may silently drop the tail of its files (a truncated file opens without an error on sled and fjall). This file, beside the engine's, keeps the
+//! last durable position and its chained hash; a journal found behind it, or with another hash there, is noticed.
+//!
+//! It is written after the journal, never before, at most [`LAG_MS`] milliseconds later: a loss within that time of
+//! the end may go unnoticed. Two slots are written in turn, so that a torn write leaves the older one.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use crate::model::position::Position;
+use crate::wire::cursor::{DecodeError, Reader, Writer};
+
+use super::entry_v1;
+use super::error::Error;
+use super::journal::Hash;
+
+/// How long after a commit the file may still name an earlier one, in milliseconds.
+pub(super) const LAG_MS: u64 = 200;
+
+const SLOT_BYTES: usize = 128;
+
+/// The witness: a position that was durable, and the chained hash there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct HighWater {
+    pub(super) position: Position,
+    pub(super) chain: Hash,
+}
+
+/// The open file.
+pub(super) struct HighWaterFile {
+    file: File,
+    path: PathBuf,
+    next_slot: u8,
+}
+
+impl HighWaterFile {
+    /// Opens the file, or creates it when absent, and reads the later of its slots.
+    pub(super) fn open(directory: &Path) -> Result<(Self, Option<HighWater>), Error> {
+        let path = directory.join("high-water");
+        let failed = |action| {
+            let path = path.clone();
+            move |source| Error::File { action, path, source }
+        };
+        let mut options = OpenOptions::new();
+        let mut file = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(failed("cannot open"))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(failed("cannot read"))?;
+        let slots: Vec<HighWater> = bytes.chunks(SLOT_BYTES).filter_map(|slot| decode(slot).ok()).collect();
+        let latest = slots.into_iter().max_by_key(|slot| (slot.position.incarnation, slot.position.sequence));
+        let next_slot = u8::from(decode(&bytes).ok() == latest);
+        Ok((Self { file, path, next_slot }, latest))
+    }
+
+    /// Writes the witness; when this returns, it is on disk.
+    pub(super) fn save(&mut self, mark: &HighWater) -> Result<(), Error> {
+        let written = self.write(mark);
+        written.map_err(|source| Error::File { action: "cannot write", path: self.path.clone(), source })
+    }
+
+    fn write(&mut self, mark: &HighWater) -> io::Result<()> {
+        let offset = u64::from(self.next_slot) * 128;
+        self.file.seek(SeekFrom::Start(offset))?;
+        self.file.write_all(&encode(mark))?;
+        self.file.sync_data()?;
+        self.next_slot = 1 - self.next_slot;
+        Ok(())
+    }
+}
+
+fn encode(mark: &HighWater) -> Vec<u8> {
+    let mut writer = Writer::with_capacity(SLOT_BYTES);
+    entry_v1::write_position(&mut writer, mark.position).raw(&mark.chain);
+    let checksum = crc32c::crc32c(writer.as_slice());
+    writer.u32(checksum);
+    let mut bytes = writer.into_vec();
+    bytes.resize(SLOT_BYTES, 0);
+    bytes
+}
+
+fn decode(slot: &[u8]) -> Result<HighWater, DecodeError> {
+    let mut reader = Reader::new(slot);
+    let position = entry_v1::read_position(&mut reader)?;
+    let chain = reader.array("chain")?;
+    let covered = slot.get(..reader.position()).unwrap_or_default();
+    if reader.u32("checksum")? != crc32c::crc32c(covered) {
+        return Err(reader.refuse("checksum"));
+    }
+    Ok(HighWater { position, chain })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HighWater, HighWaterFile};
+    use crate::model::position::{Incarnation, Position, Stream};
+
+    fn mark(sequence: u64) -> HighWater {
+        let incarnation = Incarnation([1; 16]);
+        HighWater { position: Position { incarnation, stream: Stream::ONLY, sequence }, chain: [9; 32] }
+    }
+
+    #[test]
+    fn the_latest_mark_reads_back_and_a_torn_slot_leaves_the_one_before() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (mut file, found) = HighWaterFile::open(directory.path()).expect("a new file");
+        assert_eq!(found, None);
+        for sequence in 1..=5 {
+            file.save(&mark(sequence)).expect("space on disk");
+        }
+        let (_, found) = HighWaterFile::open(directory.path()).expect("the file");
+        assert_eq!(found, Some(mark(5)));
+        let path = directory.path().join("high-water");
+        let mut bytes = std::fs::read(&path).expect("the file");
+        bytes[3] ^= 1;
+        std::fs::write(&path, bytes).expect("space on disk");
+        let (mut file, found) = HighWaterFile::open(directory.path()).expect("the file");
+        assert_eq!(found, Some(mark(4)));
+        file.save(&mark(6)).expect("space on disk");
+        let (_, found) = HighWaterFile::open(directory.path()).expect("the file");
+        assert_eq!(found, Some(mark(6)));
+    }
+}

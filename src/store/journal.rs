@@ -1,0 +1,293 @@
+//! The journal: the ordered, durable sequence of every committed change. Everything follows it.
+//!
+//! # What it is
+//!
+//! A store has one or more *streams*; an embedded engine has exactly one. Within a stream, entries are dense from 1
+//! and chained. One group commit appends one *block* of entries, in the same atomic write as the states they lead
+//! to: after recovery nobody sees a state without its entry, or the reverse.
+//!
+//! ```text
+//!   header  position · time · operation · subject · version · previous · caller · body digest     ─┐ SHA-256
+//!   chain   SHA-256(0x02 ‖ chain of the entry before ‖ header)   ◀───────────────────────────────┘
+//!   body    salt · the whole change · request memory
+//! ```
+//!
+//! The chain covers headers only. A header holds the salted digest of its body, so that a body can be erased, by law
+//! or by policy, without breaking the chain and without leaving a digest from which short data could be guessed.
+//! The byte 0x02 keeps chain hashes apart from the leaves (0x00) and nodes (0x01) of a Merkle tree (RFC 6962
+//! section 2.1), for which each seal has room.
+//!
+//! # Order and time
+//!
+//! Positions order; time is for people. Journal time never runs backwards: an entry's time is at least its
+//! predecessor's, whatever the clock says.
+//!
+//! # Lives
+//!
+//! An *incarnation* names one life of a store. Restore, repair and accepted loss begin a new one, whose first entry
+//! names the position and hash that it continues. Sequence numbers go on, so that `previous` links hold across
+//! lives; whether two positions of different lives are the same place is never asked: a follower that meets a new
+//! incarnation takes the present state instead.
+//!
+//! # Pruning
+//!
+//! Segments of 65,536 entries are sealed. Whole sealed segments are pruned, bodies before headers; the seals stay.
+//! History says from where it is complete.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::model::caller::CallerName;
+use crate::model::identifier::CanonicalIdentifier;
+use crate::model::limits::{IDENTIFIER_BYTES_MAX, PREFIX_BYTES_MAX};
+use crate::model::position::Position;
+use crate::model::request::RequestId;
+use crate::model::token::TokenId;
+use crate::wire::cursor::{DecodeError, Reader, Writer};
+
+use super::entry::{Change, Operation, RequestKey, RequestMemory};
+use super::entry_v1;
+
+/// The format of headers and bodies written today.
+const FORMAT: u8 = 1;
+
+/// A SHA-256 hash.
+pub type Hash = [u8; 32];
+
+//----------- JournalEntry ---------------------------------------------------
+
+/// One entry: its header, and its body unless that was pruned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournalEntry {
+    /// The chained part.
+    pub header: Header,
+    /// The whole change; none once pruned or erased.
+    pub body: Option<Body>,
+}
+
+/// The canonical, chained part of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Its place.
+    pub position: Position,
+    /// When it was committed, in milliseconds since 1970.
+    pub time_ms: u64,
+    /// What was done.
+    pub operation: Operation,
+    /// To what.
+    pub subject: Subject,
+    /// The version reached.
+    pub version: u64,
+    /// Where the same subject changed before.
+    pub previous: Option<u64>,
+    /// Who did it.
+    pub caller: CallerName,
+    /// SHA-256 of the encoded body, which begins with a salt.
+    pub body_digest: Hash,
+    /// The chained hash up to and including this header.
+    pub chain: Hash,
+}
+
+/// What an entry is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// An identifier, in canonical form.
+    Identifier(CanonicalIdentifier),
+    /// A prefix, in canonical form.
+    Prefix(String),
+    /// A token.
+    Token(TokenId),
+    /// The store itself.
+    Store,
+}
+
+/// The whole change, and what is remembered of its request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Body {
+    /// Random bytes that make the digest say nothing about short data.
+    pub salt: [u8; 16],
+    /// The change.
+    pub change: Change,
+    /// The request it was made for.
+    pub request: Option<(RequestKey, RequestMemory)>,
+}
+
+//----------- Header codec ---------------------------------------------------
+
+impl Header {
+    /// The canonical bytes that the chain covers.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::with_capacity(192);
+        entry_v1::write_position(writer.u8(FORMAT), self.position);
+        writer.u64(self.time_ms).u8(self.operation.code());
+        match &self.subject {
+            Subject::Identifier(identifier) => writer.u8(1).text(identifier.as_str()),
+            Subject::Prefix(prefix) => writer.u8(2).text(prefix),
+            Subject::Token(id) => writer.u8(3).raw(&id.0),
+            Subject::Store => writer.u8(4),
+        };
+        writer.u64(self.version).u64(self.previous.unwrap_or(0));
+        write_caller(&mut writer, &self.caller);
+        writer.raw(&self.body_digest);
+        writer.into_vec()
+    }
+
+    /// The hash that chains this header to the one before.
+    pub fn chain_after(&self, before: &Hash) -> Hash {
+        chain(before, &self.encode())
+    }
+
+    /// The stored form: canonical bytes, then the chain hash.
+    pub(super) fn encode_stored(&self) -> Vec<u8> {
+        let mut bytes = self.encode();
+        bytes.extend_from_slice(&self.chain);
+        bytes
+    }
+
+    /// Decodes the stored form.
+    pub fn decode_stored(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        if reader.u8("header format")? != FORMAT {
+            return Err(reader.refuse("header format"));
+        }
+        let position = entry_v1::read_position(&mut reader)?;
+        let time_ms = reader.u64("time")?;
+        let operation = entry_v1::read_operation(&mut reader)?;
+        let subject = read_subject(&mut reader)?;
+        let version = reader.u64("version")?;
+        let previous = Some(reader.u64("previous")?).filter(|sequence| *sequence != 0);
+        let caller = read_caller(&mut reader)?;
+        let body_digest = reader.array("body digest")?;
+        let chain = reader.array("chain")?;
+        reader.finish("header")?;
+        Ok(Self { position, time_ms, operation, subject, version, previous, caller, body_digest, chain })
+    }
+}
+
+/// Chains canonical header bytes to the hash before them.
+fn chain(before: &Hash, header: &[u8]) -> Hash {
+    Sha256::new().chain_update([2]).chain_update(before).chain_update(header).finalize().into()
+}
+
+fn read_subject(reader: &mut Reader<'_>) -> Result<Subject, DecodeError> {
+    match reader.u8("subject")? {
+        1 => {
+            let text = reader.text("subject identifier", IDENTIFIER_BYTES_MAX)?;
+            let identifier =
+                CanonicalIdentifier::restore(text).map_err(|_| reader.refuse("subject identifier"))?;
+            Ok(Subject::Identifier(identifier))
+        }
+        2 => Ok(Subject::Prefix(reader.text("subject prefix", PREFIX_BYTES_MAX)?.to_owned())),
+        3 => Ok(Subject::Token(TokenId(reader.array("subject token")?))),
+        4 => Ok(Subject::Store),
+        _ => Err(reader.refuse("subject")),
+    }
+}
+
+/// Writes a caller's name.
+pub(super) fn write_caller(writer: &mut Writer, caller: &CallerName) {
+    match caller {
+        CallerName::Node => writer.u8(0),
+        CallerName::Token(id) => writer.u8(1).raw(&id.0),
+        CallerName::Identity { index, identifier } => writer.u8(2).u32(*index).text(&identifier.to_string()),
+    };
+}
+
+fn read_caller(reader: &mut Reader<'_>) -> Result<CallerName, DecodeError> {
+    match reader.u8("caller")? {
+        0 => Ok(CallerName::Node),
+        1 => Ok(CallerName::Token(TokenId(reader.array("caller token")?))),
+        2 => Ok(CallerName::Identity {
+            index: reader.u32("caller index")?,
+            identifier: entry_v1::read_identifier(reader)?,
+        }),
+        _ => Err(reader.refuse("caller")),
+    }
+}
+
+//----------- Body codec -----------------------------------------------------
+
+impl Body {
+    /// The stored form, which the header's digest covers.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::with_capacity(256);
+        writer.u8(FORMAT).raw(&self.salt);
+        match &self.change {
+            Change::Identifier { identifier, values, created_ms } => {
+                entry_v1::write_identifier(writer.u8(1), identifier);
+                writer.u64(*created_ms);
+                entry_v1::write_values(&mut writer, values.as_ref());
+            }
+            Change::Prefix(entry) => entry_v1::write_prefix(writer.u8(2), entry),
+            Change::Token(entry) => entry_v1::write_token(writer.u8(3), entry),
+            Change::Incarnation { continues, chain, reason } => {
+                writer.u8(4).text(reason).raw(chain);
+                if let Some(position) = continues {
+                    entry_v1::write_position(writer.u8(1), *position);
+                } else {
+                    writer.u8(0);
+                }
+            }
+        }
+        match &self.request {
+            None => writer.u8(0),
+            Some((key, memory)) => {
+                writer.u8(1).raw(key.request.as_bytes()).raw(&key.caller).u32(key.item);
+                entry_v1::write_memory(&mut writer, memory);
+                &mut writer
+            }
+        };
+        writer.into_vec()
+    }
+
+    /// Decodes the stored form.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        if reader.u8("body format")? != FORMAT {
+            return Err(reader.refuse("body format"));
+        }
+        let salt = reader.array("salt")?;
+        let change = read_change(&mut reader)?;
+        let has_request = reader.u8("request")? == 1;
+        let request = has_request.then(|| read_request(&mut reader)).transpose()?;
+        reader.finish("body")?;
+        Ok(Self { salt, change, request })
+    }
+
+    /// The name under which this entry and the state it leads to are cut into pieces: a part of the salt.
+    pub(super) fn cut_name(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.salt;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+
+    /// The digest of an encoded body.
+    pub fn digest(encoded: &[u8]) -> Hash {
+        Sha256::digest(encoded).into()
+    }
+}
+
+fn read_change(reader: &mut Reader<'_>) -> Result<Change, DecodeError> {
+    match reader.u8("change")? {
+        1 => Ok(Change::Identifier {
+            identifier: entry_v1::read_identifier(reader)?,
+            created_ms: reader.u64("created")?,
+            values: entry_v1::read_values(reader)?,
+        }),
+        2 => Ok(Change::Prefix(entry_v1::read_prefix(reader)?)),
+        3 => Ok(Change::Token(entry_v1::read_token(reader)?)),
+        4 => {
+            let reason = reader.text("reason", 256)?.to_owned();
+            let chain = reader.array("chain")?;
+            let continues = reader.u8("continues")? == 1;
+            let continues = continues.then(|| entry_v1::read_position(reader)).transpose()?;
+            Ok(Change::Incarnation { continues, chain, reason })
+        }
+        _ => Err(reader.refuse("change")),
+    }
+}
+
+fn read_request(reader: &mut Reader<'_>) -> Result<(RequestKey, RequestMemory), DecodeError> {
+    let request =
+        RequestId::from_bytes(reader.array("request id")?).ok_or_else(|| reader.refuse("request id"))?;
+    let key = RequestKey { request, caller: reader.array("request caller")?, item: reader.u32("item")? };
+    Ok((key, entry_v1::read_memory(reader)?))
+}

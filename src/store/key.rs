@@ -1,0 +1,75 @@
+//! The key layout, one function a table. Keys order as their numbers do.
+
+use crate::model::identifier::Prefix;
+use crate::model::limits::SUFFIX_DIGEST_BYTES;
+use crate::model::position::Stream;
+
+use super::entry::RequestKey;
+
+/// Where journal headers and bodies stand.
+pub(super) fn journal(stream: Stream, sequence: u64) -> Vec<u8> {
+    let mut key = stream.0.to_be_bytes().to_vec();
+    key.extend_from_slice(&sequence.to_be_bytes());
+    key
+}
+
+/// The sequence in a journal key.
+pub(super) fn sequence_of(key: &[u8]) -> Option<u64> {
+    let (_, sequence) = key.split_at_checked(2)?;
+    sequence.try_into().ok().map(u64::from_be_bytes)
+}
+
+/// Where a piece of a cut entry stands: by the journal sequence that wrote it.
+pub(super) fn piece(table: u8, sequence: u64, piece: u16) -> Vec<u8> {
+    let mut key = vec![table];
+    key.extend_from_slice(&sequence.to_be_bytes());
+    key.extend_from_slice(&piece.to_be_bytes());
+    key
+}
+
+/// Where a request's item is remembered: by time first, so that what expires stands together.
+pub(super) fn request(key: &RequestKey) -> Vec<u8> {
+    let mut bytes = key.request.as_bytes().to_vec();
+    bytes.extend_from_slice(&key.caller);
+    bytes.extend_from_slice(&key.item.to_be_bytes());
+    bytes
+}
+
+/// The first request key of a time, in milliseconds since 1970.
+pub(super) fn request_at(time_ms: u64) -> Vec<u8> {
+    time_ms.to_be_bytes().split_at(2).1.to_vec()
+}
+
+/// The keys of all identifiers whose own prefix is exactly this one: from, to (exclusive).
+pub(super) fn identifiers_of(prefix: &Prefix) -> (Vec<u8>, Vec<u8>) {
+    let mut from = prefix.canonical().into_bytes();
+    let mut to = from.clone();
+    from.push(b'/');
+    to.push(b'/' + 1);
+    (from, to)
+}
+
+/// Where a long suffix is found by its digest.
+pub(super) fn digest(prefix: &Prefix, digest: &[u8; SUFFIX_DIGEST_BYTES]) -> Vec<u8> {
+    let mut key = prefix.canonical().into_bytes();
+    key.push(b'/');
+    key.extend_from_slice(digest);
+    key
+}
+
+/// Keys of the meta table.
+pub(super) mod meta {
+    /// The store header.
+    pub(in crate::store) const HEADER: &[u8] = b"header";
+    /// The lives of the store.
+    pub(in crate::store) const LINEAGE: &[u8] = b"lineage";
+    /// From where headers and bodies are kept.
+    pub(in crate::store) const FLOOR: &[u8] = b"floor";
+
+    /// A seal, by the first sequence after its segment.
+    pub(in crate::store) fn seal(next: u64) -> Vec<u8> {
+        let mut key = b"seal/".to_vec();
+        key.extend_from_slice(&next.to_be_bytes());
+        key
+    }
+}

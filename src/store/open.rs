@@ -1,0 +1,351 @@
+//! Opening a store: create it or take it up, check that it holds together, and mend what may be mended.
+//!
+//! ```text
+//!   engine opens ─▶ header known? ─▶ lives, floor ─▶ journal's end ─▶ tail checked and mended ─▶ high water ─▶ ready
+//! ```
+//! A journal found behind the high-water file opens read-only: what was acknowledged is missing, and only the
+//! operator may accept that, by [`accept_loss`] or by a restore.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::model::caller::CallerName;
+use crate::model::identifier::Folding;
+use crate::model::position::Stream;
+
+use super::commit::{Appender, Block, End, Proposed};
+use super::directory::Directory;
+use super::engine::table::Table;
+use super::engine::{Engine, EngineKind};
+use super::entry::{Change, Operation};
+use super::error::Error;
+use super::header_v1::StoreHeader;
+use super::high_water::{HighWater, HighWaterFile, LAG_MS};
+use super::lineage::{Life, Lineage, name_incarnation};
+use super::retention::Floor;
+use super::writes::{Counts, Writes};
+use super::{Clock, Entropy, Inner, Store, key};
+
+/// What a store needs to open.
+#[derive(Clone)]
+pub struct StoreOptions {
+    /// The data directory; the engine's files stand in a folder below it.
+    pub directory: PathBuf,
+    /// Which engine keeps the data.
+    pub engine: EngineKind,
+    /// Bytes of the engine's cache.
+    pub cache_bytes: u64,
+    /// Which letters of a suffix are folded; must be that of the store when there is one.
+    pub folding: Folding,
+    /// Tells the time.
+    pub clock: Clock,
+    /// Fills bytes with randomness.
+    pub entropy: Entropy,
+}
+
+/// An open store, its only writer, and what opening found.
+pub struct Opened {
+    /// For readers and followers.
+    pub store: Store,
+    /// The only writer.
+    pub appender: Appender,
+    /// What opening found.
+    pub report: OpenReport,
+}
+
+/// What opening found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenReport {
+    /// Whether the store was created just now.
+    pub created: bool,
+    /// Journal entries that were checked.
+    pub checked: u64,
+    /// States that were redone from the journal.
+    pub mended: u64,
+}
+
+/// The folder of an engine below a data directory.
+pub fn engine_folder(kind: EngineKind) -> String {
+    kind.to_string()
+}
+
+/// Opens a store, or creates it where there is none.
+pub async fn open(options: StoreOptions) -> Result<Opened, Error> {
+    let (store, fresh) = attach(options).await?;
+    let mut appender = Appender::new(store.clone(), store.end());
+    let mut report = OpenReport { created: fresh, ..OpenReport::default() };
+    if fresh {
+        begin_incarnation(&mut appender, "created").await?;
+    } else {
+        (report.checked, report.mended) = store.mend_tail().await?;
+    }
+    store.compare_high_water().await?;
+    Ok(Opened { store, appender, report })
+}
+
+/// Accepts that a journal ends before its high-water mark: a new incarnation begins at the end that there is.
+///
+/// States that outlived their journal entries are entered again, so that followers see them.
+pub async fn accept_loss(options: StoreOptions) -> Result<Accepted, Error> {
+    let (store, _) = attach(options).await?;
+    let found = store.end();
+    let lost = store.acknowledged()?.map_or(0, |mark| mark.position.sequence.saturating_sub(found.sequence));
+    let mut appender = Appender::new(store.clone(), found);
+    store.mend_tail().await?;
+    begin_incarnation(&mut appender, "loss accepted").await?;
+    let adopted = store.adopt_ahead_of(found.sequence, &mut appender).await?;
+    store.save_high_water()?;
+    store.close(appender).await?;
+    Ok(Accepted { lost, adopted })
+}
+
+/// What [`accept_loss`] accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// Acknowledged journal entries that are gone.
+    pub lost: u64,
+    /// States that outlived their entries and were entered again.
+    pub adopted: u64,
+}
+
+/// Begins a new life of the store: the first entry names what it continues.
+pub(super) async fn begin_incarnation(appender: &mut Appender, reason: &str) -> Result<(), Error> {
+    let before = appender.end();
+    let store = appender.store().clone();
+    let mut random = [0; 10];
+    store.fill_random(&mut random);
+    let present = store.lineage().present().map(|life| life.incarnation);
+    let incarnation = name_incarnation(store.now_ms(), random, present);
+    let continues = present.map(|_| (before.position(), before.chain));
+    let mut lineage = (*store.lineage()).clone();
+    lineage.begin(Life { incarnation, first_sequence: before.sequence + 1, continues });
+    let change = Change::Incarnation {
+        continues: continues.map(|(position, _)| position),
+        chain: before.chain,
+        reason: reason.to_owned(),
+    };
+    appender.begin(incarnation);
+    let proposed = Proposed {
+        change,
+        operation: Operation::Begun,
+        caller: CallerName::Node,
+        version: lineage.lives().len() as u64,
+        replaces: None,
+        request: None,
+        minted: false,
+    };
+    appender.commit(Block { since: before.sequence, changes: vec![proposed] }).await?;
+    let mut writes = Writes::default();
+    writes.put_lineage(&lineage);
+    store.inner.engine.commit(writes.into_batch()).await?;
+    store.inner.lineage.store(Arc::new(lineage));
+    Ok(())
+}
+
+//----------- Taking up a store ----------------------------------------------
+
+/// Opens the engine and reads everything that is held in memory. Tells whether the store is new.
+async fn attach(options: StoreOptions) -> Result<(Store, bool), Error> {
+    let folder = options.directory.join(engine_folder(options.engine));
+    let engine = Engine::open(options.engine, &folder, options.cache_bytes).await?;
+    let (high_water, _) = HighWaterFile::open(&options.directory)?;
+    let nobody =
+        End { incarnation: name_incarnation(0, [0; 10], None), sequence: 0, chain: [0; 32], time_ms: 0 };
+    let store = Store {
+        inner: Arc::new(Inner {
+            engine,
+            kind: options.engine,
+            path: options.directory,
+            folding: options.folding,
+            clock: options.clock,
+            entropy: options.entropy,
+            directory: ArcSwap::default(),
+            lineage: ArcSwap::default(),
+            floor: ArcSwap::default(),
+            counts: Arc::new(Mutex::new(Counts::default())),
+            end: watch::Sender::new(nobody),
+            stopped: watch::Sender::new(None),
+            high_water: Mutex::new(high_water),
+        }),
+    };
+    let fresh = store.take_up_header().await?;
+    if !fresh {
+        store.take_up().await?;
+    }
+    Ok((store, fresh))
+}
+
+impl Store {
+    /// Checks the store header, or writes it where the store is empty. Tells whether it was written.
+    async fn take_up_header(&self) -> Result<bool, Error> {
+        let mine = StoreHeader { folding: self.folding(), streams: 1 };
+        let Some(body) = self.meta(key::meta::HEADER).await? else {
+            let mut writes = Writes::default();
+            writes.put(Table::Meta, key::meta::HEADER.to_vec(), &mine.encode(), 0);
+            self.inner.engine.commit(writes.into_batch()).await?;
+            return Ok(true);
+        };
+        let found = StoreHeader::decode(&body).map_err(|error| {
+            self.format(format!("was written by a version of idnode that this one does not know ({error})"))
+        })?;
+        if found.folding != mine.folding {
+            let case = if found.folding == Folding::SuffixSensitive { "true" } else { "false" };
+            return Err(
+                self.format(format!("was created with store.case_sensitive = {case}, which cannot change"))
+            );
+        }
+        if found.streams != 1 {
+            return Err(
+                self.format(format!("has {} journal streams; this engine writes exactly one", found.streams))
+            );
+        }
+        // A crash between the header and the first entry leaves a store that has not begun.
+        Ok(self.meta(key::meta::LINEAGE).await?.is_none() && self.last_header().await?.is_none())
+    }
+
+    /// Reads lives, floor, the journal's end, prefixes, tokens and counts.
+    async fn take_up(&self) -> Result<(), Error> {
+        if let Some(body) = self.meta(key::meta::FLOOR).await? {
+            let floor = Floor::decode(&body).map_err(|error| self.meta_damage(key::meta::FLOOR, &error))?;
+            self.inner.floor.store(Arc::new(floor));
+        }
+        let body = self.meta(key::meta::LINEAGE).await?;
+        let lineage = body.map(|body| Lineage::decode(&body)).transpose();
+        let lineage =
+            lineage.map_err(|error| self.meta_damage(key::meta::LINEAGE, &error))?.unwrap_or_default();
+        let lineage = self.mend_lineage(lineage).await?;
+        self.inner.lineage.store(Arc::new(lineage));
+        let last = self.last_header().await?;
+        let Some(last) = last else {
+            return Err(
+                self.format("has no journal entry left; restore it with `idnode backup restore`".to_owned())
+            );
+        };
+        self.inner.end.send_replace(End {
+            incarnation: last.position.incarnation,
+            sequence: last.position.sequence,
+            chain: last.chain,
+            time_ms: last.time_ms,
+        });
+        self.load_directory().await?;
+        self.load_counts().await
+    }
+
+    async fn load_directory(&self) -> Result<(), Error> {
+        let mut directory = Directory::default();
+        self.for_each(Table::Prefix, &mut |entry| {
+            super::entry_v1::read_prefix(entry).map(|entry| directory.put_prefix(entry))
+        })
+        .await?;
+        self.for_each(Table::Token, &mut |entry| {
+            super::entry_v1::read_token(entry).map(|entry| directory.put_token(entry))
+        })
+        .await?;
+        self.inner.directory.store(Arc::new(directory));
+        Ok(())
+    }
+
+    /// Puts the store aside: the high-water file is written, the engine's files are released.
+    ///
+    /// The appender is given back, so that nothing can be committed any more.
+    pub async fn close(&self, appender: Appender) -> Result<(), Error> {
+        drop(appender);
+        self.stop_writing("the store is closed");
+        self.save_high_water()?;
+        Ok(self.inner.engine.clone().close().await?)
+    }
+}
+
+//----------- High water -----------------------------------------------------
+
+impl Store {
+    /// Compares the journal with what the high-water file says was acknowledged; behind it, writing stops.
+    async fn compare_high_water(&self) -> Result<(), Error> {
+        let Some(mark) = self.acknowledged()? else {
+            return self.save_high_water();
+        };
+        let end = self.end();
+        let acknowledged = mark.position.sequence;
+        let way_back = "restore the latest backup with `idnode backup restore`, \
+                        or accept the loss with `idnode store accept-loss`";
+        if end.sequence < acknowledged {
+            let lost = acknowledged - end.sequence;
+            self.stop_writing(&format!(
+                "the journal ends at entry {} but entry {acknowledged} was acknowledged: {lost} changes are missing; {way_back}",
+                end.sequence
+            ));
+            return Ok(());
+        }
+        let there = self.headers_at(&[acknowledged]).await?.into_iter().flatten().next();
+        if there.is_some_and(|header| header.chain != mark.chain) {
+            self.stop_writing(&format!(
+                "journal entry {acknowledged} is not the one that was acknowledged: files of two stores were mixed; {way_back}"
+            ));
+        }
+        Ok(())
+    }
+
+    fn acknowledged(&self) -> Result<Option<HighWater>, Error> {
+        HighWaterFile::open(&self.inner.path).map(|(_, mark)| mark)
+    }
+
+    /// Writes the end of the journal to the high-water file; blocks for one disk write.
+    pub(super) fn save_high_water(&self) -> Result<(), Error> {
+        let end = self.end();
+        let mark = HighWater { position: end.position(), chain: end.chain };
+        self.inner.high_water.lock().unwrap_or_else(std::sync::PoisonError::into_inner).save(&mark)
+    }
+
+    /// Keeps the high-water file up to date, at most 200 ms behind, until the store is closed or `stop` resolves.
+    pub fn spawn_high_water(&self, mut stop: watch::Receiver<bool>) -> JoinHandle<()> {
+        let store = self.clone();
+        tokio::spawn(async move {
+            let mut end = store.follow();
+            loop {
+                tokio::select! {
+                    changed = end.changed() => if changed.is_err() { return },
+                    _ = stop.wait_for(|stopped| *stopped) => return,
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(LAG_MS)).await;
+                end.borrow_and_update();
+                if store.read_only_reason().is_some() {
+                    return;
+                }
+                let saved = tokio::task::spawn_blocking({
+                    let store = store.clone();
+                    move || store.save_high_water()
+                });
+                if let Ok(Err(error)) = saved.await {
+                    store.stop_writing(&format!("{error}: see to the disk, then restart the node"));
+                    return;
+                }
+            }
+        })
+    }
+
+    fn format(&self, detail: String) -> Error {
+        Error::Format { directory: self.inner.path.clone(), detail }
+    }
+
+    fn meta_damage(&self, key: &[u8], error: &crate::wire::cursor::DecodeError) -> Error {
+        self.damaged(Table::Meta, key, &error.clone().into())
+    }
+
+    async fn meta(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let loaded = self.load(Table::Meta, vec![key.to_vec()]).await?;
+        Ok(loaded.into_iter().flatten().next().map(|loaded| loaded.body))
+    }
+
+    /// The last header there is, durable by definition when a store opens.
+    pub(super) async fn last_header(&self) -> Result<Option<super::journal::Header>, Error> {
+        use super::engine::scan::{Order, ScanLimit, ScanRange};
+        let range = ScanRange::starting_with(&Stream::ONLY.0.to_be_bytes());
+        let limit = ScanLimit { entries: 1, bytes: 1 };
+        let page = self.inner.engine.scan(Table::Header, range, Order::Backward, limit).await?;
+        Ok(self.decode_headers(page).await?.pop())
+    }
+}

@@ -1,0 +1,261 @@
+//! Mending at open, and redoing journal entries onto states: by version, so that doing it twice does no harm.
+
+use std::collections::HashMap;
+
+use crate::model::caller::CallerName;
+use crate::model::identifier::CanonicalIdentifier;
+use crate::model::limits::{GROUP_ITEMS_MAX, TAIL_ENTRIES_MAX};
+use crate::wire::cursor::{DecodeError, Reader};
+
+use super::Store;
+use super::commit::{Appender, Block, Proposed};
+use super::engine::scan::{Order, ScanLimit, ScanRange};
+use super::engine::table::Table;
+use super::entry::{Change, IdentifierEntry, Operation};
+use super::error::Error;
+use super::journal::{Body, Hash, JournalEntry};
+use super::lineage::{Life, Lineage};
+use super::writes::{Counts, Writes, identifier_state};
+
+/// Entries read in one step.
+const STEP: usize = 1_000;
+
+impl Store {
+    /// Checks the journal's tail (dense, chained, bodies there) and redoes what the states lack.
+    /// Returns how many entries were checked and how many states were mended.
+    pub(super) async fn mend_tail(&self) -> Result<(u64, u64), Error> {
+        let end = self.end().sequence;
+        let floor = self.floor();
+        let first = end.saturating_sub(TAIL_ENTRIES_MAX).max(floor.headers_from).max(1);
+        let mut next = first;
+        let mut chain: Option<Hash> = None;
+        let mut mended = 0;
+        while next <= end {
+            let entries = self.entries_from(next, STEP).await?;
+            if entries.is_empty() {
+                return Err(self.journal_damage(next, "the entry is missing".to_owned()));
+            }
+            self.check_chain(&entries, &mut next, &mut chain)?;
+            mended += self.redo(&entries).await?;
+        }
+        Ok((end + 1 - first, mended))
+    }
+
+    /// Checks that entries follow each other without gap and hash by hash; moves `next` and `chain` on.
+    pub(super) fn check_chain(
+        &self,
+        entries: &[JournalEntry],
+        next: &mut u64,
+        chain: &mut Option<Hash>,
+    ) -> Result<(), Error> {
+        for JournalEntry { header, body } in entries {
+            let sequence = header.position.sequence;
+            if sequence != *next {
+                return Err(
+                    self.journal_damage(*next, format!("the entry is missing; entry {sequence} follows"))
+                );
+            }
+            if chain.is_some_and(|before| header.chain_after(&before) != header.chain) {
+                let detail = "the chained hash does not follow from the entry before".to_owned();
+                return Err(self.journal_damage(sequence, detail));
+            }
+            if body.is_none() && sequence >= self.floor().bodies_from {
+                return Err(self.journal_damage(sequence, "the body is missing".to_owned()));
+            }
+            *chain = Some(header.chain);
+            *next = sequence + 1;
+        }
+        Ok(())
+    }
+
+    /// Redoes entries whose states are older than what the journal says. Returns how many states it wrote.
+    pub(super) async fn redo(&self, entries: &[JournalEntry]) -> Result<u64, Error> {
+        let mut writes = Writes::default();
+        let mut redone = self.redo_identifiers(entries, &mut writes).await?;
+        redone += self.redo_few(entries, &mut writes);
+        for entry in entries {
+            if let Some(body) = &entry.body {
+                writes.put_request(body);
+            }
+        }
+        if redone > 0 {
+            self.inner.engine.commit(writes.into_batch()).await?;
+        }
+        Ok(redone)
+    }
+
+    async fn redo_identifiers(&self, entries: &[JournalEntry], writes: &mut Writes) -> Result<u64, Error> {
+        let mut latest: HashMap<CanonicalIdentifier, (IdentifierEntry, u64)> = HashMap::new();
+        for (state, cut_name) in entries.iter().filter_map(identifier_state) {
+            latest.insert(state.identifier.canonical(self.folding()), (state, cut_name));
+        }
+        let names: Vec<CanonicalIdentifier> = latest.keys().cloned().collect();
+        let present = self.identifiers(&names).await?;
+        let mut redone = 0;
+        for (name, present) in names.iter().zip(present) {
+            let Some((state, cut_name)) = latest.get(name) else {
+                continue;
+            };
+            if present.as_ref().is_none_or(|present| present.version < state.version) {
+                writes.put_identifier(self.folding(), state, present.map(|entry| entry.mark()), *cut_name);
+                redone += 1;
+            }
+        }
+        Ok(redone)
+    }
+
+    fn redo_few(&self, entries: &[JournalEntry], writes: &mut Writes) -> u64 {
+        let mut directory = (*self.directory()).clone();
+        let mut redone = 0;
+        for JournalEntry { header, body } in entries {
+            let Some(body) = body else {
+                continue;
+            };
+            match &body.change {
+                Change::Prefix(entry) => {
+                    let present = directory.get(&entry.prefix).map_or(0, |present| present.version);
+                    if present < header.version {
+                        let mut entry = entry.clone();
+                        entry.version = header.version;
+                        entry.changed_ms = header.time_ms;
+                        writes.put_prefix(&entry, body.cut_name());
+                        directory.put_prefix(entry);
+                        redone += 1;
+                    }
+                }
+                Change::Token(entry) => {
+                    let present = directory.token(entry.id).map_or(0, |present| present.version);
+                    if present < header.version {
+                        let mut entry = entry.clone();
+                        entry.version = header.version;
+                        writes.put_token(&entry, body.cut_name());
+                        directory.put_token(entry);
+                        redone += 1;
+                    }
+                }
+                Change::Identifier { .. } | Change::Incarnation { .. } => {}
+            }
+        }
+        self.inner.directory.store(directory.into());
+        redone
+    }
+
+    /// Takes up lives that the journal's tail names but the lineage does not yet: it is written just after them.
+    pub(super) async fn mend_lineage(&self, mut lineage: Lineage) -> Result<Lineage, Error> {
+        let Some(last) = self.last_header().await? else {
+            return Ok(lineage);
+        };
+        let known = lineage.present().map(|life| life.incarnation);
+        if known == Some(last.position.incarnation) {
+            return Ok(lineage);
+        }
+        // Only the very last entry can be one whose life is not yet in the lineage.
+        let entry = self.with_bodies(vec![last]).await?.pop();
+        let Some(JournalEntry { header, body: Some(Body { change, .. }) }) = entry else {
+            return Ok(lineage);
+        };
+        if let Change::Incarnation { continues, chain, .. } = change {
+            lineage.begin(Life {
+                incarnation: header.position.incarnation,
+                first_sequence: header.position.sequence,
+                continues: continues.map(|position| (position, chain)),
+            });
+        }
+        Ok(lineage)
+    }
+
+    /// Enters states again that name a journal entry beyond the journal's end. Returns how many there were.
+    pub(super) async fn adopt_ahead_of(&self, end: u64, appender: &mut Appender) -> Result<u64, Error> {
+        let mut ahead = Vec::new();
+        let mut adopted = 0;
+        let mut range = ScanRange::all();
+        loop {
+            let limit = ScanLimit { entries: STEP, bytes: 4 * 1024 * 1024 };
+            let page = self.inner.engine.scan(Table::Identifier, range, Order::Forward, limit).await?;
+            let Some((last, _)) = page.last() else {
+                break;
+            };
+            range =
+                ScanRange { start: std::ops::Bound::Excluded(last.clone()), end: std::ops::Bound::Unbounded };
+            let keys: Vec<Vec<u8>> = page.iter().map(|(key, _)| key.clone()).collect();
+            for (key, loaded) in keys.iter().zip(self.join(Table::Identifier, page).await?) {
+                let entry = loaded.map(|loaded| self.decode_identifier(key, &loaded)).transpose()?;
+                ahead.extend(entry.filter(|entry| entry.sequence > end));
+            }
+            while ahead.len() >= GROUP_ITEMS_MAX {
+                adopted += adopt(appender, ahead.drain(..GROUP_ITEMS_MAX).collect()).await?;
+            }
+        }
+        Ok(adopted + adopt(appender, ahead).await?)
+    }
+
+    /// Reads a table of few entries into memory.
+    pub(super) async fn for_each(
+        &self,
+        table: Table,
+        take: &mut (dyn FnMut(&mut Reader<'_>) -> Result<(), DecodeError> + Send),
+    ) -> Result<(), Error> {
+        let mut range = ScanRange::all();
+        loop {
+            let limit = ScanLimit { entries: STEP, bytes: 4 * 1024 * 1024 };
+            let page = self.inner.engine.scan(table, range, Order::Forward, limit).await?;
+            let Some((last, _)) = page.last() else {
+                return Ok(());
+            };
+            range =
+                ScanRange { start: std::ops::Bound::Excluded(last.clone()), end: std::ops::Bound::Unbounded };
+            let keys: Vec<Vec<u8>> = page.iter().map(|(key, _)| key.clone()).collect();
+            for (key, loaded) in keys.iter().zip(self.join(table, page).await?) {
+                let Some(loaded) = loaded else {
+                    continue;
+                };
+                take(&mut Reader::new(&loaded.body))
+                    .map_err(|error| self.damaged(table, key, &error.into()))?;
+            }
+        }
+    }
+
+    /// Reads the counts of live identifiers.
+    pub(super) async fn load_counts(&self) -> Result<(), Error> {
+        let mut counts = Counts::default();
+        let mut range = ScanRange::all();
+        loop {
+            let limit = ScanLimit { entries: STEP, bytes: 4 * 1024 * 1024 };
+            let page = self.inner.engine.scan(Table::Count, range, Order::Forward, limit).await?;
+            let Some((last, _)) = page.last() else {
+                break;
+            };
+            range =
+                ScanRange { start: std::ops::Bound::Excluded(last.clone()), end: std::ops::Bound::Unbounded };
+            let keys: Vec<Vec<u8>> = page.iter().map(|(key, _)| key.clone()).collect();
+            for (key, loaded) in keys.into_iter().zip(self.join(Table::Count, page).await?) {
+                let body = loaded.map(|loaded| loaded.body).unwrap_or_default();
+                let count = Reader::new(&body).u64("count");
+                let count = count.map_err(|error| self.damaged(Table::Count, &key, &error.into()))?;
+                counts.load(String::from_utf8_lossy(&key).into_owned(), count);
+            }
+        }
+        *self.lock_counts() = counts;
+        Ok(())
+    }
+}
+
+async fn adopt(appender: &mut Appender, ahead: Vec<IdentifierEntry>) -> Result<u64, Error> {
+    let count = ahead.len() as u64;
+    let propose = |entry: IdentifierEntry| Proposed {
+        operation: Operation::Adopted,
+        caller: CallerName::Node,
+        version: entry.version + 1,
+        replaces: Some(entry.mark()),
+        request: None,
+        minted: false,
+        change: Change::Identifier {
+            identifier: entry.identifier,
+            values: entry.values,
+            created_ms: entry.created_ms,
+        },
+    };
+    let since = appender.end().sequence;
+    appender.commit(Block { since, changes: ahead.into_iter().map(propose).collect() }).await?;
+    Ok(count)
+}

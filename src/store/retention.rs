@@ -1,0 +1,169 @@
+//! What the store lets go of: journal segments, bodies before headers, and requests that ran out.
+//!
+//! A segment of 65,536 entries is sealed when its last entry is committed; the seal keeps position and hash, and has
+//! room for a Merkle root. Only whole sealed segments are pruned. The floor moves before anything is deleted, so that
+//! history never claims more than there is.
+
+use std::ops::Bound;
+
+use crate::model::limits::SEGMENT_ENTRIES;
+use crate::model::position::Stream;
+use crate::wire::cursor::{DecodeError, Reader, Writer};
+
+use super::Store;
+use super::commit::End;
+use super::engine::batch::Batch;
+use super::engine::scan::{Order, ScanLimit, ScanRange};
+use super::engine::table::Table;
+use super::error::Error;
+use super::writes::Writes;
+use super::{entry_v1, envelope, key};
+
+/// Entries deleted by one write.
+const PRUNE_STEP: usize = 4_096;
+
+//----------- Floor ----------------------------------------------------------
+
+/// From which sequence on headers and bodies are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Floor {
+    /// The first header kept.
+    pub headers_from: u64,
+    /// The first body kept.
+    pub bodies_from: u64,
+}
+
+impl Default for Floor {
+    fn default() -> Self {
+        Self { headers_from: 1, bodies_from: 1 }
+    }
+}
+
+impl Floor {
+    pub(super) fn encode(self) -> Vec<u8> {
+        let mut writer = Writer::default();
+        writer.u64(self.headers_from).u64(self.bodies_from);
+        writer.into_vec()
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        Ok(Self { headers_from: reader.u64("headers from")?, bodies_from: reader.u64("bodies from")? })
+    }
+}
+
+/// The seal that a journal ending here has earned: its key and its body.
+pub(super) fn seal_at(end: End) -> Option<(Vec<u8>, Vec<u8>)> {
+    if !end.sequence.is_multiple_of(SEGMENT_ENTRIES) {
+        return None;
+    }
+    let mut writer = Writer::default();
+    entry_v1::write_position(&mut writer, end.position()).raw(&end.chain).u64(end.time_ms);
+    // Room for a Merkle root: none yet.
+    writer.u8(0);
+    Some((key::meta::seal(end.sequence + 1), writer.into_vec()))
+}
+
+//----------- Pruning --------------------------------------------------------
+
+/// What to let go of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Bodies of segments that ended before this time go, in milliseconds since 1970.
+    pub bodies_before_ms: u64,
+    /// Headers of segments that ended before this time go; never later than the bodies.
+    pub headers_before_ms: u64,
+}
+
+impl Store {
+    /// Prunes whole sealed segments. Returns the floor it leaves.
+    pub async fn prune(&self, retention: Retention) -> Result<Floor, Error> {
+        self.check_writable()?;
+        let floor = self.floor();
+        let bodies = self.sealed_before(retention.bodies_before_ms).await?.max(floor.bodies_from);
+        let headers = retention.headers_before_ms.min(retention.bodies_before_ms);
+        let headers = self.sealed_before(headers).await?.max(floor.headers_from);
+        let target = Floor { headers_from: headers, bodies_from: bodies };
+        if target == floor {
+            return Ok(floor);
+        }
+        let mut writes = Writes::default();
+        writes.put_floor(target);
+        self.inner.engine.commit(writes.into_batch()).await?;
+        self.inner.floor.store(target.into());
+        self.delete_journal(Table::Body, target.bodies_from).await?;
+        self.delete_journal(Table::Header, target.headers_from).await?;
+        Ok(target)
+    }
+
+    /// The first sequence after the last segment that was sealed before a time.
+    async fn sealed_before(&self, time_ms: u64) -> Result<u64, Error> {
+        let range = ScanRange::starting_with(b"seal/");
+        let limit = ScanLimit { entries: 1_000_000, bytes: 64 * 1024 * 1024 };
+        let seals = self.inner.engine.scan(Table::Meta, range, Order::Forward, limit).await?;
+        let mut next = 1;
+        for (key, _) in &seals {
+            let loaded = self.load(Table::Meta, vec![key.clone()]).await?;
+            let Some(loaded) = loaded.into_iter().flatten().next() else {
+                continue;
+            };
+            let (sequence, sealed_ms) =
+                read_seal(&loaded.body).map_err(|error| self.damaged(Table::Meta, key, &error.into()))?;
+            if sealed_ms < time_ms {
+                next = next.max(sequence + 1);
+            }
+        }
+        Ok(next)
+    }
+
+    /// Deletes journal entries below a sequence, with their pieces, a step at a time.
+    async fn delete_journal(&self, table: Table, below: u64) -> Result<(), Error> {
+        loop {
+            let range = ScanRange {
+                start: Bound::Unbounded,
+                end: Bound::Excluded(key::journal(Stream::ONLY, below)),
+            };
+            let limit = ScanLimit { entries: PRUNE_STEP, bytes: 4 * 1024 * 1024 };
+            let page = self.inner.engine.scan(table, range, Order::Forward, limit).await?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            let mut batch = Batch::new();
+            for (key, stored) in page {
+                if let Ok(envelope::Opened::Cut(mark)) = envelope::open(&key, &stored) {
+                    mark.cut.piece_keys(table).for_each(|piece| batch.delete(Table::Piece, piece));
+                }
+                batch.delete(table, key);
+            }
+            self.inner.engine.commit(batch).await?;
+        }
+    }
+
+    /// Forgets requests whose ids were made before a time, in milliseconds since 1970. Returns how many.
+    pub async fn forget_requests(&self, made_before_ms: u64) -> Result<u64, Error> {
+        self.check_writable()?;
+        let mut forgotten = 0;
+        loop {
+            let range =
+                ScanRange { start: Bound::Unbounded, end: Bound::Excluded(key::request_at(made_before_ms)) };
+            let limit = ScanLimit { entries: PRUNE_STEP, bytes: 4 * 1024 * 1024 };
+            let page = self.inner.engine.scan(Table::Request, range, Order::Forward, limit).await?;
+            if page.is_empty() {
+                return Ok(forgotten);
+            }
+            let mut batch = Batch::new();
+            for (key, _) in page {
+                forgotten += 1;
+                batch.delete(Table::Request, key);
+            }
+            self.inner.engine.commit(batch).await?;
+        }
+    }
+}
+
+fn read_seal(body: &[u8]) -> Result<(u64, u64), DecodeError> {
+    let mut reader = Reader::new(body);
+    let position = entry_v1::read_position(&mut reader)?;
+    let _chain: [u8; 32] = reader.array("chain")?;
+    Ok((position.sequence, reader.u64("time")?))
+}

@@ -1,0 +1,328 @@
+//! What the store promises, on both engines: whole after reopening, dense and chained, never behind unnoticed.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::model::caller::CallerName;
+use crate::model::identifier::{CanonicalIdentifier, Folding, Identifier, Prefix};
+use crate::model::position::Stream;
+use crate::model::request::RequestId;
+use crate::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
+
+use super::commit::{Appender, Block, Committed, Proposed};
+use super::entry::{Change, IdentifierEntry, Mark, Operation, RequestKey};
+use super::error::Error;
+use super::high_water::{HighWater, HighWaterFile};
+use super::open::{Opened, StoreOptions, accept_loss, open};
+use super::retention::Retention;
+use super::{EngineKind, Store};
+
+//----------- A small language -----------------------------------------------
+
+fn options(directory: &Path, engine: EngineKind) -> StoreOptions {
+    StoreOptions {
+        directory: directory.to_owned(),
+        engine,
+        cache_bytes: 16 * 1024 * 1024,
+        folding: Folding::Insensitive,
+        clock: Arc::new(|| 1_800_000_000_000),
+        entropy: Arc::new(|bytes| getrandom::fill(bytes).expect("the system has randomness")),
+    }
+}
+
+async fn opened(directory: &Path, engine: EngineKind) -> Opened {
+    open(options(directory, engine)).await.expect("the store opens")
+}
+
+fn identifier(text: &str) -> Identifier {
+    Identifier::parse(text).expect("a valid identifier")
+}
+
+fn canonical(text: &str) -> CanonicalIdentifier {
+    identifier(text).canonical(Folding::Insensitive)
+}
+
+fn values(data: &[u8]) -> Values {
+    let value = Value {
+        index: Index::new(1).expect("a valid index"),
+        value_type: ValueType::new("URL").expect("a valid type"),
+        data: data.to_vec(),
+        ttl: Ttl::default(),
+        permissions: Permissions::DEFAULT,
+        references: Vec::new(),
+        timestamp: 1_800_000_000,
+    };
+    Values::new(vec![value]).expect("one value")
+}
+
+fn change(text: &str, data: Option<&[u8]>, version: u64, replaces: Option<Mark>) -> Proposed {
+    Proposed {
+        change: Change::Identifier {
+            identifier: identifier(text),
+            values: data.map(values),
+            created_ms: 1_800_000_000_000,
+        },
+        operation: if data.is_some() { Operation::Registered } else { Operation::Removed },
+        caller: CallerName::Node,
+        version,
+        replaces,
+        request: None,
+        minted: false,
+    }
+}
+
+async fn commit(appender: &mut Appender, changes: Vec<Proposed>) -> Committed {
+    let since = appender.end().sequence;
+    appender.commit(Block { since, changes }).await.expect("the block commits")
+}
+
+async fn present(store: &Store, text: &str) -> Option<IdentifierEntry> {
+    let found = store.identifiers(&[canonical(text)]).await.expect("the store reads");
+    found.into_iter().next().expect("one answer a question")
+}
+
+fn data_of(entry: &IdentifierEntry) -> Vec<u8> {
+    let values = entry.values.as_ref().expect("a live identifier");
+    values.as_slice().first().expect("one value").data.clone()
+}
+
+//----------- Tests ----------------------------------------------------------
+
+#[tokio::test]
+async fn what_was_committed_is_there_after_reopening() {
+    for engine in EngineKind::ALL {
+        let directory = tempfile::tempdir().expect("a directory");
+        let Opened { store, mut appender, report } = opened(directory.path(), engine).await;
+        assert!(report.created);
+        commit(&mut appender, vec![change("88.118/A", Some(b"one"), 1, None)]).await;
+        let end = appender.end();
+        store.close(appender).await.expect("the store closes");
+        let Opened { store, appender, report } = opened(directory.path(), engine).await;
+        assert_eq!((report.created, report.checked, report.mended), (false, 2, 0));
+        assert_eq!(appender.end(), end);
+        let entry = present(&store, "88.118/a").await.expect("the identifier");
+        assert_eq!((entry.identifier.to_string(), data_of(&entry)), ("88.118/A".into(), b"one".to_vec()));
+        assert_eq!(store.count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_large_state_is_cut_and_its_old_pieces_go() {
+    for engine in EngineKind::ALL {
+        let directory = tempfile::tempdir().expect("a directory");
+        let Opened { store, mut appender, .. } = opened(directory.path(), engine).await;
+        let large = vec![7; 200_000];
+        commit(&mut appender, vec![change("88/x", Some(&large), 1, None)]).await;
+        let entry = present(&store, "88/x").await.expect("the identifier");
+        assert_eq!(data_of(&entry), large);
+        let other = vec![8; 100_000];
+        commit(&mut appender, vec![change("88/x", Some(&other), 2, Some(entry.mark()))]).await;
+        let entry = present(&store, "88/x").await.expect("the identifier");
+        assert_eq!(data_of(&entry), other);
+        // 7 pieces of the state, 7 of the newer body, 13 of the older body: none of the older state.
+        let pieces = store.count_pieces().await;
+        assert_eq!(pieces, 7 + 7 + 13);
+    }
+}
+
+#[tokio::test]
+async fn several_changes_of_one_identifier_may_stand_in_one_block() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let Opened { store, mut appender, .. } = opened(directory.path(), EngineKind::Fjall).await;
+    let block = vec![
+        change("88/x", Some(&[1; 50_000]), 1, None),
+        change("88/x", Some(&[2; 60_000]), 2, None),
+        change("88/x", None, 3, None),
+        change("88/x", Some(b"last"), 4, None),
+    ];
+    let committed = commit(&mut appender, block).await;
+    let entry = present(&store, "88/x").await.expect("the identifier");
+    assert_eq!((entry.version, data_of(&entry)), (4, b"last".to_vec()));
+    assert_eq!(store.count(), 1);
+    let sequences: Vec<u64> = committed.positions.iter().map(|position| position.sequence).collect();
+    let headers = store.headers_from(2, 10).await.expect("the journal reads");
+    let previous: Vec<Option<u64>> = headers.iter().map(|header| header.previous).collect();
+    assert_eq!(sequences, [2, 3, 4, 5]);
+    assert_eq!(previous, [None, Some(2), Some(3), Some(4)]);
+}
+
+#[tokio::test]
+async fn the_journal_is_dense_and_chained_and_holds_the_whole_change() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let Opened { store, mut appender, .. } = opened(directory.path(), EngineKind::Fjall).await;
+    let request = RequestId::parse("017f22e2-79b0-7cc3-98c4-dc0c0c07398f").expect("a request id");
+    let key = RequestKey { request, caller: [1; 16], item: 4 };
+    let mut first = change("88/x", Some(b"one"), 1, None);
+    first.request = Some((key, [5; 16]));
+    commit(&mut appender, vec![first]).await;
+    commit(&mut appender, vec![change("88/y", Some(b"two"), 1, None)]).await;
+    let entries = store.entries_from(1, 10).await.expect("the journal reads");
+    let (mut next, mut chain) = (1, Some([0; 32]));
+    store.check_chain(&entries, &mut next, &mut chain).expect("dense and chained");
+    assert_eq!(next, 4);
+    assert_eq!(chain, Some(store.end().chain));
+    let body = entries[1].body.as_ref().expect("a body");
+    let Change::Identifier { identifier, values: Some(held), .. } = &body.change else {
+        panic!("an identifier's change, not {:?}", body.change);
+    };
+    assert_eq!((identifier.to_string(), held), ("88/x".into(), &values(b"one")));
+    let memory = store.requests(&[key]).await.expect("the store reads").remove(0).expect("remembered");
+    assert_eq!((memory.content, memory.version, memory.sequence), ([5; 16], 1, 2));
+}
+
+#[tokio::test]
+async fn lists_are_ordered_paged_and_without_tombstones() {
+    for engine in EngineKind::ALL {
+        let directory = tempfile::tempdir().expect("a directory");
+        let Opened { store, mut appender, .. } = opened(directory.path(), engine).await;
+        let mut block: Vec<Proposed> =
+            (0..200).map(|n| change(&format!("88.1/S{n:03}"), Some(b"x"), 1, None)).collect();
+        block.push(change("88.1.2/other", Some(b"x"), 1, None));
+        block.push(change("88.10/other", Some(b"x"), 1, None));
+        commit(&mut appender, block).await;
+        let gone = present(&store, "88.1/S001").await.expect("the identifier");
+        commit(&mut appender, vec![change("88.1/S001", None, 2, Some(gone.mark()))]).await;
+        let prefix = Prefix::parse("88.1").expect("a prefix");
+        let mut names = Vec::new();
+        let mut after = None;
+        loop {
+            let page = store.list(&prefix, after.as_ref(), 64).await.expect("the list reads");
+            let Some(last) = page.last() else { break };
+            after = Some(last.identifier.canonical(Folding::Insensitive));
+            names.extend(page.into_iter().map(|entry| entry.identifier.to_string()));
+        }
+        let expected: Vec<String> = (0..200).filter(|n| *n != 1).map(|n| format!("88.1/S{n:03}")).collect();
+        assert_eq!(names, expected);
+        assert_eq!((store.count_of(&prefix), store.count()), (199, 201));
+    }
+}
+
+#[tokio::test]
+async fn a_journal_behind_its_high_water_mark_opens_read_only_until_the_loss_is_accepted() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let Opened { store, mut appender, .. } = opened(directory.path(), EngineKind::Fjall).await;
+    commit(&mut appender, vec![change("88/x", Some(b"one"), 1, None)]).await;
+    let end = appender.end();
+    store.close(appender).await.expect("the store closes");
+    let mut position = end.position();
+    position.sequence += 3;
+    let (mut file, _) = HighWaterFile::open(directory.path()).expect("the file");
+    file.save(&HighWater { position, chain: [1; 32] }).expect("space on disk");
+
+    let Opened { store, mut appender, .. } = opened(directory.path(), EngineKind::Fjall).await;
+    let reason = store.read_only_reason().expect("read-only");
+    assert!(reason.contains("3 changes are missing") && reason.contains("accept-loss"), "{reason}");
+    let refused = appender.commit(Block { since: end.sequence, changes: Vec::new() }).await;
+    assert!(matches!(refused.err(), Some(Error::ReadOnly { reason: found }) if found == reason));
+    assert!(present(&store, "88/x").await.is_some());
+    store.close(appender).await.expect("the store closes");
+
+    let accepted =
+        accept_loss(options(directory.path(), EngineKind::Fjall)).await.expect("the loss is accepted");
+    assert_eq!((accepted.lost, accepted.adopted), (3, 0));
+    let Opened { store, .. } = opened(directory.path(), EngineKind::Fjall).await;
+    assert_eq!(store.read_only_reason(), None);
+    let lineage = store.lineage();
+    let life = lineage.present().expect("a life");
+    assert_eq!(life.continues, Some((end.position(), end.chain)));
+    assert!(life.incarnation > end.incarnation);
+}
+
+#[tokio::test]
+async fn states_that_the_journal_leads_to_are_redone_at_open() {
+    for engine in EngineKind::ALL {
+        let directory = tempfile::tempdir().expect("a directory");
+        let Opened { store, mut appender, .. } = opened(directory.path(), engine).await;
+        commit(&mut appender, vec![change("88/x", Some(&[3; 40_000]), 1, None)]).await;
+        store.lose_state("88/x").await;
+        assert_eq!(present(&store, "88/x").await, None);
+        store.close(appender).await.expect("the store closes");
+        let Opened { store, report, .. } = opened(directory.path(), engine).await;
+        assert_eq!(report.mended, 1);
+        let entry = present(&store, "88/x").await.expect("the identifier");
+        assert_eq!(data_of(&entry), vec![3; 40_000]);
+    }
+}
+
+#[tokio::test]
+async fn a_changed_byte_is_named_and_never_answered() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let Opened { store, mut appender, .. } = opened(directory.path(), EngineKind::Fjall).await;
+    commit(&mut appender, vec![change("88/x", Some(b"one"), 1, None)]).await;
+    store.flip_state("88/x").await;
+    let found = store.identifiers(&[canonical("88/x")]).await;
+    let error = found.expect_err("a damaged entry").to_string();
+    assert!(error.contains("table identifier, key 88/x: checksum") && error.contains("restore"), "{error}");
+}
+
+#[tokio::test]
+async fn a_long_suffix_is_found_by_its_digest() {
+    use sha2::{Digest as _, Sha256};
+    let directory = tempfile::tempdir().expect("a directory");
+    let Opened { store, mut appender, .. } = opened(directory.path(), EngineKind::Fjall).await;
+    let suffix = "Ab".repeat(40);
+    commit(&mut appender, vec![change(&format!("88/{suffix}"), Some(b"one"), 1, None)]).await;
+    let digest = Sha256::digest(suffix.to_ascii_lowercase());
+    let digest = digest[..20].try_into().expect("20 bytes");
+    let prefix = Prefix::parse("88").expect("a prefix");
+    let found = store.by_digest(&prefix, &digest).await.expect("the store reads");
+    assert_eq!(found, Some(canonical(&format!("88/{suffix}"))));
+    assert_eq!(store.by_digest(&prefix, &[0; 20]).await.expect("the store reads"), None);
+}
+
+#[tokio::test]
+async fn whole_segments_are_pruned_bodies_before_headers() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let Opened { store, mut appender, .. } = opened(directory.path(), EngineKind::Fjall).await;
+    for block in 0..34_u64 {
+        let changes = (0..2_000).map(|n| change(&format!("88/{block}-{n}"), Some(b"x"), 1, None)).collect();
+        commit(&mut appender, changes).await;
+    }
+    let later = 1_800_000_000_001;
+    let floor =
+        store.prune(Retention { bodies_before_ms: later, headers_before_ms: 0 }).await.expect("pruned");
+    assert_eq!((floor.headers_from, floor.bodies_from), (1, 65_537));
+    let entries = store.entries_from(65_536, 2).await.expect("the journal reads");
+    let kept: Vec<bool> = entries.iter().map(|entry| entry.body.is_some()).collect();
+    assert_eq!(kept, [false, true]);
+    store.prune(Retention { bodies_before_ms: later, headers_before_ms: later }).await.expect("pruned");
+    let first = store.headers_from(1, 1).await.expect("the journal reads");
+    assert_eq!(first[0].position.sequence, 65_537);
+    store.close(appender).await.expect("the store closes");
+    let Opened { store, .. } = opened(directory.path(), EngineKind::Fjall).await;
+    assert_eq!(store.floor().headers_from, 65_537);
+    assert!(present(&store, "88/0-0").await.is_some());
+    assert_eq!(store.head().stream, Stream::ONLY);
+}
+
+//----------- Damage done on purpose -----------------------------------------
+
+impl Store {
+    async fn count_pieces(&self) -> usize {
+        use super::engine::scan::{Order, ScanLimit, ScanRange};
+        use super::engine::table::Table;
+        let limit = ScanLimit { entries: 10_000, bytes: usize::MAX };
+        let page = self.inner.engine.scan(Table::Piece, ScanRange::all(), Order::Forward, limit).await;
+        page.expect("the table reads").len()
+    }
+
+    async fn lose_state(&self, text: &str) {
+        use super::engine::batch::Batch;
+        use super::engine::table::Table;
+        let mut batch = Batch::new();
+        batch.delete(Table::Identifier, canonical(text).as_bytes().to_vec());
+        self.inner.engine.commit(batch).await.expect("the engine writes");
+    }
+
+    async fn flip_state(&self, text: &str) {
+        use super::engine::batch::Batch;
+        use super::engine::table::Table;
+        let key = canonical(text).as_bytes().to_vec();
+        let stored = self.inner.engine.get_many(Table::Identifier, vec![key.clone()]).await;
+        let mut stored = stored.expect("the table reads").remove(0).expect("the entry");
+        *stored.last_mut().expect("some bytes") ^= 1;
+        let mut batch = Batch::new();
+        batch.put(Table::Identifier, key, stored);
+        self.inner.engine.commit(batch).await.expect("the engine writes");
+    }
+}

@@ -1,0 +1,191 @@
+//! What one atomic write carries, gathered: states, journal entries, request memory, counts. The last write to a key
+//! counts, so that several changes of one identifier may stand in one block.
+
+use std::collections::{BTreeMap, HashMap};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::model::identifier::{CanonicalIdentifier, Folding, Identifier, Prefix};
+use crate::model::limits::{SUFFIX_DIGEST_BYTES, SUFFIX_LITERAL_BYTES_MAX};
+use crate::model::prefix::PrefixEntry;
+use crate::model::token::TokenEntry;
+use crate::wire::cursor::Writer;
+
+use super::engine::batch::Batch;
+use super::engine::table::Table;
+use super::entry::{Change, IdentifierEntry, Mark};
+use super::journal::{Body, Header, JournalEntry};
+use super::lineage::Lineage;
+use super::retention::Floor;
+use super::{entry_v1, envelope, key};
+
+/// Writes to come, by table and key; none deletes.
+#[derive(Default)]
+pub(super) struct Writes(BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>);
+
+impl Writes {
+    /// Puts a body under a key, in its envelope; cut under this name when large.
+    pub(super) fn put(&mut self, table: Table, key: Vec<u8>, body: &[u8], cut_name: u64) {
+        let closed = envelope::close(table, &key, body, cut_name);
+        for (key, piece) in closed.pieces {
+            self.raw(Table::Piece, key, Some(piece));
+        }
+        self.raw(table, key, Some(closed.stored));
+    }
+
+    /// Deletes what stands under a key.
+    pub(super) fn delete(&mut self, table: Table, key: Vec<u8>) {
+        self.raw(table, key, None);
+    }
+
+    fn raw(&mut self, table: Table, key: Vec<u8>, value: Option<Vec<u8>>) {
+        self.0.insert((table, key), value);
+    }
+
+    /// The writes as the engine takes them.
+    pub(super) fn into_batch(self) -> Batch {
+        let mut batch = Batch::new();
+        for ((table, key), value) in self.0 {
+            match value {
+                Some(value) => batch.put(table, key, value),
+                None => batch.delete(table, key),
+            }
+        }
+        batch
+    }
+
+    /// Puts an identifier's state, in place of the one marked.
+    pub(super) fn put_identifier(
+        &mut self,
+        folding: Folding,
+        entry: &IdentifierEntry,
+        replaced: Option<Mark>,
+        cut_name: u64,
+    ) -> Mark {
+        let canonical = entry.identifier.canonical(folding);
+        if let Some(cut) = replaced.and_then(|mark| mark.cut) {
+            cut.piece_keys(Table::Identifier).for_each(|key| self.delete(Table::Piece, key));
+        }
+        let body = entry_v1::encode_identifier(entry);
+        self.put(Table::Identifier, canonical.as_bytes().to_vec(), &body, cut_name);
+        if let Some(digest) = suffix_digest(&entry.identifier, &canonical) {
+            let key = key::digest(entry.identifier.prefix(), &digest);
+            self.put(Table::Digest, key, canonical.as_bytes(), cut_name);
+        }
+        Mark { cut: envelope::Cut::of(body.len(), cut_name), ..entry.mark() }
+    }
+
+    /// Puts a prefix entry's state.
+    pub(super) fn put_prefix(&mut self, entry: &PrefixEntry, cut_name: u64) {
+        let mut writer = Writer::default();
+        entry_v1::write_prefix(&mut writer, entry);
+        self.put(Table::Prefix, entry.prefix.canonical().into_bytes(), writer.as_slice(), cut_name);
+    }
+
+    /// Puts a token entry's state.
+    pub(super) fn put_token(&mut self, entry: &TokenEntry, cut_name: u64) {
+        let mut writer = Writer::default();
+        entry_v1::write_token(&mut writer, entry);
+        self.put(Table::Token, entry.id.0.to_vec(), writer.as_slice(), cut_name);
+    }
+
+    /// Puts a journal entry: header and body.
+    pub(super) fn put_journal(&mut self, header: &Header, body: &[u8], cut_name: u64) {
+        let key = key::journal(header.position.stream, header.position.sequence);
+        self.put(Table::Header, key.clone(), &header.encode_stored(), cut_name);
+        self.put(Table::Body, key, body, cut_name);
+    }
+
+    /// Puts what a body says is to be remembered of its request.
+    pub(super) fn put_request(&mut self, body: &Body) {
+        let Some((request, memory)) = &body.request else {
+            return;
+        };
+        let mut writer = Writer::default();
+        entry_v1::write_memory(&mut writer, memory);
+        self.put(Table::Request, key::request(request), writer.as_slice(), body.cut_name());
+    }
+
+    /// Puts how many live identifiers a prefix has.
+    pub(super) fn put_count(&mut self, prefix: &str, count: u64) {
+        self.put(Table::Count, prefix.as_bytes().to_vec(), &count.to_be_bytes(), 0);
+    }
+
+    /// Puts the lives of the store.
+    pub(super) fn put_lineage(&mut self, lineage: &Lineage) {
+        self.put(Table::Meta, key::meta::LINEAGE.to_vec(), &lineage.encode(), 0);
+    }
+
+    /// Puts from where the journal is kept.
+    pub(super) fn put_floor(&mut self, floor: Floor) {
+        self.put(Table::Meta, key::meta::FLOOR.to_vec(), &floor.encode(), 0);
+    }
+}
+
+/// The digest by which a suffix too long for a DNS name is found, or none when it is short enough.
+pub(super) fn suffix_digest(
+    identifier: &Identifier,
+    canonical: &CanonicalIdentifier,
+) -> Option<[u8; SUFFIX_DIGEST_BYTES]> {
+    let suffix = canonical.as_bytes().get(identifier.prefix().as_str().len() + 1..)?;
+    if suffix.len() <= SUFFIX_LITERAL_BYTES_MAX {
+        return None;
+    }
+    let digest = Sha256::digest(suffix);
+    digest.get(..SUFFIX_DIGEST_BYTES)?.try_into().ok()
+}
+
+//----------- States of a journal entry --------------------------------------
+
+/// The state of an identifier that a journal entry leads to, and the name under which it is cut.
+pub(super) fn identifier_state(entry: &JournalEntry) -> Option<(IdentifierEntry, u64)> {
+    let body = entry.body.as_ref()?;
+    let Change::Identifier { identifier, values, created_ms } = &body.change else {
+        return None;
+    };
+    let state = IdentifierEntry {
+        identifier: identifier.clone(),
+        version: entry.header.version,
+        values: values.clone(),
+        created_ms: *created_ms,
+        changed_ms: entry.header.time_ms,
+        sequence: entry.header.position.sequence,
+        cut: None,
+    };
+    Some((state, body.cut_name()))
+}
+
+//----------- Counts ---------------------------------------------------------
+
+/// How many live identifiers each literal prefix has.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counts(HashMap<String, u64>);
+
+impl Counts {
+    /// Takes up a count read from disk.
+    pub(super) fn load(&mut self, prefix: String, count: u64) {
+        self.0.insert(prefix, count);
+    }
+
+    /// Follows an identifier that came to life or ceased; returns the prefix and its count now.
+    pub(super) fn follow(&mut self, prefix: &Prefix, was_live: bool, is_live: bool) -> (String, u64) {
+        let key = prefix.canonical();
+        let count = self.0.entry(key.clone()).or_default();
+        *count = match (was_live, is_live) {
+            (false, true) => count.saturating_add(1),
+            (true, false) => count.saturating_sub(1),
+            _ => *count,
+        };
+        (key, *count)
+    }
+
+    /// The count of exactly this prefix.
+    pub(super) fn of(&self, prefix: &Prefix) -> u64 {
+        self.0.get(&prefix.canonical()).copied().unwrap_or(0)
+    }
+
+    /// All identifiers.
+    pub(super) fn total(&self) -> u64 {
+        self.0.values().sum()
+    }
+}
