@@ -6,6 +6,7 @@
 //! - [`wire`]: bytes and messages.
 //! - [`store`]: identifiers, prefixes, tokens and the journal, on disk.
 
+pub mod config;
 pub mod model;
 pub mod store;
 pub mod wire;

@@ -1,0 +1,121 @@
+//! What only the whole configuration shows: values that do not go together, and files that are not there.
+
+use std::fs::File;
+use std::path::Path;
+
+use super::error::{ConfigError, Problem};
+use super::options::Config;
+
+impl Config {
+    /// Proves the configuration without starting: relations between values, and that named files can be read.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let problems = self.problems();
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
+    }
+
+    pub(super) fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        self.check_tls(&mut problems);
+        self.check_upper(&mut problems);
+        self.check_retention(&mut problems);
+        let files = [
+            ("grpc.tls_certificate", &self.grpc.tls_certificate),
+            ("grpc.tls_key", &self.grpc.tls_key),
+            ("upper.token_file", &self.upper.token_file),
+            ("upper.tls_ca", &self.upper.tls_ca),
+            ("backup.key_file", &self.backup.key_file),
+        ];
+        let named = files.into_iter().filter_map(|(key, file)| Some((key, file.as_deref()?)));
+        problems.extend(named.filter_map(|(key, file)| unreadable(key, file)));
+        problems
+    }
+
+    fn check_tls(&self, problems: &mut Vec<Problem>) {
+        match (&self.grpc.tls_certificate, &self.grpc.tls_key) {
+            (Some(_), None) => problems.push(relation(
+                "grpc.tls_key",
+                "missing: grpc.tls_certificate is given, and a certificate needs its private key",
+            )),
+            (None, Some(_)) => problems.push(relation(
+                "grpc.tls_certificate",
+                "missing: grpc.tls_key is given, and a private key needs its certificate",
+            )),
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+    }
+
+    fn check_upper(&self, problems: &mut Vec<Problem>) {
+        let upper = &self.upper;
+        let Some(address) = &upper.address else {
+            let orphans = [
+                ("upper.token_file", upper.token_file.is_some()),
+                ("upper.tls_ca", upper.tls_ca.is_some()),
+                ("upper.tls_host_name", upper.tls_host_name.is_some()),
+            ];
+            let given = orphans.into_iter().filter(|(_, given)| *given);
+            problems.extend(given.map(|(key, _)| {
+                relation(key, "given without upper.address; name the node above, or leave this out")
+            }));
+            return;
+        };
+        if upper.token_file.is_none() {
+            problems.push(relation(
+                "upper.token_file",
+                "missing: upper.address is given, and the node above asks for the peer token it gave you",
+            ));
+        }
+        if address.starts_with("http://") && !is_loopback(address) && !upper.allow_token_in_plain_text {
+            problems.push(relation(
+                "upper.address",
+                "the token would cross the network in plain text; write https://, or set upper.allow_token_in_plain_text = true",
+            ));
+        }
+        if address.starts_with("http://") && upper.tls_ca.is_some() {
+            problems.push(relation(
+                "upper.tls_ca",
+                "given with an http:// address; write https:// in upper.address",
+            ));
+        }
+    }
+
+    fn check_retention(&self, problems: &mut Vec<Problem>) {
+        let store = &self.store;
+        if store.headers_days > 0 && (store.bodies_days == 0 || store.bodies_days > store.headers_days) {
+            problems.push(relation(
+                "store.bodies_days",
+                "bodies cannot be kept longer than the headers that carry them; write at most store.headers_days",
+            ));
+        }
+        let shortest = [store.bodies_days, store.headers_days].into_iter().filter(|days| *days > 0).min();
+        if shortest.is_some_and(|days| days < store.request_window_days) {
+            problems.push(relation(
+                "store.request_window_days",
+                "longer than the journal is kept; write at most store.bodies_days and store.headers_days",
+            ));
+        }
+    }
+}
+
+fn relation(key: &str, reason: &str) -> Problem {
+    Problem::Relation { key: key.into(), reason: reason.into() }
+}
+
+fn unreadable(key: &str, file: &Path) -> Option<Problem> {
+    let reason = match File::open(file).and_then(|open| open.metadata()) {
+        Ok(metadata) if metadata.is_file() => return None,
+        Ok(_) => "it is not a file".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Some(Problem::Relation {
+        key: key.into(),
+        reason: format!("{} cannot be read: {reason}", file.display()),
+    })
+}
+
+fn is_loopback(address: &str) -> bool {
+    let host = address.strip_prefix("http://").and_then(|rest| rest.rsplit_once(':')).map(|(host, _)| host);
+    host.is_some_and(|host| {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    })
+}

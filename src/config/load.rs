@@ -1,0 +1,196 @@
+//! Loading: from the sources to a checked [`Config`].
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use toml::de::{DeTable, DeValue};
+
+use super::error::{ConfigError, Place, Problem};
+use super::file_v1::{KEYS, Key, VERSION, keys};
+use super::given::Given;
+use super::options::Config;
+
+/// Furthest that a misspelled key may be from the one it is taken for: this share of its letters, in percent.
+const NEAREST_PERCENT_MAX: usize = 50;
+/// Bytes of a configuration file; nobody writes more by hand.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+//----------- Sources --------------------------------------------------------
+
+/// Where a configuration comes from; what stands later overrides.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The configuration file.
+    pub file: Option<PathBuf>,
+    /// Variables of the environment; those that do not begin with `IDNODE_` and a section are passed over.
+    pub environment: Vec<(String, String)>,
+    /// Keys given on the command line, each as `section.key` and its value.
+    pub arguments: Vec<(String, String)>,
+}
+
+impl Sources {
+    /// The environment of this process, and nothing else yet.
+    pub fn of_process() -> Self {
+        let texts = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Self { environment: texts.collect(), ..Self::default() }
+    }
+}
+
+impl Config {
+    /// Reads all sources, applies them to the defaults and checks the whole. Names every problem found, not only the
+    /// first.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        let mut loading = Loading::default();
+        if let Some(file) = &sources.file {
+            loading.file(file);
+        }
+        for (name, value) in &sources.environment {
+            loading.variable(name, value);
+        }
+        for (path, value) in &sources.arguments {
+            loading.argument(path, value);
+        }
+        if loading.problems.is_empty() {
+            loading.problems.extend(loading.config.problems());
+        }
+        if loading.problems.is_empty() {
+            return Ok(loading.config);
+        }
+        Err(ConfigError { problems: loading.problems })
+    }
+}
+
+//----------- Loading --------------------------------------------------------
+
+/// A configuration on its way, with what was wrong so far.
+#[derive(Default)]
+struct Loading {
+    config: Config,
+    problems: Vec<Problem>,
+}
+
+impl Loading {
+    fn file(&mut self, file: &Path) {
+        let text = match read(file) {
+            Ok(text) => text,
+            Err(reason) => {
+                self.problems.push(Problem::Unreadable { file: file.into(), reason });
+                return;
+            }
+        };
+        let place = |offset: usize| Place::Line { file: file.into(), line: line_of(&text, offset) };
+        match DeTable::parse(&text) {
+            Ok(document) => {
+                self.document(document.get_ref(), &place);
+                self.problems.sort_by_key(Problem::line);
+            }
+            Err(error) => {
+                let offset = error.span().map_or(0, |span| span.start);
+                let reason = error.message().to_owned();
+                self.problems.push(Problem::Syntax { place: place(offset), reason });
+            }
+        }
+    }
+
+    fn document(&mut self, document: &DeTable<'_>, place: &dyn Fn(usize) -> Place) {
+        for (name, value) in document {
+            let at = place(name.span().start);
+            match (name.get_ref().as_ref(), value.get_ref()) {
+                ("version", version) => self.version(&Given::of_toml(version), at),
+                (section, DeValue::Table(table)) if is_section(section) => {
+                    self.section(section, table, place);
+                }
+                (other, _) => self.unknown_section(other, at),
+            }
+        }
+    }
+
+    fn version(&mut self, given: &Given, place: Place) {
+        if *given != Given::Integer(VERSION) {
+            self.problems.push(Problem::Version { place, found: given.to_string() });
+        }
+    }
+
+    fn section(&mut self, section: &str, table: &DeTable<'_>, place: &dyn Fn(usize) -> Place) {
+        for (name, value) in table {
+            let path = format!("{section}.{}", name.get_ref());
+            let at = place(name.span().start);
+            self.key(&path, &Given::of_toml(value.get_ref()), at);
+        }
+    }
+
+    fn variable(&mut self, name: &str, value: &str) {
+        let Some(key) = keys().find(|key| key.variable() == name) else {
+            if speaks_of_a_section(name) {
+                let nearest = nearest(name, keys().map(Key::variable));
+                let place = Place::Variable(name.into());
+                self.problems.push(Problem::Unknown { place, key: name.into(), nearest });
+            }
+            return;
+        };
+        self.key(&key.path(), &Given::Plain(value.into()), Place::Variable(name.into()));
+    }
+
+    fn argument(&mut self, path: &str, value: &str) {
+        self.key(path, &Given::Plain(value.into()), Place::Argument(format!("{path}={value}")));
+    }
+
+    fn key(&mut self, path: &str, given: &Given, place: Place) {
+        let Some(key) = keys().find(|key| key.path() == path) else {
+            let nearest = nearest(path, keys().map(Key::path));
+            self.problems.push(Problem::Unknown { place, key: path.into(), nearest });
+            return;
+        };
+        if let Err(right) = (key.apply)(&mut self.config, given) {
+            let (key, found) = (path.to_owned(), given.to_string());
+            self.problems.push(Problem::Value { place, key, found, right });
+        }
+    }
+
+    fn unknown_section(&mut self, name: &str, place: Place) {
+        // A key that stands outside its section is a likelier mistake than a misspelled section.
+        let homeless =
+            keys().find(|key| key.name == name).map(|key| format!("{} in [{}]", key.name, key.section));
+        let nearest = homeless.or_else(|| {
+            nearest(name, sections().into_iter().map(str::to_owned)).map(|name| format!("[{name}]"))
+        });
+        self.problems.push(Problem::Unknown { place, key: format!("[{name}]"), nearest });
+    }
+}
+
+fn read(file: &Path) -> Result<String, String> {
+    let length = fs::metadata(file).map_err(|error| error.to_string())?.len();
+    if length > FILE_BYTES_MAX {
+        return Err(format!("it has {length} bytes, and a configuration file at most {FILE_BYTES_MAX}"));
+    }
+    fs::read_to_string(file).map_err(|error| error.to_string())
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+}
+
+//----------- Names ----------------------------------------------------------
+
+fn sections() -> BTreeSet<&'static str> {
+    KEYS.iter().filter_map(|keys| keys.first()).map(|key| key.section).collect()
+}
+
+fn is_section(name: &str) -> bool {
+    sections().contains(name)
+}
+
+/// Whether a variable looks like a key of ours; `IDNODE_TOKEN` and its like belong to the client commands.
+fn speaks_of_a_section(variable: &str) -> bool {
+    let rest = variable.strip_prefix("IDNODE_").and_then(|rest| rest.split_once('_'));
+    rest.is_some_and(|(section, _)| is_section(&section.to_ascii_lowercase()))
+}
+
+/// The known name nearest to an unknown one, when it is near enough to be meant.
+fn nearest(name: &str, known: impl Iterator<Item = String>) -> Option<String> {
+    let far = |known: &String| strsim::damerau_levenshtein(name, known);
+    let best = known.min_by_key(far)?;
+    (far(&best) * 100 <= best.chars().count() * NEAREST_PERCENT_MAX).then_some(best)
+}

@@ -1,0 +1,274 @@
+//! Options: one plain struct a room, all of them in [`Config`], with their defaults.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::schedule::Schedule;
+use crate::model::limits;
+
+//----------- Config ---------------------------------------------------------
+
+/// Everything a node is told before it starts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// The store and its journal.
+    pub store: StoreOptions,
+    /// The gRPC door.
+    pub grpc: GrpcOptions,
+    /// The DNS door.
+    pub dns: DnsOptions,
+    /// The HTTP door.
+    pub http: HttpOptions,
+    /// The node above, when `upper.address` is given.
+    pub upper: UpperOptions,
+    /// How this node is reached from outside.
+    pub site: SiteOptions,
+    /// Asking onward for a caller.
+    pub recursion: RecursionOptions,
+    /// Backups.
+    pub backup: BackupOptions,
+    /// Lines for people.
+    pub log: LogOptions,
+    /// The end of the node's life.
+    pub shutdown: ShutdownOptions,
+}
+
+/// A socket address on loopback.
+pub(super) const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+//----------- StoreOptions ---------------------------------------------------
+
+/// Where and how a node keeps what it knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// The data directory: store, admin token, lock, addresses.
+    pub directory: PathBuf,
+    /// The engine; fixed when the store is created.
+    pub engine: EngineChoice,
+    /// Bytes of memory for cached blocks.
+    pub cache_bytes: u64,
+    /// Whether letters of suffixes differ by case; fixed when the store is created.
+    pub case_sensitive_suffix: bool,
+    /// Days a request id is remembered.
+    pub request_window_days: u32,
+    /// Days the bodies of journal entries are kept; 0 for ever.
+    pub bodies_days: u32,
+    /// Days the headers of journal entries are kept; 0 for ever.
+    pub headers_days: u32,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            directory: PathBuf::from("./idnode-data"),
+            engine: EngineChoice::Fjall,
+            cache_bytes: 256 * 1024 * 1024,
+            case_sensitive_suffix: false,
+            request_window_days: limits::REQUEST_WINDOW_DAYS_DEFAULT,
+            bodies_days: 0,
+            headers_days: 0,
+        }
+    }
+}
+
+/// Which storage engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EngineChoice {
+    /// An LSM tree; the default.
+    Fjall,
+    /// A B-tree on a log.
+    Sled,
+}
+
+//----------- Doors ----------------------------------------------------------
+
+/// The gRPC door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrpcOptions {
+    /// Where it listens; empty for no such door.
+    pub listen: Vec<SocketAddr>,
+    /// PEM file of the certificate chain, ours first; plain text without.
+    pub tls_certificate: Option<PathBuf>,
+    /// PEM file of its private key.
+    pub tls_key: Option<PathBuf>,
+    /// Whether tokens are taken over plain text from beyond loopback.
+    pub allow_tokens_in_plain_text: bool,
+}
+
+impl Default for GrpcOptions {
+    fn default() -> Self {
+        Self {
+            listen: vec![loopback(7373)],
+            tls_certificate: None,
+            tls_key: None,
+            allow_tokens_in_plain_text: false,
+        }
+    }
+}
+
+/// The DNS door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DnsOptions {
+    /// Where it listens, over UDP and TCP; empty for no such door.
+    pub listen: Vec<SocketAddr>,
+    /// The name under which the whole tree of prefixes hangs; the same on every node.
+    pub root: String,
+    /// Least TTL of absence and of derived records, in seconds.
+    pub minimum_seconds: u32,
+}
+
+impl Default for DnsOptions {
+    fn default() -> Self {
+        Self { listen: vec![loopback(5300)], root: "id.internal".into(), minimum_seconds: 10 }
+    }
+}
+
+/// The HTTP door: health and metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpOptions {
+    /// Where it listens; empty for no such door.
+    pub listen: Vec<SocketAddr>,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self { listen: vec![loopback(8080)] }
+    }
+}
+
+//----------- Other nodes ----------------------------------------------------
+
+/// The node above; none without an address: then this node is the top.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpperOptions {
+    /// Its gRPC door: `https://host:port`, or `http://host:port` for plain text.
+    pub address: Option<String>,
+    /// File that holds the peer token it gave us.
+    pub token_file: Option<PathBuf>,
+    /// PEM file of the authority that signed its certificate; the system's authorities are not asked.
+    pub tls_ca: Option<PathBuf>,
+    /// The name its certificate carries, when the address does not.
+    pub tls_host_name: Option<String>,
+    /// Whether our token is sent over plain text beyond loopback.
+    pub allow_token_in_plain_text: bool,
+}
+
+/// How this node is reached from outside; announced to the node above.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SiteOptions {
+    /// IPv4 and IPv6 addresses, the preferred first; empty when nothing is announced.
+    pub addresses: Vec<std::net::IpAddr>,
+    /// The name our TLS certificate carries.
+    pub host_name: Option<String>,
+    /// The gRPC port; none for the port we listen on.
+    pub grpc_port: Option<u16>,
+    /// The DNS port; none for the port we listen on.
+    pub dns_port: Option<u16>,
+    /// The Handle port; none when that protocol is not offered.
+    pub handle_port: Option<u16>,
+    /// The HTTP port; none for the port we listen on.
+    pub http_port: Option<u16>,
+}
+
+/// Asking other nodes for a caller that wants it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecursionOptions {
+    /// Whether the gRPC door asks onward.
+    pub allowed: bool,
+    /// Remote answers kept at most.
+    pub cache_answers: u64,
+    /// Longest time that one question may take, all nodes together.
+    pub deadline: Duration,
+}
+
+impl Default for RecursionOptions {
+    fn default() -> Self {
+        Self { allowed: false, cache_answers: 100_000, deadline: Duration::from_secs(5) }
+    }
+}
+
+//----------- Backup ---------------------------------------------------------
+
+/// Where backups go, when they are made and how long they stay.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BackupOptions {
+    /// Directories that may be named over gRPC; empty for the one beside the data directory.
+    pub directories: Vec<PathBuf>,
+    /// When a backup is made without being asked for, into the first directory.
+    pub schedule: Option<Schedule>,
+    /// Full backups kept by the schedule, with their increments; 0 for all.
+    pub keep_count: u32,
+    /// Days a backup of the schedule is kept; 0 for ever.
+    pub keep_days: u32,
+    /// File with 64 hexadecimal digits, the key backups are encrypted with; plain without.
+    pub key_file: Option<PathBuf>,
+}
+
+impl Config {
+    /// The directories that backups may be kept in: those configured, or one beside the data directory.
+    pub fn backup_directories(&self) -> Vec<PathBuf> {
+        if !self.backup.directories.is_empty() {
+            return self.backup.directories.clone();
+        }
+        let mut beside = self.store.directory.clone().into_os_string();
+        beside.push("-backups");
+        vec![beside.into()]
+    }
+}
+
+//----------- Log and end ----------------------------------------------------
+
+/// The lines for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogOptions {
+    /// The least consequence that is written.
+    pub level: LogLevel,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self { level: LogLevel::Info, format: LogFormat::Text }
+    }
+}
+
+/// Consequence of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// We failed a request or a promise.
+    Error,
+    /// We recovered; someone should look.
+    Warn,
+    /// Life of the node.
+    Info,
+    /// One request.
+    Debug,
+    /// One step.
+    Trace,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The end of the node's life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShutdownOptions {
+    /// How long requests in flight may take to end.
+    pub grace: Duration,
+}
+
+impl Default for ShutdownOptions {
+    fn default() -> Self {
+        Self { grace: Duration::from_secs(20) }
+    }
+}
