@@ -4,9 +4,18 @@
 //!
 //! - [`model`]: the vocabulary.
 //! - [`wire`]: bytes and messages.
+//! - [`telemetry`]: the log and the metrics.
 //! - [`store`]: identifiers, prefixes, tokens and the journal, on disk.
+//! - [`front`]: the doors.
+//! - [`config`]: what every room is told; the only room that knows the keys of the configuration file.
+
+pub mod model;
+
+pub mod telemetry;
+pub mod wire;
+
+pub mod store;
+
+pub mod front;
 
 pub mod config;
-pub mod model;
-pub mod store;
-pub mod wire;

@@ -4,8 +4,9 @@
 //! and a table of its own.
 
 use super::given::{Given, Wrong};
-use super::options::{Config, EngineChoice, LogFormat, LogLevel};
+use super::options::{Config, EngineChoice};
 use super::schedule::Schedule;
+use crate::telemetry::{LogFormat, LogLevel};
 
 /// The number that `version` carries.
 pub const VERSION: i128 = 1;

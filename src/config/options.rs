@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::schedule::Schedule;
+use crate::front::http::HttpOptions;
 use crate::model::limits;
+use crate::telemetry::LogOptions;
 
 //----------- Config ---------------------------------------------------------
 
@@ -126,19 +128,6 @@ impl Default for DnsOptions {
     }
 }
 
-/// The HTTP door: health and metrics.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HttpOptions {
-    /// Where it listens; empty for no such door.
-    pub listen: Vec<SocketAddr>,
-}
-
-impl Default for HttpOptions {
-    fn default() -> Self {
-        Self { listen: vec![loopback(8080)] }
-    }
-}
-
 //----------- Other nodes ----------------------------------------------------
 
 /// The node above; none without an address: then this node is the top.
@@ -219,46 +208,7 @@ impl Config {
     }
 }
 
-//----------- Log and end ----------------------------------------------------
-
-/// The lines for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogOptions {
-    /// The least consequence that is written.
-    pub level: LogLevel,
-    /// How a line looks.
-    pub format: LogFormat,
-}
-
-impl Default for LogOptions {
-    fn default() -> Self {
-        Self { level: LogLevel::Info, format: LogFormat::Text }
-    }
-}
-
-/// Consequence of a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogLevel {
-    /// We failed a request or a promise.
-    Error,
-    /// We recovered; someone should look.
-    Warn,
-    /// Life of the node.
-    Info,
-    /// One request.
-    Debug,
-    /// One step.
-    Trace,
-}
-
-/// How a log line looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
+//----------- End ------------------------------------------------------------
 
 /// The end of the node's life.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,8 @@ const FLOORS: &[&[&str]] = &[
     &["store", "federation"],
     &["registry", "resolver"],
     &["front", "filing", "backup"],
-    &["config", "daemon"],
+    &["config"],
+    &["daemon"],
     &["cli"],
     &["main"],
 ];
@@ -38,7 +39,7 @@ const CONFINED: &[Confined] = &[
     },
     Confined { paths: &["toml"], homes: &["src/config"] },
     Confined { paths: &["clap"], homes: &["src/main.rs", "src/cli"] },
-    Confined { paths: &["tracing_subscriber", "prometheus_client"], homes: &["src/telemetry"] },
+    Confined { paths: &["tracing_subscriber"], homes: &["src/telemetry"] },
     Confined {
         paths: &["std::process::exit", "process::exit", "std::env", "env"],
         homes: &["src/main.rs", "src/config"],

@@ -1,0 +1,53 @@
+//! The HTTP door over a real socket.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+
+use super::{HttpDoor, Reason};
+use crate::telemetry::Metrics;
+
+async fn get(address: std::net::SocketAddr, path: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).await.expect("connected");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.expect("an answer");
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+    (head.lines().next().expect("a status line").to_owned(), body.to_owned())
+}
+
+#[tokio::test]
+async fn the_door_tells_life_readiness_and_numbers_until_it_drains() {
+    let metrics = Arc::new(Metrics::default());
+    metrics.add(|page| page.counter("idnode_one_total", "First.", 7));
+    let stopped = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&stopped);
+    let reason = Reason { code: "READ_ONLY", message: "the journal is \"behind\"".into() };
+    let readiness = move || if seen.load(Ordering::Relaxed) { vec![reason.clone()] } else { Vec::new() };
+    let door = HttpDoor::new(Arc::new(readiness), metrics);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let address = listener.local_addr().expect("an address");
+    let (drain, drained) = oneshot::channel::<()>();
+    let serving = tokio::spawn(door.serve(listener, async move { drained.await.unwrap_or(()) }));
+
+    assert_eq!(get(address, "/healthz").await, ("HTTP/1.1 200 OK".into(), "{\"status\":\"live\"}\n".into()));
+    assert_eq!(get(address, "/readyz").await, ("HTTP/1.1 200 OK".into(), "{\"status\":\"ready\"}\n".into()));
+    stopped.store(true, Ordering::Relaxed);
+    let (status, body) = get(address, "/readyz").await;
+    assert_eq!(status, "HTTP/1.1 503 Service Unavailable");
+    assert_eq!(
+        body,
+        "{\"status\":\"not ready\",\"reasons\":[{\"code\":\"READ_ONLY\",\"message\":\"the journal is \\\"behind\\\"\"}]}\n"
+    );
+    let (_, body) = get(address, "/metrics").await;
+    assert!(body.ends_with("\nidnode_one_total 7\n"), "{body}");
+    assert_eq!(get(address, "/elsewhere").await.0, "HTTP/1.1 404 Not Found");
+
+    drain.send(()).expect("still serving");
+    serving.await.expect("joined").expect("served");
+    assert!(TcpStream::connect(address).await.is_err(), "the door is still open");
+}

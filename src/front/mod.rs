@@ -1,0 +1,3 @@
+//! The doors: each listens, decodes, asks the core and replies. A door translates and nothing else.
+
+pub mod http;

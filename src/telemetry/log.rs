@@ -1,0 +1,175 @@
+//! The lines for people: how much is written, how it looks, where it goes.
+//!
+//! Our own events are written from the configured level up, those of libraries from warnings up. The level can be
+//! changed while the node runs; form and destination cannot.
+
+use core::fmt;
+use std::io::{self, IsTerminal};
+use std::os::unix::fs::MetadataExt;
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Layer, Layered, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, fmt as text, reload};
+
+use super::journald::Journald;
+
+//----------- LogOptions -----------------------------------------------------
+
+/// How much is written and how a line looks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogOptions {
+    /// The least consequence that is written.
+    pub level: LogLevel,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self { level: LogLevel::Info, format: LogFormat::Text }
+    }
+}
+
+/// Consequence of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// We failed a request or a promise.
+    Error,
+    /// We recovered; someone should look.
+    Warn,
+    /// Life of the node.
+    Info,
+    /// One request.
+    Debug,
+    /// One step.
+    Trace,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl LogLevel {
+    fn filter(self) -> Targets {
+        let level = match self {
+            Self::Error => LevelFilter::ERROR,
+            Self::Warn => LevelFilter::WARN,
+            Self::Info => LevelFilter::INFO,
+            Self::Debug => LevelFilter::DEBUG,
+            Self::Trace => LevelFilter::TRACE,
+        };
+        Targets::new().with_target("idnode", level).with_default(level.min(LevelFilter::WARN))
+    }
+}
+
+//----------- Destination ----------------------------------------------------
+
+/// Where the lines go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// Standard error, with times.
+    StandardError,
+    /// journald, which adds the times itself.
+    Journald,
+}
+
+impl Destination {
+    /// Decides by `JOURNAL_STREAM`, which systemd sets to device and inode of the stream it gave us; when standard
+    /// error is another file by now, somebody redirected it and wants the lines there.
+    pub fn detect(journal_stream: Option<&str>) -> Self {
+        let stream = journal_stream.and_then(|text| text.split_once(':'));
+        let stated = stream.and_then(|(device, inode)| Some((device.parse().ok()?, inode.parse().ok()?)));
+        let actual = std::fs::metadata("/proc/self/fd/2").ok().map(|file| (file.dev(), file.ino()));
+        if stated.is_some() && stated == actual { Self::Journald } else { Self::StandardError }
+    }
+}
+
+//----------- Start ----------------------------------------------------------
+
+/// Changes the level while the node runs.
+#[derive(Clone)]
+pub struct LogControl {
+    filter: reload::Handle<Targets, Registry>,
+}
+
+impl LogControl {
+    /// Writes from this level up from now on.
+    pub fn set_level(&self, level: LogLevel) {
+        // This fails only when the log itself is gone, and then nobody reads the complaint either.
+        let _gone = self.filter.reload(level.filter());
+    }
+}
+
+/// What decides whether a line is written; the lines themselves are a layer on top of it.
+type Filtered = Layered<reload::Layer<Targets, Registry>, Registry>;
+type Lines = Box<dyn Layer<Filtered> + Send + Sync>;
+
+/// Starts the log of this process. Once only.
+pub fn start(options: &LogOptions, destination: Destination) -> Result<LogControl, LogError> {
+    let (filter, handle) = reload::Layer::new(options.level.filter());
+    let stack = tracing_subscriber::registry().with(filter).with(lines(options.format, destination));
+    stack.try_init().map_err(|source| LogError { reason: source.to_string() })?;
+    Ok(LogControl { filter: handle })
+}
+
+fn lines(format: LogFormat, destination: Destination) -> Lines {
+    if destination == Destination::Journald {
+        match Journald::connect() {
+            Ok(journald) => return Box::new(journald),
+            // The stream on standard error still reaches it, one line an event.
+            Err(_) => return Box::new(text::layer().with_writer(io::stderr).with_ansi(false).without_time()),
+        }
+    }
+    match format {
+        LogFormat::Json => Box::new(text::layer().json().flatten_event(true).with_writer(io::stderr)),
+        LogFormat::Text => {
+            let colors = io::stderr().is_terminal();
+            Box::new(text::layer().with_writer(io::stderr).with_ansi(colors).with_target(false))
+        }
+    }
+}
+
+/// The log was started already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogError {
+    reason: String,
+}
+
+impl fmt::Display for LogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot start the log: {}", self.reason)
+    }
+}
+
+impl core::error::Error for LogError {}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::{Destination, LogLevel};
+
+    #[test]
+    fn libraries_are_heard_from_warnings_up() {
+        let filter = LogLevel::Debug.filter();
+        assert!(filter.would_enable("idnode::daemon", &Level::DEBUG));
+        assert!(!filter.would_enable("idnode::daemon", &Level::TRACE));
+        assert!(filter.would_enable("h2", &Level::WARN));
+        assert!(!filter.would_enable("h2", &Level::INFO));
+        assert!(!LogLevel::Error.filter().would_enable("h2", &Level::WARN));
+    }
+
+    #[test]
+    fn a_redirected_standard_error_is_not_journald() {
+        assert_eq!(Destination::detect(None), Destination::StandardError);
+        assert_eq!(Destination::detect(Some("1:2")), Destination::StandardError);
+        assert_eq!(Destination::detect(Some("nonsense")), Destination::StandardError);
+    }
+}
