@@ -3,6 +3,7 @@
 //! Pure functions: nothing here waits, logs, or reads a clock.
 
 pub mod cursor;
+pub mod dns;
 #[expect(
     unused_qualifications,
     clippy::allow_attributes,

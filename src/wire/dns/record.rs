@@ -1,0 +1,258 @@
+//! Values as records: NAPTR and URI for values that are URIs, TXT and the machine form for every value.
+//!
+//! - **URI** (RFC 7553, type 256): a value of type `URL` or `URI`, or of a type below them such as `URL.MIRROR`, whose
+//!   data is a URI. Letters beyond ASCII are percent-encoded (RFC 3987 section 3.1); data that is no URI even so has no
+//!   URI record, but has the others. The priority is the value's index, so that the lowest index is preferred.
+//! - **NAPTR** (RFC 3403): the same values; order 100, preference the index, flag `U`, service `ID+` and the type,
+//!   and `!^.*$!…!` as the expression. A URI that does not fit the expression's 255 octets gets flag `P`, service
+//!   `ID+STUB` and the name at which its URI record stands.
+//! - **TXT**: `index type data`, cut into strings of 255 octets; a blank, control character or `\` of the type is
+//!   written `\DDD`, so that the second blank ends the type.
+//! - **TYPE65416**: see [`super::machine`].
+//!
+//! A record set that fits no message is replaced, whole, by one stub record of its type; the stub of the machine form
+//! lists index, size and digest of each value, and the other stubs lead to it.
+
+use data_encoding::HEXLOWER;
+use hickory_proto::rr::rdata::{NAPTR, NULL, TXT};
+use hickory_proto::rr::{Name, RData, RecordType};
+use sha2::{Digest, Sha256};
+
+use super::machine::{MACHINE_TYPE, encode_stub, encode_value};
+use crate::model::value::{Index, Value, ValueType};
+
+/// The number of the URI record type (RFC 7553 section 4).
+pub const URI_TYPE: u16 = 256;
+/// Bytes that the records of one set may take: a message of 64 KiB less its header, question and OPT record.
+pub const SET_BYTES_MAX: usize = 65_535 - HEADER_BYTES - QUESTION_BYTES_MAX - OPT_BYTES_MAX;
+
+const HEADER_BYTES: usize = 12;
+const QUESTION_BYTES_MAX: usize = 255 + 4;
+const OPT_BYTES_MAX: usize = 11 + 256;
+/// A record's pointer to its name, type, class, TTL and length.
+const RECORD_BYTES: usize = 12;
+/// Octets of a character string (RFC 1035 section 3.3).
+const STRING_BYTES_MAX: usize = 255;
+const NAPTR_ORDER: u16 = 100;
+const NAPTR_SERVICE: &str = "ID+";
+const NAPTR_STUB_SERVICE: &str = "ID+STUB";
+const URI_WEIGHT: u16 = 1;
+
+//----------- Kind -----------------------------------------------------------
+
+/// A record type that values are shown as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// NAPTR, for values that are URIs.
+    Naptr,
+    /// URI, for values that are URIs.
+    Uri,
+    /// TXT, for every value.
+    Text,
+    /// The machine form, for every value.
+    Machine,
+}
+
+impl Kind {
+    /// The kind that a question for a record type asks for.
+    pub fn asked_by(record_type: RecordType) -> Option<Self> {
+        match u16::from(record_type) {
+            URI_TYPE => Some(Self::Uri),
+            MACHINE_TYPE => Some(Self::Machine),
+            _ => match record_type {
+                RecordType::NAPTR => Some(Self::Naptr),
+                RecordType::TXT => Some(Self::Text),
+                _ => None,
+            },
+        }
+    }
+}
+
+//----------- RecordSet ------------------------------------------------------
+
+/// The records of one name and type.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordSet {
+    /// Seconds they may be kept: the least of their values'.
+    pub ttl: u32,
+    /// What each record holds.
+    pub data: Vec<RData>,
+}
+
+/// Where stubs lead: the names of what is asked.
+#[derive(Clone, Copy)]
+pub struct Names<'a> {
+    /// The name that was asked.
+    pub asked: &'a Name,
+    /// The name of one of its values, when it has one.
+    pub of_value: &'a dyn Fn(Index) -> Option<Name>,
+}
+
+/// The records of one kind for values; none when no value has any.
+pub fn record_set(kind: Kind, values: &[Value], names: Names<'_>, now_seconds: u64) -> Option<RecordSet> {
+    let mut set = RecordSet { ttl: u32::MAX, data: Vec::with_capacity(values.len()) };
+    let mut bytes = 0;
+    for value in values {
+        let Some(shown) = show(kind, value, names) else { continue };
+        set.ttl = set.ttl.min(value.ttl.remaining_seconds(now_seconds));
+        bytes += RECORD_BYTES + shown.bytes;
+        // Only beyond 65,535 can two indexes share a preference, and so a record.
+        let may_repeat = value.index.get() >= u32::from(u16::MAX);
+        if !may_repeat || !set.data.contains(&shown.data) {
+            set.data.push(shown.data);
+        }
+    }
+    if set.data.is_empty() {
+        return None;
+    }
+    if bytes > SET_BYTES_MAX {
+        set.data = vec![stub(kind, values, names)];
+    }
+    Some(set)
+}
+
+/// One record and its bytes.
+struct Shown {
+    data: RData,
+    bytes: usize,
+}
+
+fn show(kind: Kind, value: &Value, names: Names<'_>) -> Option<Shown> {
+    match kind {
+        Kind::Naptr => {
+            let data = naptr(value, &uri_of(value)?, names)?;
+            let bytes = 7 + data.services.len() + data.regexp.len() + data.replacement.len() + 2;
+            Some(Shown { data: RData::NAPTR(data), bytes })
+        }
+        Kind::Uri => Some(opaque(URI_TYPE, uri(preference(value.index), &uri_of(value)?))),
+        Kind::Text => Some(text(&text_of(value))),
+        Kind::Machine => Some(opaque(MACHINE_TYPE, encode_value(value))),
+    }
+}
+
+fn stub(kind: Kind, values: &[Value], names: Names<'_>) -> RData {
+    match kind {
+        Kind::Naptr => RData::NAPTR(naptr_stub(0, names.asked.clone())),
+        Kind::Uri => {
+            let name = names.asked.to_ascii();
+            let target = format!("dns:{}?type=TYPE{MACHINE_TYPE}", name.trim_end_matches('.'));
+            opaque(URI_TYPE, uri(0, &target)).data
+        }
+        Kind::Text => {
+            let mut line = format!("stub sha256={}", HEXLOWER.encode(&Sha256::digest(encode_stub(values))));
+            for value in values {
+                line.push_str(&format!(" {}:{}", value.index, value.data.len()));
+            }
+            text(line.as_bytes()).data
+        }
+        Kind::Machine => opaque(MACHINE_TYPE, encode_stub(values)).data,
+    }
+}
+
+/// RDATA of a type that the codec has no structure for: byte-exact.
+fn opaque(code: u16, bytes: Vec<u8>) -> Shown {
+    let length = bytes.len();
+    let data = RData::Unknown { code: RecordType::from(code), rdata: NULL::with(bytes) };
+    Shown { data, bytes: length }
+}
+
+//----------- URI and NAPTR --------------------------------------------------
+
+/// Priority, weight, target (RFC 7553 section 4.5).
+fn uri(priority: u16, target: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(4 + target.len());
+    bytes.extend_from_slice(&priority.to_be_bytes());
+    bytes.extend_from_slice(&URI_WEIGHT.to_be_bytes());
+    bytes.extend_from_slice(target.as_bytes());
+    bytes
+}
+
+fn naptr(value: &Value, uri: &str, names: Names<'_>) -> Option<NAPTR> {
+    let preference = preference(value.index);
+    // Within the expression, its delimiter and the backslash are escaped (RFC 3402 section 3.2).
+    let escaped = uri.replace('\\', "\\\\").replace('!', "\\!");
+    let expression = format!("!^.*$!{escaped}!");
+    if expression.len() > STRING_BYTES_MAX {
+        return (names.of_value)(value.index).map(|name| naptr_stub(preference, name));
+    }
+    let service = format!("{NAPTR_SERVICE}{}", value.value_type);
+    let service = if service.len() > STRING_BYTES_MAX { "ID".to_owned() } else { service };
+    Some(NAPTR::new(
+        NAPTR_ORDER,
+        preference,
+        Box::from(*b"U"),
+        service.into_bytes().into(),
+        expression.into_bytes().into(),
+        Name::root(),
+    ))
+}
+
+fn naptr_stub(preference: u16, name: Name) -> NAPTR {
+    let service = NAPTR_STUB_SERVICE.as_bytes().into();
+    NAPTR::new(NAPTR_ORDER, preference, Box::from(*b"P"), service, Box::default(), name)
+}
+
+fn preference(index: Index) -> u16 {
+    u16::try_from(index.get()).unwrap_or(u16::MAX)
+}
+
+/// The URI a value holds, when its type says so and its data is one.
+fn uri_of(value: &Value) -> Option<String> {
+    let is_named = [ValueType::URL, "URI"].iter().any(|name| {
+        let own = value.value_type.as_str();
+        own.split('.').next().is_some_and(|first| first.eq_ignore_ascii_case(name))
+    });
+    if !is_named {
+        return None;
+    }
+    parse_uri(core::str::from_utf8(&value.data).ok()?)
+}
+
+/// Checks an absolute URI and percent-encodes letters beyond ASCII (RFC 3986 sections 2 and 3, RFC 3987 section 3.1).
+fn parse_uri(text: &str) -> Option<String> {
+    let (scheme, rest) = text.split_once(':')?;
+    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
+    if !is_scheme || rest.is_empty() {
+        return None;
+    }
+    let mut uri = String::with_capacity(text.len());
+    for c in text.chars() {
+        if !c.is_ascii() {
+            let mut bytes = [0; 4];
+            for byte in c.encode_utf8(&mut bytes).bytes() {
+                uri.push_str(&format!("%{byte:02X}"));
+            }
+        } else if c.is_ascii_alphanumeric() || "-._~:/?#[]@!$&'()*+,;=%".contains(c) {
+            uri.push(c);
+        } else {
+            return None;
+        }
+    }
+    Some(uri)
+}
+
+//----------- TXT ------------------------------------------------------------
+
+fn text(line: &[u8]) -> Shown {
+    let strings: Vec<&[u8]> = line.chunks(STRING_BYTES_MAX).collect();
+    Shown { bytes: line.len() + strings.len(), data: RData::TXT(TXT::from_bytes(strings)) }
+}
+
+fn text_of(value: &Value) -> Vec<u8> {
+    let mut line = format!("{} ", value.index);
+    for c in value.value_type.as_str().chars() {
+        if c == ' ' || c == '\\' || c.is_ascii_control() {
+            line.push_str(&format!("\\{:03}", u32::from(c)));
+        } else {
+            line.push(c);
+        }
+    }
+    line.push(' ');
+    let mut line = line.into_bytes();
+    line.extend_from_slice(&value.data);
+    line
+}
+
+#[cfg(test)]
+mod tests;
