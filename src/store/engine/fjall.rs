@@ -7,11 +7,12 @@
 //! whole or not at all.
 //!
 //! **Damage.** Blocks of tables and entries of the journal carry checksums: a flipped bit is refused at open or when the
-//! block is read. A cut journal, or a zeroed stretch in it, looks like a crash in the middle of writing: what follows is
-//! dropped without a word. The store above notices that by its dense journal positions and its high-water file.
+//! block is read. A cut journal, a zeroed stretch in it, or a flip in the one byte that marks an entry, looks like a
+//! crash in the middle of writing: what follows is dropped without a word. The store above notices that by its dense
+//! journal positions and its high-water file.
 //!
-//! **Memory.** Bounded by the cache, plus the write buffers: [`write_buffer_bytes`] per table, at most five of them while
-//! flushing lags behind.
+//! **Memory.** Bounded by the cache, plus the write buffers: `write_buffer_bytes` for each table, about 240 MiB in all; while
+//! flushing lags behind, up to four more of a table wait, then commits do.
 
 use std::path::{Path, PathBuf};
 
@@ -155,8 +156,8 @@ fn options(table: Table) -> KeyspaceCreateOptions {
 /// Bytes of a table that are gathered in memory before they are written as a sorted file.
 const fn write_buffer_bytes(table: Table) -> u64 {
     match table {
-        Table::Identifier | Table::Header | Table::Body | Table::Piece => 32 * MEBIBYTE,
-        Table::Request => 16 * MEBIBYTE,
+        Table::Identifier | Table::Body => 64 * MEBIBYTE,
+        Table::Request | Table::Header | Table::Piece => 32 * MEBIBYTE,
         Table::Meta | Table::Prefix | Table::Token | Table::Count | Table::Bookmark | Table::Digest => {
             4 * MEBIBYTE
         }

@@ -8,7 +8,8 @@
 //!
 //! **Inside the log.** Sled moves a page that exceeds a quarter of a segment into a file of its own under `blobs/`, which
 //! no sync covers. A leaf holds up to twenty entries whatever their size, so with sled's usual segments a few pieces of 16
-//! KiB would be enough. [`SEGMENT_BYTES`] is chosen so that no page within our bounds can get there.
+//! KiB would be enough, and a power cut would leave a store that does not open. [`SEGMENT_BYTES`] is chosen so that no
+//! page within our bounds can get there.
 //!
 //! **Damage.** Sled panics when it meets damage, mostly while opening; [`super::running`] catches that and turns it into
 //! an error. Damage in the last segment of the log, and a cut log, drop what follows without a word, and may leave a part of
