@@ -8,6 +8,8 @@
 //! - [`store`]: identifiers, prefixes, tokens and the journal, on disk.
 //! - [`front`]: the doors.
 //! - [`config`]: what every room is told; the only room that knows the keys of the configuration file.
+//! - [`daemon`]: assembly and lifetime.
+//! - [`cli`]: the command line; its commands speak gRPC to a node like any client.
 
 pub mod model;
 
@@ -19,3 +21,7 @@ pub mod store;
 pub mod front;
 
 pub mod config;
+
+pub mod daemon;
+
+pub mod cli;

@@ -1,3 +1,9 @@
-//! The binary.
+//! The binary: arguments in, exit code out. What each code means is said in [`idnode::cli`].
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    idnode::cli::run(idnode::cli::Arguments::parse())
+}

@@ -4,8 +4,9 @@
 //! and a table of its own.
 
 use super::given::{Given, Wrong};
-use super::options::{Config, EngineChoice};
+use super::options::Config;
 use super::schedule::Schedule;
+use crate::store::EngineKind;
 use crate::telemetry::{LogFormat, LogLevel};
 
 /// The number that `version` carries.
@@ -57,7 +58,7 @@ macro_rules! key {
 
 const DAYS_MAX: u32 = 36_500;
 const CACHE_BYTES_MAX: u64 = 1 << 40;
-const ENGINES: &[(&str, EngineChoice)] = &[("fjall", EngineChoice::Fjall), ("sled", EngineChoice::Sled)];
+const ENGINES: &[(&str, EngineKind)] = &[("fjall", EngineKind::Fjall), ("sled", EngineKind::Sled)];
 const FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 const LEVELS: &[(&str, LogLevel)] = &[
     ("error", LogLevel::Error),

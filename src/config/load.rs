@@ -36,6 +36,11 @@ impl Sources {
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Self { environment: texts.collect(), ..Self::default() }
     }
+
+    /// A variable of the environment.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.environment.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
 }
 
 impl Config {

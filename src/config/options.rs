@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::schedule::Schedule;
 use crate::front::http::HttpOptions;
 use crate::model::limits;
+use crate::store::EngineKind;
 use crate::telemetry::LogOptions;
 
 //----------- Config ---------------------------------------------------------
@@ -49,7 +50,7 @@ pub struct StoreOptions {
     /// The data directory: store, admin token, lock, addresses.
     pub directory: PathBuf,
     /// The engine; fixed when the store is created.
-    pub engine: EngineChoice,
+    pub engine: EngineKind,
     /// Bytes of memory for cached blocks.
     pub cache_bytes: u64,
     /// Whether letters of suffixes differ by case; fixed when the store is created.
@@ -66,7 +67,7 @@ impl Default for StoreOptions {
     fn default() -> Self {
         Self {
             directory: PathBuf::from("./idnode-data"),
-            engine: EngineChoice::Fjall,
+            engine: EngineKind::Fjall,
             cache_bytes: 256 * 1024 * 1024,
             case_sensitive_suffix: false,
             request_window_days: limits::REQUEST_WINDOW_DAYS_DEFAULT,
@@ -74,15 +75,6 @@ impl Default for StoreOptions {
             headers_days: 0,
         }
     }
-}
-
-/// Which storage engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EngineChoice {
-    /// An LSM tree; the default.
-    Fjall,
-    /// A B-tree on a log.
-    Sled,
 }
 
 //----------- Doors ----------------------------------------------------------

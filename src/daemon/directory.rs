@@ -1,0 +1,225 @@
+//! The data directory: made, locked against a second process, and the small files that stand beside the store.
+//!
+//! ```text
+//!   <data>/lock          locked while a process uses the directory; holds its process id
+//!   <data>/addresses     where the doors of the running node are; removed when it stops
+//!   <data>/admin-token   the token of the first start, readable by its owner only
+//!   <data>/<engine>/     the store
+//! ```
+
+use std::fmt::Write as _;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::error::DaemonError;
+
+/// Bytes of a small file that are read at most.
+const SMALL_FILE_BYTES_MAX: u64 = 16 * 1024;
+
+//----------- DataDirectory --------------------------------------------------
+
+/// A data directory that belongs to this process until it is dropped.
+#[derive(Debug)]
+pub struct DataDirectory {
+    path: PathBuf,
+    // The lock lasts as long as the file is open.
+    _lock: File,
+}
+
+impl DataDirectory {
+    const LOCK: &'static str = "lock";
+    const ADDRESSES: &'static str = "addresses";
+    const ADMIN_TOKEN: &'static str = "admin-token";
+
+    /// Makes the directory where there is none, and locks it.
+    pub fn open(path: &Path) -> Result<Self, DaemonError> {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.map_err(|source| failed("make the data directory", path, source))?;
+        let file = path.join(Self::LOCK);
+        let opened =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&file);
+        let mut lock = opened.map_err(|source| failed("open", &file, source))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(DaemonError::Locked { directory: path.into(), holder: holder(&mut lock) });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed("lock", &file, source)),
+        }
+        write_holder(&mut lock).map_err(|source| failed("write", &file, source))?;
+        let directory = Self { path: path.into(), _lock: lock };
+        directory.remove_addresses()?;
+        Ok(directory)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the admin token of the first start stands.
+    pub fn admin_token_path(&self) -> PathBuf {
+        self.path.join(Self::ADMIN_TOKEN)
+    }
+
+    /// Tells other processes where the doors are.
+    pub(super) fn save_addresses(&self, addresses: &Addresses) -> Result<(), DaemonError> {
+        self.save(Self::ADDRESSES, &addresses.display())
+    }
+
+    /// Tells other processes that there are no doors.
+    pub(super) fn remove_addresses(&self) -> Result<(), DaemonError> {
+        let path = self.path.join(Self::ADDRESSES);
+        match fs::remove_file(&path) {
+            Ok(()) => Ok(()),
+            Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(failed("remove", &path, source)),
+        }
+    }
+
+    /// Writes a small file whole or not at all: beside its place, synced, renamed, the directory synced.
+    fn save(&self, name: &str, text: &str) -> Result<(), DaemonError> {
+        let path = self.path.join(name);
+        let beside = self.path.join(format!("{name}.new"));
+        let save = || -> io::Result<()> {
+            let mut file =
+                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&beside, &path)?;
+            File::open(&self.path)?.sync_all()
+        };
+        save().map_err(|source| failed("write", &path, source))
+    }
+}
+
+fn holder(lock: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    lock.take(SMALL_FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+fn write_holder(lock: &mut File) -> io::Result<()> {
+    lock.set_len(0)?;
+    lock.rewind()?;
+    writeln!(lock, "{}", std::process::id())
+}
+
+fn failed(action: &'static str, path: &Path, source: io::Error) -> DaemonError {
+    DaemonError::Directory { action, path: path.into(), source }
+}
+
+//----------- Addresses ------------------------------------------------------
+
+/// Where the doors of a running node are, as seen from this machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// The process.
+    pub process: u32,
+    /// URLs of the gRPC door.
+    pub grpc: Vec<String>,
+    /// Socket addresses of the DNS door.
+    pub dns: Vec<SocketAddr>,
+    /// URLs of the HTTP door.
+    pub http: Vec<String>,
+}
+
+impl Addresses {
+    /// Reads what the node that uses a data directory said; none when it said nothing.
+    pub fn load(directory: &Path) -> Option<Self> {
+        let file = File::open(directory.join(DataDirectory::ADDRESSES)).ok()?;
+        let mut text = String::new();
+        file.take(SMALL_FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
+        Self::parse(&text)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut addresses = Self::default();
+        for line in text.lines() {
+            match line.split_once(' ')? {
+                ("process", id) => addresses.process = id.parse().ok()?,
+                ("grpc", url) => addresses.grpc.push(url.into()),
+                ("dns", address) => addresses.dns.push(address.parse().ok()?),
+                ("http", url) => addresses.http.push(url.into()),
+                _ => {}
+            }
+        }
+        Some(addresses)
+    }
+
+    fn display(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _never = writeln!(text, "process {}", self.process);
+        for url in &self.grpc {
+            let _never = writeln!(text, "grpc {url}");
+        }
+        for address in &self.dns {
+            let _never = writeln!(text, "dns {address}");
+        }
+        for url in &self.http {
+            let _never = writeln!(text, "http {url}");
+        }
+        text
+    }
+}
+
+/// An address that reaches a socket bound to `bound` from this machine.
+pub(super) fn reachable(bound: SocketAddr) -> SocketAddr {
+    match bound.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), bound.port()),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), bound.port()),
+        _ => bound,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::{Addresses, DaemonError, DataDirectory, reachable};
+
+    #[test]
+    fn a_directory_belongs_to_one_process() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let path = parent.path().join("deep/data");
+        let first = DataDirectory::open(&path).expect("opened");
+        match DataDirectory::open(&path) {
+            Err(DaemonError::Locked { directory, holder }) => {
+                assert_eq!((directory, holder), (path.clone(), Some(std::process::id())));
+            }
+            other => panic!("opened twice: {other:?}"),
+        }
+        drop(first);
+        DataDirectory::open(&path).expect("opened again");
+        let mode = std::fs::metadata(&path).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn addresses_are_told_while_the_node_runs() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let directory = DataDirectory::open(parent.path()).expect("opened");
+        let addresses = Addresses {
+            process: 7,
+            grpc: vec!["http://127.0.0.1:7373".into()],
+            dns: vec!["127.0.0.1:5300".parse().expect("an address")],
+            http: vec!["http://[::1]:8080".into()],
+        };
+        directory.save_addresses(&addresses).expect("saved");
+        assert_eq!(Addresses::load(parent.path()), Some(addresses));
+        directory.remove_addresses().expect("removed");
+        assert_eq!(Addresses::load(parent.path()), None);
+    }
+
+    #[test]
+    fn an_unspecified_address_is_reached_on_loopback() {
+        let reached = |text: &str| reachable(text.parse().expect("an address")).to_string();
+        assert_eq!(reached("0.0.0.0:53"), "127.0.0.1:53");
+        assert_eq!(reached("[::]:53"), "[::1]:53");
+        assert_eq!(reached("192.0.2.1:53"), "192.0.2.1:53");
+    }
+}

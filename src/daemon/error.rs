@@ -1,0 +1,122 @@
+//! Why a node does not start or cannot go on: each says what to change.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::store;
+
+/// Why a node does not start or cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The data directory, or a small file in it, cannot be used.
+    #[error("cannot {action} {}", path.display())]
+    Directory {
+        /// What was tried.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Another process holds the data directory.
+    #[error(
+        "data directory {} is in use by {}; stop that one, or give this one a directory of its own with \
+         --data or store.directory", directory.display(), holder_text(*holder)
+    )]
+    Locked {
+        /// The directory.
+        directory: PathBuf,
+        /// The process that holds it, as far as it said.
+        holder: Option<u32>,
+    },
+    /// The store was created by the other engine.
+    #[error(
+        "the store in {} was created by the engine {found}, which cannot change; write store.engine = \"{found}\"",
+        directory.display()
+    )]
+    EngineChanged {
+        /// The directory.
+        directory: PathBuf,
+        /// The engine that created it.
+        found: store::EngineKind,
+    },
+    /// The store does not open.
+    #[error("cannot open the store")]
+    Store(#[source] store::error::Error),
+    /// The store does not close in order.
+    #[error("cannot close the store in order; the next start will mend it")]
+    Close(#[source] store::error::Error),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} ({transport}): {}", remedy(source, key))]
+    Bind {
+        /// The key that names it.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// UDP or TCP.
+        transport: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A door ended though nobody stopped it.
+    #[error("the {door} door ended by itself: {reason}")]
+    Door {
+        /// Which.
+        door: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// A configured file cannot be used.
+    #[error("{key}: {reason}")]
+    Configured {
+        /// The key.
+        key: &'static str,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+    /// The system refuses what every process needs.
+    #[error("cannot {action}")]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl DaemonError {
+    /// The exit code of a process that ends with it, by the meaning of BSD's sysexits.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Directory { .. } => 73,
+            Self::Locked { .. } => 75,
+            Self::EngineChanged { .. } | Self::Configured { .. } => 78,
+            Self::Store(_) | Self::Close(_) => 74,
+            Self::Bind { .. } => 69,
+            Self::Door { .. } => 70,
+            Self::System { .. } => 71,
+        }
+    }
+}
+
+fn holder_text(holder: Option<u32>) -> String {
+    holder.map_or_else(|| "another process".into(), |pid| format!("process {pid}"))
+}
+
+fn remedy(error: &io::Error, key: &str) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!(
+                "another program listens there; stop it, or change {key} (also: --set {key}=ADDRESS:PORT)"
+            )
+        }
+        io::ErrorKind::PermissionDenied => format!(
+            "ports below 1024 need the capability CAP_NET_BIND_SERVICE, as the systemd unit gives it; or change {key}"
+        ),
+        io::ErrorKind::AddrNotAvailable => {
+            format!("this machine has no such address; change {key}")
+        }
+        _ => format!("see {key}"),
+    }
+}

@@ -1,0 +1,23 @@
+//! Daemon: builds the rooms bottom-up, opens the doors, keeps watch, and takes all down top-down.
+//!
+//! ```text
+//!   Config ─▶ data directory, locked ─▶ store ─▶ registry, resolver ─▶ sockets bound ─▶ doors ─▶ ready
+//!   stop:  doors drain (grace) ─▶ followers end ─▶ registry gives the writer back ─▶ store closed ─▶ lock released
+//! ```
+//!
+//! Two ways in: [`serve`] is a process's whole life, with signals and systemd; [`Node::start`] is a node inside
+//! another program, such as a test. Time and randomness are made here and handed down.
+
+mod chance;
+pub mod directory;
+mod error;
+mod health;
+mod node;
+mod process;
+mod socket;
+mod systemd;
+
+pub use self::directory::{Addresses, DataDirectory};
+pub use self::error::DaemonError;
+pub use self::node::{Node, RunningNode};
+pub use self::process::{Reload, serve};

@@ -1,0 +1,150 @@
+//! The life of a serving process: start, announce, wait for signals, reload, drain.
+//!
+//! ```text
+//!   SIGTERM, SIGINT   drain within the grace period; a second one ends at once
+//!   SIGHUP            read again: the log level, the certificate
+//! ```
+
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::error::DaemonError;
+use super::node::{Node, RunningNode};
+use super::systemd;
+use crate::config::{Config, ConfigError};
+use crate::telemetry::{Chain, LogControl};
+
+/// Reads the configuration again, from the sources of the start.
+pub type Reload = Box<dyn Fn() -> Result<Config, ConfigError> + Send>;
+
+/// Serves until the process is told to stop. `announce` is called once, when the node is ready.
+pub async fn serve(
+    config: Config,
+    log: LogControl,
+    reload: Reload,
+    announce: impl FnOnce(&RunningNode),
+) -> Result<(), DaemonError> {
+    let mut signals = Signals::new()?;
+    let starting = systemd::with_more_time("opening the store", Node::start(config));
+    let mut node = tokio::select! {
+        started = starting => started?,
+        () = signals.stop() => {
+            tracing::info!("told to stop before the store was open");
+            return Ok(());
+        }
+    };
+    let watchdog = systemd::spawn_watchdog(node.store().clone());
+    announce(&node);
+    systemd::ready(&status(&node));
+    let outcome = wait(&mut node, &mut signals, &log, &reload).await;
+    let grace = node.config().shutdown.grace;
+    systemd::stopping(grace);
+    let stopped = stop(node, &mut signals, grace).await;
+    if let Some(watchdog) = watchdog {
+        watchdog.abort();
+    }
+    outcome.and(stopped)
+}
+
+/// Waits for the end: ordered, or because a door failed.
+async fn wait(
+    node: &mut RunningNode,
+    signals: &mut Signals,
+    log: &LogControl,
+    reload: &Reload,
+) -> Result<(), DaemonError> {
+    loop {
+        tokio::select! {
+            told = signals.next() => match told {
+                Told::Stop => {
+                    tracing::info!("told to stop; draining");
+                    return Ok(());
+                }
+                Told::Reload => {
+                    systemd::reloading();
+                    reload_from(node, log, reload);
+                    systemd::ready(&status(node));
+                }
+            },
+            error = node.failed() => {
+                tracing::error!(error = %Chain(&error), "stopping");
+                return Err(error);
+            }
+        }
+    }
+}
+
+async fn stop(node: RunningNode, signals: &mut Signals, grace: Duration) -> Result<(), DaemonError> {
+    let mut stopping = std::pin::pin!(node.stop_within(grace));
+    tokio::select! {
+        stopped = &mut stopping => {
+            tracing::info!("stopped");
+            stopped
+        }
+        () = signals.stop() => {
+            tracing::warn!("told to stop twice; ending at once");
+            Ok(())
+        }
+    }
+}
+
+fn reload_from(node: &RunningNode, log: &LogControl, reload: &Reload) {
+    match reload() {
+        Ok(config) => {
+            log.set_level(config.log.level);
+            node.reload();
+            let restart = Config { log: config.log.clone(), ..node.config().clone() } != config;
+            tracing::info!(restart_needed_for_other_changes = restart, "configuration read again");
+        }
+        Err(error) => tracing::error!(%error, "configuration not read again; everything stays as it was"),
+    }
+}
+
+fn status(node: &RunningNode) -> String {
+    match node.store().read_only_reason() {
+        None => format!("serving {} identifiers", node.store().count()),
+        Some(reason) => format!("read-only: {reason}"),
+    }
+}
+
+//----------- Signals --------------------------------------------------------
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, DaemonError> {
+        let listen =
+            |kind| signal(kind).map_err(|source| DaemonError::System { action: "listen to signals", source });
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the next word.
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.hangup.recv() => Told::Reload,
+        }
+    }
+
+    /// Waits until the process is told to stop.
+    async fn stop(&mut self) {
+        while self.next().await != Told::Stop {}
+    }
+}
+
+/// What a signal says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Stop,
+    Reload,
+}

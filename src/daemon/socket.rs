@@ -1,0 +1,57 @@
+//! Binding: from configured addresses to sockets that listen.
+//!
+//! Sockets that systemd passes (LISTEN_FDS) are not taken: that needs unsafe code; port 53 comes by capability.
+
+use std::net::SocketAddr;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+
+use super::error::DaemonError;
+
+/// Connections that wait to be accepted at most, at one listener.
+const BACKLOG: i32 = 1_024;
+/// Listens for TCP connections on every address.
+pub(super) fn listen(key: &'static str, addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, DaemonError> {
+    addresses.iter().map(|address| tcp(key, *address)).collect()
+}
+
+fn tcp(key: &'static str, address: SocketAddr) -> Result<TcpListener, DaemonError> {
+    let open = || {
+        let socket = open(address, Type::STREAM, Protocol::TCP)?;
+        // A restart must not wait for the last minute's connections to be forgotten.
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        TcpListener::from_std(socket.into())
+    };
+    open().map_err(|source| DaemonError::Bind { key, address, transport: "TCP", source })
+}
+
+fn open(address: SocketAddr, kind: Type, protocol: Protocol) -> std::io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    socket.set_nonblocking(true)?;
+    if address.is_ipv6() {
+        // "[::]" and "0.0.0.0" are listed side by side, each for its own family.
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::listen;
+
+    #[tokio::test]
+    async fn a_port_in_use_names_the_key_to_change() {
+        let any = ["127.0.0.1:0".parse().expect("an address")];
+        let first = listen("http.listen", &any).expect("bound");
+        let taken = first[0].local_addr().expect("bound");
+        let error = listen("http.listen", &[taken]).expect_err("taken");
+        let expected = format!(
+            "cannot listen on {taken} (TCP): another program listens there; stop it, or change http.listen \
+             (also: --set http.listen=ADDRESS:PORT)"
+        );
+        assert_eq!(error.to_string(), expected);
+    }
+}
