@@ -6,6 +6,8 @@
 //! - [`wire`]: bytes and messages.
 //! - [`telemetry`]: the log and the metrics.
 //! - [`store`]: identifiers, prefixes, tokens and the journal, on disk.
+//! - [`registry`]: decides and records; the only door to change.
+//! - [`resolver`]: produces answers.
 //! - [`front`]: the doors.
 //! - [`config`]: what every room is told; the only room that knows the keys of the configuration file.
 //! - [`daemon`]: assembly and lifetime.
@@ -17,6 +19,9 @@ pub mod telemetry;
 pub mod wire;
 
 pub mod store;
+
+pub mod registry;
+pub mod resolver;
 
 pub mod front;
 

@@ -58,6 +58,8 @@ pub struct Block {
     pub since: u64,
     /// The changes, in order.
     pub changes: Vec<Proposed>,
+    /// Requests to remember that changed nothing; they are no part of the journal.
+    pub remembered: Vec<(RequestKey, RequestMemory)>,
 }
 
 /// One change to be committed.
@@ -115,7 +117,7 @@ impl Appender {
         if block.since != self.end.sequence {
             return Err(Error::Outdated { expected: block.since, found: self.end.sequence });
         }
-        if block.changes.is_empty() {
+        if block.changes.is_empty() && block.remembered.is_empty() {
             return Ok(Committed { positions: Vec::new(), time_ms: self.end.time_ms });
         }
         let mut seed = [0; 32];
@@ -181,6 +183,9 @@ impl Builder {
 
     fn build(mut self, block: Block) -> Built {
         let positions = block.changes.into_iter().map(|proposed| self.append(proposed)).collect();
+        for (key, memory) in &block.remembered {
+            self.writes.put_memory(key, memory, 0);
+        }
         Built {
             batch: self.writes.into_batch(),
             end: self.end,
@@ -258,7 +263,16 @@ impl Builder {
             _ => None,
         };
         let request = request.map(|(key, content)| {
-            (key, RequestMemory { content, operation, version, sequence: position.sequence, minted })
+            (
+                key,
+                RequestMemory {
+                    content,
+                    operation: Some(operation),
+                    version,
+                    sequence: position.sequence,
+                    minted,
+                },
+            )
         });
         Body { salt: salt(&self.seed, position.sequence), change, request }
     }

@@ -164,8 +164,8 @@ pub struct RequestKey {
 pub struct RequestMemory {
     /// SHA-256 of the command, cut: the same id with other content is refused.
     pub content: [u8; 16],
-    /// What was done.
-    pub operation: Operation,
+    /// What was done; none when it held already.
+    pub operation: Option<Operation>,
     /// The version reached.
     pub version: u64,
     /// Where in the journal.

@@ -256,7 +256,11 @@ fn read_scope(reader: &mut Reader<'_>) -> Result<Scope, DecodeError> {
 
 /// Writes what is remembered of a request's item.
 pub(super) fn write_memory(writer: &mut Writer, memory: &RequestMemory) {
-    writer.raw(&memory.content).u8(memory.operation.code()).u64(memory.version).u64(memory.sequence);
+    writer
+        .raw(&memory.content)
+        .u8(memory.operation.map_or(0, Operation::code))
+        .u64(memory.version)
+        .u64(memory.sequence);
     if let Some(identifier) = &memory.minted {
         write_identifier(writer, identifier);
     }
@@ -265,7 +269,9 @@ pub(super) fn write_memory(writer: &mut Writer, memory: &RequestMemory) {
 /// Reads what is remembered of a request's item; it extends to the end.
 pub(super) fn read_memory(reader: &mut Reader<'_>) -> Result<RequestMemory, DecodeError> {
     let content = reader.array("content digest")?;
-    let operation = read_operation(reader)?;
+    let code = reader.u8("operation")?;
+    let operation = (code != 0).then(|| Operation::from_code(code).ok_or_else(|| reader.refuse("operation")));
+    let operation = operation.transpose()?;
     let version = reader.u64("version")?;
     let sequence = reader.u64("sequence")?;
     let minted = (reader.remaining() > 0).then(|| read_identifier(reader)).transpose()?;

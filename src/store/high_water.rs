@@ -56,7 +56,7 @@ impl HighWaterFile {
         file.read_to_end(&mut bytes).map_err(failed("cannot read"))?;
         let slots: Vec<HighWater> = bytes.chunks(SLOT_BYTES).filter_map(|slot| decode(slot).ok()).collect();
         let latest = slots.into_iter().max_by_key(|slot| (slot.position.incarnation, slot.position.sequence));
-        let next_slot = u8::from(decode(&bytes).ok() == latest);
+        let next_slot = u8::from(latest.is_some() && decode(&bytes).ok() == latest);
         Ok((Self { file, path, next_slot }, latest))
     }
 

@@ -138,7 +138,9 @@ pub(super) async fn begin_incarnation(appender: &mut Appender, reason: &str) -> 
         request: None,
         minted: false,
     };
-    appender.commit(Block { since: before.sequence, changes: vec![proposed] }).await?;
+    appender
+        .commit(Block { since: before.sequence, changes: vec![proposed], remembered: Vec::new() })
+        .await?;
     let mut writes = Writes::default();
     writes.put_lineage(&lineage);
     store.inner.engine.commit(writes.into_batch()).await?;

@@ -256,6 +256,8 @@ async fn adopt(appender: &mut Appender, ahead: Vec<IdentifierEntry>) -> Result<u
         },
     };
     let since = appender.end().sequence;
-    appender.commit(Block { since, changes: ahead.into_iter().map(propose).collect() }).await?;
+    appender
+        .commit(Block { since, changes: ahead.into_iter().map(propose).collect(), remembered: Vec::new() })
+        .await?;
     Ok(count)
 }

@@ -73,7 +73,7 @@ fn change(text: &str, data: Option<&[u8]>, version: u64, replaces: Option<Mark>)
 
 async fn commit(appender: &mut Appender, changes: Vec<Proposed>) -> Committed {
     let since = appender.end().sequence;
-    appender.commit(Block { since, changes }).await.expect("the block commits")
+    appender.commit(Block { since, changes, remembered: Vec::new() }).await.expect("the block commits")
 }
 
 async fn present(store: &Store, text: &str) -> Option<IdentifierEntry> {
@@ -212,7 +212,8 @@ async fn a_journal_behind_its_high_water_mark_opens_read_only_until_the_loss_is_
     let Opened { store, mut appender, .. } = opened(directory.path(), EngineKind::Fjall).await;
     let reason = store.read_only_reason().expect("read-only");
     assert!(reason.contains("3 changes are missing") && reason.contains("accept-loss"), "{reason}");
-    let refused = appender.commit(Block { since: end.sequence, changes: Vec::new() }).await;
+    let refused =
+        appender.commit(Block { since: end.sequence, changes: Vec::new(), remembered: Vec::new() }).await;
     assert!(matches!(refused.err(), Some(Error::ReadOnly { reason: found }) if found == reason));
     assert!(present(&store, "88/x").await.is_some());
     store.close(appender).await.expect("the store closes");

@@ -13,7 +13,7 @@ use crate::wire::cursor::Writer;
 
 use super::engine::batch::Batch;
 use super::engine::table::Table;
-use super::entry::{Change, IdentifierEntry, Mark};
+use super::entry::{Change, IdentifierEntry, Mark, RequestKey, RequestMemory};
 use super::journal::{Body, Header, JournalEntry};
 use super::lineage::Lineage;
 use super::retention::Floor;
@@ -101,9 +101,14 @@ impl Writes {
         let Some((request, memory)) = &body.request else {
             return;
         };
+        self.put_memory(request, memory, body.cut_name());
+    }
+
+    /// Puts what is to be remembered of a request's item.
+    pub(super) fn put_memory(&mut self, key: &RequestKey, memory: &RequestMemory, cut_name: u64) {
         let mut writer = Writer::default();
         entry_v1::write_memory(&mut writer, memory);
-        self.put(Table::Request, key::request(request), writer.as_slice(), body.cut_name());
+        self.put(Table::Request, key::request(key), writer.as_slice(), cut_name);
     }
 
     /// Puts how many live identifiers a prefix has.

@@ -4,6 +4,7 @@
 
 pub mod cursor;
 pub mod dns;
+pub mod handle;
 #[expect(
     unused_qualifications,
     clippy::allow_attributes,
