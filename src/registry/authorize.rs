@@ -1,0 +1,129 @@
+//! Authorization: what a caller may do, as a type. Only an [`Authorized`] command can be committed.
+//!
+//! An authorization is bound to the prefixes and tokens it read. The committer checks that they still stand and
+//! otherwise authorizes anew: nothing commits under a prefix suspended, or with a token revoked, before it.
+
+use std::sync::Arc;
+
+use crate::model::caller::CallerName;
+use crate::model::identifier::{Identifier, Prefix};
+use crate::model::prefix::{Homing, PrefixEntry, Standing};
+use crate::model::token::TokenId;
+use crate::store::directory::Directory;
+
+use super::caller::{Caller, check_token};
+use super::command::{Command, Item, PrefixCommand, Target};
+use super::refusal::Refusal;
+
+/// A command that its caller may give, as far as the directory read says.
+pub(super) struct Authorized {
+    item: Item,
+    caller: Caller,
+    name: CallerName,
+    directory: Arc<Directory>,
+}
+
+impl Authorized {
+    /// Checks that the caller may give the command.
+    pub(super) fn new(
+        item: Item,
+        caller: &Caller,
+        directory: &Arc<Directory>,
+        now_ms: u64,
+    ) -> Result<Self, (u32, Refusal)> {
+        let number = item.number;
+        let name = caller.name().ok_or((number, Refusal::Unauthenticated))?;
+        check(caller, &item.command, directory, now_ms).map_err(|refusal| (number, refusal))?;
+        Ok(Self { item, caller: caller.clone(), name, directory: Arc::clone(directory) })
+    }
+
+    /// Refuses when what was read does not stand any more and would not allow the command now.
+    pub(super) fn check_fence(&self, directory: &Arc<Directory>, now_ms: u64) -> Result<(), Refusal> {
+        if Arc::ptr_eq(&self.directory, directory) {
+            return Ok(());
+        }
+        check(&self.caller, &self.item.command, directory, now_ms)
+    }
+
+    /// The command and its number.
+    pub(super) fn item(&self) -> &Item {
+        &self.item
+    }
+
+    /// How the journal names the caller.
+    pub(super) fn name(&self) -> &CallerName {
+        &self.name
+    }
+
+    /// The caller's token, when it has one.
+    pub(super) fn token(&self) -> Option<TokenId> {
+        match &self.name {
+            CallerName::Token(id) => Some(*id),
+            CallerName::Node | CallerName::Identity { .. } => None,
+        }
+    }
+}
+
+fn check(caller: &Caller, command: &Command, directory: &Directory, now_ms: u64) -> Result<(), Refusal> {
+    if let Caller::Token(token) = caller {
+        let present = directory.token(token.id).ok_or(Refusal::TokenUnknown)?;
+        check_token(present, now_ms)?;
+    }
+    match command {
+        Command::Register(register) => match &register.target {
+            Target::Named(identifier) => check_change(caller, &identifier.governing_prefix(), directory),
+            Target::Minted { prefix, .. } => check_change(caller, prefix, directory),
+        },
+        Command::Amend(amend) => check_change(caller, &amend.identifier.governing_prefix(), directory),
+        Command::Remove(remove) => check_change(caller, &remove.identifier.governing_prefix(), directory),
+        Command::Prefix(PrefixCommand::File(filing)) => check_filing(caller, &filing.prefix),
+        Command::Prefix(_) | Command::Token(_) => check_admin(caller),
+    }
+}
+
+fn check_change(caller: &Caller, prefix: &Prefix, directory: &Directory) -> Result<(), Refusal> {
+    if !caller.may_register(prefix) {
+        return Err(Refusal::PermissionDenied { needed: format!("scope registrar on prefix {prefix}") });
+    }
+    homed_here(prefix, directory).map(|_| ())
+}
+
+fn check_filing(caller: &Caller, prefix: &Prefix) -> Result<(), Refusal> {
+    if caller.may_file(prefix) {
+        return Ok(());
+    }
+    Err(Refusal::PermissionDenied { needed: format!("scope peer on prefix {prefix}") })
+}
+
+fn check_admin(caller: &Caller) -> Result<(), Refusal> {
+    if caller.is_admin() {
+        return Ok(());
+    }
+    Err(Refusal::PermissionDenied { needed: "scope admin".to_owned() })
+}
+
+/// The active entry, homed here, that governs a prefix.
+fn homed_here<'d>(prefix: &Prefix, directory: &'d Directory) -> Result<&'d PrefixEntry, Refusal> {
+    let entry =
+        directory.governing(prefix).ok_or_else(|| Refusal::NotResponsible { prefix: prefix.clone() })?;
+    let governing = || entry.prefix.clone();
+    match (entry.standing, &entry.homing) {
+        (Standing::Suspended, _) => Err(Refusal::PrefixSuspended { prefix: governing() }),
+        (Standing::Revoked, _) => Err(Refusal::PrefixRevoked { prefix: governing() }),
+        (Standing::Active, Homing::Delegated(_)) => Err(Refusal::PrefixDelegated { prefix: governing() }),
+        (Standing::Active, Homing::Here) => Ok(entry),
+    }
+}
+
+/// The identifier that a command is about, when it names one.
+pub(super) fn named(command: &Command) -> Option<&Identifier> {
+    match command {
+        Command::Register(register) => match &register.target {
+            Target::Named(identifier) => Some(identifier),
+            Target::Minted { .. } => None,
+        },
+        Command::Amend(amend) => Some(&amend.identifier),
+        Command::Remove(remove) => Some(&remove.identifier),
+        Command::Prefix(_) | Command::Token(_) => None,
+    }
+}

@@ -1,0 +1,152 @@
+//! Callers: who sent a request, with what it proved.
+
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use crate::model::caller::CallerName;
+use crate::model::identifier::{Identifier, Prefix};
+use crate::model::token::{TokenEntry, TokenId};
+use crate::store::directory::Directory;
+
+use super::refusal::Refusal;
+
+/// Who sent a request.
+#[derive(Clone, Debug)]
+pub enum Caller {
+    /// Nobody in particular.
+    Anonymous,
+    /// The node itself, for what it does of its own accord.
+    Node,
+    /// The holder of a token, as it stood when it was shown.
+    Token(Arc<TokenEntry>),
+    /// An identity of the Handle protocol, proved by its key.
+    Identity {
+        /// The index of the key.
+        index: u32,
+        /// The identifier that holds it.
+        identifier: Identifier,
+    },
+}
+
+impl Caller {
+    /// How the journal names it; none for nobody in particular.
+    pub fn name(&self) -> Option<CallerName> {
+        match self {
+            Self::Anonymous => None,
+            Self::Node => Some(CallerName::Node),
+            Self::Token(token) => Some(CallerName::Token(token.id)),
+            Self::Identity { index, identifier } => {
+                Some(CallerName::Identity { index: *index, identifier: identifier.clone() })
+            }
+        }
+    }
+
+    /// Whether it may do everything.
+    pub fn is_admin(&self) -> bool {
+        match self {
+            Self::Node => true,
+            Self::Token(token) => token.scopes.contains(&crate::model::token::Scope::Admin),
+            Self::Anonymous | Self::Identity { .. } => false,
+        }
+    }
+
+    /// Whether it may change identifiers of a prefix.
+    pub fn may_register(&self, prefix: &Prefix) -> bool {
+        match self {
+            Self::Node => true,
+            Self::Token(token) => token.scopes.iter().any(|scope| scope.may_register(prefix)),
+            Self::Anonymous | Self::Identity { .. } => false,
+        }
+    }
+
+    /// Whether it may read restricted values, lists and histories of a prefix.
+    pub fn may_read(&self, prefix: &Prefix) -> bool {
+        match self {
+            Self::Node => true,
+            Self::Token(token) => token.scopes.iter().any(|scope| scope.may_read(prefix)),
+            Self::Anonymous | Self::Identity { .. } => false,
+        }
+    }
+
+    /// Whether it may file a prefix from below.
+    pub fn may_file(&self, prefix: &Prefix) -> bool {
+        match self {
+            Self::Token(token) => token.scopes.iter().any(|scope| scope.may_file(prefix)),
+            Self::Node | Self::Anonymous | Self::Identity { .. } => false,
+        }
+    }
+}
+
+//----------- Token texts ----------------------------------------------------
+
+const START: &str = "idn_";
+
+/// The text of a new token and the hash that is kept of its secret.
+pub(super) fn make_token(id: TokenId, secret: &[u8; 32]) -> (String, [u8; 32]) {
+    let text = format!("{START}{id}_{}", data_encoding::HEXLOWER.encode(secret));
+    (text, Sha256::digest(secret).into())
+}
+
+/// Finds the holder of a token by its text.
+pub(super) fn authenticate(directory: &Directory, text: &str, now_ms: u64) -> Result<Caller, Refusal> {
+    let (id, secret) = parse(text).ok_or(Refusal::TokenUnknown)?;
+    let token = directory.token(id).ok_or(Refusal::TokenUnknown)?;
+    let hash: [u8; 32] = Sha256::digest(secret).into();
+    if !bool::from(hash.ct_eq(&token.secret_hash)) {
+        return Err(Refusal::TokenUnknown);
+    }
+    check_token(token, now_ms)?;
+    Ok(Caller::Token(Arc::clone(token)))
+}
+
+/// Refuses a token that has ended.
+pub(super) fn check_token(token: &TokenEntry, now_ms: u64) -> Result<(), Refusal> {
+    if token.revoked_ms.is_some() {
+        return Err(Refusal::TokenRevoked);
+    }
+    if token.expires_ms.is_some_and(|expires_ms| expires_ms <= now_ms) {
+        return Err(Refusal::TokenExpired);
+    }
+    Ok(())
+}
+
+fn parse(text: &str) -> Option<(TokenId, Vec<u8>)> {
+    let (id, secret) = text.strip_prefix(START)?.split_once('_')?;
+    let secret =
+        data_encoding::HEXLOWER.decode(secret.as_bytes()).ok().filter(|secret| secret.len() == 32)?;
+    Some((TokenId::parse(id)?, secret))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Caller, Refusal, authenticate, make_token};
+    use crate::model::token::{Scope, TokenEntry, TokenId};
+    use crate::store::directory::Directory;
+
+    #[test]
+    fn a_token_opens_until_it_ends() {
+        let id = TokenId([1; 8]);
+        let (text, secret_hash) = make_token(id, &[7; 32]);
+        let mut entry = TokenEntry {
+            id,
+            secret_hash,
+            label: "line 4".into(),
+            scopes: vec![Scope::Admin],
+            created_ms: 1,
+            expires_ms: Some(100),
+            revoked_ms: None,
+            version: 1,
+        };
+        let mut directory = Directory::default();
+        directory.put_token(entry.clone());
+        assert!(matches!(authenticate(&directory, &text, 99), Ok(Caller::Token(token)) if token.id == id));
+        assert_eq!(authenticate(&directory, &text, 100).err(), Some(Refusal::TokenExpired));
+        let wrong = text.replace("07", "08");
+        assert_eq!(authenticate(&directory, &wrong, 99).err(), Some(Refusal::TokenUnknown));
+        entry.revoked_ms = Some(50);
+        directory.put_token(entry);
+        assert_eq!(authenticate(&directory, &text, 99).err(), Some(Refusal::TokenRevoked));
+    }
+}

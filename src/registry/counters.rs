@@ -1,0 +1,60 @@
+//! What the registry counts: plain numbers that telemetry shows.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::committer::Outcomes;
+use super::receipt::Outcome;
+
+/// Counts since the node started.
+#[derive(Debug, Default)]
+pub struct RegistryCounters {
+    /// Identifiers registered.
+    pub registered: AtomicU64,
+    /// Identifiers whose values were replaced.
+    pub overwritten: AtomicU64,
+    /// Identifiers amended.
+    pub amended: AtomicU64,
+    /// Identifiers removed.
+    pub removed: AtomicU64,
+    /// Commands that found what they asked for.
+    pub unchanged: AtomicU64,
+    /// Prefix and token changes.
+    pub administered: AtomicU64,
+    /// Repeated commands that got their first receipt again.
+    pub repeated: AtomicU64,
+    /// Commands refused after authorization.
+    pub refused: AtomicU64,
+    /// Groups committed.
+    pub groups: AtomicU64,
+    /// Changes in those groups.
+    pub group_changes: AtomicU64,
+}
+
+impl RegistryCounters {
+    /// Counts the outcomes of one submission.
+    pub(super) fn count(&self, outcomes: &Outcomes) {
+        for outcome in outcomes {
+            let counter = match outcome {
+                Err(_) => &self.refused,
+                Ok(receipt) if receipt.repeated => &self.repeated,
+                Ok(receipt) => match receipt.outcome {
+                    Outcome::Registered => &self.registered,
+                    Outcome::Overwritten => &self.overwritten,
+                    Outcome::Amended => &self.amended,
+                    Outcome::Removed => &self.removed,
+                    Outcome::Unchanged => &self.unchanged,
+                    Outcome::PrefixChanged | Outcome::TokenCreated | Outcome::TokenRevoked => {
+                        &self.administered
+                    }
+                },
+            };
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts one group of so many changes.
+    pub(super) fn count_group(&self, changes: usize) {
+        self.groups.fetch_add(1, Ordering::Relaxed);
+        self.group_changes.fetch_add(changes as u64, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,151 @@
+//! The digest of a command's content, by which a repeated request id is told from a reused one. Stable across
+//! releases, because ids are remembered for days.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::model::caller::CallerName;
+use crate::model::prefix::{CreditCode, Registrant, Standing};
+use crate::model::site::Site;
+use crate::model::token::Scope;
+use crate::model::value::{Ttl, Value};
+use crate::wire::cursor::Writer;
+
+use super::command::{Command, Existing, Precondition, PrefixCommand, Target, TokenCommand};
+
+/// SHA-256 of a command's content, cut to 16 bytes.
+pub(super) fn content(command: &Command) -> [u8; 16] {
+    let mut writer = Writer::with_capacity(256);
+    match command {
+        Command::Register(register) => {
+            writer.u8(1).u8(u8::from(register.existing == Existing::Overwrite));
+            write_precondition(&mut writer, register.precondition);
+            match &register.target {
+                Target::Named(identifier) => writer.u8(0).text(&identifier.to_string()),
+                Target::Minted { prefix, start } => writer.u8(1).text(prefix.as_str()).text(start),
+            };
+            write_values(&mut writer, register.values.as_slice());
+        }
+        Command::Amend(amend) => {
+            writer.u8(2).text(&amend.identifier.to_string());
+            write_precondition(&mut writer, amend.precondition);
+            write_values(&mut writer, &amend.add);
+            write_values(&mut writer, &amend.replace);
+            writer.count(amend.remove.len());
+            amend.remove.iter().for_each(|index| {
+                writer.u32(index.get());
+            });
+        }
+        Command::Remove(remove) => {
+            writer.u8(3).text(&remove.identifier.to_string());
+            write_precondition(&mut writer, remove.precondition);
+        }
+        Command::Prefix(command) => write_prefix_command(writer.u8(4), command),
+        Command::Token(command) => write_token_command(writer.u8(5), command),
+    }
+    cut(writer.as_slice())
+}
+
+/// The scope of a caller's request ids: SHA-256 of its name, cut to 16 bytes.
+pub(super) fn caller(name: &CallerName) -> [u8; 16] {
+    cut(name.to_string().as_bytes())
+}
+
+fn cut(bytes: &[u8]) -> [u8; 16] {
+    let hash: [u8; 32] = Sha256::digest(bytes).into();
+    let mut cut = [0; 16];
+    cut.copy_from_slice(hash.split_at(16).0);
+    cut
+}
+
+fn write_precondition(writer: &mut Writer, precondition: Precondition) {
+    match precondition {
+        Precondition::None => writer.u8(0),
+        Precondition::Absent => writer.u8(1),
+        Precondition::Version(version) => writer.u8(2).u64(version),
+    };
+}
+
+/// Everything but the timestamps, which the node sets.
+fn write_values(writer: &mut Writer, values: &[Value]) {
+    writer.count(values.len());
+    for value in values {
+        let (kind, ttl) = match value.ttl {
+            Ttl::Relative(seconds) => (0, seconds),
+            Ttl::Absolute(until) => (1, until),
+        };
+        writer.u32(value.index.get()).u8(kind).u32(ttl).u8(value.permissions.bits());
+        writer.text(value.value_type.as_str()).bytes(&value.data).count(value.references.len());
+        for reference in &value.references {
+            writer.text(&reference.identifier.to_string()).u32(reference.index);
+        }
+    }
+}
+
+fn write_prefix_command(writer: &mut Writer, command: &PrefixCommand) {
+    writer.text(command.prefix().as_str());
+    match command {
+        PrefixCommand::Home { registrant, .. } => write_registrant(writer.u8(1), registrant.as_ref()),
+        PrefixCommand::Delegate { site, registrant, .. } => {
+            write_site(writer.u8(2), site);
+            write_registrant(writer, registrant.as_ref());
+        }
+        PrefixCommand::Suspend { .. } => drop(writer.u8(3)),
+        PrefixCommand::Revoke { .. } => drop(writer.u8(4)),
+        PrefixCommand::File(filing) => {
+            write_site(writer.u8(5), &filing.site);
+            write_registrant(writer, filing.registrant.as_ref());
+            let standing = match filing.standing {
+                Standing::Active => 0,
+                Standing::Suspended => 1,
+                Standing::Revoked => 2,
+            };
+            writer.u8(standing).text(&filing.position.to_string());
+        }
+    }
+}
+
+fn write_site(writer: &mut Writer, site: &Site) {
+    writer.count(site.addresses().len());
+    for address in site.addresses() {
+        writer.text(&address.to_string());
+    }
+    writer.text(site.host_name().unwrap_or(""));
+    let ports = site.ports();
+    for port in [ports.grpc, ports.dns, ports.handle, ports.http] {
+        writer.u16(port.unwrap_or(0));
+    }
+}
+
+fn write_registrant(writer: &mut Writer, registrant: Option<&Registrant>) {
+    match registrant {
+        None => writer.u8(0),
+        Some(registrant) => {
+            let code = registrant.credit_code().map_or("", CreditCode::as_str);
+            writer.u8(1).text(registrant.name()).text(code).text(registrant.contact())
+        }
+    };
+}
+
+fn write_token_command(writer: &mut Writer, command: &TokenCommand) {
+    match command {
+        // The id, the secret and the time are the node's own; what was asked for is the rest.
+        TokenCommand::Create(entry) => {
+            writer.u8(1).text(&entry.label).u64(entry.expires_ms.unwrap_or(0)).count(entry.scopes.len());
+            for scope in &entry.scopes {
+                let (kind, prefixes) = match scope {
+                    Scope::Admin => (0, [].as_slice()),
+                    Scope::Registrar(prefixes) => (1, prefixes.as_slice()),
+                    Scope::Reader(prefixes) => (2, prefixes.as_slice()),
+                    Scope::Peer(prefixes) => (3, prefixes.as_slice()),
+                };
+                writer.u8(kind).count(prefixes.len());
+                prefixes.iter().for_each(|prefix| {
+                    writer.text(prefix.as_str());
+                });
+            }
+        }
+        TokenCommand::Revoke { id } => {
+            writer.u8(2).raw(&id.0);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Filings from below: what an upper node keeps of each lower node's journal.
+//!
+//! A lower node announces itself, then files its prefixes in the order of its journal. Per peer, the upper node keeps a
+//! bookmark of what was filed; it is durable before it is acknowledged, and moves only forward within one incarnation.
+
+use std::collections::BTreeSet;
+
+use crate::model::caller::CallerName;
+use crate::model::identifier::Prefix;
+use crate::model::position::{Bookmark, Incarnation, Position, Stream};
+use crate::model::prefix::{Homing, Standing};
+use crate::model::token::TokenId;
+use crate::store::error::Error;
+
+use super::Registry;
+use super::caller::Caller;
+use super::command::{Command, Filing, PrefixCommand};
+use super::refusal::{Failure, Problem, Refusal};
+
+impl Registry {
+    /// What is confirmed of a peer's journal, in answer to its announcement of this incarnation.
+    ///
+    /// None: the peer must file its present state first. An incarnation before one that filed already is refused.
+    pub async fn announce(
+        &self,
+        caller: &Caller,
+        incarnation: Incarnation,
+    ) -> Result<Option<Position>, Problem> {
+        let peer = peer(caller)?;
+        let known = self.confirmed(peer).await?;
+        match known {
+            Some(position) if position.incarnation > incarnation => {
+                Err(Refusal::IncarnationSuperseded.into())
+            }
+            Some(position) if position.incarnation == incarnation => Ok(Some(position)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Confirms a peer's journal up to a position; when this returns, it is on disk.
+    pub async fn confirm(&self, caller: &Caller, position: Position) -> Result<(), Problem> {
+        let peer = peer(caller)?;
+        let known = self.confirmed(peer).await?;
+        if known.is_some_and(|known| known.incarnation > position.incarnation) {
+            return Err(Refusal::IncarnationSuperseded.into());
+        }
+        let behind = |known: Position| {
+            known.incarnation == position.incarnation && known.sequence >= position.sequence
+        };
+        if known.is_some_and(behind) {
+            return Ok(());
+        }
+        let bookmark: Bookmark = [position].into_iter().collect();
+        let saved = self.store.set_bookmark(&bookmark_name(peer), &bookmark).await;
+        Ok(saved.map_err(|error| failed(&error))?)
+    }
+
+    /// Ends a resynchronization: what the peer filed before and did not file again is revoked.
+    pub async fn settle(
+        &self,
+        caller: &Caller,
+        kept: &BTreeSet<Prefix>,
+        position: Position,
+    ) -> Result<(), Problem> {
+        let peer = peer(caller)?;
+        let directory = self.store.directory();
+        let filed_by_peer = |entry: &&std::sync::Arc<crate::model::prefix::PrefixEntry>| {
+            entry.filing.is_some_and(|mark| mark.peer == peer) && entry.standing != Standing::Revoked
+        };
+        let gone = directory.prefixes().filter(filed_by_peer).filter(|entry| !kept.contains(&entry.prefix));
+        for entry in gone {
+            let Homing::Delegated(site) = &entry.homing else {
+                continue;
+            };
+            let filing = Filing {
+                prefix: entry.prefix.clone(),
+                site: site.clone(),
+                registrant: entry.registrant.clone(),
+                standing: Standing::Revoked,
+                position,
+            };
+            self.apply_one(caller, Command::Prefix(PrefixCommand::File(filing))).await?;
+        }
+        self.confirm(caller, position).await
+    }
+
+    async fn confirmed(&self, peer: TokenId) -> Result<Option<Position>, Failure> {
+        let bookmark = self.store.bookmark(&bookmark_name(peer)).await.map_err(|error| failed(&error))?;
+        Ok(bookmark.and_then(|bookmark| bookmark.at(Stream::ONLY)))
+    }
+}
+
+fn peer(caller: &Caller) -> Result<TokenId, Refusal> {
+    match caller.name() {
+        Some(CallerName::Token(id)) => Ok(id),
+        _ => Err(Refusal::Unauthenticated),
+    }
+}
+
+fn bookmark_name(peer: TokenId) -> String {
+    format!("peer/{peer}")
+}
+
+fn failed(error: &Error) -> Failure {
+    Failure::Store { detail: error.to_string() }
+}

@@ -1,0 +1,335 @@
+//! The registry: decides and records. Nothing changes except through here.
+//!
+//! ```text
+//!   Command + Caller ─ authorize ─▶ Authorized ─ queue ─▶ committer ─ decide ─▶ store ─▶ Receipt
+//! ```
+//! - A door brings a [`Batch`] of commands; each item gets a receipt or a refusal, in the order given.
+//! - A receipt means: on disk, and seen by the next question on every door of this node.
+//! - A [`Failure`] means that the node could not do its part; where the outcome is not known it says so, and repeating
+//!   with the same request id tells.
+//!
+//! It knows no packet, no status number and no protobuf type.
+
+pub mod command;
+pub mod receipt;
+pub mod refusal;
+
+mod authorize;
+pub mod caller;
+
+mod committer;
+mod digest;
+mod group;
+mod rules;
+
+mod filing;
+
+pub mod counters;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::model::identifier::Prefix;
+use crate::model::limits::{
+    BATCH_ITEMS_MAX, COMMANDS_WAITING_MAX, GROUP_ITEMS_MAX, REQUEST_AHEAD_SECONDS_MAX, SCOPE_PREFIXES_MAX,
+    SCOPES_MAX, TEXT_BYTES_MAX,
+};
+use crate::model::prefix::PrefixEntry;
+use crate::model::request::RequestId;
+use crate::model::token::{Scope, TokenEntry, TokenId};
+use crate::store::Store;
+use crate::store::commit::Appender;
+use crate::store::retention::Retention;
+
+use self::authorize::Authorized;
+use self::caller::Caller;
+use self::command::{Batch, Command, Item, PrefixCommand, TokenCommand};
+use self::committer::{Committer, Submission};
+use self::counters::RegistryCounters;
+use self::receipt::Receipt;
+use self::refusal::{Failure, Problem, Refusal};
+
+/// How long a caller that states no deadline waits for its commands.
+const WAIT_MAX: Duration = Duration::from_secs(120);
+/// Commands of one caller that go into one group.
+const SUBMISSION_ITEMS_MAX: usize = GROUP_ITEMS_MAX / 2;
+
+//----------- Registry -------------------------------------------------------
+
+/// What the registry needs to know.
+#[derive(Clone)]
+pub struct RegistryOptions {
+    /// How long request ids are remembered.
+    pub request_window: Duration,
+    /// What a prefix must satisfy to be homed or delegated here, beyond being one: the DNS door's bound on names.
+    pub prefix_rule: PrefixRule,
+}
+
+/// Refuses a prefix with a sentence that says why.
+pub type PrefixRule = Arc<dyn Fn(&Prefix) -> Result<(), String> + Send + Sync>;
+
+/// Decides and records.
+pub struct Registry {
+    store: Store,
+    options: RegistryOptions,
+    queue: mpsc::Sender<Submission>,
+    places: Arc<Semaphore>,
+    stop: watch::Sender<bool>,
+    counters: Arc<RegistryCounters>,
+}
+
+/// A token to be made.
+#[derive(Clone, Debug)]
+pub struct TokenDraft {
+    /// What people call it.
+    pub label: String,
+    /// What it opens.
+    pub scopes: Vec<Scope>,
+    /// When it ends, in milliseconds since 1970; none when it does not.
+    pub expires_ms: Option<u64>,
+}
+
+impl Registry {
+    /// Starts the committer. The handle gives the appender back when the registry was stopped.
+    pub fn start(store: Store, appender: Appender, options: RegistryOptions) -> (Self, JoinHandle<Appender>) {
+        let (queue, waiting) = mpsc::channel(COMMANDS_WAITING_MAX);
+        let stop = watch::Sender::new(false);
+        let counters = Arc::new(RegistryCounters::default());
+        let committer = Committer {
+            store: store.clone(),
+            appender,
+            queue: waiting,
+            stop: stop.subscribe(),
+            counters: Arc::clone(&counters),
+        };
+        let places = Arc::new(Semaphore::new(COMMANDS_WAITING_MAX));
+        let running = tokio::spawn(committer.run());
+        (Self { store, options, queue, places, stop, counters }, running)
+    }
+
+    /// Accepts no more commands; what is queued is still committed.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Counts since the start.
+    pub fn counters(&self) -> Arc<RegistryCounters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// Applies a batch: items in order, each with its own outcome, in the order given.
+    ///
+    /// What has a receipt is on disk. Dropping the future leaves the outcome unknown to the caller; what was queued is
+    /// carried out all the same.
+    pub async fn apply(
+        &self,
+        caller: &Caller,
+        batch: Batch,
+    ) -> Result<Vec<Result<Receipt, Refusal>>, Failure> {
+        let deadline = batch.deadline.unwrap_or_else(|| Instant::now() + WAIT_MAX);
+        if let Err(refusal) = self.check_batch(&batch) {
+            return Ok(batch.items.iter().map(|_| Err(refusal.clone())).collect());
+        }
+        let directory = self.store.directory();
+        let now_ms = self.store.now_ms();
+        let mut outcomes: Vec<Option<Result<Receipt, Refusal>>> = Vec::with_capacity(batch.items.len());
+        let mut authorized = Vec::new();
+        for item in batch.items {
+            let checked = self.check_command(&item.command);
+            let item = checked.and_then(|()| {
+                Authorized::new(item, caller, &directory, now_ms).map_err(|(_, refusal)| refusal)
+            });
+            match item {
+                Ok(item) => {
+                    authorized.push(item);
+                    outcomes.push(None);
+                }
+                Err(refusal) => outcomes.push(Some(Err(refusal))),
+            }
+        }
+        let mut decided = self.commit(batch.request, authorized, deadline).await?.into_iter();
+        // Each place left open stands for one authorized item, in order.
+        Ok(outcomes.into_iter().filter_map(|outcome| outcome.or_else(|| decided.next())).collect())
+    }
+
+    /// Queues authorized commands, a group's share at a time, and waits for all.
+    async fn commit(
+        &self,
+        request: Option<RequestId>,
+        mut authorized: Vec<Authorized>,
+        deadline: Instant,
+    ) -> Result<Vec<Result<Receipt, Refusal>>, Failure> {
+        let mut replies = Vec::new();
+        while !authorized.is_empty() {
+            let rest = authorized.split_off(authorized.len().min(SUBMISSION_ITEMS_MAX));
+            let items = std::mem::replace(&mut authorized, rest);
+            let sent = self.submit(request, items, deadline).await;
+            match sent {
+                Ok(reply) => replies.push(reply),
+                Err(failure) if replies.is_empty() => return Err(failure),
+                Err(failure) => return Err(Failure::OutcomeUnknown { cause: failure.to_string() }),
+            }
+        }
+        let mut outcomes = Vec::new();
+        for reply in replies {
+            let answered = tokio::time::timeout_at(deadline, reply).await;
+            let unknown = |cause: &str| Failure::OutcomeUnknown { cause: cause.to_owned() };
+            let answered = answered.map_err(|_| unknown("the deadline passed"))?;
+            outcomes.extend(answered.map_err(|_| unknown("the node stopped"))??);
+        }
+        Ok(outcomes)
+    }
+
+    async fn submit(
+        &self,
+        request: Option<RequestId>,
+        items: Vec<Authorized>,
+        deadline: Instant,
+    ) -> Result<oneshot::Receiver<Result<committer::Outcomes, Failure>>, Failure> {
+        let count = u32::try_from(items.len()).map_err(|_| Failure::Overloaded)?;
+        let places = Arc::clone(&self.places).acquire_many_owned(count);
+        let places = tokio::time::timeout_at(deadline, places).await.map_err(|_| Failure::Overloaded)?;
+        let places = places.map_err(|_| Failure::Stopping)?;
+        let (reply, answer) = oneshot::channel();
+        let submission = Submission { request, items, reply, places };
+        self.queue.send(submission).await.map_err(|_| Failure::Stopping)?;
+        Ok(answer)
+    }
+
+    fn check_batch(&self, batch: &Batch) -> Result<(), Refusal> {
+        if batch.items.len() > BATCH_ITEMS_MAX {
+            return Err(Refusal::TooManyItems { count: batch.items.len() });
+        }
+        let Some(request) = batch.request else {
+            return Ok(());
+        };
+        let (now_ms, made_ms) = (self.store.now_ms(), request.made_ms());
+        if made_ms > now_ms.saturating_add(REQUEST_AHEAD_SECONDS_MAX * 1_000) {
+            return Err(Refusal::RequestIdInvalid);
+        }
+        let age_seconds = now_ms.saturating_sub(made_ms) / 1_000;
+        let window_seconds = self.options.request_window.as_secs();
+        if age_seconds > window_seconds {
+            return Err(Refusal::RequestExpired { age_seconds, window_seconds });
+        }
+        Ok(())
+    }
+
+    fn check_command(&self, command: &Command) -> Result<(), Refusal> {
+        let entered = match command {
+            Command::Prefix(PrefixCommand::Home { prefix, .. } | PrefixCommand::Delegate { prefix, .. }) => {
+                prefix
+            }
+            Command::Prefix(PrefixCommand::File(filing)) => &filing.prefix,
+            _ => return Ok(()),
+        };
+        (self.options.prefix_rule)(entered).map_err(|reason| Refusal::CommandInvalid { reason })
+    }
+}
+
+//----------- Callers and tokens ---------------------------------------------
+
+impl Registry {
+    /// Finds the caller by the token it shows.
+    pub fn authenticate(&self, token: &str) -> Result<Caller, Refusal> {
+        caller::authenticate(&self.store.directory(), token, self.store.now_ms())
+    }
+
+    /// Makes a token. Its text is returned once and never kept; repeating makes another token.
+    pub async fn create_token(
+        &self,
+        caller: &Caller,
+        draft: TokenDraft,
+    ) -> Result<(String, TokenEntry), Problem> {
+        check_draft(&draft)?;
+        let mut random = [0; 40];
+        self.store.fill_random(&mut random);
+        let (mut id, mut secret) = ([0; 8], [0; 32]);
+        let (id_bytes, secret_bytes) = random.split_at(8);
+        id.copy_from_slice(id_bytes);
+        secret.copy_from_slice(secret_bytes);
+        let id = TokenId(id);
+        let (text, secret_hash) = caller::make_token(id, &secret);
+        let entry = TokenEntry {
+            id,
+            secret_hash,
+            label: draft.label,
+            scopes: draft.scopes,
+            created_ms: self.store.now_ms(),
+            expires_ms: draft.expires_ms,
+            revoked_ms: None,
+            version: 1,
+        };
+        self.apply_one(caller, Command::Token(TokenCommand::Create(entry.clone()))).await?;
+        Ok((text, entry))
+    }
+
+    /// Every token; for administrators.
+    pub fn tokens(&self, caller: &Caller) -> Result<Vec<TokenEntry>, Refusal> {
+        if !caller.is_admin() {
+            return Err(Refusal::PermissionDenied { needed: "scope admin".to_owned() });
+        }
+        Ok(self.store.directory().tokens().map(|token| (**token).clone()).collect())
+    }
+
+    /// Every prefix entry, in order.
+    pub fn prefixes(&self) -> Vec<PrefixEntry> {
+        self.store.directory().prefixes().map(|entry| (**entry).clone()).collect()
+    }
+
+    /// The entry of exactly this prefix.
+    pub fn prefix(&self, prefix: &Prefix) -> Option<PrefixEntry> {
+        self.store.directory().get(prefix).map(|entry| (**entry).clone())
+    }
+
+    /// Applies one command of no request.
+    pub async fn apply_one(&self, caller: &Caller, command: Command) -> Result<Receipt, Problem> {
+        let batch = Batch { request: None, items: vec![Item { number: 0, command }], deadline: None };
+        let outcome = self.apply(caller, batch).await?.into_iter().next();
+        Ok(outcome.unwrap_or(Err(Refusal::TooManyItems { count: 0 }))?)
+    }
+}
+
+fn check_draft(draft: &TokenDraft) -> Result<(), Refusal> {
+    let invalid = |reason: String| Err(Refusal::CommandInvalid { reason });
+    if draft.label.trim().is_empty() || draft.label.len() > TEXT_BYTES_MAX {
+        return invalid(format!(
+            "token label has {} bytes; 1 to {TEXT_BYTES_MAX} are allowed",
+            draft.label.len()
+        ));
+    }
+    if draft.scopes.is_empty() || draft.scopes.len() > SCOPES_MAX {
+        return invalid(format!("token has {} scopes; 1 to {SCOPES_MAX} are allowed", draft.scopes.len()));
+    }
+    let named = |scope: &Scope| match scope {
+        Scope::Admin => 1,
+        Scope::Registrar(prefixes) | Scope::Reader(prefixes) | Scope::Peer(prefixes) => prefixes.len(),
+    };
+    match draft.scopes.iter().map(named).find(|count| *count == 0 || *count > SCOPE_PREFIXES_MAX) {
+        Some(count) => {
+            invalid(format!("a scope names {count} prefixes; 1 to {SCOPE_PREFIXES_MAX} are allowed"))
+        }
+        None => Ok(()),
+    }
+}
+
+//----------- Upkeep ---------------------------------------------------------
+
+impl Registry {
+    /// Forgets requests that ran out and prunes the journal: to be called every hour or so.
+    pub async fn keep_up(&self, retention: Option<Retention>) -> Result<(), Failure> {
+        let failed = |error: crate::store::error::Error| Failure::Store { detail: error.to_string() };
+        // A margin of an hour, so that no id is forgotten while its repetition is still accepted.
+        let window_ms = u64::try_from(self.options.request_window.as_millis()).unwrap_or(u64::MAX);
+        let expired_ms = self.store.now_ms().saturating_sub(window_ms).saturating_sub(3_600_000);
+        self.store.forget_requests(expired_ms).await.map_err(failed)?;
+        if let Some(retention) = retention {
+            self.store.prune(retention).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,60 @@
+//! Receipts: what was done, and where in the journal.
+
+use crate::model::identifier::Identifier;
+use crate::model::position::Position;
+use crate::store::entry::Operation;
+
+/// The outcome of a command that holds: it is on disk and the next question sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The identifier, as registered or minted; none for prefixes and tokens.
+    pub identifier: Option<Identifier>,
+    /// The version reached.
+    pub version: u64,
+    /// Where in the journal.
+    pub position: Position,
+    /// What was done.
+    pub outcome: Outcome,
+    /// Whether it was done before, for the same request id.
+    pub repeated: bool,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The identifier was registered.
+    Registered,
+    /// Its values were replaced by others.
+    Overwritten,
+    /// Some of its values were changed.
+    Amended,
+    /// It was removed.
+    Removed,
+    /// What was asked for held already; nothing was written.
+    Unchanged,
+    /// The prefix entry was changed.
+    PrefixChanged,
+    /// The token was created.
+    TokenCreated,
+    /// The token was revoked.
+    TokenRevoked,
+}
+
+impl Outcome {
+    /// The outcome of a journal operation.
+    pub(super) fn of(operation: Operation) -> Self {
+        match operation {
+            Operation::Registered => Self::Registered,
+            Operation::Overwritten => Self::Overwritten,
+            Operation::Amended => Self::Amended,
+            Operation::Removed => Self::Removed,
+            Operation::PrefixHomed
+            | Operation::PrefixDelegated
+            | Operation::PrefixSuspended
+            | Operation::PrefixRevoked => Self::PrefixChanged,
+            Operation::TokenCreated => Self::TokenCreated,
+            Operation::TokenRevoked => Self::TokenRevoked,
+            Operation::Begun | Operation::Adopted => Self::Unchanged,
+        }
+    }
+}

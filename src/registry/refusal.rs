@@ -1,0 +1,316 @@
+//! Refusal is the caller's, failure is ours. Codes are stable; sentences say what, where, and what would be right.
+
+use crate::model::identifier::{IdentifierError, Prefix};
+use crate::model::limits::{BATCH_ITEMS_MAX, REQUEST_AHEAD_SECONDS_MAX};
+use crate::model::prefix::RegistrantError;
+use crate::model::site::SiteError;
+use crate::model::value::{Index, ValueError};
+
+//----------- Refusal --------------------------------------------------------
+
+/// Why a command or question was not carried out: the caller can do something about it. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The text is no identifier or prefix.
+    #[error("{0}")]
+    IdentifierMalformed(IdentifierError),
+    /// The values cannot be kept.
+    #[error("{0}")]
+    ValueInvalid(ValueError),
+    /// The site cannot be kept.
+    #[error("{0}")]
+    SiteInvalid(SiteError),
+    /// The registrant cannot be kept.
+    #[error("{0}")]
+    RegistrantInvalid(RegistrantError),
+    /// The command contradicts itself or lacks something.
+    #[error("{reason}")]
+    CommandInvalid {
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+    /// No prefix entry covers the identifier.
+    #[error(
+        "this node is not responsible for prefix {prefix}; ask the node it is homed at, or home it here first"
+    )]
+    NotResponsible {
+        /// The prefix asked about.
+        prefix: Prefix,
+    },
+    /// Another site answers for the prefix.
+    #[error("prefix {prefix} is delegated to another site; send the command there")]
+    PrefixDelegated {
+        /// The delegated prefix.
+        prefix: Prefix,
+    },
+    /// The prefix is suspended.
+    #[error(
+        "prefix {prefix} is suspended; its data is kept until an administrator homes or delegates it again"
+    )]
+    PrefixSuspended {
+        /// The suspended prefix.
+        prefix: Prefix,
+    },
+    /// The prefix is revoked.
+    #[error(
+        "prefix {prefix} is revoked; its data is kept until an administrator homes or delegates it again"
+    )]
+    PrefixRevoked {
+        /// The revoked prefix.
+        prefix: Prefix,
+    },
+    /// A prefix command names a prefix that has no entry.
+    #[error("prefix {prefix} has no entry here; home or delegate it first")]
+    PrefixAbsent {
+        /// The prefix.
+        prefix: Prefix,
+    },
+    /// A filing names a prefix that this node homes itself.
+    #[error(
+        "prefix {prefix} is homed at this node; an administrator must delegate it before a lower node files it"
+    )]
+    PrefixHomedHere {
+        /// The prefix.
+        prefix: Prefix,
+    },
+    /// The identifier exists.
+    #[error("identifier exists at version {version}{}", if *.same { " with the same values" } else { "; choose overwrite to replace its values" })]
+    AlreadyExists {
+        /// Its version.
+        version: u64,
+        /// Whether it holds exactly what was to be registered.
+        same: bool,
+    },
+    /// The identifier does not exist.
+    #[error("identifier is not registered; register it first")]
+    Absent,
+    /// A value is to be added at an index that is taken.
+    #[error("index {index} holds a value already; replace it, or choose a free index")]
+    IndexExists {
+        /// The index.
+        index: Index,
+    },
+    /// A value is to be replaced or removed at an index that is free.
+    #[error("index {index} holds no value; add one there, or choose an index that does")]
+    IndexAbsent {
+        /// The index.
+        index: Index,
+    },
+    /// The identifier is at another version than the precondition names.
+    #[error(
+        "identifier is at version {found}, the precondition names {expected}; read it again and decide anew"
+    )]
+    VersionMismatch {
+        /// The version named.
+        expected: u64,
+        /// The version found; 0 when it is not registered.
+        found: u64,
+    },
+    /// The caller has proved nothing.
+    #[error("a token is needed for this; send `authorization: Bearer idn_…`")]
+    Unauthenticated,
+    /// The token is malformed, unknown, or its secret is wrong.
+    #[error(
+        "the token is not one of this node; look for a copying error, or ask an administrator for a new one"
+    )]
+    TokenUnknown,
+    /// The token has ended.
+    #[error("the token expired; ask an administrator for a new one")]
+    TokenExpired,
+    /// The token was revoked.
+    #[error("the token was revoked; ask an administrator for a new one")]
+    TokenRevoked,
+    /// A token command names a token that is not there.
+    #[error("there is no token {id}; `idnode token list` shows those there are")]
+    TokenAbsent {
+        /// The token's id.
+        id: String,
+    },
+    /// The caller's scopes do not allow it.
+    #[error("this needs {needed}; the token's scopes do not include it")]
+    PermissionDenied {
+        /// The scope that would allow it.
+        needed: String,
+    },
+    /// The request id was used for something else.
+    #[error("request id was used for another command; make a new id for a new command")]
+    RequestConflict,
+    /// The request id is older than the window within which it is remembered.
+    #[error(
+        "request id is {age_seconds} s old; ids are remembered for {window_seconds} s; look up the outcome, then use a new id"
+    )]
+    RequestExpired {
+        /// Its age, in seconds.
+        age_seconds: u64,
+        /// The window, in seconds.
+        window_seconds: u64,
+    },
+    /// The request id is not a UUIDv7 of about now.
+    #[error(
+        "request id is not a UUIDv7 made by now (at most {REQUEST_AHEAD_SECONDS_MAX} s ahead of this node's clock)"
+    )]
+    RequestIdInvalid,
+    /// The batch has too many items.
+    #[error("{count} items; a batch holds at most {BATCH_ITEMS_MAX}")]
+    TooManyItems {
+        /// Items found.
+        count: usize,
+    },
+    /// A later life of the lower node's store has filed already.
+    #[error("a later incarnation of this node's store has filed; this copy must not file any more")]
+    IncarnationSuperseded,
+}
+
+impl Refusal {
+    /// Its stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::IdentifierMalformed(_) => "IDENTIFIER_MALFORMED",
+            Self::ValueInvalid(_) => "VALUE_INVALID",
+            Self::SiteInvalid(_) => "SITE_INVALID",
+            Self::RegistrantInvalid(_) => "REGISTRANT_INVALID",
+            Self::CommandInvalid { .. } => "COMMAND_INVALID",
+            Self::NotResponsible { .. } => "NOT_RESPONSIBLE",
+            Self::PrefixDelegated { .. } => "PREFIX_DELEGATED",
+            Self::PrefixSuspended { .. } => "PREFIX_SUSPENDED",
+            Self::PrefixRevoked { .. } => "PREFIX_REVOKED",
+            Self::PrefixAbsent { .. } => "PREFIX_ABSENT",
+            Self::PrefixHomedHere { .. } => "PREFIX_HOMED_HERE",
+            Self::AlreadyExists { .. } => "ALREADY_EXISTS",
+            Self::Absent => "ABSENT",
+            Self::IndexExists { .. } => "INDEX_EXISTS",
+            Self::IndexAbsent { .. } => "INDEX_ABSENT",
+            Self::VersionMismatch { .. } => "VERSION_MISMATCH",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::TokenUnknown => "TOKEN_UNKNOWN",
+            Self::TokenExpired => "TOKEN_EXPIRED",
+            Self::TokenRevoked => "TOKEN_REVOKED",
+            Self::TokenAbsent { .. } => "TOKEN_ABSENT",
+            Self::PermissionDenied { .. } => "PERMISSION_DENIED",
+            Self::RequestConflict => "REQUEST_CONFLICT",
+            Self::RequestExpired { .. } => "REQUEST_EXPIRED",
+            Self::RequestIdInvalid => "REQUEST_ID_INVALID",
+            Self::TooManyItems { .. } => "TOO_MANY_ITEMS",
+            Self::IncarnationSuperseded => "INCARNATION_SUPERSEDED",
+        }
+    }
+
+    /// The facts behind the sentence, for programs: name and value.
+    pub fn facts(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::NotResponsible { prefix }
+            | Self::PrefixDelegated { prefix }
+            | Self::PrefixSuspended { prefix }
+            | Self::PrefixRevoked { prefix }
+            | Self::PrefixAbsent { prefix }
+            | Self::PrefixHomedHere { prefix } => vec![("prefix", prefix.to_string())],
+            Self::AlreadyExists { version, same } => {
+                vec![("version", version.to_string()), ("same", same.to_string())]
+            }
+            Self::IndexExists { index } | Self::IndexAbsent { index } => vec![("index", index.to_string())],
+            Self::VersionMismatch { expected, found } => {
+                vec![("expected", expected.to_string()), ("found", found.to_string())]
+            }
+            Self::TokenAbsent { id } => vec![("token", id.clone())],
+            Self::PermissionDenied { needed } => vec![("needed", needed.clone())],
+            Self::RequestExpired { age_seconds, window_seconds } => {
+                vec![("age_seconds", age_seconds.to_string()), ("window_seconds", window_seconds.to_string())]
+            }
+            Self::TooManyItems { count } => {
+                vec![("count", count.to_string()), ("max", BATCH_ITEMS_MAX.to_string())]
+            }
+            Self::IdentifierMalformed(_)
+            | Self::ValueInvalid(_)
+            | Self::SiteInvalid(_)
+            | Self::RegistrantInvalid(_)
+            | Self::CommandInvalid { .. }
+            | Self::Absent
+            | Self::Unauthenticated
+            | Self::TokenUnknown
+            | Self::TokenExpired
+            | Self::TokenRevoked
+            | Self::RequestConflict
+            | Self::RequestIdInvalid
+            | Self::IncarnationSuperseded => Vec::new(),
+        }
+    }
+}
+
+impl From<IdentifierError> for Refusal {
+    fn from(error: IdentifierError) -> Self {
+        Self::IdentifierMalformed(error)
+    }
+}
+
+impl From<ValueError> for Refusal {
+    fn from(error: ValueError) -> Self {
+        Self::ValueInvalid(error)
+    }
+}
+
+impl From<SiteError> for Refusal {
+    fn from(error: SiteError) -> Self {
+        Self::SiteInvalid(error)
+    }
+}
+
+impl From<RegistrantError> for Refusal {
+    fn from(error: RegistrantError) -> Self {
+        Self::RegistrantInvalid(error)
+    }
+}
+
+//----------- Failure --------------------------------------------------------
+
+/// Why the node could not do its part. The caller may repeat, with the same request id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// It may or may not have been done.
+    #[error("outcome unknown: repeat with the same request id ({cause})")]
+    OutcomeUnknown {
+        /// What happened.
+        cause: String,
+    },
+    /// The node accepts no changes; nothing was done.
+    #[error("the node accepts no changes: {reason}")]
+    ReadOnly {
+        /// Why, and what leads back.
+        reason: String,
+    },
+    /// Too much is waiting; nothing was done.
+    #[error("too many commands are waiting; nothing was done: repeat in a moment")]
+    Overloaded,
+    /// The node is stopping; nothing was done.
+    #[error("the node is stopping; nothing was done: repeat when it is back")]
+    Stopping,
+    /// The store could not be read.
+    #[error("the store could not be read: {detail}")]
+    Store {
+        /// What happened.
+        detail: String,
+    },
+}
+
+impl Failure {
+    /// Its stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::OutcomeUnknown { .. } => "OUTCOME_UNKNOWN",
+            Self::ReadOnly { .. } => "READ_ONLY",
+            Self::Overloaded => "OVERLOADED",
+            Self::Stopping => "STOPPING",
+            Self::Store { .. } => "STORE",
+        }
+    }
+}
+
+/// Either a refusal or a failure, where one call may end in both.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// The caller's.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Ours.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}

@@ -1,0 +1,296 @@
+//! Decisions: pure functions from a present state and a command to the state that follows, or a refusal.
+
+use crate::model::identifier::{Identifier, Prefix};
+use crate::model::position::Position;
+use crate::model::prefix::{FilingMark, Homing, PrefixEntry, Registrant, Standing};
+use crate::model::token::{TokenEntry, TokenId};
+use crate::model::value::{Value, ValueType, Values};
+use crate::store::entry::Operation;
+
+use super::command::{Amend, Existing, Filing, Precondition, PrefixCommand, Register, Remove};
+use super::refusal::Refusal;
+
+//----------- Identifiers ----------------------------------------------------
+
+/// The present state of an identifier, as decisions see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Present {
+    /// As registered.
+    pub(super) identifier: Identifier,
+    /// Its version, a tombstone's included.
+    pub(super) version: u64,
+    /// Its values; none when it was removed.
+    pub(super) values: Option<Values>,
+    /// When it was registered, in milliseconds since 1970.
+    pub(super) created_ms: u64,
+}
+
+/// What follows from a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// This state, by this operation.
+    Change(Operation, Present),
+    /// What was asked for holds already, at this version.
+    Unchanged(u64),
+}
+
+/// The time as decisions see it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    /// In milliseconds since 1970.
+    pub(super) ms: u64,
+}
+
+impl Now {
+    fn timestamp(self) -> u32 {
+        u32::try_from(self.ms / 1_000).unwrap_or(u32::MAX)
+    }
+}
+
+/// Registers an identifier.
+pub(super) fn register(
+    present: Option<&Present>,
+    identifier: &Identifier,
+    command: &Register,
+    now: Now,
+) -> Result<Decision, Refusal> {
+    check_precondition(present, command.precondition)?;
+    check_site_values(identifier, command.values.as_slice())?;
+    let version = present.map_or(0, |present| present.version);
+    let held = present.and_then(|present| Some((present, present.values.as_ref()?)));
+    let (operation, spelled, created_ms) = match held {
+        None => (Operation::Registered, identifier.clone(), now.ms),
+        Some((_, values)) if command.existing == Existing::Refuse => {
+            return Err(Refusal::AlreadyExists { version, same: values.say_the_same(&command.values) });
+        }
+        Some((_, values)) if values.say_the_same(&command.values) => return Ok(Decision::Unchanged(version)),
+        Some((present, _)) => (Operation::Overwritten, present.identifier.clone(), present.created_ms),
+    };
+    let values = stamped(command.values.clone().into_vec(), now)?;
+    let state = Present { identifier: spelled, version: version + 1, values: Some(values), created_ms };
+    Ok(Decision::Change(operation, state))
+}
+
+/// Changes single values of an identifier.
+pub(super) fn amend(present: Option<&Present>, command: &Amend, now: Now) -> Result<Decision, Refusal> {
+    check_precondition(present, command.precondition)?;
+    let (present, values) = live(present)?;
+    check_amend_shape(command)?;
+    check_site_values(&command.identifier, &command.add)?;
+    check_site_values(&command.identifier, &command.replace)?;
+    if let Some(index) = command.remove.iter().find(|index| values.get(**index).is_none()) {
+        return Err(Refusal::IndexAbsent { index: *index });
+    }
+    if let Some(value) = command.replace.iter().find(|value| values.get(value.index).is_none()) {
+        return Err(Refusal::IndexAbsent { index: value.index });
+    }
+    if let Some(value) = command.add.iter().find(|value| values.get(value.index).is_some()) {
+        return Err(Refusal::IndexExists { index: value.index });
+    }
+    let goes = |value: &&Value| {
+        command.remove.contains(&value.index) || command.replace.iter().any(|new| new.index == value.index)
+    };
+    let mut kept: Vec<Value> = values.as_slice().iter().filter(|value| !goes(value)).cloned().collect();
+    let new = command.add.iter().chain(&command.replace).cloned();
+    kept.extend(new.map(|value| Value { timestamp: now.timestamp(), ..value }));
+    let amended = Values::new(kept)?;
+    if amended.say_the_same(values) {
+        return Ok(Decision::Unchanged(present.version));
+    }
+    let state = Present { version: present.version + 1, values: Some(amended), ..present.clone() };
+    Ok(Decision::Change(Operation::Amended, state))
+}
+
+/// Removes an identifier; a tombstone keeps its version.
+pub(super) fn remove(present: Option<&Present>, command: &Remove) -> Result<Decision, Refusal> {
+    check_precondition(present, command.precondition)?;
+    let (present, _) = live(present)?;
+    let state = Present { version: present.version + 1, values: None, ..present.clone() };
+    Ok(Decision::Change(Operation::Removed, state))
+}
+
+fn live(present: Option<&Present>) -> Result<(&Present, &Values), Refusal> {
+    present.and_then(|present| Some((present, present.values.as_ref()?))).ok_or(Refusal::Absent)
+}
+
+fn check_precondition(present: Option<&Present>, precondition: Precondition) -> Result<(), Refusal> {
+    let live = present.filter(|present| present.values.is_some());
+    match precondition {
+        Precondition::None => Ok(()),
+        Precondition::Absent => match live {
+            None => Ok(()),
+            Some(present) => Err(Refusal::AlreadyExists { version: present.version, same: false }),
+        },
+        Precondition::Version(expected) => {
+            let found = live.map_or(0, |present| present.version);
+            if found == expected { Ok(()) } else { Err(Refusal::VersionMismatch { expected, found }) }
+        }
+    }
+}
+
+fn check_amend_shape(command: &Amend) -> Result<(), Refusal> {
+    let named = command.add.iter().chain(&command.replace).map(|value| value.index);
+    let mut indexes: Vec<u32> =
+        named.chain(command.remove.iter().copied()).map(|index| index.get()).collect();
+    indexes.sort_unstable();
+    if indexes.is_empty() {
+        let reason = "amend names no value; add, replace or remove at least one".to_owned();
+        return Err(Refusal::CommandInvalid { reason });
+    }
+    let repeated = indexes.iter().zip(indexes.iter().skip(1)).find(|(left, right)| left == right);
+    match repeated {
+        Some((index, _)) => {
+            let reason = format!("index {index} stands twice in one amend; name each index once");
+            Err(Refusal::CommandInvalid { reason })
+        }
+        None => Ok(()),
+    }
+}
+
+/// The sites of a prefix are those of its entry; they are not registered a second time.
+fn check_site_values(identifier: &Identifier, values: &[Value]) -> Result<(), Refusal> {
+    let is_site = |value: &&Value| value.value_type.is(ValueType::HS_SITE);
+    match values.iter().find(is_site).filter(|_| identifier.named_prefix().is_some()) {
+        None => Ok(()),
+        Some(value) => {
+            let reason = format!(
+                "index {}: HS_SITE of a prefix follows from its entry; use `idnode prefix delegate` to change it",
+                value.index
+            );
+            Err(Refusal::CommandInvalid { reason })
+        }
+    }
+}
+
+fn stamped(mut values: Vec<Value>, now: Now) -> Result<Values, Refusal> {
+    values.iter_mut().for_each(|value| value.timestamp = now.timestamp());
+    Ok(Values::new(values)?)
+}
+
+//----------- Prefixes -------------------------------------------------------
+
+/// What follows from a prefix command; none when it holds already.
+pub(super) fn change_prefix(
+    present: Option<&PrefixEntry>,
+    command: &PrefixCommand,
+    peer: Option<TokenId>,
+) -> Result<Option<(Operation, PrefixEntry)>, Refusal> {
+    let (operation, target) = match command {
+        PrefixCommand::Home { prefix, registrant } => {
+            (Operation::PrefixHomed, answered_by(present, prefix, Homing::Here, registrant.as_ref()))
+        }
+        PrefixCommand::Delegate { prefix, site, registrant } => {
+            let homing = Homing::Delegated(site.clone());
+            (Operation::PrefixDelegated, answered_by(present, prefix, homing, registrant.as_ref()))
+        }
+        PrefixCommand::Suspend { prefix } => {
+            let entry = present.ok_or_else(|| Refusal::PrefixAbsent { prefix: prefix.clone() })?;
+            (Operation::PrefixSuspended, standing(entry, Standing::Suspended))
+        }
+        PrefixCommand::Revoke { prefix } => {
+            let entry = present.ok_or_else(|| Refusal::PrefixAbsent { prefix: prefix.clone() })?;
+            (Operation::PrefixRevoked, standing(entry, Standing::Revoked))
+        }
+        PrefixCommand::File(filing) => return file(present, filing, peer),
+    };
+    let unchanged = present.is_some_and(|present| *present == target);
+    let version = present.map_or(1, |present| present.version + 1);
+    Ok((!unchanged).then_some((operation, PrefixEntry { version, ..target })))
+}
+
+/// The entry that homing or delegating leads to; its version is still the present one.
+fn answered_by(
+    present: Option<&PrefixEntry>,
+    prefix: &Prefix,
+    homing: Homing,
+    registrant: Option<&Registrant>,
+) -> PrefixEntry {
+    let kept = present.and_then(|present| present.registrant.as_ref());
+    PrefixEntry {
+        prefix: present.map_or_else(|| prefix.clone(), |present| present.prefix.clone()),
+        homing,
+        standing: Standing::Active,
+        registrant: registrant.or(kept).cloned(),
+        filing: None,
+        version: present.map_or(0, |present| present.version),
+        changed_ms: present.map_or(0, |present| present.changed_ms),
+    }
+}
+
+/// An administrator's word: it is not a filing's any more, and a filing does not undo it.
+fn standing(entry: &PrefixEntry, standing: Standing) -> PrefixEntry {
+    PrefixEntry { standing, filing: None, ..entry.clone() }
+}
+
+/// A filing from below. Filing the same place twice has no effect.
+fn file(
+    present: Option<&PrefixEntry>,
+    filing: &Filing,
+    peer: Option<TokenId>,
+) -> Result<Option<(Operation, PrefixEntry)>, Refusal> {
+    let peer = peer.ok_or(Refusal::Unauthenticated)?;
+    if let Some(present) = present {
+        check_filing(present, filing)?;
+        let mark = present.filing.map(|mark| mark.position);
+        let older = |mark: Position| {
+            mark.incarnation == filing.position.incarnation && mark.sequence >= filing.position.sequence
+        };
+        if mark.is_some_and(older) {
+            return Ok(None);
+        }
+    }
+    let entry = PrefixEntry {
+        prefix: filing.prefix.clone(),
+        homing: Homing::Delegated(filing.site.clone()),
+        standing: filing.standing,
+        registrant: filing.registrant.clone(),
+        filing: Some(FilingMark { peer, position: filing.position }),
+        version: present.map_or(1, |present| present.version + 1),
+        changed_ms: 0,
+    };
+    let same = |present: &PrefixEntry| {
+        present.filing.is_some()
+            && present.homing == entry.homing
+            && present.standing == entry.standing
+            && present.registrant == entry.registrant
+    };
+    if present.is_some_and(same) {
+        return Ok(None);
+    }
+    let operation = match filing.standing {
+        Standing::Active => Operation::PrefixDelegated,
+        Standing::Suspended => Operation::PrefixSuspended,
+        Standing::Revoked => Operation::PrefixRevoked,
+    };
+    Ok(Some((operation, entry)))
+}
+
+fn check_filing(present: &PrefixEntry, filing: &Filing) -> Result<(), Refusal> {
+    let prefix = present.prefix.clone();
+    let own_word = present.filing.is_none();
+    match (present.standing, &present.homing) {
+        (Standing::Suspended, _) if own_word => Err(Refusal::PrefixSuspended { prefix }),
+        (Standing::Revoked, _) if own_word => Err(Refusal::PrefixRevoked { prefix }),
+        (_, Homing::Here) => Err(Refusal::PrefixHomedHere { prefix }),
+        _ => {
+            let later =
+                present.filing.is_some_and(|mark| mark.position.incarnation > filing.position.incarnation);
+            if later { Err(Refusal::IncarnationSuperseded) } else { Ok(()) }
+        }
+    }
+}
+
+//----------- Tokens ---------------------------------------------------------
+
+/// Ends a token; none when it has ended already.
+pub(super) fn revoke_token(
+    present: Option<&TokenEntry>,
+    id: TokenId,
+    now: Now,
+) -> Result<Option<TokenEntry>, Refusal> {
+    let present = present.ok_or_else(|| Refusal::TokenAbsent { id: id.to_string() })?;
+    if present.revoked_ms.is_some() {
+        return Ok(None);
+    }
+    Ok(Some(TokenEntry { revoked_ms: Some(now.ms), version: present.version + 1, ..present.clone() }))
+}

@@ -1,0 +1,124 @@
+//! Questions and answers. An answer is not an error: absent, elsewhere and not ours are answers, too.
+
+use crate::model::caller::CallerName;
+use crate::model::identifier::{Identifier, Prefix};
+use crate::model::position::Position;
+use crate::model::site::Site;
+use crate::model::value::{Index, Value, ValueType};
+use crate::store::entry::Operation;
+
+/// A read request, after decoding.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Which identifier.
+    pub identifier: Identifier,
+    /// Values at these indexes; with `types`, the union is asked for; none of both asks for all.
+    pub indexes: Vec<Index>,
+    /// Values of these types; a type that ends in a dot asks for the family.
+    pub types: Vec<ValueType>,
+}
+
+impl Question {
+    /// Asks for all values of an identifier.
+    pub fn all(identifier: Identifier) -> Self {
+        Self { identifier, indexes: Vec::new(), types: Vec::new() }
+    }
+
+    /// Whether it asks for this value.
+    pub fn selects(&self, value: &Value) -> bool {
+        let everything = self.indexes.is_empty() && self.types.is_empty();
+        everything
+            || self.indexes.contains(&value.index)
+            || self.types.iter().any(|asked| value.value_type.is_selected_by(asked))
+    }
+}
+
+/// The outcome of a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The values that the caller may see.
+    Values(Found),
+    /// There is nothing to show.
+    Absent(Absence),
+    /// Another site answers for the prefix.
+    Referral(Referral),
+    /// This node has no entry that covers the prefix.
+    NotResponsible(NotResponsible),
+}
+
+/// An identifier and those of its values that were asked for and may be seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The identifier as registered.
+    pub identifier: Identifier,
+    /// Its version; 0 when nothing is registered and all values follow from its prefix entry.
+    pub version: u64,
+    /// The values, by ascending index.
+    pub values: Vec<Value>,
+    /// When it last changed, in milliseconds since 1970.
+    pub changed_ms: u64,
+    /// Whether this node keeps it; a cached answer of another node is not authoritative.
+    pub authoritative: bool,
+}
+
+/// What is absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// There is no such identifier.
+    Identifier,
+    /// The identifier has no such values, or none that the caller may see.
+    Values,
+}
+
+/// Where to go on asking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Referral {
+    /// The delegated prefix.
+    pub prefix: Prefix,
+    /// The site that answers for it.
+    pub site: Site,
+}
+
+/// The node that may know more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotResponsible {
+    /// The upper node's address; none at the top.
+    pub upper: Option<String>,
+}
+
+/// A page of an ordered list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Whether more follow.
+    pub more: bool,
+}
+
+/// A page of an identifier's changes, the newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    /// The changes.
+    pub changes: Vec<HistoryChange>,
+    /// The journal entry to go on before; none when this is the last page.
+    pub next: Option<u64>,
+    /// From which position on the journal is kept: earlier changes may be missing.
+    pub complete_from: Option<Position>,
+}
+
+/// One change of an identifier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryChange {
+    /// Where in the journal.
+    pub position: Position,
+    /// When, in milliseconds since 1970.
+    pub time_ms: u64,
+    /// What was done.
+    pub operation: Operation,
+    /// The version reached.
+    pub version: u64,
+    /// Who did it.
+    pub caller: CallerName,
+    /// The values after the change that the caller may see; none once the body was pruned.
+    pub values: Option<Vec<Value>>,
+}

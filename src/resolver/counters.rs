@@ -1,0 +1,35 @@
+//! What the resolver counts: plain numbers that telemetry shows.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::registry::refusal::Refusal;
+
+use super::answer::Answer;
+
+/// Counts since the node started.
+#[derive(Debug, Default)]
+pub struct ResolverCounters {
+    /// Questions answered with values.
+    pub values: AtomicU64,
+    /// Questions answered with absence.
+    pub absent: AtomicU64,
+    /// Questions answered with a referral.
+    pub referrals: AtomicU64,
+    /// Questions about prefixes that nobody here knows.
+    pub not_responsible: AtomicU64,
+    /// Questions refused.
+    pub refused: AtomicU64,
+}
+
+impl ResolverCounters {
+    pub(super) fn count(&self, answer: &Result<Answer, Refusal>) {
+        let counter = match answer {
+            Ok(Answer::Values(_)) => &self.values,
+            Ok(Answer::Absent(_)) => &self.absent,
+            Ok(Answer::Referral(_)) => &self.referrals,
+            Ok(Answer::NotResponsible(_)) => &self.not_responsible,
+            Err(_) => &self.refused,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,103 @@
+//! History: the changes of one identifier, the newest first, from link to link through the journal.
+
+use crate::model::identifier::Identifier;
+use crate::model::limits::PAGE_ITEMS_MAX;
+use crate::registry::caller::Caller;
+use crate::registry::refusal::{Problem, Refusal};
+use crate::store::entry::Change;
+use crate::store::journal::{Header, JournalEntry, Subject};
+
+use super::answer::{History, HistoryChange};
+use super::visibility::Visibility;
+use super::{Resolver, failed};
+
+impl Resolver {
+    /// Changes of an identifier, the newest first; for readers of its prefix. A page goes on before `before`.
+    pub async fn history(
+        &self,
+        caller: &Caller,
+        identifier: &Identifier,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<History, Problem> {
+        self.check_reader(caller, &identifier.governing_prefix())?;
+        let canonical = identifier.canonical(self.store.folding());
+        let present = self.store.identifiers(std::slice::from_ref(&canonical)).await;
+        let present =
+            present.map_err(|error| failed(&error))?.into_iter().flatten().next().ok_or(Refusal::Absent)?;
+        let subject = Subject::Identifier(canonical);
+        let start = match before {
+            None => Some(present.sequence),
+            Some(before) => self.previous(before, &subject).await?,
+        };
+        let (headers, next) = self.walk(start, &subject, limit.clamp(1, PAGE_ITEMS_MAX)).await?;
+        let entries = self.store.with_bodies(headers).await.map_err(|error| failed(&error))?;
+        let floor = self.store.floor();
+        Ok(History {
+            changes: entries.into_iter().map(show).collect(),
+            next,
+            complete_from: self.store.lineage().position_of(floor.headers_from),
+        })
+    }
+
+    /// The link of an entry that was shown last. A page token of another identifier is refused.
+    async fn previous(&self, before: u64, subject: &Subject) -> Result<Option<u64>, Problem> {
+        let header = self.header(before).await?;
+        match header {
+            Some(header) if header.subject == *subject => Ok(header.previous),
+            _ => {
+                let reason =
+                    "the page token is not one of this identifier's history; begin without one".to_owned();
+                Err(Refusal::CommandInvalid { reason }.into())
+            }
+        }
+    }
+
+    /// Follows links; returns the headers and the entry to go on before.
+    async fn walk(
+        &self,
+        start: Option<u64>,
+        subject: &Subject,
+        limit: usize,
+    ) -> Result<(Vec<Header>, Option<u64>), Problem> {
+        let mut headers: Vec<Header> = Vec::new();
+        let mut link = start;
+        while let Some(sequence) = link {
+            if headers.len() == limit {
+                return Ok((headers.clone(), headers.last().map(|header| header.position.sequence)));
+            }
+            let header = self.header(sequence).await?;
+            let Some(header) = header.filter(|header| header.subject == *subject) else {
+                break;
+            };
+            link = header.previous;
+            headers.push(header);
+        }
+        Ok((headers, None))
+    }
+
+    async fn header(&self, sequence: u64) -> Result<Option<Header>, Problem> {
+        let found = self.store.headers_at(&[sequence]).await.map_err(|error| failed(&error))?;
+        Ok(found.into_iter().flatten().next())
+    }
+}
+
+fn show(entry: JournalEntry) -> HistoryChange {
+    let JournalEntry { header, body } = entry;
+    let values = body.and_then(|body| match body.change {
+        Change::Identifier { values, .. } => {
+            let mut values = values.map(|values| values.into_vec()).unwrap_or_default();
+            values.retain(|value| Visibility::Restricted.shows(value));
+            Some(values)
+        }
+        Change::Prefix(_) | Change::Token(_) | Change::Incarnation { .. } => None,
+    });
+    HistoryChange {
+        position: header.position,
+        time_ms: header.time_ms,
+        operation: header.operation,
+        version: header.version,
+        caller: header.caller,
+        values,
+    }
+}
