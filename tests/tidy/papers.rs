@@ -70,6 +70,15 @@ pub(crate) const RULES: &[Rule] = &[
         )],
     },
     Rule {
+        asks: "every folder of test data says in tests/data/README.md where it comes from",
+        check: provenance,
+        broken: &[
+            &[("tests/data/vectors/dns/query.hex", "")],
+            &[("tests/data/config/a.toml", ""), ("tests/data/README.md", "- `conf`: ours\n")],
+        ],
+        kept: &[("tests/data/config/bad/a.toml", ""), ("tests/data/README.md", "- `config/`: ours\n")],
+    },
+    Rule {
         asks: "nothing names a path of one machine",
         check: machine_paths,
         broken: &[
@@ -123,22 +132,23 @@ fn path_words(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// The path in the repository that a word cites, if it cites one.
+/// The path from the root that a word cites, if it cites one. Beside the root, a file cites from its own folder.
 fn cited_path(tree: &Tree, source: &Source, word: &str) -> Option<String> {
     let fixed = word.split('*').next().filter(|_| word.contains('*'));
     let path = fixed.map_or(word, |fixed| fixed.rsplit_once('/').map_or("", |(folder, _)| folder));
-    if CITED_FOLDERS.iter().any(|folder| path.starts_with(folder)) {
-        return Some(path.to_owned());
+    let folder = source.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    if tree.holds(&format!("{folder}/{path}")) {
+        return None;
     }
     let (first, _) = path.split_once('/').unwrap_or(("", path));
     if source.path == "src/lib.rs" && !first.is_empty() && tree.holds(&format!("src/{first}")) {
         return Some(format!("src/{path}"));
     }
-    let folder = source.path.rsplit_once('/').map_or("", |(folder, _)| folder);
     // Every folder may have its README.md, so that its name alone cites none in particular.
     let is_bare_document =
         path.ends_with(".md") && !path.contains('/') && path != "README.md" && path.len() > 3;
-    (is_bare_document && !tree.holds(&format!("{folder}/{path}"))).then(|| path.to_owned())
+    let is_cited = is_bare_document || CITED_FOLDERS.iter().any(|folder| path.starts_with(folder));
+    is_cited.then(|| path.to_owned())
 }
 
 //----------- Manifest and top level -----------------------------------------
@@ -171,6 +181,20 @@ fn dependencies(tree: &Tree) -> Vec<Complaint> {
 
 fn is_entry(line: &str, depth: usize) -> bool {
     depth == 0 && line.contains('=') && !line.starts_with('#')
+}
+
+fn provenance(tree: &Tree) -> Vec<Complaint> {
+    const ACCOUNT: &str = "tests/data/README.md";
+    let told = tree.files().find(|source| source.path == ACCOUNT).map_or("", |source| source.text.as_str());
+    let inside = tree.files().filter_map(|source| source.path.strip_prefix("tests/data/"));
+    let mut folders: Vec<&str> = inside.filter_map(|path| Some(path.split_once('/')?.0)).collect();
+    folders.dedup();
+    let silent = folders.into_iter().filter(|folder| !told.contains(&format!("`{folder}/`")));
+    silent
+        .map(|folder| {
+            Complaint::about(ACCOUNT, format!("say of `{folder}/` what it is and where it comes from"))
+        })
+        .collect()
 }
 
 fn machine_paths(tree: &Tree) -> Vec<Complaint> {
