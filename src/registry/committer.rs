@@ -271,6 +271,7 @@ fn failure(error: &Error) -> Failure {
         | Error::JournalDamaged { .. }
         | Error::Format { .. }
         | Error::Outdated { .. }
+        | Error::CopyDamaged { .. }
         | Error::File { .. } => Failure::Store { detail: error.to_string() },
     }
 }

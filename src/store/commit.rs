@@ -50,6 +50,16 @@ impl End {
     pub fn position(&self) -> Position {
         Position { incarnation: self.incarnation, stream: Stream::ONLY, sequence: self.sequence }
     }
+
+    /// The end of a journal whose last entry has this header.
+    pub(super) fn at(header: &Header) -> Self {
+        Self {
+            incarnation: header.position.incarnation,
+            sequence: header.position.sequence,
+            chain: header.chain,
+            time_ms: header.time_ms,
+        }
+    }
 }
 
 /// Changes to be committed together, decided on states read at `since`.

@@ -12,7 +12,7 @@ use crate::model::limits::{
     IDENTIFIER_BYTES_MAX, PREFIX_BYTES_MAX, REFERENCES_MAX, SCOPE_PREFIXES_MAX, SCOPES_MAX,
     SITE_ADDRESSES_MAX, TEXT_BYTES_MAX, VALUE_TYPE_BYTES_MAX, VALUES_BYTES_MAX, VALUES_MAX,
 };
-use crate::model::position::{Incarnation, Position, Stream};
+use crate::model::position::{Bookmark, Incarnation, Position, Stream};
 use crate::model::prefix::{CreditCode, FilingMark, Homing, PrefixEntry, Registrant, Standing};
 use crate::model::site::{Ports, Site};
 use crate::model::token::{Scope, TokenEntry, TokenId};
@@ -276,6 +276,12 @@ pub(super) fn read_memory(reader: &mut Reader<'_>) -> Result<RequestMemory, Deco
     let sequence = reader.u64("sequence")?;
     let minted = (reader.remaining() > 0).then(|| read_identifier(reader)).transpose()?;
     Ok(RequestMemory { content, operation, version, sequence, minted })
+}
+
+/// Reads the places that a follower confirmed.
+pub(super) fn read_bookmark(reader: &mut Reader<'_>) -> Result<Bookmark, DecodeError> {
+    let count = reader.count("positions", 65_536, 26)?;
+    (0..count).map(|_| read_position(reader)).collect()
 }
 
 pub(super) fn read_operation(reader: &mut Reader<'_>) -> Result<Operation, DecodeError> {

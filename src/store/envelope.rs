@@ -120,6 +120,7 @@ fn verify(found: u32, key: &[u8], body: &[u8]) -> Result<(), Unreadable> {
     if found == expected { Ok(()) } else { Err(Unreadable::Checksum { found, expected }) }
 }
 
-fn checksum(key: &[u8], body: &[u8]) -> u32 {
+/// The checksum of an entry: of its key and its uncut body.
+pub(super) fn checksum(key: &[u8], body: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(key), body)
 }

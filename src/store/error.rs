@@ -40,6 +40,12 @@ pub enum Error {
         /// What does not fit.
         detail: String,
     },
+    /// A copy of a store does not hold together.
+    #[error("the backup does not hold together: {detail}")]
+    CopyDamaged {
+        /// What does not fit.
+        detail: String,
+    },
     /// Changes are not accepted.
     #[error("the store accepts no changes: {reason}")]
     ReadOnly {

@@ -19,10 +19,16 @@ pub(super) fn sequence_of(key: &[u8]) -> Option<u64> {
     sequence.try_into().ok().map(u64::from_be_bytes)
 }
 
-/// Where a piece of a cut entry stands: by the journal sequence that wrote it.
-pub(super) fn piece(table: u8, sequence: u64, piece: u16) -> Vec<u8> {
+/// What the keys of all pieces of one cut begin with: the table, and the name of the cut.
+pub(super) fn pieces(table: u8, cut_name: u64) -> Vec<u8> {
     let mut key = vec![table];
-    key.extend_from_slice(&sequence.to_be_bytes());
+    key.extend_from_slice(&cut_name.to_be_bytes());
+    key
+}
+
+/// Where a piece of a cut entry stands.
+pub(super) fn piece(table: u8, cut_name: u64, piece: u16) -> Vec<u8> {
+    let mut key = pieces(table, cut_name);
     key.extend_from_slice(&piece.to_be_bytes());
     key
 }
@@ -66,9 +72,12 @@ pub(super) mod meta {
     /// From where headers and bodies are kept.
     pub(in crate::store) const FLOOR: &[u8] = b"floor";
 
+    /// What the keys of all seals begin with.
+    pub(in crate::store) const SEALS: &[u8] = b"seal/";
+
     /// A seal, by the first sequence after its segment.
     pub(in crate::store) fn seal(next: u64) -> Vec<u8> {
-        let mut key = b"seal/".to_vec();
+        let mut key = SEALS.to_vec();
         key.extend_from_slice(&next.to_be_bytes());
         key
     }

@@ -27,13 +27,15 @@ mod recovery;
 
 pub mod retention;
 
+pub mod image;
+pub mod restore;
+
 mod entry_v1;
 mod envelope;
 mod header_v1;
 mod high_water;
 mod key;
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the image for backups lands next"))]
 mod engine;
 pub mod error;
 #[cfg(test)]
@@ -45,7 +47,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
+use tokio::sync::{RwLock, watch};
 
 use crate::model::identifier::{Folding, Prefix};
 use crate::model::position::Position;
@@ -87,6 +89,8 @@ struct Inner {
     /// Why changes are not accepted; none while they are.
     stopped: watch::Sender<Option<String>>,
     high_water: Mutex<high_water::HighWaterFile>,
+    /// Read by those who copy the journal, written by who prunes it.
+    held: Arc<RwLock<()>>,
 }
 
 impl Store {

@@ -151,7 +151,7 @@ pub(super) async fn begin_incarnation(appender: &mut Appender, reason: &str) -> 
 //----------- Taking up a store ----------------------------------------------
 
 /// Opens the engine and reads everything that is held in memory. Tells whether the store is new.
-async fn attach(options: StoreOptions) -> Result<(Store, bool), Error> {
+pub(super) async fn attach(options: StoreOptions) -> Result<(Store, bool), Error> {
     let folder = options.directory.join(engine_folder(options.engine));
     let engine = Engine::open(options.engine, &folder, options.cache_bytes).await?;
     let (high_water, _) = HighWaterFile::open(&options.directory)?;
@@ -172,6 +172,7 @@ async fn attach(options: StoreOptions) -> Result<(Store, bool), Error> {
             end: watch::Sender::new(nobody),
             stopped: watch::Sender::new(None),
             high_water: Mutex::new(high_water),
+            held: Arc::default(),
         }),
     };
     let fresh = store.take_up_header().await?;
@@ -227,17 +228,12 @@ impl Store {
                 self.format("has no journal entry left; restore it with `idnode backup restore`".to_owned())
             );
         };
-        self.inner.end.send_replace(End {
-            incarnation: last.position.incarnation,
-            sequence: last.position.sequence,
-            chain: last.chain,
-            time_ms: last.time_ms,
-        });
+        self.inner.end.send_replace(End::at(&last));
         self.load_directory().await?;
         self.load_counts().await
     }
 
-    async fn load_directory(&self) -> Result<(), Error> {
+    pub(super) async fn load_directory(&self) -> Result<(), Error> {
         let mut directory = Directory::default();
         self.for_each(Table::Prefix, &mut |entry| {
             super::entry_v1::read_prefix(entry).map(|entry| directory.put_prefix(entry))
@@ -329,7 +325,7 @@ impl Store {
         })
     }
 
-    fn format(&self, detail: String) -> Error {
+    pub(super) fn format(&self, detail: String) -> Error {
         Error::Format { directory: self.inner.path.clone(), detail }
     }
 

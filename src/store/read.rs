@@ -194,12 +194,9 @@ impl Store {
         let Some(loaded) = loaded.into_iter().flatten().next() else {
             return Ok(None);
         };
-        let mut reader = Reader::new(&loaded.body);
-        let mut read = || {
-            let count = reader.count("positions", 65_536, 26)?;
-            (0..count).map(|_| entry_v1::read_position(&mut reader)).collect::<Result<Bookmark, _>>()
-        };
-        read().map(Some).map_err(|error| self.damaged(Table::Bookmark, &key, &error.into()))
+        entry_v1::read_bookmark(&mut Reader::new(&loaded.body))
+            .map(Some)
+            .map_err(|error| self.damaged(Table::Bookmark, &key, &error.into()))
     }
 
     /// Keeps the bookmark of a follower; when this returns, it is on disk.
@@ -247,7 +244,13 @@ impl Store {
         Ok(found)
     }
 
-    async fn join_one(&self, table: Table, key: &[u8], stored: Vec<u8>) -> Result<Option<Loaded>, Error> {
+    /// Joins what stands under a key with its pieces; none where it went away meanwhile.
+    pub(super) async fn join_one(
+        &self,
+        table: Table,
+        key: &[u8],
+        stored: Vec<u8>,
+    ) -> Result<Option<Loaded>, Error> {
         let mut stored = stored;
         let mut problem = Unreadable::Piece { piece: 0, pieces: 0 };
         for _ in 0..REREADS_MAX {

@@ -69,17 +69,27 @@ impl Store {
     }
 
     /// Redoes entries whose states are older than what the journal says. Returns how many states it wrote.
-    pub(super) async fn redo(&self, entries: &[JournalEntry]) -> Result<u64, Error> {
+    async fn redo(&self, entries: &[JournalEntry]) -> Result<u64, Error> {
         let mut writes = Writes::default();
-        let mut redone = self.redo_identifiers(entries, &mut writes).await?;
-        redone += self.redo_few(entries, &mut writes);
+        let redone = self.redo_into(entries, &mut writes).await?;
+        if redone > 0 {
+            self.inner.engine.commit(writes.into_batch()).await?;
+        }
+        Ok(redone)
+    }
+
+    /// Gathers what redoing entries writes: states that are older, and all memory of requests.
+    pub(super) async fn redo_into(
+        &self,
+        entries: &[JournalEntry],
+        writes: &mut Writes,
+    ) -> Result<u64, Error> {
+        let mut redone = self.redo_identifiers(entries, writes).await?;
+        redone += self.redo_few(entries, writes);
         for entry in entries {
             if let Some(body) = &entry.body {
                 writes.put_request(body);
             }
-        }
-        if redone > 0 {
-            self.inner.engine.commit(writes.into_batch()).await?;
         }
         Ok(redone)
     }

@@ -76,10 +76,13 @@ pub struct Retention {
 }
 
 impl Store {
-    /// Prunes whole sealed segments. Returns the floor it leaves.
+    /// Prunes whole sealed segments. Returns the floor it leaves; while a backup copies the journal, nothing moves.
     pub async fn prune(&self, retention: Retention) -> Result<Floor, Error> {
         self.check_writable()?;
         let floor = self.floor();
+        let Ok(_alone) = self.inner.held.try_write() else {
+            return Ok(floor);
+        };
         let bodies = self.sealed_before(retention.bodies_before_ms).await?.max(floor.bodies_from);
         let headers = retention.headers_before_ms.min(retention.bodies_before_ms);
         let headers = self.sealed_before(headers).await?.max(floor.headers_from);
@@ -98,7 +101,7 @@ impl Store {
 
     /// The first sequence after the last segment that was sealed before a time.
     async fn sealed_before(&self, time_ms: u64) -> Result<u64, Error> {
-        let range = ScanRange::starting_with(b"seal/");
+        let range = ScanRange::starting_with(key::meta::SEALS);
         let limit = ScanLimit { entries: 1_000_000, bytes: 64 * 1024 * 1024 };
         let seals = self.inner.engine.scan(Table::Meta, range, Order::Forward, limit).await?;
         let mut next = 1;
@@ -161,7 +164,8 @@ impl Store {
     }
 }
 
-fn read_seal(body: &[u8]) -> Result<(u64, u64), DecodeError> {
+/// Reads a seal: the last sequence of its segment, and that entry's time.
+pub(super) fn read_seal(body: &[u8]) -> Result<(u64, u64), DecodeError> {
     let mut reader = Reader::new(body);
     let position = entry_v1::read_position(&mut reader)?;
     let _chain: [u8; 32] = reader.array("chain")?;

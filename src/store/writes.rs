@@ -91,9 +91,15 @@ impl Writes {
 
     /// Puts a journal entry: header and body.
     pub(super) fn put_journal(&mut self, header: &Header, body: &[u8], cut_name: u64) {
+        self.put_header(header);
         let key = key::journal(header.position.stream, header.position.sequence);
-        self.put(Table::Header, key.clone(), &header.encode_stored(), cut_name);
         self.put(Table::Body, key, body, cut_name);
+    }
+
+    /// Puts the header of a journal entry; it is never so large as to be cut.
+    pub(super) fn put_header(&mut self, header: &Header) {
+        let key = key::journal(header.position.stream, header.position.sequence);
+        self.put(Table::Header, key, &header.encode_stored(), 0);
     }
 
     /// Puts what a body says is to be remembered of its request.
@@ -187,6 +193,11 @@ impl Counts {
     /// The count of exactly this prefix.
     pub(super) fn of(&self, prefix: &Prefix) -> u64 {
         self.0.get(&prefix.canonical()).copied().unwrap_or(0)
+    }
+
+    /// Shows each prefix and its count.
+    pub(super) fn each(&self, mut show: impl FnMut(&str, u64)) {
+        self.0.iter().for_each(|(prefix, count)| show(prefix, *count));
     }
 
     /// All identifiers.

@@ -19,7 +19,6 @@ pub(in crate::store) const VALUE_BYTES_MAX: usize = 24 * 1_024;
 #[derive(Debug, Default, Clone)]
 pub(in crate::store) struct Batch {
     changes: Vec<Change>,
-    bytes: usize,
 }
 
 /// One change of one key.
@@ -39,29 +38,17 @@ impl Batch {
 
     /// Sets the value of a key.
     pub(in crate::store) fn put(&mut self, table: Table, key: Vec<u8>, value: Vec<u8>) {
-        self.bytes += key.len() + value.len();
         self.changes.push(Change { table, key, value: Some(value) });
     }
 
     /// Removes a key; removing an absent key changes nothing.
     pub(in crate::store) fn delete(&mut self, table: Table, key: Vec<u8>) {
-        self.bytes += key.len();
         self.changes.push(Change { table, key, value: None });
-    }
-
-    /// How many changes the batch holds.
-    pub(in crate::store) fn len(&self) -> usize {
-        self.changes.len()
     }
 
     /// Whether the batch changes nothing.
     pub(in crate::store) fn is_empty(&self) -> bool {
         self.changes.is_empty()
-    }
-
-    /// Bytes of all keys and values.
-    pub(in crate::store) fn bytes(&self) -> usize {
-        self.bytes
     }
 
     /// The changes in the order they were made.

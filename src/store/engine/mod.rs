@@ -97,6 +97,10 @@ pub(in crate::store) enum SyncPolicy {
     Full,
     /// **Loses acknowledged commits at a power cut.** On sled, our own sync after its flush is left out. Only for the
     /// test that cuts the power, to prove that it can fail; on fjall it changes nothing.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "only the test that cuts the power leaves the sync out")
+    )]
     EngineOnly,
 }
 

@@ -141,13 +141,6 @@ fn a_range_covers_the_keys_that_begin_so() {
     );
 }
 
-#[test]
-fn a_batch_counts_what_it_holds() {
-    let mut batch = puts(Table::Meta, [(key(1), vec![0; 10])]);
-    batch.delete(Table::Body, key(2));
-    assert_eq!((batch.len(), batch.bytes(), batch.is_empty()), (2, 18, false));
-}
-
 //----------- reading and writing -------------------------------------------------------------------------------------
 
 async fn commits_across_tables(kind: EngineKind) {

@@ -1,0 +1,398 @@
+//! Building a store anew from copies: an image, and journal entries that are redone onto it.
+//!
+//! ```text
+//!   begin ─ put_entries … ─ put_changes … (checked, redone up to the target) ─ finish ─▶ a new life, reopened
+//! ```
+//! Entries of the journal are put as they are; those after the image began are also redone onto the states, by
+//! version. What an image holds cannot be undone: a target lies at or after its end. The store that results is
+//! whole only when [`Restorer::finish`] has returned; before that, its directory is to be thrown away.
+
+use std::ops::Bound;
+
+use crate::model::limits::GROUP_ITEMS_MAX;
+use crate::model::position::Position;
+
+use super::commit::{Appender, End};
+use super::engine::scan::{Order, ScanLimit, ScanRange};
+use super::engine::table::Table;
+use super::entry::Change;
+use super::error::Error;
+use super::image::{CopiedChange, CopiedEntry};
+use super::journal::{Body, Hash, JournalEntry};
+use super::lineage::{Life, Lineage};
+use super::open::{Opened, StoreOptions, attach, begin_incarnation, open};
+use super::retention::{Floor, seal_at};
+use super::writes::{Counts, Writes, suffix_digest};
+use super::{Store, entry_v1, key};
+
+/// Bytes after which a write is closed.
+const GROUP_BYTES: usize = 4 * 1024 * 1024;
+
+//----------- Target ---------------------------------------------------------
+
+/// How far a restore goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// To the end of what there is.
+    End,
+    /// To the entry of this sequence.
+    Sequence(u64),
+    /// To the last entry not after this time, in milliseconds since 1970.
+    Time(u64),
+}
+
+impl Target {
+    /// Whether an entry of this sequence and time is to be redone.
+    pub fn includes(self, sequence: u64, time_ms: u64) -> bool {
+        match self {
+            Self::End => true,
+            Self::Sequence(last) => sequence <= last,
+            Self::Time(last_ms) => time_ms <= last_ms,
+        }
+    }
+}
+
+//----------- JournalCheck ---------------------------------------------------
+
+/// Checks that copied journal entries follow each other: without gap, hash by hash, never backwards in time.
+#[derive(Clone, Debug)]
+pub struct JournalCheck {
+    next: u64,
+    chain: Option<Hash>,
+    time_ms: u64,
+}
+
+/// A place where copied journal entries do not follow each other.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("journal entry {sequence}: {detail}")]
+pub struct JournalBreak {
+    /// The entry.
+    pub sequence: u64,
+    /// What does not fit.
+    pub detail: String,
+}
+
+impl JournalCheck {
+    /// Expects the first entry at this sequence; at 1, where a store begins, its hash is known to follow nothing.
+    pub fn starting_at(first: u64) -> Self {
+        Self { next: first, chain: (first == 1).then_some([0; 32]), time_ms: 0 }
+    }
+
+    /// Expects the entry after this end.
+    pub fn after(end: &End) -> Self {
+        Self { next: end.sequence + 1, chain: Some(end.chain), time_ms: end.time_ms }
+    }
+
+    /// The sequence expected next.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The chained hash of the last entry.
+    pub fn chain(&self) -> Option<Hash> {
+        self.chain
+    }
+
+    /// Takes the next entry.
+    pub fn follow(&mut self, change: &CopiedChange) -> Result<(), JournalBreak> {
+        let header = &change.header;
+        let sequence = header.position.sequence;
+        let broken = |sequence, detail: String| Err(JournalBreak { sequence, detail });
+        if sequence != self.next {
+            return broken(self.next, format!("it is missing; entry {sequence} follows"));
+        }
+        if self.chain.is_some_and(|before| header.chain_after(&before) != header.chain) {
+            return broken(sequence, "its chained hash does not follow from the entry before".to_owned());
+        }
+        if header.time_ms < self.time_ms {
+            return broken(sequence, "its time lies before that of the entry before".to_owned());
+        }
+        *self = Self { next: sequence + 1, chain: Some(header.chain), time_ms: header.time_ms };
+        Ok(())
+    }
+}
+
+//----------- Restorer -------------------------------------------------------
+
+/// A store being built. What it takes must be given in the order of the copy.
+pub struct Restorer {
+    options: StoreOptions,
+    store: Store,
+    target: Target,
+    /// Entries after this sequence are redone.
+    image_from: u64,
+    image_to: u64,
+    lineage: Lineage,
+    floor: Floor,
+    journal: Option<JournalCheck>,
+    end: Option<End>,
+}
+
+/// What a restore came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// The last entry that was restored.
+    pub continues: Position,
+    /// That entry's time, in milliseconds since 1970.
+    pub time_ms: u64,
+    /// The first entry of the new life.
+    pub present: Position,
+    /// Live identifiers.
+    pub identifiers: u64,
+}
+
+impl Restorer {
+    /// Begins in an empty directory; the image spans these sequences.
+    pub async fn begin(
+        options: StoreOptions,
+        image_from: u64,
+        image_to: u64,
+        target: Target,
+    ) -> Result<Self, Error> {
+        let (store, fresh) = attach(options.clone()).await?;
+        if !fresh {
+            store.inner.engine.clone().close().await?;
+            return Err(store.format("holds data already; a restore needs an empty directory".to_owned()));
+        }
+        let (lineage, floor) = (Lineage::default(), Floor::default());
+        Ok(Self { options, store, target, image_from, image_to, lineage, floor, journal: None, end: None })
+    }
+
+    /// Puts entries of the image; when this returns, they are on disk.
+    pub async fn put_entries(&mut self, entries: Vec<CopiedEntry>) -> Result<(), Error> {
+        for group in groups(entries, CopiedEntry::bytes) {
+            let mut writes = Writes::default();
+            for entry in group {
+                self.put_entry(entry, &mut writes)?;
+            }
+            self.store.inner.engine.commit(writes.into_batch()).await?;
+        }
+        Ok(())
+    }
+
+    fn put_entry(&mut self, entry: CopiedEntry, writes: &mut Writes) -> Result<(), Error> {
+        let folding = self.options.folding;
+        let identifier = entry.check(folding).map_err(|error| {
+            let key = entry.key.escape_ascii();
+            damaged(format!("table {}, key {key}: {error}", entry.table()))
+        })?;
+        if entry.table == Table::Meta {
+            match entry.key.as_slice() {
+                key::meta::HEADER => return Ok(()),
+                key::meta::LINEAGE => {
+                    self.lineage =
+                        Lineage::decode(&entry.body).map_err(|error| damaged(error.to_string()))?;
+                    return Ok(());
+                }
+                key::meta::FLOOR => {
+                    self.floor = Floor::decode(&entry.body).map_err(|error| damaged(error.to_string()))?;
+                    return Ok(());
+                }
+                _ => {}
+            }
+        }
+        if let Some(identifier) = identifier {
+            let canonical = identifier.canonical(folding);
+            if let Some(digest) = suffix_digest(&identifier, &canonical) {
+                let key = key::digest(identifier.prefix(), &digest);
+                writes.put(Table::Digest, key, canonical.as_bytes(), 0);
+            }
+        }
+        let cut_name = cut_name(&entry);
+        writes.put(entry.table, entry.key, &entry.body, cut_name);
+        Ok(())
+    }
+
+    /// Puts journal entries, in order; redoes those after the image began. When this returns, they are on disk.
+    /// Tells whether more are wanted: not when the target is reached.
+    pub async fn put_changes(&mut self, changes: Vec<CopiedChange>) -> Result<bool, Error> {
+        self.prepare().await?;
+        let given = changes.len();
+        let target = self.target;
+        let wanted = changes
+            .into_iter()
+            .take_while(|change| target.includes(change.header.position.sequence, change.header.time_ms));
+        let wanted: Vec<CopiedChange> = wanted.collect();
+        let more = wanted.len() == given;
+        for group in groups(wanted, CopiedChange::bytes) {
+            self.put_group(group).await?;
+        }
+        Ok(more)
+    }
+
+    /// Before the first journal entry: what redoing compares with.
+    async fn prepare(&mut self) -> Result<(), Error> {
+        if self.journal.is_some() {
+            return Ok(());
+        }
+        if self.lineage.present().is_none() {
+            return Err(damaged("the image does not hold the lives of the store".to_owned()));
+        }
+        self.journal = Some(JournalCheck::starting_at(self.floor.headers_from));
+        self.store.load_directory().await
+    }
+
+    async fn put_group(&mut self, group: Vec<CopiedChange>) -> Result<(), Error> {
+        let mut writes = Writes::default();
+        let mut redone = Vec::new();
+        for change in group {
+            if let Some(journal) = &mut self.journal {
+                journal.follow(&change).map_err(|error| damaged(error.to_string()))?;
+            }
+            let entry = self.put_change(change, &mut writes)?;
+            if entry.header.position.sequence > self.image_from {
+                redone.push(entry);
+            }
+        }
+        self.store.redo_into(&redone, &mut writes).await?;
+        Ok(self.store.inner.engine.commit(writes.into_batch()).await?)
+    }
+
+    /// Puts one journal entry as it is, and the seal it earns.
+    fn put_change(&mut self, change: CopiedChange, writes: &mut Writes) -> Result<JournalEntry, Error> {
+        let CopiedChange { header, body } = change;
+        let sequence = header.position.sequence;
+        let decoded = body.as_deref().map(Body::decode).transpose();
+        let decoded = decoded.map_err(|error| damaged(format!("journal entry {sequence}: {error}")))?;
+        match (&body, &decoded) {
+            (Some(body), Some(decoded)) => writes.put_journal(&header, body, decoded.cut_name()),
+            _ if sequence > self.image_from || sequence >= self.floor.bodies_from => {
+                return Err(damaged(format!("journal entry {sequence}: its body is missing")));
+            }
+            _ => writes.put_header(&header),
+        }
+        let end = End::at(&header);
+        if let Some((key, seal)) = seal_at(end) {
+            writes.put(Table::Meta, key, &seal, sequence);
+        }
+        self.end = Some(end);
+        let entry = JournalEntry { header, body: decoded };
+        self.follow_lives(&entry)?;
+        Ok(entry)
+    }
+
+    /// Takes up a life that begins after the image, and checks that each entry belongs to its life.
+    fn follow_lives(&mut self, entry: &JournalEntry) -> Result<(), Error> {
+        let position = entry.header.position;
+        let present = self.lineage.present().map(|life| life.incarnation);
+        if let Some(Body { change: Change::Incarnation { continues, chain, .. }, .. }) = &entry.body
+            && present.is_some_and(|present| present < position.incarnation)
+        {
+            self.lineage.begin(Life {
+                incarnation: position.incarnation,
+                first_sequence: position.sequence,
+                continues: continues.map(|position| (position, *chain)),
+            });
+        }
+        if self.lineage.position_of(position.sequence) == Some(position) {
+            return Ok(());
+        }
+        Err(damaged(format!(
+            "journal entry {}: it is of a life that the store did not have",
+            position.sequence
+        )))
+    }
+
+    /// Completes the store: counts anew, begins a new life, closes, opens again and checks. When this returns, all of
+    /// it is on disk and closed.
+    pub async fn finish(self) -> Result<Restored, Error> {
+        let Some(end) = self.end.filter(|end| end.sequence >= self.image_to) else {
+            self.abandon().await?;
+            return Err(damaged("its journal ends before its image does".to_owned()));
+        };
+        let identifiers = self.recount(end).await?;
+        let mut writes = Writes::default();
+        writes.put_lineage(&self.lineage);
+        writes.put_floor(self.floor);
+        self.store.inner.engine.commit(writes.into_batch()).await?;
+        self.store.inner.engine.clone().close().await?;
+        begin_life(self.options.clone()).await?;
+        self.reopen(end, identifiers).await
+    }
+
+    /// Lets go of the files, so that the directory can be thrown away.
+    pub async fn abandon(&self) -> Result<(), Error> {
+        Ok(self.store.inner.engine.clone().close().await?)
+    }
+
+    /// Counts the live identifiers of each prefix, reading every state once.
+    async fn recount(&self, end: End) -> Result<u64, Error> {
+        let mut counts = Counts::default();
+        let mut range = ScanRange::all();
+        loop {
+            let limit = ScanLimit { entries: 1_000, bytes: GROUP_BYTES };
+            let page = self.store.inner.engine.scan(Table::Identifier, range, Order::Forward, limit).await?;
+            let Some((last, _)) = page.last() else {
+                break;
+            };
+            range = ScanRange { start: Bound::Excluded(last.clone()), end: Bound::Unbounded };
+            for loaded in self.store.join(Table::Identifier, page).await?.into_iter().flatten() {
+                let entry = entry_v1::decode_identifier(&loaded.body, None);
+                let entry = entry.map_err(|error| damaged(error.to_string()))?;
+                if entry.sequence > end.sequence {
+                    let detail = format!("{} changed after the journal's end", entry.identifier);
+                    return Err(damaged(detail));
+                }
+                counts.follow(entry.identifier.prefix(), false, entry.is_live());
+            }
+        }
+        let mut writes = Writes::default();
+        counts.each(|prefix, count| writes.put_count(prefix, count));
+        self.store.inner.engine.commit(writes.into_batch()).await?;
+        Ok(counts.total())
+    }
+
+    /// Opens what was built as a node would, and checks that it is what was meant.
+    async fn reopen(self, end: End, identifiers: u64) -> Result<Restored, Error> {
+        let Opened { store, appender, report } = open(self.options).await?;
+        let present = store.head();
+        let continues = store.lineage().present().and_then(|life| life.continues);
+        let found = (report.mended, store.count(), continues, store.read_only_reason());
+        store.close(appender).await?;
+        if found != (0, identifiers, Some((end.position(), end.chain)), None) {
+            return Err(damaged(format!("what was restored does not read back: {found:?}")));
+        }
+        Ok(Restored { continues: end.position(), time_ms: end.time_ms, present, identifiers })
+    }
+}
+
+/// Begins a new life on a store whose last one ended elsewhere.
+async fn begin_life(options: StoreOptions) -> Result<(), Error> {
+    let (store, _) = attach(options).await?;
+    let mut appender = Appender::new(store.clone(), store.end());
+    begin_incarnation(&mut appender, "restored").await?;
+    store.close(appender).await
+}
+
+fn damaged(detail: String) -> Error {
+    Error::CopyDamaged { detail }
+}
+
+/// The name under which an entry of an image is cut when it is large: the same for the same content only.
+fn cut_name(entry: &CopiedEntry) -> u64 {
+    use sha2::{Digest as _, Sha256};
+    let digest: Hash = Sha256::new().chain_update(&entry.key).chain_update(&entry.body).finalize().into();
+    let [a, b, c, d, e, f, g, h, ..] = digest;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// Cuts a long list into groups that one write carries.
+fn groups<T>(items: Vec<T>, bytes_of: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
+    let mut groups = Vec::new();
+    let (mut group, mut bytes) = (Vec::new(), 0);
+    for item in items {
+        bytes += bytes_of(&item);
+        group.push(item);
+        if bytes >= GROUP_BYTES || group.len() >= GROUP_ITEMS_MAX {
+            groups.push(std::mem::take(&mut group));
+            bytes = 0;
+        }
+    }
+    if !group.is_empty() {
+        groups.push(group);
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests;
