@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::schedule::Schedule;
+use crate::front::grpc::GrpcOptions;
 use crate::front::http::HttpOptions;
 use crate::model::limits;
 use crate::store::EngineKind;
@@ -78,30 +79,6 @@ impl Default for StoreOptions {
 }
 
 //----------- Doors ----------------------------------------------------------
-
-/// The gRPC door.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GrpcOptions {
-    /// Where it listens; empty for no such door.
-    pub listen: Vec<SocketAddr>,
-    /// PEM file of the certificate chain, ours first; plain text without.
-    pub tls_certificate: Option<PathBuf>,
-    /// PEM file of its private key.
-    pub tls_key: Option<PathBuf>,
-    /// Whether tokens are taken over plain text from beyond loopback.
-    pub allow_tokens_in_plain_text: bool,
-}
-
-impl Default for GrpcOptions {
-    fn default() -> Self {
-        Self {
-            listen: vec![loopback(7373)],
-            tls_certificate: None,
-            tls_key: None,
-            allow_tokens_in_plain_text: false,
-        }
-    }
-}
 
 /// The DNS door.
 #[derive(Clone, Debug, PartialEq, Eq)]

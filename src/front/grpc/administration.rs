@@ -1,0 +1,62 @@
+//! AdministrationService: tokens and status.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::Shared;
+use super::{reply, request};
+use crate::registry::command::{Command, TokenCommand};
+use crate::wire::proto;
+use crate::wire::proto::administration_service_server::AdministrationService;
+
+//----------- AdministrationDoor ---------------------------------------------
+
+/// The service.
+pub(super) struct AdministrationDoor(pub(super) Arc<Shared>);
+
+#[tonic::async_trait]
+impl AdministrationService for AdministrationDoor {
+    async fn create_token(
+        &self,
+        request: Request<proto::CreateTokenRequest>,
+    ) -> Result<Response<proto::CreateTokenResponse>, Status> {
+        let call = self.0.admit(&request)?;
+        let draft = request::token_draft(request.into_inner());
+        let draft = draft.map_err(|refusal| reply::refused(&refusal, None))?;
+        let (text, entry) = call.change(self.0.registry.create_token(&call.caller, draft)).await?;
+        Ok(Response::new(proto::CreateTokenResponse { text, token: Some(reply::token(entry)) }))
+    }
+
+    async fn revoke_token(
+        &self,
+        request: Request<proto::RevokeTokenRequest>,
+    ) -> Result<Response<proto::RevokeTokenResponse>, Status> {
+        let call = self.0.admit(&request)?;
+        let message = request.into_inner();
+        let command = request::token_id(&message.id).map(|id| Command::Token(TokenCommand::Revoke { id }));
+        let receipt = self.0.apply_one(&call, &message.request_id, command).await?;
+        Ok(Response::new(proto::RevokeTokenResponse { receipt: Some(reply::receipt(receipt)) }))
+    }
+
+    async fn list_tokens(
+        &self,
+        request: Request<proto::ListTokensRequest>,
+    ) -> Result<Response<proto::ListTokensResponse>, Status> {
+        let call = self.0.admit(&request)?;
+        let entries =
+            self.0.registry.tokens(&call.caller).map_err(|refusal| reply::refused(&refusal, None))?;
+        let tokens = entries.into_iter().map(reply::token).collect();
+        Ok(Response::new(proto::ListTokensResponse { tokens }))
+    }
+
+    async fn get_status(
+        &self,
+        request: Request<proto::GetStatusRequest>,
+    ) -> Result<Response<proto::GetStatusResponse>, Status> {
+        let call = self.0.admit(&request)?;
+        call.must_be_known()?;
+        let report = call.ask(self.0.status.report()).await?;
+        Ok(Response::new(proto::GetStatusResponse { status: Some(reply::status_report(report)) }))
+    }
+}

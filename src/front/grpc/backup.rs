@@ -1,0 +1,77 @@
+//! BackupService: backups of the running node, by the backup room that the daemon plugged in.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use tonic::{Request, Response, Status};
+
+use super::Shared;
+use super::ports::{BackupKind, BackupPort};
+use super::reply::{self, DoorRefusal};
+use crate::wire::proto;
+use crate::wire::proto::backup_service_server::BackupService;
+
+//----------- BackupDoor -----------------------------------------------------
+
+/// The service.
+pub(super) struct BackupDoor(pub(super) Arc<Shared>);
+
+#[tonic::async_trait]
+impl BackupService for BackupDoor {
+    type CreateBackupStream = BoxStream<'static, Result<proto::CreateBackupResponse, Status>>;
+    type VerifyBackupStream = BoxStream<'static, Result<proto::VerifyBackupResponse, Status>>;
+
+    async fn create_backup(
+        &self,
+        request: Request<proto::CreateBackupRequest>,
+    ) -> Result<Response<Self::CreateBackupStream>, Status> {
+        let backup = self.0.admit_to_backup(&request)?;
+        let message = request.into_inner();
+        let kind = match message.kind() {
+            proto::BackupKind::Incremental => BackupKind::Incremental,
+            proto::BackupKind::Full | proto::BackupKind::Unspecified => BackupKind::Full,
+        };
+        let reports = backup.create(named(message.directory), kind);
+        Ok(Response::new(
+            reports.map(|report| report.map(reply::create_report).map_err(reply::backup_problem)).boxed(),
+        ))
+    }
+
+    async fn list_backups(
+        &self,
+        request: Request<proto::ListBackupsRequest>,
+    ) -> Result<Response<proto::ListBackupsResponse>, Status> {
+        let backup = self.0.admit_to_backup(&request)?;
+        let listed =
+            backup.list(named(request.into_inner().directory)).await.map_err(reply::backup_problem)?;
+        let backups = listed.into_iter().map(reply::backup_summary).collect();
+        Ok(Response::new(proto::ListBackupsResponse { backups }))
+    }
+
+    async fn verify_backup(
+        &self,
+        request: Request<proto::VerifyBackupRequest>,
+    ) -> Result<Response<Self::VerifyBackupStream>, Status> {
+        let backup = self.0.admit_to_backup(&request)?;
+        let message = request.into_inner();
+        let reports = backup.verify(named(message.directory), message.name);
+        Ok(Response::new(
+            reports.map(|report| report.map(reply::verify_report).map_err(reply::backup_problem)).boxed(),
+        ))
+    }
+}
+
+/// What an empty text leaves to the node.
+fn named(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+impl Shared {
+    /// The backup room, for those who run the node.
+    fn admit_to_backup<T>(&self, request: &Request<T>) -> Result<&Arc<dyn BackupPort>, Status> {
+        let call = self.admit(request)?;
+        call.must_run_the_node()?;
+        self.backup.as_ref().ok_or_else(|| reply::refused_here(&DoorRefusal::BackupNotConfigured))
+    }
+}

@@ -1,0 +1,207 @@
+//! What a call says of itself beside its message: who calls, and until when it waits.
+//!
+//! The caller is a token in `authorization: Bearer idn_...`, or nobody. A token that arrives in plain text from beyond
+//! this machine is refused before it is looked at, unless the configuration accepts that.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{self, Instant};
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Status};
+
+use super::Shared;
+use super::connection::Peer;
+use super::reply::{self, DoorRefusal};
+use crate::registry::caller::Caller;
+use crate::registry::refusal::{Failure, Problem, Refusal};
+
+/// The part of the wait that is kept for the answer to travel.
+const TRAVEL_SHARE: u32 = 10;
+/// The most that is kept for the answer to travel.
+const TRAVEL_MAX: Duration = Duration::from_millis(50);
+/// How far away a deadline is at most: a later one is as good as none.
+const WAIT_MAX: Duration = Duration::from_secs(24 * 3_600);
+
+//----------- Call -----------------------------------------------------------
+
+/// Who calls and until when.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    /// Who calls.
+    pub(super) caller: Caller,
+    /// When the answer must leave, so that it arrives before the caller stops waiting.
+    pub(super) deadline: Option<Instant>,
+}
+
+impl Shared {
+    /// Finds out who calls and until when.
+    pub(super) fn admit<T>(&self, request: &Request<T>) -> Result<Call, Status> {
+        let deadline = deadline(request.metadata(), Instant::now());
+        let Some(token) = token(request.metadata())? else {
+            return Ok(Call { caller: Caller::Anonymous, deadline });
+        };
+        let overheard = request.extensions().get::<Peer>().is_none_or(Peer::is_overheard);
+        if overheard && !self.allow_tokens_in_plain_text {
+            return Err(reply::refused_here(&DoorRefusal::TokenOverheard));
+        }
+        let caller = self.registry.authenticate(token).map_err(|refusal| reply::refused(&refusal, None))?;
+        Ok(Call { caller, deadline })
+    }
+}
+
+impl Call {
+    /// Waits for a question's answer until the deadline.
+    pub(super) async fn ask<T>(&self, answer: impl Future<Output = T>) -> Result<T, Status> {
+        self.within(answer).await.ok_or_else(|| reply::refused_here(&DoorRefusal::DeadlinePassed))
+    }
+
+    /// Waits for a command's outcome until the deadline; after it, nobody knows the outcome.
+    pub(super) async fn command<T>(
+        &self,
+        outcome: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let passed = || Failure::OutcomeUnknown { cause: "the deadline passed".to_owned() };
+        self.within(outcome).await.unwrap_or_else(|| Err(passed()))
+    }
+
+    /// Refuses those who do not run the node.
+    pub(super) fn must_run_the_node(&self) -> Result<(), Status> {
+        self.must_be_known()?;
+        if self.caller.is_admin() {
+            return Ok(());
+        }
+        Err(reply::refused(&Refusal::PermissionDenied { needed: "the scope admin".to_owned() }, None))
+    }
+
+    /// Refuses nobody in particular.
+    pub(super) fn must_be_known(&self) -> Result<(), Status> {
+        match self.caller {
+            Caller::Anonymous => Err(reply::refused(&Refusal::Unauthenticated, None)),
+            Caller::Node | Caller::Token(_) | Caller::Identity { .. } => Ok(()),
+        }
+    }
+
+    /// Waits until the deadline for a change that is refused or fails as a whole.
+    pub(super) async fn change<T>(
+        &self,
+        changed: impl Future<Output = Result<T, Problem>>,
+    ) -> Result<T, Status> {
+        let outcome = async {
+            match changed.await {
+                Ok(done) => Ok(Ok(done)),
+                Err(Problem::Refused(refusal)) => Ok(Err(refusal)),
+                Err(Problem::Failed(failure)) => Err(failure),
+            }
+        };
+        let outcome = self.command(outcome).await.map_err(|failure| reply::failed(&failure, None))?;
+        outcome.map_err(|refusal| reply::refused(&refusal, None))
+    }
+
+    async fn within<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        match self.deadline {
+            Some(deadline) => time::timeout_at(deadline, work).await.ok(),
+            None => Some(work.await),
+        }
+    }
+}
+
+/// The text of the token that is shown, when one is.
+fn token(metadata: &MetadataMap) -> Result<Option<&str>, Status> {
+    let Some(shown) = metadata.get("authorization") else {
+        return Ok(None);
+    };
+    let bearer = shown.to_str().ok().and_then(|text| text.split_once(' '));
+    match bearer {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim())),
+        _ => Err(reply::refused_here(&DoorRefusal::AuthorizationMalformed)),
+    }
+}
+
+/// When an answer must leave to arrive in time.
+fn deadline(metadata: &MetadataMap, now: Instant) -> Option<Instant> {
+    let wait = parse_timeout(metadata.get("grpc-timeout")?.to_str().ok()?)?;
+    if wait > WAIT_MAX {
+        return None;
+    }
+    Some(now + (wait - (wait / TRAVEL_SHARE).min(TRAVEL_MAX)))
+}
+
+/// Parses the gRPC timeout: at most eight digits and a unit (gRPC over HTTP/2, "Timeout").
+fn parse_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let count: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(count * 3_600)),
+        "M" => Some(Duration::from_secs(count * 60)),
+        "S" => Some(Duration::from_secs(count)),
+        "m" => Some(Duration::from_millis(count)),
+        "u" => Some(Duration::from_micros(count)),
+        "n" => Some(Duration::from_nanos(count)),
+        _ => None,
+    }
+}
+
+/// Returns when the door closes.
+pub(super) async fn closed(closing: &mut watch::Receiver<bool>) {
+    if closing.wait_for(|closing| *closing).await.is_err() {
+        // The door itself is gone: as closed as can be.
+        tracing::trace!("the gRPC door is gone");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+    use tonic::metadata::MetadataMap;
+
+    use super::{deadline, parse_timeout, token};
+
+    fn metadata(name: &'static str, text: &str) -> MetadataMap {
+        let mut metadata = MetadataMap::new();
+        metadata.insert(name, text.parse().expect("ASCII"));
+        metadata
+    }
+
+    #[test]
+    fn a_timeout_is_digits_and_a_unit() {
+        let check = |text: &str, expected| assert_eq!(parse_timeout(text), expected, "{text:?}");
+        check("2H", Some(Duration::from_secs(7_200)));
+        check("3M", Some(Duration::from_secs(180)));
+        check("99999999S", Some(Duration::from_secs(99_999_999)));
+        check("250m", Some(Duration::from_millis(250)));
+        check("7u", Some(Duration::from_micros(7)));
+        check("7n", Some(Duration::from_nanos(7)));
+        check("999999999S", None);
+        check("+1S", None);
+        check("S", None);
+        check("", None);
+        check("1零", None);
+    }
+
+    #[test]
+    fn an_answer_leaves_before_the_caller_stops_waiting() {
+        let now = Instant::now();
+        let at = |text: &str| deadline(&metadata("grpc-timeout", text), now).map(|at| at - now);
+        assert_eq!(at("100m"), Some(Duration::from_millis(90)));
+        assert_eq!(at("10S"), Some(Duration::from_millis(9_950)));
+        assert_eq!(at("99999999H"), None, "as good as none");
+        assert_eq!(deadline(&MetadataMap::new(), now), None);
+    }
+
+    #[test]
+    fn a_token_is_shown_as_bearer() {
+        let shown =
+            |text: &str| token(&metadata("authorization", text)).map(|token| token.map(str::to_owned));
+        assert_eq!(shown("Bearer idn_1_2").expect("well formed"), Some("idn_1_2".to_owned()));
+        assert_eq!(shown("bearer idn_1_2").expect("well formed"), Some("idn_1_2".to_owned()));
+        let refused = shown("Basic dTpw").expect_err("another scheme");
+        assert_eq!(refused.code(), tonic::Code::Unauthenticated);
+        assert_eq!(token(&MetadataMap::new()).expect("none is fine"), None);
+    }
+}

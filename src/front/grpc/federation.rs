@@ -1,0 +1,132 @@
+//! FederationService: the upper node's side of announcing and filing.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::Shared;
+use super::inbound::{Announcement, Desk, Draft, Message, Taken};
+use super::stream::{Converse, GroupBounds, converse};
+use super::{reply, request};
+use crate::model::limits::{GROUP_ITEMS_MAX, MESSAGE_BYTES_MAX};
+use crate::registry::refusal::Refusal;
+use crate::wire::proto;
+use crate::wire::proto::federation_service_server::FederationService;
+use crate::wire::proto::file_request;
+
+/// What one group of a stream holds: as much as one group commit.
+const GROUP: GroupBounds = GroupBounds { messages: GROUP_ITEMS_MAX, bytes: MESSAGE_BYTES_MAX };
+
+//----------- FederationDoor -------------------------------------------------
+
+/// The service.
+pub(super) struct FederationDoor(pub(super) Arc<Shared>);
+
+#[tonic::async_trait]
+impl FederationService for FederationDoor {
+    type FileStream = BoxStream<'static, Result<proto::FileResponse, Status>>;
+
+    async fn announce(
+        &self,
+        request: Request<proto::AnnounceRequest>,
+    ) -> Result<Response<proto::AnnounceResponse>, Status> {
+        let call = self.0.admit(&request)?;
+        let announcement =
+            announcement(request.into_inner()).map_err(|refusal| reply::refused(&refusal, None))?;
+        let confirmed = self.0.inbound.announce(&call, announcement).await?;
+        Ok(Response::new(proto::AnnounceResponse {
+            incarnation: reply::incarnation(self.0.resolver.head().incarnation),
+            bookmark: confirmed.map(reply::position).into_iter().collect(),
+            resynchronize: confirmed.is_none(),
+        }))
+    }
+
+    async fn file(
+        &self,
+        request: Request<Streaming<proto::FileRequest>>,
+    ) -> Result<Response<Self::FileStream>, Status> {
+        let call = self.0.admit(&request)?;
+        let desk = self.0.inbound.begin(call)?;
+        let filer = StreamFiler { shared: Arc::clone(&self.0), desk };
+        let answers = converse(request.into_inner(), filer, GROUP, self.0.closing.clone());
+        Ok(Response::new(answers))
+    }
+}
+
+//----------- StreamFiler ----------------------------------------------------
+
+/// Answers the groups of one stream, each with one acknowledgement.
+struct StreamFiler {
+    shared: Arc<Shared>,
+    desk: Desk,
+}
+
+impl Converse for StreamFiler {
+    type Asked = proto::FileRequest;
+    type Answered = proto::FileResponse;
+
+    fn answer(
+        &mut self,
+        group: Vec<proto::FileRequest>,
+    ) -> BoxFuture<'_, Result<Vec<proto::FileResponse>, Status>> {
+        async move {
+            let messages = group.into_iter().map(message).collect::<Result<_, _>>();
+            let messages = messages.map_err(|refusal| reply::refused(&refusal, None))?;
+            let taken = self.desk.take(messages).await?;
+            if taken.position.is_none() && taken.refused.is_empty() {
+                return Ok(Vec::new());
+            }
+            let own = self.shared.resolver.head().incarnation;
+            Ok(vec![acknowledgement(taken, reply::incarnation(own))])
+        }
+        .boxed()
+    }
+}
+
+fn acknowledgement(taken: Taken, incarnation: Vec<u8>) -> proto::FileResponse {
+    let refused =
+        (0..).zip(taken.refused).map(|(number, (prefix, position, refusal))| proto::RefusedFiling {
+            prefix: prefix.to_string(),
+            position: Some(reply::position(position)),
+            refusal: Some(reply::refusal_message(&refusal, number)),
+        });
+    proto::FileResponse {
+        position: taken.position.map(reply::position),
+        incarnation,
+        refused: refused.collect(),
+    }
+}
+
+//----------- Messages -------------------------------------------------------
+
+fn announcement(message: proto::AnnounceRequest) -> Result<Announcement, Refusal> {
+    Ok(Announcement {
+        site: request::site(message.site)?,
+        incarnation: request::incarnation(&message.incarnation)?,
+        prefixes: message.prefixes.iter().map(|text| request::prefix(text)).collect::<Result<_, _>>()?,
+    })
+}
+
+fn message(message: proto::FileRequest) -> Result<Message, Refusal> {
+    match message.message {
+        Some(file_request::Message::BeginResynchronization(begin)) => {
+            Ok(Message::Begin { incarnation: request::incarnation(&begin.incarnation)? })
+        }
+        Some(file_request::Message::Filing(filing)) => Ok(Message::Filing(Draft {
+            prefix: request::prefix(&filing.prefix)?,
+            standing: request::standing(filing.standing())?,
+            registrant: request::registrant(filing.registrant)?,
+            position: request::position(filing.position)?,
+        })),
+        Some(file_request::Message::EndResynchronization(end)) => {
+            Ok(Message::End { as_of: request::position(end.as_of)? })
+        }
+        Some(file_request::Message::Progress(progress)) => {
+            Ok(Message::Progress { position: request::position(progress.position)? })
+        }
+        None => Err(request::missing("message")),
+    }
+}

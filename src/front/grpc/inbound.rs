@@ -1,0 +1,278 @@
+//! What lower nodes file here: who announced itself, in which life of its store, and how far it is confirmed.
+//!
+//! A filing becomes a command like any other, and the registry decides whether the peer's token covers it. Kept here is
+//! the order of the conversation, and the site that a peer announced:
+//!
+//! ```text
+//!   announce ──▶ known ──▶ begin ──▶ filings ──▶ end ──▶ filings and progress, confirmed group by group
+//!                  └─────────── bookmark fits ──────────────▲
+//! ```
+//!
+//! A place is confirmed after what it confirms is on disk: a crash in between files the same again, without effect. A
+//! resynchronization begins by confirming sequence 0 of the new life, which no entry has: until its end the peer is
+//! told to begin again, and an older life of its store is refused from then on.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tonic::Status;
+
+use super::call::Call;
+use super::reply::{self, DoorRefusal};
+use super::request;
+use crate::model::identifier::Prefix;
+use crate::model::position::{Incarnation, Position, Stream};
+use crate::model::prefix::{Registrant, Standing};
+use crate::model::site::Site;
+use crate::model::token::{Scope, TokenId};
+use crate::registry::Registry;
+use crate::registry::caller::Caller;
+use crate::registry::command::{Batch, Command, Filing, Item, PrefixCommand};
+use crate::registry::refusal::Refusal;
+
+//----------- Inbound --------------------------------------------------------
+
+/// The lower nodes that file here.
+pub(super) struct Inbound {
+    registry: Arc<Registry>,
+    announced: Mutex<HashMap<TokenId, Announcement>>,
+}
+
+/// What a lower node says of itself.
+#[derive(Clone, Debug)]
+pub(super) struct Announcement {
+    /// Where it answers.
+    pub(super) site: Site,
+    /// The life of its store.
+    pub(super) incarnation: Incarnation,
+    /// The prefixes that it homes or delegates.
+    pub(super) prefixes: Vec<Prefix>,
+}
+
+impl Inbound {
+    /// Knows no peer yet.
+    pub(super) fn new(registry: Arc<Registry>) -> Self {
+        Self { registry, announced: Mutex::default() }
+    }
+
+    /// Learns where a lower node answers. How far it is confirmed in this life of its store; none when it begins with
+    /// its present state.
+    pub(super) async fn announce(
+        &self,
+        call: &Call,
+        announcement: Announcement,
+    ) -> Result<Option<Position>, Status> {
+        let peer = peer(&call.caller)?;
+        let foreign = announcement.prefixes.iter().find(|prefix| !call.caller.may_file(prefix));
+        if let Some(prefix) = foreign {
+            return Err(not_a_peer(&format!("scope peer for {prefix}")));
+        }
+        if self.announced(peer).is_some_and(|known| announcement.incarnation < known.incarnation) {
+            return Err(reply::refused(&Refusal::IncarnationSuperseded, None));
+        }
+        let confirmed = self.registry.announce(&call.caller, announcement.incarnation);
+        let confirmed = call.ask(confirmed).await?.map_err(|problem| reply::problem(&problem))?;
+        self.announcements().insert(peer, announcement);
+        Ok(confirmed.filter(|place| place.sequence > 0))
+    }
+
+    /// Begins to take the filings of a lower node that announced itself.
+    pub(super) fn begin(self: &Arc<Self>, call: Call) -> Result<Desk, Status> {
+        let peer = peer(&call.caller)?;
+        let Some(announcement) = self.announced(peer) else {
+            return Err(reply::refused_here(&DoorRefusal::NotAnnounced));
+        };
+        Ok(Desk { inbound: Arc::clone(self), call, peer, announcement, present_state: None })
+    }
+
+    fn announced(&self, peer: TokenId) -> Option<Announcement> {
+        self.announcements().get(&peer).cloned()
+    }
+
+    fn announcements(&self) -> std::sync::MutexGuard<'_, HashMap<TokenId, Announcement>> {
+        self.announced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The peer that a caller is: a token with a peer scope.
+fn peer(caller: &Caller) -> Result<TokenId, Status> {
+    match caller {
+        Caller::Token(token) if token.scopes.iter().any(|scope| matches!(scope, Scope::Peer(_))) => {
+            Ok(token.id)
+        }
+        Caller::Anonymous => Err(reply::refused(&Refusal::Unauthenticated, None)),
+        Caller::Node | Caller::Token(_) | Caller::Identity { .. } => Err(not_a_peer("scope peer")),
+    }
+}
+
+fn not_a_peer(needed: &str) -> Status {
+    reply::refused(&Refusal::PermissionDenied { needed: needed.to_owned() }, None)
+}
+
+//----------- Desk -----------------------------------------------------------
+
+/// Takes the filings of one lower node over one stream.
+pub(super) struct Desk {
+    inbound: Arc<Inbound>,
+    call: Call,
+    peer: TokenId,
+    announcement: Announcement,
+    /// The prefixes taken since a resynchronization began; none outside of one.
+    present_state: Option<BTreeSet<Prefix>>,
+}
+
+/// One message of a lower node.
+#[derive(Clone, Debug)]
+pub(super) enum Message {
+    /// The present state follows.
+    Begin {
+        /// The life of the store.
+        incarnation: Incarnation,
+    },
+    /// One prefix as it stands.
+    Filing(Draft),
+    /// The present state is complete.
+    End {
+        /// The place it was read at.
+        as_of: Position,
+    },
+    /// Nothing to file up to a position.
+    Progress {
+        /// The position.
+        position: Position,
+    },
+}
+
+/// What is filed, but for the site that its peer announced.
+#[derive(Clone, Debug)]
+pub(super) struct Draft {
+    /// The prefix.
+    pub(super) prefix: Prefix,
+    /// For whom it is registered.
+    pub(super) registrant: Option<Registrant>,
+    /// Whether it may be used.
+    pub(super) standing: Standing,
+    /// Where the change stands in the lower node's journal.
+    pub(super) position: Position,
+}
+
+/// What came of a group of messages.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// How far the lower node is confirmed; none during a resynchronization.
+    pub(super) position: Option<Position>,
+    /// Filings that were refused.
+    pub(super) refused: Vec<(Prefix, Position, Refusal)>,
+}
+
+impl Desk {
+    /// Takes a group of messages in order. When it returns, what it says is on disk.
+    pub(super) async fn take(&mut self, group: Vec<Message>) -> Result<Taken, Status> {
+        let mut taken = Taken::default();
+        let mut drafts = Vec::new();
+        for message in group {
+            if let Message::Filing(draft) = message {
+                self.must_be_of_this_life(draft.position.incarnation)?;
+                drafts.push(draft);
+                continue;
+            }
+            self.file(core::mem::take(&mut drafts), &mut taken).await?;
+            match message {
+                Message::Begin { incarnation } => self.begin_present_state(incarnation).await?,
+                Message::End { as_of } => self.end_present_state(as_of, &mut taken).await?,
+                Message::Progress { position } => self.confirm(position, &mut taken).await?,
+                Message::Filing(_) => {}
+            }
+        }
+        self.file(drafts, &mut taken).await?;
+        Ok(taken)
+    }
+
+    async fn begin_present_state(&mut self, incarnation: Incarnation) -> Result<(), Status> {
+        self.must_be_of_this_life(incarnation)?;
+        self.present_state = Some(BTreeSet::new());
+        let nowhere = Position { incarnation, stream: Stream::ONLY, sequence: 0 };
+        self.call.change(self.inbound.registry.confirm(&self.call.caller, nowhere)).await
+    }
+
+    /// What this peer filed before and did not file again is revoked; then the whole is confirmed.
+    async fn end_present_state(&mut self, as_of: Position, taken: &mut Taken) -> Result<(), Status> {
+        self.must_be_of_this_life(as_of.incarnation)?;
+        let Some(present) = self.present_state.take() else {
+            let refusal = request::invalid("a resynchronization ends that never began");
+            return Err(reply::refused(&refusal, None));
+        };
+        self.call.change(self.inbound.registry.settle(&self.call.caller, &present, as_of)).await?;
+        taken.position = Some(as_of);
+        Ok(())
+    }
+
+    /// Files drafts, and confirms them unless they belong to a present state.
+    async fn file(&mut self, drafts: Vec<Draft>, taken: &mut Taken) -> Result<(), Status> {
+        let Some(last) = drafts.last().map(|draft| draft.position) else {
+            return Ok(());
+        };
+        let prefixes = self.apply(drafts, taken).await?;
+        match &mut self.present_state {
+            Some(present) => {
+                present.extend(prefixes);
+                Ok(())
+            }
+            None => self.confirm(last, taken).await,
+        }
+    }
+
+    /// Applies drafts in order; the prefixes of those that were taken.
+    async fn apply(&self, drafts: Vec<Draft>, taken: &mut Taken) -> Result<Vec<Prefix>, Status> {
+        let marks: Vec<(Prefix, Position)> =
+            drafts.iter().map(|draft| (draft.prefix.clone(), draft.position)).collect();
+        let items = (0..).zip(drafts).map(|(number, draft)| Item { number, command: self.command(draft) });
+        let batch = Batch { request: None, items: items.collect(), deadline: self.call.deadline };
+        let outcomes = self.call.command(self.inbound.registry.apply(&self.call.caller, batch)).await;
+        let outcomes = outcomes.map_err(|failure| reply::failed(&failure, None))?;
+        let mut prefixes = Vec::with_capacity(marks.len());
+        for ((prefix, position), outcome) in marks.into_iter().zip(outcomes) {
+            match outcome {
+                Ok(_) => prefixes.push(prefix),
+                Err(refusal) => {
+                    tracing::warn!(peer = %self.peer, %prefix, reason = refusal.code(), "a filing was refused");
+                    taken.refused.push((prefix, position, refusal));
+                }
+            }
+        }
+        Ok(prefixes)
+    }
+
+    fn command(&self, draft: Draft) -> Command {
+        Command::Prefix(PrefixCommand::File(Filing {
+            prefix: draft.prefix,
+            site: self.announcement.site.clone(),
+            registrant: draft.registrant,
+            standing: draft.standing,
+            position: draft.position,
+        }))
+    }
+
+    /// Confirms a place; within a present state only its end does.
+    async fn confirm(&mut self, position: Position, taken: &mut Taken) -> Result<(), Status> {
+        self.must_be_of_this_life(position.incarnation)?;
+        if self.present_state.is_none() {
+            self.call.change(self.inbound.registry.confirm(&self.call.caller, position)).await?;
+            taken.position = Some(position);
+        }
+        Ok(())
+    }
+
+    /// Refuses another life of the peer's store than the one that it announced last, here or on another connection.
+    fn must_be_of_this_life(&self, incarnation: Incarnation) -> Result<(), Status> {
+        let own = self.announcement.incarnation;
+        let latest = self.inbound.announced(self.peer).map_or(own, |known| known.incarnation);
+        if incarnation < own || own < latest {
+            return Err(reply::refused(&Refusal::IncarnationSuperseded, None));
+        }
+        if incarnation > own {
+            return Err(reply::refused_here(&DoorRefusal::NotAnnounced));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,132 @@
+//! PrefixService: who answers for which prefix.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::Shared;
+use super::call::Call;
+use super::page::{self, Page};
+use super::{reply, request};
+use crate::model::identifier::Prefix;
+use crate::registry::command::{Command, PrefixCommand};
+use crate::registry::refusal::Refusal;
+use crate::wire::proto;
+use crate::wire::proto::prefix_service_server::PrefixService;
+
+//----------- PrefixDoor -----------------------------------------------------
+
+/// The service.
+pub(super) struct PrefixDoor(pub(super) Arc<Shared>);
+
+#[tonic::async_trait]
+impl PrefixService for PrefixDoor {
+    async fn home_prefix(
+        &self,
+        request: Request<proto::HomePrefixRequest>,
+    ) -> Result<Response<proto::HomePrefixResponse>, Status> {
+        let call = self.0.admit(&request)?;
+        let message = request.into_inner();
+        let request_id = message.request_id.clone();
+        let receipt = self.0.change_prefix(&call, &request_id, request::home(message)).await?;
+        Ok(Response::new(proto::HomePrefixResponse { receipt: Some(receipt) }))
+    }
+
+    async fn delegate_prefix(
+        &self,
+        request: Request<proto::DelegatePrefixRequest>,
+    ) -> Result<Response<proto::DelegatePrefixResponse>, Status> {
+        let call = self.0.admit(&request)?;
+        let message = request.into_inner();
+        let request_id = message.request_id.clone();
+        let receipt = self.0.change_prefix(&call, &request_id, request::delegate(message)).await?;
+        Ok(Response::new(proto::DelegatePrefixResponse { receipt: Some(receipt) }))
+    }
+
+    async fn suspend_prefix(
+        &self,
+        request: Request<proto::SuspendPrefixRequest>,
+    ) -> Result<Response<proto::SuspendPrefixResponse>, Status> {
+        let call = self.0.admit(&request)?;
+        let message = request.into_inner();
+        let command = request::prefix(&message.prefix).map(|prefix| PrefixCommand::Suspend { prefix });
+        let receipt = self.0.change_prefix(&call, &message.request_id, command).await?;
+        Ok(Response::new(proto::SuspendPrefixResponse { receipt: Some(receipt) }))
+    }
+
+    async fn revoke_prefix(
+        &self,
+        request: Request<proto::RevokePrefixRequest>,
+    ) -> Result<Response<proto::RevokePrefixResponse>, Status> {
+        let call = self.0.admit(&request)?;
+        let message = request.into_inner();
+        let command = request::prefix(&message.prefix).map(|prefix| PrefixCommand::Revoke { prefix });
+        let receipt = self.0.change_prefix(&call, &message.request_id, command).await?;
+        Ok(Response::new(proto::RevokePrefixResponse { receipt: Some(receipt) }))
+    }
+
+    async fn get_prefix(
+        &self,
+        request: Request<proto::GetPrefixRequest>,
+    ) -> Result<Response<proto::GetPrefixResponse>, Status> {
+        self.0.admit(&request)?;
+        let prefix = parse(&request.get_ref().prefix)?;
+        match self.0.registry.prefix(&prefix) {
+            Some(entry) => {
+                Ok(Response::new(proto::GetPrefixResponse { entry: Some(reply::prefix_entry(&entry)) }))
+            }
+            None => Err(reply::refused(&Refusal::PrefixAbsent { prefix }, None)),
+        }
+    }
+
+    async fn list_prefixes(
+        &self,
+        request: Request<proto::ListPrefixesRequest>,
+    ) -> Result<Response<proto::ListPrefixesResponse>, Status> {
+        self.0.admit(&request)?;
+        Ok(Response::new(self.0.list_prefixes(request.get_ref())?))
+    }
+}
+
+fn parse(text: &str) -> Result<Prefix, Status> {
+    request::prefix(text).map_err(|refusal| reply::refused(&refusal, None))
+}
+
+impl Shared {
+    async fn change_prefix(
+        &self,
+        call: &Call,
+        request_id: &str,
+        command: Result<PrefixCommand, Refusal>,
+    ) -> Result<proto::Receipt, Status> {
+        let receipt = self.apply_one(call, request_id, command.map(Command::Prefix)).await?;
+        Ok(reply::receipt(receipt))
+    }
+
+    fn list_prefixes(
+        &self,
+        message: &proto::ListPrefixesRequest,
+    ) -> Result<proto::ListPrefixesResponse, Status> {
+        let under = match message.under.as_str() {
+            "" => None,
+            text => Some(parse(text)?),
+        };
+        let after = page::prefix_after(&message.page_token)?;
+        let mut entries = self.registry.prefixes();
+        entries.sort_by(|left, right| left.prefix.cmp(&right.prefix));
+        entries.retain(|entry| {
+            under.as_ref().is_none_or(|under| under.covers(&entry.prefix))
+                && after.as_ref().is_none_or(|after| entry.prefix > *after)
+        });
+        let mut page = Page::new(message.page_size);
+        let mut last = None;
+        for entry in &entries {
+            if !page.take(reply::prefix_entry(entry)) {
+                let next_page_token = last.map(page::token_after).unwrap_or_default();
+                return Ok(proto::ListPrefixesResponse { entries: page.into_items(), next_page_token });
+            }
+            last = Some(entry.prefix.as_str());
+        }
+        Ok(proto::ListPrefixesResponse { entries: page.into_items(), next_page_token: String::new() })
+    }
+}

@@ -1,0 +1,206 @@
+//! RegistrationService: single commands, batches, streams.
+//!
+//! An item that cannot be understood is refused in its place and the others go on, as with any other refusal. What is
+//! understood goes to the registry in one batch, or in a stream in one batch for each run of one request id.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::Shared;
+use super::call::Call;
+use super::stream::{Converse, GroupBounds, converse};
+use super::{reply, request};
+use crate::model::limits::{
+    BATCH_ITEMS_MAX, GROUP_BYTES_MAX, GROUP_ITEMS_MAX, MESSAGE_BYTES_MAX, STREAM_UNACKNOWLEDGED_MAX,
+};
+use crate::model::request::RequestId;
+use crate::registry::command::{Batch, Command, Item};
+use crate::registry::receipt::Receipt;
+use crate::registry::refusal::Refusal;
+use crate::wire::proto;
+use crate::wire::proto::registration_service_server::RegistrationService;
+
+/// What one group of a stream holds: as much as one group commit.
+const GROUP: GroupBounds = GroupBounds { messages: GROUP_ITEMS_MAX, bytes: MESSAGE_BYTES_MAX };
+
+const _: () =
+    assert!(GROUP_ITEMS_MAX <= STREAM_UNACKNOWLEDGED_MAX, "one group is all that is unacknowledged");
+const _: () = assert!(MESSAGE_BYTES_MAX <= GROUP_BYTES_MAX, "one group fits one group commit");
+
+//----------- RegistrationDoor -----------------------------------------------
+
+/// The service.
+pub(super) struct RegistrationDoor(pub(super) Arc<Shared>);
+
+#[tonic::async_trait]
+impl RegistrationService for RegistrationDoor {
+    type ApplyStreamStream = BoxStream<'static, Result<proto::ApplyStreamResponse, Status>>;
+
+    async fn register(
+        &self,
+        request: Request<proto::RegisterRequest>,
+    ) -> Result<Response<proto::RegisterResponse>, Status> {
+        let call = self.0.admit(&request)?;
+        let message = request.into_inner();
+        let command = request::registration(message.registration);
+        let receipt = self.0.apply_one(&call, &message.request_id, command).await?;
+        Ok(Response::new(proto::RegisterResponse { receipt: Some(reply::receipt(receipt)) }))
+    }
+
+    async fn amend(
+        &self,
+        request: Request<proto::AmendRequest>,
+    ) -> Result<Response<proto::AmendResponse>, Status> {
+        let call = self.0.admit(&request)?;
+        let message = request.into_inner();
+        let command = request::amendment(message.amendment);
+        let receipt = self.0.apply_one(&call, &message.request_id, command).await?;
+        Ok(Response::new(proto::AmendResponse { receipt: Some(reply::receipt(receipt)) }))
+    }
+
+    async fn remove(
+        &self,
+        request: Request<proto::RemoveRequest>,
+    ) -> Result<Response<proto::RemoveResponse>, Status> {
+        let call = self.0.admit(&request)?;
+        let message = request.into_inner();
+        let command = request::removal(message.removal);
+        let receipt = self.0.apply_one(&call, &message.request_id, command).await?;
+        Ok(Response::new(proto::RemoveResponse { receipt: Some(reply::receipt(receipt)) }))
+    }
+
+    async fn apply_batch(
+        &self,
+        request: Request<proto::ApplyBatchRequest>,
+    ) -> Result<Response<proto::ApplyBatchResponse>, Status> {
+        let call = self.0.admit(&request)?;
+        let message = request.into_inner();
+        if message.items.len() > BATCH_ITEMS_MAX {
+            return Err(reply::refused(&Refusal::TooManyItems { count: message.items.len() }, None));
+        }
+        let request_id =
+            request::request_id(&message.request_id).map_err(|refusal| reply::refused(&refusal, None))?;
+        let outcomes = self.0.apply_items(&call, request_id, message.items).await?;
+        Ok(Response::new(proto::ApplyBatchResponse { outcomes }))
+    }
+
+    async fn apply_stream(
+        &self,
+        request: Request<Streaming<proto::ApplyStreamRequest>>,
+    ) -> Result<Response<Self::ApplyStreamStream>, Status> {
+        let call = self.0.admit(&request)?;
+        let registrar = StreamRegistrar { shared: Arc::clone(&self.0), call };
+        let answers = converse(request.into_inner(), registrar, GROUP, self.0.closing.clone());
+        Ok(Response::new(answers))
+    }
+}
+
+//----------- StreamRegistrar ------------------------------------------------
+
+/// Answers the groups of one stream.
+struct StreamRegistrar {
+    shared: Arc<Shared>,
+    call: Call,
+}
+
+impl Converse for StreamRegistrar {
+    type Asked = proto::ApplyStreamRequest;
+    type Answered = proto::ApplyStreamResponse;
+
+    fn answer(
+        &mut self,
+        group: Vec<proto::ApplyStreamRequest>,
+    ) -> BoxFuture<'_, Result<Vec<proto::ApplyStreamResponse>, Status>> {
+        self.answer_runs(group).boxed()
+    }
+}
+
+impl StreamRegistrar {
+    /// Applies each run of messages with one request id as one batch.
+    async fn answer_runs(
+        &self,
+        group: Vec<proto::ApplyStreamRequest>,
+    ) -> Result<Vec<proto::ApplyStreamResponse>, Status> {
+        let mut answers = Vec::with_capacity(group.len());
+        let mut messages = group.into_iter().peekable();
+        while let Some(first) = messages.next() {
+            let id = first.request_id;
+            let mut items = vec![first.item.unwrap_or_default()];
+            while let Some(next) = messages.next_if(|next| next.request_id == id) {
+                items.push(next.item.unwrap_or_default());
+            }
+            let outcomes = match request::request_id(&id) {
+                Ok(id) => self.shared.apply_items(&self.call, id, items).await?,
+                Err(refusal) => refuse_all(&refusal, &items),
+            };
+            answers.extend(outcomes.into_iter().map(stream_answer));
+        }
+        Ok(answers)
+    }
+}
+
+fn stream_answer(outcome: proto::Outcome) -> proto::ApplyStreamResponse {
+    proto::ApplyStreamResponse { outcome: Some(outcome) }
+}
+
+fn refuse_all(refusal: &Refusal, items: &[proto::Item]) -> Vec<proto::Outcome> {
+    items.iter().map(|item| reply::outcome(item.number, Err(refusal.clone()))).collect()
+}
+
+//----------- Applying -------------------------------------------------------
+
+impl Shared {
+    /// Applies one command.
+    pub(super) async fn apply_one(
+        &self,
+        call: &Call,
+        request_id: &str,
+        command: Result<Command, Refusal>,
+    ) -> Result<Receipt, Status> {
+        let request = request::request_id(request_id).map_err(|refusal| reply::refused(&refusal, None))?;
+        let command = command.map_err(|refusal| reply::refused(&refusal, request))?;
+        let batch = Batch { request, items: vec![Item { number: 0, command }], deadline: call.deadline };
+        let outcomes = call.command(self.registry.apply(&call.caller, batch)).await;
+        let outcomes = outcomes.map_err(|failure| reply::failed(&failure, request))?;
+        match outcomes.into_iter().next() {
+            Some(outcome) => outcome.map_err(|refusal| reply::refused(&refusal, request)),
+            None => Err(reply::unanswered()),
+        }
+    }
+
+    /// Applies items in order; each has its own outcome, in the same order.
+    async fn apply_items(
+        &self,
+        call: &Call,
+        request: Option<RequestId>,
+        messages: Vec<proto::Item>,
+    ) -> Result<Vec<proto::Outcome>, Status> {
+        let numbers: Vec<u32> = messages.iter().map(|message| message.number).collect();
+        let mut items = Vec::with_capacity(messages.len());
+        let mut refused: Vec<Option<Refusal>> = Vec::with_capacity(messages.len());
+        for message in messages {
+            match request::item(message) {
+                Ok(item) => {
+                    items.push(item);
+                    refused.push(None);
+                }
+                Err(refusal) => refused.push(Some(refusal)),
+            }
+        }
+        let batch = Batch { request, items, deadline: call.deadline };
+        let applied = call.command(self.registry.apply(&call.caller, batch)).await;
+        let mut applied = applied.map_err(|failure| reply::failed(&failure, request))?.into_iter();
+        let outcomes = numbers.into_iter().zip(refused).map(|(number, refused)| {
+            let result = match refused {
+                Some(refusal) => Err(refusal),
+                None => applied.next().ok_or_else(reply::unanswered)?,
+            };
+            Ok(reply::outcome(number, result))
+        });
+        outcomes.collect()
+    }
+}

@@ -1,0 +1,486 @@
+//! From answers, receipts, refusals and failures to messages and statuses; the only place that knows gRPC's codes.
+//!
+//! Every match is total, so that a new reason does not compile until its status is decided here. A status carries
+//! google.rpc.ErrorInfo: reason is the stable code, domain is "idnode", metadata are the facts, the item and the
+//! request id. An answer of any kind is a message, never a status.
+
+use std::collections::HashMap;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use super::ports::{
+    BackupKind, BackupProblem, BackupSummary, CreateReport, FilingReport, ProgressReport, StatusReport,
+    VerifyReport,
+};
+use crate::model::position::{Incarnation, Position};
+use crate::model::prefix::{Homing, PrefixEntry, Registrant, Standing};
+use crate::model::request::RequestId;
+use crate::model::site::Site;
+use crate::model::token::{Scope, TokenEntry};
+use crate::model::value::{Reference, Ttl, Value};
+use crate::registry::receipt::{Outcome, Receipt};
+use crate::registry::refusal::{Failure, Problem, Refusal};
+use crate::resolver::answer::{Absence, Answer, Found, HistoryChange, NotResponsible, Referral};
+use crate::wire::proto;
+use crate::wire::proto::{
+    answer, create_backup_response, outcome, prefix_entry, resolve_outcome, value, verify_backup_response,
+};
+
+/// Who defines the reasons (google.rpc.ErrorInfo.domain).
+const DOMAIN: &str = "idnode";
+
+//----------- Statuses -------------------------------------------------------
+
+/// A refusal of a whole call.
+pub(super) fn refused(refusal: &Refusal, request: Option<RequestId>) -> Status {
+    let facts = refusal.facts().into_iter().map(|(name, fact)| (name.to_owned(), fact));
+    status(code_of_refusal(refusal), refusal.code(), refusal.to_string(), with_request(facts, request))
+}
+
+/// A failure of a whole call.
+pub(super) fn failed(failure: &Failure, request: Option<RequestId>) -> Status {
+    status(code_of_failure(failure), failure.code(), failure.to_string(), with_request([], request))
+}
+
+/// A question that got no answer.
+pub(super) fn problem(problem: &Problem) -> Status {
+    match problem {
+        Problem::Refused(refusal) => refused(refusal, None),
+        Problem::Failed(failure) => failed(failure, None),
+    }
+}
+
+/// A backup operation that came to nothing.
+pub(super) fn backup_problem(problem: BackupProblem) -> Status {
+    refused_here(&DoorRefusal::Backup(problem))
+}
+
+/// A refusal that concerns this door only.
+pub(super) fn refused_here(refusal: &DoorRefusal) -> Status {
+    let (code, reason) = refusal.codes();
+    status(code, reason, refusal.to_string(), HashMap::new())
+}
+
+/// The core broke its word of one outcome an item: our bug, told as such.
+pub(super) fn unanswered() -> Status {
+    tracing::error!("the core gave fewer outcomes than it was given items");
+    status(
+        Code::Internal,
+        "INTERNAL",
+        "the node lost an outcome; repeat with the same request_id".to_owned(),
+        HashMap::new(),
+    )
+}
+
+fn with_request(
+    facts: impl IntoIterator<Item = (String, String)>,
+    request: Option<RequestId>,
+) -> HashMap<String, String> {
+    let request = request.map(|id| ("request_id".to_owned(), id.to_string()));
+    facts.into_iter().chain(request).collect()
+}
+
+fn status(code: Code, reason: &str, sentence: String, facts: HashMap<String, String>) -> Status {
+    Status::with_error_details(code, sentence, ErrorDetails::with_error_info(reason, DOMAIN, facts))
+}
+
+/// The status of a refusal. A condition that the caller stated and that does not hold is ABORTED: read again, decide
+/// again. What only another command can lift is FAILED_PRECONDITION.
+fn code_of_refusal(refusal: &Refusal) -> Code {
+    match refusal {
+        Refusal::IdentifierMalformed(_)
+        | Refusal::ValueInvalid(_)
+        | Refusal::SiteInvalid(_)
+        | Refusal::RegistrantInvalid(_)
+        | Refusal::CommandInvalid { .. }
+        | Refusal::RequestIdInvalid
+        | Refusal::TooManyItems { .. } => Code::InvalidArgument,
+        Refusal::NotResponsible { .. }
+        | Refusal::PrefixDelegated { .. }
+        | Refusal::PrefixSuspended { .. }
+        | Refusal::PrefixRevoked { .. }
+        | Refusal::PrefixHomedHere { .. }
+        | Refusal::RequestConflict
+        | Refusal::RequestExpired { .. }
+        | Refusal::IncarnationSuperseded => Code::FailedPrecondition,
+        Refusal::AlreadyExists { .. } | Refusal::IndexExists { .. } => Code::AlreadyExists,
+        Refusal::Absent
+        | Refusal::PrefixAbsent { .. }
+        | Refusal::IndexAbsent { .. }
+        | Refusal::TokenAbsent { .. } => Code::NotFound,
+        Refusal::VersionMismatch { .. } => Code::Aborted,
+        Refusal::Unauthenticated | Refusal::TokenUnknown | Refusal::TokenExpired | Refusal::TokenRevoked => {
+            Code::Unauthenticated
+        }
+        Refusal::PermissionDenied { .. } => Code::PermissionDenied,
+    }
+}
+
+/// The status of a failure.
+fn code_of_failure(failure: &Failure) -> Code {
+    match failure {
+        Failure::OutcomeUnknown { .. } => Code::Unknown,
+        Failure::ReadOnly { .. } => Code::FailedPrecondition,
+        Failure::Overloaded | Failure::Stopping => Code::Unavailable,
+        Failure::Store { .. } => Code::Internal,
+    }
+}
+
+//----------- DoorRefusal ----------------------------------------------------
+
+/// What this door refuses by itself.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum DoorRefusal {
+    /// A token came in plain text from beyond this machine.
+    #[error("a token was shown in plain text; use TLS, and have this token revoked if others could read it")]
+    TokenOverheard,
+    /// The authorization is of another form.
+    #[error("authorization is not understood; write \"authorization: Bearer idn_...\"")]
+    AuthorizationMalformed,
+    /// A page token that we did not give.
+    #[error("page_token is none that this list gave; begin again without one")]
+    PageTokenInvalid,
+    /// An answer that no longer fits the message.
+    #[error("the answers are too large for one message; ask again with fewer others")]
+    AnswerTooLarge,
+    /// The caller's deadline passed before there was an answer.
+    #[error("the deadline passed before the answer was ready; ask again with a later one")]
+    DeadlinePassed,
+    /// A lower node files without having announced itself, in this life of its store.
+    #[error("this node has not announced itself in this incarnation; call Announce first")]
+    NotAnnounced,
+    /// Backups have no directory.
+    #[error("no backup directory is configured; name one in the node's configuration")]
+    BackupNotConfigured,
+    /// The backup room's refusal.
+    #[error(transparent)]
+    Backup(#[from] BackupProblem),
+}
+
+impl DoorRefusal {
+    /// The status and the stable reason.
+    fn codes(&self) -> (Code, &'static str) {
+        match self {
+            Self::TokenOverheard => (Code::Unauthenticated, "TOKEN_IN_PLAIN_TEXT"),
+            Self::AuthorizationMalformed => (Code::Unauthenticated, "AUTHORIZATION_MALFORMED"),
+            Self::PageTokenInvalid => (Code::InvalidArgument, "PAGE_TOKEN_INVALID"),
+            Self::AnswerTooLarge => (Code::ResourceExhausted, "ANSWER_TOO_LARGE"),
+            Self::DeadlinePassed => (Code::DeadlineExceeded, "DEADLINE_PASSED"),
+            Self::NotAnnounced => (Code::FailedPrecondition, "NOT_ANNOUNCED"),
+            Self::BackupNotConfigured => (Code::Unimplemented, "BACKUP_NOT_CONFIGURED"),
+            Self::Backup(BackupProblem::DirectoryUnknown { .. }) => {
+                (Code::InvalidArgument, "BACKUP_DIRECTORY_UNKNOWN")
+            }
+            Self::Backup(BackupProblem::Absent { .. }) => (Code::NotFound, "BACKUP_ABSENT"),
+            Self::Backup(BackupProblem::Busy) => (Code::Unavailable, "BACKUP_UNDER_WAY"),
+            Self::Backup(BackupProblem::Failed { .. }) => (Code::Internal, "BACKUP_FAILED"),
+        }
+    }
+}
+
+//----------- Outcomes -------------------------------------------------------
+
+/// What became of an item.
+pub(super) fn outcome(number: u32, result: Result<Receipt, Refusal>) -> proto::Outcome {
+    let result = match result {
+        Ok(done) => outcome::Result::Receipt(receipt(done)),
+        Err(refusal) => outcome::Result::Refusal(refusal_message(&refusal, number)),
+    };
+    proto::Outcome { number, result: Some(result) }
+}
+
+/// What was done.
+pub(super) fn receipt(receipt: Receipt) -> proto::Receipt {
+    proto::Receipt {
+        identifier: receipt.identifier.map(|identifier| identifier.to_string()).unwrap_or_default(),
+        version: receipt.version,
+        position: Some(position(receipt.position)),
+        kind: outcome_kind(receipt.outcome).into(),
+        repeated: receipt.repeated,
+    }
+}
+
+fn outcome_kind(outcome: Outcome) -> proto::OutcomeKind {
+    match outcome {
+        Outcome::Registered => proto::OutcomeKind::Registered,
+        Outcome::Overwritten => proto::OutcomeKind::Overwritten,
+        Outcome::Amended => proto::OutcomeKind::Amended,
+        Outcome::Removed => proto::OutcomeKind::Removed,
+        Outcome::Unchanged => proto::OutcomeKind::Unchanged,
+        Outcome::PrefixChanged => proto::OutcomeKind::PrefixChanged,
+        Outcome::TokenCreated => proto::OutcomeKind::TokenCreated,
+        Outcome::TokenRevoked => proto::OutcomeKind::TokenRevoked,
+    }
+}
+
+/// A refusal of one item among several.
+pub(super) fn refusal_message(refusal: &Refusal, number: u32) -> proto::Refusal {
+    let mut facts: HashMap<String, String> =
+        refusal.facts().into_iter().map(|(name, fact)| (name.to_owned(), fact)).collect();
+    facts.insert("item".to_owned(), number.to_string());
+    proto::Refusal { code: refusal.code().to_owned(), message: refusal.to_string(), facts }
+}
+
+//----------- Answers --------------------------------------------------------
+
+/// What became of one question of several.
+pub(super) fn resolve_outcome(number: u32, result: Result<Answer, Refusal>) -> proto::ResolveOutcome {
+    let result = match result {
+        Ok(found) => resolve_outcome::Result::Answer(answer(found)),
+        Err(refusal) => resolve_outcome::Result::Refusal(refusal_message(&refusal, number)),
+    };
+    proto::ResolveOutcome { number, result: Some(result) }
+}
+
+/// An answer that does not fit the message with the others.
+pub(super) fn too_large(number: u32) -> proto::ResolveOutcome {
+    let refusal = DoorRefusal::AnswerTooLarge;
+    let (_, code) = refusal.codes();
+    let facts = HashMap::from([("item".to_owned(), number.to_string())]);
+    let refusal = proto::Refusal { code: code.to_owned(), message: refusal.to_string(), facts };
+    proto::ResolveOutcome { number, result: Some(resolve_outcome::Result::Refusal(refusal)) }
+}
+
+/// An answer.
+pub(super) fn answer(given: Answer) -> proto::Answer {
+    let answer = match given {
+        Answer::Values(values) => answer::Answer::Values(found(values)),
+        Answer::Absent(absence) => answer::Answer::Absent(absent(absence).into()),
+        Answer::Referral(Referral { prefix, site: to }) => {
+            answer::Answer::Referral(proto::Referral { prefix: prefix.to_string(), site: Some(site(&to)) })
+        }
+        Answer::NotResponsible(NotResponsible { upper }) => {
+            answer::Answer::NotResponsible(proto::NotResponsible { upper: upper.unwrap_or_default() })
+        }
+    };
+    proto::Answer { answer: Some(answer) }
+}
+
+fn absent(absence: Absence) -> proto::Absence {
+    match absence {
+        Absence::Identifier => proto::Absence::Identifier,
+        Absence::Values => proto::Absence::Values,
+    }
+}
+
+/// An identifier and its values.
+pub(super) fn found(found: Found) -> proto::Found {
+    proto::Found {
+        identifier: found.identifier.to_string(),
+        version: found.version,
+        values: found.values.into_iter().map(value).collect(),
+        changed_ms: found.changed_ms,
+        authoritative: found.authoritative,
+    }
+}
+
+/// One change of an identifier.
+pub(super) fn change(change: HistoryChange) -> proto::Change {
+    let is_erased = change.values.is_none();
+    proto::Change {
+        position: Some(position(change.position)),
+        time_ms: change.time_ms,
+        operation: change.operation.name().to_owned(),
+        version: change.version,
+        caller: change.caller.to_string(),
+        values: change.values.unwrap_or_default().into_iter().map(value).collect(),
+        erased: is_erased,
+    }
+}
+
+fn value(value: Value) -> proto::Value {
+    let ttl = match value.ttl {
+        Ttl::Relative(seconds) => value::Ttl::RelativeSeconds(seconds),
+        Ttl::Absolute(until) => value::Ttl::AbsoluteSeconds(until),
+    };
+    proto::Value {
+        index: value.index.get(),
+        r#type: value.value_type.as_str().to_owned(),
+        data: value.data,
+        ttl: Some(ttl),
+        permissions: Some(value.permissions.bits().into()),
+        references: value.references.iter().map(reference).collect(),
+        timestamp_seconds: value.timestamp,
+    }
+}
+
+fn reference(reference: &Reference) -> proto::Reference {
+    proto::Reference { identifier: reference.identifier.to_string(), index: reference.index }
+}
+
+//----------- Words ----------------------------------------------------------
+
+/// A place in the journal.
+pub(super) fn position(position: Position) -> proto::Position {
+    proto::Position {
+        incarnation: incarnation(position.incarnation),
+        stream: position.stream.0.into(),
+        sequence: position.sequence,
+    }
+}
+
+/// One life of a store.
+pub(super) fn incarnation(incarnation: Incarnation) -> Vec<u8> {
+    incarnation.0.to_vec()
+}
+
+/// What the node knows of a prefix.
+pub(super) fn prefix_entry(entry: &PrefixEntry) -> proto::PrefixEntry {
+    let homing = match &entry.homing {
+        Homing::Here => prefix_entry::Homing::Homed(proto::Homed {}),
+        Homing::Delegated(to) => prefix_entry::Homing::Delegated(site(to)),
+    };
+    let filing = entry.filing.map(|mark| proto::FilingMark {
+        peer: mark.peer.to_string(),
+        position: Some(position(mark.position)),
+    });
+    proto::PrefixEntry {
+        prefix: entry.prefix.to_string(),
+        homing: Some(homing),
+        standing: standing(entry.standing).into(),
+        registrant: entry.registrant.as_ref().map(registrant),
+        filing,
+        version: entry.version,
+        changed_ms: entry.changed_ms,
+    }
+}
+
+fn standing(standing: Standing) -> proto::Standing {
+    match standing {
+        Standing::Active => proto::Standing::Active,
+        Standing::Suspended => proto::Standing::Suspended,
+        Standing::Revoked => proto::Standing::Revoked,
+    }
+}
+
+fn registrant(registrant: &Registrant) -> proto::Registrant {
+    proto::Registrant {
+        name: registrant.name().to_owned(),
+        credit_code: registrant.credit_code().map(|code| code.as_str().to_owned()).unwrap_or_default(),
+        contact: registrant.contact().to_owned(),
+    }
+}
+
+fn site(site: &Site) -> proto::Site {
+    let ports = site.ports();
+    proto::Site {
+        addresses: site.addresses().iter().map(ToString::to_string).collect(),
+        host_name: site.host_name().unwrap_or_default().to_owned(),
+        ports: Some(proto::Ports {
+            grpc: ports.grpc.map(Into::into),
+            dns: ports.dns.map(Into::into),
+            handle: ports.handle.map(Into::into),
+            http: ports.http.map(Into::into),
+        }),
+    }
+}
+
+/// What the node keeps of a token.
+pub(super) fn token(entry: TokenEntry) -> proto::Token {
+    proto::Token {
+        id: entry.id.to_string(),
+        label: entry.label,
+        scopes: entry.scopes.iter().map(scope).collect(),
+        created_ms: entry.created_ms,
+        expires_ms: entry.expires_ms,
+        revoked_ms: entry.revoked_ms,
+    }
+}
+
+fn scope(scope: &Scope) -> proto::Scope {
+    let (kind, prefixes) = match scope {
+        Scope::Admin => (proto::ScopeKind::Admin, &[][..]),
+        Scope::Registrar(prefixes) => (proto::ScopeKind::Registrar, prefixes.as_slice()),
+        Scope::Reader(prefixes) => (proto::ScopeKind::Reader, prefixes.as_slice()),
+        Scope::Peer(prefixes) => (proto::ScopeKind::Peer, prefixes.as_slice()),
+    };
+    proto::Scope { kind: kind.into(), prefixes: prefixes.iter().map(ToString::to_string).collect() }
+}
+
+//----------- Reports --------------------------------------------------------
+
+/// How the node is.
+pub(super) fn status_report(report: StatusReport) -> proto::Status {
+    proto::Status {
+        version: report.version,
+        engine: report.engine,
+        incarnation: incarnation(report.position.incarnation),
+        position: Some(position(report.position)),
+        identifiers: report.identifiers,
+        prefixes_homed: report.prefixes_homed,
+        prefixes_delegated: report.prefixes_delegated,
+        filing: report.filing.map(filing_report),
+        read_only_reason: report.read_only_reason.unwrap_or_default(),
+        uptime_seconds: report.uptime.as_secs(),
+        disk_bytes: report.disk_bytes,
+        last_backup: report.last_backup.map(|mark| proto::LastBackup {
+            name: mark.name,
+            created_ms: mark.created_ms,
+            to: Some(position(mark.to)),
+        }),
+    }
+}
+
+fn filing_report(report: FilingReport) -> proto::FilingStatus {
+    proto::FilingStatus {
+        upper: report.upper,
+        connected: report.connected,
+        confirmed: report.confirmed.map(position),
+        lag_entries: report.lag_entries,
+        lag_ms: report.lag_ms,
+        last_error: report.last_error.unwrap_or_default(),
+    }
+}
+
+/// One backup.
+pub(super) fn backup_summary(summary: BackupSummary) -> proto::Backup {
+    let kind = match summary.kind {
+        BackupKind::Full => proto::BackupKind::Full,
+        BackupKind::Incremental => proto::BackupKind::Incremental,
+    };
+    proto::Backup {
+        name: summary.name,
+        directory: summary.directory,
+        kind: kind.into(),
+        from: Some(position(summary.from)),
+        to: Some(position(summary.to)),
+        created_ms: summary.created_ms,
+        entries: summary.entries,
+        bytes: summary.bytes,
+        encrypted: summary.encrypted,
+        base: summary.base.unwrap_or_default(),
+    }
+}
+
+fn progress(report: ProgressReport) -> proto::Progress {
+    proto::Progress {
+        stage: report.stage,
+        done_bytes: report.done_bytes,
+        total_bytes: report.total_bytes.unwrap_or_default(),
+        entries: report.entries,
+    }
+}
+
+/// What there is to report of a creation.
+pub(super) fn create_report(report: CreateReport) -> proto::CreateBackupResponse {
+    let report = match report {
+        CreateReport::Progress(report) => create_backup_response::Report::Progress(progress(report)),
+        CreateReport::Done(summary) => create_backup_response::Report::Backup(backup_summary(summary)),
+    };
+    proto::CreateBackupResponse { report: Some(report) }
+}
+
+/// What there is to report of a verification.
+pub(super) fn verify_report(report: VerifyReport) -> proto::VerifyBackupResponse {
+    let report = match report {
+        VerifyReport::Progress(report) => verify_backup_response::Report::Progress(progress(report)),
+        VerifyReport::Finding { file, message } => {
+            verify_backup_response::Report::Finding(proto::Finding { file, message })
+        }
+        VerifyReport::Verdict { whole, entries, bytes } => {
+            verify_backup_response::Report::Verdict(proto::Verdict { whole, entries, bytes })
+        }
+    };
+    proto::VerifyBackupResponse { report: Some(report) }
+}

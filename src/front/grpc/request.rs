@@ -1,0 +1,270 @@
+//! From messages to questions and commands: what cannot be understood is refused here, and nothing is decided.
+//!
+//! Every function takes the generated type apart and builds the checked one of [`crate::model`], [`crate::registry`]
+//! or [`crate::resolver`]. Bounds that the checked types do not hold are held by the core.
+
+use crate::model::identifier::{Identifier, Prefix};
+use crate::model::position::{Incarnation, Position, Stream};
+use crate::model::prefix::{CreditCode, Registrant, Standing};
+use crate::model::request::RequestId;
+use crate::model::site::{Ports, Site};
+use crate::model::token::{Scope, TokenId};
+use crate::model::value::{Index, Permissions, Reference, Ttl, Value, ValueError, ValueType, Values};
+use crate::registry::TokenDraft;
+use crate::registry::command::{
+    Amend, Command, Existing, Item, Precondition, PrefixCommand, Register, Remove, Target,
+};
+use crate::registry::refusal::Refusal;
+use crate::resolver::answer::Question;
+use crate::wire::proto;
+use crate::wire::proto::{amendment, item, registration, removal};
+
+//----------- Commands -------------------------------------------------------
+
+/// The request id that a text names; an empty text names none.
+pub(super) fn request_id(text: &str) -> Result<Option<RequestId>, Refusal> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    RequestId::parse(text).map(Some).ok_or(Refusal::RequestIdInvalid)
+}
+
+/// One item of a batch or stream.
+pub(super) fn item(message: proto::Item) -> Result<Item, Refusal> {
+    let command = match message.command {
+        Some(item::Command::Register(message)) => registration(Some(message)),
+        Some(item::Command::Amend(message)) => amendment(Some(message)),
+        Some(item::Command::Remove(message)) => removal(Some(message)),
+        None => Err(missing("command")),
+    }?;
+    Ok(Item { number: message.number, command })
+}
+
+/// A registration.
+pub(super) fn registration(message: Option<proto::Registration>) -> Result<Command, Refusal> {
+    let message = message.ok_or_else(|| missing("registration"))?;
+    let target = match message.target {
+        Some(registration::Target::Identifier(text)) => Target::Named(identifier(&text)?),
+        Some(registration::Target::Mint(mint)) => {
+            Target::Minted { prefix: prefix(&mint.prefix)?, start: mint.start }
+        }
+        None => return Err(missing("target: an identifier, or mint")),
+    };
+    let precondition = match message.precondition {
+        Some(registration::Precondition::Absent(true)) => Precondition::Absent,
+        Some(registration::Precondition::Version(version)) => Precondition::Version(version),
+        Some(registration::Precondition::Absent(false)) | None => Precondition::None,
+    };
+    Ok(Command::Register(Register {
+        target,
+        values: Values::new(values(message.values)?).map_err(Refusal::ValueInvalid)?,
+        existing: if message.overwrite { Existing::Overwrite } else { Existing::Refuse },
+        precondition,
+    }))
+}
+
+/// An amendment.
+pub(super) fn amendment(message: Option<proto::Amendment>) -> Result<Command, Refusal> {
+    let message = message.ok_or_else(|| missing("amendment"))?;
+    let precondition = match message.precondition {
+        Some(amendment::Precondition::Version(version)) => Precondition::Version(version),
+        None => Precondition::None,
+    };
+    Ok(Command::Amend(Amend {
+        identifier: identifier(&message.identifier)?,
+        add: values(message.add)?,
+        replace: values(message.replace)?,
+        remove: indexes(&message.remove)?,
+        precondition,
+    }))
+}
+
+/// A removal.
+pub(super) fn removal(message: Option<proto::Removal>) -> Result<Command, Refusal> {
+    let message = message.ok_or_else(|| missing("removal"))?;
+    let precondition = match message.precondition {
+        Some(removal::Precondition::Version(version)) => Precondition::Version(version),
+        None => Precondition::None,
+    };
+    Ok(Command::Remove(Remove { identifier: identifier(&message.identifier)?, precondition }))
+}
+
+/// The command to home a prefix.
+pub(super) fn home(message: proto::HomePrefixRequest) -> Result<PrefixCommand, Refusal> {
+    Ok(PrefixCommand::Home { prefix: prefix(&message.prefix)?, registrant: registrant(message.registrant)? })
+}
+
+/// The command to delegate a prefix.
+pub(super) fn delegate(message: proto::DelegatePrefixRequest) -> Result<PrefixCommand, Refusal> {
+    Ok(PrefixCommand::Delegate {
+        prefix: prefix(&message.prefix)?,
+        site: site(message.site)?,
+        registrant: registrant(message.registrant)?,
+    })
+}
+
+/// What a new token is to be.
+pub(super) fn token_draft(message: proto::CreateTokenRequest) -> Result<TokenDraft, Refusal> {
+    let scopes = message.scopes.into_iter().map(scope).collect::<Result<_, _>>()?;
+    Ok(TokenDraft { label: message.label, scopes, expires_ms: message.expires_ms })
+}
+
+fn scope(message: proto::Scope) -> Result<Scope, Refusal> {
+    let kind = message.kind();
+    let prefixes: Vec<Prefix> = message.prefixes.iter().map(|text| prefix(text)).collect::<Result<_, _>>()?;
+    match kind {
+        proto::ScopeKind::Admin if prefixes.is_empty() => Ok(Scope::Admin),
+        proto::ScopeKind::Admin => Err(invalid("an admin scope is good for all prefixes and names none")),
+        proto::ScopeKind::Registrar => Ok(Scope::Registrar(prefixes)),
+        proto::ScopeKind::Reader => Ok(Scope::Reader(prefixes)),
+        proto::ScopeKind::Peer => Ok(Scope::Peer(prefixes)),
+        proto::ScopeKind::Unspecified => Err(missing("kind of a scope: admin, registrar, reader or peer")),
+    }
+}
+
+/// A token's public name.
+pub(super) fn token_id(text: &str) -> Result<TokenId, Refusal> {
+    TokenId::parse(text).ok_or_else(|| Refusal::TokenAbsent { id: text.chars().take(32).collect() })
+}
+
+//----------- Questions ------------------------------------------------------
+
+/// A question.
+pub(super) fn question(message: Option<proto::Question>) -> Result<Question, Refusal> {
+    let message = message.ok_or_else(|| missing("question"))?;
+    let types = message.types.iter().map(|text| ValueType::new(text)).collect::<Result<_, _>>();
+    Ok(Question {
+        identifier: identifier(&message.identifier)?,
+        indexes: indexes(&message.indexes)?,
+        types: types.map_err(Refusal::ValueInvalid)?,
+    })
+}
+
+//----------- Words ----------------------------------------------------------
+
+/// An identifier.
+pub(super) fn identifier(text: &str) -> Result<Identifier, Refusal> {
+    Identifier::parse(text).map_err(Refusal::IdentifierMalformed)
+}
+
+/// A prefix.
+pub(super) fn prefix(text: &str) -> Result<Prefix, Refusal> {
+    Prefix::parse(text).map_err(Refusal::IdentifierMalformed)
+}
+
+fn indexes(numbers: &[u32]) -> Result<Vec<Index>, Refusal> {
+    numbers.iter().map(|number| Index::new(*number)).collect::<Result<_, _>>().map_err(Refusal::ValueInvalid)
+}
+
+fn values(messages: Vec<proto::Value>) -> Result<Vec<Value>, Refusal> {
+    messages.into_iter().map(value).collect()
+}
+
+fn value(message: proto::Value) -> Result<Value, Refusal> {
+    let value_type = ValueType::new(&message.r#type).map_err(Refusal::ValueInvalid)?;
+    let ttl = match message.ttl {
+        Some(proto::value::Ttl::RelativeSeconds(seconds)) => Ttl::Relative(seconds),
+        Some(proto::value::Ttl::AbsoluteSeconds(until)) => Ttl::Absolute(until),
+        None => Ttl::default(),
+    };
+    let permissions = match message.permissions {
+        Some(bits) => permissions(bits)?,
+        None => Permissions::default_of(&value_type),
+    };
+    Ok(Value {
+        index: Index::new(message.index).map_err(Refusal::ValueInvalid)?,
+        value_type,
+        data: message.data,
+        ttl,
+        permissions,
+        references: message.references.iter().map(reference).collect::<Result<_, _>>()?,
+        timestamp: 0,
+    })
+}
+
+fn permissions(bits: u32) -> Result<Permissions, Refusal> {
+    match u8::try_from(bits) {
+        Ok(low) if low <= 0xf => Ok(Permissions::from_bits(low)),
+        _ => Err(Refusal::ValueInvalid(ValueError::Permissions { found: format!("{bits:b}") })),
+    }
+}
+
+fn reference(message: &proto::Reference) -> Result<Reference, Refusal> {
+    Ok(Reference { identifier: identifier(&message.identifier)?, index: message.index })
+}
+
+/// For whom a prefix is registered, when somebody is named.
+pub(super) fn registrant(message: Option<proto::Registrant>) -> Result<Option<Registrant>, Refusal> {
+    let Some(message) = message else {
+        return Ok(None);
+    };
+    let code = match message.credit_code.as_str() {
+        "" => None,
+        text => Some(CreditCode::parse(text).map_err(Refusal::RegistrantInvalid)?),
+    };
+    let registrant = Registrant::new(&message.name, code, &message.contact);
+    registrant.map(Some).map_err(Refusal::RegistrantInvalid)
+}
+
+/// Where a node answers.
+pub(super) fn site(message: Option<proto::Site>) -> Result<Site, Refusal> {
+    let message = message.ok_or_else(|| missing("site"))?;
+    let addresses = message.addresses.iter().map(|text| {
+        text.parse()
+            .map_err(|_| invalid(&format!("{text:?} is no IP address; write 192.0.2.7 or 2001:db8::7")))
+    });
+    let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
+    let ports = message.ports.unwrap_or_default();
+    let ports = Ports {
+        grpc: port(ports.grpc)?,
+        dns: port(ports.dns)?,
+        handle: port(ports.handle)?,
+        http: port(ports.http)?,
+    };
+    let host_name = Some(message.host_name.as_str()).filter(|name| !name.is_empty());
+    Site::new(addresses, host_name, ports).map_err(Refusal::SiteInvalid)
+}
+
+fn port(number: Option<u32>) -> Result<Option<u16>, Refusal> {
+    let ports = number.map(|number| {
+        u16::try_from(number).map_err(|_| invalid(&format!("port {number} is not from 1 to 65535")))
+    });
+    ports.transpose()
+}
+
+/// A standing.
+pub(super) fn standing(standing: proto::Standing) -> Result<Standing, Refusal> {
+    match standing {
+        proto::Standing::Active => Ok(Standing::Active),
+        proto::Standing::Suspended => Ok(Standing::Suspended),
+        proto::Standing::Revoked => Ok(Standing::Revoked),
+        proto::Standing::Unspecified => Err(missing("standing: active, suspended or revoked")),
+    }
+}
+
+/// One life of a store.
+pub(super) fn incarnation(bytes: &[u8]) -> Result<Incarnation, Refusal> {
+    let bytes = <[u8; 16]>::try_from(bytes);
+    bytes.map(Incarnation).map_err(|_| invalid("an incarnation has 16 bytes"))
+}
+
+/// A place in a journal.
+pub(super) fn position(message: Option<proto::Position>) -> Result<Position, Refusal> {
+    let message = message.ok_or_else(|| missing("position"))?;
+    let stream = u16::try_from(message.stream).map_err(|_| invalid("a stream's number is at most 65535"))?;
+    Ok(Position {
+        incarnation: incarnation(&message.incarnation)?,
+        stream: Stream(stream),
+        sequence: message.sequence,
+    })
+}
+
+/// Something that the message lacks.
+pub(super) fn missing(what: &str) -> Refusal {
+    invalid(&format!("the message lacks its {what}"))
+}
+
+/// Something that the message has wrong.
+pub(super) fn invalid(reason: &str) -> Refusal {
+    Refusal::CommandInvalid { reason: reason.to_owned() }
+}

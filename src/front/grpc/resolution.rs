@@ -1,0 +1,247 @@
+//! ResolutionService: single questions, batches, streams, lists, histories.
+//!
+//! No reply is larger than a message may be. A batch asks in portions, and once its answers fill a message the rest is
+//! refused as ANSWER_TOO_LARGE without being asked; a page ends early and its token goes on from there.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use prost::Message;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::Shared;
+use super::call::Call;
+use super::page::{self, MessageRoom, Page};
+use super::stream::{Converse, GroupBounds, converse};
+use super::{reply, request};
+use crate::model::identifier::Identifier;
+use crate::model::limits::{BATCH_ITEMS_MAX, MESSAGE_BYTES_MAX, VALUES_BYTES_MAX};
+use crate::registry::refusal::Refusal;
+use crate::resolver::answer::Question;
+use crate::wire::proto;
+use crate::wire::proto::resolution_service_server::ResolutionService;
+
+/// Questions asked of the resolver at a time, so that their answers together stay small.
+const PORTION: usize = 64;
+/// What one group of a stream holds.
+const GROUP: GroupBounds = GroupBounds { messages: PORTION, bytes: MESSAGE_BYTES_MAX };
+
+const _: () =
+    assert!(PORTION * VALUES_BYTES_MAX <= 4 * MESSAGE_BYTES_MAX, "a portion of answers stays small");
+
+//----------- ResolutionDoor -------------------------------------------------
+
+/// The service.
+pub(super) struct ResolutionDoor(pub(super) Arc<Shared>);
+
+#[tonic::async_trait]
+impl ResolutionService for ResolutionDoor {
+    type ResolveStreamStream = BoxStream<'static, Result<proto::ResolveStreamResponse, Status>>;
+
+    async fn resolve(
+        &self,
+        request: Request<proto::ResolveRequest>,
+    ) -> Result<Response<proto::ResolveResponse>, Status> {
+        let call = self.0.admit(&request)?;
+        let message = request.into_inner();
+        let question =
+            request::question(message.question).map_err(|refusal| reply::refused(&refusal, None))?;
+        let answer = self.0.resolver.answer(&call.caller, &question);
+        let answer = call.ask(answer).await?.map_err(|problem| reply::problem(&problem))?;
+        Ok(Response::new(proto::ResolveResponse { answer: Some(reply::answer(answer)) }))
+    }
+
+    async fn resolve_batch(
+        &self,
+        request: Request<proto::ResolveBatchRequest>,
+    ) -> Result<Response<proto::ResolveBatchResponse>, Status> {
+        let call = self.0.admit(&request)?;
+        let questions = request.into_inner().questions;
+        if questions.len() > BATCH_ITEMS_MAX {
+            return Err(reply::refused(&Refusal::TooManyItems { count: questions.len() }, None));
+        }
+        let numbered = (0..).zip(questions.into_iter().map(|question| request::question(Some(question))));
+        let outcomes = self.0.resolve_portions(&call, numbered.collect()).await?;
+        Ok(Response::new(proto::ResolveBatchResponse { outcomes }))
+    }
+
+    async fn resolve_stream(
+        &self,
+        request: Request<Streaming<proto::ResolveStreamRequest>>,
+    ) -> Result<Response<Self::ResolveStreamStream>, Status> {
+        let call = self.0.admit(&request)?;
+        let resolver = StreamResolver { shared: Arc::clone(&self.0), call };
+        let answers = converse(request.into_inner(), resolver, GROUP, self.0.closing.clone());
+        Ok(Response::new(answers))
+    }
+
+    async fn list_identifiers(
+        &self,
+        request: Request<proto::ListIdentifiersRequest>,
+    ) -> Result<Response<proto::ListIdentifiersResponse>, Status> {
+        let call = self.0.admit(&request)?;
+        let response = self.0.list(&call, request.into_inner()).await?;
+        Ok(Response::new(response))
+    }
+
+    async fn get_history(
+        &self,
+        request: Request<proto::GetHistoryRequest>,
+    ) -> Result<Response<proto::GetHistoryResponse>, Status> {
+        let call = self.0.admit(&request)?;
+        let response = self.0.history(&call, request.into_inner()).await?;
+        Ok(Response::new(response))
+    }
+}
+
+//----------- StreamResolver -------------------------------------------------
+
+/// Answers the groups of one stream.
+struct StreamResolver {
+    shared: Arc<Shared>,
+    call: Call,
+}
+
+impl Converse for StreamResolver {
+    type Asked = proto::ResolveStreamRequest;
+    type Answered = proto::ResolveStreamResponse;
+
+    fn answer(
+        &mut self,
+        group: Vec<proto::ResolveStreamRequest>,
+    ) -> BoxFuture<'_, Result<Vec<proto::ResolveStreamResponse>, Status>> {
+        let numbered = group.into_iter().map(|message| (message.number, request::question(message.question)));
+        let numbered = numbered.collect();
+        async move {
+            let outcomes = self.shared.resolve_portion(&self.call, numbered).await?;
+            let answer = |outcome| proto::ResolveStreamResponse { outcome: Some(outcome) };
+            Ok(outcomes.into_iter().map(answer).collect())
+        }
+        .boxed()
+    }
+}
+
+//----------- Resolving ------------------------------------------------------
+
+/// A question, or why it is none, under the caller's number.
+type Numbered = (u32, Result<Question, Refusal>);
+
+impl Shared {
+    /// Answers questions in order, as many as fit one message.
+    async fn resolve_portions(
+        &self,
+        call: &Call,
+        questions: Vec<Numbered>,
+    ) -> Result<Vec<proto::ResolveOutcome>, Status> {
+        let reserved = reply::too_large(u32::MAX).encoded_len();
+        let mut room = MessageRoom::beyond(questions.len(), reserved);
+        let mut outcomes = Vec::with_capacity(questions.len());
+        let mut questions = questions.into_iter().peekable();
+        let mut all_fit = true;
+        while all_fit && questions.peek().is_some() {
+            let portion = questions.by_ref().take(PORTION).collect();
+            for outcome in self.resolve_portion(call, portion).await? {
+                let fits = room.take_beyond(&outcome, reserved);
+                all_fit &= fits;
+                outcomes.push(if fits { outcome } else { reply::too_large(outcome.number) });
+            }
+        }
+        outcomes.extend(questions.map(|(number, _)| reply::too_large(number)));
+        Ok(outcomes)
+    }
+
+    /// Answers a few questions in order.
+    async fn resolve_portion(
+        &self,
+        call: &Call,
+        questions: Vec<Numbered>,
+    ) -> Result<Vec<proto::ResolveOutcome>, Status> {
+        let understood: Vec<Question> =
+            questions.iter().filter_map(|(_, question)| question.as_ref().ok().cloned()).collect();
+        let answers = call.ask(self.resolver.answer_many(&call.caller, &understood)).await?;
+        let mut answers = answers.map_err(|failure| reply::failed(&failure, None))?.into_iter();
+        let outcomes = questions.into_iter().map(|(number, question)| {
+            let result = match question {
+                Ok(_) => answers.next().ok_or_else(reply::unanswered)?,
+                Err(refusal) => Err(refusal),
+            };
+            Ok(reply::resolve_outcome(number, result))
+        });
+        outcomes.collect()
+    }
+
+    async fn list(
+        &self,
+        call: &Call,
+        message: proto::ListIdentifiersRequest,
+    ) -> Result<proto::ListIdentifiersResponse, Status> {
+        let prefix = request::prefix(&message.prefix).map_err(|refusal| reply::refused(&refusal, None))?;
+        let mut after = page::identifier_after(&message.page_token, &prefix)?;
+        let mut page = Page::new(message.page_size);
+        loop {
+            let portion = page.wanted().min(PORTION);
+            let found = self.resolver.list(&call.caller, &prefix, after.as_ref(), portion);
+            let found = call.ask(found).await?.map_err(|problem| reply::problem(&problem))?;
+            for found in found.items {
+                let identifier = found.identifier.clone();
+                if !page.take(reply::found(found)) {
+                    return Ok(listed(page, after));
+                }
+                after = Some(identifier);
+            }
+            if !found.more {
+                return Ok(listed(page, None));
+            }
+            if page.wanted() == 0 {
+                return Ok(listed(page, after));
+            }
+        }
+    }
+
+    async fn history(
+        &self,
+        call: &Call,
+        message: proto::GetHistoryRequest,
+    ) -> Result<proto::GetHistoryResponse, Status> {
+        let identifier =
+            request::identifier(&message.identifier).map_err(|refusal| reply::refused(&refusal, None))?;
+        let mut before = page::sequence_before(&message.page_token)?;
+        let mut page = Page::new(message.page_size);
+        loop {
+            let portion = page.wanted().min(PORTION);
+            let history = self.resolver.history(&call.caller, &identifier, before, portion);
+            let history = call.ask(history).await?.map_err(|problem| reply::problem(&problem))?;
+            let complete_from = history.complete_from.map(reply::position);
+            for change in history.changes {
+                let sequence = change.position.sequence;
+                if !page.take(reply::change(change)) {
+                    return Ok(recounted(page, before, complete_from));
+                }
+                before = Some(sequence);
+            }
+            if history.next.is_none() {
+                return Ok(recounted(page, None, complete_from));
+            }
+            if page.wanted() == 0 {
+                return Ok(recounted(page, before, complete_from));
+            }
+        }
+    }
+}
+
+fn recounted(
+    page: Page<proto::Change>,
+    before: Option<u64>,
+    complete_from: Option<proto::Position>,
+) -> proto::GetHistoryResponse {
+    let next_page_token = before.map(|sequence| page::token_after(&sequence.to_string())).unwrap_or_default();
+    proto::GetHistoryResponse { changes: page.into_items(), next_page_token, complete_from }
+}
+
+fn listed(page: Page<proto::Found>, after: Option<Identifier>) -> proto::ListIdentifiersResponse {
+    let next_page_token =
+        after.map(|identifier| page::token_after(&identifier.to_string())).unwrap_or_default();
+    proto::ListIdentifiersResponse { identifiers: page.into_items(), next_page_token }
+}
