@@ -4,17 +4,56 @@
 //! 69 no node there, or an address that cannot be listened on · 70 the node failed · 71 the system refused ·
 //! 73 the data directory cannot be made · 74 a file or the store could not be read or written · 75 try again: outcome
 //! unknown, or another process holds the data directory · 78 the configuration is wrong · 130 interrupted.
+//!
+//! ```text
+//!   arguments ─▶ ConnectionArguments ─▶ Connection ── ask / change / stream ──▶ node
+//!       │                                                                        │
+//!       └─▶ prefix · register · amend · remove · resolve · list · history        │
+//!           import · export · backup · token · status                            │
+//!                                        Output (text or JSON) ◀─────────────────┘
+//! ```
+//!
+//! What a command prints goes to standard output, for people or, with `--json`, for programs; what went wrong goes to
+//! standard error as one sentence with a stable code. The client commands decide nothing about identifiers: the node
+//! does.
 
 mod config;
 mod serve;
+
+mod client;
+
+mod connection;
+mod display;
+mod error;
+mod output;
+mod progress;
+mod value_argument;
+mod value_form;
+
+mod change;
+mod prefix;
+mod question;
+
+mod export;
+mod import;
+
+mod backup;
+mod status;
+mod token;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// What the help ends with.
+const EXIT_CODES: &str = "\
+Exit codes: 0 done; 1 refused, nothing found, or not everything well; 2 wrong arguments; 65 an input file has errors; \
+69 no node answers; 70 the node failed; 74 a file could not be read or written; 75 outcome unknown, repeat with the \
+id; 78 the configuration is wrong; 130 interrupted.";
+
 /// A node of the industrial-internet identifier resolution system
 #[derive(Debug, Parser)]
-#[command(version = env!("IDNODE_VERSION"), max_term_width = 100)]
+#[command(version = env!("IDNODE_VERSION"), max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -24,6 +63,8 @@ pub struct Arguments {
 enum Command {
     Serve(serve::ServeArguments),
     Config(config::ConfigArguments),
+    #[command(flatten)]
+    Client(Box<client::ClientCommand>),
 }
 
 /// Does what the arguments say; everything that is to be said has been said when it returns.
@@ -31,5 +72,6 @@ pub fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
+        Command::Client(command) => command.run(),
     }
 }

@@ -1,0 +1,267 @@
+//! Backup: create, list and verify backups of a running node.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value as Json, json};
+
+use super::change::position;
+use super::connection::ConnectionArguments;
+use super::display::{self, Table, count, escape, size};
+use super::error::Error;
+use super::progress::{Point, Progress};
+use crate::wire::proto;
+use crate::wire::proto::backup_service_client::BackupServiceClient;
+
+//----------- BackupCommand --------------------------------------------------
+
+/// What may be done with backups.
+#[derive(Debug, Subcommand)]
+pub(super) enum BackupCommand {
+    /// Back the node up while it works
+    #[command(after_help = "\
+Examples:
+  idnode backup create
+  idnode backup create --incremental
+
+The node writes into a directory that its configuration names. Interrupting the command abandons the backup.")]
+    Create(CreateArguments),
+
+    /// List backups, the newest first
+    #[command(after_help = "Example:\n  idnode backup list")]
+    List(ListArguments),
+
+    /// Read a backup back and name what is wrong with it
+    #[command(
+        after_help = "Example:\n  idnode backup verify NAME\n\nEnds with 1 when the backup is not whole."
+    )]
+    Verify(VerifyArguments),
+}
+
+impl BackupCommand {
+    /// How the node is reached.
+    pub(super) fn connection(&self) -> &ConnectionArguments {
+        match self {
+            Self::Create(arguments) => &arguments.connection,
+            Self::List(arguments) => &arguments.connection,
+            Self::Verify(arguments) => &arguments.connection,
+        }
+    }
+
+    pub(super) async fn run(self) -> Result<(), Error> {
+        match self {
+            Self::Create(arguments) => create(arguments).await,
+            Self::List(arguments) => list(arguments).await,
+            Self::Verify(arguments) => verify(arguments).await,
+        }
+    }
+}
+
+//----------- Arguments ------------------------------------------------------
+
+/// Which of the configured directories.
+#[derive(Args, Debug)]
+struct DirectoryArguments {
+    /// One of the directories that the node's configuration names
+    #[arg(long, value_name = "DIRECTORY", default_value = "", hide_default_value = true)]
+    directory: String,
+}
+
+/// Arguments of `idnode backup create`.
+#[derive(Args, Debug)]
+pub(super) struct CreateArguments {
+    /// Only what changed since the backup before
+    #[arg(long)]
+    incremental: bool,
+
+    #[command(flatten)]
+    place: DirectoryArguments,
+
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+/// Arguments of `idnode backup list`.
+#[derive(Args, Debug)]
+pub(super) struct ListArguments {
+    #[command(flatten)]
+    place: DirectoryArguments,
+
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+/// Arguments of `idnode backup verify`.
+#[derive(Args, Debug)]
+pub(super) struct VerifyArguments {
+    /// The backup's name, as `idnode backup list` shows it
+    name: String,
+
+    #[command(flatten)]
+    place: DirectoryArguments,
+
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+//----------- Commands -------------------------------------------------------
+
+async fn create(arguments: CreateArguments) -> Result<(), Error> {
+    use proto::create_backup_response::Report;
+    let connection = arguments.connection.connection()?;
+    let kind = if arguments.incremental { proto::BackupKind::Incremental } else { proto::BackupKind::Full };
+    let request = proto::CreateBackupRequest { directory: arguments.place.directory, kind: kind.into() };
+    let mut reports = connection
+        .ask(async |channel| {
+            BackupServiceClient::new(channel).create_backup(connection.streaming(request)).await
+        })
+        .await?;
+    let mut progress = Progress::new("entries");
+    let mut made = None;
+    while let Some(response) = reports.message().await.map_err(|status| connection.explain(&status))? {
+        match response.report {
+            Some(Report::Progress(report)) => advance(&mut progress, &report),
+            Some(Report::Backup(backup)) => made = Some(backup),
+            None => {}
+        }
+    }
+    progress.finish();
+    let made = made.ok_or_else(|| {
+        Error::Incomplete("the node ended the call before the backup was complete; try again".into())
+    })?;
+    let mut output = arguments.connection.output();
+    if output.is_json() {
+        output.json(&backup_json(&made))?;
+    } else {
+        output.line(&format!(
+            "{}  {} entries, {}, up to {}",
+            escape(&made.name),
+            count(made.entries),
+            size(made.bytes),
+            made.to.as_ref().map(position).unwrap_or_default()
+        ))?;
+    }
+    output.flush()
+}
+
+async fn list(arguments: ListArguments) -> Result<(), Error> {
+    let connection = arguments.connection.connection()?;
+    let request = proto::ListBackupsRequest { directory: arguments.place.directory };
+    let response = connection
+        .ask(async |channel| {
+            BackupServiceClient::new(channel).list_backups(connection.request(request)).await
+        })
+        .await?;
+    let mut output = arguments.connection.output();
+    if output.is_json() {
+        response.backups.iter().try_for_each(|backup| output.json(&backup_json(backup)))?;
+        return output.flush();
+    }
+    let mut table = Table::new(&["NAME", "KIND", "CREATED", "ENTRIES", "SIZE", "ENCRYPTED", "DIRECTORY"]);
+    for backup in &response.backups {
+        table.row([
+            &backup.name,
+            kind(backup.kind()),
+            &display::time(backup.created_ms),
+            &count(backup.entries),
+            &size(backup.bytes),
+            if backup.encrypted { "yes" } else { "no" },
+            &backup.directory,
+        ]);
+    }
+    output.table(&table)?;
+    output.flush()
+}
+
+async fn verify(arguments: VerifyArguments) -> Result<(), Error> {
+    use proto::verify_backup_response::Report;
+    let connection = arguments.connection.connection()?;
+    let request = proto::VerifyBackupRequest {
+        directory: arguments.place.directory.clone(),
+        name: arguments.name.clone(),
+    };
+    let mut reports = connection
+        .ask(async |channel| {
+            BackupServiceClient::new(channel).verify_backup(connection.streaming(request)).await
+        })
+        .await?;
+    let mut progress = Progress::new("entries");
+    let (mut findings, mut verdict) = (Vec::new(), None);
+    while let Some(response) = reports.message().await.map_err(|status| connection.explain(&status))? {
+        match response.report {
+            Some(Report::Progress(report)) => advance(&mut progress, &report),
+            Some(Report::Finding(finding)) => findings.push(finding),
+            Some(Report::Verdict(said)) => verdict = Some(said),
+            None => {}
+        }
+    }
+    progress.finish();
+    let verdict = verdict.ok_or_else(|| {
+        Error::Incomplete("the node ended the call before everything was read; try again".into())
+    })?;
+    print_verdict(&arguments, &findings, verdict)
+}
+
+fn print_verdict(
+    arguments: &VerifyArguments,
+    findings: &[proto::Finding],
+    verdict: proto::Verdict,
+) -> Result<(), Error> {
+    let mut output = arguments.connection.output();
+    if output.is_json() {
+        let findings: Vec<Json> = findings
+            .iter()
+            .map(|finding| json!({ "file": finding.file, "message": finding.message }))
+            .collect();
+        output.json(&json!({
+            "name": arguments.name,
+            "whole": verdict.whole,
+            "entries": verdict.entries,
+            "bytes": verdict.bytes,
+            "findings": findings,
+        }))?;
+    } else {
+        for finding in findings {
+            output.line(&format!("{}: {}", escape(&finding.file), escape(&finding.message)))?;
+        }
+        if verdict.whole {
+            let (entries, bytes) = (count(verdict.entries), size(verdict.bytes));
+            output.line(&format!("{}  whole: {entries} entries, {bytes}", escape(&arguments.name)))?;
+        }
+    }
+    output.flush()?;
+    if verdict.whole {
+        return Ok(());
+    }
+    Err(Error::Incomplete(format!(
+        "backup {} is not whole: {} things are wrong with it; keep another one",
+        arguments.name,
+        findings.len()
+    )))
+}
+
+fn advance(progress: &mut Progress, report: &proto::Progress) {
+    let point = Point { things: report.entries, done: report.done_bytes, whole: report.total_bytes };
+    progress.advance(&escape(&report.stage), point);
+}
+
+fn kind(kind: proto::BackupKind) -> &'static str {
+    match kind {
+        proto::BackupKind::Unspecified => "unknown",
+        proto::BackupKind::Full => "full",
+        proto::BackupKind::Incremental => "incremental",
+    }
+}
+
+fn backup_json(backup: &proto::Backup) -> Json {
+    json!({
+        "name": backup.name,
+        "directory": backup.directory,
+        "kind": kind(backup.kind()),
+        "from": backup.from.as_ref().map(position),
+        "to": backup.to.as_ref().map(position),
+        "created": display::time(backup.created_ms),
+        "entries": backup.entries,
+        "bytes": backup.bytes,
+        "encrypted": backup.encrypted,
+        "base": Some(&backup.base).filter(|base| !base.is_empty()),
+    })
+}

@@ -1,0 +1,258 @@
+//! Register, amend, remove: changes of one identifier, and the receipt they print.
+
+use clap::Args;
+use serde_json::json;
+
+use super::connection::{ConnectionArguments, RequestArguments};
+use super::display::escape;
+use super::error::Error;
+use super::output::Output;
+use super::value_argument::{CommonOfValues, ValueArgument, ValuesArguments, parse_numbered_value, to_proto};
+use crate::model::value::Index;
+use crate::wire::proto;
+use crate::wire::proto::registration_service_client::RegistrationServiceClient;
+
+//----------- RegisterArguments ----------------------------------------------
+
+/// Arguments of `idnode register`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  idnode register 88.118.8/SN000123 URL=https://example.com/SN000123 NAME=轴承
+  idnode register 88.118.8/SN000123 --overwrite 1:URL=https://example.com/new
+  idnode register 88.118.8/SN --mint URL=https://example.com/
+
+Prints the receipt; when it is printed, the identifier is on the node's disk. If the answer is lost on the way, the \
+command is repeated under the same request id; if that does not help, the id is printed for --request-id.")]
+pub(super) struct RegisterArguments {
+    /// The identifier: prefix, '/', suffix
+    identifier: String,
+
+    #[command(flatten)]
+    values: ValuesArguments,
+
+    /// Let the node make up the suffix, or the rest of the one given: IDENTIFIER is a prefix alone, or a prefix,
+    /// '/' and the beginning of the suffix
+    #[arg(long)]
+    mint: bool,
+
+    /// Replace the values when the identifier exists
+    #[arg(long)]
+    overwrite: bool,
+
+    /// Only if the identifier does not exist
+    #[arg(long, conflicts_with_all = ["overwrite", "if_version"])]
+    if_absent: bool,
+
+    /// Only if the identifier exists in this version
+    #[arg(long, value_name = "VERSION", requires = "overwrite")]
+    if_version: Option<u64>,
+
+    #[command(flatten)]
+    request: RequestArguments,
+
+    #[command(flatten)]
+    pub(super) connection: ConnectionArguments,
+}
+
+impl RegisterArguments {
+    pub(super) async fn run(self) -> Result<(), Error> {
+        use proto::registration::Precondition;
+        let values = self.values.to_protos()?;
+        let target = target(self.identifier, self.mint);
+        let precondition = match (self.if_absent, self.if_version) {
+            (true, _) => Some(Precondition::Absent(true)),
+            (false, version) => version.map(Precondition::Version),
+        };
+        let request_id = self.request.request_id();
+        let registration =
+            proto::Registration { target: Some(target), values, overwrite: self.overwrite, precondition };
+        let request =
+            proto::RegisterRequest { request_id: request_id.clone(), registration: Some(registration) };
+        let connection = self.connection.connection()?;
+        let response = connection
+            .change(&request_id, async |channel| {
+                let request = connection.request(request.clone());
+                RegistrationServiceClient::new(channel).register(request).await
+            })
+            .await?;
+        print_receipt(&mut self.connection.output(), response.receipt)
+    }
+}
+
+/// Under which name, or how the name begins that the node makes up.
+fn target(identifier: String, mint: bool) -> proto::registration::Target {
+    use proto::registration::Target;
+    if !mint {
+        return Target::Identifier(identifier);
+    }
+    let (prefix, start) = identifier.split_once('/').unwrap_or((&identifier, ""));
+    Target::Mint(proto::Mint { prefix: prefix.to_owned(), start: start.to_owned() })
+}
+
+//----------- AmendArguments -------------------------------------------------
+
+/// Arguments of `idnode amend`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  idnode amend 88.118.8/SN000123 --add 3:EMAIL=service@example.com
+  idnode amend 88.118.8/SN000123 --replace 1:URL=https://example.com/moved --remove 3 --if-version 2
+
+All parts hold, or none: an index to be added must be free, one to be replaced or removed must be taken.")]
+pub(super) struct AmendArguments {
+    /// The identifier: prefix, '/', suffix
+    identifier: String,
+
+    /// Add a value at an index that is free; may be given several times
+    #[arg(long, value_name = "INDEX:TYPE=DATA", value_parser = parse_numbered_value)]
+    add: Vec<ValueArgument>,
+
+    /// Replace the value at an index that is taken; may be given several times
+    #[arg(long, value_name = "INDEX:TYPE=DATA", value_parser = parse_numbered_value)]
+    replace: Vec<ValueArgument>,
+
+    /// Remove the value at this index; may be given several times
+    #[arg(long, value_name = "INDEX", value_parser = parse_index)]
+    remove: Vec<Index>,
+
+    #[command(flatten)]
+    common: CommonOfValues,
+
+    /// Only if the identifier exists in this version
+    #[arg(long, value_name = "VERSION")]
+    if_version: Option<u64>,
+
+    #[command(flatten)]
+    request: RequestArguments,
+
+    #[command(flatten)]
+    pub(super) connection: ConnectionArguments,
+}
+
+impl AmendArguments {
+    pub(super) async fn run(self) -> Result<(), Error> {
+        if self.add.is_empty() && self.replace.is_empty() && self.remove.is_empty() {
+            return Err(Error::Usage("nothing to amend; give --add, --replace or --remove".into()));
+        }
+        let protos = |given: &[ValueArgument]| -> Vec<proto::Value> {
+            given.iter().map(|value| to_proto(value, &self.common)).collect()
+        };
+        let request_id = self.request.request_id();
+        let amendment = proto::Amendment {
+            identifier: self.identifier.clone(),
+            add: protos(&self.add),
+            replace: protos(&self.replace),
+            remove: self.remove.iter().map(|index| index.get()).collect(),
+            precondition: self.if_version.map(proto::amendment::Precondition::Version),
+        };
+        let request = proto::AmendRequest { request_id: request_id.clone(), amendment: Some(amendment) };
+        let connection = self.connection.connection()?;
+        let response = connection
+            .change(&request_id, async |channel| {
+                let request = connection.request(request.clone());
+                RegistrationServiceClient::new(channel).amend(request).await
+            })
+            .await?;
+        print_receipt(&mut self.connection.output(), response.receipt)
+    }
+}
+
+/// Parses an index.
+pub(super) fn parse_index(text: &str) -> Result<Index, String> {
+    let index = text.parse().ok().and_then(|number| Index::new(number).ok());
+    index.ok_or_else(|| "an index is a number from 1 to 2147483647".into())
+}
+
+//----------- RemoveArguments ------------------------------------------------
+
+/// Arguments of `idnode remove`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  idnode remove 88.118.8/SN000123
+  idnode remove 88.118.8/SN000123 --if-version 4
+
+A removed identifier answers as absent; its versions go on from where they were when it is registered again.")]
+pub(super) struct RemoveArguments {
+    /// The identifier: prefix, '/', suffix
+    identifier: String,
+
+    /// Only if the identifier exists in this version
+    #[arg(long, value_name = "VERSION")]
+    if_version: Option<u64>,
+
+    #[command(flatten)]
+    request: RequestArguments,
+
+    #[command(flatten)]
+    pub(super) connection: ConnectionArguments,
+}
+
+impl RemoveArguments {
+    pub(super) async fn run(self) -> Result<(), Error> {
+        let request_id = self.request.request_id();
+        let removal = proto::Removal {
+            identifier: self.identifier,
+            precondition: self.if_version.map(proto::removal::Precondition::Version),
+        };
+        let request = proto::RemoveRequest { request_id: request_id.clone(), removal: Some(removal) };
+        let connection = self.connection.connection()?;
+        let response = connection
+            .change(&request_id, async |channel| {
+                let request = connection.request(request.clone());
+                RegistrationServiceClient::new(channel).remove(request).await
+            })
+            .await?;
+        print_receipt(&mut self.connection.output(), response.receipt)
+    }
+}
+
+//----------- Receipts -------------------------------------------------------
+
+/// Prints what was done.
+pub(super) fn print_receipt(output: &mut Output, receipt: Option<proto::Receipt>) -> Result<(), Error> {
+    let receipt = receipt.unwrap_or_default();
+    let kind = outcome(receipt.kind());
+    let position = receipt.position.as_ref().map(position);
+    if output.is_json() {
+        output.json(&json!({
+            "outcome": kind,
+            "identifier": receipt.identifier,
+            "version": receipt.version,
+            "position": position,
+            "repeated": receipt.repeated,
+        }))?;
+    } else {
+        let repeated = if receipt.repeated { ", done before under the same request id" } else { "" };
+        let version =
+            if receipt.version == 0 { String::new() } else { format!(", version {}", receipt.version) };
+        let place = position.map(|place| format!(", position {place}")).unwrap_or_default();
+        let identifier = escape(&receipt.identifier);
+        let line = format!("{kind} {identifier}{version}{place}{repeated}");
+        output.line(line.replace(" ,", ",").trim())?;
+    }
+    output.flush()
+}
+
+/// What was done, in a word.
+fn outcome(kind: proto::OutcomeKind) -> &'static str {
+    use proto::OutcomeKind as Kind;
+    match kind {
+        Kind::Unspecified => "done",
+        Kind::Registered => "registered",
+        Kind::Overwritten => "overwritten",
+        Kind::Amended => "amended",
+        Kind::Removed => "removed",
+        Kind::Unchanged => "unchanged",
+        Kind::PrefixChanged => "prefix changed",
+        Kind::TokenCreated => "token created",
+        Kind::TokenRevoked => "token revoked",
+    }
+}
+
+/// A place in the journal as text: `incarnation:stream:sequence`.
+pub(super) fn position(position: &proto::Position) -> String {
+    let incarnation = data_encoding::HEXLOWER.encode(&position.incarnation);
+    format!("{incarnation}:{}:{}", position.stream, position.sequence)
+}

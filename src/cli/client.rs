@@ -1,0 +1,110 @@
+//! The commands of a client: what `idnode` does beside running a node.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use super::error::Error;
+use super::output::{Form, tell};
+use super::{backup, change, export, import, prefix, question, status, token};
+
+/// What a client of a node may do.
+#[derive(Debug, Subcommand)]
+pub(super) enum ClientCommand {
+    /// Decide who answers for a prefix
+    #[command(subcommand)]
+    Prefix(prefix::PrefixCommand),
+
+    /// Register an identifier
+    Register(change::RegisterArguments),
+
+    /// Add, replace and remove values of an identifier
+    Amend(change::AmendArguments),
+
+    /// Remove an identifier
+    Remove(change::RemoveArguments),
+
+    /// Ask what an identifier holds
+    Resolve(question::ResolveArguments),
+
+    /// List the identifiers of a prefix
+    List(question::ListArguments),
+
+    /// Show the changes of an identifier, the newest first
+    History(question::HistoryArguments),
+
+    /// Register identifiers from a CSV or JSON lines file
+    Import(import::ImportArguments),
+
+    /// Write the identifiers of a prefix to a CSV or JSON lines file
+    Export(export::ExportArguments),
+
+    /// Back up a running node
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
+
+    /// Create, list and revoke tokens
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+
+    /// Show how the node is
+    Status(status::StatusArguments),
+}
+
+impl ClientCommand {
+    /// Carries the command out and tells how it ended.
+    pub(super) fn run(self) -> ExitCode {
+        let form = self.form();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let ended = match runtime {
+            Ok(runtime) => runtime.block_on(self.carry_out()),
+            Err(error) => Err(Error::Usage(format!("no runtime: {error}"))),
+        };
+        match ended {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(Error::OutputClosed) => Error::OutputClosed.exit_code(),
+            Err(error) => {
+                match form {
+                    Form::Text => tell(&format!("idnode: {error}")),
+                    Form::Json => tell(&error.to_json().to_string()),
+                }
+                error.exit_code()
+            }
+        }
+    }
+
+    async fn carry_out(self) -> Result<(), Error> {
+        match self {
+            Self::Prefix(command) => command.run().await,
+            Self::Register(arguments) => arguments.run().await,
+            Self::Amend(arguments) => arguments.run().await,
+            Self::Remove(arguments) => arguments.run().await,
+            Self::Resolve(arguments) => arguments.run().await,
+            Self::List(arguments) => arguments.run().await,
+            Self::History(arguments) => arguments.run().await,
+            Self::Import(arguments) => arguments.run().await,
+            Self::Export(arguments) => arguments.run().await,
+            Self::Backup(command) => command.run().await,
+            Self::Token(command) => command.run().await,
+            Self::Status(arguments) => arguments.run().await,
+        }
+    }
+
+    /// For whom the command prints.
+    fn form(&self) -> Form {
+        match self {
+            Self::Prefix(command) => command.connection().form(),
+            Self::Register(arguments) => arguments.connection.form(),
+            Self::Amend(arguments) => arguments.connection.form(),
+            Self::Remove(arguments) => arguments.connection.form(),
+            Self::Resolve(arguments) => arguments.connection.form(),
+            Self::List(arguments) => arguments.connection.form(),
+            Self::History(arguments) => arguments.connection.form(),
+            Self::Import(arguments) => arguments.connection.form(),
+            Self::Export(arguments) => arguments.connection.form(),
+            Self::Backup(command) => command.connection().form(),
+            Self::Token(command) => command.connection().form(),
+            Self::Status(arguments) => arguments.connection.form(),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Text for eyes: escaped, aligned, timed.
+//!
+//! Whatever came from elsewhere passes [`escape`] before it reaches a terminal, so that no identifier, value or
+//! message can move the cursor, hide itself or turn the direction of reading.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use unicode_width::UnicodeWidthStr as _;
+
+/// Bytes of binary data that are shown in hexadecimal before it is cut.
+const BINARY_BYTES_SHOWN: usize = 32;
+
+//----------- Escaping -------------------------------------------------------
+
+/// Replaces what a terminal would obey or not show by its escape: `\n`, `\u{1b}`.
+pub(super) fn escape(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_unsafe) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 8);
+    for letter in text.chars() {
+        if is_unsafe(letter) {
+            escaped.extend(letter.escape_default());
+        } else {
+            escaped.push(letter);
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+/// Controls, line separators, and marks that turn the direction of text or take no space.
+fn is_unsafe(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter,
+            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            | '\u{61c}' | '\u{fff9}'..='\u{fffb}')
+}
+
+/// Data as text when it is text, else its size and the beginning in hexadecimal.
+pub(super) fn data(bytes: &[u8]) -> String {
+    if let Ok(text) = core::str::from_utf8(bytes) {
+        return escape(text).into_owned();
+    }
+    let shown = bytes.get(..BINARY_BYTES_SHOWN).unwrap_or(bytes);
+    let more = if shown.len() < bytes.len() { "..." } else { "" };
+    format!("({} bytes) {}{more}", bytes.len(), data_encoding::HEXLOWER.encode(shown))
+}
+
+//----------- Table ----------------------------------------------------------
+
+/// Rows in columns that align, Chinese text included.
+pub(super) struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with these headings.
+    pub(super) fn new(headings: &[&str]) -> Self {
+        Self { rows: vec![headings.iter().map(|heading| (*heading).to_owned()).collect()] }
+    }
+
+    /// A table without headings.
+    pub(super) fn plain() -> Self {
+        Self { rows: Vec::new() }
+    }
+
+    /// Adds a row; the cells are escaped here.
+    pub(super) fn row<const N: usize>(&mut self, cells: [&str; N]) {
+        self.rows.push(cells.iter().map(|cell| escape(cell).into_owned()).collect());
+    }
+
+    /// The lines, two spaces between columns, none at the end of a line.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mut widths: Vec<usize> = Vec::new();
+        for row in &self.rows {
+            widths.resize(widths.len().max(row.len()), 0);
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.width());
+            }
+        }
+        self.rows.iter().map(|row| line(row, &widths)).collect()
+    }
+}
+
+fn line(row: &[String], widths: &[usize]) -> String {
+    let mut line = String::new();
+    for (cell, width) in row.iter().zip(widths) {
+        line.push_str(cell);
+        line.extend(std::iter::repeat_n(' ', width.saturating_sub(cell.width()) + 2));
+    }
+    line.truncate(line.trim_end_matches(' ').len());
+    line
+}
+
+//----------- Times and sizes ------------------------------------------------
+
+/// A time in RFC 3339 with the offset of this machine's time zone.
+pub(super) fn time(milliseconds: u64) -> String {
+    time_in(milliseconds, TimeZone::system())
+}
+
+/// A time in whole seconds, likewise.
+pub(super) fn time_of_seconds(seconds: u32) -> String {
+    time(u64::from(seconds) * 1_000)
+}
+
+fn time_in(milliseconds: u64, zone: TimeZone) -> String {
+    let found = i64::try_from(milliseconds).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    match found {
+        Some(timestamp) => {
+            let format = if milliseconds.is_multiple_of(1_000) {
+                "%Y-%m-%dT%H:%M:%S%:z"
+            } else {
+                "%Y-%m-%dT%H:%M:%S%.3f%:z"
+            };
+            timestamp.to_zoned_datetime(zone).strftime(format).to_string()
+        }
+        None => format!("{milliseconds} ms since 1970"),
+    }
+}
+
+/// A time in RFC 3339, as milliseconds since 1970.
+pub(super) fn parse_time(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text:?} is no time; write it such as 2026-12-31T23:59:59+08:00");
+    let timestamp: Timestamp = text.parse().map_err(|_| wrong())?;
+    u64::try_from(timestamp.as_millisecond()).map_err(|_| wrong())
+}
+
+/// Bytes in the unit in which people read them.
+pub(super) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut scaled = (bytes, 0);
+    let mut unit = None;
+    for name in UNITS {
+        if scaled.0 < 1_024 {
+            break;
+        }
+        scaled = (scaled.0 / 1_024, (scaled.0 % 1_024) * 10 / 1_024);
+        unit = Some(name);
+    }
+    match unit {
+        Some(unit) => format!("{}.{} {unit}", scaled.0, scaled.1),
+        None => format!("{bytes} bytes"),
+    }
+}
+
+/// A number with its thousands apart.
+pub(super) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut apart = String::new();
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            apart.push(',');
+        }
+        apart.push(digit);
+    }
+    apart
+}
+
+/// A duration in words as short as it allows.
+pub(super) fn duration(seconds: u64) -> String {
+    let mut text = String::new();
+    let parts = [(seconds / 86_400, "d"), (seconds / 3_600 % 24, "h"), (seconds / 60 % 60, "min")];
+    for (number, unit) in parts.into_iter().filter(|(number, _)| *number > 0) {
+        // Writing to a string never fails.
+        let _ = write!(text, "{number} {unit} ");
+    }
+    let _ = write!(text, "{} s", seconds % 60);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::{TimeZone, offset};
+
+    use super::{Table, count, data, duration, escape, parse_time, size, time_in};
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped() {
+        assert_eq!(escape("零件 SN-1"), "零件 SN-1");
+        assert_eq!(escape("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\n");
+        assert_eq!(escape("gpj\u{202e}exe"), "gpj\\u{202e}exe");
+        assert_eq!(data(b"\xff\x00"), "(2 bytes) ff00");
+        assert_eq!(data("值\t".as_bytes()), "值\\t");
+    }
+
+    #[test]
+    fn columns_align_with_chinese_text() {
+        let mut table = Table::new(&["NAME", "PREFIX"]);
+        table.row(["第一机床厂", "88.118.8"]);
+        table.row(["Works", "88.118.9"]);
+        let expected = ["NAME        PREFIX", "第一机床厂  88.118.8", "Works       88.118.9"];
+        assert_eq!(table.lines(), expected);
+    }
+
+    #[test]
+    fn times_have_an_offset() {
+        let zone = TimeZone::fixed(offset(8));
+        assert_eq!(time_in(1_645_557_742_000, zone.clone()), "2022-02-23T03:22:22+08:00");
+        assert_eq!(time_in(1_645_557_742_001, zone), "2022-02-23T03:22:22.001+08:00");
+        assert_eq!(parse_time("2022-02-23T03:22:22+08:00"), Ok(1_645_557_742_000));
+        let refused = parse_time("tomorrow").expect_err("no time");
+        assert!(refused.contains("2026-12-31T23:59:59+08:00"), "{refused}");
+    }
+
+    #[test]
+    fn numbers_are_said_as_people_read_them() {
+        assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!(count(123), "123");
+        assert_eq!(size(512), "512 bytes");
+        assert_eq!(size(1_536), "1.5 KiB");
+        assert_eq!(duration(90_061), "1 d 1 h 1 min 1 s");
+        assert_eq!(duration(5), "5 s");
+    }
+}

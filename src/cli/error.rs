@@ -1,0 +1,269 @@
+//! What can end a command early, its sentence, and its exit code.
+//!
+//! Codes: 0 done · 1 refused, nothing found, or not whole · 2 wrong arguments · 65 an input file has errors · 69 no node
+//! there · 70 the node failed · 74 a file could not be read or written · 75 outcome unknown, repeat with the id ·
+//! 130 interrupted.
+
+use core::fmt;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde::Serialize;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use super::display::escape;
+use crate::wire::proto;
+
+/// Reasons by which a node says that it failed, not the caller.
+const FAILURES: &[&str] = &["OUTCOME_UNKNOWN", "READ_ONLY", "OVERLOADED", "STOPPING", "STORE"];
+/// Reasons after which repeating with the same request id is the right thing to do.
+const PASSING: &[&str] = &["OUTCOME_UNKNOWN", "OVERLOADED", "STOPPING"];
+
+//----------- Error ----------------------------------------------------------
+
+/// Why a command did not come to its end.
+#[derive(Debug)]
+pub(super) enum Error {
+    /// The node refused.
+    Refused(Reason),
+    /// The node answered that there is no such thing; the sentence says what.
+    Missing(String),
+    /// It came to its end, but not everything is well; the sentence says what.
+    Incomplete(String),
+    /// The arguments are wrong.
+    Usage(String),
+    /// An input file cannot be used as it is.
+    Input(String),
+    /// No node answers there.
+    Unreachable {
+        /// The address tried.
+        node: String,
+        /// What the network said.
+        cause: String,
+    },
+    /// The node failed.
+    Failed(Reason),
+    /// A command was sent and its outcome could not be learned.
+    OutcomeUnknown {
+        /// The id to repeat it with.
+        request_id: String,
+        /// What went wrong the last time.
+        cause: String,
+    },
+    /// The node stopped answering in the middle; the sentence says how to go on.
+    BrokenOff(String),
+    /// A file could not be read or written.
+    File {
+        /// Which one.
+        path: String,
+        /// What the system said.
+        cause: String,
+    },
+    /// Nobody reads our output any more.
+    OutputClosed,
+    /// A person stopped it; the sentence says what to do.
+    Interrupted(String),
+}
+
+/// A stable code, its sentence, and the facts the sentence speaks of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Reason {
+    /// Such as `ALREADY_EXISTS`.
+    pub(super) code: String,
+    /// What is wrong and what would be right.
+    pub(super) message: String,
+    /// For programs.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) facts: BTreeMap<String, String>,
+}
+
+impl Error {
+    /// A file could not be read or written.
+    pub(super) fn file(path: &Path, cause: &io::Error) -> Self {
+        Self::File { path: path.display().to_string(), cause: cause.to_string() }
+    }
+
+    /// What a status means that is not worth another attempt.
+    pub(super) fn of_status(status: &Status) -> Self {
+        let reason = Reason::of_status(status);
+        let is_failure = FAILURES.contains(&reason.code.as_str())
+            || matches!(status.code(), Code::Internal | Code::Unknown | Code::Unavailable | Code::DataLoss);
+        if is_failure { Self::Failed(reason) } else { Self::Refused(reason) }
+    }
+
+    /// The exit code of the program.
+    pub(super) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::OutputClosed => 0,
+            Self::Refused(_) | Self::Missing(_) | Self::Incomplete(_) => 1,
+            Self::Usage(_) => 2,
+            Self::Input(_) => 65,
+            Self::Unreachable { .. } => 69,
+            Self::Failed(_) => 70,
+            Self::File { .. } => 74,
+            Self::OutcomeUnknown { .. } | Self::BrokenOff(_) => 75,
+            Self::Interrupted(_) => 130,
+        })
+    }
+
+    /// The stable code, the node's where there is one.
+    fn code(&self) -> &str {
+        match self {
+            Self::Refused(reason) | Self::Failed(reason) => &reason.code,
+            Self::Missing(_) => "MISSING",
+            Self::Incomplete(_) => "INCOMPLETE",
+            Self::Usage(_) => "USAGE",
+            Self::Input(_) => "INPUT",
+            Self::Unreachable { .. } => "UNREACHABLE",
+            Self::OutcomeUnknown { .. } => "OUTCOME_UNKNOWN",
+            Self::BrokenOff(_) => "BROKEN_OFF",
+            Self::File { .. } => "FILE",
+            Self::OutputClosed => "OUTPUT_CLOSED",
+            Self::Interrupted(_) => "INTERRUPTED",
+        }
+    }
+
+    /// The same for programs: `{"error": {"code": ..., "message": ..., "facts": ...}}`.
+    pub(super) fn to_json(&self) -> serde_json::Value {
+        let facts = match self {
+            Self::Refused(reason) | Self::Failed(reason) => reason.facts.clone(),
+            Self::OutcomeUnknown { request_id, .. } => {
+                BTreeMap::from([("request_id".to_owned(), request_id.clone())])
+            }
+            _ => BTreeMap::new(),
+        };
+        let message = match self {
+            Self::Refused(reason) | Self::Failed(reason) => reason.message.clone(),
+            other => other.to_string(),
+        };
+        serde_json::json!({ "error": { "code": self.code(), "message": message, "facts": facts } })
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(reason) => write!(f, "refused: {reason}"),
+            Self::Failed(reason) => write!(f, "the node failed: {reason}"),
+            Self::Missing(sentence)
+            | Self::Incomplete(sentence)
+            | Self::Usage(sentence)
+            | Self::Input(sentence)
+            | Self::BrokenOff(sentence)
+            | Self::Interrupted(sentence) => f.write_str(&escape(sentence)),
+            Self::Unreachable { node, cause } => write!(
+                f,
+                "no node answers at {}: {}; start one with `idnode serve`, or name another with --node",
+                escape(node),
+                escape(cause)
+            ),
+            Self::OutcomeUnknown { request_id, cause } => write!(
+                f,
+                "the command was sent, but its outcome is unknown ({}); repeat it with --request-id {request_id} to \
+                 learn it, nothing is done twice",
+                escape(cause)
+            ),
+            Self::File { path, cause } => write!(f, "{}: {}", escape(path), escape(cause)),
+            Self::OutputClosed => f.write_str("nobody reads the output"),
+        }
+    }
+}
+
+//----------- Reason ---------------------------------------------------------
+
+impl Reason {
+    /// A reason of our own making.
+    pub(super) fn new(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), message: message.into(), facts: BTreeMap::new() }
+    }
+
+    /// The reason that a status carries.
+    pub(super) fn of_status(status: &Status) -> Self {
+        let info = status.get_details_error_info();
+        let code = info.as_ref().map_or_else(|| plain_code(status.code()), |info| info.reason.clone());
+        let facts = info.map(|info| info.metadata.into_iter().collect()).unwrap_or_default();
+        Self { code, message: status.message().to_owned(), facts }
+    }
+
+    /// The reason that one item's refusal carries.
+    pub(super) fn of_refusal(refusal: proto::Refusal) -> Self {
+        Self { code: refusal.code, message: refusal.message, facts: refusal.facts.into_iter().collect() }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} [{}]", escape(&self.message), escape(&self.code))
+    }
+}
+
+/// The name of a gRPC code, as gRPC spells it.
+fn plain_code(code: Code) -> String {
+    let mut name = String::new();
+    for letter in format!("{code:?}").chars() {
+        if letter.is_ascii_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_uppercase());
+    }
+    name
+}
+
+/// Whether, after this status, it is unknown what the node did, or the node may take the command a little later.
+pub(super) fn is_passing(status: &Status) -> bool {
+    match status.get_details_error_info() {
+        Some(info) => PASSING.contains(&info.reason.as_str()),
+        None => matches!(
+            status.code(),
+            Code::Unavailable
+                | Code::DeadlineExceeded
+                | Code::Cancelled
+                | Code::Unknown
+                | Code::Internal
+                | Code::Aborted
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use tonic::{Code, Status};
+    use tonic_types::{ErrorDetails, StatusExt as _};
+
+    use super::{Error, Reason, is_passing};
+
+    fn status(code: Code, reason: &str) -> Status {
+        let facts = HashMap::from([("version".to_owned(), "3".to_owned())]);
+        Status::with_error_details(code, "a sentence", ErrorDetails::with_error_info(reason, "idnode", facts))
+    }
+
+    #[test]
+    fn a_status_speaks_with_the_code_of_its_details() {
+        let reason = Reason::of_status(&status(Code::AlreadyExists, "ALREADY_EXISTS"));
+        assert_eq!(reason.to_string(), "a sentence [ALREADY_EXISTS]");
+        assert_eq!(reason.facts.get("version").map(String::as_str), Some("3"));
+        let plain = Reason::of_status(&Status::new(Code::ResourceExhausted, "much"));
+        assert_eq!(plain.code, "RESOURCE_EXHAUSTED");
+    }
+
+    #[test]
+    fn failures_are_told_from_refusals() {
+        let failed = Error::of_status(&status(Code::FailedPrecondition, "READ_ONLY"));
+        assert!(matches!(&failed, Error::Failed(reason) if reason.code == "READ_ONLY"), "{failed:?}");
+        let refused = Error::of_status(&status(Code::NotFound, "PREFIX_ABSENT"));
+        assert!(matches!(&refused, Error::Refused(reason) if reason.code == "PREFIX_ABSENT"), "{refused:?}");
+    }
+
+    #[test]
+    fn only_a_passing_trouble_is_worth_repeating() {
+        assert!(is_passing(&status(Code::Unavailable, "OUTCOME_UNKNOWN")));
+        assert!(is_passing(&Status::unavailable("connection reset")));
+        assert!(!is_passing(&status(Code::Unavailable, "READ_ONLY")));
+        assert!(!is_passing(&Status::not_found("nothing")));
+    }
+}

@@ -1,0 +1,417 @@
+//! Load: sends rows to the node as one stream, in their order, and learns what became of each.
+//!
+//! ```text
+//!   reader ─▶ rows ─▶ in flight (bounded by number and bytes) ─▶ ApplyStream ─▶ node
+//!                         ▲ sent again after a break                  │
+//!                         └────── settled, from the front ◀── outcomes ┘
+//! ```
+//!
+//! Every item carries the request id of the import and the row's number. When the stream breaks, what is in flight is
+//! sent again under the same names on a new one: the node answers what it did before with the first receipt. One
+//! stream keeps the order of the file, so that two rows of one identifier have the outcome that their order says.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use tokio::time;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
+use tonic::{Status, Streaming};
+
+use super::super::connection::{Connection, pause_and_double};
+use super::super::error::{Error, Reason, is_passing};
+use super::super::progress::{Point, Progress};
+use super::result::ResultFile;
+use super::row::{Row, malformed};
+use crate::model::limits::{MESSAGE_BYTES_MAX, STREAM_UNACKNOWLEDGED_MAX, VALUES_BYTES_MAX};
+use crate::wire::proto;
+use crate::wire::proto::registration_service_client::RegistrationServiceClient;
+
+/// Rows in flight at most.
+const IN_FLIGHT_MAX: usize = 8_000;
+/// Bytes of data in flight at which no more rows are taken.
+const IN_FLIGHT_BYTES_MAX: usize = 4 * MESSAGE_BYTES_MAX;
+/// Messages handed to the transport at once.
+const TRANSPORT_QUEUE: usize = 64;
+
+const _: () = assert!(IN_FLIGHT_MAX <= STREAM_UNACKNOWLEDGED_MAX);
+const _: () = assert!(VALUES_BYTES_MAX * 2 < MESSAGE_BYTES_MAX);
+
+//----------- Tally ----------------------------------------------------------
+
+/// What became of the rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// New identifiers.
+    pub(super) registered: u64,
+    /// Identifiers that held the same already.
+    pub(super) skipped: u64,
+    /// Identifiers that held something else before.
+    pub(super) overwritten: u64,
+    /// Rows that changed nothing because something is wrong with them.
+    pub(super) refused: u64,
+}
+
+impl Tally {
+    /// Rows in all.
+    pub(super) fn rows(&self) -> u64 {
+        self.registered + self.skipped + self.overwritten + self.refused
+    }
+}
+
+//----------- Loader ---------------------------------------------------------
+
+/// What is to happen with an identifier that holds something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Existing {
+    /// The row is refused.
+    Refuse,
+    /// The row takes its place.
+    Overwrite,
+}
+
+/// What one import is told.
+pub(super) struct Orders {
+    /// The name under which its items are repeated.
+    pub(super) request_id: String,
+    /// What is to happen with an identifier that holds something else.
+    pub(super) existing: Existing,
+    /// Bytes of the file; 0 when that is not known.
+    pub(super) file_bytes: u64,
+}
+
+/// An import under way.
+pub(super) struct Loader {
+    connection: Connection,
+    orders: Orders,
+    rows: mpsc::Receiver<Result<Row, Error>>,
+    /// Turns true when a person wants it to stop.
+    stop: watch::Receiver<bool>,
+    input: Input,
+    in_flight: VecDeque<Flight>,
+    in_flight_bytes: usize,
+    /// How many in flight, from the front, have been sent on the present stream.
+    sent: usize,
+    tally: Tally,
+    result: ResultFile,
+    progress: Progress,
+}
+
+/// Whether more rows will come.
+enum Input {
+    /// They may.
+    Open,
+    /// All have been taken.
+    Complete,
+    /// Reading them failed.
+    Failed(Error),
+    /// A person wants it to stop.
+    Stopped,
+}
+
+/// A row whose outcome is not told yet.
+struct Flight {
+    row: u64,
+    identifier: String,
+    read_bytes: u64,
+    bytes: usize,
+    /// What is sent, or why nothing is.
+    item: Result<proto::Item, Reason>,
+}
+
+/// Why a stream ended before its rows.
+enum Break {
+    /// It may work on another one.
+    Lost(String),
+    /// It will not.
+    Final(Error),
+}
+
+impl Loader {
+    /// An import that has not begun.
+    pub(super) fn new(
+        connection: Connection,
+        orders: Orders,
+        rows: mpsc::Receiver<Result<Row, Error>>,
+        stop: watch::Receiver<bool>,
+        result: ResultFile,
+    ) -> Self {
+        Self {
+            connection,
+            orders,
+            rows,
+            stop,
+            input: Input::Open,
+            in_flight: VecDeque::new(),
+            in_flight_bytes: 0,
+            sent: 0,
+            tally: Tally::default(),
+            result,
+            progress: Progress::new("rows"),
+        }
+    }
+
+    /// Sends all rows; what became of them, and how it ended.
+    pub(super) async fn load(mut self) -> (Loaded, Result<(), Error>) {
+        let ended = self.work().await;
+        let flushed = self.result.flush();
+        self.progress.finish();
+        let loaded = Loaded { tally: self.tally, elapsed: self.progress.elapsed(), result: self.result };
+        let ended = ended.and(flushed).and(match self.input {
+            Input::Failed(error) => Err(error),
+            Input::Stopped => Err(Error::Interrupted(
+                "interrupted; run the same command again to go on: what is registered is skipped".into(),
+            )),
+            Input::Open | Input::Complete => Ok(()),
+        });
+        (loaded, ended)
+    }
+
+    /// Streams until all rows are settled; again after a break, as long as it gets further.
+    async fn work(&mut self) -> Result<(), Error> {
+        let mut channel = self.connection.channel().await?;
+        let mut pause = None;
+        let mut trouble: Option<(Instant, u64)> = None;
+        loop {
+            let cause = match self.converse(channel.clone()).await {
+                Ok(()) => return Ok(()),
+                Err(Break::Final(error)) => return Err(error),
+                Err(Break::Lost(cause)) => cause,
+            };
+            let settled = self.tally.rows();
+            let since = match trouble {
+                Some((since, then)) if then == settled => since,
+                _ => {
+                    pause = None;
+                    Instant::now()
+                }
+            };
+            trouble = Some((since, settled));
+            if since.elapsed() >= self.connection.timeout() {
+                return Err(self.broken_off(&cause));
+            }
+            pause_and_double(&mut pause).await;
+            if let Ok(fresh) = self.connection.channel().await {
+                channel = fresh;
+            }
+        }
+    }
+
+    fn broken_off(&self, cause: &str) -> Error {
+        Error::BrokenOff(format!(
+            "the node stopped answering after {} rows ({cause}); run the same command again to go on, what is \
+             registered is skipped; the request id was {}",
+            self.tally.rows(),
+            self.orders.request_id
+        ))
+    }
+
+    /// One stream, until all rows are settled or it breaks.
+    async fn converse(&mut self, channel: Channel) -> Result<(), Break> {
+        let (sender, receiver) = mpsc::channel(TRANSPORT_QUEUE);
+        let request = self.connection.streaming(ReceiverStream::new(receiver));
+        let mut client = RegistrationServiceClient::new(channel);
+        let silence_max = self.connection.timeout();
+        let opened = time::timeout(silence_max, client.apply_stream(request)).await;
+        let mut outcomes = match opened {
+            Ok(Ok(response)) => response.into_inner(),
+            Ok(Err(status)) => return Err(self.broken(&status)),
+            Err(_) => return Err(Break::Lost("no answer came in time".into())),
+        };
+        self.sent = 0;
+        while !self.is_settled() {
+            tokio::select! {
+                biased;
+                outcome = next_outcome(&mut outcomes, silence_max), if !self.in_flight.is_empty() => {
+                    let outcome = outcome.map_err(|status| self.broken(&status))?;
+                    self.settle(outcome)?;
+                }
+                place = sender.reserve(), if self.next_unsent().is_some() => {
+                    let place = place.map_err(|_| Break::Lost("the stream was closed".into()))?;
+                    if let Some(message) = self.take_unsent() {
+                        place.send(message);
+                    }
+                }
+                row = self.rows.recv(), if self.has_room() => self.take(row)?,
+                () = asked(&mut self.stop), if matches!(self.input, Input::Open) => {
+                    self.input = Input::Stopped;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_settled(&self) -> bool {
+        self.in_flight.is_empty() && !matches!(self.input, Input::Open)
+    }
+
+    /// Whether another row may be taken: there is room, and all taken before are on their way.
+    fn has_room(&self) -> bool {
+        matches!(self.input, Input::Open)
+            && self.in_flight.len() < IN_FLIGHT_MAX
+            && self.in_flight_bytes < IN_FLIGHT_BYTES_MAX
+            && self.next_unsent().is_none()
+    }
+
+    fn broken(&self, status: &Status) -> Break {
+        if is_passing(status) {
+            Break::Lost(Reason::of_status(status).to_string())
+        } else {
+            Break::Final(self.connection.explain(status))
+        }
+    }
+
+    //--- Rows coming in ---
+
+    fn take(&mut self, row: Option<Result<Row, Error>>) -> Result<(), Break> {
+        match row {
+            None => self.input = Input::Complete,
+            Some(Err(error)) => self.input = Input::Failed(error),
+            Some(Ok(row)) => {
+                let flight = self.flight(row).map_err(Break::Final)?;
+                self.in_flight_bytes += flight.bytes;
+                self.in_flight.push_back(flight);
+                self.settle_unsendable().map_err(Break::Final)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn flight(&self, row: Row) -> Result<Flight, Error> {
+        let number = u32::try_from(row.number)
+            .map_err(|_| Error::Usage("the file has more than 4294967295 rows; split it".into()))?;
+        let content = row.content.and_then(|values| match data_bytes(&values) {
+            bytes if bytes <= VALUES_BYTES_MAX => Ok((values, bytes)),
+            bytes => Err(malformed(format!(
+                "the values have {bytes} bytes; an identifier holds at most {VALUES_BYTES_MAX}"
+            ))),
+        });
+        let (item, bytes) = match content {
+            Ok((values, bytes)) => (Ok(self.item(number, &row.identifier, values)), bytes),
+            Err(reason) => (Err(reason), 0),
+        };
+        let bytes = bytes + row.identifier.len();
+        Ok(Flight { row: row.number, identifier: row.identifier, read_bytes: row.read_bytes, bytes, item })
+    }
+
+    fn item(&self, number: u32, identifier: &str, values: Vec<proto::Value>) -> proto::Item {
+        let registration = proto::Registration {
+            target: Some(proto::registration::Target::Identifier(identifier.to_owned())),
+            values,
+            overwrite: self.orders.existing == Existing::Overwrite,
+            precondition: None,
+        };
+        proto::Item { number, command: Some(proto::item::Command::Register(registration)) }
+    }
+
+    //--- Items going out ---
+
+    /// The first in flight that is to be sent on this stream, if any.
+    fn next_unsent(&self) -> Option<usize> {
+        let unsent = self.in_flight.iter().enumerate().skip(self.sent);
+        unsent.into_iter().find(|(_, flight)| flight.item.is_ok()).map(|(place, _)| place)
+    }
+
+    fn take_unsent(&mut self) -> Option<proto::ApplyStreamRequest> {
+        let place = self.next_unsent()?;
+        self.sent = place + 1;
+        let item = self.in_flight.get(place)?.item.as_ref().ok()?.clone();
+        Some(proto::ApplyStreamRequest { request_id: self.orders.request_id.clone(), item: Some(item) })
+    }
+
+    //--- Outcomes coming back ---
+
+    fn settle(&mut self, outcome: proto::Outcome) -> Result<(), Break> {
+        let front = self.in_flight.front().and_then(|flight| flight.item.as_ref().ok());
+        if front.map(|item| item.number) != Some(outcome.number) {
+            let sentence = format!("the node answered for row {}, which is not its turn", outcome.number);
+            return Err(Break::Final(Error::Failed(Reason::new("PROTOCOL", sentence))));
+        }
+        let Some(flight) = self.pop() else { return Ok(()) };
+        self.count(&flight, outcome).map_err(Break::Final)?;
+        self.settle_unsendable().map_err(Break::Final)?;
+        let point =
+            Point { things: self.tally.rows(), done: flight.read_bytes, whole: self.orders.file_bytes };
+        self.progress.advance("", point);
+        Ok(())
+    }
+
+    fn count(&mut self, flight: &Flight, outcome: proto::Outcome) -> Result<(), Error> {
+        use proto::OutcomeKind as Kind;
+        use proto::outcome::Result as Done;
+        match outcome.result {
+            Some(Done::Receipt(receipt)) => match receipt.kind() {
+                Kind::Overwritten => self.tally.overwritten += 1,
+                Kind::Unchanged => self.tally.skipped += 1,
+                _ => self.tally.registered += 1,
+            },
+            Some(Done::Refusal(refusal)) if is_same(&refusal) => self.tally.skipped += 1,
+            Some(Done::Refusal(refusal)) => self.refuse(flight, &Reason::of_refusal(refusal))?,
+            None => self.refuse(flight, &Reason::new("PROTOCOL", "the node told no outcome"))?,
+        }
+        Ok(())
+    }
+
+    /// Settles the rows at the front that could not be read.
+    fn settle_unsendable(&mut self) -> Result<(), Error> {
+        while self.in_flight.front().is_some_and(|flight| flight.item.is_err()) {
+            if let Some(flight) = self.pop()
+                && let Err(reason) = &flight.item
+            {
+                self.refuse(&flight, reason)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, flight: &Flight, reason: &Reason) -> Result<(), Error> {
+        self.tally.refused += 1;
+        self.result.refuse(flight.row, &flight.identifier, reason)
+    }
+
+    fn pop(&mut self) -> Option<Flight> {
+        let flight = self.in_flight.pop_front()?;
+        self.in_flight_bytes -= flight.bytes;
+        self.sent = self.sent.saturating_sub(1);
+        Some(flight)
+    }
+}
+
+/// What an import came to.
+pub(super) struct Loaded {
+    /// What became of the rows.
+    pub(super) tally: Tally,
+    /// How long it took.
+    pub(super) elapsed: Duration,
+    /// Where refused rows were told.
+    pub(super) result: ResultFile,
+}
+
+/// Whether an identifier was refused because it exists and holds the same.
+fn is_same(refusal: &proto::Refusal) -> bool {
+    refusal.code == "ALREADY_EXISTS" && refusal.facts.get("same").is_some_and(|same| same == "true")
+}
+
+fn data_bytes(values: &[proto::Value]) -> usize {
+    values.iter().map(|value| value.data.len() + value.r#type.len()).sum()
+}
+
+async fn next_outcome(
+    outcomes: &mut Streaming<proto::ApplyStreamResponse>,
+    silence_max: Duration,
+) -> Result<proto::Outcome, Status> {
+    match time::timeout(silence_max, outcomes.message()).await {
+        Ok(Ok(Some(response))) => Ok(response.outcome.unwrap_or_default()),
+        Ok(Ok(None)) => Err(Status::unavailable("the node ended the stream")),
+        Ok(Err(status)) => Err(status),
+        Err(_) => Err(Status::unavailable("no answer came in time")),
+    }
+}
+
+/// Returns when a person wants it to stop; never, when nobody can want it any more.
+async fn asked(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        core::future::pending().await
+    }
+}

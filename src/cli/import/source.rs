@@ -1,0 +1,302 @@
+//! Source: the bytes of an input file, recognized and turned into UTF-8.
+//!
+//! A byte that is no text in the encoding does not end the import: its place is kept, a mark stands in for it, and the
+//! row that holds the mark is refused by name. Spreadsheets and UTF-16 are recognized by how they begin.
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+
+use clap::ValueEnum;
+use encoding_rs::{Decoder, DecoderResult};
+
+use super::super::error::Error;
+use crate::model::limits::MESSAGE_BYTES_MAX;
+
+/// Bytes read from a file at once.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// Bytes of the longest row: above it, a quote is not closed, or this is no such file.
+pub(super) const ROW_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
+/// Stands for a byte that is no text: a code point that is no character (Unicode 23.7).
+pub(super) const MARK: char = '\u{fdd0}';
+
+/// How the letters of a file are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in super::super) enum Encoding {
+    /// UTF-8, with or without a byte order mark
+    #[value(name = "utf-8", alias = "utf8")]
+    Utf8,
+    /// GB 18030, and with it GBK and GB 2312, as Chinese spreadsheets write
+    #[value(name = "gb18030", alias = "gbk")]
+    Gb18030,
+}
+
+impl Encoding {
+    fn decoder(self) -> Decoder {
+        match self {
+            Self::Utf8 => encoding_rs::UTF_8.new_decoder_without_bom_handling(),
+            Self::Gb18030 => encoding_rs::GB18030.new_decoder_without_bom_handling(),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Utf8 => "UTF-8",
+            Self::Gb18030 => "GB 18030",
+        }
+    }
+}
+
+//----------- Recognition ----------------------------------------------------
+
+/// How files begin that are no text in our encodings, and what to do with them.
+const STRANGERS: &[(&[u8], &str)] = &[
+    (
+        b"PK\x03\x04",
+        "this is a spreadsheet (xlsx) or another zip file, not text; open it and save it as \"CSV UTF-8\"",
+    ),
+    (
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+        "this is a spreadsheet (xls), not text; open it and save it as \"CSV UTF-8\"",
+    ),
+    (b"\xff\xfe", "this is UTF-16 text; save it as UTF-8, in a spreadsheet as \"CSV UTF-8\""),
+    (b"\xfe\xff", "this is UTF-16 text; save it as UTF-8, in a spreadsheet as \"CSV UTF-8\""),
+    (b"\x1f\x8b", "this is a gzip file; unpack it first: gunzip -c FILE | idnode import -"),
+    (b"\x28\xb5\x2f\xfd", "this is a zstd file; unpack it first: zstd -dc FILE | idnode import -"),
+];
+
+/// Reads how a file begins, and refuses what is no text.
+fn recognize(start: &[u8], encoding: Encoding) -> Result<(), String> {
+    if let Some((_, explanation)) = STRANGERS.iter().find(|(magic, _)| start.starts_with(magic)) {
+        return Err((*explanation).to_owned());
+    }
+    if encoding == Encoding::Gb18030 && start.starts_with(b"\xef\xbb\xbf") {
+        return Err("this begins as UTF-8 does, not as GB 18030; leave --encoding out".into());
+    }
+    Ok(())
+}
+
+//----------- Source ---------------------------------------------------------
+
+/// A byte of the input that is no text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Invalid {
+    /// Where its mark stands in the decoded text.
+    mark: u64,
+    /// Where it stands in the file.
+    offset: u64,
+}
+
+/// The input as UTF-8.
+pub(super) struct Source<R> {
+    input: R,
+    encoding: Encoding,
+    decoder: Decoder,
+    /// Bytes read, not decoded yet.
+    raw: Vec<u8>,
+    /// Whether the input has ended.
+    ended: bool,
+    /// Bytes of the input that have been decoded.
+    decoded_bytes: u64,
+    /// Text decoded, not handed out yet, and how much of it has been.
+    text: String,
+    given: usize,
+    /// Bytes of text decoded in all, the present `text` included.
+    text_bytes: u64,
+    /// Bytes of text that the present row may still take.
+    row_bytes_left: usize,
+    invalid: VecDeque<Invalid>,
+}
+
+impl<R: Read> Source<R> {
+    /// Reads the beginning; refuses what is recognized as no text.
+    pub(super) fn new(input: R, encoding: Encoding) -> Result<Self, Error> {
+        let mut source = Self {
+            input,
+            encoding,
+            decoder: encoding.decoder(),
+            raw: Vec::new(),
+            ended: false,
+            decoded_bytes: 0,
+            text: String::new(),
+            given: 0,
+            text_bytes: 0,
+            row_bytes_left: ROW_BYTES_MAX,
+            invalid: VecDeque::new(),
+        };
+        source.read_chunk().map_err(|error| read_failed(&error))?;
+        recognize(&source.raw, encoding).map_err(Error::Input)?;
+        source.decode();
+        if let Some(rest) = source.text.strip_prefix('\u{feff}') {
+            let mark_bytes = source.text.len() - rest.len();
+            source.given = mark_bytes;
+        }
+        Ok(source)
+    }
+
+    /// Bytes of the input that have been decoded.
+    pub(super) fn read_bytes(&self) -> u64 {
+        self.decoded_bytes
+    }
+
+    /// Lets the next row begin: it has all its bytes before it.
+    pub(super) fn begin_row(&mut self) {
+        self.row_bytes_left = ROW_BYTES_MAX;
+    }
+
+    /// The first byte of the file that is no text and whose mark stands before `end`, a place in the decoded text;
+    /// all before `end` are forgotten.
+    pub(super) fn take_invalid(&mut self, end: u64) -> Option<u64> {
+        let mut first = None;
+        while let Some(invalid) = self.invalid.front().filter(|invalid| invalid.mark < end) {
+            first = first.or(Some(invalid.offset));
+            self.invalid.pop_front();
+        }
+        first
+    }
+
+    /// Bytes of text that have been handed out, a byte order mark included.
+    pub(super) fn given_bytes(&self) -> u64 {
+        self.text_bytes - self.held() as u64
+    }
+
+    /// What to say of a byte that is no text.
+    pub(super) fn complaint(&self, offset: u64, column: Option<&str>) -> String {
+        let place = column.map(|column| format!(" in column {column:?}")).unwrap_or_default();
+        let advice = match self.encoding {
+            Encoding::Utf8 => "save the file as UTF-8, or give --encoding gb18030 if that is what it is",
+            Encoding::Gb18030 => "leave --encoding out if the file is UTF-8",
+        };
+        let name = self.encoding.name();
+        format!("byte {offset} of the file{place} is not {name}; {advice}")
+    }
+
+    fn held(&self) -> usize {
+        self.text.len() - self.given
+    }
+
+    fn read_chunk(&mut self) -> io::Result<()> {
+        let room = u64::try_from(CHUNK_BYTES).unwrap_or(u64::MAX);
+        let read = self.input.by_ref().take(room).read_to_end(&mut self.raw)?;
+        self.ended = read == 0;
+        Ok(())
+    }
+
+    /// Turns what was read into text, with a mark for each byte that is none.
+    fn decode(&mut self) {
+        self.text.clear();
+        self.given = 0;
+        let mut raw = core::mem::take(&mut self.raw);
+        let mut rest = raw.as_slice();
+        loop {
+            let room = self.decoder.max_utf8_buffer_length_without_replacement(rest.len());
+            self.text.reserve(room.unwrap_or(CHUNK_BYTES));
+            let before = self.text.len();
+            let (result, read) =
+                self.decoder.decode_to_string_without_replacement(rest, &mut self.text, self.ended);
+            self.decoded_bytes += read as u64;
+            self.text_bytes += (self.text.len() - before) as u64;
+            rest = rest.get(read..).unwrap_or_default();
+            match result {
+                DecoderResult::InputEmpty => break,
+                DecoderResult::OutputFull => {}
+                DecoderResult::Malformed(length, after) => {
+                    let back = u64::from(length) + u64::from(after);
+                    let offset = self.decoded_bytes.saturating_sub(back);
+                    self.invalid.push_back(Invalid { mark: self.text_bytes, offset });
+                    self.text.push(MARK);
+                    self.text_bytes += MARK.len_utf8() as u64;
+                }
+            }
+        }
+        raw.clear();
+        self.raw = raw;
+    }
+}
+
+impl<R: Read> Read for Source<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while self.held() == 0 && !self.ended {
+            self.read_chunk()?;
+            self.decode();
+        }
+        let text = self.text.as_bytes().get(self.given..).unwrap_or_default();
+        let count = text.len().min(out.len()).min(self.row_bytes_left);
+        if count == 0 && !text.is_empty() && !out.is_empty() {
+            return Err(io::Error::other(format!(
+                "a row goes on for more than {ROW_BYTES_MAX} bytes; perhaps a quote is not closed"
+            )));
+        }
+        if let (Some(to), Some(from)) = (out.get_mut(..count), text.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        self.given += count;
+        self.row_bytes_left -= count;
+        Ok(count)
+    }
+}
+
+/// The input cannot be read.
+pub(super) fn read_failed(error: &io::Error) -> Error {
+    Error::File { path: "input".into(), cause: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::{Encoding, MARK, Source};
+
+    fn decode(bytes: &[u8], encoding: Encoding) -> (String, Option<u64>) {
+        let mut source = Source::new(bytes, encoding).expect("text");
+        let mut text = String::new();
+        source.read_to_string(&mut text).expect("readable");
+        let end = source.given_bytes();
+        (text, source.take_invalid(end))
+    }
+
+    #[test]
+    fn utf8_is_read_with_and_without_a_byte_order_mark() {
+        assert_eq!(decode("零,é".as_bytes(), Encoding::Utf8), ("零,é".into(), None));
+        assert_eq!(decode(b"\xef\xbb\xbfa,b", Encoding::Utf8), ("a,b".into(), None));
+        assert_eq!(decode(b"", Encoding::Utf8), (String::new(), None));
+    }
+
+    #[test]
+    fn gb18030_is_read() {
+        let (encoded, _, _) = encoding_rs::GB18030.encode("轴承,😀€");
+        assert_eq!(decode(&encoded, Encoding::Gb18030), ("轴承,😀€".into(), None));
+    }
+
+    #[test]
+    fn a_byte_that_is_no_text_is_found_where_it_stands() {
+        let mut bytes = b"\xef\xbb\xbf".to_vec();
+        bytes.extend(vec![b'a'; 100_000]);
+        bytes.extend(b"\xe9,b\xff");
+        let (text, offset) = decode(&bytes, Encoding::Utf8);
+        assert_eq!(offset, Some(100_003));
+        assert_eq!(text.matches(MARK).count(), 2);
+        assert_eq!(decode(b"abc\xe9", Encoding::Utf8), (format!("abc{MARK}"), Some(3)), "at the end");
+        assert_eq!(decode(b"ab\xff\x30", Encoding::Gb18030), (format!("ab{MARK}0"), Some(2)));
+    }
+
+    #[test]
+    fn spreadsheets_are_recognized_and_explained() {
+        let explain = |bytes: &[u8], encoding| match Source::new(bytes, encoding) {
+            Ok(_) => String::new(),
+            Err(error) => error.to_string(),
+        };
+        assert!(explain(b"PK\x03\x04\x14\x00", Encoding::Utf8).contains("CSV UTF-8"));
+        assert!(explain(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", Encoding::Utf8).contains("(xls)"));
+        assert!(explain(b"\xff\xfea\x00", Encoding::Utf8).contains("UTF-16"));
+        assert!(explain(b"\x1f\x8b\x08", Encoding::Utf8).contains("gunzip"));
+        assert!(explain(b"\xef\xbb\xbfa", Encoding::Gb18030).contains("leave --encoding out"));
+    }
+
+    #[test]
+    fn an_endless_row_is_refused() {
+        let bytes = vec![b'a'; super::ROW_BYTES_MAX + 1];
+        let mut source = Source::new(bytes.as_slice(), Encoding::Utf8).expect("text");
+        let refused = source.read_to_end(&mut Vec::new()).expect_err("too long");
+        assert!(refused.to_string().contains("a quote is not closed"), "{refused}");
+    }
+}

@@ -1,0 +1,245 @@
+//! Token: create, list and revoke what opens the node.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value as Json, json};
+
+use super::change::print_receipt;
+use super::connection::{ConnectionArguments, RequestArguments};
+use super::display::{self, Table, parse_time};
+use super::error::{Error, Reason, is_passing};
+use super::output::tell;
+use crate::wire::proto;
+use crate::wire::proto::administration_service_client::AdministrationServiceClient;
+
+//----------- TokenCommand ---------------------------------------------------
+
+/// What may be done with tokens.
+#[derive(Debug, Subcommand)]
+pub(super) enum TokenCommand {
+    /// Create a token; its text is shown once and never again
+    #[command(after_help = "\
+Examples:
+  idnode token create 'workshop 3' --registrar 88.118.8
+  idnode token create 'workshop 3' --registrar 88.118.8 --reader 88.118 --expires 2027-01-01T00:00:00+08:00
+  idnode token create 'lower node' --peer 88.118
+
+The text goes to standard output, alone, so that it can be sent to a file; a named prefix opens what lies below it, \
+too.")]
+    Create(CreateArguments),
+
+    /// List all tokens, without their secrets
+    #[command(after_help = "Example:\n  idnode token list")]
+    List(ListArguments),
+
+    /// Revoke a token; from the receipt on it opens nothing
+    #[command(after_help = "Example:\n  idnode token revoke 3f6c0a9d52e87b14")]
+    Revoke(RevokeArguments),
+}
+
+impl TokenCommand {
+    /// How the node is reached.
+    pub(super) fn connection(&self) -> &ConnectionArguments {
+        match self {
+            Self::Create(arguments) => &arguments.connection,
+            Self::List(arguments) => &arguments.connection,
+            Self::Revoke(arguments) => &arguments.connection,
+        }
+    }
+
+    pub(super) async fn run(self) -> Result<(), Error> {
+        match self {
+            Self::Create(arguments) => create(arguments).await,
+            Self::List(arguments) => list(arguments).await,
+            Self::Revoke(arguments) => revoke(arguments).await,
+        }
+    }
+}
+
+//----------- Arguments ------------------------------------------------------
+
+/// Arguments of `idnode token create`.
+#[derive(Args, Debug)]
+pub(super) struct CreateArguments {
+    /// What people call it
+    label: String,
+
+    #[command(flatten)]
+    scopes: ScopeArguments,
+
+    /// When it ends; never if not said
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    expires: Option<u64>,
+
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+/// What a token opens.
+#[derive(Args, Clone, Debug)]
+#[group(required = true, multiple = true)]
+struct ScopeArguments {
+    /// Everything, on every prefix
+    #[arg(long)]
+    admin: bool,
+
+    /// Register, amend and remove identifiers of this prefix and read its restricted values; may be given several times
+    #[arg(long, value_name = "PREFIX")]
+    registrar: Vec<String>,
+
+    /// Read restricted values, lists and histories of this prefix; may be given several times
+    #[arg(long, value_name = "PREFIX")]
+    reader: Vec<String>,
+
+    /// Announce a site and file prefixes below this one, as a lower node; may be given several times
+    #[arg(long, value_name = "PREFIX")]
+    peer: Vec<String>,
+}
+
+impl ScopeArguments {
+    fn into_protos(self) -> Vec<proto::Scope> {
+        let mut scopes = Vec::new();
+        if self.admin {
+            scopes.push(proto::Scope { kind: proto::ScopeKind::Admin.into(), prefixes: Vec::new() });
+        }
+        let named = [
+            (proto::ScopeKind::Registrar, self.registrar),
+            (proto::ScopeKind::Reader, self.reader),
+            (proto::ScopeKind::Peer, self.peer),
+        ];
+        for (kind, prefixes) in named.into_iter().filter(|(_, prefixes)| !prefixes.is_empty()) {
+            scopes.push(proto::Scope { kind: kind.into(), prefixes });
+        }
+        scopes
+    }
+}
+
+/// Arguments of `idnode token list`.
+#[derive(Args, Debug)]
+pub(super) struct ListArguments {
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+/// Arguments of `idnode token revoke`.
+#[derive(Args, Debug)]
+pub(super) struct RevokeArguments {
+    /// The token's public name: 16 hexadecimal digits, as `idnode token list` shows it
+    id: String,
+
+    #[command(flatten)]
+    request: RequestArguments,
+
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+//----------- Commands -------------------------------------------------------
+
+async fn create(arguments: CreateArguments) -> Result<(), Error> {
+    let connection = arguments.connection.connection()?;
+    let request = proto::CreateTokenRequest {
+        label: arguments.label,
+        scopes: arguments.scopes.into_protos(),
+        expires_ms: arguments.expires,
+    };
+    let mut client = AdministrationServiceClient::new(connection.channel().await?);
+    let answered = client.create_token(connection.request(request)).await;
+    // A token's text cannot be told a second time, so that repeating would make another token.
+    let response = answered.map_err(|status| match is_passing(&status) {
+        true => Error::BrokenOff(format!(
+            "the command was sent, but its outcome is unknown ({}); look with `idnode token list`, and revoke what \
+             was made for nothing",
+            Reason::of_status(&status)
+        )),
+        false => connection.explain(&status),
+    })?;
+    let response = response.into_inner();
+    let token = response.token.unwrap_or_default();
+    let mut output = arguments.connection.output();
+    if output.is_json() {
+        let mut document = token_json(&token);
+        if let Some(members) = document.as_object_mut() {
+            members.insert("text".into(), response.text.into());
+        }
+        output.json(&document)?;
+    } else {
+        output.line(&response.text)?;
+        tell(&format!("token {} created; its text is not shown again, keep it in a safe place", token.id));
+    }
+    output.flush()
+}
+
+async fn list(arguments: ListArguments) -> Result<(), Error> {
+    let connection = arguments.connection.connection()?;
+    let response = connection
+        .ask(async |channel| {
+            let request = connection.request(proto::ListTokensRequest {});
+            AdministrationServiceClient::new(channel).list_tokens(request).await
+        })
+        .await?;
+    let mut output = arguments.connection.output();
+    if output.is_json() {
+        response.tokens.iter().try_for_each(|token| output.json(&token_json(token)))?;
+        return output.flush();
+    }
+    let mut table = Table::new(&["ID", "LABEL", "OPENS", "CREATED", "EXPIRES", "REVOKED"]);
+    for token in &response.tokens {
+        let time = |milliseconds: Option<u64>| milliseconds.map_or("-".to_owned(), display::time);
+        table.row([
+            &token.id,
+            &token.label,
+            &scopes_text(&token.scopes),
+            &display::time(token.created_ms),
+            &time(token.expires_ms),
+            &time(token.revoked_ms),
+        ]);
+    }
+    output.table(&table)?;
+    output.flush()
+}
+
+async fn revoke(arguments: RevokeArguments) -> Result<(), Error> {
+    let connection = arguments.connection.connection()?;
+    let request_id = arguments.request.request_id();
+    let request = proto::RevokeTokenRequest { request_id: request_id.clone(), id: arguments.id };
+    let response = connection
+        .change(&request_id, async |channel| {
+            let request = connection.request(request.clone());
+            AdministrationServiceClient::new(channel).revoke_token(request).await
+        })
+        .await?;
+    print_receipt(&mut arguments.connection.output(), response.receipt)
+}
+
+//----------- Display --------------------------------------------------------
+
+fn kind(scope: &proto::Scope) -> &'static str {
+    match scope.kind() {
+        proto::ScopeKind::Unspecified => "unknown",
+        proto::ScopeKind::Admin => "admin",
+        proto::ScopeKind::Registrar => "registrar",
+        proto::ScopeKind::Reader => "reader",
+        proto::ScopeKind::Peer => "peer",
+    }
+}
+
+fn scopes_text(scopes: &[proto::Scope]) -> String {
+    let texts: Vec<String> = scopes
+        .iter()
+        .map(|scope| format!("{} {}", kind(scope), scope.prefixes.join(" ")).trim_end().to_owned())
+        .collect();
+    texts.join(", ")
+}
+
+fn token_json(token: &proto::Token) -> Json {
+    let scopes: Vec<Json> =
+        token.scopes.iter().map(|scope| json!({ "kind": kind(scope), "prefixes": scope.prefixes })).collect();
+    json!({
+        "id": token.id,
+        "label": token.label,
+        "scopes": scopes,
+        "created": display::time(token.created_ms),
+        "expires": token.expires_ms.map(display::time),
+        "revoked": token.revoked_ms.map(display::time),
+    })
+}
