@@ -1,1 +1,9 @@
-//! x
+//! The node as others see it: started, asked, stopped, killed, on real sockets and real disks.
+//!
+//! Run all with `cargo test --test suite`, one part with `cargo test --test suite shutdown::`.
+
+mod support;
+
+mod config;
+mod contract;
+mod shutdown;

@@ -1,0 +1,122 @@
+//! The life of a node: one process a directory, ordered stops, signals, kills.
+
+use std::net::TcpStream;
+
+use idnode::config::Config;
+use idnode::daemon::{Addresses, DaemonError, Node};
+use idnode::store::EngineKind;
+
+use crate::support::clients::http_get;
+use crate::support::eventually::eventually;
+use crate::support::node::{NodeProcess, TestNode, config, serve_and_end};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_starts_again_where_it_stopped_on_both_engines() {
+    for engine in EngineKind::ALL {
+        let node = TestNode::start(engine).await;
+        assert_eq!(http_get(node.http(), "/readyz"), (200, "{\"status\":\"ready\"}\n".into()));
+        let before = node.node().store().head();
+        let node = node.restart().await;
+        assert_eq!(node.node().store().head(), before, "{engine}");
+        let http = node.http().to_owned();
+        let directory = node.stop().await;
+        assert!(TcpStream::connect(http.trim_start_matches("http://")).is_err(), "the door is still open");
+        assert_eq!(Addresses::load(&directory.path().join("data")), None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_serves_one_node_at_a_time() {
+    let node = TestNode::start(EngineKind::Fjall).await;
+    let again = config(node.node().data_dir(), EngineKind::Fjall);
+    match Node::start(again).await {
+        Err(DaemonError::Locked { holder, .. }) => assert_eq!(holder, Some(std::process::id())),
+        Err(other) => panic!("refused for another reason: {other}"),
+        Ok(_) => panic!("started twice"),
+    }
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_fails_leaves_nothing_behind() {
+    let first = TestNode::start(EngineKind::Fjall).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let good = config(directory.path(), EngineKind::Fjall);
+    let mut taken: Config = good.clone();
+    taken.http.listen = first.node().http_addr().into_iter().collect();
+    match Node::start(taken).await {
+        Err(DaemonError::Bind { key, .. }) => assert_eq!(key, "http.listen"),
+        Err(other) => panic!("refused for another reason: {other}"),
+        Ok(_) => panic!("listens on a port in use"),
+    }
+    Node::start(good).await.expect("lock and store were released").stop().await.expect("the node stops");
+    first.stop().await;
+}
+
+#[test]
+fn a_second_process_is_told_who_holds_the_directory() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = NodeProcess::start(directory.path(), &[]);
+    let output = serve_and_end(directory.path(), &[]);
+    assert_eq!(output.status.code(), Some(75));
+    let expected = format!(
+        "idnode: data directory {} is in use by process {}; stop that one, or give this one a directory of its own \
+         with --data or store.directory\n",
+        directory.path().display(),
+        node.addresses.process
+    );
+    assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
+    assert_eq!(http_get(node.http(), "/healthz").0, 200, "the first one was disturbed");
+}
+
+#[test]
+fn sigterm_drains_and_ends_well() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = NodeProcess::start(directory.path(), &[]);
+    node.signal("TERM");
+    let (status, greeting, log) = node.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(greeting.contains("idnode register 88.118.8/SN000123"), "{greeting}");
+    assert!(log.contains("listening door=\"HTTP\" address=127.0.0.1:"), "{log}");
+    assert!(log.trim_end().ends_with("stopped"), "{log}");
+    assert_eq!(Addresses::load(directory.path()), None);
+}
+
+#[test]
+fn sighup_reads_the_log_level_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("idnode.toml");
+    std::fs::write(&file, "[log]\nlevel = \"error\"\nformat = \"json\"\n").expect("written");
+    let data = directory.path().join("data");
+    let node = NodeProcess::start(&data, &["--config", &file.display().to_string()]);
+    std::fs::write(&file, "[log]\nlevel = \"loud\"\n").expect("written");
+    node.signal("HUP");
+    let log = eventually("the complaint", || Some(node.log()).filter(|log| log.contains("not read again")));
+    assert!(log.contains("log.level = \\\"loud\\\" is not right"), "{log}");
+    assert_eq!(http_get(node.http(), "/readyz").0, 200, "the node was disturbed");
+    std::fs::write(&file, "[log]\nlevel = \"info\"\n").expect("written");
+    node.signal("HUP");
+    eventually("lines of information", || {
+        node.log().contains("\"message\":\"configuration read again\"").then_some(())
+    });
+    node.signal("TERM");
+    let (status, _, log) = node.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(!log.contains("listening"), "information was written before the level was lowered: {log}");
+    assert!(log.lines().all(|line| line.starts_with('{')), "not JSON: {log}");
+}
+
+#[test]
+fn a_killed_node_starts_again() {
+    for engine in EngineKind::ALL {
+        let directory = tempfile::tempdir().expect("a directory");
+        let engine = format!("store.engine={engine}");
+        let node = NodeProcess::start(directory.path(), &["--set", &engine]);
+        let data = node.data().to_owned();
+        node.kill();
+        assert!(Addresses::load(&data).is_some(), "a killed node cannot tidy up");
+        let node = NodeProcess::start(&data, &["--set", &engine]);
+        let ready = eventually("the node is ready", || Some(http_get(node.http(), "/readyz")));
+        assert_eq!(ready, (200, "{\"status\":\"ready\"}\n".into()));
+    }
+}

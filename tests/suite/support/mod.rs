@@ -1,0 +1,5 @@
+//! The small language that tests are written in: start a node, ask it, expect, restart it, kill it.
+
+pub(crate) mod clients;
+pub(crate) mod eventually;
+pub(crate) mod node;

@@ -1,0 +1,169 @@
+//! Nodes to test: in this process, and as a process of their own that can be killed.
+//!
+//! Both take any free port and a temporary directory. Where a node is, it says in the `addresses` file.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+
+use idnode::config::Config;
+use idnode::daemon::{Addresses, Node, RunningNode};
+use idnode::store::EngineKind;
+use tempfile::TempDir;
+
+use super::eventually::eventually;
+
+/// Any free port on loopback.
+const ANY: &str = "127.0.0.1:0";
+
+/// A configuration with every door on any free port and the data in `data`.
+pub(crate) fn config(data: &Path, engine: EngineKind) -> Config {
+    let any = vec![ANY.parse().expect("an address")];
+    let mut config = Config::default();
+    config.store.directory = data.into();
+    config.store.engine = engine;
+    config.grpc.listen.clone_from(&any);
+    config.dns.listen.clone_from(&any);
+    config.http.listen = any;
+    config
+}
+
+//----------- TestNode -------------------------------------------------------
+
+/// A node in this process.
+pub(crate) struct TestNode {
+    running: RunningNode,
+    directory: TempDir,
+}
+
+impl TestNode {
+    /// Starts one on an engine.
+    pub(crate) async fn start(engine: EngineKind) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        Self::start_in(directory, engine).await
+    }
+
+    async fn start_in(directory: TempDir, engine: EngineKind) -> Self {
+        let config = config(&directory.path().join("data"), engine);
+        let running = Node::start(config).await.expect("the node starts");
+        Self { running, directory }
+    }
+
+    /// Stops it in order and starts it again on the same data.
+    pub(crate) async fn restart(self) -> Self {
+        let Self { running, directory } = self;
+        let engine = running.store().engine_kind();
+        running.stop().await.expect("the node stops");
+        Self::start_in(directory, engine).await
+    }
+
+    /// The URL of its HTTP door.
+    pub(crate) fn http(&self) -> &str {
+        self.running.addresses().http.first().expect("an HTTP door")
+    }
+
+    /// The node itself.
+    pub(crate) fn node(&self) -> &RunningNode {
+        &self.running
+    }
+
+    /// Stops it in order; the directory stays until the returned guard is dropped.
+    pub(crate) async fn stop(self) -> TempDir {
+        self.running.stop().await.expect("the node stops");
+        self.directory
+    }
+}
+
+//----------- NodeProcess ----------------------------------------------------
+
+/// A node that is a process of its own; killed when dropped.
+pub(crate) struct NodeProcess {
+    child: Child,
+    data: PathBuf,
+    log: TempDir,
+    /// Where its doors are.
+    pub(crate) addresses: Addresses,
+}
+
+impl NodeProcess {
+    /// Starts one with its data in `data`, and waits until its doors are open.
+    pub(crate) fn start(data: &Path, arguments: &[&str]) -> Self {
+        let log = tempfile::tempdir().expect("a directory");
+        let lines = File::create(log.path().join("log")).expect("a file");
+        let child = serve(data, arguments).stderr(lines).spawn().expect("a process");
+        let mut node = Self { child, data: data.into(), log, addresses: Addresses::default() };
+        node.addresses = eventually("the node says where its doors are", || {
+            if let Some(status) = node.child.try_wait().expect("a child") {
+                panic!("the node ended with {status}: {}", node.log());
+            }
+            Addresses::load(data).filter(|addresses| addresses.process == node.child.id())
+        });
+        node
+    }
+
+    /// What it has written to standard error so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.log.path().join("log")).expect("a log")
+    }
+
+    /// Its data directory.
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// The URL of its HTTP door.
+    pub(crate) fn http(&self) -> &str {
+        self.addresses.http.first().expect("an HTTP door")
+    }
+
+    /// Sends a signal by its name, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &id]).status().expect("kill runs");
+        assert!(sent.success(), "signal {name} was not sent");
+    }
+
+    /// Kills it, as kill -9 does.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("a running child");
+        self.child.wait().expect("a child");
+    }
+
+    /// Waits until it ends by itself; its exit status and what it wrote to standard output and standard error.
+    pub(crate) fn wait(mut self) -> (ExitStatus, String, String) {
+        let status = eventually("the node ends", || self.child.try_wait().expect("a child"));
+        let mut greeting = String::new();
+        self.child.stdout.take().map(|mut stdout| stdout.read_to_string(&mut greeting));
+        (status, greeting, self.log())
+    }
+}
+
+impl Drop for NodeProcess {
+    fn drop(&mut self) {
+        // It has ended already in most tests.
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+/// Runs a node that is expected to end by itself at once.
+pub(crate) fn serve_and_end(data: &Path, arguments: &[&str]) -> Output {
+    serve(data, arguments).output().expect("a process")
+}
+
+/// Runs the program with these arguments and without our environment.
+pub(crate) fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_idnode"));
+    command.env_clear().args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn serve(data: &Path, arguments: &[&str]) -> Command {
+    let mut command = program(&["serve"]);
+    for door in ["grpc.listen", "dns.listen", "http.listen"] {
+        command.args(["--set", &format!("{door}={ANY}")]);
+    }
+    command.arg("--data").arg(data).args(arguments);
+    command
+}
