@@ -8,6 +8,7 @@ use super::options::Config;
 use super::schedule::Schedule;
 use crate::store::EngineKind;
 use crate::telemetry::{LogFormat, LogLevel};
+use crate::wire::dns::name::check_root;
 
 /// The number that `version` carries.
 pub const VERSION: i128 = 1;
@@ -90,7 +91,7 @@ const GRPC: &[Key] = &[
 
 const DNS: &[Key] = &[
     key!("dns", "listen", |config, given| config.dns.listen => given.socket_addresses()?),
-    key!("dns", "root", |config, given| config.dns.root => given.name("id.internal")?),
+    key!("dns", "root", |config, given| config.dns.root => root(given)?),
     key!("dns", "minimum_seconds", |config, given| config.dns.minimum_seconds => given.integer(0..=86_400)?),
 ];
 
@@ -143,6 +144,12 @@ const SHUTDOWN: &[Key] =
 fn schedule(given: &Given) -> Result<Schedule, Wrong> {
     let schedule = given.text().ok().and_then(Schedule::parse);
     schedule.ok_or_else(|| "write \"daily 02:30\" or \"every 6 hours\"".into())
+}
+
+fn root(given: &Given) -> Result<String, Wrong> {
+    let name = given.name("id.internal")?;
+    check_root(&name).map_err(|error| error.to_string())?;
+    Ok(name)
 }
 
 fn upper_address(given: &Given) -> Result<String, Wrong> {

@@ -25,8 +25,16 @@ const SMALL_FILE_BYTES_MAX: u64 = 16 * 1024;
 #[derive(Debug)]
 pub struct DataDirectory {
     path: PathBuf,
-    // The lock lasts as long as the file is open.
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for DataDirectory {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a process that is being started holds a copy of it for a moment.
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(%error, "the lock of the data directory goes when the process ends");
+        }
+    }
 }
 
 impl DataDirectory {
@@ -50,7 +58,7 @@ impl DataDirectory {
             Err(TryLockError::Error(source)) => return Err(failed("lock", &file, source)),
         }
         write_holder(&mut lock).map_err(|source| failed("write", &file, source))?;
-        let directory = Self { path: path.into(), _lock: lock };
+        let directory = Self { path: path.into(), lock };
         directory.remove_addresses()?;
         Ok(directory)
     }
@@ -63,6 +71,11 @@ impl DataDirectory {
     /// Where the admin token of the first start stands.
     pub fn admin_token_path(&self) -> PathBuf {
         self.path.join(Self::ADMIN_TOKEN)
+    }
+
+    /// Keeps the admin token of the first start; on disk when this returns.
+    pub(super) fn save_admin_token(&self, token: &str) -> Result<(), DaemonError> {
+        self.save(Self::ADMIN_TOKEN, &format!("{token}\n"))
     }
 
     /// Tells other processes where the doors are.
@@ -197,6 +210,16 @@ mod tests {
         DataDirectory::open(&path).expect("opened again");
         let mode = std::fs::metadata(&path).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn the_admin_token_is_for_its_owner_only() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let directory = DataDirectory::open(parent.path()).expect("opened");
+        directory.save_admin_token("idn_0_1").expect("saved");
+        let file = directory.admin_token_path();
+        assert_eq!(std::fs::read_to_string(&file).expect("there"), "idn_0_1\n");
+        assert_eq!(std::fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

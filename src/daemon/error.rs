@@ -47,6 +47,12 @@ pub enum DaemonError {
     /// The store does not close in order.
     #[error("cannot close the store in order; the next start will mend it")]
     Close(#[source] store::error::Error),
+    /// The admin token of the first start was not made.
+    #[error("cannot make the admin token of the first start: {reason}")]
+    FirstToken {
+        /// Why.
+        reason: String,
+    },
     /// An address cannot be listened on.
     #[error("cannot listen on {address} ({transport}): {}", remedy(source, key))]
     Bind {
@@ -94,7 +100,7 @@ impl DaemonError {
             Self::EngineChanged { .. } | Self::Configured { .. } => 78,
             Self::Store(_) | Self::Close(_) => 74,
             Self::Bind { .. } => 69,
-            Self::Door { .. } => 70,
+            Self::Door { .. } | Self::FirstToken { .. } => 70,
             Self::System { .. } => 71,
         }
     }

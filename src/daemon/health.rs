@@ -1,12 +1,16 @@
 //! How the node is: the reasons why it is not ready, and the numbers that belong to no room.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 
+use super::core::Core;
 use crate::front::http::{Readiness, Reason};
 use crate::model::prefix::Homing;
+use crate::registry::counters::RegistryCounters;
+use crate::resolver::counters::ResolverCounters;
 use crate::store::Store;
 use crate::telemetry::{Metrics, Page};
 
@@ -24,8 +28,9 @@ pub(super) fn readiness(store: Store, draining: watch::Receiver<bool>) -> Readin
     })
 }
 
-/// Adds the numbers of the node as a whole.
-pub(super) fn add_metrics(metrics: &Metrics, store: Store) {
+/// Adds the numbers of the node as a whole and of the rooms below the doors.
+pub(super) fn add_metrics(metrics: &Metrics, core: &Core) {
+    let store = core.store.clone();
     let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let running = Instant::now();
     metrics.add(move |page| {
@@ -38,6 +43,47 @@ pub(super) fn add_metrics(metrics: &Metrics, store: Store) {
         page.gauge_seconds("idnode_uptime_seconds", "How long the node has run.", running.elapsed());
         write_store(page, &store);
     });
+    let registry = core.registry.counters();
+    metrics.add(move |page| write_registry(page, &registry));
+    let resolver = core.resolver.counters();
+    metrics.add(move |page| write_resolver(page, &resolver));
+}
+
+fn write_registry(page: &mut Page, counters: &RegistryCounters) {
+    let outcomes = [
+        ("registered", &counters.registered),
+        ("overwritten", &counters.overwritten),
+        ("amended", &counters.amended),
+        ("removed", &counters.removed),
+        ("unchanged", &counters.unchanged),
+        ("administered", &counters.administered),
+        ("repeated", &counters.repeated),
+        ("refused", &counters.refused),
+    ];
+    let help = "Commands by their outcome.";
+    page.counters("idnode_registry_commands_total", help, "outcome", &read(outcomes));
+    page.counter(
+        "idnode_registry_groups_total",
+        "Groups committed.",
+        counters.groups.load(Ordering::Relaxed),
+    );
+    let changes = counters.group_changes.load(Ordering::Relaxed);
+    page.counter("idnode_registry_changes_total", "Changes in the groups committed.", changes);
+}
+
+fn write_resolver(page: &mut Page, counters: &ResolverCounters) {
+    let answers = [
+        ("values", &counters.values),
+        ("absent", &counters.absent),
+        ("referral", &counters.referrals),
+        ("not_responsible", &counters.not_responsible),
+        ("refused", &counters.refused),
+    ];
+    page.counters("idnode_resolver_questions_total", "Questions by their answer.", "answer", &read(answers));
+}
+
+fn read<const N: usize>(counters: [(&'static str, &AtomicU64); N]) -> [(&'static str, u64); N] {
+    counters.map(|(label, counter)| (label, counter.load(Ordering::Relaxed)))
 }
 
 fn write_store(page: &mut Page, store: &Store) {

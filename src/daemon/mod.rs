@@ -8,15 +8,22 @@
 //! Two ways in: [`serve`] is a process's whole life, with signals and systemd; [`Node::start`] is a node inside
 //! another program, such as a test. Time and randomness are made here and handed down.
 
-mod chance;
-pub mod directory;
-mod error;
-mod health;
 mod node;
 mod process;
+
+pub mod directory;
+
+mod core;
+mod doors;
+
+mod chance;
+mod health;
 mod socket;
 mod systemd;
 
+mod error;
+
+pub use self::core::store_options;
 pub use self::directory::{Addresses, DataDirectory};
 pub use self::error::DaemonError;
 pub use self::node::{Node, RunningNode};

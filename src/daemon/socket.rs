@@ -11,19 +11,23 @@ use super::error::DaemonError;
 
 /// Connections that wait to be accepted at most, at one listener.
 const BACKLOG: i32 = 1_024;
-/// Listens for TCP connections on every address.
-pub(super) fn listen(key: &'static str, addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, DaemonError> {
+/// Listens for TCP connections on every address; each with the address that it is bound to.
+pub(super) fn listen(
+    key: &'static str,
+    addresses: &[SocketAddr],
+) -> Result<Vec<(SocketAddr, TcpListener)>, DaemonError> {
     addresses.iter().map(|address| tcp(key, *address)).collect()
 }
 
-fn tcp(key: &'static str, address: SocketAddr) -> Result<TcpListener, DaemonError> {
+fn tcp(key: &'static str, address: SocketAddr) -> Result<(SocketAddr, TcpListener), DaemonError> {
     let open = || {
         let socket = open(address, Type::STREAM, Protocol::TCP)?;
         // A restart must not wait for the last minute's connections to be forgotten.
         socket.set_reuse_address(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
-        TcpListener::from_std(socket.into())
+        let listener = TcpListener::from_std(socket.into())?;
+        Ok((listener.local_addr()?, listener))
     };
     open().map_err(|source| DaemonError::Bind { key, address, transport: "TCP", source })
 }
@@ -46,7 +50,7 @@ mod tests {
     async fn a_port_in_use_names_the_key_to_change() {
         let any = ["127.0.0.1:0".parse().expect("an address")];
         let first = listen("http.listen", &any).expect("bound");
-        let taken = first[0].local_addr().expect("bound");
+        let (taken, _) = first[0];
         let error = listen("http.listen", &[taken]).expect_err("taken");
         let expected = format!(
             "cannot listen on {taken} (TCP): another program listens there; stop it, or change http.listen \

@@ -245,6 +245,13 @@ impl Registry {
         caller: &Caller,
         draft: TokenDraft,
     ) -> Result<(String, TokenEntry), Problem> {
+        let (text, entry) = self.make_token(draft)?;
+        self.apply_one(caller, Command::Token(TokenCommand::Create(entry.clone()))).await?;
+        Ok((text, entry))
+    }
+
+    /// Makes a token that nothing knows yet: for the first start, which must write its text down before it counts.
+    pub fn make_token(&self, draft: TokenDraft) -> Result<(String, TokenEntry), Refusal> {
         check_draft(&draft)?;
         let mut random = [0; 40];
         self.store.fill_random(&mut random);
@@ -264,7 +271,6 @@ impl Registry {
             revoked_ms: None,
             version: 1,
         };
-        self.apply_one(caller, Command::Token(TokenCommand::Create(entry.clone()))).await?;
         Ok((text, entry))
     }
 

@@ -1,0 +1,212 @@
+//! Core: everything below the doors, from the open store to the resolver, and its upkeep.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{self, MissedTickBehavior};
+
+use super::chance;
+use super::directory::DataDirectory;
+use super::error::DaemonError;
+use crate::config::{Config, StoreOptions};
+use crate::model::identifier::{Folding, Prefix};
+use crate::model::site::Site;
+use crate::model::token::Scope;
+use crate::registry::caller::Caller;
+use crate::registry::command::{Command, TokenCommand};
+use crate::registry::{Registry, RegistryOptions, TokenDraft};
+use crate::resolver::{Resolver, ResolverOptions};
+use crate::store::commit::Appender;
+use crate::store::open::{self, Opened, engine_folder};
+use crate::store::retention::Retention;
+use crate::store::{EngineKind, Store};
+use crate::telemetry::Chain;
+use crate::wire::dns::name::check_prefix_fits;
+
+/// How often request ids that ran out are forgotten and the journal is pruned.
+const UPKEEP_EVERY: Duration = Duration::from_secs(3_600);
+/// Milliseconds of a day.
+const DAY_MS: u64 = 86_400_000;
+
+//----------- Core -----------------------------------------------------------
+
+/// Everything below the doors.
+pub(super) struct Core {
+    pub(super) store: Store,
+    pub(super) registry: Arc<Registry>,
+    pub(super) resolver: Arc<Resolver>,
+    committer: JoinHandle<Appender>,
+    upkeep: JoinHandle<()>,
+    high_water: JoinHandle<()>,
+    stop: watch::Sender<bool>,
+}
+
+impl Core {
+    /// Opens the store and starts what stands on it. `site` is where this node is announced to be.
+    pub(super) async fn open(
+        config: &Config,
+        directory: &DataDirectory,
+        site: Option<Site>,
+    ) -> Result<Self, DaemonError> {
+        check_engine(&config.store, directory.path())?;
+        let opened = open::open(store_options(&config.store, directory.path())).await;
+        let Opened { store, appender, report } = opened.map_err(DaemonError::Store)?;
+        tracing::info!(
+            directory = %directory.path().display(),
+            engine = %store.engine_kind(),
+            identifiers = store.count(),
+            position = %store.head(),
+            created = report.created,
+            checked = report.checked,
+            mended = report.mended,
+            "store open"
+        );
+        if let Some(reason) = store.read_only_reason() {
+            tracing::error!(%reason, "the store is open for reading only");
+        }
+        let stop = watch::Sender::new(false);
+        let high_water = store.spawn_high_water(stop.subscribe());
+        let (registry, committer) = Registry::start(store.clone(), appender, registry_options(config));
+        let registry = Arc::new(registry);
+        let options = ResolverOptions { upper: config.upper.address.clone(), site };
+        let resolver = Arc::new(Resolver::new(store.clone(), options));
+        let keeper = Upkeep::new(config, store.clone(), Arc::clone(&registry));
+        let upkeep = tokio::spawn(keeper.run(stop.subscribe()));
+        let core = Self { store, registry, resolver, committer, upkeep, high_water, stop };
+        match core.ensure_admin_token(directory).await {
+            Ok(()) => Ok(core),
+            Err(error) => {
+                core.close().await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Commits what is queued, then closes the store.
+    pub(super) async fn close(self) -> Result<(), DaemonError> {
+        self.registry.stop();
+        self.stop.send_replace(true);
+        join("upkeep", self.upkeep.await);
+        join("high-water file", self.high_water.await);
+        // Without the appender there is nothing left to close in order; the next start mends what is open.
+        let Some(appender) = join("committer", self.committer.await) else { return Ok(()) };
+        self.store.close(appender).await.map_err(DaemonError::Close)
+    }
+
+    /// Makes the admin token of the first start. The file comes first: a crash in between leaves a file that the next
+    /// start writes again, never a token that nobody has.
+    async fn ensure_admin_token(&self, directory: &DataDirectory) -> Result<(), DaemonError> {
+        if self.store.directory().tokens().next().is_some() || self.store.read_only_reason().is_some() {
+            return Ok(());
+        }
+        let draft = TokenDraft { label: "first start".into(), scopes: vec![Scope::Admin], expires_ms: None };
+        let failed =
+            |error: &dyn core::error::Error| DaemonError::FirstToken { reason: Chain(error).to_string() };
+        let (text, entry) = self.registry.make_token(draft).map_err(|refusal| failed(&refusal))?;
+        directory.save_admin_token(&text)?;
+        let command = Command::Token(TokenCommand::Create(entry));
+        self.registry.apply_one(&Caller::Node, command).await.map_err(|problem| failed(&problem))?;
+        tracing::info!(file = %directory.admin_token_path().display(), "admin token of the first start written");
+        Ok(())
+    }
+}
+
+/// The outcome of a task that ends only when it was told to.
+fn join<T>(task: &'static str, ended: Result<T, tokio::task::JoinError>) -> Option<T> {
+    ended.inspect_err(|error| tracing::error!(%error, task, "a task has failed")).ok()
+}
+
+//----------- Options of the rooms -------------------------------------------
+
+fn registry_options(config: &Config) -> RegistryOptions {
+    let root = config.dns.root.clone();
+    let fits = move |prefix: &Prefix| check_prefix_fits(&root, prefix).map_err(|error| error.to_string());
+    RegistryOptions {
+        request_window: Duration::from_millis(u64::from(config.store.request_window_days) * DAY_MS),
+        prefix_rule: Arc::new(fits),
+    }
+}
+
+/// Options of the store in this data directory, for a node and for commands that work on a store at rest.
+pub fn store_options(options: &StoreOptions, directory: &Path) -> open::StoreOptions {
+    let folding = if options.case_sensitive_suffix { Folding::SuffixSensitive } else { Folding::Insensitive };
+    open::StoreOptions {
+        directory: directory.into(),
+        engine: options.engine,
+        cache_bytes: options.cache_bytes,
+        folding,
+        clock: chance::clock(),
+        entropy: chance::entropy(),
+    }
+}
+
+/// Refuses to begin an empty store beside one of the other engine.
+fn check_engine(options: &StoreOptions, directory: &Path) -> Result<(), DaemonError> {
+    let exists = |kind: EngineKind| directory.join(engine_folder(kind)).exists();
+    let mut others = EngineKind::ALL.into_iter().filter(|kind| *kind != options.engine);
+    match others.find(|kind| exists(*kind)) {
+        Some(found) if !exists(options.engine) => {
+            Err(DaemonError::EngineChanged { directory: directory.into(), found })
+        }
+        _ => Ok(()),
+    }
+}
+
+//----------- Upkeep ---------------------------------------------------------
+
+/// What is done every hour: request ids that ran out are forgotten, the journal is pruned as configured.
+struct Upkeep {
+    store: Store,
+    registry: Arc<Registry>,
+    bodies_days: u32,
+    headers_days: u32,
+}
+
+impl Upkeep {
+    fn new(config: &Config, store: Store, registry: Arc<Registry>) -> Self {
+        let StoreOptions { bodies_days, headers_days, .. } = config.store;
+        Self { store, registry, bodies_days, headers_days }
+    }
+
+    async fn run(self, mut stop: watch::Receiver<bool>) {
+        let mut ticks = time::interval(UPKEEP_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = stop.wait_for(|stopped| *stopped) => return,
+                _ = ticks.tick() => {}
+            }
+            // Cancelled in the middle, it is done again an hour after the next start.
+            tokio::select! {
+                _ = stop.wait_for(|stopped| *stopped) => return,
+                () = self.keep_up() => {}
+            }
+        }
+    }
+
+    async fn keep_up(&self) {
+        if self.store.read_only_reason().is_some() {
+            return;
+        }
+        if let Err(error) = self.registry.keep_up(self.retention()).await {
+            tracing::warn!(error = %Chain(&error), "upkeep failed; it is tried again in an hour");
+        }
+    }
+
+    /// What to let go of now; none when the journal is kept for ever.
+    fn retention(&self) -> Option<Retention> {
+        let now_ms = self.store.now_ms();
+        let before = |days: u32| match days {
+            0 => 0,
+            days => now_ms.saturating_sub(u64::from(days) * DAY_MS),
+        };
+        let retention = Retention {
+            bodies_before_ms: before(self.bodies_days),
+            headers_before_ms: before(self.headers_days),
+        };
+        (retention.bodies_before_ms > 0).then_some(retention)
+    }
+}
