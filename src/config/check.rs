@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::error::{ConfigError, Problem};
 use super::options::Config;
+use crate::telemetry::Chain;
 
 impl Config {
     /// Proves the configuration without starting: relations between values, and that named files can be read.
@@ -40,6 +41,12 @@ impl Config {
                 "grpc.tls_certificate",
                 "missing: grpc.tls_key is given, and a private key needs its certificate",
             )),
+            (Some(certificate), Some(key)) if certificate.is_file() && key.is_file() => {
+                if let Err(error) = self.grpc.load_identity() {
+                    problems.push(relation("grpc.tls_certificate", &Chain(&error).to_string()));
+                }
+            }
+            // Files that are not there are named with those of other keys.
             (Some(_), Some(_)) | (None, None) => {}
         }
     }

@@ -70,7 +70,10 @@ fn an_example_of_every_role_is_right() {
         let directory = tempfile::tempdir().expect("a directory");
         // Files that an example names stand where it says on a real machine; here they are made.
         let here = text.replace("/etc/idnode/", &format!("{}/", directory.path().display()));
-        for name in ["node.crt", "node.key", "upper-token", "upper-ca.crt", "backup.key"] {
+        let made = rcgen::generate_simple_self_signed(vec!["node.example".into()]).expect("a certificate");
+        fs::write(directory.path().join("node.crt"), made.cert.pem()).expect("write");
+        fs::write(directory.path().join("node.key"), made.signing_key.serialize_pem()).expect("write");
+        for name in ["upper-token", "upper-ca.crt", "backup.key"] {
             fs::write(directory.path().join(name), "made for the test").expect("write");
         }
         let file = directory.path().join("idnode.toml");
@@ -96,6 +99,23 @@ fn a_bad_file_is_named_with_line_key_value_and_remedy() {
         seen += 1;
     }
     assert!(seen >= 10, "only {seen} bad files");
+}
+
+#[test]
+fn a_certificate_is_proved_to_fit_its_key() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let pem = |name: &str| directory.path().join(name).display().to_string();
+    for name in ["one", "two"] {
+        let made = rcgen::generate_simple_self_signed(vec!["node.example".into()]).expect("a certificate");
+        fs::write(pem(&format!("{name}.crt")), made.cert.pem()).expect("write");
+        fs::write(pem(&format!("{name}.key")), made.signing_key.serialize_pem()).expect("write");
+    }
+    let load = |certificate: &str, key: &str| {
+        load_arguments(&[("grpc.tls_certificate", &pem(certificate)), ("grpc.tls_key", &pem(key))])
+    };
+    load("one.crt", "one.key").expect("they belong together");
+    let error = load("one.crt", "two.key").expect_err("they do not").to_string();
+    assert!(error.starts_with("grpc.tls_certificate: ") && error.contains("of no use together"), "{error}");
 }
 
 #[test]

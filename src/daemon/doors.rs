@@ -14,7 +14,9 @@ use super::directory::{Addresses, reachable};
 use super::error::DaemonError;
 use super::health;
 use super::socket;
+use super::status::Status;
 use crate::config::{Config, SiteOptions};
+use crate::front::grpc::{GrpcDoor, GrpcOptions, GrpcRooms, TlsIdentity};
 use crate::front::http::HttpDoor;
 use crate::model::site::{Ports, Site};
 use crate::telemetry::{Chain, Metrics};
@@ -23,13 +25,20 @@ use crate::telemetry::{Chain, Metrics};
 
 /// Sockets that listen, with nobody behind them yet.
 pub(super) struct Bound {
+    grpc: Vec<(SocketAddr, TcpListener)>,
+    tls: Option<Arc<TlsIdentity>>,
     http: Vec<(SocketAddr, TcpListener)>,
 }
 
 impl Bound {
     /// Binds what listens on TCP alone.
     pub(super) fn bind(config: &Config) -> Result<Self, DaemonError> {
-        Ok(Self { http: socket::listen("http.listen", &config.http.listen)? })
+        let tls = config.grpc.load_identity().map_err(|error| DaemonError::Configured {
+            key: "grpc.tls_certificate",
+            reason: Chain(&error).to_string(),
+        })?;
+        let grpc = socket::listen("grpc.listen", &config.grpc.listen)?;
+        Ok(Self { grpc, tls, http: socket::listen("http.listen", &config.http.listen)? })
     }
 
     /// The site to announce: none without addresses. Ports are those bound, where the configuration names no others.
@@ -38,12 +47,14 @@ impl Bound {
         if addresses.is_empty() {
             return Ok(None);
         }
-        let first = |addresses: &[SocketAddr]| addresses.iter().map(SocketAddr::port).find(|port| *port != 0);
+        let first = |bound: &[(SocketAddr, TcpListener)]| bound.first().map(|(address, _)| address.port());
+        // The DNS door is bound after the resolver, which tells the site; a port that the system chooses is not told.
+        let dns = config.dns.listen.iter().map(SocketAddr::port).find(|port| *port != 0);
         let ports = Ports {
-            grpc: grpc_port.or_else(|| first(&config.grpc.listen)),
-            dns: dns_port.or_else(|| first(&config.dns.listen)),
+            grpc: grpc_port.or_else(|| first(&self.grpc)),
+            dns: dns_port.or(dns),
             handle: *handle_port,
-            http: http_port.or_else(|| self.http.first().map(|(address, _)| address.port())),
+            http: http_port.or_else(|| first(&self.http)),
         };
         let site = Site::new(addresses.clone(), host_name.as_deref(), ports);
         site.map(Some).map_err(|error| DaemonError::Configured { key: "site", reason: error.to_string() })
@@ -56,25 +67,52 @@ impl Bound {
 pub(super) struct Doors {
     tasks: JoinSet<(&'static str, Result<(), String>)>,
     draining: watch::Sender<bool>,
+    /// The certificate that the gRPC door shows.
+    pub(super) tls: Option<Arc<TlsIdentity>>,
     /// How the doors are reached.
     pub(super) addresses: Addresses,
+    /// Where the gRPC door listens.
+    pub(super) grpc: Vec<SocketAddr>,
     /// Where the HTTP door listens.
     pub(super) http: Vec<SocketAddr>,
 }
 
 impl Doors {
     /// Opens every door.
-    pub(super) fn open(bound: Bound, core: &Core) -> Self {
+    pub(super) fn open(config: &Config, bound: Bound, core: &Core) -> Self {
         let metrics = Arc::new(Metrics::default());
         health::add_metrics(&metrics, core);
         let mut doors = Self {
             tasks: JoinSet::new(),
             draining: watch::Sender::new(false),
+            tls: bound.tls,
             addresses: Addresses { process: std::process::id(), ..Addresses::default() },
+            grpc: Vec::new(),
             http: Vec::new(),
         };
+        doors.open_grpc(&config.grpc, bound.grpc, core);
         doors.open_http(bound.http, core, &metrics);
         doors
+    }
+
+    fn open_grpc(&mut self, options: &GrpcOptions, bound: Vec<(SocketAddr, TcpListener)>, core: &Core) {
+        let rooms = GrpcRooms {
+            registry: Arc::clone(&core.registry),
+            resolver: Arc::clone(&core.resolver),
+            status: Arc::new(Status::new(core)),
+            backup: None,
+        };
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let door = GrpcDoor::new(options, rooms, self.tls.clone());
+        for (address, listener) in bound {
+            tracing::info!(door = "gRPC", %address, tls = self.tls.is_some(), "listening");
+            self.grpc.push(address);
+            self.addresses.grpc.push(format!("{scheme}://{}", reachable(address)));
+            let (door, drain) = (door.clone(), self.drain_signal());
+            self.spawn("gRPC", async move {
+                door.serve(listener, drain).await.map_err(|error| Chain(&error).to_string())
+            });
+        }
     }
 
     fn open_http(&mut self, bound: Vec<(SocketAddr, TcpListener)>, core: &Core, metrics: &Arc<Metrics>) {

@@ -19,6 +19,7 @@ mod doors;
 mod chance;
 mod health;
 mod socket;
+mod status;
 mod systemd;
 
 mod error;

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::registry::Registry;
 use crate::resolver::Resolver;
 use crate::store::Store;
+use crate::telemetry::Chain;
 
 //----------- Node -----------------------------------------------------------
 
@@ -25,7 +26,7 @@ impl Node {
         let directory = DataDirectory::open(&config.store.directory)?;
         let bound = Bound::bind(&config)?;
         let core = Core::open(&config, &directory, bound.site(&config)?).await?;
-        let doors = Doors::open(bound, &core);
+        let doors = Doors::open(&config, bound, &core);
         let node = RunningNode { config, directory, core, doors };
         match node.directory.save_addresses(&node.doors.addresses) {
             Ok(()) => Ok(node),
@@ -52,6 +53,11 @@ impl RunningNode {
     /// Where the doors are, as seen from this machine.
     pub fn addresses(&self) -> &Addresses {
         &self.doors.addresses
+    }
+
+    /// The first address of the gRPC door.
+    pub fn grpc_addr(&self) -> Option<SocketAddr> {
+        self.doors.grpc.first().copied()
     }
 
     /// The first address of the HTTP door.
@@ -86,7 +92,13 @@ impl RunningNode {
 
     /// Reads again what can be read again while the doors are open.
     pub fn reload(&self) {
-        // No door shows a certificate yet.
+        let Some(tls) = &self.doors.tls else { return };
+        match tls.reload() {
+            Ok(()) => tracing::info!("certificate read again"),
+            Err(error) => {
+                tracing::error!(error = %Chain(&error), "certificate not read again; the one before stays");
+            }
+        }
     }
 
     /// Waits until a door ends by itself, which none should.
