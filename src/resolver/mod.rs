@@ -227,6 +227,11 @@ impl Resolver {
         self.store.count_of(prefix) > 0
     }
 
+    /// Whether any live identifier has this prefix or one below it.
+    pub fn holds_within(&self, prefix: &Prefix) -> bool {
+        self.store.holds_within(prefix)
+    }
+
     /// How many live identifiers there are.
     pub fn count(&self) -> u64 {
         self.store.count()

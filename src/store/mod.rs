@@ -154,6 +154,11 @@ impl Store {
         self.lock_counts().of(prefix)
     }
 
+    /// Whether any live identifier has this prefix or one below it.
+    pub fn holds_within(&self, prefix: &Prefix) -> bool {
+        self.lock_counts().any_within(prefix)
+    }
+
     /// How many live identifiers there are.
     pub fn count(&self) -> u64 {
         self.lock_counts().total()

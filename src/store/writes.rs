@@ -1,7 +1,7 @@
 //! What one atomic write carries, gathered: states, journal entries, request memory, counts. The last write to a key
 //! counts, so that several changes of one identifier may stand in one block.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha256};
 
@@ -170,7 +170,7 @@ pub(super) fn identifier_state(entry: &JournalEntry) -> Option<(IdentifierEntry,
 
 /// How many live identifiers each literal prefix has.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Counts(HashMap<String, u64>);
+pub(super) struct Counts(BTreeMap<String, u64>);
 
 impl Counts {
     /// Takes up a count read from disk.
@@ -198,6 +198,13 @@ impl Counts {
     /// Shows each prefix and its count.
     pub(super) fn each(&self, mut show: impl FnMut(&str, u64)) {
         self.0.iter().for_each(|(prefix, count)| show(prefix, *count));
+    }
+
+    /// Whether there is any at or below this prefix.
+    pub(super) fn any_within(&self, prefix: &Prefix) -> bool {
+        let below = format!("{}.", prefix.canonical());
+        let mut from = self.0.range(below.clone()..).take_while(|(own, _)| own.starts_with(&below));
+        self.of(prefix) > 0 || from.any(|(_, count)| *count > 0)
     }
 
     /// All identifiers.
