@@ -5,5 +5,7 @@
 mod support;
 
 mod config;
+mod conformance;
 mod contract;
+mod hostile;
 mod shutdown;

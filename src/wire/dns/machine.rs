@@ -6,15 +6,21 @@
 //!   value: 1 · index u32 · permissions u8 · TTL kind u8 (0 relative, 1 absolute) · TTL u32 · timestamp u32
 //!          · type length u8, type · references u8, each: index u32, identifier length u16, identifier · data (the rest)
 //!   stub:  2 · for each value: index u32 · bytes of data u32 · SHA-256 of data, its first 20 bytes
+//!   site:  3 · ports u16: gRPC, DNS, Handle, HTTP, each 0 where not offered · host name length u8, host name
+//!          · addresses u8, each: 4 or 6 u8, its 4 or 16 bytes
 //! ```
 //!
+//! A site stands at the name of a prefix that is delegated to a site without DNS: it says where to ask instead.
 //! A stub stands where the values themselves fit no message: it says what there is, so that nothing is cut silently.
 //! A reader ignores a record whose first byte it does not know.
+
+use core::net::IpAddr;
 
 use sha2::{Digest, Sha256};
 
 use crate::model::identifier::Identifier;
 use crate::model::limits::{IDENTIFIER_BYTES_MAX, REFERENCES_MAX, VALUE_TYPE_BYTES_MAX, VALUES_MAX};
+use crate::model::site::{Ports, Site};
 use crate::model::value::{Index, Permissions, Reference, Ttl, Value, ValueType};
 use crate::wire::cursor::{DecodeError, Problem, Reader, Writer};
 
@@ -23,6 +29,7 @@ pub const MACHINE_TYPE: u16 = 0xff88;
 
 const FORM_VALUE: u8 = 1;
 const FORM_STUB: u8 = 2;
+const FORM_SITE: u8 = 3;
 const TTL_RELATIVE: u8 = 0;
 const TTL_ABSOLUTE: u8 = 1;
 /// Bytes of a value's machine form beside its type, references and data.
@@ -47,6 +54,8 @@ pub enum Machine {
     Value(Value),
     /// What the values are that fit no message.
     Stub(Vec<StubLine>),
+    /// Where else to ask for a prefix.
+    Site(Site),
 }
 
 /// One value in a stub.
@@ -107,6 +116,27 @@ pub fn encode_stub(values: &[Value]) -> Vec<u8> {
     writer.into_vec()
 }
 
+/// Encodes a site.
+pub fn encode_site(site: &Site) -> Vec<u8> {
+    let mut writer = Writer::with_capacity(64);
+    let Ports { grpc, dns, handle, http } = site.ports();
+    writer.u8(FORM_SITE);
+    for port in [grpc, dns, handle, http] {
+        writer.u16(port.unwrap_or(0));
+    }
+    // A host name has at most 253 bytes, a site at most 16 addresses: the model says so.
+    let host_name = site.host_name().unwrap_or_default();
+    writer.u8(u8::try_from(host_name.len()).unwrap_or(u8::MAX)).raw(host_name.as_bytes());
+    writer.u8(u8::try_from(site.addresses().len()).unwrap_or(u8::MAX));
+    for address in site.addresses() {
+        match address {
+            IpAddr::V4(address) => writer.u8(4).raw(&address.octets()),
+            IpAddr::V6(address) => writer.u8(6).raw(&address.octets()),
+        };
+    }
+    writer.into_vec()
+}
+
 /// Bytes of a value's machine form.
 pub fn encoded_bytes(value: &Value) -> usize {
     let references: usize = value
@@ -126,6 +156,7 @@ pub fn decode(bytes: &[u8]) -> Result<Machine, DecodeError> {
     match reader.u8("form")? {
         FORM_VALUE => decode_value(&mut reader).map(Machine::Value),
         FORM_STUB => decode_stub(&mut reader).map(Machine::Stub),
+        FORM_SITE => decode_site(&mut reader).map(Machine::Site),
         _ => Err(reader.refuse("form")),
     }
 }
@@ -179,6 +210,29 @@ fn decode_stub(reader: &mut Reader<'_>) -> Result<Vec<StubLine>, DecodeError> {
     Ok(lines)
 }
 
+fn decode_site(reader: &mut Reader<'_>) -> Result<Site, DecodeError> {
+    let mut port = |what| reader.u16(what).map(|port| Some(port).filter(|port| *port > 0));
+    let ports = Ports {
+        grpc: port("gRPC port")?,
+        dns: port("DNS port")?,
+        handle: port("Handle port")?,
+        http: port("HTTP port")?,
+    };
+    let host_name_bytes = usize::from(reader.u8("host name length")?);
+    let host_name = decode_text(reader, "host name", host_name_bytes)?;
+    let mut addresses = Vec::new();
+    for _ in 0..reader.u8("addresses")? {
+        addresses.push(match reader.u8("address kind")? {
+            4 => IpAddr::from(reader.array::<4>("address")?),
+            6 => IpAddr::from(reader.array::<16>("address")?),
+            _ => return Err(reader.refuse("address kind")),
+        });
+    }
+    reader.finish("site")?;
+    let host_name = Some(host_name).filter(|name| !name.is_empty());
+    Site::new(addresses, host_name, ports).map_err(|_| reader.refuse("site"))
+}
+
 fn decode_index(reader: &mut Reader<'_>) -> Result<Index, DecodeError> {
     let number = reader.u32("index")?;
     Index::new(number).map_err(|_| reader.refuse("index"))
@@ -201,8 +255,9 @@ fn decode_text<'a>(
 mod tests {
     use proptest::prelude::{ProptestConfig, Strategy, any, prop, prop_assert, prop_assert_eq, proptest};
 
-    use super::{Machine, StubLine, decode, encode_stub, encode_value, encoded_bytes};
+    use super::{Machine, StubLine, decode, encode_site, encode_stub, encode_value, encoded_bytes};
     use crate::model::identifier::Identifier;
+    use crate::model::site::{Ports, Site};
     use crate::model::value::{Index, Permissions, Reference, Ttl, Value, ValueType};
 
     fn values() -> impl Strategy<Value = Value> {
@@ -248,8 +303,22 @@ mod tests {
 
     #[test]
     fn forms_of_later_versions_are_refused() {
-        assert_eq!(decode(&[3, 0]).map_err(|error| error.what), Err("form"));
+        assert_eq!(decode(&[4, 0]).map_err(|error| error.what), Err("form"));
         assert_eq!(decode(&[]).map_err(|error| error.what), Err("form"));
+    }
+
+    #[test]
+    fn a_site_decodes_as_it_was_encoded() {
+        let addresses =
+            vec!["192.0.2.9".parse().expect("an address"), "2001:db8::9".parse().expect("an address")];
+        let ports = Ports { grpc: Some(7_373), http: Some(80), ..Ports::default() };
+        let site = Site::new(addresses, Some("node.example"), ports).expect("a site");
+        let bytes = encode_site(&site);
+        assert!(bytes.starts_with(b"\x03\x1c\xcd\0\0\0\0\0\x50\x0cnode.example\x02\x04\xc0\0\x02\x09\x06"));
+        assert_eq!(decode(&bytes), Ok(Machine::Site(site)));
+        for length in 0..bytes.len() {
+            assert!(decode(&bytes[..length]).is_err(), "{length} bytes");
+        }
     }
 
     proptest! {

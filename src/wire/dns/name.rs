@@ -328,6 +328,11 @@ pub fn check_prefix_fits(root: &str, prefix: &Prefix) -> Result<(), NameError> {
     Ok(())
 }
 
+/// Whether a suffix is the label below which a zone's server is named: its name is there even when it is not registered.
+pub fn is_above_server(suffix: &str) -> bool {
+    is(suffix.as_bytes(), SERVER[0])
+}
+
 /// SHA-256 of a canonical suffix, cut: what a long suffix is found by.
 pub fn suffix_digest(canonical_suffix: &str) -> [u8; SUFFIX_DIGEST_BYTES] {
     let mut digest = [0; SUFFIX_DIGEST_BYTES];

@@ -10,6 +10,8 @@
 //!   written `\DDD`, so that the second blank ends the type.
 //! - **TYPE65416**: see [`super::machine`].
 //!
+//! The name of a prefix whose site has no DNS also has the site, as TXT (`site`, addresses, ports) and TYPE65416.
+//!
 //! A record set that fits no message is replaced, whole, by one stub record of its type; the stub of the machine form
 //! lists index, size and digest of each value, and the other stubs lead to it.
 
@@ -18,17 +20,20 @@ use hickory_proto::rr::rdata::{NAPTR, NULL, TXT};
 use hickory_proto::rr::{Name, RData, RecordType};
 use sha2::{Digest, Sha256};
 
-use super::machine::{MACHINE_TYPE, encode_stub, encode_value};
+use super::machine::{MACHINE_TYPE, encode_site, encode_stub, encode_value};
+use crate::model::site::{Ports, Site};
 use crate::model::value::{Index, Value, ValueType};
 
 /// The number of the URI record type (RFC 7553 section 4).
 pub const URI_TYPE: u16 = 256;
 /// Bytes that the records of one set may take: a message of 64 KiB less its header, question and OPT record.
-pub const SET_BYTES_MAX: usize = 65_535 - HEADER_BYTES - QUESTION_BYTES_MAX - OPT_BYTES_MAX;
+pub const SET_BYTES_MAX: usize = 65_535 - HEADER_BYTES - QUESTION_BYTES_MAX - OPT_BYTES_MAX - SITE_BYTES_MAX;
 
 const HEADER_BYTES: usize = 12;
 const QUESTION_BYTES_MAX: usize = 255 + 4;
 const OPT_BYTES_MAX: usize = 11 + 256;
+/// Room for the site of a prefix: 16 addresses, a host name and four ports as text.
+const SITE_BYTES_MAX: usize = 1_280;
 /// A record's pointer to its name, type, class, TTL and length.
 const RECORD_BYTES: usize = 12;
 /// Octets of a character string (RFC 1035 section 3.3).
@@ -109,6 +114,26 @@ pub fn record_set(kind: Kind, values: &[Value], names: Names<'_>, now_seconds: u
         set.data = vec![stub(kind, values, names)];
     }
     Some(set)
+}
+
+/// The site of a prefix as a record, in the kinds that can show one.
+pub fn site_data(kind: Kind, site: &Site) -> Option<RData> {
+    match kind {
+        Kind::Naptr | Kind::Uri => None,
+        Kind::Text => {
+            let mut line = "site".to_owned();
+            for address in site.addresses() {
+                line.push_str(&format!(" {address}"));
+            }
+            let Ports { grpc, dns, handle, http } = site.ports();
+            for (name, port) in [("grpc", grpc), ("dns", dns), ("handle", handle), ("http", http)] {
+                line.push_str(&port.map(|port| format!(" {name}={port}")).unwrap_or_default());
+            }
+            line.push_str(&site.host_name().map(|name| format!(" host={name}")).unwrap_or_default());
+            Some(text(line.as_bytes()).data)
+        }
+        Kind::Machine => Some(opaque(MACHINE_TYPE, encode_site(site)).data),
+    }
 }
 
 /// One record and its bytes.

@@ -1,0 +1,273 @@
+//! A batch of messages → their answers: decode, find the place, ask the resolver once for all, reply.
+//!
+//! ```text
+//!   bytes ─ request::decode ─▶ question ─ Naming::read ─ Zones::locate ─▶ place
+//!       place without data  ───────────────────────────────────────────▶ reply
+//!       place inside a zone ─ resolver.answer_many, once for the batch ─▶ reply
+//!   reply ─ message::encode ─▶ bytes
+//! ```
+//!
+//! Every asker is anonymous here: values that the public may not read are as if they were not there.
+
+use std::sync::Arc;
+
+use hickory_proto::op::Query;
+use hickory_proto::rr::RecordType;
+
+use super::counters::{DnsCounters, count};
+use super::message::{Reply, encode};
+use super::reply::{self, Facts, Subject};
+use super::request::{Asked, Request, Transport, decode};
+use super::zone::{Place, Side, Zones, serial};
+use crate::model::identifier::{Identifier, Prefix};
+use crate::model::limits::SUFFIX_DIGEST_BYTES;
+use crate::model::value::Index;
+use crate::registry::caller::Caller;
+use crate::registry::refusal::{Failure, Refusal};
+use crate::resolver::Resolver;
+use crate::resolver::answer::{Absence, Answer, Question};
+use crate::wire::dns::name::{Naming, Part, is_above_server};
+
+//----------- Answerer -------------------------------------------------------
+
+/// What the tasks of the door share.
+pub(super) struct Answerer {
+    pub(super) resolver: Arc<Resolver>,
+    pub(super) naming: Naming,
+    pub(super) is_top: bool,
+    pub(super) cut_port: u16,
+    pub(super) minimum_seconds: u32,
+    pub(super) counters: Arc<DnsCounters>,
+}
+
+/// What a question still needs.
+enum Step {
+    /// Nothing.
+    Done(Reply),
+    /// An identifier's values.
+    Values(Box<Subject>, Identifier),
+    /// The identifier of a digest, then its values.
+    Digest(Box<Subject>, Prefix, [u8; SUFFIX_DIGEST_BYTES]),
+}
+
+impl Answerer {
+    /// What the door counts.
+    pub(super) fn counters(&self) -> &DnsCounters {
+        &self.counters
+    }
+
+    /// Answers messages in their order; none where a message gets no answer.
+    pub(super) async fn answer_batch(
+        &self,
+        messages: &[&[u8]],
+        transport: Transport,
+    ) -> Vec<Option<Vec<u8>>> {
+        let facts = self.facts();
+        let received = match transport {
+            Transport::Udp => &self.counters.udp_messages,
+            Transport::Tcp => &self.counters.tcp_messages,
+        };
+        let mut all_asked = Vec::with_capacity(messages.len());
+        let mut steps = Vec::with_capacity(messages.len());
+        for message in messages {
+            count(received);
+            let (asked, step) = match decode(message, transport) {
+                Request::Silence => {
+                    count(&self.counters.dropped);
+                    all_asked.push(None);
+                    continue;
+                }
+                Request::Refused(asked, code) => (asked, Step::Done(Reply::of(code, None))),
+                Request::Question(asked, query) => {
+                    let step = self.plan(&facts, query);
+                    (asked, step)
+                }
+            };
+            all_asked.push(Some(asked));
+            steps.push(step);
+        }
+        let mut replies = self.take(&facts, steps).await.into_iter();
+        let mut encode = |asked: Asked| Some(self.encode(&asked, &replies.next()?));
+        all_asked.into_iter().map(|asked| asked.and_then(&mut encode)).collect()
+    }
+
+    fn encode(&self, asked: &Asked, reply: &Reply) -> Vec<u8> {
+        let encoded = encode(asked, reply);
+        self.counters.count_answer(encoded.code);
+        if encoded.truncated {
+            count(&self.counters.truncated);
+        }
+        encoded.bytes
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            naming: &self.naming,
+            serial: serial(self.resolver.head().sequence),
+            minimum_seconds: self.minimum_seconds,
+            site: self.resolver.site(),
+            now_seconds: self.resolver.now_ms() / 1_000,
+        }
+    }
+
+    //------- Planning: what a question needs
+
+    fn plan(&self, facts: &Facts<'_>, query: Query) -> Step {
+        let Some(owner) = self.naming.read(query.name()) else { return Step::Done(reply::elsewhere()) };
+        let record_type = query.query_type();
+        let side = if record_type == RecordType::DS { Side::Parent } else { Side::Child };
+        let directory = self.resolver.directory();
+        let entry = |prefix: &Prefix| directory.get(prefix).map(AsRef::as_ref);
+        let zones = Zones { entry: &entry, is_top: self.is_top, cut_port: self.cut_port };
+        match zones.locate(&owner, side) {
+            Place::Elsewhere => Step::Done(reply::elsewhere()),
+            Place::Withdrawn(standing) => Step::Done(reply::withdrawn(standing)),
+            Place::Cut(cut, site) => Step::Done(facts.referral(query.name(), &cut, site)),
+            Place::WithoutDns(zone, prefix, site) => {
+                let is_own = owner.part == Part::Own && owner.prefix.as_ref() == Some(&prefix);
+                if !is_own {
+                    return Step::Done(reply::without_dns());
+                }
+                let delegate = Some(site.clone());
+                let subject = Subject { name: query.name, record_type, owner, zone, delegate };
+                Step::Values(Box::new(subject), Identifier::of_prefix(&prefix))
+            }
+            Place::Inside(zone) => {
+                let subject = Subject { name: query.name, record_type, owner, zone, delegate: None };
+                self.plan_inside(facts, subject)
+            }
+        }
+    }
+
+    fn plan_inside(&self, facts: &Facts<'_>, subject: Subject) -> Step {
+        match (&subject.owner.prefix, &subject.owner.part) {
+            (Some(prefix), Part::Own) => {
+                let identifier = Identifier::of_prefix(prefix);
+                Step::Values(Box::new(subject), identifier)
+            }
+            (Some(prefix), Part::Digest(digest)) => {
+                let (prefix, digest) = (prefix.clone(), *digest);
+                Step::Digest(Box::new(subject), prefix, digest)
+            }
+            (_, Part::Suffix(identifier)) => {
+                let identifier = identifier.clone();
+                Step::Values(Box::new(subject), identifier)
+            }
+            (prefix, Part::Mark) => {
+                let is_there = prefix.as_ref().is_none_or(|prefix| self.is_there(prefix));
+                Step::Done(if is_there { facts.no_data(&subject) } else { facts.no_name(&subject) })
+            }
+            (prefix, Part::Server) if *prefix == subject.zone.apex => Step::Done(facts.server(&subject)),
+            (None, Part::Own) => Step::Done(facts.no_data(&subject)),
+            (_, Part::Server | Part::Nobody) | (None, Part::Digest(_)) => Step::Done(facts.no_name(&subject)),
+        }
+    }
+
+    /// Whether a prefix's name is in the tree: it has an entry, or something stands below it.
+    fn is_there(&self, prefix: &Prefix) -> bool {
+        let directory = self.resolver.directory();
+        directory.get(prefix).is_some()
+            || directory.below(prefix).next().is_some()
+            || self.resolver.holds_within(prefix)
+    }
+
+    //------- Asking: one read for the batch
+
+    async fn take(&self, facts: &Facts<'_>, steps: Vec<Step>) -> Vec<Reply> {
+        let mut questions = Vec::with_capacity(steps.len());
+        let mut pending = Vec::with_capacity(steps.len());
+        for step in steps {
+            let (subject, identifier) = match step {
+                Step::Done(reply) => {
+                    pending.push(Pending::Done(reply));
+                    continue;
+                }
+                Step::Values(subject, identifier) => (subject, identifier),
+                Step::Digest(subject, prefix, digest) => match self.resolver.by_digest(&prefix, digest).await
+                {
+                    Ok(Some(identifier)) => (subject, identifier),
+                    Ok(None) => {
+                        pending.push(Pending::Done(facts.no_name(&subject)));
+                        continue;
+                    }
+                    Err(failure) => {
+                        pending.push(Pending::Done(reply::failure(&failure)));
+                        continue;
+                    }
+                },
+            };
+            let indexes: Vec<Index> = subject.owner.index.into_iter().collect();
+            questions.push(Question { identifier, indexes, types: Vec::new() });
+            pending.push(Pending::Asked(subject));
+        }
+        if questions.is_empty() {
+            return pending.into_iter().map(|pending| pending.reply(|_| reply::elsewhere())).collect();
+        }
+        match self.resolver.answer_many(&Caller::Anonymous, &questions).await {
+            Ok(answers) => {
+                let mut answers = questions.iter().zip(answers);
+                let mut next = |subject: &Subject| match answers.next() {
+                    Some((question, answer)) => self.reply(facts, subject, question, answer),
+                    // One answer a question is the resolver's promise.
+                    None => reply::failure(&Failure::Overloaded),
+                };
+                pending.into_iter().map(|pending| pending.reply(&mut next)).collect()
+            }
+            Err(failure) => {
+                let failed = |_: &Subject| reply::failure(&failure);
+                pending.into_iter().map(|pending| pending.reply(failed)).collect()
+            }
+        }
+    }
+
+    fn reply(
+        &self,
+        facts: &Facts<'_>,
+        subject: &Subject,
+        question: &Question,
+        answer: Result<Answer, Refusal>,
+    ) -> Reply {
+        match answer {
+            Ok(Answer::Values(found)) => facts.values(subject, &question.identifier, &found.values),
+            Ok(Answer::Absent(_)) if subject.delegate.is_some() && subject.owner.index.is_none() => {
+                facts.values(subject, &question.identifier, &[])
+            }
+            Ok(Answer::Absent(Absence::Identifier)) => self.absent(facts, subject),
+            Ok(Answer::Absent(Absence::Values)) if subject.owner.index.is_some() => facts.no_name(subject),
+            Ok(Answer::Absent(Absence::Values)) => facts.no_data(subject),
+            // The prefix was delegated since the place was found.
+            Ok(Answer::Referral(_)) => reply::without_dns(),
+            // Within the root zone, no entry governs the prefix.
+            Ok(Answer::NotResponsible(_)) => self.absent(facts, subject),
+            Err(refusal) => reply::refusal(&refusal),
+        }
+    }
+
+    /// No such identifier; its name may be in the tree all the same.
+    fn absent(&self, facts: &Facts<'_>, subject: &Subject) -> Reply {
+        let owner = &subject.owner;
+        let is_there = owner.index.is_none()
+            && match (&owner.prefix, &owner.part) {
+                (Some(prefix), Part::Own) => self.is_there(prefix),
+                // The zone's server stands below the label `ns`.
+                (prefix, Part::Suffix(own)) => *prefix == subject.zone.apex && is_above_server(own.suffix()),
+                _ => false,
+            };
+        if is_there { facts.no_data(subject) } else { facts.no_name(subject) }
+    }
+}
+
+/// A reply, or a place kept for one.
+enum Pending {
+    Done(Reply),
+    Asked(Box<Subject>),
+}
+
+impl Pending {
+    fn reply(self, ask: impl FnOnce(&Subject) -> Reply) -> Reply {
+        match self {
+            Self::Done(reply) => reply,
+            Self::Asked(subject) => ask(&subject),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What the DNS door counts: plain numbers that the telemetry reads. Never an identifier.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hickory_proto::op::ResponseCode;
+
+//----------- DnsCounters ----------------------------------------------------
+
+/// Counts since the door was opened.
+#[derive(Debug, Default)]
+pub struct DnsCounters {
+    /// Messages received over UDP.
+    pub udp_messages: AtomicU64,
+    /// Messages received over TCP.
+    pub tcp_messages: AtomicU64,
+    /// Connections accepted over TCP.
+    pub tcp_connections: AtomicU64,
+    /// Connections closed at once because too many were open.
+    pub tcp_connections_refused: AtomicU64,
+    /// Answers by response code, in the order of [`DnsCounters::CODES`]; the last is every other code.
+    answers: [AtomicU64; Self::CODES.len()],
+    /// Answers over UDP that were cut to ask for TCP.
+    pub truncated: AtomicU64,
+    /// Messages that get no answer: responses and what is shorter than a header.
+    pub dropped: AtomicU64,
+    /// Answers that the system did not send.
+    pub unsent: AtomicU64,
+}
+
+impl DnsCounters {
+    /// Names of the response codes that are counted apart.
+    pub const CODES: [&'static str; 8] =
+        ["noerror", "formerr", "servfail", "nxdomain", "notimp", "refused", "badvers", "other"];
+
+    /// Answers by the name of their response code.
+    pub fn answers(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.answers.iter().map(|count| count.load(Ordering::Relaxed));
+        Self::CODES.into_iter().zip(counts)
+    }
+
+    /// Counts an answer.
+    pub(super) fn count_answer(&self, code: ResponseCode) {
+        let position = match code {
+            ResponseCode::NoError => 0,
+            ResponseCode::FormErr => 1,
+            ResponseCode::ServFail => 2,
+            ResponseCode::NXDomain => 3,
+            ResponseCode::NotImp => 4,
+            ResponseCode::Refused => 5,
+            ResponseCode::BADVERS => 6,
+            _ => 7,
+        };
+        if let Some(count) = self.answers.get(position) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Adds one.
+pub(super) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}

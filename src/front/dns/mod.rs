@@ -1,0 +1,198 @@
+//! The DNS door: resolves identifiers over DNS messages, UDP and TCP on one port. It never recurses.
+//!
+//! ```text
+//!   udp ─┐  batches of messages            ┌─ zone: where the name lies
+//!        ├──────────────▶ answer ──────────┼─ resolver: values, absent, suspended
+//!   tcp ─┘                  │              └─ reply: records and codes
+//!                           └─ request (decode), message (encode)
+//! ```
+//!
+//! Names and records are made in `wire::dns`; what may be answered is decided in the resolver. Zones and cuts are the
+//! one thing DNS adds: see `zone`. Bounds: a datagram's answer has at most 1,232 octets, a connection's 65,535; what
+//! does not fit says so by TC, or is a stub where no message could carry it.
+
+mod answer;
+mod counters;
+mod message;
+mod reply;
+mod request;
+mod tcp;
+mod udp;
+mod zone;
+
+pub use self::counters::DnsCounters;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::resolver::Resolver;
+use crate::wire::dns::name::Naming;
+
+use self::answer::Answerer;
+use self::tcp::TcpSide;
+use self::udp::UdpSide;
+
+/// Connections that wait to be accepted, by the system's measure.
+const BACKLOG: i32 = 1_024;
+/// Bytes of datagrams that the system keeps for us in a burst.
+const RECEIVE_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+/// Tries at finding a port that is free over UDP and TCP.
+const PORT_TRIES_MAX: usize = 32;
+/// Tasks that answer datagrams at one address: while one waits for the store, another receives.
+const UDP_TASKS: usize = 4;
+
+//----------- DnsOptions -----------------------------------------------------
+
+/// What the door needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DnsOptions {
+    /// Where it listens, over UDP and TCP; port 0 finds one that is free for both.
+    pub listen: Vec<SocketAddr>,
+    /// The name that the whole tree stands under.
+    pub root: String,
+    /// Whether no node is above this one, so that the root zone is ours.
+    pub is_top: bool,
+    /// Seconds for which absence may be kept.
+    pub minimum_seconds: u32,
+    /// Seconds that a connection may be without a message.
+    pub idle_seconds: u64,
+    /// The port that a site's DNS must have to get a zone cut: 53, since NS records name no port. Tests without the
+    /// right to bind port 53 say another.
+    pub cut_port: u16,
+}
+
+impl Default for DnsOptions {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 5_300))],
+            root: "id.internal".to_owned(),
+            is_top: true,
+            minimum_seconds: 10,
+            idle_seconds: 10,
+            cut_port: zone::DNS_PORT,
+        }
+    }
+}
+
+//----------- DnsDoor --------------------------------------------------------
+
+/// A door whose sockets are bound.
+pub struct DnsDoor {
+    answerer: Arc<Answerer>,
+    udp: Vec<Arc<UdpSide>>,
+    tcp: Vec<TcpSide>,
+}
+
+impl DnsDoor {
+    /// Checks the options and binds every address over UDP and TCP; answers nothing yet.
+    pub fn bind(options: DnsOptions, resolver: Arc<Resolver>) -> io::Result<Self> {
+        let naming = Naming::new(&options.root, resolver.folding())
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        let idle_max = Duration::from_secs(options.idle_seconds);
+        let (mut udp, mut tcp) = (Vec::new(), Vec::new());
+        for address in &options.listen {
+            let (datagrams, connections) = bind_both(*address)?;
+            udp.push(Arc::new(UdpSide::new(datagrams)?));
+            tcp.push(TcpSide::new(connections, idle_max)?);
+        }
+        let answerer = Answerer {
+            resolver,
+            naming,
+            is_top: options.is_top,
+            cut_port: options.cut_port,
+            minimum_seconds: options.minimum_seconds,
+            counters: Arc::default(),
+        };
+        Ok(Self { answerer: Arc::new(answerer), udp, tcp })
+    }
+
+    /// Where it listens, over UDP and TCP alike.
+    pub fn local_addrs(&self) -> io::Result<Vec<SocketAddr>> {
+        self.tcp.iter().map(TcpSide::local_addr).collect()
+    }
+
+    /// What it counts.
+    pub fn counters(&self) -> Arc<DnsCounters> {
+        Arc::clone(&self.answerer.counters)
+    }
+
+    /// Answers until `shutdown` ends; then takes nothing new, answers what was received, and returns.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
+        let (drain, drains) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        for side in &self.udp {
+            for _ in 0..UDP_TASKS {
+                tasks.spawn(Arc::clone(side).serve(Arc::clone(&self.answerer), drains.clone()));
+            }
+        }
+        for side in self.tcp {
+            tasks.spawn(side.serve(Arc::clone(&self.answerer), drains.clone()));
+        }
+        shutdown.await;
+        drain.send_replace(true);
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a task of the DNS door ended abnormally");
+            }
+        }
+    }
+}
+
+/// Waits until the drain begins.
+async fn drains(drain: &mut watch::Receiver<bool>) {
+    // An error means that the door itself is gone, which is a drain, too.
+    let _ended = drain.wait_for(|drains| *drains).await;
+}
+
+/// Binds both transports to one address. For port 0 the system chooses a port over TCP that may be taken over UDP.
+fn bind_both(address: SocketAddr) -> io::Result<(std::net::UdpSocket, std::net::TcpListener)> {
+    let mut tries = 0;
+    loop {
+        let connections = bind_tcp(address)?;
+        match bind_udp(connections.local_addr()?) {
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse
+                    && address.port() == 0
+                    && tries < PORT_TRIES_MAX =>
+            {
+                tries += 1;
+            }
+            bound => return bound.map(|datagrams| (datagrams, connections)),
+        }
+    }
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = open(address, Type::STREAM, Protocol::TCP)?;
+    // A restart must not wait for the last minute's connections to be forgotten.
+    socket.set_reuse_address(true)?;
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn bind_udp(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let socket = open(address, Type::DGRAM, Protocol::UDP)?;
+    // The system may grant less; a burst then loses more, and no more is at stake.
+    if let Err(error) = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES) {
+        tracing::debug!(%error, "the receive buffer of DNS datagrams stays at the system's size");
+    }
+    socket.bind(&SockAddr::from(address))?;
+    Ok(socket.into())
+}
+
+fn open(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    socket.set_nonblocking(true)?;
+    if address.is_ipv6() {
+        // "[::]" and "0.0.0.0" are listed side by side, each for its own family.
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
+}

@@ -1,0 +1,295 @@
+//! Outcomes → replies: which records and which response code each answer, refusal and failure is.
+//!
+//! | Outcome | Code | AA | Sections |
+//! |---|---|---|---|
+//! | values of the type asked | NOERROR | yes | the record set |
+//! | the name is there, no such type | NOERROR | yes | SOA |
+//! | the name is not there | NXDOMAIN | yes | SOA |
+//! | beyond a cut | NOERROR | no | NS of the delegate, its addresses |
+//! | below a prefix whose site has no DNS | SERVFAIL, error 22 | no | |
+//! | that prefix itself | NOERROR | yes | its values, and the site |
+//! | prefix suspended or revoked | REFUSED, error 18 | no | |
+//! | in no zone of ours | REFUSED, error 20 | no | |
+//! | ours to repair | SERVFAIL | no | |
+//!
+//! The SOA of a negative answer has the least of its TTL and its minimum (RFC 2308 section 5).
+
+use std::net::IpAddr;
+
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::rdata::{A, AAAA, HINFO, NS, SOA};
+use hickory_proto::rr::{Name, RData, RecordType};
+
+use super::message::{Extended, Line, LineOwner, Reply};
+use super::zone::{Zone, octets_before};
+use crate::model::identifier::{Identifier, Prefix};
+use crate::model::prefix::Standing;
+use crate::model::site::Site;
+use crate::model::value::{Index, Value};
+use crate::registry::refusal::{Failure, Refusal};
+use crate::wire::dns::name::{NameError, Naming, Owner};
+use crate::wire::dns::record::{Kind, Names, record_set, site_data};
+
+/// How long zone data (SOA, NS, addresses) may be kept.
+const ZONE_TTL_SECONDS: u32 = 300;
+/// What a mirror of a zone would go by; nobody transfers ours.
+const SOA_REFRESH_SECONDS: i32 = 3_600;
+const SOA_RETRY_SECONDS: i32 = 600;
+const SOA_EXPIRE_SECONDS: i32 = 604_800;
+/// Where people write to: a mailbox label left of the server's name.
+const MAILBOX: &[u8] = b"hostmaster";
+/// What RFC 8482 section 4.2 has as the one record that answers ANY.
+const ANY_CPU: &str = "RFC8482";
+const ANY_TTL_SECONDS: u32 = 3_600;
+
+const PROHIBITED: u16 = 18;
+const NOT_AUTHORITATIVE: u16 = 20;
+const NO_REACHABLE_AUTHORITY: u16 = 22;
+const OTHER: u16 = 0;
+const NOT_READY: u16 = 14;
+
+//----------- Facts ----------------------------------------------------------
+
+/// What replies are made from, besides the answer.
+pub(super) struct Facts<'a> {
+    pub(super) naming: &'a Naming,
+    pub(super) serial: u32,
+    pub(super) minimum_seconds: u32,
+    /// Our own addresses, as announced.
+    pub(super) site: Option<&'a Site>,
+    pub(super) now_seconds: u64,
+}
+
+/// A question in one of our zones.
+#[derive(Clone, Debug)]
+pub(super) struct Subject {
+    pub(super) name: Name,
+    pub(super) record_type: RecordType,
+    pub(super) owner: Owner,
+    pub(super) zone: Zone,
+    /// The site without DNS that answers for the prefix of this name.
+    pub(super) delegate: Option<Site>,
+}
+
+impl Subject {
+    fn is_apex(&self) -> bool {
+        self.zone.is_apex(&self.owner)
+    }
+}
+
+impl Facts<'_> {
+    /// The records of an identifier's values, or of one of them.
+    pub(super) fn values(&self, subject: &Subject, identifier: &Identifier, values: &[Value]) -> Reply {
+        if subject.record_type == RecordType::ANY {
+            return any();
+        }
+        if let Some(reply) = self.apex(subject) {
+            return reply;
+        }
+        let of_value = |index: Index| self.naming.value_name(identifier, index).ok();
+        let names = Names { asked: &subject.name, of_value: &of_value };
+        let Some(kind) = Kind::asked_by(subject.record_type) else { return self.no_data(subject) };
+        let set = record_set(kind, values, names, self.now_seconds);
+        let site = subject.delegate.as_ref().filter(|_| subject.owner.index.is_none());
+        match (set, site.and_then(|site| site_data(kind, site))) {
+            (None, None) => self.no_data(subject),
+            (None, Some(site)) => positive(ZONE_TTL_SECONDS, vec![site]),
+            (Some(set), None) => positive(set.ttl, set.data),
+            (Some(mut set), Some(site)) => {
+                set.data.push(site);
+                positive(set.ttl.min(ZONE_TTL_SECONDS), set.data)
+            }
+        }
+    }
+
+    /// The name is there, or has names below it, without what was asked.
+    pub(super) fn no_data(&self, subject: &Subject) -> Reply {
+        match self.apex(subject) {
+            Some(reply) => reply,
+            None => self.negative(subject, ResponseCode::NoError),
+        }
+    }
+
+    /// The name is not there, nor any below it.
+    pub(super) fn no_name(&self, subject: &Subject) -> Reply {
+        if subject.is_apex() { self.no_data(subject) } else { self.negative(subject, ResponseCode::NXDomain) }
+    }
+
+    /// The addresses of our own server's name.
+    pub(super) fn server(&self, subject: &Subject) -> Reply {
+        let addresses = self.site.map(Site::addresses).unwrap_or_default();
+        let of_type = addresses.iter().map(|address| address_data(*address));
+        let data: Vec<RData> = of_type.filter(|data| data.record_type() == subject.record_type).collect();
+        match subject.record_type {
+            RecordType::ANY => any(),
+            _ if data.is_empty() => self.negative(subject, ResponseCode::NoError),
+            _ => positive(ZONE_TTL_SECONDS, data),
+        }
+    }
+
+    /// Who answers beyond a cut, with the addresses of its server.
+    pub(super) fn referral(&self, asked: &Name, cut: &Prefix, site: &Site) -> Reply {
+        let names = self.naming.server_name(Some(cut)).and_then(|server| {
+            let labels = self.naming.prefix_name(cut)?.iter().len();
+            Ok((server, labels))
+        });
+        let Ok((server, labels)) = names else { return unnameable() };
+        let owner = LineOwner::Asked(octets_before(asked, labels));
+        let data = RData::NS(NS(server.clone()));
+        Reply {
+            authorities: vec![Line { owner, ttl: ZONE_TTL_SECONDS, data }],
+            additionals: address_lines(&server, site),
+            ..Reply::default()
+        }
+    }
+
+    /// SOA, NS or their like, when they are asked of a zone's topmost name.
+    fn apex(&self, subject: &Subject) -> Option<Reply> {
+        if !subject.is_apex() {
+            return None;
+        }
+        match subject.record_type {
+            RecordType::SOA => Some(match self.soa(&subject.zone) {
+                Ok(data) => positive(ZONE_TTL_SECONDS, vec![data]),
+                Err(_) => unnameable(),
+            }),
+            RecordType::NS => Some(match self.naming.server_name(subject.zone.apex.as_ref()) {
+                Ok(server) => Reply {
+                    additionals: self.site.map(|site| address_lines(&server, site)).unwrap_or_default(),
+                    ..positive(ZONE_TTL_SECONDS, vec![RData::NS(NS(server))])
+                },
+                Err(_) => unnameable(),
+            }),
+            RecordType::ANY => Some(any()),
+            _ => None,
+        }
+    }
+
+    fn negative(&self, subject: &Subject, code: ResponseCode) -> Reply {
+        let labels = match &subject.zone.apex {
+            Some(apex) => self.naming.prefix_name(apex).map(|name| name.iter().len()),
+            None => Ok(self.naming.root().iter().len()),
+        };
+        let (Ok(labels), Ok(data)) = (labels, self.soa(&subject.zone)) else { return unnameable() };
+        let owner = LineOwner::Asked(octets_before(&subject.name, labels));
+        let ttl = ZONE_TTL_SECONDS.min(self.minimum_seconds);
+        let authorities = vec![Line { owner, ttl, data }];
+        Reply { code, authoritative: true, authorities, ..Reply::default() }
+    }
+
+    fn soa(&self, zone: &Zone) -> Result<RData, NameError> {
+        let server = self.naming.server_name(zone.apex.as_ref())?;
+        let labels = core::iter::once(MAILBOX).chain(server.iter());
+        let mailbox = Name::from_labels(labels).unwrap_or_else(|_| server.clone());
+        Ok(RData::SOA(SOA::new(
+            server,
+            mailbox,
+            self.serial,
+            SOA_REFRESH_SECONDS,
+            SOA_RETRY_SECONDS,
+            SOA_EXPIRE_SECONDS,
+            self.minimum_seconds,
+        )))
+    }
+}
+
+//----------- Codes ----------------------------------------------------------
+
+/// A name in no zone of ours.
+pub(super) fn elsewhere() -> Reply {
+    Reply::of(ResponseCode::Refused, Some(Extended::new(NOT_AUTHORITATIVE, "in no zone of this node")))
+}
+
+/// A name below a prefix that a site without DNS answers for.
+pub(super) fn without_dns() -> Reply {
+    let extended =
+        Extended::new(NO_REACHABLE_AUTHORITY, "the prefix is delegated to a site without DNS on port 53");
+    Reply::of(ResponseCode::ServFail, Some(extended))
+}
+
+/// A name under a prefix that is not in use.
+pub(super) fn withdrawn(standing: Standing) -> Reply {
+    let text = match standing {
+        Standing::Active => "the prefix was withdrawn a moment ago",
+        Standing::Suspended => "the prefix is suspended",
+        Standing::Revoked => "the prefix is revoked",
+    };
+    Reply::of(ResponseCode::Refused, Some(Extended::new(PROHIBITED, text)))
+}
+
+/// A refusal of the core. Questions meet few of them; each has its code all the same.
+pub(super) fn refusal(refusal: &Refusal) -> Reply {
+    match refusal {
+        Refusal::PrefixSuspended { .. } => withdrawn(Standing::Suspended),
+        Refusal::PrefixRevoked { .. } => withdrawn(Standing::Revoked),
+        Refusal::PrefixDelegated { .. } => without_dns(),
+        Refusal::NotResponsible { .. } | Refusal::PrefixAbsent { .. } => elsewhere(),
+        Refusal::Unauthenticated
+        | Refusal::TokenUnknown
+        | Refusal::TokenExpired
+        | Refusal::TokenRevoked
+        | Refusal::TokenAbsent { .. }
+        | Refusal::PermissionDenied { .. } => {
+            Reply::of(ResponseCode::Refused, Some(Extended::new(PROHIBITED, "not for the public")))
+        }
+        Refusal::IdentifierMalformed(_)
+        | Refusal::ValueInvalid(_)
+        | Refusal::SiteInvalid(_)
+        | Refusal::RegistrantInvalid(_)
+        | Refusal::CommandInvalid { .. }
+        | Refusal::PrefixHomedHere { .. }
+        | Refusal::AlreadyExists { .. }
+        | Refusal::Absent
+        | Refusal::IndexExists { .. }
+        | Refusal::IndexAbsent { .. }
+        | Refusal::VersionMismatch { .. }
+        | Refusal::RequestConflict
+        | Refusal::RequestExpired { .. }
+        | Refusal::RequestIdInvalid
+        | Refusal::TooManyItems { .. }
+        | Refusal::IncarnationSuperseded => Reply::of(
+            ResponseCode::ServFail,
+            Some(Extended::new(OTHER, "a question was taken for a command")),
+        ),
+    }
+}
+
+/// A failure of ours.
+pub(super) fn failure(failure: &Failure) -> Reply {
+    let extended = match failure {
+        Failure::Store { .. } => Extended::new(OTHER, "the store could not be read"),
+        Failure::Overloaded => Extended::new(OTHER, "too much is waiting"),
+        Failure::Stopping => Extended::new(NOT_READY, "the node is stopping"),
+        Failure::ReadOnly { .. } | Failure::OutcomeUnknown { .. } => {
+            Extended::new(OTHER, "the node could not answer")
+        }
+    };
+    Reply::of(ResponseCode::ServFail, Some(extended))
+}
+
+/// Something whose name would exceed 255 octets; refused when a prefix is homed.
+fn unnameable() -> Reply {
+    Reply::of(ResponseCode::ServFail, Some(Extended::new(OTHER, "a name would exceed 255 octets")))
+}
+
+fn positive(ttl: u32, data: Vec<RData>) -> Reply {
+    let line = |data| Line { owner: LineOwner::Asked(0), ttl, data };
+    Reply { authoritative: true, answers: data.into_iter().map(line).collect(), ..Reply::default() }
+}
+
+fn any() -> Reply {
+    let data = RData::HINFO(HINFO::new(ANY_CPU.to_owned(), String::new()));
+    positive(ANY_TTL_SECONDS, vec![data])
+}
+
+fn address_lines(server: &Name, site: &Site) -> Vec<Line> {
+    let data = site.addresses().iter().map(|address| address_data(*address));
+    data.map(|data| Line { owner: LineOwner::Name(server.clone()), ttl: ZONE_TTL_SECONDS, data }).collect()
+}
+
+fn address_data(address: IpAddr) -> RData {
+    match address {
+        IpAddr::V4(address) => RData::A(A(address)),
+        IpAddr::V6(address) => RData::AAAA(AAAA(address)),
+    }
+}

@@ -1,0 +1,191 @@
+//! Connections: messages framed by two octets of length, pipelined (RFC 7766).
+//!
+//! A connection's messages are answered in batches, in the order they came. It is closed when no whole message came
+//! for a time, when the asker does not take its answers, and when it sends what is no message. Connections are bounded
+//! in all and for each address.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::answer::Answerer;
+use super::counters::count;
+use super::drains;
+use super::request::Transport;
+
+/// Connections open at most.
+const CONNECTIONS_MAX: usize = 512;
+/// Connections of one address open at most.
+const CONNECTIONS_OF_ADDRESS_MAX: usize = 128;
+/// Messages of one connection that are answered at a time.
+const IN_FLIGHT_MAX: usize = 16;
+/// How long the asker may take its time with reading answers.
+const WRITE_MAX: Duration = Duration::from_secs(10);
+/// How long we wait after the system refused a connection, such as for want of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Bytes of the length before each message.
+const LENGTH_BYTES: usize = 2;
+
+//----------- TcpSide --------------------------------------------------------
+
+/// A listener and its open connections.
+#[derive(Debug)]
+pub(super) struct TcpSide {
+    listener: TcpListener,
+    idle_max: Duration,
+    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+impl TcpSide {
+    /// Takes a listener; `idle_max` is how long a connection may be without a whole message.
+    pub(super) fn new(listener: std::net::TcpListener, idle_max: Duration) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
+        Ok(Self { listener, idle_max, open: Arc::default() })
+    }
+
+    /// Where it listens.
+    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Accepts connections until the drain begins, then waits until the open ones have answered.
+    pub(super) async fn serve(self, answerer: Arc<Answerer>, mut drain: watch::Receiver<bool>) {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = drains(&mut drain) => break,
+                Some(_) = connections.join_next(), if !connections.is_empty() => {}
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, asker)) => match Place::take(&self.open, asker.ip(), connections.len()) {
+                        Some(place) => {
+                            count(&answerer.counters().tcp_connections);
+                            let connection = Connection { stream, answerer: Arc::clone(&answerer), idle_max: self.idle_max, _place: place };
+                            connections.spawn(connection.serve(drain.clone()));
+                        }
+                        None => count(&answerer.counters().tcp_connections_refused),
+                    },
+                    Err(error) => {
+                        tracing::warn!(%error, "accepting a DNS connection failed");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        while connections.join_next().await.is_some() {}
+    }
+}
+
+/// A connection's place among those of its address; given up when dropped.
+#[derive(Debug)]
+struct Place {
+    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    address: IpAddr,
+}
+
+impl Place {
+    fn take(open: &Arc<Mutex<HashMap<IpAddr, usize>>>, address: IpAddr, in_all: usize) -> Option<Self> {
+        let mut counts = open.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_address = counts.entry(address).or_default();
+        if in_all >= CONNECTIONS_MAX || *of_address >= CONNECTIONS_OF_ADDRESS_MAX {
+            if *of_address == 0 {
+                counts.remove(&address);
+            }
+            return None;
+        }
+        *of_address += 1;
+        Some(Self { open: Arc::clone(open), address })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(of_address) = counts.get_mut(&self.address) {
+            *of_address -= 1;
+            if *of_address == 0 {
+                counts.remove(&self.address);
+            }
+        }
+    }
+}
+
+//----------- Connection -----------------------------------------------------
+
+struct Connection {
+    stream: TcpStream,
+    answerer: Arc<Answerer>,
+    idle_max: Duration,
+    _place: Place,
+}
+
+impl Connection {
+    async fn serve(mut self, mut drain: watch::Receiver<bool>) {
+        // Answers are written whole; waiting to fill a segment would only delay them.
+        if self.stream.set_nodelay(true).is_err() {
+            return;
+        }
+        let mut received = BytesMut::new();
+        let mut idle_until = Instant::now() + self.idle_max;
+        loop {
+            let messages = take_messages(&mut received);
+            if !messages.is_empty() {
+                if !self.answer(&messages).await {
+                    return;
+                }
+                idle_until = Instant::now() + self.idle_max;
+                continue;
+            }
+            let read = tokio::select! {
+                biased;
+                () = drains(&mut drain) => return,
+                read = timeout_at(idle_until, self.stream.read_buf(&mut received)) => read,
+            };
+            match read {
+                Ok(Ok(bytes)) if bytes > 0 => {}
+                // Closed by the asker, broken, or idle for too long.
+                Ok(_) | Err(_) => return,
+            }
+        }
+    }
+
+    /// Answers messages; false when the connection is to be closed.
+    async fn answer(&mut self, messages: &[Bytes]) -> bool {
+        let messages: Vec<&[u8]> = messages.iter().map(AsRef::as_ref).collect();
+        let answers = self.answerer.answer_batch(&messages, Transport::Tcp).await;
+        let is_sound = answers.iter().all(Option::is_some);
+        let mut framed = Vec::new();
+        for answer in answers.into_iter().flatten() {
+            // A message has at most 65,535 octets: the encoder is bounded by it.
+            let Ok(length) = u16::try_from(answer.len()) else { return false };
+            framed.extend_from_slice(&length.to_be_bytes());
+            framed.extend_from_slice(&answer);
+        }
+        matches!(timeout(WRITE_MAX, self.stream.write_all(&framed)).await, Ok(Ok(()))) && is_sound
+    }
+}
+
+/// Takes the whole messages that were received, up to as many as are answered at a time.
+fn take_messages(received: &mut BytesMut) -> Vec<Bytes> {
+    let mut messages = Vec::new();
+    while messages.len() < IN_FLIGHT_MAX {
+        let Some((length, _)) = received.split_first_chunk::<LENGTH_BYTES>() else { break };
+        let length = usize::from(u16::from_be_bytes(*length));
+        if received.len() < LENGTH_BYTES + length {
+            break;
+        }
+        received.advance(LENGTH_BYTES);
+        messages.push(received.split_to(length).freeze());
+    }
+    messages
+}

@@ -1,0 +1,15 @@
+//! The node against the standards, clause by clause: real messages to the real doors over real sockets.
+//!
+//! A module is a standard, a test is a clause, told in our own words. Run one with
+//! `cargo test --test suite conformance::rfc8906`.
+
+pub(crate) mod zone;
+
+mod rfc1035;
+mod rfc2308;
+mod rfc6891;
+mod rfc7553;
+mod rfc7766;
+mod rfc8482;
+mod rfc8906;
+mod rfc8914;

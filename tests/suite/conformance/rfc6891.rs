@@ -1,0 +1,98 @@
+//! RFC 6891: EDNS(0), with the size of RFC 9715.
+
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::rdata::opt::EdnsOption;
+use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
+
+use super::zone::{Zone, question, with_edns};
+
+const NAME: &str = "sn000123.8.118.88.id.internal.";
+
+/// §6.1.1: OPT comes back when it was sent, and only then.
+#[tokio::test]
+async fn s6_1_1_opt_is_answered_with_opt() {
+    let zone = Zone::start().await;
+    let found = zone.ask(NAME, RecordType::TXT).await;
+    assert_eq!(found.edns, None);
+    let found = zone.ask_edns(NAME, RecordType::TXT).await;
+    let edns = found.edns.expect("an OPT record");
+    assert_eq!((edns.version(), edns.max_payload(), edns.flags().z), (0, 1_232, 0));
+    assert_eq!(found.answers.len(), 2);
+}
+
+/// §6.1.1: two OPT records are a format error.
+#[tokio::test]
+async fn s6_1_1_two_opt_records_are_a_format_error() {
+    let zone = Zone::start().await;
+    let mut asked = with_edns(question(NAME, RecordType::TXT), 1_232);
+    let mut opt = Record::from_rdata(Name::root(), 0, RData::OPT(Default::default()));
+    opt.dns_class = DNSClass::for_opt(1_232);
+    asked.additionals.push(opt);
+    let found = zone.exchange(&asked).await;
+    assert_eq!((found.response_code, found.answers.len()), (ResponseCode::FormErr, 0));
+}
+
+/// §6.1.2: options that we do not know are ignored and not sent back.
+#[tokio::test]
+async fn s6_1_2_unknown_options_are_ignored() {
+    let zone = Zone::start().await;
+    let mut asked = with_edns(question(NAME, RecordType::TXT), 1_232);
+    let edns = asked.edns.as_mut().expect("an OPT record");
+    edns.options_mut().insert(EdnsOption::Unknown(100, vec![1, 2, 3]));
+    edns.options_mut().insert(EdnsOption::Unknown(10, vec![0; 8]));
+    edns.options_mut().insert(EdnsOption::Unknown(3, Vec::new()));
+    let found = zone.exchange(&asked).await;
+    assert_eq!((found.response_code, found.answers.len()), (ResponseCode::NoError, 2));
+    assert_eq!(found.edns.expect("an OPT record").options().options, []);
+}
+
+/// §6.1.3: a later version is BADVERS, with ours and without an answer.
+#[tokio::test]
+async fn s6_1_3_a_later_version_is_badvers() {
+    let zone = Zone::start().await;
+    let mut asked = with_edns(question(NAME, RecordType::TXT), 1_232);
+    asked.edns.as_mut().expect("an OPT record").set_version(1);
+    let found = zone.exchange(&asked).await;
+    // The codec has another name for 16.
+    assert_eq!((u16::from(found.response_code), found.answers.len()), (16, 0));
+    assert_eq!(found.edns.expect("an OPT record").version(), 0);
+}
+
+/// §6.1.4: unknown flags are ignored and come back as zero; DO comes back as it was (RFC 3225 §3).
+#[tokio::test]
+async fn s6_1_4_unknown_flags_are_zero() {
+    let zone = Zone::start().await;
+    for dnssec_ok in [false, true] {
+        let mut asked = with_edns(question(NAME, RecordType::TXT), 1_232);
+        let flags = asked.edns.as_mut().expect("an OPT record").flags_mut();
+        (flags.z, flags.dnssec_ok) = (0x1234, dnssec_ok);
+        let found = zone.exchange(&asked).await.edns.expect("an OPT record");
+        assert_eq!((found.flags().z, found.flags().dnssec_ok), (0, dnssec_ok));
+    }
+}
+
+/// §6.2.3 and RFC 9715 §3.1: a datagram is never larger than the asker says, nor than 1,232 octets, nor is less than
+/// 512 believed.
+#[tokio::test]
+async fn s6_2_3_the_askers_size_is_obeyed() {
+    let zone = Zone::start().await;
+    let values = (1..=10).map(|n| super::zone::value(n, "NOTE", &[b'n'; 80])).collect();
+    zone.register("88.118.8/kilo", values).await;
+    for (octets, fits) in [(0, false), (512, false), (1_000, false), (1_232, true), (65_535, true)] {
+        let asked = with_edns(question("kilo.8.118.88.id.internal.", RecordType::TXT), octets);
+        let bytes = zone.exchange_bytes(&asked.to_vec().expect("it encodes")).await;
+        assert!(bytes.len() <= usize::from(octets.clamp(512, 1_232)), "{} octets", bytes.len());
+        let found = hickory_proto::op::Message::from_vec(&bytes).expect("it decodes");
+        assert_eq!((found.truncation, found.answers.len()), (!fits, if fits { 10 } else { 0 }), "{octets}");
+        assert!(found.edns.is_some(), "OPT stays when the rest is cut");
+    }
+}
+
+/// §7: an error is answered with OPT, too.
+#[tokio::test]
+async fn s7_errors_carry_opt() {
+    let zone = Zone::start().await;
+    for asked in ["example.com.", "sn9.8.118.88.id.internal."] {
+        assert!(zone.ask_edns(asked, RecordType::TXT).await.edns.is_some(), "{asked}");
+    }
+}

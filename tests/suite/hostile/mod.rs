@@ -1,0 +1,3 @@
+//! Strangers' bytes at the real doors: seeded, bounded, and never the end of the door.
+
+mod dns;
