@@ -7,5 +7,6 @@ mod support;
 mod config;
 mod conformance;
 mod contract;
+mod grpc;
 mod hostile;
 mod shutdown;

@@ -15,10 +15,10 @@ use std::collections::VecDeque;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
-use futures_util::{FutureExt, StreamExt, stream};
+use futures_util::{FutureExt, Stream, StreamExt, stream};
 use prost::Message;
 use tokio::sync::watch;
-use tonic::{Status, Streaming};
+use tonic::Status;
 
 use super::call::closed;
 use super::reply;
@@ -49,11 +49,12 @@ pub(super) struct GroupBounds {
 /// The answers to a stream of messages, in their order. Ends when the client's stream ends, or when `closing` turns
 /// true, then with a status that says so.
 pub(super) fn converse<C: Converse>(
-    messages: Streaming<C::Asked>,
+    messages: impl Stream<Item = Result<C::Asked, Status>> + Send + 'static,
     converser: C,
     bounds: GroupBounds,
     closing: watch::Receiver<bool>,
 ) -> BoxStream<'static, Result<C::Answered, Status>> {
+    let messages = messages.boxed();
     let conversation =
         Conversation { messages, converser, bounds, closing, ready: VecDeque::new(), end: None };
     stream::unfold(conversation, |mut conversation| async move {
@@ -64,7 +65,7 @@ pub(super) fn converse<C: Converse>(
 }
 
 struct Conversation<C: Converse> {
-    messages: Streaming<C::Asked>,
+    messages: BoxStream<'static, Result<C::Asked, Status>>,
     converser: C,
     bounds: GroupBounds,
     closing: watch::Receiver<bool>,
@@ -116,12 +117,12 @@ impl<C: Converse> Conversation<C> {
         let mut group = Vec::new();
         let first = tokio::select! {
             biased;
-            first = self.messages.message() => first,
-            () = closed(&mut self.closing) => Err(reply::failed(&Failure::Stopping, None)),
+            first = self.messages.next() => first,
+            () = closed(&mut self.closing) => Some(Err(reply::failed(&Failure::Stopping, None))),
         };
         let mut bytes = self.keep(first, &mut group);
         while self.end.is_none() && group.len() < self.bounds.messages && bytes < self.bounds.bytes {
-            match self.messages.message().now_or_never() {
+            match self.messages.next().now_or_never() {
                 Some(next) => bytes += self.keep(next, &mut group),
                 None => break,
             }
@@ -130,21 +131,120 @@ impl<C: Converse> Conversation<C> {
     }
 
     /// Keeps a message, or notes the end; the bytes kept.
-    fn keep(&mut self, next: Result<Option<C::Asked>, Status>, group: &mut Vec<C::Asked>) -> usize {
+    fn keep(&mut self, next: Option<Result<C::Asked, Status>>, group: &mut Vec<C::Asked>) -> usize {
         match next {
-            Ok(Some(message)) => {
+            Some(Ok(message)) => {
                 let bytes = message.encoded_len();
                 group.push(message);
                 bytes
             }
-            Ok(None) => {
+            None => {
                 self.end = Some(End::Complete);
                 0
             }
-            Err(status) => {
+            Some(Err(status)) => {
                 self.end = Some(End::Broken(status));
                 0
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use futures_util::future::BoxFuture;
+    use futures_util::{FutureExt, StreamExt, stream};
+    use tokio::sync::watch;
+    use tonic::Status;
+
+    use super::{Converse, GroupBounds, converse};
+    use crate::wire::proto::Item;
+
+    /// Answers each message with its number and the size of its group.
+    struct Echo;
+
+    impl Converse for Echo {
+        type Asked = Item;
+        type Answered = (u32, usize);
+
+        fn answer(&mut self, group: Vec<Item>) -> BoxFuture<'_, Result<Vec<(u32, usize)>, Status>> {
+            let size = group.len();
+            async move {
+                if group.iter().any(|item| item.number == 666) {
+                    return Err(Status::internal("broken"));
+                }
+                Ok(group.iter().map(|item| (item.number, size)).collect())
+            }
+            .boxed()
+        }
+    }
+
+    const BOUNDS: GroupBounds = GroupBounds { messages: 3, bytes: 1_000 };
+
+    fn item(number: u32) -> Result<Item, Status> {
+        Ok(Item { number, command: None })
+    }
+
+    #[tokio::test]
+    async fn what_has_arrived_is_answered_together_in_order() {
+        let (_close, closing) = watch::channel(false);
+        let answers: Vec<_> =
+            converse(stream::iter((1..=7).map(item)), Echo, BOUNDS, closing).collect().await;
+        let answers: Vec<(u32, usize)> =
+            answers.into_iter().map(|answer| answer.expect("answered")).collect();
+        assert_eq!(answers, [(1, 3), (2, 3), (3, 3), (4, 3), (5, 3), (6, 3), (7, 1)]);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_read_until_a_group_is_answered() {
+        let (_close, closing) = watch::channel(false);
+        let read = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&read);
+        let messages = stream::iter(1..=100).map(move |number| {
+            counted.store(number, Ordering::Relaxed);
+            item(number)
+        });
+        let mut answers = converse(messages, Echo, BOUNDS, closing);
+        for taken in 1..=9 {
+            let (number, _) = answers.next().await.expect("more").expect("answered");
+            assert_eq!(number, taken);
+            let groups_begun = (taken - 1) / 3 + 1;
+            assert_eq!(read.load(Ordering::Relaxed), groups_begun * 3, "after {taken} answers");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_group_is_bounded_by_bytes() {
+        let (_close, closing) = watch::channel(false);
+        let bounds = GroupBounds { messages: 100, bytes: 3 };
+        let answers: Vec<_> =
+            converse(stream::iter((1..=4).map(item)), Echo, bounds, closing).collect().await;
+        let sizes: Vec<usize> = answers.into_iter().map(|answer| answer.expect("answered").1).collect();
+        assert_eq!(sizes, [2, 2, 2, 2], "two bytes each: the second passes the bound");
+    }
+
+    #[tokio::test]
+    async fn a_broken_group_ends_the_stream_once() {
+        let (_close, closing) = watch::channel(false);
+        let messages = stream::iter([1, 2, 3, 666, 5].map(item));
+        let answers: Vec<_> = converse(messages, Echo, BOUNDS, closing).collect().await;
+        let codes: Vec<Option<tonic::Code>> =
+            answers.iter().map(|answer| answer.as_ref().err().map(Status::code)).collect();
+        assert_eq!(codes, [None, None, None, Some(tonic::Code::Internal)]);
+    }
+
+    #[tokio::test]
+    async fn a_closing_door_ends_a_waiting_stream() {
+        let (close, closing) = watch::channel(false);
+        let messages = stream::iter([item(1)]).chain(stream::pending());
+        let mut answers = converse(messages, Echo, BOUNDS, closing);
+        assert_eq!(answers.next().await.expect("more").expect("answered"), (1, 1));
+        close.send_replace(true);
+        let status = answers.next().await.expect("more").expect_err("the door closes");
+        assert_eq!(status.code(), tonic::Code::Unavailable);
+        assert!(answers.next().await.is_none());
     }
 }

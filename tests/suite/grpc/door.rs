@@ -1,0 +1,247 @@
+//! A gRPC door to test, and words to speak to it with.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures_util::future::BoxFuture;
+use idnode::front::grpc::{
+    BackupPort, GrpcDoor, GrpcError, GrpcOptions, GrpcRooms, StatusPort, StatusReport, TlsIdentity,
+};
+use idnode::model::identifier::Folding;
+use idnode::model::token::Scope;
+use idnode::registry::caller::Caller;
+use idnode::registry::{Registry, RegistryOptions, TokenDraft};
+use idnode::resolver::{Resolver, ResolverOptions};
+use idnode::store::open::{self, Opened, StoreOptions};
+use idnode::store::{EngineKind, Store};
+use idnode::wire::proto;
+use idnode::wire::proto::prefix_service_client::PrefixServiceClient;
+use idnode::wire::proto::registration_service_client::RegistrationServiceClient;
+use idnode::wire::proto::resolution_service_client::ResolutionServiceClient;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+use tonic_types::StatusExt;
+
+/// The prefix that every test door homes.
+pub(super) const PREFIX: &str = "88.118.8";
+
+//----------- Door -----------------------------------------------------------
+
+/// An open door with everything behind it.
+pub(super) struct Door {
+    pub(super) address: std::net::SocketAddr,
+    pub(super) registry: Arc<Registry>,
+    pub(super) admin: Bearer,
+    drain: oneshot::Sender<()>,
+    serving: JoinHandle<Result<(), GrpcError>>,
+    _directory: TempDir,
+}
+
+/// What a test may want otherwise.
+#[derive(Default)]
+pub(super) struct Wishes {
+    pub(super) tls: Option<Arc<TlsIdentity>>,
+    pub(super) backup: Option<Arc<dyn BackupPort>>,
+}
+
+impl Door {
+    /// Opens one that speaks plain text and homes [`PREFIX`].
+    pub(super) async fn open() -> Self {
+        let door = Self::open_with(Wishes::default()).await;
+        let mut prefixes = PrefixServiceClient::with_interceptor(door.channel().await, door.admin.clone());
+        let request = proto::HomePrefixRequest { prefix: PREFIX.to_owned(), ..Default::default() };
+        prefixes.home_prefix(request).await.expect("the prefix is homed");
+        door
+    }
+
+    /// Opens one with wishes; nothing is homed.
+    pub(super) async fn open_with(wishes: Wishes) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let Opened { store, appender, .. } =
+            open::open(store_options(&directory)).await.expect("a new store");
+        let options = RegistryOptions {
+            request_window: Duration::from_secs(7 * 86_400),
+            prefix_rule: Arc::new(|_| Ok(())),
+        };
+        let (registry, _committer) = Registry::start(store.clone(), appender, options);
+        let registry = Arc::new(registry);
+        let rooms = GrpcRooms {
+            registry: Arc::clone(&registry),
+            resolver: Arc::new(Resolver::new(store.clone(), ResolverOptions::default())),
+            status: Arc::new(TestStatus(store)),
+            backup: wishes.backup,
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let (drain, drained) = oneshot::channel::<()>();
+        let door = GrpcDoor::new(&GrpcOptions::default(), rooms, wishes.tls);
+        let serving = tokio::spawn(door.serve(listener, async move {
+            let _gone = drained.await;
+        }));
+        let admin = token(&registry, vec![Scope::Admin]).await;
+        Self { address, registry, admin, drain, serving, _directory: directory }
+    }
+
+    /// A connection to it.
+    pub(super) async fn channel(&self) -> Channel {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).expect("a URL");
+        endpoint.connect().await.expect("connected")
+    }
+
+    /// Registers and amends as administrator.
+    pub(super) async fn registration(
+        &self,
+    ) -> RegistrationServiceClient<InterceptedService<Channel, Bearer>> {
+        RegistrationServiceClient::with_interceptor(self.channel().await, self.admin.clone())
+    }
+
+    /// Asks as nobody in particular.
+    pub(super) async fn resolution(&self) -> ResolutionServiceClient<Channel> {
+        ResolutionServiceClient::new(self.channel().await)
+    }
+
+    /// Asks as administrator.
+    pub(super) async fn resolution_as_admin(
+        &self,
+    ) -> ResolutionServiceClient<InterceptedService<Channel, Bearer>> {
+        ResolutionServiceClient::with_interceptor(self.channel().await, self.admin.clone())
+    }
+
+    /// A token with a scope.
+    pub(super) async fn token(&self, scope: Scope) -> Bearer {
+        token(&self.registry, vec![scope]).await
+    }
+
+    /// Tells it to close and waits until it has.
+    pub(super) async fn close(self) {
+        self.drain.send(()).expect("the door is open");
+        let closed = tokio::time::timeout(Duration::from_secs(60), self.serving).await;
+        closed.expect("the door closes").expect("no panic").expect("no error");
+    }
+}
+
+fn store_options(directory: &TempDir) -> StoreOptions {
+    StoreOptions {
+        directory: directory.path().to_owned(),
+        engine: EngineKind::Fjall,
+        cache_bytes: 16 * 1024 * 1024,
+        folding: Folding::Insensitive,
+        clock: Arc::new(now_ms),
+        entropy: Arc::new(|bytes| getrandom::fill(bytes).expect("randomness")),
+    }
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    u64::try_from(since.as_millis()).expect("before the year 584942417")
+}
+
+async fn token(registry: &Registry, scopes: Vec<Scope>) -> Bearer {
+    let draft = TokenDraft { label: "test".to_owned(), scopes, expires_ms: None };
+    let (text, _) = registry.create_token(&Caller::Node, draft).await.expect("a token");
+    Bearer(text)
+}
+
+struct TestStatus(Store);
+
+impl StatusPort for TestStatus {
+    fn report(&self) -> BoxFuture<'_, StatusReport> {
+        Box::pin(async {
+            StatusReport {
+                version: "0.0.0-test".to_owned(),
+                engine: self.0.engine_kind().to_string(),
+                position: self.0.head(),
+                identifiers: self.0.count(),
+                prefixes_homed: 1,
+                prefixes_delegated: 0,
+                filing: None,
+                read_only_reason: None,
+                uptime: Duration::from_secs(5),
+                disk_bytes: 7,
+                last_backup: None,
+            }
+        })
+    }
+}
+
+//----------- Words ----------------------------------------------------------
+
+/// Shows a token with every call.
+#[derive(Clone)]
+pub(super) struct Bearer(pub(super) String);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        let text = format!("Bearer {}", self.0).parse().expect("ASCII");
+        request.metadata_mut().insert("authorization", text);
+        Ok(request)
+    }
+}
+
+/// A new request id.
+pub(super) fn request_id() -> String {
+    uuid::Uuid::now_v7().to_string()
+}
+
+/// A value of type URL at an index.
+pub(super) fn url(index: u32, data: &str) -> proto::Value {
+    proto::Value { index, r#type: "URL".to_owned(), data: data.as_bytes().to_vec(), ..Default::default() }
+}
+
+/// An identifier under [`PREFIX`] to be registered with one URL.
+pub(super) fn registration(suffix: &str) -> proto::Registration {
+    proto::Registration {
+        target: Some(proto::registration::Target::Identifier(format!("{PREFIX}/{suffix}"))),
+        values: vec![url(1, &format!("https://example.com/{suffix}"))],
+        ..Default::default()
+    }
+}
+
+/// An item that registers an identifier.
+pub(super) fn item(number: u32, suffix: &str) -> proto::Item {
+    proto::Item { number, command: Some(proto::item::Command::Register(registration(suffix))) }
+}
+
+/// A question for all values of an identifier under [`PREFIX`].
+pub(super) fn question(suffix: &str) -> proto::Question {
+    proto::Question { identifier: format!("{PREFIX}/{suffix}"), ..Default::default() }
+}
+
+/// The stable reason of a status; its domain must be ours.
+pub(super) fn reason(status: &Status) -> String {
+    let info = status.get_details_error_info().unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"));
+    assert_eq!(info.domain, "idnode");
+    info.reason
+}
+
+/// A fact of a status.
+pub(super) fn fact(status: &Status, name: &str) -> Option<String> {
+    status.get_details_error_info()?.metadata.get(name).cloned()
+}
+
+/// The refusal's code, when an outcome is one.
+pub(super) fn refused(outcome: &proto::Outcome) -> Option<&proto::Refusal> {
+    match outcome.result.as_ref()? {
+        proto::outcome::Result::Refusal(refusal) => Some(refusal),
+        proto::outcome::Result::Receipt(_) => None,
+    }
+}
+
+/// The receipt, when an outcome is one.
+pub(super) fn receipt(outcome: &proto::Outcome) -> Option<&proto::Receipt> {
+    match outcome.result.as_ref()? {
+        proto::outcome::Result::Receipt(receipt) => Some(receipt),
+        proto::outcome::Result::Refusal(_) => None,
+    }
+}
+
+/// The answer of a response, which must have one.
+pub(super) fn answer(response: proto::ResolveResponse) -> proto::answer::Answer {
+    response.answer.and_then(|answer| answer.answer).expect("an answer")
+}

@@ -1,0 +1,207 @@
+//! Announcing and filing over gRPC, as a lower node does it.
+
+use idnode::model::identifier::Prefix;
+use idnode::model::token::Scope;
+use idnode::wire::proto;
+use idnode::wire::proto::Standing;
+use idnode::wire::proto::federation_service_client::FederationServiceClient;
+use idnode::wire::proto::file_request::Message;
+use idnode::wire::proto::prefix_entry::Homing;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Channel;
+use tonic::{Code, Status, Streaming};
+
+use super::door::{Bearer, Door, reason};
+
+const LIFE: u8 = 5;
+
+type Client = FederationServiceClient<InterceptedService<Channel, Bearer>>;
+
+async fn peer(door: &Door) -> Client {
+    let scope = Scope::Peer(vec![Prefix::parse("88.200").expect("a prefix")]);
+    let token = door.token(scope).await;
+    FederationServiceClient::with_interceptor(door.channel().await, token)
+}
+
+fn site() -> proto::Site {
+    proto::Site {
+        addresses: vec!["192.0.2.9".to_owned()],
+        host_name: String::new(),
+        ports: Some(proto::Ports { grpc: Some(7373), ..Default::default() }),
+    }
+}
+
+fn announcement(life: u8, prefixes: &[&str]) -> proto::AnnounceRequest {
+    proto::AnnounceRequest {
+        site: Some(site()),
+        incarnation: vec![life; 16],
+        prefixes: prefixes.iter().map(|text| (*text).to_owned()).collect(),
+    }
+}
+
+fn place(life: u8, sequence: u64) -> proto::Position {
+    proto::Position { incarnation: vec![life; 16], stream: 0, sequence }
+}
+
+fn filing(prefix: &str, sequence: u64) -> Message {
+    Message::Filing(proto::Filing {
+        prefix: prefix.to_owned(),
+        registrant: Some(proto::Registrant { name: "A factory".to_owned(), ..Default::default() }),
+        standing: Standing::Active.into(),
+        position: Some(place(LIFE, sequence)),
+        homing: Some(proto::filing::Homing::Homed(proto::Homed {})),
+    })
+}
+
+fn begin() -> Message {
+    Message::BeginResynchronization(proto::BeginResynchronization {
+        incarnation: vec![LIFE; 16],
+        as_of: Some(place(LIFE, 10)),
+    })
+}
+
+fn end(sequence: u64) -> Message {
+    Message::EndResynchronization(proto::EndResynchronization { as_of: Some(place(LIFE, sequence)) })
+}
+
+/// One File stream, spoken to message by message.
+struct Filing {
+    send: mpsc::Sender<proto::FileRequest>,
+    answers: Streaming<proto::FileResponse>,
+}
+
+impl Filing {
+    async fn open(client: &mut Client) -> Result<Self, Status> {
+        let (send, received) = mpsc::channel(16);
+        let answers = client.file(ReceiverStream::new(received)).await?.into_inner();
+        Ok(Self { send, answers })
+    }
+
+    async fn say(&self, message: Message) {
+        self.send.send(proto::FileRequest { message: Some(message) }).await.expect("the stream is open");
+    }
+
+    /// Reads acknowledgements until one confirms this sequence; the prefixes refused on the way.
+    async fn until(&mut self, sequence: u64) -> Vec<(String, String)> {
+        let mut refused = Vec::new();
+        loop {
+            let answer = self.answers.message().await.expect("a message").expect("an acknowledgement");
+            refused.extend(
+                answer.refused.into_iter().map(|one| (one.prefix, one.refusal.unwrap_or_default().code)),
+            );
+            if answer.position == Some(place(LIFE, sequence)) {
+                return refused;
+            }
+        }
+    }
+}
+
+fn entry(door: &Door, prefix: &str) -> Option<idnode::model::prefix::PrefixEntry> {
+    door.registry.prefix(&Prefix::parse(prefix).expect("a prefix"))
+}
+
+/// First contact resynchronizes; then filings are confirmed in order, and a return goes on from the bookmark.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lower_node_files_and_goes_on_where_it_was() {
+    let door = Door::open().await;
+    let mut client = peer(&door).await;
+    let welcome = client.announce(announcement(LIFE, &["88.200.1"])).await.expect("welcome").into_inner();
+    assert!(welcome.resynchronize && welcome.bookmark.is_empty());
+    assert_eq!(welcome.incarnation.len(), 16);
+
+    let mut filings = Filing::open(&mut client).await.expect("a stream");
+    for message in [begin(), filing("88.200.1", 3), filing("88.200.2", 7), end(10)] {
+        filings.say(message).await;
+    }
+    assert_eq!(filings.until(10).await, []);
+    filings.say(filing("88.200.3", 12)).await;
+    filings.say(filing("88.201", 13)).await;
+    let progress = proto::FilingProgress { position: Some(place(LIFE, 20)), identifier_changes: 7 };
+    filings.say(Message::Progress(progress)).await;
+    let refused = filings.until(20).await;
+    assert_eq!(refused, [("88.201".to_owned(), "PERMISSION_DENIED".to_owned())]);
+
+    let filed = entry(&door, "88.200.3").expect("it was filed");
+    assert_eq!(filed.registrant.map(|registrant| registrant.name().to_owned()).as_deref(), Some("A factory"));
+    assert!(entry(&door, "88.201").is_none(), "beyond the peer's prefixes");
+    let mut prefixes = proto::prefix_service_client::PrefixServiceClient::new(door.channel().await);
+    let request = proto::GetPrefixRequest { prefix: "88.200.1".to_owned() };
+    let seen = prefixes.get_prefix(request).await.expect("an entry").into_inner().entry.expect("an entry");
+    assert_eq!(seen.homing, Some(Homing::Delegated(site())));
+    assert_eq!(seen.filing.and_then(|mark| mark.position), Some(place(LIFE, 3)));
+
+    let welcome = client.announce(announcement(LIFE, &[])).await.expect("welcome").into_inner();
+    assert!(!welcome.resynchronize);
+    assert_eq!(welcome.bookmark, [place(LIFE, 20)]);
+    drop(filings);
+    door.close().await;
+}
+
+/// What is not filed again by a resynchronization is revoked; one that is not ended is asked for anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resynchronization_revokes_what_is_gone() {
+    let door = Door::open().await;
+    let mut client = peer(&door).await;
+    client.announce(announcement(LIFE, &[])).await.expect("welcome");
+    let mut filings = Filing::open(&mut client).await.expect("a stream");
+    for message in [begin(), filing("88.200.1", 3), filing("88.200.2", 7), end(10)] {
+        filings.say(message).await;
+    }
+    filings.until(10).await;
+    for message in [begin(), filing("88.200.2", 7), end(30)] {
+        filings.say(message).await;
+    }
+    filings.until(30).await;
+    let standing = |prefix| entry(&door, prefix).map(|entry| entry.standing);
+    use idnode::model::prefix::Standing as Held;
+    assert_eq!(standing("88.200.1"), Some(Held::Revoked));
+    assert_eq!(standing("88.200.2"), Some(Held::Active));
+    drop(filings);
+    door.close().await;
+}
+
+/// A later life resynchronizes and shuts out the earlier one, on the stream it has open as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_incarnation_is_refused() {
+    let door = Door::open().await;
+    let mut client = peer(&door).await;
+    client.announce(announcement(LIFE, &[])).await.expect("welcome");
+    let mut filings = Filing::open(&mut client).await.expect("a stream");
+    for message in [begin(), end(10)] {
+        filings.say(message).await;
+    }
+    filings.until(10).await;
+    let welcome = client.announce(announcement(LIFE + 1, &[])).await.expect("welcome").into_inner();
+    assert!(welcome.resynchronize);
+    let status = client.announce(announcement(LIFE, &[])).await.expect_err("an older life");
+    assert_eq!(
+        (status.code(), reason(&status).as_str()),
+        (Code::FailedPrecondition, "INCARNATION_SUPERSEDED")
+    );
+    filings.say(filing("88.200.1", 12)).await;
+    let status = filings.answers.message().await.expect_err("an older life");
+    assert_eq!(reason(&status), "INCARNATION_SUPERSEDED");
+    assert!(entry(&door, "88.200.1").is_none());
+    door.close().await;
+}
+
+/// Only a peer announces, within its prefixes, and announces before it files.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_peer_files() {
+    let door = Door::open().await;
+    let mut client = peer(&door).await;
+    let status =
+        client.announce(announcement(LIFE, &["88.200.1", "88.2"])).await.expect_err("beyond its prefixes");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::PermissionDenied, "PERMISSION_DENIED"));
+    let status = Filing::open(&mut client).await.err().expect("not announced");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::FailedPrecondition, "NOT_ANNOUNCED"));
+    let mut admin = FederationServiceClient::with_interceptor(door.channel().await, door.admin.clone());
+    let status = admin.announce(announcement(LIFE, &[])).await.expect_err("no peer");
+    assert_eq!(reason(&status), "PERMISSION_DENIED");
+    let mut anonymous = FederationServiceClient::new(door.channel().await);
+    let status = anonymous.announce(announcement(LIFE, &[])).await.expect_err("nobody");
+    assert_eq!(reason(&status), "UNAUTHENTICATED");
+    door.close().await;
+}

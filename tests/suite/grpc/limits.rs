@@ -1,0 +1,172 @@
+//! Bounds of the gRPC door: message size, batch size, answers that do not fit, what is described and watched.
+
+use idnode::wire::proto;
+use tonic::Code;
+
+use super::door::{Door, PREFIX, item, question, reason, receipt, url};
+
+/// A message above 4 MiB is refused by its size; the connection serves on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_above_4_mib_is_refused() {
+    let door = Door::open().await;
+    let mut client = door.registration().await;
+    let large = |number| proto::Item {
+        number,
+        command: Some(proto::item::Command::Register(proto::Registration {
+            target: Some(proto::registration::Target::Identifier(format!("{PREFIX}/{number}"))),
+            values: vec![proto::Value { data: vec![b'x'; 230_000], ..url(1, "") }],
+            ..Default::default()
+        })),
+    };
+    let request =
+        |count| proto::ApplyBatchRequest { items: (0..count).map(large).collect(), ..Default::default() };
+    let status = client.apply_batch(request(19)).await.expect_err("19 times 230,000 bytes");
+    assert_eq!(status.code(), Code::OutOfRange, "{status:?}");
+    let response = client.apply_batch(request(18)).await.expect("18 fit").into_inner();
+    assert_eq!(response.outcomes.iter().filter_map(receipt).count(), 18);
+    door.close().await;
+}
+
+/// More than 10,000 items are refused as a whole, and nothing is done.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_has_at_most_10_000_items() {
+    let door = Door::open().await;
+    let items = (0..10_001).map(|number| item(number, "a")).collect();
+    let request = proto::ApplyBatchRequest { items, ..Default::default() };
+    let status = door.registration().await.apply_batch(request).await.expect_err("one too many");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "TOO_MANY_ITEMS"));
+    let request = proto::ResolveRequest { question: Some(question("a")), recursion: None };
+    let response = door.resolution().await.resolve(request).await.expect("answered").into_inner();
+    let absent = proto::answer::Answer::Absent(proto::Absence::Identifier.into());
+    assert_eq!(super::door::answer(response), absent);
+    door.close().await;
+}
+
+/// Answers that no longer fit one message are refused one by one, never cut; a list goes on by its token.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_do_not_fit_are_named() {
+    let door = Door::open().await;
+    let mut client = door.registration().await;
+    for number in 0..20 {
+        let registration = proto::Registration {
+            target: Some(proto::registration::Target::Identifier(format!("{PREFIX}/{number:02}"))),
+            values: vec![proto::Value { data: vec![b'x'; 230_000], ..url(1, "") }],
+            ..Default::default()
+        };
+        let request = proto::RegisterRequest { registration: Some(registration), ..Default::default() };
+        client.register(request).await.expect("registered");
+    }
+    let questions = (0..20).map(|number| question(&format!("{number:02}"))).collect();
+    let request = proto::ResolveBatchRequest { questions };
+    let response = door.resolution().await.resolve_batch(request).await.expect("answered").into_inner();
+    let numbers: Vec<u32> = response.outcomes.iter().map(|outcome| outcome.number).collect();
+    assert_eq!(numbers, (0..20).collect::<Vec<u32>>());
+    let is_too_large = |outcome: &&proto::ResolveOutcome| match &outcome.result {
+        Some(proto::resolve_outcome::Result::Refusal(refusal)) => refusal.code == "ANSWER_TOO_LARGE",
+        _ => false,
+    };
+    assert_eq!(
+        response.outcomes.iter().filter(is_too_large).count(),
+        3,
+        "17 answers of 230,000 bytes fit 4 MiB"
+    );
+
+    let mut client = door.resolution_as_admin().await;
+    let mut listed = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request =
+            proto::ListIdentifiersRequest { prefix: PREFIX.to_owned(), page_token, ..Default::default() };
+        let page = client.list_identifiers(request).await.expect("a page").into_inner();
+        listed.extend(page.identifiers.into_iter().map(|found| found.identifier));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    let expected: Vec<String> = (0..20).map(|number| format!("{PREFIX}/{number:02}")).collect();
+    assert_eq!(listed, expected);
+    door.close().await;
+}
+
+/// Health tells of the whole and of every service; it ends its watchers when the door closes.
+#[tokio::test(flavor = "multi_thread")]
+async fn health_tells_of_every_service() {
+    use tonic_health::pb::health_check_response::ServingStatus;
+    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+    let door = Door::open().await;
+    let mut client = HealthClient::new(door.channel().await);
+    let services =
+        ["", "idnode.v1.RegistrationService", "idnode.v1.ResolutionService", "idnode.v1.PrefixService"];
+    let more = ["idnode.v1.BackupService", "idnode.v1.FederationService", "idnode.v1.AdministrationService"];
+    for service in services.into_iter().chain(more) {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let response = client.check(request).await.expect("a status").into_inner();
+        assert_eq!(response.status(), ServingStatus::Serving, "{service}");
+    }
+    let request = HealthCheckRequest { service: "idnode.v1.NoService".to_owned() };
+    assert_eq!(client.check(request).await.expect_err("no such service").code(), Code::NotFound);
+    let mut watched = client.watch(HealthCheckRequest::default()).await.expect("watched").into_inner();
+    let first = watched.message().await.expect("a message").expect("a status");
+    assert_eq!(first.status(), ServingStatus::Serving);
+    door.close().await;
+    let next = watched.message().await.expect("a message").expect("a status");
+    assert_eq!(next.status(), ServingStatus::NotServing);
+    assert!(watched.message().await.expect("a clean end").is_none());
+}
+
+/// Reflection lists every service, in the present and the older form.
+#[tokio::test(flavor = "multi_thread")]
+async fn reflection_lists_every_service() {
+    let door = Door::open().await;
+    let expected = [
+        "grpc.health.v1.Health",
+        "idnode.v1.AdministrationService",
+        "idnode.v1.BackupService",
+        "idnode.v1.FederationService",
+        "idnode.v1.PrefixService",
+        "idnode.v1.RegistrationService",
+        "idnode.v1.ResolutionService",
+    ];
+    for found in [services_v1(&door).await, services_v1alpha(&door).await] {
+        for service in expected {
+            assert!(found.iter().any(|found| found == service), "{service} is not in {found:?}");
+        }
+    }
+    door.close().await;
+}
+
+async fn services_v1(door: &Door) -> Vec<String> {
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+    let message_request = Some(MessageRequest::ListServices(String::new()));
+    let request = tonic_reflection::pb::v1::ServerReflectionRequest { host: String::new(), message_request };
+    let mut client = ServerReflectionClient::new(door.channel().await);
+    let answers = client.server_reflection_info(tokio_stream::once(request)).await.expect("a stream");
+    let answer = answers.into_inner().message().await.expect("a message").expect("an answer");
+    match answer.message_response {
+        Some(MessageResponse::ListServicesResponse(list)) => {
+            list.service.into_iter().map(|one| one.name).collect()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn services_v1alpha(door: &Door) -> Vec<String> {
+    use tonic_reflection::pb::v1alpha::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1alpha::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1alpha::server_reflection_response::MessageResponse;
+    let message_request = Some(MessageRequest::ListServices(String::new()));
+    let request =
+        tonic_reflection::pb::v1alpha::ServerReflectionRequest { host: String::new(), message_request };
+    let mut client = ServerReflectionClient::new(door.channel().await);
+    let answers = client.server_reflection_info(tokio_stream::once(request)).await.expect("a stream");
+    let answer = answers.into_inner().message().await.expect("a message").expect("an answer");
+    match answer.message_response {
+        Some(MessageResponse::ListServicesResponse(list)) => {
+            list.service.into_iter().map(|one| one.name).collect()
+        }
+        other => panic!("{other:?}"),
+    }
+}

@@ -1,0 +1,96 @@
+//! Prefixes over gRPC: home, delegate, suspend, revoke, get, list.
+
+use idnode::wire::proto;
+use idnode::wire::proto::prefix_entry::Homing;
+use idnode::wire::proto::prefix_service_client::PrefixServiceClient;
+use idnode::wire::proto::{OutcomeKind, Standing};
+use tonic::Code;
+
+use super::door::{Door, PREFIX, answer, fact, question, reason, registration};
+
+fn site() -> proto::Site {
+    proto::Site {
+        addresses: vec!["192.0.2.7".to_owned(), "2001:db8::7".to_owned()],
+        host_name: "node.example".to_owned(),
+        ports: Some(proto::Ports { grpc: Some(7373), dns: Some(53), ..Default::default() }),
+    }
+}
+
+fn registrant() -> proto::Registrant {
+    proto::Registrant {
+        name: "某某制造有限公司".to_owned(),
+        credit_code: "91350100M000100Y43".to_owned(),
+        contact: "ids@example.com".to_owned(),
+    }
+}
+
+/// A delegated prefix refers, a suspended one refuses, homing lifts both.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prefix_changes_hands() {
+    let door = Door::open().await;
+    let mut client = PrefixServiceClient::with_interceptor(door.channel().await, door.admin.clone());
+    let request = proto::DelegatePrefixRequest {
+        prefix: "88.118.9".to_owned(),
+        site: Some(site()),
+        registrant: Some(registrant()),
+        ..Default::default()
+    };
+    let receipt = client.delegate_prefix(request).await.expect("delegated").into_inner().receipt;
+    assert_eq!(receipt.expect("a receipt").kind(), OutcomeKind::PrefixChanged);
+    let request = proto::GetPrefixRequest { prefix: "88.118.9".to_owned() };
+    let entry = client.get_prefix(request).await.expect("an entry").into_inner().entry.expect("an entry");
+    assert_eq!(entry.homing, Some(Homing::Delegated(site())));
+    assert_eq!((entry.standing(), entry.registrant.clone()), (Standing::Active, Some(registrant())));
+
+    let ask = proto::ResolveRequest {
+        question: Some(proto::Question { identifier: "88.118.9/x".to_owned(), ..Default::default() }),
+        recursion: None,
+    };
+    let response = door.resolution().await.resolve(ask).await.expect("answered").into_inner();
+    let referral = proto::Referral { prefix: "88.118.9".to_owned(), site: Some(site()) };
+    assert_eq!(answer(response), proto::answer::Answer::Referral(referral));
+
+    let request = proto::SuspendPrefixRequest { prefix: PREFIX.to_owned(), ..Default::default() };
+    client.suspend_prefix(request).await.expect("suspended");
+    let request = proto::RegisterRequest { registration: Some(registration("a")), ..Default::default() };
+    let status = door.registration().await.register(request.clone()).await.expect_err("suspended");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::FailedPrecondition, "PREFIX_SUSPENDED"));
+    assert_eq!(fact(&status, "prefix").as_deref(), Some(PREFIX));
+    let ask = proto::ResolveRequest { question: Some(question("a")), recursion: None };
+    let status = door.resolution().await.resolve(ask).await.expect_err("suspended");
+    assert_eq!(reason(&status), "PREFIX_SUSPENDED");
+    let home = proto::HomePrefixRequest { prefix: PREFIX.to_owned(), ..Default::default() };
+    client.home_prefix(home).await.expect("homed again");
+    door.registration().await.register(request).await.expect("registered");
+    door.close().await;
+}
+
+/// Entries are listed in order, by pages, below a prefix; an absent one is named.
+#[tokio::test(flavor = "multi_thread")]
+async fn prefixes_are_listed() {
+    let door = Door::open().await;
+    let mut client = PrefixServiceClient::with_interceptor(door.channel().await, door.admin.clone());
+    for prefix in ["88.118.9", "88.119", "77"] {
+        let request = proto::HomePrefixRequest { prefix: prefix.to_owned(), ..Default::default() };
+        client.home_prefix(request).await.expect("homed");
+    }
+    let mut pages = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = proto::ListPrefixesRequest { under: "88".to_owned(), page_size: 2, page_token };
+        let page = client.list_prefixes(request).await.expect("a page").into_inner();
+        pages.push(page.entries.into_iter().map(|entry| entry.prefix).collect::<Vec<_>>());
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(pages, [vec!["88.118.8", "88.118.9"], vec!["88.119"]]);
+    let request = proto::GetPrefixRequest { prefix: "66".to_owned() };
+    let status = client.get_prefix(request).await.expect_err("no entry");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::NotFound, "PREFIX_ABSENT"));
+    let request = proto::DelegatePrefixRequest { prefix: "66".to_owned(), ..Default::default() };
+    let status = client.delegate_prefix(request).await.expect_err("no site");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "COMMAND_INVALID"));
+    door.close().await;
+}
