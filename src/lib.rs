@@ -6,6 +6,7 @@
 //! - [`wire`]: bytes and messages.
 //! - [`telemetry`]: the log and the metrics.
 //! - [`store`]: identifiers, prefixes, tokens and the journal, on disk.
+//! - [`federation`]: questions to other nodes and filings; the only room that calls them.
 //! - [`registry`]: decides and records; the only door to change.
 //! - [`resolver`]: produces answers.
 //! - [`front`]: the doors.
@@ -18,6 +19,7 @@ pub mod model;
 pub mod telemetry;
 pub mod wire;
 
+pub mod federation;
 pub mod store;
 
 pub mod registry;

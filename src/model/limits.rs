@@ -60,6 +60,12 @@ pub const SCOPES_MAX: usize = 64;
 pub const SCOPE_PREFIXES_MAX: usize = 1_024;
 /// Nodes that a question is passed through at most.
 pub const RECURSION_DEPTH_MAX: u32 = 10;
+/// Other nodes that connections are kept to, to ask them onward.
+pub const PEERS_MAX: usize = 256;
+/// Journal entries that filing reads in one step.
+pub const FILING_STEP_ENTRIES: usize = 10_000;
+/// Prefixes set aside by filing that are named in the status; more are only counted.
+pub const SET_ASIDE_MAX: usize = 100;
 /// Days a request id is remembered when the configuration names no number.
 pub const REQUEST_WINDOW_DAYS_DEFAULT: u32 = 7;
 /// Seconds a request id's own time may lie ahead of our clock.

@@ -8,7 +8,7 @@ use super::limits::SITE_ADDRESSES_MAX;
 //----------- Site -----------------------------------------------------------
 
 /// The addresses and ports at which a node answers for its prefixes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Site {
     addresses: Vec<IpAddr>,
     host_name: Option<Box<str>>,
@@ -16,7 +16,7 @@ pub struct Site {
 }
 
 /// The port of each door; none where the door is not offered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Ports {
     /// gRPC.
     pub grpc: Option<u16>,

@@ -4,17 +4,19 @@
 //! bookmark of what was filed; it is durable before it is acknowledged, and moves only forward within one incarnation.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::model::caller::CallerName;
 use crate::model::identifier::Prefix;
+use crate::model::limits::BATCH_ITEMS_MAX;
 use crate::model::position::{Bookmark, Incarnation, Position, Stream};
-use crate::model::prefix::{Homing, Standing};
+use crate::model::prefix::{Homing, PrefixEntry, Standing};
 use crate::model::token::TokenId;
 use crate::store::error::Error;
 
 use super::Registry;
 use super::caller::Caller;
-use super::command::{Command, Filing, PrefixCommand};
+use super::command::{Batch, Command, Filing, Item, PrefixCommand};
 use super::refusal::{Failure, Problem, Refusal};
 
 impl Registry {
@@ -64,22 +66,30 @@ impl Registry {
     ) -> Result<(), Problem> {
         let peer = peer(caller)?;
         let directory = self.store.directory();
-        let filed_by_peer = |entry: &&std::sync::Arc<crate::model::prefix::PrefixEntry>| {
-            entry.filing.is_some_and(|mark| mark.peer == peer) && entry.standing != Standing::Revoked
+        let filed_by_peer = |entry: &&Arc<PrefixEntry>| {
+            entry.filing.is_some_and(|mark| mark.peer == peer)
+                && entry.standing != Standing::Revoked
+                && caller.may_file(&entry.prefix)
         };
         let gone = directory.prefixes().filter(filed_by_peer).filter(|entry| !kept.contains(&entry.prefix));
-        for entry in gone {
+        let revoke = |entry: &Arc<PrefixEntry>| {
             let Homing::Delegated(site) = &entry.homing else {
-                continue;
+                return None;
             };
-            let filing = Filing {
+            Some(Command::Prefix(PrefixCommand::File(Filing {
                 prefix: entry.prefix.clone(),
                 site: site.clone(),
                 registrant: entry.registrant.clone(),
                 standing: Standing::Revoked,
                 position,
-            };
-            self.apply_one(caller, Command::Prefix(PrefixCommand::File(filing))).await?;
+            })))
+        };
+        let commands: Vec<Command> = gone.filter_map(revoke).collect();
+        for portion in commands.chunks(BATCH_ITEMS_MAX) {
+            let items = (0..).zip(portion).map(|(number, command)| Item { number, command: command.clone() });
+            let batch = Batch { request: None, items: items.collect(), deadline: None };
+            // A refusal means that the administrator has spoken meanwhile, and that stands.
+            self.apply(caller, batch).await?;
         }
         self.confirm(caller, position).await
     }

@@ -233,8 +233,9 @@ fn file(
         check_filing(present, filing)?;
         let mark = present.filing.map(|mark| mark.position);
         let older = |mark: Position| {
-            mark.incarnation == filing.position.incarnation && mark.sequence >= filing.position.sequence
+            mark.incarnation == filing.position.incarnation && mark.sequence > filing.position.sequence
         };
+        // The same place may be filed again from another site: what it says is compared below.
         if mark.is_some_and(older) {
             return Ok(None);
         }

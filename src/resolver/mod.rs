@@ -1,4 +1,4 @@
-//! The resolver: produces answers. It reads the store and never changes it.
+//! The resolver: produces answers. It reads the store and never changes it, and asks other nodes for callers that wish it.
 //!
 //! ```text
 //!   Question + Caller ─ governing prefix (longest match) ─▶ ours: values or absent, as far as the caller may see
@@ -12,6 +12,7 @@ pub mod answer;
 mod visibility;
 
 mod history;
+pub mod recursion;
 
 pub mod counters;
 
@@ -33,6 +34,7 @@ use crate::wire::handle::site::encode_site;
 
 use self::answer::{Absence, Answer, Found, NotResponsible, Page, Question, Referral};
 use self::counters::ResolverCounters;
+use self::recursion::Onward;
 use self::visibility::Visibility;
 
 //----------- Resolver -------------------------------------------------------
@@ -50,6 +52,7 @@ pub struct ResolverOptions {
 pub struct Resolver {
     store: Store,
     options: ResolverOptions,
+    onward: Option<Onward>,
     counters: Arc<ResolverCounters>,
 }
 
@@ -64,7 +67,7 @@ enum Route {
 impl Resolver {
     /// A resolver over a store.
     pub fn new(store: Store, options: ResolverOptions) -> Self {
-        Self { store, options, counters: Arc::new(ResolverCounters::default()) }
+        Self { store, options, onward: None, counters: Arc::new(ResolverCounters::default()) }
     }
 
     /// Answers one question.

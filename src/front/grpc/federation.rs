@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::Shared;
 use super::inbound::{Announcement, Desk, Draft, Message, Taken};
 use super::stream::{Converse, GroupBounds, converse};
-use super::{reply, request};
+use super::{inbound, reply, request};
 use crate::model::limits::{GROUP_ITEMS_MAX, MESSAGE_BYTES_MAX};
 use crate::registry::refusal::Refusal;
 use crate::wire::proto;
@@ -37,10 +37,12 @@ impl FederationService for FederationDoor {
         let announcement =
             announcement(request.into_inner()).map_err(|refusal| reply::refused(&refusal, None))?;
         let confirmed = self.0.inbound.announce(&call, announcement).await?;
+        let scope = inbound::scope(&call.caller).map(ToString::to_string).collect();
         Ok(Response::new(proto::AnnounceResponse {
             incarnation: reply::incarnation(self.0.resolver.head().incarnation),
             bookmark: confirmed.map(reply::position).into_iter().collect(),
             resynchronize: confirmed.is_none(),
+            scope,
         }))
     }
 
@@ -106,7 +108,6 @@ fn announcement(message: proto::AnnounceRequest) -> Result<Announcement, Refusal
     Ok(Announcement {
         site: request::site(message.site)?,
         incarnation: request::incarnation(&message.incarnation)?,
-        prefixes: message.prefixes.iter().map(|text| request::prefix(text)).collect::<Result<_, _>>()?,
     })
 }
 

@@ -45,8 +45,6 @@ pub(super) struct Announcement {
     pub(super) site: Site,
     /// The life of its store.
     pub(super) incarnation: Incarnation,
-    /// The prefixes that it homes or delegates.
-    pub(super) prefixes: Vec<Prefix>,
 }
 
 impl Inbound {
@@ -63,10 +61,6 @@ impl Inbound {
         announcement: Announcement,
     ) -> Result<Option<Position>, Status> {
         let peer = peer(&call.caller)?;
-        let foreign = announcement.prefixes.iter().find(|prefix| !call.caller.may_file(prefix));
-        if let Some(prefix) = foreign {
-            return Err(not_a_peer(&format!("scope peer for {prefix}")));
-        }
         if self.announced(peer).is_some_and(|known| announcement.incarnation < known.incarnation) {
             return Err(reply::refused(&Refusal::IncarnationSuperseded, None));
         }
@@ -101,12 +95,25 @@ fn peer(caller: &Caller) -> Result<TokenId, Status> {
             Ok(token.id)
         }
         Caller::Anonymous => Err(reply::refused(&Refusal::Unauthenticated, None)),
-        Caller::Node | Caller::Token(_) | Caller::Identity { .. } => Err(not_a_peer("scope peer")),
+        Caller::Node | Caller::Token(_) | Caller::Identity { .. } => Err(not_a_peer()),
     }
 }
 
-fn not_a_peer(needed: &str) -> Status {
-    reply::refused(&Refusal::PermissionDenied { needed: needed.to_owned() }, None)
+/// The prefixes that a caller may file.
+pub(super) fn scope(caller: &Caller) -> impl Iterator<Item = &Prefix> {
+    let scopes = match caller {
+        Caller::Token(token) => token.scopes.as_slice(),
+        Caller::Node | Caller::Anonymous | Caller::Identity { .. } => &[],
+    };
+    let prefixes = scopes.iter().filter_map(|scope| match scope {
+        Scope::Peer(prefixes) => Some(prefixes),
+        Scope::Admin | Scope::Registrar(_) | Scope::Reader(_) => None,
+    });
+    prefixes.flatten()
+}
+
+fn not_a_peer() -> Status {
+    reply::refused(&Refusal::PermissionDenied { needed: "scope peer".to_owned() }, None)
 }
 
 //----------- Desk -----------------------------------------------------------

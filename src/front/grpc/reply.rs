@@ -13,6 +13,7 @@ use super::ports::{
     BackupKind, BackupProblem, BackupSummary, CreateReport, FilingReport, ProgressReport, StatusReport,
     VerifyReport,
 };
+use crate::federation::error::PeerError;
 use crate::model::position::{Incarnation, Position};
 use crate::model::prefix::{Homing, PrefixEntry, Registrant, Standing};
 use crate::model::request::RequestId;
@@ -22,6 +23,7 @@ use crate::model::value::{Reference, Ttl, Value};
 use crate::registry::receipt::{Outcome, Receipt};
 use crate::registry::refusal::{Failure, Problem, Refusal};
 use crate::resolver::answer::{Absence, Answer, Found, HistoryChange, NotResponsible, Referral};
+use crate::resolver::recursion::Unanswered;
 use crate::wire::proto;
 use crate::wire::proto::{
     answer, create_backup_response, outcome, prefix_entry, resolve_outcome, value, verify_backup_response,
@@ -49,6 +51,40 @@ pub(super) fn problem(problem: &Problem) -> Status {
         Problem::Refused(refusal) => refused(refusal, None),
         Problem::Failed(failure) => failed(failure, None),
     }
+}
+
+/// A question that went to other nodes and got no answer.
+pub(super) fn unanswered_onward(unanswered: &Unanswered) -> Status {
+    let code = match unanswered {
+        Unanswered::Here(here) => return problem(here),
+        Unanswered::Loop | Unanswered::TooDeep => Code::FailedPrecondition,
+        Unanswered::Peer(error) => code_of_peer(error),
+    };
+    let facts = match unanswered {
+        Unanswered::Peer(error) => peer_facts(error),
+        Unanswered::Here(_) | Unanswered::Loop | Unanswered::TooDeep => HashMap::new(),
+    };
+    status(code, unanswered.code(), unanswered.to_string(), facts)
+}
+
+/// The status of what went wrong with another node: its refusal stands, all else may be better in a moment.
+fn code_of_peer(error: &PeerError) -> Code {
+    match error {
+        PeerError::Refused { .. }
+        | PeerError::Nowhere { .. }
+        | PeerError::NoAuthority { .. }
+        | PeerError::Configured { .. }
+        | PeerError::Token { .. } => Code::FailedPrecondition,
+        PeerError::Unreachable { .. } | PeerError::LeftAlone { .. } | PeerError::Unintelligible { .. } => {
+            Code::Unavailable
+        }
+        PeerError::DeadlinePassed { .. } => Code::DeadlineExceeded,
+    }
+}
+
+fn peer_facts(error: &PeerError) -> HashMap<String, String> {
+    let reason = error.refused_as().map(|reason| ("reason".to_owned(), reason.to_owned()));
+    [("peer".to_owned(), error.peer().to_owned())].into_iter().chain(reason).collect()
 }
 
 /// A backup operation that came to nothing.

@@ -4,6 +4,7 @@
 //! or [`crate::resolver`]. Bounds that the checked types do not hold are held by the core.
 
 use crate::model::identifier::{Identifier, Prefix};
+use crate::model::limits::RECURSION_DEPTH_MAX;
 use crate::model::position::{Incarnation, Position, Stream};
 use crate::model::prefix::{CreditCode, Registrant, Standing};
 use crate::model::request::RequestId;
@@ -246,6 +247,12 @@ pub(super) fn standing(standing: proto::Standing) -> Result<Standing, Refusal> {
 pub(super) fn incarnation(bytes: &[u8]) -> Result<Incarnation, Refusal> {
     let bytes = <[u8; 16]>::try_from(bytes);
     bytes.map(Incarnation).map_err(|_| invalid("an incarnation has 16 bytes"))
+}
+
+/// The nodes that passed a question on. More than may pass it on are as good as the most: the next one ends it.
+pub(super) fn path(nodes: &[Vec<u8>]) -> Result<Vec<Incarnation>, Refusal> {
+    let most = usize::try_from(RECURSION_DEPTH_MAX).unwrap_or(usize::MAX);
+    nodes.iter().take(most).map(|node| incarnation(node)).collect()
 }
 
 /// A place in a journal.

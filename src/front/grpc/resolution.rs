@@ -20,6 +20,7 @@ use crate::model::identifier::Identifier;
 use crate::model::limits::{BATCH_ITEMS_MAX, MESSAGE_BYTES_MAX, VALUES_BYTES_MAX};
 use crate::registry::refusal::Refusal;
 use crate::resolver::answer::Question;
+use crate::resolver::recursion::Recursion;
 use crate::wire::proto;
 use crate::wire::proto::resolution_service_server::ResolutionService;
 
@@ -48,8 +49,20 @@ impl ResolutionService for ResolutionDoor {
         let message = request.into_inner();
         let question =
             request::question(message.question).map_err(|refusal| reply::refused(&refusal, None))?;
-        let answer = self.0.resolver.answer(&call.caller, &question);
-        let answer = call.ask(answer).await?.map_err(|problem| reply::problem(&problem))?;
+        let recursion = message.recursion.filter(|recursion| recursion.desired);
+        let answer = match recursion {
+            Some(recursion) => {
+                let path =
+                    request::path(&recursion.path).map_err(|refusal| reply::refused(&refusal, None))?;
+                let recursion = Recursion { deadline: call.deadline, path };
+                let answer = self.0.resolver.recurse(&call.caller, &question, recursion);
+                call.ask(answer).await?.map_err(|unanswered| reply::unanswered_onward(&unanswered))?
+            }
+            None => {
+                let answer = self.0.resolver.answer(&call.caller, &question);
+                call.ask(answer).await?.map_err(|problem| reply::problem(&problem))?
+            }
+        };
         Ok(Response::new(proto::ResolveResponse { answer: Some(reply::answer(answer)) }))
     }
 

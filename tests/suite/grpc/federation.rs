@@ -33,12 +33,8 @@ fn site() -> proto::Site {
     }
 }
 
-fn announcement(life: u8, prefixes: &[&str]) -> proto::AnnounceRequest {
-    proto::AnnounceRequest {
-        site: Some(site()),
-        incarnation: vec![life; 16],
-        prefixes: prefixes.iter().map(|text| (*text).to_owned()).collect(),
-    }
+fn announcement(life: u8) -> proto::AnnounceRequest {
+    proto::AnnounceRequest { site: Some(site()), incarnation: vec![life; 16] }
 }
 
 fn place(life: u8, sequence: u64) -> proto::Position {
@@ -107,9 +103,10 @@ fn entry(door: &Door, prefix: &str) -> Option<idnode::model::prefix::PrefixEntry
 async fn a_lower_node_files_and_goes_on_where_it_was() {
     let door = Door::open().await;
     let mut client = peer(&door).await;
-    let welcome = client.announce(announcement(LIFE, &["88.200.1"])).await.expect("welcome").into_inner();
+    let welcome = client.announce(announcement(LIFE)).await.expect("welcome").into_inner();
     assert!(welcome.resynchronize && welcome.bookmark.is_empty());
     assert_eq!(welcome.incarnation.len(), 16);
+    assert_eq!(welcome.scope, ["88.200"], "what the token covers");
 
     let mut filings = Filing::open(&mut client).await.expect("a stream");
     for message in [begin(), filing("88.200.1", 3), filing("88.200.2", 7), end(10)] {
@@ -132,7 +129,7 @@ async fn a_lower_node_files_and_goes_on_where_it_was() {
     assert_eq!(seen.homing, Some(Homing::Delegated(site())));
     assert_eq!(seen.filing.and_then(|mark| mark.position), Some(place(LIFE, 3)));
 
-    let welcome = client.announce(announcement(LIFE, &[])).await.expect("welcome").into_inner();
+    let welcome = client.announce(announcement(LIFE)).await.expect("welcome").into_inner();
     assert!(!welcome.resynchronize);
     assert_eq!(welcome.bookmark, [place(LIFE, 20)]);
     drop(filings);
@@ -144,7 +141,7 @@ async fn a_lower_node_files_and_goes_on_where_it_was() {
 async fn a_resynchronization_revokes_what_is_gone() {
     let door = Door::open().await;
     let mut client = peer(&door).await;
-    client.announce(announcement(LIFE, &[])).await.expect("welcome");
+    client.announce(announcement(LIFE)).await.expect("welcome");
     let mut filings = Filing::open(&mut client).await.expect("a stream");
     for message in [begin(), filing("88.200.1", 3), filing("88.200.2", 7), end(10)] {
         filings.say(message).await;
@@ -167,15 +164,15 @@ async fn a_resynchronization_revokes_what_is_gone() {
 async fn an_older_incarnation_is_refused() {
     let door = Door::open().await;
     let mut client = peer(&door).await;
-    client.announce(announcement(LIFE, &[])).await.expect("welcome");
+    client.announce(announcement(LIFE)).await.expect("welcome");
     let mut filings = Filing::open(&mut client).await.expect("a stream");
     for message in [begin(), end(10)] {
         filings.say(message).await;
     }
     filings.until(10).await;
-    let welcome = client.announce(announcement(LIFE + 1, &[])).await.expect("welcome").into_inner();
+    let welcome = client.announce(announcement(LIFE + 1)).await.expect("welcome").into_inner();
     assert!(welcome.resynchronize);
-    let status = client.announce(announcement(LIFE, &[])).await.expect_err("an older life");
+    let status = client.announce(announcement(LIFE)).await.expect_err("an older life");
     assert_eq!(
         (status.code(), reason(&status).as_str()),
         (Code::FailedPrecondition, "INCARNATION_SUPERSEDED")
@@ -187,21 +184,18 @@ async fn an_older_incarnation_is_refused() {
     door.close().await;
 }
 
-/// Only a peer announces, within its prefixes, and announces before it files.
+/// Only a peer announces, and it announces before it files.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_a_peer_files() {
     let door = Door::open().await;
     let mut client = peer(&door).await;
-    let status =
-        client.announce(announcement(LIFE, &["88.200.1", "88.2"])).await.expect_err("beyond its prefixes");
-    assert_eq!((status.code(), reason(&status).as_str()), (Code::PermissionDenied, "PERMISSION_DENIED"));
     let status = Filing::open(&mut client).await.err().expect("not announced");
     assert_eq!((status.code(), reason(&status).as_str()), (Code::FailedPrecondition, "NOT_ANNOUNCED"));
     let mut admin = FederationServiceClient::with_interceptor(door.channel().await, door.admin.clone());
-    let status = admin.announce(announcement(LIFE, &[])).await.expect_err("no peer");
+    let status = admin.announce(announcement(LIFE)).await.expect_err("no peer");
     assert_eq!(reason(&status), "PERMISSION_DENIED");
     let mut anonymous = FederationServiceClient::new(door.channel().await);
-    let status = anonymous.announce(announcement(LIFE, &[])).await.expect_err("nobody");
+    let status = anonymous.announce(announcement(LIFE)).await.expect_err("nobody");
     assert_eq!(reason(&status), "UNAUTHENTICATED");
     door.close().await;
 }

@@ -1,0 +1,169 @@
+//! Remote public answers, for as long as their values allow.
+//!
+//! An answer lives for the least TTL of its values, absence for ten seconds, nothing longer than a day. What comes out
+//! has only the TTL that remains. Referrals are not kept: whoever moved away says so at once.
+
+use std::sync::Arc;
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use crate::model::limits::TTL_DEFAULT_SECONDS;
+use crate::model::value::{Ttl, Value};
+
+use super::question::{QuestionKey, TellValues, Told};
+
+/// Seconds that absence is believed.
+const ABSENCE_SECONDS: u32 = 10;
+/// Seconds that anything is believed at most.
+const AGE_SECONDS_MAX: u32 = TTL_DEFAULT_SECONDS;
+/// Bytes of an answer that count as one answer; a larger one counts as several.
+const ANSWER_BYTES: usize = 1_024;
+
+//----------- AnswerCache ----------------------------------------------------
+
+/// A bounded cache of answers.
+pub(super) struct AnswerCache {
+    kept: Cache<QuestionKey, Arc<Kept>, Size>,
+}
+
+/// An answer and its time.
+struct Kept {
+    told: Told,
+    kept_ms: u64,
+    until_ms: u64,
+}
+
+#[derive(Clone)]
+struct Size;
+
+impl Weighter<QuestionKey, Arc<Kept>> for Size {
+    fn weight(&self, _key: &QuestionKey, kept: &Arc<Kept>) -> u64 {
+        let bytes: usize = match &kept.told {
+            Told::Values(told) => told.values.iter().map(Value::encoded_bytes).sum(),
+            Told::NoIdentifier | Told::NoValues | Told::Elsewhere { .. } | Told::Unknown => 0,
+        };
+        u64::try_from(1 + bytes / ANSWER_BYTES).unwrap_or(u64::MAX)
+    }
+}
+
+impl AnswerCache {
+    /// Keeps this many answers of usual size at most.
+    pub(super) fn new(answers: u64) -> Self {
+        let items = usize::try_from(answers).unwrap_or(usize::MAX);
+        Self { kept: Cache::with_weighter(items.min(1_000_000), answers, Size) }
+    }
+
+    /// An answer that still holds, with what remains of its TTL.
+    pub(super) fn get(&self, key: &QuestionKey, now_ms: u64) -> Option<Told> {
+        let kept = self.kept.get(key)?;
+        // A clock that was set back makes nothing young again.
+        if now_ms >= kept.until_ms || now_ms < kept.kept_ms {
+            self.kept.remove(key);
+            return None;
+        }
+        let age_seconds = u32::try_from((now_ms - kept.kept_ms).div_ceil(1_000)).unwrap_or(u32::MAX);
+        Some(aged(&kept.told, age_seconds))
+    }
+
+    /// Keeps an answer that may be kept.
+    pub(super) fn put(&self, key: QuestionKey, told: &Told, now_ms: u64) {
+        let seconds = life_seconds(told, now_ms / 1_000).min(AGE_SECONDS_MAX);
+        if seconds == 0 {
+            return;
+        }
+        let until_ms = now_ms.saturating_add(u64::from(seconds) * 1_000);
+        self.kept.insert(key, Arc::new(Kept { told: told.clone(), kept_ms: now_ms, until_ms }));
+    }
+}
+
+fn life_seconds(told: &Told, now_seconds: u64) -> u32 {
+    match told {
+        Told::Values(told) => {
+            let lives = told.values.iter().map(|value| value.ttl.remaining_seconds(now_seconds));
+            lives.min().unwrap_or(ABSENCE_SECONDS)
+        }
+        Told::NoIdentifier | Told::NoValues => ABSENCE_SECONDS,
+        Told::Elsewhere { .. } | Told::Unknown => 0,
+    }
+}
+
+fn aged(told: &Told, age_seconds: u32) -> Told {
+    let Told::Values(told) = told else {
+        return told.clone();
+    };
+    let age = |value: &Value| match value.ttl {
+        Ttl::Relative(seconds) => {
+            Value { ttl: Ttl::Relative(seconds.saturating_sub(age_seconds)), ..value.clone() }
+        }
+        Ttl::Absolute(_) => value.clone(),
+    };
+    Told::Values(TellValues { values: told.values.iter().map(age).collect(), ..told.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Target;
+    use super::super::question::{Asked, TellValues, Told};
+    use super::AnswerCache;
+    use crate::model::identifier::Identifier;
+    use crate::model::value::{Index, Permissions, Ttl, Value, ValueType};
+
+    fn asked(suffix: &str) -> Asked {
+        let identifier = Identifier::parse(&format!("88.1/{suffix}")).expect("an identifier");
+        Asked { identifier, indexes: Vec::new(), types: Vec::new(), path: Vec::new() }
+    }
+
+    fn told(ttls: &[Ttl]) -> Told {
+        let value = |(index, ttl): (u32, &Ttl)| Value {
+            index: Index::new(index).expect("an index"),
+            value_type: ValueType::new("URL").expect("a type"),
+            data: b"https://example.com".to_vec(),
+            ttl: *ttl,
+            permissions: Permissions::DEFAULT,
+            references: Vec::new(),
+            timestamp: 0,
+        };
+        let values = (1..).zip(ttls).map(value).collect();
+        Told::Values(TellValues { identifier: asked("a").identifier, version: 1, values, changed_ms: 0 })
+    }
+
+    fn ttls(told: Option<Told>) -> Vec<Ttl> {
+        match told {
+            Some(Told::Values(told)) => told.values.iter().map(|value| value.ttl).collect(),
+            other => panic!("no values: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_answer_lives_for_the_least_ttl_of_its_values() {
+        let cache = AnswerCache::new(100);
+        let key = || asked("a").key(&Target::Upper);
+        cache.put(key(), &told(&[Ttl::Relative(60), Ttl::Relative(5), Ttl::Absolute(1_030)]), 1_000_000);
+        let expected = [Ttl::Relative(58), Ttl::Relative(3), Ttl::Absolute(1_030)];
+        assert_eq!(ttls(cache.get(&key(), 1_001_500)), expected);
+        assert_eq!(cache.get(&key(), 1_005_000), None);
+        cache.put(key(), &told(&[Ttl::Relative(60), Ttl::Absolute(1_002)]), 1_000_000);
+        assert!(cache.get(&key(), 1_001_999).is_some());
+        assert_eq!(cache.get(&key(), 1_002_000), None);
+    }
+
+    #[test]
+    fn absence_is_kept_for_ten_seconds_and_a_referral_not_at_all() {
+        let cache = AnswerCache::new(100);
+        cache.put(asked("a").key(&Target::Upper), &Told::NoIdentifier, 1_000);
+        assert_eq!(cache.get(&asked("a").key(&Target::Upper), 10_999), Some(Told::NoIdentifier));
+        assert_eq!(cache.get(&asked("a").key(&Target::Upper), 11_000), None);
+        cache.put(asked("b").key(&Target::Upper), &Told::Unknown, 1_000);
+        assert_eq!(cache.get(&asked("b").key(&Target::Upper), 1_000), None);
+        cache.put(asked("c").key(&Target::Upper), &told(&[Ttl::Relative(0)]), 1_000);
+        assert_eq!(cache.get(&asked("c").key(&Target::Upper), 1_000), None);
+    }
+
+    #[test]
+    fn names_that_differ_by_case_are_kept_apart() {
+        let cache = AnswerCache::new(100);
+        cache.put(asked("a").key(&Target::Upper), &Told::NoIdentifier, 0);
+        assert_eq!(cache.get(&asked("A").key(&Target::Upper), 0), None);
+    }
+}

@@ -1,0 +1,273 @@
+//! Between the model and the messages that other nodes are sent and send.
+//!
+//! What cannot be understood is told as a sentence; the caller knows whose it was.
+
+use crate::model::identifier::{Folding, Identifier, Prefix};
+use crate::model::position::{Incarnation, Position, Stream};
+use crate::model::prefix::{Homing, Registrant, Standing};
+use crate::model::site::{Ports, Site};
+use crate::model::value::{Index, Permissions, Reference, Ttl, Value, ValueType, Values};
+use crate::wire::proto;
+use crate::wire::proto::answer::Answer;
+use crate::wire::proto::{file_request, filing};
+
+use super::question::{Asked, TellValues, Told};
+use super::upper::{Acknowledged, Announced, Filed, Refused, Say};
+
+//----------- Questions ------------------------------------------------------
+
+/// The question, with recursion wished.
+pub(super) fn resolve(asked: &Asked) -> proto::ResolveRequest {
+    let question = proto::Question {
+        identifier: asked.identifier.to_string(),
+        indexes: asked.indexes.iter().map(|index| index.get()).collect(),
+        types: asked.types.iter().map(|asked| asked.as_str().to_owned()).collect(),
+    };
+    let path = asked.path.iter().map(|node| node.0.to_vec()).collect();
+    let recursion = proto::Recursion { desired: true, path };
+    proto::ResolveRequest { question: Some(question), recursion: Some(recursion) }
+}
+
+/// The answer to a question. One about something else is not believed.
+pub(super) fn told(answer: Option<proto::Answer>, asked: &Asked) -> Result<Told, String> {
+    match answer.and_then(|answer| answer.answer).ok_or("it has no answer")? {
+        Answer::Values(found) => values_told(found, asked).map(Told::Values),
+        Answer::Absent(absence) => match proto::Absence::try_from(absence) {
+            Ok(proto::Absence::Identifier) => Ok(Told::NoIdentifier),
+            Ok(proto::Absence::Values) => Ok(Told::NoValues),
+            Ok(proto::Absence::Unspecified) | Err(_) => Err(format!("absence {absence}")),
+        },
+        Answer::Referral(referral) => elsewhere(&referral, asked),
+        Answer::NotResponsible(_) => Ok(Told::Unknown),
+    }
+}
+
+fn values_told(found: proto::Found, asked: &Asked) -> Result<TellValues, String> {
+    let identifier = Identifier::parse(&found.identifier).map_err(|error| error.to_string())?;
+    let name = |identifier: &Identifier| identifier.canonical(Folding::Insensitive);
+    if name(&identifier) != name(&asked.identifier) {
+        return Err(format!("it is about {identifier}"));
+    }
+    let values = found.values.into_iter().map(value).collect::<Result<Vec<_>, _>>()?;
+    let values = Values::new(values).map_err(|error| error.to_string())?;
+    Ok(TellValues {
+        identifier,
+        version: found.version,
+        values: values.into_vec(),
+        changed_ms: found.changed_ms,
+    })
+}
+
+fn elsewhere(referral: &proto::Referral, asked: &Asked) -> Result<Told, String> {
+    let prefix = Prefix::parse(&referral.prefix).map_err(|error| error.to_string())?;
+    if !prefix.covers(&asked.identifier.governing_prefix()) {
+        return Err(format!("it refers for prefix {prefix}, which is not the one asked about"));
+    }
+    let site = site(referral.site.as_ref().ok_or("it refers to no site")?)?;
+    Ok(Told::Elsewhere { prefix, site })
+}
+
+fn value(message: proto::Value) -> Result<Value, String> {
+    let value_type = ValueType::new(&message.r#type).map_err(|error| error.to_string())?;
+    let ttl = match message.ttl {
+        Some(proto::value::Ttl::RelativeSeconds(seconds)) => Ttl::Relative(seconds),
+        Some(proto::value::Ttl::AbsoluteSeconds(until)) => Ttl::Absolute(until),
+        None => Ttl::default(),
+    };
+    let permissions = match message.permissions {
+        Some(bits) => Permissions::from_bits(u8::try_from(bits & 0xf).unwrap_or(0)),
+        None => Permissions::default_of(&value_type),
+    };
+    Ok(Value {
+        index: Index::new(message.index).map_err(|error| error.to_string())?,
+        value_type,
+        data: message.data,
+        ttl,
+        permissions,
+        references: message.references.iter().map(reference).collect::<Result<_, _>>()?,
+        timestamp: message.timestamp_seconds,
+    })
+}
+
+fn reference(message: &proto::Reference) -> Result<Reference, String> {
+    let identifier = Identifier::parse(&message.identifier).map_err(|error| error.to_string())?;
+    Ok(Reference { identifier, index: message.index })
+}
+
+//----------- Filing ---------------------------------------------------------
+
+/// The announcement.
+pub(super) fn announce(site: &Site, incarnation: Incarnation) -> proto::AnnounceRequest {
+    proto::AnnounceRequest { site: Some(site_message(site)), incarnation: incarnation.0.to_vec() }
+}
+
+/// What the upper node answers to it.
+pub(super) fn announced(message: proto::AnnounceResponse) -> Result<Announced, String> {
+    let bookmark = message.bookmark.iter().map(position).collect::<Result<Vec<_>, _>>()?;
+    let scope = message.scope.iter().map(|text| Prefix::parse(text).map_err(|error| error.to_string()));
+    Ok(Announced {
+        incarnation: incarnation(&message.incarnation)?,
+        bookmark: bookmark.into_iter().find(|place| place.stream == Stream::ONLY),
+        resynchronize: message.resynchronize,
+        scope: scope.collect::<Result<_, _>>()?,
+    })
+}
+
+/// One message of the stream.
+pub(super) fn say(said: Say) -> proto::FileRequest {
+    let message = match said {
+        Say::Begin(as_of) => file_request::Message::BeginResynchronization(proto::BeginResynchronization {
+            incarnation: as_of.incarnation.0.to_vec(),
+            as_of: Some(position_message(as_of)),
+        }),
+        Say::Filed(filed) => file_request::Message::Filing(filing_message(filed)),
+        Say::End(as_of) => file_request::Message::EndResynchronization(proto::EndResynchronization {
+            as_of: Some(position_message(as_of)),
+        }),
+        Say::Progress { position, identifier_changes } => {
+            file_request::Message::Progress(proto::FilingProgress {
+                position: Some(position_message(position)),
+                identifier_changes,
+            })
+        }
+    };
+    proto::FileRequest { message: Some(message) }
+}
+
+fn filing_message(filed: Filed) -> proto::Filing {
+    let homing = match &filed.homing {
+        Homing::Here => filing::Homing::Homed(proto::Homed {}),
+        Homing::Delegated(to) => filing::Homing::Delegated(site_message(to)),
+    };
+    let standing = match filed.standing {
+        Standing::Active => proto::Standing::Active,
+        Standing::Suspended => proto::Standing::Suspended,
+        Standing::Revoked => proto::Standing::Revoked,
+    };
+    proto::Filing {
+        prefix: filed.prefix.to_string(),
+        registrant: filed.registrant.as_ref().map(registrant),
+        standing: standing.into(),
+        position: Some(position_message(filed.position)),
+        homing: Some(homing),
+    }
+}
+
+fn registrant(registrant: &Registrant) -> proto::Registrant {
+    proto::Registrant {
+        name: registrant.name().to_owned(),
+        credit_code: registrant.credit_code().map(|code| code.as_str().to_owned()).unwrap_or_default(),
+        contact: registrant.contact().to_owned(),
+    }
+}
+
+/// What the upper node acknowledges.
+pub(super) fn acknowledged(message: proto::FileResponse) -> Result<Acknowledged, String> {
+    let refused = message.refused.into_iter().map(|refused| {
+        let refusal = refused.refusal.unwrap_or_default();
+        Ok(Refused {
+            prefix: Prefix::parse(&refused.prefix).map_err(|error| error.to_string())?,
+            code: refusal.code,
+            message: refusal.message,
+        })
+    });
+    Ok(Acknowledged {
+        position: message.position.as_ref().map(position).transpose()?,
+        incarnation: incarnation(&message.incarnation)?,
+        refused: refused.collect::<Result<_, String>>()?,
+    })
+}
+
+//----------- Words ----------------------------------------------------------
+
+fn position_message(position: Position) -> proto::Position {
+    proto::Position {
+        incarnation: position.incarnation.0.to_vec(),
+        stream: position.stream.0.into(),
+        sequence: position.sequence,
+    }
+}
+
+fn position(message: &proto::Position) -> Result<Position, String> {
+    let stream = u16::try_from(message.stream).map_err(|_| format!("stream {}", message.stream))?;
+    let incarnation = incarnation(&message.incarnation)?;
+    Ok(Position { incarnation, stream: Stream(stream), sequence: message.sequence })
+}
+
+fn incarnation(bytes: &[u8]) -> Result<Incarnation, String> {
+    let array = <[u8; 16]>::try_from(bytes);
+    array.map(Incarnation).map_err(|_| format!("an incarnation of {} bytes", bytes.len()))
+}
+
+fn site_message(site: &Site) -> proto::Site {
+    let ports = site.ports();
+    proto::Site {
+        addresses: site.addresses().iter().map(ToString::to_string).collect(),
+        host_name: site.host_name().unwrap_or_default().to_owned(),
+        ports: Some(proto::Ports {
+            grpc: ports.grpc.map(Into::into),
+            dns: ports.dns.map(Into::into),
+            handle: ports.handle.map(Into::into),
+            http: ports.http.map(Into::into),
+        }),
+    }
+}
+
+fn site(message: &proto::Site) -> Result<Site, String> {
+    let addresses =
+        message.addresses.iter().map(|text| text.parse().map_err(|_| format!("address {text:?}")));
+    let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
+    let port = |number: Option<u32>| number.map(u16::try_from).transpose().map_err(|_| "a port above 65535");
+    let ports = message.ports.unwrap_or_default();
+    let ports = Ports {
+        grpc: port(ports.grpc)?,
+        dns: port(ports.dns)?,
+        handle: port(ports.handle)?,
+        http: port(ports.http)?,
+    };
+    let host_name = Some(message.host_name.as_str()).filter(|name| !name.is_empty());
+    Site::new(addresses, host_name, ports).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{proto, told};
+    use crate::federation::question::{Asked, Told};
+    use crate::model::identifier::Identifier;
+
+    fn asked() -> Asked {
+        let identifier = Identifier::parse("88.1.2/SN1").expect("an identifier");
+        Asked { identifier, indexes: Vec::new(), types: Vec::new(), path: Vec::new() }
+    }
+
+    fn read(answer: proto::answer::Answer) -> Result<Told, String> {
+        told(Some(proto::Answer { answer: Some(answer) }), &asked())
+    }
+
+    #[test]
+    fn an_answer_about_something_else_is_not_believed() {
+        let found = |identifier: &str| proto::Found { identifier: identifier.into(), ..Default::default() };
+        let own = read(proto::answer::Answer::Values(found("88.1.2/sn1")));
+        assert!(
+            matches!(&own, Ok(Told::Values(told)) if told.identifier.to_string() == "88.1.2/sn1"),
+            "{own:?}"
+        );
+        let other = read(proto::answer::Answer::Values(found("88.1.2/sn2")));
+        assert_eq!(other, Err("it is about 88.1.2/sn2".into()));
+    }
+
+    #[test]
+    fn a_referral_is_believed_for_the_prefix_asked_about_only() {
+        let site = || proto::Site {
+            addresses: vec!["192.0.2.1".into()],
+            host_name: String::new(),
+            ports: Some(proto::Ports { grpc: Some(7373), ..Default::default() }),
+        };
+        let referral = |prefix: &str| proto::Referral { prefix: prefix.into(), site: Some(site()) };
+        let own = read(proto::answer::Answer::Referral(referral("88.1")));
+        assert!(matches!(&own, Ok(Told::Elsewhere { prefix, .. }) if prefix.as_str() == "88.1"), "{own:?}");
+        let other = read(proto::answer::Answer::Referral(referral("88.3")));
+        assert_eq!(other, Err("it refers for prefix 88.3, which is not the one asked about".into()));
+        assert_eq!(told(None, &asked()), Err("it has no answer".into()));
+    }
+}

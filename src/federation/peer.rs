@@ -1,0 +1,306 @@
+//! One other node at one address: connecting, asking, and leaving it alone when it is not there.
+//!
+//! A connection is made when it is first needed and made again when it broke. TLS is spoken to whoever has a host name,
+//! and only an authority that the configuration names is trusted.
+
+use std::net::IpAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{self, Instant};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig};
+use tonic::{Code, Request, Status};
+use tonic_types::StatusExt;
+
+use crate::model::limits::MESSAGE_BYTES_MAX;
+use crate::model::site::Site;
+use crate::wire::proto::resolution_service_client::ResolutionServiceClient;
+
+use super::backoff::Breaker;
+use super::counters::FederationCounters;
+use super::error::PeerError;
+use super::message;
+use super::question::{Asked, Told};
+use super::{Chance, Clock};
+
+/// How long connecting may take.
+const CONNECT_MAX: Duration = Duration::from_millis(1_500);
+/// How long a connection in use may be silent before it is asked for a sign of life.
+const SILENCE_MAX: Duration = Duration::from_secs(20);
+/// How long the sign of life may take.
+const SIGN_OF_LIFE_MAX: Duration = Duration::from_secs(10);
+
+//----------- Endpoint -------------------------------------------------------
+
+/// Where a node's gRPC door is and how it is spoken to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// Host and port, as in a URL.
+    authority: String,
+    /// The name that its certificate carries; none for plain text.
+    tls_name: Option<String>,
+}
+
+impl Endpoint {
+    /// Every address of a site, the preferred first.
+    pub(super) fn of_site(site: &Site) -> Result<Vec<Self>, PeerError> {
+        let Some(port) = site.ports().grpc else {
+            return Err(PeerError::Nowhere { peer: name_of(site) });
+        };
+        let endpoint = |address: &IpAddr| Self {
+            authority: match address {
+                IpAddr::V4(address) => format!("{address}:{port}"),
+                IpAddr::V6(address) => format!("[{address}]:{port}"),
+            },
+            tls_name: site.host_name().map(str::to_owned),
+        };
+        Ok(site.addresses().iter().map(endpoint).collect())
+    }
+
+    /// Takes apart `https://host:port` or `http://host:port`. `tls_name` is the name in the certificate when it is not
+    /// the host.
+    pub(super) fn parse(url: &str, tls_name: Option<&str>) -> Result<Self, PeerError> {
+        let wrong = || PeerError::Configured {
+            peer: url.to_owned(),
+            detail: "write https://host:port, or http://host:port for plain text".to_owned(),
+        };
+        let (scheme, authority) = url.trim_end_matches('/').split_once("://").ok_or_else(wrong)?;
+        let (host, port) = authority.rsplit_once(':').ok_or_else(wrong)?;
+        let is_port = port.parse::<u16>().is_ok_and(|port| port != 0);
+        if host.is_empty() || !is_port {
+            return Err(wrong());
+        }
+        let tls_name = match scheme {
+            "https" => Some(tls_name.unwrap_or_else(|| bare(host)).to_owned()),
+            "http" => None,
+            _ => return Err(wrong()),
+        };
+        Ok(Self { authority: authority.to_owned(), tls_name })
+    }
+
+    /// Whether what is sent can be read on the way: plain text to beyond this machine.
+    pub(super) fn is_overheard(&self) -> bool {
+        let host = self.authority.rsplit_once(':').map_or("", |(host, _)| bare(host));
+        let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        self.tls_name.is_none() && !is_here
+    }
+
+    /// Its name for people.
+    pub(super) fn name(&self) -> String {
+        match &self.tls_name {
+            Some(name) if !self.authority.starts_with(name.as_str()) => {
+                format!("{name} ({})", self.authority)
+            }
+            _ => self.authority.clone(),
+        }
+    }
+
+    /// A channel that connects when it is first used.
+    pub(super) fn channel(&self, trust: &Trust) -> Result<Channel, PeerError> {
+        let configured = |detail: String| PeerError::Configured { peer: self.name(), detail };
+        let scheme = if self.tls_name.is_some() { "https" } else { "http" };
+        let endpoint = tonic::transport::Endpoint::from_shared(format!("{scheme}://{}", self.authority))
+            .map_err(|error| configured(error_text(&error)))?
+            .connect_timeout(CONNECT_MAX)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(SILENCE_MAX)
+            .keep_alive_timeout(SIGN_OF_LIFE_MAX);
+        let Some(tls_name) = &self.tls_name else {
+            return Ok(endpoint.connect_lazy());
+        };
+        let Some(authorities) = &trust.authorities else {
+            return Err(PeerError::NoAuthority { peer: self.name(), key: trust.key });
+        };
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(authorities))
+            .domain_name(tls_name.clone());
+        let endpoint = endpoint.tls_config(tls).map_err(|error| configured(error_text(&error)))?;
+        Ok(endpoint.connect_lazy())
+    }
+}
+
+/// Whom we believe a certificate.
+#[derive(Clone, Debug)]
+pub(super) struct Trust {
+    /// PEM text of the authorities.
+    pub(super) authorities: Option<Vec<u8>>,
+    /// The configuration key that names them.
+    pub(super) key: &'static str,
+}
+
+/// A host without the brackets of an IPv6 address.
+fn bare(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+/// A site's name for people.
+pub(super) fn name_of(site: &Site) -> String {
+    let address = site.addresses().first().map(ToString::to_string).unwrap_or_default();
+    match (site.host_name(), site.ports().grpc) {
+        (Some(name), Some(port)) => format!("{name}:{port}"),
+        (Some(name), None) => name.to_owned(),
+        (None, Some(port)) => format!("{address}:{port}"),
+        (None, None) => address,
+    }
+}
+
+//----------- Peer -----------------------------------------------------------
+
+/// Another node, asked as nobody in particular.
+pub struct Peer {
+    endpoint: Endpoint,
+    channel: Channel,
+    breaker: Mutex<Breaker>,
+    clock: Clock,
+    chance: Chance,
+}
+
+impl Peer {
+    pub(super) fn new(
+        endpoint: Endpoint,
+        trust: &Trust,
+        clock: &Clock,
+        chance: &Chance,
+    ) -> Result<Self, PeerError> {
+        let channel = endpoint.channel(trust)?;
+        let (clock, chance) = (clock.clone(), chance.clone());
+        Ok(Self { endpoint, channel, breaker: Mutex::default(), clock, chance })
+    }
+
+    /// Its name for people.
+    pub(super) fn name(&self) -> String {
+        self.endpoint.name()
+    }
+
+    /// Asks one question, letting the node ask onward; ends by the deadline.
+    pub(super) async fn ask(
+        &self,
+        asked: &Asked,
+        deadline: Instant,
+        counters: &FederationCounters,
+    ) -> Result<Told, PeerError> {
+        self.breaker().check((self.clock)()).map_err(|open| PeerError::LeftAlone {
+            peer: self.name(),
+            seconds: open.remaining_ms.div_ceil(1_000),
+            detail: open.detail,
+        })?;
+        let had_time = deadline.saturating_duration_since(Instant::now()) >= CONNECT_MAX;
+        let told = self.call(asked, deadline).await;
+        match &told {
+            // A caller in a hurry proves nothing about the node.
+            Err(PeerError::DeadlinePassed { .. }) if !had_time => {}
+            Err(error) if error.is_absence() => {
+                counters.unreachable.fetch_add(1, Ordering::Relaxed);
+                self.breaker().failed(&detail_of(error), (self.clock)(), (self.chance)());
+            }
+            _ => self.breaker().succeeded(),
+        }
+        told
+    }
+
+    async fn call(&self, asked: &Asked, deadline: Instant) -> Result<Told, PeerError> {
+        let mut client = ResolutionServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let mut request = Request::new(message::resolve(asked));
+        request.set_timeout(deadline.saturating_duration_since(Instant::now()));
+        let answered = time::timeout_at(deadline, client.resolve(request)).await;
+        let answered = answered.map_err(|_| PeerError::DeadlinePassed { peer: self.name() })?;
+        let answer = answered.map_err(|status| failure(self.name(), &status))?.into_inner().answer;
+        message::told(answer, asked).map_err(|detail| PeerError::Unintelligible { peer: self.name(), detail })
+    }
+
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+//----------- Failures -------------------------------------------------------
+
+/// What a status means: the node's own refusal when it carries a reason, else that it is not there.
+pub(super) fn failure(peer: String, status: &Status) -> PeerError {
+    if let Some(info) = status.get_details_error_info() {
+        let message = status.message().to_owned();
+        // A node that speaks of its own peers is there itself; one that stops or is overloaded is not, for now.
+        let is_away = status.code() == Code::Unavailable && !info.reason.starts_with("PEER_");
+        return if is_away {
+            PeerError::Unreachable { peer, detail: message }
+        } else {
+            PeerError::Refused { peer, code: info.reason, message }
+        };
+    }
+    match status.code() {
+        Code::DeadlineExceeded | Code::Cancelled => PeerError::DeadlinePassed { peer },
+        Code::Unavailable | Code::Unknown | Code::Internal => {
+            PeerError::Unreachable { peer, detail: error_text(status) }
+        }
+        code => {
+            let code = format!("{code:?}");
+            PeerError::Refused { peer, code, message: status.message().to_owned() }
+        }
+    }
+}
+
+fn detail_of(error: &PeerError) -> String {
+    match error {
+        PeerError::Unreachable { detail, .. } | PeerError::LeftAlone { detail, .. } => detail.clone(),
+        _ => "it did not answer in time".to_owned(),
+    }
+}
+
+/// The deepest cause of a transport error: the rest says only that there is one.
+pub(super) fn error_text(error: &dyn core::error::Error) -> String {
+    let mut deepest = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    deepest.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Endpoint, PeerError};
+    use crate::model::site::{Ports, Site};
+
+    #[test]
+    fn a_url_names_a_host_a_port_and_how_to_speak() {
+        let parse = |url: &str, name: Option<&str>| {
+            Endpoint::parse(url, name).map(|endpoint| (endpoint.authority, endpoint.tls_name))
+        };
+        let plain = parse("http://127.0.0.1:7373", None);
+        assert_eq!(plain, Ok(("127.0.0.1:7373".into(), None)));
+        let named = parse("https://top.example:7373/", None);
+        assert_eq!(named, Ok(("top.example:7373".into(), Some("top.example".into()))));
+        let other = parse("https://[2001:db8::1]:7373", Some("top.example"));
+        assert_eq!(other, Ok(("[2001:db8::1]:7373".into(), Some("top.example".into()))));
+        for wrong in ["top.example:7373", "ftp://top:1", "http://top", "http://top:0", "http://:1"] {
+            assert!(matches!(parse(wrong, None), Err(PeerError::Configured { .. })), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn plain_text_beyond_this_machine_is_overheard() {
+        let overheard = |url: &str| Endpoint::parse(url, None).expect("a URL").is_overheard();
+        assert!(overheard("http://192.0.2.1:7373"));
+        assert!(overheard("http://top.example:7373"));
+        assert!(!overheard("https://192.0.2.1:7373"));
+        assert!(!overheard("http://127.0.0.1:7373"));
+        assert!(!overheard("http://[::1]:7373"));
+        assert!(!overheard("http://localhost:7373"));
+    }
+
+    #[test]
+    fn every_address_of_a_site_is_an_endpoint_and_one_without_grpc_has_none() {
+        let addresses = vec!["192.0.2.1".parse().expect("v4"), "2001:db8::1".parse().expect("v6")];
+        let ports = Ports { grpc: Some(7373), ..Ports::default() };
+        let site = Site::new(addresses.clone(), Some("node.example"), ports).expect("a site");
+        let names: Vec<String> =
+            Endpoint::of_site(&site).expect("endpoints").iter().map(Endpoint::name).collect();
+        assert_eq!(names, ["node.example (192.0.2.1:7373)", "node.example ([2001:db8::1]:7373)"]);
+        let ports = Ports { dns: Some(53), ..Ports::default() };
+        let site = Site::new(addresses, None, ports).expect("a site");
+        let expected = PeerError::Nowhere { peer: "192.0.2.1".into() };
+        assert_eq!(Endpoint::of_site(&site), Err(expected));
+    }
+}
