@@ -21,7 +21,7 @@ const EXTENDED_ERROR: u16 = 15;
 //----------- Reply ----------------------------------------------------------
 
 /// The outcome of a question, in the words of DNS.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Reply {
     pub(super) code: ResponseCode,
     /// Whether we are the authority for the name.
@@ -84,9 +84,12 @@ pub(super) fn encode(asked: &Asked, reply: &Reply) -> Encoded {
     let mut asked = asked.clone();
     asked.metadata.response_code = reply.code;
     asked.metadata.authoritative = reply.authoritative;
-    let whole = emit(&asked, reply);
-    if let Ok((bytes, false)) = whole {
+    if let Ok((bytes, false)) = emit(&asked, reply) {
         return Encoded { bytes, code: reply.code, truncated: false };
+    }
+    // Addresses beside an answer are a courtesy; beside a referral they are the answer.
+    if reply.authoritative && !reply.additionals.is_empty() {
+        return encode(&asked, &Reply { additionals: Vec::new(), ..reply.clone() });
     }
     asked.metadata.truncation = true;
     let bare = Reply { extended: reply.extended, ..Reply::default() };

@@ -189,3 +189,41 @@ fn take_messages(received: &mut BytesMut) -> Vec<Bytes> {
     }
     messages
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::BytesMut;
+
+    use super::{CONNECTIONS_MAX, CONNECTIONS_OF_ADDRESS_MAX, IN_FLIGHT_MAX, Place, take_messages};
+
+    #[test]
+    fn messages_are_taken_whole_and_bounded() {
+        let mut received = BytesMut::from(&b"\0\x02ab\0\0\0\x03cd"[..]);
+        let taken = take_messages(&mut received);
+        assert_eq!(taken, [&b"ab"[..], b""]);
+        assert_eq!(&received[..], b"\0\x03cd");
+        received.extend_from_slice(b"e");
+        assert_eq!(take_messages(&mut received), [&b"cde"[..]]);
+        let mut many = BytesMut::from(&[0; 2 * (IN_FLIGHT_MAX + 1)][..]);
+        assert_eq!(take_messages(&mut many).len(), IN_FLIGHT_MAX);
+        assert_eq!(many.len(), 2);
+    }
+
+    #[test]
+    fn no_address_takes_every_connection() {
+        let open = Arc::default();
+        let (greedy, other) = ([127, 0, 0, 1].into(), [127, 0, 0, 2].into());
+        let mut places: Vec<Place> =
+            (0..CONNECTIONS_OF_ADDRESS_MAX).map_while(|count| Place::take(&open, greedy, count)).collect();
+        assert_eq!(places.len(), CONNECTIONS_OF_ADDRESS_MAX);
+        assert!(Place::take(&open, greedy, places.len()).is_none());
+        assert!(Place::take(&open, other, places.len()).is_some());
+        assert!(Place::take(&open, other, CONNECTIONS_MAX).is_none());
+        drop(places.pop());
+        assert!(Place::take(&open, greedy, places.len()).is_some());
+        places.clear();
+        assert!(open.lock().expect("sound").is_empty());
+    }
+}

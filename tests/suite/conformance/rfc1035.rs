@@ -154,6 +154,33 @@ async fn s9_truncation_is_explicit() {
     assert_eq!((found.truncation, found.answers.len()), (false, 60));
 }
 
+/// 2181 §4.1: an answer leaves from the address that was asked.
+#[tokio::test]
+async fn s4_1_answers_leave_from_the_address_asked() {
+    let everywhere = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
+    let mut zone = Zone::start_with(DnsOptions { listen: vec![everywhere], ..options() }).await;
+    for last in 1..6 {
+        // The asker's socket is connected: it takes datagrams from this address only.
+        zone.address.set_ip([127, 0, 0, last].into());
+        let found = zone.ask("sn000123.8.118.88.id.internal.", RecordType::TXT).await;
+        assert_eq!(found.answers.len(), 2);
+    }
+}
+
+/// 2181 §9: addresses that only accompany an answer are left out before the answer is cut.
+#[tokio::test]
+async fn s9_courtesies_are_left_out_first() {
+    let addresses: Vec<String> = (1..=16).map(|n| format!("2001:db8::{n}")).collect();
+    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    let root = "identifiers.of.the.industry.example".to_owned();
+    let asked = format!("8.118.88.{root}.");
+    let zone = Zone::start_at(DnsOptions { root, ..options() }, &addresses).await;
+    let found = zone.ask(&asked, RecordType::NS).await;
+    assert_eq!((found.truncation, found.answers.len(), found.additionals.len()), (false, 1, 0));
+    let found = zone.ask_edns(&asked, RecordType::NS).await;
+    assert_eq!((found.truncation, found.answers.len(), found.additionals.len()), (false, 1, 16));
+}
+
 /// What no message can carry is a stub that says what there is.
 #[tokio::test]
 async fn s4_2_2_what_no_message_carries_is_a_stub() {

@@ -57,6 +57,11 @@ impl Zone {
 
     /// A node with other options, as drawn above.
     pub(crate) async fn start_with(options: DnsOptions) -> Self {
+        Self::start_at(options, &["192.0.2.1", "2001:db8::1"]).await
+    }
+
+    /// A node that announces these addresses, as drawn above.
+    pub(crate) async fn start_at(options: DnsOptions, addresses: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let now = || u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).expect("now").as_millis());
         let opened = open(StoreOptions {
@@ -73,7 +78,7 @@ impl Zone {
         let request_window = Duration::from_secs(3_600);
         let registry_options = RegistryOptions { request_window, prefix_rule: Arc::new(|_| Ok(())) };
         let (registry, _committer) = Registry::start(store.clone(), opened.appender, registry_options);
-        let own = site(&["192.0.2.1", "2001:db8::1"], 53);
+        let own = site(addresses, 53);
         let resolver = Arc::new(Resolver::new(store, ResolverOptions { upper: None, site: Some(own) }));
         let door = DnsDoor::bind(options, resolver).expect("a port is free");
         let address = door.local_addrs().expect("bound").remove(0);
