@@ -29,6 +29,9 @@ mod reply;
 mod request;
 mod stream;
 
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;

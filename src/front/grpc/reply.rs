@@ -520,3 +520,6 @@ pub(super) fn verify_report(report: VerifyReport) -> proto::VerifyBackupResponse
     };
     proto::VerifyBackupResponse { report: Some(report) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,261 @@
+//! Every refusal, failure and answer has its status or message, and each is looked at here.
+
+use std::collections::BTreeSet;
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use super::{DoorRefusal, answer, failed, outcome, problem, refused, refused_here, too_large};
+use crate::front::grpc::ports::BackupProblem;
+use crate::model::identifier::{Identifier, IdentifierError, Prefix};
+use crate::model::prefix::RegistrantError;
+use crate::model::request::RequestId;
+use crate::model::site::{Ports, Site, SiteError};
+use crate::model::value::{Index, Permissions, Reference, Ttl, Value, ValueError, ValueType};
+use crate::registry::refusal::{Failure, Problem, Refusal};
+use crate::resolver::answer::{Absence, Answer, Found, NotResponsible, Referral};
+use crate::wire::proto;
+
+fn prefix() -> Prefix {
+    Prefix::parse("88.118").expect("a prefix")
+}
+
+fn index() -> Index {
+    Index::new(7).expect("an index")
+}
+
+/// The name of a fact and what it says.
+type Fact = (&'static str, &'static str);
+
+/// One of each refusal, the status it must have, and one of its facts.
+fn refusals() -> Vec<(Refusal, Code, Option<Fact>)> {
+    let by_prefix = Some(("prefix", "88.118"));
+    let by_index = Some(("index", "7"));
+    vec![
+        (Refusal::IdentifierMalformed(IdentifierError::NoSlash), Code::InvalidArgument, None),
+        (Refusal::ValueInvalid(ValueError::Index { found: 0 }), Code::InvalidArgument, None),
+        (Refusal::SiteInvalid(SiteError::Ports), Code::InvalidArgument, None),
+        (Refusal::RegistrantInvalid(RegistrantError::Name { bytes: 0 }), Code::InvalidArgument, None),
+        (Refusal::CommandInvalid { reason: "no".to_owned() }, Code::InvalidArgument, None),
+        (Refusal::RequestIdInvalid, Code::InvalidArgument, None),
+        (Refusal::TooManyItems { count: 10_001 }, Code::InvalidArgument, Some(("count", "10001"))),
+        (Refusal::NotResponsible { prefix: prefix() }, Code::FailedPrecondition, by_prefix),
+        (Refusal::PrefixDelegated { prefix: prefix() }, Code::FailedPrecondition, by_prefix),
+        (Refusal::PrefixSuspended { prefix: prefix() }, Code::FailedPrecondition, by_prefix),
+        (Refusal::PrefixRevoked { prefix: prefix() }, Code::FailedPrecondition, by_prefix),
+        (Refusal::PrefixHomedHere { prefix: prefix() }, Code::FailedPrecondition, by_prefix),
+        (Refusal::PrefixAbsent { prefix: prefix() }, Code::NotFound, by_prefix),
+        (Refusal::AlreadyExists { version: 3, same: true }, Code::AlreadyExists, Some(("version", "3"))),
+        (Refusal::Absent, Code::NotFound, None),
+        (Refusal::IndexExists { index: index() }, Code::AlreadyExists, by_index),
+        (Refusal::IndexAbsent { index: index() }, Code::NotFound, by_index),
+        (Refusal::VersionMismatch { expected: 1, found: 2 }, Code::Aborted, Some(("found", "2"))),
+        (Refusal::Unauthenticated, Code::Unauthenticated, None),
+        (Refusal::TokenUnknown, Code::Unauthenticated, None),
+        (Refusal::TokenExpired, Code::Unauthenticated, None),
+        (Refusal::TokenRevoked, Code::Unauthenticated, None),
+        (Refusal::TokenAbsent { id: "x".to_owned() }, Code::NotFound, Some(("token", "x"))),
+        (Refusal::PermissionDenied { needed: "y".to_owned() }, Code::PermissionDenied, Some(("needed", "y"))),
+        (Refusal::RequestConflict, Code::FailedPrecondition, None),
+        (
+            Refusal::RequestExpired { age_seconds: 9, window_seconds: 8 },
+            Code::FailedPrecondition,
+            Some(("age_seconds", "9")),
+        ),
+        (Refusal::IncarnationSuperseded, Code::FailedPrecondition, None),
+    ]
+}
+
+/// Numbers every variant. A new one does not compile until it is numbered here, and fails until it is in the table.
+fn number(refusal: &Refusal) -> usize {
+    match refusal {
+        Refusal::IdentifierMalformed(_) => 0,
+        Refusal::ValueInvalid(_) => 1,
+        Refusal::SiteInvalid(_) => 2,
+        Refusal::RegistrantInvalid(_) => 3,
+        Refusal::CommandInvalid { .. } => 4,
+        Refusal::RequestIdInvalid => 5,
+        Refusal::TooManyItems { .. } => 6,
+        Refusal::NotResponsible { .. } => 7,
+        Refusal::PrefixDelegated { .. } => 8,
+        Refusal::PrefixSuspended { .. } => 9,
+        Refusal::PrefixRevoked { .. } => 10,
+        Refusal::PrefixHomedHere { .. } => 11,
+        Refusal::PrefixAbsent { .. } => 12,
+        Refusal::AlreadyExists { .. } => 13,
+        Refusal::Absent => 14,
+        Refusal::IndexExists { .. } => 15,
+        Refusal::IndexAbsent { .. } => 16,
+        Refusal::VersionMismatch { .. } => 17,
+        Refusal::Unauthenticated => 18,
+        Refusal::TokenUnknown => 19,
+        Refusal::TokenExpired => 20,
+        Refusal::TokenRevoked => 21,
+        Refusal::TokenAbsent { .. } => 22,
+        Refusal::PermissionDenied { .. } => 23,
+        Refusal::RequestConflict => 24,
+        Refusal::RequestExpired { .. } => 25,
+        Refusal::IncarnationSuperseded => 26,
+    }
+}
+
+fn check_info(status: &Status, reason: &str) -> std::collections::HashMap<String, String> {
+    let info = status.get_details_error_info().expect("ErrorInfo");
+    assert_eq!((info.reason.as_str(), info.domain.as_str()), (reason, "idnode"));
+    info.metadata
+}
+
+#[test]
+fn every_refusal_has_its_status_reason_and_facts() {
+    let request = RequestId::parse("017f22e2-79b0-7cc3-98c4-dc0c0c07398f");
+    for (refusal, code, expected) in refusals() {
+        let status = refused(&refusal, request);
+        assert_eq!(status.code(), code, "{refusal:?}");
+        assert_eq!(status.message(), refusal.to_string());
+        let facts = check_info(&status, refusal.code());
+        assert_eq!(facts.get("request_id").map(String::as_str), Some("017f22e2-79b0-7cc3-98c4-dc0c0c07398f"));
+        if let Some((name, fact)) = expected {
+            assert_eq!(facts.get(name).map(String::as_str), Some(fact), "{refusal:?}");
+        }
+    }
+    let numbers: BTreeSet<usize> = refusals().iter().map(|(refusal, ..)| number(refusal)).collect();
+    assert_eq!(numbers, (0..=26).collect(), "every variant is in the table");
+}
+
+#[test]
+fn every_refusal_of_an_item_names_the_item() {
+    for (refusal, _, expected) in refusals() {
+        let outcome = outcome(41, Err(refusal.clone()));
+        assert_eq!(outcome.number, 41);
+        let Some(outcome::Result::Refusal(message)) = outcome.result else { panic!("{refusal:?}") };
+        assert_eq!((message.code.as_str(), message.message), (refusal.code(), refusal.to_string()));
+        assert_eq!(message.facts.get("item").map(String::as_str), Some("41"));
+        if let Some((name, fact)) = expected {
+            assert_eq!(message.facts.get(name).map(String::as_str), Some(fact));
+        }
+    }
+}
+
+#[test]
+fn every_failure_has_its_status_and_reason() {
+    let unknown = Failure::OutcomeUnknown { cause: "the deadline passed".to_owned() };
+    let read_only = Failure::ReadOnly { reason: "a sync failed".to_owned() };
+    let store = Failure::Store { detail: "a checksum".to_owned() };
+    let check = |failure: Failure, code: Code, reason: &str| {
+        for status in [failed(&failure, None), problem(&Problem::Failed(failure.clone()))] {
+            assert_eq!(status.code(), code, "{failure:?}");
+            check_info(&status, reason);
+        }
+    };
+    check(unknown.clone(), Code::Unknown, "OUTCOME_UNKNOWN");
+    check(read_only, Code::FailedPrecondition, "READ_ONLY");
+    check(Failure::Overloaded, Code::Unavailable, "OVERLOADED");
+    check(Failure::Stopping, Code::Unavailable, "STOPPING");
+    check(store, Code::Internal, "STORE");
+    let message = failed(&unknown, None).message().to_owned();
+    assert!(message.starts_with("outcome unknown: repeat with the same request"), "{message}");
+}
+
+#[test]
+fn every_refusal_of_this_door_has_its_status_and_reason() {
+    let unknown =
+        BackupProblem::DirectoryUnknown { directory: "/x".to_owned(), known: vec!["/y".to_owned()] };
+    let table = [
+        (DoorRefusal::TokenOverheard, Code::Unauthenticated, "TOKEN_IN_PLAIN_TEXT"),
+        (DoorRefusal::AuthorizationMalformed, Code::Unauthenticated, "AUTHORIZATION_MALFORMED"),
+        (DoorRefusal::PageTokenInvalid, Code::InvalidArgument, "PAGE_TOKEN_INVALID"),
+        (DoorRefusal::AnswerTooLarge, Code::ResourceExhausted, "ANSWER_TOO_LARGE"),
+        (DoorRefusal::DeadlinePassed, Code::DeadlineExceeded, "DEADLINE_PASSED"),
+        (DoorRefusal::NotAnnounced, Code::FailedPrecondition, "NOT_ANNOUNCED"),
+        (DoorRefusal::BackupNotConfigured, Code::Unimplemented, "BACKUP_NOT_CONFIGURED"),
+        (DoorRefusal::Backup(unknown), Code::InvalidArgument, "BACKUP_DIRECTORY_UNKNOWN"),
+        (
+            DoorRefusal::Backup(BackupProblem::Absent { name: "b".to_owned() }),
+            Code::NotFound,
+            "BACKUP_ABSENT",
+        ),
+        (DoorRefusal::Backup(BackupProblem::Busy), Code::Unavailable, "BACKUP_UNDER_WAY"),
+        (
+            DoorRefusal::Backup(BackupProblem::Failed { message: "disk full".to_owned() }),
+            Code::Internal,
+            "BACKUP_FAILED",
+        ),
+    ];
+    for (refusal, code, reason) in table {
+        let status = refused_here(&refusal);
+        assert_eq!((status.code(), status.message()), (code, refusal.to_string().as_str()));
+        check_info(&status, reason);
+    }
+}
+
+#[test]
+fn every_answer_is_a_message() {
+    let site = Site::new(
+        vec!["192.0.2.7".parse().expect("an address")],
+        Some("node.example"),
+        Ports { grpc: Some(7373), ..Ports::default() },
+    );
+    let site = site.expect("a site");
+    let message = |given| answer(given).answer.expect("an answer");
+    let referral = Answer::Referral(Referral { prefix: prefix(), site });
+    let answer::Answer::Referral(referred) = message(referral) else { panic!("a referral") };
+    let to = referred.site.expect("a site");
+    assert_eq!((referred.prefix.as_str(), to.host_name.as_str()), ("88.118", "node.example"));
+    assert_eq!(to.addresses, ["192.0.2.7"]);
+    assert_eq!(to.ports.and_then(|ports| ports.grpc), Some(7373));
+
+    let absent = |absence: proto::Absence| answer::Answer::Absent(absence.into());
+    assert_eq!(message(Answer::Absent(Absence::Identifier)), absent(proto::Absence::Identifier));
+    assert_eq!(message(Answer::Absent(Absence::Values)), absent(proto::Absence::Values));
+
+    let upper = NotResponsible { upper: Some("https://upper.example:7373".to_owned()) };
+    let answer::Answer::NotResponsible(told) = message(Answer::NotResponsible(upper)) else {
+        panic!("not responsible")
+    };
+    assert_eq!(told.upper, "https://upper.example:7373");
+}
+
+#[test]
+fn a_value_travels_whole() {
+    let value = Value {
+        index: index(),
+        value_type: ValueType::new("URL").expect("a type"),
+        data: vec![0, 255, 7],
+        ttl: Ttl::Absolute(99),
+        permissions: Permissions::SECRET,
+        references: vec![Reference {
+            identifier: Identifier::parse("88/x").expect("an identifier"),
+            index: 0,
+        }],
+        timestamp: 1_700_000_000,
+    };
+    let found = Found {
+        identifier: Identifier::parse("88.118/Ab").expect("an identifier"),
+        version: 4,
+        values: vec![value],
+        changed_ms: 5,
+        authoritative: false,
+    };
+    let message = super::found(found);
+    assert_eq!((message.identifier.as_str(), message.version), ("88.118/Ab", 4));
+    assert_eq!((message.changed_ms, message.authoritative), (5, false));
+    assert_eq!(
+        message.values,
+        [proto::Value {
+            index: 7,
+            r#type: "URL".to_owned(),
+            data: vec![0, 255, 7],
+            ttl: Some(proto::value::Ttl::AbsoluteSeconds(99)),
+            permissions: Some(0b1100),
+            references: vec![proto::Reference { identifier: "88/x".to_owned(), index: 0 }],
+            timestamp_seconds: 1_700_000_000,
+        }]
+    );
+}
+
+#[test]
+fn an_answer_that_does_not_fit_names_its_question() {
+    let outcome = too_large(12);
+    let Some(proto::resolve_outcome::Result::Refusal(refusal)) = outcome.result else { panic!("a refusal") };
+    assert_eq!((outcome.number, refusal.code.as_str()), (12, "ANSWER_TOO_LARGE"));
+}

@@ -1,0 +1,162 @@
+//! What needs no socket, or could not be had over loopback: deadlines, and peers from afar.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tonic::{Code, Request, Status};
+use tonic_types::StatusExt;
+
+use super::connection::{Channel, Peer};
+use super::inbound::Inbound;
+use super::registration::RegistrationDoor;
+use super::{Shared, StatusPort, StatusReport};
+use crate::model::identifier::{Folding, Prefix};
+use crate::model::token::Scope;
+use crate::registry::caller::Caller;
+use crate::registry::command::{Command, PrefixCommand};
+use crate::registry::{Registry, RegistryOptions, TokenDraft};
+use crate::resolver::{Resolver, ResolverOptions};
+use crate::store::open::{self, Opened, StoreOptions};
+use crate::store::{EngineKind, Entropy};
+use crate::wire::proto;
+use crate::wire::proto::registration_service_server::RegistrationService;
+
+//----------- Support --------------------------------------------------------
+
+/// Randomness that can be held back, and with it every commit, which salts its digests.
+#[derive(Default)]
+struct Tap {
+    is_shut: Mutex<bool>,
+    turned: Condvar,
+    is_awaited: AtomicBool,
+}
+
+impl Tap {
+    fn turn(&self, is_shut: bool) {
+        *self.is_shut.lock().expect("no panic under it") = is_shut;
+        self.turned.notify_all();
+    }
+
+    fn entropy(self: Arc<Self>) -> Entropy {
+        Arc::new(move |bytes| {
+            let mut is_shut = self.is_shut.lock().expect("no panic under it");
+            while *is_shut {
+                self.is_awaited.store(true, Ordering::SeqCst);
+                is_shut = self.turned.wait(is_shut).expect("no panic under it");
+            }
+            getrandom::fill(bytes).expect("randomness");
+        })
+    }
+}
+
+struct NoStatus;
+
+impl StatusPort for NoStatus {
+    fn report(&self) -> BoxFuture<'_, StatusReport> {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// A registration service without a socket, and a token that may register.
+struct Bench {
+    door: RegistrationDoor,
+    token: String,
+    tap: Arc<Tap>,
+    _close: watch::Sender<bool>,
+    _directory: TempDir,
+}
+
+async fn bench(allow_tokens_in_plain_text: bool) -> Bench {
+    let directory = tempfile::tempdir().expect("a directory");
+    let tap = Arc::new(Tap::default());
+    let options = StoreOptions {
+        directory: directory.path().to_owned(),
+        engine: EngineKind::Fjall,
+        cache_bytes: 16 * 1024 * 1024,
+        folding: Folding::Insensitive,
+        clock: Arc::new(|| 1_800_000_000_000),
+        entropy: Arc::clone(&tap).entropy(),
+    };
+    let Opened { store, appender, .. } = open::open(options).await.expect("a new store");
+    let options =
+        RegistryOptions { request_window: Duration::from_secs(86_400), prefix_rule: Arc::new(|_| Ok(())) };
+    let (registry, _committer) = Registry::start(store.clone(), appender, options);
+    let registry = Arc::new(registry);
+    let prefix = Prefix::parse("88").expect("a prefix");
+    let home = Command::Prefix(PrefixCommand::Home { prefix, registrant: None });
+    registry.apply_one(&Caller::Node, home).await.expect("homed");
+    let draft = TokenDraft { label: "test".to_owned(), scopes: vec![Scope::Admin], expires_ms: None };
+    let (token, _) = registry.create_token(&Caller::Node, draft).await.expect("a token");
+    let (close, closing) = watch::channel(false);
+    let shared = Shared {
+        allow_tokens_in_plain_text,
+        registry: Arc::clone(&registry),
+        resolver: Arc::new(Resolver::new(store, ResolverOptions::default())),
+        status: Arc::new(NoStatus),
+        backup: None,
+        inbound: Arc::new(Inbound::new(registry)),
+        closing,
+    };
+    Bench { door: RegistrationDoor(Arc::new(shared)), token, tap, _close: close, _directory: directory }
+}
+
+impl Bench {
+    fn request(&self, address: &str, channel: Channel) -> Request<proto::RegisterRequest> {
+        let registration = proto::Registration {
+            target: Some(proto::registration::Target::Identifier("88/a".to_owned())),
+            ..Default::default()
+        };
+        let mut request = Request::new(proto::RegisterRequest {
+            // Its time is that of the clock above.
+            request_id: "01a3185c-5000-7000-8000-000000000001".to_owned(),
+            registration: Some(registration),
+        });
+        let bearer = format!("Bearer {}", self.token).parse().expect("ASCII");
+        request.metadata_mut().insert("authorization", bearer);
+        request.extensions_mut().insert(Peer { address: address.parse().expect("an address"), channel });
+        request
+    }
+}
+
+fn reason(status: &Status) -> String {
+    status.get_details_error_info().expect("ErrorInfo").reason
+}
+
+//----------- Tests ----------------------------------------------------------
+
+/// A token in plain text from afar is refused even when it is good, unless the configuration accepts that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_in_plain_text_from_afar_is_refused() {
+    let strict = bench(false).await;
+    let afar = "192.0.2.7:4000";
+    let status = strict.door.register(strict.request(afar, Channel::Plain)).await.expect_err("overheard");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Unauthenticated, "TOKEN_IN_PLAIN_TEXT"));
+    strict.door.register(strict.request(afar, Channel::Tls)).await.expect("TLS protects it");
+    strict.door.register(strict.request("127.0.0.1:4000", Channel::Plain)).await.expect("this machine");
+    let lenient = bench(true).await;
+    lenient.door.register(lenient.request(afar, Channel::Plain)).await.expect("the configuration accepts it");
+}
+
+/// A deadline that passes while a command is under way is told as an unknown outcome; repeating the id finds what was
+/// done, and does it only once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_deadline_that_passes_leaves_the_outcome_unknown() {
+    let bench = bench(false).await;
+    bench.tap.turn(true);
+    let mut request = bench.request("127.0.0.1:4000", Channel::Plain);
+    request.metadata_mut().insert("grpc-timeout", "100m".parse().expect("ASCII"));
+    let answered = bench.door.register(request).await;
+    bench.tap.turn(false);
+    let status = answered.expect_err("nothing is committed while the tap is shut");
+    assert!(bench.tap.is_awaited.load(Ordering::SeqCst), "the commit was under way");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Unknown, "OUTCOME_UNKNOWN"));
+    assert!(status.message().contains("repeat with the same request"), "{}", status.message());
+    let again = bench.request("127.0.0.1:4000", Channel::Plain);
+    let receipt = bench.door.register(again).await.expect("repeated").into_inner().receipt;
+    let receipt = receipt.expect("a receipt");
+    assert_eq!((receipt.version, receipt.repeated), (1, true));
+}
