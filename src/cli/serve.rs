@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::config::CONFIG_WRONG;
 use crate::config::{Config, Sources};
-use crate::daemon::{self, Addresses, DaemonError, RunningNode};
+use crate::daemon::{self, DaemonError, RunningNode};
 use crate::telemetry::{self, Chain, Destination};
 
 /// Run a node
@@ -73,11 +73,12 @@ pub(super) fn run(arguments: &ServeArguments) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let program = sources.program.clone();
     let reload = Box::new(move || Config::load(&sources));
     let announce = |node: &RunningNode| {
         if destination == Destination::StandardError {
             // A node serves whether or not somebody reads its greeting.
-            let _unread = io::stdout().write_all(greeting(node).as_bytes());
+            let _unread = io::stdout().write_all(greeting(&program, node).as_bytes());
         }
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -99,7 +100,7 @@ fn tell(text: &str) {
 }
 
 /// Where the doors are, and what to try next.
-fn greeting(node: &RunningNode) -> String {
+fn greeting(program: &str, node: &RunningNode) -> String {
     let addresses = node.addresses();
     let mut text = format!("idnode {} is ready\n", env!("IDNODE_VERSION"));
     let dns: Vec<String> = addresses.dns.iter().map(ToString::to_string).collect();
@@ -113,23 +114,34 @@ fn greeting(node: &RunningNode) -> String {
         // Writing to a String cannot fail.
         let _never = writeln!(text, "  {name:<5} {}", places.join("  "));
     }
-    if let Some(reason) = node.store().read_only_reason() {
-        let _never = writeln!(text, "\nThe store takes no changes: {reason}");
-    } else {
-        text.push_str(&next_steps(addresses, &node.config().dns.root));
+    match node.store().read_only_reason() {
+        Some(reason) => {
+            let _never = writeln!(text, "\nThe store takes no changes: {reason}");
+        }
+        None => text.push_str(&next_steps(program, node)),
     }
     text
 }
 
-fn next_steps(addresses: &Addresses, root: &str) -> String {
-    let mut text = String::from(
+/// Commands that work as they are printed: the client commands look for the node where it is by default.
+fn next_steps(program: &str, node: &RunningNode) -> String {
+    let (addresses, present, default) = (node.addresses(), node.config(), Config::default());
+    let mut options = String::new();
+    if let Some(url) = addresses.grpc.first().filter(|_| present.grpc != default.grpc) {
+        let _never = write!(options, " --node {url}");
+    }
+    if present.store.directory != default.store.directory {
+        let _never = write!(options, " --data {}", node.data_dir().display());
+    }
+    let mut text = format!(
         "\nTry next, in another terminal:\n  \
-         idnode prefix home 88.118.8\n  \
-         idnode register 88.118.8/SN000123 URL=https://example.com/product/123\n  \
-         idnode resolve 88.118.8/SN000123\n",
+         {program} prefix home{options} 88.118.8\n  \
+         {program} register{options} 88.118.8/SN000123 URL=https://example.com/product/123\n  \
+         {program} resolve{options} 88.118.8/SN000123\n"
     );
     if let Some(dns) = addresses.dns.first() {
-        let _never = writeln!(text, "  dig @{} -p {} NAPTR sn000123.8.118.88.{root}", dns.ip(), dns.port());
+        let (address, port, root) = (dns.ip(), dns.port(), &present.dns.root);
+        let _never = writeln!(text, "  dig @{address} -p {port} NAPTR sn000123.8.118.88.{root}");
     }
     text
 }

@@ -93,6 +93,7 @@ const DNS: &[Key] = &[
     key!("dns", "listen", |config, given| config.dns.listen => given.socket_addresses()?),
     key!("dns", "root", |config, given| config.dns.root => root(given)?),
     key!("dns", "minimum_seconds", |config, given| config.dns.minimum_seconds => given.integer(0..=86_400)?),
+    key!("dns", "idle_seconds", |config, given| config.dns.idle_seconds => given.integer(1..=3_600)?),
 ];
 
 const HTTP: &[Key] =

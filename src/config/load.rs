@@ -25,16 +25,19 @@ pub struct Sources {
     pub file: Option<PathBuf>,
     /// Variables of the environment; those that do not begin with `IDNODE_` and a section are passed over.
     pub environment: Vec<(String, String)>,
+    /// The program as it was called; empty when that is not known.
+    pub program: String,
     /// Keys given on the command line, each as `section.key` and its value.
     pub arguments: Vec<(String, String)>,
 }
 
 impl Sources {
-    /// The environment of this process, and nothing else yet.
+    /// The name and environment of this process, and nothing else yet.
     pub fn of_process() -> Self {
         let texts = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Self { environment: texts.collect(), ..Self::default() }
+        let program = std::env::args().next().unwrap_or_default();
+        Self { program, environment: texts.collect(), ..Self::default() }
     }
 
     /// A variable of the environment.

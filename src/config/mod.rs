@@ -25,7 +25,6 @@ mod tests;
 pub use self::error::{ConfigError, Place, Problem};
 pub use self::load::Sources;
 pub use self::options::{
-    BackupOptions, Config, DnsOptions, RecursionOptions, ShutdownOptions, SiteOptions, StoreOptions,
-    UpperOptions,
+    BackupOptions, Config, RecursionOptions, ShutdownOptions, SiteOptions, StoreOptions, UpperOptions,
 };
 pub use self::schedule::Schedule;

@@ -1,10 +1,10 @@
 //! Options: one plain struct a room, all of them in [`Config`], with their defaults.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::schedule::Schedule;
+use crate::front::dns::DnsOptions;
 use crate::front::grpc::GrpcOptions;
 use crate::front::http::HttpOptions;
 use crate::model::limits;
@@ -36,11 +36,6 @@ pub struct Config {
     pub log: LogOptions,
     /// The end of the node's life.
     pub shutdown: ShutdownOptions,
-}
-
-/// A socket address on loopback.
-pub(super) const fn loopback(port: u16) -> SocketAddr {
-    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
 
 //----------- StoreOptions ---------------------------------------------------
@@ -75,25 +70,6 @@ impl Default for StoreOptions {
             bodies_days: 0,
             headers_days: 0,
         }
-    }
-}
-
-//----------- Doors ----------------------------------------------------------
-
-/// The DNS door.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DnsOptions {
-    /// Where it listens, over UDP and TCP; empty for no such door.
-    pub listen: Vec<SocketAddr>,
-    /// The name under which the whole tree of prefixes hangs; the same on every node.
-    pub root: String,
-    /// Least TTL of absence and of derived records, in seconds.
-    pub minimum_seconds: u32,
-}
-
-impl Default for DnsOptions {
-    fn default() -> Self {
-        Self { listen: vec![loopback(5300)], root: "id.internal".into(), minimum_seconds: 10 }
     }
 }
 

@@ -135,6 +135,7 @@ fn arguments_override_the_environment_and_the_environment_the_file() {
             pair("IDNODE_TOKEN", "a variable of the client commands"),
         ],
         arguments: vec![pair("backup.keep_days", "3")],
+        ..Sources::default()
     };
     let config = Config::load(&sources).expect("a good configuration");
     assert_eq!(config.log.level, LogLevel::Warn);

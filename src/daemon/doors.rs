@@ -16,6 +16,7 @@ use super::health;
 use super::socket;
 use super::status::Status;
 use crate::config::{Config, SiteOptions};
+use crate::front::dns::{DnsDoor, DnsOptions};
 use crate::front::grpc::{GrpcDoor, GrpcOptions, GrpcRooms, TlsIdentity};
 use crate::front::http::HttpDoor;
 use crate::model::site::{Ports, Site};
@@ -61,6 +62,17 @@ impl Bound {
     }
 }
 
+fn bind_dns(config: &Config, core: &Core) -> Result<DnsDoor, DaemonError> {
+    let options = DnsOptions { is_top: config.upper.address.is_none(), ..config.dns.clone() };
+    let listen: Vec<String> = options.listen.iter().map(ToString::to_string).collect();
+    DnsDoor::bind(options, Arc::clone(&core.resolver)).map_err(|source| DaemonError::Bind {
+        key: "dns.listen",
+        address: listen.join(", "),
+        transport: "UDP and TCP",
+        source,
+    })
+}
+
 //----------- Doors ----------------------------------------------------------
 
 /// The open doors and what ends them.
@@ -73,13 +85,16 @@ pub(super) struct Doors {
     pub(super) addresses: Addresses,
     /// Where the gRPC door listens.
     pub(super) grpc: Vec<SocketAddr>,
+    /// Where the DNS door listens.
+    pub(super) dns: Vec<SocketAddr>,
     /// Where the HTTP door listens.
     pub(super) http: Vec<SocketAddr>,
 }
 
 impl Doors {
     /// Opens every door.
-    pub(super) fn open(config: &Config, bound: Bound, core: &Core) -> Self {
+    pub(super) fn open(config: &Config, bound: Bound, core: &Core) -> Result<Self, DaemonError> {
+        let dns = bind_dns(config, core)?;
         let metrics = Arc::new(Metrics::default());
         health::add_metrics(&metrics, core);
         let mut doors = Self {
@@ -88,11 +103,13 @@ impl Doors {
             tls: bound.tls,
             addresses: Addresses { process: std::process::id(), ..Addresses::default() },
             grpc: Vec::new(),
+            dns: Vec::new(),
             http: Vec::new(),
         };
         doors.open_grpc(&config.grpc, bound.grpc, core);
+        doors.open_dns(dns, &metrics)?;
         doors.open_http(bound.http, core, &metrics);
-        doors
+        Ok(doors)
     }
 
     fn open_grpc(&mut self, options: &GrpcOptions, bound: Vec<(SocketAddr, TcpListener)>, core: &Core) {
@@ -113,6 +130,28 @@ impl Doors {
                 door.serve(listener, drain).await.map_err(|error| Chain(&error).to_string())
             });
         }
+    }
+
+    fn open_dns(&mut self, door: DnsDoor, metrics: &Metrics) -> Result<(), DaemonError> {
+        let addresses = door.local_addrs();
+        self.dns = addresses.map_err(|source| DaemonError::System {
+            action: "learn the addresses of the DNS door",
+            source,
+        })?;
+        if self.dns.is_empty() {
+            return Ok(());
+        }
+        for address in &self.dns {
+            tracing::info!(door = "DNS", %address, "listening");
+            self.addresses.dns.push(reachable(*address));
+        }
+        health::add_dns_metrics(metrics, door.counters());
+        let drain = self.drain_signal();
+        self.spawn("DNS", async move {
+            door.run(drain).await;
+            Ok(())
+        });
+        Ok(())
     }
 
     fn open_http(&mut self, bound: Vec<(SocketAddr, TcpListener)>, core: &Core, metrics: &Arc<Metrics>) {

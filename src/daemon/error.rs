@@ -1,7 +1,6 @@
 //! Why a node does not start or cannot go on: each says what to change.
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::store;
@@ -58,8 +57,8 @@ pub enum DaemonError {
     Bind {
         /// The key that names it.
         key: &'static str,
-        /// The address.
-        address: SocketAddr,
+        /// The address, or all of the door.
+        address: String,
         /// UDP or TCP.
         transport: &'static str,
         /// What the system says.

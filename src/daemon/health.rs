@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
 use super::core::Core;
+use crate::front::dns::DnsCounters;
 use crate::front::http::{Readiness, Reason};
 use crate::model::prefix::Homing;
 use crate::registry::counters::RegistryCounters;
@@ -80,6 +81,26 @@ fn write_resolver(page: &mut Page, counters: &ResolverCounters) {
         ("refused", &counters.refused),
     ];
     page.counters("idnode_resolver_questions_total", "Questions by their answer.", "answer", &read(answers));
+}
+
+/// Adds the numbers of the DNS door.
+pub(super) fn add_dns_metrics(metrics: &Metrics, counters: Arc<DnsCounters>) {
+    metrics.add(move |page| {
+        let messages = [("udp", &counters.udp_messages), ("tcp", &counters.tcp_messages)];
+        page.counters("idnode_dns_messages_total", "Messages received.", "transport", &read(messages));
+        let answers: Vec<(&str, u64)> = counters.answers().collect();
+        page.counters("idnode_dns_answers_total", "Answers by response code.", "code", &answers);
+        let fates = [
+            ("truncated", &counters.truncated),
+            ("dropped", &counters.dropped),
+            ("unsent", &counters.unsent),
+        ];
+        let help = "Messages cut to ask for TCP, not answered, or not sent by the system.";
+        page.counters("idnode_dns_exceptions_total", help, "kind", &read(fates));
+        let connections =
+            [("accepted", &counters.tcp_connections), ("refused", &counters.tcp_connections_refused)];
+        page.counters("idnode_dns_connections_total", "TCP connections.", "outcome", &read(connections));
+    });
 }
 
 fn read<const N: usize>(counters: [(&'static str, &AtomicU64); N]) -> [(&'static str, u64); N] {

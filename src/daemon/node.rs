@@ -26,7 +26,13 @@ impl Node {
         let directory = DataDirectory::open(&config.store.directory)?;
         let bound = Bound::bind(&config)?;
         let core = Core::open(&config, &directory, bound.site(&config)?).await?;
-        let doors = Doors::open(&config, bound, &core);
+        let doors = match Doors::open(&config, bound, &core) {
+            Ok(doors) => doors,
+            Err(error) => {
+                core.close().await?;
+                return Err(error);
+            }
+        };
         let node = RunningNode { config, directory, core, doors };
         match node.directory.save_addresses(&node.doors.addresses) {
             Ok(()) => Ok(node),
@@ -58,6 +64,11 @@ impl RunningNode {
     /// The first address of the gRPC door.
     pub fn grpc_addr(&self) -> Option<SocketAddr> {
         self.doors.grpc.first().copied()
+    }
+
+    /// The first address of the DNS door.
+    pub fn dns_addr(&self) -> Option<SocketAddr> {
+        self.doors.dns.first().copied()
     }
 
     /// The first address of the HTTP door.

@@ -1,7 +1,8 @@
-//! Binding: from configured addresses to sockets that listen.
+//! Binding what listens on TCP: from configured addresses to sockets. The DNS door binds its own pairs.
 //!
 //! Sockets that systemd passes (LISTEN_FDS) are not taken: that needs unsafe code; port 53 comes by capability.
 
+use std::io;
 use std::net::SocketAddr;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -21,7 +22,12 @@ pub(super) fn listen(
 
 fn tcp(key: &'static str, address: SocketAddr) -> Result<(SocketAddr, TcpListener), DaemonError> {
     let open = || {
-        let socket = open(address, Type::STREAM, Protocol::TCP)?;
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        if address.is_ipv6() {
+            // "[::]" and "0.0.0.0" are listed side by side, each for its own family.
+            socket.set_only_v6(true)?;
+        }
         // A restart must not wait for the last minute's connections to be forgotten.
         socket.set_reuse_address(true)?;
         socket.bind(&address.into())?;
@@ -29,17 +35,9 @@ fn tcp(key: &'static str, address: SocketAddr) -> Result<(SocketAddr, TcpListene
         let listener = TcpListener::from_std(socket.into())?;
         Ok((listener.local_addr()?, listener))
     };
-    open().map_err(|source| DaemonError::Bind { key, address, transport: "TCP", source })
-}
-
-fn open(address: SocketAddr, kind: Type, protocol: Protocol) -> std::io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
-    socket.set_nonblocking(true)?;
-    if address.is_ipv6() {
-        // "[::]" and "0.0.0.0" are listed side by side, each for its own family.
-        socket.set_only_v6(true)?;
-    }
-    Ok(socket)
+    let opened: io::Result<_> = open();
+    let address = address.to_string();
+    opened.map_err(|source| DaemonError::Bind { key, address, transport: "TCP", source })
 }
 
 #[cfg(test)]

@@ -9,4 +9,5 @@ mod conformance;
 mod contract;
 mod grpc;
 mod hostile;
+mod serving;
 mod shutdown;

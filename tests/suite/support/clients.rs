@@ -1,11 +1,146 @@
-//! Clients of the doors.
+//! Clients of the doors: gRPC as generated from our proto files, DNS by messages of our own making, HTTP by hand.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
+
+use hickory_proto::op::{Message, MessageType, OpCode, Query};
+use hickory_proto::rr::{Name, RecordType};
+use idnode::wire::proto::prefix_service_client::PrefixServiceClient;
+use idnode::wire::proto::registration_service_client::RegistrationServiceClient;
+use idnode::wire::proto::resolution_service_client::ResolutionServiceClient;
+use idnode::wire::proto::{
+    Answer, HomePrefixRequest, Question, Receipt, RegisterRequest, Registration, ResolveRequest, Value,
+    answer, registration,
+};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
 
 /// How long a client waits for an answer.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// Bytes of the largest DNS message.
+const MESSAGE_BYTES_MAX: usize = 65_535;
+
+//----------- GrpcClient -----------------------------------------------------
+
+/// A client of the gRPC door that shows a token with every call.
+#[derive(Clone)]
+pub(crate) struct GrpcClient {
+    channel: InterceptedService<Channel, ShowToken>,
+}
+
+/// Puts a token on every call.
+#[derive(Clone)]
+pub(crate) struct ShowToken(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for ShowToken {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(token) = &self.0 {
+            request.metadata_mut().insert("authorization", token.clone());
+        }
+        Ok(request)
+    }
+}
+
+impl GrpcClient {
+    /// Connects to a URL; without a token it asks as nobody in particular.
+    pub(crate) async fn connect(url: &str, token: Option<&str>) -> Self {
+        let endpoint = Endpoint::from_shared(url.to_owned()).expect("a URL").timeout(ANSWER_MAX);
+        let channel = endpoint.connect().await.expect("connected");
+        let shown = token.map(|token| format!("Bearer {token}").parse().expect("a token"));
+        Self { channel: InterceptedService::new(channel, ShowToken(shown)) }
+    }
+
+    /// Homes a prefix here.
+    pub(crate) async fn home(&self, prefix: &str) -> Result<Receipt, Status> {
+        let request = HomePrefixRequest { prefix: prefix.into(), ..HomePrefixRequest::default() };
+        let response = PrefixServiceClient::new(self.channel.clone()).home_prefix(request).await?;
+        Ok(response.into_inner().receipt.expect("a receipt"))
+    }
+
+    /// Registers an identifier with one value of type URL.
+    pub(crate) async fn register(&self, identifier: &str, url: &str) -> Result<Receipt, Status> {
+        let value = Value { index: 1, r#type: "URL".into(), data: url.into(), ..Value::default() };
+        let registration = Registration {
+            target: Some(registration::Target::Identifier(identifier.into())),
+            values: vec![value],
+            ..Registration::default()
+        };
+        let request = RegisterRequest { registration: Some(registration), ..RegisterRequest::default() };
+        let response = RegistrationServiceClient::new(self.channel.clone()).register(request).await?;
+        Ok(response.into_inner().receipt.expect("a receipt"))
+    }
+
+    /// Asks what an identifier holds.
+    pub(crate) async fn resolve(&self, identifier: &str) -> Result<answer::Answer, Status> {
+        let question = Question { identifier: identifier.into(), ..Question::default() };
+        let request = ResolveRequest { question: Some(question), ..ResolveRequest::default() };
+        let response = ResolutionServiceClient::new(self.channel.clone()).resolve(request).await?;
+        let Answer { answer } = response.into_inner().answer.expect("an answer");
+        Ok(answer.expect("one of the answers"))
+    }
+
+    /// The data of the values of an identifier, in order; panics when there are none.
+    pub(crate) async fn values(&self, identifier: &str) -> Vec<String> {
+        match self.resolve(identifier).await.expect("an answer") {
+            answer::Answer::Values(found) => {
+                found.values.into_iter().map(|value| String::from_utf8(value.data).expect("text")).collect()
+            }
+            other => panic!("{identifier} holds no values: {other:?}"),
+        }
+    }
+}
+
+//----------- DNS ------------------------------------------------------------
+
+/// How a DNS message travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// One datagram each way.
+    Udp,
+    /// A connection, with two octets of length before each message.
+    Tcp,
+}
+
+/// Asks a DNS door for the records of a name, as a stub resolver does.
+pub(crate) fn dns_ask(address: SocketAddr, transport: Transport, name: &str, kind: RecordType) -> Message {
+    let mut message = Message::new(7, MessageType::Query, OpCode::Query);
+    message.add_query(Query::query(Name::from_ascii(name).expect("a name"), kind));
+    let question = message.to_vec().expect("a message");
+    let answer = match transport {
+        Transport::Udp => ask_by_udp(address, &question),
+        Transport::Tcp => ask_by_tcp(address, &question),
+    };
+    Message::from_vec(&answer).expect("an answer that decodes")
+}
+
+fn ask_by_udp(address: SocketAddr, question: &[u8]) -> Vec<u8> {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    socket.set_read_timeout(Some(ANSWER_MAX)).expect("a deadline");
+    socket.connect(address).expect("connected");
+    socket.send(question).expect("sent");
+    let mut answer = vec![0; MESSAGE_BYTES_MAX];
+    let length = socket.recv(&mut answer).expect("an answer");
+    answer.truncate(length);
+    answer
+}
+
+fn ask_by_tcp(address: SocketAddr, question: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).expect("connected");
+    stream.set_read_timeout(Some(ANSWER_MAX)).expect("a deadline");
+    let length = u16::try_from(question.len()).expect("a short message");
+    stream.write_all(&[&length.to_be_bytes(), question].concat()).expect("sent");
+    let mut length = [0; 2];
+    stream.read_exact(&mut length).expect("a length");
+    let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];
+    stream.read_exact(&mut answer).expect("an answer");
+    answer
+}
+
+//----------- HTTP -----------------------------------------------------------
 
 /// Asks the HTTP door at `url` (`http://address`) for a path; status and body.
 pub(crate) fn http_get(url: &str, path: &str) -> (u16, String) {

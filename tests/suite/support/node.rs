@@ -4,6 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::Read;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
@@ -12,6 +13,7 @@ use idnode::daemon::{Addresses, Node, RunningNode};
 use idnode::store::EngineKind;
 use tempfile::TempDir;
 
+use super::clients::GrpcClient;
 use super::eventually::eventually;
 
 /// Any free port on loopback.
@@ -27,6 +29,11 @@ pub(crate) fn config(data: &Path, engine: EngineKind) -> Config {
     config.dns.listen.clone_from(&any);
     config.http.listen = any;
     config
+}
+
+/// The admin token that the first start wrote.
+pub(crate) fn admin_token(data: &Path) -> String {
+    fs::read_to_string(data.join("admin-token")).expect("an admin token").trim().to_owned()
 }
 
 //----------- TestNode -------------------------------------------------------
@@ -56,6 +63,26 @@ impl TestNode {
         let engine = running.store().engine_kind();
         running.stop().await.expect("the node stops");
         Self::start_in(directory, engine).await
+    }
+
+    /// A client that shows the admin token of the first start.
+    pub(crate) async fn client(&self) -> GrpcClient {
+        GrpcClient::connect(self.grpc(), Some(&admin_token(self.running.data_dir()))).await
+    }
+
+    /// A client that shows no token.
+    pub(crate) async fn anonymous_client(&self) -> GrpcClient {
+        GrpcClient::connect(self.grpc(), None).await
+    }
+
+    /// The URL of its gRPC door.
+    pub(crate) fn grpc(&self) -> &str {
+        self.running.addresses().grpc.first().expect("a gRPC door")
+    }
+
+    /// The address of its DNS door.
+    pub(crate) fn dns(&self) -> SocketAddr {
+        self.running.dns_addr().expect("a DNS door")
     }
 
     /// The URL of its HTTP door.
@@ -110,6 +137,16 @@ impl NodeProcess {
     /// Its data directory.
     pub(crate) fn data(&self) -> &Path {
         &self.data
+    }
+
+    /// The URL of its gRPC door.
+    pub(crate) fn grpc(&self) -> &str {
+        self.addresses.grpc.first().expect("a gRPC door")
+    }
+
+    /// The address of its DNS door.
+    pub(crate) fn dns(&self) -> SocketAddr {
+        *self.addresses.dns.first().expect("a DNS door")
     }
 
     /// The URL of its HTTP door.

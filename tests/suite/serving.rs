@@ -1,0 +1,78 @@
+//! One node, all doors: what is acknowledged at one is seen by the next question at every other.
+//!
+//! ```text
+//!   gRPC: home, register ──▶ node ──▶ gRPC: resolve   DNS over UDP and TCP: TXT, NAPTR   HTTP: metrics
+//! ```
+
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::RecordType;
+use idnode::store::EngineKind;
+use tonic::Code;
+
+use crate::support::clients::{GrpcClient, Transport, dns_ask, http_get};
+use crate::support::node::{NodeProcess, TestNode, admin_token};
+
+const NAME: &str = "sn000123.8.118.88.id.internal.";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registration_is_seen_at_every_door_and_after_a_restart_on_both_engines() {
+    for engine in EngineKind::ALL {
+        let node = TestNode::start(engine).await;
+        let client = node.client().await;
+        client.home("88.118.8").await.expect("homed");
+        let receipt =
+            client.register("88.118.8/SN000123", "https://example.com/1").await.expect("registered");
+        assert_eq!((receipt.identifier.as_str(), receipt.version), ("88.118.8/SN000123", 1));
+        check_doors(&node, 1).await;
+        let node = node.restart().await;
+        check_doors(&node, 0).await;
+        node.stop().await;
+    }
+}
+
+async fn check_doors(node: &TestNode, registered: u64) {
+    let client = node.anonymous_client().await;
+    assert_eq!(client.values("88.118.8/sn000123").await, ["https://example.com/1"]);
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let found = dns_ask(node.dns(), transport, NAME, RecordType::TXT);
+        assert_eq!(
+            (found.response_code, found.authoritative),
+            (ResponseCode::NoError, true),
+            "{transport:?}"
+        );
+        let texts: Vec<String> = found.answers.iter().map(|record| record.data.to_string()).collect();
+        assert_eq!(texts, ["1 URL https://example.com/1"], "{transport:?}");
+    }
+    let (_, page) = http_get(node.http(), "/metrics");
+    let counted = format!("\nidnode_registry_commands_total{{outcome=\"registered\"}} {registered}\n");
+    assert!(page.contains(&counted), "{page}");
+    assert!(page.contains("\nidnode_store_identifiers 1\n"), "{page}");
+    assert!(page.contains("\nidnode_dns_messages_total{transport=\"tcp\"} 1\n"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_registers_without_a_token() {
+    let node = TestNode::start(EngineKind::Fjall).await;
+    node.client().await.home("88.118.8").await.expect("homed");
+    let refused = node.anonymous_client().await.register("88.118.8/X", "https://example.com/").await;
+    assert_eq!(refused.expect_err("refused").code(), Code::Unauthenticated);
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_outlives_kill_9_on_both_engines() {
+    for engine in EngineKind::ALL {
+        let directory = tempfile::tempdir().expect("a directory");
+        let engine = format!("store.engine={engine}");
+        let node = NodeProcess::start(directory.path(), &["--set", &engine]);
+        let token = admin_token(directory.path());
+        let client = GrpcClient::connect(node.grpc(), Some(&token)).await;
+        client.home("88.118.8").await.expect("homed");
+        client.register("88.118.8/SN000123", "https://example.com/1").await.expect("registered");
+        node.kill();
+        let node = NodeProcess::start(directory.path(), &["--set", &engine]);
+        let client = GrpcClient::connect(node.grpc(), None).await;
+        assert_eq!(client.values("88.118.8/SN000123").await, ["https://example.com/1"]);
+        assert_eq!(dns_ask(node.dns(), Transport::Udp, NAME, RecordType::NAPTR).answers.len(), 1);
+    }
+}
