@@ -10,6 +10,7 @@
 //! - [`registry`]: decides and records; the only door to change.
 //! - [`resolver`]: produces answers.
 //! - [`front`]: the doors.
+//! - [`backup`]: copies kept outside of the node, read back and restored from.
 //! - [`config`]: what every room is told; the only room that knows the keys of the configuration file.
 //! - [`daemon`]: assembly and lifetime.
 //! - [`cli`]: the command line; its commands speak gRPC to a node like any client.
@@ -25,6 +26,7 @@ pub mod store;
 pub mod registry;
 pub mod resolver;
 
+pub mod backup;
 pub mod front;
 
 pub mod config;

@@ -5,7 +5,7 @@
 
 use super::given::{Given, Wrong};
 use super::options::Config;
-use super::schedule::Schedule;
+use crate::backup::Schedule;
 use crate::store::EngineKind;
 use crate::telemetry::{LogFormat, LogLevel};
 use crate::wire::dns::name::check_root;

@@ -17,7 +17,6 @@ pub mod file_v1;
 mod given;
 mod load;
 mod options;
-mod schedule;
 
 #[cfg(test)]
 mod tests;
@@ -27,4 +26,3 @@ pub use self::load::Sources;
 pub use self::options::{
     BackupOptions, Config, RecursionOptions, ShutdownOptions, SiteOptions, StoreOptions, UpperOptions,
 };
-pub use self::schedule::Schedule;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::schedule::Schedule;
+use crate::backup::Schedule;
 use crate::front::dns::DnsOptions;
 use crate::front::grpc::GrpcOptions;
 use crate::front::http::HttpOptions;

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::file_v1::{Key, keys};
-use super::{Config, Place, Problem, Schedule, Sources};
+use super::{Config, Place, Problem, Sources};
+use crate::backup::Schedule;
 use crate::telemetry::LogLevel;
 
 fn root() -> PathBuf {

@@ -52,7 +52,7 @@ impl End {
     }
 
     /// The end of a journal whose last entry has this header.
-    pub(super) fn at(header: &Header) -> Self {
+    pub fn at(header: &Header) -> Self {
         Self {
             incarnation: header.position.incarnation,
             sequence: header.position.sequence,

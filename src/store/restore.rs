@@ -83,6 +83,16 @@ impl JournalCheck {
         Self { next: end.sequence + 1, chain: Some(end.chain), time_ms: end.time_ms }
     }
 
+    /// Expects the entry after this one, whatever came before.
+    pub fn resuming_after(change: &CopiedChange) -> Self {
+        Self::after(&End::at(&change.header))
+    }
+
+    /// Expects to go on after so many entries that cannot be read; what hash they end with is not known.
+    pub fn skipping(self, entries: u64) -> Self {
+        Self { next: self.next + entries, chain: None, time_ms: self.time_ms }
+    }
+
     /// The sequence expected next.
     pub fn next(&self) -> u64 {
         self.next
@@ -291,6 +301,11 @@ impl Restorer {
             "journal entry {}: it is of a life that the store did not have",
             position.sequence
         )))
+    }
+
+    /// The last entry put so far.
+    pub fn end(&self) -> Option<End> {
+        self.end
     }
 
     /// Completes the store: counts anew, begins a new life, closes, opens again and checks. When this returns, all of

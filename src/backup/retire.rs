@@ -1,0 +1,75 @@
+//! Retention: old backups go, a full one with all that continue it, and never the newest full one.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::Options;
+use super::error::Error;
+use super::folder::LockedDirectory;
+use super::list::{Kind, manifests};
+use super::manifest::Manifest;
+use crate::store::Store;
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// Removes what retention does not keep; returns the names. Backups of other stores are left alone.
+pub(super) fn retire(store: &Store, options: &Options, directory: &Path) -> Result<Vec<String>, Error> {
+    let locked = LockedDirectory::open(directory)?;
+    let origin = store.lineage().lives().first().map(|life| life.incarnation);
+    let held: Vec<Manifest> =
+        manifests(directory)?.into_iter().filter(|manifest| Some(manifest.origin) == origin).collect();
+    let keep = Keep { count: options.keep_count, days: options.keep_days };
+    let gone = choose(&held, keep, store.now_ms());
+    for name in &gone {
+        locked.remove(name)?;
+        tracing::info!(%name, directory = %directory.display(), "backup retired");
+    }
+    Ok(gone)
+}
+
+/// What is kept.
+#[derive(Clone, Copy)]
+struct Keep {
+    /// Full backups; 0 for all.
+    count: u32,
+    /// Days; 0 for ever.
+    days: u32,
+}
+
+/// The names of backups that go, given those held, the newest first. A full backup and all that continue it stay or
+/// go together: they go when as many newer full ones are kept, or when the newest of them is too old. Increments go
+/// before what they continue, so that an interruption leaves no increment without its base.
+fn choose(held: &[Manifest], keep: Keep, now_ms: u64) -> Vec<String> {
+    let groups = group(held);
+    let mut gone = Vec::new();
+    let fulls = held.iter().filter(|manifest| manifest.kind() == Kind::Full);
+    for (newer, full) in fulls.enumerate().skip(1) {
+        let group = groups.get(&full.id).map_or(&[][..], Vec::as_slice);
+        let newest_ms = group.iter().map(|member| member.created_ms).max().unwrap_or(full.created_ms);
+        let too_many = keep.count > 0 && newer >= usize::try_from(keep.count).unwrap_or(usize::MAX);
+        let too_old = keep.days > 0 && now_ms.saturating_sub(newest_ms) > u64::from(keep.days) * DAY_MS;
+        if too_many || too_old {
+            gone.extend(group.iter().map(|member| member.name.clone()));
+        }
+    }
+    gone
+}
+
+/// The backups held by the full one that each of them goes back to, the newest first.
+fn group(held: &[Manifest]) -> HashMap<[u8; 16], Vec<&Manifest>> {
+    let bases: HashMap<[u8; 16], [u8; 16]> =
+        held.iter().filter_map(|manifest| Some((manifest.id, manifest.base.as_ref()?.id))).collect();
+    let mut groups: HashMap<[u8; 16], Vec<&Manifest>> = HashMap::new();
+    for manifest in held {
+        let mut root = manifest.id;
+        let mut steps = 0;
+        while let Some(base) = bases.get(&root)
+            && steps < held.len()
+        {
+            root = *base;
+            steps += 1;
+        }
+        groups.entry(root).or_default().push(manifest);
+    }
+    groups
+}

@@ -1,0 +1,176 @@
+//! Schedule: backups that nobody asks for.
+//!
+//! Each run makes an incremental backup, and a full one when the newest full one is a week old or there is none, or
+//! when nothing can be continued. Afterwards old ones are retired. A run that fails is logged and counted; the next
+//! one comes at its time.
+
+use core::fmt;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan as _};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::list::Kind;
+use super::{Backups, Error};
+use crate::telemetry::Chain;
+
+/// After how long a scheduled backup is full again.
+const FULL_EVERY_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
+/// How often the clock is read while waiting: it may be set meanwhile, or the machine may sleep.
+const LOOK_EVERY: Duration = Duration::from_secs(20);
+
+//----------- Schedule -------------------------------------------------------
+
+/// When a backup is made without being asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schedule {
+    /// Every day at this minute, local time.
+    Daily {
+        /// 0 to 23.
+        hour: u8,
+        /// 0 to 59.
+        minute: u8,
+    },
+    /// Every so many hours after the node started.
+    Every {
+        /// 1 to 8,760.
+        hours: u16,
+    },
+}
+
+impl Schedule {
+    const HOURS_MAX: u16 = 8_760;
+
+    /// Parses `daily 02:30` or `every 6 hours`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let words: Vec<&str> = text.split_ascii_whitespace().collect();
+        match words.as_slice() {
+            ["daily", time] => {
+                let (hour, minute) = time.split_once(':')?;
+                let (hour, minute) = (two_digits(hour)?, two_digits(minute)?);
+                (hour < 24 && minute < 60).then_some(Self::Daily { hour, minute })
+            }
+            ["every", hours, "hours"] | ["every", hours @ "1", "hour"] => {
+                let hours = hours.parse().ok()?;
+                (1..=Self::HOURS_MAX).contains(&hours).then_some(Self::Every { hours })
+            }
+            _ => None,
+        }
+    }
+
+    /// The first time after this one, in milliseconds since 1970. A minute that a change of the clocks leaves out is
+    /// due when it would have come.
+    fn next_after(self, now_ms: u64, zone: &TimeZone) -> u64 {
+        match self {
+            Self::Every { hours } => now_ms + u64::from(hours) * 3_600_000,
+            Self::Daily { hour, minute } => {
+                daily(hour, minute, now_ms, zone).unwrap_or(now_ms + 24 * 3_600_000)
+            }
+        }
+    }
+}
+
+/// The next time that the local clock shows this hour and minute.
+fn daily(hour: u8, minute: u8, now_ms: u64, zone: &TimeZone) -> Option<u64> {
+    let now = Timestamp::from_millisecond(i64::try_from(now_ms).ok()?).ok()?;
+    let time = jiff::civil::time(i8::try_from(hour).ok()?, i8::try_from(minute).ok()?, 0, 0);
+    let mut date = zone.to_datetime(now).date();
+    for _ in 0..3 {
+        let due = zone.to_timestamp(date.to_datetime(time)).ok()?;
+        if due > now {
+            return u64::try_from(due.as_millisecond()).ok();
+        }
+        date = date.checked_add(1.day()).ok()?;
+    }
+    None
+}
+
+fn two_digits(text: &str) -> Option<u8> {
+    let well_formed = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| well_formed)
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Daily { hour, minute } => write!(f, "daily {hour:02}:{minute:02}"),
+            Self::Every { hours } => write!(f, "every {hours} hours"),
+        }
+    }
+}
+
+//----------- Running it -----------------------------------------------------
+
+impl Backups {
+    /// Makes backups by a schedule until `stop` says so; one under way then is abandoned.
+    pub fn spawn_schedule(&self, schedule: Schedule, mut stop: watch::Receiver<bool>) -> JoinHandle<()> {
+        let backups = self.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = backups.follow_schedule(schedule) => {}
+                _ = stop.wait_for(|stopped| *stopped) => {}
+            }
+        })
+    }
+
+    async fn follow_schedule(&self, schedule: Schedule) {
+        let zone = TimeZone::system();
+        loop {
+            let due_ms = schedule.next_after(self.inner.store.now_ms(), &zone);
+            loop {
+                let left = Duration::from_millis(due_ms.saturating_sub(self.inner.store.now_ms()));
+                if left.is_zero() {
+                    break;
+                }
+                tokio::time::sleep(left.min(LOOK_EVERY)).await;
+            }
+            // What goes wrong with a creation is logged and counted where it happens.
+            let made = self.run_scheduled().await;
+            if let Err(error) = made {
+                tracing::warn!(error = %Chain(&error), "the scheduled backup did not come to its end");
+            }
+        }
+    }
+
+    /// Makes the backup that is due now, and retires old ones.
+    pub(super) async fn run_scheduled(&self) -> Result<(), Error> {
+        let first = self.directory(None)?;
+        let now_ms = self.inner.store.now_ms();
+        let held = self.list(Some(first)).await?;
+        let newest = held.iter().find(|backup| backup.kind == Kind::Full);
+        let recent = newest.is_some_and(|full| now_ms.saturating_sub(full.created_ms) < FULL_EVERY_MS);
+        let kind = if recent { Kind::Incremental } else { Kind::Full };
+        self.create(Some(first), kind, &|_| {}).await?;
+        self.retire(Some(first)).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::Schedule;
+
+    #[test]
+    fn a_schedule_is_a_daily_minute_or_a_number_of_hours() {
+        assert_eq!(Schedule::parse("daily 02:30"), Some(Schedule::Daily { hour: 2, minute: 30 }));
+        assert_eq!(Schedule::parse("every 6 hours"), Some(Schedule::Every { hours: 6 }));
+        assert_eq!(Schedule::parse("every 1 hour"), Some(Schedule::Every { hours: 1 }));
+        for wrong in ["", "daily", "daily 24:00", "daily 2:30", "daily 02:+3", "every 0 hours", "every day"] {
+            assert_eq!(Schedule::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_daily_backup_is_due_when_the_local_clock_shows_its_minute() {
+        let zone = TimeZone::fixed(jiff::tz::offset(8));
+        let schedule = Schedule::Daily { hour: 2, minute: 30 };
+        // 2026-11-23T18:29:00Z is 02:29 there; a minute later it is due, and then a day later.
+        let before = 1_795_458_540_000;
+        assert_eq!(schedule.next_after(before, &zone), before + 60_000);
+        assert_eq!(schedule.next_after(before + 60_000, &zone), before + 60_000 + 86_400_000);
+        assert_eq!(Schedule::Every { hours: 6 }.next_after(before, &zone), before + 6 * 3_600_000);
+    }
+}
