@@ -265,6 +265,11 @@ impl Resolver {
         self.options.site.as_ref()
     }
 
+    /// Fills bytes with randomness.
+    pub fn fill_random(&self, bytes: &mut [u8]) {
+        self.store.fill_random(bytes);
+    }
+
     /// The time, in milliseconds since 1970.
     pub fn now_ms(&self) -> u64 {
         self.store.now_ms()

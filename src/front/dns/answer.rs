@@ -9,11 +9,13 @@
 //!
 //! Every asker is anonymous here: values that the public may not read are as if they were not there.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use hickory_proto::op::Query;
 use hickory_proto::rr::RecordType;
 
+use super::cookie;
 use super::counters::{DnsCounters, count};
 use super::message::{Reply, encode};
 use super::reply::{self, Facts, Subject};
@@ -37,7 +39,15 @@ pub(super) struct Answerer {
     pub(super) is_top: bool,
     pub(super) cut_port: u16,
     pub(super) minimum_seconds: u32,
+    pub(super) cookie_secret: [u8; 16],
     pub(super) counters: Arc<DnsCounters>,
+}
+
+/// A message and who sent it.
+#[derive(Clone, Copy)]
+pub(super) struct Received<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) asker: IpAddr,
 }
 
 /// What a question still needs.
@@ -59,19 +69,19 @@ impl Answerer {
     /// Answers messages in their order; none where a message gets no answer.
     pub(super) async fn answer_batch(
         &self,
-        messages: &[&[u8]],
+        messages: &[Received<'_>],
         transport: Transport,
     ) -> Vec<Option<Vec<u8>>> {
         let facts = self.facts();
-        let received = match transport {
+        let counter = match transport {
             Transport::Udp => &self.counters.udp_messages,
             Transport::Tcp => &self.counters.tcp_messages,
         };
         let mut all_asked = Vec::with_capacity(messages.len());
         let mut steps = Vec::with_capacity(messages.len());
         for message in messages {
-            count(received);
-            let (asked, step) = match decode(message, transport) {
+            count(counter);
+            let (asked, step) = match decode(message.bytes, transport) {
                 Request::Silence => {
                     count(&self.counters.dropped);
                     all_asked.push(None);
@@ -87,12 +97,19 @@ impl Answerer {
             steps.push(step);
         }
         let mut replies = self.take(&facts, steps).await.into_iter();
-        let mut encode = |asked: Asked| Some(self.encode(&asked, &replies.next()?));
-        all_asked.into_iter().map(|asked| asked.and_then(&mut encode)).collect()
+        let mut answers = Vec::with_capacity(messages.len());
+        for (asked, message) in all_asked.into_iter().zip(messages) {
+            let reply = asked.as_ref().and_then(|_| replies.next());
+            let encode = |(asked, reply)| self.encode(&facts, &asked, &reply, message.asker);
+            answers.push(asked.zip(reply).map(encode));
+        }
+        answers
     }
 
-    fn encode(&self, asked: &Asked, reply: &Reply) -> Vec<u8> {
-        let encoded = encode(asked, reply);
+    fn encode(&self, facts: &Facts<'_>, asked: &Asked, reply: &Reply, asker: IpAddr) -> Vec<u8> {
+        let client = asked.edns.and_then(|edns| edns.cookie);
+        let complete = |client| cookie::make(client, asker, facts.now_seconds, self.cookie_secret);
+        let encoded = encode(asked, reply, client.map(complete).as_deref());
         self.counters.count_answer(encoded.code);
         if encoded.truncated {
             count(&self.counters.truncated);

@@ -9,6 +9,7 @@ use hickory_proto::rr::rdata::opt::EdnsOption;
 use hickory_proto::rr::{DNSClass, Name, RData};
 use hickory_proto::serialize::binary::{BinEncodable, BinEncoder};
 
+use super::cookie::COOKIE;
 use super::request::{Asked, UDP_OCTETS_MAX};
 
 /// Offset of the question's name in every message.
@@ -80,26 +81,26 @@ pub(super) struct Encoded {
 //----------- Encoding -------------------------------------------------------
 
 /// Encodes a reply; what does not fit is left out whole and TC says so (RFC 2181 section 9, RFC 9471).
-pub(super) fn encode(asked: &Asked, reply: &Reply) -> Encoded {
+pub(super) fn encode(asked: &Asked, reply: &Reply, cookie: Option<&[u8]>) -> Encoded {
     let mut asked = asked.clone();
     asked.metadata.response_code = reply.code;
     asked.metadata.authoritative = reply.authoritative;
-    if let Ok((bytes, false)) = emit(&asked, reply) {
+    if let Ok((bytes, false)) = emit(&asked, reply, cookie) {
         return Encoded { bytes, code: reply.code, truncated: false };
     }
     // Addresses beside an answer are a courtesy; beside a referral they are the answer.
     if reply.authoritative && !reply.additionals.is_empty() {
-        return encode(&asked, &Reply { additionals: Vec::new(), ..reply.clone() });
+        return encode(&asked, &Reply { additionals: Vec::new(), ..reply.clone() }, cookie);
     }
     asked.metadata.truncation = true;
     let bare = Reply { extended: reply.extended, ..Reply::default() };
-    match emit(&asked, &bare) {
+    match emit(&asked, &bare, cookie) {
         Ok((bytes, _)) => Encoded { bytes, code: reply.code, truncated: true },
         Err(_) => encode_header(&asked),
     }
 }
 
-fn emit(asked: &Asked, reply: &Reply) -> Result<(Vec<u8>, bool), ProtoError> {
+fn emit(asked: &Asked, reply: &Reply, cookie: Option<&[u8]>) -> Result<(Vec<u8>, bool), ProtoError> {
     let mut bytes = Vec::with_capacity(512);
     let edns = asked.edns.map(|own| {
         let mut edns = Edns::new();
@@ -108,6 +109,9 @@ fn emit(asked: &Asked, reply: &Reply) -> Result<(Vec<u8>, bool), ProtoError> {
             let mut data = extended.code.to_be_bytes().to_vec();
             data.extend_from_slice(extended.text.as_bytes());
             edns.options_mut().insert(EdnsOption::Unknown(EXTENDED_ERROR, data));
+        }
+        if let Some(cookie) = cookie {
+            edns.options_mut().insert(EdnsOption::Unknown(COOKIE, cookie.to_vec()));
         }
         edns
     });

@@ -12,6 +12,7 @@
 //! does not fit says so by TC, or is a stub where no message could carry it.
 
 mod answer;
+mod cookie;
 mod counters;
 mod message;
 mod reply;
@@ -101,12 +102,15 @@ impl DnsDoor {
             udp.push(Arc::new(UdpSide::new(datagrams)?));
             tcp.push(TcpSide::new(connections, idle_max)?);
         }
+        let mut cookie_secret = [0; 16];
+        resolver.fill_random(&mut cookie_secret);
         let answerer = Answerer {
             resolver,
             naming,
             is_top: options.is_top,
             cut_port: options.cut_port,
             minimum_seconds: options.minimum_seconds,
+            cookie_secret,
             counters: Arc::default(),
         };
         Ok(Self { answerer: Arc::new(answerer), udp, tcp })

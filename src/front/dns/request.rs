@@ -5,8 +5,11 @@
 //! questions, form, EDNS version, class, type.
 
 use hickory_proto::op::{Header, Message, MessageType, Metadata, OpCode, Query, ResponseCode};
+use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::{DNSClass, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
+
+use super::cookie;
 
 /// Octets of an answer over UDP to an asker without EDNS (RFC 1035 section 4.2.1).
 const PLAIN_OCTETS_MAX: u16 = 512;
@@ -49,6 +52,8 @@ pub(super) struct Asked {
 pub(super) struct AskedEdns {
     /// The DO bit, which the answer repeats (RFC 3225 section 3).
     pub(super) dnssec_ok: bool,
+    /// The asker's part of its cookie, which the answer completes.
+    pub(super) cookie: Option<[u8; 8]>,
 }
 
 /// How a message came.
@@ -73,10 +78,17 @@ pub(super) fn decode(bytes: &[u8], transport: Transport) -> Request {
         edns: None,
         octets_max: if transport == Transport::Tcp { u16::MAX } else { PLAIN_OCTETS_MAX },
     };
+    let mut has_sound_cookie = true;
     // The codec makes room for as many questions as the header claims: only a small claim may reach it.
     let message = (header.counts.queries <= 1).then(|| Message::from_vec(bytes).ok()).flatten();
     if let Some(edns) = message.as_ref().and_then(|message| message.edns.as_ref()) {
-        asked.edns = Some(AskedEdns { dnssec_ok: edns.flags().dnssec_ok });
+        let option = edns.option(EdnsCode::Cookie);
+        let cookie = option.and_then(|option| match option {
+            EdnsOption::Unknown(_, data) => cookie::client_part(data),
+            _ => None,
+        });
+        has_sound_cookie = option.is_none() || cookie.is_some();
+        asked.edns = Some(AskedEdns { dnssec_ok: edns.flags().dnssec_ok, cookie });
         if transport == Transport::Udp {
             asked.octets_max = edns.max_payload().clamp(PLAIN_OCTETS_MAX, UDP_OCTETS_MAX);
         }
@@ -84,13 +96,16 @@ pub(super) fn decode(bytes: &[u8], transport: Transport) -> Request {
     if header.metadata.op_code != OpCode::Query {
         return Request::Refused(asked, ResponseCode::NotImp);
     }
-    let Some(message) = message else {
+    let Some(message) = message.filter(|_| has_sound_cookie) else {
         return Request::Refused(asked, ResponseCode::FormErr);
     };
     let version = message.version();
     // RFC 9619: a QUERY has exactly one question.
     let Some(query) = message.queries.into_iter().next() else {
-        return Request::Refused(asked, ResponseCode::FormErr);
+        // RFC 7873 section 5.4: only a question for a cookie has none.
+        let asks_cookie = asked.edns.is_some_and(|edns| edns.cookie.is_some());
+        let code = if asks_cookie { ResponseCode::NoError } else { ResponseCode::FormErr };
+        return Request::Refused(asked, code);
     };
     let refusal = if version > 0 { Some(ResponseCode::BADVERS) } else { refusal_of(&query) };
     asked.query = Some(query.clone());

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::answer::Answerer;
+use super::answer::{Answerer, Received};
 use super::counters::count;
 use super::drains;
 use super::request::Transport;
@@ -70,7 +70,7 @@ impl TcpSide {
                     Ok((stream, asker)) => match Place::take(&self.open, asker.ip(), connections.len()) {
                         Some(place) => {
                             count(&answerer.counters().tcp_connections);
-                            let connection = Connection { stream, answerer: Arc::clone(&answerer), idle_max: self.idle_max, _place: place };
+                            let connection = Connection { stream, answerer: Arc::clone(&answerer), idle_max: self.idle_max, place };
                             connections.spawn(connection.serve(drain.clone()));
                         }
                         None => count(&answerer.counters().tcp_connections_refused),
@@ -126,7 +126,7 @@ struct Connection {
     stream: TcpStream,
     answerer: Arc<Answerer>,
     idle_max: Duration,
-    _place: Place,
+    place: Place,
 }
 
 impl Connection {
@@ -161,7 +161,8 @@ impl Connection {
 
     /// Answers messages; false when the connection is to be closed.
     async fn answer(&mut self, messages: &[Bytes]) -> bool {
-        let messages: Vec<&[u8]> = messages.iter().map(AsRef::as_ref).collect();
+        let asker = self.place.address;
+        let messages: Vec<Received<'_>> = messages.iter().map(|bytes| Received { bytes, asker }).collect();
         let answers = self.answerer.answer_batch(&messages, Transport::Tcp).await;
         let is_sound = answers.iter().all(Option::is_some);
         let mut framed = Vec::new();

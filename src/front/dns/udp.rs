@@ -12,7 +12,7 @@ use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
 
-use super::answer::Answerer;
+use super::answer::{Answerer, Received};
 use super::counters::count;
 use super::drains;
 use super::request::Transport;
@@ -36,6 +36,12 @@ struct Datagram {
     bytes: Vec<u8>,
     asker: SocketAddr,
     own: Option<IpAddr>,
+}
+
+impl Datagram {
+    fn received(&self) -> Received<'_> {
+        Received { bytes: &self.bytes, asker: self.asker.ip() }
+    }
 }
 
 impl UdpSide {
@@ -87,7 +93,7 @@ impl UdpSide {
     }
 
     async fn answer(&self, answerer: &Answerer, batch: &[Datagram]) {
-        let messages: Vec<&[u8]> = batch.iter().map(|datagram| datagram.bytes.as_slice()).collect();
+        let messages: Vec<Received<'_>> = batch.iter().map(Datagram::received).collect();
         let answers = answerer.answer_batch(&messages, Transport::Udp).await;
         for (datagram, answer) in batch.iter().zip(answers) {
             let Some(contents) = answer else { continue };

@@ -10,6 +10,7 @@ mod rfc2308;
 mod rfc6891;
 mod rfc7553;
 mod rfc7766;
+mod rfc7873;
 mod rfc8482;
 mod rfc8906;
 mod rfc8914;

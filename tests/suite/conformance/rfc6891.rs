@@ -39,7 +39,7 @@ async fn s6_1_2_unknown_options_are_ignored() {
     let mut asked = with_edns(question(NAME, RecordType::TXT), 1_232);
     let edns = asked.edns.as_mut().expect("an OPT record");
     edns.options_mut().insert(EdnsOption::Unknown(100, vec![1, 2, 3]));
-    edns.options_mut().insert(EdnsOption::Unknown(10, vec![0; 8]));
+    edns.options_mut().insert(EdnsOption::Unknown(65_001, vec![0; 8]));
     edns.options_mut().insert(EdnsOption::Unknown(3, Vec::new()));
     let found = zone.exchange(&asked).await;
     assert_eq!((found.response_code, found.answers.len()), (ResponseCode::NoError, 2));

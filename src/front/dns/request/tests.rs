@@ -22,7 +22,7 @@ fn check(bytes: &[u8], transport: Transport) -> Option<ResponseCode> {
         Request::Question(asked, _) => (asked, ResponseCode::NXDomain),
         Request::Refused(asked, code) => (asked, code),
     };
-    let encoded = encode(&asked, &Reply::of(code, Some(Extended::new(0, "why"))));
+    let encoded = encode(&asked, &Reply::of(code, Some(Extended::new(0, "why"))), Some(&[7; 24]));
     assert!(encoded.bytes.len() <= usize::from(asked.octets_max), "{} octets", encoded.bytes.len());
     assert_eq!(encoded.bytes[..2], bytes[..2]);
     let answer = Message::from_vec(&encoded.bytes).expect("an answer decodes");
