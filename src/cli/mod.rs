@@ -18,7 +18,9 @@
 //! does.
 
 mod config;
+mod local;
 mod serve;
+mod store;
 
 mod client;
 
@@ -63,6 +65,7 @@ pub struct Arguments {
 enum Command {
     Serve(serve::ServeArguments),
     Config(config::ConfigArguments),
+    Store(store::StoreArguments),
     #[command(flatten)]
     Client(Box<client::ClientCommand>),
 }
@@ -72,6 +75,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
+        Command::Store(arguments) => store::run(&arguments),
         Command::Client(command) => command.run(),
     }
 }

@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
 use super::config::CONFIG_WRONG;
-use crate::config::{Config, Sources};
+use super::local::{LocalArguments, tell};
+use crate::config::Config;
 use crate::daemon::{self, DaemonError, RunningNode};
 use crate::telemetry::{self, Chain, Destination};
 
@@ -24,40 +24,13 @@ use crate::telemetry::{self, Chain, Destination};
                         idnode serve --config /etc/idnode/idnode.toml"
 )]
 pub(super) struct ServeArguments {
-    /// Configuration file; config/idnode.toml documents every key
-    #[arg(long, value_name = "FILE", env = "IDNODE_CONFIG")]
-    config: Option<PathBuf>,
-
-    /// Data directory (store.directory)
-    #[arg(long, value_name = "DIRECTORY")]
-    data: Option<String>,
-
-    /// Any key of the configuration; may be given several times. Lists are separated by commas
-    #[arg(long = "set", value_name = "SECTION.KEY=VALUE", value_parser = pair)]
-    keys: Vec<(String, String)>,
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    let split = text.split_once('=').filter(|(key, _)| key.contains('.'));
-    split
-        .map(|(key, value)| (key.trim().to_owned(), value.to_owned()))
-        .ok_or_else(|| "write SECTION.KEY=VALUE such as dns.listen=127.0.0.1:53".into())
-}
-
-impl ServeArguments {
-    fn sources(&self) -> Sources {
-        let data = self.data.iter().map(|data| ("store.directory".to_owned(), data.clone()));
-        Sources {
-            file: self.config.clone(),
-            arguments: data.chain(self.keys.iter().cloned()).collect(),
-            ..Sources::of_process()
-        }
-    }
+    #[command(flatten)]
+    local: LocalArguments,
 }
 
 /// Serves until told to stop.
 pub(super) fn run(arguments: &ServeArguments) -> ExitCode {
-    let sources = arguments.sources();
+    let sources = arguments.local.sources();
     let config = match Config::load(&sources) {
         Ok(config) => config,
         Err(error) => {
@@ -92,11 +65,6 @@ pub(super) fn run(arguments: &ServeArguments) -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
-}
-
-fn tell(text: &str) {
-    // There is nobody left to tell when standard error cannot be written.
-    let _unread = writeln!(io::stderr(), "{text}");
 }
 
 /// Where the doors are, and what to try next.

@@ -144,7 +144,7 @@ pub fn store_options(options: &StoreOptions, directory: &Path) -> open::StoreOpt
 }
 
 /// Refuses to begin an empty store beside one of the other engine.
-fn check_engine(options: &StoreOptions, directory: &Path) -> Result<(), DaemonError> {
+pub(super) fn check_engine(options: &StoreOptions, directory: &Path) -> Result<(), DaemonError> {
     let exists = |kind: EngineKind| directory.join(engine_folder(kind)).exists();
     let mut others = EngineKind::ALL.into_iter().filter(|kind| *kind != options.engine);
     match others.find(|kind| exists(*kind)) {

@@ -12,6 +12,7 @@ mod node;
 mod process;
 
 pub mod directory;
+pub mod offline;
 
 mod core;
 mod doors;

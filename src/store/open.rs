@@ -252,8 +252,11 @@ impl Store {
     /// The appender is given back, so that nothing can be committed any more.
     pub async fn close(&self, appender: Appender) -> Result<(), Error> {
         drop(appender);
+        // Of a store that is behind its high-water mark the mark must stay: it is what makes the loss visible.
+        if self.read_only_reason().is_none() {
+            self.save_high_water()?;
+        }
         self.stop_writing("the store is closed");
-        self.save_high_water()?;
         Ok(self.inner.engine.clone().close().await?)
     }
 }

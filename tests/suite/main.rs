@@ -9,5 +9,6 @@ mod conformance;
 mod contract;
 mod grpc;
 mod hostile;
+mod loss;
 mod serving;
 mod shutdown;

@@ -1,0 +1,41 @@
+//! Work on a store at rest: what may only be done while no node uses the data directory.
+
+use super::core::{check_engine, store_options};
+use super::directory::DataDirectory;
+use super::error::DaemonError;
+use crate::config::Config;
+use crate::store::open;
+
+/// What came of accepting a loss.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Nothing is missing; nothing was done.
+    None,
+    /// A new incarnation has begun without what is missing.
+    Accepted {
+        /// Acknowledged journal entries that are gone.
+        lost: u64,
+        /// States that outlived their entries and were entered again.
+        adopted: u64,
+    },
+}
+
+/// Accepts that acknowledged changes are missing, so that the store takes changes again. On disk when it returns.
+pub async fn accept_loss(config: &Config) -> Result<Loss, DaemonError> {
+    let path = &config.store.directory;
+    if !path.is_dir() {
+        let source = std::io::ErrorKind::NotFound.into();
+        return Err(DaemonError::Directory { action: "find the data directory", path: path.clone(), source });
+    }
+    let directory = DataDirectory::open(path)?;
+    check_engine(&config.store, directory.path())?;
+    let options = store_options(&config.store, directory.path());
+    let opened = open::open(options.clone()).await.map_err(DaemonError::Store)?;
+    let is_behind = opened.store.read_only_reason().is_some();
+    opened.store.close(opened.appender).await.map_err(DaemonError::Close)?;
+    if !is_behind {
+        return Ok(Loss::None);
+    }
+    let accepted = open::accept_loss(options).await.map_err(DaemonError::Store)?;
+    Ok(Loss::Accepted { lost: accepted.lost, adopted: accepted.adopted })
+}

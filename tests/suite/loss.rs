@@ -1,0 +1,110 @@
+//! A store that has lost acknowledged changes: it says so, answers, takes no changes, until the loss is accepted.
+//!
+//! ```text
+//!   copy of the engine's files ──▶ more changes ──▶ copy put back: the journal ends before the high-water mark
+//! ```
+
+use std::fs;
+use std::path::Path;
+
+use idnode::store::EngineKind;
+use tonic::Status;
+use tonic_types::StatusExt as _;
+
+use crate::support::clients::{GrpcClient, http_get};
+use crate::support::node::{NodeProcess, admin_token, program};
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("made");
+    for entry in fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("copied");
+        }
+    }
+}
+
+fn reason(status: &Status) -> String {
+    status.get_error_details().error_info().map(|info| info.reason.clone()).unwrap_or_default()
+}
+
+fn accept_loss(data: &Path, engine: &str) -> (Option<i32>, String, String) {
+    let data = data.display().to_string();
+    let arguments = ["store", "accept-loss", "--json", "--data", &data, "--set", engine];
+    let output = program(&arguments).output().expect("a process");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loss_is_told_and_taken_only_when_accepted_on_both_engines() {
+    for kind in EngineKind::ALL {
+        let directory = tempfile::tempdir().expect("a directory");
+        let data = directory.path().join("data");
+        let engine = format!("store.engine={kind}");
+        let node = NodeProcess::start(&data, &["--set", &engine]);
+        let token = admin_token(&data);
+        let client = GrpcClient::connect(node.grpc(), Some(&token)).await;
+        client.home("88.118.8").await.expect("homed");
+        client.register("88.118.8/KEPT", "https://example.com/1").await.expect("registered");
+        end(node);
+        let (engine_files, aside) = (data.join(kind.to_string()), directory.path().join("aside"));
+        copy(&engine_files, &aside);
+
+        let node = NodeProcess::start(&data, &["--set", &engine]);
+        let client = GrpcClient::connect(node.grpc(), Some(&token)).await;
+        client.register("88.118.8/LOST", "https://example.com/2").await.expect("registered");
+        end(node);
+        fs::remove_dir_all(&engine_files).expect("removed");
+        copy(&aside, &engine_files);
+
+        // Twice, for an ordered stop must not make the loss unseen.
+        for _ in 0..2 {
+            let node = NodeProcess::start(&data, &["--set", &engine]);
+            check_read_only(&node, &token).await;
+            end(node);
+        }
+
+        let (code, said, complaint) = accept_loss(&data, &engine);
+        assert_eq!((code, complaint.as_str()), (Some(0), ""));
+        assert!(said.starts_with("{\"accepted\":true,") && said.contains("\"lost\":1"), "{said}");
+        assert_eq!(accept_loss(&data, &engine).1, "{\"accepted\":false}\n");
+        let node = NodeProcess::start(&data, &["--set", &engine]);
+        assert_eq!(http_get(node.http(), "/readyz").0, 200);
+        let client = GrpcClient::connect(node.grpc(), Some(&token)).await;
+        let receipt = client.register("88.118.8/LOST", "https://example.com/3").await.expect("registered");
+        assert_eq!(receipt.version, 1);
+        assert_eq!(client.values("88.118.8/KEPT").await, ["https://example.com/1"]);
+    }
+}
+
+async fn check_read_only(node: &NodeProcess, token: &str) {
+    let (status, body) = http_get(node.http(), "/readyz");
+    assert_eq!(status, 503, "{body}");
+    assert!(body.contains("\"code\":\"READ_ONLY\"") && body.contains("idnode store accept-loss"), "{body}");
+    let client = GrpcClient::connect(node.grpc(), Some(token)).await;
+    assert_eq!(client.values("88.118.8/KEPT").await, ["https://example.com/1"]);
+    let failed = client.register("88.118.8/MORE", "https://example.com/3").await.expect_err("no changes");
+    assert_eq!(reason(&failed), "READ_ONLY");
+    let (code, _, complaint) = accept_loss(node.data(), "log.level=info");
+    assert_eq!(code, Some(75), "a running node's store was touched: {complaint}");
+}
+
+fn end(node: NodeProcess) {
+    node.signal("TERM");
+    let (status, _, log) = node.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
+}
+
+#[test]
+fn no_store_is_made_where_there_is_none() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().join("absent");
+    let (code, said, complaint) = accept_loss(&data, "log.level=info");
+    assert_eq!((code, said.as_str()), (Some(73), ""));
+    assert!(complaint.starts_with("idnode: cannot find the data directory "), "{complaint}");
+    assert!(!data.exists());
+}
