@@ -17,7 +17,7 @@ use super::socket;
 use super::status::Status;
 use crate::config::{Config, SiteOptions};
 use crate::front::dns::{DnsDoor, DnsOptions};
-use crate::front::grpc::{GrpcDoor, GrpcOptions, GrpcRooms, TlsIdentity};
+use crate::front::grpc::{GrpcCounters, GrpcDoor, GrpcOptions, GrpcRooms, TlsIdentity};
 use crate::front::http::HttpDoor;
 use crate::model::site::{Ports, Site};
 use crate::telemetry::{Chain, Metrics};
@@ -106,13 +106,18 @@ impl Doors {
             dns: Vec::new(),
             http: Vec::new(),
         };
-        doors.open_grpc(&config.grpc, bound.grpc, core);
+        health::add_grpc_metrics(&metrics, doors.open_grpc(&config.grpc, bound.grpc, core));
         doors.open_dns(dns, &metrics)?;
         doors.open_http(bound.http, core, &metrics);
         Ok(doors)
     }
 
-    fn open_grpc(&mut self, options: &GrpcOptions, bound: Vec<(SocketAddr, TcpListener)>, core: &Core) {
+    fn open_grpc(
+        &mut self,
+        options: &GrpcOptions,
+        bound: Vec<(SocketAddr, TcpListener)>,
+        core: &Core,
+    ) -> Arc<GrpcCounters> {
         let rooms = GrpcRooms {
             registry: Arc::clone(&core.registry),
             resolver: Arc::clone(&core.resolver),
@@ -121,6 +126,7 @@ impl Doors {
         };
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         let door = GrpcDoor::new(options, rooms, self.tls.clone());
+        let counters = door.counters();
         for (address, listener) in bound {
             tracing::info!(door = "gRPC", %address, tls = self.tls.is_some(), "listening");
             self.grpc.push(address);
@@ -130,6 +136,7 @@ impl Doors {
                 door.serve(listener, drain).await.map_err(|error| Chain(&error).to_string())
             });
         }
+        counters
     }
 
     fn open_dns(&mut self, door: DnsDoor, metrics: &Metrics) -> Result<(), DaemonError> {

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::core::Core;
 use crate::front::dns::DnsCounters;
+use crate::front::grpc::GrpcCounters;
 use crate::front::http::{Readiness, Reason};
 use crate::model::prefix::Homing;
 use crate::registry::counters::RegistryCounters;
@@ -100,6 +101,21 @@ pub(super) fn add_dns_metrics(metrics: &Metrics, counters: Arc<DnsCounters>) {
         let connections =
             [("accepted", &counters.tcp_connections), ("refused", &counters.tcp_connections_refused)];
         page.counters("idnode_dns_connections_total", "TCP connections.", "outcome", &read(connections));
+    });
+}
+
+/// Adds the numbers of the gRPC door.
+pub(super) fn add_grpc_metrics(metrics: &Metrics, counters: Arc<GrpcCounters>) {
+    metrics.add(move |page| {
+        let calls: Vec<(&str, u64)> = counters.calls().collect();
+        page.counters("idnode_grpc_calls_total", "Calls by service.", "service", &calls);
+        let connections =
+            [("accepted", &counters.connections), ("handshake_failed", &counters.handshakes_failed)];
+        page.counters("idnode_grpc_connections_total", "Connections.", "outcome", &read(connections));
+        let open = counters.connections_open.load(Ordering::Relaxed);
+        page.gauge("idnode_grpc_connections_open", "Connections open now.", open);
+        let refused = counters.tokens_refused.load(Ordering::Relaxed);
+        page.counter("idnode_grpc_tokens_refused_total", "Tokens shown and not accepted.", refused);
     });
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::Shared;
+use super::counters::Service;
 use super::{reply, request};
 use crate::registry::command::{Command, TokenCommand};
 use crate::wire::proto;
@@ -21,7 +22,7 @@ impl AdministrationService for AdministrationDoor {
         &self,
         request: Request<proto::CreateTokenRequest>,
     ) -> Result<Response<proto::CreateTokenResponse>, Status> {
-        let call = self.0.admit(&request)?;
+        let call = self.0.admit(&request, Service::Administration)?;
         let draft = request::token_draft(request.into_inner());
         let draft = draft.map_err(|refusal| reply::refused(&refusal, None))?;
         let (text, entry) = call.change(self.0.registry.create_token(&call.caller, draft)).await?;
@@ -32,7 +33,7 @@ impl AdministrationService for AdministrationDoor {
         &self,
         request: Request<proto::RevokeTokenRequest>,
     ) -> Result<Response<proto::RevokeTokenResponse>, Status> {
-        let call = self.0.admit(&request)?;
+        let call = self.0.admit(&request, Service::Administration)?;
         let message = request.into_inner();
         let command = request::token_id(&message.id).map(|id| Command::Token(TokenCommand::Revoke { id }));
         let receipt = self.0.apply_one(&call, &message.request_id, command).await?;
@@ -43,7 +44,7 @@ impl AdministrationService for AdministrationDoor {
         &self,
         request: Request<proto::ListTokensRequest>,
     ) -> Result<Response<proto::ListTokensResponse>, Status> {
-        let call = self.0.admit(&request)?;
+        let call = self.0.admit(&request, Service::Administration)?;
         let entries =
             self.0.registry.tokens(&call.caller).map_err(|refusal| reply::refused(&refusal, None))?;
         let tokens = entries.into_iter().map(reply::token).collect();
@@ -54,7 +55,7 @@ impl AdministrationService for AdministrationDoor {
         &self,
         request: Request<proto::GetStatusRequest>,
     ) -> Result<Response<proto::GetStatusResponse>, Status> {
-        let call = self.0.admit(&request)?;
+        let call = self.0.admit(&request, Service::Administration)?;
         call.must_be_known()?;
         let report = call.ask(self.0.status.report()).await?;
         Ok(Response::new(proto::GetStatusResponse { status: Some(reply::status_report(report)) }))

@@ -7,6 +7,7 @@ use futures_util::stream::BoxStream;
 use tonic::{Request, Response, Status};
 
 use super::Shared;
+use super::counters::Service;
 use super::ports::{BackupKind, BackupPort};
 use super::reply::{self, DoorRefusal};
 use crate::wire::proto;
@@ -70,7 +71,7 @@ fn named(text: String) -> Option<String> {
 impl Shared {
     /// The backup room, for those who run the node.
     fn admit_to_backup<T>(&self, request: &Request<T>) -> Result<&Arc<dyn BackupPort>, Status> {
-        let call = self.admit(request)?;
+        let call = self.admit(request, Service::Backup)?;
         call.must_run_the_node()?;
         self.backup.as_ref().ok_or_else(|| reply::refused_here(&DoorRefusal::BackupNotConfigured))
     }

@@ -12,6 +12,7 @@ use tonic::{Request, Status};
 
 use super::Shared;
 use super::connection::Peer;
+use super::counters::{Service, count};
 use super::reply::{self, DoorRefusal};
 use crate::registry::caller::Caller;
 use crate::registry::refusal::{Failure, Problem, Refusal};
@@ -36,17 +37,30 @@ pub(super) struct Call {
 
 impl Shared {
     /// Finds out who calls and until when.
-    pub(super) fn admit<T>(&self, request: &Request<T>) -> Result<Call, Status> {
+    pub(super) fn admit<T>(&self, request: &Request<T>, service: Service) -> Result<Call, Status> {
+        self.counters.count_call(service);
+        let peer = request.extensions().get::<Peer>();
+        let caller =
+            self.caller(request.metadata(), peer).inspect_err(|_| count(&self.counters.tokens_refused))?;
         let deadline = deadline(request.metadata(), Instant::now());
-        let Some(token) = token(request.metadata())? else {
-            return Ok(Call { caller: Caller::Anonymous, deadline });
+        tracing::debug!(
+            ?service,
+            peer = peer.map(|peer| tracing::field::display(peer.address)),
+            caller = caller.name().map(tracing::field::display),
+            "gRPC call"
+        );
+        Ok(Call { caller, deadline })
+    }
+
+    fn caller(&self, metadata: &MetadataMap, peer: Option<&Peer>) -> Result<Caller, Status> {
+        let Some(token) = token(metadata)? else {
+            return Ok(Caller::Anonymous);
         };
-        let overheard = request.extensions().get::<Peer>().is_none_or(Peer::is_overheard);
-        if overheard && !self.allow_tokens_in_plain_text {
+        let is_overheard = peer.is_none_or(Peer::is_overheard);
+        if is_overheard && !self.allow_tokens_in_plain_text {
             return Err(reply::refused_here(&DoorRefusal::TokenOverheard));
         }
-        let caller = self.registry.authenticate(token).map_err(|refusal| reply::refused(&refusal, None))?;
-        Ok(Call { caller, deadline })
+        self.registry.authenticate(token).map_err(|refusal| reply::refused(&refusal, None))
     }
 }
 

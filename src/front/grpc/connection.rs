@@ -22,6 +22,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
+use super::counters::{GrpcCounters, OpenMark, count};
+
 /// Connections of one listener at a time; more wait unaccepted.
 const CONNECTIONS_MAX: usize = 4_096;
 /// Handshakes under way at most.
@@ -65,6 +67,7 @@ pub(super) struct Connection {
     transport: Transport,
     peer: Peer,
     _place: OwnedSemaphorePermit,
+    _open: OpenMark,
 }
 
 enum Transport {
@@ -144,13 +147,14 @@ impl AsyncWrite for Connection {
 pub(super) fn accept(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
+    counters: Arc<GrpcCounters>,
 ) -> impl Stream<Item = io::Result<Connection>> {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     stream::unfold((listener, places), |(listener, places)| async move {
         let accepted = take(&listener, &places).await?;
         Some((accepted, (listener, places)))
     })
-    .map(move |accepted| shake_hands(accepted, tls.clone()))
+    .map(move |accepted| shake_hands(accepted, tls.clone(), Arc::clone(&counters)))
     .buffer_unordered(HANDSHAKES_MAX)
     .filter_map(|connection| async move { connection.map(Ok) })
 }
@@ -175,7 +179,11 @@ async fn take(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<Accepte
     }
 }
 
-async fn shake_hands(accepted: Accepted, tls: Option<TlsAcceptor>) -> Option<Connection> {
+async fn shake_hands(
+    accepted: Accepted,
+    tls: Option<TlsAcceptor>,
+    counters: Arc<GrpcCounters>,
+) -> Option<Connection> {
     let Accepted { stream, address, place } = accepted;
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%address, %error, "gRPC connection is gone already");
@@ -183,15 +191,18 @@ async fn shake_hands(accepted: Accepted, tls: Option<TlsAcceptor>) -> Option<Con
     }
     let Some(tls) = tls else {
         let peer = Peer { address, channel: Channel::Plain };
-        return Some(Connection { transport: Transport::Plain(stream), peer, _place: place });
+        let open = OpenMark::new(counters);
+        return Some(Connection { transport: Transport::Plain(stream), peer, _place: place, _open: open });
     };
     let handshake = time::timeout(HANDSHAKE_MAX, tls.accept(stream)).await;
     match handshake.map_err(io::Error::from).flatten() {
         Ok(stream) => {
             let peer = Peer { address, channel: Channel::Tls };
-            Some(Connection { transport: Transport::Tls(Box::new(stream)), peer, _place: place })
+            let transport = Transport::Tls(Box::new(stream));
+            Some(Connection { transport, peer, _place: place, _open: OpenMark::new(counters) })
         }
         Err(error) => {
+            count(&counters.handshakes_failed);
             tracing::debug!(%address, %error, "TLS handshake failed");
             None
         }

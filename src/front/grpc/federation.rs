@@ -8,6 +8,7 @@ use futures_util::stream::BoxStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Shared;
+use super::counters::Service;
 use super::inbound::{Announcement, Desk, Draft, Message, Taken};
 use super::stream::{Converse, GroupBounds, converse};
 use super::{inbound, reply, request};
@@ -33,7 +34,7 @@ impl FederationService for FederationDoor {
         &self,
         request: Request<proto::AnnounceRequest>,
     ) -> Result<Response<proto::AnnounceResponse>, Status> {
-        let call = self.0.admit(&request)?;
+        let call = self.0.admit(&request, Service::Federation)?;
         let announcement =
             announcement(request.into_inner()).map_err(|refusal| reply::refused(&refusal, None))?;
         let confirmed = self.0.inbound.announce(&call, announcement).await?;
@@ -50,7 +51,7 @@ impl FederationService for FederationDoor {
         &self,
         request: Request<Streaming<proto::FileRequest>>,
     ) -> Result<Response<Self::FileStream>, Status> {
-        let call = self.0.admit(&request)?;
+        let call = self.0.admit(&request, Service::Federation)?;
         let desk = self.0.inbound.begin(call)?;
         let filer = StreamFiler { shared: Arc::clone(&self.0), desk };
         let answers = converse(request.into_inner(), filer, GROUP, self.0.closing.clone());

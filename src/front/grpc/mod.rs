@@ -12,6 +12,7 @@
 
 mod call;
 mod connection;
+mod counters;
 mod ports;
 mod tls;
 
@@ -46,6 +47,7 @@ use tonic::transport::Server;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+pub use self::counters::GrpcCounters;
 pub use self::ports::{
     BackupKind, BackupMark, BackupPort, BackupProblem, BackupSummary, CreateReport, FilingReport,
     ProgressReport, StatusPort, StatusReport, VerifyReport,
@@ -149,6 +151,7 @@ struct Shared {
     status: Arc<dyn StatusPort>,
     backup: Option<Arc<dyn BackupPort>>,
     inbound: Arc<Inbound>,
+    counters: Arc<GrpcCounters>,
     closing: watch::Receiver<bool>,
 }
 
@@ -164,9 +167,15 @@ impl GrpcDoor {
             status: rooms.status,
             backup: rooms.backup,
             inbound,
+            counters: Arc::default(),
             closing,
         };
         Self { shared: Arc::new(shared), tls, close: Arc::new(close) }
+    }
+
+    /// Counts since the door was put together; all clones count together.
+    pub fn counters(&self) -> Arc<GrpcCounters> {
+        Arc::clone(&self.shared.counters)
     }
 
     /// Serves a bound listener until `drain` ends. From then on nothing is accepted, streams end after the group they
@@ -177,7 +186,7 @@ impl GrpcDoor {
         drain: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), GrpcError> {
         let tls = self.tls.map(TlsIdentity::acceptor).transpose().map_err(GrpcError::Tls)?;
-        let connections = connection::accept(listener, tls);
+        let connections = connection::accept(listener, tls, Arc::clone(&self.shared.counters));
         let (health, health_service) = tonic_health::server::health_reporter();
         tell_serving(&health).await;
         let routes = services(&self.shared).add_service(health_service);

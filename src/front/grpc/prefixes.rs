@@ -6,6 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::Shared;
 use super::call::Call;
+use super::counters::Service;
 use super::page::{self, Page};
 use super::{reply, request};
 use crate::model::identifier::Prefix;
@@ -25,7 +26,7 @@ impl PrefixService for PrefixDoor {
         &self,
         request: Request<proto::HomePrefixRequest>,
     ) -> Result<Response<proto::HomePrefixResponse>, Status> {
-        let call = self.0.admit(&request)?;
+        let call = self.0.admit(&request, Service::Prefix)?;
         let message = request.into_inner();
         let request_id = message.request_id.clone();
         let receipt = self.0.change_prefix(&call, &request_id, request::home(message)).await?;
@@ -36,7 +37,7 @@ impl PrefixService for PrefixDoor {
         &self,
         request: Request<proto::DelegatePrefixRequest>,
     ) -> Result<Response<proto::DelegatePrefixResponse>, Status> {
-        let call = self.0.admit(&request)?;
+        let call = self.0.admit(&request, Service::Prefix)?;
         let message = request.into_inner();
         let request_id = message.request_id.clone();
         let receipt = self.0.change_prefix(&call, &request_id, request::delegate(message)).await?;
@@ -47,7 +48,7 @@ impl PrefixService for PrefixDoor {
         &self,
         request: Request<proto::SuspendPrefixRequest>,
     ) -> Result<Response<proto::SuspendPrefixResponse>, Status> {
-        let call = self.0.admit(&request)?;
+        let call = self.0.admit(&request, Service::Prefix)?;
         let message = request.into_inner();
         let command = request::prefix(&message.prefix).map(|prefix| PrefixCommand::Suspend { prefix });
         let receipt = self.0.change_prefix(&call, &message.request_id, command).await?;
@@ -58,7 +59,7 @@ impl PrefixService for PrefixDoor {
         &self,
         request: Request<proto::RevokePrefixRequest>,
     ) -> Result<Response<proto::RevokePrefixResponse>, Status> {
-        let call = self.0.admit(&request)?;
+        let call = self.0.admit(&request, Service::Prefix)?;
         let message = request.into_inner();
         let command = request::prefix(&message.prefix).map(|prefix| PrefixCommand::Revoke { prefix });
         let receipt = self.0.change_prefix(&call, &message.request_id, command).await?;
@@ -69,7 +70,7 @@ impl PrefixService for PrefixDoor {
         &self,
         request: Request<proto::GetPrefixRequest>,
     ) -> Result<Response<proto::GetPrefixResponse>, Status> {
-        self.0.admit(&request)?;
+        self.0.admit(&request, Service::Prefix)?;
         let prefix = parse(&request.get_ref().prefix)?;
         match self.0.registry.prefix(&prefix) {
             Some(entry) => {
@@ -83,7 +84,7 @@ impl PrefixService for PrefixDoor {
         &self,
         request: Request<proto::ListPrefixesRequest>,
     ) -> Result<Response<proto::ListPrefixesResponse>, Status> {
-        self.0.admit(&request)?;
+        self.0.admit(&request, Service::Prefix)?;
         Ok(Response::new(self.0.list_prefixes(request.get_ref())?))
     }
 }

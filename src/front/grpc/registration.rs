@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::Shared;
 use super::call::Call;
+use super::counters::Service;
 use super::stream::{Converse, GroupBounds, converse};
 use super::{reply, request};
 use crate::model::limits::{
@@ -44,7 +45,7 @@ impl RegistrationService for RegistrationDoor {
         &self,
         request: Request<proto::RegisterRequest>,
     ) -> Result<Response<proto::RegisterResponse>, Status> {
-        let call = self.0.admit(&request)?;
+        let call = self.0.admit(&request, Service::Registration)?;
         let message = request.into_inner();
         let command = request::registration(message.registration);
         let receipt = self.0.apply_one(&call, &message.request_id, command).await?;
@@ -55,7 +56,7 @@ impl RegistrationService for RegistrationDoor {
         &self,
         request: Request<proto::AmendRequest>,
     ) -> Result<Response<proto::AmendResponse>, Status> {
-        let call = self.0.admit(&request)?;
+        let call = self.0.admit(&request, Service::Registration)?;
         let message = request.into_inner();
         let command = request::amendment(message.amendment);
         let receipt = self.0.apply_one(&call, &message.request_id, command).await?;
@@ -66,7 +67,7 @@ impl RegistrationService for RegistrationDoor {
         &self,
         request: Request<proto::RemoveRequest>,
     ) -> Result<Response<proto::RemoveResponse>, Status> {
-        let call = self.0.admit(&request)?;
+        let call = self.0.admit(&request, Service::Registration)?;
         let message = request.into_inner();
         let command = request::removal(message.removal);
         let receipt = self.0.apply_one(&call, &message.request_id, command).await?;
@@ -77,7 +78,7 @@ impl RegistrationService for RegistrationDoor {
         &self,
         request: Request<proto::ApplyBatchRequest>,
     ) -> Result<Response<proto::ApplyBatchResponse>, Status> {
-        let call = self.0.admit(&request)?;
+        let call = self.0.admit(&request, Service::Registration)?;
         let message = request.into_inner();
         if message.items.len() > BATCH_ITEMS_MAX {
             return Err(reply::refused(&Refusal::TooManyItems { count: message.items.len() }, None));
@@ -92,7 +93,7 @@ impl RegistrationService for RegistrationDoor {
         &self,
         request: Request<Streaming<proto::ApplyStreamRequest>>,
     ) -> Result<Response<Self::ApplyStreamStream>, Status> {
-        let call = self.0.admit(&request)?;
+        let call = self.0.admit(&request, Service::Registration)?;
         let registrar = StreamRegistrar { shared: Arc::clone(&self.0), call };
         let answers = converse(request.into_inner(), registrar, GROUP, self.0.closing.clone());
         Ok(Response::new(answers))

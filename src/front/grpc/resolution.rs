@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::Shared;
 use super::call::Call;
+use super::counters::Service;
 use super::page::{self, MessageRoom, Page};
 use super::stream::{Converse, GroupBounds, converse};
 use super::{reply, request};
@@ -45,7 +46,7 @@ impl ResolutionService for ResolutionDoor {
         &self,
         request: Request<proto::ResolveRequest>,
     ) -> Result<Response<proto::ResolveResponse>, Status> {
-        let call = self.0.admit(&request)?;
+        let call = self.0.admit(&request, Service::Resolution)?;
         let message = request.into_inner();
         let question =
             request::question(message.question).map_err(|refusal| reply::refused(&refusal, None))?;
@@ -70,7 +71,7 @@ impl ResolutionService for ResolutionDoor {
         &self,
         request: Request<proto::ResolveBatchRequest>,
     ) -> Result<Response<proto::ResolveBatchResponse>, Status> {
-        let call = self.0.admit(&request)?;
+        let call = self.0.admit(&request, Service::Resolution)?;
         let questions = request.into_inner().questions;
         if questions.len() > BATCH_ITEMS_MAX {
             return Err(reply::refused(&Refusal::TooManyItems { count: questions.len() }, None));
@@ -84,7 +85,7 @@ impl ResolutionService for ResolutionDoor {
         &self,
         request: Request<Streaming<proto::ResolveStreamRequest>>,
     ) -> Result<Response<Self::ResolveStreamStream>, Status> {
-        let call = self.0.admit(&request)?;
+        let call = self.0.admit(&request, Service::Resolution)?;
         let resolver = StreamResolver { shared: Arc::clone(&self.0), call };
         let answers = converse(request.into_inner(), resolver, GROUP, self.0.closing.clone());
         Ok(Response::new(answers))
@@ -94,7 +95,7 @@ impl ResolutionService for ResolutionDoor {
         &self,
         request: Request<proto::ListIdentifiersRequest>,
     ) -> Result<Response<proto::ListIdentifiersResponse>, Status> {
-        let call = self.0.admit(&request)?;
+        let call = self.0.admit(&request, Service::Resolution)?;
         let response = self.0.list(&call, request.into_inner()).await?;
         Ok(Response::new(response))
     }
@@ -103,7 +104,7 @@ impl ResolutionService for ResolutionDoor {
         &self,
         request: Request<proto::GetHistoryRequest>,
     ) -> Result<Response<proto::GetHistoryResponse>, Status> {
-        let call = self.0.admit(&request)?;
+        let call = self.0.admit(&request, Service::Resolution)?;
         let response = self.0.history(&call, request.into_inner()).await?;
         Ok(Response::new(response))
     }

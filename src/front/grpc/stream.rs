@@ -117,8 +117,9 @@ impl<C: Converse> Conversation<C> {
         let mut group = Vec::new();
         let first = tokio::select! {
             biased;
-            first = self.messages.next() => first,
+            // First, so that a busy stream ends, too.
             () = closed(&mut self.closing) => Some(Err(reply::failed(&Failure::Stopping, None))),
+            first = self.messages.next() => first,
         };
         let mut bytes = self.keep(first, &mut group);
         while self.end.is_none() && group.len() < self.bounds.messages && bytes < self.bounds.bytes {
@@ -246,5 +247,22 @@ mod tests {
         let status = answers.next().await.expect("more").expect_err("the door closes");
         assert_eq!(status.code(), tonic::Code::Unavailable);
         assert!(answers.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_closing_door_ends_a_busy_stream() {
+        let (close, closing) = watch::channel(false);
+        let mut answers = converse(stream::iter((1..).map(item)), Echo, BOUNDS, closing);
+        assert_eq!(answers.next().await.expect("more").expect("answered"), (1, 3));
+        close.send_replace(true);
+        let mut numbers = Vec::new();
+        let status = loop {
+            match answers.next().await.expect("more") {
+                Ok((number, _)) => numbers.push(number),
+                Err(status) => break status,
+            }
+        };
+        assert_eq!(numbers, [2, 3], "what was taken is answered");
+        assert_eq!(status.code(), tonic::Code::Unavailable);
     }
 }

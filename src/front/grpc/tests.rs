@@ -99,6 +99,7 @@ async fn bench(allow_tokens_in_plain_text: bool) -> Bench {
         status: Arc::new(NoStatus),
         backup: None,
         inbound: Arc::new(Inbound::new(registry)),
+        counters: Arc::default(),
         closing,
     };
     Bench { door: RegistrationDoor(Arc::new(shared)), token, tap, _close: close, _directory: directory }

@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::BoxFuture;
 use idnode::front::grpc::{
-    BackupPort, GrpcDoor, GrpcError, GrpcOptions, GrpcRooms, StatusPort, StatusReport, TlsIdentity,
+    BackupPort, GrpcCounters, GrpcDoor, GrpcError, GrpcOptions, GrpcRooms, StatusPort, StatusReport,
+    TlsIdentity,
 };
 use idnode::model::identifier::Folding;
 use idnode::model::token::Scope;
@@ -38,6 +39,7 @@ pub(super) struct Door {
     pub(super) address: std::net::SocketAddr,
     pub(super) registry: Arc<Registry>,
     pub(super) admin: Bearer,
+    pub(super) counters: Arc<GrpcCounters>,
     drain: oneshot::Sender<()>,
     serving: JoinHandle<Result<(), GrpcError>>,
     _directory: TempDir,
@@ -81,11 +83,12 @@ impl Door {
         let address = listener.local_addr().expect("bound");
         let (drain, drained) = oneshot::channel::<()>();
         let door = GrpcDoor::new(&GrpcOptions::default(), rooms, wishes.tls);
+        let counters = door.counters();
         let serving = tokio::spawn(door.serve(listener, async move {
             let _gone = drained.await;
         }));
         let admin = token(&registry, vec![Scope::Admin]).await;
-        Self { address, registry, admin, drain, serving, _directory: directory }
+        Self { address, registry, admin, counters, drain, serving, _directory: directory }
     }
 
     /// A connection to it.

@@ -1,5 +1,7 @@
 //! Errors over gRPC: the status, the stable reason, the facts.
 
+use std::sync::atomic::Ordering;
+
 use idnode::model::identifier::Prefix;
 use idnode::model::token::Scope;
 use idnode::wire::proto;
@@ -25,6 +27,7 @@ async fn only_a_registrar_registers() {
     let mut unknown = RegistrationServiceClient::with_interceptor(door.channel().await, wrong);
     let status = unknown.register(register("a")).await.expect_err("no such token");
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Unauthenticated, "TOKEN_UNKNOWN"));
+    assert_eq!(door.counters.tokens_refused.load(Ordering::Relaxed), 1);
 
     let reader = door.token(Scope::Reader(vec![Prefix::parse(PREFIX).expect("a prefix")])).await;
     let mut reader = RegistrationServiceClient::with_interceptor(door.channel().await, reader);

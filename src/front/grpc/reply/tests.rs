@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::{DoorRefusal, answer, failed, outcome, problem, refused, refused_here, too_large};
+use super::{
+    DoorRefusal, answer, failed, outcome, problem, refused, refused_here, too_large, unanswered_onward,
+};
 use crate::front::grpc::ports::BackupProblem;
 use crate::model::identifier::{Identifier, IdentifierError, Prefix};
 use crate::model::prefix::RegistrantError;
@@ -14,6 +16,7 @@ use crate::model::site::{Ports, Site, SiteError};
 use crate::model::value::{Index, Permissions, Reference, Ttl, Value, ValueError, ValueType};
 use crate::registry::refusal::{Failure, Problem, Refusal};
 use crate::resolver::answer::{Absence, Answer, Found, NotResponsible, Referral};
+use crate::resolver::recursion::Unanswered;
 use crate::wire::proto;
 
 fn prefix() -> Prefix {
@@ -154,6 +157,20 @@ fn every_failure_has_its_status_and_reason() {
     check(store, Code::Internal, "STORE");
     let message = failed(&unknown, None).message().to_owned();
     assert!(message.starts_with("outcome unknown: repeat with the same request"), "{message}");
+}
+
+#[test]
+fn a_question_that_went_onward_in_vain_has_its_status() {
+    let here = Unanswered::Here(Problem::Refused(Refusal::PrefixSuspended { prefix: prefix() }));
+    for (unanswered, code, reason) in [
+        (Unanswered::Loop, Code::FailedPrecondition, "RECURSION_LOOP"),
+        (Unanswered::TooDeep, Code::FailedPrecondition, "RECURSION_TOO_DEEP"),
+        (here, Code::FailedPrecondition, "PREFIX_SUSPENDED"),
+    ] {
+        let status = unanswered_onward(&unanswered);
+        assert_eq!((status.code(), status.message()), (code, unanswered.to_string().as_str()));
+        check_info(&status, reason);
+    }
 }
 
 #[test]

@@ -1,0 +1,113 @@
+//! What the gRPC door counts: plain numbers that the telemetry reads. Never an identifier, never an address.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+//----------- GrpcCounters ---------------------------------------------------
+
+/// Counts since the door was opened.
+#[derive(Debug, Default)]
+pub struct GrpcCounters {
+    /// Connections accepted, handshake included.
+    pub connections: AtomicU64,
+    /// Connections open now.
+    pub connections_open: AtomicU64,
+    /// TLS handshakes that failed.
+    pub handshakes_failed: AtomicU64,
+    /// Calls by service, in the order of [`GrpcCounters::SERVICES`].
+    calls: [AtomicU64; Self::SERVICES.len()],
+    /// Tokens that were shown and not accepted.
+    pub tokens_refused: AtomicU64,
+}
+
+/// The services of the door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Service {
+    Registration,
+    Resolution,
+    Prefix,
+    Backup,
+    Federation,
+    Administration,
+}
+
+impl GrpcCounters {
+    /// Names of the services that are counted apart.
+    pub const SERVICES: [&'static str; 6] =
+        ["registration", "resolution", "prefix", "backup", "federation", "administration"];
+
+    /// Calls by service.
+    pub fn calls(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.calls.iter().map(|count| count.load(Ordering::Relaxed));
+        Self::SERVICES.into_iter().zip(counts)
+    }
+
+    /// Counts a call.
+    pub(super) fn count_call(&self, service: Service) {
+        let position = match service {
+            Service::Registration => 0,
+            Service::Resolution => 1,
+            Service::Prefix => 2,
+            Service::Backup => 3,
+            Service::Federation => 4,
+            Service::Administration => 5,
+        };
+        if let Some(count) = self.calls.get(position) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Adds one.
+pub(super) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+//----------- OpenMark -------------------------------------------------------
+
+/// Counts a connection as open until it is dropped.
+#[derive(Debug)]
+pub(super) struct OpenMark(Arc<GrpcCounters>);
+
+impl OpenMark {
+    /// Counts one more.
+    pub(super) fn new(counters: Arc<GrpcCounters>) -> Self {
+        count(&counters.connections);
+        count(&counters.connections_open);
+        Self(counters)
+    }
+}
+
+impl Drop for OpenMark {
+    fn drop(&mut self) {
+        self.0.connections_open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+
+    use super::{GrpcCounters, OpenMark, Service};
+
+    #[test]
+    fn calls_are_counted_by_service() {
+        let counters = GrpcCounters::default();
+        counters.count_call(Service::Registration);
+        counters.count_call(Service::Administration);
+        counters.count_call(Service::Administration);
+        let counted: Vec<(&str, u64)> = counters.calls().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(counted, [("registration", 1), ("administration", 2)]);
+    }
+
+    #[test]
+    fn a_connection_is_open_until_dropped() {
+        let counters = Arc::new(GrpcCounters::default());
+        let mark = OpenMark::new(Arc::clone(&counters));
+        assert_eq!(counters.connections_open.load(Ordering::Relaxed), 1);
+        drop(mark);
+        assert_eq!(counters.connections_open.load(Ordering::Relaxed), 0);
+        assert_eq!(counters.connections.load(Ordering::Relaxed), 1);
+    }
+}
