@@ -168,7 +168,7 @@ async fn write(store: &Store, appender: &mut Appender, numbers: &[u64]) {
             version,
             replaces: present.map(|entry| entry.mark()),
             request: None,
-            minted: false,
+            named: false,
         }
     };
     let changes = numbers.iter().zip(present).map(propose).collect();

@@ -34,10 +34,16 @@ pub const BATCH_ITEMS_MAX: usize = 10_000;
 pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Commands that one group commit carries at most.
 pub const GROUP_ITEMS_MAX: usize = 2_000;
+/// Commands that one group commit carries on sled, which holds readers up while it takes them in.
+pub const GROUP_ITEMS_SLED_MAX: usize = 200;
+/// Commands whose states are read and that are decided in one step: bounds what a group exceeds its bytes by.
+pub const STEP_ITEMS_MAX: usize = 128;
 /// Bytes of states and bodies that one group commit carries at most, before it is closed early.
 pub const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Commands that wait for the committer at most; above this, callers wait or are refused as overloaded.
+/// Places for commands that wait for the committer; above this, callers wait or are refused as overloaded.
 pub const COMMANDS_WAITING_MAX: usize = 40_000;
+/// Bytes of a waiting command that one place holds; a larger command takes several places.
+pub const PLACE_BYTES: usize = 4 * 1024;
 /// Commands of one registration stream that may be unacknowledged.
 pub const STREAM_UNACKNOWLEDGED_MAX: usize = 10_000;
 /// Bytes of one stored piece: larger states and bodies are cut.
@@ -78,5 +84,8 @@ const _: () = {
     assert!(GROUP_ITEMS_MAX <= BATCH_ITEMS_MAX);
     assert!(BATCH_ITEMS_MAX <= COMMANDS_WAITING_MAX);
     assert!(VALUES_BYTES_MAX < GROUP_BYTES_MAX);
+    assert!(GROUP_ITEMS_SLED_MAX <= GROUP_ITEMS_MAX);
+    assert!(STEP_ITEMS_MAX <= GROUP_ITEMS_SLED_MAX);
+    assert!(STEP_ITEMS_MAX * (1 + VALUES_BYTES_MAX / PLACE_BYTES) <= COMMANDS_WAITING_MAX);
     assert!(PAGE_ITEMS_DEFAULT <= PAGE_ITEMS_MAX);
 };

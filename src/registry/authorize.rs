@@ -23,18 +23,29 @@ pub(super) struct Authorized {
     directory: Arc<Directory>,
 }
 
+/// A command that its caller may not give, and why.
+pub(super) struct Unauthorized {
+    pub(super) item: Item,
+    pub(super) refusal: Refusal,
+}
+
 impl Authorized {
-    /// Checks that the caller may give the command.
+    /// Checks that the caller may give the command; gives the item back when it may not.
     pub(super) fn new(
         item: Item,
         caller: &Caller,
         directory: &Arc<Directory>,
         now_ms: u64,
-    ) -> Result<Self, (u32, Refusal)> {
-        let number = item.number;
-        let name = caller.name().ok_or((number, Refusal::Unauthenticated))?;
-        check(caller, &item.command, directory, now_ms).map_err(|refusal| (number, refusal))?;
-        Ok(Self { item, caller: caller.clone(), name, directory: Arc::clone(directory) })
+    ) -> Result<Self, Box<Unauthorized>> {
+        let name = caller.name().ok_or(Refusal::Unauthenticated);
+        let checked = name.and_then(|name| {
+            check(caller, &item.command, directory, now_ms)?;
+            Ok(name)
+        });
+        match checked {
+            Ok(name) => Ok(Self { item, caller: caller.clone(), name, directory: Arc::clone(directory) }),
+            Err(refusal) => Err(Box::new(Unauthorized { item, refusal })),
+        }
     }
 
     /// Refuses when what was read does not stand any more and would not allow the command now.

@@ -140,13 +140,13 @@ mod tests {
             version: 1,
         };
         let mut directory = Directory::default();
-        directory.put_token(entry.clone());
+        directory.put_token(entry.clone(), 1);
         assert!(matches!(authenticate(&directory, &text, 99), Ok(Caller::Token(token)) if token.id == id));
         assert_eq!(authenticate(&directory, &text, 100).err(), Some(Refusal::TokenExpired));
         let wrong = text.replace("07", "08");
         assert_eq!(authenticate(&directory, &wrong, 99).err(), Some(Refusal::TokenUnknown));
         entry.revoked_ms = Some(50);
-        directory.put_token(entry);
+        directory.put_token(entry, 2);
         assert_eq!(authenticate(&directory, &text, 99).err(), Some(Refusal::TokenRevoked));
     }
 }

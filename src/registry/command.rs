@@ -1,6 +1,6 @@
 //! Commands: what callers ask to be changed, decoded and checked in shape, not yet authorized.
 
-use crate::model::identifier::{Identifier, Prefix};
+use crate::model::identifier::{Identifier, IdentifierError, Prefix};
 use crate::model::position::Position;
 use crate::model::prefix::{Registrant, Standing};
 use crate::model::request::RequestId;
@@ -41,6 +41,17 @@ pub enum Command {
     Prefix(PrefixCommand),
     /// Change a token entry.
     Token(TokenCommand),
+}
+
+impl Command {
+    /// Bytes of the values that it carries, in Handle encoding.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Register(register) => register.values.encoded_bytes(),
+            Self::Amend(amend) => amend.add.iter().chain(&amend.replace).map(Value::encoded_bytes).sum(),
+            Self::Remove(_) | Self::Prefix(_) | Self::Token(_) => 0,
+        }
+    }
 }
 
 /// Register an identifier with these values.
@@ -88,6 +99,14 @@ pub enum Precondition {
     Absent,
     /// The identifier is at this version.
     Version(u64),
+}
+
+/// The identifier that 16 random bytes give under a prefix, behind a start.
+///
+/// Lower-case base32hex: the letters and digits of one plain DNS label, and no letter that folding would change.
+pub(super) fn mint(prefix: &Prefix, start: &str, random: [u8; 16]) -> Result<Identifier, IdentifierError> {
+    let minted = data_encoding::BASE32HEX_NOPAD.encode(&random).to_ascii_lowercase();
+    Identifier::new(prefix.clone(), &format!("{start}{minted}"))
 }
 
 /// Change single values; all of it or nothing.
@@ -185,4 +204,14 @@ pub enum TokenCommand {
         /// Which token.
         id: TokenId,
     },
+}
+
+impl TokenCommand {
+    /// The token to be changed.
+    pub(super) fn id(&self) -> TokenId {
+        match self {
+            Self::Create(entry) => entry.id,
+            Self::Revoke { id } => *id,
+        }
+    }
 }

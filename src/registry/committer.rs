@@ -2,39 +2,49 @@
 //!
 //! ```text
 //!   apply ─▶ queue (bounded) ─▶ gather ─▶ read states and requests ─▶ decide ─▶ commit ─▶ receipts
+//!                                 ▲           while the group has room │
+//!                                 └────────────────────────────────────┘
 //! ```
-//! While one group is being written, the next one gathers; nobody waits for a timer.
+//! While one group is being written, the next ones queue; nobody waits for a timer. A group grows step by step, so
+//! that neither what it reads nor what it writes exceeds its bounds, whatever the size of the states.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use crate::model::identifier::{CanonicalIdentifier, Identifier};
-use crate::model::limits::GROUP_ITEMS_MAX;
-use crate::model::position::Position;
-use crate::model::request::RequestId;
+use crate::model::limits::STEP_ITEMS_MAX;
 use crate::store::Store;
-use crate::store::commit::{Appender, Block};
+use crate::store::commit::Appender;
 use crate::store::entry::RequestKey;
 use crate::store::error::Error;
 
 use super::authorize::{self, Authorized};
-use super::command::{Command, Target};
+use super::command::{Command, Target, mint};
 use super::counters::RegistryCounters;
-use super::digest;
-use super::group::{Group, Outcome, Remember, State};
-use super::receipt::{self, Receipt};
+use super::group::{Group, Remember};
+use super::receipt::Receipt;
 use super::refusal::{Failure, Refusal};
-use super::rules::Now;
 
-/// Commands of one caller that are decided in one group, and where their outcomes go.
+/// Commands of one caller that are decided in one step, and where their outcomes go.
 pub(super) struct Submission {
-    pub(super) request: Option<RequestId>,
-    pub(super) items: Vec<Authorized>,
-    pub(super) reply: oneshot::Sender<Result<Outcomes, Failure>>,
-    /// The places in the queue it holds until it is answered.
+    pub(super) items: Vec<(Authorized, Remember)>,
+    pub(super) reply: Reply,
+}
+
+/// Where outcomes go, and the places in the queue that are held until they are there.
+pub(super) struct Reply {
+    pub(super) sender: oneshot::Sender<Result<Outcomes, Failure>>,
     pub(super) places: OwnedSemaphorePermit,
+}
+
+impl Reply {
+    fn send(self, outcomes: Result<Outcomes, Failure>) {
+        // A caller that stopped waiting repeats with its request id.
+        let _gone = self.sender.send(outcomes);
+        drop(self.places);
+    }
 }
 
 /// The outcome of each item, in order.
@@ -52,106 +62,91 @@ pub(super) struct Committer {
 impl Committer {
     /// Commits until stopped, then what is still queued; gives the appender back.
     pub(super) async fn run(mut self) -> Appender {
-        loop {
-            let next = tokio::select! {
-                biased;
-                first = self.queue.recv() => Next::Queued(first),
-                () = stopped(&mut self.stop) => Next::Stopped,
-            };
-            match next {
-                Next::Queued(Some(first)) => {
-                    let group = self.gather(first);
-                    self.commit(group).await;
+        while let Some(first) = self.next().await {
+            self.commit_group(first).await;
+        }
+        self.appender
+    }
+
+    /// Waits for the next submission; none once the registry was stopped and nothing is queued.
+    async fn next(&mut self) -> Option<Submission> {
+        tokio::select! {
+            biased;
+            () = stopped(&mut self.stop) => {}
+            next = self.queue.recv() => return next,
+        }
+        // What is queued is still received; then the queue ends.
+        self.queue.close();
+        self.queue.recv().await
+    }
+
+    async fn commit_group(&mut self, first: Submission) {
+        let mut group = Group::new(&self.store, &self.appender.end());
+        let mut decided = Vec::new();
+        let mut next = Some(first);
+        while let Some(first) = next {
+            let step = self.gather(first);
+            decided.extend(self.decide(&mut group, step).await);
+            let full = group.is_full(self.store.block_changes_max());
+            next = if full { None } else { self.queue.try_recv().ok() };
+        }
+        let changes = group.changes();
+        match self.appender.commit(group.into_block()).await {
+            Ok(_) => {
+                self.counters.count_group(changes);
+                for (reply, outcomes) in decided {
+                    self.counters.count(&outcomes);
+                    reply.send(Ok(outcomes));
                 }
-                Next::Queued(None) => return self.appender,
-                Next::Stopped => {
-                    // What is queued is still received; then the queue ends.
-                    self.queue.close();
-                    self.stop = watch::Sender::new(false).subscribe();
-                }
+            }
+            Err(error) => {
+                let failure = failure(&error);
+                decided.into_iter().for_each(|(reply, _)| reply.send(Err(failure.clone())));
             }
         }
     }
 
-    /// Takes what else is waiting, up to the size of a group.
+    /// Takes what else is waiting, up to the size of a step.
     fn gather(&mut self, first: Submission) -> Vec<Submission> {
         let mut count = first.items.len();
-        let mut group = vec![first];
-        while count < GROUP_ITEMS_MAX {
+        let mut step = vec![first];
+        while count < STEP_ITEMS_MAX {
             let Ok(next) = self.queue.try_recv() else {
                 break;
             };
             count += next.items.len();
-            group.push(next);
+            step.push(next);
         }
-        group
+        step
     }
 
-    async fn commit(&mut self, submissions: Vec<Submission>) {
-        let prepared: Vec<Prepared> = submissions.into_iter().map(|one| self.prepare(one)).collect();
-        let outcomes = self.decide_and_commit(&prepared).await;
-        match outcomes {
-            Ok(outcomes) => {
-                for (one, outcomes) in prepared.into_iter().zip(outcomes) {
-                    self.counters.count(&outcomes);
-                    // A caller that stopped waiting repeats with its request id.
-                    let _gone = one.reply.send(Ok(outcomes));
-                    drop(one.places);
-                }
-            }
-            Err(failure) => {
-                for one in prepared {
-                    let _gone = one.reply.send(Err(failure.clone()));
-                    drop(one.places);
-                }
-            }
-        }
-    }
-
-    async fn decide_and_commit(&mut self, prepared: &[Prepared]) -> Result<Vec<Outcomes>, Failure> {
-        if let Err(error) = self.store.check_writable() {
-            return Err(failure(&error));
-        }
-        let since = self.appender.end().sequence;
-        let mut group = self.read(prepared).await.map_err(|error| failure(&error))?;
-        let decide = |group: &mut Group, one: &Prepared| {
-            let items = one.items.iter();
-            items
-                .map(|(item, target, remember)| group.decide(item, target.clone(), *remember))
-                .collect::<Vec<_>>()
+    /// Decides a step's commands. Where nothing can be decided, the failure is answered at once.
+    async fn decide(&self, group: &mut Group, step: Vec<Submission>) -> Vec<(Reply, Outcomes)> {
+        let prepared: Vec<Prepared> = step.into_iter().map(|one| self.prepare(one)).collect();
+        let read = match self.store.check_writable() {
+            Ok(()) => self.read(group, &prepared).await.map_err(|error| unread(&error)),
+            Err(error) => Err(failure(&error)),
         };
-        let decided: Vec<Vec<Outcome>> = prepared.iter().map(|one| decide(&mut group, one)).collect();
-        let block = Block {
-            since,
-            changes: std::mem::take(&mut group.proposed),
-            remembered: std::mem::take(&mut group.remembered),
+        if let Err(failure) = read {
+            prepared.into_iter().for_each(|one| one.reply.send(Err(failure.clone())));
+            return Vec::new();
+        }
+        let decide = |Prepared { items, reply }: Prepared| {
+            let outcomes =
+                items.into_iter().map(|(item, target, remember)| group.decide(&item, target, remember));
+            (reply, outcomes.collect())
         };
-        let versions: Vec<u64> = block.changes.iter().map(|change| change.version).collect();
-        let operations: Vec<_> = block.changes.iter().map(|change| change.operation).collect();
-        self.counters.count_group(block.changes.len());
-        let committed = self.appender.commit(block).await.map_err(|error| failure(&error))?;
-        let receipts = Receipts { store: &self.store, positions: &committed.positions, versions, operations };
-        Ok(decided
-            .into_iter()
-            .map(|outcomes| outcomes.into_iter().map(|one| receipts.of(one)).collect())
-            .collect())
+        prepared.into_iter().map(decide).collect()
     }
 
-    /// Mints suffixes and names what is to be remembered.
+    /// Mints suffixes.
     fn prepare(&self, submission: Submission) -> Prepared {
-        let Submission { request, items, reply, places } = submission;
-        let prepare = |item: Authorized| {
-            let remember = request.map(|request| {
-                let caller = digest::caller(item.name());
-                (
-                    RequestKey { request, caller, item: item.item().number },
-                    digest::content(&item.item().command),
-                )
-            });
+        let Submission { items, reply } = submission;
+        let prepare = |(item, remember): (Authorized, Remember)| {
             let target = self.target(&item.item().command);
             (item, target, remember)
         };
-        Prepared { items: items.into_iter().map(prepare).collect(), reply, places }
+        Prepared { items: items.into_iter().map(prepare).collect(), reply }
     }
 
     fn target(&self, command: &Command) -> Option<Identifier> {
@@ -160,43 +155,28 @@ impl Committer {
         {
             let mut random = [0; 16];
             self.store.fill_random(&mut random);
-            // Lower-case base32hex: one plain DNS label, and no letter that folding would change.
-            let minted = data_encoding::BASE32HEX_NOPAD.encode(&random).to_ascii_lowercase();
-            return Identifier::new(prefix.clone(), &format!("{start}{minted}")).ok();
+            return mint(prefix, start, random).ok();
         }
         authorize::named(command).cloned()
     }
 
-    /// One batched read of everything that the group is decided on.
-    async fn read(&self, prepared: &[Prepared]) -> Result<Group, Error> {
+    /// One batched read of everything that a step is decided on and the group does not know yet.
+    async fn read(&self, group: &mut Group, prepared: &[Prepared]) -> Result<(), Error> {
         let folding = self.store.folding();
         let items = || prepared.iter().flat_map(|one| &one.items);
         let targets = items().filter_map(|(_, target, _)| target.as_ref());
-        let names: HashSet<CanonicalIdentifier> = targets.map(|target| target.canonical(folding)).collect();
+        let names: HashSet<CanonicalIdentifier> =
+            targets.map(|target| target.canonical(folding)).filter(|name| !group.knows(name)).collect();
         let names: Vec<CanonicalIdentifier> = names.into_iter().collect();
-        let keys: Vec<RequestKey> =
-            items().filter_map(|(_, _, remember)| remember.map(|(key, _)| key)).collect();
+        let keys = items().filter_map(|(_, _, remember)| remember.map(|(key, _)| key));
+        let keys: Vec<RequestKey> = keys.filter(|key| !group.remembers(key)).collect();
         let (states, memories) =
             tokio::try_join!(self.store.identifiers(&names), self.store.requests(&keys))?;
-        let known = |(name, entry): (CanonicalIdentifier, Option<_>)| Some((name, State::from(entry?)));
-        let remembered = |(key, memory): (RequestKey, Option<_>)| Some((key, memory?));
-        Ok(Group {
-            folding,
-            now: Now { ms: self.store.now_ms() },
-            directory: self.store.directory(),
-            present: names.into_iter().zip(states).filter_map(known).collect(),
-            requests: keys.into_iter().zip(memories).filter_map(remembered).collect(),
-            twins: HashMap::new(),
-            proposed: Vec::new(),
-            remembered: Vec::new(),
-        })
+        let states = names.into_iter().zip(states).filter_map(|(name, entry)| Some((name, entry?)));
+        let memories = keys.into_iter().zip(memories).filter_map(|(key, memory)| Some((key, memory?)));
+        group.take_up(states, memories);
+        Ok(())
     }
-}
-
-/// What the committer does next.
-enum Next {
-    Queued(Option<Submission>),
-    Stopped,
 }
 
 /// Resolves when the registry was told to stop; never when nobody can tell it any more.
@@ -209,69 +189,24 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 /// A submission, with the identifier and the memory of each item.
 struct Prepared {
     items: Vec<(Authorized, Option<Identifier>, Remember)>,
-    reply: oneshot::Sender<Result<Outcomes, Failure>>,
-    places: OwnedSemaphorePermit,
+    reply: Reply,
 }
 
-/// Makes receipts of a committed block.
-struct Receipts<'a> {
-    store: &'a Store,
-    positions: &'a [Position],
-    versions: Vec<u64>,
-    operations: Vec<crate::store::entry::Operation>,
-}
-
-impl Receipts<'_> {
-    fn of(&self, outcome: Outcome) -> Result<Receipt, Refusal> {
-        match outcome {
-            Outcome::Refused(refusal) => Err(refusal),
-            Outcome::Repeated(identifier, memory) => Ok(Receipt {
-                identifier,
-                version: memory.version,
-                position: self.position(memory.sequence),
-                outcome: memory.operation.map_or(receipt::Outcome::Unchanged, receipt::Outcome::of),
-                repeated: true,
-            }),
-            Outcome::Unchanged { identifier, version, sequence } => Ok(Receipt {
-                identifier,
-                version,
-                position: self.position(sequence),
-                outcome: receipt::Outcome::Unchanged,
-                repeated: false,
-            }),
-            Outcome::Proposed(at, identifier) => Ok(self.committed(at, identifier, false)),
-            Outcome::Twin(at, identifier) => Ok(self.committed(at, identifier, true)),
-        }
-    }
-
-    fn committed(&self, at: usize, identifier: Option<Identifier>, repeated: bool) -> Receipt {
-        let operation = self.operations.get(at).copied();
-        Receipt {
-            identifier,
-            version: self.versions.get(at).copied().unwrap_or(0),
-            position: self.positions.get(at).copied().unwrap_or_else(|| self.store.head()),
-            outcome: operation.map_or(receipt::Outcome::Unchanged, receipt::Outcome::of),
-            repeated,
-        }
-    }
-
-    /// The position of a sequence; the journal's end where the change stands in this very block.
-    fn position(&self, sequence: u64) -> Position {
-        let known = (sequence > 0).then(|| self.store.lineage().position_of(sequence)).flatten();
-        known.unwrap_or_else(|| self.store.head())
-    }
-}
-
-/// What a store error means to a caller whose commands were being committed.
+/// What a store error means to callers whose commands were being committed.
 fn failure(error: &Error) -> Failure {
     match error {
         Error::ReadOnly { reason } => Failure::ReadOnly { reason: reason.clone() },
         Error::Engine(cause) => Failure::OutcomeUnknown { cause: cause.to_string() },
         Error::Damaged { .. }
         | Error::JournalDamaged { .. }
+        | Error::CopyDamaged { .. }
         | Error::Format { .. }
         | Error::Outdated { .. }
-        | Error::CopyDamaged { .. }
-        | Error::File { .. } => Failure::Store { detail: error.to_string() },
+        | Error::File { .. } => unread(error),
     }
+}
+
+/// What a store error means to callers whose commands could not be decided: nothing was done.
+pub(super) fn unread(error: &Error) -> Failure {
+    Failure::Store { detail: crate::telemetry::Chain(error).to_string() }
 }

@@ -5,15 +5,27 @@ use sha2::{Digest as _, Sha256};
 
 use crate::model::caller::CallerName;
 use crate::model::prefix::{CreditCode, Registrant, Standing};
+use crate::model::request::RequestId;
 use crate::model::site::Site;
 use crate::model::token::Scope;
 use crate::model::value::{Ttl, Value};
+use crate::store::entry::RequestKey;
 use crate::wire::cursor::Writer;
 
-use super::command::{Command, Existing, Precondition, PrefixCommand, Target, TokenCommand};
+use super::command::{Command, Existing, Item, Precondition, PrefixCommand, Target, TokenCommand};
+
+/// Under which key an item is remembered, and the digest of its content.
+pub(super) fn remembered(
+    request: RequestId,
+    caller_name: &CallerName,
+    item: &Item,
+) -> (RequestKey, [u8; 16]) {
+    let key = RequestKey { request, caller: caller(caller_name), item: item.number };
+    (key, content(&item.command))
+}
 
 /// SHA-256 of a command's content, cut to 16 bytes.
-pub(super) fn content(command: &Command) -> [u8; 16] {
+fn content(command: &Command) -> [u8; 16] {
     let mut writer = Writer::with_capacity(256);
     match command {
         Command::Register(register) => {
@@ -46,7 +58,7 @@ pub(super) fn content(command: &Command) -> [u8; 16] {
 }
 
 /// The scope of a caller's request ids: SHA-256 of its name, cut to 16 bytes.
-pub(super) fn caller(name: &CallerName) -> [u8; 16] {
+fn caller(name: &CallerName) -> [u8; 16] {
     cut(name.to_string().as_bytes())
 }
 

@@ -1,63 +1,55 @@
 //! A group: commands decided together, in commit order, over the states that the ones before them lead to.
 //!
 //! ```text
-//!   submissions ─▶ one batched read ─▶ Group.decide, item by item ─▶ Block ─▶ committed ─▶ receipts
+//!   submissions ─▶ batched reads ─▶ Group.decide, item by item ─▶ Block ─▶ committed ─▶ receipts
 //! ```
-//! What is decided here is on no disk yet: outcomes are given out only when the block has committed.
+//! What is decided here is on no disk yet: receipts are given out only when the block has committed. The journal is
+//! dense and has one writer, so the position that each change will have is known when it is decided.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::model::identifier::{CanonicalIdentifier, Folding, Identifier};
+use crate::model::limits::GROUP_BYTES_MAX;
+use crate::model::position::Position;
 use crate::model::prefix::PrefixEntry;
-use crate::store::commit::Proposed;
+use crate::store::Store;
+use crate::store::commit::{Block, End, Proposed};
 use crate::store::directory::Directory;
 use crate::store::entry::{Change, IdentifierEntry, Mark, Operation, RequestKey, RequestMemory};
+use crate::store::lineage::Lineage;
 
 use super::authorize::Authorized;
-use super::command::{Command, PrefixCommand, TokenCommand};
+use super::command::{Command, PrefixCommand, Target, TokenCommand};
+use super::receipt::{Outcome, Receipt};
 use super::refusal::Refusal;
 use super::rules::{self, Decision, Now, Present};
 
-/// What an item came to, before its block commits.
-pub(super) enum Outcome {
-    /// Refused; nothing to commit.
-    Refused(Refusal),
-    /// Done before for the same request.
-    Repeated(Option<Identifier>, RequestMemory),
-    /// Held already, at this version, since this journal entry.
-    Unchanged {
-        /// As registered.
-        identifier: Option<Identifier>,
-        /// The version.
-        version: u64,
-        /// Where it last changed.
-        sequence: u64,
-    },
-    /// Proposed, as the n-th of the block.
-    Proposed(usize, Option<Identifier>),
-    /// The same request stands earlier in this group, as the n-th of the block.
-    Twin(usize, Option<Identifier>),
-}
+/// Bytes of a change beside its values, about: names, header, envelope, request memory.
+const CHANGE_OVERHEAD_BYTES: usize = 512;
 
 /// States and requests as read, and what this group adds to them.
 pub(super) struct Group {
-    pub(super) folding: Folding,
-    pub(super) now: Now,
-    pub(super) directory: Arc<Directory>,
-    pub(super) present: HashMap<CanonicalIdentifier, State>,
-    pub(super) requests: HashMap<RequestKey, RequestMemory>,
-    pub(super) twins: HashMap<RequestKey, ([u8; 16], usize)>,
-    pub(super) proposed: Vec<Proposed>,
-    pub(super) remembered: Vec<(RequestKey, RequestMemory)>,
+    folding: Folding,
+    now: Now,
+    /// The journal's end that all of it is decided on.
+    since: Position,
+    lineage: Arc<Lineage>,
+    directory: Arc<Directory>,
+    present: HashMap<CanonicalIdentifier, State>,
+    requests: HashMap<RequestKey, RequestMemory>,
+    proposed: Vec<Proposed>,
+    remembered: Vec<(RequestKey, RequestMemory)>,
+    /// Bytes of states and bodies, about.
+    bytes: usize,
 }
 
 /// An identifier's state as this group sees it.
-pub(super) struct State {
+struct State {
     present: Present,
     /// What stands in the store; the block replaces that, however many changes are made of it here.
     mark: Option<Mark>,
-    /// Where it last changed; 0 when that is in this group.
+    /// Where it last changed.
     sequence: u64,
 }
 
@@ -72,76 +64,131 @@ impl From<IdentifierEntry> for State {
 /// A request's item, to be remembered: its key and the digest of its content.
 pub(super) type Remember = Option<(RequestKey, [u8; 16])>;
 
+/// What an item that was not refused came to.
+struct Decided {
+    identifier: Option<Identifier>,
+    version: u64,
+    sequence: u64,
+    /// What was done; none when it held already.
+    operation: Option<Operation>,
+}
+
+//----------- Reading --------------------------------------------------------
+
 impl Group {
-    /// Decides one item. `target` is the identifier it is about, minted if need be.
+    /// An empty group, to be decided on the journal's end.
+    pub(super) fn new(store: &Store, end: &End) -> Self {
+        Self {
+            folding: store.folding(),
+            // Journal time never runs backwards, whatever the clock says.
+            now: Now { ms: store.now_ms().max(end.time_ms) },
+            since: end.position(),
+            lineage: store.lineage(),
+            directory: store.directory(),
+            present: HashMap::new(),
+            requests: HashMap::new(),
+            proposed: Vec::new(),
+            remembered: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    /// Whether the state of an identifier is known already.
+    pub(super) fn knows(&self, name: &CanonicalIdentifier) -> bool {
+        self.present.contains_key(name)
+    }
+
+    /// Whether a request's item is remembered, as far as the group knows.
+    pub(super) fn remembers(&self, key: &RequestKey) -> bool {
+        self.requests.contains_key(key)
+    }
+
+    /// Takes up states and memories that were read and are not known yet.
+    pub(super) fn take_up(
+        &mut self,
+        states: impl Iterator<Item = (CanonicalIdentifier, IdentifierEntry)>,
+        memories: impl Iterator<Item = (RequestKey, RequestMemory)>,
+    ) {
+        self.present.extend(states.map(|(name, entry)| (name, State::from(entry))));
+        self.requests.extend(memories);
+    }
+
+    /// Whether it carries as much as one block should.
+    pub(super) fn is_full(&self, changes_max: usize) -> bool {
+        self.proposed.len() + self.remembered.len() >= changes_max || self.bytes >= GROUP_BYTES_MAX
+    }
+
+    /// Changes that it proposes.
+    pub(super) fn changes(&self) -> usize {
+        self.proposed.len()
+    }
+
+    /// What is to be committed.
+    pub(super) fn into_block(self) -> Block {
+        Block { since: self.since.sequence, changes: self.proposed, remembered: self.remembered }
+    }
+}
+
+//----------- Deciding -------------------------------------------------------
+
+impl Group {
+    /// Decides one item. `target` is the identifier it is about, minted if need be. The receipt holds once the block
+    /// has committed.
     pub(super) fn decide(
         &mut self,
         item: &Authorized,
         target: Option<Identifier>,
         remember: Remember,
-    ) -> Outcome {
-        if let Some(outcome) = self.repeated(&target, remember) {
-            return outcome;
+    ) -> Result<Receipt, Refusal> {
+        if let Some((key, content)) = remember
+            && let Some(memory) = self.requests.get(&key)
+        {
+            return Receipt::repeated(target, memory, content, self.position(memory.sequence));
         }
-        if let Err(refusal) = item.check_fence(&self.directory, self.now.ms) {
-            return Outcome::Refused(refusal);
-        }
-        let outcome = match (&item.item().command, target) {
-            (Command::Prefix(command), _) => self.decide_prefix(item, command, remember),
-            (Command::Token(command), _) => self.decide_token(item, command, remember),
-            (command, Some(target)) => self.decide_identifier(item, command, target, remember),
+        item.check_fence(&self.directory, self.now.ms)?;
+        let spelled = target.clone();
+        let decided = match (&item.item().command, target) {
+            (Command::Prefix(command), _) => self.decide_prefix(item, command, remember)?,
+            (Command::Token(command), _) => self.decide_token(item, command, remember)?,
+            (command, Some(target)) => self.decide_identifier(item, command, target, remember)?,
             (_, None) => {
-                Err(Refusal::CommandInvalid { reason: "the command names no identifier".to_owned() })
+                let reason = "the command names no identifier".to_owned();
+                return Err(Refusal::CommandInvalid { reason });
             }
         };
-        let outcome = outcome.unwrap_or_else(Outcome::Refused);
-        self.note(&outcome, remember);
-        outcome
-    }
-
-    fn repeated(&self, target: &Option<Identifier>, remember: Remember) -> Option<Outcome> {
-        let (key, content) = remember?;
-        if let Some(memory) = self.requests.get(&key) {
-            if memory.content != content {
-                return Some(Outcome::Refused(Refusal::RequestConflict));
-            }
-            let identifier = memory.minted.clone().or_else(|| target.clone());
-            return Some(Outcome::Repeated(identifier, memory.clone()));
-        }
-        let (earlier, position) = self.twins.get(&key)?;
-        if *earlier != content {
-            return Some(Outcome::Refused(Refusal::RequestConflict));
-        }
-        let proposed = self.proposed.get(*position).map(|proposed| &proposed.change);
-        let identifier = match proposed {
-            Some(Change::Identifier { identifier, .. }) => Some(identifier.clone()),
-            _ => None,
-        };
-        Some(Outcome::Twin(*position, identifier))
+        self.note(&decided, spelled, &item.item().command, remember);
+        Ok(Receipt {
+            position: self.position(decided.sequence),
+            identifier: decided.identifier,
+            version: decided.version,
+            outcome: decided.operation.map_or(Outcome::Unchanged, Outcome::of),
+            repeated: false,
+        })
     }
 
     /// Remembers what the request came to, for repetitions in this group and later.
-    fn note(&mut self, outcome: &Outcome, remember: Remember) {
+    fn note(
+        &mut self,
+        decided: &Decided,
+        spelled: Option<Identifier>,
+        command: &Command,
+        remember: Remember,
+    ) {
         let Some((key, content)) = remember else {
             return;
         };
-        match outcome {
-            Outcome::Proposed(position, _) => {
-                self.twins.insert(key, (content, *position));
-            }
-            Outcome::Unchanged { version, sequence, .. } if *sequence > 0 => {
-                let memory = RequestMemory {
-                    content,
-                    operation: None,
-                    version: *version,
-                    sequence: *sequence,
-                    minted: None,
-                };
-                self.requests.insert(key, memory.clone());
-                self.remembered.push((key, memory));
-            }
-            Outcome::Unchanged { .. } | Outcome::Refused(_) | Outcome::Repeated(..) | Outcome::Twin(..) => {}
+        let told = spelled.filter(|_| !mints(command)) == decided.identifier;
+        let memory = RequestMemory {
+            content,
+            operation: decided.operation,
+            version: decided.version,
+            sequence: decided.sequence,
+            identifier: decided.identifier.clone().filter(|_| !told),
+        };
+        if memory.operation.is_none() {
+            self.remembered.push((key, memory.clone()));
         }
+        self.requests.insert(key, memory);
     }
 
     fn decide_identifier(
@@ -150,44 +197,46 @@ impl Group {
         command: &Command,
         target: Identifier,
         remember: Remember,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Decided, Refusal> {
         let canonical = target.canonical(self.folding);
         let state = self.present.get(&canonical);
         let present = state.map(|state| &state.present);
-        let (decision, minted) = match command {
-            Command::Register(register) => {
-                let minted = matches!(register.target, super::command::Target::Minted { .. });
-                (rules::register(present, &target, register, self.now)?, minted)
-            }
-            Command::Amend(amend) => (rules::amend(present, amend, self.now)?, false),
-            Command::Remove(remove) => (rules::remove(present, remove)?, false),
+        let decision = match command {
+            Command::Register(register) => rules::register(present, &target, register, self.now)?,
+            Command::Amend(amend) => rules::amend(present, amend, self.now)?,
+            Command::Remove(remove) => rules::remove(present, remove)?,
             Command::Prefix(_) | Command::Token(_) => return Err(Refusal::Absent),
         };
         let (operation, next) = match decision {
             Decision::Change(operation, next) => (operation, next),
             Decision::Unchanged(version) => {
-                let sequence = state.map_or(0, |state| state.sequence);
+                let sequence = state.map_or(self.since.sequence, |state| state.sequence);
                 let identifier = present.map(|present| present.identifier.clone());
-                return Ok(Outcome::Unchanged { identifier, version, sequence });
+                return Ok(Decided { identifier, version, sequence, operation: None });
             }
         };
         let mark = state.and_then(|state| state.mark);
         let identifier = next.identifier.clone();
-        self.proposed.push(Proposed {
-            change: Change::Identifier {
-                identifier: identifier.clone(),
-                values: next.values.clone(),
-                created_ms: next.created_ms,
-            },
+        let named = mints(command) || identifier != target;
+        let change = Change::Identifier {
+            identifier: identifier.clone(),
+            values: next.values.clone(),
+            created_ms: next.created_ms,
+        };
+        // The state, and the body of the journal entry.
+        self.bytes += 2 * next.values.as_ref().map_or(0, |values| values.encoded_bytes());
+        let version = next.version;
+        let sequence = self.propose(Proposed {
+            change,
             operation,
             caller: item.name().clone(),
-            version: next.version,
+            version,
             replaces: mark,
             request: remember,
-            minted,
+            named,
         });
-        self.present.insert(canonical, State { present: next, mark, sequence: 0 });
-        Ok(Outcome::Proposed(self.proposed.len() - 1, Some(identifier)))
+        self.present.insert(canonical, State { present: next, mark, sequence });
+        Ok(Decided { identifier: Some(identifier), version, sequence, operation: Some(operation) })
     }
 
     fn decide_prefix(
@@ -195,16 +244,17 @@ impl Group {
         item: &Authorized,
         command: &PrefixCommand,
         remember: Remember,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Decided, Refusal> {
         let present = self.directory.get(command.prefix()).map(Arc::as_ref);
-        let version = present.map_or(0, |present| present.version);
         let Some((operation, entry)) = rules::change_prefix(present, command, item.token())? else {
-            return Ok(Outcome::Unchanged { identifier: None, version, sequence: 0 });
+            let version = present.map_or(0, |present| present.version);
+            return Ok(self.held(version, self.directory.prefix_sequence(command.prefix())));
         };
         let entry = PrefixEntry { changed_ms: self.now.ms, ..entry };
-        Arc::make_mut(&mut self.directory).put_prefix(entry.clone());
         let version = entry.version;
-        Ok(self.propose(item, Change::Prefix(entry), operation, version, remember))
+        let sequence = self.administer(item, Change::Prefix(entry.clone()), operation, version, remember);
+        Arc::make_mut(&mut self.directory).put_prefix(entry, sequence);
+        Ok(Decided { identifier: None, version, sequence, operation: Some(operation) })
     }
 
     fn decide_token(
@@ -212,40 +262,60 @@ impl Group {
         item: &Authorized,
         command: &TokenCommand,
         remember: Remember,
-    ) -> Result<Outcome, Refusal> {
-        let (operation, entry) = match command {
-            TokenCommand::Create(entry) => (Operation::TokenCreated, entry.clone()),
-            TokenCommand::Revoke { id } => {
-                let present = self.directory.token(*id).map(Arc::as_ref);
-                let version = present.map_or(0, |present| present.version);
-                match rules::revoke_token(present, *id, self.now)? {
-                    Some(entry) => (Operation::TokenRevoked, entry),
-                    None => return Ok(Outcome::Unchanged { identifier: None, version, sequence: 0 }),
-                }
-            }
+    ) -> Result<Decided, Refusal> {
+        let present = self.directory.token(command.id()).map(Arc::as_ref);
+        let Some((operation, entry)) = rules::change_token(present, command, self.now)? else {
+            let version = present.map_or(0, |present| present.version);
+            return Ok(self.held(version, self.directory.token_sequence(command.id())));
         };
-        Arc::make_mut(&mut self.directory).put_token(entry.clone());
         let version = entry.version;
-        Ok(self.propose(item, Change::Token(entry), operation, version, remember))
+        let sequence = self.administer(item, Change::Token(entry.clone()), operation, version, remember);
+        Arc::make_mut(&mut self.directory).put_token(entry, sequence);
+        Ok(Decided { identifier: None, version, sequence, operation: Some(operation) })
     }
 
-    fn propose(
+    /// A prefix or token that is as asked for, since this journal entry.
+    fn held(&self, version: u64, sequence: Option<u64>) -> Decided {
+        let sequence = sequence.unwrap_or_else(|| self.end());
+        Decided { identifier: None, version, sequence, operation: None }
+    }
+
+    fn administer(
         &mut self,
         item: &Authorized,
         change: Change,
         operation: Operation,
         version: u64,
         remember: Remember,
-    ) -> Outcome {
-        self.proposed.push(Proposed {
+    ) -> u64 {
+        self.propose(Proposed {
             change,
             operation,
             caller: item.name().clone(),
             version,
             replaces: None,
             request: remember,
-            minted: false,
-        });
-        Outcome::Proposed(self.proposed.len() - 1, None)
+            named: false,
+        })
     }
+
+    /// Proposes a change; returns the journal entry that it will be.
+    fn propose(&mut self, proposed: Proposed) -> u64 {
+        self.proposed.push(proposed);
+        self.bytes += CHANGE_OVERHEAD_BYTES;
+        self.end()
+    }
+
+    /// The journal's end once what is proposed so far has committed.
+    fn end(&self) -> u64 {
+        self.since.sequence + self.proposed.len() as u64
+    }
+
+    fn position(&self, sequence: u64) -> Position {
+        self.lineage.position_of(sequence).unwrap_or(Position { sequence, ..self.since })
+    }
+}
+
+fn mints(command: &Command) -> bool {
+    matches!(command, Command::Register(register) if matches!(register.target, Target::Minted { .. }))
 }

@@ -17,6 +17,7 @@ pub mod refusal;
 mod authorize;
 pub mod caller;
 
+mod apply;
 mod committer;
 mod digest;
 mod group;
@@ -26,37 +27,29 @@ mod filing;
 
 pub mod counters;
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use crate::model::identifier::Prefix;
-use crate::model::limits::{
-    BATCH_ITEMS_MAX, COMMANDS_WAITING_MAX, GROUP_ITEMS_MAX, REQUEST_AHEAD_SECONDS_MAX, SCOPE_PREFIXES_MAX,
-    SCOPES_MAX, TEXT_BYTES_MAX,
-};
+use crate::model::limits::{COMMANDS_WAITING_MAX, SCOPE_PREFIXES_MAX, SCOPES_MAX, TEXT_BYTES_MAX};
 use crate::model::prefix::PrefixEntry;
-use crate::model::request::RequestId;
 use crate::model::token::{Scope, TokenEntry, TokenId};
 use crate::store::Store;
 use crate::store::commit::Appender;
 use crate::store::retention::Retention;
 
-use self::authorize::Authorized;
 use self::caller::Caller;
-use self::command::{Batch, Command, Item, PrefixCommand, TokenCommand};
+use self::command::{Batch, Command, Item, TokenCommand};
 use self::committer::{Committer, Submission};
 use self::counters::RegistryCounters;
 use self::receipt::Receipt;
 use self::refusal::{Failure, Problem, Refusal};
-
-/// How long a caller that states no deadline waits for its commands.
-const WAIT_MAX: Duration = Duration::from_secs(120);
-/// Commands of one caller that go into one group.
-const SUBMISSION_ITEMS_MAX: usize = GROUP_ITEMS_MAX / 2;
 
 //----------- Registry -------------------------------------------------------
 
@@ -119,115 +112,6 @@ impl Registry {
     /// Counts since the start.
     pub fn counters(&self) -> Arc<RegistryCounters> {
         Arc::clone(&self.counters)
-    }
-
-    /// Applies a batch: items in order, each with its own outcome, in the order given.
-    ///
-    /// What has a receipt is on disk. Dropping the future leaves the outcome unknown to the caller; what was queued is
-    /// carried out all the same.
-    pub async fn apply(
-        &self,
-        caller: &Caller,
-        batch: Batch,
-    ) -> Result<Vec<Result<Receipt, Refusal>>, Failure> {
-        let deadline = batch.deadline.unwrap_or_else(|| Instant::now() + WAIT_MAX);
-        if let Err(refusal) = self.check_batch(&batch) {
-            return Ok(batch.items.iter().map(|_| Err(refusal.clone())).collect());
-        }
-        let directory = self.store.directory();
-        let now_ms = self.store.now_ms();
-        let mut outcomes: Vec<Option<Result<Receipt, Refusal>>> = Vec::with_capacity(batch.items.len());
-        let mut authorized = Vec::new();
-        for item in batch.items {
-            let checked = self.check_command(&item.command);
-            let item = checked.and_then(|()| {
-                Authorized::new(item, caller, &directory, now_ms).map_err(|(_, refusal)| refusal)
-            });
-            match item {
-                Ok(item) => {
-                    authorized.push(item);
-                    outcomes.push(None);
-                }
-                Err(refusal) => outcomes.push(Some(Err(refusal))),
-            }
-        }
-        let mut decided = self.commit(batch.request, authorized, deadline).await?.into_iter();
-        // Each place left open stands for one authorized item, in order.
-        Ok(outcomes.into_iter().filter_map(|outcome| outcome.or_else(|| decided.next())).collect())
-    }
-
-    /// Queues authorized commands, a group's share at a time, and waits for all.
-    async fn commit(
-        &self,
-        request: Option<RequestId>,
-        mut authorized: Vec<Authorized>,
-        deadline: Instant,
-    ) -> Result<Vec<Result<Receipt, Refusal>>, Failure> {
-        let mut replies = Vec::new();
-        while !authorized.is_empty() {
-            let rest = authorized.split_off(authorized.len().min(SUBMISSION_ITEMS_MAX));
-            let items = std::mem::replace(&mut authorized, rest);
-            let sent = self.submit(request, items, deadline).await;
-            match sent {
-                Ok(reply) => replies.push(reply),
-                Err(failure) if replies.is_empty() => return Err(failure),
-                Err(failure) => return Err(Failure::OutcomeUnknown { cause: failure.to_string() }),
-            }
-        }
-        let mut outcomes = Vec::new();
-        for reply in replies {
-            let answered = tokio::time::timeout_at(deadline, reply).await;
-            let unknown = |cause: &str| Failure::OutcomeUnknown { cause: cause.to_owned() };
-            let answered = answered.map_err(|_| unknown("the deadline passed"))?;
-            outcomes.extend(answered.map_err(|_| unknown("the node stopped"))??);
-        }
-        Ok(outcomes)
-    }
-
-    async fn submit(
-        &self,
-        request: Option<RequestId>,
-        items: Vec<Authorized>,
-        deadline: Instant,
-    ) -> Result<oneshot::Receiver<Result<committer::Outcomes, Failure>>, Failure> {
-        let count = u32::try_from(items.len()).map_err(|_| Failure::Overloaded)?;
-        let places = Arc::clone(&self.places).acquire_many_owned(count);
-        let places = tokio::time::timeout_at(deadline, places).await.map_err(|_| Failure::Overloaded)?;
-        let places = places.map_err(|_| Failure::Stopping)?;
-        let (reply, answer) = oneshot::channel();
-        let submission = Submission { request, items, reply, places };
-        self.queue.send(submission).await.map_err(|_| Failure::Stopping)?;
-        Ok(answer)
-    }
-
-    fn check_batch(&self, batch: &Batch) -> Result<(), Refusal> {
-        if batch.items.len() > BATCH_ITEMS_MAX {
-            return Err(Refusal::TooManyItems { count: batch.items.len() });
-        }
-        let Some(request) = batch.request else {
-            return Ok(());
-        };
-        let (now_ms, made_ms) = (self.store.now_ms(), request.made_ms());
-        if made_ms > now_ms.saturating_add(REQUEST_AHEAD_SECONDS_MAX * 1_000) {
-            return Err(Refusal::RequestIdInvalid);
-        }
-        let age_seconds = now_ms.saturating_sub(made_ms) / 1_000;
-        let window_seconds = self.options.request_window.as_secs();
-        if age_seconds > window_seconds {
-            return Err(Refusal::RequestExpired { age_seconds, window_seconds });
-        }
-        Ok(())
-    }
-
-    fn check_command(&self, command: &Command) -> Result<(), Refusal> {
-        let entered = match command {
-            Command::Prefix(PrefixCommand::Home { prefix, .. } | PrefixCommand::Delegate { prefix, .. }) => {
-                prefix
-            }
-            Command::Prefix(PrefixCommand::File(filing)) => &filing.prefix,
-            _ => return Ok(()),
-        };
-        (self.options.prefix_rule)(entered).map_err(|reason| Refusal::CommandInvalid { reason })
     }
 }
 

@@ -2,7 +2,9 @@
 
 use crate::model::identifier::Identifier;
 use crate::model::position::Position;
-use crate::store::entry::Operation;
+use crate::store::entry::{Operation, RequestMemory};
+
+use super::refusal::Refusal;
 
 /// The outcome of a command that holds: it is on disk and the next question sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +19,27 @@ pub struct Receipt {
     pub outcome: Outcome,
     /// Whether it was done before, for the same request id.
     pub repeated: bool,
+}
+
+impl Receipt {
+    /// The first receipt again, of what is remembered; refused when it is remembered of other content.
+    pub(super) fn repeated(
+        target: Option<Identifier>,
+        memory: &RequestMemory,
+        content: [u8; 16],
+        position: Position,
+    ) -> Result<Self, Refusal> {
+        if memory.content != content {
+            return Err(Refusal::RequestConflict);
+        }
+        Ok(Self {
+            identifier: memory.identifier.clone().or(target),
+            version: memory.version,
+            position,
+            outcome: memory.operation.map_or(Outcome::Unchanged, Outcome::of),
+            repeated: true,
+        })
+    }
 }
 
 /// What was done.

@@ -7,7 +7,7 @@ use crate::model::token::{TokenEntry, TokenId};
 use crate::model::value::{Value, ValueType, Values};
 use crate::store::entry::Operation;
 
-use super::command::{Amend, Existing, Filing, Precondition, PrefixCommand, Register, Remove};
+use super::command::{Amend, Existing, Filing, Precondition, PrefixCommand, Register, Remove, TokenCommand};
 use super::refusal::Refusal;
 
 //----------- Identifiers ----------------------------------------------------
@@ -54,13 +54,16 @@ pub(super) fn register(
     command: &Register,
     now: Now,
 ) -> Result<Decision, Refusal> {
-    check_precondition(present, command.precondition)?;
     check_site_values(identifier, command.values.as_slice())?;
     let version = present.map_or(0, |present| present.version);
+    let refuses = command.existing == Existing::Refuse || command.precondition == Precondition::Absent;
     let held = present.and_then(|present| Some((present, present.values.as_ref()?)));
+    if let Precondition::Version(_) = command.precondition {
+        check_precondition(present, command.precondition)?;
+    }
     let (operation, spelled, created_ms) = match held {
         None => (Operation::Registered, identifier.clone(), now.ms),
-        Some((_, values)) if command.existing == Existing::Refuse => {
+        Some((_, values)) if refuses => {
             return Err(Refusal::AlreadyExists { version, same: values.say_the_same(&command.values) });
         }
         Some((_, values)) if values.say_the_same(&command.values) => return Ok(Decision::Unchanged(version)),
@@ -185,6 +188,9 @@ pub(super) fn change_prefix(
         }
         PrefixCommand::Suspend { prefix } => {
             let entry = present.ok_or_else(|| Refusal::PrefixAbsent { prefix: prefix.clone() })?;
+            if entry.standing == Standing::Revoked {
+                return Err(Refusal::PrefixRevoked { prefix: entry.prefix.clone() });
+            }
             (Operation::PrefixSuspended, standing(entry, Standing::Suspended))
         }
         PrefixCommand::Revoke { prefix } => {
@@ -283,12 +289,26 @@ fn check_filing(present: &PrefixEntry, filing: &Filing) -> Result<(), Refusal> {
 
 //----------- Tokens ---------------------------------------------------------
 
-/// Ends a token; none when it has ended already.
-pub(super) fn revoke_token(
+/// What follows from a token command; none when it holds already.
+pub(super) fn change_token(
     present: Option<&TokenEntry>,
-    id: TokenId,
+    command: &TokenCommand,
     now: Now,
-) -> Result<Option<TokenEntry>, Refusal> {
+) -> Result<Option<(Operation, TokenEntry)>, Refusal> {
+    match (command, present) {
+        (TokenCommand::Create(entry), None) => Ok(Some((Operation::TokenCreated, entry.clone()))),
+        (TokenCommand::Create(entry), Some(_)) => {
+            let reason = format!("there is a token {} already; make one with another id", entry.id);
+            Err(Refusal::CommandInvalid { reason })
+        }
+        (TokenCommand::Revoke { id }, present) => {
+            Ok(revoke_token(present, *id, now)?.map(|entry| (Operation::TokenRevoked, entry)))
+        }
+    }
+}
+
+/// Ends a token; none when it has ended already.
+fn revoke_token(present: Option<&TokenEntry>, id: TokenId, now: Now) -> Result<Option<TokenEntry>, Refusal> {
     let present = present.ok_or_else(|| Refusal::TokenAbsent { id: id.to_string() })?;
     if present.revoked_ms.is_some() {
         return Ok(None);

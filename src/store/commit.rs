@@ -7,15 +7,15 @@
 //! accepts no further change, because what is on disk is not known until it is opened again.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use crate::model::caller::CallerName;
-use crate::model::identifier::Folding;
 use crate::model::position::{Incarnation, Position, Stream};
 use crate::model::prefix::PrefixEntry;
 use crate::model::token::TokenEntry;
 
 use super::Store;
+use super::directory::Directory;
 use super::engine::batch::Batch;
 use super::engine::table::Table;
 use super::entry::{Change, IdentifierEntry, Mark, Operation, RequestKey, RequestMemory};
@@ -86,8 +86,8 @@ pub struct Proposed {
     pub replaces: Option<Mark>,
     /// What is to be remembered of its request; position and version are filled in here.
     pub request: Option<(RequestKey, [u8; 16])>,
-    /// The suffix that was minted, when one was.
-    pub minted: bool,
+    /// Whether the memory names the identifier, because the command does not tell it: minted, or spelled otherwise.
+    pub named: bool,
 }
 
 /// What a block became.
@@ -133,8 +133,7 @@ impl Appender {
         let mut seed = [0; 32];
         (self.store.inner.entropy)(&mut seed);
         let now_ms = (self.store.inner.clock)();
-        let counts = Arc::clone(&self.store.inner.counts);
-        let builder = Builder::new(self.store.folding(), self.end, now_ms, seed, counts);
+        let builder = Builder::new(self.store.clone(), self.end, now_ms, seed);
         let built = build(builder, block).await?;
         if let Err(error) = self.store.inner.engine.commit(built.batch).await {
             self.store.stop_writing(&format!(
@@ -143,7 +142,7 @@ impl Appender {
             return Err(Error::Engine(error));
         }
         self.end = built.end;
-        self.store.publish(built.end, &built.prefixes, &built.tokens);
+        self.store.publish(built.end, built.prefixes, built.tokens, built.counts);
         Ok(Committed { positions: built.positions, time_ms: built.end.time_ms })
     }
 }
@@ -155,8 +154,9 @@ struct Built {
     batch: Batch,
     end: End,
     positions: Vec<Position>,
-    prefixes: Vec<PrefixEntry>,
-    tokens: Vec<TokenEntry>,
+    prefixes: Vec<(PrefixEntry, u64)>,
+    tokens: Vec<(TokenEntry, u64)>,
+    counts: Counts,
 }
 
 async fn build(builder: Builder, block: Block) -> Result<Built, Error> {
@@ -165,25 +165,28 @@ async fn build(builder: Builder, block: Block) -> Result<Built, Error> {
 }
 
 struct Builder {
-    folding: Folding,
+    store: Store,
+    directory: Arc<Directory>,
     end: End,
     time_ms: u64,
     seed: [u8; 32],
-    counts: Arc<Mutex<Counts>>,
+    /// Of the prefixes whose identifiers it changes.
+    counts: Counts,
     writes: Writes,
     marks: HashMap<Subject, (u64, Option<Mark>)>,
-    prefixes: Vec<PrefixEntry>,
-    tokens: Vec<TokenEntry>,
+    prefixes: Vec<(PrefixEntry, u64)>,
+    tokens: Vec<(TokenEntry, u64)>,
 }
 
 impl Builder {
-    fn new(folding: Folding, end: End, now_ms: u64, seed: [u8; 32], counts: Arc<Mutex<Counts>>) -> Self {
+    fn new(store: Store, end: End, now_ms: u64, seed: [u8; 32]) -> Self {
         Self {
-            folding,
+            directory: store.directory(),
+            store,
             end,
             time_ms: now_ms.max(end.time_ms),
             seed,
-            counts,
+            counts: Counts::default(),
             writes: Writes::default(),
             marks: HashMap::new(),
             prefixes: Vec::new(),
@@ -202,6 +205,7 @@ impl Builder {
             positions,
             prefixes: self.prefixes,
             tokens: self.tokens,
+            counts: self.counts,
         }
     }
 
@@ -212,14 +216,20 @@ impl Builder {
         let subject = self.subject(&proposed.change);
         let before = self.marks.get(&subject).copied();
         // An adopted state names an entry that was lost; its number belongs to another entry by now.
-        let known = proposed.replaces.filter(|_| proposed.operation != Operation::Adopted);
-        let previous = before.map(|(sequence, _)| sequence).or(known.map(|mark| mark.sequence));
+        let known = match &proposed.change {
+            _ if proposed.operation == Operation::Adopted => None,
+            Change::Identifier { .. } => proposed.replaces.map(|mark| mark.sequence),
+            Change::Prefix(entry) => self.directory.prefix_sequence(&entry.prefix),
+            Change::Token(entry) => self.directory.token_sequence(entry.id),
+            Change::Incarnation { .. } => None,
+        };
+        let previous = before.map(|(sequence, _)| sequence).or(known);
         let replaced = before.map_or(proposed.replaces, |(_, mark)| mark);
 
         let body = self.body(
             proposed.change,
             &proposed.request,
-            proposed.minted,
+            proposed.named,
             proposed.operation,
             position,
             proposed.version,
@@ -252,7 +262,9 @@ impl Builder {
 
     fn subject(&self, change: &Change) -> Subject {
         match change {
-            Change::Identifier { identifier, .. } => Subject::Identifier(identifier.canonical(self.folding)),
+            Change::Identifier { identifier, .. } => {
+                Subject::Identifier(identifier.canonical(self.store.folding()))
+            }
             Change::Prefix(entry) => Subject::Prefix(entry.prefix.canonical()),
             Change::Token(entry) => Subject::Token(entry.id),
             Change::Incarnation { .. } => Subject::Store,
@@ -263,13 +275,13 @@ impl Builder {
         &self,
         change: Change,
         request: &Option<(RequestKey, [u8; 16])>,
-        minted: bool,
+        named: bool,
         operation: Operation,
         position: Position,
         version: u64,
     ) -> Body {
-        let minted = match &change {
-            Change::Identifier { identifier, .. } if minted => Some(identifier.clone()),
+        let identifier = match &change {
+            Change::Identifier { identifier, .. } if named => Some(identifier.clone()),
             _ => None,
         };
         let request = request.map(|(key, content)| {
@@ -280,7 +292,7 @@ impl Builder {
                     operation: Some(operation),
                     version,
                     sequence: position.sequence,
-                    minted,
+                    identifier,
                 },
             )
         });
@@ -298,9 +310,9 @@ impl Builder {
         match change {
             Change::Identifier { identifier, values, created_ms } => {
                 let was_live = replaced.is_some_and(|mark| mark.live);
-                let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-                let (prefix, count) = counts.follow(identifier.prefix(), was_live, values.is_some());
-                drop(counts);
+                let known = || self.store.count_of(identifier.prefix());
+                let (prefix, count) =
+                    self.counts.follow(identifier.prefix(), known, was_live, values.is_some());
                 self.writes.put_count(&prefix, count);
                 let entry = IdentifierEntry {
                     identifier,
@@ -311,17 +323,17 @@ impl Builder {
                     sequence,
                     cut: None,
                 };
-                return Some(self.writes.put_identifier(self.folding, &entry, replaced, cut_name));
+                return Some(self.writes.put_identifier(self.store.folding(), &entry, replaced, cut_name));
             }
             Change::Prefix(entry) => {
                 let entry = PrefixEntry { version: header.version, changed_ms: header.time_ms, ..entry };
-                self.writes.put_prefix(&entry, cut_name);
-                self.prefixes.push(entry);
+                self.writes.put_prefix(&entry, sequence, cut_name);
+                self.prefixes.push((entry, sequence));
             }
             Change::Token(entry) => {
                 let entry = TokenEntry { version: header.version, ..entry };
-                self.writes.put_token(&entry, cut_name);
-                self.tokens.push(entry);
+                self.writes.put_token(&entry, sequence, cut_name);
+                self.tokens.push((entry, sequence));
             }
             Change::Incarnation { .. } => {}
         }
@@ -340,13 +352,20 @@ fn salt(seed: &[u8; 32], sequence: u64) -> [u8; 16] {
 
 impl Store {
     /// Publishes a durable block: from here on every question sees it.
-    fn publish(&self, end: End, prefixes: &[PrefixEntry], tokens: &[TokenEntry]) {
+    fn publish(
+        &self,
+        end: End,
+        prefixes: Vec<(PrefixEntry, u64)>,
+        tokens: Vec<(TokenEntry, u64)>,
+        counts: Counts,
+    ) {
         if !prefixes.is_empty() || !tokens.is_empty() {
             let mut directory = (*self.directory()).clone();
-            prefixes.iter().cloned().for_each(|entry| directory.put_prefix(entry));
-            tokens.iter().cloned().for_each(|entry| directory.put_token(entry));
+            prefixes.into_iter().for_each(|(entry, sequence)| directory.put_prefix(entry, sequence));
+            tokens.into_iter().for_each(|(entry, sequence)| directory.put_token(entry, sequence));
             self.inner.directory.store(Arc::new(directory));
         }
+        self.lock_counts().take_up(counts);
         self.inner.end.send_replace(end);
     }
 }

@@ -10,30 +10,42 @@ use crate::model::token::{TokenEntry, TokenId};
 /// A readable snapshot of all prefixes and tokens.
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
-    prefixes: BTreeMap<Prefix, Arc<PrefixEntry>>,
-    tokens: BTreeMap<TokenId, Arc<TokenEntry>>,
+    prefixes: BTreeMap<Prefix, Held<PrefixEntry>>,
+    tokens: BTreeMap<TokenId, Held<TokenEntry>>,
+}
+
+/// An entry, and where in the journal it last changed.
+#[derive(Clone, Debug)]
+struct Held<T> {
+    entry: Arc<T>,
+    sequence: u64,
 }
 
 impl Directory {
     /// The entry of exactly this prefix.
     pub fn get(&self, prefix: &Prefix) -> Option<&Arc<PrefixEntry>> {
-        self.prefixes.get(prefix)
+        self.prefixes.get(prefix).map(|held| &held.entry)
+    }
+
+    /// Where in the journal exactly this prefix last changed.
+    pub fn prefix_sequence(&self, prefix: &Prefix) -> Option<u64> {
+        self.prefixes.get(prefix).map(|held| held.sequence)
     }
 
     /// The entry that governs a prefix: the longest match.
     pub fn governing(&self, prefix: &Prefix) -> Option<&Arc<PrefixEntry>> {
-        prefix.ancestry().find_map(|own| self.prefixes.get(&own))
+        prefix.ancestry().find_map(|own| self.get(&own))
     }
 
     /// The shortest prefix homed here that covers this one.
     pub fn topmost_homed(&self, prefix: &Prefix) -> Option<&Arc<PrefixEntry>> {
-        let matches = prefix.ancestry().filter_map(|own| self.prefixes.get(&own));
+        let matches = prefix.ancestry().filter_map(|own| self.get(&own));
         matches.filter(|entry| entry.homing == Homing::Here).last()
     }
 
     /// Entries strictly below a prefix, in order.
     pub fn below<'a>(&'a self, prefix: &'a Prefix) -> impl Iterator<Item = &'a Arc<PrefixEntry>> {
-        let after = self.prefixes.range(prefix.clone()..).map(|(_, entry)| entry);
+        let after = self.prefixes.range(prefix.clone()..).map(|(_, held)| &held.entry);
         // Prefixes that merely begin with the same text ("88.1", "88.1-x", "88.1.5") stand among those below.
         let same_text = move |entry: &&Arc<PrefixEntry>| begins_with(&entry.prefix, prefix);
         after.take_while(same_text).filter(|entry| prefix.covers(&entry.prefix) && entry.prefix != *prefix)
@@ -41,27 +53,32 @@ impl Directory {
 
     /// Every prefix, in order.
     pub fn prefixes(&self) -> impl Iterator<Item = &Arc<PrefixEntry>> {
-        self.prefixes.values()
+        self.prefixes.values().map(|held| &held.entry)
     }
 
     /// The entry of a token.
     pub fn token(&self, id: TokenId) -> Option<&Arc<TokenEntry>> {
-        self.tokens.get(&id)
+        self.tokens.get(&id).map(|held| &held.entry)
+    }
+
+    /// Where in the journal a token last changed.
+    pub fn token_sequence(&self, id: TokenId) -> Option<u64> {
+        self.tokens.get(&id).map(|held| held.sequence)
     }
 
     /// Every token, in order.
     pub fn tokens(&self) -> impl Iterator<Item = &Arc<TokenEntry>> {
-        self.tokens.values()
+        self.tokens.values().map(|held| &held.entry)
     }
 
-    /// Takes up a prefix entry's new state.
-    pub fn put_prefix(&mut self, entry: PrefixEntry) {
-        self.prefixes.insert(entry.prefix.clone(), Arc::new(entry));
+    /// Takes up a prefix entry's new state, written by this journal entry.
+    pub fn put_prefix(&mut self, entry: PrefixEntry, sequence: u64) {
+        self.prefixes.insert(entry.prefix.clone(), Held { entry: Arc::new(entry), sequence });
     }
 
-    /// Takes up a token entry's new state.
-    pub fn put_token(&mut self, entry: TokenEntry) {
-        self.tokens.insert(entry.id, Arc::new(entry));
+    /// Takes up a token entry's new state, written by this journal entry.
+    pub fn put_token(&mut self, entry: TokenEntry, sequence: u64) {
+        self.tokens.insert(entry.id, Held { entry: Arc::new(entry), sequence });
     }
 }
 
@@ -83,7 +100,7 @@ mod tests {
     fn directory(prefixes: &[&str]) -> Directory {
         let mut directory = Directory::default();
         for text in prefixes {
-            directory.put_prefix(PrefixEntry {
+            let entry = PrefixEntry {
                 prefix: prefix(text),
                 homing: Homing::Here,
                 standing: Standing::Active,
@@ -91,7 +108,8 @@ mod tests {
                 filing: None,
                 version: 1,
                 changed_ms: 0,
-            });
+            };
+            directory.put_prefix(entry, 1);
         }
         directory
     }

@@ -170,6 +170,6 @@ pub struct RequestMemory {
     pub version: u64,
     /// Where in the journal.
     pub sequence: u64,
-    /// The suffix that was minted, when one was.
-    pub minted: Option<Identifier>,
+    /// The identifier, where the command does not tell it: minted, or registered with another spelling.
+    pub identifier: Option<Identifier>,
 }

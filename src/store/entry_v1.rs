@@ -136,6 +136,13 @@ pub(super) fn write_prefix(writer: &mut Writer, entry: &PrefixEntry) {
     };
 }
 
+/// Reads a prefix's state: its entry, and the journal entry that leads to it.
+pub(super) fn read_prefix_state(reader: &mut Reader<'_>) -> Result<(PrefixEntry, u64), DecodeError> {
+    let state = (read_prefix(reader)?, reader.u64("sequence")?);
+    reader.finish("prefix state")?;
+    Ok(state)
+}
+
 /// Reads a prefix entry.
 pub(super) fn read_prefix(reader: &mut Reader<'_>) -> Result<PrefixEntry, DecodeError> {
     let version = reader.u64("version")?;
@@ -224,6 +231,13 @@ pub(super) fn write_token(writer: &mut Writer, entry: &TokenEntry) {
     }
 }
 
+/// Reads a token's state: its entry, and the journal entry that leads to it.
+pub(super) fn read_token_state(reader: &mut Reader<'_>) -> Result<(TokenEntry, u64), DecodeError> {
+    let state = (read_token(reader)?, reader.u64("sequence")?);
+    reader.finish("token state")?;
+    Ok(state)
+}
+
 /// Reads a token entry.
 pub(super) fn read_token(reader: &mut Reader<'_>) -> Result<TokenEntry, DecodeError> {
     let version = reader.u64("version")?;
@@ -261,7 +275,7 @@ pub(super) fn write_memory(writer: &mut Writer, memory: &RequestMemory) {
         .u8(memory.operation.map_or(0, Operation::code))
         .u64(memory.version)
         .u64(memory.sequence);
-    if let Some(identifier) = &memory.minted {
+    if let Some(identifier) = &memory.identifier {
         write_identifier(writer, identifier);
     }
 }
@@ -274,8 +288,8 @@ pub(super) fn read_memory(reader: &mut Reader<'_>) -> Result<RequestMemory, Deco
     let operation = operation.transpose()?;
     let version = reader.u64("version")?;
     let sequence = reader.u64("sequence")?;
-    let minted = (reader.remaining() > 0).then(|| read_identifier(reader)).transpose()?;
-    Ok(RequestMemory { content, operation, version, sequence, minted })
+    let identifier = (reader.remaining() > 0).then(|| read_identifier(reader)).transpose()?;
+    Ok(RequestMemory { content, operation, version, sequence, identifier })
 }
 
 /// Reads the places that a follower confirmed.

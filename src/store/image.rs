@@ -205,10 +205,10 @@ impl CopiedEntry {
                 entry_v1::read_bookmark(&mut reader)?;
             }
             Table::Prefix => {
-                entry_v1::read_prefix(&mut reader)?;
+                entry_v1::read_prefix_state(&mut reader)?;
             }
             Table::Token => {
-                entry_v1::read_token(&mut reader)?;
+                entry_v1::read_token_state(&mut reader)?;
             }
             Table::Request => {
                 entry_v1::read_memory(&mut reader)?;

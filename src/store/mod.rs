@@ -39,7 +39,7 @@ mod key;
 mod engine;
 pub mod error;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use self::engine::{EngineError, EngineKind, UnknownEngine};
 
@@ -50,6 +50,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{RwLock, watch};
 
 use crate::model::identifier::{Folding, Prefix};
+use crate::model::limits::{GROUP_ITEMS_MAX, GROUP_ITEMS_SLED_MAX};
 use crate::model::position::Position;
 
 use self::commit::End;
@@ -132,6 +133,14 @@ impl Store {
     /// Which engine keeps the data.
     pub fn engine_kind(&self) -> EngineKind {
         self.inner.kind
+    }
+
+    /// Changes that one block should carry at most, so that readers are not held up while it is taken in.
+    pub fn block_changes_max(&self) -> usize {
+        match self.inner.kind {
+            EngineKind::Fjall => GROUP_ITEMS_MAX,
+            EngineKind::Sled => GROUP_ITEMS_SLED_MAX,
+        }
     }
 
     /// The data directory.

@@ -136,7 +136,7 @@ pub(super) async fn begin_incarnation(appender: &mut Appender, reason: &str) -> 
         version: lineage.lives().len() as u64,
         replaces: None,
         request: None,
-        minted: false,
+        named: false,
     };
     appender
         .commit(Block { since: before.sequence, changes: vec![proposed], remembered: Vec::new() })
@@ -236,11 +236,13 @@ impl Store {
     pub(super) async fn load_directory(&self) -> Result<(), Error> {
         let mut directory = Directory::default();
         self.for_each(Table::Prefix, &mut |entry| {
-            super::entry_v1::read_prefix(entry).map(|entry| directory.put_prefix(entry))
+            super::entry_v1::read_prefix_state(entry)
+                .map(|(entry, sequence)| directory.put_prefix(entry, sequence))
         })
         .await?;
         self.for_each(Table::Token, &mut |entry| {
-            super::entry_v1::read_token(entry).map(|entry| directory.put_token(entry))
+            super::entry_v1::read_token_state(entry)
+                .map(|(entry, sequence)| directory.put_token(entry, sequence))
         })
         .await?;
         self.inner.directory.store(Arc::new(directory));

@@ -219,6 +219,9 @@ impl Store {
 impl Store {
     /// Reads bodies by key, in the order asked. Repeats what a concurrent commit cut anew meanwhile.
     pub(super) async fn load(&self, table: Table, keys: Vec<Vec<u8>>) -> Result<Vec<Option<Loaded>>, Error> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
         let stored = self.inner.engine.get_many(table, keys.clone()).await?;
         let mut found = Vec::with_capacity(keys.len());
         for (key, stored) in keys.into_iter().zip(stored) {

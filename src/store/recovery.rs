@@ -128,8 +128,8 @@ impl Store {
                         let mut entry = entry.clone();
                         entry.version = header.version;
                         entry.changed_ms = header.time_ms;
-                        writes.put_prefix(&entry, body.cut_name());
-                        directory.put_prefix(entry);
+                        writes.put_prefix(&entry, header.position.sequence, body.cut_name());
+                        directory.put_prefix(entry, header.position.sequence);
                         redone += 1;
                     }
                 }
@@ -138,8 +138,8 @@ impl Store {
                     if present < header.version {
                         let mut entry = entry.clone();
                         entry.version = header.version;
-                        writes.put_token(&entry, body.cut_name());
-                        directory.put_token(entry);
+                        writes.put_token(&entry, header.position.sequence, body.cut_name());
+                        directory.put_token(entry, header.position.sequence);
                         redone += 1;
                     }
                 }
@@ -258,7 +258,7 @@ async fn adopt(appender: &mut Appender, ahead: Vec<IdentifierEntry>) -> Result<u
         version: entry.version + 1,
         replaces: Some(entry.mark()),
         request: None,
-        minted: false,
+        named: false,
         change: Change::Identifier {
             identifier: entry.identifier,
             values: entry.values,

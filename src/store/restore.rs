@@ -348,7 +348,7 @@ impl Restorer {
                     let detail = format!("{} changed after the journal's end", entry.identifier);
                     return Err(damaged(detail));
                 }
-                counts.follow(entry.identifier.prefix(), false, entry.is_live());
+                counts.follow(entry.identifier.prefix(), || 0, false, entry.is_live());
             }
         }
         let mut writes = Writes::default();

@@ -30,7 +30,7 @@ fn options(directory: &Path, engine: EngineKind) -> StoreOptions {
     }
 }
 
-async fn opened(directory: &Path, engine: EngineKind) -> Opened {
+pub(crate) async fn opened(directory: &Path, engine: EngineKind) -> Opened {
     open(options(directory, engine)).await.expect("the store opens")
 }
 
@@ -67,7 +67,7 @@ fn change(text: &str, data: Option<&[u8]>, version: u64, replaces: Option<Mark>)
         version,
         replaces,
         request: None,
-        minted: false,
+        named: false,
     }
 }
 
@@ -204,10 +204,7 @@ async fn a_journal_behind_its_high_water_mark_opens_read_only_until_the_loss_is_
     commit(&mut appender, vec![change("88/x", Some(b"one"), 1, None)]).await;
     let end = appender.end();
     store.close(appender).await.expect("the store closes");
-    let mut position = end.position();
-    position.sequence += 3;
-    let (mut file, _) = HighWaterFile::open(directory.path()).expect("the file");
-    file.save(&HighWater { position, chain: [1; 32] }).expect("space on disk");
+    raise_high_water(directory.path(), 3);
 
     let Opened { store, mut appender, .. } = opened(directory.path(), EngineKind::Fjall).await;
     let reason = store.read_only_reason().expect("read-only");
@@ -298,7 +295,20 @@ async fn whole_segments_are_pruned_bodies_before_headers() {
 
 //----------- Damage done on purpose -----------------------------------------
 
+/// Makes the high-water file of a closed store name a position so many entries later.
+pub(crate) fn raise_high_water(directory: &Path, by: u64) {
+    let (mut file, mark) = HighWaterFile::open(directory).expect("the file");
+    let HighWater { mut position, chain } = mark.expect("a mark");
+    position.sequence += by;
+    file.save(&HighWater { position, chain }).expect("space on disk");
+}
+
 impl Store {
+    /// From now on no commit reaches the disk. On sled only.
+    pub(crate) fn fail_syncs(&self) {
+        self.inner.engine.fail_syncs();
+    }
+
     async fn count_pieces(&self) -> usize {
         use super::engine::scan::{Order, ScanLimit, ScanRange};
         use super::engine::table::Table;

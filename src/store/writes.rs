@@ -75,17 +75,19 @@ impl Writes {
         Mark { cut: envelope::Cut::of(body.len(), cut_name), ..entry.mark() }
     }
 
-    /// Puts a prefix entry's state.
-    pub(super) fn put_prefix(&mut self, entry: &PrefixEntry, cut_name: u64) {
+    /// Puts a prefix entry's state, and the journal entry that leads to it.
+    pub(super) fn put_prefix(&mut self, entry: &PrefixEntry, sequence: u64, cut_name: u64) {
         let mut writer = Writer::default();
         entry_v1::write_prefix(&mut writer, entry);
+        writer.u64(sequence);
         self.put(Table::Prefix, entry.prefix.canonical().into_bytes(), writer.as_slice(), cut_name);
     }
 
-    /// Puts a token entry's state.
-    pub(super) fn put_token(&mut self, entry: &TokenEntry, cut_name: u64) {
+    /// Puts a token entry's state, and the journal entry that leads to it.
+    pub(super) fn put_token(&mut self, entry: &TokenEntry, sequence: u64, cut_name: u64) {
         let mut writer = Writer::default();
         entry_v1::write_token(&mut writer, entry);
+        writer.u64(sequence);
         self.put(Table::Token, entry.id.0.to_vec(), writer.as_slice(), cut_name);
     }
 
@@ -178,10 +180,22 @@ impl Counts {
         self.0.insert(prefix, count);
     }
 
-    /// Follows an identifier that came to life or ceased; returns the prefix and its count now.
-    pub(super) fn follow(&mut self, prefix: &Prefix, was_live: bool, is_live: bool) -> (String, u64) {
+    /// Takes up counts that are durable now.
+    pub(super) fn take_up(&mut self, counts: Self) {
+        self.0.extend(counts.0);
+    }
+
+    /// Follows an identifier that came to life or ceased; returns the prefix and its count now. `known` tells the
+    /// count of a prefix that is met for the first time.
+    pub(super) fn follow(
+        &mut self,
+        prefix: &Prefix,
+        known: impl FnOnce() -> u64,
+        was_live: bool,
+        is_live: bool,
+    ) -> (String, u64) {
         let key = prefix.canonical();
-        let count = self.0.entry(key.clone()).or_default();
+        let count = self.0.entry(key.clone()).or_insert_with(known);
         *count = match (was_live, is_live) {
             (false, true) => count.saturating_add(1),
             (true, false) => count.saturating_sub(1),

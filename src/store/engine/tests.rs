@@ -441,8 +441,7 @@ async fn snapshot_tells_whether_it_is_exact(kind: EngineKind) {
 async fn sled_takes_nothing_after_a_failed_sync() {
     let (directory, engine) = fresh(EngineKind::Sled).await;
     engine.commit(puts(Table::Meta, [(key(1), vec![1]), (key(2), vec![1])])).await.unwrap();
-    let Engine::Sled(running) = &engine else { panic!("not sled") };
-    running.exchange(|sled| sled.sync_instead(std::fs::File::open("/dev/null").unwrap()));
+    engine.fail_syncs();
     let mut batch = puts(Table::Meta, [(key(1), vec![2]), (key(3), vec![2])]);
     batch.delete(Table::Meta, key(2));
     let failed = engine.commit(batch).await.unwrap_err();
@@ -494,4 +493,14 @@ async fn sled_without_our_sync_still_reads_what_it_wrote() {
     let engine = opened.await.unwrap();
     engine.commit(puts(Table::Meta, [(key(1), vec![1])])).await.unwrap();
     assert_eq!(get(&engine, Table::Meta, &key(1)).await, Some(vec![1]));
+}
+
+//----------- damage done on purpose ----------------------------------------------------------------------------------
+
+impl Engine {
+    /// From now on no commit reaches the disk. On sled only.
+    pub(in crate::store) fn fail_syncs(&self) {
+        let Self::Sled(running) = self else { panic!("not sled") };
+        running.exchange(|sled| sled.sync_instead(std::fs::File::open("/dev/null").unwrap()));
+    }
 }

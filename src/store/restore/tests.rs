@@ -78,7 +78,7 @@ async fn write(store: &Store, appender: &mut Appender, numbers: impl Iterator<It
             version,
             replaces: present.map(|entry| entry.mark()),
             request: Some((RequestKey { request, caller: random, item }, [4; 16])),
-            minted: false,
+            named: false,
         }
     };
     let changes = numbers.iter().zip(present).map(propose).collect();
@@ -107,7 +107,7 @@ fn home(prefix: &str) -> Proposed {
         version: 1,
         replaces: None,
         request: None,
-        minted: false,
+        named: false,
     }
 }
 

@@ -1,0 +1,276 @@
+//! Applying a batch: checked, authorized, queued a step's share at a time, and waited for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use crate::model::limits::{
+    BATCH_ITEMS_MAX, GROUP_BYTES_MAX, PLACE_BYTES, REQUEST_AHEAD_SECONDS_MAX, STEP_ITEMS_MAX,
+    VALUES_BYTES_MAX,
+};
+use crate::model::value::ValueError;
+use crate::store::entry::RequestKey;
+
+use super::Registry;
+use super::authorize::{self, Authorized, Unauthorized};
+use super::caller::Caller;
+use super::command::{Batch, Command, PrefixCommand, Target, mint};
+use super::committer::{Outcomes, Reply, Submission, unread};
+use super::digest;
+use super::group::Remember;
+use super::receipt::Receipt;
+use super::refusal::{Failure, Refusal};
+
+/// How long a caller that states no deadline waits for its commands.
+const WAIT_MAX: Duration = Duration::from_secs(120);
+/// Bytes of values after which a submission is closed early.
+const SUBMISSION_BYTES: usize = GROUP_BYTES_MAX / 2;
+
+impl Registry {
+    /// Applies a batch: items in order, each with its own outcome, in the order given.
+    ///
+    /// What has a receipt is on disk. Dropping the future leaves the outcome unknown to the caller; what was queued is
+    /// carried out all the same.
+    pub async fn apply(
+        &self,
+        caller: &Caller,
+        batch: Batch,
+    ) -> Result<Vec<Result<Receipt, Refusal>>, Failure> {
+        let deadline = batch.deadline.unwrap_or_else(|| Instant::now() + WAIT_MAX);
+        if let Err(refusal) = self.check_batch(&batch) {
+            return Ok(batch.items.iter().map(|_| Err(refusal.clone())).collect());
+        }
+        let mut sorted = self.authorize(caller, batch);
+        self.recall(&mut sorted.refused).await?;
+        let decided = self.commit(sorted.authorized, deadline).await?;
+        Ok(merge(sorted.refused, decided))
+    }
+
+    /// Sorts a batch into what its caller may command and what is refused at once.
+    fn authorize(&self, caller: &Caller, batch: Batch) -> Sorted {
+        let directory = self.store.directory();
+        let now_ms = self.store.now_ms();
+        let request = batch.request.zip(caller.name());
+        let mut sorted = Sorted::default();
+        for (place, item) in batch.items.into_iter().enumerate() {
+            let remember = request.as_ref().map(|(request, name)| digest::remembered(*request, name, &item));
+            if let Err(refusal) = check_command(&item.command, &self.options.prefix_rule) {
+                sorted.refused.push(Refused { place, outcome: Err(refusal), done_before: None });
+                continue;
+            }
+            match Authorized::new(item, caller, &directory, now_ms) {
+                Ok(item) => sorted.authorized.push((item, remember)),
+                Err(unauthorized) => sorted.refused.push(Refused::new(place, *unauthorized, remember)),
+            }
+        }
+        sorted
+    }
+
+    /// What was done for a request before its prefix was suspended, or given away, has its receipt all the same.
+    async fn recall(&self, refused: &mut [Refused]) -> Result<(), Failure> {
+        let asked: Vec<&mut Refused> = refused.iter_mut().filter(|one| one.done_before.is_some()).collect();
+        let key = |one: &&mut Refused| one.done_before.as_ref().map(|before| before.key);
+        let keys: Vec<RequestKey> = asked.iter().filter_map(key).collect();
+        let memories = self.store.requests(&keys).await.map_err(|error| unread(&error))?;
+        let lineage = self.store.lineage();
+        for (one, memory) in asked.into_iter().zip(memories) {
+            if let (Some(before), Some(memory)) = (one.done_before.take(), memory) {
+                let position = lineage.position_of(memory.sequence).unwrap_or_else(|| self.store.head());
+                let target = authorize::named(&before.command).cloned();
+                one.outcome = Receipt::repeated(target, &memory, before.content, position);
+            }
+        }
+        Ok(())
+    }
+
+    /// Queues authorized commands, a step's share at a time, and waits for all.
+    async fn commit(
+        &self,
+        authorized: Vec<(Authorized, Remember)>,
+        deadline: Instant,
+    ) -> Result<Outcomes, Failure> {
+        let mut outcomes = Vec::with_capacity(authorized.len());
+        let mut failures = Vec::new();
+        let mut replies = Vec::new();
+        for share in shares(authorized) {
+            match self.submit(share, deadline).await {
+                Ok(reply) => replies.push(reply),
+                Err(failure) => {
+                    failures.push(failure);
+                    break;
+                }
+            }
+        }
+        for reply in replies {
+            match answered(reply, deadline).await {
+                Ok(share) => outcomes.extend(share),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        match failures.pop() {
+            None => Ok(outcomes),
+            // The other failures say that nothing was done, which holds of a share and not of the whole.
+            Some(failure) if outcomes.is_empty() && failures.iter().all(|other| *other == failure) => {
+                Err(failure)
+            }
+            Some(failure) => Err(Failure::OutcomeUnknown { cause: failure.to_string() }),
+        }
+    }
+
+    async fn submit(
+        &self,
+        items: Vec<(Authorized, Remember)>,
+        deadline: Instant,
+    ) -> Result<oneshot::Receiver<Result<Outcomes, Failure>>, Failure> {
+        let count = items.iter().map(|(item, _)| places_of(&item.item().command)).sum();
+        let places = Arc::clone(&self.places).acquire_many_owned(count);
+        let places = timeout_at(deadline, places).await.map_err(|_| Failure::Overloaded)?;
+        let places = places.map_err(|_| Failure::Stopping)?;
+        let (sender, answer) = oneshot::channel();
+        let submission = Submission { items, reply: Reply { sender, places } };
+        self.queue.send(submission).await.map_err(|_| Failure::Stopping)?;
+        Ok(answer)
+    }
+
+    fn check_batch(&self, batch: &Batch) -> Result<(), Refusal> {
+        if batch.items.len() > BATCH_ITEMS_MAX {
+            return Err(Refusal::TooManyItems { count: batch.items.len() });
+        }
+        let Some(request) = batch.request else {
+            return Ok(());
+        };
+        let (now_ms, made_ms) = (self.store.now_ms(), request.made_ms());
+        if made_ms > now_ms.saturating_add(REQUEST_AHEAD_SECONDS_MAX * 1_000) {
+            return Err(Refusal::RequestIdInvalid);
+        }
+        let age_seconds = now_ms.saturating_sub(made_ms) / 1_000;
+        let window_seconds = self.options.request_window.as_secs();
+        if age_seconds > window_seconds {
+            return Err(Refusal::RequestExpired { age_seconds, window_seconds });
+        }
+        Ok(())
+    }
+}
+
+//----------- Sorted ---------------------------------------------------------
+
+/// A batch, sorted by what its caller may command.
+#[derive(Default)]
+struct Sorted {
+    authorized: Vec<(Authorized, Remember)>,
+    /// By ascending place.
+    refused: Vec<Refused>,
+}
+
+/// An item that is not queued, its place in the batch, and its outcome.
+struct Refused {
+    place: usize,
+    outcome: Result<Receipt, Refusal>,
+    /// What may have been done for its request while its prefix still allowed it.
+    done_before: Option<DoneBefore>,
+}
+
+struct DoneBefore {
+    key: RequestKey,
+    content: [u8; 16],
+    command: Command,
+}
+
+impl Refused {
+    fn new(place: usize, unauthorized: Unauthorized, remember: Remember) -> Self {
+        let Unauthorized { item, refusal } = unauthorized;
+        let remember = remember.filter(|_| is_of_prefix(&refusal));
+        let done_before = remember.map(|(key, content)| DoneBefore { key, content, command: item.command });
+        Self { place, outcome: Err(refusal), done_before }
+    }
+}
+
+/// Whether it is the prefix that does not allow the command, and once may have.
+fn is_of_prefix(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::NotResponsible { .. }
+            | Refusal::PrefixDelegated { .. }
+            | Refusal::PrefixSuspended { .. }
+            | Refusal::PrefixRevoked { .. }
+    )
+}
+
+/// The outcomes of all items, in the order given.
+fn merge(refused: Vec<Refused>, decided: Outcomes) -> Outcomes {
+    let count = refused.len() + decided.len();
+    let (mut refused, mut decided) = (refused.into_iter().peekable(), decided.into_iter());
+    let next = |place| match refused.next_if(|one| one.place == place) {
+        Some(one) => Some(one.outcome),
+        None => decided.next(),
+    };
+    (0..count).filter_map(next).collect()
+}
+
+//----------- Shares ---------------------------------------------------------
+
+/// Cuts a batch into what one step decides.
+fn shares(authorized: Vec<(Authorized, Remember)>) -> Vec<Vec<(Authorized, Remember)>> {
+    let mut shares = Vec::new();
+    let (mut share, mut bytes) = (Vec::new(), 0);
+    for item in authorized {
+        bytes += item.0.item().command.bytes();
+        share.push(item);
+        if share.len() >= STEP_ITEMS_MAX || bytes >= SUBMISSION_BYTES {
+            shares.push(std::mem::take(&mut share));
+            bytes = 0;
+        }
+    }
+    if !share.is_empty() {
+        shares.push(share);
+    }
+    shares
+}
+
+/// Places in the queue that a command takes while it waits.
+fn places_of(command: &Command) -> u32 {
+    u32::try_from(1 + command.bytes() / PLACE_BYTES).unwrap_or(u32::MAX)
+}
+
+async fn answered(
+    reply: oneshot::Receiver<Result<Outcomes, Failure>>,
+    deadline: Instant,
+) -> Result<Outcomes, Failure> {
+    let unknown = |cause: &str| Failure::OutcomeUnknown { cause: cause.to_owned() };
+    let answered = timeout_at(deadline, reply).await.map_err(|_| unknown("the deadline passed"))?;
+    answered.map_err(|_| unknown("the node stopped"))?
+}
+
+//----------- Commands -------------------------------------------------------
+
+/// Refuses a command that no present state could make right.
+fn check_command(command: &Command, prefix_rule: &super::PrefixRule) -> Result<(), Refusal> {
+    match command {
+        Command::Prefix(PrefixCommand::Home { prefix, .. } | PrefixCommand::Delegate { prefix, .. }) => {
+            prefix_rule(prefix).map_err(|reason| Refusal::CommandInvalid { reason })
+        }
+        Command::Prefix(PrefixCommand::File(filing)) => {
+            prefix_rule(&filing.prefix).map_err(|reason| Refusal::CommandInvalid { reason })
+        }
+        Command::Register(register) => match &register.target {
+            Target::Minted { prefix, start } => check_minted(prefix, start),
+            Target::Named(_) => Ok(()),
+        },
+        Command::Amend(_) if command.bytes() > VALUES_BYTES_MAX => {
+            Err(Refusal::ValueInvalid(ValueError::TooLarge { bytes: command.bytes() }))
+        }
+        Command::Amend(_) | Command::Remove(_) | Command::Prefix(_) | Command::Token(_) => Ok(()),
+    }
+}
+
+/// Refuses a start that leaves no room for what is minted, and the minting of prefixes.
+fn check_minted(prefix: &crate::model::identifier::Prefix, start: &str) -> Result<(), Refusal> {
+    let like = mint(prefix, start, [0; 16])?;
+    if like.named_prefix().is_none() {
+        return Ok(());
+    }
+    let reason = "identifiers that name prefixes are not minted; name the prefix".to_owned();
+    Err(Refusal::CommandInvalid { reason })
+}

@@ -1,0 +1,97 @@
+//! The committer's life: draining, a store that accepts no changes, a write that fails.
+
+use crate::model::position::Position;
+use crate::registry::caller::Caller;
+use crate::registry::receipt::Outcome;
+use crate::registry::refusal::{Failure, Problem};
+use crate::registry::{Registry, RegistryOptions};
+use crate::store::EngineKind;
+
+use super::room::{Room, WINDOW, batch, home, register, suspend};
+
+#[tokio::test]
+async fn what_is_queued_is_committed_before_the_registry_stops() {
+    for engine in EngineKind::ALL {
+        let room = Room::open(engine).await;
+        let registry = std::sync::Arc::clone(&room.registry);
+        let commands = (0..500).map(|n| register(&format!("88.118/{n}"), "x")).collect();
+        let stop = async {
+            tokio::task::yield_now().await;
+            room.stop().await
+        };
+        let (applied, (store, appender, _directory)) =
+            tokio::join!(registry.apply(&Caller::Node, batch(None, commands)), stop);
+        let outcomes = applied.expect("queued before the stop");
+        assert!(outcomes.iter().all(Result::is_ok));
+        assert_eq!((store.count(), appender.end().sequence), (500, 502));
+        let late = registry.apply(&Caller::Node, batch(None, vec![register("88.118/late", "x")])).await;
+        assert_eq!(late, Err(Failure::Stopping));
+        store.close(appender).await.expect("the store closes");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_accepts_no_changes_says_why() {
+    let room = Room::open(EngineKind::Fjall).await;
+    let (store, appender, directory) = room.stop().await;
+    store.close(appender).await.expect("the store closes");
+    crate::store::tests::raise_high_water(directory.path(), 7);
+    let opened = crate::store::tests::opened(directory.path(), EngineKind::Fjall).await;
+    let reason = opened.store.read_only_reason().expect("a reason");
+    let options = RegistryOptions { request_window: WINDOW, prefix_rule: std::sync::Arc::new(|_| Ok(())) };
+    let (registry, running) = Registry::start(opened.store.clone(), opened.appender, options);
+    let refused = registry.apply_one(&Caller::Node, home("77")).await;
+    assert!(reason.contains("7 changes are missing"), "{reason}");
+    assert_eq!(refused, Err(Problem::Failed(Failure::ReadOnly { reason })));
+    registry.stop();
+    let appender = running.await.expect("the committer ends");
+    opened.store.close(appender).await.expect("the store closes");
+}
+
+/// On sled, whose sync is ours to break.
+#[tokio::test]
+async fn after_a_failed_write_nothing_is_accepted_and_nothing_of_it_is_seen() {
+    let room = Room::open(EngineKind::Sled).await;
+    room.node(register("88.118/a", "one")).await.expect("registered");
+    let (end, id) = (room.store.end(), Some(room.request_id(1)));
+    room.store.fail_syncs();
+    let commands = || vec![register("88.118/b", "one"), suspend("88.118")];
+    let failure = room.try_request(&Caller::Node, id, commands()).await.expect_err("no sync");
+    assert_eq!(failure.code(), "OUTCOME_UNKNOWN");
+    assert_eq!(room.store.end(), end);
+    assert_eq!(room.data("88.118/b").await, None);
+    assert_eq!(room.store.count(), 1, "not counted either");
+    let reason = room.store.read_only_reason().expect("a reason");
+    assert!(reason.contains("a write failed") && reason.contains("restart"), "{reason}");
+    let refused = room.try_request(&Caller::Node, None, vec![register("88.118/c", "one")]).await;
+    assert_eq!(refused, Err(Failure::ReadOnly { reason }));
+
+    // After a restart the repetition tells, whichever it was.
+    let room = room.reopen().await;
+    let outcomes = room.request(&Caller::Node, id, commands()).await;
+    let first = outcomes[0].as_ref().expect("registered, before or now");
+    let expected = Position { sequence: end.sequence + 1, ..end.position() };
+    assert_eq!((first.outcome, first.position), (Outcome::Registered, expected));
+    assert_eq!(room.end(), end.sequence + 2);
+    assert_eq!(room.store.count(), 2);
+}
+
+#[tokio::test]
+async fn counters_count_what_happened() {
+    use std::sync::atomic::Ordering::Relaxed;
+    let room = Room::open(EngineKind::Fjall).await;
+    let id = Some(room.request_id(1));
+    for _ in 0..2 {
+        room.request(&Caller::Node, id, vec![register("88.118/a", "one"), register("88.118/a", "two")]).await;
+    }
+    let counters = room.registry.counters();
+    let counts = [
+        &counters.administered,
+        &counters.registered,
+        &counters.repeated,
+        &counters.refused,
+        &counters.groups,
+    ];
+    assert_eq!(counts.map(|count| count.load(Relaxed)), [1, 1, 1, 2, 3]);
+    assert_eq!(counters.group_changes.load(Relaxed), 2);
+}
