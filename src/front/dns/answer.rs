@@ -37,7 +37,6 @@ pub(super) struct Answerer {
     pub(super) resolver: Arc<Resolver>,
     pub(super) naming: Naming,
     pub(super) is_top: bool,
-    pub(super) cut_port: u16,
     pub(super) minimum_seconds: u32,
     pub(super) cookie_secret: [u8; 16],
     pub(super) counters: Arc<DnsCounters>,
@@ -135,7 +134,7 @@ impl Answerer {
         let side = if record_type == RecordType::DS { Side::Parent } else { Side::Child };
         let directory = self.resolver.directory();
         let entry = |prefix: &Prefix| directory.get(prefix).map(AsRef::as_ref);
-        let zones = Zones { entry: &entry, is_top: self.is_top, cut_port: self.cut_port };
+        let zones = Zones { entry: &entry, is_top: self.is_top };
         match zones.locate(&owner, side) {
             Place::Elsewhere => Step::Done(reply::elsewhere()),
             Place::Withdrawn(standing) => Step::Done(reply::withdrawn(standing)),

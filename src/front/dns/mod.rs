@@ -63,9 +63,6 @@ pub struct DnsOptions {
     pub minimum_seconds: u32,
     /// Seconds that a connection may be without a message.
     pub idle_seconds: u64,
-    /// The port that a site's DNS must have to get a zone cut: 53, since NS records name no port. Tests without the
-    /// right to bind port 53 say another.
-    pub cut_port: u16,
 }
 
 impl Default for DnsOptions {
@@ -76,7 +73,6 @@ impl Default for DnsOptions {
             is_top: true,
             minimum_seconds: 10,
             idle_seconds: 10,
-            cut_port: zone::DNS_PORT,
         }
     }
 }
@@ -108,7 +104,6 @@ impl DnsDoor {
             resolver,
             naming,
             is_top: options.is_top,
-            cut_port: options.cut_port,
             minimum_seconds: options.minimum_seconds,
             cookie_secret,
             counters: Arc::default(),

@@ -19,7 +19,7 @@ use crate::model::site::Site;
 use crate::wire::dns::name::{Owner, Part};
 
 /// The only port at which name servers are found through NS records.
-pub(super) const DNS_PORT: u16 = 53;
+const DNS_PORT: u16 = 53;
 
 //----------- Zones ----------------------------------------------------------
 
@@ -29,8 +29,6 @@ pub(super) struct Zones<'a> {
     pub(super) entry: &'a dyn Fn(&Prefix) -> Option<&'a PrefixEntry>,
     /// Whether the root zone is ours.
     pub(super) is_top: bool,
-    /// The port a site's DNS must have for a cut.
-    pub(super) cut_port: u16,
 }
 
 /// A zone of ours, named by its topmost prefix; none for the root zone.
@@ -93,7 +91,7 @@ impl<'a> Zones<'a> {
                 }
                 Homing::Delegated(_) if zone.is_none() || cut.is_some() => {}
                 Homing::Delegated(site) => {
-                    let has_dns = site.ports().dns == Some(self.cut_port);
+                    let has_dns = site.ports().dns == Some(DNS_PORT);
                     if has_dns && entry.standing == Standing::Active {
                         without_dns = None;
                         cut = (!asks_here).then_some((prefix, site));
@@ -179,7 +177,7 @@ mod tests {
     fn check(labels: &str, is_top: bool, side: Side, expected: Place<'_>) {
         let entries = entries();
         let lookup = |prefix: &Prefix| entries.get(prefix);
-        let zones = Zones { entry: &lookup, is_top, cut_port: DNS_PORT };
+        let zones = Zones { entry: &lookup, is_top };
         let naming = Naming::new("id.internal", Folding::Insensitive).expect("a root");
         let name = Name::from_ascii(format!("{labels}id.internal.")).expect("a name");
         let owner = naming.read(&name).expect("under the root");

@@ -5,6 +5,7 @@
 
 pub(crate) mod zone;
 
+mod rfc1034;
 mod rfc1035;
 mod rfc2308;
 mod rfc6891;

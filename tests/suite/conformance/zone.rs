@@ -62,6 +62,13 @@ impl Zone {
 
     /// A node that announces these addresses, as drawn above.
     pub(crate) async fn start_at(options: DnsOptions, addresses: &[&str]) -> Self {
+        let zone = Self::start_empty(options, addresses).await;
+        zone.fill().await;
+        zone
+    }
+
+    /// A node that announces these addresses and has no prefix.
+    pub(crate) async fn start_empty(options: DnsOptions, addresses: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let now = || u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).expect("now").as_millis());
         let opened = open(StoreOptions {
@@ -87,18 +94,15 @@ impl Zone {
         let door = tokio::spawn(door.run(async move {
             let _gone = stopped.await;
         }));
-        let zone = Self { address, counters, registry, stop, door, _directory: directory };
-        zone.fill().await;
-        zone
+        Self { address, counters, registry, stop, door, _directory: directory }
     }
 
     async fn fill(&self) {
         for text in ["88.118.8", "88.118.11"] {
-            self.prefix(PrefixCommand::Home { prefix: prefix(text), registrant: None }).await;
+            self.home(text).await;
         }
         for (text, port) in [("88.118.9", 53), ("88.118.10", 5_300)] {
-            let site = site(&["192.0.2.9", "2001:db8::9"], port);
-            self.prefix(PrefixCommand::Delegate { prefix: prefix(text), site, registrant: None }).await;
+            self.delegate(text, &["192.0.2.9", "2001:db8::9"], port).await;
         }
         let url = value(1, "URL", b"https://example.com/sn000123");
         let mut note = value(2, "NOTE", b"made in may");
@@ -123,6 +127,17 @@ impl Zone {
         let existing = Existing::Refuse;
         let command = Register { target, values, existing, precondition: Precondition::None };
         self.registry.apply_one(&Caller::Node, Command::Register(command)).await.expect("registered");
+    }
+
+    /// Homes a prefix.
+    pub(crate) async fn home(&self, text: &str) {
+        self.prefix(PrefixCommand::Home { prefix: prefix(text), registrant: None }).await;
+    }
+
+    /// Delegates a prefix to a site with DNS at a port.
+    pub(crate) async fn delegate(&self, text: &str, addresses: &[&str], dns: u16) {
+        let site = site(addresses, dns);
+        self.prefix(PrefixCommand::Delegate { prefix: prefix(text), site, registrant: None }).await;
     }
 
     async fn prefix(&self, command: PrefixCommand) {
