@@ -28,7 +28,7 @@
 //! # What is not in it
 //!
 //! Tokens are backed up as hashes, as the store keeps them. The file of the admin token is not: who restores needs
-//! the token itself, or makes another. Requests that changed nothing are remembered up to the image only.
+//! the token itself; the first start after a restore makes another admin token unless its file was put back. Requests that changed nothing are remembered up to the image only.
 
 mod error;
 mod finding;

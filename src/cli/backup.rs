@@ -1,4 +1,4 @@
-//! Backup: create, list and verify backups of a running node.
+//! Backup: create, list and verify backups of a running node; list, verify and restore those on this machine.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
@@ -7,6 +7,8 @@ use super::change::position;
 use super::connection::ConnectionArguments;
 use super::display::{self, Table, count, escape, size};
 use super::error::Error;
+use super::offline::{self, OfflineArguments, RestoreArguments};
+use super::output::Form;
 use super::progress::{Point, Progress};
 use crate::wire::proto;
 use crate::wire::proto::backup_service_client::BackupServiceClient;
@@ -26,23 +28,33 @@ The node writes into a directory that its configuration names. Interrupting the 
     Create(CreateArguments),
 
     /// List backups, the newest first
-    #[command(after_help = "Example:\n  idnode backup list")]
+    #[command(after_help = "\
+Examples:
+  idnode backup list
+  idnode backup list --offline --directory /srv/backups")]
     List(ListArguments),
 
     /// Read a backup back and name what is wrong with it
-    #[command(
-        after_help = "Example:\n  idnode backup verify NAME\n\nEnds with 1 when the backup is not whole."
-    )]
+    #[command(after_help = "\
+Examples:
+  idnode backup verify NAME
+  idnode backup verify --offline --directory /srv/backups NAME
+
+Ends with 1 when the backup is not whole.")]
     Verify(VerifyArguments),
+
+    /// Build a new data directory from a backup on this machine
+    Restore(RestoreArguments),
 }
 
 impl BackupCommand {
-    /// How the node is reached.
-    pub(super) fn connection(&self) -> &ConnectionArguments {
+    /// For whom it prints.
+    pub(super) fn form(&self) -> Form {
         match self {
-            Self::Create(arguments) => &arguments.connection,
-            Self::List(arguments) => &arguments.connection,
-            Self::Verify(arguments) => &arguments.connection,
+            Self::Create(arguments) => arguments.connection.form(),
+            Self::List(arguments) => arguments.connection.form(),
+            Self::Verify(arguments) => arguments.connection.form(),
+            Self::Restore(arguments) => arguments.form(),
         }
     }
 
@@ -51,6 +63,7 @@ impl BackupCommand {
             Self::Create(arguments) => create(arguments).await,
             Self::List(arguments) => list(arguments).await,
             Self::Verify(arguments) => verify(arguments).await,
+            Self::Restore(arguments) => arguments.run().await,
         }
     }
 }
@@ -60,7 +73,7 @@ impl BackupCommand {
 /// Which of the configured directories.
 #[derive(Args, Debug)]
 struct DirectoryArguments {
-    /// One of the directories that the node's configuration names
+    /// One of the directories that the node's configuration names; with --offline, any on this machine
     #[arg(long, value_name = "DIRECTORY", default_value = "", hide_default_value = true)]
     directory: String,
 }
@@ -86,6 +99,9 @@ pub(super) struct ListArguments {
     place: DirectoryArguments,
 
     #[command(flatten)]
+    offline: OfflineArguments,
+
+    #[command(flatten)]
     connection: ConnectionArguments,
 }
 
@@ -97,6 +113,9 @@ pub(super) struct VerifyArguments {
 
     #[command(flatten)]
     place: DirectoryArguments,
+
+    #[command(flatten)]
+    offline: OfflineArguments,
 
     #[command(flatten)]
     connection: ConnectionArguments,
@@ -138,18 +157,25 @@ async fn create(arguments: CreateArguments) -> Result<(), Error> {
             size(made.bytes),
             made.to.as_ref().map(position).unwrap_or_default()
         ))?;
+        if arguments.incremental && made.kind() == proto::BackupKind::Full {
+            output.line("It is a full one: there was none to continue. The node's log says why.")?;
+        }
     }
     output.flush()
 }
 
 async fn list(arguments: ListArguments) -> Result<(), Error> {
-    let connection = arguments.connection.connection()?;
-    let request = proto::ListBackupsRequest { directory: arguments.place.directory };
-    let response = connection
-        .ask(async |channel| {
-            BackupServiceClient::new(channel).list_backups(connection.request(request)).await
-        })
-        .await?;
+    let response = if arguments.offline.is_offline() {
+        proto::ListBackupsResponse { backups: offline::list(&arguments.place.directory)? }
+    } else {
+        let connection = arguments.connection.connection()?;
+        let request = proto::ListBackupsRequest { directory: arguments.place.directory };
+        connection
+            .ask(async |channel| {
+                BackupServiceClient::new(channel).list_backups(connection.request(request)).await
+            })
+            .await?
+    };
     let mut output = arguments.connection.output();
     if output.is_json() {
         response.backups.iter().try_for_each(|backup| output.json(&backup_json(backup)))?;
@@ -173,6 +199,11 @@ async fn list(arguments: ListArguments) -> Result<(), Error> {
 
 async fn verify(arguments: VerifyArguments) -> Result<(), Error> {
     use proto::verify_backup_response::Report;
+    if arguments.offline.is_offline() {
+        let (findings, verdict) =
+            arguments.offline.verify(&arguments.place.directory, &arguments.name).await?;
+        return print_verdict(&arguments, &findings, verdict);
+    }
     let connection = arguments.connection.connection()?;
     let request = proto::VerifyBackupRequest {
         directory: arguments.place.directory.clone(),

@@ -39,7 +39,7 @@ pub(super) enum ClientCommand {
     /// Write the identifiers of a prefix to a CSV or JSON lines file
     Export(export::ExportArguments),
 
-    /// Back up a running node
+    /// Back up a running node, and restore one
     #[command(subcommand)]
     Backup(backup::BackupCommand),
 
@@ -102,7 +102,7 @@ impl ClientCommand {
             Self::History(arguments) => arguments.connection.form(),
             Self::Import(arguments) => arguments.connection.form(),
             Self::Export(arguments) => arguments.connection.form(),
-            Self::Backup(command) => command.connection().form(),
+            Self::Backup(command) => command.form(),
             Self::Token(command) => command.connection().form(),
             Self::Status(arguments) => arguments.connection.form(),
         }

@@ -40,6 +40,7 @@ mod export;
 mod import;
 
 mod backup;
+mod offline;
 mod status;
 mod token;
 

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::store::{Clock, Entropy};
 
 /// The system's clock.
-pub(super) fn clock() -> Clock {
+pub fn clock() -> Clock {
     Arc::new(|| {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
@@ -14,6 +14,6 @@ pub(super) fn clock() -> Clock {
 }
 
 /// The system's randomness.
-pub(super) fn entropy() -> Entropy {
+pub fn entropy() -> Entropy {
     Arc::new(|bytes| getrandom::fill(bytes).expect("Linux gives randomness to whoever has started"))
 }

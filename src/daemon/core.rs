@@ -8,9 +8,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{self, MissedTickBehavior};
 
+use super::backup;
 use super::chance;
 use super::directory::DataDirectory;
 use super::error::DaemonError;
+use crate::backup::Backups;
 use crate::config::{Config, StoreOptions};
 use crate::model::identifier::{Folding, Prefix};
 use crate::model::site::Site;
@@ -20,7 +22,9 @@ use crate::registry::command::{Command, TokenCommand};
 use crate::registry::{Registry, RegistryOptions, TokenDraft};
 use crate::resolver::{Resolver, ResolverOptions};
 use crate::store::commit::Appender;
+use crate::store::entry::Change;
 use crate::store::open::{self, Opened, engine_folder};
+use crate::store::restore::RESTORED;
 use crate::store::retention::Retention;
 use crate::store::{EngineKind, Store};
 use crate::telemetry::Chain;
@@ -38,6 +42,8 @@ pub(super) struct Core {
     pub(super) store: Store,
     pub(super) registry: Arc<Registry>,
     pub(super) resolver: Arc<Resolver>,
+    pub(super) backups: Backups,
+    schedule: Option<JoinHandle<()>>,
     committer: JoinHandle<Appender>,
     upkeep: JoinHandle<()>,
     high_water: JoinHandle<()>,
@@ -67,7 +73,16 @@ impl Core {
         if let Some(reason) = store.read_only_reason() {
             tracing::error!(%reason, "the store is open for reading only");
         }
+        let backups = match backup::backups(config, &store) {
+            Ok(backups) => backups,
+            Err(error) => {
+                store.close(appender).await.map_err(DaemonError::Close)?;
+                return Err(error);
+            }
+        };
         let stop = watch::Sender::new(false);
+        let schedule = config.backup.schedule;
+        let schedule = schedule.map(|schedule| backups.spawn_schedule(schedule, stop.subscribe()));
         let high_water = store.spawn_high_water(stop.subscribe());
         let (registry, committer) = Registry::start(store.clone(), appender, registry_options(config));
         let registry = Arc::new(registry);
@@ -75,7 +90,7 @@ impl Core {
         let resolver = Arc::new(Resolver::new(store.clone(), options));
         let keeper = Upkeep::new(config, store.clone(), Arc::clone(&registry));
         let upkeep = tokio::spawn(keeper.run(stop.subscribe()));
-        let core = Self { store, registry, resolver, committer, upkeep, high_water, stop };
+        let core = Self { store, registry, resolver, backups, schedule, committer, upkeep, high_water, stop };
         match core.ensure_admin_token(directory).await {
             Ok(()) => Ok(core),
             Err(error) => {
@@ -89,6 +104,9 @@ impl Core {
     pub(super) async fn close(self) -> Result<(), DaemonError> {
         self.registry.stop();
         self.stop.send_replace(true);
+        if let Some(schedule) = self.schedule {
+            join("backup schedule", schedule.await);
+        }
         join("upkeep", self.upkeep.await);
         join("high-water file", self.high_water.await);
         // Without the appender there is nothing left to close in order; the next start mends what is open.
@@ -98,9 +116,19 @@ impl Core {
 
     /// Makes the admin token of the first start. The file comes first: a crash in between leaves a file that the next
     /// start writes again, never a token that nobody has.
+    ///
+    /// The first start after a restore makes one too, unless the file of the old one was put back: a backup holds
+    /// tokens as hashes only.
     async fn ensure_admin_token(&self, directory: &DataDirectory) -> Result<(), DaemonError> {
-        if self.store.directory().tokens().next().is_some() || self.store.read_only_reason().is_some() {
+        if self.store.read_only_reason().is_some() {
             return Ok(());
+        }
+        if self.store.directory().tokens().next().is_some() {
+            let held = directory.load_admin_token();
+            let opens = held.is_some_and(|token| self.registry.authenticate(&token).is_ok());
+            if opens || !self.was_just_restored().await? {
+                return Ok(());
+            }
         }
         let draft = TokenDraft { label: "first start".into(), scopes: vec![Scope::Admin], expires_ms: None };
         let failed =
@@ -111,6 +139,16 @@ impl Core {
         self.registry.apply_one(&Caller::Node, command).await.map_err(|problem| failed(&problem))?;
         tracing::info!(file = %directory.admin_token_path().display(), "admin token of the first start written");
         Ok(())
+    }
+}
+
+impl Core {
+    /// Whether nothing was changed since a restore.
+    async fn was_just_restored(&self) -> Result<bool, DaemonError> {
+        let last = self.store.entries_from(self.store.head().sequence, 1).await;
+        let change =
+            last.map_err(DaemonError::Store)?.pop().and_then(|entry| entry.body).map(|body| body.change);
+        Ok(matches!(change, Some(Change::Incarnation { reason, .. }) if reason == RESTORED))
     }
 }
 

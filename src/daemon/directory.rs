@@ -78,6 +78,14 @@ impl DataDirectory {
         self.save(Self::ADMIN_TOKEN, &format!("{token}\n"))
     }
 
+    /// The admin token that stands in its file; none when there is no such file.
+    pub(super) fn load_admin_token(&self) -> Option<String> {
+        let file = File::open(self.admin_token_path()).ok()?;
+        let mut text = String::new();
+        file.take(SMALL_FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
+        Some(text.trim().to_owned())
+    }
+
     /// Tells other processes where the doors are.
     pub(super) fn save_addresses(&self, addresses: &Addresses) -> Result<(), DaemonError> {
         self.save(Self::ADDRESSES, &addresses.display())

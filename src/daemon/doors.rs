@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time;
 
+use super::backup::BackupDesk;
 use super::core::Core;
 use super::directory::{Addresses, reachable};
 use super::error::DaemonError;
@@ -122,7 +123,7 @@ impl Doors {
             registry: Arc::clone(&core.registry),
             resolver: Arc::clone(&core.resolver),
             status: Arc::new(Status::new(core)),
-            backup: None,
+            backup: Some(Arc::new(BackupDesk(core.backups.clone()))),
         };
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         let door = GrpcDoor::new(options, rooms, self.tls.clone());

@@ -47,6 +47,8 @@ pub(super) fn add_metrics(metrics: &Metrics, core: &Core) {
     });
     let registry = core.registry.counters();
     metrics.add(move |page| write_registry(page, &registry));
+    let backups = core.backups.clone();
+    metrics.add(move |page| backups.counters().write(page));
     let resolver = core.resolver.counters();
     metrics.add(move |page| write_resolver(page, &resolver));
 }

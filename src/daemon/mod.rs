@@ -17,6 +17,8 @@ pub mod offline;
 mod core;
 mod doors;
 
+mod backup;
+
 mod chance;
 mod health;
 mod socket;
@@ -25,6 +27,7 @@ mod systemd;
 
 mod error;
 
+pub use self::chance::{clock, entropy};
 pub use self::core::store_options;
 pub use self::directory::{Addresses, DataDirectory};
 pub use self::error::DaemonError;

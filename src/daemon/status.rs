@@ -5,7 +5,9 @@ use std::time::Instant;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
+use super::backup::newest;
 use super::core::Core;
+use crate::backup::Backups;
 use crate::front::grpc::{StatusPort, StatusReport};
 use crate::model::prefix::Homing;
 use crate::store::Store;
@@ -14,13 +16,14 @@ use crate::telemetry::Chain;
 /// Tells how the node is.
 pub(super) struct Status {
     store: Store,
+    backups: Backups,
     started: Instant,
 }
 
 impl Status {
     /// A status of a node that starts now.
     pub(super) fn new(core: &Core) -> Self {
-        Self { store: core.store.clone(), started: Instant::now() }
+        Self { store: core.store.clone(), backups: core.backups.clone(), started: Instant::now() }
     }
 }
 
@@ -44,7 +47,7 @@ impl StatusPort for Status {
                 read_only_reason: self.store.read_only_reason(),
                 uptime: self.started.elapsed(),
                 disk_bytes,
-                last_backup: None,
+                last_backup: newest(&self.backups).await,
             }
         }
         .boxed()

@@ -25,6 +25,8 @@ use super::retention::{Floor, seal_at};
 use super::writes::{Counts, Writes, suffix_digest};
 use super::{Store, entry_v1, key};
 
+/// Why the life of a restored store began, as its first entry says.
+pub const RESTORED: &str = "restored";
 /// Bytes after which a write is closed.
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
 
@@ -375,7 +377,7 @@ impl Restorer {
 async fn begin_life(options: StoreOptions) -> Result<(), Error> {
     let (store, _) = attach(options).await?;
     let mut appender = Appender::new(store.clone(), store.end());
-    begin_incarnation(&mut appender, "restored").await?;
+    begin_incarnation(&mut appender, RESTORED).await?;
     store.close(appender).await
 }
 

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod backup;
 mod config;
 mod conformance;
 mod contract;

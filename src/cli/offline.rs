@@ -1,0 +1,242 @@
+//! Backups on this machine, without a node: list, verify, restore.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use clap::Args;
+use serde_json::json;
+
+use super::display::{self, count, parse_time};
+use super::error::{Error, Reason};
+use super::output::{Form, Output};
+use super::progress::{Point, Progress};
+use crate::backup::{self, Kind, RestoreReport, RestoreRequest, Until};
+use crate::daemon;
+use crate::model::position::Position;
+use crate::store::EngineKind;
+use crate::telemetry::Chain;
+use crate::wire::proto;
+
+/// Bytes of the engine's cache while it is filled.
+const CACHE_BYTES: u64 = 256 * 1024 * 1024;
+
+//----------- OfflineArguments -----------------------------------------------
+
+/// Whether to ask a node or to look for oneself.
+#[derive(Args, Debug)]
+pub(super) struct OfflineArguments {
+    /// Ask no node: look into --directory on this machine
+    #[arg(long, requires = "directory")]
+    offline: bool,
+
+    /// With --offline: the key file of an encrypted backup
+    #[arg(long, value_name = "FILE", requires = "offline")]
+    key_file: Option<PathBuf>,
+}
+
+impl OfflineArguments {
+    /// Whether no node is asked.
+    pub(super) fn is_offline(&self) -> bool {
+        self.offline
+    }
+
+    /// Reads a backup back.
+    pub(super) async fn verify(
+        &self,
+        directory: &str,
+        name: &str,
+    ) -> Result<(Vec<proto::Finding>, proto::Verdict), Error> {
+        let folder = Path::new(directory).join(name);
+        let progress = Watched::new();
+        let tell = |now| progress.advance(&now);
+        let verdict = backup::verify_folder(&folder, self.key_file.as_deref(), &tell).await;
+        progress.finish();
+        let verdict = verdict.map_err(|error| explain(&error))?;
+        let whole = verdict.is_whole();
+        let finding =
+            |finding: backup::Finding| proto::Finding { file: finding.file, message: finding.message };
+        let findings = verdict.findings.into_iter().map(finding).collect();
+        Ok((findings, proto::Verdict { whole, entries: verdict.entries, bytes: verdict.bytes }))
+    }
+}
+
+/// The backups in a directory of this machine.
+pub(super) fn list(directory: &str) -> Result<Vec<proto::Backup>, Error> {
+    let listed = backup::list_directory(Path::new(directory)).map_err(|error| explain(&error))?;
+    let place = |position: Position| proto::Position {
+        incarnation: position.incarnation.0.to_vec(),
+        stream: position.stream.0.into(),
+        sequence: position.sequence,
+    };
+    let listed = listed.into_iter().map(|backup| proto::Backup {
+        name: backup.name,
+        directory: backup.directory.display().to_string(),
+        kind: match backup.kind {
+            Kind::Full => proto::BackupKind::Full.into(),
+            Kind::Incremental => proto::BackupKind::Incremental.into(),
+        },
+        from: Some(place(backup.from)),
+        to: Some(place(backup.to)),
+        created_ms: backup.created_ms,
+        entries: backup.entries,
+        bytes: backup.bytes,
+        encrypted: backup.encrypted,
+        base: backup.base.unwrap_or_default(),
+    });
+    Ok(listed.collect())
+}
+
+//----------- RestoreArguments -----------------------------------------------
+
+/// Arguments of `idnode backup restore`.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  idnode backup restore /srv/backups/2026-11-23T023000Z-full --data /var/lib/idnode
+  idnode backup restore /srv/backups --data ./restored --to-time 2026-11-23T10:00:00+08:00
+
+FROM is the folder of one backup, or a directory of backups of which the one that suits best is taken. An incremental
+backup is restored with all it continues. Every chunk is checked while it is read; what is not whole is refused, and
+the data directory is then left as it was. The restored store begins a new incarnation.
+
+A backup holds tokens as hashes only. The first start after a restore writes a new admin token, unless the file
+admin-token was put back into the data directory. Run it as the user that the node runs as.")]
+pub(super) struct RestoreArguments {
+    /// A backup, or a directory of backups
+    from: PathBuf,
+
+    /// The new data directory: empty, or not there yet
+    #[arg(long, value_name = "DIRECTORY")]
+    data: PathBuf,
+
+    /// The engine of the restored store, fjall or sled; that of the backup unless told otherwise
+    #[arg(long, value_name = "ENGINE")]
+    engine: Option<EngineKind>,
+
+    /// Restore up to this position: INCARNATION:STREAM:SEQUENCE, or the sequence alone
+    #[arg(long, value_name = "POSITION", value_parser = position)]
+    to_position: Option<Until>,
+
+    /// Restore up to the last change not after this time, such as 2026-11-23T10:00:00+08:00
+    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "to_position")]
+    to_time: Option<Until>,
+
+    /// The key file of an encrypted backup
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+
+    /// Print JSON for scripts
+    #[arg(long)]
+    json: bool,
+}
+
+fn position(text: &str) -> Result<Until, String> {
+    Until::parse_position(text).ok_or_else(|| "write it as `idnode backup list --json` shows it".into())
+}
+
+fn time(text: &str) -> Result<Until, String> {
+    parse_time(text).map(Until::Time)
+}
+
+impl RestoreArguments {
+    /// For whom it prints.
+    pub(super) fn form(&self) -> Form {
+        if self.json { Form::Json } else { Form::Text }
+    }
+
+    /// Restores, and says what came of it.
+    pub(super) async fn run(self) -> Result<(), Error> {
+        let mut output = Output::new(self.form());
+        let request = RestoreRequest {
+            from: self.from,
+            data: self.data.clone(),
+            engine: self.engine,
+            until: self.to_position.or(self.to_time).unwrap_or(Until::End),
+            key_file: self.key_file,
+            cache_bytes: CACHE_BYTES,
+            clock: daemon::clock(),
+            entropy: daemon::entropy(),
+        };
+        let progress = Watched::new();
+        let restored = backup::restore(request, &|now| progress.advance(&now)).await;
+        progress.finish();
+        let report = restored.map_err(|error| explain(&error))?;
+        if output.is_json() {
+            output.json(&json_of(&report))?;
+        } else {
+            output.line(&text_of(&report, &self.data))?;
+        }
+        output.flush()
+    }
+}
+
+fn text_of(report: &RestoreReport, data: &Path) -> String {
+    let RestoreReport { backups, engine, restored } = report;
+    format!(
+        "restored {} identifiers up to {} ({}) from {}\nthe store in {} ({engine}) begins a new incarnation at {}",
+        count(restored.identifiers),
+        restored.continues,
+        display::time(restored.time_ms),
+        backups.join(", "),
+        data.display(),
+        restored.present
+    )
+}
+
+fn json_of(report: &RestoreReport) -> serde_json::Value {
+    let RestoreReport { backups, engine, restored } = report;
+    json!({
+        "backups": backups,
+        "engine": engine.to_string(),
+        "identifiers": restored.identifiers,
+        "continues": restored.continues.to_string(),
+        "time": display::time(restored.time_ms),
+        "position": restored.present.to_string(),
+    })
+}
+
+//----------- Progress and errors --------------------------------------------
+
+/// Progress that is told from where the work is done.
+struct Watched(Mutex<Progress>);
+
+impl Watched {
+    fn new() -> Self {
+        Self(Mutex::new(Progress::new("entries")))
+    }
+
+    fn advance(&self, now: &backup::Progress) {
+        let point =
+            Point { things: now.entries, done: now.done_bytes, whole: now.total_bytes.unwrap_or_default() };
+        self.lock().advance(now.stage, point);
+    }
+
+    fn finish(&self) {
+        self.lock().finish();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Progress> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// What an error of the backup room means to who runs the command.
+fn explain(error: &backup::Error) -> Error {
+    use backup::Error as Cause;
+    let text = Chain(error).to_string();
+    match error {
+        Cause::Absent { .. } => Error::Missing(text),
+        Cause::NotWhole { .. } => Error::Refused(Reason::new("BACKUP_NOT_WHOLE", text)),
+        Cause::Unreachable { .. } => Error::Refused(Reason::new("BACKUP_UNREACHABLE", text)),
+        Cause::DirectoryUnknown { .. }
+        | Cause::Key { .. }
+        | Cause::KeyWanted { .. }
+        | Cause::DataNotEmpty { .. } => Error::Usage(text),
+        Cause::Busy { .. } | Cause::RestoreUnderWay { .. } => Error::Refused(Reason::new("BUSY", text)),
+        Cause::Store { .. } => Error::Failed(Reason::new("STORE", text)),
+        Cause::File { action, path, source } => {
+            Error::File { path: path.display().to_string(), cause: format!("{action}: {source}") }
+        }
+        Cause::Stopped { .. } => Error::Interrupted(text),
+    }
+}

@@ -1,0 +1,182 @@
+//! Backups as an operator makes them: of a running node, by its commands; the data directory lost and restored.
+
+use std::fs;
+use std::path::Path;
+use std::process::Output;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use idnode::store::EngineKind;
+use serde_json::Value as Json;
+
+use crate::support::clients::{GrpcClient, http_get};
+use crate::support::node::{NodeProcess, admin_token, program};
+
+/// Runs a command to its end.
+fn run(arguments: &[&str]) -> Output {
+    program(arguments).output().expect("the program runs")
+}
+
+/// Runs a command that succeeds, and reads the JSON documents it prints.
+fn json(arguments: &[&str]) -> Vec<Json> {
+    let output = run(&[arguments, &["--json"]].concat());
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {errors}");
+    let text = String::from_utf8(output.stdout).expect("text");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+fn text<'a>(document: &'a Json, field: &str) -> &'a str {
+    document[field].as_str().unwrap_or_else(|| panic!("{field} of {document}"))
+}
+
+/// The sequence of a position as commands print it.
+fn sequence(position: &str) -> u64 {
+    position.rsplit(':').next().and_then(|sequence| sequence.parse().ok()).expect("a position")
+}
+
+/// Registers one identifier after the other until told to stop; each identifier's number is also its value.
+async fn register_until(
+    client: GrpcClient,
+    from: u64,
+    stop: Arc<AtomicBool>,
+    done: Arc<AtomicU64>,
+) -> Vec<u64> {
+    let mut sequences = Vec::new();
+    let mut number = from;
+    while !stop.load(Ordering::Relaxed) {
+        let receipt = client.register(&format!("88.118/S{number}"), &number.to_string()).await;
+        let position = receipt.expect("registered").position.expect("a position");
+        sequences.push(position.sequence);
+        done.fetch_add(1, Ordering::Relaxed);
+        number += 1;
+    }
+    sequences
+}
+
+async fn client(node: &NodeProcess, data: &Path) -> GrpcClient {
+    GrpcClient::connect(node.grpc(), Some(&admin_token(data))).await
+}
+
+/// The node works all the while; then it is killed, its data directory deleted, and the backup restored in its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_data_directory_is_restored_from_a_backup_made_during_writes() {
+    for engine in EngineKind::ALL {
+        let room = tempfile::tempdir().expect("a directory");
+        let data = room.path().join("data");
+        let engine_key = format!("store.engine={engine}");
+        let node = NodeProcess::start(&data, &["--set", &engine_key]);
+        let (url, data_text) = (node.grpc().to_owned(), data.to_str().expect("text").to_owned());
+        let asked = ["--node", &url, "--data", &data_text];
+        let admin = client(&node, &data).await;
+        admin.home("88.118").await.expect("homed");
+        let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let writer = register_until(admin.clone(), 0, Arc::clone(&stop), Arc::clone(&done));
+        let writer = tokio::spawn(writer);
+        let made = tokio::task::spawn_blocking({
+            let asked = asked.map(str::to_owned);
+            move || {
+                let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
+                let full = json(&[&["backup", "create"], asked.as_slice()].concat()).remove(0);
+                let next =
+                    json(&[&["backup", "create", "--incremental"], asked.as_slice()].concat()).remove(0);
+                (full, next)
+            }
+        });
+        let (full, next) = made.await.expect("no panic");
+        stop.store(true, Ordering::Relaxed);
+        let sequences = writer.await.expect("the writer ends");
+        assert_eq!((text(&full, "kind"), text(&next, "kind")), ("full", "incremental"));
+        assert_eq!(text(&next, "base"), text(&full, "name"));
+        let verdict =
+            json(&[&["backup", "verify", text(&next, "name")], asked.as_slice()].concat()).remove(0);
+        assert_eq!(verdict["whole"], Json::Bool(true));
+        let listed = json(&[&["backup", "list"], asked.as_slice()].concat());
+        assert_eq!(listed, [next.clone(), full]);
+        let (_, metrics) = http_get(node.http(), "/metrics");
+        assert!(metrics.contains("idnode_backups_total 2\n"), "{metrics}");
+
+        node.kill();
+        fs::remove_dir_all(&data).expect("the data directory goes");
+        let directory = room.path().join("data-backups");
+        let directory = directory.to_str().expect("text");
+        let offline = json(&["backup", "list", "--offline", "--directory", directory]);
+        assert_eq!(offline, listed);
+        let restored = json(&["backup", "restore", directory, "--data", &data_text]).remove(0);
+        assert_eq!(text(&restored, "continues"), text(&next, "to"));
+        assert_eq!(text(&restored, "engine"), engine.to_string());
+
+        let node = NodeProcess::start(&data, &["--set", &engine_key]);
+        // The token of old was in the directory that was lost; the restored node wrote another.
+        let admin = client(&node, &data).await;
+        let last = sequence(text(&next, "to"));
+        for (number, position) in sequences.iter().enumerate() {
+            let found = admin.resolve(&format!("88.118/S{number}")).await.expect("an answer");
+            let has_value =
+                format!("{found:?}").contains(&format!("data: {:?}", number.to_string().as_bytes()));
+            assert_eq!(
+                has_value,
+                *position <= last,
+                "{number} at {position}, restored up to {last}: {found:?}"
+            );
+        }
+        let receipt = admin.register("88.118/after", "after").await.expect("registered");
+        let position = receipt.position.expect("a position");
+        let present = data_encoding::HEXLOWER.encode(&position.incarnation);
+        assert!(text(&restored, "position").starts_with(&present));
+        assert!(present.as_str() > text(&next, "to").split(':').next().expect("an incarnation"));
+        drop(node);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_earlier_position_is_restored_and_the_old_token_opens_when_its_file_is_put_back() {
+    let room = tempfile::tempdir().expect("a directory");
+    let (data, again) = (room.path().join("data"), room.path().join("again"));
+    let node = NodeProcess::start(&data, &[]);
+    let admin = client(&node, &data).await;
+    admin.home("88.118").await.expect("homed");
+    let asked = ["--node", node.grpc(), "--data", data.to_str().expect("text")];
+    json(&[&["backup", "create"], asked.as_slice()].concat());
+    let first = admin.register("88.118/x", "first").await.expect("registered").position.expect("a position");
+    admin.register("88.118/y", "second").await.expect("registered");
+    json(&[&["backup", "create", "--incremental"], asked.as_slice()].concat());
+    node.kill();
+    let directory = room.path().join("data-backups");
+    let directory = directory.to_str().expect("text");
+    let until = first.sequence.to_string();
+    let restore =
+        ["backup", "restore", directory, "--data", again.to_str().expect("text"), "--engine", "sled"];
+    let restored = json(&[restore.as_slice(), &["--to-position", &until]].concat()).remove(0);
+    assert_eq!(sequence(text(&restored, "continues")), first.sequence);
+    let occupied = run(&restore);
+    assert_eq!(occupied.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&occupied.stderr).contains("is not empty"), "{occupied:?}");
+
+    fs::copy(data.join("admin-token"), again.join("admin-token")).expect("the token");
+    let node = NodeProcess::start(&again, &["--set", "store.engine=sled"]);
+    assert_eq!(admin_token(&again), admin_token(&data));
+    let admin = client(&node, &again).await;
+    assert_eq!(admin.values("88.118/x").await, ["first"]);
+    let gone = format!("{:?}", admin.resolve("88.118/y").await.expect("an answer"));
+    assert!(gone.starts_with("Absent"), "{gone}");
+    let receipt = admin.register("88.118/y", "another").await.expect("registered");
+    assert_eq!(receipt.version, 1);
+}
+
+#[test]
+fn what_cannot_be_restored_says_why_and_leaves_nothing() {
+    let room = tempfile::tempdir().expect("a directory");
+    let (nowhere, data) = (room.path().join("nowhere"), room.path().join("data"));
+    let (nowhere, data_text) = (nowhere.to_str().expect("text"), data.to_str().expect("text"));
+    let missing = run(&["backup", "restore", nowhere, "--data", data_text]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("there is no backup"), "{missing:?}");
+    let both = ["--to-position", "7", "--to-time", "2026-11-23T10:00:00+08:00"];
+    let wrong = run(&[&["backup", "restore", nowhere, "--data", data_text], both.as_slice()].concat());
+    assert_eq!(wrong.status.code(), Some(2));
+    let where_to = run(&["backup", "list", "--offline"]);
+    assert_eq!(where_to.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&where_to.stderr).contains("--directory"), "{where_to:?}");
+    assert!(!data.exists());
+}
