@@ -7,12 +7,13 @@
 use std::fs;
 use std::path::Path;
 
+use idnode::daemon::{Node, RunningNode};
 use idnode::store::EngineKind;
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
 use crate::support::clients::{GrpcClient, http_get};
-use crate::support::node::{NodeProcess, admin_token, program};
+use crate::support::node::{NodeProcess, admin_token, config, program};
 
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("made");
@@ -97,6 +98,37 @@ fn end(node: NodeProcess) {
     node.signal("TERM");
     let (status, _, log) = node.wait();
     assert_eq!(status.code(), Some(0), "{log}");
+}
+
+/// The witness of one copy beside the files of another that went on by itself: the longer journal is not the
+/// acknowledged one.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_two_copies_stay_noticed_after_an_ordered_stop() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (one, other) = (directory.path().join("one"), directory.path().join("other"));
+    let node = start(&one).await;
+    node.stop().await.expect("the node stops");
+    copy(&one, &other);
+    for (data, prefixes) in [(&one, &["88.1"][..]), (&other, &["88.2", "88.3", "88.4"][..])] {
+        let node = start(data).await;
+        let url = node.addresses().grpc.first().expect("a gRPC door").clone();
+        let client = GrpcClient::connect(&url, Some(&admin_token(data))).await;
+        for prefix in prefixes {
+            client.home(prefix).await.expect("homed");
+        }
+        node.stop().await.expect("the node stops");
+    }
+    fs::copy(one.join("high-water"), other.join("high-water")).expect("copied");
+    for _ in 0..2 {
+        let node = start(&other).await;
+        let reason = node.store().read_only_reason().expect("read-only");
+        assert!(reason.contains("files of two stores were mixed"), "{reason}");
+        node.stop().await.expect("the node stops");
+    }
+}
+
+async fn start(data: &Path) -> RunningNode {
+    Node::start(config(data, EngineKind::Fjall)).await.expect("the node starts")
 }
 
 #[test]
