@@ -11,6 +11,7 @@
 //! - [`resolver`]: produces answers.
 //! - [`front`]: the doors.
 //! - [`backup`]: copies kept outside of the node, read back and restored from.
+//! - [`filing`]: reports this node's prefixes to the upper node.
 //! - [`config`]: what every room is told; the only room that knows the keys of the configuration file.
 //! - [`daemon`]: assembly and lifetime.
 //! - [`cli`]: the command line; its commands speak gRPC to a node like any client.
@@ -27,6 +28,7 @@ pub mod registry;
 pub mod resolver;
 
 pub mod backup;
+pub mod filing;
 pub mod front;
 
 pub mod config;

@@ -76,14 +76,27 @@ fn status_table(status: &proto::Status) -> Table {
 }
 
 fn filing_rows(table: &mut Table, filing: &proto::FilingStatus) {
-    let state = if filing.connected { "connected" } else { "not connected" };
-    table.row(["Upper node", &format!("{}, {state}", filing.upper)]);
+    table.row(["Upper node", &filing.upper]);
+    let heard = match filing.last_contact_ms {
+        0 => "not heard yet".to_owned(),
+        heard_ms => format!("last heard at {}", display::time(heard_ms)),
+    };
+    table.row(["Filing", &format!("{}; {heard}", filing.state)]);
     let confirmed = filing.confirmed.as_ref().map_or_else(|| "nothing yet".to_owned(), position);
     table.row(["Filed up to", &confirmed]);
     let waiting = format!("{} entries, {}", count(filing.lag_entries), duration(filing.lag_ms / 1_000));
     table.row(["Filing lag", &waiting]);
+    let changes = (count(filing.filed), count(filing.identifier_changes));
+    let since = format!("{} changes of prefixes; passed {} of identifiers", changes.0, changes.1);
+    table.row(["Filed since start", &since]);
     if !filing.last_error.is_empty() {
         table.row(["Filing trouble", &filing.last_error]);
+    }
+    if filing.set_aside_count > 0 {
+        table.row(["Not filed", &format!("{} prefixes", count(filing.set_aside_count))]);
+    }
+    for aside in &filing.set_aside {
+        table.row([aside.prefix.as_str(), aside.message.as_str()]);
     }
 }
 
@@ -111,6 +124,15 @@ fn status_json(status: &proto::Status) -> Json {
             "lag_entries": filing.lag_entries,
             "lag_ms": filing.lag_ms,
             "last_error": Some(&filing.last_error).filter(|error| !error.is_empty()),
+            "state": filing.state,
+            "last_contact": Some(filing.last_contact_ms).filter(|ms| *ms > 0).map(display::time),
+            "filed": filing.filed,
+            "identifier_changes": filing.identifier_changes,
+            "set_aside_count": filing.set_aside_count,
+            "set_aside": filing.set_aside.iter().map(|aside| json!({
+                "prefix": aside.prefix,
+                "message": aside.message,
+            })).collect::<Vec<_>>(),
         })),
     })
 }

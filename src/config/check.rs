@@ -24,6 +24,7 @@ impl Config {
             ("grpc.tls_key", &self.grpc.tls_key),
             ("upper.token_file", &self.upper.token_file),
             ("upper.tls_ca", &self.upper.tls_ca),
+            ("recursion.tls_ca", &self.recursion.tls_ca),
             ("backup.key_file", &self.backup.key_file),
         ];
         let named = files.into_iter().filter_map(|(key, file)| Some((key, file.as_deref()?)));

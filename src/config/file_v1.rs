@@ -123,6 +123,7 @@ const RECURSION: &[Key] = &[
     key!("recursion", "cache_answers", |config, given| config.recursion.cache_answers
         => given.integer(0..=100_000_000)?),
     key!("recursion", "deadline_seconds", |config, given| config.recursion.deadline => given.seconds(1..=60)?),
+    key!("recursion", "tls_ca", |config, given| config.recursion.tls_ca => Some(given.path()?)),
 ];
 
 const BACKUP: &[Key] = &[

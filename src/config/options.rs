@@ -116,11 +116,13 @@ pub struct RecursionOptions {
     pub cache_answers: u64,
     /// Longest time that one question may take, all nodes together.
     pub deadline: Duration,
+    /// PEM file of the authorities that signed the certificates of delegated sites; `upper.tls_ca` without.
+    pub tls_ca: Option<PathBuf>,
 }
 
 impl Default for RecursionOptions {
     fn default() -> Self {
-        Self { allowed: false, cache_answers: 100_000, deadline: Duration::from_secs(5) }
+        Self { allowed: false, cache_answers: 100_000, deadline: Duration::from_secs(5), tls_ca: None }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::federation::Chance;
 use crate::store::{Clock, Entropy};
 
 /// The system's clock.
@@ -10,6 +11,16 @@ pub fn clock() -> Clock {
     Arc::new(|| {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
+}
+
+/// Random numbers for waiting times.
+pub(super) fn chance() -> Chance {
+    let fill = entropy();
+    Arc::new(move || {
+        let mut bytes = [0; 8];
+        fill(&mut bytes);
+        u64::from_be_bytes(bytes)
     })
 }
 

@@ -12,8 +12,10 @@ use super::backup;
 use super::chance;
 use super::directory::DataDirectory;
 use super::error::DaemonError;
+use super::outward::{self, RunningFiling};
 use crate::backup::Backups;
 use crate::config::{Config, StoreOptions};
+use crate::federation::Federation;
 use crate::model::identifier::{Folding, Prefix};
 use crate::model::site::Site;
 use crate::model::token::Scope;
@@ -44,6 +46,8 @@ pub(super) struct Core {
     pub(super) resolver: Arc<Resolver>,
     pub(super) backups: Backups,
     schedule: Option<JoinHandle<()>>,
+    pub(super) federation: Arc<Federation>,
+    pub(super) filing: Option<RunningFiling>,
     committer: JoinHandle<Appender>,
     upkeep: JoinHandle<()>,
     high_water: JoinHandle<()>,
@@ -58,6 +62,7 @@ impl Core {
         site: Option<Site>,
     ) -> Result<Self, DaemonError> {
         check_engine(&config.store, directory.path())?;
+        let federation = outward::federation(config)?;
         let opened = open::open(store_options(&config.store, directory.path())).await;
         let Opened { store, appender, report } = opened.map_err(DaemonError::Store)?;
         tracing::info!(
@@ -86,11 +91,23 @@ impl Core {
         let high_water = store.spawn_high_water(stop.subscribe());
         let (registry, committer) = Registry::start(store.clone(), appender, registry_options(config));
         let registry = Arc::new(registry);
-        let options = ResolverOptions { upper: config.upper.address.clone(), site };
-        let resolver = Arc::new(Resolver::new(store.clone(), options));
+        let resolver = Arc::new(resolver(config, &store, &federation, site.clone()));
         let keeper = Upkeep::new(config, store.clone(), Arc::clone(&registry));
         let upkeep = tokio::spawn(keeper.run(stop.subscribe()));
-        let core = Self { store, registry, resolver, backups, schedule, committer, upkeep, high_water, stop };
+        let filing = outward::start_filing(&store, &federation, site, stop.subscribe());
+        let core = Self {
+            store,
+            registry,
+            resolver,
+            backups,
+            schedule,
+            federation,
+            filing,
+            committer,
+            upkeep,
+            high_water,
+            stop,
+        };
         match core.ensure_admin_token(directory).await {
             Ok(()) => Ok(core),
             Err(error) => {
@@ -106,6 +123,9 @@ impl Core {
         self.stop.send_replace(true);
         if let Some(schedule) = self.schedule {
             join("backup schedule", schedule.await);
+        }
+        if let Some(filing) = self.filing {
+            join("filing", filing.task.await);
         }
         join("upkeep", self.upkeep.await);
         join("high-water file", self.high_water.await);
@@ -149,6 +169,17 @@ impl Core {
         let change =
             last.map_err(DaemonError::Store)?.pop().and_then(|entry| entry.body).map(|body| body.change);
         Ok(matches!(change, Some(Change::Incarnation { reason, .. }) if reason == RESTORED))
+    }
+}
+
+/// The resolver; it asks other nodes where the configuration allows that.
+fn resolver(config: &Config, store: &Store, federation: &Arc<Federation>, site: Option<Site>) -> Resolver {
+    let options = ResolverOptions { upper: config.upper.address.clone(), site };
+    let resolver = Resolver::new(store.clone(), options);
+    if config.recursion.allowed {
+        resolver.with_federation(Arc::clone(federation), config.recursion.deadline)
+    } else {
+        resolver
     }
 }
 

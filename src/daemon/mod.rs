@@ -9,6 +9,7 @@
 //! another program, such as a test. Time and randomness are made here and handed down.
 
 mod node;
+mod outward;
 mod process;
 
 pub mod directory;

@@ -10,6 +10,7 @@ use super::directory::{Addresses, DataDirectory};
 use super::doors::{Bound, Doors};
 use super::error::DaemonError;
 use crate::config::Config;
+use crate::filing::status::FilingStatus;
 use crate::registry::Registry;
 use crate::resolver::Resolver;
 use crate::store::Store;
@@ -94,6 +95,11 @@ impl RunningNode {
     /// What answers.
     pub fn resolver(&self) -> &Arc<Resolver> {
         &self.core.resolver
+    }
+
+    /// How filing at the upper node stands; none at the top.
+    pub fn filing(&self) -> Option<FilingStatus> {
+        self.core.filing.as_ref().map(|filing| filing.watch.status())
     }
 
     /// The store, for reading and following.

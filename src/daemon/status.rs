@@ -7,7 +7,9 @@ use futures_util::future::BoxFuture;
 
 use super::backup::newest;
 use super::core::Core;
+use super::outward;
 use crate::backup::Backups;
+use crate::filing::status::FilingWatch;
 use crate::front::grpc::{StatusPort, StatusReport};
 use crate::model::prefix::Homing;
 use crate::store::Store;
@@ -17,13 +19,15 @@ use crate::telemetry::Chain;
 pub(super) struct Status {
     store: Store,
     backups: Backups,
+    filing: Option<FilingWatch>,
     started: Instant,
 }
 
 impl Status {
     /// A status of a node that starts now.
     pub(super) fn new(core: &Core) -> Self {
-        Self { store: core.store.clone(), backups: core.backups.clone(), started: Instant::now() }
+        let filing = core.filing.as_ref().map(|filing| filing.watch.clone());
+        Self { store: core.store.clone(), backups: core.backups.clone(), filing, started: Instant::now() }
     }
 }
 
@@ -43,7 +47,7 @@ impl StatusPort for Status {
                 identifiers: self.store.count(),
                 prefixes_homed: homed,
                 prefixes_delegated: directory.prefixes().count() as u64 - homed,
-                filing: None,
+                filing: self.filing.as_ref().map(outward::filing_report),
                 read_only_reason: self.store.read_only_reason(),
                 uptime: self.started.elapsed(),
                 disk_bytes,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
+use crate::model::identifier::Prefix;
 use crate::model::position::Position;
 
 //----------- StatusPort -----------------------------------------------------
@@ -60,6 +61,18 @@ pub struct FilingReport {
     pub lag_ms: u64,
     /// What went wrong the last time.
     pub last_error: Option<String>,
+    /// What filing is at, in a word.
+    pub state: String,
+    /// When the upper node was last heard, in milliseconds since 1970.
+    pub last_contact_ms: Option<u64>,
+    /// Changes of prefixes that it took.
+    pub filed: u64,
+    /// Changes of identifiers that the bookmark moved over.
+    pub identifier_changes: u64,
+    /// Prefixes that are not filed.
+    pub set_aside_count: u64,
+    /// Some of them, and why.
+    pub set_aside: Vec<(Prefix, String)>,
 }
 
 /// The newest backup, in brief.

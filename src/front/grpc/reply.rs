@@ -466,6 +466,16 @@ fn filing_report(report: FilingReport) -> proto::FilingStatus {
         lag_entries: report.lag_entries,
         lag_ms: report.lag_ms,
         last_error: report.last_error.unwrap_or_default(),
+        state: report.state,
+        last_contact_ms: report.last_contact_ms.unwrap_or_default(),
+        filed: report.filed,
+        identifier_changes: report.identifier_changes,
+        set_aside_count: report.set_aside_count,
+        set_aside: report
+            .set_aside
+            .into_iter()
+            .map(|(prefix, message)| proto::SetAsidePrefix { prefix: prefix.to_string(), message })
+            .collect(),
     }
 }
 

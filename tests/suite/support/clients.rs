@@ -10,8 +10,8 @@ use idnode::wire::proto::prefix_service_client::PrefixServiceClient;
 use idnode::wire::proto::registration_service_client::RegistrationServiceClient;
 use idnode::wire::proto::resolution_service_client::ResolutionServiceClient;
 use idnode::wire::proto::{
-    Answer, HomePrefixRequest, Question, Receipt, RegisterRequest, Registration, ResolveRequest, Value,
-    answer, registration,
+    Answer, HomePrefixRequest, Question, Receipt, Recursion, RegisterRequest, Registration, ResolveRequest,
+    Value, answer, registration,
 };
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
@@ -78,6 +78,21 @@ impl GrpcClient {
     pub(crate) async fn resolve(&self, identifier: &str) -> Result<answer::Answer, Status> {
         let question = Question { identifier: identifier.into(), ..Question::default() };
         let request = ResolveRequest { question: Some(question), ..ResolveRequest::default() };
+        let response = ResolutionServiceClient::new(self.channel.clone()).resolve(request).await?;
+        let Answer { answer } = response.into_inner().answer.expect("an answer");
+        Ok(answer.expect("one of the answers"))
+    }
+
+    /// Asks what an identifier holds, wishing that other nodes are asked; these have passed the question on.
+    pub(crate) async fn recurse(
+        &self,
+        identifier: &str,
+        path: &[[u8; 16]],
+    ) -> Result<answer::Answer, Status> {
+        let question = Question { identifier: identifier.into(), ..Question::default() };
+        let path = path.iter().map(|node| node.to_vec()).collect();
+        let recursion = Some(Recursion { desired: true, path });
+        let request = ResolveRequest { question: Some(question), recursion };
         let response = ResolutionServiceClient::new(self.channel.clone()).resolve(request).await?;
         let Answer { answer } = response.into_inner().answer.expect("an answer");
         Ok(answer.expect("one of the answers"))

@@ -3,3 +3,4 @@
 pub(crate) mod clients;
 pub(crate) mod eventually;
 pub(crate) mod node;
+pub(crate) mod tree;

@@ -1,0 +1,152 @@
+//! Following the journal: prefix changes are filed one by one, in order; identifier changes only move the bookmark.
+//!
+//! Headers are read in large steps, and bodies for prefix changes only, so that a million identifier changes pass in a
+//! hundred steps. A step with something to file goes out at once; one without waits a second for more.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use tokio::time::{self, Instant};
+
+use crate::federation::upper::{Filed, Say};
+use crate::model::identifier::Prefix;
+use crate::model::limits::FILING_STEP_ENTRIES;
+use crate::model::position::Position;
+use crate::store::entry::Change;
+use crate::store::journal::{Header, JournalEntry, Subject};
+
+use super::error::FilingError;
+use super::present::filed;
+use super::{Conversation, Filing, after};
+
+/// How long changes of identifiers alone are held back.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+
+/// What was read of the journal and not sent yet.
+struct Unsent {
+    /// The last entry read.
+    read_to: u64,
+    /// The last entry delivered.
+    sent_to: u64,
+    /// Changes of identifiers in between.
+    identifiers: u64,
+    /// Filings in between.
+    filings: Vec<Filed>,
+    /// When it must go out.
+    due: Instant,
+}
+
+impl Unsent {
+    fn is_due(&self) -> bool {
+        let entries = self.read_to - self.sent_to;
+        let is_long = entries >= u64::try_from(FILING_STEP_ENTRIES).unwrap_or(u64::MAX);
+        entries > 0 && (!self.filings.is_empty() || is_long || Instant::now() >= self.due)
+    }
+}
+
+impl Filing {
+    /// Follows the journal after a place until the conversation breaks.
+    pub(super) async fn follow(
+        &self,
+        conversation: &mut Conversation,
+        from: Position,
+    ) -> Result<Infallible, FilingError> {
+        let mut end = self.store.follow();
+        let start = from.sequence;
+        let mut unsent = Unsent {
+            read_to: start,
+            sent_to: start,
+            identifiers: 0,
+            filings: Vec::new(),
+            due: after(Duration::ZERO),
+        };
+        loop {
+            let durable = end.borrow_and_update().sequence;
+            if unsent.read_to < durable {
+                self.read_step(conversation, &mut unsent).await?;
+            }
+            if unsent.is_due() {
+                self.send(conversation, &mut unsent, from).await?;
+            }
+            if unsent.read_to < durable {
+                continue;
+            }
+            let is_waiting = unsent.read_to > unsent.sent_to;
+            tokio::select! {
+                // The sender lives as long as the store that we hold.
+                _ = end.changed() => {}
+                () = time::sleep_until(unsent.due), if is_waiting => {}
+                heard = conversation.overhear() => heard?,
+            }
+        }
+    }
+
+    /// Reads the next step of the journal.
+    async fn read_step(&self, conversation: &Conversation, unsent: &mut Unsent) -> Result<(), FilingError> {
+        let headers = self.store.headers_from(unsent.read_to + 1, FILING_STEP_ENTRIES).await?;
+        let next = |header: &&Header| header.position.sequence == unsent.read_to + 1;
+        let (Some(first), Some(last)) = (headers.first().filter(next), headers.last()) else {
+            return Err(FilingError::Pruned);
+        };
+        if unsent.read_to == unsent.sent_to {
+            self.watch.oldest(Some(first.time_ms));
+        }
+        unsent.read_to = last.position.sequence;
+        let is_identifier = |header: &&Header| matches!(header.subject, Subject::Identifier(_));
+        unsent.identifiers += headers.iter().filter(is_identifier).count() as u64;
+        let mut changes = headers;
+        changes.retain(|header| matches!(header.subject, Subject::Prefix(_)));
+        for entry in self.store.with_bodies(changes).await? {
+            let Some(filing) = self.filing(entry) else {
+                continue;
+            };
+            if conversation.takes(&filing.prefix) {
+                unsent.filings.push(filing);
+            } else {
+                self.watch.set_aside(vec![conversation.beyond_scope(&filing.prefix)]);
+            }
+        }
+        Ok(())
+    }
+
+    /// A change of a prefix as it is filed. Where its body is no longer kept, the prefix as it stands now.
+    fn filing(&self, entry: JournalEntry) -> Option<Filed> {
+        let JournalEntry { header, body } = entry;
+        match body.map(|body| body.change) {
+            Some(Change::Prefix(entry)) => Some(filed(&entry, header.position)),
+            _ => {
+                let Subject::Prefix(prefix) = &header.subject else {
+                    return None;
+                };
+                let prefix = Prefix::parse(prefix).ok()?;
+                let directory = self.store.directory();
+                directory.get(&prefix).map(|entry| filed(entry, header.position))
+            }
+        }
+    }
+
+    /// Delivers what is unsent, and keeps the place when it is confirmed.
+    async fn send(
+        &self,
+        conversation: &mut Conversation,
+        unsent: &mut Unsent,
+        from: Position,
+    ) -> Result<(), FilingError> {
+        let filings = std::mem::take(&mut unsent.filings);
+        let identifier_changes = std::mem::take(&mut unsent.identifiers);
+        let position = Position { sequence: unsent.read_to, ..from };
+        let prefixes: BTreeSet<Prefix> = filings.iter().map(|filing| filing.prefix.clone()).collect();
+        let count = filings.len();
+        let progress = Say::Progress { position, identifier_changes };
+        let said = filings.into_iter().map(Say::Filed).chain([progress]).collect();
+        let aside = conversation.deliver(said, position).await?;
+        self.watch.filed(count - aside.len().min(count), identifier_changes, &prefixes);
+        self.watch.set_aside(aside);
+        self.keep(position).await?;
+        unsent.sent_to = unsent.read_to;
+        unsent.due = after(PROGRESS_EVERY);
+        self.watch.oldest(None);
+        Ok(())
+    }
+}

@@ -1,0 +1,52 @@
+//! Resynchronizing: filing the present state as a whole. One procedure for every reason to do so.
+
+use crate::federation::upper::{Filed, Say};
+use crate::model::position::{Bookmark, Position};
+use crate::model::prefix::PrefixEntry;
+
+use super::error::FilingError;
+use super::status::State;
+use super::{BASIS, Conversation, Filing};
+
+impl Filing {
+    /// Files every prefix as it stands; the place it stands for. What the upper node holds from us beyond that, it
+    /// revokes.
+    ///
+    /// The basis is kept last: a break anywhere before leads here again.
+    pub(super) async fn resynchronize(
+        &self,
+        conversation: &mut Conversation,
+        basis: &Bookmark,
+    ) -> Result<Position, FilingError> {
+        self.watch.entered(State::Resynchronizing);
+        // The place is read first: what changes in between is filed again when the journal is followed from it.
+        let as_of = self.store.head();
+        let directory = self.store.directory();
+        let (taken, beyond): (Vec<_>, Vec<_>) =
+            directory.prefixes().partition(|entry| conversation.takes(&entry.prefix));
+        self.watch.clear_aside();
+        self.watch.set_aside(beyond.iter().map(|entry| conversation.beyond_scope(&entry.prefix)).collect());
+        tracing::info!(upper = %self.upper.name(), prefixes = taken.len(), as_of = %as_of, "filing the present state");
+        let filings = taken.iter().map(|entry| Say::Filed(filed(entry, as_of)));
+        let said: Vec<Say> =
+            [Say::Begin(as_of)].into_iter().chain(filings).chain([Say::End(as_of)]).collect();
+        let count = taken.len();
+        let aside = conversation.deliver(said, as_of).await?;
+        self.watch.resynchronized(count - aside.len().min(count));
+        self.watch.set_aside(aside);
+        self.keep(as_of).await?;
+        self.store.set_bookmark(BASIS, basis).await?;
+        Ok(as_of)
+    }
+}
+
+/// A prefix entry as it is filed.
+pub(super) fn filed(entry: &PrefixEntry, position: Position) -> Filed {
+    Filed {
+        prefix: entry.prefix.clone(),
+        registrant: entry.registrant.clone(),
+        standing: entry.standing,
+        homing: entry.homing.clone(),
+        position,
+    }
+}

@@ -1,0 +1,213 @@
+//! How filing stands, for people and monitors.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::model::identifier::Prefix;
+use crate::model::limits::SET_ASIDE_MAX;
+use crate::model::position::Position;
+use crate::store::Store;
+
+//----------- FilingStatus ---------------------------------------------------
+
+/// How filing stands now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilingStatus {
+    /// The upper node.
+    pub upper: String,
+    /// What filing is at.
+    pub state: State,
+    /// The last place that the upper node confirmed.
+    pub confirmed: Option<Position>,
+    /// Journal entries that it has not confirmed.
+    pub lag_entries: u64,
+    /// Milliseconds since the oldest of them was made.
+    pub lag_ms: u64,
+    /// When the upper node was last heard, in milliseconds since 1970.
+    pub last_contact_ms: Option<u64>,
+    /// What went wrong the last time; none once it goes well again.
+    pub last_error: Option<String>,
+    /// Counts since the start.
+    pub counts: Counts,
+    /// Prefixes that are not filed, and why; at most a hundred of them.
+    pub set_aside: Vec<SetAside>,
+}
+
+/// What filing is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It has not reached the upper node yet.
+    Starting,
+    /// It files the present state.
+    Resynchronizing,
+    /// It follows the journal.
+    Filing,
+    /// The upper node is away or refuses; it is tried again.
+    Away,
+    /// It has ended; only a restart begins it again.
+    Ended,
+}
+
+impl State {
+    /// Its name for people and clients.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Resynchronizing => "resynchronizing",
+            Self::Filing => "filing",
+            Self::Away => "away",
+            Self::Ended => "ended",
+        }
+    }
+
+    /// Whether the upper node answered the last time.
+    pub fn is_connected(self) -> bool {
+        matches!(self, Self::Resynchronizing | Self::Filing)
+    }
+}
+
+/// What filing counts, since the node started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Changes of prefixes that the upper node took.
+    pub filed: u64,
+    /// Changes of identifiers that the bookmark moved over.
+    pub identifiers: u64,
+    /// Times that the present state was filed.
+    pub resynchronizations: u64,
+    /// Prefixes that are set aside.
+    pub set_aside: u64,
+    /// Times that filing was interrupted.
+    pub interruptions: u64,
+}
+
+/// A prefix that is not filed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetAside {
+    /// The prefix.
+    pub prefix: Prefix,
+    /// Why, and what would help.
+    pub message: String,
+}
+
+//----------- FilingWatch ----------------------------------------------------
+
+/// Where filing tells how it stands. Clones are the same.
+#[derive(Clone)]
+pub struct FilingWatch {
+    store: Store,
+    upper: Arc<str>,
+    noted: Arc<Mutex<Noted>>,
+}
+
+struct Noted {
+    state: State,
+    confirmed: Option<Position>,
+    oldest_ms: Option<u64>,
+    last_contact_ms: Option<u64>,
+    last_error: Option<String>,
+    counts: Counts,
+    set_aside: BTreeMap<Prefix, String>,
+}
+
+impl FilingWatch {
+    pub(super) fn new(store: Store, upper: String) -> Self {
+        let noted = Noted {
+            state: State::Starting,
+            confirmed: None,
+            oldest_ms: None,
+            last_contact_ms: None,
+            last_error: None,
+            counts: Counts::default(),
+            set_aside: BTreeMap::new(),
+        };
+        Self { store, upper: upper.into(), noted: Arc::new(Mutex::new(noted)) }
+    }
+
+    /// How filing stands. Neither waits nor reads files.
+    pub fn status(&self) -> FilingStatus {
+        let head = self.store.head().sequence;
+        let now_ms = self.store.now_ms();
+        let noted = self.lock();
+        let lag_entries = head.saturating_sub(noted.confirmed.map_or(0, |place| place.sequence));
+        let oldest_ms = noted.oldest_ms.filter(|_| lag_entries > 0);
+        let set_aside = noted.set_aside.iter().take(SET_ASIDE_MAX);
+        FilingStatus {
+            upper: self.upper.to_string(),
+            state: noted.state,
+            confirmed: noted.confirmed,
+            lag_entries,
+            lag_ms: oldest_ms.map_or(0, |oldest_ms| now_ms.saturating_sub(oldest_ms)),
+            last_contact_ms: noted.last_contact_ms,
+            last_error: noted.last_error.clone(),
+            counts: Counts { set_aside: noted.set_aside.len() as u64, ..noted.counts },
+            set_aside: set_aside
+                .map(|(prefix, message)| SetAside { prefix: prefix.clone(), message: message.clone() })
+                .collect(),
+        }
+    }
+
+    /// The upper node answers again.
+    pub(super) fn entered(&self, state: State) {
+        let now_ms = self.store.now_ms();
+        let mut noted = self.lock();
+        (noted.state, noted.last_error, noted.last_contact_ms) = (state, None, Some(now_ms));
+    }
+
+    /// Something went wrong. Whether that is news.
+    pub(super) fn broke(&self, state: State, error: String) -> bool {
+        let mut noted = self.lock();
+        let is_news = noted.state != state || noted.last_error.as_ref() != Some(&error);
+        if noted.state.is_connected() {
+            noted.counts.interruptions += 1;
+        }
+        (noted.state, noted.last_error) = (state, Some(error));
+        is_news
+    }
+
+    pub(super) fn heard(&self) {
+        let now_ms = self.store.now_ms();
+        self.lock().last_contact_ms = Some(now_ms);
+    }
+
+    pub(super) fn confirmed(&self, place: Option<Position>) {
+        self.lock().confirmed = place;
+    }
+
+    pub(super) fn oldest(&self, oldest_ms: Option<u64>) {
+        self.lock().oldest_ms = oldest_ms;
+    }
+
+    /// Changes were taken; their prefixes are set aside no more.
+    pub(super) fn filed(&self, filed: usize, identifiers: u64, prefixes: &BTreeSet<Prefix>) {
+        let mut noted = self.lock();
+        noted.counts.filed += filed as u64;
+        noted.counts.identifiers += identifiers;
+        noted.set_aside.retain(|prefix, _| !prefixes.contains(prefix));
+    }
+
+    pub(super) fn resynchronized(&self, filed: usize) {
+        let mut noted = self.lock();
+        noted.counts.filed += filed as u64;
+        noted.counts.resynchronizations += 1;
+    }
+
+    /// Prefixes are not filed. Each is told once.
+    pub(super) fn set_aside(&self, aside: Vec<SetAside>) {
+        let mut noted = self.lock();
+        for SetAside { prefix, message } in aside {
+            if noted.set_aside.get(&prefix) != Some(&message) {
+                tracing::warn!(%prefix, reason = %message, "prefix is set aside and not filed");
+                noted.set_aside.insert(prefix, message);
+            }
+        }
+    }
+
+    pub(super) fn clear_aside(&self) {
+        self.lock().set_aside.clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Noted> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,262 @@
+//! Filing: what a lower node homes, the upper node delegates to it; through absence, restarts and restores.
+
+use std::fs;
+
+use idnode::filing::status::State;
+use idnode::model::prefix::{Homing, Standing};
+use idnode::registry::command::{Command, PrefixCommand};
+
+use crate::support::clients::http_get;
+use crate::support::eventually::eventually;
+use crate::support::tree::{Tier, Told, home, prefix, register};
+
+/// Changes of prefixes among so many changes of identifiers each: homed, suspended, homed for somebody else.
+fn mixed(prefixes: usize, identifiers_each: usize) -> Vec<Command> {
+    let change = |number: usize| {
+        let text = format!("88.118.{}", number / 3);
+        match number % 3 {
+            0 => home(&text, Some("A factory")),
+            1 => Command::Prefix(PrefixCommand::Suspend { prefix: prefix(&text) }),
+            _ => home(&text, Some(&format!("Factory {number}"))),
+        }
+    };
+    let among = move |number: usize| {
+        (0..identifiers_each)
+            .map(move |part| register(&format!("88.118/{number}-{part}"), "https://example.com", 60))
+    };
+    (0..prefixes).flat_map(|number| [change(number)].into_iter().chain(among(number))).collect()
+}
+
+/// The upper node's journal holds what was filed first, then each of these changes once, in this order.
+async fn assert_filed_once(upper: &Tier, expected: &[Told]) {
+    let found = upper.prefix_changes(0).await.split_off(1);
+    for (found, expected) in found.iter().zip(expected) {
+        assert_eq!(found, expected);
+    }
+    assert_eq!(found.len(), expected.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lower_node_files_what_it_homes_and_suspends() {
+    let top = Tier::top().await;
+    let lower = Tier::below(&top, &["88.118"]).await;
+    lower.settled();
+    lower.apply(vec![home("88.118", Some("A region"))]).await;
+    lower.settled();
+    let entry = top.entry("88.118").expect("it was filed");
+    assert_eq!(entry.registrant.as_ref().map(|registrant| registrant.name()), Some("A region"));
+    let Homing::Delegated(site) = &entry.homing else { panic!("{entry:?}") };
+    assert_eq!(site.addresses(), [lower.grpc().ip()]);
+    assert_eq!(site.ports().grpc, Some(lower.grpc().port()));
+    lower.suspend("88.118").await;
+    lower.settled();
+    assert_eq!(top.entry("88.118").map(|entry| entry.standing), Some(Standing::Suspended));
+    lower.home("88.118").await;
+    let status = lower.settled();
+    assert_eq!(top.entry("88.118").map(|entry| entry.standing), Some(Standing::Active));
+    assert_eq!((status.state, status.last_error, status.counts.filed), (State::Filing, None, 3));
+    let (_, page) = http_get(lower.node().addresses().http.first().expect("a door"), "/metrics");
+    for line in ["idnode_filing_connected 1", "idnode_filing_lag_entries 0", "idnode_filing_filed_total 3"] {
+        assert!(page.lines().any(|found| found == line), "{line} in {page}");
+    }
+}
+
+/// The upper node stops, many changes are made below, it starts again: everything is filed once, in order.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upper_node_that_was_away_gets_everything_once_in_order() {
+    let mut top = Tier::top().await;
+    let lower = Tier::below(&top, &["88.118"]).await;
+    lower.home("88.118").await;
+    lower.settled();
+    let before = lower.node().store().head().sequence;
+    top.stop().await;
+    lower.apply(mixed(999, 20)).await;
+    let status = lower.troubled("cannot be reached");
+    assert_eq!((status.state, status.lag_entries), (State::Away, 999 * 21));
+    top.go_on().await;
+    let status = lower.settled();
+    assert_eq!(status.counts.identifiers, 999 * 20);
+    let expected = lower.prefix_changes(before).await;
+    assert_eq!(expected.len(), 999);
+    assert_filed_once(&top, &expected).await;
+}
+
+/// Either side is stopped and started again while filings are under way.
+#[tokio::test(flavor = "multi_thread")]
+async fn restarts_of_either_side_lose_and_repeat_nothing() {
+    let mut top = Tier::top().await;
+    let mut lower = Tier::below(&top, &["88.118"]).await;
+    lower.home("88.118").await;
+    lower.settled();
+    let before = lower.node().store().head().sequence;
+    for (number, portion) in mixed(600, 3).chunks(300).enumerate() {
+        lower.apply(portion.to_vec()).await;
+        if number % 2 == 0 {
+            lower.stop().await;
+            lower.go_on().await;
+        } else {
+            top.stop().await;
+            top.go_on().await;
+        }
+    }
+    lower.settled();
+    let expected = lower.prefix_changes(before).await;
+    assert_eq!(expected.len(), 600);
+    assert_filed_once(&top, &expected).await;
+    assert_eq!(lower.filing().counts.resynchronizations, 0, "the bookmark was enough");
+}
+
+/// A restored lower node files its present state; what it no longer knows is revoked, and the other copy is shut out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_lower_node_files_anew_and_its_older_copy_is_refused() {
+    let top = Tier::top().await;
+    let mut lower = Tier::below(&top, &["88.118"]).await;
+    lower.home("88.118.1").await;
+    lower.settled();
+    lower.stop().await;
+    let earlier = lower.copy();
+    lower.go_on().await;
+    lower.home("88.118.2").await;
+    lower.suspend("88.118.1").await;
+    lower.settled();
+    lower.stop().await;
+    let later = lower.copy();
+    lower.restore(&earlier).await;
+    lower.go_on().await;
+    lower.home("88.118.3").await;
+    let status = lower.settled();
+    assert_eq!(status.counts.resynchronizations, 1);
+    let standing = |text: &str| top.entry(text).map(|entry| entry.standing);
+    assert_eq!(standing("88.118.1"), Some(Standing::Active), "as it was then");
+    assert_eq!(standing("88.118.2"), Some(Standing::Revoked), "it does not exist any more");
+    assert_eq!(standing("88.118.3"), Some(Standing::Active));
+    lower.stop().await;
+    lower.put_back(&later);
+    lower.go_on().await;
+    lower.home("88.118.4").await;
+    let status = lower.troubled("INCARNATION_SUPERSEDED");
+    assert!(status.last_error.is_some_and(|error| error.contains("stop whichever of the two is not wanted")));
+    assert_eq!(status.state, State::Ended);
+    assert_eq!(standing("88.118.4"), None, "two copies never both file");
+}
+
+/// A restored upper node is filed the present state, what it had forgotten included.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_upper_node_is_filed_the_present_state() {
+    let mut top = Tier::top().await;
+    let lower = Tier::below(&top, &["88.118"]).await;
+    lower.home("88.118.1").await;
+    lower.settled();
+    top.stop().await;
+    let earlier = top.copy();
+    top.go_on().await;
+    lower.home("88.118.2").await;
+    lower.settled();
+    top.stop().await;
+    top.restore(&earlier).await;
+    top.go_on().await;
+    eventually("the present state is filed", || top.entry("88.118.2"));
+    let status = lower.settled();
+    assert_eq!(status.counts.resynchronizations, 2, "at first contact, and now");
+    assert!(top.entry("88.118.1").is_some());
+}
+
+/// Prefixes beyond the token are set aside; the others are filed, and a wider token brings in the rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn prefixes_beyond_the_token_do_not_bar_the_others() {
+    let top = Tier::top().await;
+    let mut lower = Tier::below(&top, &["88.118"]).await;
+    lower.apply(vec![home("88.118.1", None), home("99.1", None), home("88.118.2", None)]).await;
+    let status = lower.settled();
+    assert!(top.entry("88.118.1").is_some() && top.entry("88.118.2").is_some());
+    assert_eq!(top.entry("99.1"), None);
+    let [aside] = status.set_aside.as_slice() else { panic!("{status:?}") };
+    assert_eq!(aside.prefix, prefix("99.1"));
+    let expected = "the token of the upper node covers 88.118; ask its operator for one that covers 99.1";
+    assert_eq!(aside.message, expected);
+    lower.stop().await;
+    fs::write(lower.token_file(), top.peer_token(&["88.118", "99"]).await).expect("written");
+    lower.go_on().await;
+    eventually("the rest is filed", || top.entry("99.1"));
+    assert_eq!(lower.settled().set_aside, []);
+}
+
+/// What the administrator of the upper node says of a prefix stands against filings.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrators_suspension_stands_against_filings() {
+    let top = Tier::top().await;
+    let lower = Tier::below(&top, &["88.118"]).await;
+    lower.apply(vec![home("88.118.1", Some("A factory")), home("88.118.2", None)]).await;
+    lower.settled();
+    top.suspend("88.118.1").await;
+    lower.apply(vec![home("88.118.1", Some("Another factory")), home("88.118.3", None)]).await;
+    let status = lower.settled();
+    assert_eq!(top.entry("88.118.1").map(|entry| entry.standing), Some(Standing::Suspended));
+    assert!(top.entry("88.118.3").is_some(), "the others go on");
+    let [aside] = status.set_aside.as_slice() else { panic!("{status:?}") };
+    assert_eq!(aside.prefix, prefix("88.118.1"));
+    assert!(aside.message.ends_with("(PREFIX_SUSPENDED)"), "{}", aside.message);
+}
+
+/// A wrong token is told in words; the right one in the file is taken up without a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_token_is_told_and_a_right_one_taken_up() {
+    let top = Tier::top().await;
+    let stranger = Tier::top().await.peer_token(&["88.118"]).await;
+    let lower = Tier::below_with(&top, &stranger, |_| {}).await;
+    lower.home("88.118.1").await;
+    let status = lower.troubled("TOKEN_UNKNOWN");
+    let expected = "put a peer token of the upper node into the file that upper.token_file names";
+    assert!(status.last_error.is_some_and(|error| error.ends_with(expected)));
+    lower.register("88.118.1/SN1", "https://example.com", 60).await;
+    fs::write(lower.token_file(), top.peer_token(&["88.118"]).await).expect("written");
+    let status = lower.settled();
+    assert_eq!(status.last_error, None);
+    assert!(top.entry("88.118.1").is_some());
+}
+
+/// A node whose own place changes files the new one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_moves_is_delegated_to_its_new_place() {
+    let top = Tier::top().await;
+    let mut lower = Tier::below(&top, &["88.118"]).await;
+    lower.home("88.118.1").await;
+    lower.settled();
+    lower.stop().await;
+    lower.go_on_with(|config| config.site.grpc_port = Some(17_373)).await;
+    eventually("the new place is known", || {
+        let entry = top.entry("88.118.1")?;
+        let Homing::Delegated(site) = &entry.homing else { panic!("{entry:?}") };
+        (site.ports().grpc == Some(17_373)).then_some(())
+    });
+}
+
+/// What an enterprise files to its secondary node, that one files to the top, with its own place.
+#[tokio::test(flavor = "multi_thread")]
+async fn filings_climb_from_tier_to_tier() {
+    let top = Tier::top().await;
+    let secondary = Tier::below(&top, &["88.118"]).await;
+    let enterprise = Tier::below(&secondary, &["88.118.8"]).await;
+    secondary.home("88.118").await;
+    enterprise.apply(vec![home("88.118.8", Some("A factory"))]).await;
+    enterprise.settled();
+    secondary.settled();
+    let place = |tier: &Tier| {
+        let entry = tier.entry("88.118.8").expect("it was filed");
+        let Homing::Delegated(site) = entry.homing else { panic!("not delegated") };
+        (site.addresses().to_vec(), entry.registrant.map(|registrant| registrant.name().to_owned()))
+    };
+    let factory = Some("A factory".to_owned());
+    assert_eq!(place(&secondary), (vec![enterprise.grpc().ip()], factory.clone()));
+    assert_eq!(place(&top), (vec![secondary.grpc().ip()], factory), "the top refers to the secondary node");
+}
+
+/// Without addresses of its own a node announces nothing, and says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_without_a_place_files_nothing_and_says_so() {
+    let top = Tier::top().await;
+    let token = top.peer_token(&["88.118"]).await;
+    let lower = Tier::below_with(&top, &token, |config| config.site.addresses.clear()).await;
+    let status = lower.troubled("name this node's addresses in site.addresses");
+    assert_eq!(status.state, State::Ended);
+}
