@@ -102,7 +102,7 @@ pub struct History {
     pub changes: Vec<HistoryChange>,
     /// The journal entry to go on before; none when this is the last page.
     pub next: Option<u64>,
-    /// From which position on the journal is kept: earlier changes may be missing.
+    /// From which position on the journal is kept, so that earlier changes may be missing; none when all are there.
     pub complete_from: Option<Position>,
 }
 

@@ -36,7 +36,9 @@ impl Resolver {
         Ok(History {
             changes: entries.into_iter().map(show).collect(),
             next,
-            complete_from: self.store.lineage().position_of(floor.headers_from),
+            complete_from: (floor.headers_from > 1)
+                .then(|| self.store.lineage().position_of(floor.headers_from))
+                .flatten(),
         })
     }
 
