@@ -190,9 +190,19 @@ impl Store {
 
     /// Accepts no further change; the first reason stays.
     fn stop_writing(&self, reason: &str) {
-        self.inner.stopped.send_modify(|stopped| {
+        let first = self.note_stop(reason);
+        if first {
+            tracing::error!(reason, "the store accepts no more changes");
+        }
+    }
+
+    /// Notes why changes are not accepted any more. Tells whether it is the first reason.
+    fn note_stop(&self, reason: &str) -> bool {
+        self.inner.stopped.send_if_modified(|stopped| {
+            let first = stopped.is_none();
             stopped.get_or_insert_with(|| reason.to_owned());
-        });
+            first
+        })
     }
 
     fn lock_counts(&self) -> MutexGuard<'_, Counts> {

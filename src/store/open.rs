@@ -258,7 +258,7 @@ impl Store {
         if self.read_only_reason().is_none() {
             self.save_high_water()?;
         }
-        self.stop_writing("the store is closed");
+        self.note_stop("the store is closed");
         Ok(self.inner.engine.clone().close().await?)
     }
 }
