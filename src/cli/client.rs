@@ -6,7 +6,7 @@ use clap::Subcommand;
 
 use super::error::Error;
 use super::output::{Form, tell};
-use super::{backup, change, export, import, prefix, question, status, token};
+use super::{backup, change, dns_name, export, import, prefix, question, status, token};
 
 /// What a client of a node may do.
 #[derive(Debug, Subcommand)]
@@ -47,6 +47,9 @@ pub(super) enum ClientCommand {
     #[command(subcommand)]
     Token(token::TokenCommand),
 
+    /// Tell under which name DNS answers for an identifier
+    DnsName(dns_name::DnsNameArguments),
+
     /// Show how the node is
     Status(status::StatusArguments),
 }
@@ -86,6 +89,7 @@ impl ClientCommand {
             Self::Export(arguments) => arguments.run().await,
             Self::Backup(command) => command.run().await,
             Self::Token(command) => command.run().await,
+            Self::DnsName(arguments) => arguments.run(),
             Self::Status(arguments) => arguments.run().await,
         }
     }
@@ -104,6 +108,7 @@ impl ClientCommand {
             Self::Export(arguments) => arguments.connection.form(),
             Self::Backup(command) => command.form(),
             Self::Token(command) => command.connection().form(),
+            Self::DnsName(arguments) => arguments.form(),
             Self::Status(arguments) => arguments.connection.form(),
         }
     }

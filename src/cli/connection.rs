@@ -17,9 +17,12 @@ use uuid::Uuid;
 
 use super::error::{self, Error, Reason};
 use super::output::{Form, Output};
+use crate::daemon::Addresses;
 
 /// The file in the data directory that the first start writes an admin token to.
 const TOKEN_FILE: &str = "admin-token";
+/// Where a node is that was told nothing else.
+const NODE_DEFAULT: &str = "http://127.0.0.1:7373";
 /// How long one attempt may take before it counts as lost.
 const ATTEMPT_MAX: Duration = Duration::from_secs(10);
 /// How long connecting may take.
@@ -35,9 +38,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Connection")]
 pub(super) struct ConnectionArguments {
-    /// The node's gRPC address; https:// for TLS
-    #[arg(long, env = "IDNODE_NODE", value_name = "URL", default_value = "http://127.0.0.1:7373")]
-    node: Uri,
+    /// The node's gRPC address, https:// for TLS; if not said, the node that runs on the data directory, or
+    /// http://127.0.0.1:7373
+    #[arg(long, env = "IDNODE_NODE", value_name = "URL")]
+    node: Option<Uri>,
 
     /// The token to show; without one, the file `admin-token` of the data directory is shown to a node on this
     /// machine, when it can be read
@@ -78,29 +82,35 @@ impl ConnectionArguments {
 
     /// Everything that is needed to call the node; nothing is sent yet.
     pub(super) fn connection(&self) -> Result<Connection, Error> {
-        let token = self.token()?;
+        let node = self.node();
         Ok(Connection {
-            endpoint: self.endpoint()?,
-            node: self.node.to_string().trim_end_matches('/').to_owned(),
-            token,
+            endpoint: self.endpoint(&node)?,
+            token: self.token(&node)?,
+            node: node.to_string().trim_end_matches('/').to_owned(),
             timeout: Duration::from_secs(self.timeout),
         })
     }
 
-    fn endpoint(&self) -> Result<Endpoint, Error> {
+    /// The node that is meant: the one named, the one that runs on the data directory, or the one at the usual place.
+    fn node(&self) -> Uri {
+        let running = || Addresses::load(&self.data)?.grpc.first()?.parse().ok();
+        self.node.clone().or_else(running).unwrap_or_else(|| Uri::from_static(NODE_DEFAULT))
+    }
+
+    fn endpoint(&self, node: &Uri) -> Result<Endpoint, Error> {
         let wrong = |cause: &dyn core::fmt::Display| {
-            Error::Usage(format!("--node {}: {cause}; write it such as http://127.0.0.1:7373", self.node))
+            Error::Usage(format!("--node {node}: {cause}; write it such as {NODE_DEFAULT}"))
         };
-        if !matches!(self.node.scheme_str(), Some("http" | "https")) {
+        if !matches!(node.scheme_str(), Some("http" | "https")) {
             return Err(wrong(&"it begins with neither http:// nor https://"));
         }
-        let endpoint = Endpoint::from(self.node.clone())
+        let endpoint = Endpoint::from(node.clone())
             .connect_timeout(CONNECT_MAX)
             .http2_keep_alive_interval(Duration::from_secs(20))
             .keep_alive_timeout(ATTEMPT_MAX)
             .initial_stream_window_size(1 << 20)
             .initial_connection_window_size(4 << 20);
-        if self.node.scheme_str() == Some("http") {
+        if node.scheme_str() == Some("http") {
             return Ok(endpoint);
         }
         let Some(path) = &self.ca else {
@@ -115,14 +125,13 @@ impl ConnectionArguments {
     }
 
     /// The token to show, if any. The admin token of this machine's node goes nowhere else unasked.
-    fn token(&self) -> Result<Option<MetadataValue<Ascii>>, Error> {
-        let is_near = is_loopback(self.node.host().unwrap_or_default());
+    fn token(&self, node: &Uri) -> Result<Option<MetadataValue<Ascii>>, Error> {
+        let is_near = is_loopback(node.host().unwrap_or_default());
         let text = match &self.token {
-            Some(_) if !is_near && self.node.scheme_str() == Some("http") && !self.allow_plain_text => {
+            Some(_) if !is_near && node.scheme_str() == Some("http") && !self.allow_plain_text => {
                 return Err(Error::Usage(format!(
-                    "the token would travel to {} in plain text; use https://, or --allow-plain-text where \
-                     something else protects the way",
-                    self.node
+                    "the token would travel to {node} in plain text; use https://, or --allow-plain-text where \
+                     something else protects the way"
                 )));
             }
             Some(token) => token.trim().to_owned(),

@@ -40,6 +40,7 @@ mod export;
 mod import;
 
 mod backup;
+mod dns_name;
 mod offline;
 mod status;
 mod token;
