@@ -76,7 +76,7 @@ impl RegisterArguments {
                 RegistrationServiceClient::new(channel).register(request).await
             })
             .await?;
-        print_receipt(&mut self.connection.output(), response.receipt)
+        print_receipt(&mut self.connection.output(), response.receipt, Subject::Identifier)
     }
 }
 
@@ -97,7 +97,7 @@ fn target(identifier: String, mint: bool) -> proto::registration::Target {
 #[command(after_help = "\
 Examples:
   idnode amend 88.118.8/SN000123 --add 3:EMAIL=service@example.com
-  idnode amend 88.118.8/SN000123 --replace 1:URL=https://example.com/moved --remove 3 --if-version 2
+  idnode amend 88.118.8/SN000123 --replace 1:URL=https://example.com/b --remove 3 --if-version 2
 
 All parts hold, or none: an index to be added must be free, one to be replaced or removed must be taken.")]
 pub(super) struct AmendArguments {
@@ -154,7 +154,7 @@ impl AmendArguments {
                 RegistrationServiceClient::new(channel).amend(request).await
             })
             .await?;
-        print_receipt(&mut self.connection.output(), response.receipt)
+        print_receipt(&mut self.connection.output(), response.receipt, Subject::Identifier)
     }
 }
 
@@ -204,21 +204,41 @@ impl RemoveArguments {
                 RegistrationServiceClient::new(channel).remove(request).await
             })
             .await?;
-        print_receipt(&mut self.connection.output(), response.receipt)
+        print_receipt(&mut self.connection.output(), response.receipt, Subject::Identifier)
     }
 }
 
 //----------- Receipts -------------------------------------------------------
 
+/// What a change was done to.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Subject<'a> {
+    /// The identifier that the receipt names.
+    Identifier,
+    /// This prefix.
+    Prefix(&'a str),
+    /// The token of this id.
+    Token(&'a str),
+}
+
 /// Prints what was done.
-pub(super) fn print_receipt(output: &mut Output, receipt: Option<proto::Receipt>) -> Result<(), Error> {
+pub(super) fn print_receipt(
+    output: &mut Output,
+    receipt: Option<proto::Receipt>,
+    subject: Subject<'_>,
+) -> Result<(), Error> {
     let receipt = receipt.unwrap_or_default();
+    let (noun, name) = match subject {
+        Subject::Identifier => ("identifier", receipt.identifier.as_str()),
+        Subject::Prefix(prefix) => ("prefix", prefix),
+        Subject::Token(id) => ("token", id),
+    };
     let kind = outcome(receipt.kind());
     let position = receipt.position.as_ref().map(position);
     if output.is_json() {
         output.json(&json!({
             "outcome": kind,
-            "identifier": receipt.identifier,
+            noun: name,
             "version": receipt.version,
             "position": position,
             "repeated": receipt.repeated,
@@ -228,9 +248,7 @@ pub(super) fn print_receipt(output: &mut Output, receipt: Option<proto::Receipt>
         let version =
             if receipt.version == 0 { String::new() } else { format!(", version {}", receipt.version) };
         let place = position.map(|place| format!(", position {place}")).unwrap_or_default();
-        let identifier = escape(&receipt.identifier);
-        let line = format!("{kind} {identifier}{version}{place}{repeated}");
-        output.line(line.replace(" ,", ",").trim())?;
+        output.line(&format!("{kind} {}{version}{place}{repeated}", escape(name)))?;
     }
     output.flush()
 }
@@ -245,9 +263,9 @@ fn outcome(kind: proto::OutcomeKind) -> &'static str {
         Kind::Amended => "amended",
         Kind::Removed => "removed",
         Kind::Unchanged => "unchanged",
-        Kind::PrefixChanged => "prefix changed",
-        Kind::TokenCreated => "token created",
-        Kind::TokenRevoked => "token revoked",
+        Kind::PrefixChanged => "changed prefix",
+        Kind::TokenCreated => "created token",
+        Kind::TokenRevoked => "revoked token",
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
 
-use super::change::{position, print_receipt};
+use super::change::{Subject, position, print_receipt};
 use super::connection::{ConnectionArguments, RequestArguments};
 use super::display::{self, Table};
 use super::error::Error;
@@ -21,7 +21,7 @@ pub(super) enum PrefixCommand {
     #[command(after_help = "\
 Examples:
   idnode prefix home 88.118.8
-  idnode prefix home 88.118.8 --registrant 第一机床厂 --credit-code 91350100M000100Y43 --contact +86-10-1234
+  idnode prefix home 88.118.8 --registrant 第一机床厂 --credit-code 91350100M000100Y43
 
 Also lifts a suspension or revocation, and ends a delegation.")]
     Home(HomeArguments),
@@ -222,7 +222,7 @@ async fn home(arguments: HomeArguments) -> Result<(), Error> {
             PrefixServiceClient::new(channel).home_prefix(connection.request(request.clone())).await
         })
         .await?;
-    print_receipt(&mut arguments.connection.output(), response.receipt)
+    print_receipt(&mut arguments.connection.output(), response.receipt, Subject::Prefix(&request.prefix))
 }
 
 async fn delegate(arguments: DelegateArguments) -> Result<(), Error> {
@@ -239,7 +239,7 @@ async fn delegate(arguments: DelegateArguments) -> Result<(), Error> {
             PrefixServiceClient::new(channel).delegate_prefix(connection.request(request.clone())).await
         })
         .await?;
-    print_receipt(&mut arguments.connection.output(), response.receipt)
+    print_receipt(&mut arguments.connection.output(), response.receipt, Subject::Prefix(&request.prefix))
 }
 
 async fn suspend(arguments: OnePrefixArguments) -> Result<(), Error> {
@@ -252,7 +252,7 @@ async fn suspend(arguments: OnePrefixArguments) -> Result<(), Error> {
             PrefixServiceClient::new(channel).suspend_prefix(connection.request(request.clone())).await
         })
         .await?;
-    print_receipt(&mut arguments.connection.output(), response.receipt)
+    print_receipt(&mut arguments.connection.output(), response.receipt, Subject::Prefix(&request.prefix))
 }
 
 async fn revoke(arguments: OnePrefixArguments) -> Result<(), Error> {
@@ -265,7 +265,7 @@ async fn revoke(arguments: OnePrefixArguments) -> Result<(), Error> {
             PrefixServiceClient::new(channel).revoke_prefix(connection.request(request.clone())).await
         })
         .await?;
-    print_receipt(&mut arguments.connection.output(), response.receipt)
+    print_receipt(&mut arguments.connection.output(), response.receipt, Subject::Prefix(&request.prefix))
 }
 
 //----------- Questions ------------------------------------------------------

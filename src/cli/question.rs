@@ -327,7 +327,7 @@ fn print_change(output: &mut Output, change: &proto::Change) -> Result<(), Error
 
 /// Tells a person where the history begins, when that is not the beginning of the journal.
 fn tell_completeness(output: &Output, complete_from: Option<&proto::Position>) {
-    if let Some(place) = complete_from.filter(|_| !output.is_json()) {
+    if let Some(place) = complete_from.filter(|place| place.sequence > 1 && !output.is_json()) {
         tell(&format!("older changes have been pruned: the history is complete from {}", position(place)));
     }
 }

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
 
-use super::change::print_receipt;
+use super::change::{Subject, print_receipt};
 use super::connection::{ConnectionArguments, RequestArguments};
 use super::display::{self, Table, parse_time};
 use super::error::{Error, Reason, is_passing};
@@ -20,7 +20,7 @@ pub(super) enum TokenCommand {
     #[command(after_help = "\
 Examples:
   idnode token create 'workshop 3' --registrar 88.118.8
-  idnode token create 'workshop 3' --registrar 88.118.8 --reader 88.118 --expires 2027-01-01T00:00:00+08:00
+  idnode token create 'workshop 3' --reader 88.118 --expires 2027-01-01T00:00:00+08:00
   idnode token create 'lower node' --peer 88.118
 
 The text goes to standard output, alone, so that it can be sent to a file; a named prefix opens what lies below it, \
@@ -208,7 +208,7 @@ async fn revoke(arguments: RevokeArguments) -> Result<(), Error> {
             AdministrationServiceClient::new(channel).revoke_token(request).await
         })
         .await?;
-    print_receipt(&mut arguments.connection.output(), response.receipt)
+    print_receipt(&mut arguments.connection.output(), response.receipt, Subject::Token(&request.id))
 }
 
 //----------- Display --------------------------------------------------------

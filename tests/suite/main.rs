@@ -5,6 +5,7 @@
 mod support;
 
 mod backup;
+mod cli;
 mod config;
 mod conformance;
 mod contract;
@@ -12,6 +13,7 @@ mod delegation;
 mod filing;
 mod grpc;
 mod hostile;
+mod import;
 mod loss;
 mod referral;
 mod serving;

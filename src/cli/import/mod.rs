@@ -58,7 +58,7 @@ JSON lines: one object a line, either flat, or whole as `idnode resolve --json` 
 that is no text is {\"base64\": \"...\"}.
 
     {\"identifier\": \"88.118.8/SN000124\", \"URL\": \"https://example.com/SN000124\"}
-    {\"identifier\": \"88.118.8/SN000125\", \"values\": [{\"index\": 1, \"type\": \"URL\", \"data\": \"https://...\"}]}
+    {\"identifier\": \"88.118.8/SN000125\", \"values\": [{\"index\": 1, \"type\": \"NAME\", \"data\": \"轴承\"}]}
 
 Examples:
   idnode import parts.csv

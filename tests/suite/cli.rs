@@ -1,0 +1,193 @@
+//! The client commands, as a person or a script runs them.
+
+use std::collections::BTreeSet;
+use std::process::Output;
+
+use clap::CommandFactory as _;
+use idnode::cli::Arguments;
+
+use crate::support::node::{NodeProcess, program};
+
+/// Every command with the names of its arguments; `connection` are those by which all find the node. Scripts use these: a name may be added, never changed.
+const COMMANDS: &str = include_str!("../data/contract/commands.txt");
+
+/// Runs a command against a node.
+fn run(node: &NodeProcess, arguments: &[&str]) -> Output {
+    program(arguments).env("IDNODE_STORE_DIRECTORY", node.data()).output().expect("a process")
+}
+
+/// What a command that succeeds prints.
+fn print(node: &NodeProcess, arguments: &[&str]) -> String {
+    let output = run(node, arguments);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {told}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// Exit code and complaint of a command that does not succeed.
+fn refuse(node: &NodeProcess, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = run(node, arguments);
+    (output.status.code(), String::from_utf8(output.stderr).expect("text"))
+}
+
+#[test]
+fn the_names_of_commands_and_arguments_are_a_contract() {
+    let mut found = BTreeSet::new();
+    let mut commands = vec![(String::new(), Arguments::command())];
+    while let Some((path, command)) = commands.pop() {
+        for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+            commands.push((format!("{path} {}", inner.get_name()).trim().to_owned(), inner.clone()));
+        }
+        let (mut names, mut connection) = (BTreeSet::new(), BTreeSet::new());
+        for argument in command.get_arguments() {
+            let is_connection = argument.get_help_heading() == Some("Connection");
+            let list = if is_connection { &mut connection } else { &mut names };
+            let name = argument.get_long().map(|long| format!("--{long}"));
+            list.insert(name.unwrap_or_else(|| format!("<{}>", argument.get_id())));
+        }
+        if !command.has_subcommands() {
+            found.insert(line(&path, names));
+        }
+        if !connection.is_empty() {
+            found.insert(line("connection", connection));
+        }
+    }
+    let expected: BTreeSet<String> =
+        COMMANDS.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
+    let told: Vec<&String> = found.iter().collect();
+    assert_eq!(found, expected, "found:\n{told:#?}");
+}
+
+fn line(path: &str, names: BTreeSet<String>) -> String {
+    let names: Vec<String> = names.into_iter().collect();
+    format!("{path}: {}", names.join(" "))
+}
+
+#[test]
+fn every_help_has_an_example() {
+    let is_command = |line: &&str| !line.starts_with(['#', ' ']) && !line.starts_with("connection:");
+    for line in COMMANDS.lines().filter(is_command) {
+        let (path, _) = line.split_once(':').expect("a path");
+        let mut arguments: Vec<&str> = path.split(' ').collect();
+        arguments.push("--help");
+        let output = program(&arguments).output().expect("a process");
+        let text = String::from_utf8(output.stdout).expect("text");
+        assert!(output.status.success() && text.contains("Example"), "idnode {path} --help:\n{text}");
+        assert!(text.contains(&format!("\n  idnode {path}")), "idnode {path} --help:\n{text}");
+        let commands = text.lines().filter(|line| line.starts_with("  ") && line.contains("idnode "));
+        assert!(commands.clone().all(|line| line.len() < 100), "an example is broken into lines:\n{text}");
+    }
+}
+
+#[test]
+fn an_identifier_lives_from_registration_to_removal() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = NodeProcess::start(directory.path(), &[]);
+    print(&node, &["prefix", "home", "88.118.8", "--registrant", "第一机床厂"]);
+    let receipt = print(&node, &["register", "88.118.8/SN1", "URL=https://example.com/", "7:NAME=轴承"]);
+    assert!(receipt.starts_with("registered 88.118.8/SN1, version 1, position "), "{receipt}");
+    let amended = ["amend", "88.118.8/sn1", "--add", "3:NOTE=a\tb", "--remove", "1", "--if-version", "1"];
+    assert!(print(&node, &amended).starts_with("amended 88.118.8/SN1, version 2"));
+
+    let shown = print(&node, &["resolve", "88.118.8/SN1"]);
+    let rows: Vec<&str> = shown.lines().skip(1).collect();
+    let expected = [
+        "INDEX  TYPE  TTL    PERMISSIONS  DATA",
+        "3      NOTE  86400  1110         a\\tb",
+        "7      NAME  86400  1110         轴承",
+    ];
+    assert_eq!(rows, expected);
+    let json: serde_json::Value =
+        serde_json::from_str(&print(&node, &["resolve", "88.118.8/SN1", "--type", "NAME", "--json"]))
+            .expect("JSON");
+    assert_eq!(json["version"], 2);
+    assert_eq!(json["values"][0]["data"], "轴承");
+    assert_eq!(json["values"].as_array().map(Vec::len), Some(1));
+
+    print(&node, &["remove", "88.118.8/SN1"]);
+    let (code, told) = refuse(&node, &["resolve", "88.118.8/SN1"]);
+    assert_eq!((code, told.as_str()), (Some(1), "idnode: 88.118.8/SN1 is not registered\n"));
+    let history = print(&node, &["history", "88.118.8/SN1"]);
+    let changes = history.lines().filter(|line| !line.starts_with(' '));
+    let changes: Vec<&str> = changes.filter_map(|line| line.split("  ").nth(2)).collect();
+    let kinds: Vec<&str> = changes.iter().filter_map(|change| change.split(' ').next()).collect();
+    assert_eq!(kinds.join(" "), "removed amended registered", "{history}");
+}
+
+#[test]
+fn a_command_that_is_repeated_under_its_id_is_done_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = NodeProcess::start(directory.path(), &[]);
+    print(&node, &["prefix", "home", "88.118.8"]);
+    let now = print(&node, &["status", "--json"]);
+    let status: serde_json::Value = serde_json::from_str(&now).expect("JSON");
+    // An incarnation is a UUIDv7 of just now, as a request id must be.
+    let id = status["incarnation"].as_str().expect("an incarnation").to_owned();
+    let command = ["register", "88.118.8/M-", "--mint", "URL=x", "--request-id", &id, "--json"];
+    let first: serde_json::Value = serde_json::from_str(&print(&node, &command)).expect("JSON");
+    let again: serde_json::Value = serde_json::from_str(&print(&node, &command)).expect("JSON");
+    assert_eq!((&first["repeated"], &again["repeated"]), (&false.into(), &true.into()));
+    assert_eq!(first["identifier"], again["identifier"]);
+    assert_eq!(first["position"], again["position"]);
+    let listed = print(&node, &["list", "88.118.8"]);
+    assert_eq!(listed.trim(), first["identifier"].as_str().expect("an identifier"));
+}
+
+#[test]
+fn refusals_are_one_sentence_with_a_code() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = NodeProcess::start(directory.path(), &[]);
+    let (code, told) = refuse(&node, &["register", "88.118.8/SN1", "URL=x"]);
+    assert_eq!(code, Some(1));
+    assert!(told.starts_with("idnode: refused: ") && told.lines().count() == 1, "{told}");
+    let (code, told) = refuse(&node, &["register", "88.118.8", "URL=x", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!((code, &json["error"]["code"]), (Some(1), &"IDENTIFIER_MALFORMED".into()));
+    let (code, told) = refuse(&node, &["register", "88.118.8/SN1", "URL"]);
+    assert_eq!(code, Some(2));
+    assert!(told.contains("INDEX:TYPE=DATA"), "{told}");
+
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let anonymous = ["list", "88.118.8", "--data", &elsewhere.path().display().to_string(), "--node"];
+    let url = node.addresses.grpc.first().expect("a gRPC door").as_str();
+    let (code, told) = refuse(&node, &[&anonymous[..], &[url]].concat());
+    assert_eq!(code, Some(1));
+    assert!(told.contains("no token was shown"), "{told}");
+    let (code, told) = refuse(&node, &["status", "--node", "http://127.0.0.1:1"]);
+    assert_eq!(code, Some(69));
+    assert!(told.contains("no node answers at http://127.0.0.1:1"), "{told}");
+    let (code, told) = refuse(&node, &["status", "--node", "http://192.0.2.1:1", "--token", "idn_x"]);
+    assert_eq!(code, Some(2));
+    assert!(told.contains("in plain text"), "{told}");
+}
+
+#[test]
+fn tokens_are_created_used_and_revoked() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = NodeProcess::start(directory.path(), &[]);
+    print(&node, &["prefix", "home", "88.118.8"]);
+    let text = print(&node, &["token", "create", "车间", "--registrar", "88.118.8"]);
+    let token = text.trim();
+    print(&node, &["register", "88.118.8/A", "URL=x", "--token", token]);
+    let (code, told) = refuse(&node, &["prefix", "home", "88.118.9", "--token", token]);
+    assert_eq!(code, Some(1));
+    assert!(told.contains("[PERMISSION_DENIED]"), "{told}");
+    let listed = print(&node, &["token", "list"]);
+    let row = listed.lines().find(|line| line.contains("车间")).expect("the token");
+    assert!(row.contains("registrar 88.118.8") && !listed.contains(token), "{listed}");
+    let id = row.split(' ').next().expect("an id");
+    assert!(print(&node, &["token", "revoke", id]).starts_with(&format!("revoked token {id}")));
+    let (code, told) = refuse(&node, &["register", "88.118.8/B", "URL=x", "--token", token]);
+    assert_eq!(code, Some(1));
+    assert!(told.contains("[TOKEN_REVOKED]"), "{told}");
+}
+
+#[test]
+fn the_dns_name_of_an_identifier_needs_no_node() {
+    let name = |arguments: &[&str]| {
+        let output = program(&[&["dns-name"], arguments].concat()).output().expect("a process");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    assert_eq!(name(&["88.118.8/SN000123"]), "sn000123.8.118.88.id.internal.\n");
+    assert_eq!(name(&["88.118.8/SN1", "--root", "example", "--index", "7"]), "_7.sn1.8.118.88.example.\n");
+}
