@@ -73,13 +73,16 @@ async fn a_repeated_stream_gets_the_first_receipts() {
 /// back-pressure to read the whole stream.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_whose_outcomes_are_not_taken_is_not_read() {
-    const ITEMS: u32 = 150_000;
+    const ITEMS: u32 = 100_000;
     let door = Door::open().await;
     let sent = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&sent);
     let items = (0..ITEMS).map(move |number| {
         counted.store(number + 1, Ordering::Relaxed);
-        message(proto::Item { number, command: None })
+        // No identifier, and long enough that the connection's windows hold few of them.
+        let target = proto::registration::Target::Identifier("x".repeat(200));
+        let malformed = proto::Registration { target: Some(target), ..Default::default() };
+        message(proto::Item { number, command: Some(proto::item::Command::Register(malformed)) })
     });
     let outcomes = door.registration().await.apply_stream(tokio_stream::iter(items)).await.expect("a stream");
     let mut client = door.registration().await;
@@ -89,7 +92,7 @@ async fn a_stream_whose_outcomes_are_not_taken_is_not_read() {
         client.register(request).await.expect("registered");
     }
     let read_ahead = sent.load(Ordering::Relaxed);
-    assert!(read_ahead < ITEMS, "{read_ahead} items were read although no outcome was taken");
+    assert!(read_ahead < ITEMS / 2, "{read_ahead} items were read although no outcome was taken");
     let mut outcomes = outcomes.into_inner();
     let mut taken = 0;
     while let Some(answer) = outcomes.message().await.expect("a message") {
