@@ -30,16 +30,16 @@ use tonic::{Request, Status};
 use tonic_types::StatusExt;
 
 /// The prefix that every test door homes.
-pub(super) const PREFIX: &str = "88.118.8";
+pub(crate) const PREFIX: &str = "88.118.8";
 
 //----------- Door -----------------------------------------------------------
 
 /// An open door with everything behind it.
-pub(super) struct Door {
-    pub(super) address: std::net::SocketAddr,
-    pub(super) registry: Arc<Registry>,
-    pub(super) admin: Bearer,
-    pub(super) counters: Arc<GrpcCounters>,
+pub(crate) struct Door {
+    pub(crate) address: std::net::SocketAddr,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) admin: Bearer,
+    pub(crate) counters: Arc<GrpcCounters>,
     drain: oneshot::Sender<()>,
     serving: JoinHandle<Result<(), GrpcError>>,
     _directory: TempDir,
@@ -47,14 +47,14 @@ pub(super) struct Door {
 
 /// What a test may want otherwise.
 #[derive(Default)]
-pub(super) struct Wishes {
-    pub(super) tls: Option<Arc<TlsIdentity>>,
-    pub(super) backup: Option<Arc<dyn BackupPort>>,
+pub(crate) struct Wishes {
+    pub(crate) tls: Option<Arc<TlsIdentity>>,
+    pub(crate) backup: Option<Arc<dyn BackupPort>>,
 }
 
 impl Door {
     /// Opens one that speaks plain text and homes [`PREFIX`].
-    pub(super) async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let door = Self::open_with(Wishes::default()).await;
         let mut prefixes = PrefixServiceClient::with_interceptor(door.channel().await, door.admin.clone());
         let request = proto::HomePrefixRequest { prefix: PREFIX.to_owned(), ..Default::default() };
@@ -63,7 +63,7 @@ impl Door {
     }
 
     /// Opens one with wishes; nothing is homed.
-    pub(super) async fn open_with(wishes: Wishes) -> Self {
+    pub(crate) async fn open_with(wishes: Wishes) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let Opened { store, appender, .. } =
             open::open(store_options(&directory)).await.expect("a new store");
@@ -92,37 +92,37 @@ impl Door {
     }
 
     /// A connection to it.
-    pub(super) async fn channel(&self) -> Channel {
+    pub(crate) async fn channel(&self) -> Channel {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).expect("a URL");
         endpoint.connect().await.expect("connected")
     }
 
     /// Registers and amends as administrator.
-    pub(super) async fn registration(
+    pub(crate) async fn registration(
         &self,
     ) -> RegistrationServiceClient<InterceptedService<Channel, Bearer>> {
         RegistrationServiceClient::with_interceptor(self.channel().await, self.admin.clone())
     }
 
     /// Asks as nobody in particular.
-    pub(super) async fn resolution(&self) -> ResolutionServiceClient<Channel> {
+    pub(crate) async fn resolution(&self) -> ResolutionServiceClient<Channel> {
         ResolutionServiceClient::new(self.channel().await)
     }
 
     /// Asks as administrator.
-    pub(super) async fn resolution_as_admin(
+    pub(crate) async fn resolution_as_admin(
         &self,
     ) -> ResolutionServiceClient<InterceptedService<Channel, Bearer>> {
         ResolutionServiceClient::with_interceptor(self.channel().await, self.admin.clone())
     }
 
     /// A token with a scope.
-    pub(super) async fn token(&self, scope: Scope) -> Bearer {
+    pub(crate) async fn token(&self, scope: Scope) -> Bearer {
         token(&self.registry, vec![scope]).await
     }
 
     /// Tells it to close and waits until it has.
-    pub(super) async fn close(self) {
+    pub(crate) async fn close(self) {
         self.drain.send(()).expect("the door is open");
         let closed = tokio::time::timeout(Duration::from_secs(60), self.serving).await;
         closed.expect("the door closes").expect("no panic").expect("no error");
@@ -177,7 +177,7 @@ impl StatusPort for TestStatus {
 
 /// Shows a token with every call.
 #[derive(Clone)]
-pub(super) struct Bearer(pub(super) String);
+pub(crate) struct Bearer(pub(crate) String);
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
@@ -188,17 +188,17 @@ impl Interceptor for Bearer {
 }
 
 /// A new request id.
-pub(super) fn request_id() -> String {
+pub(crate) fn request_id() -> String {
     uuid::Uuid::now_v7().to_string()
 }
 
 /// A value of type URL at an index.
-pub(super) fn url(index: u32, data: &str) -> proto::Value {
+pub(crate) fn url(index: u32, data: &str) -> proto::Value {
     proto::Value { index, r#type: "URL".to_owned(), data: data.as_bytes().to_vec(), ..Default::default() }
 }
 
 /// An identifier under [`PREFIX`] to be registered with one URL.
-pub(super) fn registration(suffix: &str) -> proto::Registration {
+pub(crate) fn registration(suffix: &str) -> proto::Registration {
     proto::Registration {
         target: Some(proto::registration::Target::Identifier(format!("{PREFIX}/{suffix}"))),
         values: vec![url(1, &format!("https://example.com/{suffix}"))],
@@ -207,29 +207,29 @@ pub(super) fn registration(suffix: &str) -> proto::Registration {
 }
 
 /// An item that registers an identifier.
-pub(super) fn item(number: u32, suffix: &str) -> proto::Item {
+pub(crate) fn item(number: u32, suffix: &str) -> proto::Item {
     proto::Item { number, command: Some(proto::item::Command::Register(registration(suffix))) }
 }
 
 /// A question for all values of an identifier under [`PREFIX`].
-pub(super) fn question(suffix: &str) -> proto::Question {
+pub(crate) fn question(suffix: &str) -> proto::Question {
     proto::Question { identifier: format!("{PREFIX}/{suffix}"), ..Default::default() }
 }
 
 /// The stable reason of a status; its domain must be ours.
-pub(super) fn reason(status: &Status) -> String {
+pub(crate) fn reason(status: &Status) -> String {
     let info = status.get_details_error_info().unwrap_or_else(|| panic!("no ErrorInfo: {status:?}"));
     assert_eq!(info.domain, "idnode");
     info.reason
 }
 
 /// A fact of a status.
-pub(super) fn fact(status: &Status, name: &str) -> Option<String> {
+pub(crate) fn fact(status: &Status, name: &str) -> Option<String> {
     status.get_details_error_info()?.metadata.get(name).cloned()
 }
 
 /// The refusal's code, when an outcome is one.
-pub(super) fn refused(outcome: &proto::Outcome) -> Option<&proto::Refusal> {
+pub(crate) fn refused(outcome: &proto::Outcome) -> Option<&proto::Refusal> {
     match outcome.result.as_ref()? {
         proto::outcome::Result::Refusal(refusal) => Some(refusal),
         proto::outcome::Result::Receipt(_) => None,
@@ -237,7 +237,7 @@ pub(super) fn refused(outcome: &proto::Outcome) -> Option<&proto::Refusal> {
 }
 
 /// The receipt, when an outcome is one.
-pub(super) fn receipt(outcome: &proto::Outcome) -> Option<&proto::Receipt> {
+pub(crate) fn receipt(outcome: &proto::Outcome) -> Option<&proto::Receipt> {
     match outcome.result.as_ref()? {
         proto::outcome::Result::Receipt(receipt) => Some(receipt),
         proto::outcome::Result::Refusal(_) => None,
@@ -245,6 +245,6 @@ pub(super) fn receipt(outcome: &proto::Outcome) -> Option<&proto::Receipt> {
 }
 
 /// The answer of a response, which must have one.
-pub(super) fn answer(response: proto::ResolveResponse) -> proto::answer::Answer {
+pub(crate) fn answer(response: proto::ResolveResponse) -> proto::answer::Answer {
     response.answer.and_then(|answer| answer.answer).expect("an answer")
 }

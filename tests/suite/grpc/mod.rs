@@ -1,6 +1,6 @@
 //! The gRPC door over real sockets: a real store, registry and resolver behind it, generated clients before it.
 
-mod door;
+pub(crate) mod door;
 
 mod administration;
 mod backup;

@@ -1,3 +1,4 @@
 //! Strangers' bytes at the real doors: seeded, bounded, and never the end of the door.
 
 mod dns;
+mod grpc;
