@@ -18,3 +18,4 @@ mod loss;
 mod referral;
 mod serving;
 mod shutdown;
+mod systemd;

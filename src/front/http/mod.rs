@@ -7,6 +7,7 @@
 //!   GET /metrics   the page of metrics
 //! ```
 
+mod connection;
 mod reply;
 
 #[cfg(test)]
@@ -24,10 +25,13 @@ use axum::response::Response;
 use axum::routing::get;
 use tokio::net::TcpListener;
 
+use self::connection::Bounded;
 use crate::telemetry::Metrics;
 
 /// How long one question may take.
 const QUESTION_MAX: Duration = Duration::from_secs(5);
+/// How long a connection may be without a byte from the other end.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 //----------- HttpOptions ----------------------------------------------------
 
@@ -65,12 +69,13 @@ pub struct Reason {
 pub struct HttpDoor {
     readiness: Readiness,
     metrics: Arc<Metrics>,
+    silence_max: Duration,
 }
 
 impl HttpDoor {
     /// Makes the door.
     pub fn new(readiness: Readiness, metrics: Arc<Metrics>) -> Self {
-        Self { readiness, metrics }
+        Self { readiness, metrics, silence_max: SILENCE_MAX }
     }
 
     /// Serves a bound listener until `drain` ends; then no connection is taken and those open end their question.
@@ -79,6 +84,7 @@ impl HttpDoor {
         listener: TcpListener,
         drain: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
+        let listener = Bounded::new(listener, self.silence_max);
         let router = Router::new()
             .route("/healthz", get(healthz))
             .route("/readyz", get(readyz))

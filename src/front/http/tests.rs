@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -50,4 +51,19 @@ async fn the_door_tells_life_readiness_and_numbers_until_it_drains() {
     drain.send(()).expect("still serving");
     serving.await.expect("joined").expect("served");
     assert!(TcpStream::connect(address).await.is_err(), "the door is still open");
+}
+
+#[tokio::test]
+async fn a_silent_connection_is_closed() {
+    let door = HttpDoor::new(Arc::new(Vec::new), Arc::new(Metrics::default()));
+    let door = HttpDoor { silence_max: Duration::from_millis(20), ..door };
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let address = listener.local_addr().expect("an address");
+    let serving = tokio::spawn(door.serve(listener, std::future::pending()));
+    let mut silent = TcpStream::connect(address).await.expect("connected");
+    silent.write_all(b"GET /healthz HT").await.expect("sent");
+    let mut rest = Vec::new();
+    silent.read_to_end(&mut rest).await.expect("closed in order");
+    assert_eq!(rest, b"", "half a request was answered");
+    serving.abort();
 }

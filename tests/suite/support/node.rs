@@ -116,9 +116,18 @@ pub(crate) struct NodeProcess {
 impl NodeProcess {
     /// Starts one with its data in `data`, and waits until its doors are open.
     pub(crate) fn start(data: &Path, arguments: &[&str]) -> Self {
+        Self::start_with(data, arguments, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub(crate) fn start_with(data: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let log = tempfile::tempdir().expect("a directory");
         let lines = File::create(log.path().join("log")).expect("a file");
-        let child = serve(data, arguments).stderr(lines).spawn().expect("a process");
+        let child = serve(data, arguments)
+            .envs(environment.iter().copied())
+            .stderr(lines)
+            .spawn()
+            .expect("a process");
         let mut node = Self { child, data: data.into(), log, addresses: Addresses::default() };
         node.addresses = eventually("the node says where its doors are", || {
             if let Some(status) = node.child.try_wait().expect("a child") {
