@@ -6,11 +6,14 @@ use std::process::Output;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use idnode::backup::{Backups, CHUNK_BYTES_DEFAULT, Kind, Options, RestoreRequest, Until, restore};
+use idnode::model::prefix::Standing;
 use idnode::store::EngineKind;
 use serde_json::Value as Json;
 
 use crate::support::clients::{GrpcClient, http_get};
 use crate::support::node::{NodeProcess, admin_token, program};
+use crate::support::tree::Tier;
 
 /// Runs a command to its end.
 fn run(arguments: &[&str]) -> Output {
@@ -162,6 +165,58 @@ async fn an_earlier_position_is_restored_and_the_old_token_opens_when_its_file_i
     assert!(gone.starts_with("Absent"), "{gone}");
     let receipt = admin.register("88.118/y", "another").await.expect("registered");
     assert_eq!(receipt.version, 1);
+}
+
+/// What the upper node was told after the position is taken back; what comes after the restore is filed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lower_node_restored_to_an_earlier_position_is_filed_right_afterwards() {
+    let top = Tier::top().await;
+    let mut lower = Tier::below(&top, &["88.118"]).await;
+    lower.home("88.118.1").await;
+    let room = tempfile::tempdir().expect("a directory");
+    let options = Options {
+        directories: vec![room.path().to_owned()],
+        key_file: None,
+        keep_count: 0,
+        keep_days: 0,
+        chunk_bytes: CHUNK_BYTES_DEFAULT,
+        node_version: "test".into(),
+    };
+    let backups = Backups::new(lower.node().store().clone(), options).expect("no key file");
+    backups.create(None, Kind::Full, &|_| {}).await.expect("it is made");
+    lower.home("88.118.2").await;
+    let wanted = lower.node().store().head();
+    lower.suspend("88.118.1").await;
+    lower.home("88.118.4").await;
+    backups.create(None, Kind::Incremental, &|_| {}).await.expect("it is made");
+    lower.settled();
+    let data = lower.node().data_dir().to_owned();
+    lower.stop().await;
+    fs::remove_dir_all(&data).expect("the data directory goes");
+    let request = RestoreRequest {
+        from: room.path().to_owned(),
+        data,
+        engine: None,
+        until: Until::Position(wanted),
+        key_file: None,
+        cache_bytes: 16 * 1024 * 1024,
+        clock: idnode::daemon::clock(),
+        entropy: idnode::daemon::entropy(),
+    };
+    let report = restore(request, &|_| {}).await.expect("it restores");
+    assert_eq!((report.restored.continues, report.backups.len()), (wanted, 2));
+
+    lower.go_on().await;
+    lower.home("88.118.3").await;
+    lower.settled();
+    let standing = |text: &str| top.entry(text).map(|entry| entry.standing);
+    let present = lower.node().store().head().incarnation;
+    assert!(present > wanted.incarnation);
+    assert_eq!(standing("88.118.1"), Some(Standing::Active), "as it was then");
+    assert_eq!(standing("88.118.2"), Some(Standing::Active));
+    assert_eq!(standing("88.118.4"), Some(Standing::Revoked), "it does not exist any more");
+    let mark = top.entry("88.118.3").and_then(|entry| entry.filing).expect("filed");
+    assert_eq!(mark.position.incarnation, present);
 }
 
 #[test]
