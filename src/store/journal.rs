@@ -253,6 +253,14 @@ impl Body {
         Ok(Self { salt, change, request })
     }
 
+    /// Bytes of the values it carries, in Handle encoding.
+    pub(super) fn bytes(&self) -> usize {
+        match &self.change {
+            Change::Identifier { values, .. } => values.as_ref().map_or(0, |values| values.encoded_bytes()),
+            Change::Prefix(_) | Change::Token(_) | Change::Incarnation { .. } => 0,
+        }
+    }
+
     /// The name under which this entry and the state it leads to are cut into pieces: a part of the salt.
     pub(super) fn cut_name(&self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.salt;

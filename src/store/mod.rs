@@ -21,6 +21,8 @@ mod writes;
 pub mod directory;
 mod read;
 
+pub mod check;
+
 pub mod lineage;
 pub mod open;
 mod recovery;

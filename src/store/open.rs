@@ -267,7 +267,7 @@ impl Store {
 
 impl Store {
     /// Compares the journal with what the high-water file says was acknowledged; behind it, writing stops.
-    async fn compare_high_water(&self) -> Result<(), Error> {
+    pub(super) async fn compare_high_water(&self) -> Result<(), Error> {
         let Some(mark) = self.acknowledged()? else {
             return self.save_high_water();
         };

@@ -18,6 +18,8 @@ use super::{entry_v1, key};
 
 /// Bytes that one scan step carries at most.
 const SCAN_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bodies that are read together; bounds what a step exceeds its bytes by.
+const BODIES_STEP: usize = 64;
 /// Times that a read is repeated when a commit exchanges pieces under it.
 const REREADS_MAX: usize = 5;
 
@@ -116,8 +118,19 @@ impl Store {
 impl Store {
     /// Durable journal entries from a sequence on, at most `limit` and a few MiB; none at the end.
     pub async fn entries_from(&self, sequence: u64, limit: usize) -> Result<Vec<JournalEntry>, Error> {
-        let headers = self.headers_from(sequence, limit).await?;
-        self.with_bodies(headers).await
+        let mut headers = self.headers_from(sequence, limit).await?.into_iter();
+        let mut entries = Vec::new();
+        let mut bytes = 0;
+        while bytes < SCAN_BYTES_MAX {
+            let step: Vec<Header> = headers.by_ref().take(BODIES_STEP).collect();
+            if step.is_empty() {
+                break;
+            }
+            let step = self.with_bodies(step).await?;
+            bytes += step.iter().filter_map(|entry| entry.body.as_ref()).map(Body::bytes).sum::<usize>();
+            entries.extend(step);
+        }
+        Ok(entries)
     }
 
     /// Durable headers from a sequence on, at most `limit` and a few MiB; none at the end.

@@ -11,7 +11,7 @@ use super::Store;
 use super::commit::{Appender, Block, Proposed};
 use super::engine::scan::{Order, ScanLimit, ScanRange};
 use super::engine::table::Table;
-use super::entry::{Change, IdentifierEntry, Operation};
+use super::entry::{Change, IdentifierEntry, Mark, Operation};
 use super::error::Error;
 use super::journal::{Body, Hash, JournalEntry};
 use super::lineage::{Life, Lineage};
@@ -196,7 +196,21 @@ impl Store {
                 adopted += adopt(appender, ahead.drain(..GROUP_ITEMS_MAX).collect()).await?;
             }
         }
-        Ok(adopted + adopt(appender, ahead).await?)
+        adopted += adopt(appender, ahead).await?;
+        Ok(adopted + self.adopt_few(end, appender).await?)
+    }
+
+    /// Enters prefixes and tokens again that name a journal entry beyond the journal's end.
+    async fn adopt_few(&self, end: u64, appender: &mut Appender) -> Result<u64, Error> {
+        let directory = self.directory();
+        let is_ahead = |sequence: Option<u64>| sequence.is_some_and(|sequence| sequence > end);
+        let prefixes =
+            directory.prefixes().filter(|entry| is_ahead(directory.prefix_sequence(&entry.prefix)));
+        let prefixes =
+            prefixes.map(|entry| adopted(Change::Prefix((**entry).clone()), entry.version + 1, None));
+        let tokens = directory.tokens().filter(|entry| is_ahead(directory.token_sequence(entry.id)));
+        let tokens = tokens.map(|entry| adopted(Change::Token((**entry).clone()), entry.version + 1, None));
+        commit(appender, prefixes.chain(tokens).collect()).await
     }
 
     /// Reads a table of few entries into memory.
@@ -251,23 +265,29 @@ impl Store {
 }
 
 async fn adopt(appender: &mut Appender, ahead: Vec<IdentifierEntry>) -> Result<u64, Error> {
-    let count = ahead.len() as u64;
-    let propose = |entry: IdentifierEntry| Proposed {
+    let propose = |entry: IdentifierEntry| {
+        let (version, mark) = (entry.version + 1, entry.mark());
+        let IdentifierEntry { identifier, values, created_ms, .. } = entry;
+        adopted(Change::Identifier { identifier, values, created_ms }, version, Some(mark))
+    };
+    commit(appender, ahead.into_iter().map(propose).collect()).await
+}
+
+/// A state that is entered again as it is, one version later.
+fn adopted(change: Change, version: u64, replaces: Option<Mark>) -> Proposed {
+    Proposed {
+        change,
         operation: Operation::Adopted,
         caller: CallerName::Node,
-        version: entry.version + 1,
-        replaces: Some(entry.mark()),
+        version,
+        replaces,
         request: None,
         named: false,
-        change: Change::Identifier {
-            identifier: entry.identifier,
-            values: entry.values,
-            created_ms: entry.created_ms,
-        },
-    };
-    let since = appender.end().sequence;
-    appender
-        .commit(Block { since, changes: ahead.into_iter().map(propose).collect(), remembered: Vec::new() })
-        .await?;
+    }
+}
+
+async fn commit(appender: &mut Appender, changes: Vec<Proposed>) -> Result<u64, Error> {
+    let (since, count) = (appender.end().sequence, changes.len() as u64);
+    appender.commit(Block { since, changes, remembered: Vec::new() }).await?;
     Ok(count)
 }

@@ -16,6 +16,7 @@ use super::engine::batch::Batch;
 use super::engine::scan::{Order, ScanLimit, ScanRange};
 use super::engine::table::Table;
 use super::error::Error;
+use super::journal::Hash;
 use super::writes::Writes;
 use super::{entry_v1, envelope, key};
 
@@ -162,6 +163,13 @@ impl Store {
             self.inner.engine.commit(batch).await?;
         }
     }
+}
+
+/// The chained hash at the end of a sealed segment.
+pub(super) fn chain_of_seal(body: &[u8]) -> Result<Hash, DecodeError> {
+    let mut reader = Reader::new(body);
+    entry_v1::read_position(&mut reader)?;
+    reader.array("chain")
 }
 
 /// Reads a seal: the last sequence of its segment, and that entry's time.

@@ -1,5 +1,7 @@
 //! What the store promises, on both engines: whole after reopening, dense and chained, never behind unnoticed.
 
+mod check;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -315,6 +317,23 @@ impl Store {
         let limit = ScanLimit { entries: 10_000, bytes: usize::MAX };
         let page = self.inner.engine.scan(Table::Piece, ScanRange::all(), Order::Forward, limit).await;
         page.expect("the table reads").len()
+    }
+
+    /// Loses a journal entry, header and body.
+    async fn lose_entry(&self, sequence: u64) {
+        use super::engine::batch::Batch;
+        use super::engine::table::Table;
+        let mut batch = Batch::new();
+        for table in [Table::Header, Table::Body] {
+            batch.delete(table, super::key::journal(Stream::ONLY, sequence));
+        }
+        self.inner.engine.commit(batch).await.expect("the engine writes");
+    }
+
+    /// Releases the files without a word in the high-water file.
+    async fn release(&self, appender: Appender) {
+        drop(appender);
+        self.inner.engine.clone().close().await.expect("the engine closes");
     }
 
     async fn lose_state(&self, text: &str) {

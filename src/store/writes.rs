@@ -204,9 +204,14 @@ impl Counts {
         (key, *count)
     }
 
+    /// The count of a prefix in canonical form.
+    pub(super) fn get(&self, prefix: &str) -> u64 {
+        self.0.get(prefix).copied().unwrap_or(0)
+    }
+
     /// The count of exactly this prefix.
     pub(super) fn of(&self, prefix: &Prefix) -> u64 {
-        self.0.get(&prefix.canonical()).copied().unwrap_or(0)
+        self.get(&prefix.canonical())
     }
 
     /// Shows each prefix and its count.
