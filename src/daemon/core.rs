@@ -34,6 +34,8 @@ use crate::wire::dns::name::check_prefix_fits;
 
 /// How often request ids that ran out are forgotten and the journal is pruned.
 const UPKEEP_EVERY: Duration = Duration::from_secs(3_600);
+/// How long a task may take to end once it is told to: the longest is a group commit on a busy disk.
+const TASK_END_MAX: Duration = Duration::from_secs(30);
 /// Milliseconds of a day.
 const DAY_MS: u64 = 86_400_000;
 
@@ -122,15 +124,15 @@ impl Core {
         self.registry.stop();
         self.stop.send_replace(true);
         if let Some(schedule) = self.schedule {
-            join("backup schedule", schedule.await);
+            join("backup schedule", schedule).await;
         }
         if let Some(filing) = self.filing {
-            join("filing", filing.task.await);
+            join("filing", filing.task).await;
         }
-        join("upkeep", self.upkeep.await);
-        join("high-water file", self.high_water.await);
+        join("upkeep", self.upkeep).await;
+        join("high-water file", self.high_water).await;
         // Without the appender there is nothing left to close in order; the next start mends what is open.
-        let Some(appender) = join("committer", self.committer.await) else { return Ok(()) };
+        let Some(appender) = join("committer", self.committer).await else { return Ok(()) };
         self.store.close(appender).await.map_err(DaemonError::Close)
     }
 
@@ -183,9 +185,16 @@ fn resolver(config: &Config, store: &Store, federation: &Arc<Federation>, site: 
     }
 }
 
-/// The outcome of a task that ends only when it was told to.
-fn join<T>(task: &'static str, ended: Result<T, tokio::task::JoinError>) -> Option<T> {
-    ended.inspect_err(|error| tracing::error!(%error, task, "a task has failed")).ok()
+/// The outcome of a task that was told to end. One that does not is ended; the next start mends what that leaves.
+async fn join<T>(task: &'static str, mut running: JoinHandle<T>) -> Option<T> {
+    match time::timeout(TASK_END_MAX, &mut running).await {
+        Ok(ended) => ended.inspect_err(|error| tracing::error!(%error, task, "a task has failed")).ok(),
+        Err(_) => {
+            tracing::error!(task, "a task did not end when it was told to");
+            running.abort();
+            None
+        }
+    }
 }
 
 //----------- Options of the rooms -------------------------------------------

@@ -197,9 +197,9 @@ impl Store {
         })?;
         if found.folding != mine.folding {
             let case = if found.folding == Folding::SuffixSensitive { "true" } else { "false" };
-            return Err(
-                self.format(format!("was created with store.case_sensitive = {case}, which cannot change"))
-            );
+            return Err(self.format(format!(
+                "was created with store.case_sensitive_suffix = {case}, which cannot change"
+            )));
         }
         if found.streams != 1 {
             return Err(

@@ -1,5 +1,6 @@
 //! The life of a node: one process a directory, ordered stops, signals, kills.
 
+use std::io::Write;
 use std::net::TcpStream;
 
 use idnode::config::Config;
@@ -80,6 +81,22 @@ fn sigterm_drains_and_ends_well() {
     assert!(log.contains("listening door=\"HTTP\" address=127.0.0.1:"), "{log}");
     assert!(log.trim_end().ends_with("stopped"), "{log}");
     assert_eq!(Addresses::load(directory.path()), None);
+}
+
+#[test]
+fn the_grace_period_bounds_what_hangs() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = NodeProcess::start(directory.path(), &["--set", "shutdown.grace_seconds=1"]);
+    let address = node.http().trim_start_matches("http://").to_owned();
+    let mut half = TcpStream::connect(&address).expect("connected");
+    half.write_all(b"GET /healthz HT").expect("sent");
+    // Answered after the half question was taken, which therefore is under way.
+    assert_eq!(http_get(node.http(), "/healthz").0, 200);
+    node.signal("TERM");
+    let (status, _, log) = node.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains("grace is over; requests are cut off"), "{log}");
+    assert!(log.trim_end().ends_with("stopped"), "the store was not closed in order: {log}");
 }
 
 #[test]
