@@ -3,8 +3,11 @@
 use std::fs;
 
 use idnode::filing::status::State;
+use idnode::model::limits::SEGMENT_ENTRIES;
 use idnode::model::prefix::{Homing, Standing};
-use idnode::registry::command::{Command, PrefixCommand};
+use idnode::registry::caller::Caller;
+use idnode::registry::command::{Command, PrefixCommand, TokenCommand};
+use idnode::store::retention::Retention;
 
 use crate::support::clients::http_get;
 use crate::support::eventually::eventually;
@@ -196,6 +199,48 @@ async fn an_administrators_suspension_stands_against_filings() {
     let [aside] = status.set_aside.as_slice() else { panic!("{status:?}") };
     assert_eq!(aside.prefix, prefix("88.118.1"));
     assert!(aside.message.ends_with("(PREFIX_SUSPENDED)"), "{}", aside.message);
+}
+
+/// A token that is revoked while filings go on ends them; what was changed since is filed with the next token.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_token_loses_no_filing() {
+    let top = Tier::top().await;
+    let lower = Tier::below(&top, &["88.118"]).await;
+    lower.home("88.118.1").await;
+    lower.settled();
+    let tokens = top.node().registry().tokens(&Caller::Node).expect("tokens");
+    let id = tokens.iter().find(|token| token.label == "lower node").expect("a peer").id;
+    top.apply(vec![Command::Token(TokenCommand::Revoke { id })]).await;
+    lower.home("88.118.2").await;
+    lower.troubled("TOKEN_REVOKED");
+    assert_eq!(top.entry("88.118.2"), None);
+    assert_eq!(lower.filing().set_aside, [], "it is not the prefix that was refused");
+    fs::write(lower.token_file(), top.peer_token(&["88.118"]).await).expect("written");
+    lower.settled();
+    assert!(top.entry("88.118.2").is_some());
+}
+
+/// When the journal was pruned while the upper node was away, the present state is filed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bookmark_below_the_journals_floor_leads_to_the_present_state() {
+    let mut top = Tier::top().await;
+    let lower = Tier::below(&top, &["88.118"]).await;
+    lower.home("88.118.1").await;
+    lower.settled();
+    top.stop().await;
+    lower.suspend("88.118.1").await;
+    let many =
+        (0..SEGMENT_ENTRIES).map(|number| register(&format!("88.118.2/{number}"), "https://a.example", 60));
+    lower.home("88.118.2").await;
+    lower.apply(many.collect()).await;
+    let all = Retention { bodies_before_ms: u64::MAX, headers_before_ms: u64::MAX };
+    lower.node().registry().keep_up(Some(all)).await.expect("pruned");
+    assert!(lower.node().store().floor().headers_from > SEGMENT_ENTRIES);
+    top.go_on().await;
+    let status = lower.settled();
+    assert_eq!(status.counts.resynchronizations, 2, "at first contact, and now");
+    assert_eq!(top.entry("88.118.1").map(|entry| entry.standing), Some(Standing::Suspended));
+    assert_eq!(top.entry("88.118.2").map(|entry| entry.standing), Some(Standing::Active));
 }
 
 /// A wrong token is told in words; the right one in the file is taken up without a restart.

@@ -99,6 +99,14 @@ fn peer(caller: &Caller) -> Result<TokenId, Status> {
     }
 }
 
+/// Whether a refusal is about the token itself, not about what is filed with it.
+fn is_of_token(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::Unauthenticated | Refusal::TokenUnknown | Refusal::TokenExpired | Refusal::TokenRevoked
+    )
+}
+
 /// The prefixes that a caller may file.
 pub(super) fn scope(caller: &Caller) -> impl Iterator<Item = &Prefix> {
     let scopes = match caller {
@@ -241,6 +249,8 @@ impl Desk {
         for ((prefix, position), outcome) in marks.into_iter().zip(outcomes) {
             match outcome {
                 Ok(_) => prefixes.push(prefix),
+                // Nothing is confirmed to a peer whose token has ended: what it files now is filed with its next one.
+                Err(refusal) if is_of_token(&refusal) => return Err(reply::refused(&refusal, None)),
                 Err(refusal) => {
                     tracing::warn!(peer = %self.peer, %prefix, reason = refusal.code(), "a filing was refused");
                     taken.refused.push((prefix, position, refusal));
