@@ -100,11 +100,13 @@ impl Store {
         Ok(target)
     }
 
-    /// The first sequence after the last segment that was sealed before a time.
+    /// The first sequence after the last segment that was sealed before a time. The segment that holds the journal's end
+    /// stays, sealed or not: the next entry is chained to it.
     async fn sealed_before(&self, time_ms: u64) -> Result<u64, Error> {
         let range = ScanRange::starting_with(key::meta::SEALS);
         let limit = ScanLimit { entries: 1_000_000, bytes: 64 * 1024 * 1024 };
         let seals = self.inner.engine.scan(Table::Meta, range, Order::Forward, limit).await?;
+        let end = self.end().sequence;
         let mut next = 1;
         for (key, _) in &seals {
             let loaded = self.load(Table::Meta, vec![key.clone()]).await?;
@@ -113,7 +115,7 @@ impl Store {
             };
             let (sequence, sealed_ms) =
                 read_seal(&loaded.body).map_err(|error| self.damaged(Table::Meta, key, &error.into()))?;
-            if sealed_ms < time_ms {
+            if sealed_ms < time_ms && sequence < end {
                 next = next.max(sequence + 1);
             }
         }

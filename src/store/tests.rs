@@ -274,18 +274,26 @@ async fn a_long_suffix_is_found_by_its_digest() {
 async fn whole_segments_are_pruned_bodies_before_headers() {
     let directory = tempfile::tempdir().expect("a directory");
     let Opened { store, mut appender, .. } = opened(directory.path(), EngineKind::Fjall).await;
-    for block in 0..34_u64 {
-        let changes = (0..2_000).map(|n| change(&format!("88/{block}-{n}"), Some(b"x"), 1, None)).collect();
-        commit(&mut appender, changes).await;
+    let block = |block: u64, items: u64| {
+        (0..items).map(|n| change(&format!("88/{block}-{n}"), Some(b"x"), 1, None)).collect()
+    };
+    for number in 0..32 {
+        commit(&mut appender, block(number, 2_000)).await;
     }
+    commit(&mut appender, block(32, 1_535)).await;
     let later = 1_800_000_000_001;
+    // The segment is sealed, but it is the journal's end: without it the store could not go on.
+    assert_eq!(store.head().sequence, 65_536);
+    let all = Retention { bodies_before_ms: later, headers_before_ms: later };
+    assert_eq!(store.prune(all).await.expect("nothing to prune").headers_from, 1);
+    commit(&mut appender, block(33, 2_000)).await;
     let floor =
         store.prune(Retention { bodies_before_ms: later, headers_before_ms: 0 }).await.expect("pruned");
     assert_eq!((floor.headers_from, floor.bodies_from), (1, 65_537));
     let entries = store.entries_from(65_536, 2).await.expect("the journal reads");
     let kept: Vec<bool> = entries.iter().map(|entry| entry.body.is_some()).collect();
     assert_eq!(kept, [false, true]);
-    store.prune(Retention { bodies_before_ms: later, headers_before_ms: later }).await.expect("pruned");
+    store.prune(all).await.expect("pruned");
     let first = store.headers_from(1, 1).await.expect("the journal reads");
     assert_eq!(first[0].position.sequence, 65_537);
     store.close(appender).await.expect("the store closes");
