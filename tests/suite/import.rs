@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use crate::support::eventually::eventually;
 use crate::support::node::{NodeProcess, program};
@@ -230,6 +230,28 @@ fn an_import_that_was_killed_is_simply_run_again() {
     assert_eq!((registered + skipped, overwritten, refused), (6_000, 0, 0));
     assert!(skipped >= held, "{skipped} skipped, {held} were held");
     assert_eq!(status(&node)["identifiers"], 6_000);
+}
+
+#[test]
+fn an_interrupted_import_settles_what_it_has_sent_and_says_how_to_go_on() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = homed(&directory.path().join("data"), &[]);
+    let mut child = begin(&node, &[]);
+    feed(&mut child, "identifier,URL\n");
+    feed(&mut child, &rows(0..4_000));
+    eventually("some rows are registered", || {
+        status(&node)["identifiers"].as_u64().filter(|count| *count > 0)
+    });
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().expect("kill runs").success());
+    let code = eventually("the import ends", || child.try_wait().expect("a child")).code();
+    let output = child.wait_with_output().expect("a child");
+    let told = String::from_utf8(output.stderr).expect("text");
+    let ended = Ended { code, printed: String::from_utf8(output.stdout).expect("text"), told };
+    let [registered, ..] = ended.tally();
+    assert_eq!(code, Some(130), "{}", ended.told);
+    assert!(ended.told.contains("INTERRUPTED") && ended.told.contains("run the same command again"));
+    assert_eq!(status(&node)["identifiers"], registered, "what is counted is what is held");
 }
 
 #[test]

@@ -152,7 +152,9 @@ impl ImportArguments {
         let loader = Loader::new(connection, orders, rows, stop, result);
         let (loaded, ended) = loader.load().await;
         listener.abort();
-        self.summarize(&loaded)?;
+        if loaded.tally.rows() > 0 || ended.is_ok() {
+            self.summarize(&loaded)?;
+        }
         ended?;
         refused_at_all(&loaded)
     }
