@@ -7,10 +7,12 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::config::CONFIG_WRONG;
+use super::display::{count, escape};
 use super::local::{LocalArguments, tell};
 use crate::config::Config;
 use crate::daemon::DaemonError;
 use crate::daemon::offline::{self, Loss};
+use crate::store::check::CheckReport;
 use crate::telemetry::Chain;
 
 /// Work on the store of a node that does not run
@@ -22,7 +24,27 @@ pub(super) struct StoreArguments {
 
 #[derive(Debug, Subcommand)]
 enum StoreCommand {
+    Check(CheckArguments),
     AcceptLoss(AcceptLossArguments),
+}
+
+/// Read a whole store and tell everything that is wrong with it
+///
+/// Holds the journal against the states and both against their counts, checksums and chained hashes, and tells all
+/// problems with their places. Nothing is mended. The node must be stopped.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  idnode store check --data /var/lib/idnode
+
+Ends with 1 when something is wrong; a backup brings it back: idnode backup restore.")]
+struct CheckArguments {
+    #[command(flatten)]
+    local: LocalArguments,
+
+    /// Print JSON for scripts
+    #[arg(long)]
+    json: bool,
 }
 
 /// Let a store take changes again though acknowledged ones are missing
@@ -43,8 +65,11 @@ struct AcceptLossArguments {
 
 /// Does it; says on standard output what came of it, or on standard error why nothing did.
 pub(super) fn run(arguments: &StoreArguments) -> ExitCode {
-    let StoreCommand::AcceptLoss(arguments) = &arguments.command;
-    let config = match Config::load(&arguments.local.sources()) {
+    let local = match &arguments.command {
+        StoreCommand::Check(arguments) => &arguments.local,
+        StoreCommand::AcceptLoss(arguments) => &arguments.local,
+    };
+    let config = match Config::load(&local.sources()) {
         Ok(config) => config,
         Err(error) => {
             tell(&error.to_string());
@@ -52,15 +77,14 @@ pub(super) fn run(arguments: &StoreArguments) -> ExitCode {
         }
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let loss = runtime
+    let done = runtime
         .map_err(|source| DaemonError::System { action: "start the runtime", source })
-        .and_then(|runtime| runtime.block_on(offline::accept_loss(&config)));
-    match loss {
-        Ok(loss) => {
-            let text = if arguments.json { json_of(&loss) } else { text_of(&loss) };
+        .and_then(|runtime| runtime.block_on(carry_out(&arguments.command, &config)));
+    match done {
+        Ok((text, code)) => {
             // Whether anybody reads it changes nothing: it is done.
             let _unread = writeln!(io::stdout(), "{text}");
-            ExitCode::SUCCESS
+            code
         }
         Err(error) => {
             tell(&format!("idnode: {}", Chain(&error)));
@@ -68,6 +92,66 @@ pub(super) fn run(arguments: &StoreArguments) -> ExitCode {
         }
     }
 }
+
+/// What is to be printed, and how the program ends.
+async fn carry_out(command: &StoreCommand, config: &Config) -> Result<(String, ExitCode), DaemonError> {
+    match command {
+        StoreCommand::Check(arguments) => {
+            let report = offline::check(config).await?;
+            let code = if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+            Ok((if arguments.json { report_json(&report) } else { report_text(&report) }, code))
+        }
+        StoreCommand::AcceptLoss(arguments) => {
+            let loss = offline::accept_loss(config).await?;
+            Ok((if arguments.json { json_of(&loss) } else { text_of(&loss) }, ExitCode::SUCCESS))
+        }
+    }
+}
+
+//----------- Check ----------------------------------------------------------
+
+fn report_text(report: &CheckReport) -> String {
+    let mut lines: Vec<String> = report.problems.iter().map(|problem| escape(problem).into_owned()).collect();
+    let told = u64::try_from(report.problems.len()).unwrap_or(u64::MAX);
+    if report.problem_count > told {
+        lines.push(format!("and {} more", count(report.problem_count - told)));
+    }
+    let verdict = match report.problem_count {
+        0 => "sound".to_owned(),
+        problems => format!("not sound, {} problems", count(problems)),
+    };
+    lines.push(format!(
+        "{verdict}: journal entries {} to {}, {} identifiers, {} removed, {} prefixes, {} tokens, {} request ids",
+        report.headers_from,
+        report.end,
+        count(report.identifiers),
+        count(report.tombstones),
+        count(report.prefixes),
+        count(report.tokens),
+        count(report.requests)
+    ));
+    lines.join("\n")
+}
+
+fn report_json(report: &CheckReport) -> String {
+    json!({
+        "sound": report.is_sound(),
+        "position": report.end.to_string(),
+        "headers_from": report.headers_from,
+        "headers": report.headers,
+        "bodies": report.bodies,
+        "identifiers": report.identifiers,
+        "tombstones": report.tombstones,
+        "prefixes": report.prefixes,
+        "tokens": report.tokens,
+        "requests": report.requests,
+        "problem_count": report.problem_count,
+        "problems": report.problems,
+    })
+    .to_string()
+}
+
+//----------- Accepted loss --------------------------------------------------
 
 fn text_of(loss: &Loss) -> String {
     match loss {

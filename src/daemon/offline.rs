@@ -4,6 +4,7 @@ use super::core::{check_engine, store_options};
 use super::directory::DataDirectory;
 use super::error::DaemonError;
 use crate::config::Config;
+use crate::store::check::{self, CheckReport};
 use crate::store::open;
 
 /// What came of accepting a loss.
@@ -22,13 +23,7 @@ pub enum Loss {
 
 /// Accepts that acknowledged changes are missing, so that the store takes changes again. On disk when it returns.
 pub async fn accept_loss(config: &Config) -> Result<Loss, DaemonError> {
-    let path = &config.store.directory;
-    if !path.is_dir() {
-        let source = std::io::ErrorKind::NotFound.into();
-        return Err(DaemonError::Directory { action: "find the data directory", path: path.clone(), source });
-    }
-    let directory = DataDirectory::open(path)?;
-    check_engine(&config.store, directory.path())?;
+    let directory = take(config)?;
     let options = store_options(&config.store, directory.path());
     let opened = open::open(options.clone()).await.map_err(DaemonError::Store)?;
     let is_behind = opened.store.read_only_reason().is_some();
@@ -38,4 +33,22 @@ pub async fn accept_loss(config: &Config) -> Result<Loss, DaemonError> {
     }
     let accepted = open::accept_loss(options).await.map_err(DaemonError::Store)?;
     Ok(Loss::Accepted { lost: accepted.lost, adopted: accepted.adopted })
+}
+
+/// Reads a whole store and holds everything in it against everything else. Nothing is mended.
+pub async fn check(config: &Config) -> Result<CheckReport, DaemonError> {
+    let directory = take(config)?;
+    check::check(store_options(&config.store, directory.path())).await.map_err(DaemonError::Store)
+}
+
+/// Takes a data directory that is there, so that no node uses it meanwhile.
+fn take(config: &Config) -> Result<DataDirectory, DaemonError> {
+    let path = &config.store.directory;
+    if !path.is_dir() {
+        let source = std::io::ErrorKind::NotFound.into();
+        return Err(DaemonError::Directory { action: "find the data directory", path: path.clone(), source });
+    }
+    let directory = DataDirectory::open(path)?;
+    check_engine(&config.store, directory.path())?;
+    Ok(directory)
 }

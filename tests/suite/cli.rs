@@ -183,6 +183,30 @@ fn tokens_are_created_used_and_revoked() {
 }
 
 #[test]
+fn a_store_at_rest_is_checked() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().display().to_string();
+    let node = NodeProcess::start(directory.path(), &[]);
+    print(&node, &["prefix", "home", "88.118.8"]);
+    print(&node, &["register", "88.118.8/A", "URL=x"]);
+    print(&node, &["register", "88.118.8/B", "URL=x"]);
+    print(&node, &["remove", "88.118.8/B"]);
+    let check = ["store", "check", "--data", &data, "--json"];
+    let (code, told) = refuse(&node, &check);
+    assert_eq!(code, Some(75), "a node has it open: {told}");
+    assert!(told.contains("is in use by process"), "{told}");
+    node.kill();
+    let output = program(&check).output().expect("a process");
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((output.status.code(), &report["sound"]), (Some(0), &true.into()), "{report}");
+    assert_eq!((&report["identifiers"], &report["tombstones"]), (&1.into(), &1.into()), "{report}");
+
+    std::fs::remove_dir_all(directory.path().join("fjall")).expect("removed");
+    let output = program(&check).output().expect("a process");
+    assert_eq!(output.status.code(), Some(74), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn the_dns_name_of_an_identifier_needs_no_node() {
     let name = |arguments: &[&str]| {
         let output = program(&[&["dns-name"], arguments].concat()).output().expect("a process");
