@@ -1,5 +1,6 @@
 //! Filing: what a lower node homes, the upper node delegates to it; through absence, restarts and restores.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use idnode::filing::status::State;
@@ -9,8 +10,9 @@ use idnode::registry::caller::Caller;
 use idnode::registry::command::{Command, PrefixCommand, TokenCommand};
 use idnode::store::retention::Retention;
 
-use crate::support::clients::http_get;
+use crate::support::clients::{GrpcClient, http_get};
 use crate::support::eventually::eventually;
+use crate::support::node::{NodeProcess, admin_token};
 use crate::support::tree::{Tier, Told, home, prefix, register};
 
 /// Changes of prefixes among so many changes of identifiers each: homed, suspended, homed for somebody else.
@@ -107,6 +109,39 @@ async fn restarts_of_either_side_lose_and_repeat_nothing() {
     assert_eq!(expected.len(), 600);
     assert_filed_once(&top, &expected).await;
     assert_eq!(lower.filing().counts.resynchronizations, 0, "the bookmark was enough");
+}
+
+/// A lower node that is killed again and again while it files: each change arrives once, in order.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_lower_node_files_each_change_once() {
+    let top = Tier::top().await;
+    let folder = tempfile::tempdir().expect("a directory");
+    let token_file = folder.path().join("upper-token");
+    fs::write(&token_file, top.peer_token(&["88.118"]).await).expect("written");
+    let settings = [
+        format!("upper.address=http://{}", top.grpc()),
+        format!("upper.token_file={}", token_file.display()),
+        "site.addresses=127.0.0.1".to_owned(),
+        "site.grpc_port=7373".to_owned(),
+        "site.http_port=80".to_owned(),
+    ];
+    let arguments: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting.as_str()]).collect();
+    let data = folder.path().join("data");
+    for round in 0..4 {
+        let lower = NodeProcess::start(&data, &arguments);
+        let client = GrpcClient::connect(lower.grpc(), Some(&admin_token(&data))).await;
+        for number in 0..15 {
+            client.home(&format!("88.118.{}", round * 15 + number)).await.expect("homed");
+        }
+        lower.kill();
+    }
+    let lower = NodeProcess::start(&data, &arguments);
+    eventually("the last is filed", || top.entry("88.118.59"));
+    let filed = top.prefix_changes(0).await;
+    let prefixes: BTreeSet<&str> = filed.iter().map(|(prefix, ..)| prefix.as_str()).collect();
+    assert_eq!((prefixes.len(), filed.len()), (60, 60), "each once");
+    assert!(filed.is_sorted_by_key(|(_, _, _, place)| *place), "in order");
+    lower.kill();
 }
 
 /// A restored lower node files its present state; what it no longer knows is revoked, and the other copy is shut out.
