@@ -90,13 +90,26 @@ fn the_grace_period_bounds_what_hangs() {
     let address = node.http().trim_start_matches("http://").to_owned();
     let mut half = TcpStream::connect(&address).expect("connected");
     half.write_all(b"GET /healthz HT").expect("sent");
-    // Answered after the half question was taken, which therefore is under way.
-    assert_eq!(http_get(node.http(), "/healthz").0, 200);
+    let (near, far) = (half.local_addr().expect("bound").port(), half.peer_addr().expect("connected").port());
+    eventually("the node has read the half question", || is_read(near, far).then_some(()));
     node.signal("TERM");
     let (status, _, log) = node.wait();
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(log.contains("grace is over; requests are cut off"), "{log}");
     assert!(log.trim_end().ends_with("stopped"), "the store was not closed in order: {log}");
+}
+
+/// Whether the system holds no unread bytes for the far end of a connection on loopback (proc_pid_net(5)).
+fn is_read(near: u16, far: u16) -> bool {
+    let sockets = std::fs::read_to_string("/proc/net/tcp").expect("the system's sockets");
+    sockets.lines().any(|line| {
+        let mut fields = line.split_ascii_whitespace().skip(1);
+        let (local, remote) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
+        let unread = fields.nth(1).unwrap_or_default();
+        local.ends_with(&format!(":{far:04X}"))
+            && remote.ends_with(&format!(":{near:04X}"))
+            && unread.ends_with(":00000000")
+    })
 }
 
 #[test]
