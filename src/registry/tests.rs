@@ -8,3 +8,4 @@ mod identifiers;
 mod life;
 mod prefixes;
 mod requests;
+mod simulation;

@@ -16,6 +16,9 @@ pub mod recursion;
 
 pub mod counters;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use crate::model::identifier::{CanonicalIdentifier, Folding, Identifier, Prefix};
@@ -215,14 +218,19 @@ impl Resolver {
 
 /// What doors ask beside questions.
 impl Resolver {
-    /// The identifier of a long suffix, by the digest of its canonical form; none when it is not there.
+    /// The live identifier of a long suffix, by the digest of its canonical form, as registered.
     pub async fn by_digest(
         &self,
         prefix: &Prefix,
         digest: [u8; SUFFIX_DIGEST_BYTES],
     ) -> Result<Option<Identifier>, Failure> {
         let found = self.store.by_digest(prefix, &digest).await.map_err(|error| failed(&error))?;
-        Ok(found.and_then(|canonical| Identifier::parse(canonical.as_str()).ok()))
+        let Some(name) = found else {
+            return Ok(None);
+        };
+        let present = self.store.identifiers(&[name]).await.map_err(|error| failed(&error))?;
+        let live = present.into_iter().flatten().find(IdentifierEntry::is_live);
+        Ok(live.map(|entry| entry.identifier))
     }
 
     /// Whether any live identifier has exactly this prefix.

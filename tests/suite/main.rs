@@ -15,6 +15,7 @@ mod grpc;
 mod hostile;
 mod import;
 mod loss;
+mod recovery;
 mod referral;
 mod serving;
 mod shutdown;

@@ -56,15 +56,7 @@ impl Room {
     }
 
     async fn open_in(directory: TempDir, engine: EngineKind, clock: Arc<AtomicU64>) -> Self {
-        let time = Arc::clone(&clock);
-        let options = StoreOptions {
-            directory: directory.path().to_owned(),
-            engine,
-            cache_bytes: 16 * 1024 * 1024,
-            folding: Folding::Insensitive,
-            clock: Arc::new(move || time.load(Ordering::Relaxed)),
-            entropy: Arc::new(|bytes| getrandom::fill(bytes).expect("the system has randomness")),
-        };
+        let options = options_of(&directory, engine, &clock);
         let Opened { store, appender, .. } = open(options).await.expect("the store opens");
         let options = RegistryOptions { request_window: WINDOW, prefix_rule: Arc::new(forbid) };
         let (registry, running) = Registry::start(store.clone(), appender, options);
@@ -86,6 +78,11 @@ impl Room {
     pub(crate) async fn stop(self) -> (Store, Appender, TempDir) {
         self.registry.stop();
         (self.store, self.running.await.expect("the committer ends"), self.directory)
+    }
+
+    /// What the store was opened with.
+    pub(crate) fn options(&self) -> StoreOptions {
+        options_of(&self.directory, self.engine, &self.clock)
     }
 
     /// Lets time pass.
@@ -173,6 +170,18 @@ impl Room {
     /// How many groups have committed.
     pub(crate) fn groups(&self) -> u64 {
         self.registry.counters().groups.load(Ordering::Relaxed)
+    }
+}
+
+fn options_of(directory: &TempDir, engine: EngineKind, clock: &Arc<AtomicU64>) -> StoreOptions {
+    let time = Arc::clone(clock);
+    StoreOptions {
+        directory: directory.path().to_owned(),
+        engine,
+        cache_bytes: 16 * 1024 * 1024,
+        folding: Folding::Insensitive,
+        clock: Arc::new(move || time.load(Ordering::Relaxed)),
+        entropy: Arc::new(|bytes| getrandom::fill(bytes).expect("the system has randomness")),
     }
 }
 

@@ -10,14 +10,15 @@ use idnode::wire::proto::prefix_service_client::PrefixServiceClient;
 use idnode::wire::proto::registration_service_client::RegistrationServiceClient;
 use idnode::wire::proto::resolution_service_client::ResolutionServiceClient;
 use idnode::wire::proto::{
-    Answer, HomePrefixRequest, Question, Receipt, Recursion, RegisterRequest, Registration, ResolveRequest,
-    Value, answer, registration,
+    Answer, ApplyBatchRequest, HomePrefixRequest, Item, Outcome, Question, Receipt, Recursion,
+    RegisterRequest, Registration, ResolveRequest, Value, answer, registration,
 };
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
+use uuid::Uuid;
 
 /// How long a client waits for an answer.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
@@ -74,6 +75,13 @@ impl GrpcClient {
         Ok(response.into_inner().receipt.expect("a receipt"))
     }
 
+    /// Applies a batch under a request id.
+    pub(crate) async fn apply(&self, request: Uuid, items: Vec<Item>) -> Result<Vec<Outcome>, Status> {
+        let request = ApplyBatchRequest { request_id: request.to_string(), items };
+        let response = RegistrationServiceClient::new(self.channel.clone()).apply_batch(request).await?;
+        Ok(response.into_inner().outcomes)
+    }
+
     /// Asks what an identifier holds.
     pub(crate) async fn resolve(&self, identifier: &str) -> Result<answer::Answer, Status> {
         let question = Question { identifier: identifier.into(), ..Question::default() };
@@ -96,6 +104,14 @@ impl GrpcClient {
         let response = ResolutionServiceClient::new(self.channel.clone()).resolve(request).await?;
         let Answer { answer } = response.into_inner().answer.expect("an answer");
         Ok(answer.expect("one of the answers"))
+    }
+
+    /// The data of the values of an identifier, in order, as bytes; none when there are none.
+    pub(crate) async fn data(&self, identifier: &str) -> Vec<Vec<u8>> {
+        match self.resolve(identifier).await.expect("an answer") {
+            answer::Answer::Values(found) => found.values.into_iter().map(|value| value.data).collect(),
+            _ => Vec::new(),
+        }
     }
 
     /// The data of the values of an identifier, in order; panics when there are none.

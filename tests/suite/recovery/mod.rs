@@ -1,0 +1,3 @@
+//! What is left after the worst: a process killed while it writes.
+
+mod crash;
