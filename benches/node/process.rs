@@ -83,7 +83,7 @@ impl NodeProcess {
     pub(crate) fn spawn_backup(&self) -> Result<Backup, Error> {
         let url = self.addresses.grpc.first().ok_or("no gRPC door")?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_idnode"));
-        command.args(["backup", "create", "--full", "--node", url, "--data"]).arg(&self.data);
+        command.args(["backup", "create", "--node", url, "--data"]).arg(&self.data);
         let child = command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn()?;
         Ok(Backup { child, begun: Instant::now() })
     }
