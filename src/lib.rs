@@ -1,20 +1,39 @@
 //! idnode: a node of the industrial-internet identifier resolution system.
 //!
-//! Rooms, in reading order:
+//! # The house
 //!
-//! - [`model`]: the vocabulary.
-//! - [`wire`]: bytes and messages.
-//! - [`telemetry`]: the log and the metrics.
-//! - [`store`]: identifiers, prefixes, tokens and the journal, on disk.
-//! - [`federation`]: questions to other nodes and filings; the only room that calls them.
-//! - [`registry`]: decides and records; the only door to change.
-//! - [`resolver`]: produces answers.
-//! - [`front`]: the doors.
-//! - [`backup`]: copies kept outside of the node, read back and restored from.
-//! - [`filing`]: reports this node's prefixes to the upper node.
-//! - [`config`]: what every room is told; the only room that knows the keys of the configuration file.
-//! - [`daemon`]: assembly and lifetime.
-//! - [`cli`]: the command line; its commands speak gRPC to a node like any client.
+//! A room imports only rooms on lower floors; neighbors on a floor do not know each other, except that `resolver` may
+//! use `registry`'s types.
+//!
+//! ```text
+//!   6  cli                        the command line; its commands speak gRPC to a node like any client
+//!   5  config ─▶ daemon           what every room is told · assembly and lifetime
+//!   4  front   filing   backup    the doors · reports prefixes upward · copies kept outside
+//!   3  registry ─▶ resolver       decides and records, the only door to change · produces answers
+//!   2  store   federation         entries and the journal, on disk · the only room that calls other nodes
+//!   1  wire    telemetry          bytes and messages · the log and the metrics
+//!   0  model                      the vocabulary
+//! ```
+//!
+//! # A question, and a command
+//!
+//! ```text
+//!   packet or call ─ front decodes ─▶ Question + Caller ─▶ resolver ─▶ store ─▶ Answer ─ front replies
+//!   packet or call ─ front decodes ─▶ Command + Caller ─▶ registry: authorize ─▶ queue ─▶ committer: read, decide
+//!                                                         ─▶ store: states and journal, one durable write ─▶ Receipt
+//!   later: filing and backup follow the journal
+//! ```
+//!
+//! # What must stay so
+//!
+//! - Nothing changes except through [`registry`]; a receipt means that it is on disk.
+//! - States and their journal entries are written together; nobody sees a position that is not durable.
+//! - Only `store::engine` names a storage engine; [`model`] and [`wire`] never wait, log or read a clock.
+//! - A door translates and nothing else: it names neither the store nor another door.
+//! - Generated protobuf types stay in `wire::proto`, `front::grpc`, [`federation`] and [`cli`].
+//! - Time and randomness are made in [`daemon`] and handed down.
+//!
+//! `tests/tidy.rs` enforces these.
 
 pub mod model;
 
