@@ -108,7 +108,7 @@ fn referred(referral: &proto::Referral) -> (Json, Option<String>) {
 
 fn not_responsible(identifier: &str, upper: &str) -> (Json, Option<String>) {
     let advice = if upper.is_empty() {
-        "and has no upper node to name".to_owned()
+        "it is the top of its tree: no node above it could know".to_owned()
     } else {
         format!("ask the upper node {upper}, or try --recursive")
     };
