@@ -10,7 +10,8 @@
 //!   5  config ─▶ daemon           what every room is told · assembly and lifetime
 //!   4  front   filing   backup    the doors · reports prefixes upward · copies kept outside
 //!   3  registry ─▶ resolver       decides and records, the only door to change · produces answers
-//!   2  store   federation         entries and the journal, on disk · the only room that calls other nodes
+//!   2  store   federation   key   entries and the journal, on disk · the only room that calls other nodes · keys and
+//!                                 what they prove
 //!   1  wire    telemetry          bytes and messages · the log and the metrics
 //!   0  model                      the vocabulary
 //! ```
@@ -28,7 +29,7 @@
 //!
 //! - Nothing changes except through [`registry`]; a receipt means that it is on disk.
 //! - States and their journal entries are written together; nobody sees a position that is not durable.
-//! - Only `store::engine` names a storage engine; [`model`] and [`wire`] never wait, log or read a clock.
+//! - Only `store::engine` names a storage engine; [`model`], [`wire`] and [`key`] never wait, log or read a clock.
 //! - A door translates and nothing else: it names neither the store nor another door.
 //! - Generated protobuf types stay in `wire::proto`, `front::grpc`, [`federation`] and [`cli`].
 //! - Time and randomness are made in [`daemon`] and handed down.
@@ -41,6 +42,7 @@ pub mod telemetry;
 pub mod wire;
 
 pub mod federation;
+pub mod key;
 pub mod store;
 
 pub mod registry;

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::identifier::Identifier;
+use super::identity::Identity;
 use super::token::TokenId;
 
 /// The proven name of whoever made a change.
@@ -12,13 +12,8 @@ pub enum CallerName {
     Node,
     /// The holder of a token.
     Token(TokenId),
-    /// An identity of the Handle protocol: a key at an index of an identifier.
-    Identity {
-        /// The index of the key.
-        index: u32,
-        /// The identifier that holds it.
-        identifier: Identifier,
-    },
+    /// An identity of the Handle protocol.
+    Identity(Identity),
 }
 
 impl fmt::Display for CallerName {
@@ -26,7 +21,7 @@ impl fmt::Display for CallerName {
         match self {
             Self::Node => f.write_str("node"),
             Self::Token(id) => write!(f, "token {id}"),
-            Self::Identity { index, identifier } => write!(f, "{index}:{identifier}"),
+            Self::Identity(identity) => fmt::Display::fmt(identity, f),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! these types, so that what one of them holds has been checked once and need not be checked again.
 
 pub mod identifier;
+pub mod identity;
 pub mod value;
 
 pub mod caller;

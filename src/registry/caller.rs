@@ -6,7 +6,8 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use crate::model::caller::CallerName;
-use crate::model::identifier::{Identifier, Prefix};
+use crate::model::identifier::Prefix;
+use crate::model::identity::Identity;
 use crate::model::token::{TokenEntry, TokenId};
 use crate::store::directory::Directory;
 
@@ -22,12 +23,7 @@ pub enum Caller {
     /// The holder of a token, as it stood when it was shown.
     Token(Arc<TokenEntry>),
     /// An identity of the Handle protocol, proved by its key.
-    Identity {
-        /// The index of the key.
-        index: u32,
-        /// The identifier that holds it.
-        identifier: Identifier,
-    },
+    Identity(Identity),
 }
 
 impl Caller {
@@ -37,9 +33,7 @@ impl Caller {
             Self::Anonymous => None,
             Self::Node => Some(CallerName::Node),
             Self::Token(token) => Some(CallerName::Token(token.id)),
-            Self::Identity { index, identifier } => {
-                Some(CallerName::Identity { index: *index, identifier: identifier.clone() })
-            }
+            Self::Identity(identity) => Some(CallerName::Identity(identity.clone())),
         }
     }
 
@@ -48,7 +42,7 @@ impl Caller {
         match self {
             Self::Node => true,
             Self::Token(token) => token.scopes.contains(&crate::model::token::Scope::Admin),
-            Self::Anonymous | Self::Identity { .. } => false,
+            Self::Anonymous | Self::Identity(_) => false,
         }
     }
 
@@ -57,7 +51,7 @@ impl Caller {
         match self {
             Self::Node => true,
             Self::Token(token) => token.scopes.iter().any(|scope| scope.may_register(prefix)),
-            Self::Anonymous | Self::Identity { .. } => false,
+            Self::Anonymous | Self::Identity(_) => false,
         }
     }
 
@@ -66,7 +60,7 @@ impl Caller {
         match self {
             Self::Node => true,
             Self::Token(token) => token.scopes.iter().any(|scope| scope.may_read(prefix)),
-            Self::Anonymous | Self::Identity { .. } => false,
+            Self::Anonymous | Self::Identity(_) => false,
         }
     }
 
@@ -74,7 +68,7 @@ impl Caller {
     pub fn may_file(&self, prefix: &Prefix) -> bool {
         match self {
             Self::Token(token) => token.scopes.iter().any(|scope| scope.may_file(prefix)),
-            Self::Node | Self::Anonymous | Self::Identity { .. } => false,
+            Self::Node | Self::Anonymous | Self::Identity(_) => false,
         }
     }
 }

@@ -38,6 +38,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::model::caller::CallerName;
 use crate::model::identifier::CanonicalIdentifier;
+use crate::model::identity::Identity;
 use crate::model::limits::{IDENTIFIER_BYTES_MAX, PREFIX_BYTES_MAX};
 use crate::model::position::Position;
 use crate::model::request::RequestId;
@@ -188,7 +189,9 @@ pub(super) fn write_caller(writer: &mut Writer, caller: &CallerName) {
     match caller {
         CallerName::Node => writer.u8(0),
         CallerName::Token(id) => writer.u8(1).raw(&id.0),
-        CallerName::Identity { index, identifier } => writer.u8(2).u32(*index).text(&identifier.to_string()),
+        CallerName::Identity(Identity { index, identifier }) => {
+            writer.u8(2).u32(*index).text(&identifier.to_string())
+        }
     };
 }
 
@@ -196,10 +199,10 @@ fn read_caller(reader: &mut Reader<'_>) -> Result<CallerName, DecodeError> {
     match reader.u8("caller")? {
         0 => Ok(CallerName::Node),
         1 => Ok(CallerName::Token(TokenId(reader.array("caller token")?))),
-        2 => Ok(CallerName::Identity {
+        2 => Ok(CallerName::Identity(Identity {
             index: reader.u32("caller index")?,
             identifier: entry_v1::read_identifier(reader)?,
-        }),
+        })),
         _ => Err(reader.refuse("caller")),
     }
 }

@@ -8,7 +8,7 @@ use crate::source::{Complaint, Source, Tree};
 const FLOORS: &[&[&str]] = &[
     &["model"],
     &["wire", "telemetry"],
-    &["store", "federation"],
+    &["store", "federation", "key"],
     &["registry", "resolver"],
     &["front", "filing", "backup"],
     &["config"],
@@ -35,8 +35,35 @@ const CONFINED: &[Confined] = &[
     Confined { paths: &["hickory_proto"], homes: &["src/wire/dns", "src/front/dns"] },
     Confined {
         paths: &["serde", "serde_json"],
-        homes: &["src/config", "src/store", "src/telemetry", "src/cli", "src/front/http", "src/backup"],
+        homes: &[
+            "src/config",
+            "src/store",
+            "src/telemetry",
+            "src/key",
+            "src/cli",
+            "src/front/http",
+            "src/backup",
+        ],
     },
+    Confined {
+        paths: &[
+            "rsa",
+            "dsa",
+            "sm2",
+            "sm3",
+            "sha1",
+            "md5",
+            "hmac",
+            "pbkdf2",
+            "aes",
+            "sm4",
+            "des",
+            "cbc",
+            "crypto_bigint",
+        ],
+        homes: &["src/key"],
+    },
+    Confined { paths: &["utoipa"], homes: &["src/front/http"] },
     Confined { paths: &["toml"], homes: &["src/config"] },
     Confined { paths: &["clap"], homes: &["src/main.rs", "src/cli"] },
     Confined { paths: &["tracing_subscriber"], homes: &["src/telemetry"] },
@@ -47,7 +74,7 @@ const CONFINED: &[Confined] = &[
 ];
 
 /// Rooms without IO, waiting, clocks or logs.
-const PURE: &[&str] = &["model", "wire"];
+const PURE: &[&str] = &["model", "wire", "key"];
 
 /// What a pure room never names.
 const IMPURE: &[&str] = &[
@@ -127,7 +154,7 @@ pub(crate) const RULES: &[Rule] = &[
         ],
     },
     Rule {
-        asks: "model and wire are pure: no IO, no waiting, no clock, no logs",
+        asks: "model, wire and key are pure: no IO, no waiting, no clock, no logs",
         check: purity,
         broken: &[
             &[("src/model/value.rs", "use std::time::{Duration, Instant};\n")],

@@ -92,7 +92,7 @@ impl Call {
     pub(super) fn must_be_known(&self) -> Result<(), Status> {
         match self.caller {
             Caller::Anonymous => Err(reply::refused(&Refusal::Unauthenticated, None)),
-            Caller::Node | Caller::Token(_) | Caller::Identity { .. } => Ok(()),
+            Caller::Node | Caller::Token(_) | Caller::Identity(_) => Ok(()),
         }
     }
 

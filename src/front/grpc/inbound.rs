@@ -95,7 +95,7 @@ fn peer(caller: &Caller) -> Result<TokenId, Status> {
             Ok(token.id)
         }
         Caller::Anonymous => Err(reply::refused(&Refusal::Unauthenticated, None)),
-        Caller::Node | Caller::Token(_) | Caller::Identity { .. } => Err(not_a_peer()),
+        Caller::Node | Caller::Token(_) | Caller::Identity(_) => Err(not_a_peer()),
     }
 }
 
@@ -111,7 +111,7 @@ fn is_of_token(refusal: &Refusal) -> bool {
 pub(super) fn scope(caller: &Caller) -> impl Iterator<Item = &Prefix> {
     let scopes = match caller {
         Caller::Token(token) => token.scopes.as_slice(),
-        Caller::Node | Caller::Anonymous | Caller::Identity { .. } => &[],
+        Caller::Node | Caller::Anonymous | Caller::Identity(_) => &[],
     };
     let prefixes = scopes.iter().filter_map(|scope| match scope {
         Scope::Peer(prefixes) => Some(prefixes),

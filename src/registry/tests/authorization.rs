@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::model::identity::Identity;
 use crate::model::prefix::Standing;
 use crate::model::token::{Scope, TokenId};
 use crate::registry::TokenDraft;
@@ -49,7 +50,7 @@ async fn each_scope_opens_its_commands_and_no_others() {
     let registrar = room.caller(Scope::Registrar(own())).await;
     let reader = room.caller(Scope::Reader(own())).await;
     let peer = room.caller(Scope::Peer(own())).await;
-    let identity = Caller::Identity { index: 300, identifier: identifier("0.NA/88") };
+    let identity = Caller::Identity(Identity { index: 300, identifier: identifier("0.NA/88") });
 
     let changes = [
         overwrite("88.118/x", "one"),

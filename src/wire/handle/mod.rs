@@ -1,3 +1,4 @@
-//! The Handle protocol's binary forms. So far: HS_SITE, which every node derives from its prefix entries.
+//! The Handle protocol's binary forms: messages, values and the data of well-known types.
 
+pub mod administrator;
 pub mod site;
