@@ -20,8 +20,8 @@ impl Config {
         self.check_upper(&mut problems);
         self.check_retention(&mut problems);
         let files = [
-            ("grpc.tls_certificate", &self.grpc.tls_certificate),
-            ("grpc.tls_key", &self.grpc.tls_key),
+            ("tls.certificate", &self.tls.certificate),
+            ("tls.key", &self.tls.key),
             ("upper.token_file", &self.upper.token_file),
             ("upper.tls_ca", &self.upper.tls_ca),
             ("recursion.tls_ca", &self.recursion.tls_ca),
@@ -33,18 +33,18 @@ impl Config {
     }
 
     fn check_tls(&self, problems: &mut Vec<Problem>) {
-        match (&self.grpc.tls_certificate, &self.grpc.tls_key) {
+        match (&self.tls.certificate, &self.tls.key) {
             (Some(_), None) => problems.push(relation(
-                "grpc.tls_key",
-                "missing: grpc.tls_certificate is given, and a certificate needs its private key",
+                "tls.key",
+                "missing: tls.certificate is given, and a certificate needs its private key",
             )),
             (None, Some(_)) => problems.push(relation(
-                "grpc.tls_certificate",
-                "missing: grpc.tls_key is given, and a private key needs its certificate",
+                "tls.certificate",
+                "missing: tls.key is given, and a private key needs its certificate",
             )),
             (Some(certificate), Some(key)) if certificate.is_file() && key.is_file() => {
-                if let Err(error) = self.grpc.load_identity() {
-                    problems.push(relation("grpc.tls_certificate", &Chain(&error).to_string()));
+                if let Err(error) = self.tls.load_identity() {
+                    problems.push(relation("tls.certificate", &Chain(&error).to_string()));
                 }
             }
             // Files that are not there are named with those of other keys.

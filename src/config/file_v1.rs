@@ -36,7 +36,7 @@ impl Key {
 }
 
 /// Every key, in the order of the template.
-pub static KEYS: &[&[Key]] = &[STORE, GRPC, DNS, HTTP, UPPER, SITE, RECURSION, BACKUP, LOG, SHUTDOWN];
+pub static KEYS: &[&[Key]] = &[STORE, TLS, GRPC, DNS, HTTP, UPPER, SITE, RECURSION, BACKUP, LOG, SHUTDOWN];
 
 /// Every key, one after the other.
 pub fn keys() -> impl Iterator<Item = &'static Key> {
@@ -81,10 +81,13 @@ const STORE: &[Key] = &[
     key!("store", "headers_days", |config, given| config.store.headers_days => given.integer(0..=DAYS_MAX)?),
 ];
 
+const TLS: &[Key] = &[
+    key!("tls", "certificate", |config, given| config.tls.certificate => Some(given.path()?)),
+    key!("tls", "key", |config, given| config.tls.key => Some(given.path()?)),
+];
+
 const GRPC: &[Key] = &[
     key!("grpc", "listen", |config, given| config.grpc.listen => given.socket_addresses()?),
-    key!("grpc", "tls_certificate", |config, given| config.grpc.tls_certificate => Some(given.path()?)),
-    key!("grpc", "tls_key", |config, given| config.grpc.tls_key => Some(given.path()?)),
     key!("grpc", "allow_tokens_in_plain_text", |config, given| config.grpc.allow_tokens_in_plain_text
         => given.flag()?),
 ];

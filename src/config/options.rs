@@ -7,6 +7,7 @@ use crate::backup::Schedule;
 use crate::front::dns::DnsOptions;
 use crate::front::grpc::GrpcOptions;
 use crate::front::http::HttpOptions;
+use crate::front::tls::TlsOptions;
 use crate::model::limits;
 use crate::store::EngineKind;
 use crate::telemetry::LogOptions;
@@ -18,6 +19,8 @@ use crate::telemetry::LogOptions;
 pub struct Config {
     /// The store and its journal.
     pub store: StoreOptions,
+    /// The certificate of the doors.
+    pub tls: TlsOptions,
     /// The gRPC door.
     pub grpc: GrpcOptions,
     /// The DNS door.

@@ -112,11 +112,11 @@ fn a_certificate_is_proved_to_fit_its_key() {
         fs::write(pem(&format!("{name}.key")), made.signing_key.serialize_pem()).expect("write");
     }
     let load = |certificate: &str, key: &str| {
-        load_arguments(&[("grpc.tls_certificate", &pem(certificate)), ("grpc.tls_key", &pem(key))])
+        load_arguments(&[("tls.certificate", &pem(certificate)), ("tls.key", &pem(key))])
     };
     load("one.crt", "one.key").expect("they belong together");
     let error = load("one.crt", "two.key").expect_err("they do not").to_string();
-    assert!(error.starts_with("grpc.tls_certificate: ") && error.contains("of no use together"), "{error}");
+    assert!(error.starts_with("tls.certificate: ") && error.contains("of no use together"), "{error}");
 }
 
 #[test]

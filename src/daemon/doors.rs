@@ -18,8 +18,9 @@ use super::socket;
 use super::status::Status;
 use crate::config::{Config, SiteOptions};
 use crate::front::dns::{DnsDoor, DnsOptions};
-use crate::front::grpc::{GrpcCounters, GrpcDoor, GrpcOptions, GrpcRooms, TlsIdentity};
+use crate::front::grpc::{GrpcCounters, GrpcDoor, GrpcOptions, GrpcRooms};
 use crate::front::http::HttpDoor;
+use crate::front::tls::TlsIdentity;
 use crate::model::site::{Ports, Site};
 use crate::telemetry::{Chain, Metrics};
 
@@ -35,8 +36,8 @@ pub(super) struct Bound {
 impl Bound {
     /// Binds what listens on TCP alone.
     pub(super) fn bind(config: &Config) -> Result<Self, DaemonError> {
-        let tls = config.grpc.load_identity().map_err(|error| DaemonError::Configured {
-            key: "grpc.tls_certificate",
+        let tls = config.tls.load_identity().map_err(|error| DaemonError::Configured {
+            key: "tls.certificate",
             reason: Chain(&error).to_string(),
         })?;
         let grpc = socket::listen("grpc.listen", &config.grpc.listen)?;
@@ -80,7 +81,7 @@ fn bind_dns(config: &Config, core: &Core) -> Result<DnsDoor, DaemonError> {
 pub(super) struct Doors {
     tasks: JoinSet<(&'static str, Result<(), String>)>,
     draining: watch::Sender<bool>,
-    /// The certificate that the gRPC door shows.
+    /// The certificate that the doors show.
     pub(super) tls: Option<Arc<TlsIdentity>>,
     /// How the doors are reached.
     pub(super) addresses: Addresses,

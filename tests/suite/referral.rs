@@ -191,16 +191,16 @@ async fn nodes_speak_tls_to_each_other() {
     let (top_certificate, top_key) = certificate(folder.path(), "top.example");
     let (lower_certificate, lower_key) = certificate(folder.path(), "lower.example");
     let top = Tier::start(|config| {
-        config.grpc.tls_certificate = Some(top_certificate.clone());
-        config.grpc.tls_key = Some(top_key);
+        config.tls.certificate = Some(top_certificate.clone());
+        config.tls.key = Some(top_key);
         config.recursion.tls_ca = Some(lower_certificate.clone());
     })
     .await;
     let token = top.peer_token(&["88.118"]).await;
     let address = format!("https://{}", top.grpc());
     let lower = Tier::below_with(&top, &token, |config| {
-        config.grpc.tls_certificate = Some(lower_certificate);
-        config.grpc.tls_key = Some(lower_key);
+        config.tls.certificate = Some(lower_certificate);
+        config.tls.key = Some(lower_key);
         config.site.host_name = Some("lower.example".into());
         config.upper.address = Some(address);
         config.upper.tls_ca = Some(top_certificate);

@@ -123,7 +123,7 @@ pub(crate) const RULES: &[Rule] = &[
         kept: &[("src/store/mod.rs", ""), ("src/lib.rs", ""), ("src/main.rs", "")],
     },
     Rule {
-        asks: "a door names neither the store nor another door; of the front it names only the guard",
+        asks: "a door names neither the store nor another door; of the front it names only tls",
         check: doors,
         broken: &[
             &[("src/front/dns/mod.rs", "use crate::store::Store;\n")],
@@ -133,7 +133,7 @@ pub(crate) const RULES: &[Rule] = &[
         kept: &[
             (
                 "src/front/dns/reply.rs",
-                "use crate::front::guard;\nuse super::request;\nuse crate::resolver::Answer;\n",
+                "use crate::front::tls::TlsIdentity;\nuse super::request;\nuse crate::resolver::Answer;\n",
             ),
             ("src/front/mod.rs", "use self::dns::Door;\nuse crate::front::http;\n"),
         ],
@@ -207,17 +207,15 @@ fn doors(tree: &Tree) -> Vec<Complaint> {
     each_inner_path(tree, |source, offset, path| {
         let place = room_path(&source.path);
         let ["front", door, ..] = place.as_slice() else { return };
-        if *door == "guard" {
+        if *door == "tls" {
             return;
         }
         let message = match path {
             ["store", ..] => {
                 format!("the door `{door}` names the store: ask the registry or the resolver instead")
             }
-            ["front", other, ..] if other != door && *other != "guard" && is_module(other) => {
-                format!(
-                    "the door `{door}` names `front::{other}`: only `front::guard` is shared by the doors"
-                )
+            ["front", other, ..] if other != door && *other != "tls" && is_module(other) => {
+                format!("the door `{door}` names `front::{other}`: only `front::tls` is shared by the doors")
             }
             _ => return,
         };

@@ -14,7 +14,6 @@ mod call;
 mod connection;
 mod counters;
 mod ports;
-mod tls;
 
 mod registration;
 mod resolution;
@@ -34,7 +33,6 @@ mod stream;
 mod tests;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,7 +50,6 @@ pub use self::ports::{
     BackupKind, BackupMark, BackupPort, BackupProblem, BackupSummary, CreateReport, FilingReport,
     ProgressReport, StatusPort, StatusReport, VerifyReport,
 };
-pub use self::tls::{TlsError, TlsFiles, TlsIdentity};
 
 use self::administration::AdministrationDoor;
 use self::backup::BackupDoor;
@@ -61,6 +58,7 @@ use self::inbound::Inbound;
 use self::prefixes::PrefixDoor;
 use self::registration::RegistrationDoor;
 use self::resolution::ResolutionDoor;
+use crate::front::tls::{ClientCertificates, HTTP2, TlsError, TlsIdentity};
 use crate::model::limits::MESSAGE_BYTES_MAX;
 use crate::registry::Registry;
 use crate::resolver::Resolver;
@@ -100,33 +98,13 @@ pub struct GrpcDoor {
 pub struct GrpcOptions {
     /// Where it listens; empty for no such door.
     pub listen: Vec<SocketAddr>,
-    /// PEM file of the certificate chain, ours first; plain text without.
-    pub tls_certificate: Option<PathBuf>,
-    /// PEM file of its private key.
-    pub tls_key: Option<PathBuf>,
     /// Whether tokens are taken over plain text from beyond loopback.
     pub allow_tokens_in_plain_text: bool,
 }
 
 impl Default for GrpcOptions {
     fn default() -> Self {
-        Self {
-            listen: vec![SocketAddr::from(([127, 0, 0, 1], 7373))],
-            tls_certificate: None,
-            tls_key: None,
-            allow_tokens_in_plain_text: false,
-        }
-    }
-}
-
-impl GrpcOptions {
-    /// Reads the certificate and key, when they are named.
-    pub fn load_identity(&self) -> Result<Option<Arc<TlsIdentity>>, TlsError> {
-        let (Some(certificate), Some(key)) = (&self.tls_certificate, &self.tls_key) else {
-            return Ok(None);
-        };
-        let files = TlsFiles { certificates: certificate.clone(), key: key.clone() };
-        TlsIdentity::load(files).map(|identity| Some(Arc::new(identity)))
+        Self { listen: vec![SocketAddr::from(([127, 0, 0, 1], 7373))], allow_tokens_in_plain_text: false }
     }
 }
 
@@ -185,7 +163,11 @@ impl GrpcDoor {
         listener: TcpListener,
         drain: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), GrpcError> {
-        let tls = self.tls.map(TlsIdentity::acceptor).transpose().map_err(GrpcError::Tls)?;
+        let tls = self
+            .tls
+            .map(|tls| tls.acceptor(Some(HTTP2), ClientCertificates::NotAsked))
+            .transpose()
+            .map_err(GrpcError::Tls)?;
         let connections = connection::accept(listener, tls, Arc::clone(&self.shared.counters));
         let (health, health_service) = tonic_health::server::health_reporter();
         tell_serving(&health).await;

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use futures_util::future::BoxFuture;
 use idnode::front::grpc::{
     BackupPort, GrpcCounters, GrpcDoor, GrpcError, GrpcOptions, GrpcRooms, StatusPort, StatusReport,
-    TlsIdentity,
 };
+use idnode::front::tls::TlsIdentity;
 use idnode::model::identifier::Folding;
 use idnode::model::token::Scope;
 use idnode::registry::caller::Caller;

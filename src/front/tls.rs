@@ -1,0 +1,216 @@
+//! TLS at the doors: one certificate from PEM files for all of them, exchanged while they are open.
+//!
+//! ```text
+//!   PEM files ── load ──▶ TlsIdentity ◀── reload (on SIGHUP, by the daemon)
+//!                             │ the certificate that stands when a handshake begins
+//!                             ▼
+//!                         TlsAcceptor
+//! ```
+//!
+//! Connections keep the certificate they began with; a reload that fails changes nothing.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::client::danger::HandshakeSignatureValid;
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
+use tokio_rustls::rustls::sign::CertifiedKey;
+use tokio_rustls::rustls::{self, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
+
+/// What HTTP/2 is called when TLS negotiates it (RFC 9113 section 3.2).
+pub const HTTP2: &[u8] = b"h2";
+/// What HTTP/1.1 is called (RFC 7301 section 6).
+pub const HTTP1: &[u8] = b"http/1.1";
+
+//----------- TlsOptions -----------------------------------------------------
+
+/// Where the certificate of the doors lies; plain text only without.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsOptions {
+    /// PEM file of the certificate chain, ours first.
+    pub certificate: Option<PathBuf>,
+    /// PEM file of its private key.
+    pub key: Option<PathBuf>,
+}
+
+impl TlsOptions {
+    /// Reads the certificate and key, when they are named.
+    pub fn load_identity(&self) -> Result<Option<Arc<TlsIdentity>>, TlsError> {
+        let (Some(certificate), Some(key)) = (&self.certificate, &self.key) else {
+            return Ok(None);
+        };
+        let files = TlsFiles { certificates: certificate.clone(), key: key.clone() };
+        TlsIdentity::load(files).map(|identity| Some(Arc::new(identity)))
+    }
+}
+
+//----------- TlsIdentity ----------------------------------------------------
+
+/// The certificate and key that a door shows, from files that can be read again.
+#[derive(Debug)]
+pub struct TlsIdentity {
+    files: TlsFiles,
+    current: ArcSwap<CertifiedKey>,
+}
+
+/// Where a certificate and its key lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// PEM file of the certificate, followed by those that lead to its root.
+    pub certificates: PathBuf,
+    /// PEM file of the private key: PKCS#8, PKCS#1 or SEC1.
+    pub key: PathBuf,
+}
+
+impl TlsIdentity {
+    /// Reads the files.
+    pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
+        let current = ArcSwap::from_pointee(read(&files)?);
+        Ok(Self { files, current })
+    }
+
+    /// Reads the files again; handshakes from now on show what they hold. When this fails, nothing changes.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        self.current.store(Arc::new(read(&self.files)?));
+        Ok(())
+    }
+
+    /// What makes TLS of accepted connections, for one protocol; none for a protocol without a name.
+    pub fn acceptor(
+        self: Arc<Self>,
+        protocol: Option<&'static [u8]>,
+        clients: ClientCertificates,
+    ) -> Result<TlsAcceptor, TlsError> {
+        let files = self.files.clone();
+        let provider = Arc::new(ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|source| TlsError::Unusable { files, source })?;
+        let builder = match clients {
+            ClientCertificates::NotAsked => builder.with_no_client_auth(),
+            ClientCertificates::Taken => {
+                builder.with_client_cert_verifier(Arc::new(AnyCertificate { provider }))
+            }
+        };
+        let mut config = builder.with_cert_resolver(self);
+        config.alpn_protocols = protocol.into_iter().map(<[u8]>::to_vec).collect();
+        Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+}
+
+impl ResolvesServerCert for TlsIdentity {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.current.load_full())
+    }
+}
+
+//----------- ClientCertificates ---------------------------------------------
+
+/// Whether a door asks its clients for a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientCertificates {
+    /// No.
+    NotAsked,
+    /// A client may show one, and proves that it holds the key. Who issued it says nothing: the door compares the key
+    /// with the one of the identity that the certificate names.
+    Taken,
+}
+
+/// Takes any certificate whose key the client holds.
+#[derive(Debug)]
+struct AnyCertificate {
+    provider: Arc<CryptoProvider>,
+}
+
+impl ClientCertVerifier for AnyCertificate {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn verify_client_cert(
+        &self,
+        _certificate: &CertificateDer<'_>,
+        _others: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+//----------- Files ----------------------------------------------------------
+
+fn read(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
+    let certificates = read_certificates(&files.certificates)?;
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|source| read_error(&files.key, source))?;
+    CertifiedKey::from_der(certificates, key, &ring::default_provider())
+        .map_err(|source| TlsError::Unusable { files: files.clone(), source })
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let certificates = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|source| read_error(path, source))?;
+    if certificates.is_empty() {
+        return Err(read_error(path, pem::Error::NoItemsFound));
+    }
+    Ok(certificates)
+}
+
+fn read_error(path: &Path, source: pem::Error) -> TlsError {
+    TlsError::Read { path: path.to_owned(), source }
+}
+
+//----------- TlsError -------------------------------------------------------
+
+/// Why there is no certificate to show.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read or holds no such PEM item.
+    #[error("cannot read {}: a PEM file with the certificate or its private key is needed", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        source: pem::Error,
+    },
+    /// Certificate and key are of no use: of another kind, or they do not belong together.
+    #[error("{} and {} are of no use together", files.certificates.display(), files.key.display())]
+    Unusable {
+        /// Both files.
+        files: TlsFiles,
+        /// What went wrong.
+        source: rustls::Error,
+    },
+}
