@@ -1,7 +1,7 @@
 //! Chunks: entries gathered, compressed, encrypted, written; and read back again.
 //!
 //! ```text
-//!   chunk   magic "idnode" · format 1 · holds: image 1, journal 2 · count (4) · the entries   ─ zstd ─ cipher ─▶ file
+//!   chunk   magic "idnode" · format 1 · holds: image 1, journal 2, files 3 · count (4) · the entries   ─ zstd ─ cipher ─▶ file
 //! ```
 
 use std::fs::{File, OpenOptions};
@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::error::Error;
+use super::file::{KeptFile, RestoredFile};
 use super::finding::Finding;
 use super::key::DataKey;
 use super::manifest::{Chunk, Holds};
@@ -41,9 +42,9 @@ pub(super) struct ChunkWriter {
 }
 
 impl ChunkWriter {
-    /// Begins with the image.
+    /// Begins with the small files.
     pub(super) fn new(folder: &Path, key: Option<DataKey>, chunk_bytes: usize) -> Self {
-        let (holds, body) = (Holds::Image, Writer::default());
+        let (holds, body) = (Holds::Files, Writer::default());
         Self { folder: folder.to_owned(), key, chunk_bytes, holds, body, count: 0, chunks: Vec::new() }
     }
 
@@ -52,6 +53,12 @@ impl ChunkWriter {
         self.close().await?;
         self.holds = holds;
         Ok(())
+    }
+
+    /// Adds a small file.
+    pub(super) async fn add_file(&mut self, file: &KeptFile) -> Result<(), Error> {
+        file.encode(&mut self.body);
+        self.added().await
     }
 
     /// Adds an entry of the image.
@@ -94,6 +101,7 @@ impl ChunkWriter {
         let start = match self.holds {
             Holds::Image => "image",
             Holds::Journal => "journal",
+            Holds::Files => "files",
         };
         let number = self.chunks.iter().filter(|chunk| chunk.holds == self.holds).count() + 1;
         let open = OpenChunk {
@@ -152,6 +160,7 @@ const fn code(holds: Holds) -> u8 {
     match holds {
         Holds::Image => 1,
         Holds::Journal => 2,
+        Holds::Files => 3,
     }
 }
 
@@ -170,6 +179,8 @@ pub(super) enum Content {
     Entries(Vec<CopiedEntry>),
     /// Journal entries.
     Changes(Vec<CopiedChange>),
+    /// Small files of the data directory.
+    Files(Vec<RestoredFile>),
 }
 
 /// Reads one chunk back, all checks included: size, SHA-256, cipher, compression, every entry's own checksum.
@@ -247,6 +258,10 @@ fn decode(raw: &[u8], chunk: &Chunk) -> Result<Content, DecodeError> {
         Holds::Journal => {
             let changes = (0..count).map(|_| CopiedChange::decode(&mut reader));
             Content::Changes(changes.collect::<Result<_, _>>()?)
+        }
+        Holds::Files => {
+            let files = (0..count).map(|_| RestoredFile::decode(&mut reader));
+            Content::Files(files.collect::<Result<_, _>>()?)
         }
     };
     reader.finish("chunk")?;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::chunk::{self, ChunkWriter};
 use super::error::Error;
+use super::file::KeptFile;
 use super::folder::{LockedDirectory, PartialFolder};
 use super::key::{DataKey, Key};
 use super::list::{Kind, Summary, manifests};
@@ -20,6 +21,8 @@ use crate::store::restore::JournalCheck;
 
 /// What the counts call journal entries.
 pub(super) const JOURNAL: &str = "journal";
+/// What the counts call small files.
+pub(super) const FILES: &str = "files";
 
 type Tell<'a> = &'a (dyn Fn(Progress) + Send + Sync);
 
@@ -53,7 +56,8 @@ pub(super) async fn create(
     let (key, lock) = lock(store, options, &id)?.unzip();
     let chunk_bytes = options.chunk_bytes.clamp(1, 64 * 1024 * 1024);
     let writer = ChunkWriter::new(folder.path(), key.clone(), chunk_bytes);
-    let copying = Copying { store, tell, writer, counts: BTreeMap::new(), identifiers: 0, entries: 0 };
+    let mut copying = Copying { store, tell, writer, counts: BTreeMap::new(), identifiers: 0, entries: 0 };
+    copying.copy_files(&options.files).await?;
     let copied = match &base {
         Some(base) => copying.copy_since(base.to).await?,
         None => copying.copy_all().await?,
@@ -182,8 +186,18 @@ struct Copying<'a> {
 }
 
 impl Copying<'_> {
+    /// Copies the small files of the data directory.
+    async fn copy_files(&mut self, files: &[KeptFile]) -> Result<(), Error> {
+        for file in files {
+            self.count(FILES);
+            self.writer.add_file(file).await?;
+        }
+        Ok(())
+    }
+
     /// Copies the image, then the journal that the store holds.
     async fn copy_all(mut self) -> Result<Copied, Error> {
+        self.writer.turn_to(Holds::Image).await?;
         let mut image = self.store.image().await.map_err(Error::store("cannot begin an image"))?;
         let from = image.from();
         loop {

@@ -110,6 +110,8 @@ pub(super) enum Holds {
     Image,
     /// Journal entries.
     Journal,
+    /// Small files of the data directory.
+    Files,
 }
 
 impl Manifest {

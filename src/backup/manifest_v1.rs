@@ -85,6 +85,7 @@ struct ChunkV1 {
 enum HoldsV1 {
     Image,
     Journal,
+    Files,
 }
 
 //----------- To the file ----------------------------------------------------
@@ -146,6 +147,7 @@ impl From<&Chunk> for ChunkV1 {
             holds: match chunk.holds {
                 Holds::Image => HoldsV1::Image,
                 Holds::Journal => HoldsV1::Journal,
+                Holds::Files => HoldsV1::Files,
             },
             entries: chunk.entries,
             raw_bytes: chunk.raw_bytes,
@@ -247,6 +249,7 @@ impl TryFrom<ChunkV1> for Chunk {
         let holds = match mirror.holds {
             HoldsV1::Image => Holds::Image,
             HoldsV1::Journal => Holds::Journal,
+            HoldsV1::Files => Holds::Files,
         };
         let ChunkV1 { file, entries, raw_bytes, stored_bytes, .. } = mirror;
         let plain = file.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));

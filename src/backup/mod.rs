@@ -10,6 +10,7 @@
 //!
 //! A backup is a folder, named by its time and kind, such as `2026-11-23T203243Z-full`:
 //!
+//! - `files-000001.zst`: small files of the data directory that the node is known by: its server key.
 //! - `image-000001.zst` …: the present states. Only in a full backup; exact or fuzzy, see [`crate::store::image`].
 //! - `journal-000001.zst` …: journal entries. A full backup holds the journal that the store holds; an incremental
 //!   one holds it from the end of the backup it continues, its base.
@@ -35,6 +36,7 @@ mod finding;
 mod progress;
 
 mod chunk;
+mod file;
 mod key;
 mod manifest;
 mod manifest_v1;
@@ -56,6 +58,7 @@ mod tests;
 
 pub use self::counters::Counters;
 pub use self::error::Error;
+pub use self::file::KeptFile;
 pub use self::finding::{Finding, Verdict};
 pub use self::list::{Kind, Summary, list_directory};
 pub use self::progress::Progress;
@@ -91,6 +94,8 @@ pub struct Options {
     pub keep_days: u32,
     /// Bytes of a chunk before it is compressed.
     pub chunk_bytes: usize,
+    /// Small files of the data directory that are backed up with the store: the server key.
+    pub files: Vec<KeptFile>,
     /// The program's version, for the manifest.
     pub node_version: String,
 }

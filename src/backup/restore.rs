@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::chunk::{self, Content};
 use super::error::Error;
+use super::file::RestoredFile;
 use super::finding::Finding;
 use super::folder::{create_directory, sync_directory};
 use super::list::{chain, manifests};
@@ -147,7 +148,7 @@ async fn build(
     };
     let engine = request.engine.unwrap_or(full.engine);
     let options = StoreOptions {
-        directory: data,
+        directory: data.clone(),
         engine,
         cache_bytes: request.cache_bytes,
         folding: full.folding,
@@ -157,7 +158,7 @@ async fn build(
     let target = request.until.target();
     let restorer = Restorer::begin(options, image.from.sequence, image.to.sequence, target).await;
     let mut restorer = restorer.map_err(Error::store("cannot begin the restored store"))?;
-    let put = put_chain(request, directory, chain, &mut restorer, tell).await;
+    let put = put_chain(request, (directory, &data), chain, &mut restorer, tell).await;
     if let Err(error) = put {
         // The files are thrown away; what closing them says does not matter any more.
         let _closed = restorer.abandon().await;
@@ -171,7 +172,7 @@ async fn build(
 /// Reads chunk after chunk and puts what it holds, until the target is reached.
 async fn put_chain(
     request: &RestoreRequest,
-    directory: &Path,
+    (directory, data): (&Path, &Path),
     chain: &[Manifest],
     restorer: &mut Restorer,
     tell: &(dyn Fn(Progress) + Send + Sync),
@@ -197,6 +198,10 @@ async fn put_chain(
             let content =
                 off_the_reactor(move || Ok(chunk::read(&folder, &chunk, number, key.as_ref()))).await?;
             let put = match content.map_err(not_whole)? {
+                Content::Files(files) => {
+                    put_files(data.to_owned(), files).await?;
+                    Ok(())
+                }
                 Content::Entries(page) => restorer.put_entries(page).await,
                 Content::Changes(page) => restorer.put_changes(page).await.map(|wanted| more = wanted),
             };
@@ -211,6 +216,17 @@ async fn put_chain(
         }
         _ => Ok(()),
     }
+}
+
+/// Puts small files beside the store; those of a later backup replace those of an earlier one.
+async fn put_files(data: PathBuf, files: Vec<RestoredFile>) -> Result<(), Error> {
+    off_the_reactor(move || {
+        files
+            .iter()
+            .try_for_each(|file| file.put(&data))
+            .map_err(Error::file("cannot write a file to", &data))
+    })
+    .await
 }
 
 //----------- Choosing -------------------------------------------------------

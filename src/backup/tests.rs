@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::TempDir;
 
 use super::{
-    Backups, Error, Kind, Options, RestoreReport, RestoreRequest, Summary, Until, Verdict, restore,
+    Backups, Error, KeptFile, Kind, Options, RestoreReport, RestoreRequest, Summary, Until, Verdict, restore,
     verify_folder,
 };
 use crate::model::caller::CallerName;
@@ -66,6 +66,7 @@ fn options(room: &Path) -> Options {
         keep_count: 0,
         keep_days: 0,
         chunk_bytes: 64 * 1024,
+        files: vec![KeptFile { name: "server-key.pem", content: b"a secret"[..].into() }],
         node_version: "test".to_owned(),
     }
 }

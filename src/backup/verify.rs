@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::chunk::{self, Content};
-use super::create::JOURNAL;
+use super::create::{FILES, JOURNAL};
 use super::error::Error;
 use super::finding::{Finding, Verdict};
 use super::key::DataKey;
@@ -123,6 +123,9 @@ impl Reading {
     fn check(&mut self, file: &str, content: Content) {
         match content {
             Content::Entries(entries) => entries.iter().for_each(|entry| self.check_entry(file, entry)),
+            Content::Files(files) => {
+                *self.counts.entry(FILES.to_owned()).or_default() += files.len() as u64;
+            }
             Content::Changes(changes) => changes.iter().for_each(|change| self.check_change(file, change)),
         }
     }

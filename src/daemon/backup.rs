@@ -29,6 +29,7 @@ pub(super) fn backups(config: &Config, store: &Store) -> Result<Backups, DaemonE
         keep_count: config.backup.keep_count,
         keep_days: config.backup.keep_days,
         chunk_bytes: CHUNK_BYTES_DEFAULT,
+        files: Vec::new(),
         node_version: env!("IDNODE_VERSION").into(),
     };
     Backups::new(store.clone(), options).map_err(|error| DaemonError::Configured {

@@ -180,6 +180,7 @@ async fn a_lower_node_restored_to_an_earlier_position_is_filed_right_afterwards(
         keep_count: 0,
         keep_days: 0,
         chunk_bytes: CHUNK_BYTES_DEFAULT,
+        files: Vec::new(),
         node_version: "test".into(),
     };
     let backups = Backups::new(lower.node().store().clone(), options).expect("no key file");

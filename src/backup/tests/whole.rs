@@ -169,3 +169,20 @@ async fn an_encrypted_backup_needs_its_key() {
     let opened = open(store_options(&data, EngineKind::Fjall)).await.expect("it opens");
     assert_eq!(opened.store.lineage().lives().len(), 2);
 }
+
+#[tokio::test]
+async fn small_files_of_the_data_directory_come_back_for_their_owner_only() {
+    let mut bench = Bench::new(EngineKind::Fjall).await;
+    bench.write(0..3).await;
+    let made = bench.backups().create(None, Kind::Full, &|_| {}).await.expect("the backup is made");
+    bench.write(3..5).await;
+    let later = bench.backups().create(None, Kind::Incremental, &|_| {}).await.expect("the backup is made");
+    for (name, data) in [(&made.name, "full"), (&later.name, "incremental")] {
+        restored(bench.request(name, data)).await;
+        let file = bench.path(data).join("server-key.pem");
+        assert_eq!(std::fs::read(&file).expect("the file is there"), b"a secret");
+        let mode = std::fs::metadata(&file).expect("the file is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    bench.close().await;
+}

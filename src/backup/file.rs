@@ -1,0 +1,80 @@
+//! Small files of the data directory that a backup holds beside the store: what the node is known by.
+
+use core::fmt;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::wire::cursor::{DecodeError, Reader, Writer};
+
+/// Bytes of the longest name.
+const NAME_BYTES_MAX: usize = 64;
+/// Bytes of the longest file.
+const CONTENT_BYTES_MAX: usize = 64 * 1024;
+
+/// A small file: its name in the data directory, and its bytes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeptFile {
+    /// Letters, digits, `-` and `.`.
+    pub name: &'static str,
+    /// What it holds, at most 64 KiB; secret.
+    pub content: Arc<[u8]>,
+}
+
+impl fmt::Debug for KeptFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeptFile({}, {} bytes)", self.name, self.content.len())
+    }
+}
+
+impl KeptFile {
+    pub(super) fn encode(&self, writer: &mut Writer) {
+        writer.text(self.name).bytes(&self.content);
+    }
+}
+
+/// A small file that was read back from a backup.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct RestoredFile {
+    name: String,
+    content: Vec<u8>,
+}
+
+impl RestoredFile {
+    pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let wrong = reader.refuse("file name");
+        let name = reader.text("file name", NAME_BYTES_MAX)?;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
+        if name.is_empty() || name.starts_with('.') || !name.bytes().all(plain) {
+            return Err(wrong);
+        }
+        let content = reader.bytes("file content", CONTENT_BYTES_MAX)?.to_vec();
+        Ok(Self { name: name.to_owned(), content })
+    }
+
+    /// Puts it into a directory, for its owner only; when this returns, its bytes are on disk.
+    pub(super) fn put(&self, directory: &Path) -> io::Result<()> {
+        let path = directory.join(&self.name);
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        file.write_all(&self.content)?;
+        file.sync_all()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KeptFile, RestoredFile};
+    use crate::wire::cursor::{Reader, Writer};
+
+    #[test]
+    fn a_file_that_would_leave_the_directory_is_refused() {
+        for (name, is_kept) in [("server-key.pem", true), ("../server-key.pem", false), (".lock", false)] {
+            let mut writer = Writer::default();
+            KeptFile { name, content: b"key"[..].into() }.encode(&mut writer);
+            let decoded = RestoredFile::decode(&mut Reader::new(writer.as_slice()));
+            assert_eq!(decoded.is_ok(), is_kept, "{name}: {decoded:?}");
+        }
+    }
+}
