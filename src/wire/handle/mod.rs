@@ -1,4 +1,23 @@
 //! The Handle protocol's binary forms: messages, values and the data of well-known types.
+//!
+//! ```text
+//!   envelope │ header · body · credential │       over UDP cut into packets, each with its envelope
+//!   `envelope`   `message`, `body`, `credential`   `packet`
+//!   in bodies: values (`value`), whose data may be an administrator, a site or a key
+//! ```
+//!
+//! Pure and bounded: a decoder takes linear time, never panics, and keeps numbers that it does not know. What the
+//! messages mean is the doors' matter, and what keys prove is `crate::key`'s.
+
+pub mod code;
+
+pub mod envelope;
+pub mod message;
+
+pub mod body;
+pub mod credential;
+
+pub mod value;
 
 pub mod administrator;
 pub mod site;

@@ -1,0 +1,158 @@
+//! A message behind its envelope: header, body, credential (RFC 3652 section 2.2).
+//!
+//! ```text
+//!   op (4) · response code (4) · flags (4) · site serial (2) · recursion (1) · reserved (1) · expires (4) · body bytes (4)
+//!   body · credential bytes (4) · credential
+//! ```
+
+use crate::model::limits::HANDLE_MESSAGE_BYTES_MAX;
+use crate::wire::cursor::{DecodeError, Reader, Writer};
+use crate::wire::handle::code::{OpCode, OpFlags, ResponseCode};
+use crate::wire::handle::credential::Credential;
+
+/// Bytes of a header.
+pub const HEADER_BYTES: usize = 24;
+
+//----------- Header ---------------------------------------------------------
+
+/// The fixed beginning of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// What is asked for.
+    pub op: OpCode,
+    /// How it went; [`ResponseCode::NONE`] in requests.
+    pub response: ResponseCode,
+    /// How it shall be done.
+    pub flags: OpFlags,
+    /// The serial of the HS_SITE that the asker used, 65535 when it knows none; in replies, the server's own.
+    pub serial: u16,
+    /// Servers it was passed through.
+    pub recursion: u8,
+    /// When it is no longer worth answering, in seconds since 1970; nobody enforces it.
+    pub expires: u32,
+}
+
+impl Header {
+    /// The serial of an asker that knows no HS_SITE.
+    pub const SERIAL_UNKNOWN: u16 = 0xffff;
+
+    /// Decodes a header and the length of the body behind it.
+    fn decode(reader: &mut Reader<'_>) -> Result<(Self, usize), DecodeError> {
+        let op = OpCode(reader.u32("operation")?);
+        let response = ResponseCode(reader.u32("response code")?);
+        let flags = OpFlags(reader.u32("operation flags")?);
+        let serial = reader.u16("site serial")?;
+        let [recursion, _] = reader.array("recursion count")?;
+        let expires = reader.u32("expiration")?;
+        let body_bytes = reader.count("body", HANDLE_MESSAGE_BYTES_MAX, 1)?;
+        Ok((Self { op, response, flags, serial, recursion, expires }, body_bytes))
+    }
+
+    fn encode(&self, writer: &mut Writer, body_bytes: usize) {
+        writer.u32(self.op.0).u32(self.response.0).u32(self.flags.0);
+        writer.u16(self.serial).u8(self.recursion).u8(0).u32(self.expires).count(body_bytes);
+    }
+}
+
+//----------- Message --------------------------------------------------------
+
+/// A decoded message; the body is decoded by its operation, see [`super::body`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message<'a> {
+    /// The fixed beginning.
+    pub header: Header,
+    /// The body, not yet decoded.
+    pub body: &'a [u8],
+    /// Who vouches for it, when anybody does.
+    pub credential: Option<Credential<'a>>,
+    /// Header and body as received: what digests and signatures cover.
+    pub signed: &'a [u8],
+}
+
+impl<'a> Message<'a> {
+    /// Decodes a whole message, without its envelope. A missing credential section is an empty one, and what stands
+    /// behind it is passed over.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let (header, body_bytes) = Header::decode(&mut reader)?;
+        let body = reader.take("body", body_bytes)?;
+        let signed = bytes.get(..reader.position()).unwrap_or(bytes);
+        let credential = match reader.remaining() {
+            0..4 => None,
+            _ => match reader.bytes("credential", HANDLE_MESSAGE_BYTES_MAX)? {
+                [] => None,
+                section => Some(Credential::decode(section)?),
+            },
+        };
+        Ok(Self { header, body, credential, signed })
+    }
+}
+
+/// Header and body: what a digest or signature covers; [`seal`] makes a message of it.
+pub fn encode_signed(header: &Header, body: &[u8]) -> Vec<u8> {
+    let mut writer = Writer::with_capacity(HEADER_BYTES + body.len() + 4);
+    header.encode(&mut writer, body.len());
+    writer.raw(body);
+    writer.into_vec()
+}
+
+/// Puts the credential, or an empty section, behind header and body.
+pub fn seal(mut signed: Vec<u8>, credential: Option<&Credential<'_>>) -> Vec<u8> {
+    let mut writer = Writer::default();
+    writer.bytes(&credential.map(Credential::encode).unwrap_or_default());
+    signed.extend_from_slice(writer.as_slice());
+    signed
+}
+
+/// A whole message, without its envelope.
+pub fn encode_message(header: &Header, body: &[u8], credential: Option<&Credential<'_>>) -> Vec<u8> {
+    seal(encode_signed(header, body), credential)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Header, Message, encode_message};
+    use crate::wire::cursor::{DecodeError, Problem};
+    use crate::wire::handle::code::{OpCode, OpFlags, ResponseCode};
+    use crate::wire::handle::credential::Credential;
+
+    const HEADER: Header = Header {
+        op: OpCode(4711),
+        response: ResponseCode(3001),
+        flags: OpFlags::PUBLIC_ONLY,
+        serial: Header::SERIAL_UNKNOWN,
+        recursion: 2,
+        expires: 0x6592_0080,
+    };
+
+    #[test]
+    fn a_message_reads_back_with_unknown_codes() {
+        let credential =
+            Credential { kind: "HS_MAC", counter: 1, signature: b"code", ..Credential::default() };
+        let bytes = encode_message(&HEADER, b"body", Some(&credential));
+        let message = Message::decode(&bytes).expect("it decodes");
+        assert_eq!((message.header, message.body), (HEADER, b"body".as_slice()));
+        assert_eq!(message.credential, Some(credential));
+        assert_eq!(message.signed, &bytes[..28]);
+    }
+
+    #[test]
+    fn a_missing_credential_section_is_an_empty_one() {
+        let bytes = encode_message(&HEADER, b"body", None);
+        let whole = Message::decode(&bytes).expect("it decodes");
+        assert_eq!(whole.credential, None);
+        for cut in 1..=4 {
+            assert_eq!(Message::decode(&bytes[..bytes.len() - cut]), Ok(whole.clone()));
+        }
+        let trailing = [bytes.as_slice(), &[1, 2, 3, 4, 5]].concat();
+        assert_eq!(Message::decode(&trailing), Ok(whole));
+    }
+
+    #[test]
+    fn a_body_longer_than_the_message_is_refused() {
+        let mut bytes = encode_message(&HEADER, b"body", None);
+        bytes[23] = 9;
+        let problem = Problem::TooLong { found: 9, max: 8 };
+        assert_eq!(Message::decode(&bytes), Err(DecodeError { what: "body", at: 20, problem }));
+    }
+}
