@@ -31,7 +31,7 @@
 //! - States and their journal entries are written together; nobody sees a position that is not durable.
 //! - Only `store::engine` names a storage engine; [`model`], [`wire`] and [`key`] never wait, log or read a clock.
 //! - A door translates and nothing else: it names neither the store nor another door.
-//! - Generated protobuf types stay in `wire::proto`, `front::grpc`, [`federation`] and [`cli`].
+//! - Generated protobuf types stay in [`wire`], `front::grpc`, [`federation`] and [`cli`].
 //! - Time and randomness are made in [`daemon`] and handed down.
 //!
 //! `tests/tidy.rs` enforces these.

@@ -4,12 +4,12 @@
 
 use crate::model::identifier::{Folding, Identifier, Prefix};
 use crate::model::position::{Incarnation, Position, Stream};
-use crate::model::prefix::{Homing, Registrant, Standing};
-use crate::model::site::{Ports, Site};
-use crate::model::value::{Index, Permissions, Reference, Ttl, Value, ValueType, Values};
-use crate::wire::proto;
+use crate::model::prefix::Homing;
+use crate::model::site::Site;
+use crate::model::value::{Value, Values};
 use crate::wire::proto::answer::Answer;
 use crate::wire::proto::{file_request, filing};
+use crate::wire::{message, proto};
 
 use super::question::{Asked, TellValues, Told};
 use super::upper::{Acknowledged, Announced, Filed, Refused, Say};
@@ -48,7 +48,7 @@ fn values_told(found: proto::Found, asked: &Asked) -> Result<TellValues, String>
     if name(&identifier) != name(&asked.identifier) {
         return Err(format!("it is about {identifier}"));
     }
-    let values = found.values.into_iter().map(value).collect::<Result<Vec<_>, _>>()?;
+    let values = found.values.into_iter().map(Value::try_from).collect::<Result<Vec<_>, _>>()?;
     let values = Values::new(values).map_err(|error| error.to_string())?;
     Ok(TellValues {
         identifier,
@@ -63,50 +63,23 @@ fn elsewhere(referral: &proto::Referral, asked: &Asked) -> Result<Told, String> 
     if !prefix.covers(&asked.identifier.governing_prefix()) {
         return Err(format!("it refers for prefix {prefix}, which is not the one asked about"));
     }
-    let site = site(referral.site.as_ref().ok_or("it refers to no site")?)?;
+    let site = Site::try_from(referral.site.as_ref().ok_or("it refers to no site")?)?;
     Ok(Told::Elsewhere { prefix, site })
-}
-
-fn value(message: proto::Value) -> Result<Value, String> {
-    let value_type = ValueType::new(&message.r#type).map_err(|error| error.to_string())?;
-    let ttl = match message.ttl {
-        Some(proto::value::Ttl::RelativeSeconds(seconds)) => Ttl::Relative(seconds),
-        Some(proto::value::Ttl::AbsoluteSeconds(until)) => Ttl::Absolute(until),
-        None => Ttl::default(),
-    };
-    let permissions = match message.permissions {
-        Some(bits) => Permissions::from_bits(u8::try_from(bits & 0xf).unwrap_or(0)),
-        None => Permissions::default_of(&value_type),
-    };
-    Ok(Value {
-        index: Index::new(message.index).map_err(|error| error.to_string())?,
-        value_type,
-        data: message.data,
-        ttl,
-        permissions,
-        references: message.references.iter().map(reference).collect::<Result<_, _>>()?,
-        timestamp: message.timestamp_seconds,
-    })
-}
-
-fn reference(message: &proto::Reference) -> Result<Reference, String> {
-    let identifier = Identifier::parse(&message.identifier).map_err(|error| error.to_string())?;
-    Ok(Reference { identifier, index: message.index })
 }
 
 //----------- Filing ---------------------------------------------------------
 
 /// The announcement.
 pub(super) fn announce(site: &Site, incarnation: Incarnation) -> proto::AnnounceRequest {
-    proto::AnnounceRequest { site: Some(site_message(site)), incarnation: incarnation.0.to_vec() }
+    proto::AnnounceRequest { site: Some(site.into()), incarnation: incarnation.0.to_vec() }
 }
 
 /// What the upper node answers to it.
 pub(super) fn announced(message: proto::AnnounceResponse) -> Result<Announced, String> {
-    let bookmark = message.bookmark.iter().map(position).collect::<Result<Vec<_>, _>>()?;
+    let bookmark = message.bookmark.iter().map(Position::try_from).collect::<Result<Vec<_>, _>>()?;
     let scope = message.scope.iter().map(|text| Prefix::parse(text).map_err(|error| error.to_string()));
     Ok(Announced {
-        incarnation: incarnation(&message.incarnation)?,
+        incarnation: message::incarnation(&message.incarnation)?,
         bookmark: bookmark.into_iter().find(|place| place.stream == Stream::ONLY),
         resynchronize: message.resynchronize,
         scope: scope.collect::<Result<_, _>>()?,
@@ -118,15 +91,15 @@ pub(super) fn say(said: Say) -> proto::FileRequest {
     let message = match said {
         Say::Begin(as_of) => file_request::Message::BeginResynchronization(proto::BeginResynchronization {
             incarnation: as_of.incarnation.0.to_vec(),
-            as_of: Some(position_message(as_of)),
+            as_of: Some(as_of.into()),
         }),
         Say::Filed(filed) => file_request::Message::Filing(filing_message(filed)),
         Say::End(as_of) => file_request::Message::EndResynchronization(proto::EndResynchronization {
-            as_of: Some(position_message(as_of)),
+            as_of: Some(as_of.into()),
         }),
         Say::Progress { position, identifier_changes } => {
             file_request::Message::Progress(proto::FilingProgress {
-                position: Some(position_message(position)),
+                position: Some(position.into()),
                 identifier_changes,
             })
         }
@@ -137,27 +110,14 @@ pub(super) fn say(said: Say) -> proto::FileRequest {
 fn filing_message(filed: Filed) -> proto::Filing {
     let homing = match &filed.homing {
         Homing::Here => filing::Homing::Homed(proto::Homed {}),
-        Homing::Delegated(to) => filing::Homing::Delegated(site_message(to)),
-    };
-    let standing = match filed.standing {
-        Standing::Active => proto::Standing::Active,
-        Standing::Suspended => proto::Standing::Suspended,
-        Standing::Revoked => proto::Standing::Revoked,
+        Homing::Delegated(to) => filing::Homing::Delegated(to.into()),
     };
     proto::Filing {
         prefix: filed.prefix.to_string(),
-        registrant: filed.registrant.as_ref().map(registrant),
-        standing: standing.into(),
-        position: Some(position_message(filed.position)),
+        registrant: filed.registrant.as_ref().map(proto::Registrant::from),
+        standing: proto::Standing::from(filed.standing).into(),
+        position: Some(filed.position.into()),
         homing: Some(homing),
-    }
-}
-
-fn registrant(registrant: &Registrant) -> proto::Registrant {
-    proto::Registrant {
-        name: registrant.name().to_owned(),
-        credit_code: registrant.credit_code().map(|code| code.as_str().to_owned()).unwrap_or_default(),
-        contact: registrant.contact().to_owned(),
     }
 }
 
@@ -172,61 +132,10 @@ pub(super) fn acknowledged(message: proto::FileResponse) -> Result<Acknowledged,
         })
     });
     Ok(Acknowledged {
-        position: message.position.as_ref().map(position).transpose()?,
-        incarnation: incarnation(&message.incarnation)?,
+        position: message.position.as_ref().map(Position::try_from).transpose()?,
+        incarnation: message::incarnation(&message.incarnation)?,
         refused: refused.collect::<Result<_, String>>()?,
     })
-}
-
-//----------- Words ----------------------------------------------------------
-
-fn position_message(position: Position) -> proto::Position {
-    proto::Position {
-        incarnation: position.incarnation.0.to_vec(),
-        stream: position.stream.0.into(),
-        sequence: position.sequence,
-    }
-}
-
-fn position(message: &proto::Position) -> Result<Position, String> {
-    let stream = u16::try_from(message.stream).map_err(|_| format!("stream {}", message.stream))?;
-    let incarnation = incarnation(&message.incarnation)?;
-    Ok(Position { incarnation, stream: Stream(stream), sequence: message.sequence })
-}
-
-fn incarnation(bytes: &[u8]) -> Result<Incarnation, String> {
-    let array = <[u8; 16]>::try_from(bytes);
-    array.map(Incarnation).map_err(|_| format!("an incarnation of {} bytes", bytes.len()))
-}
-
-fn site_message(site: &Site) -> proto::Site {
-    let ports = site.ports();
-    proto::Site {
-        addresses: site.addresses().iter().map(ToString::to_string).collect(),
-        host_name: site.host_name().unwrap_or_default().to_owned(),
-        ports: Some(proto::Ports {
-            grpc: ports.grpc.map(Into::into),
-            dns: ports.dns.map(Into::into),
-            handle: ports.handle.map(Into::into),
-            http: ports.http.map(Into::into),
-        }),
-    }
-}
-
-fn site(message: &proto::Site) -> Result<Site, String> {
-    let addresses =
-        message.addresses.iter().map(|text| text.parse().map_err(|_| format!("address {text:?}")));
-    let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
-    let port = |number: Option<u32>| number.map(u16::try_from).transpose().map_err(|_| "a port above 65535");
-    let ports = message.ports.unwrap_or_default();
-    let ports = Ports {
-        grpc: port(ports.grpc)?,
-        dns: port(ports.dns)?,
-        handle: port(ports.handle)?,
-        http: port(ports.http)?,
-    };
-    let host_name = Some(message.host_name.as_str()).filter(|name| !name.is_empty());
-    Site::new(addresses, host_name, ports).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 pub mod cursor;
 pub mod dns;
 pub mod handle;
+pub mod message;
 #[expect(
     unused_qualifications,
     clippy::allow_attributes,

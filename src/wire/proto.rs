@@ -1,7 +1,7 @@
 //! The generated protobuf types, clients and servers of `proto/idnode/v1`, included once.
 //!
-//! They are what travels, not what the node thinks in: they stay in this room, `front/grpc`, `federation` and `cli`,
-//! each of which translates them to and from [`crate::model`] at its border.
+//! They are what travels, not what the node thinks in: they stay in this room, `front/grpc`, `federation` and `cli`.
+//! [`crate::wire::message`] translates the words that all of them use.
 
 tonic::include_proto!("idnode.v1");
 

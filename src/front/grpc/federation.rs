@@ -40,8 +40,8 @@ impl FederationService for FederationDoor {
         let confirmed = self.0.inbound.announce(&call, announcement).await?;
         let scope = inbound::scope(&call.caller).map(ToString::to_string).collect();
         Ok(Response::new(proto::AnnounceResponse {
-            incarnation: reply::incarnation(self.0.resolver.head().incarnation),
-            bookmark: confirmed.map(reply::position).into_iter().collect(),
+            incarnation: self.0.resolver.head().incarnation.0.to_vec(),
+            bookmark: confirmed.map(proto::Position::from).into_iter().collect(),
             resynchronize: confirmed.is_none(),
             scope,
         }))
@@ -83,7 +83,7 @@ impl Converse for StreamFiler {
                 return Ok(Vec::new());
             }
             let own = self.shared.resolver.head().incarnation;
-            Ok(vec![acknowledgement(taken, reply::incarnation(own))])
+            Ok(vec![acknowledgement(taken, own.0.to_vec())])
         }
         .boxed()
     }
@@ -93,11 +93,11 @@ fn acknowledgement(taken: Taken, incarnation: Vec<u8>) -> proto::FileResponse {
     let refused =
         (0..).zip(taken.refused).map(|(number, (prefix, position, refusal))| proto::RefusedFiling {
             prefix: prefix.to_string(),
-            position: Some(reply::position(position)),
+            position: Some(position.into()),
             refusal: Some(reply::refusal_message(&refusal, number)),
         });
     proto::FileResponse {
-        position: taken.position.map(reply::position),
+        position: taken.position.map(proto::Position::from),
         incarnation,
         refused: refused.collect(),
     }

@@ -14,19 +14,17 @@ use super::ports::{
     VerifyReport,
 };
 use crate::federation::error::PeerError;
-use crate::model::position::{Incarnation, Position};
-use crate::model::prefix::{Homing, PrefixEntry, Registrant, Standing};
+
+use crate::model::prefix::{Homing, PrefixEntry};
 use crate::model::request::RequestId;
-use crate::model::site::Site;
 use crate::model::token::{Scope, TokenEntry};
-use crate::model::value::{Reference, Ttl, Value};
 use crate::registry::receipt::{Outcome, Receipt};
 use crate::registry::refusal::{Failure, Problem, Refusal};
 use crate::resolver::answer::{Absence, Answer, Found, HistoryChange, NotResponsible, Referral};
 use crate::resolver::recursion::Unanswered;
 use crate::wire::proto;
 use crate::wire::proto::{
-    answer, create_backup_response, outcome, prefix_entry, resolve_outcome, value, verify_backup_response,
+    answer, create_backup_response, outcome, prefix_entry, resolve_outcome, verify_backup_response,
 };
 
 /// Who defines the reasons (google.rpc.ErrorInfo.domain).
@@ -231,7 +229,7 @@ pub(super) fn receipt(receipt: Receipt) -> proto::Receipt {
     proto::Receipt {
         identifier: receipt.identifier.map(|identifier| identifier.to_string()).unwrap_or_default(),
         version: receipt.version,
-        position: Some(position(receipt.position)),
+        position: Some(receipt.position.into()),
         kind: outcome_kind(receipt.outcome).into(),
         repeated: receipt.repeated,
     }
@@ -284,7 +282,7 @@ pub(super) fn answer(given: Answer) -> proto::Answer {
         Answer::Values(values) => answer::Answer::Values(found(values)),
         Answer::Absent(absence) => answer::Answer::Absent(absent(absence).into()),
         Answer::Referral(Referral { prefix, site: to }) => {
-            answer::Answer::Referral(proto::Referral { prefix: prefix.to_string(), site: Some(site(&to)) })
+            answer::Answer::Referral(proto::Referral { prefix: prefix.to_string(), site: Some((&to).into()) })
         }
         Answer::NotResponsible(NotResponsible { upper }) => {
             answer::Answer::NotResponsible(proto::NotResponsible { upper: upper.unwrap_or_default() })
@@ -305,7 +303,7 @@ pub(super) fn found(found: Found) -> proto::Found {
     proto::Found {
         identifier: found.identifier.to_string(),
         version: found.version,
-        values: found.values.into_iter().map(value).collect(),
+        values: found.values.into_iter().map(proto::Value::from).collect(),
         changed_ms: found.changed_ms,
         authoritative: found.authoritative,
     }
@@ -315,100 +313,35 @@ pub(super) fn found(found: Found) -> proto::Found {
 pub(super) fn change(change: HistoryChange) -> proto::Change {
     let is_erased = change.values.is_none();
     proto::Change {
-        position: Some(position(change.position)),
+        position: Some(change.position.into()),
         time_ms: change.time_ms,
         operation: change.operation.name().to_owned(),
         version: change.version,
         caller: change.caller.to_string(),
-        values: change.values.unwrap_or_default().into_iter().map(value).collect(),
+        values: change.values.unwrap_or_default().into_iter().map(proto::Value::from).collect(),
         erased: is_erased,
     }
 }
 
-fn value(value: Value) -> proto::Value {
-    let ttl = match value.ttl {
-        Ttl::Relative(seconds) => value::Ttl::RelativeSeconds(seconds),
-        Ttl::Absolute(until) => value::Ttl::AbsoluteSeconds(until),
-    };
-    proto::Value {
-        index: value.index.get(),
-        r#type: value.value_type.as_str().to_owned(),
-        data: value.data,
-        ttl: Some(ttl),
-        permissions: Some(value.permissions.bits().into()),
-        references: value.references.iter().map(reference).collect(),
-        timestamp_seconds: value.timestamp,
-    }
-}
-
-fn reference(reference: &Reference) -> proto::Reference {
-    proto::Reference { identifier: reference.identifier.to_string(), index: reference.index }
-}
-
 //----------- Words ----------------------------------------------------------
-
-/// A place in the journal.
-pub(super) fn position(position: Position) -> proto::Position {
-    proto::Position {
-        incarnation: incarnation(position.incarnation),
-        stream: position.stream.0.into(),
-        sequence: position.sequence,
-    }
-}
-
-/// One life of a store.
-pub(super) fn incarnation(incarnation: Incarnation) -> Vec<u8> {
-    incarnation.0.to_vec()
-}
 
 /// What the node knows of a prefix.
 pub(super) fn prefix_entry(entry: &PrefixEntry) -> proto::PrefixEntry {
     let homing = match &entry.homing {
         Homing::Here => prefix_entry::Homing::Homed(proto::Homed {}),
-        Homing::Delegated(to) => prefix_entry::Homing::Delegated(site(to)),
+        Homing::Delegated(to) => prefix_entry::Homing::Delegated(to.into()),
     };
-    let filing = entry.filing.map(|mark| proto::FilingMark {
-        peer: mark.peer.to_string(),
-        position: Some(position(mark.position)),
-    });
+    let filing = entry
+        .filing
+        .map(|mark| proto::FilingMark { peer: mark.peer.to_string(), position: Some(mark.position.into()) });
     proto::PrefixEntry {
         prefix: entry.prefix.to_string(),
         homing: Some(homing),
-        standing: standing(entry.standing).into(),
-        registrant: entry.registrant.as_ref().map(registrant),
+        standing: proto::Standing::from(entry.standing).into(),
+        registrant: entry.registrant.as_ref().map(proto::Registrant::from),
         filing,
         version: entry.version,
         changed_ms: entry.changed_ms,
-    }
-}
-
-fn standing(standing: Standing) -> proto::Standing {
-    match standing {
-        Standing::Active => proto::Standing::Active,
-        Standing::Suspended => proto::Standing::Suspended,
-        Standing::Revoked => proto::Standing::Revoked,
-    }
-}
-
-fn registrant(registrant: &Registrant) -> proto::Registrant {
-    proto::Registrant {
-        name: registrant.name().to_owned(),
-        credit_code: registrant.credit_code().map(|code| code.as_str().to_owned()).unwrap_or_default(),
-        contact: registrant.contact().to_owned(),
-    }
-}
-
-fn site(site: &Site) -> proto::Site {
-    let ports = site.ports();
-    proto::Site {
-        addresses: site.addresses().iter().map(ToString::to_string).collect(),
-        host_name: site.host_name().unwrap_or_default().to_owned(),
-        ports: Some(proto::Ports {
-            grpc: ports.grpc.map(Into::into),
-            dns: ports.dns.map(Into::into),
-            handle: ports.handle.map(Into::into),
-            http: ports.http.map(Into::into),
-        }),
     }
 }
 
@@ -441,8 +374,8 @@ pub(super) fn status_report(report: StatusReport) -> proto::Status {
     proto::Status {
         version: report.version,
         engine: report.engine,
-        incarnation: incarnation(report.position.incarnation),
-        position: Some(position(report.position)),
+        incarnation: report.position.incarnation.0.to_vec(),
+        position: Some(report.position.into()),
         identifiers: report.identifiers,
         prefixes_homed: report.prefixes_homed,
         prefixes_delegated: report.prefixes_delegated,
@@ -453,7 +386,7 @@ pub(super) fn status_report(report: StatusReport) -> proto::Status {
         last_backup: report.last_backup.map(|mark| proto::LastBackup {
             name: mark.name,
             created_ms: mark.created_ms,
-            to: Some(position(mark.to)),
+            to: Some(mark.to.into()),
         }),
     }
 }
@@ -462,7 +395,7 @@ fn filing_report(report: FilingReport) -> proto::FilingStatus {
     proto::FilingStatus {
         upper: report.upper,
         connected: report.connected,
-        confirmed: report.confirmed.map(position),
+        confirmed: report.confirmed.map(proto::Position::from),
         lag_entries: report.lag_entries,
         lag_ms: report.lag_ms,
         last_error: report.last_error.unwrap_or_default(),
@@ -489,8 +422,8 @@ pub(super) fn backup_summary(summary: BackupSummary) -> proto::Backup {
         name: summary.name,
         directory: summary.directory,
         kind: kind.into(),
-        from: Some(position(summary.from)),
-        to: Some(position(summary.to)),
+        from: Some(summary.from.into()),
+        to: Some(summary.to.into()),
         created_ms: summary.created_ms,
         entries: summary.entries,
         bytes: summary.bytes,

@@ -5,18 +5,19 @@
 
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::limits::RECURSION_DEPTH_MAX;
-use crate::model::position::{Incarnation, Position, Stream};
-use crate::model::prefix::{CreditCode, Registrant, Standing};
+use crate::model::position::{Incarnation, Position};
+use crate::model::prefix::{Registrant, Standing};
 use crate::model::request::RequestId;
-use crate::model::site::{Ports, Site};
+use crate::model::site::Site;
 use crate::model::token::{Scope, TokenId};
-use crate::model::value::{Index, Permissions, Reference, Ttl, Value, ValueError, ValueType, Values};
+use crate::model::value::{Index, Value, ValueType, Values};
 use crate::registry::TokenDraft;
 use crate::registry::command::{
     Amend, Command, Existing, Item, Precondition, PrefixCommand, Register, Remove, Target,
 };
 use crate::registry::refusal::Refusal;
 use crate::resolver::answer::Question;
+use crate::wire::message::{self, MessageError};
 use crate::wire::proto;
 use crate::wire::proto::{amendment, item, registration, removal};
 
@@ -145,12 +146,12 @@ pub(super) fn question(message: Option<proto::Question>) -> Result<Question, Ref
 
 /// An identifier.
 pub(super) fn identifier(text: &str) -> Result<Identifier, Refusal> {
-    Identifier::parse(text).map_err(Refusal::IdentifierMalformed)
+    Ok(message::identifier(text)?)
 }
 
 /// A prefix.
 pub(super) fn prefix(text: &str) -> Result<Prefix, Refusal> {
-    Prefix::parse(text).map_err(Refusal::IdentifierMalformed)
+    Ok(message::prefix(text)?)
 }
 
 fn indexes(numbers: &[u32]) -> Result<Vec<Index>, Refusal> {
@@ -158,95 +159,28 @@ fn indexes(numbers: &[u32]) -> Result<Vec<Index>, Refusal> {
 }
 
 fn values(messages: Vec<proto::Value>) -> Result<Vec<Value>, Refusal> {
-    messages.into_iter().map(value).collect()
-}
-
-fn value(message: proto::Value) -> Result<Value, Refusal> {
-    let value_type = ValueType::new(&message.r#type).map_err(Refusal::ValueInvalid)?;
-    let ttl = match message.ttl {
-        Some(proto::value::Ttl::RelativeSeconds(seconds)) => Ttl::Relative(seconds),
-        Some(proto::value::Ttl::AbsoluteSeconds(until)) => Ttl::Absolute(until),
-        None => Ttl::default(),
-    };
-    let permissions = match message.permissions {
-        Some(bits) => permissions(bits)?,
-        None => Permissions::default_of(&value_type),
-    };
-    Ok(Value {
-        index: Index::new(message.index).map_err(Refusal::ValueInvalid)?,
-        value_type,
-        data: message.data,
-        ttl,
-        permissions,
-        references: message.references.iter().map(reference).collect::<Result<_, _>>()?,
-        timestamp: 0,
-    })
-}
-
-fn permissions(bits: u32) -> Result<Permissions, Refusal> {
-    match u8::try_from(bits) {
-        Ok(low) if low <= 0xf => Ok(Permissions::from_bits(low)),
-        _ => Err(Refusal::ValueInvalid(ValueError::Permissions { found: format!("{bits:b}") })),
-    }
-}
-
-fn reference(message: &proto::Reference) -> Result<Reference, Refusal> {
-    Ok(Reference { identifier: identifier(&message.identifier)?, index: message.index })
+    messages.into_iter().map(|message| Ok(Value { timestamp: 0, ..Value::try_from(message)? })).collect()
 }
 
 /// For whom a prefix is registered, when somebody is named.
 pub(super) fn registrant(message: Option<proto::Registrant>) -> Result<Option<Registrant>, Refusal> {
-    let Some(message) = message else {
-        return Ok(None);
-    };
-    let code = match message.credit_code.as_str() {
-        "" => None,
-        text => Some(CreditCode::parse(text).map_err(Refusal::RegistrantInvalid)?),
-    };
-    let registrant = Registrant::new(&message.name, code, &message.contact);
-    registrant.map(Some).map_err(Refusal::RegistrantInvalid)
+    Ok(message.map(Registrant::try_from).transpose()?)
 }
 
 /// Where a node answers.
 pub(super) fn site(message: Option<proto::Site>) -> Result<Site, Refusal> {
     let message = message.ok_or_else(|| missing("site"))?;
-    let addresses = message.addresses.iter().map(|text| {
-        text.parse()
-            .map_err(|_| invalid(&format!("{text:?} is no IP address; write 192.0.2.7 or 2001:db8::7")))
-    });
-    let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
-    let ports = message.ports.unwrap_or_default();
-    let ports = Ports {
-        grpc: port(ports.grpc)?,
-        dns: port(ports.dns)?,
-        handle: port(ports.handle)?,
-        http: port(ports.http)?,
-    };
-    let host_name = Some(message.host_name.as_str()).filter(|name| !name.is_empty());
-    Site::new(addresses, host_name, ports).map_err(Refusal::SiteInvalid)
-}
-
-fn port(number: Option<u32>) -> Result<Option<u16>, Refusal> {
-    let ports = number.map(|number| {
-        u16::try_from(number).map_err(|_| invalid(&format!("port {number} is not from 1 to 65535")))
-    });
-    ports.transpose()
+    Ok(Site::try_from(&message)?)
 }
 
 /// A standing.
 pub(super) fn standing(standing: proto::Standing) -> Result<Standing, Refusal> {
-    match standing {
-        proto::Standing::Active => Ok(Standing::Active),
-        proto::Standing::Suspended => Ok(Standing::Suspended),
-        proto::Standing::Revoked => Ok(Standing::Revoked),
-        proto::Standing::Unspecified => Err(missing("standing: active, suspended or revoked")),
-    }
+    Ok(standing.try_into()?)
 }
 
 /// One life of a store.
 pub(super) fn incarnation(bytes: &[u8]) -> Result<Incarnation, Refusal> {
-    let bytes = <[u8; 16]>::try_from(bytes);
-    bytes.map(Incarnation).map_err(|_| invalid("an incarnation has 16 bytes"))
+    Ok(message::incarnation(bytes)?)
 }
 
 /// The nodes that passed a question on. More than may pass it on are as good as the most: the next one ends it.
@@ -258,12 +192,20 @@ pub(super) fn path(nodes: &[Vec<u8>]) -> Result<Vec<Incarnation>, Refusal> {
 /// A place in a journal.
 pub(super) fn position(message: Option<proto::Position>) -> Result<Position, Refusal> {
     let message = message.ok_or_else(|| missing("position"))?;
-    let stream = u16::try_from(message.stream).map_err(|_| invalid("a stream's number is at most 65535"))?;
-    Ok(Position {
-        incarnation: incarnation(&message.incarnation)?,
-        stream: Stream(stream),
-        sequence: message.sequence,
-    })
+    Ok(Position::try_from(&message)?)
+}
+
+impl From<MessageError> for Refusal {
+    fn from(error: MessageError) -> Self {
+        match error {
+            MessageError::Identifier(error) => Self::IdentifierMalformed(error),
+            MessageError::Value(error) => Self::ValueInvalid(error),
+            MessageError::Site(error) => Self::SiteInvalid(error),
+            MessageError::Registrant(error) => Self::RegistrantInvalid(error),
+            MessageError::Missing { what } => missing(what),
+            MessageError::Meaningless { reason } => Self::CommandInvalid { reason },
+        }
+    }
 }
 
 /// Something that the message lacks.

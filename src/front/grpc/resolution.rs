@@ -227,7 +227,7 @@ impl Shared {
             let portion = page.wanted().min(PORTION);
             let history = self.resolver.history(&call.caller, &identifier, before, portion);
             let history = call.ask(history).await?.map_err(|problem| reply::problem(&problem))?;
-            let complete_from = history.complete_from.map(reply::position);
+            let complete_from = history.complete_from.map(proto::Position::from);
             for change in history.changes {
                 let sequence = change.position.sequence;
                 if !page.take(reply::change(change)) {

@@ -1,0 +1,303 @@
+//! The model's words as protobuf messages, and back: what the gRPC door and the federation translate alike.
+//!
+//! A message that means nothing in the model is refused with a sentence that says what would be right. What only one
+//! side speaks of, commands and answers above all, is translated where it is spoken.
+
+use crate::model::identifier::{Identifier, IdentifierError, Prefix};
+use crate::model::position::{Incarnation, Position, Stream};
+use crate::model::prefix::{CreditCode, Registrant, RegistrantError, Standing};
+use crate::model::site::{Ports, Site, SiteError};
+use crate::model::value::{Index, Permissions, Reference, Ttl, Value, ValueError, ValueType};
+use crate::wire::proto;
+
+//----------- MessageError ---------------------------------------------------
+
+/// Why a message means nothing here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MessageError {
+    /// An identifier or prefix.
+    #[error(transparent)]
+    Identifier(IdentifierError),
+    /// A value.
+    #[error(transparent)]
+    Value(ValueError),
+    /// A site.
+    #[error(transparent)]
+    Site(SiteError),
+    /// A registrant.
+    #[error(transparent)]
+    Registrant(RegistrantError),
+    /// A field that must be there.
+    #[error("the message lacks its {what}")]
+    Missing {
+        /// Which.
+        what: &'static str,
+    },
+    /// A field that means nothing.
+    #[error("{reason}")]
+    Meaningless {
+        /// Which, and what would be right.
+        reason: String,
+    },
+}
+
+impl MessageError {
+    /// A field that means nothing, and why.
+    pub fn meaningless(reason: impl Into<String>) -> Self {
+        Self::Meaningless { reason: reason.into() }
+    }
+}
+
+impl From<MessageError> for String {
+    fn from(error: MessageError) -> Self {
+        error.to_string()
+    }
+}
+
+//----------- Identifiers ----------------------------------------------------
+
+/// An identifier.
+pub fn identifier(text: &str) -> Result<Identifier, MessageError> {
+    Identifier::parse(text).map_err(MessageError::Identifier)
+}
+
+/// A prefix.
+pub fn prefix(text: &str) -> Result<Prefix, MessageError> {
+    Prefix::parse(text).map_err(MessageError::Identifier)
+}
+
+//----------- Values ---------------------------------------------------------
+
+impl From<Value> for proto::Value {
+    fn from(value: Value) -> Self {
+        let ttl = match value.ttl {
+            Ttl::Relative(seconds) => proto::value::Ttl::RelativeSeconds(seconds),
+            Ttl::Absolute(until) => proto::value::Ttl::AbsoluteSeconds(until),
+        };
+        Self {
+            index: value.index.get(),
+            r#type: value.value_type.as_str().to_owned(),
+            data: value.data,
+            ttl: Some(ttl),
+            permissions: Some(value.permissions.bits().into()),
+            references: value.references.iter().map(proto::Reference::from).collect(),
+            timestamp_seconds: value.timestamp,
+        }
+    }
+}
+
+impl TryFrom<proto::Value> for Value {
+    type Error = MessageError;
+
+    fn try_from(message: proto::Value) -> Result<Self, MessageError> {
+        let value_type = ValueType::new(&message.r#type).map_err(MessageError::Value)?;
+        let ttl = match message.ttl {
+            Some(proto::value::Ttl::RelativeSeconds(seconds)) => Ttl::Relative(seconds),
+            Some(proto::value::Ttl::AbsoluteSeconds(until)) => Ttl::Absolute(until),
+            None => Ttl::default(),
+        };
+        let permissions = match message.permissions {
+            Some(bits) => permissions(bits)?,
+            None => Permissions::default_of(&value_type),
+        };
+        Ok(Self {
+            index: Index::new(message.index).map_err(MessageError::Value)?,
+            value_type,
+            data: message.data,
+            ttl,
+            permissions,
+            references: message.references.iter().map(Reference::try_from).collect::<Result<_, _>>()?,
+            timestamp: message.timestamp_seconds,
+        })
+    }
+}
+
+fn permissions(bits: u32) -> Result<Permissions, MessageError> {
+    match u8::try_from(bits) {
+        Ok(low) if low <= 0xf => Ok(Permissions::from_bits(low)),
+        _ => Err(MessageError::Value(ValueError::Permissions { found: format!("{bits:b}") })),
+    }
+}
+
+impl From<&Reference> for proto::Reference {
+    fn from(reference: &Reference) -> Self {
+        Self { identifier: reference.identifier.to_string(), index: reference.index }
+    }
+}
+
+impl TryFrom<&proto::Reference> for Reference {
+    type Error = MessageError;
+
+    fn try_from(message: &proto::Reference) -> Result<Self, MessageError> {
+        Ok(Self { identifier: identifier(&message.identifier)?, index: message.index })
+    }
+}
+
+//----------- Positions ------------------------------------------------------
+
+impl From<Position> for proto::Position {
+    fn from(position: Position) -> Self {
+        Self {
+            incarnation: position.incarnation.0.to_vec(),
+            stream: position.stream.0.into(),
+            sequence: position.sequence,
+        }
+    }
+}
+
+impl TryFrom<&proto::Position> for Position {
+    type Error = MessageError;
+
+    fn try_from(message: &proto::Position) -> Result<Self, MessageError> {
+        let too_large =
+            |_| MessageError::meaningless(format!("stream {} is above 65535, the highest", message.stream));
+        Ok(Self {
+            incarnation: incarnation(&message.incarnation)?,
+            stream: Stream(u16::try_from(message.stream).map_err(too_large)?),
+            sequence: message.sequence,
+        })
+    }
+}
+
+/// One life of a store.
+pub fn incarnation(bytes: &[u8]) -> Result<Incarnation, MessageError> {
+    let wrong =
+        |_| MessageError::meaningless(format!("an incarnation has 16 bytes; {} were found", bytes.len()));
+    <[u8; 16]>::try_from(bytes).map(Incarnation).map_err(wrong)
+}
+
+//----------- Prefixes -------------------------------------------------------
+
+impl From<Standing> for proto::Standing {
+    fn from(standing: Standing) -> Self {
+        match standing {
+            Standing::Active => Self::Active,
+            Standing::Suspended => Self::Suspended,
+            Standing::Revoked => Self::Revoked,
+        }
+    }
+}
+
+impl TryFrom<proto::Standing> for Standing {
+    type Error = MessageError;
+
+    fn try_from(message: proto::Standing) -> Result<Self, MessageError> {
+        match message {
+            proto::Standing::Active => Ok(Self::Active),
+            proto::Standing::Suspended => Ok(Self::Suspended),
+            proto::Standing::Revoked => Ok(Self::Revoked),
+            proto::Standing::Unspecified => {
+                Err(MessageError::Missing { what: "standing: active, suspended or revoked" })
+            }
+        }
+    }
+}
+
+impl From<&Registrant> for proto::Registrant {
+    fn from(registrant: &Registrant) -> Self {
+        Self {
+            name: registrant.name().to_owned(),
+            credit_code: registrant.credit_code().map(|code| code.as_str().to_owned()).unwrap_or_default(),
+            contact: registrant.contact().to_owned(),
+        }
+    }
+}
+
+impl TryFrom<proto::Registrant> for Registrant {
+    type Error = MessageError;
+
+    fn try_from(message: proto::Registrant) -> Result<Self, MessageError> {
+        let code = match message.credit_code.as_str() {
+            "" => None,
+            text => Some(CreditCode::parse(text).map_err(MessageError::Registrant)?),
+        };
+        Self::new(&message.name, code, &message.contact).map_err(MessageError::Registrant)
+    }
+}
+
+//----------- Sites ----------------------------------------------------------
+
+impl From<&Site> for proto::Site {
+    fn from(site: &Site) -> Self {
+        let ports = site.ports();
+        Self {
+            addresses: site.addresses().iter().map(ToString::to_string).collect(),
+            host_name: site.host_name().unwrap_or_default().to_owned(),
+            ports: Some(proto::Ports {
+                grpc: ports.grpc.map(Into::into),
+                dns: ports.dns.map(Into::into),
+                handle: ports.handle.map(Into::into),
+                http: ports.http.map(Into::into),
+            }),
+        }
+    }
+}
+
+impl TryFrom<&proto::Site> for Site {
+    type Error = MessageError;
+
+    fn try_from(message: &proto::Site) -> Result<Self, MessageError> {
+        let address = |text: &String| {
+            text.parse().map_err(|_| {
+                MessageError::meaningless(format!(
+                    "{text:?} is no IP address; write 192.0.2.7 or 2001:db8::7"
+                ))
+            })
+        };
+        let addresses = message.addresses.iter().map(address).collect::<Result<Vec<_>, _>>()?;
+        let ports = message.ports.unwrap_or_default();
+        let ports = Ports {
+            grpc: port(ports.grpc)?,
+            dns: port(ports.dns)?,
+            handle: port(ports.handle)?,
+            http: port(ports.http)?,
+        };
+        let host_name = Some(message.host_name.as_str()).filter(|name| !name.is_empty());
+        Self::new(addresses, host_name, ports).map_err(MessageError::Site)
+    }
+}
+
+fn port(number: Option<u32>) -> Result<Option<u16>, MessageError> {
+    let port = |number: u32| {
+        let wrong = |_| MessageError::meaningless(format!("port {number} is not from 1 to 65535"));
+        u16::try_from(number).map_err(wrong)
+    };
+    number.map(port).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MessageError, Position, Site, Value, ValueError, proto};
+
+    #[test]
+    fn what_is_told_is_understood() {
+        let message = proto::Value {
+            index: 7,
+            r#type: "URL".into(),
+            data: b"x".to_vec(),
+            ttl: Some(proto::value::Ttl::AbsoluteSeconds(9)),
+            permissions: Some(0xf),
+            references: vec![proto::Reference { identifier: "88/a".into(), index: 1 }],
+            timestamp_seconds: 5,
+        };
+        let value = Value::try_from(message.clone()).expect("a value");
+        assert_eq!(proto::Value::from(value), message);
+        let site = proto::Site {
+            addresses: vec!["192.0.2.1".into()],
+            host_name: "node.example".into(),
+            ports: Some(proto::Ports { grpc: Some(1), ..Default::default() }),
+        };
+        assert_eq!(proto::Site::from(&Site::try_from(&site).expect("a site")), site);
+    }
+
+    #[test]
+    fn what_means_nothing_is_named() {
+        let value =
+            proto::Value { index: 1, r#type: "A".into(), permissions: Some(0x1f), ..Default::default() };
+        let found = "11111".to_owned();
+        assert_eq!(Value::try_from(value), Err(MessageError::Value(ValueError::Permissions { found })));
+        let position = proto::Position { incarnation: vec![1; 15], ..Default::default() };
+        let error = Position::try_from(&position).expect_err("15 bytes are no incarnation");
+        assert_eq!(error.to_string(), "an incarnation has 16 bytes; 15 were found");
+    }
+}
