@@ -176,7 +176,7 @@ impl Core {
 
 /// The resolver; it asks other nodes where the configuration allows that.
 fn resolver(config: &Config, store: &Store, federation: &Arc<Federation>, site: Option<Site>) -> Resolver {
-    let options = ResolverOptions { upper: config.upper.address.clone(), site };
+    let options = ResolverOptions { upper: config.upper.address.clone(), site, ..ResolverOptions::default() };
     let resolver = Resolver::new(store.clone(), options);
     if config.recursion.allowed {
         resolver.with_federation(Arc::clone(federation), config.recursion.deadline)
@@ -205,6 +205,7 @@ fn registry_options(config: &Config) -> RegistryOptions {
     RegistryOptions {
         request_window: Duration::from_millis(u64::from(config.store.request_window_days) * DAY_MS),
         prefix_rule: Arc::new(fits),
+        ..RegistryOptions::default()
     }
 }
 

@@ -10,6 +10,8 @@ use super::token::TokenId;
 pub enum CallerName {
     /// The node itself.
     Node,
+    /// Nobody in particular: a value that anybody may write was written.
+    Anonymous,
     /// The holder of a token.
     Token(TokenId),
     /// An identity of the Handle protocol.
@@ -20,6 +22,7 @@ impl fmt::Display for CallerName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Node => f.write_str("node"),
+            Self::Anonymous => f.write_str("anonymous"),
             Self::Token(id) => write!(f, "token {id}"),
             Self::Identity(identity) => fmt::Display::fmt(identity, f),
         }

@@ -70,7 +70,7 @@ impl Authorized {
     pub(super) fn token(&self) -> Option<TokenId> {
         match &self.name {
             CallerName::Token(id) => Some(*id),
-            CallerName::Node | CallerName::Identity(_) => None,
+            CallerName::Node | CallerName::Anonymous | CallerName::Identity(_) => None,
         }
     }
 }

@@ -48,7 +48,7 @@ impl Command {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Register(register) => register.values.encoded_bytes(),
-            Self::Amend(amend) => amend.add.iter().chain(&amend.replace).map(Value::encoded_bytes).sum(),
+            Self::Amend(amend) => amend.written().map(Value::encoded_bytes).sum(),
             Self::Remove(_) | Self::Prefix(_) | Self::Token(_) => 0,
         }
     }
@@ -118,10 +118,19 @@ pub struct Amend {
     pub add: Vec<Value>,
     /// Values at indexes that are taken.
     pub replace: Vec<Value>,
+    /// Values at indexes that are free or taken.
+    pub set: Vec<Value>,
     /// Indexes whose values go.
     pub remove: Vec<Index>,
     /// What must hold before.
     pub precondition: Precondition,
+}
+
+impl Amend {
+    /// The values that it writes.
+    pub(super) fn written(&self) -> impl Iterator<Item = &Value> {
+        self.add.iter().chain(&self.replace).chain(&self.set)
+    }
 }
 
 /// Remove an identifier; its version lives on in a tombstone.

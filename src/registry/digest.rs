@@ -46,6 +46,10 @@ fn content(command: &Command) -> [u8; 16] {
             amend.remove.iter().for_each(|index| {
                 writer.u32(index.get());
             });
+            // Added later: absent from the digests of commands that do not use it.
+            if !amend.set.is_empty() {
+                write_values(&mut writer, &amend.set);
+            }
         }
         Command::Remove(remove) => {
             writer.u8(3).text(&remove.identifier.to_string());

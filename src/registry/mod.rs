@@ -37,7 +37,10 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::model::identifier::Prefix;
-use crate::model::limits::{COMMANDS_WAITING_MAX, SCOPE_PREFIXES_MAX, SCOPES_MAX, TEXT_BYTES_MAX};
+use crate::model::identity::Identity;
+use crate::model::limits::{
+    COMMANDS_WAITING_MAX, REQUEST_WINDOW_DAYS_DEFAULT, SCOPE_PREFIXES_MAX, SCOPES_MAX, TEXT_BYTES_MAX,
+};
 use crate::model::prefix::PrefixEntry;
 use crate::model::token::{Scope, TokenEntry, TokenId};
 use crate::store::Store;
@@ -60,6 +63,15 @@ pub struct RegistryOptions {
     pub request_window: Duration,
     /// What a prefix must satisfy to be homed or delegated here, beyond being one: the DNS door's bound on names.
     pub prefix_rule: PrefixRule,
+    /// Identities that administer this node: they may home and unhome prefixes.
+    pub administrators: Arc<[Identity]>,
+}
+
+impl Default for RegistryOptions {
+    fn default() -> Self {
+        let request_window = Duration::from_secs(u64::from(REQUEST_WINDOW_DAYS_DEFAULT) * 86_400);
+        Self { request_window, prefix_rule: Arc::new(|_| Ok(())), administrators: Arc::default() }
+    }
 }
 
 /// Refuses a prefix with a sentence that says why.

@@ -1,6 +1,7 @@
 //! Refusal is the caller's, failure is ours. Codes are stable; sentences say what, where, and what would be right.
 
 use crate::model::identifier::{IdentifierError, Prefix};
+use crate::model::identity::Identity;
 use crate::model::limits::{BATCH_ITEMS_MAX, REQUEST_AHEAD_SECONDS_MAX};
 use crate::model::prefix::RegistrantError;
 use crate::model::site::SiteError;
@@ -107,7 +108,9 @@ pub enum Refusal {
         found: u64,
     },
     /// The caller has proved nothing.
-    #[error("a token is needed for this; send `authorization: Bearer idn_…`")]
+    #[error(
+        "this needs a caller that proves who it is: a token of this node, or the key of an administrator"
+    )]
     Unauthenticated,
     /// The token is malformed, unknown, or its secret is wrong.
     #[error(
@@ -126,11 +129,27 @@ pub enum Refusal {
         /// The token's id.
         id: String,
     },
-    /// The caller's scopes do not allow it.
-    #[error("this needs {needed}; the token's scopes do not include it")]
+    /// The caller is known here and may not do this: a token without the scope, an administrator without the permission.
+    #[error("this needs {needed}, which the caller does not have")]
     PermissionDenied {
-        /// The scope that would allow it.
+        /// The scope or the permissions that would allow it.
         needed: String,
+    },
+    /// No HS_ADMIN value names the identity.
+    #[error(
+        "{identity} is no administrator of {of}; have one name it there, by an HS_ADMIN value or in a list that one names"
+    )]
+    NotAdministrator {
+        /// Who asked.
+        identity: Identity,
+        /// The identifier whose administrators may, or this node.
+        of: String,
+    },
+    /// The value's own permissions do not let administrators write it.
+    #[error("index {index} holds a value that administrators may not change; remove it and add another")]
+    ValueProtected {
+        /// The index.
+        index: Index,
     },
     /// The request id was used for something else.
     #[error("request id was used for another command; make a new id for a new command")]
@@ -187,6 +206,8 @@ impl Refusal {
             Self::TokenRevoked => "TOKEN_REVOKED",
             Self::TokenAbsent { .. } => "TOKEN_ABSENT",
             Self::PermissionDenied { .. } => "PERMISSION_DENIED",
+            Self::NotAdministrator { .. } => "NOT_ADMINISTRATOR",
+            Self::ValueProtected { .. } => "VALUE_PROTECTED",
             Self::RequestConflict => "REQUEST_CONFLICT",
             Self::RequestExpired { .. } => "REQUEST_EXPIRED",
             Self::RequestIdInvalid => "REQUEST_ID_INVALID",
@@ -207,12 +228,17 @@ impl Refusal {
             Self::AlreadyExists { version, same } => {
                 vec![("version", version.to_string()), ("same", same.to_string())]
             }
-            Self::IndexExists { index } | Self::IndexAbsent { index } => vec![("index", index.to_string())],
+            Self::IndexExists { index } | Self::IndexAbsent { index } | Self::ValueProtected { index } => {
+                vec![("index", index.to_string())]
+            }
             Self::VersionMismatch { expected, found } => {
                 vec![("expected", expected.to_string()), ("found", found.to_string())]
             }
             Self::TokenAbsent { id } => vec![("token", id.clone())],
             Self::PermissionDenied { needed } => vec![("needed", needed.clone())],
+            Self::NotAdministrator { identity, of } => {
+                vec![("identity", identity.to_string()), ("of", of.clone())]
+            }
             Self::RequestExpired { age_seconds, window_seconds } => {
                 vec![("age_seconds", age_seconds.to_string()), ("window_seconds", window_seconds.to_string())]
             }
@@ -283,6 +309,21 @@ pub enum Failure {
     /// The node is stopping; nothing was done.
     #[error("the node is stopping; nothing was done: repeat when it is back")]
     Stopping,
+    /// What allows the command changed each time while it was decided.
+    #[error(
+        "what allows this changed again and again while it was decided; nothing was done: repeat in a moment"
+    )]
+    Contended,
+    /// A list of administrators that another node keeps could not be read.
+    #[error(
+        "who the administrators are could not be read from {list}: {detail}; nothing was done: repeat later"
+    )]
+    AdministratorsUnread {
+        /// The list.
+        list: String,
+        /// What happened.
+        detail: String,
+    },
     /// The store could not be read.
     #[error("the store could not be read: {detail}")]
     Store {
@@ -299,6 +340,8 @@ impl Failure {
             Self::ReadOnly { .. } => "READ_ONLY",
             Self::Overloaded => "OVERLOADED",
             Self::Stopping => "STOPPING",
+            Self::Contended => "CONTENDED",
+            Self::AdministratorsUnread { .. } => "ADMINISTRATORS_UNREAD",
             Self::Store { .. } => "STORE",
         }
     }

@@ -54,7 +54,7 @@ pub(super) fn register(
     command: &Register,
     now: Now,
 ) -> Result<Decision, Refusal> {
-    check_site_values(identifier, command.values.as_slice())?;
+    check_site_values(identifier, command.values.as_slice().iter())?;
     let version = present.map_or(0, |present| present.version);
     let refuses = command.existing == Existing::Refuse || command.precondition == Precondition::Absent;
     let held = present.and_then(|present| Some((present, present.values.as_ref()?)));
@@ -79,8 +79,7 @@ pub(super) fn amend(present: Option<&Present>, command: &Amend, now: Now) -> Res
     check_precondition(present, command.precondition)?;
     let (present, values) = live(present)?;
     check_amend_shape(command)?;
-    check_site_values(&command.identifier, &command.add)?;
-    check_site_values(&command.identifier, &command.replace)?;
+    check_site_values(&command.identifier, command.written())?;
     if let Some(index) = command.remove.iter().find(|index| values.get(**index).is_none()) {
         return Err(Refusal::IndexAbsent { index: *index });
     }
@@ -91,10 +90,10 @@ pub(super) fn amend(present: Option<&Present>, command: &Amend, now: Now) -> Res
         return Err(Refusal::IndexExists { index: value.index });
     }
     let goes = |value: &&Value| {
-        command.remove.contains(&value.index) || command.replace.iter().any(|new| new.index == value.index)
+        command.remove.contains(&value.index) || command.written().any(|new| new.index == value.index)
     };
     let mut kept: Vec<Value> = values.as_slice().iter().filter(|value| !goes(value)).cloned().collect();
-    let new = command.add.iter().chain(&command.replace).cloned();
+    let new = command.written().cloned();
     kept.extend(new.map(|value| Value { timestamp: now.timestamp(), ..value }));
     let amended = Values::new(kept)?;
     if amended.say_the_same(values) {
@@ -132,7 +131,7 @@ fn check_precondition(present: Option<&Present>, precondition: Precondition) -> 
 }
 
 fn check_amend_shape(command: &Amend) -> Result<(), Refusal> {
-    let named = command.add.iter().chain(&command.replace).map(|value| value.index);
+    let named = command.written().map(|value| value.index);
     let mut indexes: Vec<u32> =
         named.chain(command.remove.iter().copied()).map(|index| index.get()).collect();
     indexes.sort_unstable();
@@ -151,13 +150,17 @@ fn check_amend_shape(command: &Amend) -> Result<(), Refusal> {
 }
 
 /// The sites of a prefix are those of its entry; they are not registered a second time.
-fn check_site_values(identifier: &Identifier, values: &[Value]) -> Result<(), Refusal> {
+fn check_site_values<'v>(
+    identifier: &Identifier,
+    mut values: impl Iterator<Item = &'v Value>,
+) -> Result<(), Refusal> {
     let is_site = |value: &&Value| value.value_type.is(ValueType::HS_SITE);
-    match values.iter().find(is_site).filter(|_| identifier.named_prefix().is_some()) {
+    match values.find(is_site).filter(|_| identifier.named_prefix().is_some()) {
         None => Ok(()),
         Some(value) => {
             let reason = format!(
-                "index {}: HS_SITE of a prefix follows from its entry; use `idnode prefix delegate` to change it",
+                "index {}: the HS_SITE of a prefix follows from its prefix entry here and is not written; leave it out, \
+                 or have an administrator move the prefix with `idnode prefix delegate`",
                 value.index
             );
             Err(Refusal::CommandInvalid { reason })

@@ -59,6 +59,20 @@ pub struct Found {
     pub changed_ms: u64,
     /// Whether this node keeps it; a cached answer of another node is not authoritative.
     pub authoritative: bool,
+    /// What was asked for and is not shown to this caller.
+    pub withheld: Withheld,
+}
+
+/// What a question asked for, is there, and is not shown to the caller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Withheld {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Values that an administrator may read.
+    FromPublic,
+    /// Values that nobody may read, perhaps others beside them.
+    FromAll,
 }
 
 /// What is absent.
@@ -67,7 +81,7 @@ pub enum Absence {
     /// There is no such identifier.
     Identifier,
     /// The identifier has no such values, or none that the caller may see.
-    Values,
+    Values(Withheld),
 }
 
 /// Where to go on asking.

@@ -22,6 +22,7 @@ mod tests;
 use std::sync::Arc;
 
 use crate::model::identifier::{CanonicalIdentifier, Folding, Identifier, Prefix};
+use crate::model::identity::Identity;
 use crate::model::limits::{PAGE_ITEMS_MAX, SUFFIX_DIGEST_BYTES};
 use crate::model::position::Position;
 use crate::model::prefix::{Homing, PrefixEntry, Standing};
@@ -49,6 +50,10 @@ pub struct ResolverOptions {
     pub upper: Option<String>,
     /// The site at which this node answers, when it announces one.
     pub site: Option<Site>,
+    /// The public half of the key that this node signs with, as HS_PUBKEY data: shown in each HS_SITE of its own.
+    pub server_key: Vec<u8>,
+    /// Identities that administer this node.
+    pub administrators: Arc<[Identity]>,
 }
 
 /// Produces answers.
@@ -148,11 +153,12 @@ impl Resolver {
             insert_derived(&mut values, site);
         }
         let visibility = Visibility::of(caller, &question.identifier.governing_prefix());
-        values.retain(|value| question.selects(value) && visibility.shows(value));
+        values.retain(|value| question.selects(value));
+        let withheld = visibility.apply(&mut values);
         if values.is_empty() {
-            return Answer::Absent(Absence::Values);
+            return Answer::Absent(Absence::Values(withheld));
         }
-        Answer::Values(Found { identifier, version, values, changed_ms, authoritative: true })
+        Answer::Values(Found { identifier, version, values, changed_ms, authoritative: true, withheld })
     }
 
     /// The HS_SITE of `0.NA/<prefix>`, as its entry says.
@@ -190,9 +196,9 @@ impl Resolver {
         let more = entries.len() > limit;
         let show = |entry: IdentifierEntry| {
             let mut values = entry.values?.into_vec();
-            values.retain(|value| Visibility::Restricted.shows(value));
+            let withheld = Visibility::Restricted.apply(&mut values);
             let IdentifierEntry { identifier, version, changed_ms, .. } = entry;
-            Some(Found { identifier, version, values, changed_ms, authoritative: true })
+            Some(Found { identifier, version, values, changed_ms, authoritative: true, withheld })
         };
         Ok(Page { items: entries.into_iter().take(limit).filter_map(show).collect(), more })
     }

@@ -25,7 +25,7 @@ use crate::registry::caller::Caller;
 use crate::registry::refusal::Problem;
 
 use super::Resolver;
-use super::answer::{Absence, Answer, Found, NotResponsible, Question};
+use super::answer::{Absence, Answer, Found, NotResponsible, Question, Withheld};
 
 /// The reason of a question that came back to where it had been.
 const LOOP: &str = "RECURSION_LOOP";
@@ -159,9 +159,10 @@ impl Resolver {
                 values: told.values,
                 changed_ms: told.changed_ms,
                 authoritative: false,
+                withheld: Withheld::Nothing,
             }),
             Told::NoIdentifier => Answer::Absent(Absence::Identifier),
-            Told::NoValues => Answer::Absent(Absence::Values),
+            Told::NoValues => Answer::Absent(Absence::Values(Withheld::Nothing)),
             Told::Elsewhere { .. } | Told::Unknown => {
                 Answer::NotResponsible(NotResponsible { upper: self.options.upper.clone() })
             }

@@ -16,7 +16,7 @@ use crate::store::EngineKind;
 use crate::store::entry::Operation;
 use crate::wire::handle::site::encode_site;
 
-use super::answer::{Absence, Answer, Found, History, NotResponsible, Question, Referral};
+use super::answer::{Absence, Answer, Found, History, NotResponsible, Question, Referral, Withheld};
 use super::{Resolver, ResolverOptions};
 
 //----------- A small language -----------------------------------------------
@@ -27,7 +27,8 @@ fn resolver(room: &Room) -> Resolver {
 
 /// A resolver of a node that announces this site.
 fn resolver_of(room: &Room, site: Option<Site>) -> Resolver {
-    Resolver::new(room.store.clone(), ResolverOptions { upper: Some("upper.example:7000".into()), site })
+    let upper = Some("upper.example:7000".into());
+    Resolver::new(room.store.clone(), ResolverOptions { upper, site, ..ResolverOptions::default() })
 }
 
 fn all(text: &str) -> Question {
@@ -189,7 +190,7 @@ async fn indexes_and_types_select_the_union() {
         let answer = ask(&resolver, &Caller::Anonymous, &question).await.expect("not refused");
         let found: Vec<u32> = match answer {
             Answer::Values(found) => found.values.iter().map(|value| value.index.get()).collect(),
-            Answer::Absent(Absence::Values) => Vec::new(),
+            Answer::Absent(Absence::Values(Withheld::Nothing)) => Vec::new(),
             other => panic!("not values: {other:?}"),
         };
         assert_eq!(found, expected, "{indexes:?} {types:?}");
@@ -228,7 +229,7 @@ async fn each_caller_sees_what_the_permissions_allow() {
     for caller in [&Caller::Anonymous, &foreign, &peer] {
         assert_eq!(indexes(caller).await, [1, 3, 5], "{caller:?}");
         let secret = ask(&resolver, caller, &all("88.118/secret")).await;
-        assert_eq!(secret, Ok(Answer::Absent(Absence::Values)));
+        assert_eq!(secret, Ok(Answer::Absent(Absence::Values(Withheld::FromPublic))));
     }
     for caller in [&own, &registrar, &Caller::Node] {
         assert_eq!(indexes(caller).await, [1, 2, 3, 5], "{caller:?}");

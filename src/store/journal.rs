@@ -192,6 +192,7 @@ pub(super) fn write_caller(writer: &mut Writer, caller: &CallerName) {
         CallerName::Identity(Identity { index, identifier }) => {
             writer.u8(2).u32(*index).text(&identifier.to_string())
         }
+        CallerName::Anonymous => writer.u8(3),
     };
 }
 
@@ -203,6 +204,7 @@ fn read_caller(reader: &mut Reader<'_>) -> Result<CallerName, DecodeError> {
             index: reader.u32("caller index")?,
             identifier: entry_v1::read_identifier(reader)?,
         })),
+        3 => Ok(CallerName::Anonymous),
         _ => Err(reader.refuse("caller")),
     }
 }

@@ -20,7 +20,7 @@ use idnode::model::site::{Ports, Site};
 use idnode::model::value::Permissions;
 use idnode::registry::caller::Caller;
 use idnode::registry::command::{Command, PrefixCommand};
-use idnode::resolver::answer::{Answer, Question};
+use idnode::resolver::answer::{Absence, Answer, Question, Withheld};
 use idnode::resolver::recursion::Recursion;
 use idnode::wire::proto;
 use idnode::wire::proto::answer::Answer as Told;
@@ -152,7 +152,7 @@ async fn restricted_values_do_not_travel() {
     tree.enterprise.apply(vec![Command::Register(secret)]).await;
     let question = Question::all(Identifier::parse("88.118.8/secret").expect("an identifier"));
     let answer = tree.top.node().resolver().recurse(&Caller::Node, &question, Recursion::default()).await;
-    assert_eq!(answer, Ok(Answer::Absent(idnode::resolver::answer::Absence::Values)));
+    assert_eq!(answer, Ok(Answer::Absent(Absence::Values(Withheld::Nothing))));
 }
 
 /// Many ask the same at once: the other node is asked once.

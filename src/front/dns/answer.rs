@@ -249,8 +249,8 @@ impl Answerer {
                 facts.values(subject, &question.identifier, &[])
             }
             Ok(Answer::Absent(Absence::Identifier)) => self.absent(facts, subject),
-            Ok(Answer::Absent(Absence::Values)) if subject.owner.index.is_some() => facts.no_name(subject),
-            Ok(Answer::Absent(Absence::Values)) => facts.no_data(subject),
+            Ok(Answer::Absent(Absence::Values(_))) if subject.owner.index.is_some() => facts.no_name(subject),
+            Ok(Answer::Absent(Absence::Values(_))) => facts.no_data(subject),
             // The prefix was delegated since the place was found.
             Ok(Answer::Referral(_)) => reply::without_dns(),
             // Within the root zone, no entry governs the prefix.

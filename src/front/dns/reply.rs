@@ -229,7 +229,9 @@ pub(super) fn refusal(refusal: &Refusal) -> Reply {
         | Refusal::TokenExpired
         | Refusal::TokenRevoked
         | Refusal::TokenAbsent { .. }
-        | Refusal::PermissionDenied { .. } => {
+        | Refusal::PermissionDenied { .. }
+        | Refusal::NotAdministrator { .. }
+        | Refusal::ValueProtected { .. } => {
             Reply::of(ResponseCode::Refused, Some(Extended::new(PROHIBITED, "not for the public")))
         }
         Refusal::IdentifierMalformed(_)
@@ -260,9 +262,10 @@ pub(super) fn failure(failure: &Failure) -> Reply {
         Failure::Store { .. } => Extended::new(OTHER, "the store could not be read"),
         Failure::Overloaded => Extended::new(OTHER, "too much is waiting"),
         Failure::Stopping => Extended::new(NOT_READY, "the node is stopping"),
-        Failure::ReadOnly { .. } | Failure::OutcomeUnknown { .. } => {
-            Extended::new(OTHER, "the node could not answer")
-        }
+        Failure::ReadOnly { .. }
+        | Failure::OutcomeUnknown { .. }
+        | Failure::Contended
+        | Failure::AdministratorsUnread { .. } => Extended::new(OTHER, "the node could not answer"),
     };
     Reply::of(ResponseCode::ServFail, Some(extended))
 }

@@ -147,7 +147,9 @@ fn code_of_refusal(refusal: &Refusal) -> Code {
         Refusal::Unauthenticated | Refusal::TokenUnknown | Refusal::TokenExpired | Refusal::TokenRevoked => {
             Code::Unauthenticated
         }
-        Refusal::PermissionDenied { .. } => Code::PermissionDenied,
+        Refusal::PermissionDenied { .. }
+        | Refusal::NotAdministrator { .. }
+        | Refusal::ValueProtected { .. } => Code::PermissionDenied,
     }
 }
 
@@ -156,7 +158,10 @@ fn code_of_failure(failure: &Failure) -> Code {
     match failure {
         Failure::OutcomeUnknown { .. } => Code::Unknown,
         Failure::ReadOnly { .. } => Code::FailedPrecondition,
-        Failure::Overloaded | Failure::Stopping => Code::Unavailable,
+        Failure::Overloaded
+        | Failure::Stopping
+        | Failure::Contended
+        | Failure::AdministratorsUnread { .. } => Code::Unavailable,
         Failure::Store { .. } => Code::Internal,
     }
 }
@@ -294,7 +299,7 @@ pub(super) fn answer(given: Answer) -> proto::Answer {
 fn absent(absence: Absence) -> proto::Absence {
     match absence {
         Absence::Identifier => proto::Absence::Identifier,
-        Absence::Values => proto::Absence::Values,
+        Absence::Values(_) => proto::Absence::Values,
     }
 }
 

@@ -76,6 +76,7 @@ pub(super) fn amendment(message: Option<proto::Amendment>) -> Result<Command, Re
         identifier: identifier(&message.identifier)?,
         add: values(message.add)?,
         replace: values(message.replace)?,
+        set: Vec::new(),
         remove: indexes(&message.remove)?,
         precondition,
     }))

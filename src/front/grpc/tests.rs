@@ -83,7 +83,7 @@ async fn bench(allow_tokens_in_plain_text: bool) -> Bench {
     };
     let Opened { store, appender, .. } = open::open(options).await.expect("a new store");
     let options =
-        RegistryOptions { request_window: Duration::from_secs(86_400), prefix_rule: Arc::new(|_| Ok(())) };
+        RegistryOptions { request_window: Duration::from_secs(86_400), ..RegistryOptions::default() };
     let (registry, _committer) = Registry::start(store.clone(), appender, options);
     let registry = Arc::new(registry);
     let prefix = Prefix::parse("88").expect("a prefix");

@@ -144,7 +144,8 @@ async fn what_contradicts_itself_is_refused() {
     refused(&room, Command::Amend(twice), invalid("index 1 stands twice in one amend; name each index once"))
         .await;
     let site = invalid(
-        "index 4: HS_SITE of a prefix follows from its entry; use `idnode prefix delegate` to change it",
+        "index 4: the HS_SITE of a prefix follows from its prefix entry here and is not written; leave it out, or have \
+         an administrator move the prefix with `idnode prefix delegate`",
     );
     let command = |identifier_text: &str, values: Vec<Value>| {
         Command::Register(Register {

@@ -38,7 +38,7 @@ async fn a_store_that_accepts_no_changes_says_why() {
     crate::store::tests::raise_high_water(directory.path(), 7);
     let opened = crate::store::tests::opened(directory.path(), EngineKind::Fjall).await;
     let reason = opened.store.read_only_reason().expect("a reason");
-    let options = RegistryOptions { request_window: WINDOW, prefix_rule: std::sync::Arc::new(|_| Ok(())) };
+    let options = RegistryOptions { request_window: WINDOW, ..RegistryOptions::default() };
     let (registry, running) = Registry::start(opened.store.clone(), opened.appender, options);
     let refused = registry.apply_one(&Caller::Node, home("77")).await;
     assert!(reason.contains("7 changes are missing"), "{reason}");

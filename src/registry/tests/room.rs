@@ -58,7 +58,11 @@ impl Room {
     async fn open_in(directory: TempDir, engine: EngineKind, clock: Arc<AtomicU64>) -> Self {
         let options = options_of(&directory, engine, &clock);
         let Opened { store, appender, .. } = open(options).await.expect("the store opens");
-        let options = RegistryOptions { request_window: WINDOW, prefix_rule: Arc::new(forbid) };
+        let options = RegistryOptions {
+            request_window: WINDOW,
+            prefix_rule: Arc::new(forbid),
+            ..RegistryOptions::default()
+        };
         let (registry, running) = Registry::start(store.clone(), appender, options);
         Self { directory, engine, store, registry: Arc::new(registry), clock, running }
     }
@@ -264,6 +268,7 @@ pub(crate) fn amend(text: &str) -> Amend {
         identifier: identifier(text),
         add: Vec::new(),
         replace: Vec::new(),
+        set: Vec::new(),
         remove: Vec::new(),
         precondition: Precondition::None,
     }

@@ -83,10 +83,11 @@ impl Zone {
         .expect("a new store opens");
         let store = opened.store;
         let request_window = Duration::from_secs(3_600);
-        let registry_options = RegistryOptions { request_window, prefix_rule: Arc::new(|_| Ok(())) };
+        let registry_options = RegistryOptions { request_window, ..RegistryOptions::default() };
         let (registry, _committer) = Registry::start(store.clone(), opened.appender, registry_options);
         let own = site(addresses, 53);
-        let resolver = Arc::new(Resolver::new(store, ResolverOptions { upper: None, site: Some(own) }));
+        let resolver =
+            Arc::new(Resolver::new(store, ResolverOptions { site: Some(own), ..ResolverOptions::default() }));
         let door = DnsDoor::bind(options, resolver).expect("a port is free");
         let address = door.local_addrs().expect("bound").remove(0);
         let counters = door.counters();

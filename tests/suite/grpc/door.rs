@@ -67,10 +67,8 @@ impl Door {
         let directory = tempfile::tempdir().expect("a directory");
         let Opened { store, appender, .. } =
             open::open(store_options(&directory)).await.expect("a new store");
-        let options = RegistryOptions {
-            request_window: Duration::from_secs(7 * 86_400),
-            prefix_rule: Arc::new(|_| Ok(())),
-        };
+        let options =
+            RegistryOptions { request_window: Duration::from_secs(7 * 86_400), ..RegistryOptions::default() };
         let (registry, _committer) = Registry::start(store.clone(), appender, options);
         let registry = Arc::new(registry);
         let rooms = GrpcRooms {

@@ -10,12 +10,13 @@ use super::{
 };
 use crate::front::grpc::ports::BackupProblem;
 use crate::model::identifier::{Identifier, IdentifierError, Prefix};
+use crate::model::identity::Identity;
 use crate::model::prefix::RegistrantError;
 use crate::model::request::RequestId;
 use crate::model::site::{Ports, Site, SiteError};
 use crate::model::value::{Index, Permissions, Reference, Ttl, Value, ValueError, ValueType};
 use crate::registry::refusal::{Failure, Problem, Refusal};
-use crate::resolver::answer::{Absence, Answer, Found, NotResponsible, Referral};
+use crate::resolver::answer::{Absence, Answer, Found, NotResponsible, Referral, Withheld};
 use crate::resolver::recursion::Unanswered;
 use crate::wire::proto;
 
@@ -59,6 +60,15 @@ fn refusals() -> Vec<(Refusal, Code, Option<Fact>)> {
         (Refusal::TokenRevoked, Code::Unauthenticated, None),
         (Refusal::TokenAbsent { id: "x".to_owned() }, Code::NotFound, Some(("token", "x"))),
         (Refusal::PermissionDenied { needed: "y".to_owned() }, Code::PermissionDenied, Some(("needed", "y"))),
+        (
+            Refusal::NotAdministrator {
+                identity: Identity::parse("300:88.118/a").expect("an identity"),
+                of: "88.118/x".to_owned(),
+            },
+            Code::PermissionDenied,
+            Some(("identity", "300:88.118/a")),
+        ),
+        (Refusal::ValueProtected { index: index() }, Code::PermissionDenied, by_index),
         (Refusal::RequestConflict, Code::FailedPrecondition, None),
         (
             Refusal::RequestExpired { age_seconds: 9, window_seconds: 8 },
@@ -99,6 +109,8 @@ fn number(refusal: &Refusal) -> usize {
         Refusal::RequestConflict => 24,
         Refusal::RequestExpired { .. } => 25,
         Refusal::IncarnationSuperseded => 26,
+        Refusal::NotAdministrator { .. } => 27,
+        Refusal::ValueProtected { .. } => 28,
     }
 }
 
@@ -122,7 +134,7 @@ fn every_refusal_has_its_status_reason_and_facts() {
         }
     }
     let numbers: BTreeSet<usize> = refusals().iter().map(|(refusal, ..)| number(refusal)).collect();
-    assert_eq!(numbers, (0..=26).collect(), "every variant is in the table");
+    assert_eq!(numbers, (0..=28).collect(), "every variant is in the table");
 }
 
 #[test]
@@ -223,7 +235,10 @@ fn every_answer_is_a_message() {
 
     let absent = |absence: proto::Absence| answer::Answer::Absent(absence.into());
     assert_eq!(message(Answer::Absent(Absence::Identifier)), absent(proto::Absence::Identifier));
-    assert_eq!(message(Answer::Absent(Absence::Values)), absent(proto::Absence::Values));
+    assert_eq!(
+        message(Answer::Absent(Absence::Values(Withheld::FromPublic))),
+        absent(proto::Absence::Values)
+    );
 
     let upper = NotResponsible { upper: Some("https://upper.example:7373".to_owned()) };
     let answer::Answer::NotResponsible(told) = message(Answer::NotResponsible(upper)) else {
@@ -252,6 +267,7 @@ fn a_value_travels_whole() {
         values: vec![value],
         changed_ms: 5,
         authoritative: false,
+        withheld: Withheld::Nothing,
     };
     let message = super::found(found);
     assert_eq!((message.identifier.as_str(), message.version), ("88.118/Ab", 4));
