@@ -5,6 +5,8 @@ use sha1::Sha1;
 use sha2::Sha256;
 use sm3::Sm3;
 
+use super::KeyError;
+
 /// A digest algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DigestAlgorithm {
@@ -38,6 +40,26 @@ impl DigestAlgorithm {
             2 => Some(Self::Sha1),
             3 => Some(Self::Sha256),
             _ => None,
+        }
+    }
+
+    /// The algorithm that bytes of a message name, by word or by one-byte code.
+    pub fn decode_name(name: &[u8]) -> Result<Self, KeyError> {
+        let found = match name {
+            [code] => Self::from_code(*code),
+            word => core::str::from_utf8(word).ok().and_then(Self::parse),
+        };
+        let unknown = || String::from_utf8_lossy(name).chars().take(32).collect();
+        found.ok_or_else(|| KeyError::Unknown { what: "digest algorithm", found: unknown() })
+    }
+
+    /// Its name, as people write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Md5 => "MD5",
+            Self::Sha1 => "SHA-1",
+            Self::Sha256 => "SHA-256",
+            Self::Sm3 => "SM3",
         }
     }
 

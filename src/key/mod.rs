@@ -1,6 +1,32 @@
 //! Keys, and what they prove: RSA, DSA and SM2 keys in every spelling that Handle clients use, secret keys, and the
 //! keys of sessions. Pure: randomness is handed in.
 //!
+//! ```text
+//!   HS_PUBKEY data ─▶ public  ─ verify_answer ─┐
+//!   HS_SECKEY data ─▶ secret  ─ verify_answer ─┴▶ a challenge is answered, or not
+//!   key files      ─▶ private ─ sign, answer
+//! ```
+//!
 //! Only here are cryptographic crates named, beside the store's checksums and the encryption of backups.
 
 pub mod digest;
+pub mod error;
+pub mod private;
+pub mod public;
+pub mod secret;
+
+mod answer;
+mod blob;
+mod integer;
+mod jwk;
+mod pem;
+mod private_file;
+mod random;
+
+pub use self::error::KeyError;
+pub use self::private::PrivateKey;
+pub use self::public::PublicKey;
+pub use self::random::Random;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! Public keys as JSON (RFC 7517): the form of the HTTP interface and of certificates.
+//!
+//! RSA is the standard's. DSA is CNRI's own: `kty` DSA with y, p, q, g. SM2 is written as an elliptic curve named SM2;
+//! clients of the HTTP interface do not know it, so that a door gives them the data of the value as it is.
+
+use data_encoding::BASE64URL_NOPAD;
+use serde_json::{Value, json};
+
+use super::KeyError;
+use super::integer::unsigned_bytes;
+use super::public::{self, PublicKey};
+
+/// Bytes of one coordinate of the SM2 curve.
+const COORDINATE_BYTES: usize = 32;
+
+impl PublicKey {
+    /// The key as a JSON Web Key.
+    pub fn to_jwk(&self) -> Value {
+        let text = |bytes: &[u8]| BASE64URL_NOPAD.encode(bytes);
+        match self {
+            Self::Rsa(key) => {
+                let [exponent, modulus] =
+                    public::rsa_numbers(key).map(|number| text(&unsigned_bytes(&number)));
+                json!({"kty": "RSA", "n": modulus, "e": exponent})
+            }
+            Self::Dsa(key) => {
+                let domain = key.components();
+                let [y, p, q, g] =
+                    [key.y().as_ref(), domain.p().as_ref(), domain.q().as_ref(), domain.g().as_ref()]
+                        .map(|number| text(&unsigned_bytes(number)));
+                json!({"kty": "DSA", "y": y, "p": p, "q": q, "g": g})
+            }
+            Self::Sm2(key) => {
+                let point = key.to_sec1_bytes();
+                let coordinates = point.get(1..).unwrap_or_default();
+                let (x, y) = coordinates.split_at(coordinates.len().min(COORDINATE_BYTES));
+                json!({"kty": "EC", "crv": "SM2", "x": text(x), "y": text(y)})
+            }
+        }
+    }
+
+    /// Reads a JSON Web Key.
+    pub fn from_jwk(jwk: &Value) -> Result<Self, KeyError> {
+        let kind =
+            jwk.get("kty").and_then(Value::as_str).ok_or(KeyError::Malformed { wanted: "a JSON Web Key" })?;
+        let field = |name: &str| number(jwk, name);
+        match kind {
+            "RSA" => public::rsa(&field("n")?, &field("e")?),
+            "DSA" => public::dsa(&field("p")?, &field("q")?, &field("g")?, &field("y")?),
+            "EC" if jwk.get("crv").and_then(Value::as_str) == Some("SM2") => {
+                let point = [&[4], field("x")?.as_slice(), field("y")?.as_slice()].concat();
+                let key = sm2::PublicKey::from_sec1_bytes(&point);
+                key.map(Self::Sm2).map_err(|_| KeyError::Malformed { wanted: "a point of the SM2 curve" })
+            }
+            other => Err(KeyError::Unknown { what: "kind of JSON Web Key", found: other.to_owned() }),
+        }
+    }
+}
+
+/// A number in base64url; padding is tolerated.
+fn number(jwk: &Value, name: &str) -> Result<Vec<u8>, KeyError> {
+    let text = jwk.get(name).and_then(Value::as_str).unwrap_or_default().trim_end_matches('=');
+    let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).unwrap_or_default();
+    if bytes.is_empty() || bytes.len() > public::KEY_BYTES_MAX {
+        return Err(KeyError::Malformed { wanted: "a JSON Web Key with all its numbers in base64url" });
+    }
+    Ok(bytes)
+}

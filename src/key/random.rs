@@ -1,0 +1,34 @@
+//! Randomness, as it is handed in: a function that fills bytes.
+
+use core::convert::Infallible;
+
+use rsa::rand_core::{TryCryptoRng, TryRng};
+
+/// Where randomness comes from: fills the bytes with secrets nobody can guess.
+pub type Random<'a> = &'a dyn Fn(&mut [u8]);
+
+/// The same, as the cryptographic crates want it.
+pub(super) struct Generator<'a>(pub(super) Random<'a>);
+
+impl TryRng for Generator<'_> {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        let mut bytes = [0; 4];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut bytes = [0; 8];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        (self.0)(bytes);
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Generator<'_> {}
