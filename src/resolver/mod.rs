@@ -172,7 +172,7 @@ impl Resolver {
         Some(Value {
             index: Index::new(1).ok()?,
             value_type: ValueType::new(ValueType::HS_SITE).ok()?,
-            data: encode_site(site, serial)?,
+            data: encode_site(site, serial, &[])?,
             ttl: Ttl::default(),
             permissions: Permissions::DEFAULT,
             references: Vec::new(),

@@ -257,9 +257,9 @@ async fn the_name_of_a_prefix_carries_the_site_of_its_entry() {
 
     let own = found(&resolver, &Caller::Anonymous, &all("0.NA/88.118")).await;
     assert_eq!((own.version, shown(&own)), (0, vec![(1, "HS_SITE".into())]));
-    assert_eq!(Some(&own.values[0].data), encode_site(&handle_site(1), 1).as_ref());
+    assert_eq!(Some(&own.values[0].data), encode_site(&handle_site(1), 1, &[]).as_ref());
     let theirs = found(&resolver, &Caller::Anonymous, &all("0.na/77")).await;
-    assert_eq!(Some(&theirs.values[0].data), encode_site(&handle_site(7), 1).as_ref());
+    assert_eq!(Some(&theirs.values[0].data), encode_site(&handle_site(7), 1, &[]).as_ref());
     assert_eq!(theirs.changed_ms, room.store.now_ms());
 
     // What is registered beside it keeps its indexes; the site takes the lowest free one.
@@ -282,7 +282,7 @@ async fn the_name_of_a_prefix_carries_the_site_of_its_entry() {
     let moved = found(&resolver, &Caller::Anonymous, &all("0.NA/88.118")).await;
     assert_eq!(
         Some(&moved.values[0].data),
-        encode_site(&handle_site(8), 2).as_ref(),
+        encode_site(&handle_site(8), 2, &[]).as_ref(),
         "the serial follows the version"
     );
 }

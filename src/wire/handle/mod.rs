@@ -13,6 +13,7 @@ pub mod code;
 
 pub mod envelope;
 pub mod message;
+pub mod packet;
 
 pub mod body;
 pub mod credential;
@@ -20,4 +21,5 @@ pub mod credential;
 pub mod value;
 
 pub mod administrator;
+pub mod key;
 pub mod site;
