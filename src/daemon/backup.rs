@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::error::DaemonError;
+use super::server_key::ServerKey;
 use crate::backup::{self, Backups, CHUNK_BYTES_DEFAULT, Progress, Summary};
 use crate::config::Config;
 use crate::front::grpc::{
@@ -22,14 +23,18 @@ use crate::telemetry::Chain;
 const REPORTS_WAITING_MAX: usize = 32;
 
 /// The backups of an open store, as configured.
-pub(super) fn backups(config: &Config, store: &Store) -> Result<Backups, DaemonError> {
+pub(super) fn backups(
+    config: &Config,
+    store: &Store,
+    server_key: &ServerKey,
+) -> Result<Backups, DaemonError> {
     let options = backup::Options {
         directories: config.backup_directories(),
         key_file: config.backup.key_file.clone(),
         keep_count: config.backup.keep_count,
         keep_days: config.backup.keep_days,
         chunk_bytes: CHUNK_BYTES_DEFAULT,
-        files: Vec::new(),
+        files: vec![server_key.file.clone()],
         node_version: env!("IDNODE_VERSION").into(),
     };
     Backups::new(store.clone(), options).map_err(|error| DaemonError::Configured {

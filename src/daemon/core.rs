@@ -13,6 +13,7 @@ use super::chance;
 use super::directory::DataDirectory;
 use super::error::DaemonError;
 use super::outward::{self, RunningFiling};
+use super::server_key::ServerKey;
 use crate::backup::Backups;
 use crate::config::{Config, StoreOptions};
 use crate::federation::Federation;
@@ -46,6 +47,7 @@ pub(super) struct Core {
     pub(super) store: Store,
     pub(super) registry: Arc<Registry>,
     pub(super) resolver: Arc<Resolver>,
+    pub(super) server_key: ServerKey,
     pub(super) backups: Backups,
     schedule: Option<JoinHandle<()>>,
     pub(super) federation: Arc<Federation>,
@@ -65,6 +67,7 @@ impl Core {
     ) -> Result<Self, DaemonError> {
         check_engine(&config.store, directory.path())?;
         let federation = outward::federation(config)?;
+        let server_key = ServerKey::load_or_make(directory).await?;
         let opened = open::open(store_options(&config.store, directory.path())).await;
         let Opened { store, appender, report } = opened.map_err(DaemonError::Store)?;
         tracing::info!(
@@ -80,7 +83,7 @@ impl Core {
         if let Some(reason) = store.read_only_reason() {
             tracing::error!(%reason, "the store is open for reading only");
         }
-        let backups = match backup::backups(config, &store) {
+        let backups = match backup::backups(config, &store, &server_key) {
             Ok(backups) => backups,
             Err(error) => {
                 store.close(appender).await.map_err(DaemonError::Close)?;
@@ -93,7 +96,7 @@ impl Core {
         let high_water = store.spawn_high_water(stop.subscribe());
         let (registry, committer) = Registry::start(store.clone(), appender, registry_options(config));
         let registry = Arc::new(registry);
-        let resolver = Arc::new(resolver(config, &store, &federation, site.clone()));
+        let resolver = Arc::new(resolver(config, &store, &federation, site.clone(), &server_key));
         let keeper = Upkeep::new(config, store.clone(), Arc::clone(&registry));
         let upkeep = tokio::spawn(keeper.run(stop.subscribe()));
         let filing = outward::start_filing(&store, &federation, site, stop.subscribe());
@@ -101,6 +104,7 @@ impl Core {
             store,
             registry,
             resolver,
+            server_key,
             backups,
             schedule,
             federation,
@@ -175,8 +179,16 @@ impl Core {
 }
 
 /// The resolver; it asks other nodes where the configuration allows that.
-fn resolver(config: &Config, store: &Store, federation: &Arc<Federation>, site: Option<Site>) -> Resolver {
-    let options = ResolverOptions { upper: config.upper.address.clone(), site, ..ResolverOptions::default() };
+fn resolver(
+    config: &Config,
+    store: &Store,
+    federation: &Arc<Federation>,
+    site: Option<Site>,
+    server_key: &ServerKey,
+) -> Resolver {
+    let upper = config.upper.address.clone();
+    let server_key = server_key.public_blob();
+    let options = ResolverOptions { upper, site, server_key, ..ResolverOptions::default() };
     let resolver = Resolver::new(store.clone(), options);
     if config.recursion.allowed {
         resolver.with_federation(Arc::clone(federation), config.recursion.deadline)

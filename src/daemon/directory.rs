@@ -4,6 +4,7 @@
 //!   <data>/lock          locked while a process uses the directory; holds its process id
 //!   <data>/addresses     where the doors of the running node are; removed when it stops
 //!   <data>/admin-token   the token of the first start, readable by its owner only
+//!   <data>/server-key.pem  the key the node signs with, readable by its owner only
 //!   <data>/<engine>/     the store
 //! ```
 
@@ -41,6 +42,8 @@ impl DataDirectory {
     const LOCK: &'static str = "lock";
     const ADDRESSES: &'static str = "addresses";
     const ADMIN_TOKEN: &'static str = "admin-token";
+    /// The name of the file that holds the server key.
+    pub(super) const SERVER_KEY: &'static str = "server-key.pem";
 
     /// Makes the directory where there is none, and locks it.
     pub fn open(path: &Path) -> Result<Self, DaemonError> {
@@ -84,6 +87,29 @@ impl DataDirectory {
         let mut text = String::new();
         file.take(SMALL_FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
         Some(text.trim().to_owned())
+    }
+
+    /// Where the key stands that the node signs with.
+    pub(super) fn server_key_path(&self) -> PathBuf {
+        self.path.join(Self::SERVER_KEY)
+    }
+
+    /// Keeps the server key; on disk when this returns.
+    pub(super) fn save_server_key(&self, text: &str) -> Result<(), DaemonError> {
+        self.save(Self::SERVER_KEY, text)
+    }
+
+    /// The server key that stands in its file; none when there is no such file.
+    pub(super) fn load_server_key(&self) -> Result<Option<String>, DaemonError> {
+        let path = self.server_key_path();
+        let mut text = String::new();
+        let read =
+            File::open(&path).and_then(|file| file.take(SMALL_FILE_BYTES_MAX).read_to_string(&mut text));
+        match read {
+            Ok(_) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(failed("read", &path, source)),
+        }
     }
 
     /// Tells other processes where the doors are.

@@ -52,6 +52,14 @@ pub enum DaemonError {
         /// Why.
         reason: String,
     },
+    /// The key that the node signs with cannot be made or used.
+    #[error("{}: the server key cannot be used: {reason}; put it back from a backup, or remove the file to make another", file.display())]
+    ServerKey {
+        /// Its file.
+        file: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// An address cannot be listened on.
     #[error("cannot listen on {address} ({transport}): {}", remedy(source, key))]
     Bind {
@@ -96,7 +104,7 @@ impl DaemonError {
         match self {
             Self::Directory { .. } => 73,
             Self::Locked { .. } => 75,
-            Self::EngineChanged { .. } | Self::Configured { .. } => 78,
+            Self::EngineChanged { .. } | Self::Configured { .. } | Self::ServerKey { .. } => 78,
             Self::Store(_) | Self::Close(_) => 74,
             Self::Bind { .. } => 69,
             Self::Door { .. } | Self::FirstToken { .. } => 70,

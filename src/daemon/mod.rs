@@ -22,6 +22,7 @@ mod backup;
 
 mod chance;
 mod health;
+mod server_key;
 mod socket;
 mod status;
 mod systemd;

@@ -82,6 +82,11 @@ impl RunningNode {
         self.directory.path()
     }
 
+    /// The public half of the key it signs with, as HS_SITE shows it.
+    pub fn server_key(&self) -> Vec<u8> {
+        self.core.server_key.public_blob()
+    }
+
     /// What it was told.
     pub fn config(&self) -> &Config {
         &self.config

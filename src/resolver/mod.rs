@@ -164,15 +164,16 @@ impl Resolver {
     /// The HS_SITE of `0.NA/<prefix>`, as its entry says.
     fn derived_site(&self, identifier: &Identifier, prefix: &PrefixEntry) -> Option<Value> {
         identifier.named_prefix().filter(|named| *named == prefix.prefix)?;
-        let site = match &prefix.homing {
-            Homing::Here => self.options.site.as_ref()?,
-            Homing::Delegated(site) => site,
+        let (site, key) = match &prefix.homing {
+            Homing::Here => (self.options.site.as_ref()?, self.options.server_key.as_slice()),
+            // What the delegate signs with, only the delegate tells.
+            Homing::Delegated(site) => (site, &[][..]),
         };
         let serial = u16::try_from(prefix.version % 65_536).unwrap_or(0);
         Some(Value {
             index: Index::new(1).ok()?,
             value_type: ValueType::new(ValueType::HS_SITE).ok()?,
-            data: encode_site(site, serial, &[])?,
+            data: encode_site(site, serial, key)?,
             ttl: Ttl::default(),
             permissions: Permissions::DEFAULT,
             references: Vec::new(),

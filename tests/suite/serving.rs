@@ -4,13 +4,16 @@
 //!   gRPC: home, register ──▶ node ──▶ gRPC: resolve   DNS over UDP and TCP: TXT, NAPTR   HTTP: metrics
 //! ```
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
+use idnode::daemon::{DaemonError, Node};
 use idnode::store::EngineKind;
 use tonic::Code;
 
 use crate::support::clients::{GrpcClient, Transport, dns_ask, http_get};
-use crate::support::node::{NodeProcess, TestNode, admin_token};
+use crate::support::node::{NodeProcess, TestNode, admin_token, config};
 
 const NAME: &str = "sn000123.8.118.88.id.internal.";
 
@@ -74,5 +77,27 @@ async fn what_was_acknowledged_outlives_kill_9_on_both_engines() {
         let client = GrpcClient::connect(node.grpc(), None).await;
         assert_eq!(client.values("88.118.8/SN000123").await, ["https://example.com/1"]);
         assert_eq!(dns_ask(node.dns(), Transport::Udp, NAME, RecordType::NAPTR).answers.len(), 1);
+    }
+}
+
+/// The key is made once: whoever trusts it goes on trusting it. One that is damaged is never replaced silently.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_key_is_made_once_and_never_replaced() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = config(&directory.path().join("data"), EngineKind::Fjall);
+    let file = config.store.directory.join("server-key.pem");
+    let node = Node::start(config.clone()).await.expect("the node starts");
+    let public = node.server_key();
+    node.stop().await.expect("the node stops");
+    let mode = std::fs::metadata(&file).expect("the file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let node = Node::start(config.clone()).await.expect("the node starts");
+    assert_eq!(node.server_key(), public);
+    node.stop().await.expect("the node stops");
+    std::fs::write(&file, "-----BEGIN PRIVATE KEY-----").expect("damaged");
+    match Node::start(config).await {
+        Err(DaemonError::ServerKey { file: named, .. }) => assert_eq!(named, file),
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("the node started with a damaged key"),
     }
 }

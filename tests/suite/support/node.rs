@@ -31,6 +31,15 @@ pub(crate) fn config(data: &Path, engine: EngineKind) -> Config {
     config
 }
 
+/// Puts a server key into a data directory that has none: making one takes longer than most tests.
+pub(crate) fn give_server_key(data: &Path) {
+    let file = data.join("server-key.pem");
+    if !file.exists() {
+        fs::create_dir_all(data).expect("a directory");
+        fs::write(file, include_str!("../../data/server-key.pem")).expect("a key file");
+    }
+}
+
 /// The admin token that the first start wrote.
 pub(crate) fn admin_token(data: &Path) -> String {
     fs::read_to_string(data.join("admin-token")).expect("an admin token").trim().to_owned()
@@ -53,6 +62,7 @@ impl TestNode {
 
     async fn start_in(directory: TempDir, engine: EngineKind) -> Self {
         let config = config(&directory.path().join("data"), engine);
+        give_server_key(&config.store.directory);
         let running = Node::start(config).await.expect("the node starts");
         Self { running, directory }
     }

@@ -30,7 +30,7 @@ use tempfile::TempDir;
 
 use super::clients::GrpcClient;
 use super::eventually::eventually;
-use super::node::config;
+use super::node::{config, give_server_key};
 
 /// A node of a tree.
 pub(crate) struct Tier {
@@ -88,6 +88,7 @@ impl Tier {
         config.site.http_port = Some(80);
         config.recursion.allowed = true;
         tell(&mut config);
+        give_server_key(&config.store.directory);
         let running = Node::start(config.clone()).await.expect("the node starts");
         config.grpc.listen = vec![running.grpc_addr().expect("a gRPC door")];
         Self { running: Some(running), config, directory }

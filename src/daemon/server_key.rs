@@ -1,0 +1,61 @@
+//! The key that the node signs with: made once, kept for its owner only, part of every backup.
+//!
+//! Handle clients trust answers signed by the key that the HS_SITE of a prefix shows. A node that lost the key would
+//! have to make all of them learn another one; therefore it is in backups, and a restore brings it back.
+
+use std::sync::Arc;
+
+use tokio::task;
+
+use super::chance;
+use super::directory::DataDirectory;
+use super::error::DaemonError;
+use crate::backup::KeptFile;
+use crate::key::PrivateKey;
+use crate::telemetry::Chain;
+
+/// Bits of a new key's modulus: what every Handle client verifies.
+const MODULUS_BITS: usize = 2_048;
+
+/// The node's own key, and the file that it stands in.
+#[derive(Clone)]
+pub(super) struct ServerKey {
+    /// The key.
+    pub(super) private: Arc<PrivateKey>,
+    /// The file, for backups.
+    pub(super) file: KeptFile,
+}
+
+impl ServerKey {
+    /// Loads the key; makes it where there is none. On disk when this returns.
+    pub(super) async fn load_or_make(directory: &DataDirectory) -> Result<Self, DaemonError> {
+        if let Some(text) = directory.load_server_key()? {
+            let private = PrivateKey::decode(text.as_bytes())
+                .map_err(|error| Self::unusable(directory, Chain(&error).to_string()))?;
+            return Ok(Self::new(private, text));
+        }
+        let entropy = chance::entropy();
+        let made =
+            task::spawn_blocking(move || PrivateKey::generate_rsa(MODULUS_BITS, &|bytes| entropy(bytes)));
+        let made = made.await.map_err(|error| Self::unusable(directory, error.to_string()))?;
+        let private = made.map_err(|error| Self::unusable(directory, Chain(&error).to_string()))?;
+        let text = private.to_pem();
+        directory.save_server_key(&text)?;
+        tracing::info!(file = %directory.server_key_path().display(), "server key of the first start written");
+        Ok(Self::new(private, text))
+    }
+
+    /// Its public half, as HS_SITE shows it.
+    pub(super) fn public_blob(&self) -> Vec<u8> {
+        self.private.public().encode_blob()
+    }
+
+    fn new(private: PrivateKey, text: String) -> Self {
+        let file = KeptFile { name: DataDirectory::SERVER_KEY, content: text.into_bytes().into() };
+        Self { private: Arc::new(private), file }
+    }
+
+    fn unusable(directory: &DataDirectory, reason: String) -> DaemonError {
+        DaemonError::ServerKey { file: directory.server_key_path(), reason }
+    }
+}
