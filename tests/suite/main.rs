@@ -11,6 +11,7 @@ mod conformance;
 mod contract;
 mod delegation;
 mod filing;
+mod golden;
 mod grpc;
 mod hostile;
 mod import;

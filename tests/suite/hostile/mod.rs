@@ -2,3 +2,4 @@
 
 mod dns;
 mod grpc;
+mod handle_codec;

@@ -4,3 +4,4 @@ pub(crate) mod clients;
 pub(crate) mod eventually;
 pub(crate) mod node;
 pub(crate) mod tree;
+pub(crate) mod vectors;

@@ -4,8 +4,12 @@ use crate::model::limits::{HANDLE_MESSAGE_BYTES_MAX, IDENTIFIER_BYTES_MAX};
 use crate::wire::cursor::{DecodeError, Reader, Writer};
 use crate::wire::handle::code::Version;
 
-/// Bytes of an MD5 digest, the only one that old peers know.
-const MD5_BYTES: usize = 16;
+/// Bytes of an MD5 digest.
+const MD5_BYTES: u8 = 16;
+/// Bytes of a SHA-1 digest.
+const SHA1_BYTES: u8 = 20;
+/// Bytes of a SHA-256 digest.
+const SHA256_BYTES: u8 = 32;
 /// Bytes of the name of a kind of proof.
 const KIND_BYTES_MAX: usize = 64;
 /// Bytes of a nonce; sixteen are usual.
@@ -23,8 +27,9 @@ pub struct RequestDigest<'a> {
 }
 
 impl<'a> RequestDigest<'a> {
-    /// MD5 in the layout of peers before 2.1: a length, no code.
-    pub const MD5_UNCODED: u8 = 0;
+    /// No code but a length, from which the algorithm follows: what peers before 2.1 have (MD5), and questions about
+    /// answers at any version.
+    pub const UNCODED: u8 = 0;
     /// MD5.
     pub const MD5: u8 = 1;
     /// SHA-1.
@@ -39,7 +44,7 @@ impl<'a> RequestDigest<'a> {
         } else if version >= Version::V2_1 {
             Self::SHA1
         } else {
-            Self::MD5_UNCODED
+            Self::UNCODED
         }
     }
 
@@ -49,25 +54,25 @@ impl<'a> RequestDigest<'a> {
         let unknown = reader.refuse("request digest code");
         let code = reader.u8("request digest code")?;
         let bytes = match code {
-            Self::MD5_UNCODED => {
+            Self::UNCODED => {
                 // A length of four bytes, whose first one was taken for the code.
-                if reader.array::<3>("request digest length")? != [0, 0, 16] {
-                    return Err(unknown);
+                match reader.array("request digest length")? {
+                    [0, 0, length @ (MD5_BYTES | SHA1_BYTES | SHA256_BYTES)] => length,
+                    _ => return Err(unknown),
                 }
-                MD5_BYTES
             }
             Self::MD5 => MD5_BYTES,
-            Self::SHA1 => 20,
-            Self::SHA256 => 32,
+            Self::SHA1 => SHA1_BYTES,
+            Self::SHA256 => SHA256_BYTES,
             _ => return Err(unknown),
         };
-        Ok(Self { code, digest: reader.take("request digest", bytes)? })
+        Ok(Self { code, digest: reader.take("request digest", bytes.into())? })
     }
 
     /// Puts the digest in front of a reply's body.
     pub fn encode(&self, writer: &mut Writer) {
         match self.code {
-            Self::MD5_UNCODED => writer.bytes(self.digest),
+            Self::UNCODED => writer.bytes(self.digest),
             code => writer.u8(code).raw(self.digest),
         };
     }
@@ -191,7 +196,7 @@ pub struct VerifyChallenge<'a> {
     pub index: u32,
     /// The nonce of the challenge.
     pub nonce: &'a [u8],
-    /// The digest of the challenge.
+    /// The digest of the challenge; clients leave its code out.
     pub digest: RequestDigest<'a>,
     /// The answer given.
     pub answer: &'a [u8],

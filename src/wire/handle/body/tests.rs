@@ -58,8 +58,8 @@ fn the_bodies_of_questions_and_changes_read_back() {
 #[test]
 fn the_bodies_of_proofs_read_back() {
     let digest = RequestDigest { code: RequestDigest::SHA1, digest: &[5; 20] };
-    let old = RequestDigest { code: RequestDigest::MD5_UNCODED, digest: &[6; 16] };
-    for digest in [digest, old] {
+    let uncoded = |digest| RequestDigest { code: RequestDigest::UNCODED, digest };
+    for digest in [digest, uncoded(&[6; 16]), uncoded(&[6; 32])] {
         let verify = VerifyChallenge { user: HANDLE, index: 301, nonce: &[1; 16], digest, answer: b"x" };
         reads_back!(VerifyChallenge, verify);
     }
