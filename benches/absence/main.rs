@@ -108,6 +108,7 @@ fn config(data: &Path) -> Result<Config, Error> {
     config.store.directory = data.into();
     config.grpc.listen = vec!["127.0.0.1:0".parse()?];
     config.dns.listen = Vec::new();
+    config.handle.listen = Vec::new();
     config.http.listen = Vec::new();
     config.site.addresses = vec!["127.0.0.1".parse()?];
     Ok(config)

@@ -76,11 +76,12 @@ fn greeting(program: &str, node: &RunningNode) -> String {
         ("data", vec![node.data_dir().display().to_string()]),
         ("gRPC", addresses.grpc.clone()),
         ("DNS", dns),
+        ("Handle", addresses.handle.iter().map(ToString::to_string).collect()),
         ("HTTP", addresses.http.clone()),
     ];
     for (name, places) in rows.into_iter().filter(|(_, places)| !places.is_empty()) {
         // Writing to a String cannot fail.
-        let _never = writeln!(text, "  {name:<5} {}", places.join("  "));
+        let _never = writeln!(text, "  {name:<6} {}", places.join("  "));
     }
     match node.store().read_only_reason() {
         Some(reason) => {

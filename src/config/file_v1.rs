@@ -6,6 +6,7 @@
 use super::given::{Given, Wrong};
 use super::options::Config;
 use crate::backup::Schedule;
+use crate::model::identity::Identity;
 use crate::store::EngineKind;
 use crate::telemetry::{LogFormat, LogLevel};
 use crate::wire::dns::name::check_root;
@@ -36,7 +37,8 @@ impl Key {
 }
 
 /// Every key, in the order of the template.
-pub static KEYS: &[&[Key]] = &[STORE, TLS, GRPC, DNS, HTTP, UPPER, SITE, RECURSION, BACKUP, LOG, SHUTDOWN];
+pub static KEYS: &[&[Key]] =
+    &[STORE, TLS, GRPC, DNS, HANDLE, HTTP, UPPER, SITE, RECURSION, BACKUP, LOG, SHUTDOWN];
 
 /// Every key, one after the other.
 pub fn keys() -> impl Iterator<Item = &'static Key> {
@@ -97,6 +99,13 @@ const DNS: &[Key] = &[
     key!("dns", "root", |config, given| config.dns.root => root(given)?),
     key!("dns", "minimum_seconds", |config, given| config.dns.minimum_seconds => given.integer(0..=86_400)?),
     key!("dns", "idle_seconds", |config, given| config.dns.idle_seconds => given.integer(1..=3_600)?),
+];
+
+const HANDLE: &[Key] = &[
+    key!("handle", "listen", |config, given| config.handle.listen => given.socket_addresses()?),
+    key!("handle", "idle_seconds", |config, given| config.handle.idle_seconds => given.integer(600..=86_400)?),
+    key!("handle", "administrators", |config, given| config.handle.administrators
+        => given.list(|text| Identity::parse(text).map_err(|error| error.to_string()))?),
 ];
 
 const HTTP: &[Key] =

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::backup::Schedule;
 use crate::front::dns::DnsOptions;
 use crate::front::grpc::GrpcOptions;
+use crate::front::handle::HandleOptions;
 use crate::front::http::HttpOptions;
 use crate::front::tls::TlsOptions;
 use crate::model::limits;
@@ -25,6 +26,8 @@ pub struct Config {
     pub grpc: GrpcOptions,
     /// The DNS door.
     pub dns: DnsOptions,
+    /// The Handle door.
+    pub handle: HandleOptions,
     /// The HTTP door.
     pub http: HttpOptions,
     /// The node above, when `upper.address` is given.
@@ -104,7 +107,7 @@ pub struct SiteOptions {
     pub grpc_port: Option<u16>,
     /// The DNS port; none for the port we listen on.
     pub dns_port: Option<u16>,
-    /// The Handle port; none when that protocol is not offered.
+    /// The Handle port; none for the port we listen on.
     pub handle_port: Option<u16>,
     /// The HTTP port; none for the port we listen on.
     pub http_port: Option<u16>,

@@ -188,7 +188,8 @@ fn resolver(
 ) -> Resolver {
     let upper = config.upper.address.clone();
     let server_key = server_key.public_blob();
-    let options = ResolverOptions { upper, site, server_key, ..ResolverOptions::default() };
+    let administrators = config.handle.administrators.clone().into();
+    let options = ResolverOptions { upper, site, server_key, administrators };
     let resolver = Resolver::new(store.clone(), options);
     if config.recursion.allowed {
         resolver.with_federation(Arc::clone(federation), config.recursion.deadline)
@@ -217,7 +218,7 @@ fn registry_options(config: &Config) -> RegistryOptions {
     RegistryOptions {
         request_window: Duration::from_millis(u64::from(config.store.request_window_days) * DAY_MS),
         prefix_rule: Arc::new(fits),
-        ..RegistryOptions::default()
+        administrators: config.handle.administrators.clone().into(),
     }
 }
 

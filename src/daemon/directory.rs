@@ -170,6 +170,8 @@ pub struct Addresses {
     pub grpc: Vec<String>,
     /// Socket addresses of the DNS door.
     pub dns: Vec<SocketAddr>,
+    /// Socket addresses of the Handle door.
+    pub handle: Vec<SocketAddr>,
     /// URLs of the HTTP door.
     pub http: Vec<String>,
 }
@@ -190,6 +192,7 @@ impl Addresses {
                 ("process", id) => addresses.process = id.parse().ok()?,
                 ("grpc", url) => addresses.grpc.push(url.into()),
                 ("dns", address) => addresses.dns.push(address.parse().ok()?),
+                ("handle", address) => addresses.handle.push(address.parse().ok()?),
                 ("http", url) => addresses.http.push(url.into()),
                 _ => {}
             }
@@ -206,6 +209,9 @@ impl Addresses {
         }
         for address in &self.dns {
             let _never = writeln!(text, "dns {address}");
+        }
+        for address in &self.handle {
+            let _never = writeln!(text, "handle {address}");
         }
         for url in &self.http {
             let _never = writeln!(text, "http {url}");
@@ -264,6 +270,7 @@ mod tests {
             process: 7,
             grpc: vec!["http://127.0.0.1:7373".into()],
             dns: vec!["127.0.0.1:5300".parse().expect("an address")],
+            handle: vec!["127.0.0.1:2641".parse().expect("an address")],
             http: vec!["http://[::1]:8080".into()],
         };
         directory.save_addresses(&addresses).expect("saved");

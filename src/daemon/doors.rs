@@ -19,6 +19,7 @@ use super::status::Status;
 use crate::config::{Config, SiteOptions};
 use crate::front::dns::{DnsDoor, DnsOptions};
 use crate::front::grpc::{GrpcCounters, GrpcDoor, GrpcOptions, GrpcRooms};
+use crate::front::handle::{HandleDoor, HandleRooms, HandleSockets};
 use crate::front::http::HttpDoor;
 use crate::front::tls::TlsIdentity;
 use crate::model::site::{Ports, Site};
@@ -30,18 +31,20 @@ use crate::telemetry::{Chain, Metrics};
 pub(super) struct Bound {
     grpc: Vec<(SocketAddr, TcpListener)>,
     tls: Option<Arc<TlsIdentity>>,
+    handle: HandleSockets,
     http: Vec<(SocketAddr, TcpListener)>,
 }
 
 impl Bound {
-    /// Binds what listens on TCP alone.
+    /// Binds what must be bound before the resolver is there, which tells the site.
     pub(super) fn bind(config: &Config) -> Result<Self, DaemonError> {
         let tls = config.tls.load_identity().map_err(|error| DaemonError::Configured {
             key: "tls.certificate",
             reason: Chain(&error).to_string(),
         })?;
         let grpc = socket::listen("grpc.listen", &config.grpc.listen)?;
-        Ok(Self { grpc, tls, http: socket::listen("http.listen", &config.http.listen)? })
+        let handle = bind_handle(config)?;
+        Ok(Self { grpc, tls, handle, http: socket::listen("http.listen", &config.http.listen)? })
     }
 
     /// The site to announce: none without addresses. Ports are those bound, where the configuration names no others.
@@ -52,16 +55,30 @@ impl Bound {
         }
         let first = |bound: &[(SocketAddr, TcpListener)]| bound.first().map(|(address, _)| address.port());
         // The DNS door is bound after the resolver, which tells the site; a port that the system chooses is not told.
+        let handle = self.handle.local_addrs().map_err(|source| DaemonError::System {
+            action: "learn the addresses of the Handle door",
+            source,
+        })?;
         let dns = config.dns.listen.iter().map(SocketAddr::port).find(|port| *port != 0);
         let ports = Ports {
             grpc: grpc_port.or_else(|| first(&self.grpc)),
             dns: dns_port.or(dns),
-            handle: *handle_port,
+            handle: handle_port.or(handle.first().map(SocketAddr::port)),
             http: http_port.or_else(|| first(&self.http)),
         };
         let site = Site::new(addresses.clone(), host_name.as_deref(), ports);
         site.map(Some).map_err(|error| DaemonError::Configured { key: "site", reason: error.to_string() })
     }
+}
+
+fn bind_handle(config: &Config) -> Result<HandleSockets, DaemonError> {
+    let listen: Vec<String> = config.handle.listen.iter().map(ToString::to_string).collect();
+    HandleSockets::bind(&config.handle.listen).map_err(|source| DaemonError::Bind {
+        key: "handle.listen",
+        address: listen.join(", "),
+        transport: "UDP and TCP",
+        source,
+    })
 }
 
 fn bind_dns(config: &Config, core: &Core) -> Result<DnsDoor, DaemonError> {
@@ -89,6 +106,8 @@ pub(super) struct Doors {
     pub(super) grpc: Vec<SocketAddr>,
     /// Where the DNS door listens.
     pub(super) dns: Vec<SocketAddr>,
+    /// Where the Handle door listens.
+    pub(super) handle: Vec<SocketAddr>,
     /// Where the HTTP door listens.
     pub(super) http: Vec<SocketAddr>,
 }
@@ -106,10 +125,12 @@ impl Doors {
             addresses: Addresses { process: std::process::id(), ..Addresses::default() },
             grpc: Vec::new(),
             dns: Vec::new(),
+            handle: Vec::new(),
             http: Vec::new(),
         };
         health::add_grpc_metrics(&metrics, doors.open_grpc(&config.grpc, bound.grpc, core));
         doors.open_dns(dns, &metrics)?;
+        doors.open_handle(config, bound.handle, core, &metrics)?;
         doors.open_http(bound.http, core, &metrics);
         Ok(doors)
     }
@@ -157,6 +178,37 @@ impl Doors {
         health::add_dns_metrics(metrics, door.counters());
         let drain = self.drain_signal();
         self.spawn("DNS", async move {
+            door.run(drain).await;
+            Ok(())
+        });
+        Ok(())
+    }
+
+    fn open_handle(
+        &mut self,
+        config: &Config,
+        sockets: HandleSockets,
+        core: &Core,
+        metrics: &Metrics,
+    ) -> Result<(), DaemonError> {
+        let failed = |source| DaemonError::System { action: "open the Handle door", source };
+        self.handle = sockets.local_addrs().map_err(failed)?;
+        let rooms = HandleRooms {
+            resolver: Arc::clone(&core.resolver),
+            tls: self.tls.clone(),
+            server_key: Arc::clone(&core.server_key.private),
+        };
+        let door = HandleDoor::new(&config.handle, sockets, rooms).map_err(failed)?;
+        health::add_handle_metrics(metrics, door.counters());
+        if self.handle.is_empty() {
+            return Ok(());
+        }
+        for address in &self.handle {
+            tracing::info!(door = "Handle", %address, tls = self.tls.is_some(), "listening");
+            self.addresses.handle.push(reachable(*address));
+        }
+        let drain = self.drain_signal();
+        self.spawn("Handle", async move {
             door.run(drain).await;
             Ok(())
         });

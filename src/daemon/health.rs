@@ -10,6 +10,7 @@ use super::core::Core;
 use super::outward;
 use crate::front::dns::DnsCounters;
 use crate::front::grpc::GrpcCounters;
+use crate::front::handle::HandleCounters;
 use crate::front::http::{Readiness, Reason};
 use crate::model::prefix::Homing;
 use crate::registry::counters::RegistryCounters;
@@ -105,6 +106,32 @@ pub(super) fn add_dns_metrics(metrics: &Metrics, counters: Arc<DnsCounters>) {
         let connections =
             [("accepted", &counters.tcp_connections), ("refused", &counters.tcp_connections_refused)];
         page.counters("idnode_dns_connections_total", "TCP connections.", "outcome", &read(connections));
+    });
+}
+
+/// Adds the numbers of the Handle door.
+pub(super) fn add_handle_metrics(metrics: &Metrics, counters: Arc<HandleCounters>) {
+    metrics.add(move |page| {
+        let messages = [("udp", &counters.udp_messages), ("tcp", &counters.tcp_messages)];
+        page.counters("idnode_handle_messages_total", "Messages received.", "transport", &read(messages));
+        let replies: Vec<(&str, u64)> = counters.replies().collect();
+        page.counters("idnode_handle_replies_total", "Replies by what they say.", "outcome", &replies);
+        let fates = [
+            ("dropped", &counters.dropped),
+            ("incomplete", &counters.incomplete),
+            ("withheld", &counters.withheld),
+            ("busy", &counters.busy),
+            ("unsent", &counters.unsent),
+        ];
+        let help = "Datagrams dropped, messages not put together, answers withheld from a source that used up its \
+                    share, messages for which there was no place, and answers not sent by the system.";
+        page.counters("idnode_handle_exceptions_total", help, "kind", &read(fates));
+        let connections = [
+            ("accepted", &counters.connections),
+            ("refused", &counters.connections_refused),
+            ("handshake_failed", &counters.handshakes_failed),
+        ];
+        page.counters("idnode_handle_connections_total", "TCP connections.", "outcome", &read(connections));
     });
 }
 

@@ -72,6 +72,11 @@ impl RunningNode {
         self.doors.dns.first().copied()
     }
 
+    /// The first address of the Handle door.
+    pub fn handle_addr(&self) -> Option<SocketAddr> {
+        self.doors.handle.first().copied()
+    }
+
     /// The first address of the HTTP door.
     pub fn http_addr(&self) -> Option<SocketAddr> {
         self.doors.http.first().copied()

@@ -13,6 +13,7 @@ mod delegation;
 mod filing;
 mod golden;
 mod grpc;
+mod handle;
 mod hostile;
 mod import;
 mod loss;

@@ -96,6 +96,9 @@ struct Confined {
     homes: &'static [&'static str],
 }
 
+/// What the doors have in common.
+const SHARED_BY_DOORS: &[&str] = &["tls", "socket"];
+
 /// The rules of this file.
 pub(crate) const RULES: &[Rule] = &[
     Rule {
@@ -123,7 +126,7 @@ pub(crate) const RULES: &[Rule] = &[
         kept: &[("src/store/mod.rs", ""), ("src/lib.rs", ""), ("src/main.rs", "")],
     },
     Rule {
-        asks: "a door names neither the store nor another door; of the front it names only tls",
+        asks: "a door names neither the store nor another door; of the front it names only tls and socket",
         check: doors,
         broken: &[
             &[("src/front/dns/mod.rs", "use crate::store::Store;\n")],
@@ -207,15 +210,17 @@ fn doors(tree: &Tree) -> Vec<Complaint> {
     each_inner_path(tree, |source, offset, path| {
         let place = room_path(&source.path);
         let ["front", door, ..] = place.as_slice() else { return };
-        if *door == "tls" {
+        if SHARED_BY_DOORS.contains(door) {
             return;
         }
         let message = match path {
             ["store", ..] => {
                 format!("the door `{door}` names the store: ask the registry or the resolver instead")
             }
-            ["front", other, ..] if other != door && *other != "tls" && is_module(other) => {
-                format!("the door `{door}` names `front::{other}`: only `front::tls` is shared by the doors")
+            ["front", other, ..] if other != door && !SHARED_BY_DOORS.contains(other) && is_module(other) => {
+                format!(
+                    "the door `{door}` names `front::{other}`: only `front::tls` and `front::socket` are shared"
+                )
             }
             _ => return,
         };

@@ -2,6 +2,7 @@
 
 pub(crate) mod clients;
 pub(crate) mod eventually;
+pub(crate) mod handle;
 pub(crate) mod node;
 pub(crate) mod tree;
 pub(crate) mod vectors;

@@ -27,6 +27,7 @@ pub(crate) fn config(data: &Path, engine: EngineKind) -> Config {
     config.store.engine = engine;
     config.grpc.listen.clone_from(&any);
     config.dns.listen.clone_from(&any);
+    config.handle.listen.clone_from(&any);
     config.http.listen = any;
     config
 }
@@ -93,6 +94,11 @@ impl TestNode {
     /// The address of its DNS door.
     pub(crate) fn dns(&self) -> SocketAddr {
         self.running.dns_addr().expect("a DNS door")
+    }
+
+    /// The address of its Handle door.
+    pub(crate) fn handle(&self) -> SocketAddr {
+        self.running.handle_addr().expect("a Handle door")
     }
 
     /// The URL of its HTTP door.
@@ -217,7 +223,7 @@ pub(crate) fn program(arguments: &[&str]) -> Command {
 
 fn serve(data: &Path, arguments: &[&str]) -> Command {
     let mut command = program(&["serve"]);
-    for door in ["grpc.listen", "dns.listen", "http.listen"] {
+    for door in ["grpc.listen", "dns.listen", "handle.listen", "http.listen"] {
         command.args(["--set", &format!("{door}={ANY}")]);
     }
     command.arg("--data").arg(data).args(arguments);

@@ -82,6 +82,7 @@ impl Tier {
         let own = own_address();
         config.grpc.listen = vec![SocketAddr::new(own.into(), 0)];
         config.dns.listen = vec![SocketAddr::new(own.into(), 0)];
+        config.handle.listen = vec![SocketAddr::new(own.into(), 0)];
         config.site.addresses = vec![IpAddr::V4(own)];
         // Ports as others see them; those bound change with each start.
         config.site.dns_port = Some(53);

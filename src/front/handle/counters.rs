@@ -1,0 +1,78 @@
+//! What the Handle door counts: plain numbers that the telemetry reads. Never an identifier.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::wire::handle::code::ResponseCode;
+
+//----------- HandleCounters -------------------------------------------------
+
+/// Counts since the door was opened.
+#[derive(Debug, Default)]
+pub struct HandleCounters {
+    /// Whole messages received over UDP.
+    pub udp_messages: AtomicU64,
+    /// Messages received over TCP, plain or TLS.
+    pub tcp_messages: AtomicU64,
+    /// Connections accepted over TCP.
+    pub connections: AtomicU64,
+    /// Connections closed at once because too many were open.
+    pub connections_refused: AtomicU64,
+    /// Connections closed because no TLS came about.
+    pub handshakes_failed: AtomicU64,
+    /// Replies by what their code says, in the order of [`HandleCounters::OUTCOMES`].
+    replies: [AtomicU64; Self::OUTCOMES.len()],
+    /// Datagrams that are no part of a request.
+    pub dropped: AtomicU64,
+    /// Messages of several datagrams that were given up.
+    pub incomplete: AtomicU64,
+    /// Answers not sent because their source had used up its share.
+    pub withheld: AtomicU64,
+    /// Messages told that the node is too busy.
+    pub busy: AtomicU64,
+    /// Answers that the system did not send.
+    pub unsent: AtomicU64,
+}
+
+impl HandleCounters {
+    /// What replies say, as they are counted apart.
+    pub const OUTCOMES: [&'static str; 9] = [
+        "success",
+        "protocol_error",
+        "not_supported",
+        "identifier",
+        "value",
+        "elsewhere",
+        "authentication",
+        "session",
+        "failure",
+    ];
+
+    /// Replies by what they say.
+    pub fn replies(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.replies.iter().map(|count| count.load(Ordering::Relaxed));
+        Self::OUTCOMES.into_iter().zip(counts)
+    }
+
+    /// Counts a reply.
+    pub(super) fn count_reply(&self, code: ResponseCode) {
+        let position = match code.0 {
+            1 => 0,
+            4 => 1,
+            5 => 2,
+            100..200 => 3,
+            200..300 => 4,
+            300..400 => 5,
+            400..500 => 6,
+            500..600 => 7,
+            _ => 8,
+        };
+        if let Some(count) = self.replies.get(position) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Adds one.
+pub(super) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}

@@ -1,0 +1,150 @@
+//! The Handle door: the Handle protocol over UDP and TCP on one port (RFC 3652, as its clients speak it).
+//!
+//! ```text
+//!   udp ─ reassembly ─┐                    ┌─ resolution: a question of ours, and its answer
+//!                     ├─ messages ▶ answer ┤
+//!   tcp, tls ─────────┘                    └─ reply: codes; frame: what a reply carries over from its request
+//!     allowance: what a source of datagrams may be answered
+//! ```
+//!
+//! Messages are encoded and decoded in `wire::handle`; what is answered and who may do what is decided in the core.
+
+mod allowance;
+mod answer;
+mod counters;
+mod frame;
+mod reassembly;
+mod reply;
+mod resolution;
+mod tcp;
+mod udp;
+
+pub use self::counters::HandleCounters;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::front::socket::bind_both;
+use crate::front::tls::{ClientCertificates, TlsIdentity};
+use crate::key::PrivateKey;
+use crate::model::identity::Identity;
+use crate::resolver::Resolver;
+
+use self::answer::Answerer;
+use self::tcp::TcpSide;
+use self::udp::UdpSide;
+
+/// Tasks that answer datagrams at one address: while one waits for the store, another receives.
+const UDP_TASKS: usize = 4;
+
+//----------- HandleOptions --------------------------------------------------
+
+/// What the door needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandleOptions {
+    /// Where it listens, over UDP and TCP; port 0 finds one that is free for both.
+    pub listen: Vec<SocketAddr>,
+    /// Seconds that a connection may be without a message.
+    pub idle_seconds: u64,
+    /// Who may home and unhome prefixes here, and list those homed.
+    pub administrators: Vec<Identity>,
+}
+
+impl Default for HandleOptions {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 2_641))],
+            idle_seconds: 900,
+            administrators: Vec::new(),
+        }
+    }
+}
+
+//----------- HandleDoor -----------------------------------------------------
+
+/// What the door stands before.
+pub struct HandleRooms {
+    /// What answers.
+    pub resolver: Arc<Resolver>,
+    /// The certificate for TLS; plain text only without.
+    pub tls: Option<Arc<TlsIdentity>>,
+    /// The key that this server signs with.
+    pub server_key: Arc<PrivateKey>,
+}
+
+/// Sockets that are bound, with nobody behind them yet.
+pub struct HandleSockets(Vec<(UdpSocket, TcpListener)>);
+
+impl HandleSockets {
+    /// Binds every address over UDP and TCP.
+    pub fn bind(listen: &[SocketAddr]) -> io::Result<Self> {
+        listen.iter().map(|address| bind_both(*address)).collect::<io::Result<_>>().map(Self)
+    }
+
+    /// Where they listen, over UDP and TCP alike.
+    pub fn local_addrs(&self) -> io::Result<Vec<SocketAddr>> {
+        self.0.iter().map(|(_, connections)| connections.local_addr()).collect()
+    }
+}
+
+/// A door whose sockets are bound.
+pub struct HandleDoor {
+    answerer: Arc<Answerer>,
+    udp: Vec<Arc<UdpSide>>,
+    tcp: Vec<TcpSide>,
+}
+
+impl HandleDoor {
+    /// A door at these sockets; it answers nothing yet.
+    pub fn new(options: &HandleOptions, sockets: HandleSockets, rooms: HandleRooms) -> io::Result<Self> {
+        let HandleRooms { resolver, tls, server_key } = rooms;
+        let tls = tls.map(|identity| identity.acceptor(None, ClientCertificates::NotAsked));
+        let tls = tls.transpose().map_err(io::Error::other)?;
+        let idle_max = Duration::from_secs(options.idle_seconds);
+        let (mut udp, mut tcp) = (Vec::new(), Vec::new());
+        for (datagrams, connections) in sockets.0 {
+            udp.push(Arc::new(UdpSide::new(datagrams)?));
+            tcp.push(TcpSide::new(connections, idle_max, tls.clone())?);
+        }
+        let answerer =
+            Answerer { resolver, public_key: server_key.public().encode_blob(), counters: Arc::default() };
+        Ok(Self { answerer: Arc::new(answerer), udp, tcp })
+    }
+
+    /// What it counts.
+    pub fn counters(&self) -> Arc<HandleCounters> {
+        Arc::clone(&self.answerer.counters)
+    }
+
+    /// Answers until `shutdown` ends; then takes nothing new, answers what was received, and returns.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
+        let (drain, drains) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        for side in &self.udp {
+            for _ in 0..UDP_TASKS {
+                tasks.spawn(Arc::clone(side).serve(Arc::clone(&self.answerer), drains.clone()));
+            }
+        }
+        for side in self.tcp {
+            tasks.spawn(side.serve(Arc::clone(&self.answerer), drains.clone()));
+        }
+        shutdown.await;
+        drain.send_replace(true);
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a task of the Handle door ended abnormally");
+            }
+        }
+    }
+}
+
+/// Waits until the drain begins.
+async fn drains(drain: &mut watch::Receiver<bool>) {
+    // An error means that the door itself is gone, which is a drain, too.
+    let _ended = drain.wait_for(|drains| *drains).await;
+}

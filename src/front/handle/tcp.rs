@@ -1,0 +1,407 @@
+//! Connections: messages one behind the other, answered in the order they came, plain or in TLS on the same port.
+//!
+//! A connection stays open after an answer: many clients keep theirs for hours, and the others close by themselves. It
+//! is closed when nothing came for a time, when a message does not come to its end, when the asker does not take its
+//! answers, and after bytes that are no message. Connections are bounded in all and for each address, and what they
+//! hold in memory is bounded by two budgets, one for large messages that come and one for large answers that wait to be
+//! taken.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsAcceptor;
+
+use crate::wire::cursor::{DecodeError, Reader};
+use crate::wire::handle::envelope::{ENVELOPE_BYTES, Envelope};
+
+use super::answer::{Answerer, Origin, Received, Said, envelope_of_unreadable};
+use super::counters::count;
+use super::drains;
+
+/// Connections open at most.
+const CONNECTIONS_MAX: usize = 4_096;
+/// Connections of one address open at most.
+const CONNECTIONS_OF_ADDRESS_MAX: usize = 1_024;
+/// Messages of one connection that are answered at a time.
+const IN_FLIGHT_MAX: usize = 16;
+/// How long a message may take to come once it has begun.
+const MESSAGE_MAX: Duration = Duration::from_secs(30);
+/// How long the asker may take its time with reading answers.
+const WRITE_MAX: Duration = Duration::from_secs(30);
+/// How long a TLS handshake may take.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// How long we wait after the system refused a connection, such as for want of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Bytes that every connection may hold without asking.
+const FREE_BYTES: usize = 16 * 1024;
+/// Bytes of one place of a budget.
+const PLACE_BYTES: usize = 1_024;
+/// Places of each budget: 128 MiB.
+const PLACES: usize = 128 * 1_024;
+/// The first byte of a TLS connection (RFC 8446 section 5.1: a handshake record).
+const TLS_HANDSHAKE: u8 = 0x16;
+
+//----------- TcpSide --------------------------------------------------------
+
+/// A listener and its open connections.
+pub(super) struct TcpSide {
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+/// What connections share.
+struct Shared {
+    idle_max: Duration,
+    tls: Option<TlsAcceptor>,
+    incoming: Arc<Semaphore>,
+    outgoing: Arc<Semaphore>,
+}
+
+impl TcpSide {
+    /// Takes a listener; `idle_max` is how long a connection may be without a whole message.
+    pub(super) fn new(
+        listener: std::net::TcpListener,
+        idle_max: Duration,
+        tls: Option<TlsAcceptor>,
+    ) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
+        let budget = || Arc::new(Semaphore::new(PLACES));
+        let shared = Shared { idle_max, tls, incoming: budget(), outgoing: budget() };
+        Ok(Self { listener, shared: Arc::new(shared), open: Arc::default() })
+    }
+
+    /// Accepts connections until the drain begins, then waits until the open ones have answered.
+    pub(super) async fn serve(self, answerer: Arc<Answerer>, mut drain: watch::Receiver<bool>) {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = drains(&mut drain) => break,
+                Some(_) = connections.join_next(), if !connections.is_empty() => {}
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, asker)) => match Place::take(&self.open, asker.ip(), connections.len()) {
+                        Some(place) => {
+                            count(&answerer.counters.connections);
+                            let connection = Connection {
+                                answerer: Arc::clone(&answerer),
+                                shared: Arc::clone(&self.shared),
+                                origin: Origin { own: stream.local_addr().ok() },
+                                drain: drain.clone(),
+                                _place: place,
+                            };
+                            connections.spawn(connection.accept(stream));
+                        }
+                        None => count(&answerer.counters.connections_refused),
+                    },
+                    Err(error) => {
+                        tracing::warn!(%error, "accepting a Handle connection failed");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        while connections.join_next().await.is_some() {}
+    }
+}
+
+/// A connection's place among those of its address; given up when dropped.
+#[derive(Debug)]
+struct Place {
+    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    address: IpAddr,
+}
+
+impl Place {
+    fn take(open: &Arc<Mutex<HashMap<IpAddr, usize>>>, address: IpAddr, in_all: usize) -> Option<Self> {
+        let mut counts = open.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_address = counts.entry(address).or_default();
+        if in_all >= CONNECTIONS_MAX || *of_address >= CONNECTIONS_OF_ADDRESS_MAX {
+            if *of_address == 0 {
+                counts.remove(&address);
+            }
+            return None;
+        }
+        *of_address += 1;
+        Some(Self { open: Arc::clone(open), address })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(of_address) = counts.get_mut(&self.address) {
+            *of_address -= 1;
+            if *of_address == 0 {
+                counts.remove(&self.address);
+            }
+        }
+    }
+}
+
+//----------- Connection -----------------------------------------------------
+
+struct Connection {
+    answerer: Arc<Answerer>,
+    shared: Arc<Shared>,
+    origin: Origin,
+    drain: watch::Receiver<bool>,
+    _place: Place,
+}
+
+/// Whether a connection goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    On,
+    End,
+}
+
+impl Connection {
+    /// Finds out by the first byte what is spoken, and serves it.
+    async fn accept(mut self, stream: TcpStream) {
+        // Answers are written whole; waiting to fill a segment would only delay them.
+        if stream.set_nodelay(true).is_err() {
+            return;
+        }
+        let mut first = [0];
+        let peeked = tokio::select! {
+            biased;
+            () = drains(&mut self.drain) => return,
+            peeked = timeout(self.shared.idle_max, stream.peek(&mut first)) => peeked,
+        };
+        if !matches!(peeked, Ok(Ok(1))) {
+            return;
+        }
+        match &self.shared.tls {
+            Some(tls) if first == [TLS_HANDSHAKE] => match timeout(HANDSHAKE_MAX, tls.accept(stream)).await {
+                Ok(Ok(stream)) => self.serve(stream).await,
+                Ok(Err(_)) | Err(_) => count(&self.answerer.counters.handshakes_failed),
+            },
+            Some(_) | None => self.serve(stream).await,
+        }
+    }
+
+    async fn serve(mut self, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+        let mut received = BytesMut::new();
+        let mut idle_until = Instant::now() + self.shared.idle_max;
+        let mut large: Option<OwnedSemaphorePermit> = None;
+        loop {
+            let wanted = match take(&mut received) {
+                Taken::Messages(messages) => {
+                    if self.answer(&mut stream, &messages).await == Course::End {
+                        return;
+                    }
+                    large = None;
+                    idle_until = Instant::now() + self.shared.idle_max;
+                    continue;
+                }
+                Taken::Unreadable(envelope, error) => {
+                    let refusal = self.answerer.refuse_unreadable(&envelope, &error);
+                    self.write(&mut stream, &refusal).await;
+                    return;
+                }
+                Taken::Wanted(bytes) => bytes,
+            };
+            if !received.is_empty() {
+                idle_until = idle_until.min(Instant::now() + MESSAGE_MAX);
+            }
+            if wanted > FREE_BYTES && large.is_none() {
+                match timeout_at(idle_until, reserve(&self.shared.incoming, wanted)).await {
+                    Ok(permit) => large = permit,
+                    Err(_) => return,
+                }
+            }
+            let room = wanted.max(FREE_BYTES) - received.len();
+            let mut limited = (&mut stream).take(u64::try_from(room).unwrap_or(0));
+            let read = tokio::select! {
+                biased;
+                () = drains(&mut self.drain) => return,
+                read = timeout_at(idle_until, limited.read_buf(&mut received)) => read,
+            };
+            match read {
+                Ok(Ok(bytes)) if bytes > 0 => {}
+                // Closed by the asker, broken, or idle for too long.
+                Ok(_) | Err(_) => return,
+            }
+        }
+    }
+
+    /// Answers messages in order: plain questions that follow each other together, others one by one.
+    async fn answer(&self, stream: &mut (impl AsyncWrite + Unpin), messages: &[(Envelope, Bytes)]) -> Course {
+        let mut rest: Vec<Received<'_>> =
+            messages.iter().map(|(envelope, message)| Received { envelope: *envelope, message }).collect();
+        let mut answers = Vec::new();
+        while !rest.is_empty() {
+            // A question sees what the messages before it changed: only a run of plain ones is answered at once.
+            let run = rest.iter().take_while(|message| Answerer::is_plain(message)).count();
+            let later = rest.split_off(run.max(1));
+            let told = self.answerer.answer_plain(&rest).await;
+            for (message, answer) in rest.into_iter().zip(told) {
+                count(&self.answerer.counters.tcp_messages);
+                let said = match answer {
+                    Some(answer) => Said::Message(answer),
+                    None => self.answerer.answer(&self.origin, message).await,
+                };
+                match said {
+                    Said::Nothing => return Course::End,
+                    Said::Message(answer) => answers.extend_from_slice(&answer),
+                    Said::Last(answer) => {
+                        answers.extend_from_slice(&answer);
+                        self.write(stream, &answers).await;
+                        return Course::End;
+                    }
+                }
+            }
+            rest = later;
+        }
+        self.write(stream, &answers).await
+    }
+
+    /// Writes answers. Large ones take a part of the budget for as long as the asker does not take them.
+    async fn write(&self, stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> Course {
+        let _waits = if bytes.len() > FREE_BYTES {
+            match Arc::clone(&self.shared.outgoing).try_acquire_many_owned(places(bytes.len())) {
+                Ok(permit) => Some(permit),
+                Err(_) => {
+                    count(&self.answerer.counters.busy);
+                    return Course::End;
+                }
+            }
+        } else {
+            None
+        };
+        let written = timeout(WRITE_MAX, async {
+            stream.write_all(bytes).await?;
+            stream.flush().await
+        });
+        if matches!(written.await, Ok(Ok(()))) { Course::On } else { Course::End }
+    }
+}
+
+async fn reserve(budget: &Arc<Semaphore>, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    // The budget is never closed.
+    Arc::clone(budget).acquire_many_owned(places(bytes)).await.ok()
+}
+
+fn places(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(PLACE_BYTES)).unwrap_or(u32::MAX)
+}
+
+//----------- Messages -------------------------------------------------------
+
+/// What stands at the beginning of the bytes received.
+#[derive(Debug)]
+enum Taken {
+    /// Whole messages, as many as are answered at a time.
+    Messages(Vec<(Envelope, Bytes)>),
+    /// The beginning of a message that has so many bytes in all.
+    Wanted(usize),
+    /// No message: its envelope, and what is wrong with it.
+    Unreadable(Envelope, DecodeError),
+}
+
+fn take(received: &mut BytesMut) -> Taken {
+    let mut messages = Vec::new();
+    let mut wanted = ENVELOPE_BYTES;
+    while messages.len() < IN_FLIGHT_MAX && received.len() >= ENVELOPE_BYTES {
+        let envelope = match Envelope::decode(&mut Reader::new(received)) {
+            Ok(envelope) => envelope,
+            Err(error) if messages.is_empty() => match envelope_of_unreadable(received) {
+                Some(envelope) => return Taken::Unreadable(envelope, error),
+                None => break,
+            },
+            // Those before it are answered first.
+            Err(_) => break,
+        };
+        let whole = ENVELOPE_BYTES + envelope.message_length();
+        if received.len() < whole {
+            wanted = whole;
+            break;
+        }
+        let message = received.split_to(whole).freeze().slice(ENVELOPE_BYTES..);
+        messages.push((envelope, message));
+    }
+    if messages.is_empty() { Taken::Wanted(wanted) } else { Taken::Messages(messages) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::BytesMut;
+
+    use super::{
+        CONNECTIONS_MAX, CONNECTIONS_OF_ADDRESS_MAX, ENVELOPE_BYTES, IN_FLIGHT_MAX, Place, Taken, take,
+    };
+    use crate::wire::handle::code::Version;
+    use crate::wire::handle::envelope::{Envelope, EnvelopeFlags};
+
+    fn enclosed(message: &[u8]) -> Vec<u8> {
+        let envelope = Envelope {
+            version: Version::V2_10,
+            suggested: Version::V2_10,
+            flags: EnvelopeFlags::NONE,
+            session: 0,
+            request: 7,
+            sequence: 0,
+            message_bytes: 0,
+        };
+        envelope.enclose(message)
+    }
+
+    fn messages(taken: Taken) -> Vec<Vec<u8>> {
+        match taken {
+            Taken::Messages(messages) => messages.into_iter().map(|(_, message)| message.to_vec()).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn messages_are_taken_whole_and_bounded() {
+        let mut received = BytesMut::from(&[enclosed(b"ab"), enclosed(b"cde")].concat()[..]);
+        let last = received.split_off(received.len() - 1);
+        assert_eq!(messages(take(&mut received)), [b"ab".to_vec()]);
+        assert!(matches!(take(&mut received), Taken::Wanted(wanted) if wanted == ENVELOPE_BYTES + 3));
+        received.unsplit(last);
+        assert_eq!(messages(take(&mut received)), [b"cde".to_vec()]);
+        assert!(matches!(take(&mut received), Taken::Wanted(ENVELOPE_BYTES)));
+        let many = enclosed(b"").repeat(IN_FLIGHT_MAX + 1);
+        let mut received = BytesMut::from(&many[..]);
+        assert_eq!(messages(take(&mut received)).len(), IN_FLIGHT_MAX);
+        assert_eq!(received.len(), ENVELOPE_BYTES);
+    }
+
+    #[test]
+    fn a_length_beyond_its_bound_is_refused_by_its_envelope() {
+        let mut bytes = enclosed(b"");
+        bytes[16..20].copy_from_slice(&[0x7f, 0, 0, 0]);
+        let mut received = BytesMut::from(&bytes[..]);
+        assert!(matches!(take(&mut received), Taken::Unreadable(envelope, _) if envelope.request == 7));
+    }
+
+    #[test]
+    fn no_address_takes_every_connection() {
+        let open = Arc::default();
+        let (greedy, other) = ([127, 0, 0, 1].into(), [127, 0, 0, 2].into());
+        let mut places: Vec<Place> =
+            (0..CONNECTIONS_OF_ADDRESS_MAX).map_while(|count| Place::take(&open, greedy, count)).collect();
+        assert_eq!(places.len(), CONNECTIONS_OF_ADDRESS_MAX);
+        assert!(Place::take(&open, greedy, places.len()).is_none());
+        assert!(Place::take(&open, other, places.len()).is_some());
+        assert!(Place::take(&open, other, CONNECTIONS_MAX).is_none());
+        drop(places.pop());
+        assert!(Place::take(&open, greedy, places.len()).is_some());
+        places.clear();
+        assert!(open.lock().expect("sound").is_empty());
+    }
+}

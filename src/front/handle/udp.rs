@@ -1,0 +1,252 @@
+//! Datagrams: many a system call in, each answer out from the address that was asked.
+//!
+//! ```text
+//!   datagrams ─ reassembly ─▶ messages ─┬─ plain questions: one batch ─▶ answers ─ cut ─▶ datagrams
+//!                                       └─ others: a task each, bounded
+//! ```
+//! An answer of several datagrams leaves only when its source's allowance pays for it.
+
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use bytes::Bytes;
+use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+use tokio::sync::{Semaphore, watch};
+
+use crate::wire::cursor::Reader;
+use crate::wire::handle::envelope::{ENVELOPE_BYTES, Envelope};
+use crate::wire::handle::packet::{PIECE_BYTES, Piece, cut};
+
+use super::allowance::Allowances;
+use super::answer::{Answerer, Origin, Received, Said};
+use super::counters::count;
+use super::drains;
+use super::reassembly::{Reassembly, ReassemblyBounds, Taken};
+
+/// Bytes of one receive buffer: the kernel may put several datagrams of one sender into it.
+const BUFFER_BYTES: usize = 65_535;
+/// Questions that are answered as one batch at most.
+const BATCH_QUESTIONS_MAX: usize = 256;
+/// Messages that are under way at one address beside the plain questions.
+const UNDER_WAY_MAX: u32 = 1_024;
+/// Memory for messages of which pieces are missing.
+const REASSEMBLY: ReassemblyBounds =
+    ReassemblyBounds { bytes_max: 16 * 1024 * 1024, source_bytes_max: 2 * 1024 * 1024 };
+
+//----------- UdpSide --------------------------------------------------------
+
+/// A bound socket, what its system can do, and what is remembered of its askers.
+pub(super) struct UdpSide {
+    socket: UdpSocket,
+    state: UdpSocketState,
+    local: SocketAddr,
+    reassembly: Mutex<Reassembly>,
+    allowances: Allowances,
+    under_way: Arc<Semaphore>,
+}
+
+/// A datagram received: its bytes, whence, and at which of our addresses.
+struct Datagram {
+    bytes: Bytes,
+    asker: SocketAddr,
+    own: Option<IpAddr>,
+}
+
+/// A message put together: its envelope, its bytes, and how its answer travels.
+struct Whole {
+    envelope: Envelope,
+    message: Bytes,
+    asker: SocketAddr,
+    own: Option<IpAddr>,
+}
+
+impl UdpSide {
+    /// Takes a bound socket.
+    pub(super) fn new(socket: std::net::UdpSocket) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
+        let socket = UdpSocket::from_std(socket)?;
+        Ok(Self {
+            local: socket.local_addr()?,
+            socket,
+            state,
+            reassembly: Mutex::new(Reassembly::new(REASSEMBLY)),
+            allowances: Allowances::new(Instant::now()),
+            under_way: Arc::new(Semaphore::new(usize::try_from(UNDER_WAY_MAX).unwrap_or(1))),
+        })
+    }
+
+    /// Answers datagrams until the drain begins; what was received by then is answered.
+    pub(super) async fn serve(self: Arc<Self>, answerer: Arc<Answerer>, mut drain: watch::Receiver<bool>) {
+        let mut buffers = vec![vec![0_u8; BUFFER_BYTES]; BATCH_SIZE];
+        loop {
+            let datagrams = tokio::select! {
+                biased;
+                () = drains(&mut drain) => break,
+                received = self.receive(&mut buffers) => match received {
+                    Ok(datagrams) => datagrams,
+                    // An asker that went away shows up as an error of our socket; the next read is unharmed.
+                    Err(error) => {
+                        tracing::debug!(%error, "receiving datagrams failed");
+                        tokio::task::yield_now().await;
+                        continue;
+                    }
+                },
+            };
+            let messages: Vec<Whole> =
+                datagrams.into_iter().filter_map(|datagram| self.put_together(&answerer, datagram)).collect();
+            for batch in messages.chunks(BATCH_QUESTIONS_MAX) {
+                self.answer(&answerer, batch).await;
+            }
+        }
+        // Every place is free again when nothing is under way.
+        let _all_done = self.under_way.acquire_many(UNDER_WAY_MAX).await;
+    }
+
+    async fn receive(&self, buffers: &mut [Vec<u8>]) -> io::Result<Vec<Datagram>> {
+        loop {
+            self.socket.readable().await?;
+            let mut metas = [RecvMeta::default(); BATCH_SIZE];
+            let received = self.socket.try_io(Interest::READABLE, || {
+                let mut slices: Vec<IoSliceMut<'_>> =
+                    buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer)).collect();
+                self.state.recv(UdpSockRef::from(&self.socket), &mut slices, &mut metas)
+            });
+            match received {
+                Ok(count) => return Ok(split(buffers, metas.get(..count).unwrap_or_default())),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Makes a message of a datagram, when it is one or the last piece of one.
+    fn put_together(&self, answerer: &Answerer, datagram: Datagram) -> Option<Whole> {
+        let Datagram { bytes, asker, own } = datagram;
+        let Ok(piece) = Piece::decode(&bytes) else {
+            count(&answerer.counters.dropped);
+            return None;
+        };
+        let whole = |message| Whole { envelope: piece.envelope, message, asker, own };
+        if piece.is_whole() {
+            return Some(whole(bytes.slice_ref(piece.bytes)));
+        }
+        let mut reassembly = self.reassembly.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = reassembly.lost();
+        let taken = reassembly.take(asker, &piece, Instant::now());
+        let lost = reassembly.lost() - before;
+        drop(reassembly);
+        answerer.counters.incomplete.fetch_add(lost, std::sync::atomic::Ordering::Relaxed);
+        match taken {
+            Taken::Whole(message) => Some(whole(message.into())),
+            Taken::Waiting => None,
+            Taken::Dropped => {
+                count(&answerer.counters.dropped);
+                None
+            }
+        }
+    }
+
+    async fn answer(self: &Arc<Self>, answerer: &Arc<Answerer>, batch: &[Whole]) {
+        let received: Vec<Received<'_>> = batch.iter().map(Whole::received).collect();
+        let answers = answerer.answer_plain(&received).await;
+        for (whole, answer) in batch.iter().zip(answers) {
+            count(&answerer.counters.udp_messages);
+            match answer {
+                Some(answer) => self.send(answerer, whole, &answer).await,
+                None => self.answer_apart(answerer, whole).await,
+            }
+        }
+    }
+
+    /// Answers a message in a task of its own.
+    async fn answer_apart(self: &Arc<Self>, answerer: &Arc<Answerer>, whole: &Whole) {
+        let Ok(place) = Arc::clone(&self.under_way).try_acquire_owned() else {
+            count(&answerer.counters.busy);
+            if let Some(answer) = answerer.refuse_busy(whole.received()) {
+                self.send(answerer, whole, &answer).await;
+            }
+            return;
+        };
+        let (side, answerer, whole) = (Arc::clone(self), Arc::clone(answerer), whole.copy());
+        // The place is given back when the answer was sent; the drain waits for all of them.
+        tokio::spawn(async move {
+            let own = whole.own.map_or(side.local, |own| SocketAddr::new(own, side.local.port()));
+            let origin = Origin { own: Some(own) };
+            match answerer.answer(&origin, whole.received()).await {
+                Said::Nothing => count(&answerer.counters.dropped),
+                Said::Message(answer) | Said::Last(answer) => side.send(&answerer, &whole, &answer).await,
+            }
+            drop(place);
+        });
+    }
+
+    /// Sends an answer, cut into datagrams, when its source's allowance pays for it.
+    async fn send(&self, answerer: &Answerer, whole: &Whole, answer: &[u8]) {
+        let sent = whole.message.len() + ENVELOPE_BYTES;
+        if !self.allowances.allows(whole.asker.ip(), sent, answer.len(), Instant::now()) {
+            count(&answerer.counters.withheld);
+            return;
+        }
+        let Ok(envelope) = Envelope::decode(&mut Reader::new(answer)) else { return };
+        let message = answer.get(ENVELOPE_BYTES..).unwrap_or_default();
+        if message.len() <= PIECE_BYTES {
+            self.send_one(answerer, whole, answer).await;
+            return;
+        }
+        for packet in cut(&envelope, message) {
+            self.send_one(answerer, whole, &packet).await;
+        }
+    }
+
+    async fn send_one(&self, answerer: &Answerer, whole: &Whole, contents: &[u8]) {
+        let transmit =
+            Transmit { destination: whole.asker, ecn: None, contents, segment_size: None, src_ip: whole.own };
+        if let Err(error) = self.transmit(&transmit).await {
+            count(&answerer.counters.unsent);
+            tracing::debug!(%error, "sending an answer failed");
+        }
+    }
+
+    async fn transmit(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        loop {
+            let sent = self
+                .socket
+                .try_io(Interest::WRITABLE, || self.state.try_send(UdpSockRef::from(&self.socket), transmit));
+            match sent {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.socket.writable().await?,
+                done => return done,
+            }
+        }
+    }
+}
+
+impl Whole {
+    fn received(&self) -> Received<'_> {
+        Received { envelope: self.envelope, message: &self.message }
+    }
+
+    /// A copy with bytes of its own, so that a receive buffer is not held while it is answered.
+    fn copy(&self) -> Self {
+        Self { message: Bytes::copy_from_slice(&self.message), ..*self }
+    }
+}
+
+/// Takes the datagrams out of the buffers that were filled.
+fn split(buffers: &[Vec<u8>], metas: &[RecvMeta]) -> Vec<Datagram> {
+    let mut datagrams = Vec::with_capacity(metas.len());
+    for (buffer, meta) in buffers.iter().zip(metas) {
+        let filled = Bytes::copy_from_slice(buffer.get(..meta.len).unwrap_or_default());
+        let stride = meta.stride.max(1);
+        let mut rest = filled;
+        while !rest.is_empty() {
+            let bytes = rest.split_to(stride.min(rest.len()));
+            datagrams.push(Datagram { bytes, asker: meta.addr, own: meta.dst_ip });
+        }
+    }
+    datagrams
+}

@@ -1,0 +1,3 @@
+//! The Handle door, as its clients meet it: real sockets, UDP and TCP.
+
+mod resolution;
