@@ -14,6 +14,7 @@ pub mod error;
 pub mod private;
 pub mod public;
 pub mod secret;
+pub mod session;
 
 mod answer;
 mod blob;

@@ -54,15 +54,20 @@ impl PrivateKey {
         Self::Sm2(Sm2Key::generate_from_rng(&mut Generator(random)))
     }
 
-    /// Reads a key file: PEM or DER of PKCS#8, PKCS#1 or SEC1, or a Handle private key file, none of them encrypted.
+    /// Reads a key file that is not encrypted: PEM or DER of PKCS#8, PKCS#1 or SEC1, or a Handle private key file.
     pub fn decode(data: &[u8]) -> Result<Self, KeyError> {
+        Self::unlock(data, None)
+    }
+
+    /// Reads a key file; of the encrypted ones, those of the Handle tools since version 8, with their pass phrase.
+    pub fn unlock(data: &[u8], pass_phrase: Option<&[u8]>) -> Result<Self, KeyError> {
         bound("length of a key in bytes", data.len(), 1, KEY_BYTES_MAX)?;
         if pem::is_pem(data) {
             return parse_pem(data);
         }
         match data.first() {
             Some(0x30) => decode_der(data),
-            _ => private_file::decode(data),
+            _ => private_file::decode(data, pass_phrase),
         }
     }
 

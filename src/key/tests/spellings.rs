@@ -53,6 +53,17 @@ fn a_private_key_reads_back_from_each_spelling() {
     assert_eq!(format!("{sm2:?}"), "PrivateKey(SM2, secret)");
 }
 
+#[test]
+fn a_locked_key_file_opens_with_its_pass_phrase() {
+    let vectors = vectors();
+    let locked = bytes(&vectors, "/openssl/dsa_private_file_locked");
+    let open = PrivateKey::decode(&bytes(&vectors, "/cnri/dsa_private_file")).expect("the open file");
+    let unlocked = PrivateKey::unlock(&locked, Some(b"pass phrase")).expect("the pass phrase fits");
+    assert_eq!(unlocked.to_der(), open.to_der());
+    assert_eq!(PrivateKey::decode(&locked).map(|key| key.public()), Err(KeyError::Locked));
+    assert!(PrivateKey::unlock(&locked, Some(b"another")).is_err());
+}
+
 /// Teleinfo's SDK writes PEM text into the blob and reads DER from it; its tests hold this key.
 #[test]
 fn an_sm2_key_in_the_blob_is_der_or_pem() {
