@@ -5,3 +5,4 @@
 
 mod forms;
 mod proofs;
+mod worked;

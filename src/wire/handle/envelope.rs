@@ -1,4 +1,4 @@
-//! The envelope: twenty bytes in front of every message and every packet (RFC 3652 section 2.1).
+//! The envelope: twenty bytes in front of every message and every packet (RFC 3652 section 2.2.1).
 //!
 //! ```text
 //!   version (2) · flags and suggested major (1) · suggested minor (1) · session (4) · request (4)

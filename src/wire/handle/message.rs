@@ -1,4 +1,4 @@
-//! A message behind its envelope: header, body, credential (RFC 3652 section 2.2).
+//! A message behind its envelope: header, body, credential (RFC 3652 sections 2.2.2 to 2.2.4).
 //!
 //! ```text
 //!   op (4) · response code (4) · flags (4) · site serial (2) · recursion (1) · reserved (1) · expires (4) · body bytes (4)

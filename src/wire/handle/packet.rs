@@ -1,4 +1,4 @@
-//! Packets: a message over UDP is cut into pieces, each behind its own envelope.
+//! Packets: a message over UDP is cut into pieces, each behind its own envelope (RFC 3652 section 2.3).
 //!
 //! ```text
 //!   message ─ cut ─▶ envelope #0 │ 492 bytes    envelope #1 │ 492 bytes    envelope #2 │ the rest

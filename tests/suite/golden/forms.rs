@@ -11,18 +11,19 @@ use idnode::wire::handle::administrator::{
 use idnode::wire::handle::body::challenge::{
     Challenge, ChallengeAnswer, RequestDigest, Verification, VerifyChallenge,
 };
-use idnode::wire::handle::body::session::{SessionReply, SessionSetup};
+use idnode::wire::handle::body::session::{Exchange, SessionKeyBytes, SessionReply, SessionSetup};
 use idnode::wire::handle::body::{
     ErrorText, HandleAndIndexes, HandleAndValues, HandleOnly, Names, Resolution, TransactionId,
     encode_handle_and_values,
 };
 use idnode::wire::handle::code::{OpCode, OpFlags, ResponseCode, Version};
 use idnode::wire::handle::credential::Credential;
+use idnode::wire::handle::key::KeyBlob;
 use idnode::wire::handle::message::{Message, encode_message};
 use idnode::wire::handle::packet::cut;
 use idnode::wire::handle::site::SiteRecord;
 
-use crate::support::vectors::{Exchange, Sent, Vectors};
+use crate::support::vectors::{self, Sent, Vectors};
 
 /// How often each thing was seen; a test that sees nothing fails by its counts.
 type Tally = BTreeMap<&'static str, usize>;
@@ -49,15 +50,18 @@ fn every_message_reads_back() {
         }
     }
     let expected = [
+        ("DSA keys", 5),
         ("HS_ADMIN", 115),
         ("HS_PUBKEY", 5),
         ("HS_VLIST", 5),
+        ("RSA keys", 10),
         ("answer", 68),
         ("challenge", 74),
         ("change with values", 85),
         ("created handle", 40),
         ("encrypted", 48),
         ("exchanges", 413),
+        ("halves of agreements", 50),
         ("handle alone", 66),
         ("names", 13),
         ("nothing", 75),
@@ -81,7 +85,7 @@ fn every_message_reads_back() {
 }
 
 /// Decodes a message in full and compares what comes of encoding it again.
-fn read_back(exchange: &Exchange, sent: &Sent, tally: &mut Tally) {
+fn read_back(exchange: &vectors::Exchange, sent: &Sent, tally: &mut Tally) {
     let name = &exchange.name;
     let packets: Vec<Vec<u8>> = match exchange.transport.as_str() {
         "udp" => cut(&sent.envelope, &sent.message).collect(),
@@ -102,8 +106,14 @@ fn read_back(exchange: &Exchange, sent: &Sent, tally: &mut Tally) {
     let body =
         body_again(&message, sent.envelope.version, tally).unwrap_or_else(|error| panic!("{name}: {error}"));
     assert_eq!(body, message.body, "{name}: body");
-    if let Some(credential) = message.credential {
-        note(tally, if credential.kind == Credential::MAC { "session codes" } else { "signatures" });
+    match message.credential {
+        Some(credential) if credential.kind == Credential::MAC => {
+            note(tally, "session codes");
+            let shape = (credential.algorithm, credential.signature.len());
+            assert_eq!(shape, (b"HMAC-SHA256".as_slice(), 32), "{name}");
+        }
+        Some(_) => note(tally, "signatures"),
+        None => {}
     }
     let again = encode_message(&message.header, &body, message.credential.as_ref());
     assert_eq!(again, sent.message, "{name}: message");
@@ -144,7 +154,13 @@ fn request_again(op: OpCode, body: &[u8], tally: &mut Tally) -> Result<Vec<u8>, 
         OpCode::REMOVE_VALUE => ("removal", HandleAndIndexes::decode(body)?.encode()),
         OpCode::CHALLENGE_RESPONSE => ("answer", ChallengeAnswer::decode(body)?.encode()),
         OpCode::VERIFY_RESPONSE => ("question about an answer", VerifyChallenge::decode(body)?.encode()),
-        OpCode::SESSION_SETUP => ("session setup", SessionSetup::decode(body)?.encode()),
+        OpCode::SESSION_SETUP => {
+            let setup = SessionSetup::decode(body)?;
+            if let Exchange::ClientKey(key) | Exchange::DiffieHellman(key) = setup.exchange {
+                key_again(key, tally)?;
+            }
+            ("session setup", setup.encode())
+        }
         _ => ("handle alone", HandleOnly::decode(body)?.encode()),
     };
     note(tally, kind);
@@ -154,16 +170,42 @@ fn request_again(op: OpCode, body: &[u8], tally: &mut Tally) -> Result<Vec<u8>, 
 fn reply_again(op: OpCode, body: &[u8], tally: &mut Tally) -> Result<Vec<u8>, DecodeError> {
     let (kind, again) = match op {
         OpCode::RESOLUTION => ("values", values_again(body, tally)?),
-        OpCode::GET_SITE_INFO => ("site", SiteRecord::decode(body)?.encode()),
+        OpCode::GET_SITE_INFO => {
+            let site = SiteRecord::decode(body)?;
+            site.servers.iter().try_for_each(|server| key_again(&server.public_key, tally))?;
+            ("site", site.encode())
+        }
         OpCode::CREATE => ("created handle", HandleOnly::decode(body)?.encode()),
         OpCode::LIST_HANDLES | OpCode::LIST_HOMED_PREFIXES => ("names", Names::decode(body)?.encode()),
         OpCode::VERIFY_RESPONSE => ("verification", Verification::decode(body)?.encode()),
-        OpCode::SESSION_SETUP => ("session reply", SessionReply::decode(body)?.encode()),
+        OpCode::SESSION_SETUP => {
+            let reply = SessionReply::decode(body)?;
+            let half = SessionKeyBytes::decode(reply.data)?;
+            assert_eq!(half.encode(), reply.data);
+            key_again(half.key, tally)?;
+            ("session reply", reply.encode())
+        }
         OpCode::NEXT_TRANSACTION_ID => ("transaction id", TransactionId::decode(body)?.encode()),
         _ => ("nothing", Vec::new()),
     };
     note(tally, kind);
     Ok(again)
+}
+
+/// The fields of a key that stands in a body.
+fn key_again(key: &[u8], tally: &mut Tally) -> Result<(), DecodeError> {
+    let blob = KeyBlob::decode(key)?;
+    assert_eq!(blob.encode(), key);
+    note(
+        tally,
+        match blob.kind {
+            KeyBlob::RSA => "RSA keys",
+            KeyBlob::DSA => "DSA keys",
+            KeyBlob::DIFFIE_HELLMAN => "halves of agreements",
+            other => panic!("a key of kind {other}"),
+        },
+    );
+    Ok(())
 }
 
 //----------- Values ---------------------------------------------------------
