@@ -108,8 +108,12 @@ const HANDLE: &[Key] = &[
         => given.list(|text| Identity::parse(text).map_err(|error| error.to_string()))?),
 ];
 
-const HTTP: &[Key] =
-    &[key!("http", "listen", |config, given| config.http.listen => given.socket_addresses()?)];
+const HTTP: &[Key] = &[
+    key!("http", "listen", |config, given| config.http.listen => given.socket_addresses()?),
+    key!("http", "idle_seconds", |config, given| config.http.idle_seconds => given.integer(1..=3_600)?),
+    key!("http", "allow_tokens_in_plain_text", |config, given| config.http.allow_tokens_in_plain_text
+        => given.flag()?),
+];
 
 const UPPER: &[Key] = &[
     key!("upper", "address", |config, given| config.upper.address => Some(upper_address(given)?)),

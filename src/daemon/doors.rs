@@ -20,7 +20,7 @@ use crate::config::{Config, SiteOptions};
 use crate::front::dns::{DnsDoor, DnsOptions};
 use crate::front::grpc::{GrpcCounters, GrpcDoor, GrpcOptions, GrpcRooms};
 use crate::front::handle::{HandleDoor, HandleRooms, HandleSockets};
-use crate::front::http::HttpDoor;
+use crate::front::http::{HttpDoor, HttpOptions, HttpRooms};
 use crate::front::tls::TlsIdentity;
 use crate::model::site::{Ports, Site};
 use crate::telemetry::{Chain, Metrics};
@@ -131,7 +131,7 @@ impl Doors {
         health::add_grpc_metrics(&metrics, doors.open_grpc(&config.grpc, bound.grpc, core));
         doors.open_dns(dns, &metrics)?;
         doors.open_handle(config, bound.handle, core, &metrics)?;
-        doors.open_http(bound.http, core, &metrics);
+        doors.open_http(&config.http, bound.http, core, &metrics)?;
         Ok(doors)
     }
 
@@ -215,18 +215,35 @@ impl Doors {
         Ok(())
     }
 
-    fn open_http(&mut self, bound: Vec<(SocketAddr, TcpListener)>, core: &Core, metrics: &Arc<Metrics>) {
-        let readiness = health::readiness(core.store.clone(), self.draining.subscribe());
-        let door = HttpDoor::new(readiness, Arc::clone(metrics));
+    fn open_http(
+        &mut self,
+        options: &HttpOptions,
+        bound: Vec<(SocketAddr, TcpListener)>,
+        core: &Core,
+        metrics: &Arc<Metrics>,
+    ) -> Result<(), DaemonError> {
+        let rooms = HttpRooms {
+            registry: Arc::clone(&core.registry),
+            resolver: Arc::clone(&core.resolver),
+            readiness: health::readiness(core.store.clone(), self.draining.subscribe()),
+            metrics: Arc::clone(metrics),
+            tunnel: None,
+        };
+        let door = HttpDoor::new(options, rooms, self.tls.clone()).map_err(|error| {
+            DaemonError::Configured { key: "tls.certificate", reason: Chain(&error).to_string() }
+        })?;
+        health::add_http_metrics(metrics, door.counters());
         for (address, listener) in bound {
-            tracing::info!(door = "HTTP", %address, "listening");
+            tracing::info!(door = "HTTP", %address, tls = self.tls.is_some(), "listening");
             self.http.push(address);
             self.addresses.http.push(format!("http://{}", reachable(address)));
             let (door, drain) = (door.clone(), self.drain_signal());
             self.spawn("HTTP", async move {
-                door.serve(listener, drain).await.map_err(|error| Chain(&error).to_string())
+                door.serve(listener, drain).await;
+                Ok(())
             });
         }
+        Ok(())
     }
 
     fn spawn(

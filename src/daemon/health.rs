@@ -11,7 +11,7 @@ use super::outward;
 use crate::front::dns::DnsCounters;
 use crate::front::grpc::GrpcCounters;
 use crate::front::handle::HandleCounters;
-use crate::front::http::{Readiness, Reason};
+use crate::front::http::{HttpCounters, Readiness, Reason};
 use crate::model::prefix::Homing;
 use crate::registry::counters::RegistryCounters;
 use crate::resolver::counters::ResolverCounters;
@@ -147,6 +147,26 @@ pub(super) fn add_grpc_metrics(metrics: &Metrics, counters: Arc<GrpcCounters>) {
         page.gauge("idnode_grpc_connections_open", "Connections open now.", open);
         let refused = counters.tokens_refused.load(Ordering::Relaxed);
         page.counter("idnode_grpc_tokens_refused_total", "Tokens shown and not accepted.", refused);
+    });
+}
+
+/// Adds the numbers of the HTTP door.
+pub(super) fn add_http_metrics(metrics: &Metrics, counters: Arc<HttpCounters>) {
+    metrics.add(move |page| {
+        let responses: Vec<(&str, u64)> = counters.responses().collect();
+        page.counters(
+            "idnode_http_responses_total",
+            "Responses by the class of their status.",
+            "class",
+            &responses,
+        );
+        let connections =
+            [("accepted", &counters.connections), ("handshake_failed", &counters.handshakes_failed)];
+        page.counters("idnode_http_connections_total", "Connections.", "outcome", &read(connections));
+        let open = counters.connections_open.load(Ordering::Relaxed);
+        page.gauge("idnode_http_connections_open", "Connections open now.", open);
+        let refused = counters.credentials_refused.load(Ordering::Relaxed);
+        page.counter("idnode_http_credentials_refused_total", "Credentials shown and not accepted.", refused);
     });
 }
 

@@ -15,6 +15,7 @@ mod golden;
 mod grpc;
 mod handle;
 mod hostile;
+mod http;
 mod import;
 mod loss;
 mod recovery;

@@ -1,62 +1,105 @@
-//! Connections of the HTTP door: bounded in number, and closed when they stay silent.
+//! One connection of the HTTP door: plain or TLS by its first byte, and closed when it stays silent.
+//!
+//! A TLS handshake begins with the byte 0x16, which no HTTP request begins with, so one port serves both. Silence is
+//! counted while a read or a write waits for the other end; any byte that moves ends it.
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
-/// Connections at a time; more wait unaccepted.
-const CONNECTIONS_MAX: usize = 256;
+/// The content type of a TLS handshake (RFC 8446 section 5.1).
+const TLS_HANDSHAKE: u8 = 0x16;
+/// How long a connection may take to say its first byte and to shake hands.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
-//----------- Bounded --------------------------------------------------------
+//----------- Peer -----------------------------------------------------------
 
-/// A listener that gives out a bounded number of connections.
-pub(super) struct Bounded {
-    listener: TcpListener,
-    places: Arc<Semaphore>,
-    silence_max: Duration,
+/// What is known of the other end of a connection.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    /// Its address.
+    pub(super) address: SocketAddr,
+    /// How bytes travel.
+    pub(super) channel: Channel,
 }
 
-impl Bounded {
-    /// Bounds a listener; a connection may be without a byte from the other end for so long.
-    pub(super) fn new(listener: TcpListener, silence_max: Duration) -> Self {
-        Self { listener, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)), silence_max }
-    }
+/// How bytes travel between us and a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// As they are.
+    Plain,
+    /// Under TLS.
+    Tls,
 }
 
-impl Listener for Bounded {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        // The semaphore is never closed: without a place there would be no bound, but no deadlock either.
-        let place = Arc::clone(&self.places).acquire_owned().await.ok();
-        let (stream, address) = Listener::accept(&mut self.listener).await;
-        let silence_max = self.silence_max;
-        (Connection { stream, silence_max, silence: Box::pin(sleep(silence_max)), _place: place }, address)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+impl Peer {
+    /// Whether what it sends can be read on the way: plain text from beyond this machine.
+    pub(super) fn is_overheard(&self) -> bool {
+        self.channel == Channel::Plain && !self.address.ip().to_canonical().is_loopback()
     }
 }
 
 //----------- Connection -----------------------------------------------------
 
-/// One accepted connection; gives its place back when dropped.
+/// One accepted connection.
 pub(super) struct Connection {
-    stream: TcpStream,
+    transport: Transport,
     silence_max: Duration,
     silence: Pin<Box<Sleep>>,
-    _place: Option<OwnedSemaphorePermit>,
+}
+
+enum Transport {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Connection {
+    /// Finds out whether the other end speaks TLS, and shakes hands if it does.
+    pub(super) async fn open(
+        stream: TcpStream,
+        address: SocketAddr,
+        tls: Option<&TlsAcceptor>,
+        silence_max: Duration,
+    ) -> io::Result<(Self, Peer)> {
+        stream.set_nodelay(true)?;
+        let handshake_max = HANDSHAKE_MAX.min(silence_max);
+        let transport = timeout(handshake_max, shake_hands(stream, tls)).await.map_err(io::Error::from)??;
+        let channel = match &transport {
+            Transport::Plain(_) => Channel::Plain,
+            Transport::Tls(_) => Channel::Tls,
+        };
+        let silence = Box::pin(sleep(silence_max));
+        Ok((Self { transport, silence_max, silence }, Peer { address, channel }))
+    }
+
+    /// Ends a wait that lasted too long; a wait that moved a byte begins anew.
+    fn judge<T>(&mut self, context: &mut Context<'_>, moved: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if moved.is_ready() {
+            self.silence.as_mut().reset(Instant::now() + self.silence_max);
+            return moved;
+        }
+        self.silence.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+async fn shake_hands(stream: TcpStream, tls: Option<&TlsAcceptor>) -> io::Result<Transport> {
+    let Some(tls) = tls else {
+        return Ok(Transport::Plain(stream));
+    };
+    let mut first = [0];
+    stream.peek(&mut first).await?;
+    if first == [TLS_HANDSHAKE] {
+        return Ok(Transport::Tls(Box::new(tls.accept(stream).await?)));
+    }
+    Ok(Transport::Plain(stream))
 }
 
 impl AsyncRead for Connection {
@@ -65,12 +108,11 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(context, buffer) {
-            let end = Instant::now() + self.silence_max;
-            self.silence.as_mut().reset(end);
-            return Poll::Ready(read);
-        }
-        self.silence.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        let read = match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Transport::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        };
+        self.judge(context, read)
     }
 }
 
@@ -80,14 +122,61 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Transport::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        };
+        self.judge(context, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Transport::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+        };
+        self.judge(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.transport {
+            Transport::Plain(stream) => stream.is_write_vectored(),
+            Transport::Tls(stream) => stream.is_write_vectored(),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Transport::Tls(stream) => Pin::new(stream).poll_flush(context),
+        };
+        // Flushing nothing is always done at once and moves no byte.
+        if flushed.is_ready() { flushed } else { self.judge(context, flushed) }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Transport::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Channel, Peer};
+
+    #[test]
+    fn plain_text_beyond_this_machine_is_overheard() {
+        let overheard = |address: &str, channel| {
+            let address = address.parse().expect("an address");
+            Peer { address, channel }.is_overheard()
+        };
+        assert!(overheard("192.0.2.7:9000", Channel::Plain));
+        assert!(!overheard("192.0.2.7:9000", Channel::Tls));
+        assert!(!overheard("[::ffff:127.0.0.1]:9000", Channel::Plain));
     }
 }

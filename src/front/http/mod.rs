@@ -1,50 +1,93 @@
-//! The HTTP door, small: whether the node lives, whether it is ready, and its numbers. It asks neither the registry
-//! nor the resolver.
+//! The HTTP door: the Handle JSON API, the native messages of the Handle protocol over HTTP, handles as web addresses,
+//! and how the node is. Plain text and TLS share each port.
 //!
 //! ```text
-//!   GET /healthz   200 while the process answers at all
-//!   GET /readyz    200 when every promise can be kept, else 503 and the reasons
-//!   GET /metrics   the page of metrics
+//!   connection ─▶ route ─┬▶ handles, list, prefixes, site ─▶ asked, credential ─▶ registry | resolver
+//!                        ├▶ sessions, verifications                                   │
+//!                        ├▶ native: to the Handle door, by the daemon                 │
+//!                        ├▶ page: a redirect to the URL value                         │
+//!                        └▶ health, openapi                 status or JSON ◀─ reply ◀─┘
 //! ```
+//!
+//! `value_json`, `data_json` and their like write the model's words as JSON and read them; `denial` names why a request
+//! is not fulfilled; `reply` alone knows response codes and statuses.
 
 mod connection;
+mod counters;
+mod listener;
+
+mod asked;
+mod query;
+mod route;
+
+mod handles;
+mod list;
+mod native;
+mod page;
+
+mod health;
+
+mod described;
+mod openapi;
+
+mod credential;
+
+mod data_json;
+mod value_json;
+
+mod denial;
 mod reply;
 
 #[cfg(test)]
 mod tests;
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn};
-use axum::response::Response;
-use axum::routing::get;
+use futures_util::future::BoxFuture;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
 
-use self::connection::Bounded;
+pub use self::connection::Channel;
+pub use self::counters::HttpCounters;
+
+use self::denial::Denial;
+use self::listener::Service;
+use crate::front::tls::{ClientCertificates, HTTP1, TlsError, TlsIdentity};
+use crate::registry::Registry;
+use crate::registry::caller::Caller;
+use crate::registry::command::{Batch, Command, Item};
+use crate::registry::receipt::Receipt;
+use crate::registry::refusal::Failure;
+use crate::resolver::Resolver;
 use crate::telemetry::Metrics;
 
-/// How long one question may take.
-const QUESTION_MAX: Duration = Duration::from_secs(5);
-/// How long a connection may be without a byte from the other end.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// How long a command may wait for its outcome.
+const COMMAND_MAX: Duration = Duration::from_secs(20);
 
 //----------- HttpOptions ----------------------------------------------------
 
-/// Where the door listens.
+/// Where the door listens, and what it accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpOptions {
     /// Addresses; empty for no such door.
     pub listen: Vec<SocketAddr>,
+    /// How long a connection may be silent, in seconds.
+    pub idle_seconds: u32,
+    /// Whether tokens are taken over plain text from beyond loopback.
+    pub allow_tokens_in_plain_text: bool,
 }
 
 impl Default for HttpOptions {
     fn default() -> Self {
-        Self { listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080))] }
+        Self {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
+            idle_seconds: 30,
+            allow_tokens_in_plain_text: false,
+        }
     }
 }
 
@@ -62,52 +105,90 @@ pub struct Reason {
     pub message: String,
 }
 
+//----------- HttpRooms ------------------------------------------------------
+
+/// Carries a native message, envelope and all, to the Handle door, and its reply back. The doors do not know each
+/// other: the daemon, which knows both, plugs this in.
+pub type Tunnel = Arc<dyn Fn(Vec<u8>, SocketAddr, Channel) -> BoxFuture<'static, Vec<u8>> + Send + Sync>;
+
+/// Whom the door asks.
+#[derive(Clone)]
+pub struct HttpRooms {
+    /// Decides commands.
+    pub registry: Arc<Registry>,
+    /// Answers questions.
+    pub resolver: Arc<Resolver>,
+    /// Tells whether the node is ready.
+    pub readiness: Readiness,
+    /// The numbers of the node.
+    pub metrics: Arc<Metrics>,
+    /// The Handle door; none where the node has none.
+    pub tunnel: Option<Tunnel>,
+}
+
 //----------- HttpDoor -------------------------------------------------------
 
-/// The door before it listens.
+/// The door before it listens. Clones share sessions and counts: serve each listener with one.
 #[derive(Clone)]
 pub struct HttpDoor {
-    readiness: Readiness,
-    metrics: Arc<Metrics>,
+    shared: Arc<Shared>,
+    tls: Option<TlsAcceptor>,
     silence_max: Duration,
 }
 
+/// What every request needs.
+struct Shared {
+    registry: Arc<Registry>,
+    resolver: Arc<Resolver>,
+    readiness: Readiness,
+    metrics: Arc<Metrics>,
+    tunnel: Option<Tunnel>,
+    counters: Arc<HttpCounters>,
+    allow_tokens_in_plain_text: bool,
+}
+
 impl HttpDoor {
-    /// Makes the door.
-    pub fn new(readiness: Readiness, metrics: Arc<Metrics>) -> Self {
-        Self { readiness, metrics, silence_max: SILENCE_MAX }
+    /// Makes the door; with a certificate it takes TLS on the same ports as plain text.
+    pub fn new(
+        options: &HttpOptions,
+        rooms: HttpRooms,
+        tls: Option<Arc<TlsIdentity>>,
+    ) -> Result<Self, TlsError> {
+        let HttpRooms { registry, resolver, readiness, metrics, tunnel } = rooms;
+        let tls =
+            tls.map(|identity| identity.acceptor(Some(HTTP1), ClientCertificates::Taken)).transpose()?;
+        let shared = Arc::new(Shared {
+            registry,
+            resolver,
+            readiness,
+            metrics,
+            tunnel,
+            counters: Arc::default(),
+            allow_tokens_in_plain_text: options.allow_tokens_in_plain_text,
+        });
+        Ok(Self { shared, tls, silence_max: Duration::from_secs(u64::from(options.idle_seconds)) })
     }
 
-    /// Serves a bound listener until `drain` ends; then no connection is taken and those open end their question.
-    pub async fn serve(
-        self,
-        listener: TcpListener,
-        drain: impl Future<Output = ()> + Send + 'static,
-    ) -> io::Result<()> {
-        let listener = Bounded::new(listener, self.silence_max);
-        let router = Router::new()
-            .route("/healthz", get(healthz))
-            .route("/readyz", get(readyz))
-            .route("/metrics", get(metrics))
-            .fallback(reply::not_found)
-            .layer(from_fn(limit))
-            .with_state(self);
-        axum::serve(listener, router).with_graceful_shutdown(drain).await
+    /// Counts since it was made.
+    pub fn counters(&self) -> Arc<HttpCounters> {
+        Arc::clone(&self.shared.counters)
+    }
+
+    /// Serves a bound listener until `drain` ends; then no connection is taken and those open end their request.
+    pub async fn serve(self, listener: TcpListener, drain: impl Future<Output = ()> + Send + 'static) {
+        let (tls, silence_max, counters) = (self.tls.clone(), self.silence_max, self.counters());
+        let router = Router::new().fallback(route::dispatch).with_state(self);
+        listener::serve(listener, Service { router, tls, counters, silence_max }, drain).await;
     }
 }
 
-async fn healthz() -> Response {
-    reply::live()
-}
-
-async fn readyz(State(door): State<HttpDoor>) -> Response {
-    reply::ready(&(door.readiness)())
-}
-
-async fn metrics(State(door): State<HttpDoor>) -> Response {
-    reply::page(door.metrics.render())
-}
-
-async fn limit(request: Request, next: Next) -> Response {
-    tokio::time::timeout(QUESTION_MAX, next.run(request)).await.unwrap_or_else(|_| reply::too_late())
+impl Shared {
+    /// Has a command carried out: the receipt means that it is on disk.
+    async fn command(&self, caller: &Caller, command: Command) -> Result<Receipt, Denial> {
+        let deadline = Some(Instant::now() + COMMAND_MAX);
+        let batch = Batch { request: None, items: vec![Item { number: 0, command }], deadline };
+        let outcome = self.registry.apply(caller, batch).await?.into_iter().next();
+        let lost = || Failure::OutcomeUnknown { cause: "the node lost an outcome".to_owned() };
+        Ok(outcome.ok_or_else(lost)??)
+    }
 }

@@ -1,72 +1,349 @@
-//! What the HTTP door says, in statuses, headers and JSON.
+//! From answers, receipts, refusals and failures to response codes and statuses; the only place that knows either.
+//!
+//! Every match is total, so that a new reason does not compile until its response code is decided here. The status
+//! follows from the response code alone, as CNRI's servers map them, with one exception: a question for values that are
+//! not there is answered, a command on them is refused.
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::Reason;
+use super::connection::Channel;
+use super::denial::{Denial, DoorRefusal};
+use super::query::Query;
+use super::value_json::ValueJson;
+use crate::model::value::ValueError;
+use crate::registry::refusal::{Failure, Problem, Refusal};
+use crate::resolver::recursion::Unanswered;
+use crate::wire::handle::code::ResponseCode;
 
-const JSON: &str = "application/json";
-const TEXT_EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+const JSON: &str = "application/json;charset=utf-8";
+const SCRIPT: &str = "application/javascript;charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
 
-#[derive(Serialize)]
-struct Health<'a> {
-    status: &'static str,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    reasons: Vec<ReasonJson<'a>>,
-}
+//----------- Response codes -------------------------------------------------
 
-#[derive(Serialize)]
-struct ReasonJson<'a> {
-    code: &'static str,
-    message: &'a str,
-}
-
-/// The process answers.
-pub(super) fn live() -> Response {
-    health(StatusCode::OK, Health { status: "live", reasons: Vec::new() })
-}
-
-/// Ready, or the reasons why not.
-pub(super) fn ready(reasons: &[Reason]) -> Response {
-    let told = reasons.iter().map(|reason| ReasonJson { code: reason.code, message: &reason.message });
-    let reasons: Vec<ReasonJson<'_>> = told.collect();
-    if reasons.is_empty() {
-        return health(StatusCode::OK, Health { status: "ready", reasons });
-    }
-    health(StatusCode::SERVICE_UNAVAILABLE, Health { status: "not ready", reasons })
-}
-
-/// The page of metrics.
-pub(super) fn page(text: String) -> Response {
-    respond(StatusCode::OK, TEXT_EXPOSITION, text)
-}
-
-/// Nothing stands at this path.
-pub(super) async fn not_found() -> Response {
-    respond(
-        StatusCode::NOT_FOUND,
-        JSON,
-        "{\"status\":\"not found\",\"paths\":[\"/healthz\",\"/readyz\",\"/metrics\"]}\n".into(),
-    )
-}
-
-/// The answer took too long.
-pub(super) fn too_late() -> Response {
-    respond(StatusCode::SERVICE_UNAVAILABLE, JSON, "{\"status\":\"too late\"}\n".into())
-}
-
-fn health(status: StatusCode, health: Health<'_>) -> Response {
-    match serde_json::to_string(&health) {
-        Ok(text) => respond(status, JSON, text + "\n"),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+fn code_of(denial: &Denial) -> ResponseCode {
+    match denial {
+        Denial::Refused(refusal) => code_of_refusal(refusal),
+        Denial::Failed(failure) => code_of_failure(failure),
+        Denial::Unanswered(unanswered) => code_of_unanswered(unanswered),
+        Denial::Here(refusal) => code_of_door(refusal),
     }
 }
 
-fn respond(status: StatusCode, content_type: &'static str, body: String) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ];
-    (status, headers, body).into_response()
+fn code_of_refusal(refusal: &Refusal) -> ResponseCode {
+    match refusal {
+        Refusal::IdentifierMalformed(_) => ResponseCode::INVALID_HANDLE,
+        Refusal::ValueInvalid(ValueError::RepeatedIndex { .. }) | Refusal::IndexExists { .. } => {
+            ResponseCode::VALUE_ALREADY_EXISTS
+        }
+        Refusal::ValueInvalid(_) | Refusal::SiteInvalid(_) | Refusal::RegistrantInvalid(_) => {
+            ResponseCode::INVALID_VALUE
+        }
+        Refusal::CommandInvalid { .. }
+        | Refusal::VersionMismatch { .. }
+        | Refusal::PrefixHomedHere { .. }
+        | Refusal::RequestConflict
+        | Refusal::RequestExpired { .. }
+        | Refusal::RequestIdInvalid
+        | Refusal::TooManyItems { .. }
+        | Refusal::IncarnationSuperseded => ResponseCode::PROTOCOL_ERROR,
+        Refusal::NotResponsible { .. }
+        | Refusal::PrefixDelegated { .. }
+        | Refusal::PrefixSuspended { .. }
+        | Refusal::PrefixRevoked { .. } => ResponseCode::SERVER_NOT_RESPONSIBLE,
+        Refusal::AlreadyExists { .. } => ResponseCode::HANDLE_ALREADY_EXISTS,
+        Refusal::Absent | Refusal::PrefixAbsent { .. } | Refusal::TokenAbsent { .. } => {
+            ResponseCode::HANDLE_NOT_FOUND
+        }
+        Refusal::IndexAbsent { .. } => ResponseCode::VALUES_NOT_FOUND,
+        Refusal::Unauthenticated | Refusal::TokenUnknown | Refusal::TokenExpired | Refusal::TokenRevoked => {
+            ResponseCode::AUTHENTICATION_NEEDED
+        }
+        Refusal::PermissionDenied { .. } | Refusal::ValueProtected { .. } => {
+            ResponseCode::INSUFFICIENT_PERMISSIONS
+        }
+        Refusal::NotAdministrator { .. } => ResponseCode::INVALID_ADMIN,
+    }
+}
+
+fn code_of_failure(failure: &Failure) -> ResponseCode {
+    match failure {
+        Failure::OutcomeUnknown { .. } | Failure::Store { .. } => ResponseCode::ERROR,
+        Failure::ReadOnly { .. } => ResponseCode::SERVER_READ_ONLY,
+        Failure::Overloaded | Failure::Stopping | Failure::Contended => ResponseCode::SERVER_BUSY,
+        Failure::AdministratorsUnread { .. } => ResponseCode::UNABLE_TO_AUTHENTICATE,
+    }
+}
+
+fn code_of_unanswered(unanswered: &Unanswered) -> ResponseCode {
+    match unanswered {
+        Unanswered::Here(Problem::Refused(refusal)) => code_of_refusal(refusal),
+        Unanswered::Here(Problem::Failed(failure)) => code_of_failure(failure),
+        Unanswered::Loop | Unanswered::TooDeep => ResponseCode::RECURSION_COUNT_TOO_HIGH,
+        Unanswered::Peer(_) => ResponseCode::ERROR,
+    }
+}
+
+fn code_of_door(refusal: &DoorRefusal) -> ResponseCode {
+    match refusal {
+        DoorRefusal::Malformed { .. }
+        | DoorRefusal::TooLarge { .. }
+        | DoorRefusal::TooSlow
+        | DoorRefusal::UnknownEndpoint { .. }
+        | DoorRefusal::NoPage
+        | DoorRefusal::VerbNotAllowed { .. } => ResponseCode::PROTOCOL_ERROR,
+        DoorRefusal::EmptyHandle => ResponseCode::INVALID_HANDLE,
+        DoorRefusal::AuthenticationNeeded { .. } => ResponseCode::AUTHENTICATION_NEEDED,
+        DoorRefusal::Hidden => ResponseCode::INSUFFICIENT_PERMISSIONS,
+        DoorRefusal::HiddenFromCaller => ResponseCode::INVALID_ADMIN,
+        DoorRefusal::NotResponsible => ResponseCode::SERVER_NOT_RESPONSIBLE,
+        DoorRefusal::NotOffered { .. } => ResponseCode::OPERATION_NOT_SUPPORTED,
+        DoorRefusal::TooLate => ResponseCode::ERROR,
+    }
+}
+
+//----------- Statuses -------------------------------------------------------
+
+/// Whether a request asks or changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Intent {
+    /// It asks.
+    Question,
+    /// It changes something.
+    Command,
+}
+
+/// The status of a response code.
+pub(super) fn status_of(code: ResponseCode, intent: Intent) -> StatusCode {
+    match code {
+        ResponseCode::SUCCESS => StatusCode::OK,
+        ResponseCode::VALUES_NOT_FOUND => match intent {
+            Intent::Question => StatusCode::OK,
+            Intent::Command => StatusCode::BAD_REQUEST,
+        },
+        ResponseCode::HANDLE_NOT_FOUND => StatusCode::NOT_FOUND,
+        ResponseCode::HANDLE_ALREADY_EXISTS | ResponseCode::VALUE_ALREADY_EXISTS => StatusCode::CONFLICT,
+        ResponseCode::PROTOCOL_ERROR
+        | ResponseCode::INVALID_HANDLE
+        | ResponseCode::INVALID_VALUE
+        | ResponseCode::SERVER_NOT_RESPONSIBLE => StatusCode::BAD_REQUEST,
+        ResponseCode::SERVICE_REFERRAL | ResponseCode::PREFIX_REFERRAL => StatusCode::MULTIPLE_CHOICES,
+        ResponseCode::OPERATION_NOT_SUPPORTED => StatusCode::NOT_IMPLEMENTED,
+        ResponseCode::SERVER_BUSY | ResponseCode::SERVER_READ_ONLY => StatusCode::SERVICE_UNAVAILABLE,
+        ResponseCode::AUTHENTICATION_NEEDED => StatusCode::UNAUTHORIZED,
+        ResponseCode::INVALID_ADMIN
+        | ResponseCode::INSUFFICIENT_PERMISSIONS
+        | ResponseCode::AUTHENTICATION_FAILED
+        | ResponseCode::INVALID_CREDENTIAL => StatusCode::FORBIDDEN,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// The status of what this door refuses, where HTTP has a better one than the response code says.
+fn status_of_denial(denial: &Denial, code: ResponseCode, asked: &Manner) -> StatusCode {
+    match denial {
+        Denial::Here(DoorRefusal::UnknownEndpoint { .. } | DoorRefusal::NoPage) => StatusCode::NOT_FOUND,
+        Denial::Here(DoorRefusal::VerbNotAllowed { .. }) => StatusCode::METHOD_NOT_ALLOWED,
+        Denial::Here(DoorRefusal::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+        Denial::Here(DoorRefusal::TooSlow) => StatusCode::REQUEST_TIMEOUT,
+        Denial::Here(DoorRefusal::TooLate) => StatusCode::SERVICE_UNAVAILABLE,
+        // Over plain text no proof is taken, so that asking for one would mislead.
+        _ if code == ResponseCode::AUTHENTICATION_NEEDED && asked.channel == Channel::Plain => {
+            StatusCode::FORBIDDEN
+        }
+        _ => status_of(code, asked.intent),
+    }
+}
+
+//----------- Manner ---------------------------------------------------------
+
+/// How a caller wishes its reply.
+#[derive(Clone, Debug)]
+pub(super) struct Manner {
+    /// Whether it asks or changes.
+    pub(super) intent: Intent,
+    /// How the reply travels.
+    pub(super) channel: Channel,
+    /// Whether it is to be read by people.
+    pub(super) pretty: bool,
+    /// The function that a script wishes to be called with it (JSONP).
+    pub(super) callback: Option<String>,
+}
+
+impl Manner {
+    /// What the query says of it.
+    pub(super) fn of(query: &Query, intent: Intent, channel: Channel) -> Self {
+        let pretty = query.flag("pretty").unwrap_or(false);
+        Self { intent, channel, pretty, callback: query.get("callback").map(scrub) }
+    }
+}
+
+/// Leaves nothing of a callback's name but what names a function.
+fn scrub(name: &str) -> String {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '$' | '[' | ']');
+    name.chars().map(|c| if is_name(c) { c } else { '_' }).collect()
+}
+
+/// A JSON body, as the caller wishes it.
+pub(super) fn json(status: StatusCode, body: &impl Serialize, manner: &Manner) -> Response {
+    let text = if manner.pretty { serde_json::to_string_pretty(body) } else { serde_json::to_string(body) };
+    let Ok(text) = text else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    match &manner.callback {
+        None => respond(status, JSON, text),
+        Some(callback) => respond(status, SCRIPT, format!("{callback}({text});")),
+    }
+}
+
+/// A JSON body that ends in an empty array, whose items are sent between what stands before and behind them.
+pub(super) fn json_around(
+    body: &impl Serialize,
+    fill: impl FnOnce(String, String) -> Body,
+    manner: &Manner,
+) -> Response {
+    let text = serde_json::to_string(body).unwrap_or_default();
+    let (head, tail) = text.rsplit_once("]").map_or(("", ""), |(head, tail)| (head, tail));
+    match &manner.callback {
+        None => respond(StatusCode::OK, JSON, fill(head.to_owned(), format!("]{tail}"))),
+        Some(name) => respond(StatusCode::OK, SCRIPT, fill(format!("{name}({head}"), format!("]{tail});"))),
+    }
+}
+
+/// A body with the headers that every reply has.
+pub(super) fn respond(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// Leads elsewhere; only for now, since the record may change.
+pub(super) fn redirect(location: HeaderValue) -> Response {
+    let mut response = StatusCode::FOUND.into_response();
+    response.headers_mut().insert(header::LOCATION, location);
+    response
+}
+
+/// The reply to a native message that could not be read; it has no JSON.
+pub(super) fn unread(denial: &Denial) -> Response {
+    let manner = Manner::of(&Query::default(), Intent::Command, Channel::Plain);
+    text(status_of_denial(denial, code_of(denial), &manner), &denial.to_string())
+}
+
+/// A line of text.
+pub(super) fn text(status: StatusCode, line: &str) -> Response {
+    respond(status, TEXT, format!("{line}\n"))
+}
+
+//----------- Bodies ---------------------------------------------------------
+
+/// The outcome of a request about one identifier.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(title = "HandleReply")]
+pub(super) struct HandleReply {
+    /// 1 for success; the others as the Handle protocol has them.
+    #[schema(example = 1)]
+    response_code: u32,
+    /// The identifier, as the request spelled it, or as it was minted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "88.118.8/SN000123")]
+    handle: Option<String>,
+    /// The values, by ascending index.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    values: Option<Vec<ValueJson>>,
+    /// Where to go on asking, when another service answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    referral_handle: Option<String>,
+    /// What is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+}
+
+impl HandleReply {
+    /// A reply of this response code about an identifier.
+    pub(super) fn new(code: ResponseCode, handle: Option<&str>) -> Self {
+        let handle = handle.map(str::to_owned);
+        Self { response_code: code.0, handle, values: None, referral_handle: None, message: None }
+    }
+
+    /// With these values.
+    pub(super) fn with_values(self, values: Vec<ValueJson>) -> Self {
+        Self { values: Some(values), ..self }
+    }
+
+    /// With the handle to go on asking about.
+    pub(super) fn with_referral(self, handle: String) -> Self {
+        Self { referral_handle: Some(handle), ..self }
+    }
+}
+
+/// A reply about one identifier, with the status that its response code has.
+pub(super) fn handle(code: ResponseCode, body: &HandleReply, manner: &Manner) -> Response {
+    json(status_of(code, manner.intent), body, manner)
+}
+
+/// A command about one identifier was carried out: created, or changed.
+pub(super) fn done(created: bool, handle: &str, manner: &Manner) -> Response {
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    json(status, &HandleReply::new(ResponseCode::SUCCESS, Some(handle)), manner)
+}
+
+/// The reply to a request that is not fulfilled.
+pub(super) fn denied(denial: &Denial, handle: Option<&str>, manner: &Manner) -> Response {
+    let code = code_of(denial);
+    let message = Some(denial.to_string());
+    let silent = matches!(denial, Denial::Refused(Refusal::Absent));
+    let mut body = HandleReply::new(code, handle);
+    body.message = message.filter(|_| !silent);
+    let mut response = json(status_of_denial(denial, code, manner), &body, manner);
+    if let Denial::Here(DoorRefusal::VerbNotAllowed { allow, .. }) = denial {
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+    }
+    response
+}
+
+/// Whether a reply asks for proof, so that a challenge belongs to it.
+pub(super) fn asks_for_proof(response: &Response) -> bool {
+    response.status() == StatusCode::UNAUTHORIZED
+}
+
+/// What is wrong with the proof that a caller showed.
+pub(super) fn complaint(denial: &Denial) -> Option<&str> {
+    match denial {
+        Denial::Here(DoorRefusal::AuthenticationNeeded { complaint }) => complaint.as_deref(),
+        Denial::Here(_) | Denial::Refused(_) | Denial::Failed(_) | Denial::Unanswered(_) => None,
+    }
+}
+
+//----------- Cross origin ---------------------------------------------------
+
+const VERBS: HeaderValue = HeaderValue::from_static("GET, POST, HEAD, PUT, DELETE");
+const HEADERS: HeaderValue =
+    HeaderValue::from_static("X-Requested-With, Authorization, Origin, Accept, Content-Type");
+const EXPOSED: HeaderValue = HeaderValue::from_static("WWW-Authenticate, Location");
+const PREFLIGHT_SECONDS: HeaderValue = HeaderValue::from_static("86400");
+
+/// Lets scripts of any origin read a reply; they are never given the browser's own credentials.
+pub(super) fn allow_origins(headers: &mut HeaderMap) {
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+}
+
+/// Which verbs a path takes; for a browser, also what scripts of other origins may send.
+pub(super) fn options(allow: &'static str) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, VERBS);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HEADERS);
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS);
+    response
 }

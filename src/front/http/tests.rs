@@ -8,8 +8,18 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
-use super::{HttpDoor, Reason};
+use super::{HttpDoor, HttpOptions, HttpRooms, Readiness, Reason};
+use crate::registry::tests::room::Room;
+use crate::resolver::{Resolver, ResolverOptions};
+use crate::store::EngineKind;
 use crate::telemetry::Metrics;
+
+fn door(room: &Room, readiness: Readiness, metrics: Arc<Metrics>) -> HttpDoor {
+    let resolver = Arc::new(Resolver::new(room.store.clone(), ResolverOptions::default()));
+    let registry = Arc::clone(&room.registry);
+    let rooms = HttpRooms { registry, resolver, readiness, metrics, tunnel: None };
+    HttpDoor::new(&HttpOptions::default(), rooms, None).expect("a door")
+}
 
 async fn get(address: std::net::SocketAddr, path: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).await.expect("connected");
@@ -21,7 +31,7 @@ async fn get(address: std::net::SocketAddr, path: &str) -> (String, String) {
     (head.lines().next().expect("a status line").to_owned(), body.to_owned())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_door_tells_life_readiness_and_numbers_until_it_drains() {
     let metrics = Arc::new(Metrics::default());
     metrics.add(|page| page.counter("idnode_one_total", "First.", 7));
@@ -29,7 +39,8 @@ async fn the_door_tells_life_readiness_and_numbers_until_it_drains() {
     let seen = Arc::clone(&stopped);
     let reason = Reason { code: "READ_ONLY", message: "the journal is \"behind\"".into() };
     let readiness = move || if seen.load(Ordering::Relaxed) { vec![reason.clone()] } else { Vec::new() };
-    let door = HttpDoor::new(Arc::new(readiness), metrics);
+    let room = Room::open(EngineKind::Fjall).await;
+    let door = door(&room, Arc::new(readiness), metrics);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let address = listener.local_addr().expect("an address");
     let (drain, drained) = oneshot::channel::<()>();
@@ -47,15 +58,19 @@ async fn the_door_tells_life_readiness_and_numbers_until_it_drains() {
     let (_, body) = get(address, "/metrics").await;
     assert!(body.ends_with("\nidnode_one_total 7\n"), "{body}");
     assert_eq!(get(address, "/elsewhere").await.0, "HTTP/1.1 404 Not Found");
+    let (status, body) = get(address, "/api/none").await;
+    assert_eq!(status, "HTTP/1.1 404 Not Found");
+    assert_eq!(body, "{\"responseCode\":4,\"message\":\"Unknown HTTP API endpoint GET /api/none\"}");
 
     drain.send(()).expect("still serving");
-    serving.await.expect("joined").expect("served");
+    serving.await.expect("served");
     assert!(TcpStream::connect(address).await.is_err(), "the door is still open");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_silent_connection_is_closed() {
-    let door = HttpDoor::new(Arc::new(Vec::new), Arc::new(Metrics::default()));
+    let room = Room::open(EngineKind::Fjall).await;
+    let door = door(&room, Arc::new(Vec::new), Arc::new(Metrics::default()));
     let door = HttpDoor { silence_max: Duration::from_millis(20), ..door };
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let address = listener.local_addr().expect("an address");

@@ -1,0 +1,81 @@
+//! Counts of the HTTP door.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::http::StatusCode;
+
+/// The classes of statuses, as labels.
+const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
+
+/// What the HTTP door did since it was opened.
+#[derive(Debug, Default)]
+pub struct HttpCounters {
+    responses: [AtomicU64; CLASSES.len()],
+    /// Connections that could make requests.
+    pub connections: AtomicU64,
+    /// Connections open now.
+    pub connections_open: AtomicU64,
+    /// Connections that said nothing, or whose handshake failed.
+    pub handshakes_failed: AtomicU64,
+    /// Credentials shown and not accepted.
+    pub credentials_refused: AtomicU64,
+}
+
+impl HttpCounters {
+    /// Counts a response.
+    pub(super) fn count_response(&self, status: StatusCode) {
+        let class = usize::from(status.as_u16() / 100).saturating_sub(2);
+        if let Some(counter) = self.responses.get(class) {
+            count(counter);
+        }
+    }
+
+    /// The responses by their class.
+    pub fn responses(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        CLASSES.into_iter().zip(&self.responses).map(|(class, count)| (class, count.load(Ordering::Relaxed)))
+    }
+}
+
+/// Adds one.
+pub(super) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+//----------- OpenMark -------------------------------------------------------
+
+/// Counts a connection as open until it is dropped.
+#[derive(Debug)]
+pub(super) struct OpenMark(Arc<HttpCounters>);
+
+impl OpenMark {
+    /// Counts one more.
+    pub(super) fn new(counters: Arc<HttpCounters>) -> Self {
+        count(&counters.connections);
+        count(&counters.connections_open);
+        Self(counters)
+    }
+}
+
+impl Drop for OpenMark {
+    fn drop(&mut self) {
+        self.0.connections_open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::StatusCode;
+
+    use super::HttpCounters;
+
+    #[test]
+    fn responses_are_counted_by_class() {
+        let counters = HttpCounters::default();
+        counters.count_response(StatusCode::OK);
+        counters.count_response(StatusCode::NOT_FOUND);
+        counters.count_response(StatusCode::CONFLICT);
+        let counted: Vec<(&str, u64)> = counters.responses().collect();
+        assert_eq!(counted, [("2xx", 1), ("3xx", 0), ("4xx", 2), ("5xx", 0)]);
+    }
+}

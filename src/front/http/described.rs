@@ -1,0 +1,97 @@
+//! What requests may hold, as the description of this interface tells it.
+//!
+//! These types are never made: bodies are read by hand, with sentences that say what is wrong and with some tolerance
+//! that a description need not promise.
+#![expect(dead_code, reason = "types that are only described")]
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::value_json::ReferenceJson;
+
+/// What a PUT writes: values, an object that holds them, or a single one.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(example = json!([{"index": 1, "type": "URL", "data": "https://example.com/"}]))]
+pub(super) enum ValuesGiven {
+    /// The values.
+    Array(Vec<ValueGiven>),
+    /// An object that holds them.
+    Record {
+        /// The handle; it must be that of the path.
+        handle: Option<String>,
+        /// The values.
+        values: Vec<ValueGiven>,
+    },
+    /// A single one.
+    One(ValueGiven),
+}
+
+/// One value to be written.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ValueGiven {
+    /// Its number within the identifier.
+    #[schema(minimum = 1, maximum = 2147483647, example = 1)]
+    index: u32,
+    /// What the data is.
+    #[serde(rename = "type")]
+    #[schema(min_length = 1, max_length = 255, example = "URL")]
+    value_type: String,
+    /// The datum.
+    data: DataGiven,
+    /// Admin read, admin write, public read, public write; 1110 without, 1100 for an HS_SECKEY.
+    #[schema(pattern = "^[01]{4}$", example = "1110")]
+    permissions: Option<String>,
+    /// How long an answer may be kept: seconds, or a point in time; a day without.
+    ttl: Option<TtlGiven>,
+    /// Passed over: the node sets it.
+    timestamp: Option<String>,
+    /// Values of other identifiers that it refers to.
+    #[schema(max_items = 64)]
+    references: Option<Vec<ReferenceJson>>,
+}
+
+/// Seconds from the answer on, or a point in time (ISO 8601).
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum TtlGiven {
+    /// Seconds.
+    Seconds(u32),
+    /// A point in time.
+    Until(String),
+}
+
+/// A datum to be written: text, or a value in a format.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum DataGiven {
+    /// Text.
+    Text(String),
+    /// A value in a format.
+    Formatted {
+        /// How the value is written.
+        format: FormatGiven,
+        /// The value: text for the first three, else of the format's structure.
+        value: serde_json::Value,
+    },
+}
+
+/// How a datum is written.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum FormatGiven {
+    /// Text.
+    String,
+    /// Bytes.
+    Base64,
+    /// Bytes.
+    Hex,
+    /// An administrator (HS_ADMIN).
+    Admin,
+    /// A list of administrators (HS_VLIST).
+    Vlist,
+    /// A site (HS_SITE).
+    Site,
+    /// A public key (HS_PUBKEY) as a JSON Web Key.
+    Key,
+}

@@ -1,0 +1,240 @@
+//! The handles of a prefix, by pages or all of them.
+//!
+//! All of them are sent while they are read, a chunk at a time, so that a list of any length takes little memory. What
+//! is registered or removed meanwhile may be in it or not. A list that cannot be finished breaks off.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::http::StatusCode;
+use axum::response::Response;
+use futures_util::stream::{self, Stream};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Shared;
+use super::asked::Asked;
+use super::denial::{Denial, DoorRefusal};
+use super::reply::{self, HandleReply};
+use crate::model::identifier::{Identifier, Prefix};
+use crate::model::limits::PAGE_ITEMS_MAX;
+use crate::registry::caller::Caller;
+use crate::registry::refusal::Problem;
+use crate::resolver::Resolver;
+use crate::wire::handle::code::ResponseCode;
+
+/// Names that are read at a time when all are asked for.
+const CHUNK_ITEMS: usize = 1_000;
+
+/// A page of the handles of a prefix.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(title = "HandleList")]
+pub(super) struct HandleList {
+    /// 1 for success.
+    #[schema(example = 1)]
+    response_code: u32,
+    /// The prefix, as the request spelled it.
+    #[schema(example = "88.118.8")]
+    prefix: String,
+    /// How many handles the prefix has in all: a text, as clients expect it.
+    #[schema(example = "1", pattern = "^[0-9]+$")]
+    total_count: String,
+    /// The page, from 0, when pages were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page: Option<usize>,
+    /// The length of a page, when pages were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page_size: Option<usize>,
+    /// The handles, in order.
+    #[schema(example = json!(["88.118.8/SN000123"]))]
+    handles: Vec<String>,
+}
+
+/// Lists the handles of a prefix; the parameters stand in a JSON body.
+#[utoipa::path(post, path = "/api/handles", tag = "handles", operation_id = "listByBody",
+    request_body(content = Option<serde_json::Value>, content_type = "application/json",
+        example = json!({"prefix": "88.118.8", "page": 0, "pageSize": 100})),
+    security((), ("basic" = []), ("bearer" = []), ("handle" = [])),
+    responses(
+        (status = 200, description = "The handles.", body = HandleList),
+        (status = 400, description = "The request is malformed, or this node does not answer for the prefix.", body = HandleReply),
+        (status = 401, description = "Proof is needed, or not accepted.", body = HandleReply),
+        (status = 403, description = "The caller may not; or proof is needed over plain text.", body = HandleReply),
+        (status = 408, description = "The body did not come in time.", body = HandleReply),
+        (status = 413, description = "The body is too large.", body = HandleReply),
+        (status = 500, description = "The node, or another that it asked, failed.", body = HandleReply),
+        (status = 503, description = "The node is too busy, read-only or stopping.", body = HandleReply)))]
+pub(super) async fn list_by_body(shared: &Shared, asked: &mut Asked, body: Body) -> Result<Response, Denial> {
+    asked.read_parameters(body).await?;
+    list(shared, asked).await
+}
+
+/// Lists the handles of a prefix.
+#[utoipa::path(get, path = "/api/handles", tag = "handles", operation_id = "list",
+    params(
+        ("prefix" = String, Query, description = "The prefix.", example = "88.118.8"),
+        ("page" = Option<i64>, Query, description = "Which page, from 0; without page and pageSize all names come."),
+        ("pageSize" = Option<i64>, Query, description = "How long a page is; 0 only counts."),
+        ("pretty" = Option<bool>, Query, description = "To be read by people."),
+        ("callback" = Option<String>, Query, description = "A function to be called with the reply (JSONP).")),
+    security((), ("basic" = []), ("bearer" = []), ("handle" = [])),
+    responses(
+        (status = 200, description = "The handles.", body = HandleList),
+        (status = 400, description = "The request is malformed, or this node does not answer for the prefix.", body = HandleReply),
+        (status = 401, description = "Proof is needed, or not accepted.", body = HandleReply),
+        (status = 403, description = "The caller may not; or proof is needed over plain text.", body = HandleReply),
+        (status = 408, description = "The body did not come in time.", body = HandleReply),
+        (status = 413, description = "The body is too large.", body = HandleReply),
+        (status = 500, description = "The node, or another that it asked, failed.", body = HandleReply),
+        (status = 503, description = "The node is too busy, read-only or stopping.", body = HandleReply)))]
+pub(super) async fn list(shared: &Shared, asked: &Asked) -> Result<Response, Denial> {
+    let Some(spelled) = asked.query.get("prefix").map(str::to_owned) else {
+        return Err(DoorRefusal::EmptyHandle.into());
+    };
+    let prefix = parse_prefix(&spelled)?;
+    let caller = shared.admit(asked).await?;
+    let resolver = Arc::clone(&shared.resolver);
+    let names = Names { resolver, caller, prefix, after: None, more: true };
+    match page_of(asked)? {
+        Some(page) => list_page(names, asked, spelled, page).await,
+        None => list_all(names, asked, spelled).await,
+    }
+}
+
+/// The prefix that is meant by `88.118.8` or by `0.NA/88.118.8`.
+pub(super) fn parse_prefix(text: &str) -> Result<Prefix, Denial> {
+    if text.is_empty() {
+        return Err(DoorRefusal::EmptyHandle.into());
+    }
+    let named = Identifier::parse(text).ok().and_then(|identifier| identifier.named_prefix());
+    named.map_or_else(|| Ok(Prefix::parse(text)?), Ok)
+}
+
+/// One page of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PageAsked {
+    /// Which, from 0.
+    pub(super) page: usize,
+    /// How long.
+    pub(super) size: usize,
+}
+
+/// The page asked for; none when both its number and its length are not there, or one is below zero.
+pub(super) fn page_of(asked: &Asked) -> Result<Option<PageAsked>, Denial> {
+    let number = |name| -> Result<Option<usize>, Denial> {
+        Ok(asked.query.number::<i64>(name)?.and_then(|number| usize::try_from(number).ok()))
+    };
+    let (page, size) = (number("page")?, number("pageSize")?);
+    let Some((page, size)) = page.zip(size) else { return Ok(None) };
+    if size > PAGE_ITEMS_MAX {
+        return Err(Denial::malformed(&format!(
+            "pageSize {size} is above {PAGE_ITEMS_MAX}; ask for more pages"
+        )));
+    }
+    Ok(Some(PageAsked { page, size }))
+}
+
+async fn list_page(
+    mut names: Names,
+    asked: &Asked,
+    prefix: String,
+    wished: PageAsked,
+) -> Result<Response, Denial> {
+    let total = names.resolver.count_of(&names.prefix);
+    // Also refuses whom the list is not for, whatever page is asked for.
+    let mut handles = names.next(wished.size.max(1)).await?;
+    for _ in 0..wished.page {
+        if !names.more || wished.size == 0 {
+            handles.clear();
+            break;
+        }
+        handles = names.next(wished.size).await?;
+    }
+    handles.truncate(wished.size);
+    let body = HandleList {
+        response_code: ResponseCode::SUCCESS.0,
+        prefix,
+        total_count: total.to_string(),
+        page: Some(wished.page),
+        page_size: Some(wished.size),
+        handles,
+    };
+    Ok(reply::json(StatusCode::OK, &body, &asked.manner))
+}
+
+/// Sends all names while they are read.
+async fn list_all(mut names: Names, asked: &Asked, prefix: String) -> Result<Response, Denial> {
+    let total_count = names.resolver.count_of(&names.prefix).to_string();
+    let first = names.next(CHUNK_ITEMS).await?;
+    let body = HandleList {
+        response_code: ResponseCode::SUCCESS.0,
+        prefix,
+        total_count,
+        page: None,
+        page_size: None,
+        handles: Vec::new(),
+    };
+    Ok(reply::json_around(
+        &body,
+        |head, tail| Body::from_stream(pieces(names, first, head, tail)),
+        &asked.manner,
+    ))
+}
+
+/// The pieces of a list: what stands before the names, chunks of names, what stands behind.
+fn pieces(
+    names: Names,
+    first: Vec<String>,
+    head: String,
+    tail: String,
+) -> impl Stream<Item = Result<Bytes, Problem>> {
+    let mut ready = VecDeque::from([head]);
+    ready.push_back(chunk(&first, ""));
+    let state = Pieces { names, ready, tail: Some(tail) };
+    stream::try_unfold(state, |mut state| async move {
+        if state.ready.is_empty() && state.names.more {
+            let more = state.names.next(CHUNK_ITEMS).await?;
+            state.ready.push_back(chunk(&more, ","));
+        }
+        let piece = state.ready.pop_front().or_else(|| state.tail.take());
+        Ok(piece.map(|piece| (Bytes::from(piece), state)))
+    })
+}
+
+struct Pieces {
+    names: Names,
+    ready: VecDeque<String>,
+    tail: Option<String>,
+}
+
+/// Names as the members of a JSON array.
+fn chunk(names: &[String], before: &str) -> String {
+    let quoted: Vec<String> =
+        names.iter().map(|name| serde_json::Value::from(name.as_str()).to_string()).collect();
+    if quoted.is_empty() { String::new() } else { format!("{before}{}", quoted.join(",")) }
+}
+
+//----------- Names ----------------------------------------------------------
+
+/// Reads the names of a prefix in order.
+struct Names {
+    resolver: Arc<Resolver>,
+    caller: Caller,
+    prefix: Prefix,
+    after: Option<Identifier>,
+    more: bool,
+}
+
+impl Names {
+    /// The next names, at most so many.
+    async fn next(&mut self, count: usize) -> Result<Vec<String>, Problem> {
+        let page = self.resolver.list(&self.caller, &self.prefix, self.after.as_ref(), count).await?;
+        if let Some(last) = page.items.last() {
+            self.after = Some(last.identifier.clone());
+        }
+        self.more = page.more;
+        Ok(page.items.into_iter().map(|found| found.identifier.to_string()).collect())
+    }
+}

@@ -1,0 +1,174 @@
+//! Values to JSON and back.
+
+use serde_json::{Value as Json, json};
+
+use super::{ValueJson, Wrong, parse_values};
+use crate::model::identifier::{Identifier, IdentifierError};
+use crate::model::value::{Index, Permissions, Reference, Ttl, Value, ValueError, ValueType};
+
+fn value(index: u32, value_type: &str, data: &[u8]) -> Value {
+    Value {
+        index: Index::new(index).expect("an index"),
+        value_type: ValueType::new(value_type).expect("a type"),
+        data: data.to_vec(),
+        ttl: Ttl::default(),
+        permissions: Permissions::DEFAULT,
+        references: Vec::new(),
+        timestamp: 1_704_067_200,
+    }
+}
+
+/// Writes a value, compares, and reads it back.
+fn check(value: &Value, expected: &Json) {
+    let written = serde_json::to_value(ValueJson::of(value)).expect("JSON");
+    assert_eq!(&written, expected);
+    let read = parse_values(&written).expect("what was written");
+    assert!(read.len() == 1 && read.iter().all(|read| read.says_the_same(value)), "{read:?}");
+}
+
+#[test]
+fn a_value_is_written_as_clients_read_it() {
+    let mut plain = value(1, "URL", b"http://a");
+    check(
+        &plain,
+        &json!({"index": 1, "type": "URL", "data": {"format": "string", "value": "http://a"},
+            "ttl": 86400, "timestamp": "2024-01-01T00:00:00Z"}),
+    );
+    plain.permissions = Permissions::SECRET;
+    plain.ttl = Ttl::Absolute(1_704_067_201);
+    plain.timestamp = 0;
+    let identifier = Identifier::parse("88.118.8/a").expect("an identifier");
+    plain.references = vec![Reference { identifier, index: 7 }];
+    check(
+        &plain,
+        &json!({"index": 1, "type": "URL", "data": {"format": "string", "value": "http://a"},
+            "permissions": "1100", "ttl": "2024-01-01T00:00:01Z",
+            "references": [{"handle": "88.118.8/a", "index": 7}]}),
+    );
+}
+
+#[test]
+fn data_is_text_where_it_is_printable() {
+    let data = |bytes: &[u8]| {
+        serde_json::to_value(ValueJson::of(&value(1, "X", bytes))).expect("JSON").get("data").cloned()
+    };
+    assert_eq!(data("零件\t1".as_bytes()), Some(json!({"format": "string", "value": "零件\t1"})));
+    assert_eq!(data(b"a\0b"), Some(json!({"format": "base64", "value": "YQBi"})));
+    assert_eq!(data(&[0xff]), Some(json!({"format": "base64", "value": "/w=="})));
+    assert_eq!(data(b""), Some(json!({"format": "string", "value": ""})));
+}
+
+#[test]
+fn administrators_have_a_structure() {
+    let hex = |text: &str| data_encoding::HEXLOWER.decode(text.as_bytes()).expect("hexadecimal");
+    let bytes = hex("0fff0000000d302e4e412f38382e3131312e310000012c");
+    let expected = |legacy: bool| {
+        let mut admin = json!({"handle": "0.NA/88.111.1", "index": 300, "permissions": "111111111111"});
+        if legacy {
+            admin["legacyByteLength"] = json!(true);
+        }
+        json!({"index": 100, "type": "HS_ADMIN", "data": {"format": "admin", "value": admin},
+            "ttl": 86400, "timestamp": "2024-01-01T00:00:00Z"})
+    };
+    check(&value(100, "HS_ADMIN", &bytes), &expected(false));
+    check(&value(100, "HS_ADMIN", &[bytes.as_slice(), &[0, 0]].concat()), &expected(true));
+    let list = hex("000000010000000d302e4e412f38382e3131312e310000012c");
+    check(
+        &value(200, "HS_VLIST", &list),
+        &json!({"index": 200, "type": "HS_VLIST",
+            "data": {"format": "vlist", "value": [{"handle": "0.NA/88.111.1", "index": 300}]},
+            "ttl": 86400, "timestamp": "2024-01-01T00:00:00Z"}),
+    );
+    check(
+        &value(100, "HS_ADMIN", b"no administrator"),
+        &json!({"index": 100, "type": "HS_ADMIN", "data": {"format": "string", "value": "no administrator"},
+            "ttl": 86400, "timestamp": "2024-01-01T00:00:00Z"}),
+    );
+}
+
+#[test]
+fn clients_write_permissions_of_administrators_in_many_ways() {
+    let permissions = |given: Json| {
+        let admin = json!({"handle": "0.NA/88.111.1", "index": "200", "permissions": given});
+        let body = json!({"index": "100", "type": "HS_ADMIN", "data": {"format": "admin", "value": admin}});
+        let values = parse_values(&body).expect("a value");
+        serde_json::to_value(values.first().map(ValueJson::of)).expect("JSON")["data"]["value"]["permissions"]
+            .as_str()
+            .expect("a text")
+            .to_owned()
+    };
+    assert_eq!(permissions(json!("011111110011")), "011111110011");
+    assert_eq!(permissions(json!("*")), "111111111111");
+    assert_eq!(permissions(json!(true)), "111111111111");
+    assert_eq!(permissions(json!(2035)), "011111110011");
+    assert_eq!(permissions(json!([1, 1, 0, 0, 1])), "000000010011");
+    assert_eq!(permissions(Json::Null), "000000000000");
+}
+
+#[test]
+fn data_comes_in_several_formats() {
+    let data = |json: Json| {
+        let body = json!([{"index": 1, "type": "X", "data": json}]);
+        parse_values(&body)
+            .map(|values| values.into_iter().map(|value| value.data).collect::<Vec<_>>().concat())
+    };
+    assert_eq!(data(json!("零")), Ok("零".as_bytes().to_vec()));
+    assert_eq!(data(json!({"format": "STRING", "value": "a"})), Ok(b"a".to_vec()));
+    assert_eq!(data(json!({"format": "base64", "value": "_-8"})), Ok(vec![0xff, 0xef]));
+    assert_eq!(data(json!({"format": "base64", "value": "/+8=\n"})), Ok(vec![0xff, 0xef]));
+    assert_eq!(data(json!({"format": "hex", "value": "fFeF"})), Ok(vec![0xff, 0xef]));
+    for wrong in [
+        json!(["http://a", "http://b"]),
+        json!({"format": "base64", "value": "?"}),
+        json!({"format": "hex", "value": "f"}),
+        json!({"format": "none", "value": "f"}),
+        json!({"value": "f"}),
+    ] {
+        assert!(matches!(data(wrong.clone()), Err(Wrong::Shape(_))), "{wrong}");
+    }
+}
+
+#[test]
+fn what_is_no_value_is_refused_by_what_is_wrong() {
+    let error = |json: Json| parse_values(&json).expect_err("no values");
+    let with = |name: &str, json: Json| {
+        let mut value = json!({"index": 1, "type": "URL", "data": "x"});
+        value[name] = json;
+        value
+    };
+    assert_eq!(error(with("index", json!(0))), Wrong::Value(ValueError::Index { found: 0 }));
+    assert_eq!(error(with("index", json!(-7))), Wrong::Value(ValueError::Index { found: 0 }));
+    assert_eq!(error(with("index", json!(1_u64 << 40))), Wrong::Value(ValueError::Index { found: u32::MAX }));
+    assert_eq!(error(with("type", json!(""))), Wrong::Value(ValueError::Type { bytes: 0 }));
+    assert_eq!(
+        error(with("permissions", json!("111"))),
+        Wrong::Value(ValueError::Permissions { found: "111".into() })
+    );
+    assert_eq!(
+        error(with("references", json!([{"handle": "x", "index": 1}]))),
+        Wrong::Identifier(IdentifierError::NoSlash)
+    );
+    for (name, json) in [
+        ("index", json!(1.5)),
+        ("index", json!(1e300)),
+        ("type", json!(1)),
+        ("ttl", json!(-1)),
+        ("ttl", json!(4_294_967_296_u64)),
+        ("ttl", json!("tomorrow")),
+        ("ttl", json!([])),
+        ("references", json!({})),
+        ("permissions", json!(1110)),
+    ] {
+        assert!(matches!(error(with(name, json.clone())), Wrong::Shape(_)), "{name} {json}");
+    }
+    assert!(matches!(error(json!("x")), Wrong::Shape(_)));
+    assert!(matches!(error(json!({"values": {}})), Wrong::Shape(_)));
+    assert!(matches!(error(json!([1])), Wrong::Shape(_)));
+}
+
+#[test]
+fn a_secret_key_is_not_public_unless_said() {
+    let values =
+        parse_values(&json!({"index": 301, "type": "HS_SECKEY", "data": "password"})).expect("a value");
+    assert!(values.iter().all(|value| value.permissions == Permissions::SECRET));
+}

@@ -1,0 +1,136 @@
+//! PUT and DELETE: commands on a handle, and what they reply.
+
+use serde_json::{Value as Json, json};
+
+use super::door::{Client, Door};
+
+const PATH: &str = "/api/handles/88.118.8/SN1";
+
+fn url(data: &str) -> Json {
+    json!([{"index": 1, "type": "URL", "data": {"format": "string", "value": data}}])
+}
+
+/// Indexes and texts of a record.
+async fn record(client: &Client, path: &str) -> Vec<(u64, String)> {
+    let json = client.get(path).await.json();
+    let values = json.pointer("/values").and_then(Json::as_array).cloned().unwrap_or_default();
+    let text =
+        |value: &Json| value.pointer("/data/value").and_then(Json::as_str).unwrap_or("structured").to_owned();
+    let index = |value: &Json| value.get("index").and_then(Json::as_u64).expect("an index");
+    values.iter().map(|value| (index(value), text(value))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_record_is_created_replaced_and_removed() {
+    let door = Door::open().await;
+    let client = door.tls().bearer(&door.token());
+    let created = client.put(PATH, url("http://a")).await;
+    assert_eq!((created.status, created.json()), (201, json!({"responseCode": 1, "handle": "88.118.8/SN1"})));
+    let spelled = client.put("/api/handles/88.118.8%2Fsn1", json!({"values": url("http://b")})).await;
+    assert_eq!((spelled.status, spelled.json()), (200, json!({"responseCode": 1, "handle": "88.118.8/sn1"})));
+    let one = json!({"handle": "88.118.8/SN1", "values": url("http://c")});
+    assert_eq!(client.put(&format!("{PATH}?overwrite=true"), one).await.verdict(), (200, 1));
+    let single = json!({"index": 2, "type": "DESC", "data": "d"});
+    assert_eq!(client.put(PATH, single).await.verdict(), (200, 1));
+    assert_eq!(record(&client, PATH).await, [(2, "d".to_owned())]);
+    let exists = client.put(&format!("{PATH}?overwrite=false"), url("http://e")).await;
+    assert_eq!(exists.verdict(), (409, 101));
+    assert_eq!(
+        client.put("/api/handles/88.118.8/SN2?overwrite=false", url("http://e")).await.verdict(),
+        (201, 1)
+    );
+
+    let removed = client.delete(PATH).await;
+    assert_eq!((removed.status, removed.json()), (200, json!({"responseCode": 1, "handle": "88.118.8/SN1"})));
+    assert_eq!(client.get(PATH).await.verdict(), (404, 100));
+    assert_eq!(client.delete(PATH).await.verdict(), (404, 100));
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn single_values_are_added_replaced_and_removed() {
+    let door = Door::open().await;
+    let client = door.tls().bearer(&door.token());
+    let two = json!([{"index": 1, "type": "URL", "data": "b"}, {"index": 7, "type": "X", "data": "x"}]);
+    let by_index = format!("{PATH}?index=1&index=7&overwrite=true");
+    assert_eq!(client.put(&by_index, two.clone()).await.verdict(), (404, 100), "no record to write into");
+    assert_eq!(client.put(PATH, url("a")).await.verdict(), (201, 1));
+    assert_eq!(client.put(&by_index, two.clone()).await.verdict(), (200, 1));
+    assert_eq!(record(&client, PATH).await, [(1, "b".to_owned()), (7, "x".to_owned())]);
+    assert_eq!(client.put(&format!("{PATH}?index=1"), two.clone()).await.verdict(), (400, 4), "mismatched");
+    assert_eq!(client.put(&format!("{PATH}?index=various"), two.clone()).await.verdict(), (200, 1));
+    let taken = client.put(&format!("{PATH}?index=various&overwrite=false"), two).await;
+    assert_eq!(taken.verdict(), (409, 201));
+    let third = json!({"index": 9, "type": "Y", "data": "y"});
+    assert_eq!(client.put(&format!("{PATH}?index=9&overwrite=false"), third).await.verdict(), (201, 1));
+
+    assert_eq!(client.delete(&format!("{PATH}?index=1&index=8")).await.verdict(), (400, 200));
+    assert_eq!(client.delete(&format!("{PATH}?index=1&index=9")).await.verdict(), (200, 1));
+    assert_eq!(record(&client, PATH).await, [(7, "x".to_owned())]);
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_suffix_is_minted() {
+    let door = Door::open().await;
+    let client = door.tls().bearer(&door.token());
+    for (path, start) in [
+        ("/api/handles/88.118.8?mintNewSuffix=true", "88.118.8/"),
+        ("/api/handles/88.118.8/?mintNewSuffix", "88.118.8/"),
+        ("/api/handles/88.118.8/SN-?mintNewSuffix=true&overwrite=false", "88.118.8/SN-"),
+    ] {
+        let minted = client.put(path, url("http://a")).await;
+        assert_eq!(minted.verdict(), (201, 1), "{path}");
+        let handle = minted.json()["handle"].as_str().expect("a handle").to_owned();
+        assert!(handle.starts_with(start) && handle.len() > start.len() + 20, "{handle}");
+        assert_eq!(record(&client, &format!("/api/handles/{handle}")).await, [(1, "http://a".to_owned())]);
+    }
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_needs_proof() {
+    let door = Door::open().await;
+    let asked = door.tls().put(PATH, url("a")).await;
+    assert_eq!(asked.verdict(), (401, 402));
+    let schemes: Vec<&str> = asked.all("www-authenticate").collect();
+    assert!(schemes.contains(&"Basic realm=\"handle\""), "{schemes:?}");
+    let script = door.tls().with("X-Requested-With", "XMLHttpRequest").put(PATH, url("a")).await;
+    assert!(!script.all("www-authenticate").any(|scheme| scheme.starts_with("Basic")), "{script:?}");
+    let plain = door.plain().put(PATH, url("a")).await;
+    assert_eq!((plain.verdict(), plain.header("www-authenticate")), ((403, 402), None));
+    assert_eq!(door.tls().delete(PATH).await.verdict(), (401, 402));
+    let wrong = door.tls().bearer("idn_0000000000000000_00").put(PATH, url("a")).await;
+    assert_eq!(wrong.verdict(), (401, 402));
+    // From this machine nobody overhears a token.
+    assert_eq!(door.plain().bearer(&door.token()).put(PATH, url("a")).await.verdict(), (201, 1));
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_kept_is_refused_by_its_own_code() {
+    let door = Door::open().await;
+    let client = door.tls().bearer(&door.token());
+    let value = |index: Json| json!({"index": index, "type": "URL", "data": "x"});
+    for (body, verdict) in [
+        (json!([value(json!(0))]), (400, 202)),
+        (json!([value(json!(-1))]), (400, 202)),
+        (json!([value(json!(2_147_483_648_u64))]), (400, 202)),
+        (json!([value(json!(1)), value(json!(1))]), (409, 201)),
+        (json!([{"index": 1, "type": "", "data": "x"}]), (400, 202)),
+        (json!([{"index": 1, "type": "HS_SECKEY", "data": "x", "permissions": "1110"}]), (400, 202)),
+        (json!([{"index": 1, "type": "URL", "data": ["a", "b"]}]), (400, 4)),
+        (json!([{"index": 1, "type": "URL"}]), (400, 4)),
+        (json!([{"type": "URL", "data": "x"}]), (400, 4)),
+        (json!({"handle": "88.118.8/other", "values": []}), (400, 4)),
+        (json!("values"), (400, 4)),
+    ] {
+        assert_eq!(client.put(PATH, body.clone()).await.verdict(), verdict, "{body}");
+    }
+    assert_eq!(client.put("/api/handles/88..8/x", url("a")).await.verdict(), (400, 102));
+    assert_eq!(client.put("/api/handles/99.1/x", url("a")).await.verdict(), (400, 301));
+    let text = client.with("Content-Type", "text/plain").put(PATH, url("a")).await;
+    assert_eq!(text.verdict(), (400, 4));
+    assert_eq!(client.get(PATH).await.verdict(), (404, 100), "nothing was written");
+    door.close().await;
+}
