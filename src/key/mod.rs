@@ -5,16 +5,19 @@
 //!   HS_PUBKEY data ─▶ public  ─ verify_answer ─┐
 //!   HS_SECKEY data ─▶ secret  ─ verify_answer ─┴▶ a challenge is answered, or not
 //!   key files      ─▶ private ─ sign, answer
+//!   HS_SIGNATURE, HS_CERT ─▶ trust: whether a pinned root stands behind values
 //! ```
 //!
 //! Only here are cryptographic crates named, beside the store's checksums and the encryption of backups.
 
 pub mod digest;
 pub mod error;
+pub mod jws;
 pub mod private;
 pub mod public;
 pub mod secret;
 pub mod session;
+pub mod trust;
 
 mod answer;
 mod blob;
