@@ -147,7 +147,7 @@ impl SiteServer {
         }
     }
 
-    /// Its address.
+    /// Its address; IPv4 behind zeros, but for `::1`, which is IPv6's.
     pub fn ip_address(&self) -> IpAddr {
         match self.address {
             [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, rest @ ..] if rest != [0, 0, 0, 1] => IpAddr::from(rest),

@@ -129,11 +129,6 @@ impl<'a> WireReference<'a> {
     }
 }
 
-/// Decodes one value.
-pub fn decode_value<'a>(reader: &mut Reader<'a>) -> Result<WireValue<'a>, DecodeError> {
-    WireValue::decode(reader)
-}
-
 /// Encodes one value of an identifier.
 pub fn encode_value(writer: &mut Writer, value: &Value) {
     let (ttl_kind, ttl) = match value.ttl {
