@@ -94,9 +94,10 @@ impl Core {
         let schedule = config.backup.schedule;
         let schedule = schedule.map(|schedule| backups.spawn_schedule(schedule, stop.subscribe()));
         let high_water = store.spawn_high_water(stop.subscribe());
-        let (registry, committer) = Registry::start(store.clone(), appender, registry_options(config));
-        let registry = Arc::new(registry);
         let resolver = Arc::new(resolver(config, &store, &federation, site.clone(), &server_key));
+        let options = registry_options(config, &resolver);
+        let (registry, committer) = Registry::start(store.clone(), appender, options);
+        let registry = Arc::new(registry);
         let keeper = Upkeep::new(config, store.clone(), Arc::clone(&registry));
         let upkeep = tokio::spawn(keeper.run(stop.subscribe()));
         let filing = outward::start_filing(&store, &federation, site, stop.subscribe());
@@ -212,13 +213,14 @@ async fn join<T>(task: &'static str, mut running: JoinHandle<T>) -> Option<T> {
 
 //----------- Options of the rooms -------------------------------------------
 
-fn registry_options(config: &Config) -> RegistryOptions {
+fn registry_options(config: &Config, resolver: &Resolver) -> RegistryOptions {
     let root = config.dns.root.clone();
     let fits = move |prefix: &Prefix| check_prefix_fits(&root, prefix).map_err(|error| error.to_string());
     RegistryOptions {
         request_window: Duration::from_millis(u64::from(config.store.request_window_days) * DAY_MS),
         prefix_rule: Arc::new(fits),
         administrators: config.handle.administrators.clone().into(),
+        elsewhere: config.recursion.allowed.then(|| resolver.elsewhere()),
     }
 }
 

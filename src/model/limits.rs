@@ -68,6 +68,14 @@ pub const SCOPE_PREFIXES_MAX: usize = 1_024;
 pub const RECURSION_DEPTH_MAX: u32 = 10;
 /// Other nodes that connections are kept to, to ask them onward.
 pub const PEERS_MAX: usize = 256;
+/// Lists of administrators that are read to find out whether they hold an identity.
+pub const LISTS_MAX: usize = 256;
+/// Lists within lists that are followed.
+pub const LISTS_DEPTH_MAX: usize = 8;
+/// Records of other nodes that are read for one authorization.
+pub const RECORDS_ELSEWHERE_MAX: usize = 16;
+/// Keys of one identifier that a proof is tried against, when it names none.
+pub const KEYS_TRIED_MAX: usize = 8;
 /// Journal entries that filing reads in one step.
 pub const FILING_STEP_ENTRIES: usize = 10_000;
 /// Prefixes set aside by filing that are named in the status; more are only counted.

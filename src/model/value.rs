@@ -153,6 +153,10 @@ pub struct ValueType(Box<str>);
 impl ValueType {
     /// A secret key of the Handle protocol: never publicly readable.
     pub const HS_SECKEY: &'static str = "HS_SECKEY";
+    /// A public key of the Handle protocol.
+    pub const HS_PUBKEY: &'static str = "HS_PUBKEY";
+    /// A list of identities (RFC 3651 section 3.2.7).
+    pub const HS_VLIST: &'static str = "HS_VLIST";
     /// An administrator (RFC 3651 section 3.2.1).
     pub const HS_ADMIN: &'static str = "HS_ADMIN";
     /// A site (RFC 3651 section 3.2.2).

@@ -1,7 +1,8 @@
 //! Authorization: what a caller may do, as a type. Only an [`Authorized`] command can be committed.
 //!
 //! An authorization is bound to the prefixes and tokens it read. The committer checks that they still stand and
-//! otherwise authorizes anew: nothing commits under a prefix suspended, or with a token revoked, before it.
+//! otherwise authorizes anew: nothing commits under a prefix suspended, or with a token revoked, before it. That of an
+//! identity is bound to the versions of the records that allow it, too; how these allow it is told in `identity`.
 
 use std::sync::Arc;
 
@@ -12,7 +13,8 @@ use crate::model::token::TokenId;
 use crate::store::directory::Directory;
 
 use super::caller::{Caller, check_token};
-use super::command::{Command, Item, PrefixCommand, Target};
+use super::command::{Command, Item, PrefixCommand, Register, Target};
+use super::membership::Read;
 use super::refusal::Refusal;
 
 /// A command that its caller may give, as far as the directory read says.
@@ -21,6 +23,8 @@ pub(super) struct Authorized {
     caller: Caller,
     name: CallerName,
     directory: Arc<Directory>,
+    /// The versions that it is bound to.
+    read: Vec<Read>,
 }
 
 /// A command that its caller may not give, and why.
@@ -43,9 +47,28 @@ impl Authorized {
             Ok(name)
         });
         match checked {
-            Ok(name) => Ok(Self { item, caller: caller.clone(), name, directory: Arc::clone(directory) }),
+            Ok(name) => {
+                let (caller, directory) = (caller.clone(), Arc::clone(directory));
+                Ok(Self { item, caller, name, directory, read: Vec::new() })
+            }
             Err(refusal) => Err(Box::new(Unauthorized { item, refusal })),
         }
+    }
+
+    /// What was found to be allowed by records: to be made by `identity` only.
+    pub(super) fn by_records(
+        item: Item,
+        caller: &Caller,
+        directory: Arc<Directory>,
+        read: Vec<Read>,
+    ) -> Self {
+        let name = caller.name().unwrap_or(CallerName::Anonymous);
+        Self { item, caller: caller.clone(), name, directory, read }
+    }
+
+    /// The versions of records that it is bound to.
+    pub(super) fn read(&self) -> &[Read] {
+        &self.read
     }
 
     /// Refuses when what was read does not stand any more and would not allow the command now.
@@ -53,7 +76,10 @@ impl Authorized {
         if Arc::ptr_eq(&self.directory, directory) {
             return Ok(());
         }
-        check(&self.caller, &self.item.command, directory, now_ms)
+        match &self.caller {
+            Caller::Node | Caller::Token(_) => check(&self.caller, &self.item.command, directory, now_ms),
+            Caller::Identity(_) | Caller::Anonymous => check_ground(&self.item.command, directory),
+        }
     }
 
     /// The command and its number.
@@ -75,7 +101,13 @@ impl Authorized {
     }
 }
 
-fn check(caller: &Caller, command: &Command, directory: &Directory, now_ms: u64) -> Result<(), Refusal> {
+/// Refuses what a token does not allow, or the prefix.
+pub(super) fn check(
+    caller: &Caller,
+    command: &Command,
+    directory: &Directory,
+    now_ms: u64,
+) -> Result<(), Refusal> {
     if let Caller::Token(token) = caller {
         let present = directory.token(token.id).ok_or(Refusal::TokenUnknown)?;
         check_token(present, now_ms)?;
@@ -90,6 +122,15 @@ fn check(caller: &Caller, command: &Command, directory: &Directory, now_ms: u64)
         Command::Prefix(PrefixCommand::File(filing)) => check_filing(caller, &filing.prefix),
         Command::Prefix(_) | Command::Token(_) => check_admin(caller),
     }
+}
+
+/// Refuses a change of identifiers under a prefix that is not homed here, whoever asks.
+pub(super) fn check_ground(command: &Command, directory: &Directory) -> Result<(), Refusal> {
+    let prefix = match command {
+        Command::Register(Register { target: Target::Minted { prefix, .. }, .. }) => Some(prefix.clone()),
+        _ => named(command).map(Identifier::governing_prefix),
+    };
+    prefix.map_or(Ok(()), |prefix| homed_here(&prefix, directory).map(|_| ()))
 }
 
 fn check_change(caller: &Caller, prefix: &Prefix, directory: &Directory) -> Result<(), Refusal> {

@@ -132,11 +132,15 @@ impl Committer {
             return Vec::new();
         }
         let decide = |Prepared { items, reply }: Prepared| {
+            if !items.iter().all(|(item, ..)| group.stands(item.read())) {
+                reply.send(Err(Failure::Contended));
+                return None;
+            }
             let outcomes =
                 items.into_iter().map(|(item, target, remember)| group.decide(&item, target, remember));
-            (reply, outcomes.collect())
+            Some((reply, outcomes.collect()))
         };
-        prepared.into_iter().map(decide).collect()
+        prepared.into_iter().filter_map(decide).collect()
     }
 
     /// Mints suffixes.
@@ -165,8 +169,12 @@ impl Committer {
         let folding = self.store.folding();
         let items = || prepared.iter().flat_map(|one| &one.items);
         let targets = items().filter_map(|(_, target, _)| target.as_ref());
-        let names: HashSet<CanonicalIdentifier> =
-            targets.map(|target| target.canonical(folding)).filter(|name| !group.knows(name)).collect();
+        let bound = items().flat_map(|(item, ..)| item.read()).map(|read| read.name.clone());
+        let names: HashSet<CanonicalIdentifier> = targets
+            .map(|target| target.canonical(folding))
+            .chain(bound)
+            .filter(|name| !group.knows(name))
+            .collect();
         let names: Vec<CanonicalIdentifier> = names.into_iter().collect();
         let keys = items().filter_map(|(_, _, remember)| remember.map(|(key, _)| key));
         let keys: Vec<RequestKey> = keys.filter(|key| !group.remembers(key)).collect();

@@ -21,6 +21,7 @@ use crate::store::lineage::Lineage;
 
 use super::authorize::Authorized;
 use super::command::{Command, PrefixCommand, Target, TokenCommand};
+use super::membership::Read;
 use super::receipt::{Outcome, Receipt};
 use super::refusal::Refusal;
 use super::rules::{self, Decision, Now, Present};
@@ -56,8 +57,7 @@ struct State {
 impl From<IdentifierEntry> for State {
     fn from(entry: IdentifierEntry) -> Self {
         let (mark, sequence) = (Some(entry.mark()), entry.sequence);
-        let IdentifierEntry { identifier, version, values, created_ms, .. } = entry;
-        Self { present: Present { identifier, version, values, created_ms }, mark, sequence }
+        Self { present: Present::from(entry), mark, sequence }
     }
 }
 
@@ -101,6 +101,12 @@ impl Group {
     /// Whether a request's item is remembered, as far as the group knows.
     pub(super) fn remembers(&self, key: &RequestKey) -> bool {
         self.requests.contains_key(key)
+    }
+
+    /// Whether records still stand at the versions that an authorization is bound to.
+    pub(super) fn stands(&self, read: &[Read]) -> bool {
+        let version = |name| self.present.get(name).map_or(0, |state: &State| state.present.version);
+        read.iter().all(|read| version(&read.name) == read.version)
     }
 
     /// Takes up states and memories that were read and are not known yet.

@@ -17,6 +17,10 @@ pub mod refusal;
 mod authorize;
 pub mod caller;
 
+pub(crate) mod administration;
+mod identity;
+pub mod membership;
+
 mod apply;
 mod committer;
 mod digest;
@@ -51,6 +55,7 @@ use self::caller::Caller;
 use self::command::{Batch, Command, Item, TokenCommand};
 use self::committer::{Committer, Submission};
 use self::counters::RegistryCounters;
+use self::membership::Elsewhere;
 use self::receipt::Receipt;
 use self::refusal::{Failure, Problem, Refusal};
 
@@ -65,12 +70,19 @@ pub struct RegistryOptions {
     pub prefix_rule: PrefixRule,
     /// Identities that administer this node: they may home and unhome prefixes.
     pub administrators: Arc<[Identity]>,
+    /// Reads what other nodes keep of administrators; without it, only what is kept here counts.
+    pub elsewhere: Option<Elsewhere>,
 }
 
 impl Default for RegistryOptions {
     fn default() -> Self {
         let request_window = Duration::from_secs(u64::from(REQUEST_WINDOW_DAYS_DEFAULT) * 86_400);
-        Self { request_window, prefix_rule: Arc::new(|_| Ok(())), administrators: Arc::default() }
+        Self {
+            request_window,
+            prefix_rule: Arc::new(|_| Ok(())),
+            administrators: Arc::default(),
+            elsewhere: None,
+        }
     }
 }
 

@@ -5,9 +5,11 @@ use crate::model::position::Position;
 use crate::model::prefix::{FilingMark, Homing, PrefixEntry, Registrant, Standing};
 use crate::model::token::{TokenEntry, TokenId};
 use crate::model::value::{Value, ValueType, Values};
-use crate::store::entry::Operation;
+use crate::store::entry::{IdentifierEntry, Operation};
 
-use super::command::{Amend, Existing, Filing, Precondition, PrefixCommand, Register, Remove, TokenCommand};
+use super::command::{
+    Amend, Existing, Filing, Precondition, PrefixCommand, Register, Remove, Target, TokenCommand,
+};
 use super::refusal::Refusal;
 
 //----------- Identifiers ----------------------------------------------------
@@ -23,6 +25,13 @@ pub(super) struct Present {
     pub(super) values: Option<Values>,
     /// When it was registered, in milliseconds since 1970.
     pub(super) created_ms: u64,
+}
+
+impl From<IdentifierEntry> for Present {
+    fn from(entry: IdentifierEntry) -> Self {
+        let IdentifierEntry { identifier, version, values, created_ms, .. } = entry;
+        Self { identifier, version, values, created_ms }
+    }
 }
 
 /// What follows from a command.
@@ -79,7 +88,6 @@ pub(super) fn amend(present: Option<&Present>, command: &Amend, now: Now) -> Res
     check_precondition(present, command.precondition)?;
     let (present, values) = live(present)?;
     check_amend_shape(command)?;
-    check_site_values(&command.identifier, command.written())?;
     if let Some(index) = command.remove.iter().find(|index| values.get(**index).is_none()) {
         return Err(Refusal::IndexAbsent { index: *index });
     }
@@ -130,7 +138,17 @@ fn check_precondition(present: Option<&Present>, precondition: Precondition) -> 
     }
 }
 
-fn check_amend_shape(command: &Amend) -> Result<(), Refusal> {
+/// Refuses a registration that no present state could make right.
+pub(super) fn check_register_shape(command: &Register) -> Result<(), Refusal> {
+    match &command.target {
+        Target::Named(identifier) => check_site_values(identifier, command.values.as_slice().iter()),
+        Target::Minted { .. } => Ok(()),
+    }
+}
+
+/// Refuses an amendment that no present state could make right.
+pub(super) fn check_amend_shape(command: &Amend) -> Result<(), Refusal> {
+    check_site_values(&command.identifier, command.written())?;
     let named = command.written().map(|value| value.index);
     let mut indexes: Vec<u32> =
         named.chain(command.remove.iter().copied()).map(|index| index.get()).collect();

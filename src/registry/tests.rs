@@ -2,8 +2,10 @@
 
 pub(crate) mod room;
 
+mod administration;
 mod authorization;
 mod bounds;
+mod fences;
 mod identifiers;
 mod life;
 mod prefixes;

@@ -11,6 +11,9 @@
 pub mod answer;
 mod visibility;
 
+mod administration;
+pub mod credential;
+
 mod history;
 pub mod recursion;
 
@@ -20,6 +23,8 @@ pub mod counters;
 mod tests;
 
 use std::sync::Arc;
+
+use tokio::sync::Semaphore;
 
 use crate::model::identifier::{CanonicalIdentifier, Folding, Identifier, Prefix};
 use crate::model::identity::Identity;
@@ -56,11 +61,14 @@ pub struct ResolverOptions {
     pub administrators: Arc<[Identity]>,
 }
 
-/// Produces answers.
+/// Produces answers. Clones are the same resolver.
+#[derive(Clone)]
 pub struct Resolver {
     store: Store,
     options: ResolverOptions,
     onward: Option<Onward>,
+    /// Places for proofs that cost much.
+    proofs: Arc<Semaphore>,
     counters: Arc<ResolverCounters>,
 }
 
@@ -75,7 +83,8 @@ enum Route {
 impl Resolver {
     /// A resolver over a store.
     pub fn new(store: Store, options: ResolverOptions) -> Self {
-        Self { store, options, onward: None, counters: Arc::new(ResolverCounters::default()) }
+        let counters = Arc::new(ResolverCounters::default());
+        Self { store, options, onward: None, proofs: credential::places(), counters }
     }
 
     /// Answers one question.
@@ -102,10 +111,22 @@ impl Resolver {
         let mut entries = self.store.identifiers(&names).await.map_err(|error| failed(&error))?.into_iter();
         let mut answers = Vec::with_capacity(questions.len());
         for (question, route) in questions.iter().zip(routes) {
-            let answer = route.map(|route| match route {
-                Route::Known(answer) => answer,
-                Route::Here(_, prefix) => self.show(caller, question, entries.next().flatten(), &prefix),
-            });
+            let answer = match route {
+                Err(refusal) => Err(refusal),
+                Ok(Route::Known(answer)) => Ok(answer),
+                Ok(Route::Here(_, prefix)) => {
+                    let entry = entries.next().flatten();
+                    let visibility = match caller {
+                        Caller::Identity(identity) => {
+                            Box::pin(self.visibility_of(identity, question, entry.as_ref())).await?
+                        }
+                        Caller::Anonymous | Caller::Node | Caller::Token(_) => {
+                            Visibility::of(caller, &question.identifier.governing_prefix())
+                        }
+                    };
+                    Ok(self.show(visibility, question, entry, &prefix))
+                }
+            };
             self.counters.count(&answer);
             answers.push(answer);
         }
@@ -135,7 +156,7 @@ impl Resolver {
     /// Shows what the caller asked for and may see.
     fn show(
         &self,
-        caller: &Caller,
+        visibility: Visibility,
         question: &Question,
         entry: Option<IdentifierEntry>,
         prefix: &PrefixEntry,
@@ -152,7 +173,6 @@ impl Resolver {
         if let Some(site) = derived {
             insert_derived(&mut values, site);
         }
-        let visibility = Visibility::of(caller, &question.identifier.governing_prefix());
         values.retain(|value| question.selects(value));
         let withheld = visibility.apply(&mut values);
         if values.is_empty() {
@@ -181,7 +201,8 @@ impl Resolver {
         })
     }
 
-    /// Live identifiers whose own prefix is exactly this one, in order, after `after`; for readers of the prefix.
+    /// Live identifiers whose own prefix is exactly this one, in order, after `after`; for readers of the prefix, and for
+    /// its administrators that may list, who see of each what everybody sees.
     pub async fn list(
         &self,
         caller: &Caller,
@@ -189,7 +210,8 @@ impl Resolver {
         after: Option<&Identifier>,
         limit: usize,
     ) -> Result<Page<Found>, Problem> {
-        self.check_reader(caller, prefix)?;
+        self.check_list(caller, prefix).await?;
+        let visibility = Visibility::of(caller, prefix);
         let limit = limit.clamp(1, PAGE_ITEMS_MAX);
         let after = after.map(|identifier| identifier.canonical(self.store.folding()));
         let entries =
@@ -197,7 +219,7 @@ impl Resolver {
         let more = entries.len() > limit;
         let show = |entry: IdentifierEntry| {
             let mut values = entry.values?.into_vec();
-            let withheld = Visibility::Restricted.apply(&mut values);
+            let withheld = visibility.apply(&mut values);
             let IdentifierEntry { identifier, version, changed_ms, .. } = entry;
             Some(Found { identifier, version, values, changed_ms, authoritative: true, withheld })
         };
@@ -206,18 +228,24 @@ impl Resolver {
 
     /// Refuses a caller that may not read a prefix's restricted values, or a prefix that is not homed here.
     fn check_reader(&self, caller: &Caller, prefix: &Prefix) -> Result<(), Refusal> {
+        self.homed_here(prefix)?;
         if caller.name().is_none() {
             return Err(Refusal::Unauthenticated);
         }
         if !caller.may_read(prefix) {
             return Err(Refusal::PermissionDenied { needed: format!("scope reader on prefix {prefix}") });
         }
+        Ok(())
+    }
+
+    /// The active prefix homed here that covers this one.
+    fn homed_here(&self, prefix: &Prefix) -> Result<Prefix, Refusal> {
         let directory = self.store.directory();
         let entry =
             directory.governing(prefix).ok_or_else(|| Refusal::NotResponsible { prefix: prefix.clone() })?;
         check_standing(entry)?;
         match entry.homing {
-            Homing::Here => Ok(()),
+            Homing::Here => Ok(entry.prefix.clone()),
             Homing::Delegated(_) => Err(Refusal::PrefixDelegated { prefix: entry.prefix.clone() }),
         }
     }

@@ -4,13 +4,13 @@ use crate::model::identifier::{Identifier, Prefix};
 use crate::model::limits::SUFFIX_DIGEST_BYTES;
 use crate::model::site::{Ports, Site};
 use crate::model::token::Scope;
-use crate::model::value::{Index, Permissions, Value, ValueType, Values};
+use crate::model::value::{Index, ValueType};
 use crate::registry::caller::Caller;
-use crate::registry::command::{Command, Existing, Precondition, PrefixCommand, Register, Target};
+use crate::registry::command::{Command, PrefixCommand};
 use crate::registry::refusal::{Problem, Refusal};
 use crate::registry::tests::room::{
-    Room, add, delegate, home, identifier, overwrite, prefix, register, remove, revoke, site, suspend, typed,
-    value,
+    Room, add, delegate, home, identifier, overwrite, prefix, register, registration, remove, revoke, site,
+    suspend, typed, value, with,
 };
 use crate::store::EngineKind;
 use crate::store::entry::Operation;
@@ -18,6 +18,9 @@ use crate::wire::handle::site::encode_site;
 
 use super::answer::{Absence, Answer, Found, History, NotResponsible, Question, Referral, Withheld};
 use super::{Resolver, ResolverOptions};
+
+mod administration;
+mod credential;
 
 //----------- A small language -----------------------------------------------
 
@@ -53,19 +56,6 @@ async fn found(resolver: &Resolver, caller: &Caller, question: &Question) -> Fou
 /// Index and type of each value.
 fn shown(found: &Found) -> Vec<(u32, String)> {
     found.values.iter().map(|value| (value.index.get(), value.value_type.as_str().to_owned())).collect()
-}
-
-fn with(permissions: &str, value: Value) -> Value {
-    Value { permissions: Permissions::parse(permissions).expect("valid permissions"), ..value }
-}
-
-fn registration(text: &str, values: Vec<Value>) -> Command {
-    Command::Register(Register {
-        target: Target::Named(identifier(text)),
-        values: Values::new(values).expect("valid values"),
-        existing: Existing::Overwrite,
-        precondition: Precondition::None,
-    })
 }
 
 async fn reader(room: &Room, text: &str) -> Caller {

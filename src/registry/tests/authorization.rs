@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::model::identity::Identity;
 use crate::model::prefix::Standing;
 use crate::model::token::{Scope, TokenId};
 use crate::registry::TokenDraft;
@@ -12,8 +11,7 @@ use crate::registry::refusal::{Problem, Refusal};
 use crate::store::EngineKind;
 
 use super::room::{
-    Room, add, delegate, elsewhere, home, identifier, mint, overwrite, prefix, register, remove, revoke,
-    site, suspend,
+    Room, add, delegate, elsewhere, home, mint, overwrite, prefix, register, remove, revoke, site, suspend,
 };
 
 fn denied(needed: &str) -> Refusal {
@@ -50,7 +48,6 @@ async fn each_scope_opens_its_commands_and_no_others() {
     let registrar = room.caller(Scope::Registrar(own())).await;
     let reader = room.caller(Scope::Reader(own())).await;
     let peer = room.caller(Scope::Peer(own())).await;
-    let identity = Caller::Identity(Identity { index: 300, identifier: identifier("0.NA/88") });
 
     let changes = [
         overwrite("88.118/x", "one"),
@@ -69,7 +66,7 @@ async fn each_scope_opens_its_commands_and_no_others() {
                 room.node(register("88.118/x", "one")).await.expect("registered");
             }
         }
-        for caller in [&reader, &peer, &identity] {
+        for caller in [&reader, &peer] {
             let refused = room.one(caller, command.clone()).await;
             assert_eq!(refused, Err(denied("scope registrar on prefix 88.118")), "{command:?}");
         }
@@ -83,7 +80,7 @@ async fn each_scope_opens_its_commands_and_no_others() {
     let administration =
         [home("88.1"), delegate("88.2", 1), suspend("88.1"), revoke("88.1"), end_token(token_of(&reader))];
     for command in administration {
-        for caller in [&registrar, &peer, &identity] {
+        for caller in [&registrar, &peer] {
             let refused = room.one(caller, command.clone()).await;
             assert_eq!(refused, Err(denied("scope admin")), "{command:?}");
         }

@@ -185,7 +185,7 @@ async fn what_was_done_under_a_prefix_suspended_since_has_its_receipt() {
     let other = room.request(&caller, id, vec![register("88.118/a", "two")]).await;
     assert_eq!(other, [Err(Refusal::RequestConflict)]);
     let nobody = room.request(&Caller::Anonymous, id, vec![register("88.118/a", "one")]).await;
-    assert_eq!(nobody, [Err(Refusal::Unauthenticated)]);
+    assert_eq!(nobody, [Err(Refusal::PrefixRevoked { prefix: prefix("88.118") })]);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::model::identifier::{Folding, Identifier, Prefix};
+use crate::model::identity::{AdminPermissions, Administrator, Identity};
 use crate::model::position::Position;
 use crate::model::request::RequestId;
 use crate::model::site::{Ports, Site};
@@ -25,6 +26,7 @@ use crate::store::commit::Appender;
 use crate::store::entry::IdentifierEntry;
 use crate::store::open::{Opened, StoreOptions, open};
 use crate::store::{EngineKind, Store};
+use crate::wire::handle::administrator::{encode_administrator, encode_identities};
 
 /// When every test begins, in milliseconds since 1970.
 pub(crate) const START_MS: u64 = 1_800_000_000_000;
@@ -55,15 +57,33 @@ impl Room {
         room
     }
 
+    /// An empty store under a registry with these options, with prefix 88.118 homed.
+    pub(crate) async fn open_with(options: RegistryOptions) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let clock = Arc::new(AtomicU64::new(START_MS));
+        let room = Self::start(directory, EngineKind::Fjall, clock, options).await;
+        room.node(home("88.118")).await.expect("the prefix is homed");
+        room
+    }
+
     async fn open_in(directory: TempDir, engine: EngineKind, clock: Arc<AtomicU64>) -> Self {
-        let options = options_of(&directory, engine, &clock);
-        let Opened { store, appender, .. } = open(options).await.expect("the store opens");
         let options = RegistryOptions {
             request_window: WINDOW,
             prefix_rule: Arc::new(forbid),
             ..RegistryOptions::default()
         };
-        let (registry, running) = Registry::start(store.clone(), appender, options);
+        Self::start(directory, engine, clock, options).await
+    }
+
+    async fn start(
+        directory: TempDir,
+        engine: EngineKind,
+        clock: Arc<AtomicU64>,
+        registry_options: RegistryOptions,
+    ) -> Self {
+        let options = options_of(&directory, engine, &clock);
+        let Opened { store, appender, .. } = open(options).await.expect("the store opens");
+        let (registry, running) = Registry::start(store.clone(), appender, registry_options);
         Self { directory, engine, store, registry: Arc::new(registry), clock, running }
     }
 
@@ -225,6 +245,42 @@ pub(crate) fn typed(index: u32, value_type: &str, data: &str) -> Value {
 /// One URL at index 1.
 pub(crate) fn values(data: &str) -> Values {
     Values::new(vec![value(1, data)]).expect("one value")
+}
+
+/// Registers an identifier with these values, over what there is.
+pub(crate) fn registration(text: &str, values: Vec<Value>) -> Command {
+    Command::Register(Register {
+        target: Target::Named(identifier(text)),
+        values: Values::new(values).expect("valid values"),
+        existing: Existing::Overwrite,
+        precondition: Precondition::None,
+    })
+}
+
+/// A caller that has proved this identity.
+pub(crate) fn proved(text: &str) -> Caller {
+    Caller::Identity(identity(text))
+}
+
+pub(crate) fn identity(text: &str) -> Identity {
+    Identity::parse(text).expect("a valid identity")
+}
+
+/// An HS_ADMIN that allows this to an identity.
+pub(crate) fn admin(index: u32, permissions: AdminPermissions, whom: &str) -> Value {
+    let data = encode_administrator(&Administrator { permissions, identity: identity(whom) });
+    Value { data, ..typed(index, ValueType::HS_ADMIN, "") }
+}
+
+/// An HS_VLIST of these identities.
+pub(crate) fn list(index: u32, whom: &[&str]) -> Value {
+    let identities: Vec<Identity> = whom.iter().map(|text| identity(text)).collect();
+    Value { data: encode_identities(&identities), ..typed(index, ValueType::HS_VLIST, "") }
+}
+
+/// The value with other permissions.
+pub(crate) fn with(permissions: &str, value: Value) -> Value {
+    Value { permissions: Permissions::parse(permissions).expect("valid permissions"), ..value }
 }
 
 /// Registers an identifier with one URL.

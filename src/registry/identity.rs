@@ -1,0 +1,288 @@
+//! Commands of identities, and of nobody in particular: allowed by records, one command at a time.
+//!
+//! ```text
+//!   command ─ structure, prefix homed here ─ read: target, prefix record, lists ─ administration ─▶ Authorized
+//!      ▲                                                                          { versions read }     │
+//!      └──────────── something read has changed (a few times) ◀────────── committer: read again ◀───────┘
+//! ```
+//! An authorization holds for the versions it read, and the committer reads them again together with what it decides
+//! on: nothing commits by an administrator who was removed before it.
+//!
+//! The prefix record that governs an identifier `a.b/x` is `0.NA/a.b` when there is one, else that of the prefix homed
+//! here that covers it. The identities configured for this node home and revoke prefixes, and nothing else.
+
+use tokio::time::Instant;
+
+use crate::model::identifier::Identifier;
+use crate::model::identity::{AdminPermissions, Identity};
+use crate::store::directory::Directory;
+
+use super::Registry;
+use super::administration::{self, Memberships, Record};
+use super::apply::check_command;
+use super::authorize::{self, Authorized};
+use super::caller::Caller;
+use super::command::{Amend, Batch, Command, Item, PrefixCommand, Register, Remove, Target};
+use super::digest;
+use super::group::Remember;
+use super::membership::{Evidence, Kept, Read, Records};
+use super::receipt::Receipt;
+use super::refusal::{Failure, Problem, Refusal};
+use super::rules::{self, Decision, Now, Present};
+
+/// Times that a command is authorized anew because something it was allowed by has changed.
+const ATTEMPTS_MAX: usize = 5;
+
+//----------- Applying -------------------------------------------------------
+
+impl Registry {
+    /// Whether a caller could give this command now. Nothing is proved or promised by it: a door asks before it lets an
+    /// identity prove itself, and authorization happens again when the command is applied.
+    ///
+    /// For nobody in particular: [`Refusal::Unauthenticated`] where an identity may be allowed it.
+    pub async fn check(&self, caller: &Caller, command: &Command) -> Result<(), Problem> {
+        check_command(command, &self.options.prefix_rule)?;
+        let directory = self.store.directory();
+        match caller {
+            Caller::Node | Caller::Token(_) => {
+                Ok(authorize::check(caller, command, &directory, self.store.now_ms())?)
+            }
+            Caller::Identity(_) | Caller::Anonymous => {
+                self.allow(caller, command, &directory).await.map(|_read| ())
+            }
+        }
+    }
+
+    /// Applies items one after the other, each seeing what the ones before it did.
+    pub(super) async fn apply_each(
+        &self,
+        caller: &Caller,
+        batch: Batch,
+        deadline: Instant,
+    ) -> Result<Vec<Result<Receipt, Refusal>>, Failure> {
+        let request = batch.request.zip(caller.name());
+        let mut outcomes: Vec<Result<Receipt, Refusal>> = Vec::with_capacity(batch.items.len());
+        for item in batch.items {
+            let remember = request.as_ref().map(|(request, name)| digest::remembered(*request, name, &item));
+            match self.apply_item(caller, item, remember, deadline).await {
+                Ok(receipt) => outcomes.push(Ok(receipt)),
+                Err(Problem::Refused(refusal)) => outcomes.push(Err(refusal)),
+                Err(Problem::Failed(failure)) if outcomes.iter().all(Result::is_err) => return Err(failure),
+                Err(Problem::Failed(failure)) => {
+                    return Err(Failure::OutcomeUnknown { cause: failure.to_string() });
+                }
+            }
+        }
+        Ok(outcomes)
+    }
+
+    async fn apply_item(
+        &self,
+        caller: &Caller,
+        item: Item,
+        remember: Remember,
+        deadline: Instant,
+    ) -> Result<Receipt, Problem> {
+        check_command(&item.command, &self.options.prefix_rule)?;
+        if let Some(receipt) = self.recall_item(&item.command, remember).await? {
+            return Ok(receipt);
+        }
+        for _ in 0..ATTEMPTS_MAX {
+            let directory = self.store.directory();
+            let read = self.allow(caller, &item.command, &directory).await?;
+            let authorized = Authorized::by_records(item.clone(), caller, directory, read);
+            match self.commit(vec![(authorized, remember)], deadline).await {
+                Err(Failure::Contended) => {}
+                Err(failure) => return Err(failure.into()),
+                Ok(outcomes) => {
+                    let lost = || Failure::OutcomeUnknown { cause: "the outcome was lost".to_owned() };
+                    return Ok(outcomes.into_iter().next().ok_or_else(lost)??);
+                }
+            }
+        }
+        Err(Failure::Contended.into())
+    }
+
+    /// What was done for the same request has its receipt, whoever is an administrator by now.
+    async fn recall_item(&self, command: &Command, remember: Remember) -> Result<Option<Receipt>, Problem> {
+        let Some((key, content)) = remember else {
+            return Ok(None);
+        };
+        let memories = self.store.requests(&[key]).await.map_err(|error| super::committer::unread(&error))?;
+        let Some(memory) = memories.into_iter().flatten().next() else {
+            return Ok(None);
+        };
+        let position = self.store.lineage().position_of(memory.sequence).unwrap_or_else(|| self.store.head());
+        let target = authorize::named(command).cloned();
+        Ok(Some(Receipt::repeated(target, &memory, content, position)?))
+    }
+}
+
+//----------- Allowing -------------------------------------------------------
+
+impl Registry {
+    /// Refuses what the caller may not command; tells what that rests on.
+    async fn allow(
+        &self,
+        caller: &Caller,
+        command: &Command,
+        directory: &Directory,
+    ) -> Result<Vec<Read>, Problem> {
+        authorize::check_ground(command, directory)?;
+        let identity = match caller {
+            Caller::Identity(identity) => Some(identity),
+            Caller::Anonymous | Caller::Node | Caller::Token(_) => None,
+        };
+        match command {
+            Command::Prefix(command) => {
+                self.check_prefix_command(identity, Some(command))?;
+                Ok(Vec::new())
+            }
+            Command::Token(_) => {
+                self.check_prefix_command(identity, None)?;
+                Ok(Vec::new())
+            }
+            Command::Register(register) => {
+                rules::check_register_shape(register)?;
+                self.allow_register(identity.ok_or(Refusal::Unauthenticated)?, register, directory).await
+            }
+            Command::Amend(amend) => {
+                rules::check_amend_shape(amend)?;
+                let open = amend.add.is_empty() && amend.remove.is_empty();
+                if identity.is_none() && !open {
+                    return Err(Refusal::Unauthenticated.into());
+                }
+                self.allow_amend(identity, amend).await
+            }
+            Command::Remove(remove) => {
+                self.allow_remove(identity.ok_or(Refusal::Unauthenticated)?, remove).await
+            }
+        }
+    }
+
+    /// The identities of this node may home and revoke.
+    fn check_prefix_command(
+        &self,
+        identity: Option<&Identity>,
+        command: Option<&PrefixCommand>,
+    ) -> Result<(), Refusal> {
+        let identity = identity.ok_or(Refusal::Unauthenticated)?;
+        let configured = &self.options.administrators;
+        if !administration::administers(configured, identity, self.store.folding()) {
+            let of = "this node".to_owned();
+            return Err(Refusal::NotAdministrator { identity: identity.clone(), of });
+        }
+        match command {
+            Some(PrefixCommand::Home { .. } | PrefixCommand::Revoke { .. }) => Ok(()),
+            Some(PrefixCommand::Delegate { .. } | PrefixCommand::Suspend { .. } | PrefixCommand::File(_))
+            | None => Err(Refusal::PermissionDenied { needed: "scope admin".to_owned() }),
+        }
+    }
+
+    async fn allow_register(
+        &self,
+        identity: &Identity,
+        register: &Register,
+        directory: &Directory,
+    ) -> Result<Vec<Read>, Problem> {
+        let (target, (own, needed)) = match &register.target {
+            Target::Named(target) => (Some(target), administration::creation(target)),
+            Target::Minted { prefix, .. } => {
+                (None, (Identifier::of_prefix(prefix), AdminPermissions::ADD_IDENTIFIER))
+            }
+        };
+        let homed = homed_record(register, directory);
+        // The record of a new prefix does not govern its own making.
+        let homed = homed.filter(|homed| target.is_none_or(|target| !self.is_same(homed, target)));
+        let wanted: Vec<Identifier> =
+            [Some(&own), homed.as_ref(), target].into_iter().flatten().cloned().collect();
+        let mut evidence = Evidence::default();
+        let mut kept = self.records().read(&wanted, &mut evidence).await?;
+        let target = target.and_then(|_| kept.pop());
+        let present = present_of(target.as_ref());
+        let prefix = kept.iter().find(|one| one.is_there()).or_else(|| kept.first());
+        let prefix = prefix.map_or(Record { identifier: &own, values: &[] }, Kept::record);
+        let next = match &target {
+            None => None,
+            Some(kept) => match rules::register(present.as_ref(), &kept.identifier, register, self.now())? {
+                Decision::Unchanged(_) => return Ok(evidence.read),
+                Decision::Change(_, next) => next.values.filter(|_| kept.is_there()),
+            },
+        };
+        let record = target.as_ref().map(Kept::record);
+        let named = named_by(&[Some(prefix), record]);
+        let decision = |who: &Memberships| match (record, &next) {
+            (Some(record), Some(next)) => {
+                administration::check_overwrite(record, next.as_slice(), prefix, needed, Some(who))
+            }
+            _ => prefix.check(Some(who), needed),
+        };
+        self.records().decide(identity, named, &mut evidence, decision).await?;
+        Ok(evidence.read)
+    }
+
+    async fn allow_amend(&self, identity: Option<&Identity>, amend: &Amend) -> Result<Vec<Read>, Problem> {
+        let (kept, mut evidence) = self.read_target(&amend.identifier).await?;
+        let next = match rules::amend(present_of(Some(&kept)).as_ref(), amend, self.now())? {
+            Decision::Unchanged(_) => return Ok(evidence.read),
+            Decision::Change(_, next) => next.values.unwrap_or_default(),
+        };
+        let record = kept.record();
+        let check = |who: Option<&Memberships>| administration::check_amend(record, next.as_slice(), who);
+        match identity {
+            None => check(None)?,
+            Some(identity) => {
+                let named = named_by(&[Some(record)]);
+                self.records().decide(identity, named, &mut evidence, |who| check(Some(who))).await?;
+            }
+        }
+        Ok(evidence.read)
+    }
+
+    async fn allow_remove(&self, identity: &Identity, remove: &Remove) -> Result<Vec<Read>, Problem> {
+        let (kept, mut evidence) = self.read_target(&remove.identifier).await?;
+        rules::remove(present_of(Some(&kept)).as_ref(), remove)?;
+        let record = kept.record();
+        let decision = |who: &Memberships| record.check(Some(who), AdminPermissions::DELETE_IDENTIFIER);
+        self.records().decide(identity, named_by(&[Some(record)]), &mut evidence, decision).await?;
+        Ok(evidence.read)
+    }
+
+    async fn read_target(&self, target: &Identifier) -> Result<(Kept, Evidence), Problem> {
+        let mut evidence = Evidence::default();
+        let kept = self.records().read(std::slice::from_ref(target), &mut evidence).await?;
+        let kept = kept.into_iter().next().ok_or(Refusal::Absent)?;
+        Ok((kept, evidence))
+    }
+
+    fn records(&self) -> Records {
+        Records { store: self.store.clone(), elsewhere: self.options.elsewhere.clone() }
+    }
+
+    fn is_same(&self, left: &Identifier, right: &Identifier) -> bool {
+        left.canonical(self.store.folding()) == right.canonical(self.store.folding())
+    }
+
+    fn now(&self) -> Now {
+        Now { ms: self.store.now_ms() }
+    }
+}
+
+/// The record of the prefix homed here that covers what is to be registered.
+fn homed_record(register: &Register, directory: &Directory) -> Option<Identifier> {
+    let prefix = match &register.target {
+        Target::Named(target) => target.governing_prefix(),
+        Target::Minted { prefix, .. } => prefix.clone(),
+    };
+    directory.governing(&prefix).map(|entry| Identifier::of_prefix(&entry.prefix))
+}
+
+fn present_of(kept: Option<&Kept>) -> Option<Present> {
+    kept.and_then(|kept| kept.entry.clone()).map(Present::from)
+}
+
+/// Whom the HS_ADMIN values of records name.
+fn named_by(records: &[Option<Record<'_>>]) -> Vec<Identity> {
+    let administrators = records.iter().flatten().flat_map(Record::administrators);
+    administrators.map(|one| one.identity).collect()
+}

@@ -1,0 +1,258 @@
+//! Memberships: reading what authorizes an identity, and the lists that may hold it.
+//!
+//! ```text
+//!   decide ─▶ allowed                                                       done
+//!      ▲ └──▶ refused ─ lists named, not read yet? ─▶ read them, together ─┐
+//!      └───────────────────────────────────────────────────────────────────┘
+//! ```
+//! Lists are read only where the decision needs them, level by level, each once, within bounds of number and depth. What
+//! is kept here is read whole and noted with its version, so that a decision is bound to it; of what other nodes keep,
+//! only what everybody may see counts, and it is bound to nothing.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::model::identifier::{CanonicalIdentifier, Folding, Identifier};
+use crate::model::identity::Identity;
+use crate::model::limits::{LISTS_DEPTH_MAX, LISTS_MAX, RECORDS_ELSEWHERE_MAX};
+use crate::model::prefix::{Homing, Standing};
+use crate::model::value::{Value, ValueType};
+use crate::store::Store;
+use crate::store::directory::Directory;
+use crate::store::entry::IdentifierEntry;
+use crate::wire::handle::administrator::decode_identities;
+
+use super::administration::{ListName, Memberships, Record};
+use super::committer::unread;
+use super::refusal::{Failure, Problem, Refusal};
+
+/// How long all reading of other nodes may take for one authorization.
+const ELSEWHERE_MAX: Duration = Duration::from_secs(5);
+
+/// Reads what everybody may see of an identifier that another node keeps; says in words why it could not.
+pub type Elsewhere = Arc<dyn Fn(Identifier) -> Told + Send + Sync>;
+
+/// What another node will have told.
+pub type Told = Pin<Box<dyn Future<Output = Result<Vec<Value>, String>> + Send>>;
+
+//----------- Records --------------------------------------------------------
+
+/// Reads records for decisions.
+#[derive(Clone)]
+pub(crate) struct Records {
+    pub(crate) store: Store,
+    pub(crate) elsewhere: Option<Elsewhere>,
+}
+
+/// One record as read.
+pub(crate) struct Kept {
+    pub(crate) identifier: Identifier,
+    /// Its state here, tombstones included.
+    pub(crate) entry: Option<IdentifierEntry>,
+    told: Vec<Value>,
+}
+
+impl Kept {
+    /// It, as decisions see it.
+    pub(crate) fn record(&self) -> Record<'_> {
+        let here = self.entry.as_ref().and_then(|entry| entry.values.as_ref());
+        let values = here.map_or(self.told.as_slice(), |values| values.as_slice());
+        Record { identifier: &self.identifier, values }
+    }
+
+    /// Whether it is there.
+    pub(crate) fn is_there(&self) -> bool {
+        self.entry.as_ref().is_some_and(IdentifierEntry::is_live) || !self.told.is_empty()
+    }
+}
+
+/// A version that a decision is bound to; 0 where nothing stood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Read {
+    pub(crate) name: CanonicalIdentifier,
+    pub(crate) version: u64,
+}
+
+/// What a decision rests on.
+pub(crate) struct Evidence {
+    /// What was read here.
+    pub(crate) read: Vec<Read>,
+    until: Instant,
+    elsewhere_left: usize,
+    unread: Option<Failure>,
+}
+
+impl Default for Evidence {
+    fn default() -> Self {
+        let until = Instant::now() + ELSEWHERE_MAX;
+        Self { read: Vec::new(), until, elsewhere_left: RECORDS_ELSEWHERE_MAX, unread: None }
+    }
+}
+
+/// Who keeps a record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keeper {
+    Here,
+    Elsewhere,
+    /// Its prefix is withdrawn: it proves nothing.
+    Nobody,
+}
+
+impl Keeper {
+    fn of(identifier: &Identifier, directory: &Directory) -> Self {
+        let Some(entry) = directory.governing(&identifier.governing_prefix()) else {
+            return Self::Elsewhere;
+        };
+        // The name of a delegated prefix is kept by who delegates.
+        let own_name = identifier.named_prefix().is_some_and(|named| named == entry.prefix);
+        match (entry.standing, &entry.homing) {
+            (Standing::Suspended | Standing::Revoked, _) => Self::Nobody,
+            (Standing::Active, Homing::Here) => Self::Here,
+            (Standing::Active, Homing::Delegated(_)) if own_name => Self::Here,
+            (Standing::Active, Homing::Delegated(_)) => Self::Elsewhere,
+        }
+    }
+}
+
+impl Records {
+    /// Reads records, those kept here in one read, in the order asked.
+    pub(crate) async fn read(
+        &self,
+        wanted: &[Identifier],
+        evidence: &mut Evidence,
+    ) -> Result<Vec<Kept>, Failure> {
+        let directory = self.store.directory();
+        let keepers: Vec<Keeper> = wanted.iter().map(|one| Keeper::of(one, &directory)).collect();
+        let here = wanted.iter().zip(&keepers).filter(|(_, keeper)| **keeper == Keeper::Here);
+        let names: Vec<CanonicalIdentifier> =
+            here.map(|(identifier, _)| identifier.canonical(self.folding())).collect();
+        let entries = self.store.identifiers(&names).await.map_err(|error| unread(&error))?;
+        let mut entries = names.into_iter().zip(entries);
+        let mut kept = Vec::with_capacity(wanted.len());
+        for (identifier, keeper) in wanted.iter().zip(keepers) {
+            let mut one = Kept { identifier: identifier.clone(), entry: None, told: Vec::new() };
+            match keeper {
+                Keeper::Here => {
+                    if let Some((name, entry)) = entries.next() {
+                        let version = entry.as_ref().map_or(0, |entry| entry.version);
+                        evidence.read.push(Read { name, version });
+                        one.entry = entry;
+                    }
+                }
+                Keeper::Elsewhere => one.told = self.read_elsewhere(identifier, evidence).await,
+                Keeper::Nobody => {}
+            }
+            kept.push(one);
+        }
+        Ok(kept)
+    }
+
+    /// What another node shows of a record. That it could not be read is noted: it matters only if nothing else allows.
+    async fn read_elsewhere(&self, identifier: &Identifier, evidence: &mut Evidence) -> Vec<Value> {
+        let Some(elsewhere) = self.elsewhere.as_ref().filter(|_| evidence.elsewhere_left > 0) else {
+            return Vec::new();
+        };
+        evidence.elsewhere_left -= 1;
+        let told = timeout_at(evidence.until, elsewhere(identifier.clone())).await;
+        let told = told.unwrap_or_else(|_| Err("the time for asking other nodes is over".to_owned()));
+        told.unwrap_or_else(|detail| {
+            let list = identifier.to_string();
+            evidence.unread = Some(Failure::AdministratorsUnread { list, detail });
+            Vec::new()
+        })
+    }
+
+    fn folding(&self) -> Folding {
+        self.store.folding()
+    }
+}
+
+//----------- Deciding -------------------------------------------------------
+
+/// Lists that were read, and whom they name.
+type Lists = HashMap<ListName, Vec<Identity>>;
+
+impl Records {
+    /// Decides about an identity, reading the lists that `named` leads to as long as that may help.
+    pub(crate) async fn decide<T>(
+        &self,
+        identity: &Identity,
+        named: Vec<Identity>,
+        evidence: &mut Evidence,
+        decision: impl Fn(&Memberships) -> Result<T, Refusal>,
+    ) -> Result<T, Problem> {
+        let mut memberships = Memberships::of(identity, self.folding());
+        let mut lists = Lists::new();
+        let mut frontier = named;
+        for _ in 0..LISTS_DEPTH_MAX {
+            match decision(&memberships) {
+                Err(refusal) if may_be_helped(&refusal) => {}
+                decided => return Ok(decided?),
+            }
+            frontier = self.read_lists(frontier, &mut lists, evidence).await?;
+            if frontier.is_empty() {
+                break;
+            }
+            join(&mut memberships, &lists);
+        }
+        match (decision(&memberships), evidence.unread.take()) {
+            (Err(refusal), Some(failure)) if may_be_helped(&refusal) => Err(failure.into()),
+            (decided, _) => Ok(decided?),
+        }
+    }
+
+    /// Reads lists that are not known yet. Returns whom they name; nobody when there was nothing to read.
+    async fn read_lists(
+        &self,
+        named: Vec<Identity>,
+        lists: &mut Lists,
+        evidence: &mut Evidence,
+    ) -> Result<Vec<Identity>, Failure> {
+        let mut wanted: Vec<Identity> = Vec::new();
+        for one in named.into_iter().filter(|one| one.index != 0) {
+            let name = (one.identifier.canonical(self.folding()), one.index);
+            if lists.len() < LISTS_MAX && !lists.contains_key(&name) {
+                lists.insert(name, Vec::new());
+                wanted.push(one);
+            }
+        }
+        let identifiers: Vec<Identifier> = wanted.iter().map(|one| one.identifier.clone()).collect();
+        let kept = self.read(&identifiers, evidence).await?;
+        let mut found = Vec::new();
+        for (one, kept) in wanted.into_iter().zip(kept) {
+            let identities = identities_at(kept.record(), one.index);
+            found.extend(identities.iter().cloned());
+            lists.insert((one.identifier.canonical(self.folding()), one.index), identities);
+        }
+        Ok(found)
+    }
+}
+
+/// Whether a membership could turn the refusal around.
+fn may_be_helped(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::NotAdministrator { .. } | Refusal::PermissionDenied { .. })
+}
+
+/// Whom the list at an index names; nobody when there is no list.
+fn identities_at(record: Record<'_>, index: u32) -> Vec<Identity> {
+    let list = record.values.iter().find(|value| value.index.get() == index);
+    let list = list.filter(|value| value.value_type.is(ValueType::HS_VLIST));
+    list.and_then(|value| decode_identities(&value.data).ok()).unwrap_or_default()
+}
+
+/// Takes up every list that holds the identity, or a list that does. Ends, because lists only come in.
+fn join(memberships: &mut Memberships, lists: &Lists) {
+    loop {
+        let holds = |identities: &Vec<Identity>| identities.iter().any(|one| memberships.is_named_by(one));
+        let holding: Vec<ListName> =
+            lists.iter().filter(|(_, named)| holds(named)).map(|(name, _)| name.clone()).collect();
+        let new = holding.into_iter().filter(|list| memberships.join(list.clone())).count();
+        if new == 0 {
+            return;
+        }
+    }
+}

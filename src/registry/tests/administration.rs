@@ -1,0 +1,449 @@
+//! What identities may do: each rule of HS_ADMIN and HS_VLIST, with what it allows and what it refuses.
+
+use std::sync::Arc;
+
+use crate::model::caller::CallerName;
+use crate::model::identity::AdminPermissions as May;
+use crate::model::value::{Index, Value, ValueType};
+use crate::registry::RegistryOptions;
+use crate::registry::caller::Caller;
+use crate::registry::command::{
+    Amend, Command, Existing, Precondition, Register, Remove, Target, TokenCommand,
+};
+use crate::registry::receipt::Outcome;
+use crate::registry::refusal::{Failure, Problem, Refusal};
+use crate::store::EngineKind;
+
+use super::room::{
+    Room, add, admin, amend, delegate, home, identifier, identity, list, mint, overwrite, prefix, proved,
+    register, registration, remove, revoke, suspend, typed, value, values, with,
+};
+
+/// The administrator of most tests.
+const OURS: &str = "300:88.118/us";
+/// Somebody whom nothing names.
+const STRANGER: &str = "300:88.118/stranger";
+
+fn not_administrator(whom: &str, of: &str) -> Refusal {
+    Refusal::NotAdministrator { identity: identity(whom), of: of.to_owned() }
+}
+
+fn denied(needed: &str) -> Refusal {
+    Refusal::PermissionDenied { needed: needed.to_owned() }
+}
+
+async fn check(room: &Room, caller: &Caller, command: &Command) -> Result<(), Refusal> {
+    match room.registry.check(caller, command).await {
+        Ok(()) => Ok(()),
+        Err(Problem::Refused(refusal)) => Err(refusal),
+        Err(Problem::Failed(failure)) => panic!("not a failure: {failure}"),
+    }
+}
+
+fn amended(change: Amend) -> Command {
+    Command::Amend(change)
+}
+
+/// 88.118/x with our permissions at index 100, two URLs, and another administrator at 101.
+fn record(permissions: May) -> Command {
+    let others = admin(101, May::ALL, "300:88.118/others");
+    registration("88.118/x", vec![value(1, "one"), value(2, "two"), admin(100, permissions, OURS), others])
+}
+
+fn without(permissions: May, bit: u16) -> May {
+    May::from_bits(permissions.bits() & !bit)
+}
+
+/// Every single bit of permissions.
+fn bits(permissions: May) -> Vec<u16> {
+    (0..12).map(|position| 1 << position).filter(|bit| permissions.bits() & bit != 0).collect()
+}
+
+//----------- Single values --------------------------------------------------
+
+#[tokio::test]
+async fn each_change_needs_its_permissions_and_no_others() {
+    let room = Room::open(EngineKind::Fjall).await;
+    let x = || amend("88.118/x");
+    let index = |number| Index::new(number).expect("an index");
+    let new_admin = |at| admin(at, May::ALL, "300:88.118/new");
+    let cases = [
+        (amended(Amend { add: vec![value(3, "new")], ..x() }), May::ADD_VALUE),
+        (amended(Amend { add: vec![new_admin(102)], ..x() }), May::ADD_ADMIN),
+        (amended(Amend { remove: vec![index(2)], ..x() }), May::REMOVE_VALUE),
+        (amended(Amend { remove: vec![index(101)], ..x() }), May::REMOVE_ADMIN),
+        (amended(Amend { replace: vec![value(1, "new")], ..x() }), May::MODIFY_VALUE),
+        (amended(Amend { replace: vec![new_admin(101)], ..x() }), May::MODIFY_ADMIN),
+        (amended(Amend { replace: vec![new_admin(2)], ..x() }), May::MODIFY_VALUE | May::ADD_ADMIN),
+        (amended(Amend { replace: vec![value(101, "new")], ..x() }), May::REMOVE_ADMIN | May::MODIFY_VALUE),
+        (amended(Amend { set: vec![value(1, "one"), value(3, "new")], ..x() }), May::ADD_VALUE),
+        (amended(Amend { set: vec![value(2, "new"), value(1, "one")], ..x() }), May::MODIFY_VALUE),
+        (
+            amended(Amend { add: vec![value(3, "new")], remove: vec![index(2)], ..x() }),
+            May::ADD_VALUE | May::REMOVE_VALUE,
+        ),
+        (remove("88.118/x"), May::DELETE_IDENTIFIER),
+    ];
+    let ours = proved(OURS);
+    for (command, needed) in cases {
+        for bit in bits(needed) {
+            room.node(record(without(May::ALL, bit))).await.expect("registered");
+            let refused = room.one(&ours, command.clone()).await;
+            assert!(matches!(refused, Err(Refusal::PermissionDenied { .. })), "{command:?}: {refused:?}");
+        }
+        room.node(record(needed)).await.expect("registered");
+        let refused = room.one(&proved(STRANGER), command.clone()).await;
+        assert_eq!(refused, Err(not_administrator(STRANGER, "88.118/x")), "{command:?}");
+        assert_eq!(
+            room.one(&Caller::Anonymous, command.clone()).await,
+            Err(Refusal::Unauthenticated),
+            "{command:?}"
+        );
+        assert_eq!(check(&room, &ours, &command).await, Ok(()), "{command:?}");
+        let receipt = room.one(&ours, command.clone()).await.expect("allowed");
+        assert_ne!(receipt.outcome, Outcome::Unchanged, "{command:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_stays_as_it_is_needs_nothing() {
+    let room = Room::open(EngineKind::Fjall).await;
+    room.node(record(May::NONE)).await.expect("registered");
+    let same = amended(Amend { set: vec![value(1, "one"), value(2, "two")], ..amend("88.118/x") });
+    for caller in [proved(OURS), proved(STRANGER), Caller::Anonymous] {
+        let receipt = room.one(&caller, same.clone()).await.expect("it holds");
+        assert_eq!((receipt.outcome, receipt.version), (Outcome::Unchanged, 1));
+    }
+    let receipt = room.one(&proved(STRANGER), record(May::NONE)).await.expect("it holds");
+    assert_eq!(receipt.outcome, Outcome::Unchanged);
+}
+
+#[tokio::test]
+async fn one_value_must_allow_all_of_it() {
+    let room = Room::open(EngineKind::Fjall).await;
+    let split = vec![value(2, "two"), admin(100, May::ADD_VALUE, OURS), admin(101, May::REMOVE_VALUE, OURS)];
+    room.node(registration("88.118/x", split)).await.expect("registered");
+    let remove = vec![Index::new(2).expect("an index")];
+    let both = amended(Amend { add: vec![value(3, "new")], remove, ..amend("88.118/x") });
+    let refused = room.one(&proved(OURS), both).await;
+    assert_eq!(refused, Err(denied("permission to remove values and add values on 88.118/x")));
+}
+
+#[tokio::test]
+async fn a_value_open_to_the_public_is_written_by_anybody() {
+    let room = Room::open(EngineKind::Fjall).await;
+    let open = |value: Value| with("1111", value);
+    let values = vec![
+        open(value(1, "open")),
+        with("1011", value(2, "not by administrators")),
+        with("1010", value(3, "closed")),
+        open(typed(4, ValueType::HS_PUBKEY, "a key")),
+        open(admin(100, May::ALL, OURS)),
+    ];
+    room.node(registration("88.118/x", values)).await.expect("registered");
+    let replace = |value: Value| amended(Amend { replace: vec![value], ..amend("88.118/x") });
+    for (caller, text) in [(Caller::Anonymous, "1"), (proved(STRANGER), "2")] {
+        for index in [1, 2] {
+            let command = replace(open(value(index, text)));
+            assert_eq!(check(&room, &caller, &command).await, Ok(()));
+            room.one(&caller, command).await.expect("written");
+        }
+    }
+    let by_nobody = room.store.headers_at(&[room.end() - 3]).await.expect("the journal reads");
+    assert_eq!(by_nobody[0].as_ref().map(|header| header.caller.clone()), Some(CallerName::Anonymous));
+
+    // Never where it is decided who may do what.
+    let forbidden = [
+        replace(open(admin(1, May::ALL, STRANGER))),
+        replace(open(admin(100, May::ALL, STRANGER))),
+        replace(with("1101", typed(1, ValueType::HS_SECKEY, "mine"))),
+        replace(open(list(1, &[STRANGER]))),
+        replace(open(typed(4, ValueType::HS_PUBKEY, "another"))),
+        replace(value(3, "closed to all")),
+        amended(Amend { add: vec![open(value(5, "new"))], ..amend("88.118/x") }),
+        remove("88.118/x"),
+    ];
+    for command in forbidden {
+        let nobody = check(&room, &Caller::Anonymous, &command).await;
+        assert_eq!(nobody, Err(Refusal::Unauthenticated), "{command:?}");
+        let stranger = check(&room, &proved(STRANGER), &command).await;
+        assert_eq!(stranger, Err(not_administrator(STRANGER, "88.118/x")), "{command:?}");
+    }
+    let protected = Refusal::ValueProtected { index: Index::new(3).expect("an index") };
+    assert_eq!(check(&room, &proved(OURS), &replace(value(3, "by us"))).await, Err(protected));
+    assert_eq!(check(&room, &Caller::Anonymous, &replace(value(9, "none"))).await, Err(index_absent(9)));
+}
+
+fn index_absent(index: u32) -> Refusal {
+    Refusal::IndexAbsent { index: Index::new(index).expect("an index") }
+}
+
+//----------- Registering ----------------------------------------------------
+
+fn prefix_record(text: &str, may: May) -> Command {
+    registration(text, vec![admin(100, may, OURS)])
+}
+
+#[tokio::test]
+async fn registering_is_allowed_by_the_prefix() {
+    let room = Room::open(EngineKind::Fjall).await;
+    let ours = proved(OURS);
+    let new = register("88.118/new", "one");
+    assert_eq!(room.one(&ours, new.clone()).await, Err(not_administrator(OURS, "0.NA/88.118")));
+    let short = without(May::ALL, May::ADD_IDENTIFIER.bits());
+    room.node(prefix_record("0.NA/88.118", short)).await.expect("registered");
+    let refused = denied("permission to add identifiers on 0.NA/88.118");
+    assert_eq!(room.one(&ours, new.clone()).await, Err(refused.clone()));
+    assert_eq!(room.one(&ours, mint("88.118", "m")).await, Err(refused));
+    room.node(prefix_record("0.NA/88.118", May::ADD_IDENTIFIER)).await.expect("registered");
+    room.one(&ours, mint("88.118", "m")).await.expect("minted");
+    let receipt = room.one(&ours, new.clone()).await.expect("registered");
+    assert_eq!((receipt.outcome, receipt.version), (Outcome::Registered, 1));
+    let exists = Refusal::AlreadyExists { version: 1, same: true };
+    assert_eq!(room.one(&ours, new.clone()).await, Err(exists));
+    let stranger = room.one(&proved(STRANGER), register("88.118/other", "one")).await;
+    assert_eq!(stranger, Err(not_administrator(STRANGER, "0.NA/88.118")));
+}
+
+/// Without a record of its own, a prefix below is governed by that of the homed one; with one, by that alone.
+#[tokio::test]
+async fn a_prefix_below_is_governed_by_its_own_record_when_it_has_one() {
+    let room = Room::open(EngineKind::Fjall).await;
+    let ours = proved(OURS);
+    room.node(prefix_record("0.NA/88.118", May::ADD_IDENTIFIER)).await.expect("registered");
+    room.one(&ours, register("88.118.5/new", "one")).await.expect("registered");
+    let others = vec![admin(100, May::ALL, "300:88.118/others")];
+    room.node(registration("0.NA/88.118.5", others)).await.expect("registered");
+    let refused = room.one(&ours, register("88.118.5/newer", "one")).await;
+    assert_eq!(refused, Err(not_administrator(OURS, "0.NA/88.118.5")));
+}
+
+#[tokio::test]
+async fn a_prefix_is_made_by_the_administrators_of_its_parent() {
+    let room = Room::open(EngineKind::Fjall).await;
+    let ours = proved(OURS);
+    let short = without(May::ALL, May::ADD_DERIVED_PREFIX.bits());
+    room.node(prefix_record("0.NA/88.118", short)).await.expect("registered");
+    let derived = |text: &str| registration(text, vec![typed(1, "DESC", "a line")]);
+    let needed = denied("permission to add derived prefixes on 0.NA/88.118");
+    assert_eq!(room.one(&ours, derived("0.NA/88.118.6")).await, Err(needed));
+    room.node(prefix_record("0.NA/88.118", May::ADD_DERIVED_PREFIX)).await.expect("registered");
+    room.one(&ours, derived("0.NA/88.118.6")).await.expect("registered");
+    // The parent has no record: that of the homed prefix governs.
+    room.one(&ours, derived("0.NA/88.118.7.1")).await.expect("registered");
+    let own = room.one(&ours, derived("0.NA/88.118")).await;
+    assert_eq!(own, Err(denied("permission to add values and remove administrators on 0.NA/88.118")));
+    // The record of a homed prefix does not allow its own making.
+    room.node(home("77")).await.expect("homed");
+    assert_eq!(room.one(&ours, derived("0.NA/77")).await, Err(not_administrator(OURS, "0.NA/0.NA")));
+}
+
+#[tokio::test]
+async fn overwriting_is_allowed_in_three_ways() {
+    let room = Room::open(EngineKind::Fjall).await;
+    let ours = proved(OURS);
+    // The new state: one value modified, two gone; our own administrator stays.
+    let onto = |may: May| registration("88.118/x", vec![value(1, "new"), admin(100, may, OURS)]);
+    let single = May::MODIFY_VALUE | May::REMOVE_VALUE | May::REMOVE_ADMIN;
+    let cases = [
+        ("by its single changes", single, May::NONE, true),
+        ("one of them short", without(single, May::REMOVE_VALUE.bits()), May::NONE, false),
+        ("by administrators who may add some", May::ADD_ADMIN, May::NONE, true),
+        ("by who may delete here and add there", May::DELETE_IDENTIFIER, May::ADD_IDENTIFIER, true),
+        ("by who may delete only", May::DELETE_IDENTIFIER, May::NONE, false),
+        ("by who may add only", May::NONE, May::ADD_IDENTIFIER, false),
+    ];
+    for (case, here, there, allowed) in cases {
+        room.node(record(here)).await.expect("registered");
+        room.node(prefix_record("0.NA/88.118", there)).await.expect("registered");
+        match room.one(&ours, onto(here)).await {
+            Ok(receipt) => assert!(allowed && receipt.outcome == Outcome::Overwritten, "{case}: {receipt:?}"),
+            Err(refusal) => {
+                assert!(
+                    !allowed && matches!(refusal, Refusal::PermissionDenied { .. }),
+                    "{case}: {refusal:?}"
+                );
+            }
+        }
+    }
+    // Where an administrator is added, single permissions do not do.
+    let adds = registration("88.118/x", vec![admin(100, May::ALL, OURS), admin(102, May::ALL, STRANGER)]);
+    room.node(record(without(without(May::ALL, May::ADD_ADMIN.bits()), May::DELETE_IDENTIFIER.bits())))
+        .await
+        .expect("registered");
+    let refused = denied("permission to add administrators on 88.118/x");
+    assert_eq!(room.one(&ours, adds).await, Err(refused));
+    let refused = room.one(&proved(STRANGER), overwrite("88.118/x", "mine")).await;
+    assert_eq!(refused, Err(not_administrator(STRANGER, "88.118/x")));
+}
+
+//----------- Who is named ---------------------------------------------------
+
+#[tokio::test]
+async fn an_identity_is_named_by_key_by_identifier_and_by_lists() {
+    let room = Room::open(EngineKind::Fjall).await;
+    let lists = vec![
+        list(200, &["300:88.118/other", "301:88.118/US"]),
+        list(201, &["200:88.118/lists", "202:88.118/lists"]),
+        list(202, &["201:88.118/lists", "0:88.118/everyone"]),
+        typed(203, "URL", "no list"),
+    ];
+    room.node(registration("88.118/lists", lists)).await.expect("registered");
+    let command = add("88.118/x", 5, "new");
+    let cases = [
+        ("300:88.118/us", "300:88.118/us", true),
+        ("300:88.118/US", "300:88.118/us", true),
+        ("300:88.118/us", "301:88.118/us", false),
+        ("0:88.118/us", "301:88.118/us", true),
+        ("0:88.118/us", "301:88.118/you", false),
+        ("200:88.118/lists", "301:88.118/us", true),
+        ("200:88.118/lists", "300:88.118/us", false),
+        ("201:88.118/lists", "301:88.118/us", true),
+        ("202:88.118/lists", "301:88.118/us", true),
+        ("202:88.118/lists", "7:88.118/everyone", true),
+        ("201:88.118/lists", "9:88.118/nobody", false),
+        ("203:88.118/lists", "301:88.118/us", false),
+        ("204:88.118/lists", "301:88.118/us", false),
+        ("0:88.118/lists", "301:88.118/us", false),
+        ("200:99/elsewhere", "301:88.118/us", false),
+    ];
+    for (named, caller, allowed) in cases {
+        let administrators = vec![value(1, "one"), admin(100, May::ADD_VALUE, named)];
+        room.node(registration("88.118/x", administrators)).await.expect("registered");
+        let expected = if allowed { Ok(()) } else { Err(not_administrator(caller, "88.118/x")) };
+        assert_eq!(check(&room, &proved(caller), &command).await, expected, "{named} for {caller}");
+    }
+}
+
+#[tokio::test]
+async fn lists_are_followed_within_bounds() {
+    let room = Room::open(EngineKind::Fjall).await;
+    for number in 0..12 {
+        let inner = format!("200:88.118/list-{}", number + 1);
+        let whom = if number == 11 { OURS } else { inner.as_str() };
+        let text = format!("88.118/list-{number}");
+        room.node(registration(&text, vec![list(200, &[whom])])).await.expect("registered");
+    }
+    for (start, expected) in [(4, Ok(())), (3, Err(not_administrator(OURS, "88.118/x")))] {
+        let named = format!("200:88.118/list-{start}");
+        room.node(registration("88.118/x", vec![admin(100, May::ALL, &named)])).await.expect("registered");
+        assert_eq!(check(&room, &proved(OURS), &add("88.118/x", 5, "new")).await, expected, "{start}");
+    }
+}
+
+#[tokio::test]
+async fn what_other_nodes_keep_counts_where_it_can_be_read() {
+    let elsewhere: crate::registry::membership::Elsewhere = Arc::new(|asked| {
+        Box::pin(async move {
+            match asked.to_string().as_str() {
+                "99/list" => Ok(vec![list(200, &[OURS])]),
+                "0.NA/88" => Ok(vec![admin(100, May::ADD_DERIVED_PREFIX, OURS)]),
+                "99/away" => Err("nobody answers".to_owned()),
+                _ => Ok(Vec::new()),
+            }
+        })
+    });
+    let options = RegistryOptions { elsewhere: Some(elsewhere), ..RegistryOptions::default() };
+    let room = Room::open_with(options).await;
+    let ours = proved(OURS);
+    let by_list = registration("0.NA/88.118", vec![admin(100, May::ALL, "200:99/list")]);
+    room.one(&ours, by_list).await.expect("registered");
+    room.one(&ours, register("88.118/x", "one")).await.expect("registered");
+    let away = vec![admin(100, May::ALL, "200:99/away"), admin(101, May::ADD_VALUE, OURS)];
+    room.node(registration("88.118/x", away)).await.expect("registered");
+    room.one(&ours, add("88.118/x", 1, "one")).await.expect("named directly");
+    let failed = room.registry.apply_one(&ours, remove("88.118/x")).await;
+    let unread = Failure::AdministratorsUnread { list: "99/away".into(), detail: "nobody answers".into() };
+    assert_eq!(failed, Err(Problem::Failed(unread)));
+}
+
+//----------- The node's own administrators ----------------------------------
+
+#[tokio::test]
+async fn the_administrators_of_the_node_home_and_revoke_prefixes() {
+    let administrators = Arc::from([identity("300:0.NA/88.118"), identity("0:88.118/any")]);
+    let room = Room::open_with(RegistryOptions { administrators, ..RegistryOptions::default() }).await;
+    let ours = proved("300:0.na/88.118");
+    for caller in [&ours, &proved("7:88.118/any")] {
+        room.one(caller, home("77")).await.expect("homed");
+        room.one(caller, revoke("77")).await.expect("revoked");
+    }
+    let refused = room.node(register("77/x", "one")).await;
+    assert_eq!(refused, Err(Refusal::PrefixRevoked { prefix: prefix("77") }));
+    room.one(&ours, home("77")).await.expect("homed again");
+    room.node(register("77/x", "one")).await.expect("registered");
+    assert_eq!(room.one(&ours, revoke("78")).await, Err(Refusal::PrefixAbsent { prefix: prefix("78") }));
+
+    let token = Command::Token(TokenCommand::Revoke { id: crate::model::token::TokenId([9; 8]) });
+    for command in [delegate("77", 1), suspend("77"), token] {
+        assert_eq!(room.one(&ours, command.clone()).await, Err(denied("scope admin")), "{command:?}");
+    }
+    for whom in ["301:0.NA/88.118", STRANGER] {
+        for command in [home("79"), revoke("77"), delegate("77", 1)] {
+            assert_eq!(room.one(&proved(whom), command).await, Err(not_administrator(whom, "this node")));
+        }
+    }
+    assert_eq!(room.one(&Caller::Anonymous, home("79")).await, Err(Refusal::Unauthenticated));
+}
+
+//----------- Order ----------------------------------------------------------
+
+/// What a door asks before it lets anybody prove anything: who is responsible first, then the structure, then who it is.
+#[tokio::test]
+async fn nobody_is_asked_to_prove_what_would_be_refused_all_the_same() {
+    let room = Room::open(EngineKind::Fjall).await;
+    room.node(record(May::ALL)).await.expect("registered");
+    room.node(home("88.2")).await.expect("homed");
+    room.node(suspend("88.2")).await.expect("suspended");
+    let site = vec![typed(1, ValueType::HS_SITE, "mine")];
+    let replace = |text: &str, index| amended(Amend { replace: vec![value(index, "new")], ..amend(text) });
+    let unproved = || Err(Refusal::Unauthenticated);
+    let cases = [
+        (register("99/x", "one"), Err(Refusal::NotResponsible { prefix: prefix("99") })),
+        (remove("88.2/x"), Err(Refusal::PrefixSuspended { prefix: prefix("88.2") })),
+        (register("88.118/new", "one"), unproved()),
+        (register("88.118/x", "one"), unproved()),
+        (mint("88.118", "m"), unproved()),
+        (remove("88.118/absent"), unproved()),
+        (add("88.118/absent", 1, "one"), unproved()),
+        (replace("88.118/x", 1), unproved()),
+        (replace("88.118/absent", 1), Err(Refusal::Absent)),
+        (replace("88.118/x", 9), Err(index_absent(9))),
+    ];
+    for (command, expected) in cases {
+        assert_eq!(check(&room, &Caller::Anonymous, &command).await, expected, "{command:?}");
+    }
+    for caller in [Caller::Anonymous, proved(OURS)] {
+        let refused = check(&room, &caller, &registration("0.NA/88.118", site.clone())).await;
+        assert!(matches!(refused, Err(Refusal::CommandInvalid { .. })), "{refused:?}");
+    }
+    assert_eq!(check(&room, &proved(OURS), &remove("88.118/absent")).await, Err(Refusal::Absent));
+    let stale = Command::Remove(Remove {
+        identifier: identifier("88.118/x"),
+        precondition: Precondition::Version(9),
+    });
+    let mismatch = Refusal::VersionMismatch { expected: 9, found: 1 };
+    assert_eq!(check(&room, &proved(OURS), &stale).await, Err(mismatch));
+}
+
+/// A repeated request has its first receipt, although its own doing took the permission away.
+#[tokio::test]
+async fn a_repeated_request_of_an_identity_has_its_first_receipt() {
+    let room = Room::open(EngineKind::Fjall).await;
+    room.node(record(May::ALL)).await.expect("registered");
+    let command = Command::Register(Register {
+        target: Target::Named(identifier("88.118/x")),
+        values: values("nobody's"),
+        existing: Existing::Overwrite,
+        precondition: Precondition::None,
+    });
+    let request = room.request_id(1);
+    let ours = proved(OURS);
+    let first = room.request(&ours, Some(request), vec![command.clone()]).await;
+    let receipt = first[0].clone().expect("overwritten");
+    let again = room.request(&ours, Some(request), vec![command.clone()]).await;
+    assert_eq!(again, [Ok(receipt.again())]);
+    let new = room.request(&ours, None, vec![command]).await;
+    assert_eq!(new[0].as_ref().map(|receipt| receipt.outcome), Ok(Outcome::Unchanged));
+    assert_eq!(room.one(&ours, remove("88.118/x")).await, Err(not_administrator(OURS, "88.118/x")));
+}

@@ -1,0 +1,121 @@
+//! An authorization by records does not outlive them: what changes between reading and committing is provoked by the
+//! node that is asked for a list meanwhile.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use crate::model::identity::AdminPermissions as May;
+use crate::registry::caller::Caller;
+use crate::registry::command::Command;
+use crate::registry::membership::Elsewhere;
+use crate::registry::refusal::{Failure, Problem, Refusal};
+use crate::registry::{Registry, RegistryOptions};
+
+use super::room::{Room, add, admin, identity, list, proved, register, registration, value};
+
+const OURS: &str = "300:88.118/us";
+const AWAY: &str = "200:99/list";
+
+/// A room in which `meanwhile` is applied while the list of another node is read: given which time it is read.
+struct Interrupted {
+    room: Room,
+    times: Arc<AtomicUsize>,
+}
+
+impl Interrupted {
+    async fn open(meanwhile: impl Fn(usize) -> Option<Command> + Send + Sync + 'static) -> Self {
+        let registry: Arc<OnceLock<Arc<Registry>>> = Arc::default();
+        let times = Arc::new(AtomicUsize::new(0));
+        let (ours, counted) = (Arc::clone(&registry), Arc::clone(&times));
+        let meanwhile = Arc::new(meanwhile);
+        let elsewhere: Elsewhere = Arc::new(move |_| {
+            let registry = Arc::clone(ours.get().expect("the registry runs"));
+            let command = meanwhile(counted.fetch_add(1, Ordering::Relaxed));
+            Box::pin(async move {
+                if let Some(command) = command {
+                    registry.apply_one(&Caller::Node, command).await.expect("applied meanwhile");
+                }
+                Ok(vec![list(200, &[OURS])])
+            })
+        });
+        let options = RegistryOptions { elsewhere: Some(elsewhere), ..RegistryOptions::default() };
+        let room = Room::open_with(options).await;
+        assert!(registry.set(Arc::clone(&room.registry)).is_ok());
+        Self { room, times }
+    }
+
+    fn times(&self) -> usize {
+        self.times.load(Ordering::Relaxed)
+    }
+}
+
+fn x(administrator: &str) -> Command {
+    registration("88.118/x", vec![value(1, "one"), admin(100, May::ALL, administrator)])
+}
+
+#[tokio::test]
+async fn nothing_commits_by_an_administrator_removed_before_it() {
+    let others = "300:88.118/others";
+    let one = Interrupted::open(move |time| (time == 0).then(|| x(others))).await;
+    one.room.node(x(AWAY)).await.expect("registered");
+    let refused = one.room.one(&proved(OURS), add("88.118/x", 5, "ours")).await;
+    let expected = Refusal::NotAdministrator { identity: identity(OURS), of: "88.118/x".into() };
+    assert_eq!(refused, Err(expected));
+    assert_eq!(one.times(), 1, "the second time, nothing names the list");
+    let state = one.room.state("88.118/x").await.expect("an entry");
+    assert_eq!((state.version, state.values.expect("values").as_slice().len()), (2, 2));
+}
+
+/// The record names two lists; the one kept here holds us until the other one is read.
+#[tokio::test]
+async fn nothing_commits_by_a_member_struck_off_a_list_before_it() {
+    let lists = |whom: &str| registration("88.118/lists", vec![list(200, &[whom])]);
+    let one = Interrupted::open(move |time| (time == 0).then(|| lists("300:88.118/others"))).await;
+    one.room.node(lists("301:88.118/us")).await.expect("registered");
+    let administrators = vec![admin(100, May::ALL, "200:88.118/lists"), admin(101, May::ALL, "201:99/list")];
+    one.room.node(registration("88.118/x", administrators)).await.expect("registered");
+    let refused = one.room.one(&proved("301:88.118/us"), add("88.118/x", 5, "ours")).await;
+    let expected = Refusal::NotAdministrator { identity: identity("301:88.118/us"), of: "88.118/x".into() };
+    assert_eq!(refused, Err(expected));
+    assert_eq!(one.times(), 2);
+    assert_eq!(one.room.state("88.118/x").await.expect("an entry").version, 1);
+}
+
+#[tokio::test]
+async fn nothing_is_registered_by_an_administrator_of_a_prefix_removed_before_it() {
+    let of_prefix = |whom: &str| registration("0.NA/88.118", vec![admin(100, May::ALL, whom)]);
+    let one = Interrupted::open(move |time| (time == 0).then(|| of_prefix("300:88.118/others"))).await;
+    one.room.node(of_prefix(AWAY)).await.expect("registered");
+    let refused = one.room.one(&proved(OURS), register("88.118/new", "ours")).await;
+    let expected = Refusal::NotAdministrator { identity: identity(OURS), of: "0.NA/88.118".into() };
+    assert_eq!(refused, Err(expected));
+    assert_eq!(one.room.state("88.118/new").await, None);
+}
+
+/// A prefix record of its own, made meanwhile, governs from then on.
+#[tokio::test]
+async fn a_prefix_record_made_meanwhile_governs() {
+    let own = || registration("0.NA/88.118.5", vec![admin(100, May::ALL, "300:88.118/others")]);
+    let one = Interrupted::open(move |time| (time == 0).then(own)).await;
+    one.room.node(registration("0.NA/88.118", vec![admin(100, May::ALL, AWAY)])).await.expect("registered");
+    let refused = one.room.one(&proved(OURS), register("88.118.5/new", "ours")).await;
+    let expected = Refusal::NotAdministrator { identity: identity(OURS), of: "0.NA/88.118.5".into() };
+    assert_eq!(refused, Err(expected));
+}
+
+#[tokio::test]
+async fn what_changes_once_is_authorized_anew_and_what_changes_for_ever_fails() {
+    let unrelated = |time: usize| add("88.118/x", 10 + u32::try_from(time).expect("a few"), "meanwhile");
+    let once = Interrupted::open(move |time| (time == 0).then(|| unrelated(time))).await;
+    once.room.node(x(AWAY)).await.expect("registered");
+    let receipt = once.room.one(&proved(OURS), add("88.118/x", 5, "ours")).await.expect("the second time");
+    assert_eq!((receipt.version, once.times()), (3, 2));
+
+    let always = Interrupted::open(move |time| Some(unrelated(time))).await;
+    always.room.node(x(AWAY)).await.expect("registered");
+    let failed = always.room.registry.apply_one(&proved(OURS), add("88.118/x", 5, "ours")).await;
+    assert_eq!(failed, Err(Problem::Failed(Failure::Contended)));
+    assert_eq!(always.times(), 5);
+    let state = always.room.state("88.118/x").await.expect("an entry");
+    assert_eq!(state.version, 6, "ours is not among its changes");
+}

@@ -1,0 +1,248 @@
+//! Credentials: whether a proof was made with the key that an identity names.
+//!
+//! ```text
+//!   identity ─ its prefix ─▶ homed here: its keys, hidden ones too
+//!                         ├▶ elsewhere: its public keys, by recursion within a deadline
+//!                         └▶ suspended or revoked: nothing
+//!   keys of the proof's kind, at the index or, for index 0, all ─▶ the first that fits
+//! ```
+//! A value is a key by its type only. A key proves who somebody is; what that one may do is decided by the registry.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use crate::key::{KeyError, PublicKey, secret};
+use crate::model::identifier::Prefix;
+use crate::model::identity::Identity;
+use crate::model::limits::KEYS_TRIED_MAX;
+use crate::model::prefix::{Homing, Standing};
+use crate::model::value::{Index, Value, ValueType};
+use crate::registry::caller::Caller;
+use crate::registry::refusal::{Failure, Problem};
+
+use super::answer::{Answer, Question};
+use super::recursion::{Recursion, Unanswered};
+use super::{Resolver, failed};
+
+/// How long asking for a key elsewhere may take.
+const ELSEWHERE_MAX: Duration = Duration::from_secs(5);
+/// Answers with secret keys that are verified at the same time: a client chooses how much each costs.
+const SECRETS_AT_ONCE: usize = 2;
+
+//----------- Proof ----------------------------------------------------------
+
+/// What somebody shows to prove an identity.
+#[derive(Clone, Copy, Debug)]
+pub enum Proof<'p> {
+    /// A signature of the challenge with the key of an HS_PUBKEY.
+    PublicKey {
+        /// The digest, as the client names it.
+        hash: &'p [u8],
+        /// The signature.
+        signature: &'p [u8],
+    },
+    /// An answer to the challenge with the key of an HS_SECKEY.
+    Secret {
+        /// Code byte and data.
+        answer: &'p [u8],
+    },
+    /// The secret key itself; for connections that nobody overhears.
+    Password(&'p [u8]),
+    /// The public key of a certificate whose private key the connection has proved.
+    Certificate {
+        /// The key.
+        key: &'p PublicKey,
+    },
+}
+
+impl Proof<'_> {
+    /// The type of the keys that it is made with.
+    fn key_type(&self) -> &'static str {
+        match self {
+            Self::PublicKey { .. } | Self::Certificate { .. } => ValueType::HS_PUBKEY,
+            Self::Secret { .. } | Self::Password(_) => ValueType::HS_SECKEY,
+        }
+    }
+}
+
+/// Why an identity is not proved.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unproven {
+    /// The identity names no key of this kind.
+    #[error("there is no key of this kind at {identity}")]
+    NoKey {
+        /// The identity.
+        identity: Identity,
+    },
+    /// There is a key or a proof that cannot be worked with.
+    #[error("the proof cannot be judged: {reason}")]
+    Unusable {
+        /// Why.
+        reason: String,
+    },
+    /// It was not made with that key.
+    #[error("the proof was not made with the key of {identity}")]
+    Wrong {
+        /// The identity.
+        identity: Identity,
+    },
+    /// The key is kept elsewhere and could not be read.
+    #[error("the key of {identity} could not be read where it is kept: {detail}")]
+    Unreachable {
+        /// The identity.
+        identity: Identity,
+        /// What happened.
+        detail: String,
+    },
+    /// This node failed.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+impl Unproven {
+    /// Its stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoKey { .. } => "NO_KEY",
+            Self::Unusable { .. } => "PROOF_UNUSABLE",
+            Self::Wrong { .. } => "PROOF_WRONG",
+            Self::Unreachable { .. } => "KEY_UNREACHABLE",
+            Self::Failed(failure) => failure.code(),
+        }
+    }
+}
+
+//----------- Proving --------------------------------------------------------
+
+impl Resolver {
+    /// Proves an identity: the caller that it is. The challenge is what was signed: nonce and digest, one behind the
+    /// other; passwords and certificates have none.
+    pub async fn prove(
+        &self,
+        identity: &Identity,
+        proof: &Proof<'_>,
+        challenge: &[u8],
+    ) -> Result<Caller, Unproven> {
+        let keys = self.keys(identity, proof.key_type()).await?;
+        if keys.is_empty() {
+            return Err(Unproven::NoKey { identity: identity.clone() });
+        }
+        let mut last = Unproven::Wrong { identity: identity.clone() };
+        for key in keys {
+            match self.verify(identity, key.data, proof, challenge).await? {
+                Ok(()) => return Ok(Caller::Identity(identity.clone())),
+                Err(KeyError::Wrong) => {}
+                Err(error) => last = Unproven::Unusable { reason: error.to_string() },
+            }
+        }
+        Err(last)
+    }
+
+    /// Whether an answer to a challenge was made with a secret key kept here: for nodes that cannot see it.
+    pub async fn verify_secret(
+        &self,
+        identity: &Identity,
+        answer: &[u8],
+        challenge: &[u8],
+    ) -> Result<bool, Unproven> {
+        match self.prove(identity, &Proof::Secret { answer }, challenge).await {
+            Ok(_) => Ok(true),
+            Err(Unproven::Wrong { .. }) => Ok(false),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Judges a proof by one key. What a client makes expensive is done apart, few at a time.
+    async fn verify(
+        &self,
+        identity: &Identity,
+        key: Vec<u8>,
+        proof: &Proof<'_>,
+        challenge: &[u8],
+    ) -> Result<Result<(), KeyError>, Failure> {
+        Ok(match proof {
+            Proof::PublicKey { hash, signature } => PublicKey::decode(&key).and_then(|key| {
+                let signer = identity.identifier.to_string();
+                key.verify_answer(&signer, hash, challenge, signature)
+            }),
+            Proof::Certificate { key: shown } => PublicKey::decode(&key)
+                .and_then(|key| if key == **shown { Ok(()) } else { Err(KeyError::Wrong) }),
+            Proof::Password(password) => secret::verify_password(&key, password),
+            Proof::Secret { answer } => {
+                let _place = self.proofs.acquire().await.map_err(|_| Failure::Stopping)?;
+                let (answer, challenge) = (answer.to_vec(), challenge.to_vec());
+                let verified =
+                    tokio::task::spawn_blocking(move || secret::verify_answer(&key, &answer, &challenge));
+                verified.await.map_err(|_| Failure::Stopping)?
+            }
+        })
+    }
+}
+
+/// Places for answers that are verified at the same time.
+pub(super) fn places() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(SECRETS_AT_ONCE))
+}
+
+//----------- Keys -----------------------------------------------------------
+
+impl Resolver {
+    /// The keys of a kind that an identity names; none where its prefix is withdrawn.
+    async fn keys(&self, identity: &Identity, key_type: &str) -> Result<Vec<Value>, Unproven> {
+        let directory = self.store.directory();
+        let governing = directory.governing(&identity.identifier.governing_prefix());
+        let own_name =
+            |prefix: &Prefix| identity.identifier.named_prefix().is_some_and(|named| named == *prefix);
+        let values = match governing.map(|entry| (entry.standing, &entry.homing, &entry.prefix)) {
+            Some((Standing::Suspended | Standing::Revoked, ..)) => Vec::new(),
+            Some((Standing::Active, Homing::Here, _)) => self.kept(identity).await?,
+            Some((Standing::Active, Homing::Delegated(_), prefix)) if own_name(prefix) => {
+                self.kept(identity).await?
+            }
+            Some((Standing::Active, Homing::Delegated(_), _)) | None => self.told(identity, key_type).await?,
+        };
+        let named = |value: &Value| identity.index == 0 || identity.index == value.index.get();
+        let keys = values.into_iter().filter(|value| named(value) && value.value_type.is(key_type));
+        Ok(keys.take(KEYS_TRIED_MAX).collect())
+    }
+
+    /// The values of an identifier kept here, hidden ones too.
+    async fn kept(&self, identity: &Identity) -> Result<Vec<Value>, Unproven> {
+        let name = identity.identifier.canonical(self.store.folding());
+        let found = self.store.identifiers(&[name]).await.map_err(|error| failed(&error))?;
+        let values = found.into_iter().flatten().next().and_then(|entry| entry.values);
+        Ok(values.map(|values| values.into_vec()).unwrap_or_default())
+    }
+
+    /// The public keys of an identifier that another node keeps.
+    async fn told(&self, identity: &Identity, key_type: &str) -> Result<Vec<Value>, Unproven> {
+        if key_type != ValueType::HS_PUBKEY {
+            let reason =
+                "a secret key that another node keeps is not seen here; prove yourself with a public key";
+            return Err(Unproven::Unusable { reason: reason.to_owned() });
+        }
+        let index = Index::new(identity.index).ok();
+        let question = Question {
+            identifier: identity.identifier.clone(),
+            indexes: index.into_iter().collect(),
+            types: if index.is_none() { ValueType::new(key_type).into_iter().collect() } else { Vec::new() },
+        };
+        let recursion = Recursion { deadline: Some(Instant::now() + ELSEWHERE_MAX), path: Vec::new() };
+        let unreachable = |detail: String| Unproven::Unreachable { identity: identity.clone(), detail };
+        match self.recurse(&Caller::Anonymous, &question, recursion).await {
+            Ok(Answer::Values(found)) => Ok(found.values),
+            Ok(Answer::Absent(_)) => Ok(Vec::new()),
+            Ok(Answer::Referral(referral)) => {
+                Err(unreachable(format!("this node asks no other nodes; {} keeps it", referral.prefix)))
+            }
+            Ok(Answer::NotResponsible(_)) => {
+                Err(unreachable("this node knows nobody who keeps it".to_owned()))
+            }
+            Err(Unanswered::Here(Problem::Failed(failure))) => Err(failure.into()),
+            Err(unanswered) => Err(unreachable(unanswered.to_string())),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What identities may read, and what the public is told is withheld from it.
+
+use std::sync::Arc;
+
+use super::{all, ask, found, identifier, resolver};
+use crate::model::identity::AdminPermissions as May;
+use crate::model::value::Index;
+use crate::registry::caller::Caller;
+use crate::registry::refusal::{Problem, Refusal};
+use crate::registry::tests::room::{
+    Room, admin, delegate, home, identity, list, prefix, proved, register, registration, revoke, suspend,
+    typed, value, with,
+};
+use crate::resolver::answer::{Absence, Answer, Question, Withheld};
+use crate::resolver::{Resolver, ResolverOptions};
+use crate::store::EngineKind;
+
+const OURS: &str = "300:88.118/us";
+const STRANGER: &str = "300:88.118/stranger";
+
+#[tokio::test]
+async fn hidden_values_are_read_by_administrators_who_may() {
+    let room = Room::open(EngineKind::Fjall).await;
+    let lists = vec![list(200, &["301:88.118/us"])];
+    room.node(registration("88.118/lists", lists)).await.expect("registered");
+    let no_reader = May::from_bits(May::ALL.bits() & !May::READ_VALUE.bits());
+    let values = vec![
+        value(1, "public"),
+        with("1100", value(2, "administrators")),
+        with("0100", value(3, "nobody")),
+        admin(100, May::READ_VALUE, OURS),
+        admin(101, May::READ_VALUE, "200:88.118/lists"),
+        admin(102, no_reader, "300:88.118/writer"),
+    ];
+    room.node(registration("88.118/x", values)).await.expect("registered");
+    let resolver = resolver(&room);
+    let at = |index: u32| Question { indexes: vec![Index::new(index).expect("an index")], ..all("88.118/x") };
+    let shown = async |caller: &Caller| {
+        let found = found(&resolver, caller, &all("88.118/x")).await;
+        (found.values.iter().map(|value| value.index.get()).collect::<Vec<_>>(), found.withheld)
+    };
+    for caller in [proved(OURS), proved("301:88.118/us")] {
+        assert_eq!(shown(&caller).await, (vec![1, 2, 100, 101, 102], Withheld::FromAll), "{caller:?}");
+        assert_eq!(found(&resolver, &caller, &at(2)).await.withheld, Withheld::Nothing);
+    }
+    let others = [Caller::Anonymous, proved(STRANGER), proved("300:88.118/writer"), proved("302:88.118/us")];
+    for caller in others {
+        assert_eq!(shown(&caller).await, (vec![1, 100, 101, 102], Withheld::FromAll), "{caller:?}");
+        let cases = [(2, Withheld::FromPublic), (3, Withheld::FromAll), (9, Withheld::Nothing)];
+        for (index, withheld) in cases {
+            let absent = Ok(Answer::Absent(Absence::Values(withheld)));
+            assert_eq!(ask(&resolver, &caller, &at(index)).await, absent, "{index} for {caller:?}");
+        }
+        assert_eq!(found(&resolver, &caller, &at(1)).await.withheld, Withheld::Nothing);
+    }
+}
+
+/// The identifiers listed under a prefix, and how many values of each are shown.
+async fn listed(resolver: &Resolver, whom: &str, text: &str) -> Result<Vec<(String, usize)>, Refusal> {
+    match resolver.list(&proved(whom), &prefix(text), None, 10).await {
+        Ok(page) => Ok(page.items.iter().map(|one| (one.identifier.to_string(), one.values.len())).collect()),
+        Err(Problem::Refused(refusal)) => Err(refusal),
+        Err(Problem::Failed(failure)) => panic!("not a failure: {failure}"),
+    }
+}
+
+#[tokio::test]
+async fn identifiers_are_listed_by_administrators_of_the_prefix_who_may() {
+    let room = Room::open(EngineKind::Fjall).await;
+    let values = vec![value(1, "public"), with("1100", value(2, "hidden"))];
+    room.node(registration("88.118/x", values)).await.expect("registered");
+    room.node(register("88.118.5/y", "below")).await.expect("registered");
+    let resolver = resolver(&room);
+    let nobody =
+        |whom: &str, of: &str| Err(Refusal::NotAdministrator { identity: identity(whom), of: of.to_owned() });
+    assert_eq!(listed(&resolver, OURS, "88.118").await, nobody(OURS, "0.NA/88.118"));
+    let allowed = |text: &str, may: May| registration(text, vec![admin(100, may, OURS)]);
+    room.node(allowed("0.NA/88.118", May::READ_VALUE)).await.expect("registered");
+    let needed = "permission to list identifiers on 0.NA/88.118".to_owned();
+    assert_eq!(listed(&resolver, OURS, "88.118").await, Err(Refusal::PermissionDenied { needed }));
+    room.node(allowed("0.NA/88.118", May::LIST_IDENTIFIERS)).await.expect("registered");
+    assert_eq!(listed(&resolver, OURS, "88.118").await, Ok(vec![("88.118/x".to_owned(), 1)]));
+    assert_eq!(listed(&resolver, OURS, "88.118.5").await, Ok(vec![("88.118.5/y".to_owned(), 1)]));
+    assert_eq!(listed(&resolver, STRANGER, "88.118").await, nobody(STRANGER, "0.NA/88.118"));
+    let own = registration("0.NA/88.118.5", vec![typed(1, "DESC", "a line")]);
+    room.node(own).await.expect("registered");
+    assert_eq!(listed(&resolver, OURS, "88.118.5").await, nobody(OURS, "0.NA/88.118.5"));
+    let foreign = Refusal::NotResponsible { prefix: prefix("99") };
+    assert_eq!(listed(&resolver, OURS, "99").await, Err(foreign));
+    let history = resolver.history(&proved(OURS), &identifier("88.118/x"), None, 10).await;
+    let needed = "scope reader on prefix 88.118".to_owned();
+    assert_eq!(history.err(), Some(Problem::Refused(Refusal::PermissionDenied { needed })));
+}
+
+#[tokio::test]
+async fn homed_prefixes_are_shown_to_who_administers_the_node() {
+    let room = Room::open(EngineKind::Fjall).await;
+    for command in [home("77"), home("78"), suspend("78"), home("79"), revoke("79"), delegate("80", 1)] {
+        room.node(command).await.expect("done");
+    }
+    let administrators = Arc::from([identity(OURS)]);
+    let options = ResolverOptions { administrators, ..ResolverOptions::default() };
+    let resolver = Resolver::new(room.store.clone(), options);
+    for caller in [proved(OURS), Caller::Node] {
+        assert_eq!(resolver.homed_prefixes(&caller), Ok(vec![prefix("77"), prefix("88.118")]));
+    }
+    let refused = Refusal::NotAdministrator { identity: identity(STRANGER), of: "this node".into() };
+    assert_eq!(resolver.homed_prefixes(&proved(STRANGER)), Err(refused.into()));
+    assert_eq!(resolver.homed_prefixes(&Caller::Anonymous), Err(Refusal::Unauthenticated.into()));
+    let reader = super::reader(&room, "88").await;
+    let denied = Refusal::PermissionDenied { needed: "scope admin".into() };
+    assert_eq!(resolver.homed_prefixes(&reader), Err(denied.into()));
+}

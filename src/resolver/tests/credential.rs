@@ -1,0 +1,125 @@
+//! Proofs: by each kind of key, the right one and no other.
+
+use super::resolver;
+use crate::key::{PrivateKey, PublicKey, secret};
+use crate::model::value::{Value, ValueType};
+use crate::registry::caller::Caller;
+use crate::registry::tests::room::{
+    Room, delegate, home, identity, registration, revoke, suspend, typed, with,
+};
+use crate::resolver::Resolver;
+use crate::resolver::credential::{Proof, Unproven};
+use crate::store::EngineKind;
+
+const CHALLENGE: &[u8] = b"a nonce and a digest";
+const SECRET: &str = "a secret of ours";
+
+fn fill(bytes: &mut [u8]) {
+    getrandom::fill(bytes).expect("the system has randomness");
+}
+
+fn public(index: u32, key: &PrivateKey) -> Value {
+    Value { data: key.public().encode_blob(), ..typed(index, ValueType::HS_PUBKEY, "") }
+}
+
+fn hidden(index: u32, text: &str) -> Value {
+    with("1100", typed(index, ValueType::HS_SECKEY, text))
+}
+
+async fn proved(resolver: &Resolver, whom: &str, proof: Proof<'_>) -> Result<String, Unproven> {
+    match resolver.prove(&identity(whom), &proof, CHALLENGE).await? {
+        Caller::Identity(identity) => Ok(identity.to_string()),
+        other => panic!("not an identity: {other:?}"),
+    }
+}
+
+fn no_key(whom: &str) -> Result<String, Unproven> {
+    Err(Unproven::NoKey { identity: identity(whom) })
+}
+
+fn wrong(whom: &str) -> Result<String, Unproven> {
+    Err(Unproven::Wrong { identity: identity(whom) })
+}
+
+#[tokio::test]
+async fn a_public_key_is_proved_by_its_signature_or_its_certificate() {
+    let room = Room::open(EngineKind::Fjall).await;
+    let (ours, theirs) = (PrivateKey::generate_sm2(&fill), PrivateKey::generate_sm2(&fill));
+    let as_url = Value { value_type: ValueType::new("URL").expect("a type"), ..public(302, &ours) };
+    let values = vec![
+        public(300, &ours),
+        public(301, &theirs),
+        as_url,
+        typed(303, ValueType::HS_PUBKEY, "not one"),
+        hidden(400, SECRET),
+    ];
+    room.node(registration("88.118/us", values)).await.expect("registered");
+    let resolver = resolver(&room);
+    let answer = ours.answer("88.118/us", CHALLENGE, &fill).expect("an answer");
+    let key: PublicKey = ours.public();
+    let signed = Proof::PublicKey { hash: answer.hash.as_bytes(), signature: &answer.signature };
+    for proof in [signed, Proof::Certificate { key: &key }] {
+        for whom in ["300:88.118/us", "0:88.118/us"] {
+            assert_eq!(proved(&resolver, whom, proof).await, Ok(whom.to_owned()));
+        }
+        assert_eq!(proved(&resolver, "301:88.118/us", proof).await, wrong("301:88.118/us"));
+        for whom in ["302:88.118/us", "400:88.118/us", "304:88.118/us", "300:88.118/absent"] {
+            assert_eq!(proved(&resolver, whom, proof).await, no_key(whom));
+        }
+        let unusable = proved(&resolver, "303:88.118/us", proof).await;
+        assert!(matches!(unusable, Err(Unproven::Unusable { .. })), "{unusable:?}");
+    }
+    let whom = identity("300:88.118/us");
+    let other = resolver.prove(&whom, &signed, b"another challenge").await;
+    assert_eq!(other.err(), Some(Unproven::Wrong { identity: whom }));
+}
+
+#[tokio::test]
+async fn a_secret_key_is_proved_by_an_answer_or_by_itself() {
+    let room = Room::open(EngineKind::Fjall).await;
+    let key = PrivateKey::generate_sm2(&fill);
+    let values = vec![hidden(300, "another"), hidden(301, SECRET), public(302, &key)];
+    room.node(registration("88.118/us", values)).await.expect("registered");
+    let resolver = resolver(&room);
+    let answer = secret::answer(SECRET.as_bytes(), CHALLENGE, &fill);
+    for proof in [Proof::Secret { answer: &answer }, Proof::Password(SECRET.as_bytes())] {
+        for whom in ["301:88.118/us", "0:88.118/us"] {
+            assert_eq!(proved(&resolver, whom, proof).await, Ok(whom.to_owned()));
+        }
+        assert_eq!(proved(&resolver, "300:88.118/us", proof).await, wrong("300:88.118/us"));
+        assert_eq!(proved(&resolver, "302:88.118/us", proof).await, no_key("302:88.118/us"));
+    }
+    let verified = async |index: u32, challenge: &[u8]| {
+        resolver.verify_secret(&identity(&format!("{index}:88.118/us")), &answer, challenge).await
+    };
+    assert_eq!(verified(301, CHALLENGE).await, Ok(true));
+    assert_eq!(verified(300, CHALLENGE).await, Ok(false));
+    assert_eq!(verified(301, b"another challenge").await, Ok(false));
+    assert_eq!(verified(302, CHALLENGE).await, Err(Unproven::NoKey { identity: identity("302:88.118/us") }));
+    let unknown = proved(&resolver, "301:88.118/us", Proof::Secret { answer: &[0x99, 1, 2] }).await;
+    assert!(matches!(unknown, Err(Unproven::Unusable { .. })), "{unknown:?}");
+}
+
+#[tokio::test]
+async fn a_withdrawn_prefix_proves_nothing_and_what_is_elsewhere_needs_somebody_to_ask() {
+    let room = Room::open(EngineKind::Fjall).await;
+    room.node(registration("88.118/us", vec![hidden(301, SECRET)])).await.expect("registered");
+    let resolver = resolver(&room);
+    let (whom, password) = ("301:88.118/us", Proof::Password(SECRET.as_bytes()));
+    assert_eq!(proved(&resolver, whom, password).await, Ok(whom.to_owned()));
+    for command in [suspend("88.118"), revoke("88.118")] {
+        room.node(command).await.expect("done");
+        assert_eq!(proved(&resolver, whom, password).await, no_key(whom));
+    }
+    room.node(home("88.118")).await.expect("homed again");
+    assert_eq!(proved(&resolver, whom, password).await, Ok(whom.to_owned()));
+
+    room.node(delegate("88.118", 1)).await.expect("delegated");
+    let key = PrivateKey::generate_sm2(&fill).public();
+    for whom in ["301:88.118/us", "301:99/us"] {
+        let hidden = proved(&resolver, whom, password).await;
+        assert!(matches!(hidden, Err(Unproven::Unusable { .. })), "{hidden:?}");
+        let unreachable = proved(&resolver, whom, Proof::Certificate { key: &key }).await;
+        assert!(matches!(unreachable, Err(Unproven::Unreachable { .. })), "{unreachable:?}");
+    }
+}
