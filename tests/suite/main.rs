@@ -18,6 +18,7 @@ mod hostile;
 mod http;
 mod import;
 mod loss;
+mod parity;
 mod recovery;
 mod referral;
 mod serving;

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
-use hickory_proto::op::{Message, MessageType, OpCode, Query};
+use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query};
 use hickory_proto::rr::{Name, RecordType};
 use idnode::wire::proto::prefix_service_client::PrefixServiceClient;
 use idnode::wire::proto::registration_service_client::RegistrationServiceClient;
@@ -64,10 +64,25 @@ impl GrpcClient {
 
     /// Registers an identifier with one value of type URL.
     pub(crate) async fn register(&self, identifier: &str, url: &str) -> Result<Receipt, Status> {
-        let value = Value { index: 1, r#type: "URL".into(), data: url.into(), ..Value::default() };
+        self.register_values(identifier, &[(1, "URL", url, None)]).await
+    }
+
+    /// Registers an identifier with values: index, type, data, permissions.
+    pub(crate) async fn register_values(
+        &self,
+        identifier: &str,
+        values: &[(u32, &str, &str, Option<u32>)],
+    ) -> Result<Receipt, Status> {
+        let value = |(index, kind, data, permissions): &(u32, &str, &str, Option<u32>)| Value {
+            index: *index,
+            r#type: (*kind).into(),
+            data: data.as_bytes().to_vec(),
+            permissions: *permissions,
+            ..Value::default()
+        };
         let registration = Registration {
             target: Some(registration::Target::Identifier(identifier.into())),
-            values: vec![value],
+            values: values.iter().map(value).collect(),
             ..Registration::default()
         };
         let request = RegisterRequest { registration: Some(registration), ..RegisterRequest::default() };
@@ -138,8 +153,23 @@ pub(crate) enum Transport {
 
 /// Asks a DNS door for the records of a name, as a stub resolver does.
 pub(crate) fn dns_ask(address: SocketAddr, transport: Transport, name: &str, kind: RecordType) -> Message {
+    dns_send(address, transport, &dns_question(name, kind))
+}
+
+/// The same with EDNS, so that refusals say why.
+pub(crate) fn dns_ask_why(address: SocketAddr, name: &str, kind: RecordType) -> Message {
+    let mut question = dns_question(name, kind);
+    question.set_edns(Edns::new());
+    dns_send(address, Transport::Tcp, &question)
+}
+
+fn dns_question(name: &str, kind: RecordType) -> Message {
     let mut message = Message::new(7, MessageType::Query, OpCode::Query);
     message.add_query(Query::query(Name::from_ascii(name).expect("a name"), kind));
+    message
+}
+
+fn dns_send(address: SocketAddr, transport: Transport, message: &Message) -> Message {
     let question = message.to_vec().expect("a message");
     let answer = match transport {
         Transport::Udp => ask_by_udp(address, &question),
