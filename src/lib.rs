@@ -28,6 +28,7 @@
 //! # What must stay so
 //!
 //! - Nothing changes except through [`registry`]; a receipt means that it is on disk.
+//! - What allowed a command still stands when it commits: prefixes, tokens, and the records that name administrators.
 //! - States and their journal entries are written together; nobody sees a position that is not durable.
 //! - Only `store::engine` names a storage engine; [`model`], [`wire`] and [`key`] never wait, log or read a clock.
 //! - A door translates and nothing else: it names neither the store nor another door.

@@ -5,6 +5,7 @@
 //! ```
 //! - A door brings a [`Batch`] of commands; each item gets a receipt or a refusal, in the order given.
 //! - A receipt means: on disk, and seen by the next question on every door of this node.
+//! - A token allows by its scopes; an identity of the Handle protocol is allowed by HS_ADMIN values (`identity` tells how).
 //! - A [`Failure`] means that the node could not do its part; where the outcome is not known it says so, and repeating
 //!   with the same request id tells.
 //!

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod administration;
 mod backup;
 mod cli;
 mod config;
