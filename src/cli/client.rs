@@ -6,7 +6,7 @@ use clap::Subcommand;
 
 use super::error::Error;
 use super::output::{Form, tell};
-use super::{backup, change, dns_name, export, import, prefix, question, status, token};
+use super::{backup, change, dns_name, export, import, key, prefix, question, status, token};
 
 /// What a client of a node may do.
 #[derive(Debug, Subcommand)]
@@ -46,6 +46,10 @@ pub(super) enum ClientCommand {
     /// Create, list and revoke tokens
     #[command(subcommand)]
     Token(token::TokenCommand),
+
+    /// Make and convert keys, publish them, sign values and verify who signed them
+    #[command(subcommand)]
+    Key(key::KeyCommand),
 
     /// Tell under which name DNS answers for an identifier
     DnsName(dns_name::DnsNameArguments),
@@ -89,6 +93,7 @@ impl ClientCommand {
             Self::Export(arguments) => arguments.run().await,
             Self::Backup(command) => command.run().await,
             Self::Token(command) => command.run().await,
+            Self::Key(command) => command.run().await,
             Self::DnsName(arguments) => arguments.run(),
             Self::Status(arguments) => arguments.run().await,
         }
@@ -108,6 +113,7 @@ impl ClientCommand {
             Self::Export(arguments) => arguments.connection.form(),
             Self::Backup(command) => command.form(),
             Self::Token(command) => command.connection().form(),
+            Self::Key(command) => command.form(),
             Self::DnsName(arguments) => arguments.form(),
             Self::Status(arguments) => arguments.connection.form(),
         }

@@ -9,7 +9,7 @@
 //!   arguments ─▶ ConnectionArguments ─▶ Connection ── ask / change / stream ──▶ node
 //!       │                                                                        │
 //!       └─▶ prefix · register · amend · remove · resolve · list · history        │
-//!           import · export · backup · token · status                            │
+//!           import · export · backup · token · key · status                      │
 //!                                        Output (text or JSON) ◀─────────────────┘
 //! ```
 //!
@@ -41,6 +41,7 @@ mod import;
 
 mod backup;
 mod dns_name;
+mod key;
 mod offline;
 mod status;
 mod token;

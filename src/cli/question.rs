@@ -79,21 +79,37 @@ fn print_answer(
             print_found(output, &found)?;
             return output.flush();
         }
-        Some(Answer::Referral(referral)) => referred(&referral),
-        Some(Answer::NotResponsible(answer)) => not_responsible(identifier, &answer.upper),
-        Some(Answer::Absent(absence)) if absence == i32::from(proto::Absence::Values) => (
-            json!({ "absent": "values" }),
-            Some(format!("{identifier} exists, but holds no such value that may be seen")),
-        ),
-        Some(Answer::Absent(_)) | None => {
-            (json!({ "absent": "identifier" }), Some(format!("{identifier} is not registered")))
-        }
+        other => nothing_found(identifier, other),
     };
     if output.is_json() {
         output.json(&document)?;
         output.flush()?;
     }
     missing.map_or(Ok(()), |sentence| Err(Error::Missing(sentence)))
+}
+
+/// The identifier that an answer holds, or why it holds none.
+pub(super) fn found(identifier: &str, answer: Option<proto::answer::Answer>) -> Result<proto::Found, Error> {
+    match answer {
+        Some(proto::answer::Answer::Values(found)) => Ok(found),
+        other => Err(Error::Missing(nothing_found(identifier, other).1.unwrap_or_default())),
+    }
+}
+
+/// Why an answer holds no values: for programs and for people.
+fn nothing_found(identifier: &str, answer: Option<proto::answer::Answer>) -> (Json, Option<String>) {
+    use proto::answer::Answer;
+    match answer {
+        Some(Answer::Referral(referral)) => referred(&referral),
+        Some(Answer::NotResponsible(answer)) => not_responsible(identifier, &answer.upper),
+        Some(Answer::Absent(absence)) if absence == i32::from(proto::Absence::Values) => (
+            json!({ "absent": "values" }),
+            Some(format!("{identifier} exists, but holds no such value that may be seen")),
+        ),
+        Some(Answer::Absent(_) | Answer::Values(_)) | None => {
+            (json!({ "absent": "identifier" }), Some(format!("{identifier} is not registered")))
+        }
+    }
 }
 
 fn referred(referral: &proto::Referral) -> (Json, Option<String>) {

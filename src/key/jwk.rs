@@ -1,14 +1,15 @@
-//! Public keys as JSON (RFC 7517): the form of the HTTP interface and of certificates.
+//! Keys as JSON (RFC 7517): the form of the HTTP interface and of certificates.
 //!
 //! RSA is the standard's. DSA is CNRI's own: `kty` DSA with y, p, q, g. SM2 is written as an elliptic curve named SM2;
 //! clients of the HTTP interface do not know it, so that a door gives them the data of the value as it is.
 
 use data_encoding::BASE64URL_NOPAD;
+use rsa::traits::PrivateKeyParts;
 use serde_json::{Value, json};
 
-use super::KeyError;
 use super::integer::unsigned_bytes;
 use super::public::{self, PublicKey};
+use super::{KeyError, PrivateKey, private_file};
 
 /// Bytes of one coordinate of the SM2 curve.
 const COORDINATE_BYTES: usize = 32;
@@ -54,6 +55,57 @@ impl PublicKey {
             }
             other => Err(KeyError::Unknown { what: "kind of JSON Web Key", found: other.to_owned() }),
         }
+    }
+}
+
+impl PrivateKey {
+    /// The key as a JSON Web Key, its secret numbers included.
+    pub fn to_jwk(&self) -> Result<Value, KeyError> {
+        let mut jwk = self.public().to_jwk();
+        let secret: Vec<(&str, Vec<u8>)> = match self {
+            Self::Rsa(key) => {
+                let wrong = KeyError::Malformed { wanted: "an RSA key of two primes" };
+                let [p, q] = key.primes() else { return Err(wrong) };
+                let (dp, dq) = key.dp().zip(key.dq()).ok_or(wrong.clone())?;
+                let coefficient = key.crt_coefficient().ok_or(wrong)?;
+                let numbers = [key.d(), p.as_ref(), q.as_ref(), dp, dq, &coefficient].map(unsigned_bytes);
+                ["d", "p", "q", "dp", "dq", "qi"].into_iter().zip(numbers).collect()
+            }
+            Self::Dsa(key) => vec![("x", unsigned_bytes(key.x()))],
+            Self::Sm2(key) => vec![("d", key.to_bytes().to_vec())],
+        };
+        if let Some(fields) = jwk.as_object_mut() {
+            for (name, number) in secret {
+                fields.insert(name.to_owned(), BASE64URL_NOPAD.encode(&number).into());
+            }
+        }
+        Ok(jwk)
+    }
+
+    /// Reads a JSON Web Key with its secret numbers.
+    pub fn from_jwk(jwk: &Value) -> Result<Self, KeyError> {
+        let field = |name: &str| number(jwk, name);
+        let wrong = KeyError::Malformed { wanted: "a private JSON Web Key whose numbers fit each other" };
+        match PublicKey::from_jwk(jwk)? {
+            PublicKey::Rsa(_) => {
+                let [n, e, d, p, q] = [field("n")?, field("e")?, field("d")?, field("p")?, field("q")?];
+                private_file::rsa([&n, &e, &d, &p, &q])
+            }
+            PublicKey::Dsa(_) => {
+                let [x, p, q, g] = [field("x")?, field("p")?, field("q")?, field("g")?];
+                private_file::dsa(&x, &p, &q, &g)
+            }
+            PublicKey::Sm2(public) => {
+                let key = sm2::SecretKey::from_slice(&field("d")?).map_err(|_| wrong.clone())?;
+                if key.public_key() == public { Ok(Self::Sm2(key)) } else { Err(wrong) }
+            }
+        }
+    }
+
+    /// Whether a JSON Web Key holds secret numbers.
+    pub fn is_in_jwk(jwk: &Value) -> bool {
+        let is_dsa = jwk.get("kty").and_then(Value::as_str) == Some("DSA");
+        jwk.get(if is_dsa { "x" } else { "d" }).is_some()
     }
 }
 

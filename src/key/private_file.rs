@@ -72,13 +72,21 @@ fn decode_key(data: &[u8]) -> Result<PrivateKey, KeyError> {
             let key = RsaKey::from_components(integer(modulus), integer(exponent), integer(private), primes);
             checked_rsa(key.map_err(|_| KeyError::Malformed { wanted: "the numbers of an RSA private key" })?)
         }
-        (DSA, [x, p, q, g, ..]) => decode_dsa(x, p, q, g),
+        (DSA, [x, p, q, g, ..]) => dsa(x, p, q, g),
         (RSA | DSA, _) => Err(KeyError::Malformed { wanted: "a private key with all its fields" }),
         (other, _) => Err(KeyError::Unknown { what: "kind of private key", found: other.to_owned() }),
     }
 }
 
-fn decode_dsa(x: &[u8], p: &[u8], q: &[u8], g: &[u8]) -> Result<PrivateKey, KeyError> {
+/// An RSA key of modulus, public and private exponent, and its two primes.
+pub(super) fn rsa([modulus, exponent, private, p, q]: [&[u8]; 5]) -> Result<PrivateKey, KeyError> {
+    let primes = vec![integer(p), integer(q)];
+    let key = RsaKey::from_components(integer(modulus), integer(exponent), integer(private), primes);
+    checked_rsa(key.map_err(|_| KeyError::Malformed { wanted: "the numbers of an RSA private key" })?)
+}
+
+/// A DSA key of its secret number and its group.
+pub(super) fn dsa(x: &[u8], p: &[u8], q: &[u8], g: &[u8]) -> Result<PrivateKey, KeyError> {
     let wrong = KeyError::Malformed { wanted: "the numbers of a DSA private key" };
     let domain = dsa_domain(p, q, g)?;
     let x = integer_within(x, domain.p().bits_precision()).ok_or(wrong.clone())?;

@@ -18,6 +18,7 @@ mod handle;
 mod hostile;
 mod http;
 mod import;
+mod key;
 mod loss;
 mod parity;
 mod recovery;

@@ -15,6 +15,8 @@ fn keys_of_a_cnri_server_encode_back_to_the_same_bytes() {
         let secret = PrivateKey::decode(&private).expect("the private key file");
         assert_eq!(secret.public(), key);
         assert_eq!(secret.encode_file(), Ok(private), "{}", key.kind());
+        let jwk = secret.to_jwk().expect("a JSON Web Key");
+        assert_eq!(PrivateKey::from_jwk(&jwk).map(|key| key.to_der()), Ok(secret.to_der()));
     }
 }
 
@@ -41,6 +43,9 @@ fn a_private_key_reads_back_from_each_spelling() {
     let vectors = vectors();
     for path in ["/openssl/sm2_private", "/openssl/sm2_private_sec1", "/openssl/dsa_private"] {
         let key = PrivateKey::decode(text(&vectors, path).as_bytes()).expect("a key of OpenSSL");
+        let jwk = key.to_jwk().expect("a JSON Web Key");
+        assert!(PrivateKey::is_in_jwk(&jwk) && !PrivateKey::is_in_jwk(&key.public().to_jwk()));
+        assert_eq!(PrivateKey::from_jwk(&jwk).map(|key| key.to_der()), Ok(key.to_der()));
         let twin = PrivateKey::decode(&key.to_der()).expect("our DER");
         assert_eq!(twin.public(), key.public());
         assert_eq!(PrivateKey::decode(key.to_pem().as_bytes()).map(|key| key.to_der()), Ok(key.to_der()));

@@ -1,0 +1,267 @@
+//! Key files: made, read in any form, written in another.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use serde_json::{Value as Json, json};
+
+use crate::cli::error::Error;
+use crate::cli::output::{Form, Output};
+use crate::daemon::entropy;
+use crate::key::public::KEY_BYTES_MAX;
+use crate::key::{KeyError, PrivateKey, PublicKey};
+
+/// Permissions of a file with a secret.
+const OWNER_ONLY: u32 = 0o600;
+/// Permissions of a file that everybody may read.
+const PUBLIC: u32 = 0o644;
+
+//----------- MakeArguments --------------------------------------------------
+
+/// Arguments of `idnode key make`.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct MakeArguments {
+    /// The kind of key: sm2 for the national clients, rsa for all others
+    #[arg(long, value_enum, value_name = "ALGORITHM")]
+    algorithm: Algorithm,
+
+    /// Size of an RSA key: 2048 to 8192
+    #[arg(long, value_name = "NUMBER", default_value_t = 2_048)]
+    bits: usize,
+
+    /// The file to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+
+    /// Print JSON, one document a line, for scripts
+    #[arg(long, help_heading = "Output")]
+    json: bool,
+}
+
+/// A kind of key that can be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Algorithm {
+    Rsa,
+    Sm2,
+}
+
+impl MakeArguments {
+    /// For whom the command prints.
+    pub(super) fn form(&self) -> Form {
+        form(self.json)
+    }
+
+    pub(super) fn run(self) -> Result<(), Error> {
+        let entropy = entropy();
+        let random = |bytes: &mut [u8]| entropy(bytes);
+        let key = match self.algorithm {
+            Algorithm::Sm2 => PrivateKey::generate_sm2(&random),
+            Algorithm::Rsa => PrivateKey::generate_rsa(self.bits, &random)
+                .map_err(|error| Error::Usage(format!("--bits {}: {error}", self.bits)))?,
+        };
+        save_new(&self.out, key.to_pem().as_bytes(), OWNER_ONLY)?;
+        let mut output = Output::new(self.form());
+        let kind = key.public().kind();
+        if output.is_json() {
+            output.json(&json!({
+                "file": self.out,
+                "algorithm": kind,
+                "public": key.public().to_jwk(),
+            }))?;
+        } else {
+            output.line(&format!("made a private {kind} key in {}", self.out.display()))?;
+        }
+        output.flush()
+    }
+}
+
+fn form(json: bool) -> Form {
+    if json { Form::Json } else { Form::Text }
+}
+
+//----------- ConvertArguments -----------------------------------------------
+
+/// Arguments of `idnode key convert`.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct ConvertArguments {
+    /// The key file to read, in any form
+    file: PathBuf,
+
+    /// The form to write
+    #[arg(long, value_enum, value_name = "FORM")]
+    to: Spelling,
+
+    /// Only the public half of a private key
+    #[arg(long)]
+    public: bool,
+
+    /// The file to write; standard output if not said
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+
+    /// A file with the pass phrase of a Handle key file, on its first line
+    #[arg(long, value_name = "FILE")]
+    pass_phrase_file: Option<PathBuf>,
+
+    /// Print errors as JSON, for scripts
+    #[arg(long, help_heading = "Output")]
+    json: bool,
+}
+
+/// A form of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Spelling {
+    /// PKCS#8 or X.509 as text
+    Pem,
+    /// The same in binary
+    Der,
+    /// HS_PUBKEY data, or the private key file of the Handle tools
+    Handle,
+    /// JSON Web Key
+    Jwk,
+}
+
+impl ConvertArguments {
+    /// For whom the command prints.
+    pub(super) fn form(&self) -> Form {
+        form(self.json)
+    }
+
+    pub(super) fn run(self) -> Result<(), Error> {
+        let pass_phrase = self.pass_phrase_file.as_deref().map(load).transpose()?;
+        let pass_phrase = pass_phrase.as_deref().map(first_line);
+        let key = match AnyKey::load(&self.file, pass_phrase)? {
+            AnyKey::Private(key) if self.public => AnyKey::Public(key.public()),
+            other => other,
+        };
+        let content = key.encode(self.to).map_err(|error| wrong(&self.file, &error))?;
+        let is_binary = matches!(self.to, Spelling::Der | Spelling::Handle);
+        match &self.out {
+            Some(path) => save_new(path, &content, key.permissions()),
+            None if is_binary => {
+                Err(Error::Usage("this form is binary; say with --out FILE where to write it".into()))
+            }
+            None => {
+                let mut output = Output::new(Form::Text);
+                output.line(String::from_utf8_lossy(&content).trim_end())?;
+                output.flush()
+            }
+        }
+    }
+}
+
+fn first_line(content: &[u8]) -> &[u8] {
+    content.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default()
+}
+
+//----------- AnyKey ---------------------------------------------------------
+
+/// Whatever key a file holds.
+pub(super) enum AnyKey {
+    /// Both halves.
+    Private(PrivateKey),
+    /// The public half.
+    Public(PublicKey),
+}
+
+impl AnyKey {
+    /// Reads a key file in any form.
+    pub(super) fn load(path: &Path, pass_phrase: Option<&[u8]>) -> Result<Self, Error> {
+        let content = load(path)?;
+        Self::decode(&content, pass_phrase).map_err(|error| wrong(path, &error))
+    }
+
+    fn decode(content: &[u8], pass_phrase: Option<&[u8]>) -> Result<Self, KeyError> {
+        if content.trim_ascii_start().starts_with(b"{") {
+            let jwk: Json = serde_json::from_slice(content)
+                .map_err(|_| KeyError::Malformed { wanted: "a JSON Web Key" })?;
+            return match PrivateKey::is_in_jwk(&jwk) {
+                true => PrivateKey::from_jwk(&jwk).map(Self::Private),
+                false => PublicKey::from_jwk(&jwk).map(Self::Public),
+            };
+        }
+        match (PrivateKey::unlock(content, pass_phrase), PublicKey::decode(content)) {
+            (Ok(key), _) => Ok(Self::Private(key)),
+            (_, Ok(key)) => Ok(Self::Public(key)),
+            (Err(KeyError::Locked), _) => Err(KeyError::Locked),
+            (Err(private), Err(public)) => {
+                let names_private = String::from_utf8_lossy(content).contains("PRIVATE KEY");
+                Err(if names_private { private } else { public })
+            }
+        }
+    }
+
+    /// Its public half.
+    pub(super) fn public(&self) -> PublicKey {
+        match self {
+            Self::Private(key) => key.public(),
+            Self::Public(key) => key.clone(),
+        }
+    }
+
+    fn permissions(&self) -> u32 {
+        match self {
+            Self::Private(_) => OWNER_ONLY,
+            Self::Public(_) => PUBLIC,
+        }
+    }
+
+    fn encode(&self, form: Spelling) -> Result<Vec<u8>, KeyError> {
+        Ok(match (self, form) {
+            (Self::Private(key), Spelling::Pem) => key.to_pem().into_bytes(),
+            (Self::Private(key), Spelling::Der) => key.to_der(),
+            (Self::Private(key), Spelling::Handle) => key.encode_file()?,
+            (Self::Private(key), Spelling::Jwk) => key.to_jwk()?.to_string().into_bytes(),
+            (Self::Public(key), Spelling::Pem) => key.to_pem().into_bytes(),
+            (Self::Public(key), Spelling::Der) => key.to_der(),
+            (Self::Public(key), Spelling::Handle) => key.encode_blob(),
+            (Self::Public(key), Spelling::Jwk) => key.to_jwk().to_string().into_bytes(),
+        })
+    }
+}
+
+/// Reads a private key, for signing.
+pub(super) fn load_private(path: &Path) -> Result<PrivateKey, Error> {
+    match AnyKey::load(path, None)? {
+        AnyKey::Private(key) => Ok(key),
+        AnyKey::Public(_) => Err(Error::Input(format!(
+            "{}: this is only the public half; signing needs the private key",
+            path.display()
+        ))),
+    }
+}
+
+fn wrong(path: &Path, error: &KeyError) -> Error {
+    Error::Input(format!("{}: {error}", path.display()))
+}
+
+//----------- Files ----------------------------------------------------------
+
+fn load(path: &Path) -> Result<Vec<u8>, Error> {
+    let mut content = Vec::new();
+    let bound = u64::try_from(KEY_BYTES_MAX).unwrap_or(u64::MAX) + 1;
+    let read = File::open(path).and_then(|file| file.take(bound).read_to_end(&mut content));
+    read.map_err(|error| Error::file(path, &error))?;
+    Ok(content)
+}
+
+/// Writes a file that does not exist yet; a part of one is not left behind.
+fn save_new(path: &Path, content: &[u8], permissions: u32) -> Result<(), Error> {
+    let opened = OpenOptions::new().write(true).create_new(true).mode(permissions).open(path);
+    let mut file = opened.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Error::File {
+            path: path.display().to_string(),
+            cause: "exists already and is not replaced; name another file, or move this one away".into(),
+        },
+        _ => Error::file(path, &error),
+    })?;
+    let written = file.write_all(content).and_then(|()| file.sync_all());
+    written.map_err(|error| {
+        // What could be written is of no use; that it cannot be removed either is told by the same error.
+        let _left = fs::remove_file(path);
+        Error::file(path, &error)
+    })
+}

@@ -1,0 +1,186 @@
+//! Key tools: files that are made and converted, keys on identifiers, signatures that lead to a root.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use serde_json::Value as Json;
+
+use crate::support::node::{NodeProcess, program};
+
+/// A workbench: key files in one directory, and maybe a node to publish on.
+struct Bench {
+    directory: tempfile::TempDir,
+    node: Option<NodeProcess>,
+}
+
+/// What a command came to.
+struct Ended {
+    code: Option<i32>,
+    printed: String,
+    told: String,
+}
+
+impl Bench {
+    fn without_node() -> Self {
+        Self { directory: tempfile::tempdir().expect("a directory"), node: None }
+    }
+
+    /// With a node that keeps the prefixes 88.118.8 and 88.111.1.
+    fn with_node() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let node = NodeProcess::start(&directory.path().join("data"), &[]);
+        let bench = Self { directory, node: Some(node) };
+        bench.run(&["prefix", "home", "88.118.8"]);
+        bench.run(&["prefix", "home", "88.111.1"]);
+        bench
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.directory.path().join(name).display().to_string()
+    }
+
+    fn ended(&self, arguments: &[&str]) -> Ended {
+        let data = self.node.as_ref().map_or(Path::new("."), |node| node.data());
+        let output = program(arguments)
+            .current_dir(self.directory.path())
+            .env("IDNODE_STORE_DIRECTORY", data)
+            .output()
+            .expect("a process");
+        Ended {
+            code: output.status.code(),
+            printed: String::from_utf8(output.stdout).expect("text"),
+            told: String::from_utf8(output.stderr).expect("text"),
+        }
+    }
+
+    /// What a command that succeeds prints.
+    fn run(&self, arguments: &[&str]) -> String {
+        let ended = self.ended(arguments);
+        assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.told);
+        ended.printed
+    }
+
+    /// What a command that ends with this code complains of.
+    fn refuse(&self, code: i32, arguments: &[&str]) -> String {
+        let ended = self.ended(arguments);
+        assert_eq!(ended.code, Some(code), "{arguments:?}: {}{}", ended.printed, ended.told);
+        ended.told
+    }
+}
+
+#[test]
+fn a_key_is_made_for_its_owner_alone_and_never_replaced() {
+    let bench = Bench::without_node();
+    let printed = bench.run(&["key", "make", "--algorithm", "sm2", "--out", "signer.pem"]);
+    assert_eq!(printed, "made a private SM2 key in signer.pem\n");
+    let mode = fs::metadata(bench.path("signer.pem")).expect("a file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let before = fs::read(bench.path("signer.pem")).expect("a file");
+    let told = bench.refuse(74, &["key", "make", "--algorithm", "sm2", "--out", "signer.pem"]);
+    assert!(told.contains("signer.pem: exists already and is not replaced"), "{told}");
+    assert_eq!(fs::read(bench.path("signer.pem")).expect("a file"), before);
+    let told = bench.refuse(2, &["key", "make", "--algorithm", "rsa", "--bits", "1024", "--out", "weak.pem"]);
+    assert!(told.contains("1024; allowed is 2048 to 8192"), "{told}");
+}
+
+#[test]
+fn a_key_goes_through_every_form_and_back() {
+    let bench = Bench::without_node();
+    bench.run(&["key", "make", "--algorithm", "rsa", "--out", "rsa.pem"]);
+    bench.run(&["key", "make", "--algorithm", "sm2", "--out", "sm2.pem"]);
+    for (kind, forms) in [("rsa", &["der", "handle", "jwk"][..]), ("sm2", &["der", "jwk"])] {
+        let pem = format!("{kind}.pem");
+        let whole = fs::read_to_string(bench.path(&pem)).expect("a file");
+        let public = bench.run(&["key", "convert", &pem, "--to", "pem", "--public"]);
+        assert!(public.starts_with("-----BEGIN PUBLIC KEY-----\n"), "{public}");
+        for form in forms {
+            let file = format!("{kind}.{form}");
+            bench.run(&["key", "convert", &pem, "--to", form, "--out", &file]);
+            assert_eq!(bench.run(&["key", "convert", &file, "--to", "pem"]), whole, "{file}");
+            let mode = fs::metadata(bench.path(&file)).expect("a file").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{file}");
+        }
+        for form in ["der", "handle", "jwk"] {
+            let file = format!("{kind}.public.{form}");
+            bench.run(&["key", "convert", &pem, "--to", form, "--public", "--out", &file]);
+            assert_eq!(bench.run(&["key", "convert", &file, "--to", "pem"]), public, "{file}");
+        }
+    }
+    let told = bench.refuse(65, &["key", "convert", "sm2.pem", "--to", "handle", "--out", "x"]);
+    assert!(told.contains("sm2.pem: SM2 keys do not work with the Handle key file"), "{told}");
+    let told = bench.refuse(2, &["key", "convert", "sm2.pem", "--to", "der"]);
+    assert!(told.contains("--out FILE"), "{told}");
+    fs::write(bench.path("noise"), "no key").expect("a file");
+    let told = bench.refuse(65, &["key", "convert", "noise", "--to", "pem"]);
+    assert!(told.starts_with("idnode: noise: "), "{told}");
+}
+
+#[test]
+fn values_are_signed_certified_and_verified_up_to_a_root() {
+    let bench = Bench::with_node();
+    for (name, algorithm) in [("root", "rsa"), ("signer", "sm2"), ("stranger", "sm2")] {
+        bench.run(&["key", "make", "--algorithm", algorithm, "--out", &format!("{name}.pem")]);
+    }
+    bench.run(&["key", "convert", "root.pem", "--to", "pem", "--public", "--out", "root.pub.pem"]);
+    bench.run(&["register", "0.NA/88.118.8", "NOTE=a prefix"]);
+    bench.run(&["register", "88.118.8/SN1", "URL=https://example.com/", "NAME=轴承"]);
+    let root = "301:88.111.1/0.0=root.pub.pem";
+    let verify = ["key", "verify", "88.118.8/SN1", "--root", root];
+    let told = bench.refuse(1, &verify);
+    assert!(told.contains("holds no HS_SIGNATURE value"), "{told}");
+
+    let signer = "300:0.NA/88.118.8";
+    let sign = ["key", "sign-record", "88.118.8/SN1", "--issuer", signer, "--key", "signer.pem"];
+    assert!(bench.run(&sign).starts_with("amended 88.118.8/SN1, version 2"));
+    let told = bench.refuse(1, &verify);
+    assert!(told.contains("300:0.NA/88.118.8 has no certificate (HS_CERT) at 0.NA/88.118.8"), "{told}");
+
+    let certify = ["key", "issue-certificate", signer, "--issuer", "301:88.111.1/0.0", "--key", "root.pem"];
+    let grant = ["--under-prefix", "88.118.8"];
+    let told = bench.refuse(1, &[&certify[..], &grant].concat());
+    assert!(told.contains("holds no HS_PUBKEY value at index 300"), "{told}");
+    bench.run(&["key", "put", "0.NA/88.118.8", "signer.pem"]);
+    bench.run(&[&certify[..], &grant].concat());
+    let shown = bench.run(&verify);
+    let expected = "signature 401: trusted, by 300:0.NA/88.118.8 under 301:88.111.1/0.0\n  \
+                    signed and unchanged: 1, 2\n";
+    assert_eq!(shown, expected);
+
+    bench.run(&["amend", "88.118.8/SN1", "--add", "3:NOTE=later"]);
+    let json: Json = serde_json::from_str(&bench.run(&[&verify[..], &["--json"]].concat())).expect("JSON");
+    assert_eq!(json["signatures"][0]["unsigned"], serde_json::json!([3]));
+    bench.run(&["amend", "88.118.8/SN1", "--remove", "2"]);
+    let told = bench.refuse(1, &verify);
+    assert!(told.contains("values that it covers are not shown: 2"), "{told}");
+    assert!(bench.run(&[&verify[..], &["--partial"]].concat()).contains("signed, but not shown: 2"));
+    bench.run(&["amend", "88.118.8/SN1", "--replace", "1:URL=https://example.org/"]);
+    let told = bench.refuse(1, &verify);
+    assert!(told.contains("value 1 is not what 300:0.NA/88.118.8 signed"), "{told}");
+
+    bench.run(&[&sign[..], &["--replace"]].concat());
+    assert!(bench.run(&verify).contains("signed and unchanged: 1, 3"));
+    let forged = ["key", "sign-record", "88.118.8/SN1", "--issuer", signer, "--key", "stranger.pem"];
+    bench.run(&[&forged[..], &["--replace"]].concat());
+    let told = bench.refuse(1, &verify);
+    assert!(told.contains("the signature was not signed with the key of 300:0.NA/88.118.8"), "{told}");
+}
+
+#[test]
+fn a_certificate_for_another_prefix_is_not_enough() {
+    let bench = Bench::with_node();
+    bench.run(&["key", "make", "--algorithm", "sm2", "--out", "key.pem"]);
+    bench.run(&["register", "88.118.8/SN1", "URL=https://example.com/"]);
+    bench.run(&["register", "88.111.1/it", "NOTE=its keys"]);
+    let (root, issuer) = ("301:88.111.1/0.0=key.pem", ["--issuer", "301:88.111.1/0.0", "--key", "key.pem"]);
+    let certify =
+        ["key", "issue-certificate", "300:88.111.1/it", "--subject-key", "key.pem", "--under-prefix"];
+    bench.run(&[&certify[..], &["88.111.1"], &issuer].concat());
+    bench.run(&["key", "sign-record", "88.118.8/SN1", "--issuer", "300:88.111.1/it", "--key", "key.pem"]);
+    let told = bench.refuse(1, &["key", "verify", "88.118.8/SN1", "--root", root]);
+    assert!(told.contains("the certificate of 300:88.111.1/it does not grant 88.118.8/SN1"), "{told}");
+    bench.run(&[&certify[..], &["88.118.8", "--replace"], &issuer].concat());
+    assert!(bench.run(&["key", "verify", "88.118.8/SN1", "--root", root]).contains("trusted"));
+    let told = bench.refuse(2, &["key", "verify", "88.118.8/SN1", "--root", "301:88.111.1/0.0"]);
+    assert!(told.contains("INDEX:IDENTIFIER=FILE"), "{told}");
+}
