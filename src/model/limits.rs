@@ -69,7 +69,7 @@ pub const RECURSION_DEPTH_MAX: u32 = 10;
 /// Other nodes that connections are kept to, to ask them onward.
 pub const PEERS_MAX: usize = 256;
 /// Lists of administrators that are read to find out whether they hold an identity.
-pub const LISTS_MAX: usize = 256;
+pub const LISTS_MAX: usize = 64;
 /// Lists within lists that are followed.
 pub const LISTS_DEPTH_MAX: usize = 8;
 /// Records of other nodes that are read for one authorization.

@@ -33,6 +33,9 @@ use super::refusal::{Failure, Problem, Refusal};
 /// How long all reading of other nodes may take for one authorization.
 const ELSEWHERE_MAX: Duration = Duration::from_secs(5);
 
+/// Records that are read together: a record may be large, and of lists only the names are kept.
+const RECORDS_TOGETHER: usize = 16;
+
 /// Reads what everybody may see of an identifier that another node keeps; says in words why it could not.
 pub type Elsewhere = Arc<dyn Fn(Identifier) -> Told + Send + Sync>;
 
@@ -220,13 +223,15 @@ impl Records {
                 wanted.push(one);
             }
         }
-        let identifiers: Vec<Identifier> = wanted.iter().map(|one| one.identifier.clone()).collect();
-        let kept = self.read(&identifiers, evidence).await?;
         let mut found = Vec::new();
-        for (one, kept) in wanted.into_iter().zip(kept) {
-            let identities = identities_at(kept.record(), one.index);
-            found.extend(identities.iter().cloned());
-            lists.insert((one.identifier.canonical(self.folding()), one.index), identities);
+        for wanted in wanted.chunks(RECORDS_TOGETHER) {
+            let identifiers: Vec<Identifier> = wanted.iter().map(|one| one.identifier.clone()).collect();
+            let kept = self.read(&identifiers, evidence).await?;
+            for (one, kept) in wanted.iter().zip(kept) {
+                let identities = identities_at(kept.record(), one.index);
+                found.extend(identities.iter().cloned());
+                lists.insert((one.identifier.canonical(self.folding()), one.index), identities);
+            }
         }
         Ok(found)
     }

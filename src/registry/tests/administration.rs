@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::model::caller::CallerName;
 use crate::model::identity::AdminPermissions as May;
+use crate::model::limits::LISTS_MAX;
 use crate::model::value::{Index, Value, ValueType};
 use crate::registry::RegistryOptions;
 use crate::registry::caller::Caller;
@@ -238,6 +239,26 @@ async fn a_prefix_is_made_by_the_administrators_of_its_parent() {
     assert_eq!(room.one(&ours, derived("0.NA/77")).await, Err(not_administrator(OURS, "0.NA/0.NA")));
 }
 
+/// As clients of the Handle protocol set up a prefix and take it down again, all by one list on its parent.
+#[tokio::test]
+async fn a_prefix_is_homed_named_used_and_unhomed() {
+    let administrators = Arc::from([identity("300:0.NA/88.118")]);
+    let room = Room::open_with(RegistryOptions { administrators, ..RegistryOptions::default() }).await;
+    let by_list = || admin(100, May::ALL, "200:0.NA/88.118");
+    let own = vec![by_list(), list(200, &["300:0.NA/88.118"])];
+    room.node(registration("0.NA/88.118", own)).await.expect("registered");
+    let ours = proved("300:0.NA/88.118");
+    let used = || registration("88.118.77/x", vec![value(1, "one"), by_list()]);
+    room.one(&ours, home("88.118.77")).await.expect("homed");
+    assert_eq!(room.one(&ours, used()).await, Err(not_administrator("300:0.NA/88.118", "0.NA/88.118.77")));
+    room.one(&ours, registration("0.NA/88.118.77", vec![by_list()])).await.expect("named");
+    room.one(&ours, used()).await.expect("used");
+    room.one(&ours, remove("88.118.77/x")).await.expect("removed");
+    room.one(&ours, remove("0.NA/88.118.77")).await.expect("removed");
+    room.one(&ours, revoke("88.118.77")).await.expect("unhomed");
+    assert_eq!(room.one(&ours, used()).await, Err(Refusal::PrefixRevoked { prefix: prefix("88.118.77") }));
+}
+
 #[tokio::test]
 async fn overwriting_is_allowed_in_three_ways() {
     let room = Room::open(EngineKind::Fjall).await;
@@ -328,6 +349,20 @@ async fn lists_are_followed_within_bounds() {
         let named = format!("200:88.118/list-{start}");
         room.node(registration("88.118/x", vec![admin(100, May::ALL, &named)])).await.expect("registered");
         assert_eq!(check(&room, &proved(OURS), &add("88.118/x", 5, "new")).await, expected, "{start}");
+    }
+}
+
+#[tokio::test]
+async fn no_more_lists_are_read_than_the_bound_allows() {
+    let room = Room::open(EngineKind::Fjall).await;
+    let many = u32::try_from(LISTS_MAX).expect("a small bound");
+    let named = |number: u32| admin(100 + number, May::ALL, &format!("{}:88.118/many", 1_000 + number));
+    room.node(registration("88.118/x", (0..=many).map(named).collect())).await.expect("registered");
+    let cases = [(many - 1, Ok(())), (many, Err(not_administrator(OURS, "88.118/x")))];
+    for (holding, expected) in cases {
+        let lists = vec![list(1_000 + holding, &[OURS])];
+        room.node(registration("88.118/many", lists)).await.expect("registered");
+        assert_eq!(check(&room, &proved(OURS), &remove("88.118/x")).await, expected, "list {holding}");
     }
 }
 
