@@ -227,6 +227,7 @@ impl Doors {
             resolver: Arc::clone(&core.resolver),
             readiness: health::readiness(core.store.clone(), self.draining.subscribe()),
             metrics: Arc::clone(metrics),
+            server_key: Arc::clone(&core.server_key.private),
             tunnel: None,
         };
         let door = HttpDoor::new(options, rooms, self.tls.clone()).map_err(|error| {

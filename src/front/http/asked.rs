@@ -65,7 +65,8 @@ impl Asked {
         Ok(())
     }
 
-    fn has_json(&self) -> bool {
+    /// Whether the body is JSON.
+    pub(super) fn has_json(&self) -> bool {
         let essence = |text: &str| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         self.header(header::CONTENT_TYPE).map(essence).is_some_and(|essence| essence == "application/json")
     }

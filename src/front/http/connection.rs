@@ -6,6 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -27,8 +28,12 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 pub(super) struct Peer {
     /// Its address.
     pub(super) address: SocketAddr,
+    /// Where it reached this node.
+    pub(super) own: SocketAddr,
     /// How bytes travel.
     pub(super) channel: Channel,
+    /// The certificate it showed, in DER; it holds the key.
+    pub(super) certificate: Option<Arc<[u8]>>,
 }
 
 /// How bytes travel between us and a peer.
@@ -70,14 +75,15 @@ impl Connection {
         silence_max: Duration,
     ) -> io::Result<(Self, Peer)> {
         stream.set_nodelay(true)?;
+        let own = stream.local_addr()?;
         let handshake_max = HANDSHAKE_MAX.min(silence_max);
         let transport = timeout(handshake_max, shake_hands(stream, tls)).await.map_err(io::Error::from)??;
-        let channel = match &transport {
-            Transport::Plain(_) => Channel::Plain,
-            Transport::Tls(_) => Channel::Tls,
+        let (channel, certificate) = match &transport {
+            Transport::Plain(_) => (Channel::Plain, None),
+            Transport::Tls(stream) => (Channel::Tls, shown_certificate(stream)),
         };
         let silence = Box::pin(sleep(silence_max));
-        Ok((Self { transport, silence_max, silence }, Peer { address, channel }))
+        Ok((Self { transport, silence_max, silence }, Peer { address, own, channel, certificate }))
     }
 
     /// Ends a wait that lasted too long; a wait that moved a byte begins anew.
@@ -100,6 +106,11 @@ async fn shake_hands(stream: TcpStream, tls: Option<&TlsAcceptor>) -> io::Result
         return Ok(Transport::Tls(Box::new(tls.accept(stream).await?)));
     }
     Ok(Transport::Plain(stream))
+}
+
+fn shown_certificate(stream: &TlsStream<TcpStream>) -> Option<Arc<[u8]>> {
+    let (_, session) = stream.get_ref();
+    session.peer_certificates()?.first().map(|certificate| Arc::from(certificate.as_ref()))
 }
 
 impl AsyncRead for Connection {
@@ -173,7 +184,8 @@ mod tests {
     fn plain_text_beyond_this_machine_is_overheard() {
         let overheard = |address: &str, channel| {
             let address = address.parse().expect("an address");
-            Peer { address, channel }.is_overheard()
+            let own = "127.0.0.1:80".parse().expect("an address");
+            Peer { address, own, channel, certificate: None }.is_overheard()
         };
         assert!(overheard("192.0.2.7:9000", Channel::Plain));
         assert!(!overheard("192.0.2.7:9000", Channel::Tls));

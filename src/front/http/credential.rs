@@ -1,15 +1,31 @@
 //! Who calls, by what the request shows.
 //!
-//! A token of the node comes as `Authorization: Bearer idn_...`, over TLS, from this machine, or where the configuration
-//! takes it over plain text. Over plain text everything else is passed over, as if it were not there.
+//! ```text
+//!   Bearer       a token of the node: over TLS, from this machine, or where the configuration takes it in plain text
+//!   Basic        an identity and its secret key                  ┐
+//!   Handle       a session, or the answer to its challenge       ├ over TLS only
+//!   certificate  an identity whose HS_PUBKEY the connection has  ┘
+//! ```
+//! Over plain text the last three are passed over, as if they were not there. What is shown and does not hold is refused,
+//! also where nobody asked for it; only a certificate that names nobody is no offense, since browsers show theirs unasked.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
 use super::Shared;
 use super::asked::Asked;
+use super::authorization::{Authorization, Parts, parse_identity};
+use super::certificate;
+use super::challenge::{SessionId, Standing};
+use super::connection::Channel;
 use super::counters::count;
 use super::denial::Denial;
+use crate::model::identity::Identity;
+use crate::model::value::ValueType;
 use crate::registry::caller::Caller;
+use crate::resolver::credential::{Proof, Unproven};
+
+/// Bytes of the longest nonce that a client may add to ours.
+const CLIENT_NONCE_BYTES_MAX: usize = 1_024;
 
 impl Shared {
     /// Finds out who calls.
@@ -18,31 +34,136 @@ impl Shared {
     }
 
     async fn caller(&self, asked: &Asked) -> Result<Caller, Denial> {
-        let Some(shown) = asked.header(header::AUTHORIZATION) else {
-            return Ok(Caller::Anonymous);
-        };
-        let (scheme, credential) = shown.trim().split_once(' ').unwrap_or((shown, ""));
-        if scheme.eq_ignore_ascii_case("Bearer") {
-            return self.token_holder(asked, credential.trim());
+        let shown = asked.header(header::AUTHORIZATION).map(Authorization::parse);
+        match shown {
+            Some(Authorization::Bearer(token)) => self.token_holder(asked, token),
+            _ if asked.peer.channel == Channel::Plain => Ok(Caller::Anonymous),
+            None => Ok(self.certified(asked).await.unwrap_or(Caller::Anonymous)),
+            Some(Authorization::Basic(identity, password)) => {
+                self.prove(&identity, &Proof::Password(&password), &[]).await
+            }
+            Some(Authorization::Handle(parts)) if parts.is_answer() => {
+                self.answered(&parts).await.map(|(_, caller)| caller)
+            }
+            Some(Authorization::Handle(parts)) if parts.get("sessionId").is_some() => {
+                self.session_holder(asked, &parts).await
+            }
+            Some(Authorization::Handle(parts)) if parts.wishes_certificate() => self.certified(asked).await,
+            Some(Authorization::Handle(_) | Authorization::Other) => {
+                Err(complain("the authorization is not understood"))
+            }
         }
-        Ok(Caller::Anonymous)
     }
 
     fn token_holder(&self, asked: &Asked, token: &str) -> Result<Caller, Denial> {
         if asked.peer.is_overheard() && !self.allow_tokens_in_plain_text {
-            let complaint = "a token was shown in plain text; use TLS, and have this token revoked if others could read it";
-            return Err(Denial::unproven(Some(complaint.to_owned())));
+            return Err(complain(
+                "a token was shown in plain text; use TLS, and have this token revoked if others could read it",
+            ));
         }
         Ok(self.registry.authenticate(token)?)
     }
 
-    /// Tells how to prove who one is.
-    pub(super) fn challenge(&self, asked: &Asked, _complaint: Option<&str>, headers: &mut HeaderMap) {
-        // A script asks its user itself; a browser would ask in its own window.
-        let is_script = asked.headers.get("x-requested-with").is_some_and(|by| by == "XMLHttpRequest");
-        if !is_script {
+    /// The identity that the certificate of the connection names, when the key is its own.
+    async fn certified(&self, asked: &Asked) -> Result<Caller, Denial> {
+        let shown = asked.peer.certificate.as_deref();
+        let shown = shown.ok_or_else(|| complain("the connection shows no certificate"))?;
+        let (identity, key) = certificate::read(shown).ok_or_else(|| {
+            complain(
+                "the certificate names no identity such as UID=300:88.118.8/a, or has a key of another kind",
+            )
+        })?;
+        self.prove(&identity, &Proof::Certificate { key: &key }, &[]).await
+    }
+
+    /// Whose session it is. Before its challenge is answered it is nobody's, or the certificate's.
+    async fn session_holder(&self, asked: &Asked, parts: &Parts) -> Result<Caller, Denial> {
+        match self.session(parts)? {
+            (_, Standing::Proved(identity)) => Ok(Caller::Identity(identity)),
+            (_, Standing::Challenged) => Ok(self.certified(asked).await.unwrap_or(Caller::Anonymous)),
+        }
+    }
+
+    /// The session that is named.
+    pub(super) fn session(&self, parts: &Parts) -> Result<(SessionId, Standing), Denial> {
+        let named = parts.get("sessionId").unwrap_or_default();
+        let found = self.sessions.find(named, self.resolver.now_ms());
+        found.ok_or_else(|| complain("the session is unknown or over; begin another"))
+    }
+
+    /// Judges the answer to a session's challenge; from then on the session is the caller's.
+    pub(super) async fn answered(&self, parts: &Parts) -> Result<(SessionId, Caller), Denial> {
+        if parts.get("version").is_some_and(|version| version != "0") {
+            return Err(complain("the version of the authorization is not 0"));
+        }
+        let (session, _) = self.session(parts)?;
+        let identity = parts.get("id").and_then(parse_identity);
+        let identity = identity.ok_or_else(|| complain("the id is no identity such as 300:88.118.8/a"))?;
+        let nonce = parts.bytes("cnonce").filter(|nonce| nonce.len() <= CLIENT_NONCE_BYTES_MAX);
+        let nonce = nonce.ok_or_else(|| complain("the cnonce is missing or no base64"))?;
+        let challenge = [session.nonce(), &nonce].concat();
+        let caller = self.judge(&identity, parts, &challenge).await?;
+        self.sessions.prove(session, identity, self.resolver.now_ms());
+        Ok((session, caller))
+    }
+
+    async fn judge(&self, identity: &Identity, parts: &Parts, challenge: &[u8]) -> Result<Caller, Denial> {
+        let kind = parts.get("type").unwrap_or_default();
+        if kind.eq_ignore_ascii_case(ValueType::HS_SECKEY) {
+            let answer = parts.secret_answer().map_err(|error| complain(&error.to_string()))?;
+            return self.prove(identity, &Proof::Secret { answer: &answer }, challenge).await;
+        }
+        if kind.eq_ignore_ascii_case("HS_PUBKEY") {
+            let signature = parts.bytes("signature").ok_or_else(|| complain("the signature is no base64"))?;
+            let hash = parts.get("alg").unwrap_or_default().as_bytes();
+            return self.prove(identity, &Proof::PublicKey { hash, signature: &signature }, challenge).await;
+        }
+        Err(complain("the type is neither HS_PUBKEY nor HS_SECKEY"))
+    }
+
+    async fn prove(
+        &self,
+        identity: &Identity,
+        proof: &Proof<'_>,
+        challenge: &[u8],
+    ) -> Result<Caller, Denial> {
+        self.resolver.prove(identity, proof, challenge).await.map_err(|unproven| match unproven {
+            Unproven::Failed(failure) => Denial::Failed(failure),
+            // Which of them it is would tell a stranger which keys there are.
+            Unproven::NoKey { .. } | Unproven::Wrong { .. } => complain("Identity not verified"),
+            other @ (Unproven::Unusable { .. } | Unproven::Unreachable { .. }) => {
+                complain(&other.to_string())
+            }
+        })
+    }
+
+    /// Tells how to prove who one is, with a challenge to be answered.
+    pub(super) fn challenge(&self, asked: &Asked, complaint: Option<&str>, headers: &mut HeaderMap) {
+        // A script asks its user itself; a browser would ask in a window of its own.
+        if asked.headers.get("x-requested-with").is_none_or(|by| by != "XMLHttpRequest") {
             headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"handle\""));
+        }
+        let session = self.new_session();
+        let mut handle =
+            format!("Handle sessionId=\"{}\", nonce=\"{}\"", session.to_text(), session.nonce_text());
+        if let Some(complaint) = complaint {
+            let plain = |c: &char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
+            handle.push_str(&format!(", error=\"{}\"", complaint.chars().filter(plain).collect::<String>()));
+        }
+        if let Ok(handle) = HeaderValue::from_str(&handle) {
+            headers.append(header::WWW_AUTHENTICATE, handle);
         }
         headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"idnode\""));
     }
+
+    /// A challenge that nobody has seen.
+    pub(super) fn new_session(&self) -> SessionId {
+        let mut nonce = [0; 16];
+        self.resolver.fill_random(&mut nonce);
+        self.sessions.challenge(nonce, self.resolver.now_ms())
+    }
+}
+
+fn complain(complaint: &str) -> Denial {
+    Denial::unproven(Some(complaint.to_owned()))
 }

@@ -7,13 +7,14 @@
 //! ```
 //!
 //! A well-known type whose data does not decode, or would not encode to the same bytes again, is shown as text or bytes:
-//! what is read can always be written back.
+//! what is read can be written back. Only keys may change their bytes on the way, not what they mean.
 
 use data_encoding::{BASE64, BASE64_NOPAD, HEXLOWER_PERMISSIVE};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 use utoipa::ToSchema;
 
+use super::site_json::{SiteJson, jwk, parse_jwk, parse_site};
 use super::value_json::{ReferenceJson, Wrong, integer, parse_reference, text};
 use crate::model::identifier::Identifier;
 use crate::model::identity::{AdminPermissions, Administrator, Identity};
@@ -24,6 +25,8 @@ use crate::wire::handle::administrator::{
 
 /// What old writers leave behind an HS_ADMIN value.
 const LEGACY_TAIL: [u8; 2] = [0, 0];
+/// Types whose data is a site.
+const SITES: [&str; 4] = [ValueType::HS_SITE, "HS_SITE.PREFIX", "HS_SITE.6", "HS_NA_DELEGATE"];
 /// Permissions of an administrator.
 const ADMIN_BITS: usize = 12;
 
@@ -42,6 +45,10 @@ pub(super) enum DataJson {
     Admin(AdminJson),
     /// A list of administrators (HS_VLIST).
     Vlist(Vec<ReferenceJson>),
+    /// A site (HS_SITE and its like).
+    Site(SiteJson),
+    /// A public key (HS_PUBKEY) as JSON Web Key.
+    Key(Json),
 }
 
 /// An administrator.
@@ -80,6 +87,12 @@ impl DataJson {
                 index: identity.index,
             };
             return Some(Self::Vlist(identities.into_iter().map(reference).collect()));
+        }
+        if SITES.iter().any(|name| value_type.is(name)) {
+            return SiteJson::decode(data).map(Self::Site);
+        }
+        if value_type.is("HS_PUBKEY") {
+            return jwk(data).map(Self::Key);
         }
         None
     }
@@ -138,6 +151,8 @@ pub(super) fn parse_data(json: &Json) -> Result<Vec<u8>, Wrong> {
             .map_err(|_| Wrong::shape("data is no hexadecimal")),
         "admin" => parse_admin(value),
         "vlist" => parse_list(value),
+        "site" => parse_site(value),
+        "key" => parse_jwk(value),
         _ => Err(Wrong::shape(format!(
             "data format {format:?} is none of string, base64, hex, admin, vlist, site, key"
         ))),

@@ -24,15 +24,23 @@ mod handles;
 mod list;
 mod native;
 mod page;
+mod prefixes;
+mod sessions;
+mod site;
+mod verifications;
 
 mod health;
 
 mod described;
 mod openapi;
 
+mod authorization;
+mod certificate;
+mod challenge;
 mod credential;
 
 mod data_json;
+mod site_json;
 mod value_json;
 
 mod denial;
@@ -54,9 +62,11 @@ use tokio_rustls::TlsAcceptor;
 pub use self::connection::Channel;
 pub use self::counters::HttpCounters;
 
+use self::challenge::Sessions;
 use self::denial::Denial;
 use self::listener::Service;
 use crate::front::tls::{ClientCertificates, HTTP1, TlsError, TlsIdentity};
+use crate::key::PrivateKey;
 use crate::registry::Registry;
 use crate::registry::caller::Caller;
 use crate::registry::command::{Batch, Command, Item};
@@ -122,6 +132,8 @@ pub struct HttpRooms {
     pub readiness: Readiness,
     /// The numbers of the node.
     pub metrics: Arc<Metrics>,
+    /// The key that the node signs with.
+    pub server_key: Arc<PrivateKey>,
     /// The Handle door; none where the node has none.
     pub tunnel: Option<Tunnel>,
 }
@@ -142,7 +154,9 @@ struct Shared {
     resolver: Arc<Resolver>,
     readiness: Readiness,
     metrics: Arc<Metrics>,
+    server_key: Arc<PrivateKey>,
     tunnel: Option<Tunnel>,
+    sessions: Sessions,
     counters: Arc<HttpCounters>,
     allow_tokens_in_plain_text: bool,
 }
@@ -154,15 +168,19 @@ impl HttpDoor {
         rooms: HttpRooms,
         tls: Option<Arc<TlsIdentity>>,
     ) -> Result<Self, TlsError> {
-        let HttpRooms { registry, resolver, readiness, metrics, tunnel } = rooms;
+        let HttpRooms { registry, resolver, readiness, metrics, server_key, tunnel } = rooms;
         let tls =
             tls.map(|identity| identity.acceptor(Some(HTTP1), ClientCertificates::Taken)).transpose()?;
+        let mut secret = [0; 32];
+        resolver.fill_random(&mut secret);
         let shared = Arc::new(Shared {
             registry,
             resolver,
             readiness,
             metrics,
+            server_key,
             tunnel,
+            sessions: Sessions::new(secret),
             counters: Arc::default(),
             allow_tokens_in_plain_text: options.allow_tokens_in_plain_text,
         });

@@ -5,10 +5,10 @@ use std::sync::LazyLock;
 use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::response::Response;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi, openapi};
 
-use super::{handles, health, list, native, page, reply};
+use super::{handles, health, list, native, page, prefixes, reply, sessions, site, verifications};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -20,6 +20,8 @@ use super::{handles, health, list, native, page, reply};
     modifiers(&Schemes),
     tags(
         (name = "handles", description = "What handles hold, and commands on them."),
+        (name = "prefixes", description = "Which prefixes are homed here; for administrators of the node."),
+        (name = "sessions", description = "Challenges, their answers, and what they open."),
         (name = "native", description = "Messages of the Handle protocol over HTTP."),
         (name = "node", description = "How the node is.")
     ),
@@ -30,6 +32,17 @@ use super::{handles, health, list, native, page, reply};
         handles::delete,
         list::list,
         list::list_by_body,
+        prefixes::list,
+        prefixes::home,
+        prefixes::unhome,
+        sessions::begin,
+        sessions::show,
+        sessions::prove,
+        sessions::prove_by_post,
+        sessions::end,
+        verifications::verify,
+        site::show,
+        site::show_again,
         page::show,
         native::carry,
         health::live,
@@ -51,6 +64,14 @@ impl Modify for Schemes {
             components.add_security_scheme(name, SecurityScheme::Http(scheme));
         };
         add("bearer", HttpAuthScheme::Bearer, "A token of the node.");
+        add(
+            "basic",
+            HttpAuthScheme::Basic,
+            "An identity, percent-encoded, and its secret key; over TLS only.",
+        );
+        let words = "A Handle session, or the answer to its challenge, in `Authorization: Handle ...`; over TLS only.";
+        let handle = ApiKeyValue::with_description("Authorization", words);
+        components.add_security_scheme("handle", SecurityScheme::ApiKey(ApiKey::Header(handle)));
     }
 }
 

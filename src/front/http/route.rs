@@ -22,7 +22,9 @@ use super::connection::Peer;
 use super::denial::{Denial, DoorRefusal};
 use super::query::Query;
 use super::reply::{self, Intent, Manner};
-use super::{HttpDoor, handles, health, list, native, openapi, page};
+use super::{
+    HttpDoor, handles, health, list, native, openapi, page, prefixes, sessions, site, verifications,
+};
 
 /// How long one request may take, its body included.
 const REQUEST_MAX: Duration = Duration::from_secs(28);
@@ -40,7 +42,22 @@ pub(super) struct Route {
 
 /// Every route.
 #[cfg(test)]
-pub(super) const ROUTES: [Route; 7] = [LIVE, READY, METRICS, OPENAPI, LIST, HANDLE, PAGE];
+pub(super) const ROUTES: [Route; 14] = [
+    LIVE,
+    READY,
+    METRICS,
+    OPENAPI,
+    LIST,
+    HANDLE,
+    PREFIXES,
+    PREFIX,
+    SITE,
+    SITES,
+    SESSIONS,
+    SESSION,
+    VERIFICATION,
+    PAGE,
+];
 
 const LIVE: Route = Route { pattern: "/healthz", allow: READ };
 const READY: Route = Route { pattern: "/readyz", allow: READ };
@@ -267,15 +284,23 @@ async fn fulfill(
             Verb::Delete => handles::delete(&door.shared, asked, handle).await,
         },
         Resource::Page(handle) => page::show(&door.shared, asked, handle).await,
-        Resource::Prefixes
-        | Resource::Prefix(_)
-        | Resource::Site
-        | Resource::Sites
-        | Resource::Sessions
-        | Resource::OwnSession
-        | Resource::OtherSession
-        | Resource::Verification(_)
-        | Resource::Unknown => Err(DoorRefusal::NotOffered { what: "this" }.into()),
+        Resource::Prefixes => prefixes::list(&door.shared, asked).await,
+        Resource::Prefix(prefix) => match asked.verb {
+            Verb::Delete => prefixes::unhome(&door.shared, asked, prefix).await,
+            Verb::Get | Verb::Post | Verb::Put => prefixes::home(&door.shared, asked, prefix).await,
+        },
+        Resource::Site => site::show(&door.shared, asked),
+        Resource::Sites => site::show_again(&door.shared, asked),
+        Resource::Sessions => sessions::begin(&door.shared, asked, body).await,
+        Resource::OwnSession => match asked.verb {
+            Verb::Get => sessions::show(&door.shared, asked).await,
+            Verb::Post => sessions::prove_by_post(&door.shared, asked, body).await,
+            Verb::Put => sessions::prove(&door.shared, asked, body).await,
+            Verb::Delete => Ok(sessions::end(&door.shared, asked)),
+        },
+        Resource::OtherSession => Ok(sessions::unknown(asked)),
+        Resource::Verification(identity) => verifications::verify(&door.shared, asked, identity).await,
+        Resource::Unknown => Err(DoorRefusal::NotOffered { what: "this" }.into()),
     }
 }
 

@@ -9,15 +9,21 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 use super::{HttpDoor, HttpOptions, HttpRooms, Readiness, Reason};
+use crate::key::PrivateKey;
 use crate::registry::tests::room::Room;
 use crate::resolver::{Resolver, ResolverOptions};
 use crate::store::EngineKind;
 use crate::telemetry::Metrics;
 
+fn server_key() -> Arc<PrivateKey> {
+    let random = |bytes: &mut [u8]| bytes.fill(7);
+    Arc::new(PrivateKey::generate_sm2(&random))
+}
+
 fn door(room: &Room, readiness: Readiness, metrics: Arc<Metrics>) -> HttpDoor {
     let resolver = Arc::new(Resolver::new(room.store.clone(), ResolverOptions::default()));
     let registry = Arc::clone(&room.registry);
-    let rooms = HttpRooms { registry, resolver, readiness, metrics, tunnel: None };
+    let rooms = HttpRooms { registry, resolver, readiness, metrics, server_key: server_key(), tunnel: None };
     HttpDoor::new(&HttpOptions::default(), rooms, None).expect("a door")
 }
 

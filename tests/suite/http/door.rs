@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use idnode::config::Config;
 use idnode::daemon::{Node, RunningNode};
-use idnode::model::identifier::Prefix;
+use idnode::model::identifier::{Identifier, Prefix};
+use idnode::model::value::Values;
 use idnode::registry::caller::Caller;
-use idnode::registry::command::{Command, PrefixCommand};
+use idnode::registry::command::{
+    Batch, Command, Existing, Item, Precondition, PrefixCommand, Register, Target,
+};
 use idnode::store::EngineKind;
 use rcgen::{CertifiedKey, KeyPair};
 use serde_json::Value as Json;
@@ -64,6 +67,20 @@ impl Door {
         let home = Command::Prefix(PrefixCommand::Home { prefix, registrant: None });
         door.running.registry().apply_one(&Caller::Node, home).await.expect("homed");
         door
+    }
+
+    /// Registers so many identifiers past the door; their names, in order.
+    pub(crate) async fn fill_quickly(&self, count: u32) -> Vec<String> {
+        let names: Vec<String> = (0..count).map(|number| format!("88.118.8/{number:06}")).collect();
+        let item = |(number, name): (u32, &String)| {
+            let target = Target::Named(Identifier::parse(name).expect("an identifier"));
+            let (values, existing, precondition) = (Values::default(), Existing::Refuse, Precondition::None);
+            Item { number, command: Command::Register(Register { target, values, existing, precondition }) }
+        };
+        let batch = Batch { request: None, items: (0..).zip(&names).map(item).collect(), deadline: None };
+        let outcomes = self.running.registry().apply(&Caller::Node, batch).await.expect("applied");
+        assert!(outcomes.iter().all(Result::is_ok), "{:?}", outcomes.first());
+        names
     }
 
     /// Where the door is.

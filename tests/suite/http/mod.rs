@@ -1,8 +1,13 @@
 //! The HTTP door over real sockets: the Handle JSON API, plain and under TLS.
 
 mod door;
+mod identity;
 
 mod resolution;
 
 mod commands;
+mod listing;
+
+mod authentication;
+
 mod limits;

@@ -1,0 +1,291 @@
+//! Proof of identities: secret keys, challenges, sessions and certificates; right, wrong and missing.
+
+use data_encoding::BASE64;
+use rcgen::string::PrintableString;
+use rcgen::{CertificateParams, DnType, KeyPair};
+use serde_json::{Value as Json, json};
+use tokio_rustls::rustls::pki_types::CertificateDer;
+
+use super::door::Client;
+use super::identity::{
+    Challenge, NOBODY, PASSWORD, RSA, SECRET, SM2, USER, header, open, open_with, part, rsa_key, sm2_key,
+};
+
+const PATH: &str = "/api/handles/88.118.8/SN1";
+
+fn url(data: &str) -> Json {
+    json!([{"index": 1, "type": "URL", "data": data}])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_key_is_taken_under_tls_only() {
+    let door = open().await;
+    let own = door.tls().basic(SECRET, PASSWORD);
+    assert_eq!(own.put(PATH, url("a")).await.verdict(), (201, 1));
+    assert_eq!(own.get(PATH).await.verdict(), (200, 1));
+
+    let wrong = door.tls().basic(SECRET, "password");
+    let refused = wrong.put(PATH, url("b")).await;
+    assert_eq!(refused.verdict(), (401, 402));
+    let handle =
+        refused.all("www-authenticate").find(|scheme| scheme.starts_with("Handle")).expect("a challenge");
+    assert_eq!(part(handle, "error"), "Identity not verified");
+    assert_eq!(wrong.get(PATH).await.verdict(), (401, 402), "a wrong proof is no proof of nothing");
+    for index in [7, RSA] {
+        assert_eq!(door.tls().basic(index, PASSWORD).put(PATH, url("b")).await.verdict(), (401, 402));
+    }
+    let garbled = door.tls().with("Authorization", "Basic ???");
+    assert_eq!(garbled.put(PATH, url("b")).await.verdict(), (401, 402));
+
+    let overheard = door.plain().basic(SECRET, PASSWORD);
+    assert_eq!(overheard.put(PATH, url("b")).await.verdict(), (403, 402));
+    assert_eq!(overheard.get(PATH).await.verdict(), (200, 1));
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_proved_and_no_administrator_is_told_so() {
+    let door = open().await;
+    let nobody = door.tls().basic(NOBODY, PASSWORD);
+    assert_eq!(nobody.put(PATH, url("a")).await.verdict(), (403, 400));
+    assert_eq!(nobody.delete(&format!("/api/handles/{USER}")).await.verdict(), (403, 400));
+    let own = door.tls().basic(SECRET, PASSWORD);
+    assert_eq!(own.put(PATH, url("a")).await.verdict(), (201, 1));
+    assert_eq!(
+        own.delete(&format!("{PATH}?index=1")).await.verdict(),
+        (403, 400),
+        "no HS_ADMIN names it there"
+    );
+    let named = json!([{"index": 100, "type": "HS_ADMIN", "data": {"format": "admin", "value":
+        {"handle": USER, "index": SECRET, "permissions": "000001000000"}}}]);
+    assert_eq!(own.put("/api/handles/88.118.8/SN2", named).await.verdict(), (201, 1));
+    assert_eq!(own.put("/api/handles/88.118.8/SN2?index=1", url("b")).await.verdict(), (200, 1));
+    assert_eq!(
+        own.delete("/api/handles/88.118.8/SN2?index=1").await.verdict(),
+        (403, 401),
+        "it may only add"
+    );
+    door.close().await;
+}
+
+/// Whoever proves itself means all values; others see the public ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn hidden_values_are_shown_to_administrators_alone() {
+    let door = open().await;
+    let secret = json!([{"index": 1, "type": "NOTE", "data": "n", "permissions": "1100"},
+        {"index": 100, "type": "HS_ADMIN", "data": {"format": "admin", "value":
+            {"handle": USER, "index": SECRET, "permissions": "*"}}}]);
+    assert_eq!(door.tls().basic(SECRET, PASSWORD).put(PATH, secret).await.verdict(), (201, 1));
+    let count = |reply: &Json| reply.get("values").and_then(Json::as_array).map(Vec::len);
+    assert_eq!(count(&door.tls().get(PATH).await.json()), Some(1));
+    assert_eq!(count(&door.tls().basic(SECRET, PASSWORD).get(PATH).await.json()), Some(2));
+    assert_eq!(door.tls().basic(NOBODY, PASSWORD).get(PATH).await.verdict(), (403, 400));
+    let public = door.tls().basic(NOBODY, PASSWORD).get(&format!("{PATH}?publicOnly=true")).await;
+    assert_eq!(count(&public.json()), Some(1));
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_challenge_is_answered_by_each_kind_of_key() {
+    let door = open().await;
+    for (number, kind) in ["RSA", "SM2", "derived"].into_iter().enumerate() {
+        let path = format!("{PATH}{number}");
+        let asked = door.tls().put(&path, url("a")).await;
+        assert_eq!(asked.verdict(), (401, 402), "{kind}");
+        let challenge = Challenge::of(&asked);
+        let answer = match kind {
+            "RSA" => challenge.answer(RSA, rsa_key()),
+            "SM2" => challenge.answer(SM2, sm2_key()),
+            _ => challenge.answer_derived(SECRET, PASSWORD),
+        };
+        let client = door.tls().with("Authorization", &header(&answer));
+        assert_eq!(client.put(&path, url("a")).await.verdict(), (201, 1), "{kind}");
+        let session = format!("Handle sessionId=\"{}\"", challenge.session);
+        let later = door.tls().with("Authorization", &session);
+        assert_eq!(
+            later.put(&path, url("b")).await.verdict(),
+            (403, 400),
+            "the record names no administrator"
+        );
+        assert_eq!(later.put(&format!("{path}x"), url("b")).await.verdict(), (201, 1), "{kind}");
+        let overheard = door.plain().with("Authorization", &session);
+        assert_eq!(overheard.put(&format!("{path}y"), url("b")).await.verdict(), (403, 402), "{kind}");
+    }
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_answer_opens_nothing() {
+    let door = open().await;
+    let challenge = Challenge::of(&door.tls().put(PATH, url("a")).await);
+    let other = Challenge::of(&door.tls().put(PATH, url("a")).await);
+    let right = challenge.answer(RSA, rsa_key());
+    let with = |name: &str, value: &str| {
+        let mut answer = right.clone();
+        answer[name] = json!(value);
+        answer
+    };
+    for (what, answer) in [
+        ("another challenge", with("sessionId", &other.session)),
+        ("no session of ours", with("sessionId", "AAAA")),
+        ("another nonce", with("cnonce", &BASE64.encode(&[8; 16]))),
+        ("another key", with("id", &format!("{SM2}:{USER}"))),
+        ("a key that is not there", with("id", "300:88.118.8/none")),
+        ("no identity", with("id", "none")),
+        ("another kind", with("type", "HS_SECKEY")),
+        ("no kind", with("type", "HS_NONE")),
+        ("another digest", with("alg", "SHA1")),
+        ("no digest", with("alg", "none")),
+        ("another version", with("version", "1")),
+        ("another password", challenge.answer_derived(SECRET, "password")),
+    ] {
+        let refused = door.tls().with("Authorization", &header(&answer)).put(PATH, url("a")).await;
+        assert_eq!(refused.verdict(), (401, 402), "{what}");
+        let session = format!("Handle sessionId=\"{}\"", challenge.session);
+        let later = door.tls().with("Authorization", &session).put(PATH, url("a")).await;
+        assert_eq!(later.verdict(), (401, 402), "{what}");
+    }
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_begun_proved_and_ended() {
+    let door = open().await;
+    assert_eq!(door.plain().post("/api/sessions", None).await.status, 403);
+    let begun = door.tls().post("/api/sessions", None).await;
+    assert_eq!((begun.status, begun.header("location")), (201, Some("/api/sessions/this")));
+    let challenge = Challenge::of_json(&begun.json());
+    let session = format!("Handle sessionId=\"{}\"", challenge.session);
+    let client = door.tls().with("Authorization", &session);
+    assert_eq!(client.post("/api/sessions", None).await.status, 400, "it names a session");
+    let pending = client.get("/api/sessions/this").await;
+    assert_eq!((pending.status, pending.json()), (200, begun.json()));
+
+    let wrong = challenge.answer_derived(SECRET, "password");
+    let refused = door.tls().post("/api/sessions/this", Some(wrong)).await;
+    assert_eq!((refused.status, &refused.json()["error"]), (401, &json!("Identity not verified")));
+    let proved = door.tls().put("/api/sessions/this", challenge.answer(RSA, rsa_key())).await.json();
+    assert_eq!((&proved["authenticated"], &proved["id"]), (&json!(true), &json!(format!("{RSA}:{USER}"))));
+    let signature =
+        BASE64.decode(proved["serverSignature"].as_str().expect("text").as_bytes()).expect("base64");
+    assert!(signature.len() > 64, "{proved}");
+    let shown = client.get("/api/sessions/this").await.json();
+    assert_eq!((&shown["authenticated"], &shown["id"]), (&proved["authenticated"], &proved["id"]));
+    assert_eq!(client.put(PATH, url("a")).await.verdict(), (201, 1));
+
+    assert_eq!(client.delete("/api/sessions/this").await.status, 204);
+    assert_eq!(client.get("/api/sessions/this").await.status, 403);
+    assert_eq!(client.put(PATH, url("a")).await.verdict(), (401, 402));
+    assert_eq!(client.get("/api/sessions/other").await.status, 403);
+    assert_eq!(door.tls().get("/api/sessions/this").await.status, 403);
+    assert_eq!(door.tls().get("/api/sessions").await.status, 405);
+    door.close().await;
+}
+
+/// A certificate of this subject for the RSA key, signed by itself.
+fn certificate(kind: DnType, name: &str) -> (CertificateDer<'static>, KeyPair) {
+    let key = KeyPair::from_pem(&rsa_key().to_pem()).expect("a key");
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(kind, name);
+    (params.self_signed(&key).expect("a certificate").der().clone(), key)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_proves_the_identity_that_it_names() {
+    let door = open().await;
+    let user_id = || DnType::CustomDnType(vec![0, 9, 2342, 19_200_300, 100, 1, 1]);
+    let identity = format!("{RSA}:{USER}");
+    let client = |(certificate, key): (CertificateDer<'static>, KeyPair)| -> Client {
+        door.tls_with(Some((certificate, &key)))
+    };
+    let wish = |client: &Client| client.with("Authorization", "Handle clientCert=\"true\"");
+    for (number, kind) in [user_id(), DnType::CommonName].into_iter().enumerate() {
+        let own = client(certificate(kind, &identity));
+        assert_eq!(own.put(&format!("{PATH}{number}"), url("a")).await.verdict(), (201, 1));
+        assert_eq!(wish(&own).put(&format!("{PATH}{number}x"), url("a")).await.verdict(), (201, 1));
+    }
+    let other = client(certificate(DnType::CommonName, &format!("{SM2}:{USER}")));
+    assert_eq!(other.put(PATH, url("a")).await.verdict(), (401, 402), "another's name");
+    assert_eq!(wish(&other).get(PATH).await.verdict(), (401, 402));
+    let nobody = client(certificate(DnType::CommonName, "nobody"));
+    assert_eq!(nobody.get(&format!("{PATH}0")).await.verdict(), (200, 1), "browsers show theirs unasked");
+    assert_eq!(wish(&nobody).get(&format!("{PATH}0")).await.verdict(), (401, 402));
+    assert_eq!(
+        wish(&door.tls()).get(&format!("{PATH}0")).await.verdict(),
+        (401, 402),
+        "no certificate at all"
+    );
+    let printable = PrintableString::try_from("300:88.118.8/USER").expect("printable");
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, rcgen::DnValue::PrintableString(printable));
+    let key = KeyPair::from_pem(&rsa_key().to_pem()).expect("a key");
+    let spelled = params.self_signed(&key).expect("a certificate").der().clone();
+    assert_eq!(client((spelled, key)).put(PATH, url("a")).await.verdict(), (201, 1));
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_verified_for_others() {
+    let door = open().await;
+    let challenge = Challenge { session: String::new(), nonce: vec![3; 16] };
+    let answer = challenge.answer_derived(SECRET, PASSWORD);
+    let encode = |text: &str| text.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+    let query = |answer: &Json| {
+        let names = ["cnonce", "alg", "signature", "salt", "iterations", "length"];
+        let text = |name: &str| {
+            let value = answer.get(name).expect("a part");
+            value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+        };
+        let parts: Vec<String> = names.iter().map(|name| format!("{name}={}", encode(&text(name)))).collect();
+        format!("nonce={}&{}", encode(&BASE64.encode(&challenge.nonce)), parts.join("&"))
+    };
+    let ask = async |identity: &str, query: String| {
+        door.plain().get(&format!("/api/verifications/{identity}?{query}")).await
+    };
+    let right = ask("301:88.118.8/USER", query(&answer)).await;
+    assert_eq!(right.json(), json!({"responseCode": 1, "handle": USER, "isValid": true}));
+    let by_index = ask(USER, format!("{}&index=301", query(&answer))).await;
+    assert_eq!(by_index.json()["isValid"], json!(true));
+    let wrong = ask("301:88.118.8/USER", query(&challenge.answer_derived(SECRET, "password"))).await;
+    assert_eq!(wrong.json()["isValid"], json!(false));
+    assert_eq!(ask("301:88.118.8/none", query(&answer)).await.json()["isValid"], json!(false));
+    assert_eq!(ask(USER, query(&answer)).await.verdict(), (400, 4), "no index");
+    assert_eq!(ask("301:88.118.8/USER", "nonce=AAAA".into()).await.verdict(), (400, 4));
+    assert_eq!(ask("x", query(&answer)).await.verdict(), (400, 4));
+    let costly = query(&answer).replace("iterations=10000", "iterations=100000000");
+    assert_eq!(ask("301:88.118.8/USER", costly).await.verdict(), (400, 4));
+    door.close().await;
+}
+
+/// A prefix is homed and unhomed by those whom the configuration names, and listed by them.
+#[tokio::test(flavor = "multi_thread")]
+async fn prefixes_are_homed_by_administrators_of_the_node() {
+    let named = |config: &mut idnode::config::Config| {
+        let identity = idnode::model::identity::Identity::parse(&format!("{SECRET}:{USER}"));
+        config.handle.administrators = vec![identity.expect("an identity")];
+    };
+    let door = open_with(named).await;
+    let own = door.tls().basic(SECRET, PASSWORD);
+    let homed = own.post("/api/prefixes/0.NA/88.119", None).await;
+    assert_eq!((homed.status, homed.json()), (200, json!({"responseCode": 1, "handle": "0.NA/88.119"})));
+    let all = json!({"responseCode": 1, "totalCount": "2", "prefixes": ["0.NA/88.118.8", "0.NA/88.119"]});
+    assert_eq!(own.get("/api/prefixes").await.json(), all);
+    let second = own.get("/api/prefixes?page=1&pageSize=1").await.json();
+    let expected =
+        json!({"responseCode": 1, "totalCount": "2", "page": 1, "pageSize": 1, "prefixes": ["0.NA/88.119"]});
+    assert_eq!(second, expected);
+    let rsa = Challenge::of(&door.tls().post("/api/prefixes/88.120", None).await).answer(RSA, rsa_key());
+    let other = door.tls().with("Authorization", &header(&rsa));
+    assert_eq!(other.post("/api/prefixes/88.120", None).await.verdict(), (403, 400));
+    assert_eq!(other.get("/api/prefixes").await.verdict(), (403, 400));
+    assert_eq!(door.tls().get("/api/prefixes").await.verdict(), (401, 402));
+    assert_eq!(door.plain().get("/api/prefixes").await.verdict(), (403, 402));
+    assert_eq!(own.post("/api/prefixes/8..8", None).await.verdict(), (400, 102));
+
+    assert_eq!(own.delete("/api/prefixes/88.119").await.verdict(), (200, 1));
+    assert_eq!(own.get("/api/prefixes").await.json()["totalCount"], json!("1"));
+    assert_eq!(own.delete("/api/prefixes/88.121").await.verdict(), (404, 100));
+    door.close().await;
+}
