@@ -19,8 +19,8 @@ use super::status::Status;
 use crate::config::{Config, SiteOptions};
 use crate::front::dns::{DnsDoor, DnsOptions};
 use crate::front::grpc::{GrpcCounters, GrpcDoor, GrpcOptions, GrpcRooms};
-use crate::front::handle::{HandleDoor, HandleRooms, HandleSockets};
-use crate::front::http::{HttpDoor, HttpOptions, HttpRooms};
+use crate::front::handle::{HandleDoor, HandleRooms, HandleSockets, HandleTunnel, Line};
+use crate::front::http::{Channel, HttpDoor, HttpOptions, HttpRooms, Tunnel};
 use crate::front::tls::TlsIdentity;
 use crate::model::site::{Ports, Site};
 use crate::telemetry::{Chain, Metrics};
@@ -92,6 +92,18 @@ fn bind_dns(config: &Config, core: &Core) -> Result<DnsDoor, DaemonError> {
     })
 }
 
+/// Carries native messages from the HTTP door to the Handle door, and its answers back.
+fn carry(tunnel: HandleTunnel) -> Tunnel {
+    Arc::new(move |message, asker, channel| {
+        let tunnel = tunnel.clone();
+        let line = match channel {
+            Channel::Plain => Line::Plain,
+            Channel::Tls => Line::Private,
+        };
+        Box::pin(async move { tunnel.answer(&message, asker, line).await })
+    })
+}
+
 //----------- Doors ----------------------------------------------------------
 
 /// The open doors and what ends them.
@@ -130,8 +142,8 @@ impl Doors {
         };
         health::add_grpc_metrics(&metrics, doors.open_grpc(&config.grpc, bound.grpc, core));
         doors.open_dns(dns, &metrics)?;
-        doors.open_handle(config, bound.handle, core, &metrics)?;
-        doors.open_http(&config.http, bound.http, core, &metrics)?;
+        let tunnel = doors.open_handle(config, bound.handle, core, &metrics)?;
+        doors.open_http(&config.http, bound.http, tunnel, core, &metrics)?;
         Ok(doors)
     }
 
@@ -190,18 +202,20 @@ impl Doors {
         sockets: HandleSockets,
         core: &Core,
         metrics: &Metrics,
-    ) -> Result<(), DaemonError> {
+    ) -> Result<Tunnel, DaemonError> {
         let failed = |source| DaemonError::System { action: "open the Handle door", source };
         self.handle = sockets.local_addrs().map_err(failed)?;
         let rooms = HandleRooms {
+            registry: Arc::clone(&core.registry),
             resolver: Arc::clone(&core.resolver),
             tls: self.tls.clone(),
             server_key: Arc::clone(&core.server_key.private),
         };
         let door = HandleDoor::new(&config.handle, sockets, rooms).map_err(failed)?;
-        health::add_handle_metrics(metrics, door.counters());
+        health::add_handle_metrics(metrics, door.counters(), door.memory());
+        let tunnel = carry(door.tunnel());
         if self.handle.is_empty() {
-            return Ok(());
+            return Ok(tunnel);
         }
         for address in &self.handle {
             tracing::info!(door = "Handle", %address, tls = self.tls.is_some(), "listening");
@@ -212,13 +226,14 @@ impl Doors {
             door.run(drain).await;
             Ok(())
         });
-        Ok(())
+        Ok(tunnel)
     }
 
     fn open_http(
         &mut self,
         options: &HttpOptions,
         bound: Vec<(SocketAddr, TcpListener)>,
+        tunnel: Tunnel,
         core: &Core,
         metrics: &Arc<Metrics>,
     ) -> Result<(), DaemonError> {
@@ -228,7 +243,7 @@ impl Doors {
             readiness: health::readiness(core.store.clone(), self.draining.subscribe()),
             metrics: Arc::clone(metrics),
             server_key: Arc::clone(&core.server_key.private),
-            tunnel: None,
+            tunnel: Some(tunnel),
         };
         let door = HttpDoor::new(options, rooms, self.tls.clone()).map_err(|error| {
             DaemonError::Configured { key: "tls.certificate", reason: Chain(&error).to_string() }

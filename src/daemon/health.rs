@@ -10,7 +10,7 @@ use super::core::Core;
 use super::outward;
 use crate::front::dns::DnsCounters;
 use crate::front::grpc::GrpcCounters;
-use crate::front::handle::HandleCounters;
+use crate::front::handle::{HandleCounters, HandleMemory};
 use crate::front::http::{HttpCounters, Readiness, Reason};
 use crate::model::prefix::Homing;
 use crate::registry::counters::RegistryCounters;
@@ -110,7 +110,7 @@ pub(super) fn add_dns_metrics(metrics: &Metrics, counters: Arc<DnsCounters>) {
 }
 
 /// Adds the numbers of the Handle door.
-pub(super) fn add_handle_metrics(metrics: &Metrics, counters: Arc<HandleCounters>) {
+pub(super) fn add_handle_metrics(metrics: &Metrics, counters: Arc<HandleCounters>, memory: HandleMemory) {
     metrics.add(move |page| {
         let messages = [("udp", &counters.udp_messages), ("tcp", &counters.tcp_messages)];
         page.counters("idnode_handle_messages_total", "Messages received.", "transport", &read(messages));
@@ -120,11 +120,12 @@ pub(super) fn add_handle_metrics(metrics: &Metrics, counters: Arc<HandleCounters
             ("dropped", &counters.dropped),
             ("incomplete", &counters.incomplete),
             ("withheld", &counters.withheld),
+            ("repeated", &counters.repeated),
             ("busy", &counters.busy),
             ("unsent", &counters.unsent),
         ];
         let help = "Datagrams dropped, messages not put together, answers withheld from a source that used up its \
-                    share, messages for which there was no place, and answers not sent by the system.";
+                    share, requests repeated, messages for which there was no place, and answers not sent by the system.";
         page.counters("idnode_handle_exceptions_total", help, "kind", &read(fates));
         let connections = [
             ("accepted", &counters.connections),
@@ -132,6 +133,10 @@ pub(super) fn add_handle_metrics(metrics: &Metrics, counters: Arc<HandleCounters
             ("handshake_failed", &counters.handshakes_failed),
         ];
         page.counters("idnode_handle_connections_total", "TCP connections.", "outcome", &read(connections));
+        let sessions = memory.sessions() as u64;
+        page.gauge("idnode_handle_sessions", "Sessions that are not over.", sessions);
+        let challenges = memory.challenges() as u64;
+        page.gauge("idnode_handle_challenges", "Challenges that wait for their answers.", challenges);
     });
 }
 

@@ -3,28 +3,38 @@
 //! Plain questions are answered in batches, with one read of the store; everything else goes its own way, one message at
 //! a time.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::key::PrivateKey;
 use crate::model::identifier::Identifier;
 use crate::model::site::{Ports, Site};
 use crate::model::value::ValueType;
+use crate::registry::Registry;
 use crate::registry::caller::Caller;
-use crate::registry::refusal::Failure;
+use crate::registry::command::Command;
+use crate::registry::refusal::{Failure, Problem, Refusal};
 use crate::resolver::Resolver;
 use crate::resolver::answer::{Answer, Question, Referral};
-use crate::resolver::recursion::Recursion;
+use crate::resolver::recursion::{Recursion, Unanswered};
 use crate::wire::cursor::{DecodeError, Reader};
 use crate::wire::handle::body::{TransactionId, encode_handle_and_values};
 use crate::wire::handle::code::{OpCode, OpFlags, ResponseCode, Version};
 use crate::wire::handle::envelope::{Envelope, EnvelopeFlags};
-use crate::wire::handle::message::{Header, Message};
+use crate::wire::handle::message::Message;
 use crate::wire::handle::site::encode_site;
 
+use super::challenge::Challenges;
+use super::change;
 use super::counters::HandleCounters;
+use super::exchange::{Exchange, Origin, Way};
 use super::frame::{Frame, SITE_SERIAL};
-use super::reply::{self, Reply};
-use super::resolution::{Asking, Elsewhere, Telling, wants_recursion};
+use super::kept::Weight;
+use super::list::{Listing, Stream};
+use super::proof::Challenged;
+use super::reply::{self, Reply, Unaccepted};
+use super::resolution::{Asking, Elsewhere, Telling, Wanted, wants_recursion};
+use super::session::{Session, Sessions};
+use super::workshop::Workshop;
 
 /// Nodes that a question may have passed before this one stops passing it on.
 const RECURSION_COUNT_MAX: u8 = 10;
@@ -40,20 +50,15 @@ pub(super) struct Received<'a> {
     pub(super) message: &'a [u8],
 }
 
-/// Whence a message came.
-#[derive(Clone, Debug)]
-pub(super) struct Origin {
-    /// Which of our addresses was asked, where that is known.
-    pub(super) own: Option<SocketAddr>,
-}
-
 /// What a message is answered with.
 #[derive(Debug)]
 pub(super) enum Said {
     /// Nothing: it is no request.
     Nothing,
-    /// One message.
-    Message(Vec<u8>),
+    /// One message, and what it stands for.
+    Message(Vec<u8>, Weight),
+    /// Messages, one behind the other.
+    Stream(Box<Stream>),
     /// One message; what sent this cannot be trusted to send more.
     Last(Vec<u8>),
 }
@@ -62,9 +67,15 @@ pub(super) enum Said {
 
 /// What every way into the door shares.
 pub(super) struct Answerer {
+    pub(super) registry: Arc<Registry>,
     pub(super) resolver: Arc<Resolver>,
-    /// The public half of the server's key, as HS_PUBKEY.
+    /// The key that this server signs with.
+    pub(super) server_key: Arc<PrivateKey>,
+    /// Its public half, as HS_PUBKEY.
     pub(super) public_key: Vec<u8>,
+    pub(super) sessions: Sessions,
+    pub(super) challenges: Challenges<Challenged>,
+    pub(super) workshop: Workshop,
     pub(super) counters: Arc<HandleCounters>,
 }
 
@@ -88,14 +99,14 @@ impl Answerer {
         let mut tell = |plain: &mut Option<Plain<'_>>| {
             let plain = plain.take()?;
             let told = match answers.next() {
-                Some(Ok(answer)) => plain.asking.tell(answer),
+                Some(Ok(answer)) => plain.asking.tell(answer, Wanted::of(plain.frame.header.flags)),
                 Some(Err(refusal)) => Telling::Reply(reply::refusal(&refusal)),
                 // One answer a question is the resolver's promise.
                 None => Telling::Reply(reply::failure(&Failure::Overloaded)),
             };
             match told {
                 Telling::Reply(reply) => Some(self.write(&plain.frame, &reply, now_ms)),
-                Telling::Onward(_) => None,
+                Telling::Hidden | Telling::Onward(_) => None,
             }
         };
         plain.iter_mut().map(&mut tell).collect()
@@ -106,59 +117,204 @@ impl Answerer {
         Plain::new(received).is_some()
     }
 
+    /// Whether a message may be answered anew each time it comes: it only reads, and nothing counts it.
+    pub(super) fn is_repeatable(received: &Received<'_>) -> bool {
+        if received.envelope.flags.has(EnvelopeFlags::ENCRYPTED) {
+            return false;
+        }
+        let Ok(Message { header, credential, .. }) = Message::decode(received.message) else { return true };
+        let only_reads = match header.op {
+            OpCode::RESOLUTION => header.flags.has(OpFlags::PUBLIC_ONLY),
+            OpCode::GET_SITE_INFO | OpCode::NEXT_TRANSACTION_ID => true,
+            _ => false,
+        };
+        only_reads && credential.is_none()
+    }
+
+    /// What is said to a request for a list that is too long for its way.
+    pub(super) fn refuse_long(&self, received: Received<'_>) -> Option<Vec<u8>> {
+        let message = Message::decode(received.message).ok()?;
+        let reply = reply::not_offered("the list is too long for one answer; ask for it over TCP");
+        Some(self.write(&Frame::new(received.envelope, &message), &reply, self.resolver.now_ms()))
+    }
+
     /// What is said to a request for which there is no place; nothing when it is none.
     pub(super) fn refuse_busy(&self, received: Received<'_>) -> Option<Vec<u8>> {
-        let Message { header, signed, .. } = Message::decode(received.message).ok()?;
-        let frame = Frame { envelope: received.envelope, header, signed };
-        let is_request = header.response == ResponseCode::NONE;
-        let busy = reply::failure(&Failure::Overloaded);
-        is_request.then(|| self.write(&frame, &busy, self.resolver.now_ms()))
+        let message = Message::decode(received.message).ok()?;
+        let is_request = message.header.response == ResponseCode::NONE;
+        let frame = Frame::new(received.envelope, &message);
+        is_request.then(|| self.write(&frame, &reply::busy(), self.resolver.now_ms()))
     }
 
     /// Answers any message.
     pub(super) async fn answer(&self, origin: &Origin, received: Received<'_>) -> Said {
         let Received { envelope, message } = received;
-        let decoded = match Message::decode(message) {
+        let exchange = match self.open(origin, envelope, message) {
+            Ok(exchange) => exchange,
+            Err(reason) => return self.refuse_unaccepted(received, reason),
+        };
+        let decoded = match Message::decode(&exchange.message) {
             Ok(decoded) if decoded.header.response == ResponseCode::NONE => decoded,
             // Answering an answer could go on for ever.
             Ok(_) => return Said::Nothing,
             Err(error) => return Said::Last(self.refuse_unreadable(&envelope, &error)),
         };
-        let frame = Frame { envelope, header: decoded.header, signed: decoded.signed };
-        let reply = self.reply(origin, &envelope, &decoded).await;
-        Said::Message(self.write(&frame, &reply, self.resolver.now_ms()))
+        let frame = Frame::new(envelope, &decoded);
+        if decoded.header.op == OpCode::CHALLENGE_RESPONSE {
+            return self.conclude(origin, &exchange, frame, &decoded).await;
+        }
+        let done = match self.perform(origin, &exchange, &decoded, Stage::Asked).await {
+            Done::Prove => Done::Reply(self.challenge(origin, &exchange, &decoded)),
+            done => done,
+        };
+        self.say(origin, frame, exchange.session, done).await
+    }
+
+    /// Says what was done.
+    pub(super) async fn say(
+        &self,
+        origin: &Origin,
+        frame: Frame,
+        session: Option<Arc<Session>>,
+        done: Done,
+    ) -> Said {
+        let reply = match done {
+            Done::Reply(reply) => reply,
+            Done::Listing(listing) => match origin.way {
+                Way::Datagrams if !listing.is_short() => {
+                    reply::not_offered("the list is longer than one message; ask for it over TCP")
+                }
+                Way::Datagrams | Way::Connection(_) | Way::Tunnel => {
+                    return Said::Stream(Box::new(Stream::new(listing, frame, session)));
+                }
+            },
+            // Whoever proved who it is is not asked again.
+            Done::Prove => reply::refusal(&Refusal::Unauthenticated),
+        };
+        Said::Message(self.close(&frame, session.as_deref(), &reply).await, reply.weight)
+    }
+
+    fn refuse_unaccepted(&self, received: Received<'_>, reason: Unaccepted) -> Said {
+        let frame = match Message::decode(received.message) {
+            Ok(message) if message.header.response == ResponseCode::NONE => {
+                Frame::new(received.envelope, &message)
+            }
+            Ok(_) | Err(_) => Frame::of_unreadable(received.envelope),
+        };
+        let reply = reply::unaccepted(reason);
+        Said::Message(self.write(&frame, &reply, self.resolver.now_ms()), Weight::Light)
     }
 
     /// What is said to bytes that are no message, when at least the envelope could be read.
     pub(super) fn refuse_unreadable(&self, envelope: &Envelope, error: &DecodeError) -> Vec<u8> {
-        let header = Header {
-            op: OpCode::RESERVED,
-            response: ResponseCode::NONE,
-            flags: OpFlags::NONE,
-            serial: Header::SERIAL_UNKNOWN,
-            recursion: 0,
-            expires: 0,
-        };
-        let frame = Frame { envelope: *envelope, header, signed: &[] };
+        let frame = Frame::of_unreadable(*envelope);
         self.write(&frame, &reply::unreadable(error), self.resolver.now_ms())
     }
 
-    fn write(&self, frame: &Frame<'_>, reply: &Reply, now_ms: u64) -> Vec<u8> {
+    fn write(&self, frame: &Frame, reply: &Reply, now_ms: u64) -> Vec<u8> {
         self.counters.count_reply(reply.code);
         frame.write_plain(reply, now_ms)
     }
 
-    async fn reply(&self, origin: &Origin, envelope: &Envelope, message: &Message<'_>) -> Reply {
-        match message.header.op {
-            OpCode::RESOLUTION => self.resolve(envelope, message).await,
+    /// A number for a session or challenge: positive to clients that count it as signed.
+    pub(super) fn random_id(&self) -> u32 {
+        let mut bytes = [0; 4];
+        self.resolver.fill_random(&mut bytes);
+        (u32::from_be_bytes(bytes) >> 1).max(1)
+    }
+}
+
+//----------- Performing -----------------------------------------------------
+
+/// What came of a request.
+#[derive(Debug)]
+pub(super) enum Done {
+    /// This is to be said.
+    Reply(Reply),
+    /// A list is to be told.
+    Listing(Listing),
+    /// The caller is to prove who it is first.
+    Prove,
+}
+
+/// How far a request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It was received.
+    Asked,
+    /// Its caller has answered the challenge for it.
+    Proved,
+}
+
+impl Answerer {
+    /// Does what a request asks for, as its caller.
+    pub(super) async fn perform(
+        &self,
+        origin: &Origin,
+        exchange: &Exchange,
+        message: &Message<'_>,
+        stage: Stage,
+    ) -> Done {
+        let version = exchange.envelope.to_reply().version;
+        let reply = match message.header.op {
+            OpCode::RESOLUTION => return self.resolve(exchange, message).await,
+            OpCode::LIST_HANDLES => return self.list(&exchange.caller, message).await,
+            OpCode::LIST_HOMED_PREFIXES => return self.list_homed(&exchange.caller),
+            OpCode::LOGIN_KEY => return self.log_in(origin, exchange, message, stage),
+            OpCode::LOGIN_PASSWORD => self.log_in_by_password(origin, exchange, message).await,
             OpCode::GET_SITE_INFO => self.site_info(origin),
             OpCode::NEXT_TRANSACTION_ID => {
                 Reply::success(TransactionId(self.resolver.head().sequence).encode())
             }
-            OpCode(other) => {
-                let sentence = format!("operation {other} is not offered here");
-                Reply::refuse(ResponseCode::OPERATION_NOT_SUPPORTED, &sentence)
+            OpCode::VERIFY_RESPONSE => self.verify(message).await,
+            OpCode::SESSION_SETUP => self.set_up(origin, version, message).await,
+            OpCode::SESSION_EXCHANGE_KEY => self.exchange_key(exchange, message).await,
+            OpCode::SESSION_TERMINATE => self.terminate(exchange),
+            OpCode(other) => match change::command(message, &self.resolver) {
+                Some(Ok(command)) => return self.change(&exchange.caller, message.header.op, command).await,
+                Some(Err(reply)) => reply,
+                None => reply::not_offered(&format!("operation {other} is not offered here")),
+            },
+        };
+        Done::Reply(reply)
+    }
+
+    async fn change(&self, caller: &Caller, op: OpCode, command: Command) -> Done {
+        if matches!(caller, Caller::Anonymous) {
+            match self.registry.check(caller, &command).await {
+                Ok(()) => {}
+                Err(Problem::Refused(Refusal::Unauthenticated)) => return Done::Prove,
+                Err(problem) => return Done::Reply(reply::problem(&problem)),
             }
+        }
+        Done::Reply(match self.registry.apply_one(caller, command).await {
+            Ok(receipt) => change::told(op, &receipt),
+            Err(problem) => reply::problem(&problem),
+        })
+    }
+
+    async fn list(&self, caller: &Caller, message: &Message<'_>) -> Done {
+        let prefix = match change::named_prefix(message.body) {
+            Ok(prefix) => prefix,
+            Err(reply) => return Done::Reply(reply),
+        };
+        if matches!(caller, Caller::Anonymous) {
+            return match change::responsible(&self.resolver, &prefix) {
+                Ok(()) => Done::Prove,
+                Err(reply) => Done::Reply(reply),
+            };
+        }
+        match Listing::of_prefix(self, caller.clone(), prefix).await {
+            Ok(listing) => Done::Listing(listing),
+            Err(problem) => Done::Reply(reply::problem(&problem)),
+        }
+    }
+
+    fn list_homed(&self, caller: &Caller) -> Done {
+        match self.resolver.homed_prefixes(caller) {
+            Ok(prefixes) => Done::Listing(Listing::of_prefixes(&prefixes)),
+            Err(Problem::Refused(Refusal::Unauthenticated)) => Done::Prove,
+            Err(problem) => Done::Reply(reply::problem(&problem)),
         }
     }
 }
@@ -174,7 +330,7 @@ pub(super) fn envelope_of_unreadable(bytes: &[u8]) -> Option<Envelope> {
 
 /// A question that nothing but the store is needed for.
 struct Plain<'a> {
-    frame: Frame<'a>,
+    frame: Frame,
     asking: Asking<'a>,
 }
 
@@ -185,57 +341,67 @@ impl<'a> Plain<'a> {
         if envelope.flags.has(EnvelopeFlags::ENCRYPTED) {
             return None;
         }
-        let Message { header, body, credential, signed } = Message::decode(message).ok()?;
+        let decoded = Message::decode(message).ok()?;
+        let header = decoded.header;
         let is_question = header.op == OpCode::RESOLUTION && header.response == ResponseCode::NONE;
         let wants_more = header.flags.has(OpFlags::CERTIFY) || header.flags.has(OpFlags::ENCRYPT);
         // In a session, or on a connection that is logged in, a caller may see more than the public.
         let is_public = envelope.session == 0 || header.flags.has(OpFlags::PUBLIC_ONLY);
-        if !is_question || wants_more || !is_public || credential.is_some() {
+        if !is_question || wants_more || !is_public || decoded.credential.is_some() {
             return None;
         }
-        let asking = Asking::decode(body).ok()?;
-        Some(Self { frame: Frame { envelope, header, signed }, asking })
+        let asking = Asking::decode(decoded.body).ok()?;
+        Some(Self { frame: Frame::new(envelope, &decoded), asking })
     }
 }
 
 //----------- Questions ------------------------------------------------------
 
 impl Answerer {
-    async fn resolve(&self, envelope: &Envelope, message: &Message<'_>) -> Reply {
+    async fn resolve(&self, exchange: &Exchange, message: &Message<'_>) -> Done {
         let asking = match Asking::decode(message.body) {
             Ok(asking) => asking,
-            Err(reply) => return reply,
+            Err(reply) => return Done::Reply(reply),
         };
-        let answer = match self.resolver.answer(&Caller::Anonymous, &asking.question).await {
+        let wanted = Wanted::of(message.header.flags);
+        let caller = match wanted {
+            Wanted::Public => &Caller::Anonymous,
+            Wanted::All => &exchange.caller,
+        };
+        let answer = match self.resolver.answer(caller, &asking.question).await {
             Ok(answer) => answer,
-            Err(problem) => return reply::problem(&problem),
+            Err(problem) => return Done::Reply(reply::problem(&problem)),
         };
-        match asking.tell(answer) {
-            Telling::Reply(reply) => reply,
-            Telling::Onward(elsewhere) => self.go_on(envelope, message, &asking, elsewhere).await,
+        match asking.tell(answer, wanted) {
+            Telling::Reply(reply) => Done::Reply(reply),
+            Telling::Hidden if matches!(caller, Caller::Anonymous) => Done::Prove,
+            Telling::Hidden => Done::Reply(reply::not_reader()),
+            Telling::Onward(elsewhere) => {
+                let version = exchange.envelope.to_reply().version;
+                Done::Reply(self.go_on(version, message, &asking, elsewhere).await)
+            }
         }
     }
 
     /// Asks other nodes for a caller that cannot or does not want to go there itself; refers others.
     async fn go_on(
         &self,
-        envelope: &Envelope,
+        version: Version,
         message: &Message<'_>,
         asking: &Asking<'_>,
         elsewhere: Elsewhere,
     ) -> Reply {
-        let version = envelope.to_reply().version;
         if !wants_recursion(message, version) {
             return self.refer(message, asking, version, elsewhere).await;
         }
         if message.header.recursion >= RECURSION_COUNT_MAX {
-            let sentence = "the question was passed on too often";
-            return Reply::refuse(ResponseCode::RECURSION_COUNT_TOO_HIGH, sentence);
+            return reply::unanswered(&Unanswered::TooDeep);
         }
         let recursion = Recursion::default();
         match self.resolver.recurse(&Caller::Anonymous, &asking.question, recursion).await {
-            Ok(answer) => match asking.tell(answer) {
+            Ok(answer) => match asking.tell(answer, Wanted::Public) {
                 Telling::Reply(reply) => reply,
+                Telling::Hidden => reply::not_reader(),
                 Telling::Onward(elsewhere) => self.refer(message, asking, version, elsewhere).await,
             },
             Err(error) => reply::unanswered(&error),

@@ -27,6 +27,8 @@ pub struct HandleCounters {
     pub incomplete: AtomicU64,
     /// Answers not sent because their source had used up its share.
     pub withheld: AtomicU64,
+    /// Datagrams that repeated a request, which was not run again.
+    pub repeated: AtomicU64,
     /// Messages told that the node is too busy.
     pub busy: AtomicU64,
     /// Answers that the system did not send.

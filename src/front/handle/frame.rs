@@ -3,11 +3,11 @@
 use crate::key::digest::DigestAlgorithm;
 use crate::wire::cursor::Writer;
 use crate::wire::handle::body::challenge::RequestDigest;
-use crate::wire::handle::code::OpFlags;
+use crate::wire::handle::code::{OpCode, OpFlags, ResponseCode, Version};
 use crate::wire::handle::envelope::Envelope;
-use crate::wire::handle::message::{Header, encode_signed, seal};
+use crate::wire::handle::message::{Header, Message, encode_signed, seal};
 
-use super::reply::{Reply, Standing};
+use super::reply::{Placement, Reply, Standing};
 
 /// Seconds for which a reply is worth keeping: what servers of this protocol say.
 const LIFE_SECONDS: u64 = 43_200;
@@ -17,22 +17,66 @@ pub(super) const SITE_SERIAL: u16 = 1;
 //----------- Frame ----------------------------------------------------------
 
 /// What a reply carries over from its request.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Frame<'a> {
+#[derive(Clone, Debug)]
+pub(super) struct Frame {
     /// The request's envelope.
     pub(super) envelope: Envelope,
     /// The request's header.
     pub(super) header: Header,
-    /// The request's header and body as received: what its digest covers.
-    pub(super) signed: &'a [u8],
+    /// The digest of the request, when the reply is to show it.
+    digest: Option<Vec<u8>>,
 }
 
-impl Frame<'_> {
-    /// Header and body of a reply, and its envelope.
-    pub(super) fn write(&self, reply: &Reply, now_ms: u64) -> (Envelope, Vec<u8>) {
-        let envelope = self.envelope.to_reply();
-        let copied = OpFlags::CONTINUOUS.with(OpFlags::OVERWRITE).with(OpFlags::CERTIFY);
-        let mut flags = self.header.flags.without(copied).with(reply.flags);
+/// Whether somebody vouches for a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Certified {
+    /// Nobody.
+    No,
+    /// This server, or the session.
+    Yes,
+}
+
+impl Frame {
+    /// The frame for replies to a message.
+    pub(super) fn new(envelope: Envelope, message: &Message<'_>) -> Self {
+        let wants_digest = message.header.flags.has(OpFlags::REQUEST_DIGEST);
+        let digest = wants_digest.then(|| digest(envelope.to_reply().version, message.signed));
+        Self { envelope, header: message.header, digest }
+    }
+
+    /// The frame for replies to what is no message.
+    pub(super) fn of_unreadable(envelope: Envelope) -> Self {
+        let header = Header {
+            op: OpCode::RESERVED,
+            response: ResponseCode::NONE,
+            flags: OpFlags::NONE,
+            serial: Header::SERIAL_UNKNOWN,
+            recursion: 0,
+            expires: 0,
+        };
+        Self { envelope, header, digest: None }
+    }
+
+    /// The same, as replies to an earlier request that this one completes.
+    #[must_use]
+    pub(super) fn completing(mut self, earlier: &Header) -> Self {
+        let own = OpFlags::REQUEST_DIGEST.with(OpFlags::CERTIFY).with(OpFlags::ENCRYPT);
+        let flags = OpFlags(self.header.flags.0 & own.0).with(earlier.flags.without(own));
+        self.header = Header { flags, ..*earlier };
+        self
+    }
+
+    /// The envelope of a reply, and its header and body.
+    pub(super) fn write(&self, reply: &Reply, certified: Certified, now_ms: u64) -> (Envelope, Vec<u8>) {
+        let mut envelope = self.envelope.to_reply();
+        if let Placement::In(session) = reply.placement {
+            envelope.session = session;
+        }
+        let own = OpFlags::CONTINUOUS.with(OpFlags::OVERWRITE).with(OpFlags::CERTIFY);
+        let mut flags = self.header.flags.without(own).with(reply.flags);
+        if certified == Certified::Yes {
+            flags = flags.with(OpFlags::CERTIFY);
+        }
         flags = match reply.standing {
             Standing::Authoritative => flags.with(OpFlags::AUTHORITATIVE),
             Standing::Retold => flags.without(OpFlags::AUTHORITATIVE),
@@ -45,29 +89,31 @@ impl Frame<'_> {
             recursion: self.header.recursion,
             expires: u32::try_from(now_ms / 1_000 + LIFE_SECONDS).unwrap_or(u32::MAX),
         };
-        if !self.header.flags.has(OpFlags::REQUEST_DIGEST) {
-            return (envelope, encode_signed(&header, &reply.body));
+        match &self.digest {
+            // A challenge shows the digest in its own place.
+            Some(digest) if reply.code != ResponseCode::AUTHENTICATION_NEEDED => {
+                let mut body = Writer::with_capacity(40 + reply.body.len());
+                RequestDigest { code: RequestDigest::code_of(envelope.version), digest }.encode(&mut body);
+                body.raw(&reply.body);
+                (envelope, encode_signed(&header, body.as_slice()))
+            }
+            Some(_) | None => (envelope, encode_signed(&header, &reply.body)),
         }
-        let digest = self.digest();
-        let mut body = Writer::with_capacity(40 + reply.body.len());
-        RequestDigest { code: RequestDigest::code_of(envelope.version), digest: &digest }.encode(&mut body);
-        body.raw(&reply.body);
-        (envelope, encode_signed(&header, body.as_slice()))
     }
 
     /// The whole of a reply that nobody vouches for.
     pub(super) fn write_plain(&self, reply: &Reply, now_ms: u64) -> Vec<u8> {
-        let (envelope, signed) = self.write(reply, now_ms);
+        let (envelope, signed) = self.write(reply, Certified::No, now_ms);
         envelope.enclose(&seal(signed, None))
     }
+}
 
-    /// The digest of the request, by the algorithm that the reply's version uses.
-    pub(super) fn digest(&self) -> Vec<u8> {
-        let algorithm = match RequestDigest::code_of(self.envelope.to_reply().version) {
-            RequestDigest::SHA256 => DigestAlgorithm::Sha256,
-            RequestDigest::SHA1 => DigestAlgorithm::Sha1,
-            _ => DigestAlgorithm::Md5,
-        };
-        algorithm.digest(&[self.signed])
-    }
+/// The digest of a request's header and body, by the algorithm that replies of a version use.
+pub(super) fn digest(version: Version, signed: &[u8]) -> Vec<u8> {
+    let algorithm = match RequestDigest::code_of(version) {
+        RequestDigest::SHA256 => DigestAlgorithm::Sha256,
+        RequestDigest::SHA1 => DigestAlgorithm::Sha1,
+        _ => DigestAlgorithm::Md5,
+    };
+    algorithm.digest(&[signed])
 }

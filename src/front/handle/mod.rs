@@ -1,29 +1,49 @@
 //! The Handle door: the Handle protocol over UDP and TCP on one port (RFC 3652, as its clients speak it).
 //!
 //! ```text
-//!   udp ─ reassembly ─┐                    ┌─ resolution: a question of ours, and its answer
-//!                     ├─ messages ▶ answer ┤
-//!   tcp, tls ─────────┘                    └─ reply: codes; frame: what a reply carries over from its request
-//!     allowance: what a source of datagrams may be answered
+//!   udp ─ reassembly, kept ─┐
+//!   tcp, tls ───────────────┼─ messages ─ exchange: open ─ answer ─┬─ resolution, change, list: the core
+//!   tunnel (of HTTP) ───────┘    session                           ├─ proof: challenges, logins · setup: sessions
+//!                                                                  └─ reply, frame ─ exchange: close ─▶
 //! ```
+//! Answers in datagrams are paid for (`allowance`), signatures are made off the reactor (`workshop`).
 //!
 //! Messages are encoded and decoded in `wire::handle`; what is answered and who may do what is decided in the core.
 
-mod allowance;
-mod answer;
-mod counters;
-mod frame;
-mod reassembly;
-mod reply;
-mod resolution;
 mod tcp;
+mod tunnel;
 mod udp;
 
+mod allowance;
+mod kept;
+mod reassembly;
+
+mod exchange;
+mod frame;
+mod session;
+mod setup;
+
+mod answer;
+mod change;
+mod list;
+mod resolution;
+
+mod challenge;
+mod proof;
+
+mod reply;
+
+mod counters;
+mod workshop;
+
 pub use self::counters::HandleCounters;
+pub use self::exchange::Line;
+pub use self::tunnel::HandleTunnel;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -33,12 +53,21 @@ use crate::front::socket::bind_both;
 use crate::front::tls::{ClientCertificates, TlsIdentity};
 use crate::key::PrivateKey;
 use crate::model::identity::Identity;
+use crate::registry::Registry;
 use crate::resolver::Resolver;
 
 use self::answer::Answerer;
+use self::challenge::{ChallengeBounds, Challenges};
+use self::session::{SessionBounds, Sessions};
 use self::tcp::TcpSide;
 use self::udp::UdpSide;
+use self::workshop::Workshop;
 
+/// Sessions at a time: a client opens one, and one more for each identity that it acts as.
+const SESSIONS: SessionBounds = SessionBounds { max: 32_768, of_source_max: 8_192 };
+/// Memory for requests whose callers are to prove who they are.
+const CHALLENGES: ChallengeBounds =
+    ChallengeBounds { bytes_max: 64 * 1024 * 1024, source_bytes_max: 8 * 1024 * 1024 };
 /// Tasks that answer datagrams at one address: while one waits for the store, another receives.
 const UDP_TASKS: usize = 4;
 
@@ -69,6 +98,8 @@ impl Default for HandleOptions {
 
 /// What the door stands before.
 pub struct HandleRooms {
+    /// What decides and records.
+    pub registry: Arc<Registry>,
     /// What answers.
     pub resolver: Arc<Resolver>,
     /// The certificate for TLS; plain text only without.
@@ -102,18 +133,37 @@ pub struct HandleDoor {
 impl HandleDoor {
     /// A door at these sockets; it answers nothing yet.
     pub fn new(options: &HandleOptions, sockets: HandleSockets, rooms: HandleRooms) -> io::Result<Self> {
-        let HandleRooms { resolver, tls, server_key } = rooms;
+        let HandleRooms { registry, resolver, tls, server_key } = rooms;
         let tls = tls.map(|identity| identity.acceptor(None, ClientCertificates::NotAsked));
         let tls = tls.transpose().map_err(io::Error::other)?;
         let idle_max = Duration::from_secs(options.idle_seconds);
+        let accepted = Arc::new(AtomicU64::new(1));
         let (mut udp, mut tcp) = (Vec::new(), Vec::new());
         for (datagrams, connections) in sockets.0 {
             udp.push(Arc::new(UdpSide::new(datagrams)?));
-            tcp.push(TcpSide::new(connections, idle_max, tls.clone())?);
+            tcp.push(TcpSide::new(connections, idle_max, tls.clone(), Arc::clone(&accepted))?);
         }
-        let answerer =
-            Answerer { resolver, public_key: server_key.public().encode_blob(), counters: Arc::default() };
+        let answerer = Answerer {
+            registry,
+            resolver,
+            public_key: server_key.public().encode_blob(),
+            server_key,
+            sessions: Sessions::new(SESSIONS),
+            challenges: Challenges::new(CHALLENGES),
+            workshop: Workshop::new(),
+            counters: Arc::default(),
+        };
         Ok(Self { answerer: Arc::new(answerer), udp, tcp })
+    }
+
+    /// Answers for messages that come by another door.
+    pub fn tunnel(&self) -> HandleTunnel {
+        HandleTunnel(Arc::clone(&self.answerer))
+    }
+
+    /// What it remembers at present.
+    pub fn memory(&self) -> HandleMemory {
+        HandleMemory(Arc::clone(&self.answerer))
     }
 
     /// What it counts.
@@ -140,6 +190,22 @@ impl HandleDoor {
                 tracing::error!(%error, "a task of the Handle door ended abnormally");
             }
         }
+    }
+}
+
+/// What a door remembers of its clients at present.
+#[derive(Clone)]
+pub struct HandleMemory(Arc<Answerer>);
+
+impl HandleMemory {
+    /// Sessions that are not over.
+    pub fn sessions(&self) -> usize {
+        self.0.sessions.count()
+    }
+
+    /// Challenges that wait for their answers.
+    pub fn challenges(&self) -> usize {
+        self.0.challenges.count()
     }
 }
 

@@ -1,12 +1,16 @@
 //! What is to be said → response codes, bodies and flags: the only place of this door that knows which is which.
 
+use crate::key::KeyError;
 use crate::model::identifier::{IdentifierError, Prefix};
 use crate::model::value::ValueError;
 use crate::registry::refusal::{Failure, Problem, Refusal};
+use crate::resolver::credential::Unproven;
 use crate::resolver::recursion::Unanswered;
 use crate::wire::cursor::DecodeError;
 use crate::wire::handle::body::ErrorText;
 use crate::wire::handle::code::{OpFlags, ResponseCode, Version};
+
+use super::kept::Weight;
 
 //----------- Reply ----------------------------------------------------------
 
@@ -21,6 +25,32 @@ pub(super) struct Reply {
     pub(super) flags: OpFlags,
     /// Whether this node keeps what it tells.
     pub(super) standing: Standing,
+    /// In which session it is told.
+    pub(super) placement: Placement,
+    /// Who may overhear it.
+    pub(super) secrecy: Secrecy,
+    /// Whether something was changed.
+    pub(super) weight: Weight,
+}
+
+/// In which session a reply is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Placement {
+    /// In that of its request.
+    Same,
+    /// Under this id: a new session, or an id made for a challenge; 0 for none.
+    In(u32),
+    /// In that of its request, which is over: the session's key is not used any more.
+    Over,
+}
+
+/// Who may overhear a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Secrecy {
+    /// Anybody.
+    Public,
+    /// Nobody, where the session can encrypt.
+    Restricted,
 }
 
 /// Whether a reply is of this node's own knowledge.
@@ -35,7 +65,20 @@ pub(super) enum Standing {
 impl Reply {
     /// Done.
     pub(super) fn success(body: Vec<u8>) -> Self {
-        Self { code: ResponseCode::SUCCESS, body, flags: OpFlags::NONE, standing: Standing::Authoritative }
+        Self {
+            code: ResponseCode::SUCCESS,
+            body,
+            flags: OpFlags::NONE,
+            standing: Standing::Authoritative,
+            placement: Placement::Same,
+            secrecy: Secrecy::Public,
+            weight: Weight::Light,
+        }
+    }
+
+    /// Done, and something was changed by it.
+    pub(super) fn changed(body: Vec<u8>) -> Self {
+        Self { weight: Weight::Changed, ..Self::success(body) }
     }
 
     /// Not done: a code and a sentence that helps.
@@ -152,4 +195,111 @@ pub(super) fn referral(named: Option<&Prefix>, version: Version, body: Vec<u8>) 
         Some(_) | None => ResponseCode::SERVICE_REFERRAL,
     };
     Reply { code, ..Reply::success(body) }
+}
+
+//----------- Authentication -------------------------------------------------
+
+/// Why somebody is not proved to be who he says.
+pub(super) fn unproven(unproven: &Unproven) -> Reply {
+    let code = match unproven {
+        Unproven::NoKey { .. } | Unproven::Wrong { .. } => ResponseCode::AUTHENTICATION_FAILED,
+        Unproven::Unusable { .. } => ResponseCode::INVALID_CREDENTIAL,
+        Unproven::Unreachable { .. } | Unproven::Failed(_) => ResponseCode::UNABLE_TO_AUTHENTICATE,
+    };
+    Reply::refuse(code, &unproven.to_string())
+}
+
+/// An answer to a challenge that nobody waits for.
+pub(super) fn no_challenge() -> Reply {
+    let sentence =
+        "no challenge waits for this answer: it was answered, or twenty seconds are over; ask again";
+    Reply::refuse(ResponseCode::AUTHENTICATION_TIMEOUT, sentence)
+}
+
+/// A proof of a kind that is not known.
+pub(super) fn unknown_proof(kind: &[u8]) -> Reply {
+    let kind = String::from_utf8_lossy(kind);
+    let sentence = format!("a proof of kind {kind:?} is not known; HS_PUBKEY and HS_SECKEY are");
+    Reply::refuse(ResponseCode::INVALID_CREDENTIAL, &sentence)
+}
+
+/// A name that names nobody.
+pub(super) fn nobody(user: &[u8]) -> Reply {
+    let user = String::from_utf8_lossy(user);
+    Reply::refuse(ResponseCode::INVALID_ADMIN, &format!("{user:?} is no identifier, and so nobody's"))
+}
+
+/// A caller that may not see what it asked for.
+pub(super) fn not_reader() -> Reply {
+    let sentence =
+        "values were asked for that administrators of the identifier may read, and this caller is none";
+    Reply::refuse(ResponseCode::INVALID_ADMIN, sentence)
+}
+
+/// An operation that is not offered, or not so.
+pub(super) fn not_offered(sentence: &str) -> Reply {
+    Reply::refuse(ResponseCode::OPERATION_NOT_SUPPORTED, sentence)
+}
+
+//----------- Sessions -------------------------------------------------------
+
+/// Why a message is not taken as one of its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unaccepted {
+    /// There is no such session.
+    Unknown,
+    /// Its code or its encryption is not the session's.
+    Key,
+    /// Its count was taken before.
+    Repeated,
+}
+
+/// The same, as told.
+pub(super) fn unaccepted(reason: Unaccepted) -> Reply {
+    let (code, sentence) = match reason {
+        Unaccepted::Unknown => {
+            (ResponseCode::SESSION_TIMEOUT, "there is no such session, or it is over; set up another")
+        }
+        Unaccepted::Key => {
+            (ResponseCode::INVALID_SESSION_KEY, "the message was not made with the key of its session")
+        }
+        Unaccepted::Repeated => (
+            ResponseCode::SESSION_MESSAGE_REJECTED,
+            "the count of this message was taken before, or lies too far behind the latest",
+        ),
+    };
+    Reply::refuse(code, sentence)
+}
+
+/// Why no session is set up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum NoSession {
+    /// A way to a key that is not known.
+    Way(u16),
+    /// Nothing can be computed with what the client sent.
+    Key(KeyError),
+    /// The key that was to be used is not there.
+    NoKey(Problem),
+    /// It has a key already, or there is no such session.
+    NotAwaited,
+}
+
+/// The same, as told.
+pub(super) fn no_session(reason: &NoSession) -> Reply {
+    match reason {
+        NoSession::Way(mode) => Reply::refuse(
+            ResponseCode::INVALID_SESSION_SETUP,
+            &format!("mode {mode} of setting up sessions is not known; 1 to 4 are"),
+        ),
+        NoSession::Key(error) => Reply::refuse(ResponseCode::SESSION_FAILED, &error.to_string()),
+        NoSession::NoKey(problem) => Reply::refuse(ResponseCode::SESSION_FAILED, &problem.to_string()),
+        NoSession::NotAwaited => {
+            Reply::refuse(ResponseCode::SESSION_TIMEOUT, "no session under this id waits for its key")
+        }
+    }
+}
+
+/// Too much is waiting.
+pub(super) fn busy() -> Reply {
+    failure(&Failure::Overloaded)
 }

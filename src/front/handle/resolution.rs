@@ -1,13 +1,13 @@
 //! Resolution: a question of the protocol → a question of ours, and the answer back.
 
-use crate::model::identifier::{Identifier, Prefix};
-use crate::model::value::{Index, ValueType};
-use crate::resolver::answer::{Absence, Answer, NotResponsible, Question, Referral};
+use crate::model::identifier::{Identifier, IdentifierError, Prefix};
+use crate::model::value::{Index, Permissions, Value, ValueType};
+use crate::resolver::answer::{Absence, Answer, Found, NotResponsible, Question, Referral, Withheld};
 use crate::wire::handle::body::{Resolution, encode_handle_and_values};
 use crate::wire::handle::code::{OpFlags, ResponseCode, Version};
 use crate::wire::handle::message::Message;
 
-use super::reply::{self, Reply, Standing};
+use super::reply::{self, Reply, Secrecy, Standing};
 
 //----------- Asking ---------------------------------------------------------
 
@@ -53,6 +53,8 @@ impl<'a> Asking<'a> {
 pub(super) enum Telling {
     /// So.
     Reply(Reply),
+    /// There is more, for administrators: the caller is to prove that it is one.
+    Hidden,
     /// Another node is to be asked for this caller, if this one may.
     Onward(Elsewhere),
 }
@@ -66,16 +68,41 @@ pub(super) enum Elsewhere {
     Above(NotResponsible),
 }
 
+/// Which values a client wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Those for the public.
+    Public,
+    /// All, or else none.
+    All,
+}
+
+impl Wanted {
+    /// What the flags of a question say.
+    pub(super) fn of(flags: OpFlags) -> Self {
+        if flags.has(OpFlags::PUBLIC_ONLY) { Self::Public } else { Self::All }
+    }
+}
+
 impl Asking<'_> {
     /// How an answer of this node is to be told.
-    pub(super) fn tell(&self, answer: Answer) -> Telling {
-        match answer {
-            Answer::Values(_) if self.selection == Selection::None => Telling::Reply(no_values()),
-            Answer::Values(found) => {
-                let standing = if found.authoritative { Standing::Authoritative } else { Standing::Retold };
-                let body = encode_handle_and_values(self.handle, &found.values);
-                Telling::Reply(Reply { standing, ..Reply::success(body) })
+    pub(super) fn tell(&self, answer: Answer, wanted: Wanted) -> Telling {
+        let withheld = match &answer {
+            Answer::Values(Found { withheld, .. }) | Answer::Absent(Absence::Values(withheld)) => *withheld,
+            Answer::Absent(Absence::Identifier) | Answer::Referral(_) | Answer::NotResponsible(_) => {
+                Withheld::Nothing
             }
+        };
+        match answer {
+            Answer::Values(_) | Answer::Absent(Absence::Values(_)) if self.selection == Selection::None => {
+                Telling::Reply(no_values())
+            }
+            _ if wanted == Wanted::All && withheld == Withheld::FromPublic => Telling::Hidden,
+            _ if wanted == Wanted::All && withheld == Withheld::FromAll => {
+                let sentence = "values were asked for that nobody may read; ask for public ones, or by index";
+                Telling::Reply(Reply::refuse(ResponseCode::INSUFFICIENT_PERMISSIONS, sentence))
+            }
+            Answer::Values(found) => Telling::Reply(self.values(&found)),
             Answer::Absent(Absence::Identifier) => {
                 Telling::Reply(Reply::refuse(ResponseCode::HANDLE_NOT_FOUND, "identifier is not registered"))
             }
@@ -83,6 +110,14 @@ impl Asking<'_> {
             Answer::Referral(referral) => Telling::Onward(Elsewhere::Below(Box::new(referral))),
             Answer::NotResponsible(not_responsible) => Telling::Onward(Elsewhere::Above(not_responsible)),
         }
+    }
+
+    fn values(&self, found: &Found) -> Reply {
+        let is_public = |value: &Value| value.permissions.has(Permissions::PUBLIC_READ);
+        let secrecy = if found.values.iter().all(is_public) { Secrecy::Public } else { Secrecy::Restricted };
+        let standing = if found.authoritative { Standing::Authoritative } else { Standing::Retold };
+        let body = encode_handle_and_values(self.handle, &found.values);
+        Reply { standing, secrecy, ..Reply::success(body) }
     }
 }
 
@@ -103,7 +138,7 @@ pub(super) enum Malformed {
     /// Not UTF-8.
     NotUtf8,
     /// Not of the form that identifiers have.
-    Form(crate::model::identifier::IdentifierError),
+    Form(IdentifierError),
 }
 
 impl Malformed {
@@ -111,6 +146,14 @@ impl Malformed {
     pub(super) fn in_question(&self) -> Reply {
         match self {
             Self::NotUtf8 => Reply::refuse(ResponseCode::HANDLE_NOT_FOUND, "the handle is not UTF-8"),
+            Self::Form(error) => reply::malformed(error),
+        }
+    }
+
+    /// As a command hears it.
+    pub(super) fn in_command(&self) -> Reply {
+        match self {
+            Self::NotUtf8 => Reply::refuse(ResponseCode::INVALID_HANDLE, "the handle is not UTF-8"),
             Self::Form(error) => reply::malformed(error),
         }
     }

@@ -8,7 +8,8 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,9 +24,12 @@ use tokio_rustls::TlsAcceptor;
 use crate::wire::cursor::{DecodeError, Reader};
 use crate::wire::handle::envelope::{ENVELOPE_BYTES, Envelope};
 
-use super::answer::{Answerer, Origin, Received, Said, envelope_of_unreadable};
+use super::answer::{Answerer, Received, Said, envelope_of_unreadable};
 use super::counters::count;
 use super::drains;
+use super::exchange::{ConnectionState, Line, Origin, Way};
+use super::kept::Weight;
+use super::list::Stream;
 
 /// Connections open at most.
 const CONNECTIONS_MAX: usize = 4_096;
@@ -65,19 +69,22 @@ struct Shared {
     tls: Option<TlsAcceptor>,
     incoming: Arc<Semaphore>,
     outgoing: Arc<Semaphore>,
+    accepted: Arc<AtomicU64>,
 }
 
 impl TcpSide {
-    /// Takes a listener; `idle_max` is how long a connection may be without a whole message.
+    /// Takes a listener; `idle_max` is how long a connection may be without a whole message, `accepted` counts those of
+    /// all listeners.
     pub(super) fn new(
         listener: std::net::TcpListener,
         idle_max: Duration,
         tls: Option<TlsAcceptor>,
+        accepted: Arc<AtomicU64>,
     ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
         let budget = || Arc::new(Semaphore::new(PLACES));
-        let shared = Shared { idle_max, tls, incoming: budget(), outgoing: budget() };
+        let shared = Shared { idle_max, tls, incoming: budget(), outgoing: budget(), accepted };
         Ok(Self { listener, shared: Arc::new(shared), open: Arc::default() })
     }
 
@@ -96,7 +103,7 @@ impl TcpSide {
                             let connection = Connection {
                                 answerer: Arc::clone(&answerer),
                                 shared: Arc::clone(&self.shared),
-                                origin: Origin { own: stream.local_addr().ok() },
+                                origin: self.origin(asker, &stream),
                                 drain: drain.clone(),
                                 _place: place,
                             };
@@ -112,6 +119,16 @@ impl TcpSide {
             }
         }
         while connections.join_next().await.is_some() {}
+    }
+
+    fn origin(&self, asker: SocketAddr, stream: &TcpStream) -> Origin {
+        let number = self.shared.accepted.fetch_add(1, Ordering::Relaxed);
+        Origin {
+            asker,
+            own: stream.local_addr().ok(),
+            way: Way::Connection(Arc::new(ConnectionState::new(number))),
+            line: Line::Plain,
+        }
     }
 }
 
@@ -182,9 +199,12 @@ impl Connection {
         if !matches!(peeked, Ok(Ok(1))) {
             return;
         }
-        match &self.shared.tls {
+        match self.shared.tls.clone() {
             Some(tls) if first == [TLS_HANDSHAKE] => match timeout(HANDSHAKE_MAX, tls.accept(stream)).await {
-                Ok(Ok(stream)) => self.serve(stream).await,
+                Ok(Ok(stream)) => {
+                    self.origin.line = Line::Private;
+                    self.serve(stream).await;
+                }
                 Ok(Err(_)) | Err(_) => count(&self.answerer.counters.handshakes_failed),
             },
             Some(_) | None => self.serve(stream).await,
@@ -249,12 +269,17 @@ impl Connection {
             for (message, answer) in rest.into_iter().zip(told) {
                 count(&self.answerer.counters.tcp_messages);
                 let said = match answer {
-                    Some(answer) => Said::Message(answer),
+                    Some(answer) => Said::Message(answer, Weight::Light),
                     None => self.answerer.answer(&self.origin, message).await,
                 };
                 match said {
                     Said::Nothing => return Course::End,
-                    Said::Message(answer) => answers.extend_from_slice(&answer),
+                    Said::Message(answer, _) => answers.extend_from_slice(&answer),
+                    Said::Stream(messages) => {
+                        if self.stream(stream, &mut answers, *messages).await == Course::End {
+                            return Course::End;
+                        }
+                    }
                     Said::Last(answer) => {
                         answers.extend_from_slice(&answer);
                         self.write(stream, &answers).await;
@@ -265,6 +290,25 @@ impl Connection {
             rest = later;
         }
         self.write(stream, &answers).await
+    }
+
+    /// Writes the messages of a list as they are read, each time enough have gathered.
+    async fn stream(
+        &self,
+        stream: &mut (impl AsyncWrite + Unpin),
+        answers: &mut Vec<u8>,
+        mut messages: Stream,
+    ) -> Course {
+        while let Some(message) = messages.next(&self.answerer).await {
+            answers.extend_from_slice(&message);
+            if answers.len() > FREE_BYTES {
+                if self.write(stream, answers).await == Course::End {
+                    return Course::End;
+                }
+                answers.clear();
+            }
+        }
+        Course::On
     }
 
     /// Writes answers. Large ones take a part of the budget for as long as the asker does not take them.

@@ -6,6 +6,8 @@
 //! ```
 //! An answer of several datagrams leaves only when its source's allowance pays for it.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,9 +24,11 @@ use crate::wire::handle::envelope::{ENVELOPE_BYTES, Envelope};
 use crate::wire::handle::packet::{PIECE_BYTES, Piece, cut};
 
 use super::allowance::Allowances;
-use super::answer::{Answerer, Origin, Received, Said};
+use super::answer::{Answerer, Received, Said};
 use super::counters::count;
 use super::drains;
+use super::exchange::{Line, Origin, Way};
+use super::kept::{Begun, KeptKey, KeptReplies, Ticket, Weight};
 use super::reassembly::{Reassembly, ReassemblyBounds, Taken};
 
 /// Bytes of one receive buffer: the kernel may put several datagrams of one sender into it.
@@ -33,6 +37,8 @@ const BUFFER_BYTES: usize = 65_535;
 const BATCH_QUESTIONS_MAX: usize = 256;
 /// Messages that are under way at one address beside the plain questions.
 const UNDER_WAY_MAX: u32 = 1_024;
+/// Memory for replies that may have to be told again.
+const KEPT_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Memory for messages of which pieces are missing.
 const REASSEMBLY: ReassemblyBounds =
     ReassemblyBounds { bytes_max: 16 * 1024 * 1024, source_bytes_max: 2 * 1024 * 1024 };
@@ -46,6 +52,8 @@ pub(super) struct UdpSide {
     local: SocketAddr,
     reassembly: Mutex<Reassembly>,
     allowances: Allowances,
+    kept: Arc<KeptReplies>,
+    hasher: RandomState,
     under_way: Arc<Semaphore>,
 }
 
@@ -76,6 +84,8 @@ impl UdpSide {
             state,
             reassembly: Mutex::new(Reassembly::new(REASSEMBLY)),
             allowances: Allowances::new(Instant::now()),
+            kept: KeptReplies::new(KEPT_BYTES_MAX),
+            hasher: RandomState::new(),
             under_way: Arc::new(Semaphore::new(usize::try_from(UNDER_WAY_MAX).unwrap_or(1))),
         })
     }
@@ -163,26 +173,62 @@ impl UdpSide {
         }
     }
 
-    /// Answers a message in a task of its own.
+    /// Answers a message in a task of its own, unless it was answered before.
     async fn answer_apart(self: &Arc<Self>, answerer: &Arc<Answerer>, whole: &Whole) {
-        let Ok(place) = Arc::clone(&self.under_way).try_acquire_owned() else {
-            count(&answerer.counters.busy);
-            if let Some(answer) = answerer.refuse_busy(whole.received()) {
-                self.send(answerer, whole, &answer).await;
+        let place = Arc::clone(&self.under_way).try_acquire_owned().ok();
+        let begun = if Answerer::is_repeatable(&whole.received()) { None } else { Some(self.begin(whole)) };
+        let (place, ticket) = match (place, begun) {
+            (_, Some(Begun::Running)) => return count(&answerer.counters.repeated),
+            (_, Some(Begun::Again(reply))) => {
+                count(&answerer.counters.repeated);
+                return self.send(answerer, whole, &reply).await;
             }
-            return;
+            (Some(place), None) => (place, None),
+            (Some(place), Some(Begun::First(ticket))) => (place, Some(ticket)),
+            (None, _) | (_, Some(Begun::Full)) => {
+                count(&answerer.counters.busy);
+                if let Some(answer) = answerer.refuse_busy(whole.received()) {
+                    self.send(answerer, whole, &answer).await;
+                }
+                return;
+            }
         };
         let (side, answerer, whole) = (Arc::clone(self), Arc::clone(answerer), whole.copy());
         // The place is given back when the answer was sent; the drain waits for all of them.
         tokio::spawn(async move {
-            let own = whole.own.map_or(side.local, |own| SocketAddr::new(own, side.local.port()));
-            let origin = Origin { own: Some(own) };
-            match answerer.answer(&origin, whole.received()).await {
-                Said::Nothing => count(&answerer.counters.dropped),
-                Said::Message(answer) | Said::Last(answer) => side.send(&answerer, &whole, &answer).await,
-            }
+            side.run(&answerer, &whole, ticket).await;
             drop(place);
         });
+    }
+
+    fn begin(&self, whole: &Whole) -> Begun {
+        let key = KeptKey {
+            asker: whole.asker,
+            session: whole.envelope.session,
+            request: whole.envelope.request,
+            content: self.hasher.hash_one(&whole.message),
+        };
+        self.kept.begin(key, Instant::now())
+    }
+
+    async fn run(&self, answerer: &Answerer, whole: &Whole, ticket: Option<Ticket>) {
+        let own = whole.own.map_or(self.local, |own| SocketAddr::new(own, self.local.port()));
+        let origin = Origin { asker: whole.asker, own: Some(own), way: Way::Datagrams, line: Line::Plain };
+        let (answer, weight) = match answerer.answer(&origin, whole.received()).await {
+            Said::Nothing => return count(&answerer.counters.dropped),
+            Said::Message(answer, weight) => (answer, weight),
+            Said::Last(answer) => (answer, Weight::Light),
+            // A list that goes over datagrams is one message.
+            Said::Stream(mut messages) => match messages.next(answerer).await {
+                Some(answer) => (answer, Weight::Light),
+                None => return,
+            },
+        };
+        let answer: Arc<[u8]> = answer.into();
+        if let Some(ticket) = ticket {
+            ticket.finish(Arc::clone(&answer), weight, Instant::now());
+        }
+        self.send(answerer, whole, &answer).await;
     }
 
     /// Sends an answer, cut into datagrams, when its source's allowance pays for it.

@@ -1,3 +1,4 @@
 //! The Handle door, as its clients meet it: real sockets, UDP and TCP.
 
+mod administration;
 mod resolution;

@@ -2,15 +2,29 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use idnode::config::Config;
+use idnode::key::PrivateKey;
+use idnode::model::identifier::{Identifier, Prefix};
+use idnode::model::identity::{AdminPermissions, Administrator, Identity};
+use idnode::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
+use idnode::registry::caller::Caller;
+use idnode::registry::command::{Command, Existing, Precondition, PrefixCommand, Register, Target};
+use idnode::store::EngineKind;
 use idnode::wire::cursor::Reader;
-use idnode::wire::handle::body::{ErrorText, HandleAndValues, Resolution};
+use idnode::wire::handle::administrator::encode_administrator;
+use idnode::wire::handle::body::challenge::{Challenge, ChallengeAnswer, SignedAnswer};
+use idnode::wire::handle::body::{ErrorText, HandleAndValues, HandleOnly, Resolution};
 use idnode::wire::handle::code::{OpCode, OpFlags, ResponseCode, Version};
 use idnode::wire::handle::envelope::{ENVELOPE_BYTES, Envelope, EnvelopeFlags};
 use idnode::wire::handle::message::{Header, Message, encode_message};
 use idnode::wire::handle::packet::{PACKET_BYTES_MAX, Piece, cut};
+use idnode::wire::handle::value::WireValue;
+
+use super::node::TestNode;
 
 /// How long a client waits for an answer.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
@@ -225,4 +239,184 @@ impl<S: Read + Write> TcpClient<S> {
         assert_eq!(response.envelope.request, request.envelope.request);
         response
     }
+}
+
+//----------- Proving --------------------------------------------------------
+
+/// The prefix that these clients administer.
+pub(crate) const PREFIX: &str = "88.118.8";
+/// The secret at index 301 of its record.
+pub(crate) const SECRET: &[u8] = b"test-secret-key-1";
+
+/// Randomness for tests, which nobody has to guess.
+pub(crate) fn random(bytes: &mut [u8]) {
+    static NEXT: AtomicU32 = AtomicU32::new(7);
+    for byte in bytes {
+        let number = NEXT.fetch_add(1, Ordering::SeqCst).wrapping_mul(2_654_435_761);
+        *byte = number.to_be_bytes()[0];
+    }
+}
+
+/// Somebody with a key: an identity of the prefix's record, or nobody that the node knows.
+#[derive(Clone)]
+pub(crate) struct Signer {
+    pub(crate) user: String,
+    pub(crate) index: u32,
+    pub(crate) key: SignerKey,
+}
+
+/// What a signer proves itself with.
+#[derive(Clone)]
+pub(crate) enum SignerKey {
+    Private(Arc<PrivateKey>),
+    Secret(Vec<u8>),
+}
+
+impl Signer {
+    /// The RSA key at index 300.
+    pub(crate) fn rsa() -> Self {
+        Self { user: format!("0.NA/{PREFIX}"), index: 300, key: SignerKey::Private(Arc::new(rsa_key())) }
+    }
+
+    /// The secret key at index 301.
+    pub(crate) fn secret() -> Self {
+        Self { user: format!("0.NA/{PREFIX}"), index: 301, key: SignerKey::Secret(SECRET.to_vec()) }
+    }
+
+    /// The SM2 key at index 302.
+    pub(crate) fn sm2() -> Self {
+        Self { user: format!("0.NA/{PREFIX}"), index: 302, key: SignerKey::Private(Arc::new(sm2_key())) }
+    }
+
+    /// The answer to a challenge, as a request in the session that the challenge names.
+    pub(crate) fn answer(&self, challenge: &Response) -> Request {
+        assert_eq!(challenge.code(), 402);
+        let message = challenge.decoded();
+        assert!(message.header.flags.has(OpFlags::REQUEST_DIGEST));
+        let asked = Challenge::decode(message.body, challenge.envelope.version).expect("a challenge");
+        let signed = asked.signed_bytes();
+        let (kind, answer) = match &self.key {
+            SignerKey::Private(key) => {
+                let answer = key.answer(&self.user, &signed, &random).expect("an answer");
+                let answer = SignedAnswer { hash: answer.hash.as_bytes(), signature: &answer.signature };
+                (ChallengeAnswer::PUBLIC_KEY, answer.encode())
+            }
+            SignerKey::Secret(secret) => {
+                (ChallengeAnswer::SECRET_KEY, idnode::key::secret::answer(secret, &signed, &random))
+            }
+        };
+        let body =
+            ChallengeAnswer { kind, user: self.user.as_bytes(), index: self.index, answer: &answer }.encode();
+        let mut request = Request::new(OpCode::CHALLENGE_RESPONSE, body);
+        request.envelope.session = challenge.envelope.session;
+        request
+    }
+}
+
+/// The RSA key of tests.
+pub(crate) fn rsa_key() -> PrivateKey {
+    PrivateKey::decode(include_bytes!("../../data/server-key.pem")).expect("a key")
+}
+
+/// The SM2 key of tests: the same in each.
+pub(crate) fn sm2_key() -> PrivateKey {
+    PrivateKey::generate_sm2(&|bytes: &mut [u8]| bytes.fill(0x35))
+}
+
+/// Asks over any client.
+pub(crate) trait Ask {
+    /// Sends a request and receives its response.
+    fn ask(&mut self, request: &Request) -> Response;
+
+    /// Sends a request, answers the challenge, and receives the response to the request.
+    fn ask_as(&mut self, signer: &Signer, request: &Request) -> Response {
+        let challenge = self.ask(request);
+        self.ask(&signer.answer(&challenge))
+    }
+}
+
+impl Ask for UdpClient {
+    fn ask(&mut self, request: &Request) -> Response {
+        UdpClient::ask(self, request)
+    }
+}
+
+impl<S: Read + Write> Ask for TcpClient<S> {
+    fn ask(&mut self, request: &Request) -> Response {
+        TcpClient::ask(self, request)
+    }
+}
+
+//----------- Requests that change something ---------------------------------
+
+/// A value that everybody may read and administrators may write.
+pub(crate) fn value(index: u32, value_type: &'static str, data: &'static [u8]) -> WireValue<'static> {
+    WireValue {
+        index,
+        timestamp: 0,
+        ttl_kind: 0,
+        ttl: 86_400,
+        permissions: 0x0e,
+        value_type: value_type.as_bytes(),
+        data,
+        references: Vec::new(),
+    }
+}
+
+/// A request with a handle and values.
+pub(crate) fn with_values(op: OpCode, handle: &str, values: Vec<WireValue<'_>>) -> Request {
+    Request::new(op, HandleAndValues { handle: handle.as_bytes(), values }.encode())
+}
+
+/// A request with a handle alone.
+pub(crate) fn with_handle(op: OpCode, handle: &str) -> Request {
+    Request::new(op, HandleOnly(handle.as_bytes()).encode())
+}
+
+/// A node whose prefix has a record with all kinds of keys, and whose first key administers the node.
+pub(crate) async fn administered() -> TestNode {
+    administered_with(|_| {}).await
+}
+
+/// The same, told something else.
+pub(crate) async fn administered_with(tell: impl FnOnce(&mut Config)) -> TestNode {
+    let node = TestNode::start_with(EngineKind::Fjall, |config| {
+        let administrator = Identity::parse(&format!("300:0.NA/{PREFIX}")).expect("an identity");
+        config.handle.administrators = vec![administrator];
+        tell(config);
+    })
+    .await;
+    let admin = |index: u32| {
+        let identity = Identity::parse(&format!("{index}:0.NA/{PREFIX}")).expect("an identity");
+        encode_administrator(&Administrator { permissions: AdminPermissions::ALL, identity })
+    };
+    let values = [
+        (100, "HS_ADMIN", admin(300), Permissions::DEFAULT),
+        (101, "HS_ADMIN", admin(301), Permissions::DEFAULT),
+        (102, "HS_ADMIN", admin(302), Permissions::DEFAULT),
+        (300, "HS_PUBKEY", rsa_key().public().encode_blob(), Permissions::DEFAULT),
+        (301, "HS_SECKEY", SECRET.to_vec(), Permissions::SECRET),
+        (302, "HS_PUBKEY", sm2_key().public().to_pem().into_bytes(), Permissions::DEFAULT),
+    ];
+    let values = values.into_iter().map(|(index, name, data, permissions)| Value {
+        index: Index::new(index).expect("an index"),
+        value_type: ValueType::new(name).expect("a type"),
+        data,
+        ttl: Ttl::default(),
+        permissions,
+        references: Vec::new(),
+        timestamp: 0,
+    });
+    let registry = node.node().registry();
+    let prefix = Prefix::parse(PREFIX).expect("a prefix");
+    let home = PrefixCommand::Home { prefix: prefix.clone(), registrant: None };
+    registry.apply_one(&Caller::Node, Command::Prefix(home)).await.expect("homed");
+    let register = Register {
+        target: Target::Named(Identifier::of_prefix(&prefix)),
+        values: Values::new(values.collect()).expect("values"),
+        existing: Existing::Refuse,
+        precondition: Precondition::None,
+    };
+    registry.apply_one(&Caller::Node, Command::Register(register)).await.expect("registered");
+    node
 }

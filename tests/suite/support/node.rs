@@ -57,13 +57,23 @@ pub(crate) struct TestNode {
 impl TestNode {
     /// Starts one on an engine.
     pub(crate) async fn start(engine: EngineKind) -> Self {
+        Self::start_with(engine, |_| {}).await
+    }
+
+    /// The same, told something else; a restart forgets it.
+    pub(crate) async fn start_with(engine: EngineKind, tell: impl FnOnce(&mut Config)) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        Self::start_in(directory, engine).await
+        Self::start_told(directory, engine, tell).await
     }
 
     async fn start_in(directory: TempDir, engine: EngineKind) -> Self {
-        let config = config(&directory.path().join("data"), engine);
+        Self::start_told(directory, engine, |_| {}).await
+    }
+
+    async fn start_told(directory: TempDir, engine: EngineKind, tell: impl FnOnce(&mut Config)) -> Self {
+        let mut config = config(&directory.path().join("data"), engine);
         give_server_key(&config.store.directory);
+        tell(&mut config);
         let running = Node::start(config).await.expect("the node starts");
         Self { running, directory }
     }

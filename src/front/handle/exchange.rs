@@ -1,0 +1,271 @@
+//! Exchanges: a message opened (decrypted, its session found, its code and count verified), and replies closed again
+//! (certified, encrypted, enclosed).
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::key::digest::DigestAlgorithm;
+use crate::key::session::SessionKey;
+use crate::key::{KeyError, PrivateKey};
+use crate::registry::caller::Caller;
+use crate::wire::handle::code::{OpFlags, Version};
+use crate::wire::handle::credential::{Credential, covered_bytes};
+use crate::wire::handle::envelope::{Envelope, EnvelopeFlags};
+use crate::wire::handle::message::{Message, seal};
+
+use super::answer::Answerer;
+use super::frame::{Certified, Frame};
+use super::reply::{Placement, Reply, Secrecy, Unaccepted};
+use super::session::{Session, Sessions};
+
+/// Logins that one connection holds at most.
+const LOGINS_MAX: usize = 64;
+/// The name of the code that sessions use, by version.
+const HMAC_SHA256: &[u8] = b"HMAC-SHA256";
+const SHA1_CODE: &[u8] = &[2];
+
+//----------- Origin ---------------------------------------------------------
+
+/// Whence a message came.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    /// Who sent it.
+    pub(super) asker: SocketAddr,
+    /// Which of our addresses was asked, where that is known.
+    pub(super) own: Option<SocketAddr>,
+    /// Which way it came.
+    pub(super) way: Way,
+    /// Whether others can read what is said.
+    pub(super) line: Line,
+}
+
+/// Which way a message came.
+#[derive(Clone, Debug)]
+pub(super) enum Way {
+    /// In datagrams: an answer is one message.
+    Datagrams,
+    /// On a connection.
+    Connection(Arc<ConnectionState>),
+    /// Within HTTP: nothing is remembered from one message to the next.
+    Tunnel,
+}
+
+impl Origin {
+    /// The connection it came on.
+    pub(super) fn connection(&self) -> Option<&Arc<ConnectionState>> {
+        match &self.way {
+            Way::Connection(connection) => Some(connection),
+            Way::Datagrams | Way::Tunnel => None,
+        }
+    }
+}
+
+/// Whether others can read what is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// They can.
+    Plain,
+    /// They cannot: TLS.
+    Private,
+}
+
+/// What is remembered of a connection: who logged in on it, by the session ids that its client chose.
+#[derive(Debug)]
+pub(super) struct ConnectionState {
+    /// Its number among all connections.
+    pub(super) number: u64,
+    logins: Mutex<Vec<(u32, Caller)>>,
+}
+
+impl ConnectionState {
+    /// A connection on which nobody logged in.
+    pub(super) fn new(number: u64) -> Self {
+        Self { number, logins: Mutex::default() }
+    }
+
+    /// Who logged in under a session id.
+    fn caller(&self, session: u32) -> Option<Caller> {
+        let logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+        logins.iter().find(|(id, _)| *id == session).map(|(_, caller)| caller.clone())
+    }
+
+    /// Logs somebody in under a session id; the oldest login gives way when there are too many.
+    pub(super) fn log_in(&self, session: u32, caller: Caller) {
+        let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+        logins.retain(|(id, _)| *id != session);
+        if logins.len() >= LOGINS_MAX {
+            logins.remove(0);
+        }
+        logins.push((session, caller));
+    }
+}
+
+//----------- Opened ---------------------------------------------------------
+
+/// A message that may be read.
+#[derive(Clone, Debug)]
+pub(super) struct Exchange {
+    /// What stood in front of it.
+    pub(super) envelope: Envelope,
+    /// Header, body and credential, in the clear.
+    pub(super) message: Vec<u8>,
+    /// Its session, when its key was used.
+    pub(super) session: Option<Arc<Session>>,
+    /// Whether the session vouches for it.
+    pub(super) voucher: Voucher,
+    /// Who sent it, as far as that was proved before.
+    pub(super) caller: Caller,
+}
+
+/// Whether a session vouches for a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Voucher {
+    /// It carries a code of the session's key.
+    Session,
+    /// It does not.
+    Nobody,
+}
+
+impl Answerer {
+    /// Opens a message. What a peer hears of one that fails does not depend on whether it could be decrypted.
+    pub(super) fn open(
+        &self,
+        origin: &Origin,
+        envelope: Envelope,
+        message: &[u8],
+    ) -> Result<Exchange, Unaccepted> {
+        let now = Instant::now();
+        let known = (envelope.session != 0).then(|| self.sessions.find(envelope.session, now)).flatten();
+        let is_encrypted = envelope.flags.has(EnvelopeFlags::ENCRYPTED);
+        let message = if is_encrypted {
+            let key = known.as_ref().ok_or(Unaccepted::Unknown)?.key().ok_or(Unaccepted::Key)?;
+            key.decrypt(envelope.version, message).map_err(|_| Unaccepted::Key)?
+        } else {
+            message.to_vec()
+        };
+        let mut exchange = Exchange {
+            envelope,
+            session: known.clone().filter(|_| is_encrypted),
+            voucher: Voucher::Nobody,
+            caller: Caller::Anonymous,
+            message,
+        };
+        let Ok(decoded) = Message::decode(&exchange.message) else {
+            return if is_encrypted { Err(Unaccepted::Key) } else { Ok(exchange) };
+        };
+        let login = origin.connection().and_then(|connection| connection.caller(envelope.session));
+        match decoded.credential.filter(|credential| credential.kind == Credential::MAC) {
+            Some(credential) => {
+                let session = known.ok_or(Unaccepted::Unknown)?;
+                let key = session.key().ok_or(Unaccepted::Key)?;
+                verify(&key, &envelope, &credential, decoded.signed).map_err(|_| Unaccepted::Key)?;
+                if !session.take_count(credential.counter) {
+                    return Err(Unaccepted::Repeated);
+                }
+                Sessions::touch(&session, now);
+                exchange.caller = login.or_else(|| session.caller()).unwrap_or(Caller::Anonymous);
+                exchange.session = Some(session);
+                exchange.voucher = Voucher::Session;
+            }
+            None => exchange.caller = login.unwrap_or(Caller::Anonymous),
+        }
+        Ok(exchange)
+    }
+}
+
+fn verify(
+    key: &SessionKey,
+    envelope: &Envelope,
+    credential: &Credential<'_>,
+    signed: &[u8],
+) -> Result<(), KeyError> {
+    let covered = covered_bytes(envelope, credential.counter, signed).ok_or(KeyError::Wrong)?;
+    key.verify_mac(envelope.version, &covered, credential.signature)
+}
+
+//----------- Closing --------------------------------------------------------
+
+impl Answerer {
+    /// The whole of a reply: certified when that was asked for, encrypted when the request was or the reply must be.
+    pub(super) async fn close(&self, frame: &Frame, session: Option<&Session>, reply: &Reply) -> Vec<u8> {
+        self.counters.count_reply(reply.code);
+        let now_ms = self.resolver.now_ms();
+        let session = session.filter(|_| !matches!(reply.placement, Placement::Over | Placement::In(_)));
+        let key = session.and_then(|session| Some((session, session.key()?)));
+        let (envelope, message) = match &key {
+            Some((session, key)) if frame.header.flags.has(OpFlags::CERTIFY) => {
+                let (envelope, signed) = frame.write(reply, Certified::Yes, now_ms);
+                (envelope, authenticate(&envelope, session.next_count(), key, signed))
+            }
+            None if frame.header.flags.has(OpFlags::CERTIFY) => {
+                let (envelope, signed) = frame.write(reply, Certified::Yes, now_ms);
+                match self.sign(envelope, signed).await {
+                    Some(message) => (envelope, message),
+                    None => {
+                        let (envelope, signed) = frame.write(reply, Certified::No, now_ms);
+                        (envelope, seal(signed, None))
+                    }
+                }
+            }
+            Some(_) | None => {
+                let (envelope, signed) = frame.write(reply, Certified::No, now_ms);
+                (envelope, seal(signed, None))
+            }
+        };
+        let was_encrypted = frame.envelope.flags.has(EnvelopeFlags::ENCRYPTED);
+        let is_wanted = was_encrypted
+            || frame.header.flags.has(OpFlags::ENCRYPT)
+            || (reply.secrecy == Secrecy::Restricted && envelope.version >= Version::V2_8);
+        match key {
+            Some((_, key)) if is_wanted => {
+                let random = |bytes: &mut [u8]| self.resolver.fill_random(bytes);
+                let encrypted = key.encrypt(envelope.version, &message, &random);
+                let flags = envelope.flags.with(EnvelopeFlags::ENCRYPTED);
+                Envelope { flags, ..envelope }.enclose(&encrypted)
+            }
+            Some(_) | None => envelope.enclose(&message),
+        }
+    }
+
+    /// Signs a reply with the server's key; none when too many signatures are waiting to be made.
+    async fn sign(&self, envelope: Envelope, signed: Vec<u8>) -> Option<Vec<u8>> {
+        // Versions that do not agree about what is covered have no signature.
+        let covered = covered_bytes(&envelope, 0, &signed)?;
+        let key = Arc::clone(&self.server_key);
+        let resolver = Arc::clone(&self.resolver);
+        let algorithm = match &*key {
+            PrivateKey::Sm2(_) => DigestAlgorithm::Sm3,
+            PrivateKey::Rsa(_) if envelope.version >= Version::V2_7 => DigestAlgorithm::Sha256,
+            PrivateKey::Dsa(_) if envelope.version >= Version::V2_11 => DigestAlgorithm::Sha256,
+            PrivateKey::Rsa(_) | PrivateKey::Dsa(_) => DigestAlgorithm::Sha1,
+        };
+        let made = self
+            .workshop
+            .run(move || key.sign(algorithm, &covered, &|bytes: &mut [u8]| resolver.fill_random(bytes)));
+        let signature = made.await?.ok()?;
+        let credential = Credential {
+            kind: Credential::SIGNED,
+            algorithm: algorithm.name().as_bytes(),
+            signature: &signature,
+            ..Credential::default()
+        };
+        Some(seal(signed, Some(&credential)))
+    }
+}
+
+fn authenticate(envelope: &Envelope, count: u32, key: &SessionKey, signed: Vec<u8>) -> Vec<u8> {
+    let Some(covered) = covered_bytes(envelope, count, &signed) else {
+        return seal(signed, None);
+    };
+    let mac = key.mac(envelope.version, &covered);
+    let algorithm = if envelope.version >= Version::V2_7 { HMAC_SHA256 } else { SHA1_CODE };
+    let credential = Credential {
+        counter: count,
+        kind: Credential::MAC,
+        algorithm,
+        signature: &mac,
+        ..Credential::default()
+    };
+    seal(signed, Some(&credential))
+}

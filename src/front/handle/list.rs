@@ -1,0 +1,124 @@
+//! Lists: names in messages of fifty, one behind the other; all but the last say that more follow.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::model::identifier::{Identifier, Prefix};
+use crate::registry::caller::Caller;
+use crate::registry::refusal::Problem;
+use crate::wire::handle::body::Names;
+use crate::wire::handle::code::OpFlags;
+
+use super::answer::Answerer;
+use super::frame::Frame;
+use super::reply::{self, Reply};
+use super::session::Session;
+
+/// Names that are read from the store at once.
+const PAGE_NAMES: usize = 1_000;
+
+//----------- Listing --------------------------------------------------------
+
+/// A list that is being told.
+#[derive(Debug)]
+pub(super) struct Listing {
+    waiting: VecDeque<String>,
+    source: Source,
+}
+
+/// Where the names come from that are not read yet.
+#[derive(Debug)]
+enum Source {
+    /// There are no more.
+    None,
+    /// The identifiers of a prefix, after one of them.
+    Identifiers { caller: Caller, prefix: Prefix, after: Option<Identifier> },
+}
+
+impl Listing {
+    /// A list of the identifiers of a prefix, its first page read.
+    pub(super) async fn of_prefix(
+        answerer: &Answerer,
+        caller: Caller,
+        prefix: Prefix,
+    ) -> Result<Self, Problem> {
+        let source = Source::Identifiers { caller, prefix, after: None };
+        let mut listing = Self { waiting: VecDeque::new(), source };
+        listing.read(answerer).await?;
+        Ok(listing)
+    }
+
+    /// A list of prefixes, as the handles that name them.
+    pub(super) fn of_prefixes(prefixes: &[Prefix]) -> Self {
+        let name = |prefix: &Prefix| Identifier::of_prefix(prefix).to_string();
+        Self { waiting: prefixes.iter().map(name).collect(), source: Source::None }
+    }
+
+    /// Whether one message holds what is left.
+    pub(super) fn is_short(&self) -> bool {
+        matches!(self.source, Source::None) && self.waiting.len() <= Names::ITEMS_MAX
+    }
+
+    /// Reads names until there are more than one message holds, or no more at all.
+    async fn read(&mut self, answerer: &Answerer) -> Result<(), Problem> {
+        while self.waiting.len() <= Names::ITEMS_MAX {
+            let Source::Identifiers { caller, prefix, after } = &mut self.source else { return Ok(()) };
+            let page = answerer.resolver.list(caller, prefix, after.as_ref(), PAGE_NAMES).await?;
+            self.waiting.extend(page.items.iter().map(|found| found.identifier.to_string()));
+            *after = page.items.into_iter().next_back().map(|found| found.identifier);
+            if !page.more {
+                self.source = Source::None;
+            }
+        }
+        Ok(())
+    }
+
+    /// The next message of the list; none when it was told to its end.
+    async fn next(&mut self, answerer: &Answerer) -> (Reply, Course) {
+        if let Err(problem) = self.read(answerer).await {
+            return (reply::problem(&problem), Course::End);
+        }
+        let count = self.waiting.len().min(Names::ITEMS_MAX);
+        let names: Vec<String> = self.waiting.drain(..count).collect();
+        let body = Names(names.iter().map(String::as_bytes).collect()).encode();
+        if self.waiting.is_empty() {
+            return (Reply::success(body), Course::End);
+        }
+        (Reply { flags: OpFlags::CONTINUOUS, ..Reply::success(body) }, Course::On)
+    }
+}
+
+/// Whether more messages follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    On,
+    End,
+}
+
+//----------- Stream ---------------------------------------------------------
+
+/// The messages of a list, each closed as its request asked for.
+#[derive(Debug)]
+pub(super) struct Stream {
+    listing: Listing,
+    frame: Frame,
+    session: Option<Arc<Session>>,
+    course: Course,
+}
+
+impl Stream {
+    /// The messages of a list.
+    pub(super) fn new(listing: Listing, frame: Frame, session: Option<Arc<Session>>) -> Self {
+        Self { listing, frame, session, course: Course::On }
+    }
+
+    /// The next message; none after the last.
+    pub(super) async fn next(&mut self, answerer: &Answerer) -> Option<Vec<u8>> {
+        if self.course == Course::End {
+            return None;
+        }
+        let (reply, course) = self.listing.next(answerer).await;
+        self.course = course;
+        Some(answerer.close(&self.frame, self.session.as_deref(), &reply).await)
+    }
+}

@@ -1,0 +1,308 @@
+//! Proofs: challenges, their answers, and logins.
+//!
+//! ```text
+//!   request ─ nobody may, somebody could ─▶ challenge: nonce and digest of the request
+//!   answer ─ is the claimed identity an administrator? ─ was the key used? ─▶ the request, as that caller
+//! ```
+//! Whoever could not be allowed the request in any case is told so before its proof is looked at. An answer in a session
+//! proves the session; a login proves the connection, under the session id that its client chose.
+
+use std::time::Instant;
+
+use crate::model::identifier::Folding;
+use crate::model::identity::Identity;
+use crate::registry::caller::Caller;
+use crate::registry::refusal::{Problem, Refusal};
+use crate::resolver::credential::{Proof, Unproven};
+use crate::wire::handle::body::challenge::{
+    Challenge, ChallengeAnswer, RequestDigest, SignedAnswer, Verification, VerifyChallenge,
+};
+use crate::wire::handle::body::{HandleAndIndexes, Login, Resolution};
+use crate::wire::handle::code::{OpCode, OpFlags, ResponseCode};
+use crate::wire::handle::message::Message;
+
+use super::answer::{Answerer, Done, Said, Stage};
+use super::challenge::{ChallengeKey, Scope};
+use super::change;
+use super::exchange::{Exchange, Line, Origin, Voucher, Way};
+use super::frame::{Frame, digest};
+use super::reply::{self, Placement, Reply};
+use super::resolution::{Asking, Telling, Wanted, identifier};
+
+/// Bytes of a nonce.
+const NONCE_BYTES: usize = 16;
+
+//----------- Challenged -----------------------------------------------------
+
+/// A request that waits for its caller to prove who it is.
+#[derive(Debug)]
+pub(super) struct Challenged {
+    exchange: Exchange,
+    /// Nonce and digest: what an answer is made of.
+    challenge: Vec<u8>,
+}
+
+impl Answerer {
+    /// Asks the caller of a request to prove who it is; the request waits for the answer.
+    pub(super) fn challenge(&self, origin: &Origin, exchange: &Exchange, message: &Message<'_>) -> Reply {
+        let version = exchange.envelope.to_reply().version;
+        let mut nonce = [0; NONCE_BYTES];
+        self.resolver.fill_random(&mut nonce);
+        let digest = digest(version, message.signed);
+        let digest = RequestDigest { code: RequestDigest::code_of(version), digest: &digest };
+        let challenge = Challenge { digest, nonce: &nonce };
+        let session = exchange.envelope.session;
+        let (key, placement) = match (&exchange.session, origin.connection()) {
+            (Some(session), _) => (ChallengeKey { scope: Scope::Node, session: session.id }, Placement::Same),
+            (None, Some(connection)) if session != 0 => {
+                (ChallengeKey { scope: Scope::Connection(connection.number), session }, Placement::Same)
+            }
+            (None, _) => {
+                let session = self.random_id();
+                (ChallengeKey { scope: Scope::Node, session }, Placement::In(session))
+            }
+        };
+        let asked = Challenged { exchange: exchange.clone(), challenge: challenge.signed_bytes() };
+        let bytes = exchange.message.len();
+        if !self.challenges.put(key, origin.asker.ip(), bytes, asked, Instant::now()) {
+            return reply::busy();
+        }
+        Reply {
+            code: ResponseCode::AUTHENTICATION_NEEDED,
+            flags: OpFlags::REQUEST_DIGEST,
+            placement,
+            ..Reply::success(challenge.encode(version))
+        }
+    }
+
+    /// Judges the answer to a challenge and does what was asked for.
+    pub(super) async fn conclude(
+        &self,
+        origin: &Origin,
+        exchange: &Exchange,
+        frame: Frame,
+        message: &Message<'_>,
+    ) -> Said {
+        let answer = match Answered::decode(message.body) {
+            Ok(answer) => answer,
+            Err(reply) => return self.say(origin, frame, exchange.session.clone(), Done::Reply(reply)).await,
+        };
+        let found = self.waiting(origin, exchange.envelope.session);
+        let newest = found.first().map(|found| found.number);
+        let mut first = None;
+        for found in found {
+            match self.judge(&found.asked, &answer).await {
+                Ok(caller) => {
+                    if !self.challenges.take(found.number) {
+                        break;
+                    }
+                    return self.complete(origin, frame, &found.asked, caller).await;
+                }
+                Err(reply) => first = first.or(Some((found, reply))),
+            }
+        }
+        // An answer that fits none is the one for the newest, whose only chance it was.
+        newest.map(|number| self.challenges.take(number));
+        let Some((found, reply)) = first else {
+            let reply = Done::Reply(reply::no_challenge());
+            return self.say(origin, frame, exchange.session.clone(), reply).await;
+        };
+        self.say_of(origin, frame, &found.asked, Done::Reply(reply)).await
+    }
+
+    /// The requests that wait under a session id, the newest first.
+    fn waiting(&self, origin: &Origin, session: u32) -> Vec<super::challenge::Found<Challenged>> {
+        let now = Instant::now();
+        let scope = origin.connection().map(|connection| Scope::Connection(connection.number));
+        let scopes = scope.into_iter().chain([Scope::Node]);
+        scopes.flat_map(|scope| self.challenges.find(&ChallengeKey { scope, session }, now)).collect()
+    }
+
+    /// The caller that an answer proves, if it is one that could be allowed the request.
+    async fn judge(&self, asked: &Challenged, answer: &Answered<'_>) -> Result<Caller, Reply> {
+        let message = Message::decode(&asked.exchange.message).map_err(|error| reply::unreadable(&error))?;
+        self.rehearse(&message, &answer.identity).await?;
+        let proved = self.resolver.prove(&answer.identity, &answer.proof, &asked.challenge).await;
+        proved.map_err(|unproven| reply::unproven(&unproven))
+    }
+
+    /// Does what was asked for, as the caller that was proved.
+    async fn complete(&self, origin: &Origin, frame: Frame, asked: &Challenged, caller: Caller) -> Said {
+        if let (Some(session), Voucher::Session) = (&asked.exchange.session, asked.exchange.voucher) {
+            session.prove(caller.clone());
+        }
+        let exchange = Exchange { caller, ..asked.exchange.clone() };
+        let done = match Message::decode(&exchange.message) {
+            Ok(message) => self.perform(origin, &exchange, &message, Stage::Proved).await,
+            Err(error) => Done::Reply(reply::unreadable(&error)),
+        };
+        self.say_of(origin, frame, asked, done).await
+    }
+
+    /// Says what came of a request whose challenge was answered: under its operation, and in no session when its own was
+    /// made for the challenge alone.
+    async fn say_of(&self, origin: &Origin, frame: Frame, asked: &Challenged, done: Done) -> Said {
+        let session = asked.exchange.session.clone();
+        let frame = match Message::decode(&asked.exchange.message) {
+            Ok(message) => frame.completing(&message.header),
+            Err(_) => frame,
+        };
+        let was_outside = session.is_none() && asked.exchange.envelope.session == 0;
+        let done = match done {
+            Done::Reply(reply) if was_outside && reply.placement == Placement::Same => {
+                Done::Reply(Reply { placement: Placement::In(0), ..reply })
+            }
+            done => done,
+        };
+        self.say(origin, frame, session, done).await
+    }
+
+    /// Refuses whoever could not be allowed a request, were it proved; everything else is told when it is.
+    async fn rehearse(&self, message: &Message<'_>, identity: &Identity) -> Result<(), Reply> {
+        let caller = Caller::Identity(identity.clone());
+        let checked = match message.header.op {
+            OpCode::LOGIN_KEY => return same_user(message.body, identity, self.resolver.folding()),
+            OpCode::RESOLUTION => {
+                let asking = Asking::decode(message.body)?;
+                return match self.resolver.answer(&caller, &asking.question).await {
+                    Ok(answer) if asking.tell(answer.clone(), Wanted::All) == Telling::Hidden => {
+                        Err(reply::not_reader())
+                    }
+                    Ok(_) | Err(_) => Ok(()),
+                };
+            }
+            OpCode::LIST_HANDLES => {
+                self.resolver.check_list(&caller, &change::named_prefix(message.body)?).await
+            }
+            OpCode::LIST_HOMED_PREFIXES => self.resolver.homed_prefixes(&caller).map(|_| ()),
+            _ => match change::command(message, &self.resolver) {
+                Some(Ok(command)) => self.registry.check(&caller, &command).await,
+                Some(Err(reply)) => return Err(reply),
+                None => Ok(()),
+            },
+        };
+        match checked {
+            Err(Problem::Refused(refusal @ Refusal::NotAdministrator { .. })) => {
+                Err(reply::refusal(&refusal))
+            }
+            Err(Problem::Failed(failure)) => Err(reply::failure(&failure)),
+            Ok(()) | Err(Problem::Refused(_)) => Ok(()),
+        }
+    }
+}
+
+/// An answer to a challenge, decoded: who says so, and the proof.
+struct Answered<'a> {
+    identity: Identity,
+    proof: Proof<'a>,
+}
+
+impl<'a> Answered<'a> {
+    fn decode(body: &'a [u8]) -> Result<Self, Reply> {
+        let answer = ChallengeAnswer::decode(body).map_err(|error| reply::unreadable(&error))?;
+        let proof = match answer.kind {
+            ChallengeAnswer::PUBLIC_KEY => {
+                let signed =
+                    SignedAnswer::decode(answer.answer).map_err(|error| reply::unreadable(&error))?;
+                Proof::PublicKey { hash: signed.hash, signature: signed.signature }
+            }
+            ChallengeAnswer::SECRET_KEY => Proof::Secret { answer: answer.answer },
+            unknown => return Err(reply::unknown_proof(unknown)),
+        };
+        Ok(Self { identity: identity(answer.user, answer.index)?, proof })
+    }
+}
+
+fn identity(user: &[u8], index: u32) -> Result<Identity, Reply> {
+    let identifier = identifier(user).map_err(|_| reply::nobody(user))?;
+    Ok(Identity { index, identifier })
+}
+
+//----------- Logins ---------------------------------------------------------
+
+/// Refuses an answer by another than who is to be logged in.
+fn same_user(body: &[u8], claimed: &Identity, folding: Folding) -> Result<(), Reply> {
+    let Login { user, index } = Login::decode(body).map_err(|error| reply::unreadable(&error))?;
+    let named = identity(user, index)?;
+    let is_same = named.identifier.canonical(folding) == claimed.identifier.canonical(folding);
+    if is_same && named.index == claimed.index {
+        return Ok(());
+    }
+    Err(reply::unproven(&Unproven::Wrong { identity: claimed.clone() }))
+}
+
+impl Answerer {
+    /// Logs a caller in on its connection, under the session id of its client: after a challenge, always.
+    pub(super) fn log_in(
+        &self,
+        origin: &Origin,
+        exchange: &Exchange,
+        message: &Message<'_>,
+        stage: Stage,
+    ) -> Done {
+        let Some(connection) = origin.connection() else {
+            return Done::Reply(reply::not_offered("a login holds for a connection; log in over TCP"));
+        };
+        if let Err(error) = Login::decode(message.body) {
+            return Done::Reply(reply::unreadable(&error));
+        }
+        match stage {
+            Stage::Asked => Done::Prove,
+            Stage::Proved => {
+                connection.log_in(exchange.envelope.session, exchange.caller.clone());
+                Done::Reply(Reply::changed(Vec::new()))
+            }
+        }
+    }
+
+    /// Logs a caller in by its secret key itself: only where nobody else reads it.
+    pub(super) async fn log_in_by_password(
+        &self,
+        origin: &Origin,
+        exchange: &Exchange,
+        message: &Message<'_>,
+    ) -> Reply {
+        let (Way::Connection(connection), Line::Private) = (&origin.way, origin.line) else {
+            return reply::not_offered(
+                "passwords are taken over TLS only; log in by key, or connect with TLS",
+            );
+        };
+        let Resolution { handle: user, types: passwords, .. } = match Resolution::decode(message.body) {
+            Ok(decoded) => decoded,
+            Err(error) => return reply::unreadable(&error),
+        };
+        let named = core::str::from_utf8(user).ok().and_then(|text| Identity::parse(text).ok());
+        let identity = match named.map_or_else(|| identity(user, 0), Ok) {
+            Ok(identity) => identity,
+            Err(reply) => return reply,
+        };
+        let password = passwords.first().copied().unwrap_or_default();
+        match self.resolver.prove(&identity, &Proof::Password(password), &[]).await {
+            Ok(caller) => {
+                connection.log_in(exchange.envelope.session, caller);
+                let handle = identity.to_string();
+                let body = HandleAndIndexes { handle: handle.as_bytes(), indexes: Vec::new() };
+                Reply::changed(body.encode())
+            }
+            Err(unproven) => reply::unproven(&unproven),
+        }
+    }
+
+    /// Tells another server whether an answer to its challenge was made with a secret key kept here.
+    pub(super) async fn verify(&self, message: &Message<'_>) -> Reply {
+        let asked = match VerifyChallenge::decode(message.body) {
+            Ok(asked) => asked,
+            Err(error) => return reply::unreadable(&error),
+        };
+        let identity = match identity(asked.user, asked.index) {
+            Ok(identity) => identity,
+            Err(reply) => return reply,
+        };
+        let challenge = Challenge { digest: asked.digest, nonce: asked.nonce }.signed_bytes();
+        match self.resolver.verify_secret(&identity, asked.answer, &challenge).await {
+            Ok(true) => Reply::success(Verification::Right.encode()),
+            Ok(false) => Reply::success(Verification::Wrong.encode()),
+            Err(unproven) => reply::unproven(&unproven),
+        }
+    }
+}

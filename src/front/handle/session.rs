@@ -1,0 +1,336 @@
+//! Sessions: keys that clients agreed on with this server, and whom they have proved to be since.
+//!
+//! ```text
+//!   setup ─▶ unproved ─ a challenge answered in it ─▶ proved ─▶ over: terminated, idle for too long, or pushed out
+//! ```
+//! A session's messages carry a code of its key and a count: each count is taken once, and none that lies far behind
+//! the latest. Sessions are bounded in all and for each source; the one idle for longest makes room, an unproved one
+//! before a proved one. They belong to the server, not to a connection.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::key::session::SessionKey;
+use crate::registry::caller::Caller;
+
+/// How far a count may lie behind the latest: the custom of servers.
+const WINDOW: u32 = 200;
+/// The shortest and the longest time that a session may be idle, whatever was asked for.
+const IDLE_SECONDS_MIN: u32 = 60;
+const IDLE_SECONDS_MAX: u32 = 86_400;
+
+/// Bounds of the table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SessionBounds {
+    /// Sessions in all.
+    pub(super) max: usize,
+    /// Sessions of one source.
+    pub(super) of_source_max: usize,
+}
+
+//----------- Session --------------------------------------------------------
+
+/// One session.
+#[derive(Debug)]
+pub(super) struct Session {
+    /// Its id.
+    pub(super) id: u32,
+    source: IpAddr,
+    idle_max: Duration,
+    state: Mutex<State>,
+}
+
+/// A session has its key already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Keyed;
+
+#[derive(Debug)]
+struct State {
+    key: Option<Arc<SessionKey>>,
+    caller: Option<Caller>,
+    window: Window,
+    sent: u32,
+    used: Instant,
+}
+
+impl Session {
+    /// Its key, once both sides have it.
+    pub(super) fn key(&self) -> Option<Arc<SessionKey>> {
+        self.state().key.clone()
+    }
+
+    /// Takes the key that the client handed in.
+    pub(super) fn set_key(&self, key: SessionKey) -> Result<(), Keyed> {
+        let mut state = self.state();
+        if state.key.is_some() {
+            return Err(Keyed);
+        }
+        state.key = Some(Arc::new(key));
+        Ok(())
+    }
+
+    /// Who its messages are from, once that was proved.
+    pub(super) fn caller(&self) -> Option<Caller> {
+        self.state().caller.clone()
+    }
+
+    /// From now on its messages are from this caller.
+    pub(super) fn prove(&self, caller: Caller) {
+        self.state().caller = Some(caller);
+    }
+
+    /// Takes the count of a message; false when it was taken before or lies too far behind.
+    pub(super) fn take_count(&self, count: u32) -> bool {
+        self.state().window.take(count)
+    }
+
+    /// The count of the next message that we send.
+    pub(super) fn next_count(&self) -> u32 {
+        let mut state = self.state();
+        state.sent = state.sent.wrapping_add(1);
+        state.sent
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.state().used) >= self.idle_max
+    }
+
+    /// What makes room first: unproved before proved, then the longest idle.
+    fn worth(&self) -> (bool, Instant) {
+        let state = self.state();
+        (state.caller.is_some(), state.used)
+    }
+}
+
+//----------- Window ---------------------------------------------------------
+
+/// Which counts were taken: the latest, and those up to so many behind it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Window {
+    latest: u32,
+    /// Bit `n` stands for the count `latest - n`.
+    taken: [u64; 4],
+}
+
+impl Window {
+    fn take(&mut self, count: u32) -> bool {
+        if count > self.latest {
+            self.advance(count - self.latest);
+            self.latest = count;
+            return self.mark(0);
+        }
+        let behind = self.latest - count;
+        behind < WINDOW && self.mark(behind)
+    }
+
+    /// Moves every bit so many places on.
+    fn advance(&mut self, places: u32) {
+        let mut moved = [0_u64; 4];
+        for (word, bits) in (0_u32..).zip(self.taken) {
+            for bit in (0..64).filter(|bit| bits >> bit & 1 == 1) {
+                let place = places.saturating_add(word * 64 + bit);
+                let target = usize::try_from(place / 64).ok().and_then(|word| moved.get_mut(word));
+                if let Some(target) = target {
+                    *target |= 1 << (place % 64);
+                }
+            }
+        }
+        self.taken = moved;
+    }
+
+    /// Sets a bit; false when it was set.
+    fn mark(&mut self, place: u32) -> bool {
+        let word = usize::try_from(place / 64).ok().and_then(|word| self.taken.get_mut(word));
+        let Some(word) = word else { return false };
+        let bit = 1 << (place % 64);
+        let is_free = *word & bit == 0;
+        *word |= bit;
+        is_free
+    }
+}
+
+//----------- Sessions -------------------------------------------------------
+
+/// Every session of this server.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    bounds: SessionBounds,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    sessions: HashMap<u32, Arc<Session>>,
+    sources: HashMap<IpAddr, usize>,
+}
+
+impl Sessions {
+    /// None yet.
+    pub(super) fn new(bounds: SessionBounds) -> Self {
+        Self { bounds, inner: Mutex::default() }
+    }
+
+    /// Begins a session that may be idle for so long. `ids` yields random numbers, one of which becomes its id.
+    pub(super) fn open(
+        &self,
+        source: IpAddr,
+        idle_seconds: u32,
+        key: Option<SessionKey>,
+        ids: impl FnMut() -> u32,
+        now: Instant,
+    ) -> Arc<Session> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if inner.sources.get(&source).is_some_and(|count| *count >= self.bounds.of_source_max) {
+            inner.push_out(now, |session| session.source == source);
+        }
+        if inner.sessions.len() >= self.bounds.max {
+            inner.push_out(now, |_| true);
+        }
+        let is_free = |id: &u32| *id != 0 && !inner.sessions.contains_key(id);
+        // Among two thousand million numbers a free one comes at once.
+        let id = std::iter::repeat_with(ids).find(is_free).unwrap_or_default();
+        let seconds = idle_seconds.clamp(IDLE_SECONDS_MIN, IDLE_SECONDS_MAX);
+        let state =
+            State { key: key.map(Arc::new), caller: None, window: Window::default(), sent: 0, used: now };
+        let session = Arc::new(Session {
+            id,
+            source,
+            idle_max: Duration::from_secs(u64::from(seconds)),
+            state: Mutex::new(state),
+        });
+        inner.sessions.insert(id, Arc::clone(&session));
+        *inner.sources.entry(source).or_default() += 1;
+        session
+    }
+
+    /// The session with an id, unless it is over.
+    pub(super) fn find(&self, id: u32, now: Instant) -> Option<Arc<Session>> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let session = inner.sessions.get(&id).cloned()?;
+        if session.is_over(now) {
+            inner.remove(id);
+            return None;
+        }
+        Some(session)
+    }
+
+    /// Notes that a session was used by who has its key.
+    pub(super) fn touch(session: &Session, now: Instant) {
+        session.state().used = now;
+    }
+
+    /// Ends a session.
+    pub(super) fn end(&self, id: u32) {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
+    /// Sessions there are.
+    pub(super) fn count(&self) -> usize {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).sessions.len()
+    }
+}
+
+impl Inner {
+    /// Removes those that are over among the sessions meant, or else the one that is worth least.
+    fn push_out(&mut self, now: Instant, is_meant: impl Fn(&Session) -> bool) {
+        let meant = || self.sessions.values().filter(|session| is_meant(session));
+        let over: Vec<u32> =
+            meant().filter(|session| session.is_over(now)).map(|session| session.id).collect();
+        let least = meant().min_by_key(|session| session.worth()).map(|session| session.id);
+        let gone = if over.is_empty() { least.into_iter().collect() } else { over };
+        for id in gone {
+            self.remove(id);
+        }
+    }
+
+    fn remove(&mut self, id: u32) {
+        let Some(session) = self.sessions.remove(&id) else { return };
+        if let Some(count) = self.sources.get_mut(&session.source) {
+            *count -= 1;
+            if *count == 0 {
+                self.sources.remove(&session.source);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use super::{Session, SessionBounds, Sessions, WINDOW, Window};
+    use crate::registry::caller::Caller;
+
+    const BOUNDS: SessionBounds = SessionBounds { max: 6, of_source_max: 4 };
+
+    fn open(sessions: &Sessions, last: u8, now: Instant) -> Arc<Session> {
+        let mut next = 0;
+        let ids = move || {
+            next += 1;
+            next
+        };
+        sessions.open(IpAddr::from([127, 0, 0, last]), 100, None, ids, now)
+    }
+
+    #[test]
+    fn a_count_is_taken_once_and_not_from_far_behind() {
+        let mut window = Window::default();
+        for count in [1, 2, 4] {
+            assert!(window.take(count), "{count}");
+            assert!(!window.take(count), "{count} again");
+        }
+        assert!(window.take(3), "late, but within the window");
+        assert!(window.take(1_000));
+        assert!(window.take(1_000 - WINDOW + 1));
+        assert!(!window.take(1_000 - WINDOW));
+        assert!(!window.take(4));
+        assert!(window.take(1_063) && window.take(1_062) && !window.take(1_000));
+        assert!(!window.take(1_000 - WINDOW + 1), "fallen behind");
+        assert!(window.take(u32::MAX) && !window.take(u32::MAX));
+    }
+
+    #[test]
+    fn a_session_is_over_when_nothing_came_for_its_time() {
+        let now = Instant::now();
+        let sessions = Sessions::new(BOUNDS);
+        let session = open(&sessions, 1, now);
+        let later = now + Duration::from_secs(99);
+        assert!(sessions.find(session.id, later).is_some());
+        Sessions::touch(&session, later);
+        assert!(sessions.find(session.id, later + Duration::from_secs(99)).is_some());
+        assert!(sessions.find(session.id, later + Duration::from_secs(100)).is_none());
+        assert_eq!(sessions.count(), 0);
+    }
+
+    #[test]
+    fn the_least_worth_makes_room_in_its_source_and_in_all() {
+        let now = Instant::now();
+        let sessions = Sessions::new(BOUNDS);
+        let at = |seconds: u64| now + Duration::from_secs(seconds);
+        let proved = open(&sessions, 1, at(0));
+        proved.prove(Caller::Anonymous);
+        let idle = open(&sessions, 1, at(1));
+        for seconds in 2..5 {
+            open(&sessions, 1, at(seconds));
+        }
+        // The source has four: the unproved one that was idle for longest went.
+        assert_eq!(sessions.count(), 4);
+        assert!(sessions.find(idle.id, at(5)).is_none());
+        assert!(sessions.find(proved.id, at(5)).is_some());
+        for last in 2..9 {
+            open(&sessions, last, at(6));
+        }
+        assert_eq!(sessions.count(), 6);
+        assert!(sessions.find(proved.id, at(6)).is_some());
+        sessions.end(proved.id);
+        assert!(sessions.find(proved.id, at(6)).is_none());
+    }
+}

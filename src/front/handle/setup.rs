@@ -1,0 +1,147 @@
+//! Setting up sessions, and ending them.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::key::session::{Agreement, Cipher, SessionKey};
+use crate::key::{KeyError, PublicKey};
+use crate::model::value::{Index, Value, ValueType};
+use crate::registry::caller::Caller;
+use crate::registry::refusal::{Problem, Refusal};
+use crate::resolver::answer::{Answer, Question};
+use crate::resolver::recursion::{Recursion, Unanswered};
+use crate::wire::handle::body::session::{
+    Exchange as Way, ExchangeKey, SessionKeyBytes, SessionReply, SessionSetup,
+};
+use crate::wire::handle::code::Version;
+use crate::wire::handle::message::Message;
+
+use super::answer::Answerer;
+use super::exchange::{Exchange, Origin, Voucher};
+use super::reply::{self, NoSession, Placement, Reply, Unaccepted};
+use super::resolution::identifier;
+use super::session::Keyed;
+
+impl Answerer {
+    /// Begins a session.
+    pub(super) async fn set_up(&self, origin: &Origin, version: Version, message: &Message<'_>) -> Reply {
+        let setup = match SessionSetup::decode(message.body) {
+            Ok(setup) => setup,
+            Err(error) => return reply::unreadable(&error),
+        };
+        let made = match setup.exchange {
+            Way::DiffieHellman(half) => self.agree(half, version).await,
+            Way::ClientKey(key) => self.seal(key.to_vec(), version).await,
+            Way::KeyInHandle { handle, index } => match self.key_in_handle(handle, index).await {
+                Ok(key) => self.seal(key, version).await,
+                Err(reply) => Err(reply),
+            },
+            Way::ServerKey => Ok((None, self.public_key.clone())),
+            Way::Unknown(mode) => Err(reply::no_session(&NoSession::Way(mode))),
+        };
+        let (key, data) = match made {
+            Ok(made) => made,
+            Err(reply) => return reply,
+        };
+        let ids = || self.random_id();
+        let session = self.sessions.open(origin.asker.ip(), setup.timeout, key, ids, Instant::now());
+        let body = SessionReply { mode: setup.exchange.mode(), data: &data }.encode();
+        Reply { placement: Placement::In(session.id), ..Reply::success(body) }
+    }
+
+    /// Ours of a Diffie-Hellman agreement, and the key that it leads to.
+    async fn agree(&self, half: &[u8], version: Version) -> Result<(Option<SessionKey>, Vec<u8>), Reply> {
+        let cipher = cipher_of(version);
+        let (half, resolver) = (half.to_vec(), Arc::clone(&self.resolver));
+        let agreed = self.workshop.run(move || {
+            let (agreement, peer) = Agreement::join(&half, &|bytes: &mut [u8]| resolver.fill_random(bytes))?;
+            Ok::<_, KeyError>((agreement.key(&peer, cipher)?, agreement.half()))
+        });
+        let (key, half) = agreed.await.ok_or_else(reply::busy)?.map_err(unusable)?;
+        if version < Version::V2_4 {
+            return Ok((Some(key), half));
+        }
+        Ok((Some(key), SessionKeyBytes { algorithm: cipher.code(), key: &half }.encode()))
+    }
+
+    /// A key of ours, encrypted to a public key.
+    async fn seal(&self, key: Vec<u8>, version: Version) -> Result<(Option<SessionKey>, Vec<u8>), Reply> {
+        let cipher = cipher_of(version);
+        let resolver = Arc::clone(&self.resolver);
+        let sealed = self.workshop.run(move || {
+            let random = |bytes: &mut [u8]| resolver.fill_random(bytes);
+            let public = PublicKey::decode(&key)?;
+            let key = SessionKey::generate(cipher, &random);
+            let sealed = key.seal(&public, version, &random)?;
+            Ok::<_, KeyError>((Some(key), sealed))
+        });
+        sealed.await.ok_or_else(reply::busy)?.map_err(unusable)
+    }
+
+    /// The public key at an index of an identifier, here or elsewhere.
+    async fn key_in_handle(&self, handle: &[u8], index: u32) -> Result<Vec<u8>, Reply> {
+        let identifier = identifier(handle).map_err(|malformed| malformed.in_command())?;
+        let indexes = Index::new(index).into_iter().collect();
+        let types = ValueType::new(ValueType::HS_PUBKEY).into_iter().collect();
+        let question = if index == 0 {
+            Question { identifier, indexes: Vec::new(), types }
+        } else {
+            Question { identifier, indexes, types: Vec::new() }
+        };
+        let is_key = |value: &Value| value.value_type.is(ValueType::HS_PUBKEY);
+        let absent = || reply::no_session(&NoSession::NoKey(Problem::Refused(Refusal::Absent)));
+        match self.resolver.recurse(&Caller::Anonymous, &question, Recursion::default()).await {
+            Ok(Answer::Values(found)) => {
+                found.values.into_iter().find(is_key).map(|value| value.data).ok_or_else(absent)
+            }
+            Ok(Answer::Absent(_) | Answer::Referral(_) | Answer::NotResponsible(_)) => Err(absent()),
+            Err(Unanswered::Here(problem)) => Err(reply::no_session(&NoSession::NoKey(problem))),
+            Err(unanswered) => Err(reply::unanswered(&unanswered)),
+        }
+    }
+
+    /// Takes the key of a session that its client made.
+    pub(super) async fn exchange_key(&self, exchange: &Exchange, message: &Message<'_>) -> Reply {
+        let ExchangeKey(sealed) = match ExchangeKey::decode(message.body) {
+            Ok(decoded) => decoded,
+            Err(error) => return reply::unreadable(&error),
+        };
+        let awaiting = self.sessions.find(exchange.envelope.session, Instant::now());
+        let Some(session) = awaiting.filter(|session| session.key().is_none()) else {
+            return reply::no_session(&NoSession::NotAwaited);
+        };
+        let (sealed, key) = (sealed.to_vec(), Arc::clone(&self.server_key));
+        let (version, resolver) = (exchange.envelope.version, Arc::clone(&self.resolver));
+        let unsealed = self.workshop.run(move || {
+            SessionKey::unseal(&key, version, &sealed, &|bytes: &mut [u8]| resolver.fill_random(bytes))
+        });
+        match unsealed.await {
+            Some(Ok(key)) => match session.set_key(key) {
+                Ok(()) => Reply::changed(Vec::new()),
+                Err(Keyed) => reply::no_session(&NoSession::NotAwaited),
+            },
+            Some(Err(_)) => reply::unaccepted(Unaccepted::Key),
+            None => reply::busy(),
+        }
+    }
+
+    /// Ends a session for who has its key.
+    pub(super) fn terminate(&self, exchange: &Exchange) -> Reply {
+        match (&exchange.session, exchange.voucher) {
+            (Some(session), Voucher::Session) => {
+                self.sessions.end(session.id);
+                Reply { placement: Placement::Over, ..Reply::changed(Vec::new()) }
+            }
+            (Some(_) | None, _) => reply::unaccepted(Unaccepted::Unknown),
+        }
+    }
+}
+
+/// What the sessions of a version encrypt with.
+fn cipher_of(version: Version) -> Cipher {
+    if version >= Version::V2_4 { Cipher::Aes } else { Cipher::Des }
+}
+
+fn unusable(error: KeyError) -> Reply {
+    reply::no_session(&NoSession::Key(error))
+}
