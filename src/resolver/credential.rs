@@ -29,8 +29,9 @@ use super::{Resolver, failed};
 
 /// How long asking for a key elsewhere may take.
 const ELSEWHERE_MAX: Duration = Duration::from_secs(5);
-/// Answers with secret keys that are verified at the same time: a client chooses how much each costs.
-const SECRETS_AT_ONCE: usize = 2;
+/// Answers with secret keys, of which a client chooses how much each costs, and with DSA keys, of which each costs tens
+/// of milliseconds, that are verified at the same time.
+const COSTLY_AT_ONCE: usize = 2;
 
 //----------- Proof ----------------------------------------------------------
 
@@ -164,27 +165,41 @@ impl Resolver {
         challenge: &[u8],
     ) -> Result<Result<(), KeyError>, Failure> {
         Ok(match proof {
-            Proof::PublicKey { hash, signature } => PublicKey::decode(&key).and_then(|key| {
-                let signer = identity.identifier.to_string();
-                key.verify_answer(&signer, hash, challenge, signature)
-            }),
+            Proof::PublicKey { hash, signature } => match PublicKey::decode(&key) {
+                Ok(key) => {
+                    let signer = identity.identifier.to_string();
+                    if !matches!(key, PublicKey::Dsa(_)) {
+                        return Ok(key.verify_answer(&signer, hash, challenge, signature));
+                    }
+                    let (hash, challenge, signature) =
+                        (hash.to_vec(), challenge.to_vec(), signature.to_vec());
+                    self.apart(move || key.verify_answer(&signer, &hash, &challenge, &signature)).await?
+                }
+                Err(error) => Err(error),
+            },
             Proof::Certificate { key: shown } => PublicKey::decode(&key)
                 .and_then(|key| if key == **shown { Ok(()) } else { Err(KeyError::Wrong) }),
             Proof::Password(password) => secret::verify_password(&key, password),
             Proof::Secret { answer } => {
-                let _place = self.proofs.acquire().await.map_err(|_| Failure::Stopping)?;
                 let (answer, challenge) = (answer.to_vec(), challenge.to_vec());
-                let verified =
-                    tokio::task::spawn_blocking(move || secret::verify_answer(&key, &answer, &challenge));
-                verified.await.map_err(|_| Failure::Stopping)?
+                self.apart(move || secret::verify_answer(&key, &answer, &challenge)).await?
             }
         })
+    }
+
+    /// Judges where nobody waits for it, few at a time.
+    async fn apart(
+        &self,
+        judge: impl FnOnce() -> Result<(), KeyError> + Send + 'static,
+    ) -> Result<Result<(), KeyError>, Failure> {
+        let _place = self.proofs.acquire().await.map_err(|_| Failure::Stopping)?;
+        tokio::task::spawn_blocking(judge).await.map_err(|_| Failure::Stopping)
     }
 }
 
 /// Places for answers that are verified at the same time.
 pub(super) fn places() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(SECRETS_AT_ONCE))
+    Arc::new(Semaphore::new(COSTLY_AT_ONCE))
 }
 
 //----------- Keys -----------------------------------------------------------

@@ -1,8 +1,12 @@
 //! Every spelling of a key reads back, and what we write is what others write.
 
+use proptest::prelude::{any, prop_assert, proptest};
+
 use super::{bytes, counting, text, vectors};
+use crate::key::session::{Agreement, SessionKey};
 use crate::key::{KeyError, PrivateKey, PublicKey, pem};
 use crate::wire::cursor::Writer;
+use crate::wire::handle::code::Version;
 
 #[test]
 fn keys_of_a_cnri_server_encode_back_to_the_same_bytes() {
@@ -147,4 +151,34 @@ fn public_keys() -> Vec<PublicKey> {
     let texts =
         ["/openssl/sm2_public", "/openssl/dsa_public"].map(|path| text(&vectors, path).as_bytes().to_vec());
     blobs.iter().chain(&texts).map(|data| PublicKey::decode(data).expect("a recorded key")).collect()
+}
+
+proptest! {
+    /// Whatever bytes come, they are read or refused.
+    #[test]
+    fn noise_is_refused_or_read(noise in proptest::collection::vec(any::<u8>(), 0..300), kind in 0_usize..6) {
+        let kinds = ["RSA_PUB_KEY", "DSA_PUB_KEY", "SM2_PUB_KEY", "DH_PUB_KEY", "RSA_PRIVCRT_KEY", "{\"kty\":"];
+        let named = [&11_u32.to_be_bytes(), kinds[kind].as_bytes(), &[0, 0], &noise].concat();
+        for bytes in [&noise, &named] {
+            let _ = PublicKey::decode(bytes);
+            let _ = PrivateKey::unlock(bytes, Some(b"x"));
+            let _ = Agreement::join(bytes, &counting());
+            let _ = crate::key::secret::verify_answer(b"secret", bytes, b"challenge");
+            let _ = crate::key::jws::Jws::parse(&String::from_utf8_lossy(bytes));
+        }
+    }
+
+    /// Whatever a client sends as a signature or as a sealed key, it proves nothing.
+    #[test]
+    fn noise_proves_nothing(noise in proptest::collection::vec(any::<u8>(), 0..300), lead in any::<bool>()) {
+        let noise = if lead { [&[0x30, 0x44, 0x02, 0x20][..], &noise].concat() } else { noise };
+        for key in public_keys() {
+            for hash in [&b"SHA1"[..], b"SHA-256", b"SM3"] {
+                prop_assert!(key.verify_answer("88/a", hash, b"challenge", &noise).is_err());
+            }
+        }
+        let vectors = vectors();
+        let sm2 = PrivateKey::decode(text(&vectors, "/openssl/sm2_private").as_bytes()).expect("an SM2 key");
+        prop_assert!(SessionKey::unseal(&sm2, Version::V2_10, &noise, &counting()).is_err());
+    }
 }
