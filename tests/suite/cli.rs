@@ -147,6 +147,7 @@ fn refusals_are_one_sentence_with_a_code() {
     assert_eq!(code, Some(2));
     assert!(told.contains("INDEX:TYPE=DATA"), "{told}");
 
+    print(&node, &["prefix", "home", "88.118.8"]);
     let elsewhere = tempfile::tempdir().expect("a directory");
     let anonymous = ["list", "88.118.8", "--data", &elsewhere.path().display().to_string(), "--node"];
     let url = node.addresses.grpc.first().expect("a gRPC door").as_str();
