@@ -8,7 +8,7 @@
 //!   at all.
 //! - One reading call sees all or nothing of each commit, and never a commit that is not on disk.
 //! - Damage is an error that names the place and the way back; a panic inside an engine is caught and becomes one.
-//! - No call blocks the reactor. Dropping a call's future does not undo it: a commit runs to its end.
+//! - No call blocks the reactor, but for short reads as long as they come from memory (see `pace`). Dropping a call's future does not undo it: a commit runs to its end.
 //!
 //! ```text
 //! store ──▶ Engine ──▶ Running (blocking threads, panics, poison) ──▶ Fjall  one journal, one keyspace per table
@@ -21,6 +21,7 @@ pub(in crate::store) mod table;
 
 mod error;
 
+mod pace;
 mod running;
 
 mod fjall;
@@ -49,6 +50,9 @@ use self::{
     sled::Sled,
     table::Table,
 };
+
+/// Keys of the longest short read.
+const KEYS_SHORT_MAX: usize = 32;
 
 //----------- EngineKind ----------------------------------------------------------------------------------------------
 
@@ -158,7 +162,14 @@ impl Engine {
         table: Table,
         keys: Vec<Vec<u8>>,
     ) -> Result<Vec<Option<Vec<u8>>>, EngineError> {
+        let few = keys.len() <= KEYS_SHORT_MAX;
         match self {
+            Self::Fjall(running) if few => {
+                running.read_shortly(move |engine| engine.get_many(table, &keys)).await
+            }
+            Self::Sled(running) if few => {
+                running.read_shortly(move |engine| engine.get_many(table, &keys)).await
+            }
             Self::Fjall(running) => running.read(move |engine| engine.get_many(table, &keys)).await,
             Self::Sled(running) => running.read(move |engine| engine.get_many(table, &keys)).await,
         }

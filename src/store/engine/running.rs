@@ -1,7 +1,8 @@
 //! One open engine and what surrounds its work: off the reactor, after a panic, after a failed write, after closing.
 //!
-//! Every call runs on a thread for blocking work and holds the engine open while it runs; closing waits for the calls
-//! under way. A call whose future is dropped still runs to its end.
+//! Calls run on threads for blocking work, short reads where they are asked while they come from memory (see `pace`).
+//! A call holds the engine open while it runs; closing waits for the calls under way. A call whose future is dropped
+//! still runs to its end.
 //!
 //! ```text
 //! open ──▶ running ──failed write──▶ poisoned (reads go on) ──▶ closed
@@ -10,16 +11,19 @@
 
 use std::{
     any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
         Arc, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
+    time::Instant,
 };
 
 use tokio::task::spawn_blocking;
 
 use super::error::EngineError;
+use super::pace::Pace;
 
 /// An open engine `T`, shared by everyone who reads and writes.
 pub(in crate::store) struct Running<T> {
@@ -27,6 +31,7 @@ pub(in crate::store) struct Running<T> {
     engine: RwLock<Option<T>>,
     poisoned: AtomicBool,
     broken: OnceLock<String>,
+    pace: Pace,
 }
 
 impl<T: Send + Sync + 'static> Running<T> {
@@ -46,6 +51,7 @@ impl<T: Send + Sync + 'static> Running<T> {
             engine: RwLock::new(Some(engine)),
             poisoned: AtomicBool::new(false),
             broken: OnceLock::new(),
+            pace: Pace::new(Instant::now()),
         }))
     }
 
@@ -69,8 +75,35 @@ impl<T: Send + Sync + 'static> Running<T> {
         };
         match spawn_blocking(work).await {
             Ok(outcome) => outcome,
-            Err(failed) => Err(self.take_out_of_use(failed)),
+            Err(failed) => Err(self.take_out_of_use(explain_join(&self.directory, failed))),
         }
+    }
+
+    /// Runs reading work that is short when it comes from memory: here, as long as such work does.
+    pub(super) async fn read_shortly<R: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&T) -> Result<R, EngineError> + Send + 'static,
+    ) -> Result<R, EngineError> {
+        let begun = Instant::now();
+        if self.broken.get().is_none() && self.pace.is_quick(begun) {
+            // Not to be had while the engine is taken out to be closed.
+            if let Ok(engine) = self.engine.try_read() {
+                return self.read_here(begun, engine.as_ref().ok_or(EngineError::Stopped)?, work);
+            }
+        }
+        self.read(work).await
+    }
+
+    fn read_here<R>(
+        self: &Arc<Self>,
+        begun: Instant,
+        engine: &T,
+        work: impl FnOnce(&T) -> Result<R, EngineError>,
+    ) -> Result<R, EngineError> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(engine)));
+        self.pace.note(begun, Instant::now());
+        outcome
+            .unwrap_or_else(|panic| Err(self.take_out_of_use(explain_panic(&self.directory, panic.as_ref()))))
     }
 
     /// Runs writing work; after one failure every later one is refused.
@@ -103,7 +136,7 @@ impl<T: Send + Sync + 'static> Running<T> {
         };
         match spawn_blocking(work).await {
             Ok(outcome) => outcome,
-            Err(failed) => Err(self.take_out_of_use(failed)),
+            Err(failed) => Err(self.take_out_of_use(explain_join(&self.directory, failed))),
         }
     }
 
@@ -116,8 +149,7 @@ impl<T: Send + Sync + 'static> Running<T> {
 
     /// After a panic inside the engine: no call enters it again, and it is never dropped, because what its own
     /// cleaning up would do is unknown.
-    fn take_out_of_use(self: &Arc<Self>, failed: tokio::task::JoinError) -> EngineError {
-        let error = explain_join(&self.directory, failed);
+    fn take_out_of_use(self: &Arc<Self>, error: EngineError) -> EngineError {
         if let EngineError::Damaged { detail, .. } = &error
             && self.broken.set(detail.clone()).is_ok()
         {
@@ -130,11 +162,13 @@ impl<T: Send + Sync + 'static> Running<T> {
 /// A panic is damage with the panic's own words; anything else means that the runtime is shutting down.
 fn explain_join(directory: &Path, failed: tokio::task::JoinError) -> EngineError {
     match failed.try_into_panic() {
-        Ok(panic) => {
-            EngineError::damaged(directory, format!("the engine gave up: {}", panic_text(panic.as_ref())))
-        }
+        Ok(panic) => explain_panic(directory, panic.as_ref()),
         Err(_) => EngineError::Stopped,
     }
+}
+
+fn explain_panic(directory: &Path, panic: &(dyn Any + Send)) -> EngineError {
+    EngineError::damaged(directory, format!("the engine gave up: {}", panic_text(panic)))
 }
 
 /// What a panic said.
