@@ -1,7 +1,9 @@
 //! Keys as JSON (RFC 7517): the form of the HTTP interface and of certificates.
 //!
-//! RSA is the standard's. DSA is CNRI's own: `kty` DSA with y, p, q, g. SM2 is written as an elliptic curve named SM2;
-//! clients of the HTTP interface do not know it, so that a door gives them the data of the value as it is.
+//! RSA is the standard's. DSA is CNRI's own: `kty` DSA with y, p, q, g. Of SM2, Teleinfo's clients read and write the
+//! public key as `kty` SM2 with its X.509 DER under `d`; private keys, which those clients do not write, stand here as
+//! an elliptic curve named SM2, with x, y and d. The HTTP interface knows neither, so that its door gives clients the
+//! data of the value as it is.
 
 use data_encoding::BASE64URL_NOPAD;
 use rsa::traits::PrivateKeyParts;
@@ -10,9 +12,6 @@ use serde_json::{Value, json};
 use super::integer::unsigned_bytes;
 use super::public::{self, PublicKey};
 use super::{KeyError, PrivateKey, private_file};
-
-/// Bytes of one coordinate of the SM2 curve.
-const COORDINATE_BYTES: usize = 32;
 
 impl PublicKey {
     /// The key as a JSON Web Key.
@@ -31,12 +30,7 @@ impl PublicKey {
                         .map(|number| text(&unsigned_bytes(number)));
                 json!({"kty": "DSA", "y": y, "p": p, "q": q, "g": g})
             }
-            Self::Sm2(key) => {
-                let point = key.to_sec1_bytes();
-                let coordinates = point.get(1..).unwrap_or_default();
-                let (x, y) = coordinates.split_at(coordinates.len().min(COORDINATE_BYTES));
-                json!({"kty": "EC", "crv": "SM2", "x": text(x), "y": text(y)})
-            }
+            Self::Sm2(_) => json!({"kty": "SM2", "d": text(&self.to_der())}),
         }
     }
 
@@ -48,6 +42,10 @@ impl PublicKey {
         match kind {
             "RSA" => public::rsa(&field("n")?, &field("e")?),
             "DSA" => public::dsa(&field("p")?, &field("q")?, &field("g")?, &field("y")?),
+            "SM2" => match public::decode_der(&field("d")?)? {
+                key @ Self::Sm2(_) => Ok(key),
+                Self::Rsa(_) | Self::Dsa(_) => Err(KeyError::Malformed { wanted: "an SM2 key" }),
+            },
             "EC" if jwk.get("crv").and_then(Value::as_str) == Some("SM2") => {
                 let point = [&[4], field("x")?.as_slice(), field("y")?.as_slice()].concat();
                 let key = sm2::PublicKey::from_sec1_bytes(&point);
@@ -72,7 +70,12 @@ impl PrivateKey {
                 ["d", "p", "q", "dp", "dq", "qi"].into_iter().zip(numbers).collect()
             }
             Self::Dsa(key) => vec![("x", unsigned_bytes(key.x()))],
-            Self::Sm2(key) => vec![("d", key.to_bytes().to_vec())],
+            Self::Sm2(key) => {
+                let point = key.public_key().to_sec1_bytes();
+                let (x, y) = point.get(1..).and_then(|both| both.split_at_checked(32)).unwrap_or_default();
+                jwk = json!({"kty": "EC", "crv": "SM2"});
+                vec![("x", x.to_vec()), ("y", y.to_vec()), ("d", key.to_bytes().to_vec())]
+            }
         };
         if let Some(fields) = jwk.as_object_mut() {
             for (name, number) in secret {
@@ -104,8 +107,11 @@ impl PrivateKey {
 
     /// Whether a JSON Web Key holds secret numbers.
     pub fn is_in_jwk(jwk: &Value) -> bool {
-        let is_dsa = jwk.get("kty").and_then(Value::as_str) == Some("DSA");
-        jwk.get(if is_dsa { "x" } else { "d" }).is_some()
+        match jwk.get("kty").and_then(Value::as_str) {
+            Some("DSA") => jwk.get("x").is_some(),
+            Some("SM2") => false,
+            _ => jwk.get("d").is_some(),
+        }
     }
 }
 

@@ -105,7 +105,7 @@ impl Jws {
 pub fn sign(payload: &[u8], key: &PrivateKey, random: Random<'_>) -> Result<String, KeyError> {
     let (name, algorithm) = match key {
         PrivateKey::Rsa(_) => ("RS256", DigestAlgorithm::Sha256),
-        PrivateKey::Dsa(_) => ("DS160", DigestAlgorithm::Sha1),
+        PrivateKey::Dsa(_) => ("DS256", DigestAlgorithm::Sha256),
         PrivateKey::Sm2(_) => ("SM2256", DigestAlgorithm::Sm3),
     };
     let header = json!({ "alg": name }).to_string();

@@ -6,19 +6,19 @@ mod spellings;
 use serde_json::Value;
 
 /// The recorded keys, answers and signatures.
-fn vectors() -> Value {
+pub(in crate::key) fn vectors() -> Value {
     serde_json::from_str(include_str!("../../tests/data/key/vectors.json")).expect("the vectors are JSON")
 }
 
-fn text<'a>(value: &'a Value, path: &str) -> &'a str {
+pub(in crate::key) fn text<'a>(value: &'a Value, path: &str) -> &'a str {
     value.pointer(path).and_then(Value::as_str).expect("the vectors hold this text")
 }
 
-fn bytes(value: &Value, path: &str) -> Vec<u8> {
+pub(in crate::key) fn bytes(value: &Value, path: &str) -> Vec<u8> {
     data_encoding::HEXLOWER.decode(text(value, path).as_bytes()).expect("hexadecimal")
 }
 
-fn list<'a>(value: &'a Value, path: &str) -> &'a [Value] {
+pub(in crate::key) fn list<'a>(value: &'a Value, path: &str) -> &'a [Value] {
     value.pointer(path).and_then(Value::as_array).expect("the vectors hold this list")
 }
 

@@ -1,4 +1,5 @@
-//! Sessions against OpenSSL's ciphers and Python's integers, and their bounds.
+//! Sessions against OpenSSL's ciphers and Python's integers, which agree with the provider of the official SDK 2.3.1 on
+//! the same numbers; and their bounds.
 
 use super::{Agreement, Cipher, SessionKey};
 use crate::key::tests::counting;

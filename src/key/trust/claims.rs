@@ -27,8 +27,8 @@ pub(super) struct SignatureClaims {
     pub(super) validity: Validity,
     pub(super) digests: Digests,
     /// Where the certificates stand, the signer's first; else each at its identity's identifier.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) chain: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) chain: Option<Vec<String>>,
 }
 
 /// What a certificate says (HS_CERT).
@@ -45,13 +45,16 @@ pub(super) struct CertificateClaims {
     pub(super) public_key: Json,
     #[serde(default)]
     pub(super) perms: Vec<Permission>,
+    /// Where the certificates of its issuer and of those above stand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) chain: Option<Vec<String>>,
 }
 
 /// When a signature or certificate counts, in seconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Validity {
     /// The last second.
-    #[serde(rename = "exp")]
+    #[serde(rename = "exp", default = "forever")]
     pub until: u64,
     /// The first second.
     #[serde(rename = "nbf", default)]
@@ -59,6 +62,11 @@ pub struct Validity {
     /// When it was made.
     #[serde(rename = "iat", default)]
     pub made: u64,
+}
+
+/// The last second of what does not end.
+fn forever() -> u64 {
+    u64::MAX
 }
 
 impl Validity {
@@ -197,10 +205,8 @@ pub fn sign_values(
     random: Random<'_>,
 ) -> Result<String, KeyError> {
     let (issuer, key) = issuer;
-    let algorithm = match key {
-        PrivateKey::Sm2(_) => DigestAlgorithm::Sm3,
-        PrivateKey::Rsa(_) | PrivateKey::Dsa(_) => DigestAlgorithm::Sha256,
-    };
+    // Clients know no other here, whatever the kind of the key.
+    let algorithm = DigestAlgorithm::Sha256;
     let digests = values
         .iter()
         .map(|value| IndexDigest { index: value.index.get(), digest: digest(algorithm, value) })
@@ -210,7 +216,7 @@ pub fn sign_values(
         sub: identifier.to_string(),
         validity,
         digests: Digests { alg: algorithm.name().to_owned(), digests },
-        chain: Vec::new(),
+        chain: None,
     };
     sign(&claims, key, random)
 }
@@ -229,6 +235,7 @@ pub fn certify(
         validity,
         public_key: subject.1.to_jwk(),
         perms: grants.iter().map(Grant::write).collect(),
+        chain: None,
     };
     sign(&claims, issuer.1, random)
 }

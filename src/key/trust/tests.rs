@@ -1,11 +1,14 @@
 //! Chains from a signature to a pinned root, and each way in which they fail.
 
 use super::{CHAIN_MAX, Grant, Report, Root, TrustError, Validity, Verification, certify, sign_values};
-use crate::key::tests::counting;
-use crate::key::{PrivateKey, jws};
+use crate::key::digest::DigestAlgorithm;
+use crate::key::tests::{bytes, counting, list, text, vectors};
+use crate::key::{PrivateKey, PublicKey, jws};
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::identity::Identity;
 use crate::model::value::{Index, Permissions, Ttl, Value, ValueType};
+use crate::wire::cursor::Reader;
+use crate::wire::handle::value::WireValue;
 
 const NOW: u64 = 1_800_000_000;
 const YEAR: u64 = 31_536_000;
@@ -72,7 +75,7 @@ impl Scene {
         self.certify((&self.signer.0, &public), grants)
     }
 
-    fn certify(&self, subject: (&Identity, &crate::key::PublicKey), grants: &[Grant]) -> Value {
+    fn certify(&self, subject: (&Identity, &PublicKey), grants: &[Grant]) -> Value {
         let issuer = (&self.root.0, &self.root.1);
         let text = certify(issuer, subject, grants, Validity::new(NOW, YEAR), &counting());
         value(400, "HS_CERT", &text.expect("a certificate"))
@@ -259,4 +262,56 @@ fn rsa_signs_too_and_json_texts_are_read() {
     let swapped = data_encoding::BASE64URL_NOPAD.encode(br#"{"alg":"SM2256"}"#);
     assert!(scene.verify(&[value(400, "HS_CERT", &format!("{swapped}.{}.{}", parts[1], parts[2]))]).is_err());
     assert!(scene.verify(&[value(400, "HS_CERT", "a.b")]).is_err());
+}
+
+/// Signature, certificate and values of the official SDK: an SM2 key signs, an RSA root certifies it.
+#[test]
+fn what_the_official_sdk_signed_leads_to_its_root() {
+    let vectors = vectors();
+    let values = list(&vectors, "/teleinfo/values").iter().map(|value| {
+        let bytes = data_encoding::HEXLOWER.decode(value.as_str().expect("text").as_bytes()).expect("hex");
+        WireValue::decode(&mut Reader::new(&bytes)).expect("a value").to_value().expect("a value")
+    });
+    let values: Vec<Value> = values.collect();
+    let key = PublicKey::decode(&bytes(&vectors, "/teleinfo/root_public")).expect("the root's key");
+    let roots = [Root { identity: identity("301:88.111.1/0.0"), key }];
+    let identifier = identifier("88.118.8/SN1");
+    let signature = text(&vectors, "/teleinfo/signature").as_bytes();
+    let begun = Verification::begin(&identifier, &values, signature, &roots, NOW);
+    let mut verification = begun.expect("a signature that holds");
+    let certificate = value(400, "HS_CERT", text(&vectors, "/teleinfo/certificate"));
+    assert_eq!(verification.supply(&[certificate]), Ok(()));
+    let path = vec![identity("300:0.NA/88.118.8"), identity("301:88.111.1/0.0")];
+    let report = Report { path, signed: vec![1, 2], missing: vec![], unsigned: vec![] };
+    assert_eq!(verification.report(), Some(&report));
+    let published = PublicKey::decode(&bytes(&vectors, "/teleinfo/sm2_public_blob")).expect("a key");
+    assert_eq!(published.to_pem(), text(&vectors, "/openssl/sm2_public"));
+}
+
+#[test]
+fn a_chain_says_where_certificates_stand() {
+    let scene = Scene::new();
+    let claims = |chain: &str| {
+        let digest = super::claims::digest(DigestAlgorithm::Sha256, &scene.values[0]);
+        let claims = format!(
+            r#"{{"iss":"300:0.NA/88.118.8","sub":"88.118.8/SN1","chain":{chain},
+                "digests":{{"alg":"SHA-256","digests":[{{"index":1,"digest":"{digest}"}}]}}}}"#
+        );
+        jws::sign(claims.as_bytes(), &scene.signer.1, &counting()).expect("a signature")
+    };
+    let places = [
+        (r#"["400:88.118.8/certificates"]"#, "88.118.8/certificates"),
+        (r#"["88.118.8/certificates"]"#, "88.118.8/certificates"),
+        ("[]", "0.NA/88.118.8"),
+        ("null", "0.NA/88.118.8"),
+    ];
+    for (chain, place) in places {
+        let (roots, signature) = (scene.roots(), claims(chain));
+        let begun = Verification::begin(&scene.identifier, &scene.values, signature.as_bytes(), &roots, NOW);
+        let verification = begun.expect("a signature without an end");
+        assert_eq!(verification.wanted(), Some(&identifier(place)), "{chain}");
+    }
+    let (roots, signature) = (scene.roots(), claims(r#"["nowhere"]"#));
+    let begun = Verification::begin(&scene.identifier, &scene.values, signature.as_bytes(), &roots, NOW);
+    assert!(begun.is_err());
 }

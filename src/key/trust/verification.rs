@@ -1,6 +1,6 @@
 //! Following a signature to a pinned root, one certificate at a time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::de::DeserializeOwned;
 
@@ -46,7 +46,8 @@ pub struct Verification<'a> {
     what: String,
     jws: Jws,
     issuer: Identity,
-    chain: Vec<Identity>,
+    /// Where the next certificates stand, if that was said; else at the identifiers of their holders.
+    chain: VecDeque<Identifier>,
     is_trusted: bool,
 }
 
@@ -68,7 +69,7 @@ impl<'a> Verification<'a> {
             return Err(TrustError::OtherIdentifier { signed: claims.sub, asked: identifier.clone() });
         }
         let report = check_digests(&claims, values, &issuer)?;
-        let chain = claims.chain.iter().filter_map(|place| Identity::parse(place).ok()).collect();
+        let chain = places(&what, claims.chain.as_deref())?;
         let mut verification =
             Self { identifier, roots, now, report, what, jws, issuer, chain, is_trusted: false };
         verification.look_for_root()?;
@@ -77,8 +78,8 @@ impl<'a> Verification<'a> {
 
     /// The identifier whose HS_CERT values are needed next; none when a pinned root is reached.
     pub fn wanted(&self) -> Option<&Identifier> {
-        let place = self.chain.get(self.depth()).unwrap_or(&self.issuer);
-        (!self.is_trusted).then_some(&place.identifier)
+        let place = self.chain.front().unwrap_or(&self.issuer.identifier);
+        (!self.is_trusted).then_some(place)
     }
 
     /// Supplies the values of the identifier that was wanted.
@@ -139,6 +140,10 @@ impl<'a> Verification<'a> {
         if is(&identity, &self.issuer) {
             return Err(TrustError::UnpinnedRoot { identity });
         }
+        self.chain.pop_front();
+        if self.chain.is_empty() {
+            self.chain = places(&what, claims.chain.as_deref())?;
+        }
         self.report.path.push(identity);
         (self.what, self.jws) = (what, jws);
         self.look_for_root()
@@ -185,6 +190,15 @@ fn read<T: DeserializeOwned>(what: &str, data: &[u8]) -> Result<(Jws, T), TrustE
 fn parse_identity(what: &str, text: &str) -> Result<Identity, TrustError> {
     Identity::parse(text)
         .map_err(|error| TrustError::Unreadable { what: what.to_owned(), reason: error.to_string() })
+}
+
+/// Where certificates stand: each as a value of an identifier, or at the identifier.
+fn places(what: &str, chain: Option<&[String]>) -> Result<VecDeque<Identifier>, TrustError> {
+    let place = |text: &String| match Identifier::parse(text) {
+        Ok(identifier) if !text.split('/').next().is_some_and(|start| start.contains(':')) => Ok(identifier),
+        _ => parse_identity(what, text).map(|identity| identity.identifier),
+    };
+    chain.unwrap_or_default().iter().map(place).collect()
 }
 
 fn check_dates(what: &str, validity: Validity, now: u64) -> Result<(), TrustError> {
