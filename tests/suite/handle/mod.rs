@@ -2,3 +2,4 @@
 
 mod administration;
 mod resolution;
+mod session;

@@ -4,5 +4,6 @@ pub(crate) mod clients;
 pub(crate) mod eventually;
 pub(crate) mod handle;
 pub(crate) mod node;
+pub(crate) mod session;
 pub(crate) mod tree;
 pub(crate) mod vectors;
