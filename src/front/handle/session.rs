@@ -264,6 +264,7 @@ impl Inner {
 mod tests {
     use std::net::IpAddr;
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::{Duration, Instant};
 
     use super::{Session, SessionBounds, Sessions, WINDOW, Window};
@@ -272,11 +273,8 @@ mod tests {
     const BOUNDS: SessionBounds = SessionBounds { max: 6, of_source_max: 4 };
 
     fn open(sessions: &Sessions, last: u8, now: Instant) -> Arc<Session> {
-        let mut next = 0;
-        let ids = move || {
-            next += 1;
-            next
-        };
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let ids = || NEXT.fetch_add(1, Ordering::SeqCst);
         sessions.open(IpAddr::from([127, 0, 0, last]), 100, None, ids, now)
     }
 

@@ -2,4 +2,5 @@
 
 mod dns;
 mod grpc;
+mod handle;
 mod handle_codec;

@@ -1,0 +1,109 @@
+//! What every way has in common: TLS on the same port, server signatures, and nothing done for those who wait.
+
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use idnode::key::digest::DigestAlgorithm;
+use idnode::wire::handle::body::{HandleOnly, Resolution};
+use idnode::wire::handle::code::{OpCode, OpFlags};
+use idnode::wire::handle::credential::{Credential, covered_bytes};
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use crate::support::handle::{
+    Request, Response, SECRET, TcpClient, UdpClient, administered, administered_with, rsa_key, with_handle,
+};
+
+type TlsStream = StreamOwned<ClientConnection, TcpStream>;
+
+/// A client that speaks TLS and trusts one certificate.
+fn secure(address: std::net::SocketAddr, certificate: &rcgen::Certificate) -> TcpClient<TlsStream> {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.der().clone()).expect("a certificate");
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from("localhost").expect("a name");
+    let connection = ClientConnection::new(Arc::new(config), name).expect("a client");
+    TcpClient(StreamOwned::new(connection, TcpClient::connect(address).0))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_and_plain_text_share_the_port() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    let (certificate, key) = (directory.path().join("node.crt"), directory.path().join("node.key"));
+    std::fs::write(&certificate, made.cert.pem()).expect("written");
+    std::fs::write(&key, made.signing_key.serialize_pem()).expect("written");
+    let node = administered_with(|config| {
+        config.tls.certificate = Some(certificate);
+        config.tls.key = Some(key);
+    })
+    .await;
+    let mut private = secure(node.handle(), &made.cert);
+    let mut plain = TcpClient::connect(node.handle());
+    let question = Request::select("0.NA/88.118.8", &[], &["HS_ADMIN"]);
+    assert_eq!(private.ask(&question).values().1.len(), 3);
+    assert_eq!(plain.ask(&question).values().1.len(), 3);
+
+    // A password is taken where nobody else reads it.
+    let login = |password: &[u8]| {
+        let types = vec![password];
+        let body = Resolution { handle: b"301:0.NA/88.118.8", indexes: Vec::new(), types };
+        let mut request = Request::new(OpCode::LOGIN_PASSWORD, body.encode());
+        request.envelope.session = 7;
+        request
+    };
+    assert_eq!(plain.ask(&login(SECRET)).code(), 5);
+    assert_eq!(private.ask(&login(b"guess")).code(), 403);
+    assert_eq!(private.ask(&login(SECRET)).code(), 1);
+    let mut delete = with_handle(OpCode::DELETE, "88.118.8/absent");
+    delete.envelope.session = 7;
+    assert_eq!(private.ask(&delete).code(), 100, "logged in, and nothing there");
+    node.stop().await;
+}
+
+fn verify(response: &Response) {
+    let message = response.decoded();
+    assert!(message.header.flags.has(OpFlags::CERTIFY));
+    let credential = message.credential.expect("a signature");
+    assert_eq!(credential.kind, Credential::SIGNED);
+    let covered = covered_bytes(&response.envelope, 0, message.signed).expect("covered");
+    let key = rsa_key().public();
+    key.verify(DigestAlgorithm::Sha256, &covered, credential.signature).expect("the server's signature");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replies_are_signed_when_that_is_asked_for() {
+    let node = administered().await;
+    let mut tcp = TcpClient::connect(node.handle());
+    let udp = UdpClient::connect(node.handle());
+    for handle in ["0.NA/88.118.8", "88.118.8/absent", "77.7/x"] {
+        let request = Request::resolve(handle).with(OpFlags::CERTIFY);
+        verify(&tcp.ask(&request));
+        verify(&udp.ask(&request));
+    }
+    verify(&tcp.ask(&with_handle(OpCode::DELETE, "88.118.8/x").with(OpFlags::CERTIFY)));
+    // The key is the one that the site shows.
+    let site = tcp.ask(&with_handle(OpCode::GET_SITE_INFO, "/"));
+    let shown = rsa_key().public().encode_blob();
+    assert!(site.message.windows(shown.len()).any(|window| window == shown));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_gets_no_response() {
+    let node = administered().await;
+    let udp = UdpClient::connect(node.handle());
+    let mut echo = with_handle(OpCode::RESOLUTION, "88.118.8/x");
+    echo.header.response.0 = 1;
+    udp.send(&echo.packets());
+    udp.send(&[b"short".to_vec(), Vec::new()]);
+    // Only what follows is answered.
+    let request = Request::new(OpCode::GET_SITE_INFO, HandleOnly(b"/").encode());
+    assert_eq!(udp.ask(&request).code(), 1);
+    node.stop().await;
+}
