@@ -83,6 +83,17 @@ impl Door {
         names
     }
 
+    /// The node behind it.
+    pub(crate) fn node(&self) -> &RunningNode {
+        &self.running
+    }
+
+    /// Its certificate, as PEM text.
+    pub(crate) fn certificate_pem(&self) -> String {
+        let text = data_encoding::BASE64.encode(&self.certificate);
+        format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
+    }
+
     /// Where the door is.
     pub(crate) fn address(&self) -> SocketAddr {
         self.running.http_addr().expect("an HTTP door")

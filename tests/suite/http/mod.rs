@@ -1,7 +1,7 @@
 //! The HTTP door over real sockets: the Handle JSON API, plain and under TLS.
 
-mod door;
-mod identity;
+pub(crate) mod door;
+pub(crate) mod identity;
 
 mod resolution;
 

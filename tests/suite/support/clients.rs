@@ -50,7 +50,11 @@ impl GrpcClient {
     /// Connects to a URL; without a token it asks as nobody in particular.
     pub(crate) async fn connect(url: &str, token: Option<&str>) -> Self {
         let endpoint = Endpoint::from_shared(url.to_owned()).expect("a URL").timeout(ANSWER_MAX);
-        let channel = endpoint.connect().await.expect("connected");
+        Self::over(endpoint.connect().await.expect("connected"), token)
+    }
+
+    /// Takes a channel that is connected.
+    pub(crate) fn over(channel: Channel, token: Option<&str>) -> Self {
         let shown = token.map(|token| format!("Bearer {token}").parse().expect("a token"));
         Self { channel: InterceptedService::new(channel, ShowToken(shown)) }
     }

@@ -131,6 +131,11 @@ impl Response {
         String::from_utf8(text.0.to_vec()).expect("UTF-8")
     }
 
+    /// The sentence, where there is one.
+    pub(crate) fn sentence_or_nothing(&self) -> String {
+        if self.code() == 1 || self.code() == 402 { String::new() } else { self.sentence() }
+    }
+
     /// Index, type and data of its values.
     pub(crate) fn typed_values(&self) -> Vec<(u32, String, Vec<u8>)> {
         let message = self.decoded();

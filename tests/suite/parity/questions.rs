@@ -1,10 +1,4 @@
-//! The same question at every door: gRPC, DNS, Handle over UDP and TCP, HTTP. The forms differ, the meaning does not.
-//!
-//! ```text
-//!   one table of questions ─▶ ask each door ─▶ Meaning, all alike
-//!   one table of commands  ─▶ gRPC by token, Handle and HTTP by identity ─▶ what was done, or the same reason
-//! ```
-//! DNS shows what everybody may see, and takes no commands.
+//! Questions: every answer is the same at every door.
 
 use std::fs;
 use std::net::SocketAddr;

@@ -1,0 +1,10 @@
+//! The same at every door: gRPC, DNS, Handle over UDP and TCP, HTTP. The forms differ, the meaning does not.
+//!
+//! ```text
+//!   questions: one table ─▶ ask each door ─▶ Meaning, all alike
+//!   commands:  one table ─▶ gRPC by token, Handle and HTTP by identity ─▶ Verdict, all alike
+//! ```
+//! DNS shows what everybody may see, and takes no commands.
+
+mod commands;
+mod questions;
