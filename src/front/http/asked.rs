@@ -61,6 +61,7 @@ impl Asked {
         if self.verb != Verb::Get && self.has_json() {
             let parameters = self.read_json(body).await?;
             self.query.add_json(&parameters)?;
+            self.query.check_flags()?;
         }
         Ok(())
     }

@@ -7,7 +7,54 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::data_json::AdminJson;
+use super::site_json::SiteJson;
 use super::value_json::ReferenceJson;
+
+/// The number of a value within its identifier.
+#[derive(Serialize, ToSchema)]
+#[schema(minimum = 1, maximum = 2147483647, example = 1)]
+pub(super) struct IndexNumber(u32);
+
+/// What the data of a value is.
+#[derive(Serialize, ToSchema)]
+#[schema(min_length = 1, max_length = 255, example = "URL")]
+pub(super) struct TypeName(String);
+
+/// What a question asks, where it stands in a body.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(example = json!({"index": [1, 100], "publicOnly": true}))]
+pub(super) struct QuestionGiven {
+    /// Values at these indexes.
+    index: Option<Vec<IndexNumber>>,
+    /// Values of these types.
+    r#type: Option<Vec<TypeName>>,
+    /// Asks no other node.
+    auth: Option<bool>,
+    /// Only values that everybody may read.
+    public_only: Option<bool>,
+    /// No referral to another service.
+    do_not_refer: Option<bool>,
+}
+
+/// Which list is asked for, where it stands in a body.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(example = json!({"prefix": "88.118.8", "page": 0, "pageSize": 100}))]
+pub(super) struct ListGiven {
+    /// The prefix.
+    #[schema(
+        min_length = 1,
+        max_length = 170,
+        pattern = "^(0\\.NA/)?[A-Za-z0-9-]{1,63}(\\.[A-Za-z0-9-]{1,63})*$"
+    )]
+    prefix: String,
+    /// Which page, from 0.
+    page: Option<i64>,
+    /// How long a page is.
+    page_size: Option<i64>,
+}
 
 /// What a PUT writes: values, an object that holds them, or a single one.
 #[derive(Serialize, ToSchema)]
@@ -72,7 +119,26 @@ pub(super) enum DataGiven {
         /// How the value is written.
         format: FormatGiven,
         /// The value: text for the first three, else of the format's structure.
-        value: serde_json::Value,
+        value: FormattedGiven,
+    },
+}
+
+/// A value in a format.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum FormattedGiven {
+    /// Text, or bytes as text.
+    Text(String),
+    /// A list of administrators.
+    List(Vec<ReferenceJson>),
+    /// An administrator.
+    Admin(AdminJson),
+    /// A site.
+    Site(SiteJson),
+    /// A JSON Web Key.
+    Key {
+        /// Its kind: RSA or DSA.
+        kty: String,
     },
 }
 

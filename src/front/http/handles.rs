@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::Shared;
 use super::asked::Asked;
 use super::denial::{Denial, DoorRefusal};
-use super::described::ValuesGiven;
+use super::described::{IndexNumber, QuestionGiven, TypeName, ValuesGiven};
 use super::reply::{self, HandleReply};
 use super::value_json::{ValueJson, parse_values};
 
@@ -53,8 +53,8 @@ pub(super) fn parse_handle(text: &str) -> Result<Identifier, Denial> {
     params(
         ("handle" = String, Path, description = "The handle; its slash may be percent-encoded.",
             example = "88.118.8/SN000123"),
-        ("index" = Option<Vec<u32>>, Query, description = "Values at these indexes; with types, the union."),
-        ("type" = Option<Vec<String>>, Query, description = "Values of these types; a final dot means the family."),
+        ("index" = Option<Vec<IndexNumber>>, Query, description = "Values at these indexes; with types, the union."),
+        ("type" = Option<Vec<TypeName>>, Query, description = "Values of these types; a final dot means the family."),
         ("auth" = Option<bool>, Query, description = "Asks no other node."),
         ("publicOnly" = Option<bool>, Query, description = "Only values that everybody may read; the default without proof."),
         ("doNotRefer" = Option<bool>, Query, description = "No referral to another service."),
@@ -85,8 +85,7 @@ pub(super) async fn resolve(shared: &Shared, asked: &Asked, handle: &str) -> Res
 #[utoipa::path(post, path = "/api/handles/{handle}", tag = "handles", operation_id = "resolveByBody",
     params(("handle" = String, Path, description = "The handle; its slash may be percent-encoded.",
             example = "88.118.8/SN000123")),
-    request_body(content = Option<serde_json::Value>, content_type = "application/json",
-        example = json!({"index": [1, 100], "publicOnly": true})),
+    request_body(content = Option<QuestionGiven>, content_type = "application/json"),
     security((), ("basic" = []), ("bearer" = []), ("handle" = [])),
     responses(
         (status = 200, description = "The values; response code 200 when none was selected.", body = HandleReply),
@@ -197,13 +196,18 @@ async fn refer(
         return Err(DoorRefusal::NotResponsible.into());
     }
     let service = Identifier::of_prefix(&referral.prefix);
-    let code = ResponseCode::SERVICE_REFERRAL;
-    let mut body = HandleReply::new(code, Some(handle)).with_referral(service.to_string());
+    let referred = service.to_string();
     let types = vec![ValueType::new(ValueType::HS_SITE)?];
     let question = Question { identifier: service, indexes: Vec::new(), types };
-    if let Answer::Values(found) = shared.resolver.answer(&Caller::Anonymous, &question).await? {
-        body = body.with_values(found.values.iter().map(ValueJson::of).collect());
-    }
+    let Answer::Values(found) = shared.resolver.answer(&Caller::Anonymous, &question).await? else {
+        // A delegate that no Handle client can reach.
+        return Err(DoorRefusal::NotResponsible.into());
+    };
+    // A prefix below the delegated one is looked for among the prefixes that the delegate serves.
+    let is_prefix = parse_handle(handle)?.named_prefix().is_some();
+    let code = if is_prefix { ResponseCode::PREFIX_REFERRAL } else { ResponseCode::SERVICE_REFERRAL };
+    let values = found.values.iter().map(ValueJson::of).collect();
+    let body = HandleReply::new(code, Some(handle)).with_values(values).with_referral(referred);
     Ok(reply::handle(code, &body, &asked.manner))
 }
 
@@ -309,7 +313,7 @@ fn amend(identifier: Identifier, values: Vec<Value>, overwrite: bool) -> Amend {
     params(
         ("handle" = String, Path, description = "The handle; its slash may be percent-encoded.",
             example = "88.118.8/SN000123"),
-        ("index" = Option<Vec<u32>>, Query, description = "Only the values at these indexes.")),
+        ("index" = Option<Vec<IndexNumber>>, Query, description = "Only the values at these indexes.")),
     security((), ("basic" = []), ("bearer" = []), ("handle" = [])),
     responses(
         (status = 200, description = "Removed.", body = HandleReply),

@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 use super::Shared;
 use super::asked::Asked;
 use super::denial::{Denial, DoorRefusal};
+use super::described::ListGiven;
 use super::reply::{self, HandleReply};
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::limits::PAGE_ITEMS_MAX;
@@ -54,8 +55,7 @@ pub(super) struct HandleList {
 
 /// Lists the handles of a prefix; the parameters stand in a JSON body.
 #[utoipa::path(post, path = "/api/handles", tag = "handles", operation_id = "listByBody",
-    request_body(content = Option<serde_json::Value>, content_type = "application/json",
-        example = json!({"prefix": "88.118.8", "page": 0, "pageSize": 100})),
+    request_body(content = ListGiven, content_type = "application/json"),
     security((), ("basic" = []), ("bearer" = []), ("handle" = [])),
     responses(
         (status = 200, description = "The handles.", body = HandleList),
@@ -74,7 +74,8 @@ pub(super) async fn list_by_body(shared: &Shared, asked: &mut Asked, body: Body)
 /// Lists the handles of a prefix.
 #[utoipa::path(get, path = "/api/handles", tag = "handles", operation_id = "list",
     params(
-        ("prefix" = String, Query, description = "The prefix.", example = "88.118.8"),
+        ("prefix" = String, Query, description = "The prefix.", min_length = 1, max_length = 170,
+            pattern = "^(0\\.NA/)?[A-Za-z0-9-]{1,63}(\\.[A-Za-z0-9-]{1,63})*$", example = "88.118.8"),
         ("page" = Option<i64>, Query, description = "Which page, from 0; without page and pageSize all names come."),
         ("pageSize" = Option<i64>, Query, description = "How long a page is; 0 only counts."),
         ("pretty" = Option<bool>, Query, description = "To be read by people."),

@@ -34,7 +34,8 @@ pub(super) fn is_native(parts: &Parts) -> bool {
         description = "One envelope and its message, as on TCP."),
     responses(
         (status = 200, description = "The reply message.", body = String, content_type = "application/x-hdl-message"),
-        (status = 400, description = "The body broke off."),
+        (status = 400, description = "The body broke off, or is no message."),
+        (status = 404, description = "The content is no native message."),
         (status = 408, description = "The body did not come in time."),
         (status = 413, description = "The body is larger than any message."),
         (status = 501, description = "The node has no Handle door.")))]
@@ -48,5 +49,9 @@ pub(super) async fn carry(door: &HttpDoor, peer: &Peer, body: Body) -> Response 
     };
     let blank = bytes.iter().take(LINE_ENDS_MAX).take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
     let message = bytes.get(blank..).unwrap_or_default().to_vec();
-    reply::respond(StatusCode::OK, CONTENT_TYPE, tunnel(message, peer.address, peer.channel).await)
+    let answer = tunnel(message, peer.address, peer.channel).await;
+    if answer.is_empty() {
+        return reply::text(StatusCode::BAD_REQUEST, "the body is no message of the Handle protocol");
+    }
+    reply::respond(StatusCode::OK, CONTENT_TYPE, answer)
 }

@@ -5,7 +5,9 @@ use std::sync::LazyLock;
 use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::response::Response;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, RefOr};
 use utoipa::{Modify, OpenApi, openapi};
 
 use super::{handles, health, list, native, page, prefixes, reply, sessions, site, verifications};
@@ -17,7 +19,7 @@ use super::{handles, health, list, native, page, prefixes, reply, sessions, site
         description = "The Handle HTTP JSON API of a node of the industrial-internet identifier resolution system.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
-    modifiers(&Schemes),
+    modifiers(&Schemes, &Scripts),
     tags(
         (name = "handles", description = "What handles hold, and commands on them."),
         (name = "prefixes", description = "Which prefixes are homed here; for administrators of the node."),
@@ -72,6 +74,32 @@ impl Modify for Schemes {
         let words = "A Handle session, or the answer to its challenge, in `Authorization: Handle ...`; over TLS only.";
         let handle = ApiKeyValue::with_description("Authorization", words);
         components.add_security_scheme("handle", SecurityScheme::ApiKey(ApiKey::Header(handle)));
+    }
+}
+
+/// Where a reply may be given to a function, it is a script.
+struct Scripts;
+
+impl Modify for Scripts {
+    fn modify(&self, description: &mut openapi::OpenApi) {
+        let operations =
+            description.paths.paths.values_mut().flat_map(|item| [&mut item.get, &mut item.post]);
+        for operation in operations.flatten() {
+            let parameters = operation.parameters.iter().flatten();
+            if !parameters
+                .clone()
+                .any(|parameter| matches!(parameter, RefOr::T(one) if one.name == "callback"))
+            {
+                continue;
+            }
+            for response in operation.responses.responses.values_mut() {
+                if let RefOr::T(response) = response {
+                    let script =
+                        ContentBuilder::new().schema(Some(ObjectBuilder::new().schema_type(Type::String)));
+                    response.content.insert("application/javascript".to_owned(), RefOr::T(script.build()));
+                }
+            }
+        }
     }
 }
 

@@ -71,7 +71,8 @@ pub(super) async fn list(shared: &Shared, asked: &Asked) -> Result<Response, Den
 
 /// Homes a prefix here: from now on this node keeps its handles.
 #[utoipa::path(post, path = "/api/prefixes/{prefix}", tag = "prefixes", operation_id = "homePrefix",
-    params(("prefix" = String, Path, description = "The prefix, or its handle.", example = "0.NA/88.118.8")),
+    params(("prefix" = String, Path, description = "The prefix, or its handle.", min_length = 1, max_length = 170,
+        pattern = "^(0\\.NA/)?[A-Za-z0-9-]{1,63}(\\.[A-Za-z0-9-]{1,63})*$", example = "0.NA/88.118.8")),
     security((), ("basic" = []), ("bearer" = []), ("handle" = [])),
     responses(
         (status = 200, description = "It is homed here.", body = HandleReply),
@@ -87,7 +88,8 @@ pub(super) async fn home(shared: &Shared, asked: &mut Asked, spelled: &str) -> R
 
 /// Withdraws a prefix from here; its data is kept, and homing it again brings it back.
 #[utoipa::path(delete, path = "/api/prefixes/{prefix}", tag = "prefixes", operation_id = "unhomePrefix",
-    params(("prefix" = String, Path, description = "The prefix, or its handle.", example = "0.NA/88.118.8")),
+    params(("prefix" = String, Path, description = "The prefix, or its handle.", min_length = 1, max_length = 170,
+        pattern = "^(0\\.NA/)?[A-Za-z0-9-]{1,63}(\\.[A-Za-z0-9-]{1,63})*$", example = "0.NA/88.118.8")),
     security((), ("basic" = []), ("bearer" = []), ("handle" = [])),
     responses(
         (status = 200, description = "It is homed here no more.", body = HandleReply),

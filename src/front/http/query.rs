@@ -12,6 +12,10 @@ use super::denial::Denial;
 /// Indexes or types of one question: as many as an identifier has values.
 const SELECTED_MAX: usize = crate::model::limits::VALUES_MAX;
 
+/// Names that say yes or no.
+const FLAGS: [&str; 8] =
+    ["auth", "cert", "publicOnly", "doNotRefer", "pretty", "overwrite", "mintNewSuffix", "noredirect"];
+
 //----------- Query ----------------------------------------------------------
 
 /// Names and their texts, in the order given.
@@ -57,7 +61,20 @@ impl Query {
     /// Whether a name says yes; none when it is not there.
     pub(super) fn flag(&self, name: &str) -> Option<bool> {
         let text = self.get(name)?;
-        Some(text.is_empty() || text.eq_ignore_ascii_case("yes") || text.eq_ignore_ascii_case("true"))
+        Some(["", "yes", "true", "1"].iter().any(|word| text.eq_ignore_ascii_case(word)))
+    }
+
+    /// Refuses a name that should say yes or no and says neither.
+    pub(super) fn check_flags(&self) -> Result<(), Denial> {
+        let known = ["", "yes", "true", "1", "no", "false", "0"];
+        let says = |text: &str| known.iter().any(|word| text.eq_ignore_ascii_case(word));
+        let wrong = self.0.iter().find(|(name, text)| FLAGS.contains(&name.as_str()) && !says(text));
+        match wrong {
+            None => Ok(()),
+            Some((name, text)) => {
+                Err(Denial::malformed(&format!("{name} {:?} is neither true nor false", clip(text))))
+            }
+        }
     }
 
     /// The number that a name gives.
@@ -136,6 +153,14 @@ mod tests {
         for text in ["index=0", "index=-1", "index=2147483648", "index=x", "index="] {
             assert!(Query::parse(text).indexes().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_flag_says_yes_or_no() {
+        let check = |text: &str| Query::parse(text).check_flags().is_ok();
+        assert!(check("auth&pretty=TRUE&overwrite=no&publicOnly=0&other=x"));
+        assert!(!check("overwrite=flase"));
+        assert_eq!(Query::parse("auth=1&cert=No").flag("auth"), Some(true));
     }
 
     #[test]

@@ -40,11 +40,11 @@ fn code_of_refusal(refusal: &Refusal) -> ResponseCode {
         Refusal::ValueInvalid(ValueError::RepeatedIndex { .. }) | Refusal::IndexExists { .. } => {
             ResponseCode::VALUE_ALREADY_EXISTS
         }
-        Refusal::ValueInvalid(_) | Refusal::SiteInvalid(_) | Refusal::RegistrantInvalid(_) => {
-            ResponseCode::INVALID_VALUE
-        }
-        Refusal::CommandInvalid { .. }
-        | Refusal::VersionMismatch { .. }
+        Refusal::ValueInvalid(_)
+        | Refusal::CommandInvalid { .. }
+        | Refusal::SiteInvalid(_)
+        | Refusal::RegistrantInvalid(_) => ResponseCode::INVALID_VALUE,
+        Refusal::VersionMismatch { .. }
         | Refusal::PrefixHomedHere { .. }
         | Refusal::RequestConflict
         | Refusal::RequestExpired { .. }
@@ -54,11 +54,10 @@ fn code_of_refusal(refusal: &Refusal) -> ResponseCode {
         Refusal::NotResponsible { .. }
         | Refusal::PrefixDelegated { .. }
         | Refusal::PrefixSuspended { .. }
-        | Refusal::PrefixRevoked { .. } => ResponseCode::SERVER_NOT_RESPONSIBLE,
+        | Refusal::PrefixRevoked { .. }
+        | Refusal::PrefixAbsent { .. } => ResponseCode::SERVER_NOT_RESPONSIBLE,
         Refusal::AlreadyExists { .. } => ResponseCode::HANDLE_ALREADY_EXISTS,
-        Refusal::Absent | Refusal::PrefixAbsent { .. } | Refusal::TokenAbsent { .. } => {
-            ResponseCode::HANDLE_NOT_FOUND
-        }
+        Refusal::Absent | Refusal::TokenAbsent { .. } => ResponseCode::HANDLE_NOT_FOUND,
         Refusal::IndexAbsent { .. } => ResponseCode::VALUES_NOT_FOUND,
         Refusal::Unauthenticated | Refusal::TokenUnknown | Refusal::TokenExpired | Refusal::TokenRevoked => {
             ResponseCode::AUTHENTICATION_NEEDED
@@ -178,7 +177,12 @@ impl Manner {
     /// What the query says of it.
     pub(super) fn of(query: &Query, intent: Intent, channel: Channel) -> Self {
         let pretty = query.flag("pretty").unwrap_or(false);
-        Self { intent, channel, pretty, callback: query.get("callback").map(scrub) }
+        Self {
+            intent,
+            channel,
+            pretty,
+            callback: query.get("callback").filter(|name| !name.is_empty()).map(scrub),
+        }
     }
 }
 

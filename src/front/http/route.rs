@@ -251,6 +251,9 @@ async fn answer(door: &HttpDoor, peer: Peer, request: Request) -> Response {
         let refusal = DoorRefusal::UnknownEndpoint { endpoint: endpoint() };
         return reply::denied(&refusal.into(), None, &manner);
     }
+    if let Err(denial) = query.check_flags() {
+        return reply::denied(&denial, resource.handle(), &manner);
+    }
     let mut asked = Asked { verb, query, manner, headers: parts.headers, peer };
     let outcome = fulfill(door, &mut asked, body, &resource).await;
     outcome.unwrap_or_else(|denial| {

@@ -35,6 +35,7 @@ pub(super) struct SiteReply {
         ("callback" = Option<String>, Query, description = "A function to be called with the reply (JSONP).")),
     responses(
         (status = 200, description = "The site.", body = SiteReply),
+        (status = 400, description = "The request is malformed.", body = HandleReply),
         (status = 501, description = "The node has no site to show.", body = HandleReply)))]
 pub(super) fn show(shared: &Shared, asked: &Asked) -> Result<Response, Denial> {
     let key = shared.server_key.public().encode_blob();
@@ -55,6 +56,7 @@ pub(super) fn show(shared: &Shared, asked: &Asked) -> Result<Response, Denial> {
 #[utoipa::path(get, path = "/api/sites", tag = "node", operation_id = "sites",
     responses(
         (status = 200, description = "The site.", body = SiteReply),
+        (status = 400, description = "The request is malformed.", body = HandleReply),
         (status = 501, description = "The node has no site to show.", body = HandleReply)))]
 pub(super) fn show_again(shared: &Shared, asked: &Asked) -> Result<Response, Denial> {
     show(shared, asked)

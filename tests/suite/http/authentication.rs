@@ -286,6 +286,6 @@ async fn prefixes_are_homed_by_administrators_of_the_node() {
 
     assert_eq!(own.delete("/api/prefixes/88.119").await.verdict(), (200, 1));
     assert_eq!(own.get("/api/prefixes").await.json()["totalCount"], json!("1"));
-    assert_eq!(own.delete("/api/prefixes/88.121").await.verdict(), (404, 100));
+    assert_eq!(own.delete("/api/prefixes/88.121").await.verdict(), (400, 301));
     door.close().await;
 }

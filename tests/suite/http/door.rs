@@ -26,7 +26,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use crate::support::node::{admin_token, config};
+use crate::support::node::{admin_token, config, give_server_key};
 
 /// How long a client waits for an answer.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
@@ -61,6 +61,7 @@ impl Door {
             *place = Some(path);
         }
         change(&mut config);
+        give_server_key(&config.store.directory);
         let running = Node::start(config).await.expect("the node starts");
         let door = Self { running, certificate: cert.der().clone(), _directory: directory };
         let prefix = Prefix::parse("88.118.8").expect("a prefix");
@@ -106,7 +107,7 @@ impl Door {
 
     /// A client in plain text.
     pub(crate) fn plain(&self) -> Client {
-        Client { address: self.address(), tls: None, headers: Vec::new() }
+        Client::of(self.address())
     }
 
     /// A client under TLS.
@@ -141,7 +142,7 @@ impl Door {
 
 //----------- Client ---------------------------------------------------------
 
-/// Asks the door, one connection a request.
+/// Asks a door, one connection a request.
 #[derive(Clone)]
 pub(crate) struct Client {
     address: SocketAddr,
@@ -150,6 +151,11 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// A client in plain text of the door at an address.
+    pub(crate) fn of(address: SocketAddr) -> Self {
+        Self { address, tls: None, headers: Vec::new() }
+    }
+
     /// With one more header.
     pub(crate) fn with(&self, name: &str, value: &str) -> Self {
         let mut client = self.clone();

@@ -3,6 +3,7 @@
 pub(crate) mod door;
 pub(crate) mod identity;
 
+mod referral;
 mod resolution;
 
 mod commands;
@@ -11,3 +12,4 @@ mod listing;
 mod authentication;
 
 mod limits;
+mod native;

@@ -1,0 +1,65 @@
+//! Messages of the Handle protocol over HTTP, as CNRI's clients send them where other ports are closed.
+
+use data_encoding::HEXLOWER;
+use serde_json::json;
+
+use super::door::{Client, Door, Reply};
+
+/// Asks for all public values of a handle: version 2.10, request 1.
+fn resolution(handle: &str) -> Vec<u8> {
+    let length = handle.len();
+    let hex = format!(
+        "020a020b0000000000000001000000000000{:04x}\
+         000000010000000011000000ffff00007fffffff{:08x}\
+         {length:08x}{}000000000000000000000000",
+        40 + length,
+        12 + length,
+        HEXLOWER.encode(handle.as_bytes()),
+    );
+    HEXLOWER.decode(hex.as_bytes()).expect("hexadecimal")
+}
+
+async fn post(client: &Client, path: &str, message: &[u8]) -> Reply {
+    let native = "application/x-hdl-message";
+    client.with("Content-Type", native).with("Accept", native).ask("POST", path, Some(message)).await
+}
+
+/// The response code of a message, behind its envelope and operation.
+fn code(reply: &Reply) -> u32 {
+    let bytes = reply.body.get(24..28).unwrap_or_else(|| panic!("no message: {reply:?}"));
+    bytes.iter().fold(0, |code, byte| (code << 8) | u32::from(*byte))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_native_message_is_answered_by_one() {
+    let door = Door::open().await;
+    let values = json!([{"index": 1, "type": "URL", "data": "http://a"}]);
+    let written = door.tls().bearer(&door.token()).put("/api/handles/88.118.8/SN1", values).await;
+    assert_eq!(written.verdict(), (201, 1));
+    for client in [door.plain(), door.tls()] {
+        for path in ["/", "/88.118.8%2FSN1", "/api/handles/88.118.8/SN1"] {
+            let reply = post(&client, path, &resolution("88.118.8/SN1")).await;
+            assert_eq!(
+                (reply.status, reply.header("content-type")),
+                (200, Some("application/x-hdl-message"))
+            );
+            assert_eq!(code(&reply), 1, "{path}");
+            assert!(reply.body.windows(8).any(|eight| eight == b"http://a"), "{reply:?}");
+        }
+    }
+    let blank = [b"\r\n\r\n".as_slice(), &resolution("88.118.8/none")].concat();
+    let absent = post(&door.plain(), "/88.118.8/none", &blank).await;
+    assert_eq!((absent.status, code(&absent)), (200, 100));
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_native_message_is_refused() {
+    let door = Door::open().await;
+    assert_eq!(post(&door.plain(), "/", b"").await.status, 400);
+    assert_eq!(post(&door.plain(), "/", b"no message at all, but long enough").await.status, 400);
+    assert_eq!(post(&door.plain(), "/", &vec![0; 300_000]).await.status, 413);
+    let unsaid = door.plain().ask("POST", "/88.118.8/SN1", Some(&resolution("88.118.8/SN1"))).await;
+    assert_eq!(unsaid.status, 404, "without its content type it is no native message");
+    door.close().await;
+}
