@@ -1,10 +1,12 @@
 //! The doors: each listens, decodes, asks the core and replies. A door translates and nothing else.
-//! What they share is `tls`, the certificate that all of them show, and `socket`, which binds UDP and TCP together.
+//! What they share is `tls`, the certificate that all of them show; `socket`, which binds UDP and TCP together; and
+//! `response_code`, what the Handle protocol calls each reason.
 
 pub mod dns;
 pub mod grpc;
 pub mod handle;
 pub mod http;
 
+mod response_code;
 mod socket;
 pub mod tls;

@@ -97,7 +97,7 @@ struct Confined {
 }
 
 /// What the doors have in common.
-const SHARED_BY_DOORS: &[&str] = &["tls", "socket"];
+const SHARED_BY_DOORS: &[&str] = &["tls", "socket", "response_code"];
 
 /// The rules of this file.
 pub(crate) const RULES: &[Rule] = &[

@@ -1,8 +1,8 @@
 //! What is to be said → response codes, bodies and flags: the only place of this door that knows which is which.
 
+use crate::front::response_code;
 use crate::key::KeyError;
 use crate::model::identifier::{IdentifierError, Prefix};
-use crate::model::value::ValueError;
 use crate::registry::refusal::{Failure, Problem, Refusal};
 use crate::resolver::credential::Unproven;
 use crate::resolver::recursion::Unanswered;
@@ -110,81 +110,22 @@ pub(super) fn not_responsible(upper: Option<&str>) -> Reply {
 
 /// Why a question or command was refused or failed.
 pub(super) fn problem(problem: &Problem) -> Reply {
-    match problem {
-        Problem::Refused(reason) => refusal(reason),
-        Problem::Failed(reason) => failure(reason),
-    }
+    Reply::refuse(response_code::of_problem(problem), &problem.to_string())
 }
 
 /// The caller's part.
 pub(super) fn refusal(refusal: &Refusal) -> Reply {
-    let code = match refusal {
-        Refusal::IdentifierMalformed(_) => ResponseCode::INVALID_HANDLE,
-        Refusal::Absent => ResponseCode::HANDLE_NOT_FOUND,
-        Refusal::AlreadyExists { .. } => ResponseCode::HANDLE_ALREADY_EXISTS,
-        Refusal::IndexAbsent { .. } => ResponseCode::VALUES_NOT_FOUND,
-        Refusal::IndexExists { .. } => ResponseCode::VALUE_ALREADY_EXISTS,
-        Refusal::ValueInvalid(error) => return Reply::refuse(of_value_error(error), &refusal.to_string()),
-        Refusal::CommandInvalid { .. } => ResponseCode::INVALID_VALUE,
-        Refusal::NotResponsible { .. }
-        | Refusal::PrefixDelegated { .. }
-        | Refusal::PrefixSuspended { .. }
-        | Refusal::PrefixRevoked { .. }
-        | Refusal::PrefixAbsent { .. } => ResponseCode::SERVER_NOT_RESPONSIBLE,
-        Refusal::Unauthenticated => ResponseCode::AUTHENTICATION_NEEDED,
-        Refusal::NotAdministrator { .. } => ResponseCode::INVALID_ADMIN,
-        Refusal::PermissionDenied { .. } | Refusal::ValueProtected { .. } => {
-            ResponseCode::INSUFFICIENT_PERMISSIONS
-        }
-        Refusal::TokenUnknown
-        | Refusal::TokenExpired
-        | Refusal::TokenRevoked
-        | Refusal::TokenAbsent { .. } => ResponseCode::AUTHENTICATION_FAILED,
-        Refusal::SiteInvalid(_)
-        | Refusal::RegistrantInvalid(_)
-        | Refusal::PrefixHomedHere { .. }
-        | Refusal::VersionMismatch { .. }
-        | Refusal::RequestConflict
-        | Refusal::RequestExpired { .. }
-        | Refusal::RequestIdInvalid
-        | Refusal::TooManyItems { .. }
-        | Refusal::IncarnationSuperseded => ResponseCode::ERROR,
-    };
-    Reply::refuse(code, &refusal.to_string())
+    Reply::refuse(response_code::of_refusal(refusal), &refusal.to_string())
 }
 
 /// Our part.
 pub(super) fn failure(failure: &Failure) -> Reply {
-    let code = match failure {
-        Failure::ReadOnly { .. } => ResponseCode::SERVER_READ_ONLY,
-        Failure::Overloaded | Failure::Stopping | Failure::Contended => ResponseCode::SERVER_BUSY,
-        Failure::AdministratorsUnread { .. } => ResponseCode::UNABLE_TO_AUTHENTICATE,
-        Failure::OutcomeUnknown { .. } | Failure::Store { .. } => ResponseCode::ERROR,
-    };
-    Reply::refuse(code, &failure.to_string())
+    Reply::refuse(response_code::of_failure(failure), &failure.to_string())
 }
 
 /// Why a question that went onward has no answer.
 pub(super) fn unanswered(unanswered: &Unanswered) -> Reply {
-    let code = match unanswered {
-        Unanswered::Here(here) => return problem(here),
-        Unanswered::Loop | Unanswered::TooDeep => ResponseCode::RECURSION_COUNT_TOO_HIGH,
-        Unanswered::Peer(_) => ResponseCode::ERROR,
-    };
-    Reply::refuse(code, &unanswered.to_string())
-}
-
-fn of_value_error(error: &ValueError) -> ResponseCode {
-    match error {
-        ValueError::RepeatedIndex { .. } => ResponseCode::VALUE_ALREADY_EXISTS,
-        ValueError::Index { .. }
-        | ValueError::Type { .. }
-        | ValueError::Permissions { .. }
-        | ValueError::PublicSecret { .. }
-        | ValueError::TooManyReferences { .. }
-        | ValueError::TooMany { .. }
-        | ValueError::TooLarge { .. } => ResponseCode::INVALID_VALUE,
-    }
+    Reply::refuse(response_code::of_unanswered(unanswered), &unanswered.to_string())
 }
 
 /// Another site answers: for a prefix below the delegated one, clients look for the service of prefixes there; peers

@@ -1,6 +1,7 @@
-//! From answers, receipts, refusals and failures to response codes and statuses; the only place that knows either.
+//! From answers, receipts, refusals and failures to statuses; the only place that knows them. What the Handle door says
+//! too has the same response code as there.
 //!
-//! Every match is total, so that a new reason does not compile until its response code is decided here. The status
+//! Every match is total, so that a new reason does not compile until its response code is decided. The status
 //! follows from the response code alone, as CNRI's servers map them, with one exception: a question for values that are
 //! not there is answered, a command on them is refused.
 
@@ -14,9 +15,8 @@ use super::connection::Channel;
 use super::denial::{Denial, DoorRefusal};
 use super::query::Query;
 use super::value_json::ValueJson;
-use crate::model::value::ValueError;
-use crate::registry::refusal::{Failure, Problem, Refusal};
-use crate::resolver::recursion::Unanswered;
+use crate::front::response_code;
+use crate::registry::refusal::Refusal;
 use crate::wire::handle::code::ResponseCode;
 
 const JSON: &str = "application/json;charset=utf-8";
@@ -27,63 +27,10 @@ const TEXT: &str = "text/plain; charset=utf-8";
 
 fn code_of(denial: &Denial) -> ResponseCode {
     match denial {
-        Denial::Refused(refusal) => code_of_refusal(refusal),
-        Denial::Failed(failure) => code_of_failure(failure),
-        Denial::Unanswered(unanswered) => code_of_unanswered(unanswered),
+        Denial::Refused(refusal) => response_code::of_refusal(refusal),
+        Denial::Failed(failure) => response_code::of_failure(failure),
+        Denial::Unanswered(unanswered) => response_code::of_unanswered(unanswered),
         Denial::Here(refusal) => code_of_door(refusal),
-    }
-}
-
-fn code_of_refusal(refusal: &Refusal) -> ResponseCode {
-    match refusal {
-        Refusal::IdentifierMalformed(_) => ResponseCode::INVALID_HANDLE,
-        Refusal::ValueInvalid(ValueError::RepeatedIndex { .. }) | Refusal::IndexExists { .. } => {
-            ResponseCode::VALUE_ALREADY_EXISTS
-        }
-        Refusal::ValueInvalid(_)
-        | Refusal::CommandInvalid { .. }
-        | Refusal::SiteInvalid(_)
-        | Refusal::RegistrantInvalid(_) => ResponseCode::INVALID_VALUE,
-        Refusal::VersionMismatch { .. }
-        | Refusal::PrefixHomedHere { .. }
-        | Refusal::RequestConflict
-        | Refusal::RequestExpired { .. }
-        | Refusal::RequestIdInvalid
-        | Refusal::TooManyItems { .. }
-        | Refusal::IncarnationSuperseded => ResponseCode::PROTOCOL_ERROR,
-        Refusal::NotResponsible { .. }
-        | Refusal::PrefixDelegated { .. }
-        | Refusal::PrefixSuspended { .. }
-        | Refusal::PrefixRevoked { .. }
-        | Refusal::PrefixAbsent { .. } => ResponseCode::SERVER_NOT_RESPONSIBLE,
-        Refusal::AlreadyExists { .. } => ResponseCode::HANDLE_ALREADY_EXISTS,
-        Refusal::Absent | Refusal::TokenAbsent { .. } => ResponseCode::HANDLE_NOT_FOUND,
-        Refusal::IndexAbsent { .. } => ResponseCode::VALUES_NOT_FOUND,
-        Refusal::Unauthenticated | Refusal::TokenUnknown | Refusal::TokenExpired | Refusal::TokenRevoked => {
-            ResponseCode::AUTHENTICATION_NEEDED
-        }
-        Refusal::PermissionDenied { .. } | Refusal::ValueProtected { .. } => {
-            ResponseCode::INSUFFICIENT_PERMISSIONS
-        }
-        Refusal::NotAdministrator { .. } => ResponseCode::INVALID_ADMIN,
-    }
-}
-
-fn code_of_failure(failure: &Failure) -> ResponseCode {
-    match failure {
-        Failure::OutcomeUnknown { .. } | Failure::Store { .. } => ResponseCode::ERROR,
-        Failure::ReadOnly { .. } => ResponseCode::SERVER_READ_ONLY,
-        Failure::Overloaded | Failure::Stopping | Failure::Contended => ResponseCode::SERVER_BUSY,
-        Failure::AdministratorsUnread { .. } => ResponseCode::UNABLE_TO_AUTHENTICATE,
-    }
-}
-
-fn code_of_unanswered(unanswered: &Unanswered) -> ResponseCode {
-    match unanswered {
-        Unanswered::Here(Problem::Refused(refusal)) => code_of_refusal(refusal),
-        Unanswered::Here(Problem::Failed(failure)) => code_of_failure(failure),
-        Unanswered::Loop | Unanswered::TooDeep => ResponseCode::RECURSION_COUNT_TOO_HIGH,
-        Unanswered::Peer(_) => ResponseCode::ERROR,
     }
 }
 
