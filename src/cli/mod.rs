@@ -24,6 +24,7 @@ mod store;
 
 mod client;
 
+mod administration;
 mod connection;
 mod display;
 mod error;

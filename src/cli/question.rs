@@ -3,6 +3,7 @@
 use clap::Args;
 use serde_json::{Value as Json, json};
 
+use super::administration;
 use super::change::{parse_index, position};
 use super::connection::{Connection, ConnectionArguments};
 use super::display::{self, Table, escape};
@@ -162,7 +163,9 @@ fn values_table(values: &[proto::Value]) -> Table {
                 format!("until {}", display::time_of_seconds(second))
             }
         };
-        let mut data = display::data(&value.data);
+        let shown =
+            administration::display(&value.r#type, &value.data).map(|text| escape(&text).into_owned());
+        let mut data = shown.unwrap_or_else(|| display::data(&value.data));
         for reference in &value.references {
             data.push_str(&format!(" -> {}:{}", reference.index, reference.identifier));
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::administration;
 use super::error::Error;
 use super::value_form::{self, ValueForm};
 use crate::model::limits::{MESSAGE_BYTES_MAX, VALUES_BYTES_MAX};
@@ -19,7 +20,7 @@ use crate::wire::proto;
 pub(super) struct ValueArgument {
     index: Option<Index>,
     value_type: String,
-    data: String,
+    data: Vec<u8>,
 }
 
 /// Parses `TYPE=DATA` or `INDEX:TYPE=DATA`.
@@ -29,7 +30,8 @@ pub(super) fn parse_value(text: &str) -> Result<ValueArgument, String> {
         .filter(|(name, _)| !name.is_empty())
         .ok_or("a value is written TYPE=DATA or INDEX:TYPE=DATA, such as 1:URL=https://example.com/")?;
     let (index, value_type) = split_index(name)?;
-    Ok(ValueArgument { index, value_type: value_type.to_owned(), data: data.to_owned() })
+    let data = administration::parse(value_type, data)?;
+    Ok(ValueArgument { index, value_type: value_type.to_owned(), data })
 }
 
 /// The same where the index must be said.
@@ -77,7 +79,8 @@ fn parse_permissions(text: &str) -> Result<Permissions, String> {
 /// The values of an identifier.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ValuesArguments {
-    /// Values; one without an index takes the next free number from 1
+    /// Values; one without an index takes the next free number from 1. HS_ADMIN is written as an identity, such as
+    /// 100:HS_ADMIN=300:0.NA/88.118.8, and HS_VLIST as identities divided by commas
     #[arg(value_name = "[INDEX:]TYPE=DATA", value_parser = parse_value)]
     values: Vec<ValueArgument>,
 
@@ -107,7 +110,7 @@ pub(super) fn to_proto(value: &ValueArgument, common: &CommonOfValues) -> proto:
     proto::Value {
         index: value.index.map_or(0, Index::get),
         r#type: value.value_type.clone(),
-        data: value.data.clone().into_bytes(),
+        data: value.data.clone(),
         ttl: common.ttl.map(proto::value::Ttl::RelativeSeconds),
         permissions: common.permissions.map(|permissions| u32::from(permissions.bits())),
         references: Vec::new(),
@@ -143,11 +146,14 @@ mod tests {
     #[test]
     fn a_value_is_type_and_data_with_or_without_an_index() {
         let value = parse_value("URL=https://example.com/?a=b").expect("a value");
-        assert_eq!((value.value_type.as_str(), value.data.as_str()), ("URL", "https://example.com/?a=b"));
+        assert_eq!(
+            (value.value_type.as_str(), value.data.as_slice()),
+            ("URL", b"https://example.com/?a=b".as_slice())
+        );
         assert_eq!(value.index, None);
         let value = parse_value("12:EMAIL=").expect("a value");
         assert_eq!(value.index.map(crate::model::value::Index::get), Some(12));
-        assert_eq!(value.data, "");
+        assert_eq!(value.data, b"");
         let value = parse_value("urn:x=1").expect("a value");
         assert_eq!(value.value_type, "urn:x");
     }
