@@ -34,6 +34,8 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = open(address, Type::STREAM, Protocol::TCP)?;
     // A restart must not wait for the last minute's connections to be forgotten.
     socket.set_reuse_address(true)?;
+    // Accepted connections inherit it. Answers are written whole: waiting to fill a segment would only delay them.
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&SockAddr::from(address))?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

@@ -131,10 +131,6 @@ struct Connection {
 
 impl Connection {
     async fn serve(mut self, mut drain: watch::Receiver<bool>) {
-        // Answers are written whole; waiting to fill a segment would only delay them.
-        if self.stream.set_nodelay(true).is_err() {
-            return;
-        }
         let mut received = BytesMut::new();
         let mut idle_until = Instant::now() + self.idle_max;
         loop {

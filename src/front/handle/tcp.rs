@@ -59,6 +59,7 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// A listener and its open connections.
 pub(super) struct TcpSide {
     listener: TcpListener,
+    local: SocketAddr,
     shared: Arc<Shared>,
     open: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
@@ -85,7 +86,8 @@ impl TcpSide {
         let listener = TcpListener::from_std(listener)?;
         let budget = || Arc::new(Semaphore::new(PLACES));
         let shared = Shared { idle_max, tls, incoming: budget(), outgoing: budget(), accepted };
-        Ok(Self { listener, shared: Arc::new(shared), open: Arc::default() })
+        let local = listener.local_addr()?;
+        Ok(Self { listener, local, shared: Arc::new(shared), open: Arc::default() })
     }
 
     /// Accepts connections until the drain begins, then waits until the open ones have answered.
@@ -125,7 +127,7 @@ impl TcpSide {
         let number = self.shared.accepted.fetch_add(1, Ordering::Relaxed);
         Origin {
             asker,
-            own: stream.local_addr().ok(),
+            own: if self.local.ip().is_unspecified() { stream.local_addr().ok() } else { Some(self.local) },
             way: Way::Connection(Arc::new(ConnectionState::new(number))),
             line: Line::Plain,
         }
@@ -186,10 +188,9 @@ enum Course {
 impl Connection {
     /// Finds out by the first byte what is spoken, and serves it.
     async fn accept(mut self, stream: TcpStream) {
-        // Answers are written whole; waiting to fill a segment would only delay them.
-        if stream.set_nodelay(true).is_err() {
-            return;
-        }
+        let Some(tls) = self.shared.tls.clone() else {
+            return self.serve(stream).await;
+        };
         let mut first = [0];
         let peeked = tokio::select! {
             biased;
@@ -199,15 +200,15 @@ impl Connection {
         if !matches!(peeked, Ok(Ok(1))) {
             return;
         }
-        match self.shared.tls.clone() {
-            Some(tls) if first == [TLS_HANDSHAKE] => match timeout(HANDSHAKE_MAX, tls.accept(stream)).await {
-                Ok(Ok(stream)) => {
-                    self.origin.line = Line::Private;
-                    self.serve(stream).await;
-                }
-                Ok(Err(_)) | Err(_) => count(&self.answerer.counters.handshakes_failed),
-            },
-            Some(_) | None => self.serve(stream).await,
+        if first != [TLS_HANDSHAKE] {
+            return self.serve(stream).await;
+        }
+        match timeout(HANDSHAKE_MAX, tls.accept(stream)).await {
+            Ok(Ok(stream)) => {
+                self.origin.line = Line::Private;
+                self.serve(stream).await;
+            }
+            Ok(Err(_)) | Err(_) => count(&self.answerer.counters.handshakes_failed),
         }
     }
 
