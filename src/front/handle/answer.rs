@@ -185,13 +185,13 @@ impl Answerer {
                     reply::not_offered("the list is longer than one message; ask for it over TCP")
                 }
                 Way::Datagrams | Way::Connection(_) | Way::Tunnel => {
-                    return Said::Stream(Box::new(Stream::new(listing, frame, session)));
+                    return Said::Stream(Box::new(Stream::new(listing, origin.asker.ip(), frame, session)));
                 }
             },
             // Whoever proved who it is is not asked again.
             Done::Prove => reply::refusal(&Refusal::Unauthenticated),
         };
-        Said::Message(self.close(&frame, session.as_deref(), &reply).await, reply.weight)
+        Said::Message(self.close(origin.asker.ip(), &frame, session.as_deref(), &reply).await, reply.weight)
     }
 
     fn refuse_unaccepted(&self, received: Received<'_>, reason: Unaccepted) -> Said {
@@ -268,7 +268,7 @@ impl Answerer {
             }
             OpCode::VERIFY_RESPONSE => self.verify(message).await,
             OpCode::SESSION_SETUP => self.set_up(origin, version, message).await,
-            OpCode::SESSION_EXCHANGE_KEY => self.exchange_key(exchange, message).await,
+            OpCode::SESSION_EXCHANGE_KEY => self.exchange_key(origin, exchange, message).await,
             OpCode::SESSION_TERMINATE => self.terminate(exchange),
             OpCode(other) => match change::command(message, &self.resolver) {
                 Some(Ok(command)) => return self.change(&exchange.caller, message.header.op, command).await,

@@ -1,7 +1,7 @@
 //! Exchanges: a message opened (decrypted, its session found, its code and count verified), and replies closed again
 //! (certified, encrypted, enclosed).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -88,6 +88,11 @@ impl ConnectionState {
     fn caller(&self, session: u32) -> Option<Caller> {
         let logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
         logins.iter().find(|(id, _)| *id == session).map(|(_, caller)| caller.clone())
+    }
+
+    /// Whether anybody logged in.
+    pub(super) fn is_logged_in(&self) -> bool {
+        !self.logins.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// Logs somebody in under a session id; the oldest login gives way when there are too many.
@@ -188,7 +193,13 @@ fn verify(
 
 impl Answerer {
     /// The whole of a reply: certified when that was asked for, encrypted when the request was or the reply must be.
-    pub(super) async fn close(&self, frame: &Frame, session: Option<&Session>, reply: &Reply) -> Vec<u8> {
+    pub(super) async fn close(
+        &self,
+        source: IpAddr,
+        frame: &Frame,
+        session: Option<&Session>,
+        reply: &Reply,
+    ) -> Vec<u8> {
         self.counters.count_reply(reply.code);
         let now_ms = self.resolver.now_ms();
         let session = session.filter(|_| !matches!(reply.placement, Placement::Over | Placement::In(_)));
@@ -200,7 +211,7 @@ impl Answerer {
             }
             None if frame.header.flags.has(OpFlags::CERTIFY) => {
                 let (envelope, signed) = frame.write(reply, Certified::Yes, now_ms);
-                match self.sign(envelope, signed).await {
+                match self.sign(source, envelope, signed).await {
                     Some(message) => (envelope, message),
                     None => {
                         let (envelope, signed) = frame.write(reply, Certified::No, now_ms);
@@ -229,7 +240,7 @@ impl Answerer {
     }
 
     /// Signs a reply with the server's key; none when too many signatures are waiting to be made.
-    async fn sign(&self, envelope: Envelope, signed: Vec<u8>) -> Option<Vec<u8>> {
+    async fn sign(&self, source: IpAddr, envelope: Envelope, signed: Vec<u8>) -> Option<Vec<u8>> {
         // Versions that do not agree about what is covered have no signature.
         let covered = covered_bytes(&envelope, 0, &signed)?;
         let key = Arc::clone(&self.server_key);
@@ -240,9 +251,9 @@ impl Answerer {
             PrivateKey::Dsa(_) if envelope.version >= Version::V2_11 => DigestAlgorithm::Sha256,
             PrivateKey::Rsa(_) | PrivateKey::Dsa(_) => DigestAlgorithm::Sha1,
         };
-        let made = self
-            .workshop
-            .run(move || key.sign(algorithm, &covered, &|bytes: &mut [u8]| resolver.fill_random(bytes)));
+        let made = self.workshop.run(source, move || {
+            key.sign(algorithm, &covered, &|bytes: &mut [u8]| resolver.fill_random(bytes))
+        });
         let signature = made.await?.ok()?;
         let credential = Credential {
             kind: Credential::SIGNED,

@@ -1,6 +1,7 @@
 //! Lists: names in messages of fifty, one behind the other; all but the last say that more follow.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::model::identifier::{Identifier, Prefix};
@@ -101,6 +102,7 @@ enum Course {
 #[derive(Debug)]
 pub(super) struct Stream {
     listing: Listing,
+    source: IpAddr,
     frame: Frame,
     session: Option<Arc<Session>>,
     course: Course,
@@ -108,8 +110,8 @@ pub(super) struct Stream {
 
 impl Stream {
     /// The messages of a list.
-    pub(super) fn new(listing: Listing, frame: Frame, session: Option<Arc<Session>>) -> Self {
-        Self { listing, frame, session, course: Course::On }
+    pub(super) fn new(listing: Listing, source: IpAddr, frame: Frame, session: Option<Arc<Session>>) -> Self {
+        Self { listing, source, frame, session, course: Course::On }
     }
 
     /// The next message; none after the last.
@@ -119,6 +121,6 @@ impl Stream {
         }
         let (reply, course) = self.listing.next(answerer).await;
         self.course = course;
-        Some(answerer.close(&self.frame, self.session.as_deref(), &reply).await)
+        Some(answerer.close(self.source, &self.frame, self.session.as_deref(), &reply).await)
     }
 }

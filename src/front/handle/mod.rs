@@ -10,6 +10,7 @@
 //!
 //! Messages are encoded and decoded in `wire::handle`; what is answered and who may do what is decided in the core.
 
+mod place;
 mod tcp;
 mod tunnel;
 mod udp;
@@ -43,8 +44,7 @@ pub use self::tunnel::HandleTunnel;
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -58,11 +58,14 @@ use crate::resolver::Resolver;
 
 use self::answer::Answerer;
 use self::challenge::{ChallengeBounds, Challenges};
+use self::place::{PlaceBounds, Places};
 use self::session::{SessionBounds, Sessions};
 use self::tcp::TcpSide;
 use self::udp::UdpSide;
 use self::workshop::Workshop;
 
+/// Connections at a time: clients keep theirs open, and factories stand behind one address.
+const CONNECTIONS: PlaceBounds = PlaceBounds { max: 4_096, of_address_max: 1_024 };
 /// Sessions at a time: a client opens one, and one more for each identity that it acts as.
 const SESSIONS: SessionBounds = SessionBounds { max: 32_768, of_source_max: 8_192 };
 /// Memory for requests whose callers are to prove who they are.
@@ -137,11 +140,11 @@ impl HandleDoor {
         let tls = tls.map(|identity| identity.acceptor(None, ClientCertificates::NotAsked));
         let tls = tls.transpose().map_err(io::Error::other)?;
         let idle_max = Duration::from_secs(options.idle_seconds);
-        let accepted = Arc::new(AtomicU64::new(1));
+        let places = Places::new(CONNECTIONS, Instant::now());
         let (mut udp, mut tcp) = (Vec::new(), Vec::new());
         for (datagrams, connections) in sockets.0 {
             udp.push(Arc::new(UdpSide::new(datagrams)?));
-            tcp.push(TcpSide::new(connections, idle_max, tls.clone(), Arc::clone(&accepted))?);
+            tcp.push(TcpSide::new(connections, idle_max, tls.clone(), Arc::clone(&places))?);
         }
         let answerer = Answerer {
             registry,

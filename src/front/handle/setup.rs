@@ -1,5 +1,6 @@
 //! Setting up sessions, and ending them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -29,11 +30,12 @@ impl Answerer {
             Ok(setup) => setup,
             Err(error) => return reply::unreadable(&error),
         };
+        let source = origin.asker.ip();
         let made = match setup.exchange {
-            Way::DiffieHellman(half) => self.agree(half, version).await,
-            Way::ClientKey(key) => self.seal(key.to_vec(), version).await,
+            Way::DiffieHellman(half) => self.agree(source, half, version).await,
+            Way::ClientKey(key) => self.seal(source, key.to_vec(), version).await,
             Way::KeyInHandle { handle, index } => match self.key_in_handle(handle, index).await {
-                Ok(key) => self.seal(key, version).await,
+                Ok(key) => self.seal(source, key, version).await,
                 Err(reply) => Err(reply),
             },
             Way::ServerKey => Ok((None, self.public_key.clone())),
@@ -44,16 +46,21 @@ impl Answerer {
             Err(reply) => return reply,
         };
         let ids = || self.random_id();
-        let session = self.sessions.open(origin.asker.ip(), setup.timeout, key, ids, Instant::now());
+        let session = self.sessions.open(source, setup.timeout, key, ids, Instant::now());
         let body = SessionReply { mode: setup.exchange.mode(), data: &data }.encode();
         Reply { placement: Placement::In(session.id), ..Reply::success(body) }
     }
 
     /// Ours of a Diffie-Hellman agreement, and the key that it leads to.
-    async fn agree(&self, half: &[u8], version: Version) -> Result<(Option<SessionKey>, Vec<u8>), Reply> {
+    async fn agree(
+        &self,
+        source: IpAddr,
+        half: &[u8],
+        version: Version,
+    ) -> Result<(Option<SessionKey>, Vec<u8>), Reply> {
         let cipher = cipher_of(version);
         let (half, resolver) = (half.to_vec(), Arc::clone(&self.resolver));
-        let agreed = self.workshop.run(move || {
+        let agreed = self.workshop.run(source, move || {
             let (agreement, peer) = Agreement::join(&half, &|bytes: &mut [u8]| resolver.fill_random(bytes))?;
             Ok::<_, KeyError>((agreement.key(&peer, cipher)?, agreement.half()))
         });
@@ -65,10 +72,15 @@ impl Answerer {
     }
 
     /// A key of ours, encrypted to a public key.
-    async fn seal(&self, key: Vec<u8>, version: Version) -> Result<(Option<SessionKey>, Vec<u8>), Reply> {
+    async fn seal(
+        &self,
+        source: IpAddr,
+        key: Vec<u8>,
+        version: Version,
+    ) -> Result<(Option<SessionKey>, Vec<u8>), Reply> {
         let cipher = cipher_of(version);
         let resolver = Arc::clone(&self.resolver);
-        let sealed = self.workshop.run(move || {
+        let sealed = self.workshop.run(source, move || {
             let random = |bytes: &mut [u8]| resolver.fill_random(bytes);
             let public = PublicKey::decode(&key)?;
             let key = SessionKey::generate(cipher, &random);
@@ -101,7 +113,13 @@ impl Answerer {
     }
 
     /// Takes the key of a session that its client made.
-    pub(super) async fn exchange_key(&self, exchange: &Exchange, message: &Message<'_>) -> Reply {
+    pub(super) async fn exchange_key(
+        &self,
+        origin: &Origin,
+        exchange: &Exchange,
+        message: &Message<'_>,
+    ) -> Reply {
+        let source = origin.asker.ip();
         let ExchangeKey(sealed) = match ExchangeKey::decode(message.body) {
             Ok(decoded) => decoded,
             Err(error) => return reply::unreadable(&error),
@@ -112,7 +130,7 @@ impl Answerer {
         };
         let (sealed, key) = (sealed.to_vec(), Arc::clone(&self.server_key));
         let (version, resolver) = (exchange.envelope.version, Arc::clone(&self.resolver));
-        let unsealed = self.workshop.run(move || {
+        let unsealed = self.workshop.run(source, move || {
             SessionKey::unseal(&key, version, &sealed, &|bytes: &mut [u8]| resolver.fill_random(bytes))
         });
         match unsealed.await {

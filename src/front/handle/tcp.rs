@@ -2,15 +2,13 @@
 //!
 //! A connection stays open after an answer: many clients keep theirs for hours, and the others close by themselves. It
 //! is closed when nothing came for a time, when a message does not come to its end, when the asker does not take its
-//! answers, and after bytes that are no message. Connections are bounded in all and for each address, and what they
+//! answers, after bytes that are no message, and when another needs its place. What connections hold
 //! hold in memory is bounded by two budgets, one for large messages that come and one for large answers that wait to be
 //! taken.
 
-use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -27,14 +25,11 @@ use crate::wire::handle::envelope::{ENVELOPE_BYTES, Envelope};
 use super::answer::{Answerer, Received, Said, envelope_of_unreadable};
 use super::counters::count;
 use super::drains;
-use super::exchange::{ConnectionState, Line, Origin, Way};
+use super::exchange::{Line, Origin, Way};
 use super::kept::Weight;
 use super::list::Stream;
+use super::place::{Place, Places};
 
-/// Connections open at most.
-const CONNECTIONS_MAX: usize = 4_096;
-/// Connections of one address open at most.
-const CONNECTIONS_OF_ADDRESS_MAX: usize = 1_024;
 /// Messages of one connection that are answered at a time.
 const IN_FLIGHT_MAX: usize = 16;
 /// How long a message may take to come once it has begun.
@@ -61,7 +56,7 @@ pub(super) struct TcpSide {
     listener: TcpListener,
     local: SocketAddr,
     shared: Arc<Shared>,
-    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    places: Arc<Places>,
 }
 
 /// What connections share.
@@ -70,24 +65,22 @@ struct Shared {
     tls: Option<TlsAcceptor>,
     incoming: Arc<Semaphore>,
     outgoing: Arc<Semaphore>,
-    accepted: Arc<AtomicU64>,
 }
 
 impl TcpSide {
-    /// Takes a listener; `idle_max` is how long a connection may be without a whole message, `accepted` counts those of
-    /// all listeners.
+    /// Takes a listener; `idle_max` is how long a connection may be without a whole message.
     pub(super) fn new(
         listener: std::net::TcpListener,
         idle_max: Duration,
         tls: Option<TlsAcceptor>,
-        accepted: Arc<AtomicU64>,
+        places: Arc<Places>,
     ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
         let budget = || Arc::new(Semaphore::new(PLACES));
-        let shared = Shared { idle_max, tls, incoming: budget(), outgoing: budget(), accepted };
+        let shared = Shared { idle_max, tls, incoming: budget(), outgoing: budget() };
         let local = listener.local_addr()?;
-        Ok(Self { listener, local, shared: Arc::new(shared), open: Arc::default() })
+        Ok(Self { listener, local, shared: Arc::new(shared), places })
     }
 
     /// Accepts connections until the drain begins, then waits until the open ones have answered.
@@ -99,15 +92,15 @@ impl TcpSide {
                 () = drains(&mut drain) => break,
                 Some(_) = connections.join_next(), if !connections.is_empty() => {}
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, asker)) => match Place::take(&self.open, asker.ip(), connections.len()) {
+                    Ok((stream, asker)) => match self.places.take(asker.ip(), now()) {
                         Some(place) => {
                             count(&answerer.counters.connections);
                             let connection = Connection {
                                 answerer: Arc::clone(&answerer),
                                 shared: Arc::clone(&self.shared),
-                                origin: self.origin(asker, &stream),
+                                origin: self.origin(asker, &stream, &place),
                                 drain: drain.clone(),
-                                _place: place,
+                                place,
                             };
                             connections.spawn(connection.accept(stream));
                         }
@@ -123,49 +116,19 @@ impl TcpSide {
         while connections.join_next().await.is_some() {}
     }
 
-    fn origin(&self, asker: SocketAddr, stream: &TcpStream) -> Origin {
-        let number = self.shared.accepted.fetch_add(1, Ordering::Relaxed);
+    fn origin(&self, asker: SocketAddr, stream: &TcpStream, place: &Place) -> Origin {
         Origin {
             asker,
             own: if self.local.ip().is_unspecified() { stream.local_addr().ok() } else { Some(self.local) },
-            way: Way::Connection(Arc::new(ConnectionState::new(number))),
+            way: Way::Connection(place.state()),
             line: Line::Plain,
         }
     }
 }
 
-/// A connection's place among those of its address; given up when dropped.
-#[derive(Debug)]
-struct Place {
-    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    address: IpAddr,
-}
-
-impl Place {
-    fn take(open: &Arc<Mutex<HashMap<IpAddr, usize>>>, address: IpAddr, in_all: usize) -> Option<Self> {
-        let mut counts = open.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_address = counts.entry(address).or_default();
-        if in_all >= CONNECTIONS_MAX || *of_address >= CONNECTIONS_OF_ADDRESS_MAX {
-            if *of_address == 0 {
-                counts.remove(&address);
-            }
-            return None;
-        }
-        *of_address += 1;
-        Some(Self { open: Arc::clone(open), address })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut counts = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(of_address) = counts.get_mut(&self.address) {
-            *of_address -= 1;
-            if *of_address == 0 {
-                counts.remove(&self.address);
-            }
-        }
-    }
+/// The present, as places count it.
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
 }
 
 //----------- Connection -----------------------------------------------------
@@ -175,7 +138,7 @@ struct Connection {
     shared: Arc<Shared>,
     origin: Origin,
     drain: watch::Receiver<bool>,
-    _place: Place,
+    place: Place,
 }
 
 /// Whether a connection goes on.
@@ -195,6 +158,7 @@ impl Connection {
         let peeked = tokio::select! {
             biased;
             () = drains(&mut self.drain) => return,
+            () = self.place.is_needed() => return,
             peeked = timeout(self.shared.idle_max, stream.peek(&mut first)) => peeked,
         };
         if !matches!(peeked, Ok(Ok(1))) {
@@ -223,6 +187,7 @@ impl Connection {
                         return;
                     }
                     large = None;
+                    self.place.touch(now());
                     idle_until = Instant::now() + self.shared.idle_max;
                     continue;
                 }
@@ -247,6 +212,7 @@ impl Connection {
             let read = tokio::select! {
                 biased;
                 () = drains(&mut self.drain) => return,
+                () = self.place.is_needed() => return,
                 read = timeout_at(idle_until, limited.read_buf(&mut received)) => read,
             };
             match read {
@@ -274,7 +240,10 @@ impl Connection {
                     None => self.answerer.answer(&self.origin, message).await,
                 };
                 match said {
-                    Said::Nothing => return Course::End,
+                    Said::Nothing => {
+                        self.write(stream, &answers).await;
+                        return Course::End;
+                    }
                     Said::Message(answer, _) => answers.extend_from_slice(&answer),
                     Said::Stream(messages) => {
                         if self.stream(stream, &mut answers, *messages).await == Course::End {
@@ -381,13 +350,9 @@ fn take(received: &mut BytesMut) -> Taken {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use bytes::BytesMut;
 
-    use super::{
-        CONNECTIONS_MAX, CONNECTIONS_OF_ADDRESS_MAX, ENVELOPE_BYTES, IN_FLIGHT_MAX, Place, Taken, take,
-    };
+    use super::{ENVELOPE_BYTES, IN_FLIGHT_MAX, Taken, take};
     use crate::wire::handle::code::Version;
     use crate::wire::handle::envelope::{Envelope, EnvelopeFlags};
 
@@ -432,21 +397,5 @@ mod tests {
         bytes[16..20].copy_from_slice(&[0x7f, 0, 0, 0]);
         let mut received = BytesMut::from(&bytes[..]);
         assert!(matches!(take(&mut received), Taken::Unreadable(envelope, _) if envelope.request == 7));
-    }
-
-    #[test]
-    fn no_address_takes_every_connection() {
-        let open = Arc::default();
-        let (greedy, other) = ([127, 0, 0, 1].into(), [127, 0, 0, 2].into());
-        let mut places: Vec<Place> =
-            (0..CONNECTIONS_OF_ADDRESS_MAX).map_while(|count| Place::take(&open, greedy, count)).collect();
-        assert_eq!(places.len(), CONNECTIONS_OF_ADDRESS_MAX);
-        assert!(Place::take(&open, greedy, places.len()).is_none());
-        assert!(Place::take(&open, other, places.len()).is_some());
-        assert!(Place::take(&open, other, CONNECTIONS_MAX).is_none());
-        drop(places.pop());
-        assert!(Place::take(&open, greedy, places.len()).is_some());
-        places.clear();
-        assert!(open.lock().expect("sound").is_empty());
     }
 }

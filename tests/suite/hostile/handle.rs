@@ -2,14 +2,16 @@
 
 use std::io::Write as _;
 use std::net::{TcpStream, UdpSocket};
+use std::time::Duration;
 
 use idnode::wire::handle::code::{OpCode, Version};
 use idnode::wire::handle::envelope::{ENVELOPE_BYTES, Envelope, EnvelopeFlags};
 use idnode::wire::handle::packet::PIECE_BYTES;
 
+use crate::support::clients::http_get;
 use crate::support::eventually::eventually;
 use crate::support::handle::{Request, TcpClient, UdpClient, administered};
-use crate::support::node::NodeProcess;
+use crate::support::node::{NodeProcess, TestNode};
 use crate::support::vectors::Vectors;
 
 /// A small generator, so that a failure repeats: xorshift.
@@ -39,6 +41,14 @@ fn resident_bytes(process: u32) -> u64 {
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its memory");
     let kibibytes: u64 = line.split_whitespace().nth(1).and_then(|text| text.parse().ok()).expect("a number");
     kibibytes * 1024
+}
+
+/// A count of the door's exceptions, as the metrics tell it.
+fn exceptions(node: &TestNode, kind: &str) -> u64 {
+    let (_, page) = http_get(node.http(), "/metrics");
+    let name = format!("idnode_handle_exceptions_total{{kind=\"{kind}\"}} ");
+    let count = page.lines().find_map(|line| line.strip_prefix(&name)).expect("a counter");
+    count.parse().expect("a number")
 }
 
 /// The first piece of a message of which nothing more comes.
@@ -97,16 +107,20 @@ async fn pieces_that_contradict_each_other_are_no_message() {
     // The second piece twice, with other bytes: the message is given up, and its third piece begins another.
     let [first, second, third] = [0, 1, 2].map(|place: usize| packets.get(place).expect("three").clone());
     let other = overlapping.get(1).expect("three").clone();
-    udp.send(&[first.clone(), second.clone(), other, third.clone()]);
-    assert_eq!(udp.ask(&sentinel()).code(), 301, "nothing was answered before");
-    // Cut short, beyond the end, of another length: dropped by themselves, and what is right completes.
+    udp.send(&[first, second, other]);
+    eventually("the message is given up", || (exceptions(&node, "incomplete") > 0).then_some(()));
+    udp.send(&[third]);
+    let sound = sentinel();
+    udp.send(&sound.packets());
+    assert_eq!(udp.receive().envelope.request, sound.envelope.request, "nothing was answered before");
+    // Cut short, beyond the end: dropped by themselves, and what is right completes.
+    let again = Request::select("77.7/x", &indexes, &[]);
+    let packets = again.packets();
+    let [first, second, third] = [0, 1, 2].map(|place: usize| packets.get(place).expect("three").clone());
     let mut short = second.clone();
     short.pop();
     let mut beyond = second.clone();
     beyond.splice(12..16, 7_u32.to_be_bytes());
-    let again = Request::select("77.7/x", &indexes, &[]);
-    let [first, second, third] =
-        [0, 1, 2].map(|place: usize| again.packets().get(place).expect("three").clone());
     udp.send(&[first, short, beyond, third, second]);
     let response = udp.receive();
     assert_eq!((response.code(), response.envelope.request), (301, again.envelope.request));
@@ -181,5 +195,46 @@ async fn half_sent_messages_hold_nobody_up() {
     eventually("the door serves on", || {
         (TcpClient::connect(node.handle()).ask(&sentinel()).code() == 301).then_some(())
     });
+    node.stop().await;
+}
+
+/// An asker that forges its address must not make the door send somebody more than a share.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_is_answered_its_share_of_large_answers_and_every_small_one() {
+    let node = administered().await;
+    let client = node.client().await;
+    client.home("88.118.9").await.expect("homed");
+    client.register("88.118.9/large", &"x".repeat(60_000)).await.expect("registered");
+    client.register("88.118.9/small", "u").await.expect("registered");
+    let forged = UdpSocket::bind("127.0.0.3:0").expect("a socket");
+    forged.connect(node.handle()).expect("connected");
+    // Half a mebibyte is the share of a source that was quiet: nine such answers are more.
+    let large = Request::resolve("88.118.9/large").bytes();
+    eventually("answers are withheld", || {
+        forged.send(&large).expect("sent");
+        (exceptions(&node, "withheld") > 0).then_some(())
+    });
+    // What came fills the socket's buffer: the small answer may have to be asked for again.
+    forged.set_read_timeout(Some(Duration::from_millis(100))).expect("a deadline");
+    let question = Request::resolve("88.118.9/small").bytes();
+    let small = eventually("a small answer comes", || {
+        forged.send(&question).expect("sent");
+        let mut packet = vec![0; 1_024];
+        while let Ok(length) = forged.recv(&mut packet) {
+            let text = packet.get(..length).expect("within");
+            if text.windows(14).any(|window| window == b"88.118.9/small") {
+                return Some(length);
+            }
+        }
+        None
+    });
+    assert!(small < 512);
+    // Others have shares of their own, and a connection needs none.
+    let (_, values) = UdpClient::connect(node.handle()).ask(&Request::resolve("88.118.9/large")).values();
+    assert_eq!(values.first().map(|(_, data)| data.len()), Some(60_000));
+    let mut tcp = TcpClient::connect(node.handle());
+    for _ in 0..20 {
+        assert_eq!(tcp.ask(&Request::resolve("88.118.9/large")).code(), 1);
+    }
     node.stop().await;
 }

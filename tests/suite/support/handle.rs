@@ -1,10 +1,11 @@
 //! A client of the Handle door: messages of our own making over real sockets.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use idnode::config::Config;
 use idnode::key::PrivateKey;
@@ -163,7 +164,6 @@ pub(crate) struct UdpClient(UdpSocket);
 impl UdpClient {
     pub(crate) fn connect(address: SocketAddr) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-        socket.set_read_timeout(Some(ANSWER_MAX)).expect("a deadline");
         socket.connect(address).expect("connected");
         Self(socket)
     }
@@ -177,31 +177,50 @@ impl UdpClient {
 
     /// Receives a response, however many datagrams it has.
     pub(crate) fn receive(&self) -> Response {
-        let mut whole: Option<(Envelope, Vec<u8>, usize)> = None;
+        self.receive_of(None, Instant::now() + ANSWER_MAX).expect("an answer")
+    }
+
+    /// Receives the response to one request, or to any; none when it does not come in time.
+    fn receive_of(&self, request: Option<u32>, deadline: Instant) -> Option<Response> {
+        let mut pieces: BTreeMap<(u32, u32), Vec<u8>> = BTreeMap::new();
         loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            self.0.set_read_timeout(Some(left)).expect("a deadline");
             let mut packet = vec![0; 2 * PACKET_BYTES_MAX];
-            let length = self.0.recv(&mut packet).expect("an answer");
+            let Ok(length) = self.0.recv(&mut packet) else { continue };
             assert!(length <= PACKET_BYTES_MAX);
             packet.truncate(length);
             let piece = Piece::decode(&packet).expect("a packet");
-            let (envelope, message, received) =
-                whole.get_or_insert_with(|| (piece.envelope, vec![0; piece.envelope.message_length()], 0));
-            assert_eq!(envelope.request, piece.envelope.request);
-            message.get_mut(piece.place).expect("within the message").copy_from_slice(piece.bytes);
-            *received += piece.bytes.len();
-            if *received == message.len() {
-                let (envelope, message, _) = whole.expect("received");
-                return Response { envelope, message };
+            let envelope = Envelope { sequence: 0, ..piece.envelope };
+            if request.is_some_and(|request| request != envelope.request) {
+                // A reply told twice.
+                continue;
+            }
+            pieces.insert((envelope.request, piece.envelope.sequence), piece.bytes.to_vec());
+            let of_this = pieces.range((envelope.request, 0)..=(envelope.request, u32::MAX));
+            let message: Vec<u8> = of_this.flat_map(|(_, bytes)| bytes.iter().copied()).collect();
+            if message.len() == envelope.message_length() {
+                return Some(Response { envelope, message });
             }
         }
     }
 
-    /// Sends a request and receives its response.
+    /// Sends a request and receives its response; sends it again, as clients do, when none comes.
     pub(crate) fn ask(&self, request: &Request) -> Response {
-        self.send(&request.packets());
-        let response = self.receive();
-        assert_eq!(response.envelope.request, request.envelope.request);
-        response
+        let deadline = Instant::now() + ANSWER_MAX;
+        let mut patience = Duration::from_millis(500);
+        loop {
+            self.send(&request.packets());
+            let until = deadline.min(Instant::now() + patience);
+            if let Some(response) = self.receive_of(Some(request.envelope.request), until) {
+                return response;
+            }
+            assert!(Instant::now() < deadline, "no answer in {ANSWER_MAX:?}");
+            patience += Duration::from_millis(500);
+        }
     }
 }
 
