@@ -2,7 +2,7 @@
 //!
 //! An answer of one datagram is always sent. Larger ones are paid for: by the bytes that the source sent, and by a
 //! share a second that every source has. What is not paid for is dropped and counted: the asker repeats, and then takes
-//! a connection, where its address is proved. Callers that proved a session need no share.
+//! a connection, where its address is proved.
 //!
 //! The table has a fixed size; sources that fall on one place share it.
 

@@ -41,6 +41,8 @@ struct Inner {
     leaving: HashMap<u64, Arc<Presence>>,
     of_address: HashMap<IpAddr, usize>,
     accepted: u64,
+    /// Before this time no connection can have been idle for long enough.
+    busy_until_ms: u64,
 }
 
 #[derive(Debug)]
@@ -100,14 +102,19 @@ impl Places {
 impl Inner {
     /// Asks the connection that is worth least to leave; none when all are busy.
     fn push_out(&mut self, now_ms: u64) -> Option<()> {
+        if now_ms < self.busy_until_ms {
+            return None;
+        }
         let idle_min_ms = u64::try_from(IDLE_MIN.as_millis()).unwrap_or(u64::MAX);
-        let is_idle = |presence: &&Arc<Presence>| {
-            now_ms.saturating_sub(presence.used_ms.load(Ordering::Relaxed)) >= idle_min_ms
+        let used = |presence: &Arc<Presence>| presence.used_ms.load(Ordering::Relaxed);
+        let is_idle = |presence: &&Arc<Presence>| now_ms.saturating_sub(used(presence)) >= idle_min_ms;
+        let worth = |presence: &&Arc<Presence>| (presence.state.is_logged_in(), used(presence));
+        let Some(least) = self.taken.values().filter(is_idle).min_by_key(worth) else {
+            let first = self.taken.values().map(used).min().unwrap_or_default();
+            self.busy_until_ms = first.saturating_add(idle_min_ms);
+            return None;
         };
-        let worth = |presence: &&Arc<Presence>| {
-            (presence.state.is_logged_in(), presence.used_ms.load(Ordering::Relaxed))
-        };
-        let number = self.taken.values().filter(is_idle).min_by_key(worth)?.state.number;
+        let number = least.state.number;
         let presence = self.taken.remove(&number)?;
         presence.leave.notify_one();
         self.leaving.insert(number, presence);

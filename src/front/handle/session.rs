@@ -21,6 +21,9 @@ const WINDOW: u32 = 200;
 const IDLE_SECONDS_MIN: u32 = 60;
 const IDLE_SECONDS_MAX: u32 = 86_400;
 
+/// Of so many unproved sessions, one makes room at a time.
+const PUSHED_OUT_SHARE: usize = 16;
+
 /// Bounds of the table.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SessionBounds {
@@ -237,13 +240,21 @@ impl Sessions {
 }
 
 impl Inner {
-    /// Removes those that are over among the sessions meant, or else the one that is worth least.
+    /// Removes those that are over among the sessions meant, or else those that are worth least: many unproved ones at
+    /// once, so that a flood of setups does not look through all of them each time, or one proved one.
     fn push_out(&mut self, now: Instant, is_meant: impl Fn(&Session) -> bool) {
-        let meant = || self.sessions.values().filter(|session| is_meant(session));
-        let over: Vec<u32> =
-            meant().filter(|session| session.is_over(now)).map(|session| session.id).collect();
-        let least = meant().min_by_key(|session| session.worth()).map(|session| session.id);
-        let gone = if over.is_empty() { least.into_iter().collect() } else { over };
+        let meant: Vec<&Arc<Session>> =
+            self.sessions.values().filter(|session| is_meant(session.as_ref())).collect();
+        let over = meant.iter().filter(|session| session.is_over(now)).map(|session| session.id);
+        let mut gone: Vec<u32> = over.collect();
+        if gone.is_empty() {
+            let mut worth: Vec<((bool, Instant), u32)> =
+                meant.iter().map(|session| (session.worth(), session.id)).collect();
+            worth.sort_unstable();
+            let unproved = worth.iter().filter(|((is_proved, _), _)| !is_proved).count();
+            let count = (unproved / PUSHED_OUT_SHARE).max(1);
+            gone = worth.into_iter().take(count).map(|(_, id)| id).collect();
+        }
         for id in gone {
             self.remove(id);
         }
