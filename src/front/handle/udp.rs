@@ -1,4 +1,4 @@
-//! Datagrams: many a system call in, each answer out from the address that was asked.
+//! Datagrams: pieces put together to messages, answers cut into pieces.
 //!
 //! ```text
 //!   datagrams ─ reassembly ─▶ messages ─┬─ plain questions: one batch ─▶ answers ─ cut ─▶ datagrams
@@ -8,17 +8,15 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
-use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
 use tokio::sync::{Semaphore, watch};
 
+use crate::front::socket::{Datagram, Datagrams};
 use crate::wire::cursor::Reader;
 use crate::wire::handle::envelope::{ENVELOPE_BYTES, Envelope};
 use crate::wire::handle::packet::{PIECE_BYTES, Piece, cut};
@@ -31,8 +29,6 @@ use super::exchange::{Line, Origin, Way};
 use super::kept::{Begun, KeptKey, KeptReplies, Ticket, Weight};
 use super::reassembly::{Reassembly, ReassemblyBounds, Taken};
 
-/// Bytes of one receive buffer: the kernel may put several datagrams of one sender into it.
-const BUFFER_BYTES: usize = 65_535;
 /// Questions that are answered as one batch at most.
 const BATCH_QUESTIONS_MAX: usize = 256;
 /// Messages that are under way at one address beside the plain questions.
@@ -47,21 +43,13 @@ const REASSEMBLY: ReassemblyBounds =
 
 /// A bound socket, what its system can do, and what is remembered of its askers.
 pub(super) struct UdpSide {
-    socket: UdpSocket,
-    state: UdpSocketState,
+    datagrams: Datagrams,
     local: SocketAddr,
     reassembly: Mutex<Reassembly>,
     allowances: Allowances,
     kept: Arc<KeptReplies>,
     hasher: RandomState,
     under_way: Arc<Semaphore>,
-}
-
-/// A datagram received: its bytes, whence, and at which of our addresses.
-struct Datagram {
-    bytes: Bytes,
-    asker: SocketAddr,
-    own: Option<IpAddr>,
 }
 
 /// A message put together: its envelope, its bytes, and how its answer travels.
@@ -75,13 +63,10 @@ struct Whole {
 impl UdpSide {
     /// Takes a bound socket.
     pub(super) fn new(socket: std::net::UdpSocket) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
-        let socket = UdpSocket::from_std(socket)?;
+        let datagrams = Datagrams::new(socket)?;
         Ok(Self {
-            local: socket.local_addr()?,
-            socket,
-            state,
+            local: datagrams.local_addr()?,
+            datagrams,
             reassembly: Mutex::new(Reassembly::new(REASSEMBLY)),
             allowances: Allowances::new(Instant::now()),
             kept: KeptReplies::new(KEPT_BYTES_MAX),
@@ -92,12 +77,12 @@ impl UdpSide {
 
     /// Answers datagrams until the drain begins; what was received by then is answered.
     pub(super) async fn serve(self: Arc<Self>, answerer: Arc<Answerer>, mut drain: watch::Receiver<bool>) {
-        let mut buffers = vec![vec![0_u8; BUFFER_BYTES]; BATCH_SIZE];
+        let mut buffers = Datagrams::buffers();
         loop {
             let datagrams = tokio::select! {
                 biased;
                 () = drains(&mut drain) => break,
-                received = self.receive(&mut buffers) => match received {
+                received = self.datagrams.receive(&mut buffers) => match received {
                     Ok(datagrams) => datagrams,
                     // An asker that went away shows up as an error of our socket; the next read is unharmed.
                     Err(error) => {
@@ -115,23 +100,6 @@ impl UdpSide {
         }
         // Every place is free again when nothing is under way.
         let _all_done = self.under_way.acquire_many(UNDER_WAY_MAX).await;
-    }
-
-    async fn receive(&self, buffers: &mut [Vec<u8>]) -> io::Result<Vec<Datagram>> {
-        loop {
-            self.socket.readable().await?;
-            let mut metas = [RecvMeta::default(); BATCH_SIZE];
-            let received = self.socket.try_io(Interest::READABLE, || {
-                let mut slices: Vec<IoSliceMut<'_>> =
-                    buffers.iter_mut().map(|buffer| IoSliceMut::new(buffer)).collect();
-                self.state.recv(UdpSockRef::from(&self.socket), &mut slices, &mut metas)
-            });
-            match received {
-                Ok(count) => return Ok(split(buffers, metas.get(..count).unwrap_or_default())),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
     }
 
     /// Makes a message of a datagram, when it is one or the last piece of one.
@@ -250,23 +218,9 @@ impl UdpSide {
     }
 
     async fn send_one(&self, answerer: &Answerer, whole: &Whole, contents: &[u8]) {
-        let transmit =
-            Transmit { destination: whole.asker, ecn: None, contents, segment_size: None, src_ip: whole.own };
-        if let Err(error) = self.transmit(&transmit).await {
+        if let Err(error) = self.datagrams.send(whole.asker, whole.own, contents).await {
             count(&answerer.counters.unsent);
             tracing::debug!(%error, "sending an answer failed");
-        }
-    }
-
-    async fn transmit(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        loop {
-            let sent = self
-                .socket
-                .try_io(Interest::WRITABLE, || self.state.try_send(UdpSockRef::from(&self.socket), transmit));
-            match sent {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.socket.writable().await?,
-                done => return done,
-            }
         }
     }
 }
@@ -280,19 +234,4 @@ impl Whole {
     fn copy(&self) -> Self {
         Self { message: Bytes::copy_from_slice(&self.message), ..*self }
     }
-}
-
-/// Takes the datagrams out of the buffers that were filled.
-fn split(buffers: &[Vec<u8>], metas: &[RecvMeta]) -> Vec<Datagram> {
-    let mut datagrams = Vec::with_capacity(metas.len());
-    for (buffer, meta) in buffers.iter().zip(metas) {
-        let filled = Bytes::copy_from_slice(buffer.get(..meta.len).unwrap_or_default());
-        let stride = meta.stride.max(1);
-        let mut rest = filled;
-        while !rest.is_empty() {
-            let bytes = rest.split_to(stride.min(rest.len()));
-            datagrams.push(Datagram { bytes, asker: meta.addr, own: meta.dst_ip });
-        }
-    }
-    datagrams
 }

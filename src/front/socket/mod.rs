@@ -1,4 +1,8 @@
-//! Sockets of doors that listen over UDP and TCP on one port.
+//! Sockets of doors that listen over UDP and TCP on one port: bound, received from, sent to.
+
+mod datagram;
+
+pub(super) use self::datagram::{Datagram, Datagrams};
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
