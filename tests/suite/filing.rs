@@ -123,6 +123,7 @@ async fn a_killed_lower_node_files_each_change_once() {
         format!("upper.token_file={}", token_file.display()),
         "site.addresses=127.0.0.1".to_owned(),
         "site.grpc_port=7373".to_owned(),
+        "site.handle_port=2641".to_owned(),
         "site.http_port=80".to_owned(),
     ];
     let arguments: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting.as_str()]).collect();

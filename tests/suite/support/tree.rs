@@ -86,6 +86,7 @@ impl Tier {
         config.site.addresses = vec![IpAddr::V4(own)];
         // Ports as others see them; those bound change with each start.
         config.site.dns_port = Some(53);
+        config.site.handle_port = Some(2641);
         config.site.http_port = Some(80);
         config.recursion.allowed = true;
         tell(&mut config);
