@@ -1,4 +1,4 @@
-//! Resolutions by DNS over UDP: NAPTR of random identifiers, every tenth absent.
+//! Resolutions in datagrams, of random identifiers, every tenth absent: DNS (NAPTR), and the asking for others.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -7,6 +7,7 @@ use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RecordType};
 use tokio::net::UdpSocket;
 
+use crate::handle;
 use crate::process::NodeProcess;
 use crate::resolve::Numbers;
 use crate::stats::Line;
@@ -20,8 +21,35 @@ const LOST_AFTER: Duration = Duration::from_secs(2);
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     pub(crate) count: u64,
-    /// Whether the answer must be right; an echo is not an answer.
-    pub(crate) check: bool,
+    pub(crate) language: Language,
+}
+
+/// What is spoken.
+#[derive(Clone, Copy)]
+pub(crate) enum Language {
+    /// DNS to an echo: its answers are not looked at.
+    Echo,
+    /// DNS.
+    Dns,
+    /// The Handle protocol.
+    Handle,
+}
+
+impl Language {
+    fn query(self, id: u16, identifier: &str) -> Result<Vec<u8>, Error> {
+        match self {
+            Self::Echo | Self::Dns => query(id, identifier),
+            Self::Handle => Ok(handle::query(u32::from(id), identifier)),
+        }
+    }
+
+    fn check(self, bytes: &[u8], id: u16, there: bool) -> Result<(), Error> {
+        match self {
+            Self::Echo => Ok(()),
+            Self::Dns => check(bytes, id, there),
+            Self::Handle => handle::check(bytes, u32::from(id), there),
+        }
+    }
 }
 
 /// Queries to a node, so many in flight.
@@ -33,7 +61,7 @@ pub(crate) async fn queries(
 ) -> Result<Line, Error> {
     let address = *node.addresses.dns.first().ok_or("no DNS door")?;
     let what = format!("DNS resolutions over UDP, {in_flight} in flight");
-    ask(&what, Target { address, count, check: true }, in_flight, time).await
+    ask(&what, Target { address, count, language: Language::Dns }, in_flight, time).await
 }
 
 /// Asks from so many sockets, one query in flight on each.
@@ -67,7 +95,7 @@ async fn ask_alone(
     while start.elapsed() < time {
         id = id.wrapping_add(1);
         let (identifier, there) = numbers.asked(target.count);
-        let query = query(id, &identifier)?;
+        let query = target.language.query(id, &identifier)?;
         let begun = Instant::now();
         socket.send(&query).await?;
         let received = tokio::time::timeout(LOST_AFTER, socket.recv(&mut buffer)).await;
@@ -77,9 +105,7 @@ async fn ask_alone(
         };
         let bytes = buffer.get(..received?).unwrap_or_default();
         latencies.push(begun.elapsed());
-        if target.check {
-            check(bytes, id, there)?;
-        }
+        target.language.check(bytes, id, there)?;
     }
     Ok((latencies, lost))
 }

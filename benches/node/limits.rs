@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::UdpSocket;
 
-use crate::dns::{self, Target};
+use crate::dns::{self, Language, Target};
 use crate::stats::Line;
 use crate::{Error, line};
 
@@ -38,7 +38,7 @@ pub(crate) async fn echo(time: Duration) -> Result<Line, Error> {
             }
         }
     });
-    let target = Target { address, count: 1_000, check: false };
+    let target = Target { address, count: 1_000, language: Language::Echo };
     let line = dns::ask("limit: UDP echo, 64 in flight", target, 64, time).await;
     server.abort();
     line

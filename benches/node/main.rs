@@ -12,6 +12,7 @@
 #![expect(clippy::print_stdout, reason = "a bench prints its report")]
 
 mod dns;
+mod handle;
 mod limits;
 mod load;
 mod process;
@@ -86,6 +87,8 @@ async fn measure_engine(plan: &Plan, engine: &str, data: PathBuf, time: Duration
     resolve::batches(&node, plan.count, time).await?.print();
     dns::queries(&node, plan.count, 1, time).await?.print();
     dns::queries(&node, plan.count, 64, time).await?.print();
+    handle::queries(&node, plan.count, 1, time).await?.print();
+    handle::queries(&node, plan.count, 64, time).await?.print();
 
     println!("  while a backup runs:");
     let backup = node.spawn_backup()?;

@@ -121,7 +121,7 @@ impl Backup {
 fn spawn(engine: &str, data: &Path) -> Result<Child, Error> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_idnode"));
     command.args(["serve", "--set", &format!("store.engine={engine}"), "--set", "log.level=warn"]);
-    for door in ["grpc", "dns", "http"] {
+    for door in ["grpc", "dns", "handle", "http"] {
         command.args(["--set", &format!("{door}.listen=127.0.0.1:0")]);
     }
     command.arg("--data").arg(data).stdout(Stdio::null()).stderr(Stdio::inherit());
