@@ -4,12 +4,13 @@
 //! `--timeout`; the node answers a repetition with the first receipt and does nothing twice. When that does not help
 //! either, the id is printed, and the command can be repeated with `--request-id` later.
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
+use std::{fs, io};
 
 use clap::Args;
 use tokio::time::{self, Instant};
+use tokio_rustls::rustls;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Uri};
 use tonic::{Request, Response, Status};
@@ -192,10 +193,14 @@ pub(super) struct Connection {
 impl Connection {
     /// Connects, or says that nobody is there.
     pub(super) async fn channel(&self) -> Result<Channel, Error> {
-        self.endpoint
-            .connect()
-            .await
-            .map_err(|error| Error::Unreachable { node: self.node.clone(), cause: innermost(&error) })
+        self.endpoint.connect().await.map_err(|error| {
+            let (node, deepest) = (self.node.clone(), innermost(&error));
+            let cause = deepest.to_string();
+            match is_of_certificate(deepest) {
+                true => Error::Distrusted { node, cause },
+                false => Error::Unreachable { node, cause },
+            }
+        })
     }
 
     /// How long a command may take, all attempts together.
@@ -285,13 +290,20 @@ pub(super) async fn pause_and_double(pause: &mut Option<Duration>) {
     *pause = Some((length * 2).min(PAUSE_MAX));
 }
 
-/// What the deepest source of an error says: the transport wraps the system's words several times.
-fn innermost(error: &dyn core::error::Error) -> String {
+/// The deepest source of an error: the transport wraps the system's words several times.
+fn innermost<'a>(error: &'a (dyn core::error::Error + 'static)) -> &'a (dyn core::error::Error + 'static) {
     let mut deepest = error;
     while let Some(source) = deepest.source() {
         deepest = source;
     }
-    deepest.to_string()
+    deepest
+}
+
+/// Whether a certificate is at fault.
+fn is_of_certificate(error: &(dyn core::error::Error + 'static)) -> bool {
+    let of_tls = |error: &rustls::Error| matches!(error, rustls::Error::InvalidCertificate(_));
+    let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    error.downcast_ref().is_some_and(of_tls) || held.and_then(|held| held.downcast_ref()).is_some_and(of_tls)
 }
 
 #[cfg(test)]

@@ -44,6 +44,13 @@ pub(super) enum Error {
         /// What the network said.
         cause: String,
     },
+    /// Something answers there, but TLS with it fails: its certificate, mostly.
+    Distrusted {
+        /// The address tried.
+        node: String,
+        /// What TLS said.
+        cause: String,
+    },
     /// The node failed.
     Failed(Reason),
     /// A command was sent and its outcome could not be learned.
@@ -101,7 +108,7 @@ impl Error {
             Self::Refused(_) | Self::Missing(_) | Self::Incomplete(_) => 1,
             Self::Usage(_) => 2,
             Self::Input(_) => 65,
-            Self::Unreachable { .. } => 69,
+            Self::Unreachable { .. } | Self::Distrusted { .. } => 69,
             Self::Failed(_) => 70,
             Self::File { .. } => 74,
             Self::OutcomeUnknown { .. } | Self::BrokenOff(_) => 75,
@@ -117,7 +124,7 @@ impl Error {
             Self::Incomplete(_) => "INCOMPLETE",
             Self::Usage(_) => "USAGE",
             Self::Input(_) => "INPUT",
-            Self::Unreachable { .. } => "UNREACHABLE",
+            Self::Unreachable { .. } | Self::Distrusted { .. } => "UNREACHABLE",
             Self::OutcomeUnknown { .. } => "OUTCOME_UNKNOWN",
             Self::BrokenOff(_) => "BROKEN_OFF",
             Self::File { .. } => "FILE",
@@ -157,6 +164,14 @@ impl fmt::Display for Error {
             Self::Unreachable { node, cause } => write!(
                 f,
                 "no node answers at {}: {}; start one with `idnode serve`, or name another with --node",
+                escape(node),
+                escape(cause)
+            ),
+            Self::Distrusted { node, cause } => write!(
+                f,
+                "{} answers, but not so that it can be trusted: {}; its certificate must name this host as a DNS name \
+                 or address (subjectAltName), be signed by the authority of --ca or be that very file, and not be an \
+                 authority's own (basicConstraints CA:FALSE)",
                 escape(node),
                 escape(cause)
             ),

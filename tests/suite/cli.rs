@@ -1,10 +1,12 @@
 //! The client commands, as a person or a script runs them.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::process::Output;
 
 use clap::CommandFactory as _;
 use idnode::cli::Arguments;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 
 use crate::support::node::{NodeProcess, program};
 
@@ -202,7 +204,7 @@ fn a_store_at_rest_is_checked() {
     assert_eq!((output.status.code(), &report["sound"]), (Some(0), &true.into()), "{report}");
     assert_eq!((&report["identifiers"], &report["tombstones"]), (&1.into(), &1.into()), "{report}");
 
-    std::fs::remove_dir_all(directory.path().join("fjall")).expect("removed");
+    fs::remove_dir_all(directory.path().join("fjall")).expect("removed");
     let output = program(&check).output().expect("a process");
     assert_eq!(output.status.code(), Some(74), "{}", String::from_utf8_lossy(&output.stderr));
 }
@@ -215,4 +217,23 @@ fn the_dns_name_of_an_identifier_needs_no_node() {
     };
     assert_eq!(name(&["88.118.8/SN000123"]), "sn000123.8.118.88.id.internal.\n");
     assert_eq!(name(&["88.118.8/SN1", "--root", "example", "--index", "7"]), "_7.sn1.8.118.88.example.\n");
+}
+
+/// OpenSSL makes an authority of what it signs itself, which no client takes for a server's.
+#[test]
+fn a_certificate_that_cannot_be_trusted_is_told_from_a_node_that_is_away() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("names");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().expect("a key");
+    let certificate = params.self_signed(&key).expect("a certificate");
+    fs::write(path("node.crt"), certificate.pem()).expect("a file");
+    fs::write(path("node.key"), key.serialize_pem()).expect("a file");
+    let pair = [format!("tls.certificate={}", path("node.crt")), format!("tls.key={}", path("node.key"))];
+    let node = NodeProcess::start(&directory.path().join("data"), &["--set", &pair[0], "--set", &pair[1]]);
+    let (code, told) = refuse(&node, &["status", "--ca", &path("node.crt")]);
+    assert_eq!(code, Some(69), "{told}");
+    assert!(told.contains("answers, but not so that it can be trusted"), "{told}");
+    assert!(told.contains("CA:FALSE") && !told.contains("no node answers"), "{told}");
 }
