@@ -18,6 +18,8 @@ use crate::key::{KeyError, PrivateKey, PublicKey};
 const OWNER_ONLY: u32 = 0o600;
 /// Permissions of a file that everybody may read.
 const PUBLIC: u32 = 0o644;
+/// Size of an RSA key when none is said.
+const RSA_BITS_DEFAULT: usize = 2_048;
 
 //----------- MakeArguments --------------------------------------------------
 
@@ -28,9 +30,9 @@ pub(in crate::cli) struct MakeArguments {
     #[arg(long, value_enum, value_name = "ALGORITHM")]
     algorithm: Algorithm,
 
-    /// Size of an RSA key: 2048 to 8192
-    #[arg(long, value_name = "NUMBER", default_value_t = 2_048)]
-    bits: usize,
+    /// Size of an RSA key: 2048 to 8192; 2048 if not said
+    #[arg(long, value_name = "NUMBER")]
+    bits: Option<usize>,
 
     /// The file to write
     #[arg(long, value_name = "FILE")]
@@ -57,10 +59,16 @@ impl MakeArguments {
     pub(super) fn run(self) -> Result<(), Error> {
         let entropy = entropy();
         let random = |bytes: &mut [u8]| entropy(bytes);
-        let key = match self.algorithm {
-            Algorithm::Sm2 => PrivateKey::generate_sm2(&random),
-            Algorithm::Rsa => PrivateKey::generate_rsa(self.bits, &random)
-                .map_err(|error| Error::Usage(format!("--bits {}: {error}", self.bits)))?,
+        let key = match (self.algorithm, self.bits) {
+            (Algorithm::Sm2, None) => PrivateKey::generate_sm2(&random),
+            (Algorithm::Sm2, Some(_)) => {
+                return Err(Error::Usage("--bits: all SM2 keys are of one size; leave it out".into()));
+            }
+            (Algorithm::Rsa, bits) => {
+                let bits = bits.unwrap_or(RSA_BITS_DEFAULT);
+                let made = PrivateKey::generate_rsa(bits, &random);
+                made.map_err(|error| Error::Usage(format!("--bits {bits}: {error}")))?
+            }
         };
         save_new(&self.out, key.to_pem().as_bytes(), OWNER_ONLY)?;
         let mut output = Output::new(self.form());
@@ -187,6 +195,10 @@ impl AnyKey {
             (Ok(key), _) => Ok(Self::Private(key)),
             (_, Ok(key)) => Ok(Self::Public(key)),
             (Err(KeyError::Locked), _) => Err(KeyError::Locked),
+            // What is neither PEM nor DER was taken for a Handle blob; where it failed there tells people nothing.
+            (_, Err(KeyError::Decode(_))) => {
+                Err(KeyError::Malformed { wanted: "a key: PEM, DER, JWK or Handle form" })
+            }
             (Err(private), Err(public)) => {
                 let names_private = String::from_utf8_lossy(content).contains("PRIVATE KEY");
                 Err(if names_private { private } else { public })

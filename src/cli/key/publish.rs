@@ -12,7 +12,7 @@ use crate::cli::output::Form;
 use crate::cli::question;
 use crate::daemon::{clock, entropy};
 use crate::key::trust::{CERTIFICATE_TYPE, Grant, SIGNATURE_TYPE, Validity, certify, sign_values};
-use crate::key::{KeyError, PublicKey};
+use crate::key::{KeyError, PrivateKey, PublicKey};
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::identity::Identity;
 use crate::model::value::{Index, Permissions, Value};
@@ -59,6 +59,21 @@ struct IssuerArguments {
 }
 
 impl IssuerArguments {
+    /// The private key, which is the identity's own where the node can tell: nobody could verify what another signs.
+    async fn load_key(&self, connection: &Connection) -> Result<PrivateKey, Error> {
+        let key = load_private(&self.key)?;
+        match published_key(connection, &self.issuer).await {
+            Ok(published) if published != key.public() => Err(Error::Input(format!(
+                "{}: {} shows another key; name the identity whose key this is, or put this one there with `idnode \
+                 key put --replace`",
+                self.key.display(),
+                self.issuer
+            ))),
+            // A root may stand where this node cannot look, and its key need not be published.
+            _ => Ok(key),
+        }
+    }
+
     fn validity(&self) -> Validity {
         Validity::new(now(), self.days * SECONDS_OF_DAY)
     }
@@ -190,8 +205,8 @@ impl PutArguments {
 
 impl SignArguments {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let key = load_private(&self.issuer.key)?;
         let connection = self.place.connection.connection()?;
+        let key = self.issuer.load_key(&connection).await?;
         let (version, values) = resolve(&connection, &self.identifier, Reach::ThisNode).await?;
         let values = self.chosen(values)?;
         let entropy = entropy();
@@ -232,10 +247,11 @@ impl SignArguments {
 
 impl CertifyArguments {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let key = load_private(&self.issuer.key)?;
+        let connection = self.place.connection.connection()?;
+        let key = self.issuer.load_key(&connection).await?;
         let public = match &self.subject_key {
             Some(path) => AnyKey::load(path, None)?.public(),
-            None => published_key(&self.place.connection.connection()?, &self.subject).await?,
+            None => published_key(&connection, &self.subject).await?,
         };
         let entropy = entropy();
         let (issuer, subject) = ((&self.issuer.issuer, &key), (&self.subject, &public));
