@@ -1,5 +1,6 @@
 //! What only the whole configuration shows: values that do not go together, and files that are not there.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 
@@ -16,6 +17,7 @@ impl Config {
 
     pub(super) fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
+        self.check_doors(&mut problems);
         self.check_tls(&mut problems);
         self.check_upper(&mut problems);
         self.check_retention(&mut problems);
@@ -30,6 +32,25 @@ impl Config {
         let named = files.into_iter().filter_map(|(key, file)| Some((key, file.as_deref()?)));
         problems.extend(named.filter_map(|(key, file)| unreadable(key, file)));
         problems
+    }
+
+    /// Every door listens on TCP: one address serves one of them, once. Port 0 is another port each time.
+    fn check_doors(&self, problems: &mut Vec<Problem>) {
+        let doors = [
+            ("grpc.listen", &self.grpc.listen),
+            ("dns.listen", &self.dns.listen),
+            ("handle.listen", &self.handle.listen),
+            ("http.listen", &self.http.listen),
+        ];
+        let mut taken = BTreeMap::new();
+        for (key, listen) in doors {
+            for address in listen.iter().filter(|address| address.port() != 0) {
+                if let Some(first) = taken.insert(*address, key) {
+                    let reason = format!("{address} stands in {first} already; give each door its own port");
+                    problems.push(relation(key, &reason));
+                }
+            }
+        }
     }
 
     fn check_tls(&self, problems: &mut Vec<Problem>) {

@@ -120,6 +120,16 @@ fn a_certificate_is_proved_to_fit_its_key() {
 }
 
 #[test]
+fn an_address_serves_one_door_once() {
+    let error = load_arguments(&[("http.listen", "127.0.0.1:5300")]).expect_err("that of DNS").to_string();
+    let expected = "http.listen: 127.0.0.1:5300 stands in dns.listen already; give each door its own port";
+    assert_eq!(error, expected);
+    let error = load_arguments(&[("dns.listen", "[::1]:53,[::1]:53")]).expect_err("twice").to_string();
+    assert!(error.starts_with("dns.listen: [::1]:53 stands in dns.listen already"), "{error}");
+    load_arguments(&[("http.listen", "127.0.0.1:0"), ("dns.listen", "127.0.0.1:0")]).expect("other ports");
+}
+
+#[test]
 fn arguments_override_the_environment_and_the_environment_the_file() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("idnode.toml");
