@@ -11,6 +11,11 @@ use super::data_json::AdminJson;
 use super::site_json::SiteJson;
 use super::value_json::ReferenceJson;
 
+/// Yes by standing there, or by `yes`, `true` or `1`; no by `no`, `false` or `0`.
+#[derive(Serialize, ToSchema)]
+#[schema(pattern = "^([Yy][Ee][Ss]|[Tt][Rr][Uu][Ee]|1|[Nn][Oo]|[Ff][Aa][Ll][Ss][Ee]|0)?$", example = "true")]
+pub(super) struct Flag(String);
+
 /// The number of a value within its identifier.
 #[derive(Serialize, ToSchema)]
 #[schema(minimum = 1, maximum = 2147483647, example = 1)]

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::Shared;
 use super::asked::Asked;
 use super::denial::{Denial, DoorRefusal};
-use super::described::{IndexNumber, QuestionGiven, TypeName, ValuesGiven};
+use super::described::{Flag, IndexNumber, QuestionGiven, TypeName, ValuesGiven};
 use super::reply::{self, HandleReply};
 use super::value_json::{ValueJson, parse_values};
 
@@ -55,10 +55,10 @@ pub(super) fn parse_handle(text: &str) -> Result<Identifier, Denial> {
             example = "88.118.8/SN000123"),
         ("index" = Option<Vec<IndexNumber>>, Query, description = "Values at these indexes; with types, the union."),
         ("type" = Option<Vec<TypeName>>, Query, description = "Values of these types; a final dot means the family."),
-        ("auth" = Option<bool>, Query, description = "Asks no other node."),
-        ("publicOnly" = Option<bool>, Query, description = "Only values that everybody may read; the default without proof."),
-        ("doNotRefer" = Option<bool>, Query, description = "No referral to another service."),
-        ("pretty" = Option<bool>, Query, description = "To be read by people."),
+        ("auth" = Option<Flag>, Query, description = "Asks no other node."),
+        ("publicOnly" = Option<Flag>, Query, description = "Only values that everybody may read; the default without proof."),
+        ("doNotRefer" = Option<Flag>, Query, description = "No referral to another service."),
+        ("pretty" = Option<Flag>, Query, description = "To be read by people."),
         ("callback" = Option<String>, Query, description = "A function to be called with the reply (JSONP).")),
     security((), ("basic" = []), ("bearer" = []), ("handle" = [])),
     responses(
@@ -220,8 +220,8 @@ async fn refer(
             example = "88.118.8/SN000123"),
         ("index" = Option<Vec<String>>, Query,
             description = "Only the values at these indexes, those of the body; or `various`."),
-        ("overwrite" = Option<bool>, Query, description = "Whether what exists is replaced; the default."),
-        ("mintNewSuffix" = Option<bool>, Query,
+        ("overwrite" = Option<Flag>, Query, description = "Whether what exists is replaced; the default."),
+        ("mintNewSuffix" = Option<Flag>, Query,
             description = "The path is a prefix, or the beginning of a handle: the node mints the rest.")),
     request_body(content = ValuesGiven, content_type = "application/json"),
     security((), ("basic" = []), ("bearer" = []), ("handle" = [])),

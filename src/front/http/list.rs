@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use super::Shared;
 use super::asked::Asked;
 use super::denial::{Denial, DoorRefusal};
-use super::described::ListGiven;
+use super::described::{Flag, ListGiven};
 use super::reply::{self, HandleReply};
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::limits::PAGE_ITEMS_MAX;
@@ -78,7 +78,7 @@ pub(super) async fn list_by_body(shared: &Shared, asked: &mut Asked, body: Body)
             pattern = "^(0\\.NA/)?[A-Za-z0-9-]{1,63}(\\.[A-Za-z0-9-]{1,63})*$", example = "88.118.8"),
         ("page" = Option<i64>, Query, description = "Which page, from 0; without page and pageSize all names come."),
         ("pageSize" = Option<i64>, Query, description = "How long a page is; 0 only counts."),
-        ("pretty" = Option<bool>, Query, description = "To be read by people."),
+        ("pretty" = Option<Flag>, Query, description = "To be read by people."),
         ("callback" = Option<String>, Query, description = "A function to be called with the reply (JSONP).")),
     security((), ("basic" = []), ("bearer" = []), ("handle" = [])),
     responses(

@@ -10,6 +10,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::openapi::{ContentBuilder, RefOr};
 use utoipa::{Modify, OpenApi, openapi};
 
+use super::described::Flag;
 use super::{handles, health, list, native, page, prefixes, reply, sessions, site, verifications};
 
 #[derive(OpenApi)]
@@ -20,6 +21,7 @@ use super::{handles, health, list, native, page, prefixes, reply, sessions, site
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     modifiers(&Schemes, &Scripts),
+    components(schemas(Flag)),
     tags(
         (name = "handles", description = "What handles hold, and commands on them."),
         (name = "prefixes", description = "Which prefixes are homed here; for administrators of the node."),

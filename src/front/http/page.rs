@@ -12,6 +12,7 @@ use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode
 use super::Shared;
 use super::asked::Asked;
 use super::denial::{Denial, DoorRefusal};
+use super::described::Flag;
 use super::handles::{self, parse_handle};
 use super::reply;
 use super::value_json::ValueJson;
@@ -31,8 +32,8 @@ const POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; style-
     params(
         ("handle" = String, Path, description = "The handle; its slash may be percent-encoded.",
             example = "88.118.8/SN000123"),
-        ("noredirect" = Option<bool>, Query, description = "Shows the record instead."),
-        ("auth" = Option<bool>, Query, description = "Asks no other node.")),
+        ("noredirect" = Option<Flag>, Query, description = "Shows the record instead."),
+        ("auth" = Option<Flag>, Query, description = "Asks no other node.")),
     responses(
         (status = 200, description = "The record, as a page or as JSON.",
             content((reply::HandleReply = "application/json"), (String = "text/html"))),

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use super::Shared;
 use super::asked::Asked;
 use super::denial::Denial;
+use super::described::Flag;
 use super::list::{page_of, parse_prefix};
 use super::reply::{self, HandleReply};
 use crate::model::identifier::Identifier;
@@ -41,7 +42,7 @@ pub(super) struct PrefixList {
     params(
         ("page" = Option<i64>, Query, description = "Which page, from 0; without page and pageSize all come."),
         ("pageSize" = Option<i64>, Query, description = "How long a page is; 0 only counts."),
-        ("pretty" = Option<bool>, Query, description = "To be read by people."),
+        ("pretty" = Option<Flag>, Query, description = "To be read by people."),
         ("callback" = Option<String>, Query, description = "A function to be called with the reply (JSONP).")),
     security((), ("basic" = []), ("bearer" = []), ("handle" = [])),
     responses(

@@ -298,3 +298,33 @@ pub(super) fn options(allow: &'static str) -> Response {
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_SECONDS);
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Intent, status_of};
+    use crate::wire::handle::code::ResponseCode;
+
+    #[test]
+    fn statuses_follow_from_response_codes_as_clients_expect() {
+        let check = |codes: &[u32], status: u16| {
+            for code in codes {
+                assert_eq!(status_of(ResponseCode(*code), Intent::Command).as_u16(), status, "{code}");
+            }
+        };
+        check(&[1], 200);
+        check(&[4, 102, 200, 202, 301], 400);
+        check(&[100], 404);
+        check(&[101, 201], 409);
+        check(&[302, 303], 300);
+        check(&[5], 501);
+        check(&[3, 7], 503);
+        check(&[402], 401);
+        check(&[400, 401, 403, 404], 403);
+        check(&[0, 2, 6, 300, 405, 406, 500, 501, 505, 4_711], 500);
+        assert_eq!(
+            status_of(ResponseCode(200), Intent::Question).as_u16(),
+            200,
+            "an answer, if an empty one"
+        );
+    }
+}

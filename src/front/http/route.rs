@@ -257,7 +257,8 @@ async fn answer(door: &HttpDoor, peer: Peer, request: Request) -> Response {
     let mut asked = Asked { verb, query, manner, headers: parts.headers, peer };
     let outcome = fulfill(door, &mut asked, body, &resource).await;
     outcome.unwrap_or_else(|denial| {
-        let mut response = reply::denied(&denial, resource.handle(), &asked.manner);
+        let listed = || asked.query.get("prefix").filter(|_| resource == Resource::List);
+        let mut response = reply::denied(&denial, resource.handle().or_else(listed), &asked.manner);
         if reply::asks_for_proof(&response) {
             door.shared.challenge(&asked, reply::complaint(&denial), response.headers_mut());
         }

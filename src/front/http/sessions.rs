@@ -163,6 +163,10 @@ pub(super) async fn prove_by_post(shared: &Shared, asked: &Asked, body: Body) ->
         (status = 401, description = "The answer is not accepted.", body = SessionReply),
         (status = 403, description = "There is no such session.", body = SessionReply)))]
 pub(super) async fn show(shared: &Shared, asked: &Asked) -> Result<Response, Denial> {
+    if over_plain_text(asked).is_none() && header_parts(asked).get("sessionId").is_none() {
+        let nobody = SessionReply { authenticated: Some(false), ..SessionReply::default() };
+        return Ok(tell(StatusCode::OK, nobody, asked));
+    }
     prove(shared, asked, Body::empty()).await
 }
 

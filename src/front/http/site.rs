@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use super::Shared;
 use super::asked::Asked;
 use super::denial::{Denial, DoorRefusal};
+use super::described::Flag;
 use super::reply::{self, HandleReply};
 use super::site_json::SiteJson;
 use crate::model::site::{Ports, Site};
@@ -31,7 +32,7 @@ pub(super) struct SiteReply {
 /// Shows this node's own site: the one that is announced, else where the request came in.
 #[utoipa::path(get, path = "/api/site", tag = "node", operation_id = "site",
     params(
-        ("pretty" = Option<bool>, Query, description = "To be read by people."),
+        ("pretty" = Option<Flag>, Query, description = "To be read by people."),
         ("callback" = Option<String>, Query, description = "A function to be called with the reply (JSONP).")),
     responses(
         (status = 200, description = "The site.", body = SiteReply),
