@@ -6,7 +6,8 @@
 //!   Handle       a session, or the answer to its challenge       ├ over TLS only
 //!   certificate  an identity whose HS_PUBKEY the connection has  ┘
 //! ```
-//! Over plain text the last three are passed over, as if they were not there. What is shown and does not hold is refused,
+//! Over plain text the last three are passed over, as if they were not there. So are a password and a certificate where a
+//! function is to be called with the reply (JSONP): a page of any origin could read it in its visitor's name. What is shown and does not hold is refused,
 //! also where nobody asked for it; only a certificate that names nobody is no offense, since browsers show theirs unasked.
 
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -38,6 +39,8 @@ impl Shared {
         match shown {
             Some(Authorization::Bearer(token)) => self.token_holder(asked, token),
             _ if asked.peer.channel == Channel::Plain => Ok(Caller::Anonymous),
+            // A browser shows these by itself, also for a script that a page of another origin loads and reads.
+            None | Some(Authorization::Basic(..)) if asked.manner.callback.is_some() => Ok(Caller::Anonymous),
             None => Ok(self.certified(asked).await.unwrap_or(Caller::Anonymous)),
             Some(Authorization::Basic(identity, password)) => {
                 self.prove(&identity, &Proof::Password(&password), &[]).await

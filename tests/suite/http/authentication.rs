@@ -79,6 +79,10 @@ async fn hidden_values_are_shown_to_administrators_alone() {
     let count = |reply: &Json| reply.get("values").and_then(Json::as_array).map(Vec::len);
     assert_eq!(count(&door.tls().get(PATH).await.json()), Some(1));
     assert_eq!(count(&door.tls().basic(SECRET, PASSWORD).get(PATH).await.json()), Some(2));
+    // A page of another origin reads what a script brings, and the browser shows the password unasked.
+    let script = door.tls().basic(SECRET, PASSWORD).get(&format!("{PATH}?callback=f")).await;
+    let text = script.text();
+    assert!(text.starts_with("f({\"responseCode\":1,") && !text.contains("NOTE"), "{text}");
     assert_eq!(door.tls().basic(NOBODY, PASSWORD).get(PATH).await.verdict(), (403, 400));
     let public = door.tls().basic(NOBODY, PASSWORD).get(&format!("{PATH}?publicOnly=true")).await;
     assert_eq!(count(&public.json()), Some(1));
