@@ -20,10 +20,12 @@ use super::challenge::{SessionId, Standing};
 use super::connection::Channel;
 use super::counters::count;
 use super::denial::Denial;
+use super::reply;
 use crate::model::identity::Identity;
 use crate::model::value::ValueType;
 use crate::registry::caller::Caller;
 use crate::resolver::credential::{Proof, Unproven};
+use crate::wire::handle::code::ResponseCode;
 
 /// Bytes of the longest nonce that a client may add to ours.
 const CLIENT_NONCE_BYTES_MAX: usize = 1_024;
@@ -165,6 +167,19 @@ impl Shared {
         self.resolver.fill_random(&mut nonce);
         self.sessions.challenge(nonce, self.resolver.now_ms())
     }
+}
+
+/// Where proof is missing because what was shown over plain text was passed over, the denial says so.
+pub(super) fn tell_passed_over(asked: &Asked, denial: Denial) -> Denial {
+    let shown = asked.header(header::AUTHORIZATION).map(Authorization::parse);
+    let is_passed_over = asked.peer.channel == Channel::Plain
+        && shown.is_some_and(|shown| !matches!(shown, Authorization::Bearer(_)));
+    if is_passed_over && reply::code_of(&denial) == ResponseCode::AUTHENTICATION_NEEDED {
+        return complain(
+            "keys and passwords are looked at over TLS only: use https://, and change a secret that others could read",
+        );
+    }
+    denial
 }
 
 fn complain(complaint: &str) -> Denial {

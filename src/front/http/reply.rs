@@ -25,7 +25,8 @@ const TEXT: &str = "text/plain; charset=utf-8";
 
 //----------- Response codes -------------------------------------------------
 
-fn code_of(denial: &Denial) -> ResponseCode {
+/// The response code that says why.
+pub(super) fn code_of(denial: &Denial) -> ResponseCode {
     match denial {
         Denial::Refused(refusal) => response_code::of_refusal(refusal),
         Denial::Failed(failure) => response_code::of_failure(failure),

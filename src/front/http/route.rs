@@ -23,7 +23,8 @@ use super::denial::{Denial, DoorRefusal};
 use super::query::Query;
 use super::reply::{self, Intent, Manner};
 use super::{
-    HttpDoor, handles, health, list, native, openapi, page, prefixes, sessions, site, verifications,
+    HttpDoor, credential, handles, health, list, native, openapi, page, prefixes, sessions, site,
+    verifications,
 };
 
 /// How long one request may take, its body included.
@@ -257,6 +258,7 @@ async fn answer(door: &HttpDoor, peer: Peer, request: Request) -> Response {
     let mut asked = Asked { verb, query, manner, headers: parts.headers, peer };
     let outcome = fulfill(door, &mut asked, body, &resource).await;
     outcome.unwrap_or_else(|denial| {
+        let denial = credential::tell_passed_over(&asked, denial);
         let listed = || asked.query.get("prefix").filter(|_| resource == Resource::List);
         let mut response = reply::denied(&denial, resource.handle().or_else(listed), &asked.manner);
         if reply::asks_for_proof(&response) {

@@ -38,7 +38,9 @@ async fn a_secret_key_is_taken_under_tls_only() {
     assert_eq!(garbled.put(PATH, url("b")).await.verdict(), (401, 402));
 
     let overheard = door.plain().basic(SECRET, PASSWORD);
-    assert_eq!(overheard.put(PATH, url("b")).await.verdict(), (403, 402));
+    let refused = overheard.put(PATH, url("b")).await;
+    assert_eq!(refused.verdict(), (403, 402));
+    assert!(refused.text().contains("over TLS only: use https://"), "{refused:?}");
     assert_eq!(overheard.get(PATH).await.verdict(), (200, 1));
     door.close().await;
 }
