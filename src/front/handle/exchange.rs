@@ -9,7 +9,7 @@ use crate::key::digest::DigestAlgorithm;
 use crate::key::session::SessionKey;
 use crate::key::{KeyError, PrivateKey};
 use crate::registry::caller::Caller;
-use crate::wire::handle::code::{OpFlags, Version};
+use crate::wire::handle::code::{OpCode, OpFlags, Version};
 use crate::wire::handle::credential::{Credential, covered_bytes};
 use crate::wire::handle::envelope::{Envelope, EnvelopeFlags};
 use crate::wire::handle::message::{Message, seal};
@@ -172,6 +172,11 @@ impl Answerer {
                 exchange.caller = login.or_else(|| session.caller()).unwrap_or(Caller::Anonymous);
                 exchange.session = Some(session);
                 exchange.voucher = Voucher::Session;
+            }
+            // Clients answer challenges without a code, and nothing else. Were more taken, whoever alters what was
+            // encrypted could tell from our replies whether its padding was right.
+            None if is_encrypted && decoded.header.op != OpCode::CHALLENGE_RESPONSE => {
+                return Err(Unaccepted::Key);
             }
             None => exchange.caller = login.unwrap_or(Caller::Anonymous),
         }

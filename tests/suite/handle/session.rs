@@ -96,6 +96,12 @@ async fn everything_may_be_encrypted() {
     assert_eq!(tcp.tell(&session, &answer).code(), 1);
     let delete = session.next(with_handle(OpCode::DELETE, "88.118.8/e")).encrypted(&session);
     assert_eq!(tcp.tell(&session, &delete).code(), 1);
+    // Encrypted is not authenticated: without a code it is told no more than what cannot be decrypted.
+    let mut bare = Request::select("88.118.8/e", &[], &[]);
+    bare.envelope.session = session.id;
+    let bare = Sealed { message: bare.message(), request: bare }.encrypted(&session);
+    tcp.send(&bare.bytes());
+    assert_eq!(tcp.receive().code(), 502);
     // What was not encrypted with the key is no message of the session, and no reason is told apart.
     let mut broken = session.next(with_handle(OpCode::DELETE, "88.118.8/e")).encrypted(&session);
     for position in [0, 20, broken.message.len() - 1] {
