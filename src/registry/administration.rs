@@ -11,8 +11,8 @@
 //! | amend | add, modify, remove of each value; of administrators the same for administrators |
 //! | remove | delete identifier |
 //!
-//! What stays as it is needs nothing. A value that anybody may write is modified by anybody, unless it is or becomes an
-//! administrator, a key or a list: these decide who may do everything else.
+//! What stays as it is needs nothing. A value that anybody may write is modified by anybody within its type, unless it is
+//! an administrator, a key or a list: these decide who may do everything else.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -175,7 +175,8 @@ fn is_admin(value: &Value) -> bool {
 /// Whether anybody may make one of the other.
 fn is_open(old: &Value, new: &Value) -> bool {
     let decides = |value: &Value| OF_ADMINISTRATION.iter().any(|name| value.value_type.is(name));
-    old.permissions.has(Permissions::PUBLIC_WRITE) && !decides(old) && !decides(new)
+    let is_open = old.permissions.has(Permissions::PUBLIC_WRITE) && old.value_type == new.value_type;
+    is_open && !decides(old) && !decides(new)
 }
 
 /// Refuses who may not change a record to these values.

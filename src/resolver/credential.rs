@@ -143,12 +143,19 @@ impl Resolver {
     }
 
     /// Whether an answer to a challenge was made with a secret key kept here: for nodes that cannot see it.
+    ///
+    /// Anybody may ask, and chooses what it costs: one question at a time, about one key, so that callers who prove
+    /// themselves here never wait behind more than one of them.
     pub async fn verify_secret(
         &self,
         identity: &Identity,
         answer: &[u8],
         challenge: &[u8],
     ) -> Result<bool, Unproven> {
+        if identity.index == 0 {
+            return Err(Unproven::NoKey { identity: identity.clone() });
+        }
+        let _place = self.verifications.try_acquire().map_err(|_| Failure::Overloaded)?;
         match self.prove(identity, &Proof::Secret { answer }, challenge).await {
             Ok(_) => Ok(true),
             Err(Unproven::Wrong { .. }) => Ok(false),

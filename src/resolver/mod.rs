@@ -69,6 +69,8 @@ pub struct Resolver {
     onward: Option<Onward>,
     /// Places for proofs that cost much.
     proofs: Arc<Semaphore>,
+    /// The place for verifying other people's answers to other nodes' challenges.
+    verifications: Arc<Semaphore>,
     counters: Arc<ResolverCounters>,
 }
 
@@ -84,7 +86,14 @@ impl Resolver {
     /// A resolver over a store.
     pub fn new(store: Store, options: ResolverOptions) -> Self {
         let counters = Arc::new(ResolverCounters::default());
-        Self { store, options, onward: None, proofs: credential::places(), counters }
+        Self {
+            store,
+            options,
+            onward: None,
+            proofs: credential::places(),
+            verifications: Arc::new(Semaphore::new(1)),
+            counters,
+        }
     }
 
     /// Answers one question.

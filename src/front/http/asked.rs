@@ -1,11 +1,13 @@
 //! One request, taken apart: what is asked, how, by whom, and the body where it matters.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
 use serde_json::Value as Json;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
 use super::connection::Peer;
@@ -13,9 +15,14 @@ use super::denial::{Denial, DoorRefusal};
 use super::query::Query;
 use super::reply::{Intent, Manner};
 use super::route::Verb;
+use crate::registry::refusal::Failure;
 
 /// Bytes of a JSON body: the largest record, however much its text grows by escapes.
 const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Bytes of the bodies of all connections together.
+const BODIES_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes of one place of that bound.
+const PLACE_BYTES: usize = 1_024;
 /// How long a body may take to come.
 const BODY_MAX: Duration = Duration::from_secs(15);
 
@@ -31,6 +38,8 @@ pub(super) struct Asked {
     pub(super) headers: HeaderMap,
     /// The other end.
     pub(super) peer: Peer,
+    /// Memory for bodies.
+    pub(super) bodies: Arc<Bodies>,
 }
 
 impl Asked {
@@ -51,7 +60,7 @@ impl Asked {
                 "the body must be JSON; send it with Content-Type: application/json",
             ));
         }
-        let bytes = read(body, BODY_BYTES_MAX).await?;
+        let (bytes, _held) = self.bodies.read(body, BODY_BYTES_MAX).await?;
         serde_json::from_slice(&bytes)
             .map_err(|error| Denial::malformed(&format!("the body is no JSON: {error}")))
     }
@@ -73,17 +82,64 @@ impl Asked {
     }
 }
 
-/// Reads a whole body within its bounds of size and time.
-pub(super) async fn read(body: Body, bytes_max: usize) -> Result<Vec<u8>, Denial> {
-    let deadline = Instant::now() + BODY_MAX;
-    let mut pieces = body.into_data_stream();
-    let mut bytes = Vec::new();
-    while let Some(piece) = timeout_at(deadline, pieces.next()).await.map_err(|_| DoorRefusal::TooSlow)? {
-        let piece = piece.map_err(|_| Denial::malformed("the body broke off"))?;
-        if bytes.len() + piece.len() > bytes_max {
-            return Err(DoorRefusal::TooLarge { max: bytes_max }.into());
-        }
-        bytes.extend_from_slice(&piece);
+//----------- Bodies ---------------------------------------------------------
+
+/// Memory for bodies of all connections: whoever sends one is not known yet.
+#[derive(Debug)]
+pub(super) struct Bodies(Semaphore);
+
+impl Bodies {
+    /// All of it is free.
+    pub(super) fn new() -> Self {
+        Self(Semaphore::new(BODIES_BYTES / PLACE_BYTES))
     }
-    Ok(bytes)
+
+    /// Reads a whole body within its bounds of size and time. Its memory counts until what is returned beside it goes.
+    pub(super) async fn read(
+        &self,
+        body: Body,
+        bytes_max: usize,
+    ) -> Result<(Vec<u8>, Option<SemaphorePermit<'_>>), Denial> {
+        let mut held: Option<SemaphorePermit<'_>> = None;
+        let deadline = Instant::now() + BODY_MAX;
+        let mut pieces = body.into_data_stream();
+        let mut bytes = Vec::new();
+        while let Some(piece) = timeout_at(deadline, pieces.next()).await.map_err(|_| DoorRefusal::TooSlow)? {
+            let piece = piece.map_err(|_| Denial::malformed("the body broke off"))?;
+            let whole = bytes.len() + piece.len();
+            if whole > bytes_max {
+                return Err(DoorRefusal::TooLarge { max: bytes_max }.into());
+            }
+            let places = whole.div_ceil(PLACE_BYTES) - bytes.len().div_ceil(PLACE_BYTES);
+            let places = u32::try_from(places).unwrap_or(u32::MAX);
+            let more = self.0.try_acquire_many(places).map_err(|_| Failure::Overloaded)?;
+            match &mut held {
+                Some(held) => held.merge(more),
+                None => held = Some(more),
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        Ok((bytes, held))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::{BODIES_BYTES, Bodies, Denial, Failure};
+
+    #[tokio::test]
+    async fn bodies_of_all_connections_share_one_bound() {
+        let bodies = Bodies::new();
+        let body = |bytes: usize| Body::from(vec![b' '; bytes]);
+        let (read, held) =
+            bodies.read(body(BODIES_BYTES - 10_000), BODIES_BYTES).await.expect("there is room");
+        assert_eq!(read.len(), BODIES_BYTES - 10_000);
+        let refused = bodies.read(body(20_000), BODIES_BYTES).await;
+        assert!(matches!(refused, Err(Denial::Failed(Failure::Overloaded))));
+        assert!(bodies.read(body(5_000), BODIES_BYTES).await.is_ok(), "a small one still fits");
+        drop(held);
+        assert!(bodies.read(body(20_000), BODIES_BYTES).await.is_ok());
+    }
 }

@@ -62,6 +62,7 @@ use tokio_rustls::TlsAcceptor;
 pub use self::connection::Channel;
 pub use self::counters::HttpCounters;
 
+use self::asked::Bodies;
 use self::challenge::Sessions;
 use self::denial::Denial;
 use self::listener::Service;
@@ -157,6 +158,7 @@ struct Shared {
     server_key: Arc<PrivateKey>,
     tunnel: Option<Tunnel>,
     sessions: Sessions,
+    bodies: Arc<Bodies>,
     counters: Arc<HttpCounters>,
     allow_tokens_in_plain_text: bool,
 }
@@ -181,6 +183,7 @@ impl HttpDoor {
             server_key,
             tunnel,
             sessions: Sessions::new(secret),
+            bodies: Arc::new(Bodies::new()),
             counters: Arc::default(),
             allow_tokens_in_plain_text: options.allow_tokens_in_plain_text,
         });

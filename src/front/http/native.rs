@@ -9,7 +9,6 @@ use axum::http::{Method, StatusCode, header};
 use axum::response::Response;
 
 use super::HttpDoor;
-use super::asked;
 use super::connection::Peer;
 use super::reply;
 use crate::model::limits::HANDLE_MESSAGE_BYTES_MAX;
@@ -43,8 +42,9 @@ pub(super) async fn carry(door: &HttpDoor, peer: &Peer, body: Body) -> Response 
     let Some(tunnel) = &door.shared.tunnel else {
         return reply::text(StatusCode::NOT_IMPLEMENTED, "this node has no Handle door");
     };
-    let bytes = match asked::read(body, ENVELOPE_BYTES + HANDLE_MESSAGE_BYTES_MAX + LINE_ENDS_MAX).await {
-        Ok(bytes) => bytes,
+    let bytes_max = ENVELOPE_BYTES + HANDLE_MESSAGE_BYTES_MAX + LINE_ENDS_MAX;
+    let (bytes, _held) = match door.shared.bodies.read(body, bytes_max).await {
+        Ok(read) => read,
         Err(denial) => return reply::unread(&denial),
     };
     let blank = bytes.iter().take(LINE_ENDS_MAX).take_while(|byte| matches!(byte, b'\r' | b'\n')).count();

@@ -7,6 +7,7 @@
 //! A verb that a path does not take, also one that nobody knows, is answered by 405 with the verbs that it takes (RFC 9110
 //! section 15.5.6). CNRI's servers answer unknown verbs by 501; no client relies on that, and 405 says what would be right.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
@@ -255,7 +256,8 @@ async fn answer(door: &HttpDoor, peer: Peer, request: Request) -> Response {
     if let Err(denial) = query.check_flags() {
         return reply::denied(&denial, resource.handle(), &manner);
     }
-    let mut asked = Asked { verb, query, manner, headers: parts.headers, peer };
+    let mut asked =
+        Asked { verb, query, manner, headers: parts.headers, peer, bodies: Arc::clone(&door.shared.bodies) };
     let outcome = fulfill(door, &mut asked, body, &resource).await;
     outcome.unwrap_or_else(|denial| {
         let denial = credential::tell_passed_over(&asked, denial);

@@ -159,6 +159,7 @@ async fn a_value_open_to_the_public_is_written_by_anybody() {
         replace(open(admin(100, May::ALL, STRANGER))),
         replace(with("1101", typed(1, ValueType::HS_SECKEY, "mine"))),
         replace(open(list(1, &[STRANGER]))),
+        replace(open(typed(1, "HS_SERV", "another type"))),
         replace(open(typed(4, ValueType::HS_PUBKEY, "another"))),
         replace(value(3, "closed to all")),
         amended(Amend { add: vec![open(value(5, "new"))], ..amend("88.118/x") }),
