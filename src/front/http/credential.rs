@@ -7,8 +7,9 @@
 //!   certificate  an identity whose HS_PUBKEY the connection has  ┘
 //! ```
 //! Over plain text the last three are passed over, as if they were not there. So are a password and a certificate where a
-//! function is to be called with the reply (JSONP): a page of any origin could read it in its visitor's name. What is shown and does not hold is refused,
-//! also where nobody asked for it; only a certificate that names nobody is no offense, since browsers show theirs unasked.
+//! function is to be called with the reply (JSONP): a page of any origin could read it in its visitor's name. What is
+//! shown and does not hold is refused, also where nobody asked for it; only a certificate that names nobody is no offense,
+//! since browsers show theirs unasked.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
@@ -118,7 +119,7 @@ impl Shared {
             let answer = parts.secret_answer().map_err(|error| complain(&error.to_string()))?;
             return self.prove(identity, &Proof::Secret { answer: &answer }, challenge).await;
         }
-        if kind.eq_ignore_ascii_case("HS_PUBKEY") {
+        if kind.eq_ignore_ascii_case(ValueType::HS_PUBKEY) {
             let signature = parts.bytes("signature").ok_or_else(|| complain("the signature is no base64"))?;
             let hash = parts.get("alg").unwrap_or_default().as_bytes();
             return self.prove(identity, &Proof::PublicKey { hash, signature: &signature }, challenge).await;

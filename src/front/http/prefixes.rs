@@ -94,10 +94,9 @@ pub(super) async fn home(shared: &Shared, asked: &mut Asked, spelled: &str) -> R
     security((), ("basic" = []), ("bearer" = []), ("handle" = [])),
     responses(
         (status = 200, description = "It is homed here no more.", body = HandleReply),
-        (status = 400, description = "It is no prefix.", body = HandleReply),
+        (status = 400, description = "It is no prefix, or it was not homed here.", body = HandleReply),
         (status = 401, description = "Proof is needed, or not accepted.", body = HandleReply),
         (status = 403, description = "The caller may not; or proof is needed over plain text.", body = HandleReply),
-        (status = 404, description = "It was not homed here.", body = HandleReply),
         (status = 500, description = "The node failed.", body = HandleReply),
         (status = 503, description = "The node is too busy, read-only or stopping.", body = HandleReply)))]
 pub(super) async fn unhome(shared: &Shared, asked: &mut Asked, spelled: &str) -> Result<Response, Denial> {
