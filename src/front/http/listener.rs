@@ -86,7 +86,11 @@ async fn take(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<Accepte
 
 async fn serve_one(accepted: Accepted, service: Arc<Service>, mut draining: watch::Receiver<bool>) {
     let Accepted { stream, address, place: _place } = accepted;
-    let opened = Connection::open(stream, address, service.tls.as_ref(), service.silence_max).await;
+    let opened = tokio::select! {
+        opened = Connection::open(stream, address, service.tls.as_ref(), service.silence_max) => opened,
+        // Nothing was asked yet.
+        () = drained(&mut draining) => return,
+    };
     let (connection, peer) = match opened {
         Ok(opened) => opened,
         Err(error) => {
