@@ -60,7 +60,7 @@ impl Asked {
                 "the body must be JSON; send it with Content-Type: application/json",
             ));
         }
-        let (bytes, _held) = self.bodies.read(body, BODY_BYTES_MAX).await?;
+        let (bytes, _held) = self.bodies.read(&self.peer, body, BODY_BYTES_MAX).await?;
         serde_json::from_slice(&bytes)
             .map_err(|error| Denial::malformed(&format!("the body is no JSON: {error}")))
     }
@@ -97,9 +97,11 @@ impl Bodies {
     /// Reads a whole body within its bounds of size and time. Its memory counts until what is returned beside it goes.
     pub(super) async fn read(
         &self,
+        peer: &Peer,
         body: Body,
         bytes_max: usize,
     ) -> Result<(Vec<u8>, Option<SemaphorePermit<'_>>), Denial> {
+        let _awaited = peer.owed.await_body();
         let mut held: Option<SemaphorePermit<'_>> = None;
         let deadline = Instant::now() + BODY_MAX;
         let mut pieces = body.into_data_stream();
@@ -125,21 +127,30 @@ impl Bodies {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+
     use axum::body::Body;
 
+    use super::super::connection::{Channel, Peer};
     use super::{BODIES_BYTES, Bodies, Denial, Failure};
+
+    fn peer() -> Peer {
+        let address = SocketAddr::from(([127, 0, 0, 1], 80));
+        Peer { address, own: address, channel: Channel::Plain, certificate: None, owed: Arc::default() }
+    }
 
     #[tokio::test]
     async fn bodies_of_all_connections_share_one_bound() {
-        let bodies = Bodies::new();
+        let (bodies, peer) = (Bodies::new(), peer());
         let body = |bytes: usize| Body::from(vec![b' '; bytes]);
         let (read, held) =
-            bodies.read(body(BODIES_BYTES - 10_000), BODIES_BYTES).await.expect("there is room");
+            bodies.read(&peer, body(BODIES_BYTES - 10_000), BODIES_BYTES).await.expect("there is room");
         assert_eq!(read.len(), BODIES_BYTES - 10_000);
-        let refused = bodies.read(body(20_000), BODIES_BYTES).await;
+        let refused = bodies.read(&peer, body(20_000), BODIES_BYTES).await;
         assert!(matches!(refused, Err(Denial::Failed(Failure::Overloaded))));
-        assert!(bodies.read(body(5_000), BODIES_BYTES).await.is_ok(), "a small one still fits");
+        assert!(bodies.read(&peer, body(5_000), BODIES_BYTES).await.is_ok(), "a small one still fits");
         drop(held);
-        assert!(bodies.read(body(20_000), BODIES_BYTES).await.is_ok());
+        assert!(bodies.read(&peer, body(20_000), BODIES_BYTES).await.is_ok());
     }
 }

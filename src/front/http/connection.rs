@@ -16,6 +16,8 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::owed::Owed;
+
 /// The content type of a TLS handshake (RFC 8446 section 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
 /// How long a connection may take to say its first byte and to shake hands.
@@ -34,6 +36,8 @@ pub(super) struct Peer {
     pub(super) channel: Channel,
     /// The certificate it showed, in DER; it holds the key.
     pub(super) certificate: Option<Arc<[u8]>>,
+    /// What the connection owes it.
+    pub(super) owed: Arc<Owed>,
 }
 
 /// How bytes travel between us and a peer.
@@ -59,6 +63,7 @@ pub(super) struct Connection {
     transport: Transport,
     silence_max: Duration,
     silence: Pin<Box<Sleep>>,
+    owed: Arc<Owed>,
 }
 
 enum Transport {
@@ -83,7 +88,9 @@ impl Connection {
             Transport::Tls(stream) => (Channel::Tls, shown_certificate(stream)),
         };
         let silence = Box::pin(sleep(silence_max));
-        Ok((Self { transport, silence_max, silence }, Peer { address, own, channel, certificate }))
+        let owed = Arc::new(Owed::default());
+        let peer = Peer { address, own, channel, certificate, owed: Arc::clone(&owed) };
+        Ok((Self { transport, silence_max, silence, owed }, peer))
     }
 
     /// Ends a wait that lasted too long; a wait that moved a byte begins anew.
@@ -93,6 +100,12 @@ impl Connection {
             return moved;
         }
         self.silence.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// The same for bytes on their way out.
+    fn judge_sent<T>(&mut self, context: &mut Context<'_>, sent: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        self.owed.note_stalled(sent.is_pending());
+        self.judge(context, sent)
     }
 }
 
@@ -137,7 +150,7 @@ impl AsyncWrite for Connection {
             Transport::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
             Transport::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
         };
-        self.judge(context, written)
+        self.judge_sent(context, written)
     }
 
     fn poll_write_vectored(
@@ -149,7 +162,7 @@ impl AsyncWrite for Connection {
             Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
             Transport::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
         };
-        self.judge(context, written)
+        self.judge_sent(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -164,28 +177,36 @@ impl AsyncWrite for Connection {
             Transport::Plain(stream) => Pin::new(stream).poll_flush(context),
             Transport::Tls(stream) => Pin::new(stream).poll_flush(context),
         };
-        // Flushing nothing is always done at once and moves no byte.
-        if flushed.is_ready() { flushed } else { self.judge(context, flushed) }
+        if flushed.is_ready() {
+            // Flushing nothing is always done at once and moves no byte.
+            self.owed.note_stalled(false);
+            return flushed;
+        }
+        self.judge_sent(context, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.transport {
+        let shut = match &mut self.transport {
             Transport::Plain(stream) => Pin::new(stream).poll_shutdown(context),
             Transport::Tls(stream) => Pin::new(stream).poll_shutdown(context),
-        }
+        };
+        self.judge_sent(context, shut)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Channel, Peer};
+    use std::sync::Arc;
+
+    use super::{Channel, Owed, Peer};
 
     #[test]
     fn plain_text_beyond_this_machine_is_overheard() {
         let overheard = |address: &str, channel| {
             let address = address.parse().expect("an address");
             let own = "127.0.0.1:80".parse().expect("an address");
-            Peer { address, own, channel, certificate: None }.is_overheard()
+            let owed = Arc::new(Owed::default());
+            Peer { address, own, channel, certificate: None, owed }.is_overheard()
         };
         assert!(overheard("192.0.2.7:9000", Channel::Plain));
         assert!(!overheard("192.0.2.7:9000", Channel::Tls));

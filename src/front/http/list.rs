@@ -17,6 +17,7 @@ use super::Shared;
 use super::asked::Asked;
 use super::denial::{Denial, DoorRefusal};
 use super::described::{Flag, ListGiven};
+use super::owed::AnswerMark;
 use super::reply::{self, HandleReply};
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::limits::PAGE_ITEMS_MAX;
@@ -179,7 +180,7 @@ async fn list_all(mut names: Names, asked: &Asked, prefix: String) -> Result<Res
     };
     Ok(reply::json_around(
         &body,
-        |head, tail| Body::from_stream(pieces(names, first, head, tail)),
+        |head, tail| Body::from_stream(pieces(names, first, Ends { head, tail }, asked.peer.owed.answer())),
         &asked.manner,
     ))
 }
@@ -188,12 +189,12 @@ async fn list_all(mut names: Names, asked: &Asked, prefix: String) -> Result<Res
 fn pieces(
     names: Names,
     first: Vec<String>,
-    head: String,
-    tail: String,
+    ends: Ends,
+    owed: AnswerMark,
 ) -> impl Stream<Item = Result<Bytes, Problem>> {
-    let mut ready = VecDeque::from([head]);
+    let mut ready = VecDeque::from([ends.head]);
     ready.push_back(chunk(&first, ""));
-    let state = Pieces { names, ready, tail: Some(tail) };
+    let state = Pieces { names, ready, tail: Some(ends.tail), _owed: owed };
     stream::try_unfold(state, |mut state| async move {
         if state.ready.is_empty() && state.names.more {
             let more = state.names.next(CHUNK_ITEMS).await?;
@@ -204,10 +205,17 @@ fn pieces(
     })
 }
 
+/// What stands before the names and behind.
+struct Ends {
+    head: String,
+    tail: String,
+}
+
 struct Pieces {
     names: Names,
     ready: VecDeque<String>,
     tail: Option<String>,
+    _owed: AnswerMark,
 }
 
 /// Names as the members of a JSON array.

@@ -42,7 +42,8 @@ pub(super) struct Service {
     pub(super) silence_max: Duration,
 }
 
-/// Serves a listener until `drain` ends; then no connection is taken and those open end their request.
+/// Serves a listener until `drain` ends; then no connection is taken, and of those open the ones that owe an answer give
+/// it before they are closed.
 pub(super) async fn serve(listener: TcpListener, service: Service, drain: impl Future<Output = ()>) {
     let service = Arc::new(service);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -100,6 +101,7 @@ async fn serve_one(accepted: Accepted, service: Arc<Service>, mut draining: watc
         }
     };
     let _open = OpenMark::new(Arc::clone(&service.counters));
+    let owed = Arc::clone(&peer.owed);
     let router = service.router.clone().layer(Extension(peer));
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     builder
@@ -114,7 +116,12 @@ async fn serve_one(accepted: Accepted, service: Arc<Service>, mut draining: watc
         ended = &mut serving => ended,
         () = drained(&mut draining) => {
             serving.as_mut().graceful_shutdown();
-            serving.await
+            tokio::select! {
+                biased;
+                ended = &mut serving => ended,
+                // Idle, or half a request: it cannot be waited for.
+                () = owed.settled() => return,
+            }
         }
     };
     if let Err(error) = ended {

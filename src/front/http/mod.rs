@@ -15,6 +15,7 @@
 mod connection;
 mod counters;
 mod listener;
+mod owed;
 
 mod asked;
 mod query;
@@ -195,7 +196,8 @@ impl HttpDoor {
         Arc::clone(&self.shared.counters)
     }
 
-    /// Serves a bound listener until `drain` ends; then no connection is taken and those open end their request.
+    /// Serves a bound listener until `drain` ends; then no connection is taken, the answer to each request that came in
+    /// whole is given, and the other connections are closed at once.
     pub async fn serve(self, listener: TcpListener, drain: impl Future<Output = ()> + Send + 'static) {
         let (tls, silence_max, counters) = (self.tls.clone(), self.silence_max, self.counters());
         let router = Router::new().fallback(route::dispatch).with_state(self);

@@ -43,7 +43,7 @@ pub(super) async fn carry(door: &HttpDoor, peer: &Peer, body: Body) -> Response 
         return reply::text(StatusCode::NOT_IMPLEMENTED, "this node has no Handle door");
     };
     let bytes_max = ENVELOPE_BYTES + HANDLE_MESSAGE_BYTES_MAX + LINE_ENDS_MAX;
-    let (bytes, _held) = match door.shared.bodies.read(body, bytes_max).await {
+    let (bytes, _held) = match door.shared.bodies.read(peer, body, bytes_max).await {
         Ok(read) => read,
         Err(denial) => return reply::unread(&denial),
     };

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
-use super::{HttpDoor, HttpOptions, HttpRooms, Readiness, Reason};
+use super::{HttpDoor, HttpOptions, HttpRooms, Readiness, Reason, Tunnel};
 use crate::key::PrivateKey;
 use crate::registry::tests::room::Room;
 use crate::resolver::{Resolver, ResolverOptions};
@@ -21,9 +21,13 @@ fn server_key() -> Arc<PrivateKey> {
 }
 
 fn door(room: &Room, readiness: Readiness, metrics: Arc<Metrics>) -> HttpDoor {
+    door_with(room, readiness, metrics, None)
+}
+
+fn door_with(room: &Room, readiness: Readiness, metrics: Arc<Metrics>, tunnel: Option<Tunnel>) -> HttpDoor {
     let resolver = Arc::new(Resolver::new(room.store.clone(), ResolverOptions::default()));
     let registry = Arc::clone(&room.registry);
-    let rooms = HttpRooms { registry, resolver, readiness, metrics, server_key: server_key(), tunnel: None };
+    let rooms = HttpRooms { registry, resolver, readiness, metrics, server_key: server_key(), tunnel };
     HttpDoor::new(&HttpOptions::default(), rooms, None).expect("a door")
 }
 
@@ -87,4 +91,84 @@ async fn a_silent_connection_is_closed() {
     silent.read_to_end(&mut rest).await.expect("closed in order");
     assert_eq!(rest, b"", "half a request was answered");
     serving.abort();
+}
+
+/// The head of a native message of so many bytes.
+fn native(bytes: usize) -> String {
+    format!(
+        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-hdl-message\r\n\
+         Content-Length: {bytes}\r\n\r\n"
+    )
+}
+
+async fn send(address: std::net::SocketAddr, text: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).await.expect("connected");
+    stream.write_all(text.as_bytes()).await.expect("sent");
+    stream
+}
+
+/// Reads one answer, whose connection stays.
+async fn read_answer(stream: &mut TcpStream, end: &str) -> String {
+    let mut text = String::new();
+    while !text.ends_with(end) {
+        let mut piece = [0; 1_024];
+        let read = stream.read(&mut piece).await.expect("an answer");
+        assert_ne!(read, 0, "closed after {text:?}");
+        text.push_str(core::str::from_utf8(&piece[..read]).expect("text"));
+    }
+    text
+}
+
+/// ```text
+///   fresh, idle, half a head (first or second), half a body ──▶ closed ┐
+///   whole, its answer held back ───────────────────────────────────────┴─ let go ──▶ answered, closed
+/// ```
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draining_door_answers_what_came_in_whole_and_closes_the_rest_before() {
+    let room = Room::open(EngineKind::Fjall).await;
+    let (reached, released) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (arrived, gate) = (Arc::clone(&reached), Arc::clone(&released));
+    let tunnel: Tunnel = Arc::new(move |message, _, _| {
+        let (arrived, gate) = (Arc::clone(&arrived), Arc::clone(&gate));
+        Box::pin(async move {
+            arrived.notify_one();
+            gate.notified().await;
+            message
+        })
+    });
+    let door = door_with(&room, Arc::new(Vec::new), Arc::default(), Some(tunnel));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let address = listener.local_addr().expect("an address");
+    let (drain, drained) = oneshot::channel::<()>();
+    let serving = tokio::spawn(door.serve(listener, async move { drained.await.unwrap_or(()) }));
+
+    let mut whole = send(address, &(native(5) + "whole")).await;
+    reached.notified().await;
+    let request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut idle = send(address, request).await;
+    read_answer(&mut idle, "\"live\"}\n").await;
+    let mut second = send(address, request).await;
+    read_answer(&mut second, "\"live\"}\n").await;
+    second.write_all(b"GET /healthz HT").await.expect("sent");
+    let (fresh, head) = (send(address, "").await, send(address, "GET /healthz HT").await);
+    let body = send(address, &(native(9) + "half")).await;
+
+    drain.send(()).expect("still serving");
+    for (name, mut stream) in
+        [("fresh", fresh), ("idle", idle), ("head", head), ("second", second), ("body", body)]
+    {
+        let mut rest = Vec::new();
+        // A close with bytes unread is a reset.
+        let ended = stream.read_to_end(&mut rest).await.map_err(|error| error.kind());
+        assert!(
+            matches!(ended, Ok(0) | Err(std::io::ErrorKind::ConnectionReset)),
+            "{name}: {ended:?} {rest:?}"
+        );
+    }
+    assert!(!serving.is_finished(), "the answer under way was cut off");
+    released.notify_one();
+    let mut answer = String::new();
+    whole.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nwhole"), "{answer}");
+    serving.await.expect("served");
 }
