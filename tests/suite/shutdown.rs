@@ -1,7 +1,7 @@
 //! The life of a node: one process a directory, ordered stops, signals, kills.
 
 use std::io::Write;
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 
 use idnode::config::Config;
 use idnode::daemon::{Addresses, DaemonError, Node};
@@ -9,7 +9,7 @@ use idnode::store::EngineKind;
 
 use crate::support::clients::http_get;
 use crate::support::eventually::eventually;
-use crate::support::node::{NodeProcess, TestNode, config, serve_and_end};
+use crate::support::node::{NodeProcess, TestNode, admin_token, config, program, serve_and_end};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_starts_again_where_it_stopped_on_both_engines() {
@@ -83,20 +83,60 @@ fn sigterm_drains_and_ends_well() {
     assert_eq!(Addresses::load(directory.path()), None);
 }
 
+/// What came in only by half is not waited for, however long the grace period is.
+#[test]
+fn half_requests_and_silent_connections_do_not_hold_the_stop() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = NodeProcess::start(directory.path(), &["--set", "shutdown.grace_seconds=3600"]);
+    let native =
+        "POST / HTTP/1.1\r\nContent-Type: application/x-hdl-message\r\nContent-Length: 9\r\n\r\nhalf";
+    let said = [
+        (node.http(), ""),
+        (node.http(), "GET /healthz HT"),
+        (node.http(), native),
+        (node.grpc(), ""),
+        (node.grpc(), "PRI * HTTP/2.0"),
+        (node.grpc(), "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u{4}\0\0\0\0\0"),
+    ];
+    let open = said.map(|(door, said)| {
+        let address = door.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(address).expect("connected");
+        stream.write_all(said.as_bytes()).expect("sent");
+        let (near, far) = (stream.local_addr().expect("bound"), stream.peer_addr().expect("connected"));
+        eventually("the node has read it", || is_read(near.port(), far.port()).then_some(()));
+        stream
+    });
+    node.signal("TERM");
+    let (status, _, log) = node.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.trim_end().ends_with("stopped"), "{log}");
+    drop(open);
+}
+
+/// A question is passed on to a node that takes the connection and says nothing.
 #[test]
 fn the_grace_period_bounds_what_hangs() {
     let directory = tempfile::tempdir().expect("a directory");
-    let node = NodeProcess::start(directory.path(), &["--set", "shutdown.grace_seconds=1"]);
-    let address = node.http().trim_start_matches("http://").to_owned();
-    let mut half = TcpStream::connect(&address).expect("connected");
-    half.write_all(b"GET /healthz HT").expect("sent");
-    let (near, far) = (half.local_addr().expect("bound").port(), half.peer_addr().expect("connected").port());
-    eventually("the node has read the half question", || is_read(near, far).then_some(()));
+    let silent = TcpListener::bind("127.0.0.1:0").expect("bound");
+    silent.set_nonblocking(true).expect("told");
+    let port = silent.local_addr().expect("bound").port().to_string();
+    let settings = ["shutdown.grace_seconds=1", "recursion.allowed=true", "recursion.deadline_seconds=60"];
+    let arguments: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
+    let node = NodeProcess::start(directory.path(), &arguments);
+    let connection = ["--node", node.grpc(), "--token", &admin_token(node.data())];
+    let delegate = ["prefix", "delegate", "88.118.9", "--address", "127.0.0.1", "--grpc", &port];
+    let delegated = program(&[&delegate[..], &connection].concat()).output().expect("a process");
+    assert!(delegated.status.success(), "{}", String::from_utf8_lossy(&delegated.stderr));
+    let resolve = ["resolve", "88.118.9/a", "--recursive"];
+    let mut asking = program(&[&resolve[..], &connection].concat()).spawn().expect("a process");
+    let _asked = eventually("the node asks onward", || silent.accept().ok());
     node.signal("TERM");
     let (status, _, log) = node.wait();
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(log.contains("grace is over; requests are cut off"), "{log}");
     assert!(log.trim_end().ends_with("stopped"), "the store was not closed in order: {log}");
+    asking.kill().expect("a child");
+    asking.wait().expect("a child");
 }
 
 /// Whether the system holds no unread bytes for the far end of a connection on loopback (proc_pid_net(5)).

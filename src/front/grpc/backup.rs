@@ -7,8 +7,9 @@ use futures_util::stream::BoxStream;
 use tonic::{Request, Response, Status};
 
 use super::Shared;
+use super::call::Call;
 use super::counters::Service;
-use super::ports::{BackupKind, BackupPort};
+use super::ports::{BackupKind, BackupPort, BackupProblem};
 use super::reply::{self, DoorRefusal};
 use crate::wire::proto;
 use crate::wire::proto::backup_service_server::BackupService;
@@ -27,23 +28,21 @@ impl BackupService for BackupDoor {
         &self,
         request: Request<proto::CreateBackupRequest>,
     ) -> Result<Response<Self::CreateBackupStream>, Status> {
-        let backup = self.0.admit_to_backup(&request)?;
+        let (backup, call) = self.0.admit_to_backup(&request)?;
         let message = request.into_inner();
         let kind = match message.kind() {
             proto::BackupKind::Incremental => BackupKind::Incremental,
             proto::BackupKind::Full | proto::BackupKind::Unspecified => BackupKind::Full,
         };
         let reports = backup.create(named(message.directory), kind);
-        Ok(Response::new(
-            reports.map(|report| report.map(reply::create_report).map_err(reply::backup_problem)).boxed(),
-        ))
+        Ok(Response::new(replies(reports, call, reply::create_report)))
     }
 
     async fn list_backups(
         &self,
         request: Request<proto::ListBackupsRequest>,
     ) -> Result<Response<proto::ListBackupsResponse>, Status> {
-        let backup = self.0.admit_to_backup(&request)?;
+        let (backup, _call) = self.0.admit_to_backup(&request)?;
         let listed =
             backup.list(named(request.into_inner().directory)).await.map_err(reply::backup_problem)?;
         let backups = listed.into_iter().map(reply::backup_summary).collect();
@@ -54,12 +53,10 @@ impl BackupService for BackupDoor {
         &self,
         request: Request<proto::VerifyBackupRequest>,
     ) -> Result<Response<Self::VerifyBackupStream>, Status> {
-        let backup = self.0.admit_to_backup(&request)?;
+        let (backup, call) = self.0.admit_to_backup(&request)?;
         let message = request.into_inner();
         let reports = backup.verify(named(message.directory), message.name);
-        Ok(Response::new(
-            reports.map(|report| report.map(reply::verify_report).map_err(reply::backup_problem)).boxed(),
-        ))
+        Ok(Response::new(replies(reports, call, reply::verify_report)))
     }
 }
 
@@ -68,11 +65,26 @@ fn named(text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }
 
+/// Reports as replies, for whose end the call is held.
+fn replies<T: Send + 'static, R: 'static>(
+    reports: BoxStream<'static, Result<T, BackupProblem>>,
+    call: Call,
+    into_reply: fn(T) -> R,
+) -> BoxStream<'static, Result<R, Status>> {
+    let replies = reports.map(move |report| {
+        let _held = &call;
+        report.map(into_reply).map_err(reply::backup_problem)
+    });
+    replies.boxed()
+}
+
 impl Shared {
     /// The backup room, for those who run the node.
-    fn admit_to_backup<T>(&self, request: &Request<T>) -> Result<&Arc<dyn BackupPort>, Status> {
+    fn admit_to_backup<T>(&self, request: &Request<T>) -> Result<(&Arc<dyn BackupPort>, Call), Status> {
         let call = self.admit(request, Service::Backup)?;
         call.must_run_the_node()?;
-        self.backup.as_ref().ok_or_else(|| reply::refused_here(&DoorRefusal::BackupNotConfigured))
+        let backup =
+            self.backup.as_ref().ok_or_else(|| reply::refused_here(&DoorRefusal::BackupNotConfigured))?;
+        Ok((backup, call))
     }
 }

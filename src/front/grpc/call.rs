@@ -3,6 +3,7 @@
 //! The caller is a token in `authorization: Bearer idn_...`, or nobody. A token that arrives in plain text from beyond
 //! this machine is refused before it is looked at, unless the configuration accepts that.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -14,6 +15,7 @@ use super::Shared;
 use super::connection::Peer;
 use super::counters::{Service, count};
 use super::reply::{self, DoorRefusal};
+use super::under_way::CallMark;
 use crate::registry::caller::Caller;
 use crate::registry::refusal::{Failure, Problem, Refusal};
 
@@ -26,13 +28,14 @@ const WAIT_MAX: Duration = Duration::from_secs(24 * 3_600);
 
 //----------- Call -----------------------------------------------------------
 
-/// Who calls and until when.
+/// Who calls and until when. While it lives, the connection is held for its answer.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     /// Who calls.
     pub(super) caller: Caller,
     /// When the answer must leave, so that it arrives before the caller stops waiting.
     pub(super) deadline: Option<Instant>,
+    _mark: Option<Arc<CallMark>>,
 }
 
 impl Shared {
@@ -49,7 +52,7 @@ impl Shared {
             caller = caller.name().map(tracing::field::display),
             "gRPC call"
         );
-        Ok(Call { caller, deadline })
+        Ok(Call { caller, deadline, _mark: peer.map(|peer| peer.under_way.begin_call()) })
     }
 
     fn caller(&self, metadata: &MetadataMap, peer: Option<&Peer>) -> Result<Caller, Status> {

@@ -13,16 +13,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, Stream, StreamExt, stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
+use super::Shared;
 use super::counters::{GrpcCounters, OpenMark, count};
+use super::under_way::UnderWay;
 
 /// Connections of one listener at a time; more wait unaccepted.
 const CONNECTIONS_MAX: usize = 4_096;
@@ -36,12 +39,14 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 //----------- Peer -----------------------------------------------------------
 
 /// What is known of the other end of a connection before it has said anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Peer {
     /// Its address.
     pub(super) address: SocketAddr,
     /// How bytes travel.
     pub(super) channel: Channel,
+    /// What is under way on the connection.
+    pub(super) under_way: Arc<UnderWay>,
 }
 
 /// How bytes travel between us and a peer.
@@ -66,6 +71,8 @@ impl Peer {
 pub(super) struct Connection {
     transport: Transport,
     peer: Peer,
+    /// Ends when nobody needs the connection any more.
+    forsaken: BoxFuture<'static, ()>,
     _place: OwnedSemaphorePermit,
     _open: OpenMark,
 }
@@ -75,11 +82,26 @@ enum Transport {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+impl Connection {
+    fn new(transport: Transport, accepted: Whence, watch: &Watch) -> Self {
+        let Whence { address, place } = accepted;
+        let channel = match transport {
+            Transport::Plain(_) => Channel::Plain,
+            Transport::Tls(_) => Channel::Tls,
+        };
+        let under_way = Arc::<UnderWay>::default();
+        let forsaken = Arc::clone(&under_way).forsaken(watch.closing.clone()).boxed();
+        let open = OpenMark::new(Arc::clone(&watch.counters));
+        let peer = Peer { address, channel, under_way };
+        Self { transport, peer, forsaken, _place: place, _open: open }
+    }
+}
+
 impl Connected for Connection {
     type ConnectInfo = Peer;
 
     fn connect_info(&self) -> Peer {
-        self.peer
+        self.peer.clone()
     }
 }
 
@@ -89,10 +111,15 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.transport {
+        let read = match &mut self.transport {
             Transport::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
             Transport::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        };
+        if read.is_ready() {
+            self.peer.under_way.hear();
+            return read;
         }
+        self.forsaken.as_mut().poll(context).map(|()| Err(io::ErrorKind::ConnectionAborted.into()))
     }
 }
 
@@ -143,34 +170,42 @@ impl AsyncWrite for Connection {
 
 //----------- Accepting ------------------------------------------------------
 
+/// What all connections share.
+#[derive(Clone)]
+struct Watch {
+    counters: Arc<GrpcCounters>,
+    closing: watch::Receiver<bool>,
+}
+
 /// The connections of a listener.
 pub(super) fn accept(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
-    counters: Arc<GrpcCounters>,
-) -> impl Stream<Item = io::Result<Connection>> {
+    shared: &Shared,
+) -> impl Stream<Item = io::Result<Connection>> + use<> {
+    let watch = Watch { counters: Arc::clone(&shared.counters), closing: shared.closing.clone() };
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     stream::unfold((listener, places), |(listener, places)| async move {
         let accepted = take(&listener, &places).await?;
         Some((accepted, (listener, places)))
     })
-    .map(move |accepted| shake_hands(accepted, tls.clone(), Arc::clone(&counters)))
+    .map(move |(stream, whence)| shake_hands(stream, whence, tls.clone(), watch.clone()))
     .buffer_unordered(HANDSHAKES_MAX)
     .filter_map(|connection| async move { connection.map(Ok) })
 }
 
-struct Accepted {
-    stream: TcpStream,
+/// Where a connection comes from, and the place it takes.
+struct Whence {
     address: SocketAddr,
     place: OwnedSemaphorePermit,
 }
 
 /// Waits for a place, then for a connection. None when the places are gone for good, which they never are.
-async fn take(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<Accepted> {
+async fn take(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, Whence)> {
     let place = Arc::clone(places).acquire_owned().await.ok()?;
     loop {
         match listener.accept().await {
-            Ok((stream, address)) => return Some(Accepted { stream, address, place }),
+            Ok((stream, address)) => return Some((stream, Whence { address, place })),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a gRPC connection; trying again");
                 time::sleep(ACCEPT_REST).await;
@@ -180,29 +215,24 @@ async fn take(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<Accepte
 }
 
 async fn shake_hands(
-    accepted: Accepted,
+    stream: TcpStream,
+    whence: Whence,
     tls: Option<TlsAcceptor>,
-    counters: Arc<GrpcCounters>,
+    watch: Watch,
 ) -> Option<Connection> {
-    let Accepted { stream, address, place } = accepted;
+    let address = whence.address;
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%address, %error, "gRPC connection is gone already");
         return None;
     }
     let Some(tls) = tls else {
-        let peer = Peer { address, channel: Channel::Plain };
-        let open = OpenMark::new(counters);
-        return Some(Connection { transport: Transport::Plain(stream), peer, _place: place, _open: open });
+        return Some(Connection::new(Transport::Plain(stream), whence, &watch));
     };
     let handshake = time::timeout(HANDSHAKE_MAX, tls.accept(stream)).await;
     match handshake.map_err(io::Error::from).flatten() {
-        Ok(stream) => {
-            let peer = Peer { address, channel: Channel::Tls };
-            let transport = Transport::Tls(Box::new(stream));
-            Some(Connection { transport, peer, _place: place, _open: OpenMark::new(counters) })
-        }
+        Ok(stream) => Some(Connection::new(Transport::Tls(Box::new(stream)), whence, &watch)),
         Err(error) => {
-            count(&counters.handshakes_failed);
+            count(&watch.counters.handshakes_failed);
             tracing::debug!(%address, %error, "TLS handshake failed");
             None
         }
@@ -211,12 +241,15 @@ async fn shake_hands(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::{Channel, Peer};
 
     #[test]
     fn plain_text_beyond_this_machine_is_overheard() {
         let overheard = |address: &str, channel| {
-            Peer { address: address.parse().expect("an address"), channel }.is_overheard()
+            let address = address.parse().expect("an address");
+            Peer { address, channel, under_way: Arc::default() }.is_overheard()
         };
         assert!(overheard("192.0.2.7:9000", Channel::Plain));
         assert!(overheard("[2001:db8::7]:9000", Channel::Plain));

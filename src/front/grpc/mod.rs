@@ -14,6 +14,7 @@ mod call;
 mod connection;
 mod counters;
 mod ports;
+mod under_way;
 
 mod registration;
 mod resolution;
@@ -157,7 +158,8 @@ impl GrpcDoor {
     }
 
     /// Serves a bound listener until `drain` ends. From then on nothing is accepted, streams end after the group they
-    /// are at, and it returns when the last call is answered; how long that may take is the caller's to bound.
+    /// are at, silent connections are closed, and it returns when the last call is answered; how long that may take is
+    /// the caller's to bound.
     pub async fn serve(
         self,
         listener: TcpListener,
@@ -168,7 +170,7 @@ impl GrpcDoor {
             .map(|tls| tls.acceptor(Some(HTTP2), ClientCertificates::NotAsked))
             .transpose()
             .map_err(GrpcError::Tls)?;
-        let connections = connection::accept(listener, tls, Arc::clone(&self.shared.counters));
+        let connections = connection::accept(listener, tls, &self.shared);
         let (health, health_service) = tonic_health::server::health_reporter();
         tell_serving(&health).await;
         let routes = services(&self.shared).add_service(health_service);

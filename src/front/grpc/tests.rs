@@ -1,4 +1,4 @@
-//! What needs no socket, or could not be had over loopback: deadlines, and peers from afar.
+//! What could not be had from outside: deadlines, peers from afar, calls that are held back while the door closes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tempfile::TempDir;
-use tokio::sync::watch;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{oneshot, watch};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
 use super::connection::{Channel, Peer};
 use super::inbound::Inbound;
 use super::registration::RegistrationDoor;
-use super::{Shared, StatusPort, StatusReport};
+use super::{GrpcDoor, Shared, StatusPort, StatusReport};
 use crate::model::identifier::{Folding, Prefix};
 use crate::model::token::Scope;
 use crate::registry::caller::Caller;
@@ -23,6 +25,7 @@ use crate::resolver::{Resolver, ResolverOptions};
 use crate::store::open::{self, Opened, StoreOptions};
 use crate::store::{EngineKind, Entropy};
 use crate::wire::proto;
+use crate::wire::proto::registration_service_client::RegistrationServiceClient;
 use crate::wire::proto::registration_service_server::RegistrationService;
 
 //----------- Support --------------------------------------------------------
@@ -66,7 +69,7 @@ struct Bench {
     door: RegistrationDoor,
     token: String,
     tap: Arc<Tap>,
-    _close: watch::Sender<bool>,
+    close: watch::Sender<bool>,
     _directory: TempDir,
 }
 
@@ -102,7 +105,7 @@ async fn bench(allow_tokens_in_plain_text: bool) -> Bench {
         counters: Arc::default(),
         closing,
     };
-    Bench { door: RegistrationDoor(Arc::new(shared)), token, tap, _close: close, _directory: directory }
+    Bench { door: RegistrationDoor(Arc::new(shared)), token, tap, close, _directory: directory }
 }
 
 impl Bench {
@@ -118,7 +121,8 @@ impl Bench {
         });
         let bearer = format!("Bearer {}", self.token).parse().expect("ASCII");
         request.metadata_mut().insert("authorization", bearer);
-        request.extensions_mut().insert(Peer { address: address.parse().expect("an address"), channel });
+        let address = address.parse().expect("an address");
+        request.extensions_mut().insert(Peer { address, channel, under_way: Arc::default() });
         request
     }
 }
@@ -160,4 +164,70 @@ async fn a_deadline_that_passes_leaves_the_outcome_unknown() {
     let receipt = bench.door.register(again).await.expect("repeated").into_inner().receipt;
     let receipt = receipt.expect("a receipt");
     assert_eq!((receipt.version, receipt.repeated), (1, true));
+}
+
+/// An HTTP/2 frame.
+fn frame(kind: u8, flags: u8, stream: u8, content: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(content.len()).expect("a short frame");
+    [&[0, 0, length, kind, flags, 0, 0, 0, stream], content].concat()
+}
+
+/// What opens an HTTP/2 connection: the preface and empty settings.
+fn greeting() -> Vec<u8> {
+    [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &frame(4, 0, 0, &[])].concat()
+}
+
+/// A call whose message never comes whole: three bytes of a hundred.
+fn half_call() -> Vec<u8> {
+    let path = b"/idnode.v1.RegistrationService/Register";
+    // POST, http, and the path and content type as literals (RFC 7541 appendix A has the indexes).
+    let mut headers = vec![0x83, 0x86, 0x04, u8::try_from(path.len()).expect("short")];
+    headers.extend_from_slice(path);
+    headers.extend_from_slice(&[0x0f, 0x10, 16]);
+    headers.extend_from_slice(b"application/grpc");
+    [greeting(), frame(1, 4, 1, &headers), frame(0, 0, 1, &[0, 0, 0, 0, 100, 1, 2, 3])].concat()
+}
+
+/// ```text
+///   nothing said, no call, half a call ──▶ closed ┐
+///   a call, its commit held back ─────────────────┴─ let go ──▶ answered, served to the end
+/// ```
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_closing_door_answers_its_calls_and_lets_silent_connections_go_before() {
+    let bench = bench(false).await;
+    let request = bench.request("127.0.0.1:4000", Channel::Plain);
+    let door = GrpcDoor { shared: Arc::clone(&bench.door.0), tls: None, close: Arc::new(bench.close) };
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let address = listener.local_addr().expect("an address");
+    let (drain, drained) = oneshot::channel::<()>();
+    let serving = tokio::spawn(door.serve(listener, async move { drained.await.unwrap_or(()) }));
+
+    let mut client =
+        RegistrationServiceClient::connect(format!("http://{address}")).await.expect("connected");
+    bench.tap.turn(true);
+    let calling = tokio::spawn(async move { client.register(request).await });
+    let mut silent = Vec::new();
+    for (name, said) in [("nothing", Vec::new()), ("no call", greeting()), ("half a call", half_call())] {
+        let mut stream = TcpStream::connect(address).await.expect("connected");
+        stream.write_all(&said).await.expect("sent");
+        if !said.is_empty() {
+            stream.read_u8().await.expect("the settings of the door");
+        }
+        silent.push((name, stream));
+    }
+    while !bench.tap.is_awaited.load(Ordering::SeqCst) {
+        tokio::task::yield_now().await;
+    }
+
+    drain.send(()).expect("still serving");
+    for (name, mut stream) in silent {
+        let mut rest = Vec::new();
+        let ended = stream.read_to_end(&mut rest).await.map_err(|error| error.kind());
+        assert!(matches!(ended, Ok(_) | Err(std::io::ErrorKind::ConnectionReset)), "{name}: {ended:?}");
+    }
+    assert!(!serving.is_finished() && !calling.is_finished(), "the call under way was cut off");
+    bench.tap.turn(false);
+    let answer = calling.await.expect("called").expect("answered");
+    assert_eq!(answer.into_inner().receipt.expect("a receipt").version, 1);
+    serving.await.expect("ended").expect("served");
 }
