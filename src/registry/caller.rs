@@ -9,6 +9,7 @@ use crate::model::caller::CallerName;
 use crate::model::identifier::Prefix;
 use crate::model::identity::Identity;
 use crate::model::token::{TokenEntry, TokenId};
+use crate::model::value::{Index, Value};
 use crate::store::directory::Directory;
 
 use super::refusal::Refusal;
@@ -23,7 +24,7 @@ pub enum Caller {
     /// The holder of a token, as it stood when it was shown.
     Token(Arc<TokenEntry>),
     /// An identity of the Handle protocol, proved by its key.
-    Identity(Identity),
+    Identity(KeyHolder),
 }
 
 impl Caller {
@@ -33,7 +34,7 @@ impl Caller {
             Self::Anonymous => None,
             Self::Node => Some(CallerName::Node),
             Self::Token(token) => Some(CallerName::Token(token.id)),
-            Self::Identity(identity) => Some(CallerName::Identity(identity.clone())),
+            Self::Identity(holder) => Some(CallerName::Identity(holder.identity.clone())),
         }
     }
 
@@ -71,6 +72,65 @@ impl Caller {
             Self::Node | Self::Anonymous | Self::Identity(_) => false,
         }
     }
+}
+
+//----------- KeyHolder ------------------------------------------------------
+
+/// An identity of the Handle protocol, and the key that proved it. Doors may remember it: the key is looked at again
+/// whenever the identity is to be allowed something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyHolder {
+    /// The identity.
+    pub identity: Identity,
+    /// The key.
+    pub key: HeldKey,
+}
+
+/// What an identity was proved by, and for how long that holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeldKey {
+    /// A value kept here: for as long as it stands as it is.
+    Here {
+        /// Its index.
+        index: Index,
+        /// A digest of its type and data.
+        digest: [u8; 32],
+    },
+    /// A value that another node keeps: until a time in milliseconds since 1970.
+    Elsewhere {
+        /// That time.
+        until_ms: u64,
+    },
+    /// Nothing: the identity is supposed, to find out what it could be allowed.
+    Supposed,
+}
+
+impl KeyHolder {
+    /// An identity of which nothing is proved.
+    pub fn supposed(identity: Identity) -> Self {
+        Self { identity, key: HeldKey::Supposed }
+    }
+}
+
+impl HeldKey {
+    /// A value kept here.
+    pub fn here(value: &Value) -> Self {
+        Self::Here { index: value.index, digest: digest(value) }
+    }
+
+    /// Whether a value is the key, unchanged.
+    pub(super) fn is(&self, value: &Value) -> bool {
+        matches!(self, Self::Here { index, digest: held } if *index == value.index && *held == digest(value))
+    }
+}
+
+fn digest(value: &Value) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    digest.update(value.value_type.as_str());
+    // No type contains it, so that type and data cannot be shifted into each other.
+    digest.update([0]);
+    digest.update(&value.data);
+    digest.finalize().into()
 }
 
 //----------- Token texts ----------------------------------------------------

@@ -1,12 +1,12 @@
 //! Commands of identities, and of nobody in particular: allowed by records, one command at a time.
 //!
 //! ```text
-//!   command ─ structure, prefix homed here ─ read: target, prefix record, lists ─ administration ─▶ Authorized
-//!      ▲                                                                          { versions read }     │
-//!      └──────────── something read has changed (a few times) ◀────────── committer: read again ◀───────┘
+//!   command ─ structure, prefix homed here ─ read: key, target, prefix record, lists ─ administration ─▶ Authorized
+//!      ▲                                                                          { versions read }          │
+//!      └──────────── something read has changed (a few times) ◀────────── committer: read again ◀────────────┘
 //! ```
 //! An authorization holds for the versions it read, and the committer reads them again together with what it decides
-//! on: nothing commits by an administrator who was removed before it.
+//! on: nothing commits by an administrator who was removed before it, or whose key was.
 //!
 //! The prefix record that governs an identifier `a.b/x` is `0.NA/a.b` when there is one, else that of the prefix homed
 //! here that covers it. The identities configured for this node home and revoke prefixes, and nothing else.
@@ -129,10 +129,25 @@ impl Registry {
         directory: &Directory,
     ) -> Result<Vec<Read>, Problem> {
         authorize::check_ground(command, directory)?;
+        let mut evidence = Evidence::default();
         let identity = match caller {
-            Caller::Identity(identity) => Some(identity),
+            Caller::Identity(holder) => {
+                self.records().check_key(holder, &mut evidence).await?;
+                Some(&holder.identity)
+            }
             Caller::Anonymous | Caller::Node | Caller::Token(_) => None,
         };
+        let mut read = self.allow_identity(identity, command, directory).await?;
+        read.append(&mut evidence.read);
+        Ok(read)
+    }
+
+    async fn allow_identity(
+        &self,
+        identity: Option<&Identity>,
+        command: &Command,
+        directory: &Directory,
+    ) -> Result<Vec<Read>, Problem> {
         match command {
             Command::Prefix(command) => {
                 self.check_prefix_command(identity, Some(command))?;

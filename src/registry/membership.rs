@@ -1,4 +1,4 @@
-//! Memberships: reading what authorizes an identity, and the lists that may hold it.
+//! Memberships: reading what authorizes an identity: the key that proved it, and the lists that may hold it.
 //!
 //! ```text
 //!   decide ─▶ allowed                                                       done
@@ -27,6 +27,7 @@ use crate::store::entry::IdentifierEntry;
 use crate::wire::handle::administrator::decode_identities;
 
 use super::administration::{ListName, Memberships, Record};
+use super::caller::{HeldKey, KeyHolder};
 use super::committer::unread;
 use super::refusal::{Failure, Problem, Refusal};
 
@@ -97,16 +98,19 @@ impl Default for Evidence {
 }
 
 /// Who keeps a record.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Keeper {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keeper {
+    /// This node.
     Here,
+    /// Another one.
     Elsewhere,
     /// Its prefix is withdrawn: it proves nothing.
     Nobody,
 }
 
 impl Keeper {
-    fn of(identifier: &Identifier, directory: &Directory) -> Self {
+    /// Who keeps the record of an identifier.
+    pub(crate) fn of(identifier: &Identifier, directory: &Directory) -> Self {
         let Some(entry) = directory.governing(&identifier.governing_prefix()) else {
             return Self::Elsewhere;
         };
@@ -171,6 +175,28 @@ impl Records {
 
     fn folding(&self) -> Folding {
         self.store.folding()
+    }
+}
+
+//----------- Keys -----------------------------------------------------------
+
+impl Records {
+    /// Refuses as nobody who does not hold the key any more that proved it. A key kept here is noted with the version of
+    /// its record like everything that a decision rests on.
+    pub(crate) async fn check_key(&self, holder: &KeyHolder, evidence: &mut Evidence) -> Result<(), Problem> {
+        let KeyHolder { identity, key } = holder;
+        let keeper = Keeper::of(&identity.identifier, &self.store.directory());
+        let holds = match (key, keeper) {
+            (HeldKey::Supposed, _) => true,
+            (HeldKey::Here { .. }, Keeper::Here) => {
+                let kept = self.read(std::slice::from_ref(&identity.identifier), evidence).await?;
+                kept.iter().flat_map(|kept| kept.record().values).any(|value| key.is(value))
+            }
+            (HeldKey::Elsewhere { until_ms }, Keeper::Elsewhere) => self.store.now_ms() < *until_ms,
+            // Who kept it keeps it no more, or is withdrawn.
+            (HeldKey::Here { .. } | HeldKey::Elsewhere { .. }, _) => false,
+        };
+        if holds { Ok(()) } else { Err(Refusal::Unauthenticated.into()) }
     }
 }
 

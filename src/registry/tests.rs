@@ -7,6 +7,7 @@ mod authorization;
 mod bounds;
 mod fences;
 mod identifiers;
+mod keys;
 mod life;
 mod prefixes;
 mod requests;

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use crate::model::identifier::{Identifier, Prefix};
-use crate::model::identity::{AdminPermissions, Identity};
+use crate::model::identity::AdminPermissions;
 use crate::model::prefix::{Homing, Standing};
 use crate::model::value::{Permissions, Value, ValueType, Values};
 use crate::registry::administration::{Memberships, Record, administers};
-use crate::registry::caller::Caller;
+use crate::registry::caller::{Caller, KeyHolder};
 use crate::registry::membership::{Elsewhere, Evidence, Kept, Records};
-use crate::registry::refusal::{Failure, Problem, Refusal};
+use crate::registry::refusal::{Problem, Refusal};
 use crate::store::entry::IdentifierEntry;
 
 use super::Resolver;
@@ -21,13 +21,14 @@ use super::visibility::Visibility;
 //----------- Values ---------------------------------------------------------
 
 impl Resolver {
-    /// What an identity may see of a record. Its administrators are looked at only where that makes a difference.
+    /// What an identity may see of a record. Its administrators and its key are looked at only where that makes a
+    /// difference.
     pub(super) async fn visibility_of(
         &self,
-        identity: &Identity,
+        holder: &KeyHolder,
         question: &Question,
         entry: Option<&IdentifierEntry>,
-    ) -> Result<Visibility, Failure> {
+    ) -> Result<Visibility, Problem> {
         let values = entry.and_then(|entry| entry.values.as_ref()).map(Values::as_slice).unwrap_or_default();
         let restricted = |value: &Value| {
             !value.permissions.has(Permissions::PUBLIC_READ) && value.permissions.has(Permissions::ADMIN_READ)
@@ -38,11 +39,12 @@ impl Resolver {
         let record = Record { identifier: &question.identifier, values };
         let named = record.administrators().map(|one| one.identity).collect();
         let decision = |who: &Memberships| record.check(Some(who), AdminPermissions::READ_VALUE);
-        let decided = self.records().decide(identity, named, &mut Evidence::default(), decision).await;
-        match decided {
+        let mut evidence = Evidence::default();
+        self.records().check_key(holder, &mut evidence).await?;
+        match self.records().decide(&holder.identity, named, &mut evidence, decision).await {
             Ok(()) => Ok(Visibility::Restricted),
             Err(Problem::Refused(_)) => Ok(Visibility::Public),
-            Err(Problem::Failed(failure)) => Err(failure),
+            Err(failed @ Problem::Failed(_)) => Err(failed),
         }
     }
 }
@@ -54,30 +56,33 @@ impl Resolver {
     ///
     /// The prefix's own record decides when there is one, else that of the prefix homed here that covers it.
     pub async fn check_list(&self, caller: &Caller, prefix: &Prefix) -> Result<(), Problem> {
-        let Caller::Identity(identity) = caller else {
+        let Caller::Identity(holder) = caller else {
             return Ok(self.check_reader(caller, prefix)?);
         };
         let homed = self.homed_here(prefix)?;
         let own = Identifier::of_prefix(prefix);
         let wanted = [own.clone(), Identifier::of_prefix(&homed)];
         let mut evidence = Evidence::default();
+        self.records().check_key(holder, &mut evidence).await?;
         let kept = self.records().read(&wanted, &mut evidence).await?;
         let governing = kept.iter().find(|one| one.is_there());
         let record = governing.map_or(Record { identifier: &own, values: &[] }, Kept::record);
         let named = record.administrators().map(|one| one.identity).collect();
         let decision = |who: &Memberships| record.check(Some(who), AdminPermissions::LIST_IDENTIFIERS);
-        self.records().decide(identity, named, &mut evidence, decision).await
+        self.records().decide(&holder.identity, named, &mut evidence, decision).await
     }
 
     /// The active prefixes homed here, in order; for who administers this node.
-    pub fn homed_prefixes(&self, caller: &Caller) -> Result<Vec<Prefix>, Problem> {
+    pub async fn homed_prefixes(&self, caller: &Caller) -> Result<Vec<Prefix>, Problem> {
         match caller {
             Caller::Anonymous => return Err(Refusal::Unauthenticated.into()),
             Caller::Node | Caller::Token(_) if caller.is_admin() => {}
             Caller::Node | Caller::Token(_) => {
                 return Err(Refusal::PermissionDenied { needed: "scope admin".to_owned() }.into());
             }
-            Caller::Identity(identity) => {
+            Caller::Identity(holder) => {
+                self.check_key(holder).await?;
+                let identity = &holder.identity;
                 if !administers(&self.options.administrators, identity, self.store.folding()) {
                     let of = "this node".to_owned();
                     return Err(Refusal::NotAdministrator { identity: identity.clone(), of }.into());
@@ -95,7 +100,7 @@ impl Resolver {
 //----------- Elsewhere ------------------------------------------------------
 
 impl Resolver {
-    fn records(&self) -> Records {
+    pub(super) fn records(&self) -> Records {
         let elsewhere = self.onward.as_ref().map(|_| self.elsewhere());
         Records { store: self.store.clone(), elsewhere }
     }

@@ -6,7 +6,9 @@
 //!                         └▶ suspended or revoked: nothing
 //!   keys of the proof's kind, at the index or, for index 0, all ─▶ the first that fits
 //! ```
-//! A value is a key by its type only. A key proves who somebody is; what that one may do is decided by the registry.
+//! A value is a key by its type only. A key proves who somebody is; what that one may do is decided by the registry. Who
+//! is proved keeps the key in hand: it is looked at again before anything is allowed by it. A key that another node keeps
+//! is not asked for again, but holds for its TTL only, within bounds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,12 +17,11 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::key::{KeyError, PublicKey, secret};
-use crate::model::identifier::Prefix;
 use crate::model::identity::Identity;
 use crate::model::limits::KEYS_TRIED_MAX;
-use crate::model::prefix::{Homing, Standing};
 use crate::model::value::{Index, Value, ValueType};
-use crate::registry::caller::Caller;
+use crate::registry::caller::{Caller, HeldKey, KeyHolder};
+use crate::registry::membership::{Evidence, Keeper};
 use crate::registry::refusal::{Failure, Problem};
 
 use super::answer::{Answer, Question};
@@ -29,6 +30,9 @@ use super::{Resolver, failed};
 
 /// How long asking for a key elsewhere may take.
 const ELSEWHERE_MAX: Duration = Duration::from_secs(5);
+/// The shortest and the longest time that a key of another node holds, whatever its TTL.
+const HELD_SECONDS_MIN: u32 = 60;
+const HELD_SECONDS_MAX: u32 = 86_400;
 /// Answers with secret keys, of which a client chooses how much each costs, and with DSA keys, of which each costs tens
 /// of milliseconds, that are verified at the same time.
 const COSTLY_AT_ONCE: usize = 2;
@@ -127,14 +131,16 @@ impl Resolver {
         proof: &Proof<'_>,
         challenge: &[u8],
     ) -> Result<Caller, Unproven> {
-        let keys = self.keys(identity, proof.key_type()).await?;
+        let keeper = Keeper::of(&identity.identifier, &self.store.directory());
+        let keys = self.keys(identity, proof.key_type(), keeper).await?;
         if keys.is_empty() {
             return Err(Unproven::NoKey { identity: identity.clone() });
         }
         let mut last = Unproven::Wrong { identity: identity.clone() };
         for key in keys {
+            let held = self.held(&key, keeper);
             match self.verify(identity, key.data, proof, challenge).await? {
-                Ok(()) => return Ok(Caller::Identity(identity.clone())),
+                Ok(()) => return Ok(Caller::Identity(KeyHolder { identity: identity.clone(), key: held })),
                 Err(KeyError::Wrong) => {}
                 Err(error) => last = Unproven::Unusable { reason: error.to_string() },
             }
@@ -213,22 +219,36 @@ pub(super) fn places() -> Arc<Semaphore> {
 
 impl Resolver {
     /// The keys of a kind that an identity names; none where its prefix is withdrawn.
-    async fn keys(&self, identity: &Identity, key_type: &str) -> Result<Vec<Value>, Unproven> {
-        let directory = self.store.directory();
-        let governing = directory.governing(&identity.identifier.governing_prefix());
-        let own_name =
-            |prefix: &Prefix| identity.identifier.named_prefix().is_some_and(|named| named == *prefix);
-        let values = match governing.map(|entry| (entry.standing, &entry.homing, &entry.prefix)) {
-            Some((Standing::Suspended | Standing::Revoked, ..)) => Vec::new(),
-            Some((Standing::Active, Homing::Here, _)) => self.kept(identity).await?,
-            Some((Standing::Active, Homing::Delegated(_), prefix)) if own_name(prefix) => {
-                self.kept(identity).await?
-            }
-            Some((Standing::Active, Homing::Delegated(_), _)) | None => self.told(identity, key_type).await?,
+    async fn keys(
+        &self,
+        identity: &Identity,
+        key_type: &str,
+        keeper: Keeper,
+    ) -> Result<Vec<Value>, Unproven> {
+        let values = match keeper {
+            Keeper::Here => self.kept(identity).await?,
+            Keeper::Elsewhere => self.told(identity, key_type).await?,
+            Keeper::Nobody => Vec::new(),
         };
         let named = |value: &Value| identity.index == 0 || identity.index == value.index.get();
         let keys = values.into_iter().filter(|value| named(value) && value.value_type.is(key_type));
         Ok(keys.take(KEYS_TRIED_MAX).collect())
+    }
+
+    /// A key, as who is proved by it holds it.
+    fn held(&self, key: &Value, keeper: Keeper) -> HeldKey {
+        if keeper == Keeper::Here {
+            return HeldKey::here(key);
+        }
+        let now_ms = self.store.now_ms();
+        let seconds = key.ttl.remaining_seconds(now_ms / 1_000).clamp(HELD_SECONDS_MIN, HELD_SECONDS_MAX);
+        HeldKey::Elsewhere { until_ms: now_ms.saturating_add(u64::from(seconds) * 1_000) }
+    }
+
+    /// Refuses a caller whose key was withdrawn since it proved itself. Where something is to be allowed, that is looked
+    /// at anyway; this is for doors that tell whether somebody is still proved.
+    pub async fn check_key(&self, holder: &KeyHolder) -> Result<(), Problem> {
+        self.records().check_key(holder, &mut Evidence::default()).await
     }
 
     /// The values of an identifier kept here, hidden ones too.

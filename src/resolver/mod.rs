@@ -126,14 +126,18 @@ impl Resolver {
                 Ok(Route::Here(_, prefix)) => {
                     let entry = entries.next().flatten();
                     let visibility = match caller {
-                        Caller::Identity(identity) => {
-                            Box::pin(self.visibility_of(identity, question, entry.as_ref())).await?
+                        Caller::Identity(holder) => {
+                            Box::pin(self.visibility_of(holder, question, entry.as_ref())).await
                         }
                         Caller::Anonymous | Caller::Node | Caller::Token(_) => {
-                            Visibility::of(caller, &question.identifier.governing_prefix())
+                            Ok(Visibility::of(caller, &question.identifier.governing_prefix()))
                         }
                     };
-                    Ok(self.show(visibility, question, entry, &prefix))
+                    match visibility {
+                        Ok(visibility) => Ok(self.show(visibility, question, entry, &prefix)),
+                        Err(Problem::Refused(refusal)) => Err(refusal),
+                        Err(Problem::Failed(failure)) => return Err(failure),
+                    }
                 }
             };
             self.counters.count(&answer);

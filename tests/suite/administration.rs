@@ -12,7 +12,7 @@ use idnode::key::PrivateKey;
 use idnode::model::identifier::Identifier;
 use idnode::model::identity::{AdminPermissions, Administrator, Identity};
 use idnode::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
-use idnode::registry::caller::Caller;
+use idnode::registry::caller::{Caller, KeyHolder};
 use idnode::registry::command::{Amend, Command, Existing, Precondition, Register, Remove, Target};
 use idnode::registry::refusal::{Problem, Refusal};
 use idnode::resolver::credential::{Proof, Unproven};
@@ -112,9 +112,9 @@ async fn keys_and_lists_count_where_they_are_kept() {
             precondition: Precondition::None,
         })
     };
-    let member = Caller::Identity(identity(MEMBER));
+    let member = Caller::Identity(KeyHolder::supposed(identity(MEMBER)));
     registry.apply_one(&member, add(1)).await.expect("a member of the list may");
-    let stranger = Caller::Identity(identity("301:88.118.8/member"));
+    let stranger = Caller::Identity(KeyHolder::supposed(identity("301:88.118.8/member")));
     let refused = registry.apply_one(&stranger, add(2)).await;
     let expected =
         Refusal::NotAdministrator { identity: identity("301:88.118.8/member"), of: "88.118/x".into() };

@@ -164,10 +164,28 @@ impl Answerer {
             return self.conclude(origin, &exchange, frame, &decoded).await;
         }
         let done = match self.perform(origin, &exchange, &decoded, Stage::Asked).await {
-            Done::Prove => Done::Reply(self.challenge(origin, &exchange, &decoded)),
-            done => done,
+            Done::Withdrawn if exchange.forget_login(origin) => {
+                // Clients that log in take a challenge to anything else for a success: they are to connect anew.
+                let reply = reply::login_over();
+                let session = exchange.session.as_deref();
+                return Said::Last(self.close(origin.asker.ip(), &frame, session, &reply).await);
+            }
+            Done::Withdrawn => {
+                let exchange = exchange.forgotten();
+                let done = self.perform(origin, &exchange, &decoded, Stage::Asked).await;
+                self.challenge_for(origin, &exchange, &decoded, done)
+            }
+            done => self.challenge_for(origin, &exchange, &decoded, done),
         };
         self.say(origin, frame, exchange.session, done).await
+    }
+
+    /// The same, with a challenge where the caller is to prove who it is.
+    fn challenge_for(&self, origin: &Origin, exchange: &Exchange, message: &Message<'_>, done: Done) -> Done {
+        match done {
+            Done::Prove => Done::Reply(self.challenge(origin, exchange, message)),
+            done => done,
+        }
     }
 
     /// Says what was done.
@@ -189,7 +207,7 @@ impl Answerer {
                 }
             },
             // Whoever proved who it is is not asked again.
-            Done::Prove => reply::refusal(&Refusal::Unauthenticated),
+            Done::Prove | Done::Withdrawn => reply::key_withdrawn(),
         };
         Said::Message(self.close(origin.asker.ip(), &frame, session.as_deref(), &reply).await, reply.weight)
     }
@@ -235,6 +253,19 @@ pub(super) enum Done {
     Listing(Listing),
     /// The caller is to prove who it is first.
     Prove,
+    /// The key that proved the caller is withdrawn: it is nobody any more.
+    Withdrawn,
+}
+
+impl Done {
+    /// A caller is not served: nobody is to prove who it is, and so is who was proved and is nobody now.
+    fn refused(caller: &Caller, problem: &Problem) -> Self {
+        match (problem, caller) {
+            (Problem::Refused(Refusal::Unauthenticated), Caller::Anonymous) => Self::Prove,
+            (Problem::Refused(Refusal::Unauthenticated), _) => Self::Withdrawn,
+            (problem, _) => Self::Reply(reply::problem(problem)),
+        }
+    }
 }
 
 /// How far a request has come.
@@ -259,7 +290,7 @@ impl Answerer {
         let reply = match message.header.op {
             OpCode::RESOLUTION => return self.resolve(exchange, message).await,
             OpCode::LIST_HANDLES => return self.list(&exchange.caller, message).await,
-            OpCode::LIST_HOMED_PREFIXES => return self.list_homed(&exchange.caller),
+            OpCode::LIST_HOMED_PREFIXES => return self.list_homed(&exchange.caller).await,
             OpCode::LOGIN_KEY => return self.log_in(origin, exchange, message, stage),
             OpCode::LOGIN_PASSWORD => self.log_in_by_password(origin, exchange, message).await,
             OpCode::GET_SITE_INFO => self.site_info(origin),
@@ -280,17 +311,15 @@ impl Answerer {
     }
 
     async fn change(&self, caller: &Caller, op: OpCode, command: Command) -> Done {
-        if matches!(caller, Caller::Anonymous) {
-            match self.registry.check(caller, &command).await {
-                Ok(()) => {}
-                Err(Problem::Refused(Refusal::Unauthenticated)) => return Done::Prove,
-                Err(problem) => return Done::Reply(reply::problem(&problem)),
-            }
+        if matches!(caller, Caller::Anonymous)
+            && let Err(problem) = self.registry.check(caller, &command).await
+        {
+            return Done::refused(caller, &problem);
         }
-        Done::Reply(match self.registry.apply_one(caller, command).await {
-            Ok(receipt) => change::told(op, &receipt),
-            Err(problem) => reply::problem(&problem),
-        })
+        match self.registry.apply_one(caller, command).await {
+            Ok(receipt) => Done::Reply(change::told(op, &receipt)),
+            Err(problem) => Done::refused(caller, &problem),
+        }
     }
 
     async fn list(&self, caller: &Caller, message: &Message<'_>) -> Done {
@@ -306,15 +335,14 @@ impl Answerer {
         }
         match Listing::of_prefix(self, caller.clone(), prefix).await {
             Ok(listing) => Done::Listing(listing),
-            Err(problem) => Done::Reply(reply::problem(&problem)),
+            Err(problem) => Done::refused(caller, &problem),
         }
     }
 
-    fn list_homed(&self, caller: &Caller) -> Done {
-        match self.resolver.homed_prefixes(caller) {
+    async fn list_homed(&self, caller: &Caller) -> Done {
+        match self.resolver.homed_prefixes(caller).await {
             Ok(prefixes) => Done::Listing(Listing::of_prefixes(&prefixes)),
-            Err(Problem::Refused(Refusal::Unauthenticated)) => Done::Prove,
-            Err(problem) => Done::Reply(reply::problem(&problem)),
+            Err(problem) => Done::refused(caller, &problem),
         }
     }
 }
@@ -370,7 +398,7 @@ impl Answerer {
         };
         let answer = match self.resolver.answer(caller, &asking.question).await {
             Ok(answer) => answer,
-            Err(problem) => return Done::Reply(reply::problem(&problem)),
+            Err(problem) => return Done::refused(caller, &problem),
         };
         match asking.tell(answer, wanted) {
             Telling::Reply(reply) => Done::Reply(reply),

@@ -104,6 +104,14 @@ impl ConnectionState {
         }
         logins.push((session, caller));
     }
+
+    /// Forgets who logged in under a session id; false when nobody did.
+    fn log_out(&self, session: u32) -> bool {
+        let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = logins.len();
+        logins.retain(|(id, _)| *id != session);
+        logins.len() < count
+    }
 }
 
 //----------- Opened ---------------------------------------------------------
@@ -121,6 +129,21 @@ pub(super) struct Exchange {
     pub(super) voucher: Voucher,
     /// Who sent it, as far as that was proved before.
     pub(super) caller: Caller,
+}
+
+impl Exchange {
+    /// Forgets the login under whose id it came; false when there is none.
+    pub(super) fn forget_login(&self, origin: &Origin) -> bool {
+        origin.connection().is_some_and(|connection| connection.log_out(self.envelope.session))
+    }
+
+    /// The same from nobody in particular, which is what its session is from now on.
+    pub(super) fn forgotten(&self) -> Self {
+        if let Some(session) = &self.session {
+            session.disprove();
+        }
+        Self { caller: Caller::Anonymous, ..self.clone() }
+    }
 }
 
 /// Whether a session vouches for a message.

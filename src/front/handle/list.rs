@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::model::identifier::{Identifier, Prefix};
 use crate::registry::caller::Caller;
-use crate::registry::refusal::Problem;
+use crate::registry::refusal::{Problem, Refusal};
 use crate::wire::handle::body::Names;
 use crate::wire::handle::code::OpFlags;
 
@@ -76,8 +76,11 @@ impl Listing {
 
     /// The next message of the list; none when it was told to its end.
     async fn next(&mut self, answerer: &Answerer) -> (Reply, Course) {
-        if let Err(problem) = self.read(answerer).await {
-            return (reply::problem(&problem), Course::End);
+        match self.read(answerer).await {
+            Ok(()) => {}
+            // In the middle of a list nobody answers challenges.
+            Err(Problem::Refused(Refusal::Unauthenticated)) => return (reply::key_withdrawn(), Course::End),
+            Err(problem) => return (reply::problem(&problem), Course::End),
         }
         let count = self.waiting.len().min(Names::ITEMS_MAX);
         let names: Vec<String> = self.waiting.drain(..count).collect();

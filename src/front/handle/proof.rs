@@ -5,13 +5,14 @@
 //!   answer ─ is the claimed identity an administrator? ─ was the key used? ─▶ the request, as that caller
 //! ```
 //! Whoever could not be allowed the request in any case is told so before its proof is looked at. An answer in a session
-//! proves the session; a login proves the connection, under the session id that its client chose.
+//! proves the session; a login proves the connection, under the session id that its client chose. Both last no longer than
+//! the key: once it is withdrawn, a session is challenged anew, and a login ends with its connection.
 
 use std::time::Instant;
 
 use crate::model::identifier::Folding;
 use crate::model::identity::Identity;
-use crate::registry::caller::Caller;
+use crate::registry::caller::{Caller, KeyHolder};
 use crate::registry::refusal::{Problem, Refusal};
 use crate::resolver::credential::{Proof, Unproven};
 use crate::wire::handle::body::challenge::{
@@ -159,7 +160,7 @@ impl Answerer {
 
     /// Refuses whoever could not be allowed a request, were it proved; everything else is told when it is.
     async fn rehearse(&self, message: &Message<'_>, identity: &Identity) -> Result<(), Reply> {
-        let caller = Caller::Identity(identity.clone());
+        let caller = Caller::Identity(KeyHolder::supposed(identity.clone()));
         let checked = match message.header.op {
             OpCode::LOGIN_KEY => return same_user(message.body, identity, self.resolver.folding()),
             OpCode::RESOLUTION => {
@@ -174,7 +175,7 @@ impl Answerer {
             OpCode::LIST_HANDLES => {
                 self.resolver.check_list(&caller, &change::named_prefix(message.body)?).await
             }
-            OpCode::LIST_HOMED_PREFIXES => self.resolver.homed_prefixes(&caller).map(|_| ()),
+            OpCode::LIST_HOMED_PREFIXES => self.resolver.homed_prefixes(&caller).await.map(|_| ()),
             _ => match change::command(message, &self.resolver) {
                 Some(Ok(command)) => self.registry.check(&caller, &command).await,
                 Some(Err(reply)) => return Err(reply),

@@ -170,6 +170,12 @@ pub(super) fn nobody(user: &[u8]) -> Reply {
     Reply::refuse(ResponseCode::INVALID_ADMIN, &format!("{user:?} is no identifier, and so nobody's"))
 }
 
+/// A caller whose key was withdrawn after it proved itself.
+pub(super) fn key_withdrawn() -> Reply {
+    let sentence = "the key that proved this caller was withdrawn meanwhile";
+    Reply::refuse(ResponseCode::AUTHENTICATION_FAILED, sentence)
+}
+
 /// A caller that may not see what it asked for.
 pub(super) fn not_reader() -> Reply {
     let sentence =
@@ -210,6 +216,12 @@ pub(super) fn unaccepted(reason: Unaccepted) -> Reply {
         ),
     };
     Reply::refuse(code, sentence)
+}
+
+/// The key that a login was proved with is withdrawn.
+pub(super) fn login_over() -> Reply {
+    let sentence = "the key that this login was proved with is withdrawn, and the login is over; connect and log in again";
+    Reply::refuse(ResponseCode::SESSION_TIMEOUT, sentence)
 }
 
 /// Why no session is set up.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   setup ─▶ unproved ─ a challenge answered in it ─▶ proved ─▶ over: terminated, idle for too long, or pushed out
+//!               ▲─────── the key that proved it is withdrawn ──┘
 //! ```
 //! A session's messages carry a code of its key and a count: each count is taken once, and none that lies far behind
 //! the latest. Sessions are bounded in all and for each source; the one idle for longest makes room, an unproved one
@@ -82,6 +83,11 @@ impl Session {
     /// From now on its messages are from this caller.
     pub(super) fn prove(&self, caller: Caller) {
         self.state().caller = Some(caller);
+    }
+
+    /// From now on its messages are from nobody in particular, until somebody is proved anew.
+    pub(super) fn disprove(&self) {
+        self.state().caller = None;
     }
 
     /// Takes the count of a message; false when it was taken before or lies too far behind.

@@ -13,7 +13,7 @@ use data_encoding::{BASE64, BASE64URL_NOPAD};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::model::identity::Identity;
+use crate::registry::caller::KeyHolder;
 
 /// Milliseconds within which a challenge may be answered, and a session may be idle.
 const IDLE_MAX_MS: u64 = 30 * 60 * 1_000;
@@ -71,8 +71,8 @@ pub(super) struct Sessions {
 }
 
 struct Held {
-    /// Who it is; none once the session was ended.
-    identity: Option<Identity>,
+    /// Who it is, with the key that proved it; none once the session was ended.
+    holder: Option<KeyHolder>,
     used_ms: u64,
 }
 
@@ -81,8 +81,8 @@ struct Held {
 pub(super) enum Standing {
     /// Nobody has answered its challenge yet.
     Challenged,
-    /// It is this identity's.
-    Proved(Identity),
+    /// It is this identity's, by this key.
+    Proved(KeyHolder),
 }
 
 impl Sessions {
@@ -109,14 +109,14 @@ impl Sessions {
             return (age_ms <= IDLE_MAX_MS).then_some((id, Standing::Challenged));
         };
         let idle_ms = now_ms.saturating_sub(session.used_ms);
-        let identity = session.identity.clone().filter(|_| idle_ms <= IDLE_MAX_MS)?;
+        let holder = session.holder.clone().filter(|_| idle_ms <= IDLE_MAX_MS)?;
         session.used_ms = now_ms;
-        Some((id, Standing::Proved(identity)))
+        Some((id, Standing::Proved(holder)))
     }
 
     /// Notes whose session it is.
-    pub(super) fn prove(&self, id: SessionId, identity: Identity, now_ms: u64) {
-        self.hold(id, Some(identity), now_ms);
+    pub(super) fn prove(&self, id: SessionId, holder: KeyHolder, now_ms: u64) {
+        self.hold(id, Some(holder), now_ms);
     }
 
     /// Ends a session.
@@ -124,7 +124,7 @@ impl Sessions {
         self.hold(id, None, now_ms);
     }
 
-    fn hold(&self, id: SessionId, identity: Option<Identity>, now_ms: u64) {
+    fn hold(&self, id: SessionId, holder: Option<KeyHolder>, now_ms: u64) {
         let mut held = self.held();
         if held.len() >= SESSIONS_MAX && !held.contains_key(&id) {
             held.retain(|id, session| {
@@ -132,12 +132,12 @@ impl Sessions {
                 idle_ms <= IDLE_MAX_MS && now_ms.saturating_sub(id.made_ms) <= LIFE_MAX_MS
             });
             // Ended ones go first: nothing is lost but the memory that they ended early.
-            let idlest = held.iter().min_by_key(|(_, session)| (session.identity.is_some(), session.used_ms));
+            let idlest = held.iter().min_by_key(|(_, session)| (session.holder.is_some(), session.used_ms));
             if let Some(idlest) = idlest.map(|(id, _)| *id).filter(|_| held.len() >= SESSIONS_MAX) {
                 held.remove(&idlest);
             }
         }
-        held.insert(id, Held { identity, used_ms: now_ms });
+        held.insert(id, Held { holder, used_ms: now_ms });
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<SessionId, Held>> {
@@ -160,9 +160,10 @@ impl Sessions {
 mod tests {
     use super::{IDLE_MAX_MS, LIFE_MAX_MS, SESSIONS_MAX, Sessions, Standing};
     use crate::model::identity::Identity;
+    use crate::registry::caller::KeyHolder;
 
-    fn identity() -> Identity {
-        Identity::parse("300:0.NA/88.118.8").expect("an identity")
+    fn holder() -> KeyHolder {
+        KeyHolder::supposed(Identity::parse("300:0.NA/88.118.8").expect("an identity"))
     }
 
     #[test]
@@ -173,9 +174,9 @@ mod tests {
         let standing = |now_ms| sessions.find(&text, now_ms).map(|(_, standing)| standing);
         assert_eq!(standing(2_000), Some(Standing::Challenged));
         assert_eq!(standing(1_001 + IDLE_MAX_MS), None, "nobody answered in time");
-        sessions.prove(id, identity(), 3_000);
-        assert_eq!(standing(3_000 + IDLE_MAX_MS), Some(Standing::Proved(identity())));
-        assert_eq!(standing(3_000 + 2 * IDLE_MAX_MS), Some(Standing::Proved(identity())), "used meanwhile");
+        sessions.prove(id, holder(), 3_000);
+        assert_eq!(standing(3_000 + IDLE_MAX_MS), Some(Standing::Proved(holder())));
+        assert_eq!(standing(3_000 + 2 * IDLE_MAX_MS), Some(Standing::Proved(holder())), "used meanwhile");
         assert_eq!(standing(3_001 + 3 * IDLE_MAX_MS), None, "idle for too long");
         assert_eq!(standing(1_001 + LIFE_MAX_MS), None);
         sessions.end(id, 4_000);
@@ -201,12 +202,12 @@ mod tests {
         let id = |number: u64| sessions.challenge([0; 16], number);
         let count = u64::try_from(SESSIONS_MAX).expect("a count");
         for number in 0..=count {
-            sessions.prove(id(number), identity(), number);
+            sessions.prove(id(number), holder(), number);
         }
         assert_eq!(sessions.held().len(), SESSIONS_MAX);
         let standing =
             |number: u64| sessions.find(&id(number).to_text(), count).map(|(_, standing)| standing);
         assert_eq!(standing(0), Some(Standing::Challenged), "displaced: it has to be proved again");
-        assert_eq!(standing(1), Some(Standing::Proved(identity())));
+        assert_eq!(standing(1), Some(Standing::Proved(holder())));
     }
 }

@@ -25,6 +25,7 @@ use super::reply;
 use crate::model::identity::Identity;
 use crate::model::value::ValueType;
 use crate::registry::caller::Caller;
+use crate::registry::refusal::Problem;
 use crate::resolver::credential::{Proof, Unproven};
 use crate::wire::handle::code::ResponseCode;
 
@@ -84,17 +85,29 @@ impl Shared {
 
     /// Whose session it is. Before its challenge is answered it is nobody's, or the certificate's.
     async fn session_holder(&self, asked: &Asked, parts: &Parts) -> Result<Caller, Denial> {
-        match self.session(parts)? {
-            (_, Standing::Proved(identity)) => Ok(Caller::Identity(identity)),
+        match self.session(parts).await? {
+            (_, Standing::Proved(holder)) => Ok(Caller::Identity(holder)),
             (_, Standing::Challenged) => Ok(self.certified(asked).await.unwrap_or(Caller::Anonymous)),
         }
     }
 
-    /// The session that is named.
-    pub(super) fn session(&self, parts: &Parts) -> Result<(SessionId, Standing), Denial> {
+    /// The session that is named. One whose key is withdrawn is over from now on.
+    pub(super) async fn session(&self, parts: &Parts) -> Result<(SessionId, Standing), Denial> {
         let named = parts.get("sessionId").unwrap_or_default();
         let found = self.sessions.find(named, self.resolver.now_ms());
-        found.ok_or_else(|| complain("the session is unknown or over; begin another"))
+        let (session, standing) =
+            found.ok_or_else(|| complain("the session is unknown or over; begin another"))?;
+        if let Standing::Proved(holder) = &standing {
+            match self.resolver.check_key(holder).await {
+                Ok(()) => {}
+                Err(Problem::Refused(_)) => {
+                    self.sessions.end(session, self.resolver.now_ms());
+                    return Err(complain("the key that proved the session is withdrawn; begin another"));
+                }
+                Err(Problem::Failed(failure)) => return Err(failure.into()),
+            }
+        }
+        Ok((session, standing))
     }
 
     /// Judges the answer to a session's challenge; from then on the session is the caller's.
@@ -102,14 +115,16 @@ impl Shared {
         if parts.get("version").is_some_and(|version| version != "0") {
             return Err(complain("the version of the authorization is not 0"));
         }
-        let (session, _) = self.session(parts)?;
+        let (session, _) = self.session(parts).await?;
         let identity = parts.get("id").and_then(parse_identity);
         let identity = identity.ok_or_else(|| complain("the id is no identity such as 300:88.118.8/a"))?;
         let nonce = parts.bytes("cnonce").filter(|nonce| nonce.len() <= CLIENT_NONCE_BYTES_MAX);
         let nonce = nonce.ok_or_else(|| complain("the cnonce is missing or no base64"))?;
         let challenge = [session.nonce(), &nonce].concat();
         let caller = self.judge(&identity, parts, &challenge).await?;
-        self.sessions.prove(session, identity, self.resolver.now_ms());
+        if let Caller::Identity(holder) = &caller {
+            self.sessions.prove(session, holder.clone(), self.resolver.now_ms());
+        }
         Ok((session, caller))
     }
 

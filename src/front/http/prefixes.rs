@@ -53,7 +53,7 @@ pub(super) struct PrefixList {
 pub(super) async fn list(shared: &Shared, asked: &Asked) -> Result<Response, Denial> {
     let wished = page_of(asked)?;
     let caller = shared.admit(asked).await?;
-    let homed = shared.resolver.homed_prefixes(&caller)?;
+    let homed = shared.resolver.homed_prefixes(&caller).await?;
     let total_count = homed.len().to_string();
     let names = homed.iter().map(|prefix| Identifier::of_prefix(prefix).to_string());
     let prefixes = match wished {

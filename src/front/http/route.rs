@@ -305,7 +305,7 @@ async fn fulfill(
             Verb::Get => sessions::show(&door.shared, asked).await,
             Verb::Post => sessions::prove_by_post(&door.shared, asked, body).await,
             Verb::Put => sessions::prove(&door.shared, asked, body).await,
-            Verb::Delete => Ok(sessions::end(&door.shared, asked)),
+            Verb::Delete => Ok(sessions::end(&door.shared, asked).await),
         },
         Resource::OtherSession => Ok(sessions::unknown(asked)),
         Resource::Verification(identity) => verifications::verify(&door.shared, asked, identity).await,

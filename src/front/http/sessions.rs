@@ -120,15 +120,17 @@ pub(super) async fn prove(shared: &Shared, asked: &Asked, body: Body) -> Result<
         return Ok(refused);
     }
     let parts = parts(asked, body).await?;
-    let Ok((session, standing)) = shared.session(&parts) else {
-        return Ok(unknown(asked));
+    let (session, standing) = match shared.session(&parts).await {
+        Ok(found) => found,
+        Err(failed @ Denial::Failed(_)) => return Err(failed),
+        Err(_) => return Ok(unknown(asked)),
     };
     if !parts.is_answer() {
         return Ok(standing_reply(shared, session, standing, &parts, asked));
     }
     match shared.answered(&parts).await {
         Ok(_) => {
-            let standing = shared.session(&parts)?.1;
+            let standing = shared.session(&parts).await?.1;
             Ok(standing_reply(shared, session, standing, &parts, asked))
         }
         Err(denial) => {
@@ -176,11 +178,11 @@ pub(super) async fn show(shared: &Shared, asked: &Asked) -> Result<Response, Den
     responses(
         (status = 204, description = "Ended."),
         (status = 403, description = "There is no such session.", body = SessionReply)))]
-pub(super) fn end(shared: &Shared, asked: &Asked) -> Response {
+pub(super) async fn end(shared: &Shared, asked: &Asked) -> Response {
     if let Some(refused) = over_plain_text(asked) {
         return refused;
     }
-    match shared.session(&header_parts(asked)) {
+    match shared.session(&header_parts(asked)).await {
         Ok((session, _)) => {
             shared.sessions.end(session, shared.resolver.now_ms());
             StatusCode::NO_CONTENT.into_response()
@@ -230,8 +232,8 @@ fn standing_reply(
     let shown = shared.shown(session, parts);
     let told = match standing {
         Standing::Challenged => shown,
-        Standing::Proved(identity) => {
-            SessionReply { authenticated: Some(true), id: Some(identity.to_string()), ..shown }
+        Standing::Proved(holder) => {
+            SessionReply { authenticated: Some(true), id: Some(holder.identity.to_string()), ..shown }
         }
     };
     tell(StatusCode::OK, told, asked)

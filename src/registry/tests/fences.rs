@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::model::identity::AdminPermissions as May;
-use crate::registry::caller::Caller;
+use crate::registry::caller::{Caller, HeldKey, KeyHolder};
 use crate::registry::command::Command;
 use crate::registry::membership::Elsewhere;
 use crate::registry::refusal::{Failure, Problem, Refusal};
 use crate::registry::{Registry, RegistryOptions};
 
-use super::room::{Room, add, admin, identity, list, proved, register, registration, value};
+use super::room::{Room, add, admin, identity, list, proved, register, registration, typed, value, with};
 
 const OURS: &str = "300:88.118/us";
 const AWAY: &str = "200:99/list";
@@ -64,6 +64,21 @@ async fn nothing_commits_by_an_administrator_removed_before_it() {
     assert_eq!(one.times(), 1, "the second time, nothing names the list");
     let state = one.room.state("88.118/x").await.expect("an entry");
     assert_eq!((state.version, state.values.expect("values").as_slice().len()), (2, 2));
+}
+
+#[tokio::test]
+async fn nothing_commits_by_a_key_withdrawn_before_it() {
+    let key = |text: &str| with("1100", typed(300, "HS_SECKEY", text));
+    let keys = move |text: &str| registration("88.118/us", vec![key(text)]);
+    let one = Interrupted::open(move |time| (time == 0).then(|| keys("another"))).await;
+    one.room.node(keys("ours")).await.expect("registered");
+    one.room.node(x(AWAY)).await.expect("registered");
+    let held = HeldKey::here(&key("ours"));
+    let caller = Caller::Identity(KeyHolder { identity: identity(OURS), key: held });
+    let refused = one.room.one(&caller, add("88.118/x", 5, "ours")).await;
+    assert_eq!(refused, Err(Refusal::Unauthenticated));
+    assert_eq!(one.times(), 1, "the second time, the key is looked at first");
+    assert_eq!(one.room.state("88.118/x").await.expect("an entry").version, 1);
 }
 
 /// The record names two lists; the one kept here holds us until the other one is read.

@@ -15,7 +15,7 @@ use crate::model::request::RequestId;
 use crate::model::site::{Ports, Site};
 use crate::model::token::Scope;
 use crate::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
-use crate::registry::caller::Caller;
+use crate::registry::caller::{Caller, KeyHolder};
 use crate::registry::command::{
     Amend, Batch, Command, Existing, Item, Precondition, PrefixCommand, Register, Remove, Target,
 };
@@ -257,9 +257,9 @@ pub(crate) fn registration(text: &str, values: Vec<Value>) -> Command {
     })
 }
 
-/// A caller that has proved this identity.
+/// A caller that is taken for this identity.
 pub(crate) fn proved(text: &str) -> Caller {
-    Caller::Identity(identity(text))
+    Caller::Identity(KeyHolder::supposed(identity(text)))
 }
 
 pub(crate) fn identity(text: &str) -> Identity {

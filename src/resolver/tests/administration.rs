@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{all, ask, found, identifier, resolver};
 use crate::model::identity::AdminPermissions as May;
 use crate::model::value::Index;
-use crate::registry::caller::Caller;
+use crate::registry::caller::{Caller, HeldKey, KeyHolder};
 use crate::registry::refusal::{Problem, Refusal};
 use crate::registry::tests::room::{
     Room, admin, delegate, home, identity, list, prefix, proved, register, registration, revoke, suspend,
@@ -92,6 +92,36 @@ async fn identifiers_are_listed_by_administrators_of_the_prefix_who_may() {
     assert_eq!(history.err(), Some(Problem::Refused(Refusal::PermissionDenied { needed })));
 }
 
+/// Whatever an identity may read by its permissions, it reads while its key stands.
+#[tokio::test]
+async fn a_withdrawn_key_reads_nothing_that_is_hidden() {
+    let room = Room::open(EngineKind::Fjall).await;
+    let key = with("1100", typed(300, "HS_SECKEY", "one"));
+    let record = vec![value(1, "public"), with("1100", value(2, "hidden")), admin(100, May::ALL, OURS)];
+    room.node(registration("0.NA/88.118", vec![admin(100, May::ALL, OURS)])).await.expect("registered");
+    room.node(registration("88.118/us", vec![key.clone()])).await.expect("registered");
+    room.node(registration("88.118/x", record)).await.expect("registered");
+    let administrators = Arc::from([identity(OURS)]);
+    let options = ResolverOptions { administrators, ..ResolverOptions::default() };
+    let resolver = Resolver::new(room.store.clone(), options);
+    let caller = Caller::Identity(KeyHolder { identity: identity(OURS), key: HeldKey::here(&key) });
+    let public = Question { indexes: vec![Index::new(1).expect("an index")], ..all("88.118/x") };
+    let list =
+        async || resolver.list(&caller, &prefix("88.118"), None, 10).await.map(|page| page.items.len());
+
+    assert_eq!(found(&resolver, &caller, &all("88.118/x")).await.values.len(), 3);
+    assert_eq!(list().await, Ok(2));
+    assert_eq!(resolver.homed_prefixes(&caller).await, Ok(vec![prefix("88.118")]));
+
+    let another = with("1100", typed(300, "HS_SECKEY", "another"));
+    room.node(registration("88.118/us", vec![another])).await.expect("replaced");
+    let nobody = || Problem::Refused(Refusal::Unauthenticated);
+    assert_eq!(resolver.answer(&caller, &all("88.118/x")).await, Err(nobody()));
+    assert_eq!(found(&resolver, &caller, &public).await.values.len(), 1, "what everybody reads needs no key");
+    assert_eq!(list().await, Err(nobody()));
+    assert_eq!(resolver.homed_prefixes(&caller).await, Err(nobody()));
+}
+
 #[tokio::test]
 async fn homed_prefixes_are_shown_to_who_administers_the_node() {
     let room = Room::open(EngineKind::Fjall).await;
@@ -102,12 +132,12 @@ async fn homed_prefixes_are_shown_to_who_administers_the_node() {
     let options = ResolverOptions { administrators, ..ResolverOptions::default() };
     let resolver = Resolver::new(room.store.clone(), options);
     for caller in [proved(OURS), Caller::Node] {
-        assert_eq!(resolver.homed_prefixes(&caller), Ok(vec![prefix("77"), prefix("88.118")]));
+        assert_eq!(resolver.homed_prefixes(&caller).await, Ok(vec![prefix("77"), prefix("88.118")]));
     }
     let refused = Refusal::NotAdministrator { identity: identity(STRANGER), of: "this node".into() };
-    assert_eq!(resolver.homed_prefixes(&proved(STRANGER)), Err(refused.into()));
-    assert_eq!(resolver.homed_prefixes(&Caller::Anonymous), Err(Refusal::Unauthenticated.into()));
+    assert_eq!(resolver.homed_prefixes(&proved(STRANGER)).await, Err(refused.into()));
+    assert_eq!(resolver.homed_prefixes(&Caller::Anonymous).await, Err(Refusal::Unauthenticated.into()));
     let reader = super::reader(&room, "88").await;
     let denied = Refusal::PermissionDenied { needed: "scope admin".into() };
-    assert_eq!(resolver.homed_prefixes(&reader), Err(denied.into()));
+    assert_eq!(resolver.homed_prefixes(&reader).await, Err(denied.into()));
 }

@@ -28,7 +28,7 @@ fn hidden(index: u32, text: &str) -> Value {
 
 async fn proved(resolver: &Resolver, whom: &str, proof: Proof<'_>) -> Result<String, Unproven> {
     match resolver.prove(&identity(whom), &proof, CHALLENGE).await? {
-        Caller::Identity(identity) => Ok(identity.to_string()),
+        Caller::Identity(holder) => Ok(holder.identity.to_string()),
         other => panic!("not an identity: {other:?}"),
     }
 }

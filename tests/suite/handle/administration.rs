@@ -1,12 +1,13 @@
 //! Changes by administrators, each with a challenge: what is done, what is refused, and in which order it is checked.
 
+use idnode::registry::caller::Caller;
 use idnode::wire::handle::body::challenge::ChallengeAnswer;
 use idnode::wire::handle::body::{HandleAndIndexes, HandleAndValues, HandleOnly, Login, Names};
 use idnode::wire::handle::code::{OpCode, OpFlags, ResponseCode};
 
 use crate::support::handle::{
     Ask, Request, Signer, SignerKey, TcpClient, UdpClient, administered, rsa_key, value, with_handle,
-    with_values,
+    with_values, withdrawal,
 };
 
 fn create(handle: &str) -> Request {
@@ -206,6 +207,37 @@ async fn a_login_holds_for_its_connection_and_session_id() {
     }
     let login = Request::new(OpCode::LOGIN_KEY, Login { user: b"0.NA/88.118.8", index: 300 }.encode());
     assert_eq!(UdpClient::connect(node.handle()).ask(&login).code(), 5, "a datagram has no connection");
+    node.stop().await;
+}
+
+/// Clients that log in take a challenge to anything else for a success: an error and a closed connection tell them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_ends_with_its_connection_once_its_key_is_withdrawn() {
+    let node = administered().await;
+    let mut tcp = TcpClient::connect(node.handle());
+    let log_in = |tcp: &mut TcpClient, signer: &Signer, id: u32| {
+        let body = Login { user: signer.user.as_bytes(), index: signer.index }.encode();
+        let mut login = Request::new(OpCode::LOGIN_KEY, body);
+        login.envelope.session = id;
+        tcp.ask_as(signer, &login).code()
+    };
+    let within = |id: u32, mut request: Request| {
+        request.envelope.session = id;
+        request
+    };
+    assert_eq!((log_in(&mut tcp, &Signer::sm2(), 7), log_in(&mut tcp, &Signer::rsa(), 8)), (1, 1));
+    assert_eq!(tcp.ask(&within(7, create("88.118.8/k1"))).code(), 1);
+    let registry = node.node().registry();
+    registry.apply_one(&Caller::Node, withdrawal(302)).await.expect("withdrawn");
+    assert_eq!(tcp.ask(&within(8, create("88.118.8/k2"))).code(), 1, "another key still stands");
+    assert_eq!(tcp.ask(&within(7, Request::resolve("88.118.8/k1"))).code(), 1, "reading is for all");
+    let over = tcp.ask(&within(7, create("88.118.8/k3")));
+    assert_eq!((over.code(), over.decoded().header.op), (500, OpCode::CREATE), "{}", over.sentence());
+    assert!(tcp.try_receive().is_none(), "the connection is closed");
+    let mut again = TcpClient::connect(node.handle());
+    assert_eq!(log_in(&mut again, &Signer::sm2(), 7), 403);
+    assert_eq!(log_in(&mut again, &Signer::rsa(), 7), 1);
+    assert_eq!(again.ask(&Request::resolve("88.118.8/k3")).code(), 100, "nothing was created");
     node.stop().await;
 }
 

@@ -1,6 +1,7 @@
 //! Sessions, as the stock client opens one for every administrator's request.
 
 use idnode::key::session::{Cipher, SessionKey};
+use idnode::registry::caller::Caller;
 use idnode::wire::handle::body::session::{Exchange, ExchangeKey, SessionReply};
 use idnode::wire::handle::code::{OpCode, OpFlags, Version};
 use idnode::wire::handle::credential::Credential;
@@ -8,7 +9,7 @@ use idnode::wire::handle::envelope::EnvelopeFlags;
 
 use crate::support::handle::{
     Request, Response, Signer, TcpClient, UdpClient, administered, random, rsa_key, value, with_handle,
-    with_values,
+    with_values, withdrawal,
 };
 use crate::support::session::{ClientSession, Sealed, setup};
 
@@ -78,6 +79,36 @@ async fn a_session_is_proved_once_over_both_transports() {
     let late = session.next(create("88.118.8/s2"));
     tcp.send(&late.bytes());
     assert_eq!(tcp.receive().code(), 500);
+    node.stop().await;
+}
+
+/// A key that is withdrawn takes the sessions with it that it proved; who has another key goes on in them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_nobodys_once_its_key_is_withdrawn() {
+    let node = administered().await;
+    let mut tcp = TcpClient::connect(node.handle());
+    let mut session = ClientSession::agree(&mut tcp);
+    let challenge = tcp.go_on(&mut session, create("88.118.8/k"));
+    assert_eq!(tcp.ask(&Signer::sm2().answer(&challenge)).code(), 1);
+    let add = |index: u32| with_values(OpCode::ADD_VALUE, "88.118.8/k", vec![value(index, "N", b"n")]);
+    assert_eq!(tcp.go_on(&mut session, add(2)).code(), 1);
+
+    let registry = node.node().registry();
+    registry.apply_one(&Caller::Node, withdrawal(302)).await.expect("withdrawn");
+    let hidden = Request::select("0.NA/88.118.8", &[301], &[]).without(OpFlags::PUBLIC_ONLY);
+    let list = with_handle(OpCode::LIST_HANDLES, "0.NA/88.118.8");
+    let homed = with_handle(OpCode::LIST_HOMED_PREFIXES, "/");
+    let home = with_handle(OpCode::HOME_PREFIX, "0.NA/88.200");
+    for request in [add(3), hidden.clone(), list, homed, home] {
+        let challenge = tcp.go_on(&mut session, request);
+        assert_eq!((challenge.code(), challenge.envelope.session), (402, session.id));
+        let code = tcp.ask(&Signer::sm2().answer(&challenge)).code();
+        assert!([400, 403].contains(&code), "its key opens nothing: {code}");
+    }
+    assert_eq!(tcp.go_on(&mut session, Request::resolve("88.118.8/k")).code(), 1, "reading is for all");
+    let challenge = tcp.go_on(&mut session, add(3));
+    assert_eq!(tcp.ask(&Signer::rsa().answer(&challenge)).code(), 1, "another key of theirs");
+    assert_eq!(tcp.go_on(&mut session, hidden).values().1.len(), 1, "proved again");
     node.stop().await;
 }
 

@@ -189,6 +189,37 @@ async fn a_session_is_begun_proved_and_ended() {
     door.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_over_once_its_key_is_withdrawn() {
+    let door = open().await;
+    let begin = async |index: u32, key: &idnode::key::PrivateKey| {
+        let challenge = Challenge::of_json(&door.tls().post("/api/sessions", None).await.json());
+        let proved = door.tls().put("/api/sessions/this", challenge.answer(index, key)).await.json();
+        assert_eq!(proved["authenticated"], json!(true));
+        door.tls().with("Authorization", &format!("Handle sessionId=\"{}\"", challenge.session))
+    };
+    let (stolen, other) = (begin(SM2, sm2_key()).await, begin(RSA, rsa_key()).await);
+    assert_eq!(stolen.put(PATH, url("a")).await.verdict(), (201, 1));
+
+    let client = door.tls().bearer(&door.token());
+    let withdrawn = client.delete(&format!("/api/handles/{USER}?index={SM2}")).await;
+    assert_eq!(withdrawn.verdict(), (200, 1));
+    let refused = stolen.put("/api/handles/88.118.8/SN2", url("b")).await;
+    assert_eq!(refused.verdict(), (401, 402));
+    assert!(refused.text().contains("withdrawn"), "{}", refused.text());
+    let challenge = Challenge::of(&refused);
+    assert_eq!(stolen.get("/api/sessions/this").await.status, 403, "it is over");
+    let created = other.put("/api/handles/88.118.8/SN2", url("c")).await;
+    assert_eq!(created.verdict(), (201, 1), "another key still stands");
+
+    let answer = header(&challenge.answer(RSA, rsa_key()));
+    let proved = door.tls().with("Authorization", &answer);
+    assert_eq!(proved.put("/api/handles/88.118.8/SN3", url("d")).await.verdict(), (201, 1));
+    assert_eq!(client.delete(&format!("/api/handles/{USER}")).await.verdict(), (200, 1));
+    assert_eq!(other.get("/api/sessions/this").await.status, 403);
+    door.close().await;
+}
+
 /// A certificate of this subject for the RSA key, signed by itself.
 fn certificate(kind: DnType, name: &str) -> (CertificateDer<'static>, KeyPair) {
     let key = KeyPair::from_pem(&rsa_key().to_pem()).expect("a key");

@@ -13,7 +13,7 @@ use idnode::model::identifier::{Identifier, Prefix};
 use idnode::model::identity::{AdminPermissions, Administrator, Identity};
 use idnode::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
 use idnode::registry::caller::Caller;
-use idnode::registry::command::{Command, Existing, Precondition, PrefixCommand, Register, Target};
+use idnode::registry::command::{Amend, Command, Existing, Precondition, PrefixCommand, Register, Target};
 use idnode::store::EngineKind;
 use idnode::wire::cursor::Reader;
 use idnode::wire::handle::administrator::encode_administrator;
@@ -395,6 +395,18 @@ pub(crate) fn with_values(op: OpCode, handle: &str, values: Vec<WireValue<'_>>) 
 /// A request with a handle alone.
 pub(crate) fn with_handle(op: OpCode, handle: &str) -> Request {
     Request::new(op, HandleOnly(handle.as_bytes()).encode())
+}
+
+/// What withdraws a key of the prefix's record, though not who administers it.
+pub(crate) fn withdrawal(index: u32) -> Command {
+    Command::Amend(Amend {
+        identifier: Identifier::of_prefix(&Prefix::parse(PREFIX).expect("a prefix")),
+        add: Vec::new(),
+        replace: Vec::new(),
+        set: Vec::new(),
+        remove: vec![Index::new(index).expect("an index")],
+        precondition: Precondition::None,
+    })
 }
 
 /// A node whose prefix has a record with all kinds of keys, and whose first key administers the node.
