@@ -10,6 +10,7 @@ use axum::response::Response;
 
 use super::HttpDoor;
 use super::connection::Peer;
+use super::denial::Denial;
 use super::reply;
 use crate::model::limits::HANDLE_MESSAGE_BYTES_MAX;
 use crate::wire::handle::envelope::ENVELOPE_BYTES;
@@ -25,6 +26,13 @@ pub(super) fn is_native(parts: &Parts) -> bool {
     parts.method == Method::POST && content_type.is_some_and(|text| text.trim().starts_with(CONTENT_TYPE))
 }
 
+/// What is said to a POST of anything else.
+pub(super) fn refuse() -> Denial {
+    Denial::malformed(&format!(
+        "what is posted here is a message of the Handle protocol; send it with Content-Type: {CONTENT_TYPE}"
+    ))
+}
+
 /// Carries a native message to the Handle door, and its reply back.
 #[utoipa::path(post, path = "/{handle}", tag = "native", operation_id = "native",
     params(("handle" = String, Path, description = "Any handle; the message says what it is about.",
@@ -33,8 +41,7 @@ pub(super) fn is_native(parts: &Parts) -> bool {
         description = "One envelope and its message, as on TCP."),
     responses(
         (status = 200, description = "The reply message.", body = String, content_type = "application/x-hdl-message"),
-        (status = 400, description = "The body broke off, or is no message."),
-        (status = 404, description = "The content is no native message."),
+        (status = 400, description = "The body broke off, or is no message, or its content type is another."),
         (status = 408, description = "The body did not come in time."),
         (status = 413, description = "The body is larger than any message."),
         (status = 501, description = "The node has no Handle door.")))]

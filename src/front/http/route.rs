@@ -292,7 +292,10 @@ async fn fulfill(
             Verb::Put => handles::put(&door.shared, asked, body, handle).await,
             Verb::Delete => handles::delete(&door.shared, asked, handle).await,
         },
-        Resource::Page(handle) => page::show(&door.shared, asked, handle).await,
+        Resource::Page(handle) => match asked.verb {
+            Verb::Get | Verb::Put | Verb::Delete => page::show(&door.shared, asked, handle).await,
+            Verb::Post => Err(native::refuse()),
+        },
         Resource::Prefixes => prefixes::list(&door.shared, asked).await,
         Resource::Prefix(prefix) => match asked.verb {
             Verb::Delete => prefixes::unhome(&door.shared, asked, prefix).await,

@@ -59,7 +59,15 @@ async fn what_is_no_native_message_is_refused() {
     assert_eq!(post(&door.plain(), "/", b"").await.status, 400);
     assert_eq!(post(&door.plain(), "/", b"no message at all, but long enough").await.status, 400);
     assert_eq!(post(&door.plain(), "/", &vec![0; 300_000]).await.status, 413);
-    let unsaid = door.plain().ask("POST", "/88.118.8/SN1", Some(&resolution("88.118.8/SN1"))).await;
-    assert_eq!(unsaid.status, 404, "without its content type it is no native message");
+    // The identifier is there: what is refused is the content.
+    let values = json!([{"index": 1, "type": "URL", "data": "http://a"}]);
+    let written = door.tls().bearer(&door.token()).put("/api/handles/88.118.8/SN1", values).await;
+    assert_eq!(written.verdict(), (201, 1));
+    for path in ["/88.118.8/SN1", "/"] {
+        let unsaid = door.plain().ask("POST", path, Some(&resolution("88.118.8/SN1"))).await;
+        assert_eq!(unsaid.verdict(), (400, 4), "{path}: without its content type it is no native message");
+        assert!(unsaid.text().contains("Content-Type: application/x-hdl-message"), "{unsaid:?}");
+    }
+    assert_eq!(door.plain().get("/88.118.8/SN1").await.status, 302);
     door.close().await;
 }
