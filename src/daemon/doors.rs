@@ -19,7 +19,7 @@ use super::status::Status;
 use crate::config::{Config, SiteOptions};
 use crate::front::dns::{DnsDoor, DnsOptions};
 use crate::front::grpc::{GrpcCounters, GrpcDoor, GrpcOptions, GrpcRooms};
-use crate::front::handle::{HandleDoor, HandleRooms, HandleSockets, HandleTunnel, Line};
+use crate::front::handle::{HandleDoor, HandleRooms, HandleSockets, HandleTunnel, Line, Tunneled};
 use crate::front::http::{Channel, HttpDoor, HttpOptions, HttpRooms, Tunnel};
 use crate::front::tls::TlsIdentity;
 use crate::model::site::{Ports, Site};
@@ -94,13 +94,14 @@ fn bind_dns(config: &Config, core: &Core) -> Result<DnsDoor, DaemonError> {
 
 /// Carries native messages from the HTTP door to the Handle door, and its answers back.
 fn carry(tunnel: HandleTunnel) -> Tunnel {
-    Arc::new(move |message, asker, channel| {
+    Arc::new(move |message, ends| {
         let tunnel = tunnel.clone();
-        let line = match channel {
+        let line = match ends.channel {
             Channel::Plain => Line::Plain,
             Channel::Tls => Line::Private,
         };
-        Box::pin(async move { tunnel.answer(&message, asker, line).await })
+        let from = Tunneled { asker: ends.asker, own: ends.own, line };
+        Box::pin(async move { tunnel.answer(&message, from).await })
     })
 }
 

@@ -468,7 +468,10 @@ impl Answerer {
     fn site_info(&self, origin: &Origin) -> Reply {
         let asked = || {
             let own = origin.own?;
-            let ports = Ports { handle: Some(own.port()), ..Ports::default() };
+            let ports = match origin.way {
+                Way::Datagrams | Way::Connection(_) => Ports { handle: Some(own.port()), ..Ports::default() },
+                Way::Tunnel => Ports { http: Some(own.port()), ..Ports::default() },
+            };
             Site::new(vec![own.ip()], None, ports).ok()
         };
         let announced =

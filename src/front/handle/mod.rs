@@ -39,7 +39,7 @@ mod workshop;
 
 pub use self::counters::HandleCounters;
 pub use self::exchange::Line;
-pub use self::tunnel::HandleTunnel;
+pub use self::tunnel::{HandleTunnel, Tunneled};
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};

@@ -16,15 +16,27 @@ const LIST_BYTES_MAX: usize = 16 * 1024 * 1024;
 #[derive(Clone)]
 pub struct HandleTunnel(pub(super) Arc<Answerer>);
 
+/// Whence a message came through the tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tunneled {
+    /// Who sent it.
+    pub asker: SocketAddr,
+    /// Where it reached the other door.
+    pub own: SocketAddr,
+    /// Whether others can read what is said.
+    pub line: Line,
+}
+
 impl HandleTunnel {
     /// Answers an envelope and its message; several messages, one behind the other, are the answer to a list. Empty
     /// when the bytes are no request.
-    pub async fn answer(&self, bytes: &[u8], asker: SocketAddr, line: Line) -> Vec<u8> {
+    pub async fn answer(&self, bytes: &[u8], from: Tunneled) -> Vec<u8> {
         let Ok(envelope) = Envelope::decode(&mut Reader::new(bytes)) else { return Vec::new() };
         let whole = ENVELOPE_BYTES.saturating_add(envelope.message_length());
         let Some(message) = bytes.get(ENVELOPE_BYTES..whole) else { return Vec::new() };
         let received = Received { envelope, message };
-        let origin = Origin { asker, own: None, way: Way::Tunnel, line };
+        let Tunneled { asker, own, line } = from;
+        let origin = Origin { asker, own: Some(own), way: Way::Tunnel, line };
         if let Some(answer) = self.0.answer_plain(&[received]).await.into_iter().next().flatten() {
             return answer;
         }

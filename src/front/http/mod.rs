@@ -121,7 +121,18 @@ pub struct Reason {
 
 /// Carries a native message, envelope and all, to the Handle door, and its reply back. The doors do not know each
 /// other: the daemon, which knows both, plugs this in.
-pub type Tunnel = Arc<dyn Fn(Vec<u8>, SocketAddr, Channel) -> BoxFuture<'static, Vec<u8>> + Send + Sync>;
+pub type Tunnel = Arc<dyn Fn(Vec<u8>, Ends) -> BoxFuture<'static, Vec<u8>> + Send + Sync>;
+
+/// Between whom a native message travels, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// Who sent it.
+    pub asker: SocketAddr,
+    /// Where it reached this node.
+    pub own: SocketAddr,
+    /// How bytes travel between them.
+    pub channel: Channel,
+}
 
 /// Whom the door asks.
 #[derive(Clone)]

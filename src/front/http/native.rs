@@ -8,10 +8,10 @@ use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, header};
 use axum::response::Response;
 
-use super::HttpDoor;
 use super::connection::Peer;
 use super::denial::Denial;
 use super::reply;
+use super::{Ends, HttpDoor};
 use crate::model::limits::HANDLE_MESSAGE_BYTES_MAX;
 use crate::wire::handle::envelope::ENVELOPE_BYTES;
 
@@ -56,7 +56,8 @@ pub(super) async fn carry(door: &HttpDoor, peer: &Peer, body: Body) -> Response 
     };
     let blank = bytes.iter().take(LINE_ENDS_MAX).take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
     let message = bytes.get(blank..).unwrap_or_default().to_vec();
-    let answer = tunnel(message, peer.address, peer.channel).await;
+    let ends = Ends { asker: peer.address, own: peer.own, channel: peer.channel };
+    let answer = tunnel(message, ends).await;
     if answer.is_empty() {
         return reply::text(StatusCode::BAD_REQUEST, "the body is no message of the Handle protocol");
     }

@@ -128,7 +128,7 @@ async fn a_draining_door_answers_what_came_in_whole_and_closes_the_rest_before()
     let room = Room::open(EngineKind::Fjall).await;
     let (reached, released) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (arrived, gate) = (Arc::clone(&reached), Arc::clone(&released));
-    let tunnel: Tunnel = Arc::new(move |message, _, _| {
+    let tunnel: Tunnel = Arc::new(move |message, _| {
         let (arrived, gate) = (Arc::clone(&arrived), Arc::clone(&gate));
         Box::pin(async move {
             arrived.notify_one();

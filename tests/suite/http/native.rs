@@ -1,6 +1,7 @@
 //! Messages of the Handle protocol over HTTP, as CNRI's clients send them where other ports are closed.
 
 use data_encoding::HEXLOWER;
+use idnode::wire::handle::site::{SiteInterface, SiteRecord};
 use serde_json::json;
 
 use super::door::{Client, Door, Reply};
@@ -16,6 +17,13 @@ fn resolution(handle: &str) -> Vec<u8> {
         12 + length,
         HEXLOWER.encode(handle.as_bytes()),
     );
+    HEXLOWER.decode(hex.as_bytes()).expect("hexadecimal")
+}
+
+/// Asks for the site of the server: version 2.10, request 1.
+fn site() -> Vec<u8> {
+    let hex = "020a020b00000000000000010000000000000021\
+               000000020000000011000000ffff00007fffffff00000005000000012f00000000";
     HEXLOWER.decode(hex.as_bytes()).expect("hexadecimal")
 }
 
@@ -50,6 +58,20 @@ async fn a_native_message_is_answered_by_one() {
     let blank = [b"\r\n\r\n".as_slice(), &resolution("88.118.8/none")].concat();
     let absent = post(&door.plain(), "/88.118.8/none", &blank).await;
     assert_eq!((absent.status, code(&absent)), (200, 100));
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_site_names_the_address_and_port_that_were_asked() {
+    let door = Door::open().await;
+    let reply = post(&door.plain(), "/", &site()).await;
+    assert_eq!((reply.status, code(&reply)), (200, 1), "{reply:?}");
+    let body = reply.body.get(44..reply.body.len() - 4).expect("a body");
+    let record = SiteRecord::decode(body).expect("a site");
+    let server = record.servers.first().expect("a server");
+    assert_eq!(server.ip_address(), door.address().ip());
+    let interfaces: Vec<(u8, u32)> = server.interfaces.iter().map(|one| (one.protocol, one.port)).collect();
+    assert_eq!(interfaces, [(SiteInterface::HTTP, u32::from(door.address().port()))]);
     door.close().await;
 }
 
