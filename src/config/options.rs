@@ -34,7 +34,7 @@ pub struct Config {
     pub upper: UpperOptions,
     /// How this node is reached from outside.
     pub site: SiteOptions,
-    /// Asking onward for a caller.
+    /// Asking other nodes.
     pub recursion: RecursionOptions,
     /// Backups.
     pub backup: BackupOptions,
@@ -113,10 +113,10 @@ pub struct SiteOptions {
     pub http_port: Option<u16>,
 }
 
-/// Asking other nodes for a caller that wants it.
+/// Asking other nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecursionOptions {
-    /// Whether the gRPC door asks onward.
+    /// Whether other nodes are asked: for callers of gRPC, Handle and HTTP, and about administrators kept there.
     pub allowed: bool,
     /// Remote answers kept at most.
     pub cache_answers: u64,

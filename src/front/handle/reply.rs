@@ -176,10 +176,9 @@ pub(super) fn key_withdrawn() -> Reply {
     Reply::refuse(ResponseCode::AUTHENTICATION_FAILED, sentence)
 }
 
-/// A caller that may not see what it asked for.
+/// A caller that may not see what it asked for, administrator or not: the code that servers of this protocol have for it.
 pub(super) fn not_reader() -> Reply {
-    let sentence =
-        "values were asked for that administrators of the identifier may read, and this caller is none";
+    let sentence = "values were asked for that administrators with the permission to read values see, and this caller is none";
     Reply::refuse(ResponseCode::INVALID_ADMIN, sentence)
 }
 

@@ -70,7 +70,9 @@ pub(super) enum DoorRefusal {
     #[error("values asked for may be read by nobody")]
     Hidden,
     /// The values asked for are hidden from this caller.
-    #[error("values asked for may be read by administrators, and the caller is none")]
+    #[error(
+        "values asked for may be read by administrators with the permission to read values, and the caller is none"
+    )]
     HiddenFromCaller,
     /// Another service answers, and the caller wishes no referral.
     #[error("this node is not responsible for the handle")]
