@@ -71,6 +71,8 @@ struct Decided {
     sequence: u64,
     /// What was done; none when it held already.
     operation: Option<Operation>,
+    /// Whether values that were held are so no more.
+    replaced: bool,
 }
 
 //----------- Reading --------------------------------------------------------
@@ -168,6 +170,7 @@ impl Group {
             identifier: decided.identifier,
             version: decided.version,
             outcome: decided.operation.map_or(Outcome::Unchanged, Outcome::of),
+            replaced: decided.replaced,
             repeated: false,
         })
     }
@@ -218,9 +221,10 @@ impl Group {
             Decision::Unchanged(version) => {
                 let sequence = state.map_or(self.since.sequence, |state| state.sequence);
                 let identifier = present.map(|present| present.identifier.clone());
-                return Ok(Decided { identifier, version, sequence, operation: None });
+                return Ok(Decided { identifier, version, sequence, operation: None, replaced: false });
             }
         };
+        let replaced = present.is_some_and(|present| present.loses_values(&next));
         let mark = state.and_then(|state| state.mark);
         let identifier = next.identifier.clone();
         let named = mints(command) || identifier != target;
@@ -242,7 +246,7 @@ impl Group {
             named,
         });
         self.present.insert(canonical, State { present: next, mark, sequence });
-        Ok(Decided { identifier: Some(identifier), version, sequence, operation: Some(operation) })
+        Ok(Decided { identifier: Some(identifier), version, sequence, operation: Some(operation), replaced })
     }
 
     fn decide_prefix(
@@ -260,7 +264,7 @@ impl Group {
         let version = entry.version;
         let sequence = self.administer(item, Change::Prefix(entry.clone()), operation, version, remember);
         Arc::make_mut(&mut self.directory).put_prefix(entry, sequence);
-        Ok(Decided { identifier: None, version, sequence, operation: Some(operation) })
+        Ok(Decided { identifier: None, version, sequence, operation: Some(operation), replaced: false })
     }
 
     fn decide_token(
@@ -277,13 +281,13 @@ impl Group {
         let version = entry.version;
         let sequence = self.administer(item, Change::Token(entry.clone()), operation, version, remember);
         Arc::make_mut(&mut self.directory).put_token(entry, sequence);
-        Ok(Decided { identifier: None, version, sequence, operation: Some(operation) })
+        Ok(Decided { identifier: None, version, sequence, operation: Some(operation), replaced: false })
     }
 
     /// A prefix or token that is as asked for, since this journal entry.
     fn held(&self, version: u64, sequence: Option<u64>) -> Decided {
         let sequence = sequence.unwrap_or_else(|| self.end());
-        Decided { identifier: None, version, sequence, operation: None }
+        Decided { identifier: None, version, sequence, operation: None, replaced: false }
     }
 
     fn administer(

@@ -17,6 +17,8 @@ pub struct Receipt {
     pub position: Position,
     /// What was done.
     pub outcome: Outcome,
+    /// Whether values that the identifier held were replaced or removed; of what was done before, whether that may be.
+    pub replaced: bool,
     /// Whether it was done before, for the same request id.
     pub repeated: bool,
 }
@@ -37,6 +39,7 @@ impl Receipt {
             version: memory.version,
             position,
             outcome: memory.operation.map_or(Outcome::Unchanged, Outcome::of),
+            replaced: !matches!(memory.operation, Some(Operation::Registered) | None),
             repeated: true,
         })
     }

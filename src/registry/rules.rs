@@ -34,6 +34,17 @@ impl From<IdentifierEntry> for Present {
     }
 }
 
+impl Present {
+    /// Whether some value of this state stands no more, as it is, in the one that follows.
+    pub(super) fn loses_values(&self, next: &Self) -> bool {
+        let next = next.values.as_ref();
+        let stands = |value: &Value| {
+            next.and_then(|next| next.get(value.index)).is_some_and(|new| new.says_the_same(value))
+        };
+        self.values.as_ref().is_some_and(|values| !values.as_slice().iter().all(stands))
+    }
+}
+
 /// What follows from a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Decision {

@@ -175,6 +175,15 @@ pub(super) fn told(op: OpCode, receipt: &Receipt) -> Reply {
         (Some(identifier), OpCode::CREATE) => HandleOnly(identifier.to_string().as_bytes()).encode(),
         (Some(_) | None, _) => Vec::new(),
     };
-    let flags = if receipt.outcome == Outcome::Overwritten { OpFlags::OVERWRITE } else { OpFlags::NONE };
+    let flags = if has_overwritten(op, receipt) { OpFlags::OVERWRITE } else { OpFlags::NONE };
     Reply { flags, ..Reply::changed(body) }
+}
+
+/// Whether something that was there already was written over by what creates or adds.
+fn has_overwritten(op: OpCode, receipt: &Receipt) -> bool {
+    match (op, receipt.outcome) {
+        (OpCode::CREATE | OpCode::ADD_VALUE, Outcome::Overwritten | Outcome::Unchanged) => true,
+        (OpCode::ADD_VALUE, Outcome::Amended) => receipt.replaced,
+        _ => false,
+    }
 }

@@ -226,8 +226,8 @@ async fn refer(
     request_body(content = ValuesGiven, content_type = "application/json"),
     security((), ("basic" = []), ("bearer" = []), ("handle" = [])),
     responses(
-        (status = 200, description = "What existed was changed.", body = HandleReply),
-        (status = 201, description = "Created.", body = HandleReply),
+        (status = 200, description = "What existed was overwritten, or held already.", body = HandleReply),
+        (status = 201, description = "Created, or added, and nothing was overwritten.", body = HandleReply),
         (status = 400, description = "The request is malformed, or this node does not answer for the prefix.", body = HandleReply),
         (status = 401, description = "Proof is needed, or not accepted.", body = HandleReply),
         (status = 403, description = "The caller may not; or proof is needed over plain text.", body = HandleReply),
@@ -265,7 +265,8 @@ pub(super) async fn put(
         }
     };
     let receipt = shared.command(&caller, command).await?;
-    let created = receipt.outcome == Outcome::Registered || (by_index && !overwrite);
+    let added = receipt.outcome == Outcome::Amended && !receipt.replaced;
+    let created = receipt.outcome == Outcome::Registered || added;
     // Minted names are ours to spell; all others are spelled as the request did.
     let minted = receipt.identifier.filter(|_| asked.query.flag("mintNewSuffix").unwrap_or(false));
     let spelled = minted.map_or_else(|| handle.to_owned(), |identifier| identifier.to_string());

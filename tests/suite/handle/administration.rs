@@ -6,8 +6,8 @@ use idnode::wire::handle::body::{HandleAndIndexes, HandleAndValues, HandleOnly, 
 use idnode::wire::handle::code::{OpCode, OpFlags, ResponseCode};
 
 use crate::support::handle::{
-    Ask, Request, Signer, SignerKey, TcpClient, UdpClient, administered, rsa_key, value, with_handle,
-    with_values, withdrawal,
+    Ask, Request, Response, Signer, SignerKey, TcpClient, UdpClient, administered, rsa_key, value,
+    with_handle, with_values, withdrawal,
 };
 
 fn create(handle: &str) -> Request {
@@ -33,17 +33,21 @@ fn live(client: &mut impl Ask, signer: &Signer, handle: &str) {
         assert_eq!(response.envelope.session, 0);
         response
     };
+    let has_overwritten = |response: &Response| response.decoded().header.flags.has(OpFlags::OVERWRITE);
     let created = done(client, &create(handle));
+    assert!(!has_overwritten(&created));
     assert_eq!(HandleOnly::decode(created.decoded().body).expect("a handle"), HandleOnly(handle.as_bytes()));
     assert_eq!(client.ask_as(signer, &create(handle)).code(), 101);
     let overwritten = done(client, &create(handle).with(OpFlags::OVERWRITE));
-    assert!(overwritten.decoded().header.flags.has(OpFlags::AUTHORITATIVE));
+    assert!(overwritten.decoded().header.flags.has(OpFlags::AUTHORITATIVE) && has_overwritten(&overwritten));
     done(client, &with_values(OpCode::ADD_VALUE, handle, vec![value(2, "EMAIL", b"a@b")]));
     let again = with_values(OpCode::ADD_VALUE, handle, vec![value(2, "EMAIL", b"c@d")]);
     assert_eq!(client.ask_as(signer, &again).code(), 201);
-    done(client, &again.with(OpFlags::OVERWRITE));
+    assert!(has_overwritten(&done(client, &again.with(OpFlags::OVERWRITE))));
+    let free = with_values(OpCode::ADD_VALUE, handle, vec![value(3, "NOTE", b"n")]);
+    assert!(!has_overwritten(&done(client, &free.with(OpFlags::OVERWRITE))), "nothing was there");
     done(client, &with_values(OpCode::MODIFY_VALUE, handle, vec![value(1, "URL", b"https://example.com/2")]));
-    done(client, &remove_values(handle, &[2]));
+    assert!(!has_overwritten(&done(client, &remove_values(handle, &[2]))));
     assert_eq!(client.ask_as(signer, &remove_values(handle, &[2])).code(), 200);
     let (_, values) = client.ask(&Request::select(handle, &[], &["URL", "EMAIL"])).values();
     assert_eq!(values, [(1, "https://example.com/2".to_owned())]);

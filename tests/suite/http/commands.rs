@@ -62,7 +62,15 @@ async fn single_values_are_added_replaced_and_removed() {
     let taken = client.put(&format!("{PATH}?index=various&overwrite=false"), two).await;
     assert_eq!(taken.verdict(), (409, 201));
     let third = json!({"index": 9, "type": "Y", "data": "y"});
-    assert_eq!(client.put(&format!("{PATH}?index=9&overwrite=false"), third).await.verdict(), (201, 1));
+    assert_eq!(
+        client.put(&format!("{PATH}?index=9&overwrite=false"), third.clone()).await.verdict(),
+        (201, 1)
+    );
+    assert_eq!(client.put(&format!("{PATH}?index=9"), third).await.verdict(), (200, 1), "it was there");
+    let fourth = json!({"index": 10, "type": "Y", "data": "y"});
+    let added = client.put(&format!("{PATH}?index=10"), fourth).await;
+    assert_eq!(added.verdict(), (201, 1), "nothing was overwritten");
+    assert_eq!(client.delete(&format!("{PATH}?index=10")).await.verdict(), (200, 1));
 
     assert_eq!(client.delete(&format!("{PATH}?index=1&index=8")).await.verdict(), (400, 200));
     assert_eq!(client.delete(&format!("{PATH}?index=1&index=9")).await.verdict(), (200, 1));
