@@ -1,10 +1,15 @@
 //! The same at every door: gRPC, DNS, Handle over UDP and TCP, HTTP. The forms differ, the meaning does not.
 //!
 //! ```text
-//!   questions: one table ─▶ ask each door ─▶ Meaning, all alike
-//!   commands:  one table ─▶ gRPC by token, Handle and HTTP by identity ─▶ Verdict, all alike
+//!   questions:   one table ─▶ ask each door ─▶ Meaning, all alike
+//!   commands:    one table ─▶ gRPC by token, Handle and HTTP by identity ─▶ Verdict, all alike
+//!   prefixes:    the same, of homing, unhoming and listing
+//!   permissions: what each bit of an HS_ADMIN allows ─▶ Handle and HTTP, which know identities
 //! ```
 //! DNS shows what everybody may see, and takes no commands.
 
 mod commands;
+mod meaning;
+mod permissions;
+mod prefixes;
 mod questions;

@@ -1,56 +1,86 @@
-//! Questions: every answer is the same at every door.
+//! Questions: every answer is the same at every door, down to the last field of a value.
 
 use std::fs;
-use std::net::SocketAddr;
 
-use hickory_proto::op::{Message, ResponseCode};
-use hickory_proto::rr::rdata::opt::EdnsOption;
-use hickory_proto::rr::{RData, Record, RecordType};
 use idnode::daemon::{Node, RunningNode};
-use idnode::model::identifier::{Folding, Identifier, Prefix};
+use idnode::model::identifier::{Identifier, Prefix};
+use idnode::model::identity::{AdminPermissions, Administrator, Identity};
 use idnode::model::site::{Ports, Site};
+use idnode::model::value::{Index, Permissions, Reference, Ttl, Value, ValueType, Values};
 use idnode::registry::caller::Caller;
-use idnode::registry::command::{Command, PrefixCommand};
+use idnode::registry::command::{Command, Existing, Precondition, PrefixCommand, Register, Target};
 use idnode::store::EngineKind;
-use idnode::wire::dns::machine::{Machine, decode};
-use idnode::wire::dns::name::Naming;
-use idnode::wire::handle::code::OpFlags;
-use idnode::wire::proto::Absence;
-use idnode::wire::proto::answer::Answer;
-use serde_json::Value as Json;
+use idnode::wire::handle::administrator::encode_administrator;
 use tempfile::TempDir;
 
-use crate::support::clients::{GrpcClient, dns_ask_why, http_get};
-use crate::support::handle::{Request, Response, TcpClient, UdpClient};
-use crate::support::node::{admin_token, config, give_server_key};
+use super::meaning::{ALL, Meaning, Onward, Select, ask};
+use crate::support::node::{config, give_server_key};
+use crate::support::tree::Tier;
 
-/// The private record type that carries values exactly.
-const MACHINE: RecordType = RecordType::Unknown(65_416);
+//----------- What is held ---------------------------------------------------
 
-//----------- Meaning --------------------------------------------------------
-
-/// What an answer says, whatever door gave it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Meaning {
-    /// These values: index, type, data.
-    Values(Vec<(u32, String, Vec<u8>)>),
-    /// There is no such identifier.
-    NoIdentifier,
-    /// The identifier has no such values, or none for everybody.
-    NoValues,
-    /// Another site answers.
-    Elsewhere,
-    /// Nobody said that this node answers for the prefix.
-    NotOurs,
-    /// The prefix is suspended or revoked.
-    Withdrawn,
-    /// That is no identifier.
-    Malformed,
+/// A value with the usual TTL and permissions.
+fn value(index: u32, kind: &str, data: impl AsRef<[u8]>) -> Value {
+    Value {
+        index: Index::new(index).expect("an index"),
+        value_type: ValueType::new(kind).expect("a type"),
+        data: data.as_ref().to_vec(),
+        ttl: Ttl::default(),
+        permissions: Permissions::DEFAULT,
+        references: Vec::new(),
+        timestamp: 0,
+    }
 }
 
-fn values(list: &[(u32, &str, &[u8])]) -> Meaning {
-    let owned = |(index, kind, data): &(u32, &str, &[u8])| (*index, (*kind).to_owned(), data.to_vec());
-    Meaning::Values(list.iter().map(owned).collect())
+fn with_permissions(bits: u8, value: Value) -> Value {
+    Value { permissions: Permissions::from_bits(bits), ..value }
+}
+
+fn identifier(text: &str) -> Identifier {
+    Identifier::parse(text).expect("an identifier")
+}
+
+fn prefix(text: &str) -> Prefix {
+    Prefix::parse(text).expect("a prefix")
+}
+
+fn administrator() -> Value {
+    let identity = Identity { index: 300, identifier: identifier("0.NA/88.118.8") };
+    let permissions = AdminPermissions::READ_VALUE | AdminPermissions::LIST_IDENTIFIERS;
+    value(100, "HS_ADMIN", encode_administrator(&Administrator { permissions, identity }))
+}
+
+/// Two plain values, written in another order than that of their indexes.
+fn plain() -> Vec<Value> {
+    vec![value(2, "URL", "https://factory.example/1"), value(7, "NAME", "轴承")]
+}
+
+/// Every field that a value has, in its less usual forms.
+fn odd() -> Vec<Value> {
+    let references = vec![
+        Reference { identifier: identifier("88.118.8/SN1"), index: 2 },
+        Reference { identifier: identifier("0.NA/99.1"), index: 0 },
+    ];
+    vec![
+        Value { ttl: Ttl::Absolute(1_000_000_000), ..value(1, "PAST", "its time is over") },
+        Value { ttl: Ttl::Absolute(4_000_000_000), ..value(2, "UNTIL", "its time comes") },
+        Value { ttl: Ttl::Relative(0), ..value(3, "NOW", "not to be kept") },
+        Value { references, ..value(4, "PART", "of others") },
+        with_permissions(0b1111, value(5, "NOTE", "for everybody to write")),
+        with_permissions(0b0010, value(6, "SEAL", "for nobody to write")),
+        value(8, "RAW", [0, 0xff, 0xfe, b'\n']),
+        value(9, "EMPTY", ""),
+        value(2_147_483_647, "LAST", "the highest index"),
+    ]
+}
+
+fn kinds() -> Vec<Value> {
+    vec![
+        value(1, "EMAIL", "a@b"),
+        value(2, "EMAIL.WORK", "c@d"),
+        value(3, "EMAILS", "no family"),
+        value(4, "URL", "https://factory.example/k"),
+    ]
 }
 
 //----------- A node with every answer ---------------------------------------
@@ -72,44 +102,55 @@ impl Everything {
         give_server_key(&config.store.directory);
         let node = Node::start(config).await.expect("the node starts");
         let started = Self { node, directory };
-        for prefix in ["88.118.8", "88.118.5", "88.118.6"] {
-            started.command(PrefixCommand::Home { prefix: named(prefix), registrant: None }).await;
+        for homed in ["88.118.8", "88.118.5", "88.118.6"] {
+            started.change(PrefixCommand::Home { prefix: prefix(homed), registrant: None }).await;
         }
         let addresses = vec!["192.0.2.9".parse().expect("an address")];
         let ports = Ports { grpc: Some(7373), dns: Some(53), handle: Some(2641), http: Some(80) };
         let site = Site::new(addresses, None, ports).expect("a site");
         started
-            .command(PrefixCommand::Delegate { prefix: named("88.118.8.9"), site, registrant: None })
+            .change(PrefixCommand::Delegate { prefix: prefix("88.118.8.9"), site, registrant: None })
             .await;
-        let client = started.grpc().await;
-        for (identifier, list) in [
-            ("88.118.8/SN1", vec![(7, "NAME", "轴承", None), (2, "URL", "https://factory.example/1", None)]),
-            ("88.118.8/hidden", vec![(300, "HS_SECKEY", "secret", Some(0xc))]),
-            (
-                "88.118.8/half",
-                vec![(1, "URL", "https://factory.example/2", None), (9, "NOTE", "ours", Some(0xc))],
-            ),
-            ("88.118.5/SN1", vec![(1, "URL", "https://factory.example/3", None)]),
-            ("88.118.6/SN1", vec![(1, "URL", "https://factory.example/4", None)]),
-        ] {
-            client.register_values(identifier, &list).await.expect("registered");
-        }
-        started.command(PrefixCommand::Suspend { prefix: named("88.118.5") }).await;
-        started.command(PrefixCommand::Revoke { prefix: named("88.118.6") }).await;
+        started.fill().await;
+        started.change(PrefixCommand::Suspend { prefix: prefix("88.118.5") }).await;
+        started.change(PrefixCommand::Revoke { prefix: prefix("88.118.6") }).await;
         started
     }
 
-    async fn command(&self, command: PrefixCommand) {
-        self.node.registry().apply_one(&Caller::Node, Command::Prefix(command)).await.expect("done");
+    async fn fill(&self) {
+        let secret = || with_permissions(0b1100, value(300, "HS_SECKEY", "secret"));
+        let mut plain = plain();
+        plain.reverse();
+        for (name, values) in [
+            ("88.118.8/SN1", plain),
+            ("88.118.8/odd", odd()),
+            ("88.118.8/kinds", kinds()),
+            ("88.118.8/hidden", vec![secret()]),
+            ("88.118.8/sealed", vec![with_permissions(0b0100, value(1, "NOTE", "for nobody"))]),
+            ("88.118.8/half", vec![value(1, "URL", "https://factory.example/2"), secret()]),
+            ("88.118.8/empty", Vec::new()),
+            ("88.118.8/alias", vec![value(1, "HS_ALIAS", "88.118.8/SN1")]),
+            ("88.118.8/零/a b?#%+", vec![value(1, "URL", "https://factory.example/3")]),
+            ("0.NA/88.118.8", vec![administrator()]),
+            ("88.118.5/SN1", vec![value(1, "URL", "https://factory.example/4")]),
+            ("88.118.6/SN1", vec![value(1, "URL", "https://factory.example/5")]),
+        ] {
+            let register = Register {
+                target: Target::Named(identifier(name)),
+                values: Values::new(values).expect("values"),
+                existing: Existing::Refuse,
+                precondition: Precondition::None,
+            };
+            self.apply(Command::Register(register)).await;
+        }
     }
 
-    async fn grpc(&self) -> GrpcClient {
-        let url = self.node.addresses().grpc.first().expect("a gRPC door");
-        GrpcClient::connect(url, Some(&admin_token(self.node.data_dir()))).await
+    async fn change(&self, command: PrefixCommand) {
+        self.apply(Command::Prefix(command)).await;
     }
 
-    fn handle(&self) -> SocketAddr {
-        self.node.handle_addr().expect("a Handle door")
+    async fn apply(&self, command: Command) {
+        self.node.registry().apply_one(&Caller::Node, command).await.expect("done");
     }
 
     async fn stop(self) {
@@ -118,143 +159,131 @@ impl Everything {
     }
 }
 
-fn named(prefix: &str) -> Prefix {
-    Prefix::parse(prefix).expect("a prefix")
+//----------- The table ------------------------------------------------------
+
+const fn indexes(indexes: &'static [u32]) -> Select {
+    Select { indexes, types: &[] }
 }
 
-//----------- Asking ---------------------------------------------------------
-
-/// Asks every door for all values of an identifier.
-async fn ask(node: &Everything, identifier: &str) -> Vec<(&'static str, Option<Meaning>)> {
-    let url = node.node.addresses().grpc.first().expect("a gRPC door");
-    let anonymous = GrpcClient::connect(url, None).await;
-    let request = Request::resolve(identifier).without(OpFlags::RECURSIVE);
-    let over_udp = UdpClient::connect(node.handle()).ask(&request);
-    let over_tcp = TcpClient::connect(node.handle()).ask(&request);
-    let http = node.node.addresses().http.first().expect("an HTTP door");
-    let (_, body) = http_get(http, &format!("/api/handles/{identifier}"));
-    vec![
-        ("gRPC", Some(by_grpc(anonymous.resolve(identifier).await))),
-        ("DNS", by_dns(node, identifier)),
-        ("Handle over UDP", Some(by_handle(&over_udp))),
-        ("Handle over TCP", Some(by_handle(&over_tcp))),
-        ("HTTP", Some(by_http(&serde_json::from_str(&body).expect("JSON")))),
-    ]
+const fn types(types: &'static [&'static str]) -> Select {
+    Select { indexes: &[], types }
 }
 
-fn by_grpc(answer: Result<Answer, tonic::Status>) -> Meaning {
-    match answer {
-        Ok(Answer::Values(found)) => Meaning::Values(
-            found.values.into_iter().map(|value| (value.index, value.r#type, value.data)).collect(),
-        ),
-        Ok(Answer::Absent(absence)) if absence == i32::from(Absence::Identifier) => Meaning::NoIdentifier,
-        Ok(Answer::Absent(_)) => Meaning::NoValues,
-        Ok(Answer::Referral(_)) => Meaning::Elsewhere,
-        Ok(Answer::NotResponsible(_)) => Meaning::NotOurs,
-        Err(status) if status.code() == tonic::Code::InvalidArgument => Meaning::Malformed,
-        Err(status) => by_sentence(status.message()),
-    }
+/// Those of these values that have such an index.
+fn at(wanted: &[u32], values: Vec<Value>) -> Meaning {
+    Meaning::Values(values.into_iter().filter(|value| wanted.contains(&value.index.get())).collect())
 }
 
-/// A prefix that was withdrawn says so in words at doors whose codes do not.
-fn by_sentence(sentence: &str) -> Meaning {
-    let is_withdrawn = sentence.contains("suspended") || sentence.contains("revoked");
-    if is_withdrawn { Meaning::Withdrawn } else { Meaning::NotOurs }
-}
-
-/// None where DNS has no name for what is asked.
-fn by_dns(node: &Everything, identifier: &str) -> Option<Meaning> {
-    let naming = Naming::new("id.internal", Folding::Insensitive).expect("a root");
-    let name = naming.identifier_name(&Identifier::parse(identifier).ok()?).ok()?;
-    let door = node.node.dns_addr().expect("a DNS door");
-    let answer = dns_ask_why(door, &name.to_ascii(), MACHINE);
-    Some(match answer.metadata.response_code {
-        ResponseCode::NXDomain => Meaning::NoIdentifier,
-        ResponseCode::Refused => by_extended_error(&answer),
-        ResponseCode::NoError if !answer.answers.is_empty() => {
-            Meaning::Values(answer.answers.iter().map(machine).collect())
-        }
-        ResponseCode::NoError if answer.metadata.authoritative => Meaning::NoValues,
-        ResponseCode::NoError => Meaning::Elsewhere,
-        other => panic!("{other:?}"),
-    })
-}
-
-fn machine(record: &Record) -> (u32, String, Vec<u8>) {
-    let RData::Unknown { rdata, .. } = &record.data else { panic!("{record}") };
-    match decode(&rdata.anything).expect("a machine record") {
-        Machine::Value(value) => {
-            (value.index.get(), value.value_type.as_str().to_owned(), value.data.clone())
-        }
-        other => panic!("{other:?}"),
-    }
-}
-
-/// Extended error 18 is prohibited, 20 not authoritative (RFC 8914 section 4).
-fn by_extended_error(answer: &Message) -> Meaning {
-    let options = &answer.edns.as_ref().expect("EDNS").options().options;
-    let code = options.iter().find_map(|(_, option)| match option {
-        EdnsOption::Unknown(15, data) => data.first_chunk().map(|code| u16::from_be_bytes(*code)),
-        _ => None,
-    });
-    match code {
-        Some(18) => Meaning::Withdrawn,
-        Some(20) => Meaning::NotOurs,
-        other => panic!("refused with extended error {other:?}"),
-    }
-}
-
-fn by_handle(response: &Response) -> Meaning {
-    match response.code() {
-        1 => Meaning::Values(response.typed_values()),
-        100 => Meaning::NoIdentifier,
-        200 => Meaning::NoValues,
-        302 | 303 => Meaning::Elsewhere,
-        301 => by_sentence(&response.sentence()),
-        102 => Meaning::Malformed,
-        other => panic!("response code {other}: {}", response.sentence()),
-    }
-}
-
-fn by_http(body: &Json) -> Meaning {
-    let value = |value: &Json| {
-        let text = |at: &str| value.pointer(at).and_then(Json::as_str).expect("a text").to_owned();
-        let index = value["index"].as_u64().and_then(|index| u32::try_from(index).ok()).expect("an index");
-        (index, text("/type"), text("/data/value").into_bytes())
-    };
-    match body["responseCode"].as_u64().expect("a response code") {
-        1 => Meaning::Values(body["values"].as_array().expect("values").iter().map(value).collect()),
-        100 => Meaning::NoIdentifier,
-        200 => Meaning::NoValues,
-        302 | 303 => Meaning::Elsewhere,
-        301 => by_sentence(body["message"].as_str().unwrap_or_default()),
-        102 => Meaning::Malformed,
-        other => panic!("response code {other}: {body}"),
-    }
+fn questions() -> Vec<(String, Select, Meaning)> {
+    let long = format!("88.118.8/{}", "x".repeat(2_048));
+    let segment = format!("88.{}/SN1", "x".repeat(64));
+    let deep = format!("{}8/SN1", "88.".repeat(60));
+    let rows = [
+        ("88.118.8/SN1", ALL, Meaning::Values(plain())),
+        ("88.118.8/sn1", ALL, Meaning::Values(plain())),
+        ("88.118.8/SN1", indexes(&[7]), at(&[7], plain())),
+        ("88.118.8/SN1", indexes(&[9]), Meaning::NoValues),
+        ("88.118.8/SN1", indexes(&[9, 2, 2]), at(&[2], plain())),
+        ("88.118.8/SN1", types(&["url"]), at(&[2], plain())),
+        ("88.118.8/SN1", types(&["NONE"]), Meaning::NoValues),
+        ("88.118.8/SN1", Select { indexes: &[7], types: &["URL"] }, Meaning::Values(plain())),
+        ("88.118.8/SN1", Select { indexes: &[9], types: &["NONE"] }, Meaning::NoValues),
+        ("88.118.8/kinds", types(&["EMAIL"]), at(&[1], kinds())),
+        ("88.118.8/kinds", types(&["EMAIL."]), at(&[1, 2], kinds())),
+        ("88.118.8/kinds", types(&["email.", "URL"]), at(&[1, 2, 4], kinds())),
+        ("88.118.8/kinds", Select { indexes: &[3], types: &["EMAIL."] }, at(&[1, 2, 3], kinds())),
+        ("88.118.8/odd", ALL, Meaning::Values(odd())),
+        ("88.118.8/odd", indexes(&[2_147_483_647]), at(&[2_147_483_647], odd())),
+        ("88.118.8/alias", ALL, Meaning::Values(vec![value(1, "HS_ALIAS", "88.118.8/SN1")])),
+        ("88.118.8/零/a b?#%+", ALL, Meaning::Values(vec![value(1, "URL", "https://factory.example/3")])),
+        ("0.NA/88.118.8", ALL, Meaning::Values(vec![administrator()])),
+        ("0.na/88.118.8", types(&["hs_admin"]), Meaning::Values(vec![administrator()])),
+        ("88.118.8/half", ALL, Meaning::Values(vec![value(1, "URL", "https://factory.example/2")])),
+        ("88.118.8/half", indexes(&[300]), Meaning::NoValues),
+        ("88.118.8/half", types(&["HS_SECKEY"]), Meaning::NoValues),
+        ("88.118.8/hidden", ALL, Meaning::NoValues),
+        ("88.118.8/sealed", ALL, Meaning::NoValues),
+        ("88.118.8/empty", ALL, Meaning::NoValues),
+        ("88.118.8/absent", ALL, Meaning::NoIdentifier),
+        ("88.118.8/absent", types(&["URL"]), Meaning::NoIdentifier),
+        ("88.118.8.7/absent", ALL, Meaning::NoIdentifier),
+        ("88.118.8.9/SN1", ALL, Meaning::Elsewhere),
+        ("88.118.8.9/SN1", types(&["URL"]), Meaning::Elsewhere),
+        ("88.118.8.9.1/SN1", ALL, Meaning::Elsewhere),
+        ("0.NA/88.118.8.9.1", ALL, Meaning::Elsewhere),
+        ("99.1/SN1", ALL, Meaning::NotOurs),
+        ("0.NA/99.1", ALL, Meaning::NotOurs),
+        ("88.118.5/SN1", ALL, Meaning::Withdrawn),
+        ("88.118.5.1/SN1", ALL, Meaning::Withdrawn),
+        ("0.NA/88.118.5", ALL, Meaning::Withdrawn),
+        ("88.118.6/SN1", ALL, Meaning::Withdrawn),
+        ("0.NA/88.118.6", ALL, Meaning::Withdrawn),
+        ("88..1/SN1", ALL, Meaning::Malformed),
+        ("88_1/SN1", ALL, Meaning::Malformed),
+        ("/SN1", ALL, Meaning::Malformed),
+        ("88.118.8/", ALL, Meaning::Malformed),
+        (long.as_str(), ALL, Meaning::Malformed),
+        (segment.as_str(), ALL, Meaning::Malformed),
+        (deep.as_str(), ALL, Meaning::Malformed),
+    ];
+    rows.into_iter().map(|(name, select, meaning)| (name.to_owned(), select, meaning)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_means_the_same_at_every_door() {
     let node = Everything::start().await;
-    let spelled = "轴承".as_bytes();
-    for (identifier, meaning) in [
-        ("88.118.8/SN1", values(&[(2, "URL", b"https://factory.example/1"), (7, "NAME", spelled)])),
-        ("88.118.8/sn1", values(&[(2, "URL", b"https://factory.example/1"), (7, "NAME", spelled)])),
-        ("88.118.8/half", values(&[(1, "URL", b"https://factory.example/2")])),
-        ("88.118.8/hidden", Meaning::NoValues),
-        ("88.118.8/absent", Meaning::NoIdentifier),
-        ("88.118.8.9/SN1", Meaning::Elsewhere),
-        ("99.1/SN1", Meaning::NotOurs),
-        ("88.118.5/SN1", Meaning::Withdrawn),
-        ("88.118.6/SN1", Meaning::Withdrawn),
-        ("88..1/SN1", Meaning::Malformed),
-    ] {
-        for (door, told) in ask(&node, identifier).await {
-            assert!(
-                told.is_none() || told == Some(meaning.clone()),
-                "{door}, {identifier}: {told:?}, not {meaning:?}"
-            );
+    for (name, select, meaning) in questions() {
+        let told = ask(&node.node, &name, select, Onward::NotAsked).await;
+        // When a value was set is told alike, too.
+        let first = told.first().expect("doors").1.clone();
+        for (door, told) in told {
+            let told = told.or_else(|| first.clone());
+            assert_eq!(told, first, "{door}, {name} {select:?}");
+            assert_eq!(told.map(Meaning::undated), Some(meaning.clone()), "{door}, {name} {select:?}");
         }
     }
     node.stop().await;
+}
+
+/// What another node keeps is the same through whichever door this one is asked to fetch it; DNS never asks.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_elsewhere_means_the_same_through_every_door() {
+    let mut upper = Tier::top().await;
+    let mut lower = Tier::below(&upper, &["88.118.8"]).await;
+    lower.home("88.118.8").await;
+    lower.register("88.118.8/SN1", "https://factory.example/1", 60).await;
+    lower.settled();
+    let found = Value { ttl: Ttl::Relative(60), ..value(1, "URL", "https://factory.example/1") };
+    let rows = [
+        ("88.118.8/sn1", ALL, Meaning::Values(vec![found.clone()])),
+        ("88.118.8/SN1", types(&["URL"]), Meaning::Values(vec![found])),
+        ("88.118.8/SN1", indexes(&[9]), Meaning::NoValues),
+        ("88.118.8/absent", ALL, Meaning::NoIdentifier),
+        ("99.1/SN1", ALL, Meaning::NotOurs),
+    ];
+    let check = async |name: &str, select: Select, meaning: &Meaning| {
+        for (door, told) in ask(upper.node(), name, select, Onward::Asked).await {
+            let told = told.map(Meaning::undated);
+            // How long it may still be kept depends on when it was fetched.
+            let told = match told {
+                Some(Meaning::Values(values)) => {
+                    Some(Meaning::Values(values.into_iter().map(full_ttl).collect()))
+                }
+                other => other,
+            };
+            assert_eq!(told.as_ref(), Some(meaning), "{door}, {name} {select:?}");
+        }
+    };
+    for (name, select, meaning) in rows {
+        check(name, select, &meaning).await;
+    }
+    lower.stop().await;
+    check("88.118.8/never-asked-for", ALL, &Meaning::Unanswered).await;
+    upper.stop().await;
+}
+
+fn full_ttl(value: Value) -> Value {
+    let Ttl::Relative(seconds) = value.ttl else { panic!("{value:?}") };
+    assert!(seconds <= 60, "{value:?}");
+    Value { ttl: Ttl::Relative(60), ..value }
 }

@@ -10,8 +10,9 @@ use idnode::wire::proto::prefix_service_client::PrefixServiceClient;
 use idnode::wire::proto::registration_service_client::RegistrationServiceClient;
 use idnode::wire::proto::resolution_service_client::ResolutionServiceClient;
 use idnode::wire::proto::{
-    Answer, ApplyBatchRequest, HomePrefixRequest, Item, Outcome, Question, Receipt, Recursion,
-    RegisterRequest, Registration, ResolveRequest, Value, answer, registration,
+    Answer, ApplyBatchRequest, HomePrefixRequest, Item, ListIdentifiersRequest, Outcome, Question, Receipt,
+    Recursion, RegisterRequest, Registration, ResolveRequest, RevokePrefixRequest, Value, answer,
+    registration,
 };
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
@@ -66,6 +67,20 @@ impl GrpcClient {
         Ok(response.into_inner().receipt.expect("a receipt"))
     }
 
+    /// Revokes a prefix.
+    pub(crate) async fn revoke(&self, prefix: &str) -> Result<Receipt, Status> {
+        let request = RevokePrefixRequest { prefix: prefix.into(), ..RevokePrefixRequest::default() };
+        let response = PrefixServiceClient::new(self.channel.clone()).revoke_prefix(request).await?;
+        Ok(response.into_inner().receipt.expect("a receipt"))
+    }
+
+    /// Lists the first thousand identifiers of a prefix.
+    pub(crate) async fn list(&self, prefix: &str) -> Result<Vec<String>, Status> {
+        let request = ListIdentifiersRequest { prefix: prefix.into(), ..ListIdentifiersRequest::default() };
+        let response = ResolutionServiceClient::new(self.channel.clone()).list_identifiers(request).await?;
+        Ok(response.into_inner().identifiers.into_iter().map(|found| found.identifier).collect())
+    }
+
     /// Registers an identifier with one value of type URL.
     pub(crate) async fn register(&self, identifier: &str, url: &str) -> Result<Receipt, Status> {
         self.register_values(identifier, &[(1, "URL", url, None)]).await
@@ -104,7 +119,16 @@ impl GrpcClient {
     /// Asks what an identifier holds.
     pub(crate) async fn resolve(&self, identifier: &str) -> Result<answer::Answer, Status> {
         let question = Question { identifier: identifier.into(), ..Question::default() };
-        let request = ResolveRequest { question: Some(question), ..ResolveRequest::default() };
+        self.ask(question, None).await
+    }
+
+    /// Asks a question, and says whether other nodes may be asked for it.
+    pub(crate) async fn ask(
+        &self,
+        question: Question,
+        recursion: Option<Recursion>,
+    ) -> Result<answer::Answer, Status> {
+        let request = ResolveRequest { question: Some(question), recursion };
         let response = ResolutionServiceClient::new(self.channel.clone()).resolve(request).await?;
         let Answer { answer } = response.into_inner().answer.expect("an answer");
         Ok(answer.expect("one of the answers"))
@@ -118,11 +142,7 @@ impl GrpcClient {
     ) -> Result<answer::Answer, Status> {
         let question = Question { identifier: identifier.into(), ..Question::default() };
         let path = path.iter().map(|node| node.to_vec()).collect();
-        let recursion = Some(Recursion { desired: true, path });
-        let request = ResolveRequest { question: Some(question), recursion };
-        let response = ResolutionServiceClient::new(self.channel.clone()).resolve(request).await?;
-        let Answer { answer } = response.into_inner().answer.expect("an answer");
-        Ok(answer.expect("one of the answers"))
+        self.ask(question, Some(Recursion { desired: true, path })).await
     }
 
     /// The data of the values of an identifier, in order, as bytes; none when there are none.

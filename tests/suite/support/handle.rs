@@ -137,14 +137,6 @@ impl Response {
         if self.code() == 1 || self.code() == 402 { String::new() } else { self.sentence() }
     }
 
-    /// Index, type and data of its values.
-    pub(crate) fn typed_values(&self) -> Vec<(u32, String, Vec<u8>)> {
-        let message = self.decoded();
-        let body = HandleAndValues::decode(message.body).expect("values");
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        body.values.iter().map(|value| (value.index, text(value.value_type), value.data.to_vec())).collect()
-    }
-
     /// The handle and the data of its values, by index.
     pub(crate) fn values(&self) -> (String, Vec<(u32, String)>) {
         assert_eq!(self.code(), 1, "{}", self.sentence());

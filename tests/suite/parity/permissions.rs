@@ -1,0 +1,360 @@
+//! Permissions: what each bit of an HS_ADMIN value allows, and what is refused without it, is the same over UDP, TCP and
+//! HTTP. Whoever asks proves itself with a secret key of one record, a key for each case.
+
+use data_encoding::BASE64;
+use idnode::model::identifier::{Identifier, Prefix};
+use idnode::model::identity::{AdminPermissions, Administrator, Identity};
+use idnode::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
+use idnode::registry::caller::Caller;
+use idnode::registry::command::{Command, Existing, Precondition, PrefixCommand, Register, Target};
+use idnode::wire::handle::administrator::{encode_administrator, encode_identities};
+use idnode::wire::handle::body::HandleAndIndexes;
+use idnode::wire::handle::code::{OpCode, OpFlags};
+use idnode::wire::handle::value::WireValue;
+use serde_json::json;
+
+use crate::http::door::{Client, Door};
+use crate::support::handle::{
+    Ask, Request, Signer, SignerKey, TcpClient, UdpClient, with_handle, with_values,
+};
+
+/// The record that holds the keys.
+const KEYS: &str = "88.118.8/KEYS";
+const PASSWORD: &str = "a password";
+/// The key that no HS_ADMIN value names.
+const STRANGER: u32 = 600;
+/// The key that only a list within a list names, which may do everything.
+const MEMBER: u32 = 601;
+
+/// The key that may do nothing but this.
+fn only(bit: u32) -> u32 {
+    400 + bit
+}
+
+/// The key that may do everything but this.
+fn all_but(bit: u32) -> u32 {
+    500 + bit
+}
+
+//----------- What is asked for ----------------------------------------------
+
+/// What needs a permission.
+#[derive(Clone, Copy, Debug)]
+enum Need {
+    /// Register an identifier.
+    Create,
+    /// Remove the identifier.
+    Remove,
+    /// Register the record of a prefix below.
+    CreatePrefix,
+    /// Remove the record of a prefix below.
+    RemovePrefix,
+    /// Change, remove and add a value.
+    Modify,
+    Take,
+    Add,
+    /// Change, remove and add an administrator.
+    ModifyAdmin,
+    TakeAdmin,
+    AddAdmin,
+    /// Make an administrator of a plain value, and a plain value of an administrator.
+    Promote,
+    Demote,
+    /// Read what is hidden.
+    Read,
+    /// List the identifiers of a prefix.
+    List,
+}
+
+/// Indexes of what a target holds: a value to change, one to remove, a hidden one, administrators to change and remove.
+const PLAIN: u32 = 1;
+const SPARE: u32 = 2;
+const HIDDEN: u32 = 4;
+const FREE: u32 = 5;
+const ADMIN: u32 = 2_000;
+const SPARE_ADMIN: u32 = 2_001;
+const FREE_ADMIN: u32 = 2_002;
+
+/// Which bit each needs; two of them need two.
+const NEEDS: &[(Need, AdminPermissions)] = &[
+    (Need::Create, AdminPermissions::ADD_IDENTIFIER),
+    (Need::Remove, AdminPermissions::DELETE_IDENTIFIER),
+    (Need::CreatePrefix, AdminPermissions::ADD_DERIVED_PREFIX),
+    (Need::RemovePrefix, AdminPermissions::DELETE_IDENTIFIER),
+    (Need::Modify, AdminPermissions::MODIFY_VALUE),
+    (Need::Take, AdminPermissions::REMOVE_VALUE),
+    (Need::Add, AdminPermissions::ADD_VALUE),
+    (Need::ModifyAdmin, AdminPermissions::MODIFY_ADMIN),
+    (Need::TakeAdmin, AdminPermissions::REMOVE_ADMIN),
+    (Need::AddAdmin, AdminPermissions::ADD_ADMIN),
+    (Need::Read, AdminPermissions::READ_VALUE),
+    (Need::List, AdminPermissions::LIST_IDENTIFIERS),
+];
+
+impl Need {
+    /// What it is about: something of its own for each case and door.
+    fn target(self, case: &str) -> String {
+        match self {
+            Self::CreatePrefix => format!("0.NA/88.118.8.new-{case}"),
+            Self::RemovePrefix => format!("0.NA/88.118.8.{case}"),
+            Self::List => "88.118.7".to_owned(),
+            Self::Create => format!("88.118.8/new-{case}"),
+            _ => format!("88.118.8/{case}"),
+        }
+    }
+
+    /// Whether its target is there beforehand.
+    fn has_target(self) -> bool {
+        !matches!(self, Self::Create | Self::CreatePrefix | Self::List)
+    }
+}
+
+//----------- What is held ---------------------------------------------------
+
+fn value(index: u32, kind: &str, data: Vec<u8>, permissions: u8) -> Value {
+    Value {
+        index: Index::new(index).expect("an index"),
+        value_type: ValueType::new(kind).expect("a type"),
+        data,
+        ttl: Ttl::default(),
+        permissions: Permissions::from_bits(permissions),
+        references: Vec::new(),
+        timestamp: 0,
+    }
+}
+
+fn identity(index: u32, name: &str) -> Identity {
+    Identity { index, identifier: Identifier::parse(name).expect("an identifier") }
+}
+
+fn administrator(permissions: AdminPermissions, identity: Identity) -> Vec<u8> {
+    encode_administrator(&Administrator { permissions, identity })
+}
+
+fn without(bit: AdminPermissions) -> AdminPermissions {
+    AdminPermissions::from_bits(AdminPermissions::ALL.bits() & !bit.bits())
+}
+
+/// An HS_ADMIN value for every key but the stranger's.
+fn administrators() -> Vec<Value> {
+    let mut values = vec![value(
+        1_000,
+        "HS_ADMIN",
+        administrator(AdminPermissions::ALL, identity(200, "88.118.8/LIST")),
+        0xe,
+    )];
+    for bit in 0..12 {
+        let one = AdminPermissions::from_bits(1 << bit);
+        for (key, permissions) in [(only(bit), one), (all_but(bit), without(one))] {
+            values.push(value(1_000 + key, "HS_ADMIN", administrator(permissions, identity(key, KEYS)), 0xe));
+        }
+    }
+    values
+}
+
+fn target() -> Vec<Value> {
+    let mut values = administrators();
+    let nobody = || administrator(AdminPermissions::NONE, identity(1, "88.118.8/nobody"));
+    values.extend([
+        value(PLAIN, "URL", b"u".to_vec(), 0xe),
+        value(SPARE, "URL", b"u".to_vec(), 0xe),
+        value(HIDDEN, "NOTE", b"hidden".to_vec(), 0xc),
+        value(6, "NOTE", b"for nobody to change".to_vec(), 0xa),
+        value(7, "NOTE", b"for everybody to change".to_vec(), 0xf),
+        value(ADMIN, "HS_ADMIN", nobody(), 0xe),
+        value(SPARE_ADMIN, "HS_ADMIN", nobody(), 0xe),
+    ]);
+    values
+}
+
+async fn register(door: &Door, name: &str, values: Vec<Value>) {
+    let register = Register {
+        target: Target::Named(Identifier::parse(name).expect("an identifier")),
+        values: Values::new(values).expect("values"),
+        existing: Existing::Refuse,
+        precondition: Precondition::None,
+    };
+    let registry = door.node().registry();
+    registry.apply_one(&Caller::Node, Command::Register(register)).await.expect("registered");
+}
+
+async fn open() -> Door {
+    let door = Door::open().await;
+    let home = PrefixCommand::Home { prefix: Prefix::parse("88.118.7").expect("a prefix"), registrant: None };
+    door.node().registry().apply_one(&Caller::Node, Command::Prefix(home)).await.expect("homed");
+    let keys = (0..12).flat_map(|bit| [only(bit), all_but(bit)]).chain([STRANGER, MEMBER]);
+    let secret = |index| value(index, "HS_SECKEY", PASSWORD.as_bytes().to_vec(), 0xc);
+    register(&door, KEYS, keys.map(secret).collect()).await;
+    let list = |index: u32, of: Identity| value(index, "HS_VLIST", encode_identities(&[of]), 0xe);
+    let lists = vec![list(200, identity(201, "88.118.8/LIST")), list(201, identity(MEMBER, KEYS))];
+    register(&door, "88.118.8/LIST", lists).await;
+    register(&door, "0.NA/88.118.8", administrators()).await;
+    register(&door, "0.NA/88.118.7", administrators()).await;
+    door
+}
+
+//----------- Asking ---------------------------------------------------------
+
+fn signer(index: u32) -> Signer {
+    Signer { user: KEYS.to_owned(), index, key: SignerKey::Secret(PASSWORD.as_bytes().to_vec()) }
+}
+
+/// The code that a key's request comes to.
+fn by_handle(client: &mut impl Ask, key: u32, need: Need, target: &str) -> u64 {
+    let admin = administrator(AdminPermissions::ALL, identity(9, KEYS));
+    let url = |index| wire(index, "URL", b"changed");
+    let named = |index| wire(index, "HS_ADMIN", &admin);
+    let take = |index| {
+        let body = HandleAndIndexes { handle: target.as_bytes(), indexes: vec![index] };
+        Request::new(OpCode::REMOVE_VALUE, body.encode())
+    };
+    let request = match need {
+        Need::Create | Need::CreatePrefix => with_values(OpCode::CREATE, target, vec![url(PLAIN)]),
+        Need::Remove | Need::RemovePrefix => with_handle(OpCode::DELETE, target),
+        Need::Modify => with_values(OpCode::MODIFY_VALUE, target, vec![url(PLAIN)]),
+        Need::Take => take(SPARE),
+        Need::Add => with_values(OpCode::ADD_VALUE, target, vec![url(FREE)]),
+        Need::ModifyAdmin => with_values(OpCode::MODIFY_VALUE, target, vec![named(ADMIN)]),
+        Need::TakeAdmin => take(SPARE_ADMIN),
+        Need::AddAdmin => with_values(OpCode::ADD_VALUE, target, vec![named(FREE_ADMIN)]),
+        Need::Promote => with_values(OpCode::MODIFY_VALUE, target, vec![named(PLAIN)]),
+        Need::Demote => with_values(OpCode::MODIFY_VALUE, target, vec![url(ADMIN)]),
+        Need::Read => Request::select(target, &[HIDDEN], &[]).without(OpFlags::PUBLIC_ONLY),
+        Need::List => with_handle(OpCode::LIST_HANDLES, &format!("0.NA/{target}")),
+    };
+    let challenge = client.ask(&request);
+    assert_eq!(challenge.code(), 402, "{need:?}: {}", challenge.sentence());
+    client.ask(&signer(key).answer(&challenge)).code().into()
+}
+
+fn wire<'a>(index: u32, kind: &'static str, data: &'a [u8]) -> WireValue<'a> {
+    WireValue { data, ..crate::support::handle::value(index, kind, b"") }
+}
+
+/// The code that a key's request comes to.
+async fn by_http(client: &Client, need: Need, target: &str) -> u64 {
+    let admin = BASE64.encode(&administrator(AdminPermissions::ALL, identity(9, KEYS)));
+    let path = format!("/api/handles/{target}");
+    let url = |index: u32| json!([{"index": index, "type": "URL", "data": "changed"}]);
+    let named = |index: u32| json!([{"index": index, "type": "HS_ADMIN", "data": {"format": "base64", "value": admin}}]);
+    let put = async |index: u32, overwrite: bool, values| {
+        client.put(&format!("{path}?index={index}&overwrite={overwrite}"), values).await
+    };
+    let reply = match need {
+        Need::Create | Need::CreatePrefix => client.put(&path, url(PLAIN)).await,
+        Need::Remove | Need::RemovePrefix => client.delete(&path).await,
+        Need::Modify => put(PLAIN, true, url(PLAIN)).await,
+        Need::Take => client.delete(&format!("{path}?index={SPARE}")).await,
+        Need::Add => put(FREE, false, url(FREE)).await,
+        Need::ModifyAdmin => put(ADMIN, true, named(ADMIN)).await,
+        Need::TakeAdmin => client.delete(&format!("{path}?index={SPARE_ADMIN}")).await,
+        Need::AddAdmin => put(FREE_ADMIN, false, named(FREE_ADMIN)).await,
+        Need::Promote => put(PLAIN, true, named(PLAIN)).await,
+        Need::Demote => put(ADMIN, true, url(ADMIN)).await,
+        Need::Read => client.get(&format!("{path}?index={HIDDEN}")).await,
+        Need::List => client.get(&format!("/api/handles?prefix={target}")).await,
+    };
+    reply.code()
+}
+
+fn client(door: &Door, key: u32) -> Client {
+    let shown = BASE64.encode(format!("{key}%3A{KEYS}:{PASSWORD}").as_bytes());
+    door.tls().with("Authorization", &format!("Basic {shown}"))
+}
+
+/// What a key's request comes to at each door, on a target of its own.
+async fn codes(door: &Door, key: u32, need: Need) -> [u64; 3] {
+    let targets =
+        ["udp", "tcp", "http"].map(|at| need.target(&format!("{at}-{key}-{need:?}").to_lowercase()));
+    if need.has_target() {
+        for name in &targets {
+            register(door, name, target()).await;
+        }
+    }
+    let handle = door.node().handle_addr().expect("a Handle door");
+    let [udp, tcp, http] = &targets;
+    [
+        by_handle(&mut UdpClient::connect(handle), key, need, udp),
+        by_handle(&mut TcpClient::connect(handle), key, need, tcp),
+        by_http(&client(door, key), need, http).await,
+    ]
+}
+
+//----------- Tests ----------------------------------------------------------
+
+/// 400 is said to whom no HS_ADMIN value names, 401 to whom one names without the permission; of what is hidden both
+/// hear 400, as from other servers.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_permission_allows_the_same_at_every_door_and_nothing_else_does() {
+    let door = open().await;
+    for (need, bit) in NEEDS {
+        let place = bit.bits().trailing_zeros();
+        let missing = if matches!(need, Need::Read) { 400 } else { 401 };
+        assert_eq!(codes(&door, only(place), *need).await, [1; 3], "{need:?}: nothing but this");
+        assert_eq!(codes(&door, all_but(place), *need).await, [missing; 3], "{need:?}: everything but this");
+        assert_eq!(codes(&door, STRANGER, *need).await, [400; 3], "{need:?}: a stranger");
+        assert_eq!(codes(&door, MEMBER, *need).await, [1; 3], "{need:?}: by a list within a list");
+    }
+    // Every bit was looked at but the one that no server of this protocol asks for.
+    let asked = NEEDS.iter().fold(0, |bits, (_, bit)| bits | bit.bits());
+    assert_eq!(asked, without(AdminPermissions::DELETE_DERIVED_PREFIX).bits());
+    let unasked = AdminPermissions::DELETE_DERIVED_PREFIX.bits().trailing_zeros();
+    assert_eq!(codes(&door, all_but(unasked), Need::RemovePrefix).await, [1; 3]);
+    assert_eq!(codes(&door, only(unasked), Need::RemovePrefix).await, [401; 3]);
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn turning_a_value_into_an_administrator_and_back_needs_both_permissions() {
+    let door = open().await;
+    let place = |bit: AdminPermissions| bit.bits().trailing_zeros();
+    let (modify, add, remove) = (
+        place(AdminPermissions::MODIFY_VALUE),
+        place(AdminPermissions::ADD_ADMIN),
+        place(AdminPermissions::REMOVE_ADMIN),
+    );
+    for (need, second, first) in [(Need::Promote, modify, add), (Need::Demote, modify, remove)] {
+        for bit in [first, second] {
+            assert_eq!(codes(&door, all_but(bit), need).await, [401; 3], "{need:?} without {bit}");
+            assert_eq!(codes(&door, only(bit), need).await, [401; 3], "{need:?} by {bit} alone");
+        }
+        assert_eq!(codes(&door, MEMBER, need).await, [1; 3], "{need:?}");
+    }
+    door.close().await;
+}
+
+/// A value's own permissions: one that administrators may not write is not changed by them, one that everybody may write
+/// is changed by nobody in particular.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_permissions_of_values_count_the_same_at_every_door() {
+    let door = open().await;
+    for name in ["udp", "tcp", "http"] {
+        register(&door, &format!("88.118.8/{name}"), target()).await;
+    }
+    let handle = door.node().handle_addr().expect("a Handle door");
+    let (mut udp, mut tcp) = (UdpClient::connect(handle), TcpClient::connect(handle));
+    let modify = |name: &str, index: u32| {
+        with_values(OpCode::MODIFY_VALUE, &format!("88.118.8/{name}"), vec![wire(index, "NOTE", b"changed")])
+    };
+    let body = |index: u32| json!([{"index": index, "type": "NOTE", "data": "changed"}]);
+    let path = |index: u32| format!("/api/handles/88.118.8/http?index={index}");
+    let guarded = [
+        udp.ask_as(&signer(MEMBER), &modify("udp", 6)).code().into(),
+        tcp.ask_as(&signer(MEMBER), &modify("tcp", 6)).code().into(),
+        client(&door, MEMBER).put(&path(6), body(6)).await.code(),
+    ];
+    assert_eq!(guarded, [401_u64; 3]);
+    let open = [
+        udp.ask(&modify("udp", 7)).code().into(),
+        tcp.ask(&modify("tcp", 7)).code().into(),
+        door.tls().put(&path(7), body(7)).await.code(),
+    ];
+    assert_eq!(open, [1_u64; 3]);
+    let plain = [
+        udp.ask(&modify("udp", PLAIN)).code().into(),
+        tcp.ask(&modify("tcp", PLAIN)).code().into(),
+        door.tls().put(&path(PLAIN), body(PLAIN)).await.code(),
+    ];
+    assert_eq!(plain, [402_u64; 3]);
+    door.close().await;
+}

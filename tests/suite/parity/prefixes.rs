@@ -1,0 +1,190 @@
+//! Prefixes: who may home, unhome and list, and what is listed, is the same at every door that takes it.
+
+use idnode::model::identity::Identity;
+use idnode::wire::handle::body::Names;
+use idnode::wire::handle::code::OpCode;
+use serde_json::Value as Json;
+
+use super::commands::{
+    Verdict, Who, ask_as, foreign_token, grpc_client, grpc_verdict, http_client, http_verdict, reason,
+    verdict,
+};
+use crate::http::door::{Client, Door};
+use crate::http::identity::{SECRET, USER, open_with};
+use crate::support::clients::GrpcClient;
+use crate::support::handle::{Ask, TcpClient, UdpClient, with_handle};
+
+/// What is to be done with a prefix.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Home,
+    Unhome,
+}
+
+/// A node that the secret key of [`USER`] administers.
+async fn open() -> Door {
+    open_with(|config| {
+        let identity = Identity::parse(&format!("{SECRET}:{USER}")).expect("an identity");
+        config.handle.administrators = vec![identity];
+    })
+    .await
+}
+
+//----------- Homing ---------------------------------------------------------
+
+async fn by_grpc(client: &GrpcClient, prefix: &str, change: Change) -> Verdict {
+    let done = match change {
+        Change::Home => client.home(prefix).await,
+        Change::Unhome => client.revoke(prefix).await,
+    };
+    done.map_or_else(|status| grpc_verdict(&reason(&status), status.message()), |_| Verdict::Done)
+}
+
+fn by_handle(client: &mut impl Ask, who: Who, prefix: &str, change: Change) -> Verdict {
+    let op = match change {
+        Change::Home => OpCode::HOME_PREFIX,
+        Change::Unhome => OpCode::UNHOME_PREFIX,
+    };
+    let response = ask_as(client, who, &with_handle(op, &format!("0.NA/{prefix}")));
+    verdict(response.code().into(), &response.sentence_or_nothing())
+}
+
+async fn by_http(client: &Client, prefix: &str, change: Change) -> Verdict {
+    let path = format!("/api/prefixes/0.NA/{prefix}");
+    http_verdict(&match change {
+        Change::Home => client.post(&path, None).await,
+        Change::Unhome => client.delete(&path).await,
+    })
+}
+
+/// One life of a prefix. `#` is its last segment, another at each door.
+const LIFE: &[(Who, &str, Change, Verdict)] = &[
+    (Who::Nobody, "88.200.#", Change::Home, Verdict::MustProve),
+    (Who::Stranger, "88.200.#", Change::Home, Verdict::NotAllowed),
+    (Who::Impostor, "88.200.#", Change::Home, Verdict::NotProved),
+    (Who::Administrator, "88..#", Change::Home, Verdict::Malformed),
+    (Who::Administrator, "88.200.#", Change::Unhome, Verdict::NotOurs),
+    (Who::Administrator, "88.200.#", Change::Home, Verdict::Done),
+    (Who::Administrator, "88.200.#", Change::Home, Verdict::Done),
+    (Who::Nobody, "88.200.#", Change::Unhome, Verdict::MustProve),
+    (Who::Stranger, "88.200.#", Change::Unhome, Verdict::NotAllowed),
+    (Who::Impostor, "88.200.#", Change::Unhome, Verdict::NotProved),
+    (Who::Administrator, "88.200.#", Change::Unhome, Verdict::Done),
+    (Who::Administrator, "88.200.#", Change::Unhome, Verdict::Done),
+    (Who::Administrator, "88.200.#", Change::Home, Verdict::Done),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prefixes_are_homed_and_unhomed_alike_at_every_door() {
+    let door = open().await;
+    let foreign = foreign_token(&door).await;
+    let handle = door.node().handle_addr().expect("a Handle door");
+    let (mut udp, mut tcp) = (UdpClient::connect(handle), TcpClient::connect(handle));
+    for (step, (who, pattern, change, expected)) in LIFE.iter().enumerate() {
+        let named = |door: &str| pattern.replace('#', door);
+        let grpc = grpc_client(&door, *who, &foreign).await;
+        let told = [
+            ("gRPC", by_grpc(&grpc, &named("grpc"), *change).await),
+            ("Handle over UDP", by_handle(&mut udp, *who, &named("udp"), *change)),
+            ("Handle over TCP", by_handle(&mut tcp, *who, &named("tcp"), *change)),
+            ("HTTP", by_http(&http_client(&door, *who), &named("http"), *change).await),
+        ];
+        for (at, verdict) in told {
+            assert_eq!(verdict, *expected, "step {step}, {at}: {who:?} {pattern} {change:?}");
+        }
+    }
+    door.close().await;
+}
+
+//----------- Listing --------------------------------------------------------
+
+/// What comes of asking for a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Listed {
+    /// These names.
+    Names(Vec<String>),
+    /// None, and why.
+    Refused(Verdict),
+}
+
+async fn listed_by_grpc(client: &GrpcClient, prefix: &str) -> Listed {
+    match client.list(prefix).await {
+        Ok(names) => Listed::Names(names),
+        Err(status) => Listed::Refused(grpc_verdict(&reason(&status), status.message())),
+    }
+}
+
+fn listed_by_handle(client: &mut impl Ask, who: Who, op: OpCode, handle: &str) -> Listed {
+    let response = ask_as(client, who, &with_handle(op, handle));
+    if response.code() != 1 {
+        return Listed::Refused(verdict(response.code().into(), &response.sentence_or_nothing()));
+    }
+    let message = response.decoded();
+    let names = Names::decode(message.body).expect("names");
+    Listed::Names(names.0.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect())
+}
+
+async fn listed_by_http(client: &Client, path: &str, names: &str) -> Listed {
+    let reply = client.get(path).await;
+    match http_verdict(&reply) {
+        Verdict::Done => {
+            let json = reply.json();
+            let names = json.get(names).and_then(Json::as_array).expect("names").iter();
+            Listed::Names(names.map(|name| name.as_str().expect("a name").to_owned()).collect())
+        }
+        refused => Listed::Refused(refused),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_are_the_same_at_every_door() {
+    let door = open().await;
+    let foreign = foreign_token(&door).await;
+    let admin = door.tls().bearer(&door.token());
+    for name in ["b", "a", "零"] {
+        let path = format!("/api/handles/88.118.8/{}", name.replace('零', "%E9%9B%B6"));
+        assert_eq!(admin.put(&path, Json::Array(Vec::new())).await.verdict(), (201, 1));
+    }
+    let handle = door.node().handle_addr().expect("a Handle door");
+    let (mut udp, mut tcp) = (UdpClient::connect(handle), TcpClient::connect(handle));
+    let all = ["88.118.8/a", "88.118.8/b", "88.118.8/USER", "88.118.8/零"].map(str::to_owned).to_vec();
+    for (who, prefix, expected) in [
+        (Who::Nobody, "88.118.8", Listed::Refused(Verdict::MustProve)),
+        (Who::Stranger, "88.118.8", Listed::Refused(Verdict::NotAllowed)),
+        (Who::Impostor, "88.118.8", Listed::Refused(Verdict::NotProved)),
+        (Who::Administrator, "77.1", Listed::Refused(Verdict::NotOurs)),
+        (Who::Administrator, "88..8", Listed::Refused(Verdict::Malformed)),
+        (Who::Administrator, "88.118.8", Listed::Names(all)),
+        (Who::Administrator, "88.118.8.1", Listed::Names(Vec::new())),
+    ] {
+        let grpc = grpc_client(&door, who, &foreign).await;
+        let named = format!("0.NA/{prefix}");
+        let path = format!("/api/handles?prefix={prefix}");
+        let told = [
+            ("gRPC", listed_by_grpc(&grpc, prefix).await),
+            ("Handle over UDP", listed_by_handle(&mut udp, who, OpCode::LIST_HANDLES, &named)),
+            ("Handle over TCP", listed_by_handle(&mut tcp, who, OpCode::LIST_HANDLES, &named)),
+            ("HTTP", listed_by_http(&http_client(&door, who), &path, "handles").await),
+        ];
+        for (at, listed) in told {
+            assert_eq!(listed, expected, "{at}: {who:?} {prefix}");
+        }
+    }
+    let homed = vec!["0.NA/88.118.8".to_owned()];
+    for (who, expected) in [
+        (Who::Nobody, Listed::Refused(Verdict::MustProve)),
+        (Who::Stranger, Listed::Refused(Verdict::NotAllowed)),
+        (Who::Impostor, Listed::Refused(Verdict::NotProved)),
+        (Who::Administrator, Listed::Names(homed)),
+    ] {
+        let told = [
+            ("Handle over UDP", listed_by_handle(&mut udp, who, OpCode::LIST_HOMED_PREFIXES, "/")),
+            ("Handle over TCP", listed_by_handle(&mut tcp, who, OpCode::LIST_HOMED_PREFIXES, "/")),
+            ("HTTP", listed_by_http(&http_client(&door, who), "/api/prefixes", "prefixes").await),
+        ];
+        for (at, listed) in told {
+            assert_eq!(listed, expected, "{at}: {who:?}, homed prefixes");
+        }
+    }
+    door.close().await;
+}
