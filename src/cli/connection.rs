@@ -10,12 +10,13 @@ use std::{fs, io};
 
 use clap::Args;
 use tokio::time::{self, Instant};
-use tokio_rustls::rustls;
+use tokio_rustls::rustls::{self, AlertDescription, InvalidMessage};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Uri};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
+use super::contact::{self, Stranger};
 use super::error::{self, Error, Reason};
 use super::output::{Form, Output};
 use crate::daemon::Addresses;
@@ -193,14 +194,30 @@ pub(super) struct Connection {
 impl Connection {
     /// Connects, or says that nobody is there.
     pub(super) async fn channel(&self) -> Result<Channel, Error> {
+        if self.endpoint.uri().scheme_str() == Some("http")
+            && let Some(found) = contact::greet(self.endpoint.uri()).await
+        {
+            return Err(Error::Misaddressed { address: self.address(), found });
+        }
         self.endpoint.connect().await.map_err(|error| {
             let (node, deepest) = (self.node.clone(), innermost(&error));
             let cause = deepest.to_string();
-            match is_of_certificate(deepest) {
-                true => Error::Distrusted { node, cause },
-                false => Error::Unreachable { node, cause },
+            match tls_error(deepest) {
+                Some(rustls::Error::InvalidCertificate(_)) => Error::Distrusted { node, cause },
+                Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
+                    Error::Misaddressed { address: self.address(), found: Stranger::PlainText }
+                }
+                Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => {
+                    Error::Misaddressed { address: self.address(), found: Stranger::OtherDoor }
+                }
+                _ => Error::Unreachable { node, cause },
             }
         })
+    }
+
+    /// Host and port of the node.
+    fn address(&self) -> String {
+        self.node.split_once("://").map_or(self.node.as_str(), |(_, address)| address).to_owned()
     }
 
     /// How long a command may take, all attempts together.
@@ -299,11 +316,10 @@ fn innermost<'a>(error: &'a (dyn core::error::Error + 'static)) -> &'a (dyn core
     deepest
 }
 
-/// Whether a certificate is at fault.
-fn is_of_certificate(error: &(dyn core::error::Error + 'static)) -> bool {
-    let of_tls = |error: &rustls::Error| matches!(error, rustls::Error::InvalidCertificate(_));
-    let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    error.downcast_ref().is_some_and(of_tls) || held.and_then(|held| held.downcast_ref()).is_some_and(of_tls)
+/// What TLS says, when it was TLS that failed.
+fn tls_error<'a>(error: &'a (dyn core::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    let held = || error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    error.downcast_ref().or_else(|| held()?.downcast_ref())
 }
 
 #[cfg(test)]

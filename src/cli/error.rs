@@ -14,6 +14,7 @@ use serde::Serialize;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+use super::contact::Stranger;
 use super::display::escape;
 use crate::wire::proto;
 
@@ -50,6 +51,13 @@ pub(super) enum Error {
         node: String,
         /// What TLS said.
         cause: String,
+    },
+    /// Something answers there, but in another protocol than asked.
+    Misaddressed {
+        /// Host and port.
+        address: String,
+        /// What answers.
+        found: Stranger,
     },
     /// The node failed.
     Failed(Reason),
@@ -108,7 +116,7 @@ impl Error {
             Self::Refused(_) | Self::Missing(_) | Self::Incomplete(_) => 1,
             Self::Usage(_) => 2,
             Self::Input(_) => 65,
-            Self::Unreachable { .. } | Self::Distrusted { .. } => 69,
+            Self::Unreachable { .. } | Self::Distrusted { .. } | Self::Misaddressed { .. } => 69,
             Self::Failed(_) => 70,
             Self::File { .. } => 74,
             Self::OutcomeUnknown { .. } | Self::BrokenOff(_) => 75,
@@ -124,7 +132,7 @@ impl Error {
             Self::Incomplete(_) => "INCOMPLETE",
             Self::Usage(_) => "USAGE",
             Self::Input(_) => "INPUT",
-            Self::Unreachable { .. } | Self::Distrusted { .. } => "UNREACHABLE",
+            Self::Unreachable { .. } | Self::Distrusted { .. } | Self::Misaddressed { .. } => "UNREACHABLE",
             Self::OutcomeUnknown { .. } => "OUTCOME_UNKNOWN",
             Self::BrokenOff(_) => "BROKEN_OFF",
             Self::File { .. } => "FILE",
@@ -175,6 +183,7 @@ impl fmt::Display for Error {
                 escape(node),
                 escape(cause)
             ),
+            Self::Misaddressed { address, found } => describe(&escape(address), found, f),
             Self::OutcomeUnknown { request_id, cause } => write!(
                 f,
                 "the command was sent, but its outcome is unknown ({}); repeat it with --request-id {request_id} to \
@@ -184,6 +193,24 @@ impl fmt::Display for Error {
             Self::File { path, cause } => write!(f, "{}: {}", escape(path), escape(cause)),
             Self::OutputClosed => f.write_str("nobody reads the output"),
         }
+    }
+}
+
+fn describe(address: &str, found: &Stranger, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match found {
+        Stranger::Tls => write!(
+            f,
+            "the node at {address} speaks TLS: use --node https://{address} with --ca FILE, the PEM file of the \
+             authority that signed its certificate"
+        ),
+        Stranger::PlainText => {
+            write!(f, "the node at {address} does not speak TLS: use --node http://{address}")
+        }
+        Stranger::OtherDoor => write!(
+            f,
+            "what answers at {address} is no gRPC door: use the address that the node tells when it starts, and in \
+             the file `addresses` of its data directory"
+        ),
     }
 }
 

@@ -26,6 +26,7 @@ mod client;
 
 mod administration;
 mod connection;
+mod contact;
 mod display;
 mod error;
 mod output;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::process::Output;
 
 use clap::CommandFactory as _;
@@ -236,4 +237,51 @@ fn a_certificate_that_cannot_be_trusted_is_told_from_a_node_that_is_away() {
     assert_eq!(code, Some(69), "{told}");
     assert!(told.contains("answers, but not so that it can be trusted"), "{told}");
     assert!(told.contains("CA:FALSE") && !told.contains("no node answers"), "{told}");
+}
+
+/// A certificate for 127.0.0.1 and its key, in a directory; the arguments that have a node show it.
+fn certificate_in(directory: &Path) -> [String; 2] {
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("a certificate");
+    let (certificate, key) = (directory.join("node.crt"), directory.join("node.key"));
+    fs::write(&certificate, made.cert.pem()).expect("a file");
+    fs::write(&key, made.signing_key.serialize_pem()).expect("a file");
+    [format!("tls.certificate={}", certificate.display()), format!("tls.key={}", key.display())]
+}
+
+#[test]
+fn a_door_that_speaks_otherwise_is_told_with_what_would_be_right() {
+    let (plain, tls) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let certificate = certificate_in(tls.path());
+    let plain = NodeProcess::start(&plain.path().join("data"), &[]);
+    let arguments = ["--set", &certificate[0], "--set", &certificate[1]];
+    let data = tls.path().join("data");
+    let guarded = NodeProcess::start(&data, &arguments);
+    let ca = tls.path().join("node.crt").display().to_string();
+    let address = |url: &str| url.split_once("://").expect("a URL").1.to_owned();
+    let check = |scheme: &str, door: &str, expected: &str| {
+        let url = format!("{scheme}://{}", address(door));
+        // A change, too, is not left as an unknown outcome.
+        for command in [&["status"][..], &["remove", "88.118.8/SN000123"]] {
+            let arguments = [command, &["--node", &url, "--ca", &ca]].concat();
+            let output = program(&arguments).output().expect("a process");
+            let told = String::from_utf8(output.stderr).expect("text");
+            assert_eq!((output.status.code(), told), (Some(69), format!("idnode: {expected}\n")), "{url}");
+        }
+    };
+    let at = address(guarded.grpc());
+    let speaks_tls = format!(
+        "the node at {at} speaks TLS: use --node https://{at} with --ca FILE, the PEM file of the authority that \
+         signed its certificate"
+    );
+    check("http", guarded.grpc(), &speaks_tls);
+    let at = address(plain.grpc());
+    check("https", plain.grpc(), &format!("the node at {at} does not speak TLS: use --node http://{at}"));
+    for (scheme, door) in [("http", plain.http()), ("https", guarded.http())] {
+        let expected = format!(
+            "what answers at {} is no gRPC door: use the address that the node tells when it starts, and in the file \
+             `addresses` of its data directory",
+            address(door)
+        );
+        check(scheme, door, &expected);
+    }
 }
