@@ -109,6 +109,17 @@ pub struct Page<T> {
     pub more: bool,
 }
 
+/// Which names of a prefix are asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NamesAsked<'a> {
+    /// The one behind which they begin; none for the first.
+    pub after: Option<&'a Identifier>,
+    /// Names that are passed over first.
+    pub skip: usize,
+    /// Names wanted at most; none of them only asks whether the caller may list.
+    pub limit: usize,
+}
+
 /// A page of an identifier's changes, the newest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct History {

@@ -39,9 +39,10 @@ use crate::store::Store;
 use crate::store::directory::Directory;
 use crate::store::entry::IdentifierEntry;
 use crate::store::error::Error;
+use crate::store::names::NameRange;
 use crate::wire::handle::site::encode_site;
 
-use self::answer::{Absence, Answer, Found, NotResponsible, Page, Question, Referral};
+use self::answer::{Absence, Answer, Found, NamesAsked, NotResponsible, Page, Question, Referral};
 use self::counters::ResolverCounters;
 use self::recursion::Onward;
 use self::visibility::Visibility;
@@ -237,6 +238,27 @@ impl Resolver {
             Some(Found { identifier, version, values, changed_ms, authoritative: true, withheld })
         };
         Ok(Page { items: entries.into_iter().take(limit).filter_map(show).collect(), more })
+    }
+
+    /// The names alone of what [`Resolver::list`] lists, for the same callers.
+    pub async fn names(
+        &self,
+        caller: &Caller,
+        prefix: &Prefix,
+        asked: NamesAsked<'_>,
+    ) -> Result<Page<Identifier>, Problem> {
+        self.check_list(caller, prefix).await?;
+        let NamesAsked { after, skip, limit } = asked;
+        let limit = limit.min(PAGE_ITEMS_MAX);
+        if limit == 0 {
+            return Ok(Page { items: Vec::new(), more: false });
+        }
+        let after = after.map(|identifier| identifier.canonical(self.store.folding()));
+        let range = NameRange { after: after.as_ref(), skip, limit: limit + 1 };
+        let mut items = self.store.names(prefix, range).await.map_err(|error| failed(&error))?;
+        let more = items.len() > limit;
+        items.truncate(limit);
+        Ok(Page { items, more })
     }
 
     /// Refuses a caller that may not read a prefix's restricted values, or a prefix that is not homed here.

@@ -46,6 +46,15 @@ pub(super) fn decode_identifier(bytes: &[u8], cut: Option<Cut>) -> Result<Identi
     Ok(IdentifierEntry { identifier, version, values, created_ms, changed_ms, sequence, cut })
 }
 
+/// Reads the name at the beginning of an identifier's state, as spelled; none when only a tombstone stands.
+pub(super) fn read_live_name<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a str>, DecodeError> {
+    for what in ["version", "created", "changed", "sequence"] {
+        reader.u64(what)?;
+    }
+    let spelled = reader.text("identifier", IDENTIFIER_BYTES_MAX)?;
+    Ok(read_liveness(reader)?.then_some(spelled))
+}
+
 pub(super) fn write_identifier(writer: &mut Writer, identifier: &Identifier) {
     writer.text(&identifier.to_string());
 }
@@ -81,14 +90,21 @@ fn write_value(writer: &mut Writer, value: &Value) {
 }
 
 pub(super) fn read_values(reader: &mut Reader<'_>) -> Result<Option<Values>, DecodeError> {
-    match reader.u8("state")? {
-        0 => return Ok(None),
-        1 => {}
-        _ => return Err(reader.refuse("state")),
+    if !read_liveness(reader)? {
+        return Ok(None);
     }
     let count = reader.count("values", VALUES_MAX, 26)?;
     let values = (0..count).map(|_| read_value(reader)).collect::<Result<Vec<_>, _>>()?;
     Values::new(values).map(Some).map_err(|_| reader.refuse("values"))
+}
+
+/// Whether values follow, or it is a tombstone.
+fn read_liveness(reader: &mut Reader<'_>) -> Result<bool, DecodeError> {
+    match reader.u8("state")? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(reader.refuse("state")),
+    }
 }
 
 fn read_value(reader: &mut Reader<'_>) -> Result<Value, DecodeError> {

@@ -19,6 +19,7 @@ pub mod commit;
 mod writes;
 
 pub mod directory;
+pub mod names;
 mod read;
 
 pub mod check;

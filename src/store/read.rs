@@ -14,6 +14,7 @@ use super::entry::{IdentifierEntry, RequestKey, RequestMemory};
 use super::envelope::{self, Cut, Opened};
 use super::error::{Error, Unreadable};
 use super::journal::{Body, Header, JournalEntry};
+use super::names::Walk;
 use super::{entry_v1, key};
 
 /// Bytes that one scan step carries at most.
@@ -66,18 +67,13 @@ impl Store {
         after: Option<&CanonicalIdentifier>,
         limit: usize,
     ) -> Result<Vec<IdentifierEntry>, Error> {
-        let (from, to) = key::identifiers_of(prefix);
-        let after = after.map(|identifier| identifier.as_bytes().to_vec()).filter(|after| *after >= from);
-        let mut start = after.map_or(Bound::Included(from), Bound::Excluded);
+        let mut walk = Walk::of(prefix, after);
         let mut found = Vec::new();
         while found.len() < limit {
-            let range = ScanRange { start, end: Bound::Excluded(to.clone()) };
-            let step = ScanLimit { entries: (limit - found.len()).max(64), bytes: SCAN_BYTES_MAX };
-            let page = self.inner.engine.scan(Table::Identifier, range, Order::Forward, step).await?;
-            let Some((last, _)) = page.last() else {
+            let page = walk.step(self, limit - found.len()).await?;
+            if page.is_empty() {
                 break;
-            };
-            start = Bound::Excluded(last.clone());
+            }
             let keys: Vec<Vec<u8>> = page.iter().map(|(key, _)| key.clone()).collect();
             let loaded = self.join(Table::Identifier, page).await?;
             for (key, loaded) in keys.iter().zip(loaded) {

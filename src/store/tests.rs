@@ -15,6 +15,7 @@ use super::commit::{Appender, Block, Committed, Proposed};
 use super::entry::{Change, IdentifierEntry, Mark, Operation, RequestKey};
 use super::error::Error;
 use super::high_water::{HighWater, HighWaterFile};
+use super::names::NameRange;
 use super::open::{Opened, StoreOptions, accept_loss, open};
 use super::retention::Retention;
 use super::{EngineKind, Store};
@@ -196,6 +197,20 @@ async fn lists_are_ordered_paged_and_without_tombstones() {
         let expected: Vec<String> = (0..200).filter(|n| *n != 1).map(|n| format!("88.1/S{n:03}")).collect();
         assert_eq!(names, expected);
         assert_eq!((store.count_of(&prefix), store.count()), (199, 201));
+        let after = identifier("88.1/S009").canonical(Folding::Insensitive);
+        for (after, skip, limit, from) in [
+            (None, 0, 500, 0),
+            (None, 0, 2, 0),
+            (None, 1, 70, 1),
+            (Some(&after), 150, 3, 159),
+            (None, 199, 5, 199),
+        ] {
+            let range = NameRange { after, skip, limit };
+            let names = store.names(&prefix, range).await.expect("the names read");
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            let wanted: Vec<&String> = expected.iter().skip(from).take(limit).collect();
+            assert_eq!(names.iter().collect::<Vec<_>>(), wanted, "{range:?}");
+        }
     }
 }
 

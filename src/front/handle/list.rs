@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::model::identifier::{Identifier, Prefix};
 use crate::registry::caller::Caller;
 use crate::registry::refusal::{Problem, Refusal};
+use crate::resolver::answer::NamesAsked;
 use crate::wire::handle::body::Names;
 use crate::wire::handle::code::OpFlags;
 
@@ -64,9 +65,10 @@ impl Listing {
     async fn read(&mut self, answerer: &Answerer) -> Result<(), Problem> {
         while self.waiting.len() <= Names::ITEMS_MAX {
             let Source::Identifiers { caller, prefix, after } = &mut self.source else { return Ok(()) };
-            let page = answerer.resolver.list(caller, prefix, after.as_ref(), PAGE_NAMES).await?;
-            self.waiting.extend(page.items.iter().map(|found| found.identifier.to_string()));
-            *after = page.items.into_iter().next_back().map(|found| found.identifier);
+            let asked = NamesAsked { after: after.as_ref(), skip: 0, limit: PAGE_NAMES };
+            let page = answerer.resolver.names(caller, prefix, asked).await?;
+            self.waiting.extend(page.items.iter().map(ToString::to_string));
+            *after = page.items.into_iter().next_back();
             if !page.more {
                 self.source = Source::None;
             }

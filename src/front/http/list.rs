@@ -24,6 +24,7 @@ use crate::model::limits::PAGE_ITEMS_MAX;
 use crate::registry::caller::Caller;
 use crate::registry::refusal::Problem;
 use crate::resolver::Resolver;
+use crate::resolver::answer::NamesAsked;
 use crate::wire::handle::code::ResponseCode;
 
 /// Names that are read at a time when all are asked for.
@@ -145,16 +146,10 @@ async fn list_page(
     wished: PageAsked,
 ) -> Result<Response, Denial> {
     let total = names.resolver.count_of(&names.prefix);
+    let skip = wished.page.saturating_mul(wished.size);
+    let is_behind_all = u64::try_from(skip).is_ok_and(|skip| skip >= total);
     // Also refuses whom the list is not for, whatever page is asked for.
-    let mut handles = names.next(wished.size.max(1)).await?;
-    for _ in 0..wished.page {
-        if !names.more || wished.size == 0 {
-            handles.clear();
-            break;
-        }
-        handles = names.next(wished.size).await?;
-    }
-    handles.truncate(wished.size);
+    let handles = names.next(skip, if is_behind_all { 0 } else { wished.size }).await?;
     let body = HandleList {
         response_code: ResponseCode::SUCCESS.0,
         prefix,
@@ -169,7 +164,7 @@ async fn list_page(
 /// Sends all names while they are read.
 async fn list_all(mut names: Names, asked: &Asked, prefix: String) -> Result<Response, Denial> {
     let total_count = names.resolver.count_of(&names.prefix).to_string();
-    let first = names.next(CHUNK_ITEMS).await?;
+    let first = names.next(0, CHUNK_ITEMS).await?;
     let body = HandleList {
         response_code: ResponseCode::SUCCESS.0,
         prefix,
@@ -197,7 +192,7 @@ fn pieces(
     let state = Pieces { names, ready, tail: Some(ends.tail), _owed: owed };
     stream::try_unfold(state, |mut state| async move {
         if state.ready.is_empty() && state.names.more {
-            let more = state.names.next(CHUNK_ITEMS).await?;
+            let more = state.names.next(0, CHUNK_ITEMS).await?;
             state.ready.push_back(chunk(&more, ","));
         }
         let piece = state.ready.pop_front().or_else(|| state.tail.take());
@@ -237,13 +232,14 @@ struct Names {
 }
 
 impl Names {
-    /// The next names, at most so many.
-    async fn next(&mut self, count: usize) -> Result<Vec<String>, Problem> {
-        let page = self.resolver.list(&self.caller, &self.prefix, self.after.as_ref(), count).await?;
+    /// The next names.
+    async fn next(&mut self, skip: usize, limit: usize) -> Result<Vec<String>, Problem> {
+        let asked = NamesAsked { after: self.after.as_ref(), skip, limit };
+        let page = self.resolver.names(&self.caller, &self.prefix, asked).await?;
         if let Some(last) = page.items.last() {
-            self.after = Some(last.identifier.clone());
+            self.after = Some(last.clone());
         }
         self.more = page.more;
-        Ok(page.items.into_iter().map(|found| found.identifier.to_string()).collect())
+        Ok(page.items.iter().map(ToString::to_string).collect())
     }
 }

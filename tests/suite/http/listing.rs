@@ -29,6 +29,8 @@ async fn handles_are_listed_by_pages_or_all() {
     assert_eq!(list("prefix=88.118.8&page=0&pageSize=2").await, page(0, 2, &names[..2]));
     assert_eq!(list("prefix=88.118.8&page=2&pageSize=2").await, page(2, 2, &names[4..]));
     assert_eq!(list("prefix=88.118.8&page=3&pageSize=2").await, page(3, 2, &[]));
+    assert_eq!(list("prefix=88.118.8&page=4&pageSize=1").await, page(4, 1, &names[4..]));
+    assert_eq!(list("prefix=88.118.8&page=9223372036854775807&pageSize=2").await["handles"], json!([]));
     assert_eq!(list("prefix=88.118.8&page=0&pageSize=0").await, page(0, 0, &[]));
     assert_eq!(list("prefix=88.118.8&page=0&pageSize=5").await, page(0, 5, &names));
     let script = client.get("/api/handles?prefix=88.118.8&callback=f").await;
