@@ -11,10 +11,12 @@
 //! | amend | add, modify, remove of each value; of administrators the same for administrators |
 //! | remove | delete identifier |
 //!
-//! What stays as it is needs nothing. A value that anybody may write is modified by anybody within its type, unless it is
-//! an administrator, a key or a list: these decide who may do everything else.
+//! What stays as it is needs nothing; but who says a hidden value again needs what changing it would, or a right guess
+//! could be told from a wrong one. A value that anybody may write is modified by anybody within its type, unless it is
+//! an administrator, a key or a list: these decide who may do everything else. One that administrators may not write is
+//! modified by nobody.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::model::identifier::{CanonicalIdentifier, Folding, Identifier};
 use crate::model::identity::{AdminPermissions, Administrator, Identity};
@@ -127,6 +129,20 @@ fn words(permissions: AdminPermissions) -> String {
 
 //----------- Changes --------------------------------------------------------
 
+/// The values that a command leads to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Next<'n> {
+    /// All of them.
+    pub(super) values: &'n [Value],
+    /// Where the caller wrote one.
+    pub(super) written: &'n BTreeSet<Index>,
+}
+
+/// Whether the public may not read all of these.
+pub(super) fn hide(values: &[Value]) -> bool {
+    !values.iter().all(is_public)
+}
+
 /// What changes of single values need.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Needs {
@@ -137,11 +153,12 @@ struct Needs {
 
 impl Needs {
     /// What it needs to come from one state to the next.
-    fn of(from: &[Value], to: &[Value]) -> Self {
+    fn of(from: &[Value], next: Next<'_>) -> Self {
         let mut pairs: BTreeMap<u32, (Option<&Value>, Option<&Value>)> = BTreeMap::new();
         from.iter().for_each(|old| pairs.entry(old.index.get()).or_default().0 = Some(old));
-        to.iter().for_each(|new| pairs.entry(new.index.get()).or_default().1 = Some(new));
-        pairs.into_values().fold(Self::default(), |needs, (old, new)| needs.and(old, new))
+        next.values.iter().for_each(|new| pairs.entry(new.index.get()).or_default().1 = Some(new));
+        let changed = pairs.into_values().filter(|(old, new)| !stays(*old, *new, next));
+        changed.fold(Self::default(), |needs, (old, new)| needs.and(old, new))
     }
 
     fn and(self, old: Option<&Value>, new: Option<&Value>) -> Self {
@@ -151,7 +168,7 @@ impl Needs {
             (None, Some(_)) => AdminPermissions::ADD_VALUE,
             (Some(old), None) if is_admin(old) => AdminPermissions::REMOVE_ADMIN,
             (Some(_), None) => AdminPermissions::REMOVE_VALUE,
-            (Some(old), Some(new)) if old.says_the_same(new) || is_open(old, new) => return self,
+            (Some(old), Some(new)) if is_open(old, new) => return self,
             (Some(old), Some(new)) => match (is_admin(old), is_admin(new)) {
                 (false, false) => AdminPermissions::MODIFY_VALUE,
                 (true, true) => AdminPermissions::MODIFY_ADMIN,
@@ -166,6 +183,20 @@ impl Needs {
             protected: self.protected.or(protected.map(|old| old.index)),
         }
     }
+
+    fn check_unprotected(self) -> Result<(), Refusal> {
+        self.protected.map_or(Ok(()), |index| Err(Refusal::ValueProtected { index }))
+    }
+}
+
+/// Whether a value is left as it is, and the caller learns nothing by that.
+fn stays(old: Option<&Value>, new: Option<&Value>, next: Next<'_>) -> bool {
+    let same = old.zip(new).filter(|(old, new)| old.says_the_same(new));
+    same.is_some_and(|(old, _)| is_public(old) || !next.written.contains(&old.index))
+}
+
+fn is_public(value: &Value) -> bool {
+    value.permissions.has(Permissions::PUBLIC_READ)
 }
 
 fn is_admin(value: &Value) -> bool {
@@ -175,28 +206,26 @@ fn is_admin(value: &Value) -> bool {
 /// Whether anybody may make one of the other.
 fn is_open(old: &Value, new: &Value) -> bool {
     let decides = |value: &Value| OF_ADMINISTRATION.iter().any(|name| value.value_type.is(name));
-    let is_open = old.permissions.has(Permissions::PUBLIC_WRITE) && old.value_type == new.value_type;
-    is_open && !decides(old) && !decides(new)
+    let by = |permission| old.permissions.has(permission);
+    let is_open = by(Permissions::PUBLIC_WRITE) && by(Permissions::ADMIN_WRITE);
+    is_open && old.value_type == new.value_type && !decides(old) && !decides(new)
 }
 
-/// Refuses who may not change a record to these values.
+/// Refuses who may not change a record to what follows.
 pub(super) fn check_amend(
     record: Record<'_>,
-    next: &[Value],
+    next: Next<'_>,
     who: Option<&Memberships>,
 ) -> Result<(), Refusal> {
     let needs = Needs::of(record.values, next);
-    record.check(who, needs.permissions)?;
-    match needs.protected {
-        None => Ok(()),
-        Some(index) => Err(Refusal::ValueProtected { index }),
-    }
+    needs.check_unprotected()?;
+    record.check(who, needs.permissions)
 }
 
-/// Refuses who may not replace a record by these values; `add` is what registering it anew would need of `prefix`.
+/// Refuses who may not replace a record by what follows; `add` is what registering it anew would need of `prefix`.
 pub(super) fn check_overwrite(
     record: Record<'_>,
-    next: &[Value],
+    next: Next<'_>,
     prefix: Record<'_>,
     add: AdminPermissions,
     who: Option<&Memberships>,
@@ -205,7 +234,7 @@ pub(super) fn check_overwrite(
     let single = if needs.permissions.has(AdminPermissions::ADD_ADMIN) {
         record.check(who, AdminPermissions::ADD_ADMIN)
     } else {
-        check_amend(record, next, who)
+        record.check(who, needs.permissions).and_then(|()| needs.check_unprotected())
     };
     let replace = || {
         record.check(who, AdminPermissions::DELETE_IDENTIFIER)?;

@@ -18,7 +18,7 @@ use crate::model::identity::{AdminPermissions, Identity};
 use crate::store::directory::Directory;
 
 use super::Registry;
-use super::administration::{self, Memberships, Record};
+use super::administration::{self, Memberships, Next, Record};
 use super::apply::check_command;
 use super::authorize::{self, Authorized};
 use super::caller::Caller;
@@ -217,20 +217,18 @@ impl Registry {
         let present = present_of(target.as_ref());
         let prefix = kept.iter().find(|one| one.is_there()).or_else(|| kept.first());
         let prefix = prefix.map_or(Record { identifier: &own, values: &[] }, Kept::record);
-        let next = match &target {
-            None => None,
-            Some(kept) => match rules::register(present.as_ref(), &kept.identifier, register, self.now())? {
-                Decision::Unchanged(_) => return Ok(evidence.read),
-                Decision::Change(_, next) => next.values.filter(|_| kept.is_there()),
-            },
-        };
-        let record = target.as_ref().map(Kept::record);
-        let named = named_by(&[Some(prefix), record]);
-        let decision = |who: &Memberships| match (record, &next) {
-            (Some(record), Some(next)) => {
-                administration::check_overwrite(record, next.as_slice(), prefix, needed, Some(who))
-            }
-            _ => prefix.check(Some(who), needed),
+        if let Some(kept) = &target {
+            let decided = rules::register(present.as_ref(), &kept.identifier, register, self.now());
+            decided.map_err(|refusal| without_secrets(refusal, kept))?;
+        }
+        let there = target.as_ref().filter(|kept| kept.is_there()).map(Kept::record);
+        let named = named_by(&[Some(prefix), there]);
+        let values = register.values.as_slice();
+        let written = values.iter().map(|value| value.index).collect();
+        let next = Next { values, written: &written };
+        let decision = |who: &Memberships| match there {
+            Some(record) => administration::check_overwrite(record, next, prefix, needed, Some(who)),
+            None => prefix.check(Some(who), needed),
         };
         self.records().decide(identity, named, &mut evidence, decision).await?;
         Ok(evidence.read)
@@ -238,12 +236,15 @@ impl Registry {
 
     async fn allow_amend(&self, identity: Option<&Identity>, amend: &Amend) -> Result<Vec<Read>, Problem> {
         let (kept, mut evidence) = self.read_target(&amend.identifier).await?;
-        let next = match rules::amend(present_of(Some(&kept)).as_ref(), amend, self.now())? {
-            Decision::Unchanged(_) => return Ok(evidence.read),
+        let present = present_of(Some(&kept));
+        let next = match rules::amend(present.as_ref(), amend, self.now())? {
+            Decision::Unchanged(_) => present.and_then(|present| present.values).unwrap_or_default(),
             Decision::Change(_, next) => next.values.unwrap_or_default(),
         };
         let record = kept.record();
-        let check = |who: Option<&Memberships>| administration::check_amend(record, next.as_slice(), who);
+        let written = amend.written().map(|value| value.index).collect();
+        let next = Next { values: next.as_slice(), written: &written };
+        let check = |who: Option<&Memberships>| administration::check_amend(record, next, who);
         match identity {
             None => check(None)?,
             Some(identity) => {
@@ -290,6 +291,16 @@ fn homed_record(register: &Register, directory: &Directory) -> Option<Identifier
         Target::Minted { prefix, .. } => prefix.clone(),
     };
     directory.governing(&prefix).map(|entry| Identifier::of_prefix(&entry.prefix))
+}
+
+/// What exists is told without saying that it holds the same, where that would confirm a guess at what is hidden.
+fn without_secrets(refusal: Refusal, kept: &Kept) -> Refusal {
+    match refusal {
+        Refusal::AlreadyExists { version, same } => {
+            Refusal::AlreadyExists { version, same: same && !administration::hide(kept.record().values) }
+        }
+        other => other,
+    }
 }
 
 fn present_of(kept: Option<&Kept>) -> Option<Present> {

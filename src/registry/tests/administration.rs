@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::model::caller::CallerName;
 use crate::model::identity::AdminPermissions as May;
 use crate::model::limits::LISTS_MAX;
-use crate::model::value::{Index, Value, ValueType};
+use crate::model::value::{Index, Value, ValueType, Values};
 use crate::registry::RegistryOptions;
 use crate::registry::caller::Caller;
 use crate::registry::command::{
@@ -119,6 +119,42 @@ async fn what_stays_as_it_is_needs_nothing() {
     assert_eq!(receipt.outcome, Outcome::Unchanged);
 }
 
+/// Who could tell a right guess from a wrong one would not need to read.
+#[tokio::test]
+async fn a_hidden_value_is_not_guessed_by_saying_it_again() {
+    let room = Room::open(EngineKind::Fjall).await;
+    let secret = |text: &str| with("1100", typed(2, ValueType::HS_SECKEY, text));
+    let open = |text: &str| with("1111", value(1, text));
+    let ours = || admin(100, May::MODIFY_VALUE, OURS);
+    let state = |text: &str| vec![open("open"), secret(text), ours()];
+    room.node(registration("88.118/x", state("the secret"))).await.expect("registered");
+    for guess in ["the secret", "a wrong guess"] {
+        let commands = [
+            amended(Amend { replace: vec![secret(guess)], ..amend("88.118/x") }),
+            amended(Amend { set: vec![secret(guess)], ..amend("88.118/x") }),
+            amended(Amend { replace: vec![secret(guess), open("new")], ..amend("88.118/x") }),
+            registration("88.118/x", state(guess)),
+        ];
+        for command in commands {
+            let nobody = room.one(&Caller::Anonymous, command.clone()).await;
+            assert_eq!(nobody, Err(Refusal::Unauthenticated), "{guess}: {command:?}");
+            let stranger = room.one(&proved(STRANGER), command.clone()).await;
+            assert_eq!(stranger, Err(not_administrator(STRANGER, "88.118/x")), "{guess}: {command:?}");
+        }
+        let new = Command::Register(Register {
+            target: Target::Named(identifier("88.118/x")),
+            values: Values::new(state(guess)).expect("valid values"),
+            existing: Existing::Refuse,
+            precondition: Precondition::None,
+        });
+        let exists = Refusal::AlreadyExists { version: 1, same: false };
+        assert_eq!(room.one(&proved(STRANGER), new).await, Err(exists), "{guess}");
+    }
+    let same = amended(Amend { replace: vec![secret("the secret")], ..amend("88.118/x") });
+    let receipt = room.one(&proved(OURS), same).await.expect("who may change it may say it");
+    assert_eq!((receipt.outcome, receipt.version), (Outcome::Unchanged, 1));
+}
+
 #[tokio::test]
 async fn one_value_must_allow_all_of_it() {
     let room = Room::open(EngineKind::Fjall).await;
@@ -136,8 +172,9 @@ async fn a_value_open_to_the_public_is_written_by_anybody() {
     let open = |value: Value| with("1111", value);
     let values = vec![
         open(value(1, "open")),
-        with("1011", value(2, "not by administrators")),
+        open(value(2, "open, too")),
         with("1010", value(3, "closed")),
+        with("1011", value(5, "closed to administrators and so to all")),
         open(typed(4, ValueType::HS_PUBKEY, "a key")),
         open(admin(100, May::ALL, OURS)),
     ];
@@ -161,8 +198,7 @@ async fn a_value_open_to_the_public_is_written_by_anybody() {
         replace(open(list(1, &[STRANGER]))),
         replace(open(typed(1, "HS_SERV", "another type"))),
         replace(open(typed(4, ValueType::HS_PUBKEY, "another"))),
-        replace(value(3, "closed to all")),
-        amended(Amend { add: vec![open(value(5, "new"))], ..amend("88.118/x") }),
+        amended(Amend { add: vec![open(value(6, "new"))], ..amend("88.118/x") }),
         remove("88.118/x"),
     ];
     for command in forbidden {
@@ -171,8 +207,12 @@ async fn a_value_open_to_the_public_is_written_by_anybody() {
         let stranger = check(&room, &proved(STRANGER), &command).await;
         assert_eq!(stranger, Err(not_administrator(STRANGER, "88.118/x")), "{command:?}");
     }
-    let protected = Refusal::ValueProtected { index: Index::new(3).expect("an index") };
-    assert_eq!(check(&room, &proved(OURS), &replace(value(3, "by us"))).await, Err(protected));
+    for index in [3, 5] {
+        let protected = Err(Refusal::ValueProtected { index: Index::new(index).expect("an index") });
+        for caller in [Caller::Anonymous, proved(STRANGER), proved(OURS)] {
+            assert_eq!(check(&room, &caller, &replace(value(index, "mine"))).await, protected, "{caller:?}");
+        }
+    }
     assert_eq!(check(&room, &Caller::Anonymous, &replace(value(9, "none"))).await, Err(index_absent(9)));
 }
 
