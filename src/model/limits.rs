@@ -70,6 +70,8 @@ pub const RECURSION_DEPTH_MAX: u32 = 10;
 pub const PEERS_MAX: usize = 256;
 /// Lists of administrators that are read to find out whether they hold an identity.
 pub const LISTS_MAX: usize = 64;
+/// Values that are looked at because they may be such lists: everybody whom a list names may be one.
+pub const LISTS_SOUGHT_MAX: usize = 256;
 /// Lists within lists that are followed.
 pub const LISTS_DEPTH_MAX: usize = 8;
 /// Records of other nodes that are read for one authorization.
@@ -96,4 +98,5 @@ const _: () = {
     assert!(STEP_ITEMS_MAX <= GROUP_ITEMS_SLED_MAX);
     assert!(STEP_ITEMS_MAX * (1 + VALUES_BYTES_MAX / PLACE_BYTES) <= COMMANDS_WAITING_MAX);
     assert!(PAGE_ITEMS_DEFAULT <= PAGE_ITEMS_MAX);
+    assert!(LISTS_MAX <= LISTS_SOUGHT_MAX);
 };

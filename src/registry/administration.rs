@@ -52,9 +52,24 @@ impl Memberships {
 
     /// Whether a value that names these means it.
     pub(crate) fn is_named_by(&self, named: &Identity) -> bool {
-        let name = named.identifier.canonical(self.folding);
-        let itself = name == self.name && (named.index == 0 || named.index == self.identity.index);
-        itself || self.lists.contains(&(name, named.index))
+        self.is_meant_by(&self.name_of(named))
+    }
+
+    /// An identity in the form that is compared: as the list that it may be.
+    pub(crate) fn name_of(&self, named: &Identity) -> ListName {
+        (named.identifier.canonical(self.folding), named.index)
+    }
+
+    /// Whether a name means it: its own with its index or with 0 for any, or that of a list that holds it.
+    pub(crate) fn is_meant_by(&self, name: &ListName) -> bool {
+        let (identifier, index) = name;
+        let itself = *identifier == self.name && (*index == 0 || *index == self.identity.index);
+        itself || self.lists.contains(name)
+    }
+
+    /// Whether an identifier has a list that holds it.
+    pub(crate) fn is_in_one_of(&self, name: &CanonicalIdentifier) -> bool {
+        self.lists.iter().any(|(identifier, _)| identifier == name)
     }
 
     /// Takes up that a list holds it. Tells whether that is new.

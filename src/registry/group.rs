@@ -105,10 +105,10 @@ impl Group {
         self.requests.contains_key(key)
     }
 
-    /// Whether records still stand at the versions that an authorization is bound to.
+    /// Whether records still stand at the versions that an authorization is bound to, under prefixes homed here.
     pub(super) fn stands(&self, read: &[Read]) -> bool {
         let version = |name| self.present.get(name).map_or(0, |state: &State| state.present.version);
-        read.iter().all(|read| version(&read.name) == read.version)
+        read.iter().all(|read| read.stands(version(&read.name), &self.directory))
     }
 
     /// Takes up states and memories that were read and are not known yet.

@@ -5,11 +5,12 @@
 //!      ▲ └──▶ refused ─ lists named, not read yet? ─▶ read them, together ─┐
 //!      └───────────────────────────────────────────────────────────────────┘
 //! ```
-//! Lists are read only where the decision needs them, level by level, each once, within bounds of number and depth. What
-//! is kept here is read whole and noted with its version, so that a decision is bound to it; of what other nodes keep,
-//! only what everybody may see counts, and it is bound to nothing.
+//! Lists are read only where the decision needs them, level by level, each once, within bounds of number and depth. Whoever
+//! a list names may be a list in turn, which only reading it tells. What is kept here is read whole and noted with its
+//! version, so that a decision is bound to it; of what other nodes keep, only what everybody may see counts, and it is
+//! bound to nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::model::identifier::{CanonicalIdentifier, Folding, Identifier};
 use crate::model::identity::Identity;
-use crate::model::limits::{LISTS_DEPTH_MAX, LISTS_MAX, RECORDS_ELSEWHERE_MAX};
+use crate::model::limits::{LISTS_DEPTH_MAX, LISTS_MAX, LISTS_SOUGHT_MAX, RECORDS_ELSEWHERE_MAX};
 use crate::model::prefix::{Homing, Standing};
 use crate::model::value::{Value, ValueType};
 use crate::store::Store;
@@ -77,8 +78,16 @@ impl Kept {
 /// A version that a decision is bound to; 0 where nothing stood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Read {
+    pub(crate) identifier: Identifier,
     pub(crate) name: CanonicalIdentifier,
     pub(crate) version: u64,
+}
+
+impl Read {
+    /// Whether it would be read at the same version, and from here.
+    pub(crate) fn stands(&self, version: u64, directory: &Directory) -> bool {
+        self.version == version && Keeper::of(&self.identifier, directory) == Keeper::Here
+    }
 }
 
 /// What a decision rests on.
@@ -97,12 +106,12 @@ impl Default for Evidence {
     }
 }
 
-/// Who keeps a record.
+/// Who keeps a record, as far as proofs and permissions go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keeper {
     /// This node.
     Here,
-    /// Another one.
+    /// Another node, which tells what everybody may see.
     Elsewhere,
     /// Its prefix is withdrawn: it proves nothing.
     Nobody,
@@ -146,7 +155,7 @@ impl Records {
                 Keeper::Here => {
                     if let Some((name, entry)) = entries.next() {
                         let version = entry.as_ref().map_or(0, |entry| entry.version);
-                        evidence.read.push(Read { name, version });
+                        evidence.read.push(Read { identifier: identifier.clone(), name, version });
                         one.entry = entry;
                     }
                 }
@@ -200,13 +209,77 @@ impl Records {
     }
 }
 
-//----------- Deciding -------------------------------------------------------
+//----------- Lists ----------------------------------------------------------
 
-/// Lists that were read, and whom they name.
-type Lists = HashMap<ListName, Vec<Identity>>;
+/// What was named and may be a list that holds the identity.
+struct Sought {
+    identifier: Identifier,
+    name: ListName,
+}
+
+/// The lists that were looked for, and which of them name which.
+#[derive(Default)]
+struct Lists {
+    /// What was looked for, whether it is a list or not.
+    sought: HashSet<ListName>,
+    /// How many lists were found.
+    found: usize,
+    /// Those found, by whom they name of what was looked for.
+    holders: HashMap<ListName, Vec<ListName>>,
+}
+
+impl Lists {
+    /// Whoever is named may be a list: what is to be looked for, unless it was already or is beyond the bound.
+    fn seek(&mut self, named: &Identity, name: &ListName) -> Option<Sought> {
+        if named.index == 0 || self.sought.len() >= LISTS_SOUGHT_MAX || !self.sought.insert(name.clone()) {
+            return None;
+        }
+        Some(Sought { identifier: named.identifier.clone(), name: name.clone() })
+    }
+
+    /// Takes up a list and whom it names; adds what is to be looked for next.
+    fn take_up(
+        &mut self,
+        list: &ListName,
+        identities: &[Identity],
+        memberships: &mut Memberships,
+        next: &mut Vec<Sought>,
+    ) {
+        self.found += 1;
+        let mut holds = false;
+        for named in identities {
+            let name = memberships.name_of(named);
+            holds |= memberships.is_meant_by(&name);
+            next.extend(self.seek(named, &name));
+            if self.sought.contains(&name) {
+                let holders = self.holders.entry(name).or_default();
+                if holders.last() != Some(list) {
+                    holders.push(list.clone());
+                }
+            }
+        }
+        if holds {
+            self.join(list.clone(), memberships);
+        }
+    }
+
+    /// Takes up that a list holds the identity, and so do those that name the list. Ends, because lists only come in.
+    fn join(&self, list: ListName, memberships: &mut Memberships) {
+        let mut holding = vec![list];
+        while let Some(list) = holding.pop() {
+            if memberships.join(list.clone()) {
+                holding.extend(self.holders.get(&list).into_iter().flatten().cloned());
+            }
+        }
+    }
+}
+
+//----------- Deciding -------------------------------------------------------
 
 impl Records {
     /// Decides about an identity, reading the lists that `named` leads to as long as that may help.
+    ///
+    /// What is allowed is bound to the lists that hold the identity; the others that were read cannot make it less.
     pub(crate) async fn decide<T>(
         &self,
         identity: &Identity,
@@ -214,52 +287,51 @@ impl Records {
         evidence: &mut Evidence,
         decision: impl Fn(&Memberships) -> Result<T, Refusal>,
     ) -> Result<T, Problem> {
+        let before = evidence.read.len();
         let mut memberships = Memberships::of(identity, self.folding());
-        let mut lists = Lists::new();
-        let mut frontier = named;
+        let mut lists = Lists::default();
+        let seek = |one: &Identity| lists.seek(one, &memberships.name_of(one));
+        let mut frontier: Vec<Sought> = named.iter().filter_map(seek).collect();
         for _ in 0..LISTS_DEPTH_MAX {
             match decision(&memberships) {
-                Err(refusal) if may_be_helped(&refusal) => {}
-                decided => return Ok(decided?),
+                Err(refusal) if may_be_helped(&refusal) && !frontier.is_empty() => {}
+                _ => break,
             }
-            frontier = self.read_lists(frontier, &mut lists, evidence).await?;
-            if frontier.is_empty() {
-                break;
-            }
-            join(&mut memberships, &lists);
+            frontier = self.read_lists(&frontier, &mut lists, &mut memberships, evidence).await?;
         }
         match (decision(&memberships), evidence.unread.take()) {
             (Err(refusal), Some(failure)) if may_be_helped(&refusal) => Err(failure.into()),
-            (decided, _) => Ok(decided?),
+            (Err(refusal), _) => Err(refusal.into()),
+            (Ok(decided), _) => {
+                let read = evidence.read.split_off(before);
+                evidence.read.extend(read.into_iter().filter(|read| memberships.is_in_one_of(&read.name)));
+                Ok(decided)
+            }
         }
     }
 
-    /// Reads lists that are not known yet. Returns whom they name; nobody when there was nothing to read.
+    /// Reads what may be lists. Returns what these name in turn and was not looked for yet.
     async fn read_lists(
         &self,
-        named: Vec<Identity>,
+        sought: &[Sought],
         lists: &mut Lists,
+        memberships: &mut Memberships,
         evidence: &mut Evidence,
-    ) -> Result<Vec<Identity>, Failure> {
-        let mut wanted: Vec<Identity> = Vec::new();
-        for one in named.into_iter().filter(|one| one.index != 0) {
-            let name = (one.identifier.canonical(self.folding()), one.index);
-            if lists.len() < LISTS_MAX && !lists.contains_key(&name) {
-                lists.insert(name, Vec::new());
-                wanted.push(one);
-            }
-        }
-        let mut found = Vec::new();
-        for wanted in wanted.chunks(RECORDS_TOGETHER) {
-            let identifiers: Vec<Identifier> = wanted.iter().map(|one| one.identifier.clone()).collect();
+    ) -> Result<Vec<Sought>, Failure> {
+        let mut next = Vec::new();
+        for sought in sought.chunks(RECORDS_TOGETHER) {
+            let identifiers: Vec<Identifier> = sought.iter().map(|one| one.identifier.clone()).collect();
             let kept = self.read(&identifiers, evidence).await?;
-            for (one, kept) in wanted.iter().zip(kept) {
-                let identities = identities_at(kept.record(), one.index);
-                found.extend(identities.iter().cloned());
-                lists.insert((one.identifier.canonical(self.folding()), one.index), identities);
+            for (one, kept) in sought.iter().zip(kept) {
+                let (_, index) = one.name;
+                if let Some(identities) = identities_at(kept.record(), index)
+                    && lists.found < LISTS_MAX
+                {
+                    lists.take_up(&one.name, &identities, memberships, &mut next);
+                }
             }
         }
-        Ok(found)
+        Ok(next)
     }
 }
 
@@ -268,22 +340,9 @@ fn may_be_helped(refusal: &Refusal) -> bool {
     matches!(refusal, Refusal::NotAdministrator { .. } | Refusal::PermissionDenied { .. })
 }
 
-/// Whom the list at an index names; nobody when there is no list.
-fn identities_at(record: Record<'_>, index: u32) -> Vec<Identity> {
+/// Whom the list at an index names; none when there is no list.
+fn identities_at(record: Record<'_>, index: u32) -> Option<Vec<Identity>> {
     let list = record.values.iter().find(|value| value.index.get() == index);
     let list = list.filter(|value| value.value_type.is(ValueType::HS_VLIST));
-    list.and_then(|value| decode_identities(&value.data).ok()).unwrap_or_default()
-}
-
-/// Takes up every list that holds the identity, or a list that does. Ends, because lists only come in.
-fn join(memberships: &mut Memberships, lists: &Lists) {
-    loop {
-        let holds = |identities: &Vec<Identity>| identities.iter().any(|one| memberships.is_named_by(one));
-        let holding: Vec<ListName> =
-            lists.iter().filter(|(_, named)| holds(named)).map(|(name, _)| name.clone()).collect();
-        let new = holding.into_iter().filter(|list| memberships.join(list.clone())).count();
-        if new == 0 {
-            return;
-        }
-    }
+    list.and_then(|value| decode_identities(&value.data).ok())
 }

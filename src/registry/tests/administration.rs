@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::caller::CallerName;
 use crate::model::identity::AdminPermissions as May;
-use crate::model::limits::LISTS_MAX;
+use crate::model::limits::{LISTS_MAX, LISTS_SOUGHT_MAX};
 use crate::model::value::{Index, Value, ValueType, Values};
 use crate::registry::RegistryOptions;
 use crate::registry::caller::Caller;
@@ -401,10 +401,55 @@ async fn no_more_lists_are_read_than_the_bound_allows() {
     room.node(registration("88.118/x", (0..=many).map(named).collect())).await.expect("registered");
     let cases = [(many - 1, Ok(())), (many, Err(not_administrator(OURS, "88.118/x")))];
     for (holding, expected) in cases {
-        let lists = vec![list(1_000 + holding, &[OURS])];
+        let whom = |number| if number == holding { OURS } else { "300:88.118/others" };
+        let lists = (0..=many).map(|number| list(1_000 + number, &[whom(number)])).collect();
         room.node(registration("88.118/many", lists)).await.expect("registered");
         assert_eq!(check(&room, &proved(OURS), &remove("88.118/x")).await, expected, "list {holding}");
     }
+}
+
+/// Whoever is named may be a list; most are not, and those that are count behind many members, too.
+#[tokio::test]
+async fn a_list_behind_many_members_is_found_within_the_bound() {
+    let room = Room::open(EngineKind::Fjall).await;
+    room.node(registration("88.118/inner", vec![list(200, &[OURS])])).await.expect("registered");
+    room.node(registration("88.118/x", vec![admin(100, May::ALL, "200:88.118/group")]))
+        .await
+        .expect("registered");
+    // The group itself was looked for, too.
+    for (members, expected) in
+        [(LISTS_SOUGHT_MAX - 2, Ok(())), (LISTS_SOUGHT_MAX - 1, Err(not_administrator(OURS, "88.118/x")))]
+    {
+        let mut group: Vec<String> = (0..members).map(|number| format!("300:88.118/m{number}")).collect();
+        group.push("200:88.118/inner".into());
+        let group: Vec<&str> = group.iter().map(String::as_str).collect();
+        room.node(registration("88.118/group", vec![list(200, &group)])).await.expect("registered");
+        assert_eq!(check(&room, &proved(OURS), &remove("88.118/x")).await, expected, "{members}");
+    }
+}
+
+/// A ring of lists, of which the last holds us: each is reached through the one behind it.
+#[tokio::test]
+async fn lists_that_name_many_and_each_other_end() {
+    let room = Room::open(EngineKind::Fjall).await;
+    for number in 0..LISTS_MAX {
+        let next = format!("200:88.118/r{}", (number + 1) % LISTS_MAX);
+        let mut whom = vec![next.as_str(); 200];
+        whom.extend(vec!["300:88.118/someone"; 200]);
+        let last = number + 1 == LISTS_MAX;
+        whom.extend(last.then_some(OURS));
+        room.node(registration(&format!("88.118/r{number}"), vec![list(200, &whom)]))
+            .await
+            .expect("registered");
+    }
+    let named = |number: usize| {
+        let at = 100 + u32::try_from(number).expect("a small number");
+        admin(at, May::ALL, &format!("200:88.118/r{number}"))
+    };
+    room.node(registration("88.118/x", (0..LISTS_MAX).map(named).collect())).await.expect("registered");
+    assert_eq!(check(&room, &proved(OURS), &remove("88.118/x")).await, Ok(()));
+    let stranger = check(&room, &proved(STRANGER), &remove("88.118/x")).await;
+    assert_eq!(stranger, Err(not_administrator(STRANGER, "88.118/x")));
 }
 
 #[tokio::test]

@@ -11,7 +11,9 @@ use crate::registry::membership::Elsewhere;
 use crate::registry::refusal::{Failure, Problem, Refusal};
 use crate::registry::{Registry, RegistryOptions};
 
-use super::room::{Room, add, admin, identity, list, proved, register, registration, typed, value, with};
+use super::room::{
+    Room, add, admin, home, identity, list, proved, register, registration, suspend, typed, value, with,
+};
 
 const OURS: &str = "300:88.118/us";
 const AWAY: &str = "200:99/list";
@@ -94,6 +96,32 @@ async fn nothing_commits_by_a_member_struck_off_a_list_before_it() {
     assert_eq!(refused, Err(expected));
     assert_eq!(one.times(), 2);
     assert_eq!(one.room.state("88.118/x").await.expect("an entry").version, 1);
+}
+
+/// A list under a prefix that was suspended proves nothing any more.
+#[tokio::test]
+async fn nothing_commits_by_a_list_withdrawn_with_its_prefix_before_it() {
+    let one = Interrupted::open(|time| (time == 0).then(|| suspend("77"))).await;
+    one.room.node(home("77")).await.expect("homed");
+    one.room.node(registration("77/lists", vec![list(200, &["301:88.118/us"])])).await.expect("registered");
+    let administrators = vec![admin(100, May::ALL, "200:77/lists"), admin(101, May::ALL, "201:99/list")];
+    one.room.node(registration("88.118/x", administrators)).await.expect("registered");
+    let refused = one.room.one(&proved("301:88.118/us"), add("88.118/x", 5, "ours")).await;
+    let expected = Refusal::NotAdministrator { identity: identity("301:88.118/us"), of: "88.118/x".into() };
+    assert_eq!(refused, Err(expected));
+    assert_eq!(one.room.state("88.118/x").await.expect("an entry").version, 1);
+}
+
+/// What was looked at and did not help may change as it likes.
+#[tokio::test]
+async fn a_list_that_does_not_hold_the_caller_binds_nothing() {
+    let other = |text: &str| registration("88.118/other", vec![value(1, text), list(200, &[])]);
+    let one = Interrupted::open(move |time| (time == 0).then(|| other("changed"))).await;
+    one.room.node(other("first")).await.expect("registered");
+    let administrators = vec![admin(100, May::ALL, "200:88.118/other"), admin(101, May::ALL, AWAY)];
+    one.room.node(registration("88.118/x", administrators)).await.expect("registered");
+    one.room.one(&proved(OURS), add("88.118/x", 5, "ours")).await.expect("added");
+    assert_eq!(one.times(), 1, "authorized once");
 }
 
 #[tokio::test]
