@@ -33,7 +33,8 @@ impl Resolver {
         let restricted = |value: &Value| {
             !value.permissions.has(Permissions::PUBLIC_READ) && value.permissions.has(Permissions::ADMIN_READ)
         };
-        if !values.iter().any(|value| restricted(value) && question.selects(value)) {
+        let selection = question.selection();
+        if !values.iter().any(|value| restricted(value) && selection.holds(value)) {
             return Ok(Visibility::Public);
         }
         let record = Record { identifier: &question.identifier, values };

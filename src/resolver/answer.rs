@@ -1,11 +1,16 @@
 //! Questions and answers. An answer is not an error: absent, elsewhere and not ours are answers, too.
 
+use std::collections::HashSet;
+
 use crate::model::caller::CallerName;
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::position::Position;
 use crate::model::site::Site;
 use crate::model::value::{Index, Value, ValueType};
 use crate::store::entry::Operation;
+
+/// Indexes, or types, up to which going through them is quicker than looking them up.
+const SELECTED_FEW: usize = 16;
 
 /// A read request, after decoding.
 #[derive(Clone, Debug)]
@@ -24,12 +29,43 @@ impl Question {
         Self { identifier, indexes: Vec::new(), types: Vec::new() }
     }
 
-    /// Whether it asks for this value.
-    pub fn selects(&self, value: &Value) -> bool {
-        let everything = self.indexes.is_empty() && self.types.is_empty();
-        everything
-            || self.indexes.contains(&value.index)
-            || self.types.iter().any(|asked| value.value_type.is_selected_by(asked))
+    /// What it asks for, to be looked up for many values.
+    pub(super) fn selection(&self) -> Selection<'_> {
+        if self.indexes.len().max(self.types.len()) <= SELECTED_FEW {
+            return Selection::Few(self);
+        }
+        let types = self.types.iter().map(|asked| asked.as_str().to_ascii_lowercase());
+        Selection::Many { indexes: self.indexes.iter().copied().collect(), types: types.collect() }
+    }
+}
+
+/// What a question asks for of an identifier's values. Looking a value up costs the same however much is asked for:
+/// a stranger may ask for tens of thousands of types.
+pub(super) enum Selection<'q> {
+    /// So few that they are gone through.
+    Few(&'q Question),
+    /// To be looked up; types in lower case.
+    Many { indexes: HashSet<Index>, types: HashSet<String> },
+}
+
+impl Selection<'_> {
+    /// Whether a value is asked for.
+    pub(super) fn holds(&self, value: &Value) -> bool {
+        match self {
+            Self::Few(Question { indexes, types, .. }) => {
+                let everything = indexes.is_empty() && types.is_empty();
+                let of_type = || types.iter().any(|asked| value.value_type.is_selected_by(asked));
+                everything || indexes.contains(&value.index) || of_type()
+            }
+            Self::Many { indexes, types } => {
+                let name = value.value_type.as_str().to_ascii_lowercase();
+                let family = |(dot, _)| name.get(..=dot).is_some_and(|family| types.contains(family));
+                indexes.contains(&value.index)
+                    || types.contains(&name)
+                    || name.match_indices('.').any(family)
+                    || types.contains(&format!("{name}."))
+            }
+        }
     }
 }
 
@@ -146,4 +182,35 @@ pub struct HistoryChange {
     pub caller: CallerName,
     /// The values after the change that the caller may see; none once the body was pruned.
     pub values: Option<Vec<Value>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Question, SELECTED_FEW, Selection};
+    use crate::model::value::{Index, ValueType};
+    use crate::registry::tests::room::{identifier, typed};
+
+    #[test]
+    fn who_asks_for_much_gets_the_same() {
+        let value_type = |text: &str| ValueType::new(text).expect("a type");
+        let names = ["URL", "url", "A", "A.", "a.b", "A.B.C", "AB", "A..B", "标识.码", "标识."];
+        let values: Vec<_> = (1..).zip(names).map(|(index, name)| typed(index, name, "x")).collect();
+        let more = (0..SELECTED_FEW).map(|number| value_type(&format!("other-{number}")));
+        let more: Vec<ValueType> = more.collect();
+        let asked = ["Url", "a.", "a", "a.b.", "A.B", "a..", "标识.", "标识.码", "ab.", "b", "other-1"];
+        let mut held = 0;
+        for types in asked.map(|text| vec![value_type(text)]) {
+            for indexes in [Vec::new(), vec![Index::new(2).expect("an index")]] {
+                let few = Question { identifier: identifier("88/a"), indexes, types: types.clone() };
+                let many = Question { types: [types.clone(), more.clone()].concat(), ..few.clone() };
+                assert!(matches!(many.selection(), Selection::Many { .. }));
+                for value in &values {
+                    let expected = few.selection().holds(value);
+                    assert_eq!(many.selection().holds(value), expected, "{types:?} of {value:?}");
+                    held += usize::from(expected);
+                }
+            }
+        }
+        assert!(held > 20, "{held}");
+    }
 }

@@ -187,7 +187,8 @@ impl Resolver {
         if let Some(site) = derived {
             insert_derived(&mut values, site);
         }
-        values.retain(|value| question.selects(value));
+        let selection = question.selection();
+        values.retain(|value| selection.holds(value));
         let withheld = visibility.apply(&mut values);
         if values.is_empty() {
             return Answer::Absent(Absence::Values(withheld));
