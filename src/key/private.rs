@@ -153,7 +153,10 @@ fn parse_pem(data: &[u8]) -> Result<PrivateKey, KeyError> {
         "PRIVATE KEY" => decode_pkcs8(&content),
         "RSA PRIVATE KEY" => decode_pkcs1(&content),
         "EC PRIVATE KEY" | "SM2 PRIVATE KEY" => decode_sec1(&content),
-        "ENCRYPTED PRIVATE KEY" => Err(KeyError::Locked),
+        "ENCRYPTED PRIVATE KEY" => Err(KeyError::Unknown {
+            what: "encryption of private key file",
+            found: "PKCS#8; decrypt it with OpenSSL first".to_owned(),
+        }),
         "PUBLIC KEY" | "RSA PUBLIC KEY" => {
             Err(KeyError::Malformed { wanted: "a private key; this is only the public half" })
         }

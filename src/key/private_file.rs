@@ -67,11 +67,7 @@ fn decrypt(reader: &mut Reader<'_>, pass_phrase: &[u8]) -> Result<Vec<u8>, KeyEr
 fn decode_key(data: &[u8]) -> Result<PrivateKey, KeyError> {
     let blob = KeyBlob::decode_private(data)?;
     match (blob.kind, blob.fields.as_slice()) {
-        (RSA, [modulus, exponent, private, p, q, ..]) => {
-            let primes = vec![integer(p), integer(q)];
-            let key = RsaKey::from_components(integer(modulus), integer(exponent), integer(private), primes);
-            checked_rsa(key.map_err(|_| KeyError::Malformed { wanted: "the numbers of an RSA private key" })?)
-        }
+        (RSA, [modulus, exponent, private, p, q, ..]) => rsa([modulus, exponent, private, p, q]),
         (DSA, [x, p, q, g, ..]) => dsa(x, p, q, g),
         (RSA | DSA, _) => Err(KeyError::Malformed { wanted: "a private key with all its fields" }),
         (other, _) => Err(KeyError::Unknown { what: "kind of private key", found: other.to_owned() }),
