@@ -8,7 +8,8 @@
 //!   HS_SIGNATURE, HS_CERT ─▶ trust: whether a pinned root stands behind values
 //! ```
 //!
-//! Only here are cryptographic crates named, beside the store's checksums and the encryption of backups.
+//! Only here are keys worked with. Digests and comparisons in constant time, which need no key, are made where they are
+//! wanted: checksums of the store and of backups, hashes of tokens, names of DNS; and backups encrypt themselves.
 
 pub mod digest;
 pub mod error;

@@ -1,8 +1,7 @@
 //! Reader and Writer: the only code that walks over bytes of a packet or a stored entry.
 //!
-//! Integers are big-endian; texts and byte strings carry a four-byte length, as in the Handle protocol
-//!. A read never panics, never allocates from an unchecked length and says what it wanted,
-//! where, when it fails.
+//! Integers are big-endian; texts and byte strings carry a four-byte length, as in the Handle protocol. A read never
+//! panics, never allocates from an unchecked length, and says what it wanted and where when it fails.
 
 use core::fmt;
 

@@ -156,7 +156,7 @@ struct GrantArguments {
     #[arg(long)]
     everything: bool,
 
-    /// It may sign for this identifier; may be given several times
+    /// It may sign for this identifier, and if it is 0.NA/PREFIX for those under the prefix; may be given several times
     #[arg(long, value_name = "IDENTIFIER", value_parser = parse_identifier)]
     identifier: Vec<Identifier>,
 

@@ -117,7 +117,7 @@ pub(super) struct Permission {
 pub enum Grant {
     /// Every identifier.
     Everything,
-    /// This identifier; when it names a prefix, also those under the prefix.
+    /// This identifier; when it names a prefix, also those under the prefix, as the official clients read it.
     Identifier(Identifier),
     /// The identifiers under this prefix.
     UnderPrefix(Prefix),

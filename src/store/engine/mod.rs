@@ -8,7 +8,8 @@
 //!   at all.
 //! - One reading call sees all or nothing of each commit, and never a commit that is not on disk.
 //! - Damage is an error that names the place and the way back; a panic inside an engine is caught and becomes one.
-//! - No call blocks the reactor, but for short reads as long as they come from memory (see `pace`). Dropping a call's future does not undo it: a commit runs to its end.
+//! - No call blocks the reactor, but for short reads as long as they come from memory (see `pace`). Dropping a call's
+//!   future does not undo it: a commit runs to its end.
 //!
 //! ```text
 //! store ──▶ Engine ──▶ Running (blocking threads, panics, poison) ──▶ Fjall  one journal, one keyspace per table

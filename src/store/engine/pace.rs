@@ -2,7 +2,8 @@
 //!
 //! Changing threads costs more than reading a few keys from memory. While short reads are quick they are done where
 //! they are asked; the first that waits for the disk sends those after it to threads for blocking work, for a while. So
-//! at most one read a second and engine holds up a thread that others wait for, for as long as the disk takes once.
+//! at most one read a second holds up each thread that others wait for, for as long as the disk takes once: reads that
+//! were under way on other threads when the first one ended are not sent away any more.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
