@@ -4,7 +4,7 @@
 //!   identity ─ its prefix ─▶ homed here: its keys, hidden ones too
 //!                         ├▶ elsewhere: its public keys, by recursion within a deadline
 //!                         └▶ suspended or revoked: nothing
-//!   keys of the proof's kind, at the index or, for index 0, all ─▶ the first that fits
+//!   keys of the proof's kind, at the index or, for index 0, all ─▶ the first that fits, and its index
 //! ```
 //! A value is a key by its type only. A key proves who somebody is; what that one may do is decided by the registry. Who
 //! is proved keeps the key in hand: it is looked at again before anything is allowed by it. A key that another node keeps
@@ -136,8 +136,8 @@ impl Unproven {
 //----------- Proving --------------------------------------------------------
 
 impl Resolver {
-    /// Proves an identity: the caller that it is. The challenge is what was signed: nonce and digest, one behind the
-    /// other; passwords and certificates have none.
+    /// Proves an identity: the caller that it is. Who names any index by 0 is who has the key at the index that fits. The
+    /// challenge is what was signed: nonce and digest, one behind the other; passwords and certificates have none.
     pub async fn prove(
         &self,
         identity: &Identity,
@@ -152,8 +152,9 @@ impl Resolver {
         let mut last = Unproven::Wrong { identity: identity.clone() };
         for key in keys {
             let held = self.held(&key, keeper);
+            let proved = Identity { index: key.index.get(), ..identity.clone() };
             match self.verify(identity, key.data, proof, challenge).await? {
-                Ok(()) => return Ok(Caller::Identity(KeyHolder { identity: identity.clone(), key: held })),
+                Ok(()) => return Ok(Caller::Identity(KeyHolder { identity: proved, key: held })),
                 Err(KeyError::Wrong) => {}
                 Err(error) => last = Unproven::Unusable { reason: error.to_string() },
             }
