@@ -1,17 +1,25 @@
 //! Pace: whether short reads come from memory, as far as the last ones tell.
 //!
 //! Changing threads costs more than reading a few keys from memory. While short reads are quick they are done where
-//! they are asked; the first that waits for the disk sends those after it to threads for blocking work, for a while. So
-//! at most one read a second holds up each thread that others wait for, for as long as the disk takes once: reads that
-//! were under way on other threads when the first one ended are not sent away any more.
+//! they are asked; one that waits for the disk sends those after it to threads for blocking work, for a while. So at
+//! most one read a second and engine, and one before it, holds up a thread that others wait for, for as long as the disk
+//! takes once.
+//!
+//! On a busy machine a read also takes long when the system gives its core to another thread in the middle of it. Then
+//! more threads would make it worse. Which of the two it was is told by whether the thread waited of its own accord;
+//! asking that costs two system calls, so it is asked for a while after a read that took long, and not otherwise.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{UsageWho, getrusage};
+
 /// How long a read may take that still counts as quick: longer than memory and a fast disk, shorter than a slow disk.
 const QUICK_MAX: Duration = Duration::from_millis(2);
-/// How long reads are sent away after one that was not.
+/// How long reads are sent away after one that waited.
 const AWAY: Duration = Duration::from_secs(1);
+/// How long reads are watched after one that took long: beyond the time away, so that the next to wait is recognized.
+const WATCH: Duration = Duration::from_secs(10);
 
 /// What the last short reads took.
 #[derive(Debug)]
@@ -19,23 +27,50 @@ pub(super) struct Pace {
     since: Instant,
     /// In microseconds after `since`.
     away_until: AtomicU64,
+    /// In microseconds after `since`.
+    watched_until: AtomicU64,
+}
+
+/// A short read that was begun.
+#[derive(Debug)]
+pub(super) struct Begun {
+    at: Instant,
+    /// How often this thread had waited before, if reads are watched.
+    waits: Option<i64>,
 }
 
 impl Pace {
     /// Nothing is known yet: reads count as quick.
     pub(super) fn new(now: Instant) -> Self {
-        Self { since: now, away_until: AtomicU64::new(0) }
+        Self { since: now, away_until: AtomicU64::new(0), watched_until: AtomicU64::new(0) }
     }
 
-    /// Whether a short read may be done at once.
-    pub(super) fn is_quick(&self, now: Instant) -> bool {
-        self.micros(now) >= self.away_until.load(Ordering::Relaxed)
+    /// Begins a short read here and now, unless it is to be sent away.
+    pub(super) fn begin(&self, now: Instant) -> Option<Begun> {
+        self.begin_after(now, waits_of_this_thread)
     }
 
-    /// Notes a read that was done at once.
-    pub(super) fn note(&self, begun: Instant, ended: Instant) {
-        if ended.saturating_duration_since(begun) > QUICK_MAX {
-            self.away_until.store(self.micros(ended + AWAY), Ordering::Relaxed);
+    /// Notes the end of a read that was done at once, by the thread that began it.
+    pub(super) fn end(&self, begun: &Begun, now: Instant) {
+        self.end_after(begun, now, waits_of_this_thread);
+    }
+
+    fn begin_after(&self, now: Instant, waits: impl FnOnce() -> Option<i64>) -> Option<Begun> {
+        let micros = self.micros(now);
+        if micros < self.away_until.load(Ordering::Relaxed) {
+            return None;
+        }
+        let is_watched = micros < self.watched_until.load(Ordering::Relaxed);
+        Some(Begun { at: now, waits: if is_watched { waits() } else { None } })
+    }
+
+    fn end_after(&self, begun: &Begun, now: Instant, waits: impl FnOnce() -> Option<i64>) {
+        if now.saturating_duration_since(begun.at) <= QUICK_MAX {
+            return;
+        }
+        self.watched_until.store(self.micros(now + WATCH), Ordering::Relaxed);
+        if begun.waits.is_some_and(|before| waits() > Some(before)) {
+            self.away_until.store(self.micros(now + AWAY), Ordering::Relaxed);
         }
     }
 
@@ -44,21 +79,56 @@ impl Pace {
     }
 }
 
+/// How often this thread gave up its core because it had to wait.
+fn waits_of_this_thread() -> Option<i64> {
+    getrusage(UsageWho::RUSAGE_THREAD).ok().map(|usage| usage.voluntary_context_switches().into())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{AWAY, Duration, Instant, Pace, QUICK_MAX};
+    use super::{AWAY, Duration, Instant, Pace, QUICK_MAX, WATCH, waits_of_this_thread};
+
+    const SLOW: Duration = Duration::from_millis(30);
+    const MOMENT: Duration = Duration::from_millis(1);
+
+    /// A read that takes so long, and in which the thread waits so often.
+    fn read(pace: &Pace, at: Instant, takes: Duration, waits: i64) -> Instant {
+        let begun = pace.begin_after(at, || Some(5)).expect("reads are done here");
+        pace.end_after(&begun, at + takes, || Some(5 + waits));
+        at + takes
+    }
 
     #[test]
-    fn one_read_that_waits_for_the_disk_sends_the_next_away() {
+    fn reads_that_wait_for_the_disk_send_the_next_away() {
         let start = Instant::now();
         let pace = Pace::new(start);
-        assert!(pace.is_quick(start));
-        pace.note(start, start + QUICK_MAX);
-        assert!(pace.is_quick(start + QUICK_MAX), "a quick read changes nothing");
-        let slow_end = start + Duration::from_millis(30);
-        pace.note(start, slow_end);
-        assert!(!pace.is_quick(slow_end));
-        assert!(!pace.is_quick(slow_end + AWAY - Duration::from_millis(1)));
-        assert!(pace.is_quick(slow_end + AWAY));
+        let quick = read(&pace, start, QUICK_MAX, 1);
+        let first = read(&pace, quick, SLOW, 1);
+        assert!(pace.begin(first).is_some(), "it is not known why the first took long");
+        let second = read(&pace, first, SLOW, 1);
+        assert!(pace.begin(second).is_none());
+        assert!(pace.begin(second + AWAY - MOMENT).is_none());
+        let third = read(&pace, second + AWAY, SLOW, 1);
+        assert!(pace.begin(third).is_none(), "it is still watched");
+    }
+
+    #[test]
+    fn reads_that_lost_their_core_send_nothing_away() {
+        let start = Instant::now();
+        let pace = Pace::new(start);
+        let mut now = start;
+        for _ in 0..10 {
+            now = read(&pace, now, SLOW, 0);
+        }
+        let later = read(&pace, now + WATCH, SLOW, 1);
+        assert!(pace.begin(later).is_some(), "it was no longer watched");
+    }
+
+    #[test]
+    fn a_thread_that_waits_is_seen_to_wait() {
+        let before = waits_of_this_thread().expect("the system counts");
+        let (_never_tells, tells) = std::sync::mpsc::channel::<()>();
+        assert!(tells.recv_timeout(MOMENT).is_err());
+        assert!(waits_of_this_thread() > Some(before));
     }
 }

@@ -23,7 +23,7 @@ use std::{
 use tokio::task::spawn_blocking;
 
 use super::error::EngineError;
-use super::pace::Pace;
+use super::pace::{Begun, Pace};
 
 /// An open engine `T`, shared by everyone who reads and writes.
 pub(in crate::store) struct Running<T> {
@@ -84,24 +84,24 @@ impl<T: Send + Sync + 'static> Running<T> {
         self: &Arc<Self>,
         work: impl FnOnce(&T) -> Result<R, EngineError> + Send + 'static,
     ) -> Result<R, EngineError> {
-        let begun = Instant::now();
-        if self.broken.get().is_none() && self.pace.is_quick(begun) {
-            // Not to be had while the engine is taken out to be closed.
-            if let Ok(engine) = self.engine.try_read() {
-                return self.read_here(begun, engine.as_ref().ok_or(EngineError::Stopped)?, work);
-            }
+        // The lock is not to be had while the engine is taken out to be closed.
+        if self.broken.get().is_none()
+            && let Some(begun) = self.pace.begin(Instant::now())
+            && let Ok(engine) = self.engine.try_read()
+        {
+            return self.read_here(&begun, engine.as_ref().ok_or(EngineError::Stopped)?, work);
         }
         self.read(work).await
     }
 
     fn read_here<R>(
         self: &Arc<Self>,
-        begun: Instant,
+        begun: &Begun,
         engine: &T,
         work: impl FnOnce(&T) -> Result<R, EngineError>,
     ) -> Result<R, EngineError> {
         let outcome = catch_unwind(AssertUnwindSafe(|| work(engine)));
-        self.pace.note(begun, Instant::now());
+        self.pace.end(begun, Instant::now());
         outcome
             .unwrap_or_else(|panic| Err(self.take_out_of_use(explain_panic(&self.directory, panic.as_ref()))))
     }
