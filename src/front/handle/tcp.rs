@@ -14,17 +14,16 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
+use crate::front::drain::Draining;
 use crate::wire::cursor::{DecodeError, Reader};
 use crate::wire::handle::envelope::{ENVELOPE_BYTES, Envelope};
 
 use super::answer::{Answerer, Received, Said, envelope_of_unreadable};
 use super::counters::count;
-use super::drains;
 use super::exchange::{Line, Origin, Way};
 use super::kept::Weight;
 use super::list::Stream;
@@ -42,6 +41,8 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Bytes that every connection may hold without asking.
 const FREE_BYTES: usize = 16 * 1024;
+/// Bytes that are read at once at least: nearly every request comes whole.
+const READ_BYTES: usize = 512;
 /// Bytes of one place of a budget.
 const PLACE_BYTES: usize = 1_024;
 /// Places of each budget: 128 MiB.
@@ -83,14 +84,12 @@ impl TcpSide {
         Ok(Self { listener, local, shared: Arc::new(shared), places })
     }
 
-    /// Accepts connections until the drain begins, then waits until the open ones have answered.
-    pub(super) async fn serve(self, answerer: Arc<Answerer>, mut drain: watch::Receiver<bool>) {
-        let mut connections = JoinSet::new();
+    /// Accepts connections until the drain begins. The open ones answer what they have received, and end with it.
+    pub(super) async fn serve(self, answerer: Arc<Answerer>, mut drain: Draining) {
         loop {
             tokio::select! {
                 biased;
-                () = drains(&mut drain) => break,
-                Some(_) = connections.join_next(), if !connections.is_empty() => {}
+                () = drain.begins() => return,
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, asker)) => match self.places.take(asker.ip(), now()) {
                         Some(place) => {
@@ -102,7 +101,7 @@ impl TcpSide {
                                 drain: drain.clone(),
                                 place,
                             };
-                            connections.spawn(connection.accept(stream));
+                            tokio::spawn(connection.accept(stream));
                         }
                         None => count(&answerer.counters.connections_refused),
                     },
@@ -113,7 +112,6 @@ impl TcpSide {
                 },
             }
         }
-        while connections.join_next().await.is_some() {}
     }
 
     fn origin(&self, asker: SocketAddr, stream: &TcpStream, place: &Place) -> Origin {
@@ -137,7 +135,7 @@ struct Connection {
     answerer: Arc<Answerer>,
     shared: Arc<Shared>,
     origin: Origin,
-    drain: watch::Receiver<bool>,
+    drain: Draining,
     place: Place,
 }
 
@@ -157,7 +155,7 @@ impl Connection {
         let mut first = [0];
         let peeked = tokio::select! {
             biased;
-            () = drains(&mut self.drain) => return,
+            () = self.drain.begins() => return,
             () = self.place.is_needed() => return,
             peeked = timeout(self.shared.idle_max, stream.peek(&mut first)) => peeked,
         };
@@ -177,7 +175,7 @@ impl Connection {
     }
 
     async fn serve(mut self, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
-        let mut received = BytesMut::new();
+        let mut received = BytesMut::with_capacity(READ_BYTES);
         let mut idle_until = Instant::now() + self.shared.idle_max;
         let mut large: Option<OwnedSemaphorePermit> = None;
         loop {
@@ -207,11 +205,12 @@ impl Connection {
                     Err(_) => return,
                 }
             }
+            received.reserve(READ_BYTES);
             let room = wanted.max(FREE_BYTES) - received.len();
             let mut limited = (&mut stream).take(u64::try_from(room).unwrap_or(0));
             let read = tokio::select! {
                 biased;
-                () = drains(&mut self.drain) => return,
+                () = self.drain.begins() => return,
                 () = self.place.is_needed() => return,
                 read = timeout_at(idle_until, limited.read_buf(&mut received)) => read,
             };

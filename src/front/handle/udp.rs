@@ -14,8 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
+use crate::front::drain::Draining;
 use crate::front::socket::{Datagram, Datagrams};
 use crate::wire::cursor::Reader;
 use crate::wire::handle::envelope::{ENVELOPE_BYTES, Envelope};
@@ -24,7 +25,6 @@ use crate::wire::handle::packet::{PIECE_BYTES, Piece, cut};
 use super::allowance::Allowances;
 use super::answer::{Answerer, Received, Said};
 use super::counters::count;
-use super::drains;
 use super::exchange::{Line, Origin, Way};
 use super::kept::{Begun, KeptKey, KeptReplies, Ticket, Weight};
 use super::reassembly::{Reassembly, ReassemblyBounds, Taken};
@@ -76,12 +76,12 @@ impl UdpSide {
     }
 
     /// Answers datagrams until the drain begins; what was received by then is answered.
-    pub(super) async fn serve(self: Arc<Self>, answerer: Arc<Answerer>, mut drain: watch::Receiver<bool>) {
+    pub(super) async fn serve(self: Arc<Self>, answerer: Arc<Answerer>, mut drain: Draining) {
         let mut buffers = Datagrams::buffers();
         loop {
             let datagrams = tokio::select! {
                 biased;
-                () = drains(&mut drain) => break,
+                () = drain.begins() => break,
                 received = self.datagrams.receive(&mut buffers) => match received {
                     Ok(datagrams) => datagrams,
                     // An asker that went away shows up as an error of our socket; the next read is unharmed.
