@@ -1,15 +1,16 @@
 //! Pace: whether short reads come from memory, as far as the last ones tell.
 //!
 //! Changing threads costs more than reading a few keys from memory. While short reads are quick they are done where
-//! they are asked; one that waits for the disk sends those after it to threads for blocking work, for a while. So at
-//! most one read a second and engine, and one before it, holds up a thread that others wait for, for as long as the disk
-//! takes once.
+//! they are asked; one that waits for the disk sends those after it to threads for blocking work, for fifty times as long
+//! as it took itself. So waiting for the disk takes a fiftieth of the time of each thread that others wait for at most, but
+//! for the first wait.
 //!
 //! On a busy machine a read also takes long because the system gives its core, or the core of whoever holds a lock, to
 //! others meanwhile. Then more threads would make it worse. Which of the two it was is told by whether the thread had
 //! blocks read from a disk. Asking that costs two system calls, so it is asked for a while after a read that took long, and
 //! not otherwise.
 
+use std::ffi::c_long;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -17,9 +18,9 @@ use nix::sys::resource::{UsageWho, getrusage};
 
 /// How long a read may take that still counts as quick: longer than memory and a fast disk, shorter than a slow disk.
 const QUICK_MAX: Duration = Duration::from_millis(2);
-/// How long reads are sent away after one that waited for the disk.
-const AWAY: Duration = Duration::from_secs(1);
-/// How long reads are watched after one that took long: beyond the time away, so that the next to wait is known.
+/// For how many times as long as a read waited for the disk the next ones are sent away.
+const AWAY_FACTOR: u32 = 50;
+/// How long reads are watched after one that took long and after the time away, so that the next to wait is known.
 const WATCH: Duration = Duration::from_secs(10);
 
 /// What the last short reads took.
@@ -37,7 +38,7 @@ pub(super) struct Pace {
 pub(super) struct Begun {
     at: Instant,
     /// The blocks that this thread had read from disks before, if reads are watched.
-    blocks: Option<i64>,
+    blocks: Option<c_long>,
 }
 
 impl Pace {
@@ -56,7 +57,7 @@ impl Pace {
         self.end_after(begun, now, blocks_of_this_thread);
     }
 
-    fn begin_after(&self, now: Instant, blocks: impl FnOnce() -> Option<i64>) -> Option<Begun> {
+    fn begin_after(&self, now: Instant, blocks: impl FnOnce() -> Option<c_long>) -> Option<Begun> {
         let micros = self.micros(now);
         if micros < self.away_until.load(Ordering::Relaxed) {
             return None;
@@ -65,14 +66,15 @@ impl Pace {
         Some(Begun { at: now, blocks: if is_watched { blocks() } else { None } })
     }
 
-    fn end_after(&self, begun: &Begun, now: Instant, blocks: impl FnOnce() -> Option<i64>) {
-        if now.saturating_duration_since(begun.at) <= QUICK_MAX {
+    fn end_after(&self, begun: &Begun, now: Instant, blocks: impl FnOnce() -> Option<c_long>) {
+        let took = now.saturating_duration_since(begun.at);
+        if took <= QUICK_MAX {
             return;
         }
-        self.watched_until.store(self.micros(now + WATCH), Ordering::Relaxed);
-        if begun.blocks.is_some_and(|before| blocks() > Some(before)) {
-            self.away_until.store(self.micros(now + AWAY), Ordering::Relaxed);
-        }
+        let waited = begun.blocks.is_some_and(|before| blocks() > Some(before));
+        let away_until = if waited { now + took * AWAY_FACTOR } else { now };
+        self.away_until.fetch_max(self.micros(away_until), Ordering::Relaxed);
+        self.watched_until.fetch_max(self.micros(away_until + WATCH), Ordering::Relaxed);
     }
 
     fn micros(&self, at: Instant) -> u64 {
@@ -81,19 +83,19 @@ impl Pace {
 }
 
 /// Blocks that the system read from disks for this thread (getrusage(2), ru_inblock).
-fn blocks_of_this_thread() -> Option<i64> {
-    getrusage(UsageWho::RUSAGE_THREAD).ok().map(|usage| usage.block_reads().into())
+fn blocks_of_this_thread() -> Option<c_long> {
+    getrusage(UsageWho::RUSAGE_THREAD).ok().map(|usage| usage.block_reads())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{AWAY, Duration, Instant, Pace, QUICK_MAX, WATCH};
+    use super::{AWAY_FACTOR, Duration, Instant, Pace, QUICK_MAX, WATCH, c_long};
 
     const SLOW: Duration = Duration::from_millis(30);
     const MOMENT: Duration = Duration::from_millis(1);
 
     /// A read that takes so long, and so many blocks of the disk.
-    fn read(pace: &Pace, at: Instant, takes: Duration, blocks: i64) -> Instant {
+    fn read(pace: &Pace, at: Instant, takes: Duration, blocks: c_long) -> Instant {
         let begun = pace.begin_after(at, || Some(5)).expect("reads are done here");
         pace.end_after(&begun, at + takes, || Some(5 + blocks));
         at + takes
@@ -108,8 +110,9 @@ mod tests {
         assert!(pace.begin(first).is_some(), "it is not known why the first took long");
         let second = read(&pace, first, SLOW, 1);
         assert!(pace.begin(second).is_none());
-        assert!(pace.begin(second + AWAY - MOMENT).is_none());
-        let third = read(&pace, second + AWAY, SLOW, 1);
+        let away = SLOW * AWAY_FACTOR;
+        assert!(pace.begin(second + away - MOMENT).is_none());
+        let third = read(&pace, second + away, SLOW, 1);
         assert!(pace.begin(third).is_none(), "it is still watched");
     }
 
