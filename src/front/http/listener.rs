@@ -16,10 +16,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::JoinSet;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
+
+use crate::front::drain::{Drain, Draining};
 
 use super::connection::Connection;
 use super::counters::{HttpCounters, OpenMark, count};
@@ -47,22 +48,19 @@ pub(super) struct Service {
 pub(super) async fn serve(listener: TcpListener, service: Service, drain: impl Future<Output = ()>) {
     let service = Arc::new(service);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let draining = watch::Sender::new(false);
-    let mut connections = JoinSet::new();
+    let end = Drain::new();
     let mut drain = pin!(drain);
     loop {
         tokio::select! {
             () = &mut drain => break,
-            Some(_) = connections.join_next() => {}
             accepted = take(&listener, &places) => {
                 let Some(accepted) = accepted else { break };
-                connections.spawn(serve_one(accepted, Arc::clone(&service), draining.subscribe()));
+                tokio::spawn(serve_one(accepted, Arc::clone(&service), end.draining()));
             }
         }
     }
     drop(listener);
-    draining.send_replace(true);
-    while connections.join_next().await.is_some() {}
+    end.run().await;
 }
 
 struct Accepted {
@@ -85,12 +83,12 @@ async fn take(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<Accepte
     }
 }
 
-async fn serve_one(accepted: Accepted, service: Arc<Service>, mut draining: watch::Receiver<bool>) {
+async fn serve_one(accepted: Accepted, service: Arc<Service>, mut draining: Draining) {
     let Accepted { stream, address, place: _place } = accepted;
     let opened = tokio::select! {
         opened = Connection::open(stream, address, service.tls.as_ref(), service.silence_max) => opened,
         // Nothing was asked yet.
-        () = drained(&mut draining) => return,
+        () = draining.begins() => return,
     };
     let (connection, peer) = match opened {
         Ok(opened) => opened,
@@ -114,7 +112,7 @@ async fn serve_one(accepted: Accepted, service: Arc<Service>, mut draining: watc
     let mut serving = pin!(serving);
     let ended = tokio::select! {
         ended = &mut serving => ended,
-        () = drained(&mut draining) => {
+        () = draining.begins() => {
             serving.as_mut().graceful_shutdown();
             tokio::select! {
                 biased;
@@ -126,13 +124,5 @@ async fn serve_one(accepted: Accepted, service: Arc<Service>, mut draining: watc
     };
     if let Err(error) = ended {
         tracing::debug!(%address, %error, "HTTP connection ended");
-    }
-}
-
-/// Returns when the listener drains.
-async fn drained(draining: &mut watch::Receiver<bool>) {
-    if draining.wait_for(|draining| *draining).await.is_err() {
-        // The listener itself is gone: as drained as can be.
-        tracing::trace!("the HTTP listener is gone");
     }
 }
