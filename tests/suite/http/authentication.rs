@@ -61,7 +61,7 @@ async fn who_is_proved_and_no_administrator_is_told_so() {
     let named = json!([{"index": 100, "type": "HS_ADMIN", "data": {"format": "admin", "value":
         {"handle": USER, "index": SECRET, "permissions": "000001000000"}}}]);
     assert_eq!(own.put("/api/handles/88.118.8/SN2", named).await.verdict(), (201, 1));
-    assert_eq!(own.put("/api/handles/88.118.8/SN2?index=1", url("b")).await.verdict(), (200, 1));
+    assert_eq!(own.put("/api/handles/88.118.8/SN2?index=1", url("b")).await.verdict(), (201, 1));
     assert_eq!(
         own.delete("/api/handles/88.118.8/SN2?index=1").await.verdict(),
         (403, 401),
