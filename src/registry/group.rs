@@ -170,7 +170,7 @@ impl Group {
             identifier: decided.identifier,
             version: decided.version,
             outcome: decided.operation.map_or(Outcome::Unchanged, Outcome::of),
-            replaced: decided.replaced,
+            replaced: decided.replaced && remember.is_none(),
             repeated: false,
         })
     }

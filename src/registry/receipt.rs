@@ -17,7 +17,8 @@ pub struct Receipt {
     pub position: Position,
     /// What was done.
     pub outcome: Outcome,
-    /// Whether values that the identifier held were replaced or removed; of what was done before, whether that may be.
+    /// Whether values that the identifier held were replaced or removed. It is not remembered, and so told only of
+    /// commands without a request id: a repeated receipt is the first again.
     pub replaced: bool,
     /// Whether it was done before, for the same request id.
     pub repeated: bool,
@@ -39,7 +40,7 @@ impl Receipt {
             version: memory.version,
             position,
             outcome: memory.operation.map_or(Outcome::Unchanged, Outcome::of),
-            replaced: !matches!(memory.operation, Some(Operation::Registered) | None),
+            replaced: false,
             repeated: true,
         })
     }
