@@ -323,6 +323,56 @@ async fn turning_a_value_into_an_administrator_and_back_needs_both_permissions()
     door.close().await;
 }
 
+/// Whoever may not change what is hidden does not learn by trying whether it is what he guessed: a right guess and a
+/// wrong one are refused alike, alone and beside a change that everybody may make.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guess_of_what_is_hidden_is_not_confirmed() {
+    let door = open().await;
+    register(&door, "88.118.8/guess", target()).await;
+    let handle = door.node().handle_addr().expect("a Handle door");
+    let (mut udp, mut tcp) = (UdpClient::connect(handle), TcpClient::connect(handle));
+    let (nobody, stranger) = (door.tls(), client(&door, STRANGER));
+    for guess in ["hidden", "wrong"] {
+        let hidden = || WireValue { permissions: 0xc, ..wire(HIDDEN, "NOTE", guess.as_bytes()) };
+        let open = || WireValue { permissions: 0xf, ..wire(7, "NOTE", guess.as_bytes()) };
+        for values in [vec![hidden()], vec![open(), hidden()]] {
+            for (op, flags) in
+                [(OpCode::MODIFY_VALUE, OpFlags::NONE), (OpCode::ADD_VALUE, OpFlags::OVERWRITE)]
+            {
+                let request = || with_values(op, "88.118.8/guess", values.clone()).with(flags);
+                for (at, told) in [("UDP", tried(&mut udp, &request)), ("TCP", tried(&mut tcp, &request))] {
+                    assert_eq!(told, (402, 400), "{at}, {op}, {guess}: nobody, a stranger");
+                }
+            }
+        }
+        let value = |index: u32, permissions: &str| json!({"index": index, "type": "NOTE", "data": guess, "permissions": permissions});
+        for values in [json!([value(HIDDEN, "1100")]), json!([value(7, "1111"), value(HIDDEN, "1100")])] {
+            let path = "/api/handles/88.118.8/guess?index=various";
+            assert_eq!(nobody.put(path, values.clone()).await.code(), 402, "{guess}: nobody");
+            assert_eq!(stranger.put(path, values).await.code(), 400, "{guess}: a stranger");
+        }
+    }
+    // Whole records: as it is, and with another secret.
+    let record = |secret: &str| json!([{"index": 4, "type": "NOTE", "data": secret, "permissions": "1100"}]);
+    let path = "/api/handles/88.118.8/whole";
+    register(&door, "88.118.8/whole", vec![value(4, "NOTE", b"hidden".to_vec(), 0xc)]).await;
+    for guess in ["hidden", "wrong"] {
+        assert_eq!(stranger.put(path, record(guess)).await.code(), 400, "{guess}");
+        let exists = stranger.put(&format!("{path}?overwrite=false"), record(guess)).await;
+        assert_eq!(exists.code(), 101, "{guess}");
+        assert!(!exists.text().contains("the same values"), "{exists:?}");
+    }
+    door.close().await;
+}
+
+/// What a request comes to when nobody in particular makes it, and when the stranger does.
+fn tried(client: &mut impl Ask, request: &impl Fn() -> Request) -> (u32, u32) {
+    let nobody = client.ask(&request()).code();
+    let first = client.ask(&request());
+    let stranger = if first.code() == 402 { client.ask(&signer(STRANGER).answer(&first)) } else { first };
+    (nobody, stranger.code())
+}
+
 /// A value's own permissions: one that administrators may not write is not changed by them, one that everybody may write
 /// is changed by nobody in particular.
 #[tokio::test(flavor = "multi_thread")]
