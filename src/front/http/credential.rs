@@ -7,9 +7,9 @@
 //!   certificate  an identity whose HS_PUBKEY the connection has  ┘
 //! ```
 //! Over plain text the last three are passed over, as if they were not there. So are a password and a certificate where a
-//! function is to be called with the reply (JSONP): a page of any origin could read it in its visitor's name. What is
-//! shown and does not hold is refused, also where nobody asked for it; only a certificate that names nobody is no offense,
-//! since browsers show theirs unasked.
+//! function is to be called with the reply (JSONP): a page of any origin could read it in its visitor's name. A command
+//! that such a page makes by them is refused. What is shown and does not hold is refused, also where nobody asked for it;
+//! only a certificate that names nobody is no offense, since browsers show theirs unasked.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
@@ -20,8 +20,9 @@ use super::certificate;
 use super::challenge::{SessionId, Standing};
 use super::connection::Channel;
 use super::counters::count;
-use super::denial::Denial;
-use super::reply;
+use super::denial::{Denial, DoorRefusal};
+use super::origin;
+use super::reply::{self, Intent};
 use crate::model::identity::Identity;
 use crate::model::value::ValueType;
 use crate::registry::caller::Caller;
@@ -45,8 +46,9 @@ impl Shared {
             _ if asked.peer.channel == Channel::Plain => Ok(Caller::Anonymous),
             // A browser shows these by itself, also for a script that a page of another origin loads and reads.
             None | Some(Authorization::Basic(..)) if asked.manner.callback.is_some() => Ok(Caller::Anonymous),
-            None => Ok(self.certified(asked).await.unwrap_or(Caller::Anonymous)),
+            None => self.perhaps_certified(asked).await,
             Some(Authorization::Basic(identity, password)) => {
+                check_page(asked)?;
                 self.prove(&identity, &Proof::Password(&password), &[]).await
             }
             Some(Authorization::Handle(parts)) if parts.is_answer() => {
@@ -71,10 +73,19 @@ impl Shared {
         Ok(self.registry.authenticate(token)?)
     }
 
+    /// The identity of the certificate, if there is one that names somebody.
+    async fn perhaps_certified(&self, asked: &Asked) -> Result<Caller, Denial> {
+        match self.certified(asked).await {
+            Err(foreign @ Denial::Here(DoorRefusal::ForeignPage)) => Err(foreign),
+            certified => Ok(certified.unwrap_or(Caller::Anonymous)),
+        }
+    }
+
     /// The identity that the certificate of the connection names, when the key is its own.
     async fn certified(&self, asked: &Asked) -> Result<Caller, Denial> {
         let shown = asked.peer.certificate.as_deref();
         let shown = shown.ok_or_else(|| complain("the connection shows no certificate"))?;
+        check_page(asked)?;
         let (identity, key) = certificate::read(shown).ok_or_else(|| {
             complain(
                 "the certificate names no identity such as UID=300:88.118.8/a, or has a key of another kind",
@@ -87,7 +98,7 @@ impl Shared {
     async fn session_holder(&self, asked: &Asked, parts: &Parts) -> Result<Caller, Denial> {
         match self.session(parts).await? {
             (_, Standing::Proved(holder)) => Ok(Caller::Identity(holder)),
-            (_, Standing::Challenged) => Ok(self.certified(asked).await.unwrap_or(Caller::Anonymous)),
+            (_, Standing::Challenged) => self.perhaps_certified(asked).await,
         }
     }
 
@@ -196,6 +207,15 @@ pub(super) fn tell_passed_over(asked: &Asked, denial: Denial) -> Denial {
         );
     }
     denial
+}
+
+/// Refuses a command of a page of another origin: the browser may have shown its password or certificate unasked. Tokens
+/// and Handle sessions are shown by who knows them.
+fn check_page(asked: &Asked) -> Result<(), Denial> {
+    if asked.manner.intent == Intent::Command && origin::is_foreign(&asked.headers) {
+        return Err(DoorRefusal::ForeignPage.into());
+    }
+    Ok(())
 }
 
 fn complain(complaint: &str) -> Denial {

@@ -66,6 +66,12 @@ pub(super) enum DoorRefusal {
         /// What is wrong with the proof that was shown.
         complaint: Option<String>,
     },
+    /// A page of another origin commands with what its visitor's browser shows by itself.
+    #[error(
+        "a page of another origin sent this command with the browser's own password or certificate, and it was refused; \
+         prove yourself by a token or a Handle session, or send it from a page of this host"
+    )]
+    ForeignPage,
     /// The values asked for are hidden from everybody.
     #[error("values asked for may be read by nobody")]
     Hidden,

@@ -39,6 +39,7 @@ mod authorization;
 mod certificate;
 mod challenge;
 mod credential;
+mod origin;
 
 mod data_json;
 mod site_json;

@@ -45,6 +45,7 @@ fn code_of_door(refusal: &DoorRefusal) -> ResponseCode {
         | DoorRefusal::VerbNotAllowed { .. } => ResponseCode::PROTOCOL_ERROR,
         DoorRefusal::EmptyHandle => ResponseCode::INVALID_HANDLE,
         DoorRefusal::AuthenticationNeeded { .. } => ResponseCode::AUTHENTICATION_NEEDED,
+        DoorRefusal::ForeignPage => ResponseCode::INVALID_CREDENTIAL,
         DoorRefusal::Hidden => ResponseCode::INSUFFICIENT_PERMISSIONS,
         DoorRefusal::HiddenFromCaller => ResponseCode::INVALID_ADMIN,
         DoorRefusal::NotResponsible => ResponseCode::SERVER_NOT_RESPONSIBLE,

@@ -327,3 +327,51 @@ async fn prefixes_are_homed_by_administrators_of_the_node() {
     assert_eq!(own.delete("/api/prefixes/88.121").await.verdict(), (400, 301));
     door.close().await;
 }
+
+/// A browser shows its password and certificate with requests of any page; tokens and sessions it does not know.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_another_origin_commands_nothing_by_what_a_browser_shows() {
+    let named = |config: &mut idnode::config::Config| {
+        let identity = |index: u32| idnode::model::identity::Identity::parse(&format!("{index}:{USER}"));
+        config.handle.administrators =
+            [RSA, SECRET].map(|index| identity(index).expect("an identity")).into();
+    };
+    let door = open_with(named).await;
+    let (by_rsa, key) = certificate(DnType::CommonName, &format!("{RSA}:{USER}"));
+    let browsers = [door.tls().basic(SECRET, PASSWORD), door.tls_with(Some((by_rsa, &key)))];
+    let foreign = [
+        ("Sec-Fetch-Site", "cross-site"),
+        ("Sec-Fetch-Site", "same-site"),
+        ("Origin", "https://elsewhere.example"),
+        ("Origin", "null"),
+    ];
+    for browser in &browsers {
+        for (name, value) in foreign {
+            let page = browser.with(name, value);
+            let refused = page.post("/api/prefixes/88.119", None).await;
+            assert_eq!(refused.verdict(), (403, 404), "{name}: {value}");
+            assert!(refused.text().contains("page of another origin"), "{}", refused.text());
+            assert_eq!(page.put(PATH, url("a")).await.verdict(), (403, 404), "{name}: {value}");
+            assert_eq!(page.delete("/api/prefixes/88.118.8").await.verdict(), (403, 404), "{name}: {value}");
+            assert_eq!(page.get("/api/prefixes").await.status, 200, "reading changes nothing");
+        }
+        for (name, value) in
+            [("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Site", "none"), ("Origin", "https://localhost")]
+        {
+            let own = browser.with(name, value);
+            assert_eq!(own.post("/api/prefixes/88.120", None).await.verdict(), (200, 1), "{name}: {value}");
+        }
+    }
+    let page = door.tls().with("Sec-Fetch-Site", "cross-site");
+    assert_eq!(page.post("/api/prefixes/88.119", None).await.verdict(), (401, 402), "nothing is shown");
+    let token = page.bearer(&door.token());
+    let homed = token.get("/api/prefixes").await.json()["prefixes"].clone();
+    assert_eq!(homed, json!(["0.NA/88.118.8", "0.NA/88.120"]));
+    assert_eq!(token.post("/api/prefixes/88.121", None).await.verdict(), (200, 1));
+    let challenge = Challenge::of(&page.post("/api/prefixes/88.122", None).await);
+    let answered = page.with("Authorization", &header(&challenge.answer(RSA, rsa_key())));
+    assert_eq!(answered.post("/api/prefixes/88.122", None).await.verdict(), (200, 1));
+    let session = page.with("Authorization", &format!("Handle sessionId=\"{}\"", challenge.session));
+    assert_eq!(session.post("/api/prefixes/88.123", None).await.verdict(), (200, 1));
+    door.close().await;
+}
