@@ -30,7 +30,7 @@ use super::exchange::{Exchange, Origin, Way};
 use super::frame::{Frame, SITE_SERIAL};
 use super::kept::Weight;
 use super::list::{Listing, Stream};
-use super::proof::Challenged;
+use super::proof::{Challenged, Unfitting};
 use super::reply::{self, Reply, Unaccepted};
 use super::resolution::{Asking, Elsewhere, Telling, Wanted, wants_recursion};
 use super::session::{Session, Sessions};
@@ -161,7 +161,9 @@ impl Answerer {
         };
         let frame = Frame::new(envelope, &decoded);
         if decoded.header.op == OpCode::CHALLENGE_RESPONSE {
-            return self.conclude(origin, &exchange, frame, &decoded).await;
+            let answer = self.conclude(origin, &exchange, frame, &decoded).await;
+            // Whoever alters what was encrypted is not to learn from our reply that its padding was right.
+            return answer.unwrap_or_else(|Unfitting| self.refuse_unaccepted(received, Unaccepted::Key));
         }
         let done = match self.perform(origin, &exchange, &decoded, Stage::Asked).await {
             Done::Withdrawn if exchange.forget_login(origin) => {

@@ -132,6 +132,11 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
+    /// Whether it came encrypted and nothing says that it was not altered.
+    pub(super) fn is_malleable(&self) -> bool {
+        self.envelope.flags.has(EnvelopeFlags::ENCRYPTED) && self.voucher == Voucher::Nobody
+    }
+
     /// Forgets the login under whose id it came; false when there is none.
     pub(super) fn forget_login(&self, origin: &Origin) -> bool {
         origin.connection().is_some_and(|connection| connection.log_out(self.envelope.session))
@@ -197,7 +202,8 @@ impl Answerer {
                 exchange.voucher = Voucher::Session;
             }
             // Clients answer challenges without a code, and nothing else. Were more taken, whoever alters what was
-            // encrypted could tell from our replies whether its padding was right.
+            // encrypted could tell from our replies whether its padding was right; of the answers, only those that
+            // prove somebody are told apart.
             None if is_encrypted && decoded.header.op != OpCode::CHALLENGE_RESPONSE => {
                 return Err(Unaccepted::Key);
             }

@@ -43,6 +43,10 @@ pub(super) struct Challenged {
     challenge: Vec<u8>,
 }
 
+/// An answer proves nobody, and may have been altered on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unfitting;
+
 impl Answerer {
     /// Asks the caller of a request to prove who it is; the request waits for the answer.
     pub(super) fn challenge(&self, origin: &Origin, exchange: &Exchange, message: &Message<'_>) -> Reply {
@@ -76,17 +80,21 @@ impl Answerer {
         }
     }
 
-    /// Judges the answer to a challenge and does what was asked for.
+    /// Judges the answer to a challenge and does what was asked for. Of an answer that may have been altered on the way,
+    /// one that proves nobody changes nothing and is not told apart from noise.
     pub(super) async fn conclude(
         &self,
         origin: &Origin,
         exchange: &Exchange,
         frame: Frame,
         message: &Message<'_>,
-    ) -> Said {
+    ) -> Result<Said, Unfitting> {
         let answer = match Answered::decode(message.body) {
             Ok(answer) => answer,
-            Err(reply) => return self.say(origin, frame, exchange.session.clone(), Done::Reply(reply)).await,
+            Err(_) if exchange.is_malleable() => return Err(Unfitting),
+            Err(reply) => {
+                return Ok(self.say(origin, frame, exchange.session.clone(), Done::Reply(reply)).await);
+            }
         };
         let found = self.waiting(origin, exchange.envelope.session);
         let newest = found.first().map(|found| found.number);
@@ -97,18 +105,21 @@ impl Answerer {
                     if !self.challenges.take(found.number) {
                         break;
                     }
-                    return self.complete(origin, frame, &found.asked, caller).await;
+                    return Ok(self.complete(origin, frame, &found.asked, caller).await);
                 }
                 Err(reply) => first = first.or(Some((found, reply))),
             }
+        }
+        if exchange.is_malleable() {
+            return Err(Unfitting);
         }
         // An answer that fits none is the one for the newest, whose only chance it was.
         newest.map(|number| self.challenges.take(number));
         let Some((found, reply)) = first else {
             let reply = Done::Reply(reply::no_challenge());
-            return self.say(origin, frame, exchange.session.clone(), reply).await;
+            return Ok(self.say(origin, frame, exchange.session.clone(), reply).await);
         };
-        self.say_of(origin, frame, &found.asked, Done::Reply(reply)).await
+        Ok(self.say_of(origin, frame, &found.asked, Done::Reply(reply)).await)
     }
 
     /// The requests that wait under a session id, the newest first.

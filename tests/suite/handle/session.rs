@@ -122,8 +122,28 @@ async fn everything_may_be_encrypted() {
     let raw = tcp.receive();
     assert!(raw.envelope.flags.has(EnvelopeFlags::ENCRYPTED), "a reply to what was encrypted is, too");
     let challenge = session.open(raw);
-    let answer = Signer::sm2().answer(&challenge);
-    let answer = Sealed { message: answer.message(), request: answer }.encrypted(&session);
+    // An answer without a code that proves nobody is told what noise is told, byte for byte, and changes nothing.
+    let encrypted = |answer: Request| {
+        let mut request = answer;
+        request.envelope.request = 4_711;
+        Sealed { message: request.message(), request }.encrypted(&session)
+    };
+    let another = encrypted(Signer { index: 301, ..Signer::sm2() }.answer(&challenge));
+    let garbled = encrypted(Request { body: b"no answer".to_vec(), ..Signer::sm2().answer(&challenge) });
+    let mut noise = another.clone();
+    noise.message.iter_mut().for_each(|byte| *byte ^= 0xff);
+    let mut told = [&another, &garbled, &noise].map(|sealed| {
+        tcp.send(&sealed.bytes());
+        tcp.receive()
+    });
+    for response in &mut told {
+        assert_eq!((response.code(), response.envelope.flags), (502, EnvelopeFlags::NONE));
+        // But for the time of the answer.
+        response.message.get_mut(16..20).expect("a header").fill(0);
+    }
+    let [first, rest @ ..] = &told;
+    assert!(rest.iter().all(|other| (other.envelope, &other.message) == (first.envelope, &first.message)));
+    let answer = encrypted(Signer::sm2().answer(&challenge));
     assert_eq!(tcp.tell(&session, &answer).code(), 1);
     let delete = session.next(with_handle(OpCode::DELETE, "88.118.8/e")).encrypted(&session);
     assert_eq!(tcp.tell(&session, &delete).code(), 1);
