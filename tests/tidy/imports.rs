@@ -97,7 +97,7 @@ struct Confined {
 }
 
 /// What the doors have in common.
-const SHARED_BY_DOORS: &[&str] = &["drain", "response_code", "socket", "tls"];
+const SHARED_BY_DOORS: &[&str] = &["drain", "response_code", "socket", "source", "tls"];
 
 /// The rules of this file.
 pub(crate) const RULES: &[Rule] = &[

@@ -17,6 +17,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::front::source::Source;
+
 use super::answer::{Answerer, Received};
 use super::counters::count;
 use super::drains;
@@ -24,8 +26,8 @@ use super::request::Transport;
 
 /// Connections open at most.
 const CONNECTIONS_MAX: usize = 512;
-/// Connections of one address open at most.
-const CONNECTIONS_OF_ADDRESS_MAX: usize = 128;
+/// Connections of one source open at most.
+const CONNECTIONS_OF_SOURCE_MAX: usize = 128;
 /// Messages of one connection that are answered at a time.
 const IN_FLIGHT_MAX: usize = 16;
 /// How long the asker may take its time with reading answers.
@@ -42,7 +44,7 @@ const LENGTH_BYTES: usize = 2;
 pub(super) struct TcpSide {
     listener: TcpListener,
     idle_max: Duration,
-    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    open: Arc<Mutex<HashMap<Source, usize>>>,
 }
 
 impl TcpSide {
@@ -86,24 +88,25 @@ impl TcpSide {
     }
 }
 
-/// A connection's place among those of its address; given up when dropped.
+/// A connection's place among those of its source; given up when dropped.
 #[derive(Debug)]
 struct Place {
-    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    open: Arc<Mutex<HashMap<Source, usize>>>,
     address: IpAddr,
 }
 
 impl Place {
-    fn take(open: &Arc<Mutex<HashMap<IpAddr, usize>>>, address: IpAddr, in_all: usize) -> Option<Self> {
+    fn take(open: &Arc<Mutex<HashMap<Source, usize>>>, address: IpAddr, in_all: usize) -> Option<Self> {
+        let source = Source::of(address);
         let mut counts = open.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_address = counts.entry(address).or_default();
-        if in_all >= CONNECTIONS_MAX || *of_address >= CONNECTIONS_OF_ADDRESS_MAX {
-            if *of_address == 0 {
-                counts.remove(&address);
+        let of_source = counts.entry(source).or_default();
+        if in_all >= CONNECTIONS_MAX || *of_source >= CONNECTIONS_OF_SOURCE_MAX {
+            if *of_source == 0 {
+                counts.remove(&source);
             }
             return None;
         }
-        *of_address += 1;
+        *of_source += 1;
         Some(Self { open: Arc::clone(open), address })
     }
 }
@@ -111,10 +114,11 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut counts = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(of_address) = counts.get_mut(&self.address) {
-            *of_address -= 1;
-            if *of_address == 0 {
-                counts.remove(&self.address);
+        let source = Source::of(self.address);
+        if let Some(of_source) = counts.get_mut(&source) {
+            *of_source -= 1;
+            if *of_source == 0 {
+                counts.remove(&source);
             }
         }
     }
@@ -193,7 +197,7 @@ mod tests {
 
     use bytes::BytesMut;
 
-    use super::{CONNECTIONS_MAX, CONNECTIONS_OF_ADDRESS_MAX, IN_FLIGHT_MAX, Place, take_messages};
+    use super::{CONNECTIONS_MAX, CONNECTIONS_OF_SOURCE_MAX, IN_FLIGHT_MAX, Place, take_messages};
 
     #[test]
     fn messages_are_taken_whole_and_bounded() {
@@ -209,12 +213,12 @@ mod tests {
     }
 
     #[test]
-    fn no_address_takes_every_connection() {
+    fn no_source_takes_every_connection() {
         let open = Arc::default();
         let (greedy, other) = ([127, 0, 0, 1].into(), [127, 0, 0, 2].into());
         let mut places: Vec<Place> =
-            (0..CONNECTIONS_OF_ADDRESS_MAX).map_while(|count| Place::take(&open, greedy, count)).collect();
-        assert_eq!(places.len(), CONNECTIONS_OF_ADDRESS_MAX);
+            (0..CONNECTIONS_OF_SOURCE_MAX).map_while(|count| Place::take(&open, greedy, count)).collect();
+        assert_eq!(places.len(), CONNECTIONS_OF_SOURCE_MAX);
         assert!(Place::take(&open, greedy, places.len()).is_none());
         assert!(Place::take(&open, other, places.len()).is_some());
         assert!(Place::take(&open, other, CONNECTIONS_MAX).is_none());

@@ -170,7 +170,7 @@ impl Answerer {
                 // Clients that log in take a challenge to anything else for a success: they are to connect anew.
                 let reply = reply::login_over();
                 let session = exchange.session.as_deref();
-                return Said::Last(self.close(origin.asker.ip(), &frame, session, &reply).await);
+                return Said::Last(self.close(origin.source(), &frame, session, &reply).await);
             }
             Done::Withdrawn => {
                 let exchange = exchange.forgotten();
@@ -205,13 +205,13 @@ impl Answerer {
                     reply::not_offered("the list is longer than one message; ask for it over TCP")
                 }
                 Way::Datagrams | Way::Connection(_) | Way::Tunnel => {
-                    return Said::Stream(Box::new(Stream::new(listing, origin.asker.ip(), frame, session)));
+                    return Said::Stream(Box::new(Stream::new(listing, origin.source(), frame, session)));
                 }
             },
             // Whoever proved who it is is not asked again.
             Done::Prove | Done::Withdrawn => reply::key_withdrawn(),
         };
-        Said::Message(self.close(origin.asker.ip(), &frame, session.as_deref(), &reply).await, reply.weight)
+        Said::Message(self.close(origin.source(), &frame, session.as_deref(), &reply).await, reply.weight)
     }
 
     fn refuse_unaccepted(&self, received: Received<'_>, reason: Unaccepted) -> Said {

@@ -4,9 +4,10 @@
 //! connection, the id that its client chose. Several may wait in one session, since clients send requests side by side.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::front::source::Source;
 
 /// How long a challenge waits for its answer.
 const LIFE: Duration = Duration::from_secs(20);
@@ -55,7 +56,7 @@ pub(super) struct Challenges<T> {
 struct Inner<T> {
     waiting: HashMap<ChallengeKey, Vec<Waiting<T>>>,
     ages: BTreeMap<u64, ChallengeKey>,
-    sources: HashMap<IpAddr, usize>,
+    sources: HashMap<Source, usize>,
     bytes: usize,
     made: u64,
 }
@@ -64,7 +65,7 @@ struct Inner<T> {
 struct Waiting<T> {
     age: u64,
     since: Instant,
-    source: IpAddr,
+    source: Source,
     bytes: usize,
     asked: Arc<T>,
 }
@@ -95,7 +96,7 @@ impl<T> Challenges<T> {
     pub(super) fn put(
         &self,
         key: ChallengeKey,
-        source: IpAddr,
+        source: Source,
         bytes: usize,
         asked: T,
         now: Instant,
@@ -181,7 +182,9 @@ mod tests {
     use std::net::IpAddr;
     use std::time::{Duration, Instant};
 
-    use super::{ChallengeBounds, ChallengeKey, Challenges, LIFE, OF_SESSION_MAX, OVERHEAD_BYTES, Scope};
+    use super::{
+        ChallengeBounds, ChallengeKey, Challenges, LIFE, OF_SESSION_MAX, OVERHEAD_BYTES, Scope, Source,
+    };
 
     const BOUNDS: ChallengeBounds =
         ChallengeBounds { bytes_max: 40 * OVERHEAD_BYTES, source_bytes_max: 20 * OVERHEAD_BYTES };
@@ -190,8 +193,8 @@ mod tests {
         ChallengeKey { scope: Scope::Node, session }
     }
 
-    fn source(last: u8) -> IpAddr {
-        IpAddr::from([127, 0, 0, last])
+    fn source(last: u8) -> Source {
+        Source::of(IpAddr::from([127, 0, 0, last]))
     }
 
     fn asked(challenges: &Challenges<u32>, key: ChallengeKey, now: Instant) -> Vec<u32> {

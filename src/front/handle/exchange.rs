@@ -1,10 +1,11 @@
 //! Exchanges: a message opened (decrypted, its session found, its code and count verified), and replies closed again
 //! (certified, encrypted, enclosed).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use crate::front::source::Source;
 use crate::key::digest::DigestAlgorithm;
 use crate::key::session::SessionKey;
 use crate::key::{KeyError, PrivateKey};
@@ -52,6 +53,11 @@ pub(super) enum Way {
 }
 
 impl Origin {
+    /// Whom it counts for.
+    pub(super) fn source(&self) -> Source {
+        Source::of(self.asker.ip())
+    }
+
     /// The connection it came on.
     pub(super) fn connection(&self) -> Option<&Arc<ConnectionState>> {
         match &self.way {
@@ -229,7 +235,7 @@ impl Answerer {
     /// The whole of a reply: certified when that was asked for, encrypted when the request was or the reply must be.
     pub(super) async fn close(
         &self,
-        source: IpAddr,
+        source: Source,
         frame: &Frame,
         session: Option<&Session>,
         reply: &Reply,
@@ -274,7 +280,7 @@ impl Answerer {
     }
 
     /// Signs a reply with the server's key; none when too many signatures are waiting to be made.
-    async fn sign(&self, source: IpAddr, envelope: Envelope, signed: Vec<u8>) -> Option<Vec<u8>> {
+    async fn sign(&self, source: Source, envelope: Envelope, signed: Vec<u8>) -> Option<Vec<u8>> {
         // Versions that do not agree about what is covered have no signature.
         let covered = covered_bytes(&envelope, 0, &signed)?;
         let key = Arc::clone(&self.server_key);

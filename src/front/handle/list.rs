@@ -1,9 +1,9 @@
 //! Lists: names in messages of fifty, one behind the other; all but the last say that more follow.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::front::source::Source;
 use crate::model::identifier::{Identifier, Prefix};
 use crate::registry::caller::Caller;
 use crate::registry::refusal::{Problem, Refusal};
@@ -25,12 +25,12 @@ const PAGE_NAMES: usize = 1_000;
 #[derive(Debug)]
 pub(super) struct Listing {
     waiting: VecDeque<String>,
-    source: Source,
+    unread: Unread,
 }
 
 /// Where the names come from that are not read yet.
 #[derive(Debug)]
-enum Source {
+enum Unread {
     /// There are no more.
     None,
     /// The identifiers of a prefix, after one of them.
@@ -44,8 +44,8 @@ impl Listing {
         caller: Caller,
         prefix: Prefix,
     ) -> Result<Self, Problem> {
-        let source = Source::Identifiers { caller, prefix, after: None };
-        let mut listing = Self { waiting: VecDeque::new(), source };
+        let unread = Unread::Identifiers { caller, prefix, after: None };
+        let mut listing = Self { waiting: VecDeque::new(), unread };
         listing.read(answerer).await?;
         Ok(listing)
     }
@@ -53,24 +53,24 @@ impl Listing {
     /// A list of prefixes, as the handles that name them.
     pub(super) fn of_prefixes(prefixes: &[Prefix]) -> Self {
         let name = |prefix: &Prefix| Identifier::of_prefix(prefix).to_string();
-        Self { waiting: prefixes.iter().map(name).collect(), source: Source::None }
+        Self { waiting: prefixes.iter().map(name).collect(), unread: Unread::None }
     }
 
     /// Whether one message holds what is left.
     pub(super) fn is_short(&self) -> bool {
-        matches!(self.source, Source::None) && self.waiting.len() <= Names::ITEMS_MAX
+        matches!(self.unread, Unread::None) && self.waiting.len() <= Names::ITEMS_MAX
     }
 
     /// Reads names until there are more than one message holds, or no more at all.
     async fn read(&mut self, answerer: &Answerer) -> Result<(), Problem> {
         while self.waiting.len() <= Names::ITEMS_MAX {
-            let Source::Identifiers { caller, prefix, after } = &mut self.source else { return Ok(()) };
+            let Unread::Identifiers { caller, prefix, after } = &mut self.unread else { return Ok(()) };
             let asked = NamesAsked { after: after.as_ref(), skip: 0, limit: PAGE_NAMES };
             let page = answerer.resolver.names(caller, prefix, asked).await?;
             self.waiting.extend(page.items.iter().map(ToString::to_string));
             *after = page.items.into_iter().next_back();
             if !page.more {
-                self.source = Source::None;
+                self.unread = Unread::None;
             }
         }
         Ok(())
@@ -107,7 +107,7 @@ enum Course {
 #[derive(Debug)]
 pub(super) struct Stream {
     listing: Listing,
-    source: IpAddr,
+    source: Source,
     frame: Frame,
     session: Option<Arc<Session>>,
     course: Course,
@@ -115,7 +115,7 @@ pub(super) struct Stream {
 
 impl Stream {
     /// The messages of a list.
-    pub(super) fn new(listing: Listing, source: IpAddr, frame: Frame, session: Option<Arc<Session>>) -> Self {
+    pub(super) fn new(listing: Listing, source: Source, frame: Frame, session: Option<Arc<Session>>) -> Self {
         Self { listing, source, frame, session, course: Course::On }
     }
 

@@ -65,7 +65,7 @@ use self::udp::UdpSide;
 use self::workshop::Workshop;
 
 /// Connections at a time: clients keep theirs open, and factories stand behind one address.
-const CONNECTIONS: PlaceBounds = PlaceBounds { max: 4_096, of_address_max: 1_024 };
+const CONNECTIONS: PlaceBounds = PlaceBounds { max: 4_096, of_source_max: 1_024 };
 /// Sessions at a time: a client opens one, and one more for each identity that it acts as.
 const SESSIONS: SessionBounds = SessionBounds { max: 32_768, of_source_max: 8_192 };
 /// Memory for requests whose callers are to prove who they are.

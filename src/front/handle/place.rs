@@ -1,4 +1,4 @@
-//! Places of connections: bounded in all and for each address. When all are taken, the connection that was idle for
+//! Places of connections: bounded in all and for each source. When all are taken, the connection that was idle for
 //! longest makes room for a new one, nobody logged in before somebody; without one that is idle, the new one is refused.
 
 use std::collections::HashMap;
@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+
+use crate::front::source::Source;
 
 use super::exchange::ConnectionState;
 
@@ -21,8 +23,8 @@ const LEAVING_SHARE: usize = 8;
 pub(super) struct PlaceBounds {
     /// Connections in all.
     pub(super) max: usize,
-    /// Connections of one address.
-    pub(super) of_address_max: usize,
+    /// Connections of one source.
+    pub(super) of_source_max: usize,
 }
 
 //----------- Places ---------------------------------------------------------
@@ -39,7 +41,7 @@ pub(super) struct Places {
 struct Inner {
     taken: HashMap<u64, Arc<Presence>>,
     leaving: HashMap<u64, Arc<Presence>>,
-    of_address: HashMap<IpAddr, usize>,
+    of_source: HashMap<Source, usize>,
     accepted: u64,
     /// Before this time no connection can have been idle for long enough.
     busy_until_ms: u64,
@@ -47,7 +49,7 @@ struct Inner {
 
 #[derive(Debug)]
 struct Presence {
-    address: IpAddr,
+    source: Source,
     /// When it last said something, in milliseconds since the places were made.
     used_ms: AtomicU64,
     leave: Notify,
@@ -70,9 +72,10 @@ impl Places {
     /// Takes a place for a connection from an address; none when there is none to be had.
     pub(super) fn take(self: &Arc<Self>, address: IpAddr, now: Instant) -> Option<Place> {
         let now_ms = self.ms(now);
+        let source = Source::of(address);
         let mut inner = self.inner();
-        let of_address = inner.of_address.get(&address).copied().unwrap_or_default();
-        if of_address >= self.bounds.of_address_max {
+        let of_source = inner.of_source.get(&source).copied().unwrap_or_default();
+        if of_source >= self.bounds.of_source_max {
             return None;
         }
         if inner.taken.len() >= self.bounds.max {
@@ -84,9 +87,9 @@ impl Places {
         inner.accepted += 1;
         let state = Arc::new(ConnectionState::new(inner.accepted));
         let presence =
-            Arc::new(Presence { address, used_ms: AtomicU64::new(now_ms), leave: Notify::new(), state });
+            Arc::new(Presence { source, used_ms: AtomicU64::new(now_ms), leave: Notify::new(), state });
         inner.taken.insert(presence.state.number, Arc::clone(&presence));
-        *inner.of_address.entry(address).or_default() += 1;
+        *inner.of_source.entry(source).or_default() += 1;
         Some(Place { places: Arc::clone(self), presence })
     }
 
@@ -146,10 +149,10 @@ impl Drop for Place {
         if inner.taken.remove(&number).is_none() {
             inner.leaving.remove(&number);
         }
-        if let Some(of_address) = inner.of_address.get_mut(&self.presence.address) {
-            *of_address -= 1;
-            if *of_address == 0 {
-                inner.of_address.remove(&self.presence.address);
+        if let Some(of_source) = inner.of_source.get_mut(&self.presence.source) {
+            *of_source -= 1;
+            if *of_source == 0 {
+                inner.of_source.remove(&self.presence.source);
             }
         }
     }
@@ -164,7 +167,7 @@ mod tests {
     use super::{IDLE_MIN, Place, PlaceBounds, Places};
     use crate::registry::caller::Caller;
 
-    const BOUNDS: PlaceBounds = PlaceBounds { max: 16, of_address_max: 8 };
+    const BOUNDS: PlaceBounds = PlaceBounds { max: 16, of_source_max: 8 };
 
     fn address(last: u8) -> IpAddr {
         IpAddr::from([127, 0, 0, last])
@@ -178,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn no_address_takes_every_place() {
+    fn no_source_takes_every_place() {
         let now = Instant::now();
         let places = Places::new(BOUNDS, now);
         let mut greedy: Vec<Place> = (0..9).map_while(|_| places.take(address(1), now)).collect();
@@ -187,7 +190,11 @@ mod tests {
         drop(greedy.pop());
         assert!(places.take(address(1), now).is_some());
         drop(greedy);
-        assert!(places.inner().of_address.is_empty() && places.inner().taken.is_empty());
+        let neighbor = |last: u16| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, last]);
+        let network: Vec<Place> = (0..9).map_while(|last| places.take(neighbor(last), now)).collect();
+        assert_eq!(network.len(), 8, "the addresses of one network are one source");
+        drop(network);
+        assert!(places.inner().of_source.is_empty() && places.inner().taken.is_empty());
     }
 
     #[tokio::test]
@@ -206,7 +213,7 @@ mod tests {
         first.is_needed().await;
         assert!(places.take(address(3), later + IDLE_MIN).is_none(), "two of sixteen may be leaving");
         drop((third, fourth, taken));
-        assert!(places.inner().leaving.is_empty() && places.inner().of_address.is_empty());
+        assert!(places.inner().leaving.is_empty() && places.inner().of_source.is_empty());
         let much_later = later + Duration::from_secs(60);
         assert_eq!(fill(&places, much_later).len(), 16);
     }

@@ -69,7 +69,7 @@ impl Answerer {
         };
         let asked = Challenged { exchange: exchange.clone(), challenge: challenge.signed_bytes() };
         let bytes = exchange.message.len();
-        if !self.challenges.put(key, origin.asker.ip(), bytes, asked, Instant::now()) {
+        if !self.challenges.put(key, origin.source(), bytes, asked, Instant::now()) {
             return reply::busy();
         }
         Reply {

@@ -9,9 +9,10 @@
 //! goes: a flood of beginnings costs its sender as many bytes as it occupies here.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::front::source::Source;
 use crate::wire::handle::envelope::Envelope;
 use crate::wire::handle::packet::{Piece, packets_of};
 
@@ -62,7 +63,7 @@ pub(super) struct Reassembly {
     messages: HashMap<MessageKey, Partial>,
     /// The keys by the order of their beginning, the oldest first.
     ages: BTreeMap<u64, MessageKey>,
-    sources: HashMap<IpAddr, usize>,
+    sources: HashMap<Source, usize>,
     bytes: usize,
     begun: u64,
     /// Messages given up: too old, inconsistent, or for want of room.
@@ -140,7 +141,7 @@ impl Reassembly {
         partial.pieces.insert(piece.envelope.sequence, piece.bytes.into());
         partial.bytes += cost;
         self.bytes += cost;
-        *self.sources.entry(key.asker.ip()).or_default() += cost;
+        *self.sources.entry(Source::of(key.asker.ip())).or_default() += cost;
         if partial.pieces.len() < packets_of(partial.envelope.message_length()) {
             return Taken::Waiting;
         }
@@ -153,7 +154,7 @@ impl Reassembly {
 
     /// Makes room for so many bytes of a source; false when its own share is used up.
     fn make_room(&mut self, cost: usize, key: &MessageKey) -> bool {
-        let of_source = self.sources.get(&key.asker.ip()).copied().unwrap_or_default();
+        let of_source = self.sources.get(&Source::of(key.asker.ip())).copied().unwrap_or_default();
         if of_source + cost > self.bounds.source_bytes_max {
             return false;
         }
@@ -186,7 +187,7 @@ impl Reassembly {
         let partial = self.messages.remove(key)?;
         self.ages.remove(&partial.age);
         self.bytes -= partial.bytes;
-        let source = key.asker.ip();
+        let source = Source::of(key.asker.ip());
         if let Some(of_source) = self.sources.get_mut(&source) {
             *of_source -= partial.bytes;
             if *of_source == 0 {

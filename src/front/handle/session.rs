@@ -9,10 +9,10 @@
 //! before a proved one. They belong to the server, not to a connection.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::front::source::Source;
 use crate::key::session::SessionKey;
 use crate::registry::caller::Caller;
 
@@ -41,7 +41,7 @@ pub(super) struct SessionBounds {
 pub(super) struct Session {
     /// Its id.
     pub(super) id: u32,
-    source: IpAddr,
+    source: Source,
     idle_max: Duration,
     state: Mutex<State>,
 }
@@ -176,7 +176,7 @@ pub(super) struct Sessions {
 #[derive(Debug, Default)]
 struct Inner {
     sessions: HashMap<u32, Arc<Session>>,
-    sources: HashMap<IpAddr, usize>,
+    sources: HashMap<Source, usize>,
 }
 
 impl Sessions {
@@ -188,7 +188,7 @@ impl Sessions {
     /// Begins a session that may be idle for so long. `ids` yields random numbers, one of which becomes its id.
     pub(super) fn open(
         &self,
-        source: IpAddr,
+        source: Source,
         idle_seconds: u32,
         key: Option<SessionKey>,
         ids: impl FnMut() -> u32,
@@ -284,7 +284,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::{Duration, Instant};
 
-    use super::{Session, SessionBounds, Sessions, WINDOW, Window};
+    use super::{Session, SessionBounds, Sessions, Source, WINDOW, Window};
     use crate::registry::caller::Caller;
 
     const BOUNDS: SessionBounds = SessionBounds { max: 6, of_source_max: 4 };
@@ -292,7 +292,7 @@ mod tests {
     fn open(sessions: &Sessions, last: u8, now: Instant) -> Arc<Session> {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let ids = || NEXT.fetch_add(1, Ordering::SeqCst);
-        sessions.open(IpAddr::from([127, 0, 0, last]), 100, None, ids, now)
+        sessions.open(Source::of(IpAddr::from([127, 0, 0, last])), 100, None, ids, now)
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Setting up sessions, and ending them.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::front::source::Source;
 use crate::key::session::{Agreement, Cipher, SessionKey};
 use crate::key::{KeyError, PublicKey};
 use crate::model::value::{Index, Value, ValueType};
@@ -30,7 +30,7 @@ impl Answerer {
             Ok(setup) => setup,
             Err(error) => return reply::unreadable(&error),
         };
-        let source = origin.asker.ip();
+        let source = origin.source();
         let made = match setup.exchange {
             Way::DiffieHellman(half) => self.agree(source, half, version).await,
             Way::ClientKey(key) => self.seal(source, key.to_vec(), version).await,
@@ -54,7 +54,7 @@ impl Answerer {
     /// Ours of a Diffie-Hellman agreement, and the key that it leads to.
     async fn agree(
         &self,
-        source: IpAddr,
+        source: Source,
         half: &[u8],
         version: Version,
     ) -> Result<(Option<SessionKey>, Vec<u8>), Reply> {
@@ -74,7 +74,7 @@ impl Answerer {
     /// A key of ours, encrypted to a public key.
     async fn seal(
         &self,
-        source: IpAddr,
+        source: Source,
         key: Vec<u8>,
         version: Version,
     ) -> Result<(Option<SessionKey>, Vec<u8>), Reply> {
@@ -119,7 +119,7 @@ impl Answerer {
         exchange: &Exchange,
         message: &Message<'_>,
     ) -> Reply {
-        let source = origin.asker.ip();
+        let source = origin.source();
         let ExchangeKey(sealed) = match ExchangeKey::decode(message.body) {
             Ok(decoded) => decoded,
             Err(error) => return reply::unreadable(&error),

@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 
 use crate::front::drain::Draining;
 use crate::front::socket::{Datagram, Datagrams};
+use crate::front::source::Source;
 use crate::wire::cursor::Reader;
 use crate::wire::handle::envelope::{ENVELOPE_BYTES, Envelope};
 use crate::wire::handle::packet::{PIECE_BYTES, Piece, cut};
@@ -202,7 +203,7 @@ impl UdpSide {
     /// Sends an answer, cut into datagrams, when its source's allowance pays for it.
     async fn send(&self, answerer: &Answerer, whole: &Whole, answer: &[u8]) {
         let sent = whole.message.len() + ENVELOPE_BYTES;
-        if !self.allowances.allows(whole.asker.ip(), sent, answer.len(), Instant::now()) {
+        if !self.allowances.allows(Source::of(whole.asker.ip()), sent, answer.len(), Instant::now()) {
             count(&answerer.counters.withheld);
             return;
         }

@@ -2,11 +2,12 @@
 //! source that fills it alone.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 use tokio::task;
+
+use crate::front::source::Source;
 
 /// Pieces of work done at a time.
 const AT_ONCE: usize = 2;
@@ -27,7 +28,7 @@ pub(super) struct Workshop {
 #[derive(Debug, Default)]
 struct Waiting {
     count: usize,
-    sources: HashMap<IpAddr, usize>,
+    sources: HashMap<Source, usize>,
 }
 
 impl Workshop {
@@ -39,7 +40,7 @@ impl Workshop {
     /// Does a piece of work for a source; none when too much is waiting.
     pub(super) async fn run<T: Send + 'static>(
         &self,
-        source: IpAddr,
+        source: Source,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
         let _turn = self.queue(source)?;
@@ -52,7 +53,7 @@ impl Workshop {
         done.await.ok()
     }
 
-    fn queue(&self, source: IpAddr) -> Option<Turn<'_>> {
+    fn queue(&self, source: Source) -> Option<Turn<'_>> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let of_source = waiting.sources.get(&source).copied().unwrap_or_default();
         if waiting.count >= WAITING_MAX || of_source >= OF_SOURCE_MAX {
@@ -67,7 +68,7 @@ impl Workshop {
 /// A place in the queue; given up when dropped.
 struct Turn<'w> {
     workshop: &'w Workshop,
-    source: IpAddr,
+    source: Source,
 }
 
 impl Drop for Turn<'_> {
@@ -87,12 +88,12 @@ impl Drop for Turn<'_> {
 mod tests {
     use std::net::IpAddr;
 
-    use super::{OF_SOURCE_MAX, WAITING_MAX, Workshop};
+    use super::{OF_SOURCE_MAX, Source, WAITING_MAX, Workshop};
 
     #[tokio::test]
     async fn work_is_done_and_no_source_fills_the_queue() {
         let workshop = Workshop::new();
-        let source = |last: u8| IpAddr::from([127, 0, 0, last]);
+        let source = |last: u8| Source::of(IpAddr::from([127, 0, 0, last]));
         assert_eq!(workshop.run(source(1), || 6 * 7).await, Some(42));
         let mut turns: Vec<_> =
             (0..OF_SOURCE_MAX).map(|_| workshop.queue(source(1)).expect("a turn")).collect();
