@@ -18,6 +18,7 @@ use crate::store::journal::{Header, JournalEntry, Subject};
 
 use super::error::FilingError;
 use super::present::filed;
+use super::status::Delivered;
 use super::{Conversation, Filing, after};
 
 /// How long changes of identifiers alone are held back.
@@ -141,8 +142,9 @@ impl Filing {
         let progress = Say::Progress { position, identifier_changes };
         let said = filings.into_iter().map(Say::Filed).chain([progress]).collect();
         let aside = conversation.deliver(said, position).await?;
-        self.watch.filed(count - aside.len().min(count), identifier_changes, &prefixes);
-        self.watch.set_aside(aside);
+        let filed = count - aside.len().min(count);
+        let identifiers = identifier_changes;
+        self.watch.filed(Delivered { place: position, filed, identifiers, prefixes, aside });
         self.keep(position).await?;
         unsent.sent_to = unsent.read_to;
         unsent.due = after(PROGRESS_EVERY);

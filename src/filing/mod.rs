@@ -200,7 +200,7 @@ struct Conversation {
 }
 
 impl Conversation {
-    /// Says all of it, and listens until it is confirmed up to a place. What was not taken.
+    /// Says all of it, and listens until it is confirmed up to a place, which the caller notes. What was not taken.
     async fn deliver(&mut self, said: Vec<Say>, until: Position) -> Result<Vec<SetAside>, FilingError> {
         let Self { speaker, listener, announced, watch } = self;
         let speaking = async {
@@ -221,6 +221,9 @@ impl Conversation {
                 if position == Some(until) {
                     return Ok(aside);
                 }
+                if position.is_some() {
+                    watch.confirmed(position);
+                }
             }
         };
         tokio::select! {
@@ -232,7 +235,10 @@ impl Conversation {
     /// Waits for what the upper node says of its own accord, which is only that it goes.
     async fn overhear(&mut self) -> Result<(), FilingError> {
         let heard = self.listener.next().await?;
-        heed(heard, &self.announced, &self.watch, &mut Vec::new())?;
+        let position = heed(heard, &self.announced, &self.watch, &mut Vec::new())?;
+        if position.is_some() {
+            self.watch.confirmed(position);
+        }
         Ok(())
     }
 
@@ -266,9 +272,6 @@ fn heed(
         prefix: refused.prefix,
         message: format!("{} ({})", refused.message, refused.code),
     }));
-    if heard.position.is_some() {
-        watch.confirmed(heard.position);
-    }
     watch.heard();
     Ok(heard.position)
 }

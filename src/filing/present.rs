@@ -32,8 +32,7 @@ impl Filing {
             [Say::Begin(as_of)].into_iter().chain(filings).chain([Say::End(as_of)]).collect();
         let count = taken.len();
         let aside = conversation.deliver(said, as_of).await?;
-        self.watch.resynchronized(count - aside.len().min(count));
-        self.watch.set_aside(aside);
+        self.watch.resynchronized(as_of, count - aside.len().min(count), aside);
         self.keep(as_of).await?;
         self.store.set_bookmark(BASIS, basis).await?;
         Ok(as_of)

@@ -178,29 +178,30 @@ impl FilingWatch {
         self.lock().oldest_ms = oldest_ms;
     }
 
-    /// Changes were taken; their prefixes are set aside no more.
-    pub(super) fn filed(&self, filed: usize, identifiers: u64, prefixes: &BTreeSet<Prefix>) {
+    /// A part of the journal was delivered; what was taken is set aside no more. Whoever looks sees the place together
+    /// with what came of it.
+    pub(super) fn filed(&self, delivered: Delivered) {
+        let Delivered { place, filed, identifiers, prefixes, aside } = delivered;
         let mut noted = self.lock();
+        noted.confirmed = Some(place);
         noted.counts.filed += filed as u64;
         noted.counts.identifiers += identifiers;
         noted.set_aside.retain(|prefix, _| !prefixes.contains(prefix));
+        noted.set_aside(aside);
     }
 
-    pub(super) fn resynchronized(&self, filed: usize) {
+    /// The present state was delivered, with the same care.
+    pub(super) fn resynchronized(&self, place: Position, filed: usize, aside: Vec<SetAside>) {
         let mut noted = self.lock();
+        noted.confirmed = Some(place);
         noted.counts.filed += filed as u64;
         noted.counts.resynchronizations += 1;
+        noted.set_aside(aside);
     }
 
-    /// Prefixes are not filed. Each is told once.
+    /// Prefixes are not filed.
     pub(super) fn set_aside(&self, aside: Vec<SetAside>) {
-        let mut noted = self.lock();
-        for SetAside { prefix, message } in aside {
-            if noted.set_aside.get(&prefix) != Some(&message) {
-                tracing::warn!(%prefix, reason = %message, "prefix is set aside and not filed");
-                noted.set_aside.insert(prefix, message);
-            }
-        }
+        self.lock().set_aside(aside);
     }
 
     pub(super) fn clear_aside(&self) {
@@ -209,5 +210,31 @@ impl FilingWatch {
 
     fn lock(&self) -> MutexGuard<'_, Noted> {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What came of a part of the journal that was delivered.
+pub(super) struct Delivered {
+    /// The place that is confirmed.
+    pub(super) place: Position,
+    /// Filings that were taken.
+    pub(super) filed: usize,
+    /// Changes of identifiers up to the place.
+    pub(super) identifiers: u64,
+    /// The prefixes that were filed.
+    pub(super) prefixes: BTreeSet<Prefix>,
+    /// Those of them that were not taken.
+    pub(super) aside: Vec<SetAside>,
+}
+
+impl Noted {
+    /// Sets prefixes aside. Each is told once.
+    fn set_aside(&mut self, aside: Vec<SetAside>) {
+        for SetAside { prefix, message } in aside {
+            if self.set_aside.get(&prefix) != Some(&message) {
+                tracing::warn!(%prefix, reason = %message, "prefix is set aside and not filed");
+                self.set_aside.insert(prefix, message);
+            }
+        }
     }
 }
