@@ -6,7 +6,6 @@ import cn.teleinfo.idpointer.sdk.config.IDClientConfig;
 import cn.teleinfo.idpointer.sdk.core.HandleValue;
 import cn.teleinfo.idpointer.sdk.exception.IDException;
 import java.net.InetSocketAddress;
-import java.net.ServerSocket;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.nio.file.Paths;
@@ -24,7 +23,6 @@ import java.util.concurrent.Future;
  * What the official SDK does with a node, each answer compared with what was written before.
  *
  * <pre>
- *   free-port                 a port that nobody listens on
  *   prepare DIRECTORY         makes keys, and the values that the node's command line registers
  *   run DIRECTORY HOST PORT   the steps, against the Handle door of a node
  * </pre>
@@ -55,12 +53,6 @@ public final class HandleSdk {
     }
 
     public static void main(String[] arguments) throws Exception {
-        if (arguments[0].equals("free-port")) {
-            try (ServerSocket free = new ServerSocket(0)) {
-                System.out.println(free.getLocalPort());
-            }
-            return;
-        }
         Path directory = Paths.get(arguments[1]);
         if (arguments[0].equals("prepare")) {
             Keys.prepare(directory);
