@@ -5,9 +5,11 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::thread;
 
 use crate::support::eventually::eventually;
 use crate::support::node::{NodeProcess, program};
+use crate::support::tree::own_address;
 
 /// What an import or another command came to.
 struct Ended {
@@ -258,19 +260,22 @@ fn an_interrupted_import_settles_what_it_has_sent_and_says_how_to_go_on() {
 fn an_import_goes_on_when_the_node_comes_back() {
     let directory = tempfile::tempdir().expect("a directory");
     let data = directory.path().join("data");
-    let node = homed(&data, &[]);
+    // At an address that is nobody else's, so that the port is still free when the node comes back.
+    let node = homed(&data, &["--set", &format!("grpc.listen={}:0", own_address())]);
     let url = node.addresses.grpc.first().expect("a gRPC door").clone();
-    let mut child = begin(&node, &["--node", &url, "--timeout", "60"]);
+    let mut child = begin(&node, &["--node", &url, "--timeout", "600"]);
     feed(&mut child, "identifier,URL\n");
     feed(&mut child, &rows(0..4_000));
     eventually("some rows are registered", || {
         status(&node)["identifiers"].as_u64().filter(|count| *count > 0)
     });
     node.kill();
-    feed(&mut child, &rows(4_000..5_000));
-
     let listen = format!("grpc.listen={}", url.trim_start_matches("http://"));
-    let node = NodeProcess::start(&data, &["--set", &listen]);
+    let node = thread::scope(|scope| {
+        // The import need not read all of it while there is no node.
+        scope.spawn(|| feed(&mut child, &rows(4_000..5_000)));
+        NodeProcess::start(&data, &["--set", &listen])
+    });
     feed(&mut child, &rows(5_000..6_000));
     let output = child.wait_with_output().expect("a child");
     let told = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -47,8 +47,8 @@ impl Tree {
         secondary.home("88.118").await;
         other.home("88.119").await;
         enterprise.home("88.118.8").await;
-        enterprise.register("88.118.8/SN1", "https://factory.example/1", 60).await;
-        other.register("88.119/SN2", "https://other.example/2", 60).await;
+        enterprise.register("88.118.8/SN1", "https://factory.example/1", 3_600).await;
+        other.register("88.119/SN2", "https://other.example/2", 3_600).await;
         for tier in [&enterprise, &secondary, &other] {
             tier.settled();
         }

@@ -1,7 +1,7 @@
 //! The life of a node: one process a directory, ordered stops, signals, kills.
 
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use idnode::config::Config;
 use idnode::daemon::{Addresses, DaemonError, Node};
@@ -10,18 +10,21 @@ use idnode::store::EngineKind;
 use crate::support::clients::http_get;
 use crate::support::eventually::eventually;
 use crate::support::node::{NodeProcess, TestNode, admin_token, config, program, serve_and_end};
+use crate::support::tree::own_address;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_starts_again_where_it_stopped_on_both_engines() {
     for engine in EngineKind::ALL {
-        let node = TestNode::start(engine).await;
+        // Nobody else listens at this address: once left, its port stays without a listener.
+        let own = SocketAddr::new(own_address().into(), 0);
+        let node = TestNode::start_with(engine, |config| config.http.listen = vec![own]).await;
+        let first_door = node.http().trim_start_matches("http://").to_owned();
         assert_eq!(http_get(node.http(), "/readyz"), (200, "{\"status\":\"ready\"}\n".into()));
         let before = node.node().store().head();
         let node = node.restart().await;
         assert_eq!(node.node().store().head(), before, "{engine}");
-        let http = node.http().to_owned();
+        assert!(TcpStream::connect(first_door).is_err(), "the door is still open");
         let directory = node.stop().await;
-        assert!(TcpStream::connect(http.trim_start_matches("http://")).is_err(), "the door is still open");
         assert_eq!(Addresses::load(&directory.path().join("data")), None);
     }
 }
@@ -139,16 +142,24 @@ fn the_grace_period_bounds_what_hangs() {
     asking.wait().expect("a child");
 }
 
-/// Whether the system holds no unread bytes for the far end of a connection on loopback (proc_pid_net(5)).
+/// Whether what was sent from the near to the far end of a connection on loopback has arrived and been read: the system
+/// holds none of it to be sent or to be read (proc_pid_net(5)).
 fn is_read(near: u16, far: u16) -> bool {
+    // What the near end no longer holds has been acknowledged by the far end: that one is looked at afterwards.
+    let is_sent = queues(near, far).is_some_and(|(to_be_sent, _)| to_be_sent == 0);
+    is_sent && queues(far, near).is_some_and(|(_, to_be_read)| to_be_read == 0)
+}
+
+/// Bytes to be sent and bytes to be read at the end of a connection that has the first port.
+fn queues(local: u16, remote: u16) -> Option<(u32, u32)> {
     let sockets = std::fs::read_to_string("/proc/net/tcp").expect("the system's sockets");
-    sockets.lines().any(|line| {
+    sockets.lines().find_map(|line| {
         let mut fields = line.split_ascii_whitespace().skip(1);
-        let (local, remote) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
-        let unread = fields.nth(1).unwrap_or_default();
-        local.ends_with(&format!(":{far:04X}"))
-            && remote.ends_with(&format!(":{near:04X}"))
-            && unread.ends_with(":00000000")
+        let (one, other) = (fields.next()?, fields.next()?);
+        let is_this = one.ends_with(&format!(":{local:04X}")) && other.ends_with(&format!(":{remote:04X}"));
+        let (to_be_sent, to_be_read) = fields.nth(1).filter(|_| is_this)?.split_once(':')?;
+        let number = |text: &str| u32::from_str_radix(text, 16).ok();
+        Some((number(to_be_sent)?, number(to_be_read)?))
     })
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
+use tokio::time::timeout;
 
 use super::{HttpDoor, HttpOptions, HttpRooms, Readiness, Reason, Tunnel};
 use crate::key::PrivateKey;
@@ -51,7 +52,8 @@ async fn the_door_tells_life_readiness_and_numbers_until_it_drains() {
     let readiness = move || if seen.load(Ordering::Relaxed) { vec![reason.clone()] } else { Vec::new() };
     let room = Room::open(EngineKind::Fjall).await;
     let door = door(&room, Arc::new(readiness), metrics);
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    // An address that no other test listens at: once left, its port stays without a listener.
+    let listener = TcpListener::bind("127.72.0.1:0").await.expect("bound");
     let address = listener.local_addr().expect("an address");
     let (drain, drained) = oneshot::channel::<()>();
     let serving = tokio::spawn(door.serve(listener, async move { drained.await.unwrap_or(()) }));
@@ -88,7 +90,9 @@ async fn a_silent_connection_is_closed() {
     let mut silent = TcpStream::connect(address).await.expect("connected");
     silent.write_all(b"GET /healthz HT").await.expect("sent");
     let mut rest = Vec::new();
-    silent.read_to_end(&mut rest).await.expect("closed in order");
+    // Closed in order, or reset where the half request came just as the door closed: an end either way.
+    let ended = timeout(Duration::from_secs(60), silent.read_to_end(&mut rest)).await;
+    assert!(ended.is_ok(), "the connection is still open");
     assert_eq!(rest, b"", "half a request was answered");
     serving.abort();
 }

@@ -479,7 +479,7 @@ async fn fjall_takes_nothing_after_a_failed_write() {
         }
         EngineError::Stopped
     };
-    let failed = tokio::time::timeout(Duration::from_secs(60), write).await.unwrap();
+    let failed = tokio::time::timeout(Duration::from_secs(300), write).await.unwrap();
     assert!(matches!(failed, EngineError::Poisoned), "{failed:?}");
     let refused = engine.commit(puts(Table::Meta, [(key(1), vec![])])).await;
     assert!(matches!(refused, Err(EngineError::Poisoned)));

@@ -112,7 +112,7 @@ async fn s3_responses_are_not_answered() {
 }
 
 async fn wait_until(mut holds: impl FnMut() -> bool) {
-    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
     while !holds() {
         assert!(tokio::time::Instant::now() < deadline, "the condition never held");
         tokio::task::yield_now().await;

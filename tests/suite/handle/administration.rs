@@ -333,7 +333,7 @@ async fn a_retransmitted_request_runs_once() {
     assert_eq!(one.message, two.message);
     let answer = signer.answer(&one);
     udp.send(&[answer.packets(), answer.packets(), answer.packets()].concat());
-    assert_eq!(udp.receive().code(), 1);
+    assert_eq!(udp.receive_answer(&answer).code(), 1);
     let sequence = node.node().store().head().sequence;
     assert_eq!(udp.ask(&answer).code(), 1);
     assert_eq!(node.node().store().head().sequence, sequence, "nothing ran again");

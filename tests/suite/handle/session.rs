@@ -40,7 +40,7 @@ impl Tell for TcpClient {
 impl Tell for UdpClient {
     fn tell(&mut self, session: &ClientSession, sealed: &Sealed) -> Response {
         self.send(&sealed.packets());
-        session.open(self.receive())
+        session.open(self.receive_answer(&sealed.request))
     }
 }
 

@@ -18,7 +18,7 @@ use tonic::{Code, Request, Status};
 use crate::grpc::door::{Door, item, question, registration};
 
 /// How long a stranger waits for the door to end a connection.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A small generator, so that a failure repeats: xorshift.
 struct Dice(u64);

@@ -28,7 +28,7 @@ use idnode::wire::handle::value::WireValue;
 use super::node::TestNode;
 
 /// How long a client waits for an answer.
-const ANSWER_MAX: Duration = Duration::from_secs(30);
+const ANSWER_MAX: Duration = Duration::from_secs(60);
 /// The flags that clients set by default: recursion, certified caches, public values.
 pub(crate) const USUAL: OpFlags = OpFlags(0x1900_0000);
 
@@ -170,6 +170,11 @@ impl UdpClient {
     /// Receives a response, however many datagrams it has.
     pub(crate) fn receive(&self) -> Response {
         self.receive_of(None, Instant::now() + ANSWER_MAX).expect("an answer")
+    }
+
+    /// Receives the response to one request; what may have been told twice before is passed over.
+    pub(crate) fn receive_answer(&self, request: &Request) -> Response {
+        self.receive_of(Some(request.envelope.request), Instant::now() + ANSWER_MAX).expect("an answer")
     }
 
     /// Receives the response to one request, or to any; none when it does not come in time.

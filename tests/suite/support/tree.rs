@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use idnode::config::Config;
 use idnode::daemon::{Node, RunningNode, store_options};
@@ -43,7 +44,7 @@ pub(crate) struct Tier {
 pub(crate) type Told = (String, Standing, Option<String>, u64);
 
 /// A loopback address that no other node of these tests has.
-fn own_address() -> Ipv4Addr {
+pub(crate) fn own_address() -> Ipv4Addr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let process = process::id();
     let part = |number: u32| u8::try_from(number % 250 + 1).expect("below 256");
@@ -89,6 +90,8 @@ impl Tier {
         config.site.handle_port = Some(2641);
         config.site.http_port = Some(80);
         config.recursion.allowed = true;
+        // No test is about being late.
+        config.recursion.deadline = Duration::from_secs(60);
         tell(&mut config);
         give_server_key(&config.store.directory);
         let running = Node::start(config.clone()).await.expect("the node starts");
