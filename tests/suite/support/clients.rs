@@ -22,7 +22,7 @@ use tonic::{Request, Status};
 use uuid::Uuid;
 
 /// How long a client waits for an answer.
-const ANSWER_MAX: Duration = Duration::from_secs(60);
+const ANSWER_MAX: Duration = Duration::from_secs(120);
 /// Bytes of the largest DNS message.
 const MESSAGE_BYTES_MAX: usize = 65_535;
 
