@@ -147,8 +147,7 @@ impl Loading {
 
     fn key(&mut self, path: &str, given: &Given, place: Place) {
         let Some(key) = keys().find(|key| key.path() == path) else {
-            let nearest = nearest(path, keys().map(Key::path));
-            self.problems.push(Problem::Unknown { place, key: path.into(), nearest });
+            self.problems.push(Problem::Unknown { place, key: path.into(), nearest: nearest_key(path) });
             return;
         };
         if let Err(right) = (key.apply)(&mut self.config, given) {
@@ -194,6 +193,14 @@ fn is_section(name: &str) -> bool {
 fn speaks_of_a_section(variable: &str) -> bool {
     let rest = variable.strip_prefix("IDNODE_").and_then(|rest| rest.split_once('_'));
     rest.is_some_and(|(section, _)| is_section(&section.to_ascii_lowercase()))
+}
+
+/// The key that is likely meant. A name that begins with another section, as `tls_key` in `[grpc]`, means a key of that
+/// section; otherwise spelling decides.
+fn nearest_key(path: &str) -> Option<String> {
+    let name = path.split_once('.').map_or(path, |(_, name)| name);
+    let misplaced = keys().find(|key| format!("{}_{}", key.section, key.name) == name);
+    misplaced.map(|key| key.path()).or_else(|| nearest(path, keys().map(Key::path)))
 }
 
 /// The known name nearest to an unknown one, when it is near enough to be meant.

@@ -165,6 +165,14 @@ fn an_unknown_variable_of_a_section_is_refused() {
 }
 
 #[test]
+fn a_key_that_names_another_section_is_told_where_it_belongs() {
+    for (key, meant) in [("grpc.tls_key", "tls.key"), ("grpc.tls_certificate", "tls.certificate")] {
+        let error = load_arguments(&[(key, "node.pem")]).expect_err("refused").to_string();
+        assert!(error.ends_with(&format!("{key} is not known; did you mean {meant}?")), "{error}");
+    }
+}
+
+#[test]
 fn a_wrong_argument_is_named() {
     let error = load_arguments(&[("shutdown.grace_seconds", "soon")]).expect_err("refused");
     assert_eq!(
