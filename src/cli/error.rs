@@ -177,8 +177,8 @@ impl fmt::Display for Error {
             ),
             Self::Distrusted { node, cause } => write!(
                 f,
-                "{} answers, but not so that it can be trusted: {}; its certificate must name this host as a DNS name \
-                 or address (subjectAltName), be signed by the authority of --ca or be that very file, and not be an \
+                "{} answers, but not so that it can be trusted: {}; its certificate must be valid now, name this host \
+                 as a DNS name or address (subjectAltName), be signed by the authority of --ca or be that very file, and not be an \
                  authority's own (basicConstraints CA:FALSE)",
                 escape(node),
                 escape(cause)

@@ -99,6 +99,9 @@ fn next_steps(program: &str, node: &RunningNode) -> String {
     if let Some(url) = addresses.grpc.first().filter(|_| present.grpc != default.grpc) {
         let _never = write!(options, " --node {url}");
     }
+    if let Some(certificate) = &present.tls.certificate {
+        let _never = write!(options, " --ca {}", certificate.display());
+    }
     if present.store.directory != default.store.directory {
         let _never = write!(options, " --data {}", node.data_dir().display());
     }

@@ -12,10 +12,11 @@ use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::error::DaemonError;
+use crate::store::EngineKind;
 
 /// Bytes of a small file that are read at most.
 const SMALL_FILE_BYTES_MAX: u64 = 16 * 1024;
@@ -106,10 +107,18 @@ impl DataDirectory {
         let read =
             File::open(&path).and_then(|file| file.take(SMALL_FILE_BYTES_MAX).read_to_string(&mut text));
         match read {
-            Ok(_) => Ok(Some(text)),
+            Ok(_) => {
+                warn_if_shared(&path);
+                Ok(Some(text))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(failed("read", &path, source)),
         }
+    }
+
+    /// Whether a store lies here already, of whichever engine.
+    pub(super) fn holds_store(&self) -> bool {
+        EngineKind::ALL.iter().any(|engine| self.path.join(engine.to_string()).exists())
     }
 
     /// Tells other processes where the doors are.
@@ -153,6 +162,14 @@ fn write_holder(lock: &mut File) -> io::Result<()> {
     lock.set_len(0)?;
     lock.rewind()?;
     writeln!(lock, "{}", std::process::id())
+}
+
+/// Says so when others than the owner may read a secret.
+fn warn_if_shared(path: &Path) {
+    let is_shared = fs::metadata(path).is_ok_and(|facts| facts.permissions().mode() & 0o077 != 0);
+    if is_shared {
+        tracing::warn!(file = %path.display(), "others than its owner may read this secret; run chmod 600 on it");
+    }
 }
 
 fn failed(action: &'static str, path: &Path, source: io::Error) -> DaemonError {

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time;
 
 use super::backup::BackupDesk;
+use super::chance::clock;
 use super::core::Core;
 use super::directory::{Addresses, reachable};
 use super::error::DaemonError;
@@ -27,6 +28,16 @@ use crate::telemetry::{Chain, Metrics};
 
 //----------- Bound ----------------------------------------------------------
 
+/// Says so when clients will not accept the certificate now.
+pub(super) fn warn_if_not_valid(tls: &TlsIdentity) {
+    if !tls.is_valid_at(clock()() / 1_000) {
+        tracing::warn!(
+            "the certificate of tls.certificate is expired or not valid yet, and clients refuse it; put another in \
+             its place and send SIGHUP"
+        );
+    }
+}
+
 /// Sockets that listen, with nobody behind them yet.
 pub(super) struct Bound {
     grpc: Vec<(SocketAddr, TcpListener)>,
@@ -42,6 +53,7 @@ impl Bound {
             key: "tls.certificate",
             reason: Chain(&error).to_string(),
         })?;
+        tls.iter().for_each(|tls| warn_if_not_valid(tls));
         let grpc = socket::listen("grpc.listen", &config.grpc.listen)?;
         let handle = bind_handle(config)?;
         Ok(Self { grpc, tls, handle, http: socket::listen("http.listen", &config.http.listen)? })

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::directory::{Addresses, DataDirectory};
-use super::doors::{Bound, Doors};
+use super::doors::{Bound, Doors, warn_if_not_valid};
 use super::error::DaemonError;
 use crate::config::Config;
 use crate::filing::status::FilingStatus;
@@ -121,7 +121,10 @@ impl RunningNode {
     pub fn reload(&self) {
         let Some(tls) = &self.doors.tls else { return };
         match tls.reload() {
-            Ok(()) => tracing::info!("certificate read again"),
+            Ok(()) => {
+                tracing::info!("certificate read again");
+                warn_if_not_valid(tls);
+            }
             Err(error) => {
                 tracing::error!(error = %Chain(&error), "certificate not read again; the one before stays");
             }

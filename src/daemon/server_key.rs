@@ -41,7 +41,16 @@ impl ServerKey {
         let private = made.map_err(|error| Self::unusable(directory, Chain(&error).to_string()))?;
         let text = private.to_pem();
         directory.save_server_key(&text)?;
-        tracing::info!(file = %directory.server_key_path().display(), "server key of the first start written");
+        let file = directory.server_key_path();
+        if directory.holds_store() {
+            tracing::warn!(
+                file = %file.display(),
+                "the store had no server key and got one; if it was lost, put it back from a backup: clients trust \
+                 the key that they know"
+            );
+        } else {
+            tracing::info!(file = %file.display(), "server key of the first start written");
+        }
         Ok(Self::new(private, text))
     }
 

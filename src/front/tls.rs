@@ -22,6 +22,8 @@ use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifie
 use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
+use x509_cert::Certificate;
+use x509_cert::der::Decode;
 
 /// What HTTP/2 is called when TLS negotiates it (RFC 9113 section 3.2).
 pub const HTTP2: &[u8] = b"h2";
@@ -79,6 +81,16 @@ impl TlsIdentity {
     pub fn reload(&self) -> Result<(), TlsError> {
         self.current.store(Arc::new(read(&self.files)?));
         Ok(())
+    }
+
+    /// Whether clients accept the certificate at a time, in seconds since 1970; true when it does not say.
+    pub fn is_valid_at(&self, seconds: u64) -> bool {
+        let current = self.current.load();
+        let read = current.end_entity_cert().ok().map(|certificate| Certificate::from_der(certificate));
+        let Some(Ok(certificate)) = read else { return true };
+        let validity = certificate.tbs_certificate().validity();
+        let (from, until) = (validity.not_before.to_unix_duration(), validity.not_after.to_unix_duration());
+        (from.as_secs()..=until.as_secs()).contains(&seconds)
     }
 
     /// What makes TLS of accepted connections, for one protocol; none for a protocol without a name.

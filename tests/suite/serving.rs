@@ -101,3 +101,40 @@ async fn the_server_key_is_made_once_and_never_replaced() {
         Ok(_) => panic!("the node started with a damaged key"),
     }
 }
+
+/// What clients will refuse, or others can read, is said when the node starts; the commands that it prints trust it.
+#[test]
+fn a_start_tells_what_an_operator_should_mend() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name);
+    let mut params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("names");
+    params.not_after = rcgen::date_time_ymd(2024, 2, 1);
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let certificate = params.self_signed(&key).expect("a certificate");
+    std::fs::write(path("node.crt"), certificate.pem()).expect("a file");
+    std::fs::write(path("node.key"), key.serialize_pem()).expect("a file");
+    let pair = ["certificate=", "key="].map(|name| format!("tls.{name}"));
+    let [crt, key] = [path("node.crt"), path("node.key")].map(|file| file.display().to_string());
+    let arguments = [pair[0].clone() + &crt, pair[1].clone() + &key];
+    let arguments = ["--set", &arguments[0], "--set", &arguments[1]];
+    let (data, server_key) = (path("data"), path("data").join("server-key.pem"));
+    let logs = |arguments: &[&str]| {
+        let node = NodeProcess::start(&data, arguments);
+        node.signal("TERM");
+        let (_, greeting, log) = node.wait();
+        (greeting, log)
+    };
+
+    let (greeting, log) = logs(&arguments);
+    assert!(log.contains("tls.certificate is expired or not valid yet"), "{log}");
+    assert!(log.contains("server key of the first start written") && !log.contains("chmod"), "{log}");
+    assert!(greeting.contains(&format!(" --ca {crt} ")), "{greeting}");
+
+    std::fs::set_permissions(&server_key, std::fs::Permissions::from_mode(0o644)).expect("changed");
+    let (_, log) = logs(&[]);
+    assert!(log.contains("run chmod 600") && !log.contains("expired"), "{log}");
+
+    std::fs::remove_file(&server_key).expect("removed");
+    let (_, log) = logs(&[]);
+    assert!(log.contains("the store had no server key and got one"), "{log}");
+}
