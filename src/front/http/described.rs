@@ -58,6 +58,7 @@ pub(super) struct ListGiven {
     /// Which page, from 0.
     page: Option<i64>,
     /// How long a page is.
+    #[schema(maximum = 10000)]
     page_size: Option<i64>,
 }
 
@@ -120,49 +121,73 @@ pub(super) enum DataGiven {
     /// Text.
     Text(String),
     /// A value in a format.
-    Formatted {
-        /// How the value is written.
-        format: FormatGiven,
-        /// The value: text for the first three, else of the format's structure.
-        value: FormattedGiven,
-    },
+    Formatted(FormattedGiven),
 }
 
 /// A value in a format.
 #[derive(Serialize, ToSchema)]
-#[serde(untagged)]
+#[serde(tag = "format", content = "value", rename_all = "lowercase")]
 pub(super) enum FormattedGiven {
-    /// Text, or bytes as text.
-    Text(String),
-    /// A list of administrators.
-    List(Vec<ReferenceJson>),
-    /// An administrator.
+    /// Text.
+    String(String),
+    /// Bytes.
+    Base64(Base64Given),
+    /// Bytes.
+    Hex(HexGiven),
+    /// An administrator (HS_ADMIN).
     Admin(AdminJson),
-    /// A site.
+    /// A list of administrators (HS_VLIST).
+    Vlist(Vec<ReferenceJson>),
+    /// A site (HS_SITE).
     Site(SiteJson),
-    /// A JSON Web Key.
-    Key {
-        /// Its kind: RSA or DSA.
-        kty: String,
+    /// A public key (HS_PUBKEY).
+    Key(KeyGiven),
+}
+
+/// Bytes in base64, padded or not.
+#[derive(Serialize, ToSchema)]
+#[schema(
+    pattern = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw](==)?|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=?)?$",
+    example = "AAEC"
+)]
+pub(super) struct Base64Given(String);
+
+/// Bytes in hexadecimal.
+#[derive(Serialize, ToSchema)]
+#[schema(pattern = "^([0-9A-Fa-f]{2})*$", example = "000102")]
+pub(super) struct HexGiven(String);
+
+/// A JSON Web Key; its numbers are base64 for URLs.
+#[derive(Serialize, ToSchema)]
+#[serde(tag = "kty")]
+pub(super) enum KeyGiven {
+    /// The modulus and the exponent of an RSA key.
+    #[serde(rename = "RSA")]
+    Rsa {
+        /// The modulus.
+        n: NumberGiven,
+        /// The exponent.
+        e: NumberGiven,
+    },
+    /// The numbers of a DSA key.
+    #[serde(rename = "DSA")]
+    Dsa {
+        /// The key.
+        y: NumberGiven,
+        /// The field.
+        p: NumberGiven,
+        /// The order of the group.
+        q: NumberGiven,
+        /// The generator.
+        g: NumberGiven,
     },
 }
 
-/// How a datum is written.
+/// A number in base64 for URLs, unpadded.
 #[derive(Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum FormatGiven {
-    /// Text.
-    String,
-    /// Bytes.
-    Base64,
-    /// Bytes.
-    Hex,
-    /// An administrator (HS_ADMIN).
-    Admin,
-    /// A list of administrators (HS_VLIST).
-    Vlist,
-    /// A site (HS_SITE).
-    Site,
-    /// A public key (HS_PUBKEY) as a JSON Web Key.
-    Key,
-}
+#[schema(
+    min_length = 2,
+    pattern = "^([A-Za-z0-9_-]{4})*([A-Za-z0-9_-][AQgw]|[A-Za-z0-9_-]{2}[AEIMQUYcgkosw048])?$",
+    example = "AQAB"
+)]
+pub(super) struct NumberGiven(String);

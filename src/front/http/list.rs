@@ -79,7 +79,7 @@ pub(super) async fn list_by_body(shared: &Shared, asked: &mut Asked, body: Body)
         ("prefix" = String, Query, description = "The prefix.", min_length = 1, max_length = 170,
             pattern = "^(0\\.NA/)?[A-Za-z0-9-]{1,63}(\\.[A-Za-z0-9-]{1,63})*$", example = "88.118.8"),
         ("page" = Option<i64>, Query, description = "Which page, from 0; without page and pageSize all names come."),
-        ("pageSize" = Option<i64>, Query, description = "How long a page is; 0 only counts."),
+        ("pageSize" = Option<i64>, Query, description = "How long a page is; 0 only counts.", maximum = 10000),
         ("pretty" = Option<Flag>, Query, description = "To be read by people."),
         ("callback" = Option<String>, Query, description = "A function to be called with the reply (JSONP).")),
     security((), ("basic" = []), ("bearer" = []), ("handle" = [])),
@@ -130,13 +130,12 @@ pub(super) fn page_of(asked: &Asked) -> Result<Option<PageAsked>, Denial> {
         Ok(asked.query.number::<i64>(name)?.and_then(|number| usize::try_from(number).ok()))
     };
     let (page, size) = (number("page")?, number("pageSize")?);
-    let Some((page, size)) = page.zip(size) else { return Ok(None) };
-    if size > PAGE_ITEMS_MAX {
+    if let Some(size) = size.filter(|size| *size > PAGE_ITEMS_MAX) {
         return Err(Denial::malformed(&format!(
             "pageSize {size} is above {PAGE_ITEMS_MAX}; ask for more pages"
         )));
     }
-    Ok(Some(PageAsked { page, size }))
+    Ok(page.zip(size).map(|(page, size)| PageAsked { page, size }))
 }
 
 async fn list_page(

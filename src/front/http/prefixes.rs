@@ -41,7 +41,7 @@ pub(super) struct PrefixList {
 #[utoipa::path(get, path = "/api/prefixes", tag = "prefixes", operation_id = "listPrefixes",
     params(
         ("page" = Option<i64>, Query, description = "Which page, from 0; without page and pageSize all come."),
-        ("pageSize" = Option<i64>, Query, description = "How long a page is; 0 only counts."),
+        ("pageSize" = Option<i64>, Query, description = "How long a page is; 0 only counts.", maximum = 10000),
         ("pretty" = Option<Flag>, Query, description = "To be read by people."),
         ("callback" = Option<String>, Query, description = "A function to be called with the reply (JSONP).")),
     security((), ("basic" = []), ("bearer" = []), ("handle" = [])),
@@ -72,7 +72,8 @@ pub(super) async fn list(shared: &Shared, asked: &Asked) -> Result<Response, Den
 
 /// Homes a prefix here: from now on this node keeps its handles.
 #[utoipa::path(post, path = "/api/prefixes/{prefix}", tag = "prefixes", operation_id = "homePrefix",
-    params(("prefix" = String, Path, description = "The prefix, or its handle.", min_length = 1, max_length = 170,
+    params(("prefix" = String, Path, description = "The prefix, or its handle; under the default DNS root it has at most 119 characters.",
+        min_length = 1, max_length = 119,
         pattern = "^(0\\.NA/)?[A-Za-z0-9-]{1,63}(\\.[A-Za-z0-9-]{1,63})*$", example = "0.NA/88.118.8")),
     security((), ("basic" = []), ("bearer" = []), ("handle" = [])),
     responses(

@@ -48,6 +48,7 @@ async fn handles_are_listed_by_pages_or_all() {
         ("prefix=", (400, 102)),
         ("prefix=88.118.8&page=x&pageSize=1", (400, 4)),
         ("prefix=88.118.8&page=0&pageSize=100000", (400, 4)),
+        ("prefix=88.118.8&pageSize=10001", (400, 4)),
     ] {
         assert_eq!(client.get(&format!("/api/handles?{query}")).await.verdict(), verdict, "{query}");
     }
