@@ -38,7 +38,7 @@ impl Node {
         match node.directory.save_addresses(&node.doors.addresses) {
             Ok(()) => Ok(node),
             Err(error) => {
-                node.stop_within(Duration::ZERO).await?;
+                node.stop().await?;
                 Err(error)
             }
         }
