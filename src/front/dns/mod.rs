@@ -28,9 +28,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::front::drain::Drain;
 use crate::front::socket::bind_both;
 use crate::resolver::Resolver;
 use crate::wire::dns::name::Naming;
@@ -117,28 +117,22 @@ impl DnsDoor {
 
     /// Answers until `shutdown` ends; then takes nothing new, answers what was received, and returns.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
-        let (drain, drains) = watch::channel(false);
+        let drain = Drain::new();
         let mut tasks = JoinSet::new();
         for side in &self.udp {
             for _ in 0..UDP_TASKS {
-                tasks.spawn(Arc::clone(side).serve(Arc::clone(&self.answerer), drains.clone()));
+                tasks.spawn(Arc::clone(side).serve(Arc::clone(&self.answerer), drain.draining()));
             }
         }
         for side in self.tcp {
-            tasks.spawn(side.serve(Arc::clone(&self.answerer), drains.clone()));
+            tasks.spawn(side.serve(Arc::clone(&self.answerer), drain.draining()));
         }
         shutdown.await;
-        drain.send_replace(true);
+        drain.run().await;
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {
                 tracing::error!(%error, "a task of the DNS door ended abnormally");
             }
         }
     }
-}
-
-/// Waits until the drain begins.
-async fn drains(drain: &mut watch::Receiver<bool>) {
-    // An error means that the door itself is gone, which is a drain, too.
-    let _ended = drain.wait_for(|drains| *drains).await;
 }

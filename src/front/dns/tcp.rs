@@ -13,15 +13,13 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::front::drain::Draining;
 use crate::front::source::Source;
 
 use super::answer::{Answerer, Received};
 use super::counters::count;
-use super::drains;
 use super::request::Transport;
 
 /// Connections open at most.
@@ -44,7 +42,14 @@ const LENGTH_BYTES: usize = 2;
 pub(super) struct TcpSide {
     listener: TcpListener,
     idle_max: Duration,
-    open: Arc<Mutex<HashMap<Source, usize>>>,
+    open: Arc<Mutex<Open>>,
+}
+
+/// Connections that are open.
+#[derive(Debug, Default)]
+struct Open {
+    in_all: usize,
+    of_source: HashMap<Source, usize>,
 }
 
 impl TcpSide {
@@ -60,20 +65,18 @@ impl TcpSide {
         self.listener.local_addr()
     }
 
-    /// Accepts connections until the drain begins, then waits until the open ones have answered.
-    pub(super) async fn serve(self, answerer: Arc<Answerer>, mut drain: watch::Receiver<bool>) {
-        let mut connections = JoinSet::new();
+    /// Accepts connections until the drain begins. The open ones answer what they have received, and end with it.
+    pub(super) async fn serve(self, answerer: Arc<Answerer>, mut drain: Draining) {
         loop {
             tokio::select! {
                 biased;
-                () = drains(&mut drain) => break,
-                Some(_) = connections.join_next(), if !connections.is_empty() => {}
+                () = drain.begins() => return,
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, asker)) => match Place::take(&self.open, asker.ip(), connections.len()) {
+                    Ok((stream, asker)) => match Place::take(&self.open, asker.ip()) {
                         Some(place) => {
                             count(&answerer.counters().tcp_connections);
                             let connection = Connection { stream, answerer: Arc::clone(&answerer), idle_max: self.idle_max, place };
-                            connections.spawn(connection.serve(drain.clone()));
+                            tokio::spawn(connection.serve(drain.clone()));
                         }
                         None => count(&answerer.counters().tcp_connections_refused),
                     },
@@ -84,41 +87,39 @@ impl TcpSide {
                 },
             }
         }
-        while connections.join_next().await.is_some() {}
     }
 }
 
-/// A connection's place among those of its source; given up when dropped.
+/// A connection's place, in all and among those of its source; given up when dropped.
 #[derive(Debug)]
 struct Place {
-    open: Arc<Mutex<HashMap<Source, usize>>>,
+    open: Arc<Mutex<Open>>,
     address: IpAddr,
 }
 
 impl Place {
-    fn take(open: &Arc<Mutex<HashMap<Source, usize>>>, address: IpAddr, in_all: usize) -> Option<Self> {
+    fn take(shared: &Arc<Mutex<Open>>, address: IpAddr) -> Option<Self> {
         let source = Source::of(address);
-        let mut counts = open.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_source = counts.entry(source).or_default();
-        if in_all >= CONNECTIONS_MAX || *of_source >= CONNECTIONS_OF_SOURCE_MAX {
-            if *of_source == 0 {
-                counts.remove(&source);
-            }
+        let mut open = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_source = open.of_source.get(&source).copied().unwrap_or_default();
+        if open.in_all >= CONNECTIONS_MAX || of_source >= CONNECTIONS_OF_SOURCE_MAX {
             return None;
         }
-        *of_source += 1;
-        Some(Self { open: Arc::clone(open), address })
+        open.in_all += 1;
+        open.of_source.insert(source, of_source + 1);
+        Some(Self { open: Arc::clone(shared), address })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut counts = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let source = Source::of(self.address);
-        if let Some(of_source) = counts.get_mut(&source) {
+        open.in_all -= 1;
+        if let Some(of_source) = open.of_source.get_mut(&source) {
             *of_source -= 1;
             if *of_source == 0 {
-                counts.remove(&source);
+                open.of_source.remove(&source);
             }
         }
     }
@@ -134,7 +135,7 @@ struct Connection {
 }
 
 impl Connection {
-    async fn serve(mut self, mut drain: watch::Receiver<bool>) {
+    async fn serve(mut self, mut drain: Draining) {
         let mut received = BytesMut::new();
         let mut idle_until = Instant::now() + self.idle_max;
         loop {
@@ -148,7 +149,7 @@ impl Connection {
             }
             let read = tokio::select! {
                 biased;
-                () = drains(&mut drain) => return,
+                () = drain.begins() => return,
                 read = timeout_at(idle_until, self.stream.read_buf(&mut received)) => read,
             };
             match read {
@@ -215,16 +216,19 @@ mod tests {
     #[test]
     fn no_source_takes_every_connection() {
         let open = Arc::default();
-        let (greedy, other) = ([127, 0, 0, 1].into(), [127, 0, 0, 2].into());
-        let mut places: Vec<Place> =
-            (0..CONNECTIONS_OF_SOURCE_MAX).map_while(|count| Place::take(&open, greedy, count)).collect();
-        assert_eq!(places.len(), CONNECTIONS_OF_SOURCE_MAX);
-        assert!(Place::take(&open, greedy, places.len()).is_none());
-        assert!(Place::take(&open, other, places.len()).is_some());
-        assert!(Place::take(&open, other, CONNECTIONS_MAX).is_none());
-        drop(places.pop());
-        assert!(Place::take(&open, greedy, places.len()).is_some());
-        places.clear();
-        assert!(open.lock().expect("sound").is_empty());
+        let places = |last: u8| {
+            std::iter::from_fn(|| Place::take(&open, [127, 0, 0, last].into()))
+                .take(CONNECTIONS_MAX)
+                .collect::<Vec<Place>>()
+        };
+        let mut greedy = places(1);
+        assert_eq!(greedy.len(), CONNECTIONS_OF_SOURCE_MAX);
+        let others: Vec<Vec<Place>> = (2..=9).map(places).collect();
+        assert_eq!(greedy.len() + others.iter().flatten().count(), CONNECTIONS_MAX);
+        drop(greedy.pop());
+        assert_eq!(places(9).len(), 1);
+        drop((greedy, others));
+        let open = open.lock().expect("sound");
+        assert!(open.in_all == 0 && open.of_source.is_empty());
     }
 }

@@ -6,13 +6,11 @@
 use std::io;
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
+use crate::front::drain::Draining;
 use crate::front::socket::{Datagram, Datagrams};
 
 use super::answer::{Answerer, Received};
 use super::counters::count;
-use super::drains;
 use super::request::Transport;
 
 /// Questions that are answered as one batch at most.
@@ -37,12 +35,12 @@ impl UdpSide {
     }
 
     /// Answers datagrams until the drain begins; what was received by then is answered.
-    pub(super) async fn serve(self: Arc<Self>, answerer: Arc<Answerer>, mut drain: watch::Receiver<bool>) {
+    pub(super) async fn serve(self: Arc<Self>, answerer: Arc<Answerer>, mut drain: Draining) {
         let mut buffers = Datagrams::buffers();
         loop {
             let datagrams = tokio::select! {
                 biased;
-                () = drains(&mut drain) => return,
+                () = drain.begins() => return,
                 received = self.datagrams.receive(&mut buffers) => match received {
                     Ok(datagrams) => datagrams,
                     // An asker that went away shows up as an error of our socket; the next read is unharmed.
