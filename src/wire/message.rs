@@ -4,6 +4,7 @@
 //! side speaks of, commands and answers above all, is translated where it is spoken.
 
 use crate::model::identifier::{Identifier, IdentifierError, Prefix};
+use crate::model::limits::{INDEX_MAX, TTL_MAX_SECONDS};
 use crate::model::position::{Incarnation, Position, Stream};
 use crate::model::prefix::{CreditCode, Registrant, RegistrantError, Standing};
 use crate::model::site::{Ports, Site, SiteError};
@@ -92,6 +93,10 @@ impl TryFrom<proto::Value> for Value {
     fn try_from(message: proto::Value) -> Result<Self, MessageError> {
         let value_type = ValueType::new(&message.r#type).map_err(MessageError::Value)?;
         let ttl = match message.ttl {
+            Some(proto::value::Ttl::RelativeSeconds(seconds)) if seconds > TTL_MAX_SECONDS => {
+                let reason = format!("TTL {seconds} is not from 0 to {TTL_MAX_SECONDS} seconds");
+                return Err(MessageError::meaningless(reason));
+            }
             Some(proto::value::Ttl::RelativeSeconds(seconds)) => Ttl::Relative(seconds),
             Some(proto::value::Ttl::AbsoluteSeconds(until)) => Ttl::Absolute(until),
             None => Ttl::default(),
@@ -129,7 +134,12 @@ impl TryFrom<&proto::Reference> for Reference {
     type Error = MessageError;
 
     fn try_from(message: &proto::Reference) -> Result<Self, MessageError> {
-        Ok(Self { identifier: identifier(&message.identifier)?, index: message.index })
+        let index = message.index;
+        if index > INDEX_MAX {
+            let reason = format!("index {index} of a reference is not from 0 to {INDEX_MAX}");
+            return Err(MessageError::meaningless(reason));
+        }
+        Ok(Self { identifier: identifier(&message.identifier)?, index })
     }
 }
 
@@ -296,6 +306,20 @@ mod tests {
             proto::Value { index: 1, r#type: "A".into(), permissions: Some(0x1f), ..Default::default() };
         let found = "11111".to_owned();
         assert_eq!(Value::try_from(value), Err(MessageError::Value(ValueError::Permissions { found })));
+        // Handle clients read these numbers as signed ones.
+        let value = |ttl, reference| proto::Value {
+            index: 1,
+            r#type: "A".into(),
+            ttl: Some(proto::value::Ttl::RelativeSeconds(ttl)),
+            references: vec![proto::Reference { identifier: "88/a".into(), index: reference }],
+            ..Default::default()
+        };
+        let told = |ttl, reference| Value::try_from(value(ttl, reference)).map_err(|error| error.to_string());
+        assert!(told(0x7fff_ffff, 0x7fff_ffff).is_ok());
+        let sentence = "TTL 2147483648 is not from 0 to 2147483647 seconds";
+        assert_eq!(told(0x8000_0000, 0), Err(sentence.to_owned()));
+        let sentence = "index 2147483648 of a reference is not from 0 to 2147483647";
+        assert_eq!(told(0, 0x8000_0000), Err(sentence.to_owned()));
         let position = proto::Position { incarnation: vec![1; 15], ..Default::default() };
         let error = Position::try_from(&position).expect_err("15 bytes are no incarnation");
         assert_eq!(error.to_string(), "an incarnation has 16 bytes; 15 were found");
