@@ -23,6 +23,7 @@ pub struct KeptFile {
     pub content: Arc<[u8]>,
 }
 
+/// Its content may be a key, which no log is to show.
 impl fmt::Debug for KeptFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KeptFile({}, {} bytes)", self.name, self.content.len())
@@ -36,10 +37,17 @@ impl KeptFile {
 }
 
 /// A small file that was read back from a backup.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub(super) struct RestoredFile {
     name: String,
     content: Vec<u8>,
+}
+
+/// Its content may be a key, which no log is to show.
+impl fmt::Debug for RestoredFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RestoredFile({}, {} bytes)", self.name, self.content.len())
+    }
 }
 
 impl RestoredFile {
