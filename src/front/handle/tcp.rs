@@ -2,9 +2,8 @@
 //!
 //! A connection stays open after an answer: many clients keep theirs for hours, and the others close by themselves. It
 //! is closed when nothing came for a time, when a message does not come to its end, when the asker does not take its
-//! answers, after bytes that are no message, and when another needs its place. What connections hold
-//! hold in memory is bounded by two budgets, one for large messages that come and one for large answers that wait to be
-//! taken.
+//! answers, after bytes that are no message, and when another needs its place. What connections hold in memory is bounded
+//! by two budgets, one for large messages that come and one for large answers that wait to be taken.
 
 use std::io;
 use std::net::SocketAddr;
