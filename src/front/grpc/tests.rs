@@ -46,11 +46,15 @@ impl Tap {
 
     fn entropy(self: Arc<Self>) -> Entropy {
         Arc::new(move |bytes| {
-            let mut is_shut = self.is_shut.lock().expect("no panic under it");
-            while *is_shut {
-                self.is_awaited.store(true, Ordering::SeqCst);
-                is_shut = self.turned.wait(is_shut).expect("no panic under it");
-            }
+            // The committer waits on a thread of the runtime: what else that thread had to do, the sockets among it, goes
+            // to another.
+            tokio::task::block_in_place(|| {
+                let mut is_shut = self.is_shut.lock().expect("no panic under it");
+                while *is_shut {
+                    self.is_awaited.store(true, Ordering::SeqCst);
+                    is_shut = self.turned.wait(is_shut).expect("no panic under it");
+                }
+            });
             getrandom::fill(bytes).expect("randomness");
         })
     }
