@@ -18,7 +18,7 @@ const SETTINGS: u8 = 0;
 /// The first byte of a TLS alert (RFC 8446 section 5.1).
 const TLS_ALERT: u8 = 0x15;
 /// How long the first byte is waited for.
-const FIRST_BYTE_MAX: Duration = Duration::from_secs(2);
+const FIRST_BYTE_MAX: Duration = Duration::from_secs(5);
 
 /// What answers otherwise than asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
