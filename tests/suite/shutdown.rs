@@ -90,7 +90,9 @@ fn sigterm_drains_and_ends_well() {
 #[test]
 fn half_requests_and_silent_connections_do_not_hold_the_stop() {
     let directory = tempfile::tempdir().expect("a directory");
-    let node = NodeProcess::start(directory.path(), &["--set", "shutdown.grace_seconds=3600"]);
+    // Nor is it let go by the bound of silence meanwhile.
+    let settings = ["--set", "shutdown.grace_seconds=3600", "--set", "http.idle_seconds=3600"];
+    let node = NodeProcess::start(directory.path(), &settings);
     let native =
         "POST / HTTP/1.1\r\nContent-Type: application/x-hdl-message\r\nContent-Length: 9\r\n\r\nhalf";
     let said = [
