@@ -185,7 +185,8 @@ impl ClientCertVerifier for AnyCertificate {
 
 fn read(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
     let certificates = read_certificates(&files.certificates)?;
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|source| read_error(&files.key, source))?;
+    let key = PrivateKeyDer::from_pem_file(&files.key)
+        .map_err(|source| read_error(&files.key, "private key", source))?;
     CertifiedKey::from_der(certificates, key, &ring::default_provider())
         .map_err(|source| TlsError::Unusable { files: files.clone(), source })
 }
@@ -193,15 +194,15 @@ fn read(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let certificates = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|source| read_error(path, source))?;
+        .map_err(|source| read_error(path, "certificate", source))?;
     if certificates.is_empty() {
-        return Err(read_error(path, pem::Error::NoItemsFound));
+        return Err(read_error(path, "certificate", pem::Error::NoItemsFound));
     }
     Ok(certificates)
 }
 
-fn read_error(path: &Path, source: pem::Error) -> TlsError {
-    TlsError::Read { path: path.to_owned(), source }
+fn read_error(path: &Path, wanted: &'static str, source: pem::Error) -> TlsError {
+    TlsError::Read { path: path.to_owned(), wanted, source }
 }
 
 //----------- TlsError -------------------------------------------------------
@@ -210,10 +211,12 @@ fn read_error(path: &Path, source: pem::Error) -> TlsError {
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read or holds no such PEM item.
-    #[error("cannot read {}: a PEM file with the certificate or its private key is needed", path.display())]
+    #[error("cannot read {}: a PEM file with a {wanted} is needed", path.display())]
     Read {
         /// The file.
         path: PathBuf,
+        /// The item that it is to hold.
+        wanted: &'static str,
         /// What went wrong.
         source: pem::Error,
     },

@@ -70,11 +70,15 @@ async fn a_reload_that_fails_changes_nothing() {
         Err(TlsError::Unusable { files: named, .. }) => assert_eq!(named, files),
         other => panic!("a key of another certificate: {other:?}"),
     }
+    let told = || identity.reload().expect_err("refused").to_string();
+    let needs =
+        |path: &Path, item| format!("cannot read {}: a PEM file with a {item} is needed", path.display());
+    fs::copy(&foreign.certificates, &files.key).expect("copied");
+    assert_eq!(told(), needs(&files.key, "private key"));
+    fs::copy(&foreign.key, &files.certificates).expect("copied");
+    assert_eq!(told(), needs(&files.certificates, "certificate"));
     fs::write(&files.certificates, "no certificate").expect("written");
-    match identity.reload() {
-        Err(TlsError::Read { path, .. }) => assert_eq!(path, files.certificates),
-        other => panic!("no certificate: {other:?}"),
-    }
+    assert_eq!(told(), needs(&files.certificates, "certificate"));
     fs::remove_file(&files.key).expect("removed");
     connect(&door, &shown).await.expect("the certificate that was good is still shown");
     door.close().await;
