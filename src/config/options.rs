@@ -8,7 +8,7 @@ use crate::front::dns::DnsOptions;
 use crate::front::grpc::GrpcOptions;
 use crate::front::handle::HandleOptions;
 use crate::front::http::HttpOptions;
-use crate::front::tls::TlsOptions;
+use crate::front::listen::tls::TlsOptions;
 use crate::model::limits;
 use crate::store::EngineKind;
 use crate::telemetry::LogOptions;

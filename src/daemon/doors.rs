@@ -22,7 +22,7 @@ use crate::front::dns::{DnsDoor, DnsOptions};
 use crate::front::grpc::{GrpcCounters, GrpcDoor, GrpcOptions, GrpcRooms};
 use crate::front::handle::{HandleDoor, HandleRooms, HandleSockets, HandleTunnel, Line, Tunneled};
 use crate::front::http::{Channel, HttpDoor, HttpOptions, HttpRooms, Tunnel};
-use crate::front::tls::TlsIdentity;
+use crate::front::listen::tls::TlsIdentity;
 use crate::model::site::{Ports, Site};
 use crate::telemetry::{Chain, Metrics};
 

@@ -1,15 +1,11 @@
-//! The doors: each listens, decodes, asks the core and replies. A door translates and nothing else.
-//! What they share is `tls`, the certificate that all of them show; `socket`, which binds UDP and TCP together;
-//! `source`, whom their bounds count; `drain`, how they end; and `response_code`, what the Handle protocol calls each
-//! reason.
+//! The front ends: each listens, decodes, asks the core and replies. A front end translates and nothing else.
+//! What they share is in [`listen`]; `handle_semantics` holds the Handle rules that the binary protocol and the JSON API
+//! have in common.
 
 pub mod dns;
 pub mod grpc;
 pub mod handle;
 pub mod http;
 
-mod drain;
-mod response_code;
-mod socket;
-mod source;
-pub mod tls;
+mod handle_semantics;
+pub mod listen;

@@ -97,7 +97,7 @@ struct Confined {
 }
 
 /// What the doors have in common.
-const SHARED_BY_DOORS: &[&str] = &["drain", "response_code", "socket", "source", "tls"];
+const SHARED_BY_DOORS: &[&str] = &["handle_semantics", "listen"];
 
 /// The rules of this file.
 pub(crate) const RULES: &[Rule] = &[
@@ -136,7 +136,7 @@ pub(crate) const RULES: &[Rule] = &[
         kept: &[
             (
                 "src/front/dns/reply.rs",
-                "use crate::front::tls::TlsIdentity;\nuse super::request;\nuse crate::resolver::Answer;\n",
+                "use crate::front::listen::tls::TlsIdentity;\nuse super::request;\nuse crate::resolver::Answer;\n",
             ),
             ("src/front/mod.rs", "use self::dns::Door;\nuse crate::front::http;\n"),
         ],

@@ -30,8 +30,8 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::front::drain::Drain;
-use crate::front::socket::bind_both;
+use crate::front::listen::bind::bind_both;
+use crate::front::listen::drain::Drain;
 use crate::resolver::Resolver;
 use crate::wire::dns::name::Naming;
 

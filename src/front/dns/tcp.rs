@@ -15,8 +15,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::front::drain::Draining;
-use crate::front::source::Source;
+use crate::front::listen::drain::Draining;
+use crate::front::listen::source::Source;
 
 use super::answer::{Answerer, Received};
 use super::counters::count;

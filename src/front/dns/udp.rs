@@ -6,8 +6,8 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::front::drain::Draining;
-use crate::front::socket::{Datagram, Datagrams};
+use crate::front::listen::datagram::{Datagram, Datagrams};
+use crate::front::listen::drain::Draining;
 
 use super::answer::{Answerer, Received};
 use super::counters::count;

@@ -59,7 +59,7 @@ use self::inbound::Inbound;
 use self::prefixes::PrefixDoor;
 use self::registration::RegistrationDoor;
 use self::resolution::ResolutionDoor;
-use crate::front::tls::{ClientCertificates, HTTP2, TlsError, TlsIdentity};
+use crate::front::listen::tls::{ClientCertificates, HTTP2, TlsError, TlsIdentity};
 use crate::model::limits::MESSAGE_BYTES_MAX;
 use crate::registry::Registry;
 use crate::resolver::Resolver;

@@ -11,7 +11,7 @@ use std::hash::BuildHasher;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::front::source::Source;
+use crate::front::listen::source::Source;
 
 /// Bytes of an answer that are always sent: one datagram of the protocol.
 pub(super) const ALWAYS_BYTES: usize = 512;
@@ -89,7 +89,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::{ALWAYS_BYTES, Allowances, BURST_BYTES, BYTES_PER_SECOND};
-    use crate::front::source::Source;
+    use crate::front::listen::source::Source;
 
     #[test]
     fn a_source_is_answered_its_share_and_no_more() {

@@ -34,7 +34,7 @@ use super::proof::{Challenged, Unfitting};
 use super::reply::{self, Reply, Unaccepted};
 use super::resolution::{Asking, Elsewhere, Telling, Wanted, wants_recursion};
 use super::session::{Session, Sessions};
-use super::workshop::Workshop;
+use crate::front::listen::crypto_pool::CryptoPool;
 
 /// Nodes that a question may have passed before this one stops passing it on.
 const RECURSION_COUNT_MAX: u8 = 10;
@@ -75,7 +75,7 @@ pub(super) struct Answerer {
     pub(super) public_key: Vec<u8>,
     pub(super) sessions: Sessions,
     pub(super) challenges: Challenges<Challenged>,
-    pub(super) workshop: Workshop,
+    pub(super) crypto_pool: CryptoPool,
     pub(super) counters: Arc<HandleCounters>,
 }
 

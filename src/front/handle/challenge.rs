@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::front::source::Source;
+use crate::front::listen::source::Source;
 
 /// How long a challenge waits for its answer.
 const LIFE: Duration = Duration::from_secs(20);

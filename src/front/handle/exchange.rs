@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::front::source::Source;
+use crate::front::listen::source::Source;
 use crate::key::digest::DigestAlgorithm;
 use crate::key::session::SessionKey;
 use crate::key::{KeyError, PrivateKey};
@@ -291,7 +291,7 @@ impl Answerer {
             PrivateKey::Dsa(_) if envelope.version >= Version::V2_11 => DigestAlgorithm::Sha256,
             PrivateKey::Rsa(_) | PrivateKey::Dsa(_) => DigestAlgorithm::Sha1,
         };
-        let made = self.workshop.run(source, move || {
+        let made = self.crypto_pool.run(source, move || {
             key.sign(algorithm, &covered, &|bytes: &mut [u8]| resolver.fill_random(bytes))
         });
         let signature = made.await?.ok()?;

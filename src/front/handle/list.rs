@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::front::source::Source;
+use crate::front::listen::source::Source;
 use crate::model::identifier::{Identifier, Prefix};
 use crate::registry::caller::Caller;
 use crate::registry::refusal::{Problem, Refusal};

@@ -6,7 +6,7 @@
 //!   tunnel (of HTTP) ───────┘    session                           ├─ proof: challenges, logins · setup: sessions
 //!                                                                  └─ reply, frame ─ exchange: close ─▶
 //! ```
-//! Answers in datagrams are paid for (`allowance`), signatures are made off the reactor (`workshop`).
+//! Answers in datagrams are paid for (`allowance`), signatures are made off the reactor (`crypto_pool`).
 //!
 //! Messages are encoded and decoded in `wire::handle`; what is answered and who may do what is decided in the core.
 
@@ -35,7 +35,6 @@ mod proof;
 mod reply;
 
 mod counters;
-mod workshop;
 
 pub use self::counters::HandleCounters;
 pub use self::exchange::Line;
@@ -48,9 +47,9 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use crate::front::drain::Drain;
-use crate::front::socket::bind_both;
-use crate::front::tls::{ClientCertificates, TlsIdentity};
+use crate::front::listen::bind::bind_both;
+use crate::front::listen::drain::Drain;
+use crate::front::listen::tls::{ClientCertificates, TlsIdentity};
 use crate::key::PrivateKey;
 use crate::model::identity::Identity;
 use crate::registry::Registry;
@@ -62,7 +61,7 @@ use self::place::{PlaceBounds, Places};
 use self::session::{SessionBounds, Sessions};
 use self::tcp::TcpSide;
 use self::udp::UdpSide;
-use self::workshop::Workshop;
+use crate::front::listen::crypto_pool::CryptoPool;
 
 /// Connections at a time: clients keep theirs open, and factories stand behind one address.
 const CONNECTIONS: PlaceBounds = PlaceBounds { max: 4_096, of_source_max: 1_024 };
@@ -153,7 +152,7 @@ impl HandleDoor {
             server_key,
             sessions: Sessions::new(SESSIONS),
             challenges: Challenges::new(CHALLENGES),
-            workshop: Workshop::new(),
+            crypto_pool: CryptoPool::new(),
             counters: Arc::default(),
         };
         Ok(Self { answerer: Arc::new(answerer), udp, tcp })

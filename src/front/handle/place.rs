@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::front::source::Source;
+use crate::front::listen::source::Source;
 
 use super::exchange::ConnectionState;
 

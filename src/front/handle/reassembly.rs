@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::front::source::Source;
+use crate::front::listen::source::Source;
 use crate::wire::handle::envelope::Envelope;
 use crate::wire::handle::packet::{Piece, packets_of};
 

@@ -1,6 +1,6 @@
 //! What is to be said → response codes, bodies and flags: the only place of this door that knows which is which.
 
-use crate::front::response_code;
+use crate::front::handle_semantics::response_code;
 use crate::key::KeyError;
 use crate::model::identifier::{IdentifierError, Prefix};
 use crate::registry::refusal::{Failure, Problem, Refusal};

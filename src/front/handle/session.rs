@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::front::source::Source;
+use crate::front::listen::source::Source;
 use crate::key::session::SessionKey;
 use crate::registry::caller::Caller;
 

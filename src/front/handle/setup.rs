@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::front::source::Source;
+use crate::front::listen::source::Source;
 use crate::key::session::{Agreement, Cipher, SessionKey};
 use crate::key::{KeyError, PublicKey};
 use crate::model::value::{Index, Value, ValueType};
@@ -60,7 +60,7 @@ impl Answerer {
     ) -> Result<(Option<SessionKey>, Vec<u8>), Reply> {
         let cipher = cipher_of(version);
         let (half, resolver) = (half.to_vec(), Arc::clone(&self.resolver));
-        let agreed = self.workshop.run(source, move || {
+        let agreed = self.crypto_pool.run(source, move || {
             let (agreement, peer) = Agreement::join(&half, &|bytes: &mut [u8]| resolver.fill_random(bytes))?;
             Ok::<_, KeyError>((agreement.key(&peer, cipher)?, agreement.half()))
         });
@@ -80,7 +80,7 @@ impl Answerer {
     ) -> Result<(Option<SessionKey>, Vec<u8>), Reply> {
         let cipher = cipher_of(version);
         let resolver = Arc::clone(&self.resolver);
-        let sealed = self.workshop.run(source, move || {
+        let sealed = self.crypto_pool.run(source, move || {
             let random = |bytes: &mut [u8]| resolver.fill_random(bytes);
             let public = PublicKey::decode(&key)?;
             let key = SessionKey::generate(cipher, &random);
@@ -130,7 +130,7 @@ impl Answerer {
         };
         let (sealed, key) = (sealed.to_vec(), Arc::clone(&self.server_key));
         let (version, resolver) = (exchange.envelope.version, Arc::clone(&self.resolver));
-        let unsealed = self.workshop.run(source, move || {
+        let unsealed = self.crypto_pool.run(source, move || {
             SessionKey::unseal(&key, version, &sealed, &|bytes: &mut [u8]| resolver.fill_random(bytes))
         });
         match unsealed.await {

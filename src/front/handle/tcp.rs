@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
-use crate::front::drain::Draining;
+use crate::front::listen::drain::Draining;
 use crate::wire::cursor::{DecodeError, Reader};
 use crate::wire::handle::envelope::{ENVELOPE_BYTES, Envelope};
 

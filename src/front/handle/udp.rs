@@ -16,9 +16,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
-use crate::front::drain::Draining;
-use crate::front::socket::{Datagram, Datagrams};
-use crate::front::source::Source;
+use crate::front::listen::datagram::{Datagram, Datagrams};
+use crate::front::listen::drain::Draining;
+use crate::front::listen::source::Source;
 use crate::wire::cursor::Reader;
 use crate::wire::handle::envelope::{ENVELOPE_BYTES, Envelope};
 use crate::wire::handle::packet::{PIECE_BYTES, Piece, cut};

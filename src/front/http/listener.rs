@@ -20,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
-use crate::front::drain::{Drain, Draining};
+use crate::front::listen::drain::{Drain, Draining};
 
 use super::connection::Connection;
 use super::counters::{HttpCounters, OpenMark, count};

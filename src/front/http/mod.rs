@@ -68,7 +68,7 @@ use self::asked::Bodies;
 use self::challenge::Sessions;
 use self::denial::Denial;
 use self::listener::Service;
-use crate::front::tls::{ClientCertificates, HTTP1, TlsError, TlsIdentity};
+use crate::front::listen::tls::{ClientCertificates, HTTP1, TlsError, TlsIdentity};
 use crate::key::PrivateKey;
 use crate::registry::Registry;
 use crate::registry::caller::Caller;

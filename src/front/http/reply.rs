@@ -15,7 +15,7 @@ use super::connection::Channel;
 use super::denial::{Denial, DoorRefusal};
 use super::query::Query;
 use super::value_json::ValueJson;
-use crate::front::response_code;
+use crate::front::handle_semantics::response_code;
 use crate::registry::refusal::Refusal;
 use crate::wire::handle::code::ResponseCode;
 

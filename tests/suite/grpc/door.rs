@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use idnode::front::grpc::{
     BackupPort, GrpcCounters, GrpcDoor, GrpcError, GrpcOptions, GrpcRooms, StatusPort, StatusReport,
 };
-use idnode::front::tls::TlsIdentity;
+use idnode::front::listen::tls::TlsIdentity;
 use idnode::model::identifier::Folding;
 use idnode::model::token::Scope;
 use idnode::registry::caller::Caller;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use idnode::front::tls::{TlsError, TlsFiles, TlsIdentity};
+use idnode::front::listen::tls::{TlsError, TlsFiles, TlsIdentity};
 use idnode::wire::proto;
 use idnode::wire::proto::administration_service_client::AdministrationServiceClient;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};

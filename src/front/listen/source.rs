@@ -7,11 +7,11 @@ use std::net::{IpAddr, Ipv6Addr};
 
 /// The part of an address that one party is given: all of IPv4, of IPv6 the first 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Source(IpAddr);
+pub(in crate::front) struct Source(IpAddr);
 
 impl Source {
     /// The source of what came from an address.
-    pub(super) fn of(address: IpAddr) -> Self {
+    pub(in crate::front) fn of(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
             address @ IpAddr::V4(_) => address,
             IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),

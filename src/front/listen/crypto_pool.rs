@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 use tokio::task;
 
-use crate::front::source::Source;
+use crate::front::listen::source::Source;
 
 /// Pieces of work done at a time.
 const AT_ONCE: usize = 2;
@@ -16,11 +16,11 @@ const WAITING_MAX: usize = 256;
 /// The same, for one source.
 const OF_SOURCE_MAX: usize = 64;
 
-//----------- Workshop -------------------------------------------------------
+//----------- CryptoPool -------------------------------------------------------
 
 /// Where signatures and keys are made.
 #[derive(Debug)]
-pub(super) struct Workshop {
+pub(in crate::front) struct CryptoPool {
     benches: Arc<Semaphore>,
     waiting: Mutex<Waiting>,
 }
@@ -31,14 +31,14 @@ struct Waiting {
     sources: HashMap<Source, usize>,
 }
 
-impl Workshop {
+impl CryptoPool {
     /// Nothing to be done yet.
-    pub(super) fn new() -> Self {
+    pub(in crate::front) fn new() -> Self {
         Self { benches: Arc::new(Semaphore::new(AT_ONCE)), waiting: Mutex::default() }
     }
 
     /// Does a piece of work for a source; none when too much is waiting.
-    pub(super) async fn run<T: Send + 'static>(
+    pub(in crate::front) async fn run<T: Send + 'static>(
         &self,
         source: Source,
         work: impl FnOnce() -> T + Send + 'static,
@@ -61,19 +61,19 @@ impl Workshop {
         }
         waiting.count += 1;
         waiting.sources.insert(source, of_source + 1);
-        Some(Turn { workshop: self, source })
+        Some(Turn { crypto_pool: self, source })
     }
 }
 
 /// A place in the queue; given up when dropped.
 struct Turn<'w> {
-    workshop: &'w Workshop,
+    crypto_pool: &'w CryptoPool,
     source: Source,
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let mut waiting = self.workshop.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.crypto_pool.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.count -= 1;
         if let Some(of_source) = waiting.sources.get_mut(&self.source) {
             *of_source -= 1;
@@ -88,24 +88,24 @@ impl Drop for Turn<'_> {
 mod tests {
     use std::net::IpAddr;
 
-    use super::{OF_SOURCE_MAX, Source, WAITING_MAX, Workshop};
+    use super::{CryptoPool, OF_SOURCE_MAX, Source, WAITING_MAX};
 
     #[tokio::test]
     async fn work_is_done_and_no_source_fills_the_queue() {
-        let workshop = Workshop::new();
+        let crypto_pool = CryptoPool::new();
         let source = |last: u8| Source::of(IpAddr::from([127, 0, 0, last]));
-        assert_eq!(workshop.run(source(1), || 6 * 7).await, Some(42));
+        assert_eq!(crypto_pool.run(source(1), || 6 * 7).await, Some(42));
         let mut turns: Vec<_> =
-            (0..OF_SOURCE_MAX).map(|_| workshop.queue(source(1)).expect("a turn")).collect();
-        assert!(workshop.queue(source(1)).is_none());
-        assert_eq!(workshop.run(source(1), || 1).await, None);
-        assert_eq!(workshop.run(source(2), || 2).await, Some(2));
+            (0..OF_SOURCE_MAX).map(|_| crypto_pool.queue(source(1)).expect("a turn")).collect();
+        assert!(crypto_pool.queue(source(1)).is_none());
+        assert_eq!(crypto_pool.run(source(1), || 1).await, None);
+        assert_eq!(crypto_pool.run(source(2), || 2).await, Some(2));
         for last in 2..=4 {
-            turns.extend((0..OF_SOURCE_MAX).map_while(|_| workshop.queue(source(last))));
+            turns.extend((0..OF_SOURCE_MAX).map_while(|_| crypto_pool.queue(source(last))));
         }
         assert_eq!(turns.len(), WAITING_MAX);
-        assert!(workshop.queue(source(9)).is_none());
+        assert!(crypto_pool.queue(source(9)).is_none());
         turns.clear();
-        assert!(workshop.waiting.lock().expect("sound").sources.is_empty());
+        assert!(crypto_pool.waiting.lock().expect("sound").sources.is_empty());
     }
 }

@@ -5,25 +5,25 @@ use tokio::sync::watch;
 
 /// The end of a door, not begun yet. When dropped, it begins and nobody waits for it.
 #[derive(Debug)]
-pub(super) struct Drain(watch::Sender<bool>);
+pub(in crate::front) struct Drain(watch::Sender<bool>);
 
 /// Somebody who has to come to an end when the door does.
 #[derive(Clone, Debug)]
-pub(super) struct Draining(watch::Receiver<bool>);
+pub(in crate::front) struct Draining(watch::Receiver<bool>);
 
 impl Drain {
     /// For a door that opens.
-    pub(super) fn new() -> Self {
+    pub(in crate::front) fn new() -> Self {
         Self(watch::Sender::new(false))
     }
 
     /// One more to wait for.
-    pub(super) fn draining(&self) -> Draining {
+    pub(in crate::front) fn draining(&self) -> Draining {
         Draining(self.0.subscribe())
     }
 
     /// Begins, and waits until everybody is gone.
-    pub(super) async fn run(self) {
+    pub(in crate::front) async fn run(self) {
         self.0.send_replace(true);
         self.0.closed().await;
     }
@@ -31,7 +31,7 @@ impl Drain {
 
 impl Draining {
     /// Waits until the end begins.
-    pub(super) async fn begins(&mut self) {
+    pub(in crate::front) async fn begins(&mut self) {
         // An error means that the door itself is gone.
         let _begun = self.0.wait_for(|begun| *begun).await;
     }

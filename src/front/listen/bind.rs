@@ -1,9 +1,5 @@
 //! Sockets of doors that listen over UDP and TCP on one port: bound, received from, sent to.
 
-mod datagram;
-
-pub(super) use self::datagram::{Datagram, Datagrams};
-
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 
@@ -17,7 +13,7 @@ const RECEIVE_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 const PORT_TRIES_MAX: usize = 32;
 
 /// Binds both transports to one address. For port 0 the system chooses a port over TCP that may be taken over UDP.
-pub(super) fn bind_both(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
+pub(in crate::front) fn bind_both(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
     let mut tries = 0;
     loop {
         let connections = bind_tcp(address)?;

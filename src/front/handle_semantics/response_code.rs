@@ -9,7 +9,7 @@ use crate::resolver::recursion::Unanswered;
 use crate::wire::handle::code::ResponseCode;
 
 /// Why a question or command was refused or failed.
-pub(super) fn of_problem(problem: &Problem) -> ResponseCode {
+pub(in crate::front) fn of_problem(problem: &Problem) -> ResponseCode {
     match problem {
         Problem::Refused(refusal) => of_refusal(refusal),
         Problem::Failed(failure) => of_failure(failure),
@@ -17,7 +17,7 @@ pub(super) fn of_problem(problem: &Problem) -> ResponseCode {
 }
 
 /// The caller's part.
-pub(super) fn of_refusal(refusal: &Refusal) -> ResponseCode {
+pub(in crate::front) fn of_refusal(refusal: &Refusal) -> ResponseCode {
     match refusal {
         Refusal::IdentifierMalformed(_) => ResponseCode::INVALID_HANDLE,
         Refusal::Absent => ResponseCode::HANDLE_NOT_FOUND,
@@ -55,7 +55,7 @@ pub(super) fn of_refusal(refusal: &Refusal) -> ResponseCode {
 }
 
 /// Our part.
-pub(super) fn of_failure(failure: &Failure) -> ResponseCode {
+pub(in crate::front) fn of_failure(failure: &Failure) -> ResponseCode {
     match failure {
         Failure::ReadOnly { .. } => ResponseCode::SERVER_READ_ONLY,
         Failure::Overloaded | Failure::Stopping | Failure::Contended => ResponseCode::SERVER_BUSY,
@@ -65,7 +65,7 @@ pub(super) fn of_failure(failure: &Failure) -> ResponseCode {
 }
 
 /// Why a question that went onward has no answer.
-pub(super) fn of_unanswered(unanswered: &Unanswered) -> ResponseCode {
+pub(in crate::front) fn of_unanswered(unanswered: &Unanswered) -> ResponseCode {
     match unanswered {
         Unanswered::Here(problem) => of_problem(problem),
         Unanswered::Loop | Unanswered::TooDeep => ResponseCode::RECURSION_COUNT_TOO_HIGH,
