@@ -1,11 +1,11 @@
-//! Who may name whom: the floors of the house, the doors, and the rooms that outside crates are confined to.
+//! Which module may name which: the layers, the front ends, and the modules that outside crates are confined to.
 
 use crate::Rule;
-use crate::paths::{from_root, named, room_path};
+use crate::paths::{from_root, module_path, named};
 use crate::source::{Complaint, Source, Tree};
 
-/// The floors, lowest first. A room names only rooms on lower floors.
-const FLOORS: &[&[&str]] = &[
+/// The layers, lowest first. A module names only modules of lower layers.
+const LAYERS: &[&[&str]] = &[
     &["model"],
     &["wire", "telemetry"],
     &["store", "federation", "key"],
@@ -17,10 +17,10 @@ const FLOORS: &[&[&str]] = &[
     &["main"],
 ];
 
-/// Neighbors that may be named all the same: who, whom.
-const NEIGHBORS_ALLOWED: &[(&str, &str)] = &[("resolver", "registry")];
+/// Modules of one layer of which the first may name the second.
+const ALLOWED_IN_LAYER: &[(&str, &str)] = &[("resolver", "registry")];
 
-/// Outside paths and the only places that may name them.
+/// Outside paths and the only modules that may name them.
 const CONFINED: &[Confined] = &[
     Confined { paths: &["fjall", "sled"], homes: &["src/store/engine"] },
     Confined {
@@ -73,10 +73,10 @@ const CONFINED: &[Confined] = &[
     },
 ];
 
-/// Rooms without IO, waiting, clocks or logs.
+/// Modules without IO, waiting, clocks or logs.
 const PURE: &[&str] = &["model", "wire", "key"];
 
-/// What a pure room never names.
+/// What a pure module never names.
 const IMPURE: &[&str] = &[
     "tokio",
     "tracing",
@@ -96,14 +96,14 @@ struct Confined {
     homes: &'static [&'static str],
 }
 
-/// What the doors have in common.
-const SHARED_BY_DOORS: &[&str] = &["handle_semantics", "listen"];
+/// What the front ends have in common.
+const SHARED_BY_FRONT_ENDS: &[&str] = &["handle_semantics", "listen"];
 
 /// The rules of this file.
 pub(crate) const RULES: &[Rule] = &[
     Rule {
-        asks: "a room names only rooms on lower floors",
-        check: floors,
+        asks: "a module names only modules of lower layers",
+        check: layers,
         broken: &[
             &[("src/store/mod.rs", "use crate::registry::Refusal;\n")],
             &[("src/filing/mod.rs", "fn f() { crate::backup::run() }\n")],
@@ -111,7 +111,7 @@ pub(crate) const RULES: &[Rule] = &[
             &[("src/registry/mod.rs", "use crate::resolver::Answer;\n")],
             &[("src/store/commit.rs", "use super::super::front::guard;\n")],
         ],
-        kept: &[
+        clean: &[
             (
                 "src/resolver/mod.rs",
                 "//! See crate::front.\nuse crate::registry::Refusal;\nuse crate::{model, store::Store};\n",
@@ -120,29 +120,29 @@ pub(crate) const RULES: &[Rule] = &[
         ],
     },
     Rule {
-        asks: "every room has a floor",
-        check: every_room_has_a_floor,
+        asks: "every module has a layer",
+        check: every_module_has_a_layer,
         broken: &[&[("src/attic/mod.rs", "")], &[("src/attic.rs", "")]],
-        kept: &[("src/store/mod.rs", ""), ("src/lib.rs", ""), ("src/main.rs", "")],
+        clean: &[("src/store/mod.rs", ""), ("src/lib.rs", ""), ("src/main.rs", "")],
     },
     Rule {
-        asks: "a door names neither the store nor another door; of the front it names only what doors share",
-        check: doors,
+        asks: "a front end names neither the store nor another front end; of the front it names only what they share",
+        check: front_ends,
         broken: &[
             &[("src/front/dns/mod.rs", "use crate::store::Store;\n")],
             &[("src/front/dns/reply.rs", "use crate::front::http::reply;\n")],
             &[("src/front/grpc/mod.rs", "use super::http;\n")],
         ],
-        kept: &[
+        clean: &[
             (
                 "src/front/dns/reply.rs",
                 "use crate::front::listen::tls::TlsIdentity;\nuse super::request;\nuse crate::resolver::Answer;\n",
             ),
-            ("src/front/mod.rs", "use self::dns::Door;\nuse crate::front::http;\n"),
+            ("src/front/mod.rs", "use self::dns::Server;\nuse crate::front::http;\n"),
         ],
     },
     Rule {
-        asks: "an outside crate is named only in its own rooms",
+        asks: "an outside crate is named only in its own modules",
         check: confinement,
         broken: &[
             &[("src/store/commit.rs", "use fjall::Keyspace;\n")],
@@ -150,7 +150,7 @@ pub(crate) const RULES: &[Rule] = &[
             &[("src/cli/mod.rs", "fn f() { std::process::exit(1) }\n")],
             &[("src/daemon/mod.rs", "use std::{env, io};\n")],
         ],
-        kept: &[
+        clean: &[
             ("src/store/engine/fjall.rs", "use fjall::Keyspace;\n"),
             ("src/store/mod.rs", "use super::engine::fjall::open;\nuse std::process::ExitCode;\n"),
             ("tests/suite/main.rs", "use tonic::Status;\n"),
@@ -164,61 +164,63 @@ pub(crate) const RULES: &[Rule] = &[
             &[("src/wire/cursor.rs", "fn f() { tracing::debug!() }\n")],
             &[("src/wire/dns.rs", "use std::net::UdpSocket;\n")],
         ],
-        kept: &[
+        clean: &[
             ("src/wire/dns.rs", "use std::net::Ipv4Addr;\nuse std::time::Duration;\n"),
             ("src/store/mod.rs", "use std::time::Instant;\n"),
         ],
     },
 ];
 
-//----------- Floors ---------------------------------------------------------
+//----------- Layers ---------------------------------------------------------
 
-fn floors(tree: &Tree) -> Vec<Complaint> {
+fn layers(tree: &Tree) -> Vec<Complaint> {
     let mut complaints = Vec::new();
     each_inner_path(tree, |source, offset, path| {
-        let (Some(&from), Some(&to)) = (room_path(&source.path).first(), path.first()) else { return };
-        let (Some(here), Some(there)) = (floor(from), floor(to)) else { return };
-        if from == to || there < here || NEIGHBORS_ALLOWED.contains(&(from, to)) {
+        let (Some(&from), Some(&to)) = (module_path(&source.path).first(), path.first()) else { return };
+        let (Some(here), Some(there)) = (layer(from), layer(to)) else { return };
+        if from == to || there < here || ALLOWED_IN_LAYER.contains(&(from, to)) {
             return;
         }
         let message = format!(
-            "`{from}` (floor {here}) names `{to}` (floor {there}): move what both need to a lower floor, or have it passed in"
+            "`{from}` (layer {here}) names `{to}` (layer {there}): move what both need to a lower layer, or have it passed in"
         );
         complaints.push(source.complain(offset, message));
     });
     complaints
 }
 
-fn every_room_has_a_floor(tree: &Tree) -> Vec<Complaint> {
+fn every_module_has_a_layer(tree: &Tree) -> Vec<Complaint> {
     let orphans = tree.rust().filter(|source| source.path.starts_with("src/"));
-    let orphans =
-        orphans.filter(|source| room_path(&source.path).first().is_some_and(|room| floor(room).is_none()));
+    let orphans = orphans
+        .filter(|source| module_path(&source.path).first().is_some_and(|module| layer(module).is_none()));
     orphans
         .map(|source| {
-            let message = "this room is on no floor: put it on one in tests/tidy/imports.rs and in the map of src/lib.rs";
+            let message = "this module is in no layer: put it in one in tests/tidy/imports.rs and in the map of src/lib.rs";
             Complaint::about(&source.path, message)
         })
         .collect()
 }
 
-fn floor(room: &str) -> Option<usize> {
-    FLOORS.iter().position(|rooms| rooms.contains(&room))
+fn layer(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|modules| modules.contains(&module))
 }
 
-fn doors(tree: &Tree) -> Vec<Complaint> {
+fn front_ends(tree: &Tree) -> Vec<Complaint> {
     let mut complaints = Vec::new();
     each_inner_path(tree, |source, offset, path| {
-        let place = room_path(&source.path);
-        let ["front", door, ..] = place.as_slice() else { return };
-        if SHARED_BY_DOORS.contains(door) {
+        let module = module_path(&source.path);
+        let ["front", name, ..] = module.as_slice() else { return };
+        if SHARED_BY_FRONT_ENDS.contains(name) {
             return;
         }
         let message = match path {
             ["store", ..] => {
-                format!("the door `{door}` names the store: ask the registry or the resolver instead")
+                format!("the front end `{name}` names the store: ask the registry or the resolver instead")
             }
-            ["front", other, ..] if other != door && !SHARED_BY_DOORS.contains(other) && is_module(other) => {
-                format!("the door `{door}` names `front::{other}`, which doors do not share")
+            ["front", other, ..]
+                if other != name && !SHARED_BY_FRONT_ENDS.contains(other) && is_module(other) =>
+            {
+                format!("the front end `{name}` names `front::{other}`, which front ends do not share")
             }
             _ => return,
         };
@@ -273,13 +275,14 @@ fn at_home(confined: &Confined, source: &Source) -> bool {
 fn purity(tree: &Tree) -> Vec<Complaint> {
     let mut complaints = Vec::new();
     for source in tree.rust().filter(|source| source.path.starts_with("src/")) {
-        let Some(room) = room_path(&source.path).first().copied().filter(|room| PURE.contains(room)) else {
+        let Some(module) = module_path(&source.path).first().copied().filter(|name| PURE.contains(name))
+        else {
             continue;
         };
         for name in named(&source.production) {
             if let Some(path) = IMPURE.iter().find(|path| begins_with(&name.segments, path)) {
                 let message =
-                    format!("`{room}` is pure and may not name `{path}`: take the value as an argument");
+                    format!("`{module}` is pure and may not name `{path}`: take the value as an argument");
                 complaints.push(source.complain(name.offset, message));
             }
         }

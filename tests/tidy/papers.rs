@@ -1,4 +1,4 @@
-//! What stands around the code: documents, the manifest, the top of the repository.
+//! What surrounds the code: documents, the manifest, the top of the repository.
 
 use crate::Rule;
 use crate::source::{Complaint, Source, Tree};
@@ -7,8 +7,11 @@ use crate::source::{Complaint, Source, Tree};
 const TOP_LEVEL: &[&str] = &[
     "Cargo.toml",
     "Cargo.lock",
+    "CONTRIBUTING.md",
     "LICENSE",
     "README.md",
+    "README.zh-CN.md",
+    "SECURITY.md",
     "build.rs",
     "clippy.toml",
     "deny.toml",
@@ -16,13 +19,15 @@ const TOP_LEVEL: &[&str] = &[
     "benches",
     "config",
     "deploy",
+    "docs",
     "proto",
     "src",
     "tests",
 ];
 
 /// Folders whose paths a document may cite.
-const CITED_FOLDERS: &[&str] = &["src/", "tests/", "config/", "deploy/", "proto/", "benches/", ".ci/"];
+const CITED_FOLDERS: &[&str] =
+    &["src/", "tests/", "config/", "deploy/", "docs/", "proto/", "benches/", ".ci/"];
 
 /// Beginnings of paths that exist on one machine only.
 const MACHINE_PATHS: &[&str] = &[
@@ -45,7 +50,7 @@ pub(crate) const RULES: &[Rule] = &[
             &[("src/lib.rs", "//! - `store/engine.rs`: engines\n"), ("src/store/mod.rs", "")],
             &[("src/store/key.rs", "// as storage.md says\n")],
         ],
-        kept: &[
+        clean: &[
             ("README.md", "See [the map](./src/lib.rs:12), `src/store/*.rs`, /usr/src/nothing and tests/.\n"),
             ("src/lib.rs", "//! `store/mod.rs`; see `deploy/notes.md`.\nconst A: &str = \"src/nothing\";\n"),
             ("src/store/mod.rs", "// see deploy/notes.md\n"),
@@ -64,7 +69,7 @@ pub(crate) const RULES: &[Rule] = &[
             )],
             &[("Cargo.toml", "[dependencies.bytes]\nversion = \"1\"\n")],
         ],
-        kept: &[(
+        clean: &[(
             "Cargo.toml",
             "[package]\nname = \"a\"\n[dependencies]\n# Waiting.\n# And sockets.\ntokio = [\n \"a\",\n]\n",
         )],
@@ -76,7 +81,7 @@ pub(crate) const RULES: &[Rule] = &[
             &[("tests/data/vectors/dns/query.hex", "")],
             &[("tests/data/config/a.toml", ""), ("tests/data/README.md", "- `conf`: ours\n")],
         ],
-        kept: &[("tests/data/config/bad/a.toml", ""), ("tests/data/README.md", "- `config/`: ours\n")],
+        clean: &[("tests/data/config/bad/a.toml", ""), ("tests/data/README.md", "- `config/`: ours\n")],
     },
     Rule {
         asks: "nothing names a path of one machine",
@@ -85,13 +90,13 @@ pub(crate) const RULES: &[Rule] = &[
             &[("deploy/install.md", concat!("cp /wo", "rk/x .\n"))],
             &[(".ci/run", concat!("cd /ho", "me/me\n"))],
         ],
-        kept: &[("deploy/install.md", "cp /var/lib/idnode/homework/x .\n")],
+        clean: &[("deploy/install.md", "cp /var/lib/idnode/homework/x .\n")],
     },
     Rule {
         asks: "the top of the repository holds only what is listed",
         check: top_level,
         broken: &[&[("notes.txt", "")], &[("scripts/run.sh", "")]],
-        kept: &[("README.md", ""), ("src/lib.rs", ""), (".ci/run", ""), (".gitignore", "")],
+        clean: &[("README.md", ""), ("src/lib.rs", ""), (".ci/run", ""), (".gitignore", "")],
     },
 ];
 
@@ -185,11 +190,12 @@ fn is_entry(line: &str, depth: usize) -> bool {
 
 fn provenance(tree: &Tree) -> Vec<Complaint> {
     const ACCOUNT: &str = "tests/data/README.md";
-    let told = tree.files().find(|source| source.path == ACCOUNT).map_or("", |source| source.text.as_str());
+    let account =
+        tree.files().find(|source| source.path == ACCOUNT).map_or("", |source| source.text.as_str());
     let inside = tree.files().filter_map(|source| source.path.strip_prefix("tests/data/"));
     let mut folders: Vec<&str> = inside.filter_map(|path| Some(path.split_once('/')?.0)).collect();
     folders.dedup();
-    let silent = folders.into_iter().filter(|folder| !told.contains(&format!("`{folder}/`")));
+    let silent = folders.into_iter().filter(|folder| !account.contains(&format!("`{folder}/`")));
     silent
         .map(|folder| {
             Complaint::about(ACCOUNT, format!("say of `{folder}/` what it is and where it comes from"))
@@ -217,9 +223,9 @@ fn stands_alone(text: &str, offset: usize) -> bool {
 }
 
 fn top_level(tree: &Tree) -> Vec<Complaint> {
-    let strangers =
+    let unlisted =
         tree.top_level().into_iter().filter(|name| !name.starts_with('.') && !TOP_LEVEL.contains(name));
-    strangers
+    unlisted
         .map(|name| Complaint::about(name, "does not belong at the top: find its folder, or ignore it"))
         .collect()
 }

@@ -34,24 +34,24 @@ pub(crate) fn named(code: &str) -> Vec<Named<'_>> {
 
 /// The path as seen from the root of the crate: `crate::`, `super::` and `self::` resolved. `None` for any other path.
 pub(crate) fn from_root<'a>(source: &'a Source, segments: &[&'a str]) -> Option<Vec<&'a str>> {
-    let mut place = room_path(&source.path);
+    let mut module = module_path(&source.path);
     let mut rest = segments;
     match rest.split_first()? {
-        (&"crate", tail) => (place, rest) = (Vec::new(), tail),
+        (&"crate", tail) => (module, rest) = (Vec::new(), tail),
         (&"self", tail) => rest = tail,
         (&"super", _) => {}
         _ => return None,
     }
     while let Some((&"super", tail)) = rest.split_first() {
-        place.pop();
+        module.pop();
         rest = tail;
     }
-    place.extend(rest);
-    Some(place)
+    module.extend(rest);
+    Some(module)
 }
 
 /// The module of a file: `src/model/value.rs` is `model`, `value`.
-pub(crate) fn room_path(path: &str) -> Vec<&str> {
+pub(crate) fn module_path(path: &str) -> Vec<&str> {
     let inner = path.strip_prefix("src/").unwrap_or(path).trim_end_matches(".rs");
     inner.split('/').filter(|segment| *segment != "mod" && *segment != "lib").collect()
 }
