@@ -22,6 +22,7 @@ use crate::front::dns::{DnsDoor, DnsOptions};
 use crate::front::grpc::{GrpcCounters, GrpcDoor, GrpcOptions, GrpcRooms};
 use crate::front::handle::{HandleDoor, HandleRooms, HandleSockets, HandleTunnel, Line, Tunneled};
 use crate::front::http::{Channel, HttpDoor, HttpOptions, HttpRooms, Tunnel};
+use crate::front::listen::crypto_pool::CryptoPool;
 use crate::front::listen::tls::TlsIdentity;
 use crate::model::site::{Ports, Site};
 use crate::telemetry::{Chain, Metrics};
@@ -123,6 +124,8 @@ fn carry(tunnel: HandleTunnel) -> Tunnel {
 pub(super) struct Doors {
     tasks: JoinSet<(&'static str, Result<(), String>)>,
     draining: watch::Sender<bool>,
+    /// Where all front ends make and verify signatures.
+    crypto_pool: Arc<CryptoPool>,
     /// The certificate that the doors show.
     pub(super) tls: Option<Arc<TlsIdentity>>,
     /// How the doors are reached.
@@ -146,6 +149,7 @@ impl Doors {
         let mut doors = Self {
             tasks: JoinSet::new(),
             draining: watch::Sender::new(false),
+            crypto_pool: Arc::default(),
             tls: bound.tls,
             addresses: Addresses { process: std::process::id(), ..Addresses::default() },
             grpc: Vec::new(),
@@ -153,6 +157,7 @@ impl Doors {
             handle: Vec::new(),
             http: Vec::new(),
         };
+        health::add_crypto_metrics(&metrics, Arc::clone(&doors.crypto_pool));
         health::add_grpc_metrics(&metrics, doors.open_grpc(&config.grpc, bound.grpc, core));
         doors.open_dns(dns, &metrics)?;
         let tunnel = doors.open_handle(config, bound.handle, core, &metrics)?;
@@ -223,6 +228,7 @@ impl Doors {
             resolver: Arc::clone(&core.resolver),
             tls: self.tls.clone(),
             server_key: Arc::clone(&core.server_key.private),
+            crypto_pool: Arc::clone(&self.crypto_pool),
         };
         let door = HandleDoor::new(&config.handle, sockets, rooms).map_err(failed)?;
         health::add_handle_metrics(metrics, door.counters(), door.memory());
@@ -256,6 +262,7 @@ impl Doors {
             readiness: health::readiness(core.store.clone(), self.draining.subscribe()),
             metrics: Arc::clone(metrics),
             server_key: Arc::clone(&core.server_key.private),
+            crypto_pool: Arc::clone(&self.crypto_pool),
             tunnel: Some(tunnel),
         };
         let door = HttpDoor::new(options, rooms, self.tls.clone()).map_err(|error| {

@@ -12,6 +12,7 @@ use crate::front::dns::DnsCounters;
 use crate::front::grpc::GrpcCounters;
 use crate::front::handle::{HandleCounters, HandleMemory};
 use crate::front::http::{HttpCounters, Readiness, Reason};
+use crate::front::listen::crypto_pool::CryptoPool;
 use crate::model::prefix::Homing;
 use crate::registry::counters::RegistryCounters;
 use crate::resolver::counters::ResolverCounters;
@@ -137,6 +138,22 @@ pub(super) fn add_handle_metrics(metrics: &Metrics, counters: Arc<HandleCounters
         page.gauge("idnode_handle_sessions", "Sessions that are not over.", sessions);
         let challenges = memory.challenges() as u64;
         page.gauge("idnode_handle_challenges", "Challenges that wait for their answers.", challenges);
+    });
+}
+
+/// Adds the numbers of the pool for expensive cryptography.
+pub(super) fn add_crypto_metrics(metrics: &Metrics, pool: Arc<CryptoPool>) {
+    metrics.add(move |page| {
+        let counters = pool.counters();
+        let outcomes = [
+            ("done", &counters.done),
+            ("rejected", &counters.rejected),
+            ("source_rejected", &counters.rejected_of_source),
+        ];
+        let help = "Signatures made and verified, keys agreed and derived; rejected because the queue, or the share of one \
+                    source in it, was full.";
+        page.counters("idnode_crypto_work_total", help, "outcome", &read(outcomes));
+        page.gauge("idnode_crypto_queued", "Such work that is done or queued now.", pool.queued() as u64);
     });
 }
 

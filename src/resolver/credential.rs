@@ -6,15 +6,16 @@
 //!                         └▶ suspended or revoked: nothing
 //!   keys of the proof's kind, at the index or, for index 0, all ─▶ the first that fits, and its index
 //! ```
+//! Reading the keys waits; judging a proof by them is pure and may take a processor for long, so that a front end does it
+//! where that holds up nobody.
+//!
 //! A value is a key by its type only. A key proves who somebody is; what that one may do is decided by the registry. Who
 //! is proved keeps the key in hand: it is looked at again before anything is allowed by it. A key that another node keeps
 //! is not asked for again, but holds for its TTL only, within bounds.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::key::{KeyError, PublicKey, secret};
@@ -34,37 +35,39 @@ const ELSEWHERE_MAX: Duration = Duration::from_secs(5);
 /// The shortest and the longest time that a key of another node holds, whatever its TTL.
 const HELD_SECONDS_MIN: u32 = 60;
 const HELD_SECONDS_MAX: u32 = 86_400;
-/// Answers with secret keys, of which a client chooses how much each costs, and with DSA keys, of which each costs tens
-/// of milliseconds, that are verified at the same time.
-const COSTLY_AT_ONCE: usize = 2;
 
 //----------- Proof ----------------------------------------------------------
 
 /// What somebody shows to prove an identity.
-#[derive(Clone, Copy)]
-pub enum Proof<'p> {
+#[derive(Clone)]
+pub enum Proof {
     /// A signature of the challenge with the key of an HS_PUBKEY.
     PublicKey {
         /// The digest, as the client names it.
-        hash: &'p [u8],
+        hash: Vec<u8>,
         /// The signature.
-        signature: &'p [u8],
+        signature: Vec<u8>,
     },
     /// An answer to the challenge with the key of an HS_SECKEY.
     Secret {
         /// Code byte and data.
-        answer: &'p [u8],
+        answer: Vec<u8>,
     },
     /// The secret key itself; for connections that nobody overhears.
-    Password(&'p [u8]),
+    Password(Vec<u8>),
     /// The public key of a certificate whose private key the connection has proved.
     Certificate {
         /// The key.
-        key: &'p PublicKey,
+        key: PublicKey,
     },
 }
 
-impl Proof<'_> {
+impl Proof {
+    /// Whether judging it computes; otherwise it only compares.
+    pub fn is_costly(&self) -> bool {
+        matches!(self, Self::PublicKey { .. } | Self::Secret { .. })
+    }
+
     /// The type of the keys that it is made with.
     fn key_type(&self) -> &'static str {
         match self {
@@ -75,7 +78,7 @@ impl Proof<'_> {
 }
 
 /// Its kind only: a password is a secret, and an answer helps to guess one.
-impl fmt::Debug for Proof<'_> {
+impl fmt::Debug for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::PublicKey { .. } => "Proof(public key)",
@@ -133,105 +136,79 @@ impl Unproven {
     }
 }
 
-//----------- Proving --------------------------------------------------------
+//----------- Candidates -----------------------------------------------------
 
-impl Resolver {
-    /// Proves an identity: the caller that it is. Who names any index by 0 is who has the key at the index that fits. The
-    /// challenge is what was signed: nonce and digest, one behind the other; passwords and certificates have none.
-    pub async fn prove(
-        &self,
-        identity: &Identity,
-        proof: &Proof<'_>,
-        challenge: &[u8],
-    ) -> Result<Caller, Unproven> {
-        let keeper = Keeper::of(&identity.identifier, &self.store.directory());
-        let keys = self.keys(identity, proof.key_type(), keeper).await?;
-        if keys.is_empty() {
-            return Err(Unproven::NoKey { identity: identity.clone() });
-        }
-        let mut last = Unproven::Wrong { identity: identity.clone() };
-        for key in keys {
-            let held = self.held(&key, keeper);
-            let proved = Identity { index: key.index.get(), ..identity.clone() };
-            match self.verify(identity, key.data, proof, challenge).await? {
-                Ok(()) => return Ok(Caller::Identity(KeyHolder { identity: proved, key: held })),
+/// The keys that an identity names, one of which a proof must have been made with.
+#[derive(Debug)]
+pub struct Candidates {
+    identity: Identity,
+    keys: Vec<Candidate>,
+}
+
+#[derive(Debug)]
+struct Candidate {
+    index: Index,
+    data: Vec<u8>,
+    held: HeldKey,
+}
+
+impl Candidates {
+    /// The caller that a proof proves. Who names any index by 0 is who has the key at the index that fits. The challenge is
+    /// what was signed: nonce and digest, one behind the other; passwords and certificates have none.
+    ///
+    /// This may compute for a client-chosen time: up to tens of milliseconds for each key.
+    pub fn judge(self, proof: &Proof, challenge: &[u8]) -> Result<Caller, Unproven> {
+        let signer = self.identity.identifier.to_string();
+        let mut last = Unproven::Wrong { identity: self.identity.clone() };
+        for Candidate { index, data, held } in self.keys {
+            match verify(&signer, &data, proof, challenge) {
+                Ok(()) => {
+                    let proved = Identity { index: index.get(), ..self.identity };
+                    return Ok(Caller::Identity(KeyHolder { identity: proved, key: held }));
+                }
                 Err(KeyError::Wrong) => {}
                 Err(error) => last = Unproven::Unusable { reason: error.to_string() },
             }
         }
         Err(last)
     }
-
-    /// Whether an answer to a challenge was made with a secret key kept here: for nodes that cannot see it.
-    ///
-    /// Anybody may ask, and chooses what it costs: one question at a time, about one key, so that callers who prove
-    /// themselves here never wait behind more than one of them.
-    pub async fn verify_secret(
-        &self,
-        identity: &Identity,
-        answer: &[u8],
-        challenge: &[u8],
-    ) -> Result<bool, Unproven> {
-        if identity.index == 0 {
-            return Err(Unproven::NoKey { identity: identity.clone() });
-        }
-        let _place = self.verifications.try_acquire().map_err(|_| Failure::Overloaded)?;
-        match self.prove(identity, &Proof::Secret { answer }, challenge).await {
-            Ok(_) => Ok(true),
-            Err(Unproven::Wrong { .. }) => Ok(false),
-            Err(other) => Err(other),
-        }
-    }
-
-    /// Judges a proof by one key. What a client makes expensive is done apart, few at a time.
-    async fn verify(
-        &self,
-        identity: &Identity,
-        key: Vec<u8>,
-        proof: &Proof<'_>,
-        challenge: &[u8],
-    ) -> Result<Result<(), KeyError>, Failure> {
-        Ok(match proof {
-            Proof::PublicKey { hash, signature } => match PublicKey::decode(&key) {
-                Ok(key) => {
-                    let signer = identity.identifier.to_string();
-                    if !matches!(key, PublicKey::Dsa(_)) {
-                        return Ok(key.verify_answer(&signer, hash, challenge, signature));
-                    }
-                    let (hash, challenge, signature) =
-                        (hash.to_vec(), challenge.to_vec(), signature.to_vec());
-                    self.apart(move || key.verify_answer(&signer, &hash, &challenge, &signature)).await?
-                }
-                Err(error) => Err(error),
-            },
-            Proof::Certificate { key: shown } => PublicKey::decode(&key)
-                .and_then(|key| if key == **shown { Ok(()) } else { Err(KeyError::Wrong) }),
-            Proof::Password(password) => secret::verify_password(&key, password),
-            Proof::Secret { answer } => {
-                let (answer, challenge) = (answer.to_vec(), challenge.to_vec());
-                self.apart(move || secret::verify_answer(&key, &answer, &challenge)).await?
-            }
-        })
-    }
-
-    /// Judges where nobody waits for it, few at a time.
-    async fn apart(
-        &self,
-        judge: impl FnOnce() -> Result<(), KeyError> + Send + 'static,
-    ) -> Result<Result<(), KeyError>, Failure> {
-        let _place = self.proofs.acquire().await.map_err(|_| Failure::Stopping)?;
-        tokio::task::spawn_blocking(judge).await.map_err(|_| Failure::Stopping)
-    }
 }
 
-/// Places for answers that are verified at the same time.
-pub(super) fn places() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(COSTLY_AT_ONCE))
+/// Judges a proof by one key.
+fn verify(signer: &str, key: &[u8], proof: &Proof, challenge: &[u8]) -> Result<(), KeyError> {
+    match proof {
+        Proof::PublicKey { hash, signature } => {
+            PublicKey::decode(key)?.verify_answer(signer, hash, challenge, signature)
+        }
+        Proof::Certificate { key: shown } => {
+            if PublicKey::decode(key)? == *shown {
+                Ok(())
+            } else {
+                Err(KeyError::Wrong)
+            }
+        }
+        Proof::Password(password) => secret::verify_password(key, password),
+        Proof::Secret { answer } => secret::verify_answer(key, answer, challenge),
+    }
 }
 
 //----------- Keys -----------------------------------------------------------
 
 impl Resolver {
+    /// The keys with which a proof of an identity is compared; refused when there is none.
+    pub async fn candidates(&self, identity: &Identity, proof: &Proof) -> Result<Candidates, Unproven> {
+        let keeper = Keeper::of(&identity.identifier, &self.store.directory());
+        let keys = self.keys(identity, proof.key_type(), keeper).await?;
+        if keys.is_empty() {
+            return Err(Unproven::NoKey { identity: identity.clone() });
+        }
+        let candidate = |key: Value| {
+            let held = self.held(&key, keeper);
+            Candidate { index: key.index, data: key.data, held }
+        };
+        Ok(Candidates { identity: identity.clone(), keys: keys.into_iter().map(candidate).collect() })
+    }
+
     /// The keys of a kind that an identity names; none where its prefix is withdrawn.
     async fn keys(
         &self,

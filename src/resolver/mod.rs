@@ -24,8 +24,6 @@ mod tests;
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
-
 use crate::model::identifier::{CanonicalIdentifier, Folding, Identifier, Prefix};
 use crate::model::identity::Identity;
 use crate::model::limits::{PAGE_ITEMS_MAX, SUFFIX_DIGEST_BYTES};
@@ -68,10 +66,6 @@ pub struct Resolver {
     store: Store,
     options: ResolverOptions,
     onward: Option<Onward>,
-    /// Places for proofs that cost much.
-    proofs: Arc<Semaphore>,
-    /// The place for verifying other people's answers to other nodes' challenges.
-    verifications: Arc<Semaphore>,
     counters: Arc<ResolverCounters>,
 }
 
@@ -87,14 +81,7 @@ impl Resolver {
     /// A resolver over a store.
     pub fn new(store: Store, options: ResolverOptions) -> Self {
         let counters = Arc::new(ResolverCounters::default());
-        Self {
-            store,
-            options,
-            onward: None,
-            proofs: credential::places(),
-            verifications: Arc::new(Semaphore::new(1)),
-            counters,
-        }
+        Self { store, options, onward: None, counters }
     }
 
     /// Answers one question.

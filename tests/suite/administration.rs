@@ -86,16 +86,21 @@ async fn keys_and_lists_count_where_they_are_kept() {
         let resolver = tier.node().resolver();
         let prove = async |whom: &str, key: &PrivateKey| {
             let answer = key.answer("88.118.8/member", CHALLENGE, &fill).expect("an answer");
-            let proof = Proof::PublicKey { hash: answer.hash.as_bytes(), signature: &answer.signature };
-            resolver.prove(&identity(whom), &proof, CHALLENGE).await.map(|caller| caller.name().is_some())
+            let proof =
+                Proof::PublicKey { hash: answer.hash.as_bytes().to_vec(), signature: answer.signature };
+            let candidates = resolver.candidates(&identity(whom), &proof).await?;
+            candidates.judge(&proof, CHALLENGE).map(|caller| caller.name().is_some())
         };
         assert_eq!(prove(MEMBER, &key).await, Ok(true));
         assert_eq!(prove("0:88.118.8/member", &key).await, Ok(true));
         assert_eq!(prove(MEMBER, &other).await, Err(Unproven::Wrong { identity: identity(MEMBER) }));
         let none = "300:88.118.8/nobody";
         assert_eq!(prove(none, &key).await, Err(Unproven::NoKey { identity: identity(none) }));
-        let password = Proof::Password(b"a secret of ours");
-        let by_password = resolver.prove(&identity("301:88.118.8/member"), &password, b"").await;
+        let password = Proof::Password(b"a secret of ours".to_vec());
+        let by_password = match resolver.candidates(&identity("301:88.118.8/member"), &password).await {
+            Ok(candidates) => candidates.judge(&password, b""),
+            Err(unproven) => Err(unproven),
+        };
         // Who keeps the secret sees it; the others are told nothing.
         let kept_here = std::ptr::eq(tier, &enterprise);
         assert_eq!(by_password.is_ok(), kept_here, "{by_password:?}");

@@ -75,7 +75,7 @@ pub(super) struct Answerer {
     pub(super) public_key: Vec<u8>,
     pub(super) sessions: Sessions,
     pub(super) challenges: Challenges<Challenged>,
-    pub(super) crypto_pool: CryptoPool,
+    pub(super) crypto_pool: Arc<CryptoPool>,
     pub(super) counters: Arc<HandleCounters>,
 }
 

@@ -108,6 +108,8 @@ pub struct HandleRooms {
     pub tls: Option<Arc<TlsIdentity>>,
     /// The key that this server signs with.
     pub server_key: Arc<PrivateKey>,
+    /// Where signatures and keys are made and verified.
+    pub crypto_pool: Arc<CryptoPool>,
 }
 
 /// Sockets that are bound, with nobody behind them yet.
@@ -135,7 +137,7 @@ pub struct HandleDoor {
 impl HandleDoor {
     /// A door at these sockets; it answers nothing yet.
     pub fn new(options: &HandleOptions, sockets: HandleSockets, rooms: HandleRooms) -> io::Result<Self> {
-        let HandleRooms { registry, resolver, tls, server_key } = rooms;
+        let HandleRooms { registry, resolver, tls, server_key, crypto_pool } = rooms;
         let tls = tls.map(|identity| identity.acceptor(None, ClientCertificates::NotAsked));
         let tls = tls.transpose().map_err(io::Error::other)?;
         let idle_max = Duration::from_secs(options.idle_seconds);
@@ -152,7 +154,7 @@ impl HandleDoor {
             server_key,
             sessions: Sessions::new(SESSIONS),
             challenges: Challenges::new(CHALLENGES),
-            crypto_pool: CryptoPool::new(),
+            crypto_pool,
             counters: Arc::default(),
         };
         Ok(Self { answerer: Arc::new(answerer), udp, tcp })

@@ -10,6 +10,7 @@
 
 use std::time::Instant;
 
+use crate::front::handle_semantics::proof::{prove, verify_secret};
 use crate::model::identifier::Folding;
 use crate::model::identity::Identity;
 use crate::registry::caller::{Caller, KeyHolder};
@@ -100,7 +101,7 @@ impl Answerer {
         let newest = found.first().map(|found| found.number);
         let mut first = None;
         for found in found {
-            match self.judge(&found.asked, &answer).await {
+            match self.judge(origin, &found.asked, &answer).await {
                 Ok(caller) => {
                     if !self.challenges.take(found.number) {
                         break;
@@ -131,10 +132,13 @@ impl Answerer {
     }
 
     /// The caller that an answer proves, if it is one that could be allowed the request.
-    async fn judge(&self, asked: &Challenged, answer: &Answered<'_>) -> Result<Caller, Reply> {
+    async fn judge(&self, origin: &Origin, asked: &Challenged, answer: &Answered) -> Result<Caller, Reply> {
         let message = Message::decode(&asked.exchange.message).map_err(|error| reply::unreadable(&error))?;
         self.rehearse(&message, &answer.identity).await?;
-        let proved = self.resolver.prove(&answer.identity, &answer.proof, &asked.challenge).await;
+        let (proof, challenge) = (answer.proof.clone(), asked.challenge.clone());
+        let proved =
+            prove((&self.resolver, &self.crypto_pool), origin.source(), &answer.identity, proof, challenge)
+                .await;
         proved.map_err(|unproven| reply::unproven(&unproven))
     }
 
@@ -204,21 +208,21 @@ impl Answerer {
 }
 
 /// An answer to a challenge, decoded: who says so, and the proof.
-struct Answered<'a> {
+struct Answered {
     identity: Identity,
-    proof: Proof<'a>,
+    proof: Proof,
 }
 
-impl<'a> Answered<'a> {
-    fn decode(body: &'a [u8]) -> Result<Self, Reply> {
+impl Answered {
+    fn decode(body: &[u8]) -> Result<Self, Reply> {
         let answer = ChallengeAnswer::decode(body).map_err(|error| reply::unreadable(&error))?;
         let proof = match answer.kind {
             ChallengeAnswer::PUBLIC_KEY => {
                 let signed =
                     SignedAnswer::decode(answer.answer).map_err(|error| reply::unreadable(&error))?;
-                Proof::PublicKey { hash: signed.hash, signature: signed.signature }
+                Proof::PublicKey { hash: signed.hash.to_vec(), signature: signed.signature.to_vec() }
             }
-            ChallengeAnswer::SECRET_KEY => Proof::Secret { answer: answer.answer },
+            ChallengeAnswer::SECRET_KEY => Proof::Secret { answer: answer.answer.to_vec() },
             unknown => return Err(reply::unknown_proof(unknown)),
         };
         Ok(Self { identity: identity(answer.user, answer.index)?, proof })
@@ -288,8 +292,9 @@ impl Answerer {
             Ok(identity) => identity,
             Err(reply) => return reply,
         };
-        let password = passwords.first().copied().unwrap_or_default();
-        match self.resolver.prove(&identity, &Proof::Password(password), &[]).await {
+        let password = Proof::Password(passwords.first().copied().unwrap_or_default().to_vec());
+        let provers = (&*self.resolver, &*self.crypto_pool);
+        match prove(provers, origin.source(), &identity, password, Vec::new()).await {
             Ok(caller) => {
                 connection.log_in(exchange.envelope.session, caller);
                 let handle = identity.to_string();
@@ -311,7 +316,9 @@ impl Answerer {
             Err(reply) => return reply,
         };
         let challenge = Challenge { digest: asked.digest, nonce: asked.nonce }.signed_bytes();
-        match self.resolver.verify_secret(&identity, asked.answer, &challenge).await {
+        match verify_secret((&self.resolver, &self.crypto_pool), &identity, asked.answer.to_vec(), challenge)
+            .await
+        {
             Ok(true) => Reply::success(Verification::Right.encode()),
             Ok(false) => Reply::success(Verification::Wrong.encode()),
             Err(unproven) => reply::unproven(&unproven),

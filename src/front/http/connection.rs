@@ -17,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::owed::Owed;
+use crate::front::listen::source::Source;
 
 /// The content type of a TLS handshake (RFC 8446 section 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -50,6 +51,11 @@ pub enum Channel {
 }
 
 impl Peer {
+    /// What bounds are counted by.
+    pub(super) fn source(&self) -> Source {
+        Source::of(self.address.ip())
+    }
+
     /// Whether what it sends can be read on the way: plain text from beyond this machine.
     pub(super) fn is_overheard(&self) -> bool {
         self.channel == Channel::Plain && !self.address.ip().to_canonical().is_loopback()

@@ -23,6 +23,7 @@ use super::counters::count;
 use super::denial::{Denial, DoorRefusal};
 use super::origin;
 use super::reply::{self, Intent};
+use crate::front::handle_semantics::proof;
 use crate::model::identity::Identity;
 use crate::model::value::ValueType;
 use crate::registry::caller::Caller;
@@ -49,10 +50,10 @@ impl Shared {
             None => self.perhaps_certified(asked).await,
             Some(Authorization::Basic(identity, password)) => {
                 check_page(asked)?;
-                self.prove(&identity, &Proof::Password(&password), &[]).await
+                self.prove(asked, &identity, Proof::Password(password), Vec::new()).await
             }
             Some(Authorization::Handle(parts)) if parts.is_answer() => {
-                self.answered(&parts).await.map(|(_, caller)| caller)
+                self.answered(asked, &parts).await.map(|(_, caller)| caller)
             }
             Some(Authorization::Handle(parts)) if parts.get("sessionId").is_some() => {
                 self.session_holder(asked, &parts).await
@@ -91,7 +92,7 @@ impl Shared {
                 "the certificate names no identity such as UID=300:88.118.8/a, or has a key of another kind",
             )
         })?;
-        self.prove(&identity, &Proof::Certificate { key: &key }, &[]).await
+        self.prove(asked, &identity, Proof::Certificate { key }, Vec::new()).await
     }
 
     /// Whose session it is. Before its challenge is answered it is nobody's, or the certificate's.
@@ -122,7 +123,7 @@ impl Shared {
     }
 
     /// Judges the answer to a session's challenge; from then on the session is the caller's.
-    pub(super) async fn answered(&self, parts: &Parts) -> Result<(SessionId, Caller), Denial> {
+    pub(super) async fn answered(&self, asked: &Asked, parts: &Parts) -> Result<(SessionId, Caller), Denial> {
         if parts.get("version").is_some_and(|version| version != "0") {
             return Err(complain("the version of the authorization is not 0"));
         }
@@ -132,34 +133,43 @@ impl Shared {
         let nonce = parts.bytes("cnonce").filter(|nonce| nonce.len() <= CLIENT_NONCE_BYTES_MAX);
         let nonce = nonce.ok_or_else(|| complain("the cnonce is missing or no base64"))?;
         let challenge = [session.nonce(), &nonce].concat();
-        let caller = self.judge(&identity, parts, &challenge).await?;
+        let caller = self.judge(asked, &identity, parts, challenge).await?;
         if let Caller::Identity(holder) = &caller {
             self.sessions.prove(session, holder.clone(), self.resolver.now_ms());
         }
         Ok((session, caller))
     }
 
-    async fn judge(&self, identity: &Identity, parts: &Parts, challenge: &[u8]) -> Result<Caller, Denial> {
+    async fn judge(
+        &self,
+        asked: &Asked,
+        identity: &Identity,
+        parts: &Parts,
+        challenge: Vec<u8>,
+    ) -> Result<Caller, Denial> {
         let kind = parts.get("type").unwrap_or_default();
         if kind.eq_ignore_ascii_case(ValueType::HS_SECKEY) {
             let answer = parts.secret_answer().map_err(|error| complain(&error.to_string()))?;
-            return self.prove(identity, &Proof::Secret { answer: &answer }, challenge).await;
+            return self.prove(asked, identity, Proof::Secret { answer }, challenge).await;
         }
         if kind.eq_ignore_ascii_case(ValueType::HS_PUBKEY) {
             let signature = parts.bytes("signature").ok_or_else(|| complain("the signature is no base64"))?;
-            let hash = parts.get("alg").unwrap_or_default().as_bytes();
-            return self.prove(identity, &Proof::PublicKey { hash, signature: &signature }, challenge).await;
+            let hash = parts.get("alg").unwrap_or_default().as_bytes().to_vec();
+            return self.prove(asked, identity, Proof::PublicKey { hash, signature }, challenge).await;
         }
         Err(complain("the type is neither HS_PUBKEY nor HS_SECKEY"))
     }
 
     async fn prove(
         &self,
+        asked: &Asked,
         identity: &Identity,
-        proof: &Proof<'_>,
-        challenge: &[u8],
+        proof: Proof,
+        challenge: Vec<u8>,
     ) -> Result<Caller, Denial> {
-        self.resolver.prove(identity, proof, challenge).await.map_err(|unproven| match unproven {
+        let provers = (&*self.resolver, &*self.crypto_pool);
+        let proved = proof::prove(provers, asked.peer.source(), identity, proof, challenge).await;
+        proved.map_err(|unproven| match unproven {
             Unproven::Failed(failure) => Denial::Failed(failure),
             // Which of them it is would tell a stranger which keys there are.
             Unproven::NoKey { .. } | Unproven::Wrong { .. } => complain("Identity not verified"),

@@ -68,6 +68,7 @@ use self::asked::Bodies;
 use self::challenge::Sessions;
 use self::denial::Denial;
 use self::listener::Service;
+use crate::front::listen::crypto_pool::CryptoPool;
 use crate::front::listen::tls::{ClientCertificates, HTTP1, TlsError, TlsIdentity};
 use crate::key::PrivateKey;
 use crate::registry::Registry;
@@ -148,6 +149,8 @@ pub struct HttpRooms {
     pub metrics: Arc<Metrics>,
     /// The key that the node signs with.
     pub server_key: Arc<PrivateKey>,
+    /// Where signatures are made and verified.
+    pub crypto_pool: Arc<CryptoPool>,
     /// The Handle door; none where the node has none.
     pub tunnel: Option<Tunnel>,
 }
@@ -169,6 +172,7 @@ struct Shared {
     readiness: Readiness,
     metrics: Arc<Metrics>,
     server_key: Arc<PrivateKey>,
+    crypto_pool: Arc<CryptoPool>,
     tunnel: Option<Tunnel>,
     sessions: Sessions,
     bodies: Arc<Bodies>,
@@ -183,7 +187,7 @@ impl HttpDoor {
         rooms: HttpRooms,
         tls: Option<Arc<TlsIdentity>>,
     ) -> Result<Self, TlsError> {
-        let HttpRooms { registry, resolver, readiness, metrics, server_key, tunnel } = rooms;
+        let HttpRooms { registry, resolver, readiness, metrics, server_key, crypto_pool, tunnel } = rooms;
         let tls =
             tls.map(|identity| identity.acceptor(Some(HTTP1), ClientCertificates::Taken)).transpose()?;
         let mut secret = [0; 32];
@@ -194,6 +198,7 @@ impl HttpDoor {
             readiness,
             metrics,
             server_key,
+            crypto_pool,
             tunnel,
             sessions: Sessions::new(secret),
             bodies: Arc::new(Bodies::new()),

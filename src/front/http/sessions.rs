@@ -1,5 +1,7 @@
 //! Sessions as a resource: begun, proved, looked at and ended, over TLS only.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -17,7 +19,9 @@ use super::counters::count;
 use super::denial::Denial;
 use super::reply;
 use super::route::Verb;
+use crate::front::listen::source::Source;
 use crate::key::digest::DigestAlgorithm;
+use crate::registry::refusal::Failure;
 
 /// What the door signs a client's nonce with.
 const SERVER_ALGORITHM: DigestAlgorithm = DigestAlgorithm::Sha256;
@@ -85,7 +89,8 @@ pub(super) struct ProofGiven {
         (status = 400, description = "The request names a session, or its body is malformed.", body = SessionReply),
         (status = 403, description = "Over plain text there are no sessions.", body = SessionReply),
         (status = 408, description = "The body did not come in time.", body = reply::HandleReply),
-        (status = 413, description = "The body is too large.", body = reply::HandleReply)))]
+        (status = 413, description = "The body is too large.", body = reply::HandleReply),
+        (status = 503, description = "The node is too busy to sign.", body = reply::HandleReply)))]
 pub(super) async fn begin(shared: &Shared, asked: &Asked, body: Body) -> Result<Response, Denial> {
     if let Some(refused) = over_plain_text(asked) {
         return Ok(refused);
@@ -99,7 +104,7 @@ pub(super) async fn begin(shared: &Shared, asked: &Asked, body: Body) -> Result<
         ));
     }
     let session = shared.new_session();
-    let mut response = tell(StatusCode::CREATED, shared.shown(session, &parts), asked);
+    let mut response = tell(StatusCode::CREATED, shared.shown(session, &parts, asked).await?, asked);
     response.headers_mut().insert(header::LOCATION, HeaderValue::from_static("/api/sessions/this"));
     Ok(response)
 }
@@ -114,7 +119,8 @@ pub(super) async fn begin(shared: &Shared, asked: &Asked, body: Body) -> Result<
         (status = 401, description = "The answer is not accepted.", body = SessionReply),
         (status = 403, description = "There is no such session.", body = SessionReply),
         (status = 408, description = "The body did not come in time.", body = reply::HandleReply),
-        (status = 413, description = "The body is too large.", body = reply::HandleReply)))]
+        (status = 413, description = "The body is too large.", body = reply::HandleReply),
+        (status = 503, description = "The node is too busy to sign or to judge.", body = reply::HandleReply)))]
 pub(super) async fn prove(shared: &Shared, asked: &Asked, body: Body) -> Result<Response, Denial> {
     if let Some(refused) = over_plain_text(asked) {
         return Ok(refused);
@@ -126,17 +132,20 @@ pub(super) async fn prove(shared: &Shared, asked: &Asked, body: Body) -> Result<
         Err(_) => return Ok(unknown(asked)),
     };
     if !parts.is_answer() {
-        return Ok(standing_reply(shared, session, standing, &parts, asked));
+        return standing_reply(shared, session, standing, &parts, asked).await;
     }
-    match shared.answered(&parts).await {
+    match shared.answered(asked, &parts).await {
         Ok(_) => {
             let standing = shared.session(&parts).await?.1;
-            Ok(standing_reply(shared, session, standing, &parts, asked))
+            standing_reply(shared, session, standing, &parts, asked).await
         }
         Err(denial) => {
             count(&shared.counters.credentials_refused);
             let Some(complaint) = reply::complaint(&denial) else { return Err(denial) };
-            let told = SessionReply { error: Some(complaint.to_owned()), ..shared.shown(session, &parts) };
+            let told = SessionReply {
+                error: Some(complaint.to_owned()),
+                ..shared.shown(session, &parts, asked).await?
+            };
             Ok(tell(StatusCode::UNAUTHORIZED, told, asked))
         }
     }
@@ -152,7 +161,8 @@ pub(super) async fn prove(shared: &Shared, asked: &Asked, body: Body) -> Result<
         (status = 401, description = "The answer is not accepted.", body = SessionReply),
         (status = 403, description = "There is no such session.", body = SessionReply),
         (status = 408, description = "The body did not come in time.", body = reply::HandleReply),
-        (status = 413, description = "The body is too large.", body = reply::HandleReply)))]
+        (status = 413, description = "The body is too large.", body = reply::HandleReply),
+        (status = 503, description = "The node is too busy to sign or to judge.", body = reply::HandleReply)))]
 pub(super) async fn prove_by_post(shared: &Shared, asked: &Asked, body: Body) -> Result<Response, Denial> {
     prove(shared, asked, body).await
 }
@@ -222,41 +232,44 @@ fn header_parts(asked: &Asked) -> Parts {
     }
 }
 
-fn standing_reply(
+async fn standing_reply(
     shared: &Shared,
     session: SessionId,
     standing: Standing,
     parts: &Parts,
     asked: &Asked,
-) -> Response {
-    let shown = shared.shown(session, parts);
+) -> Result<Response, Denial> {
+    let shown = shared.shown(session, parts, asked).await?;
     let told = match standing {
         Standing::Challenged => shown,
         Standing::Proved(holder) => {
             SessionReply { authenticated: Some(true), id: Some(holder.identity.to_string()), ..shown }
         }
     };
-    tell(StatusCode::OK, told, asked)
+    Ok(tell(StatusCode::OK, told, asked))
 }
 
 impl Shared {
     /// A session and its nonce, signed by this server when the client gave a nonce of its own.
-    fn shown(&self, session: SessionId, parts: &Parts) -> SessionReply {
+    async fn shown(&self, session: SessionId, parts: &Parts, asked: &Asked) -> Result<SessionReply, Denial> {
         let (session_id, nonce) = (Some(session.to_text()), Some(session.nonce_text()));
-        let signature =
-            parts.bytes("cnonce").and_then(|theirs| self.sign(&[session.nonce(), &theirs].concat()));
-        SessionReply {
-            session_id,
-            nonce,
+        let shown = SessionReply { session_id, nonce, ..SessionReply::default() };
+        let Some(theirs) = parts.bytes("cnonce") else { return Ok(shown) };
+        let signature = self.sign(asked.peer.source(), [session.nonce(), &theirs].concat()).await?;
+        Ok(SessionReply {
             server_alg: signature.as_ref().map(|_| SERVER_ALGORITHM.name()),
             server_signature: signature.map(|signature| BASE64.encode(&signature)),
-            ..SessionReply::default()
-        }
+            ..shown
+        })
     }
 
-    fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
-        let random = |bytes: &mut [u8]| self.resolver.fill_random(bytes);
-        self.server_key.sign(SERVER_ALGORITHM, message, &random).ok()
+    /// Signs with this server's key; refused when too many signatures are waiting to be made.
+    async fn sign(&self, source: Source, message: Vec<u8>) -> Result<Option<Vec<u8>>, Failure> {
+        let (key, resolver) = (Arc::clone(&self.server_key), Arc::clone(&self.resolver));
+        let made = self.crypto_pool.run(source, move || {
+            key.sign(SERVER_ALGORITHM, &message, &|bytes: &mut [u8]| resolver.fill_random(bytes))
+        });
+        Ok(made.await.ok_or(Failure::Overloaded)?.ok())
     }
 }
 

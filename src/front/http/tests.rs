@@ -28,7 +28,9 @@ fn door(room: &Room, readiness: Readiness, metrics: Arc<Metrics>) -> HttpDoor {
 fn door_with(room: &Room, readiness: Readiness, metrics: Arc<Metrics>, tunnel: Option<Tunnel>) -> HttpDoor {
     let resolver = Arc::new(Resolver::new(room.store.clone(), ResolverOptions::default()));
     let registry = Arc::clone(&room.registry);
-    let rooms = HttpRooms { registry, resolver, readiness, metrics, server_key: server_key(), tunnel };
+    let crypto_pool = Arc::default();
+    let rooms =
+        HttpRooms { registry, resolver, readiness, metrics, server_key: server_key(), crypto_pool, tunnel };
     HttpDoor::new(&HttpOptions::default(), rooms, None).expect("a door")
 }
 

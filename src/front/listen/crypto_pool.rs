@@ -1,71 +1,135 @@
-//! Work that takes a processor for long: a few pieces at a time, off the reactor, no endless queue before them, and no
-//! source that fills it alone.
+//! Work that takes a processor for long: signatures, their verification, key agreements, derived keys. A few pieces at a
+//! time, off the reactor, with a bounded queue before them, of which no source fills more than a part. One pool serves all
+//! front ends of a node, so that its bounds are the node's.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task;
 
 use crate::front::listen::source::Source;
 
-/// Pieces of work done at a time.
-const AT_ONCE: usize = 2;
-/// Pieces of work that are done or wait.
-const WAITING_MAX: usize = 256;
+/// Pieces of work done at a time at most; half of the processors, where there are fewer.
+const AT_ONCE_MAX: usize = 4;
+/// Pieces of work that are done or queued.
+const QUEUED_MAX: usize = 256;
 /// The same, for one source.
 const OF_SOURCE_MAX: usize = 64;
 
 //----------- CryptoPool -------------------------------------------------------
 
-/// Where signatures and keys are made.
+/// Where signatures and keys are made and verified.
 #[derive(Debug)]
-pub(in crate::front) struct CryptoPool {
-    benches: Arc<Semaphore>,
-    waiting: Mutex<Waiting>,
+pub struct CryptoPool {
+    workers: Arc<Semaphore>,
+    /// The one slot for work that anybody may ask for and that says nothing of who asks.
+    unproven: Semaphore,
+    queued: Mutex<Queued>,
+    counters: CryptoCounters,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct Queued {
     count: usize,
     sources: HashMap<Source, usize>,
 }
 
-impl CryptoPool {
-    /// Nothing to be done yet.
-    pub(in crate::front) fn new() -> Self {
-        Self { benches: Arc::new(Semaphore::new(AT_ONCE)), waiting: Mutex::default() }
-    }
+/// What a pool has done.
+#[derive(Debug, Default)]
+pub struct CryptoCounters {
+    /// Pieces of work that were done.
+    pub done: AtomicU64,
+    /// Pieces of work that were rejected because the queue was full.
+    pub rejected: AtomicU64,
+    /// Pieces of work that were rejected because their source had queued its share.
+    pub rejected_of_source: AtomicU64,
+}
 
-    /// Does a piece of work for a source; none when too much is waiting.
+impl Default for CryptoPool {
+    /// An empty queue, and half of the processors for it: the others go on answering.
+    fn default() -> Self {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            workers: Arc::new(Semaphore::new((processors / 2).clamp(1, AT_ONCE_MAX))),
+            unproven: Semaphore::new(1),
+            queued: Mutex::default(),
+            counters: CryptoCounters::default(),
+        }
+    }
+}
+
+impl CryptoPool {
+    /// Does a piece of work for a source; none when too much is queued.
     pub(in crate::front) async fn run<T: Send + 'static>(
         &self,
         source: Source,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
         let _turn = self.queue(source)?;
-        let bench = Arc::clone(&self.benches).acquire_owned().await.ok()?;
+        let worker = Arc::clone(&self.workers).acquire_owned().await.ok()?;
+        self.work(worker, work).await
+    }
+
+    /// Does a piece of work that anybody may ask for, one at a time; none while another is done.
+    pub(in crate::front) async fn run_unproven<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let Ok(_slot) = self.unproven.try_acquire() else {
+            self.counters.rejected.fetch_add(1, Ordering::Relaxed);
+            return None;
+        };
+        let worker = Arc::clone(&self.workers).acquire_owned().await.ok()?;
+        self.work(worker, work).await
+    }
+
+    async fn work<T: Send + 'static>(
+        &self,
+        worker: OwnedSemaphorePermit,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
         let done = task::spawn_blocking(move || {
-            // The bench is free when the work is done, even when nobody waits for it any more.
-            let _bench = bench;
+            // The worker is free when the work is done, even when nobody waits for it any more.
+            let _worker = worker;
             work()
         });
-        done.await.ok()
+        let done = done.await.ok();
+        self.counters.done.fetch_add(1, Ordering::Relaxed);
+        done
+    }
+
+    /// What it has done.
+    pub fn counters(&self) -> &CryptoCounters {
+        &self.counters
+    }
+
+    /// Pieces of work that are done or queued now.
+    pub fn queued(&self) -> usize {
+        self.queued.lock().unwrap_or_else(PoisonError::into_inner).count
     }
 
     fn queue(&self, source: Source) -> Option<Turn<'_>> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_source = waiting.sources.get(&source).copied().unwrap_or_default();
-        if waiting.count >= WAITING_MAX || of_source >= OF_SOURCE_MAX {
+        let mut queued = self.queued.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_source = queued.sources.get(&source).copied().unwrap_or_default();
+        let rejected = match (queued.count >= QUEUED_MAX, of_source >= OF_SOURCE_MAX) {
+            (_, true) => Some(&self.counters.rejected_of_source),
+            (true, false) => Some(&self.counters.rejected),
+            (false, false) => None,
+        };
+        if let Some(rejected) = rejected {
+            rejected.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        waiting.count += 1;
-        waiting.sources.insert(source, of_source + 1);
+        queued.count += 1;
+        queued.sources.insert(source, of_source + 1);
         Some(Turn { crypto_pool: self, source })
     }
 }
 
-/// A place in the queue; given up when dropped.
+/// One piece of work in the queue; leaves it when dropped.
 struct Turn<'w> {
     crypto_pool: &'w CryptoPool,
     source: Source,
@@ -73,12 +137,12 @@ struct Turn<'w> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let mut waiting = self.crypto_pool.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.count -= 1;
-        if let Some(of_source) = waiting.sources.get_mut(&self.source) {
+        let mut queued = self.crypto_pool.queued.lock().unwrap_or_else(PoisonError::into_inner);
+        queued.count -= 1;
+        if let Some(of_source) = queued.sources.get_mut(&self.source) {
             *of_source -= 1;
             if *of_source == 0 {
-                waiting.sources.remove(&self.source);
+                queued.sources.remove(&self.source);
             }
         }
     }
@@ -87,12 +151,13 @@ impl Drop for Turn<'_> {
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
+    use std::sync::atomic::Ordering;
 
-    use super::{CryptoPool, OF_SOURCE_MAX, Source, WAITING_MAX};
+    use super::{CryptoPool, OF_SOURCE_MAX, QUEUED_MAX, Source};
 
     #[tokio::test]
     async fn work_is_done_and_no_source_fills_the_queue() {
-        let crypto_pool = CryptoPool::new();
+        let crypto_pool = CryptoPool::default();
         let source = |last: u8| Source::of(IpAddr::from([127, 0, 0, last]));
         assert_eq!(crypto_pool.run(source(1), || 6 * 7).await, Some(42));
         let mut turns: Vec<_> =
@@ -103,9 +168,21 @@ mod tests {
         for last in 2..=4 {
             turns.extend((0..OF_SOURCE_MAX).map_while(|_| crypto_pool.queue(source(last))));
         }
-        assert_eq!(turns.len(), WAITING_MAX);
+        assert_eq!((turns.len(), crypto_pool.queued()), (QUEUED_MAX, QUEUED_MAX));
         assert!(crypto_pool.queue(source(9)).is_none());
         turns.clear();
-        assert!(crypto_pool.waiting.lock().expect("sound").sources.is_empty());
+        assert!(crypto_pool.queued.lock().expect("sound").sources.is_empty());
+        let counters = crypto_pool.counters();
+        let counted = [&counters.done, &counters.rejected, &counters.rejected_of_source];
+        assert_eq!(counted.map(|counter| counter.load(Ordering::Relaxed)), [2, 1, 2]);
+    }
+
+    #[tokio::test]
+    async fn work_that_anybody_may_ask_for_is_done_one_at_a_time() {
+        let crypto_pool = CryptoPool::default();
+        assert_eq!(crypto_pool.run_unproven(|| 1).await, Some(1));
+        let _slot = crypto_pool.unproven.try_acquire().expect("free again");
+        assert_eq!(crypto_pool.run_unproven(|| 2).await, None);
+        assert_eq!(crypto_pool.run(Source::of(IpAddr::from([127, 0, 0, 1])), || 3).await, Some(3));
     }
 }

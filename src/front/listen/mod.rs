@@ -9,7 +9,7 @@
 //! a listener and its connections in order.
 
 pub(in crate::front) mod bind;
-pub(in crate::front) mod crypto_pool;
+pub mod crypto_pool;
 pub(in crate::front) mod datagram;
 pub(in crate::front) mod drain;
 pub(in crate::front) mod source;

@@ -26,8 +26,8 @@ fn hidden(index: u32, text: &str) -> Value {
     with("1100", typed(index, ValueType::HS_SECKEY, text))
 }
 
-async fn proved(resolver: &Resolver, whom: &str, proof: Proof<'_>) -> Result<String, Unproven> {
-    match resolver.prove(&identity(whom), &proof, CHALLENGE).await? {
+async fn proved(resolver: &Resolver, whom: &str, proof: &Proof) -> Result<String, Unproven> {
+    match resolver.candidates(&identity(whom), proof).await?.judge(proof, CHALLENGE)? {
         Caller::Identity(holder) => Ok(holder.identity.to_string()),
         other => panic!("not an identity: {other:?}"),
     }
@@ -57,8 +57,8 @@ async fn a_public_key_is_proved_by_its_signature_or_its_certificate() {
     let resolver = resolver(&room);
     let answer = ours.answer("88.118/us", CHALLENGE, &fill).expect("an answer");
     let key: PublicKey = ours.public();
-    let signed = Proof::PublicKey { hash: answer.hash.as_bytes(), signature: &answer.signature };
-    for proof in [signed, Proof::Certificate { key: &key }] {
+    let signed = Proof::PublicKey { hash: answer.hash.as_bytes().to_vec(), signature: answer.signature };
+    for proof in [&signed, &Proof::Certificate { key }] {
         for whom in ["300:88.118/us", "0:88.118/us"] {
             assert_eq!(proved(&resolver, whom, proof).await, Ok("300:88.118/us".to_owned()));
         }
@@ -70,7 +70,8 @@ async fn a_public_key_is_proved_by_its_signature_or_its_certificate() {
         assert!(matches!(unusable, Err(Unproven::Unusable { .. })), "{unusable:?}");
     }
     let whom = identity("300:88.118/us");
-    let other = resolver.prove(&whom, &signed, b"another challenge").await;
+    let candidates = resolver.candidates(&whom, &signed).await.expect("it has keys");
+    let other = candidates.judge(&signed, b"another challenge");
     assert_eq!(other.err(), Some(Unproven::Wrong { identity: whom }));
 }
 
@@ -82,21 +83,18 @@ async fn a_secret_key_is_proved_by_an_answer_or_by_itself() {
     room.node(registration("88.118/us", values)).await.expect("registered");
     let resolver = resolver(&room);
     let answer = secret::answer(SECRET.as_bytes(), CHALLENGE, &fill);
-    for proof in [Proof::Secret { answer: &answer }, Proof::Password(SECRET.as_bytes())] {
+    let answered = Proof::Secret { answer };
+    for proof in [&answered, &Proof::Password(SECRET.into())] {
         for whom in ["301:88.118/us", "0:88.118/us"] {
             assert_eq!(proved(&resolver, whom, proof).await, Ok("301:88.118/us".to_owned()));
         }
         assert_eq!(proved(&resolver, "300:88.118/us", proof).await, wrong("300:88.118/us"));
         assert_eq!(proved(&resolver, "302:88.118/us", proof).await, no_key("302:88.118/us"));
     }
-    let verified = async |index: u32, challenge: &[u8]| {
-        resolver.verify_secret(&identity(&format!("{index}:88.118/us")), &answer, challenge).await
-    };
-    assert_eq!(verified(301, CHALLENGE).await, Ok(true));
-    assert_eq!(verified(300, CHALLENGE).await, Ok(false));
-    assert_eq!(verified(301, b"another challenge").await, Ok(false));
-    assert_eq!(verified(302, CHALLENGE).await, Err(Unproven::NoKey { identity: identity("302:88.118/us") }));
-    let unknown = proved(&resolver, "301:88.118/us", Proof::Secret { answer: &[0x99, 1, 2] }).await;
+    let candidates = resolver.candidates(&identity("301:88.118/us"), &answered).await.expect("it has keys");
+    let other = candidates.judge(&answered, b"another challenge");
+    assert_eq!(other.err(), Some(Unproven::Wrong { identity: identity("301:88.118/us") }));
+    let unknown = proved(&resolver, "301:88.118/us", &Proof::Secret { answer: vec![0x99, 1, 2] }).await;
     assert!(matches!(unknown, Err(Unproven::Unusable { .. })), "{unknown:?}");
 }
 
@@ -105,7 +103,7 @@ async fn a_withdrawn_prefix_proves_nothing_and_what_is_elsewhere_needs_somebody_
     let room = Room::open(EngineKind::Fjall).await;
     room.node(registration("88.118/us", vec![hidden(301, SECRET)])).await.expect("registered");
     let resolver = resolver(&room);
-    let (whom, password) = ("301:88.118/us", Proof::Password(SECRET.as_bytes()));
+    let (whom, password) = ("301:88.118/us", &Proof::Password(SECRET.into()));
     assert_eq!(proved(&resolver, whom, password).await, Ok(whom.to_owned()));
     for command in [suspend("88.118"), revoke("88.118")] {
         room.node(command).await.expect("done");
@@ -119,7 +117,7 @@ async fn a_withdrawn_prefix_proves_nothing_and_what_is_elsewhere_needs_somebody_
     for whom in ["301:88.118/us", "301:99/us"] {
         let hidden = proved(&resolver, whom, password).await;
         assert!(matches!(hidden, Err(Unproven::Unusable { .. })), "{hidden:?}");
-        let unreachable = proved(&resolver, whom, Proof::Certificate { key: &key }).await;
+        let unreachable = proved(&resolver, whom, &Proof::Certificate { key: key.clone() }).await;
         assert!(matches!(unreachable, Err(Unproven::Unreachable { .. })), "{unreachable:?}");
     }
 }

@@ -375,3 +375,32 @@ async fn a_page_of_another_origin_commands_nothing_by_what_a_browser_shows() {
     assert_eq!(session.post("/api/prefixes/88.123", None).await.verdict(), (200, 1));
     door.close().await;
 }
+
+/// Every signature made or verified for a client is a piece of bounded work, whichever request asks for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn signatures_are_made_and_verified_in_the_bounded_pool() {
+    let door = open().await;
+    let client = door.tls();
+    let work = async || {
+        let page = door.plain().get("/metrics").await;
+        let line =
+            page.text().lines().find(|line| line.starts_with("idnode_crypto_work_total{outcome=\"done\"}"));
+        let count = line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+        count.expect("a count of pieces of work")
+    };
+    let before = work().await;
+    let nonce = json!({"cnonce": BASE64.encode(&[9; 16])});
+    let begun = client.post("/api/sessions", Some(nonce.clone())).await;
+    assert_eq!(begun.status, 201);
+    assert!(begun.json()["serverSignature"].is_string(), "{begun:?}");
+    assert_eq!(work().await, before + 1, "our signature of a client's nonce");
+
+    let mut proof = Challenge::of_json(&begun.json()).answer(RSA, rsa_key());
+    proof["signature"] = json!(BASE64.encode(&[1; 256]));
+    assert_eq!(client.put("/api/sessions/this", proof).await.status, 401);
+    // The refusal shows the session again, signed with the client's nonce.
+    assert_eq!(work().await, before + 3, "a client's RSA signature, and ours");
+    assert_eq!(client.post("/api/sessions", None).await.status, 201);
+    assert_eq!(work().await, before + 3, "nothing was to be signed");
+    door.close().await;
+}
