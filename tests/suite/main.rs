@@ -23,6 +23,7 @@ mod loss;
 mod parity;
 mod recovery;
 mod referral;
+mod released;
 mod serving;
 mod shutdown;
 mod systemd;
