@@ -19,9 +19,9 @@ use super::socket;
 use super::status::Status;
 use crate::config::{Config, SiteOptions};
 use crate::front::dns::{DnsDoor, DnsOptions};
-use crate::front::grpc::{GrpcCounters, GrpcDoor, GrpcOptions, GrpcRooms};
-use crate::front::handle::{HandleDoor, HandleRooms, HandleSockets, HandleTunnel, Line, Tunneled};
-use crate::front::http::{Channel, HttpDoor, HttpOptions, HttpRooms, Tunnel};
+use crate::front::grpc::{GrpcDoor, GrpcOptions, GrpcRooms};
+use crate::front::handle::{HandleDoor, HandleRooms, HandleSockets, HandleTunnel, Tunneled};
+use crate::front::http::{HttpDoor, HttpOptions, HttpRooms, Tunnel};
 use crate::front::listen::crypto_pool::CryptoPool;
 use crate::front::listen::tls::TlsIdentity;
 use crate::model::site::{Ports, Site};
@@ -109,11 +109,7 @@ fn bind_dns(config: &Config, core: &Core) -> Result<DnsDoor, DaemonError> {
 fn carry(tunnel: HandleTunnel) -> Tunnel {
     Arc::new(move |message, ends| {
         let tunnel = tunnel.clone();
-        let line = match ends.channel {
-            Channel::Plain => Line::Plain,
-            Channel::Tls => Line::Private,
-        };
-        let from = Tunneled { asker: ends.asker, own: ends.own, line };
+        let from = Tunneled { asker: ends.asker, own: ends.own, channel: ends.channel };
         Box::pin(async move { tunnel.answer(&message, from).await })
     })
 }
@@ -158,7 +154,7 @@ impl Doors {
             http: Vec::new(),
         };
         health::add_crypto_metrics(&metrics, Arc::clone(&doors.crypto_pool));
-        health::add_grpc_metrics(&metrics, doors.open_grpc(&config.grpc, bound.grpc, core));
+        doors.open_grpc(&config.grpc, bound.grpc, core, &metrics)?;
         doors.open_dns(dns, &metrics)?;
         let tunnel = doors.open_handle(config, bound.handle, core, &metrics)?;
         doors.open_http(&config.http, bound.http, tunnel, core, &metrics)?;
@@ -170,7 +166,8 @@ impl Doors {
         options: &GrpcOptions,
         bound: Vec<(SocketAddr, TcpListener)>,
         core: &Core,
-    ) -> Arc<GrpcCounters> {
+        metrics: &Metrics,
+    ) -> Result<(), DaemonError> {
         let rooms = GrpcRooms {
             registry: Arc::clone(&core.registry),
             resolver: Arc::clone(&core.resolver),
@@ -178,8 +175,11 @@ impl Doors {
             backup: Some(Arc::new(BackupDesk(core.backups.clone()))),
         };
         let scheme = if self.tls.is_some() { "https" } else { "http" };
-        let door = GrpcDoor::new(options, rooms, self.tls.clone());
-        let counters = door.counters();
+        let door = GrpcDoor::new(options, rooms, self.tls.clone()).map_err(|error| {
+            DaemonError::Configured { key: "tls.certificate", reason: Chain(&error).to_string() }
+        })?;
+        health::add_grpc_metrics(metrics, door.counters());
+        health::add_connection_metrics(metrics, &health::GRPC_CONNECTIONS, door.connections());
         for (address, listener) in bound {
             tracing::info!(door = "gRPC", %address, tls = self.tls.is_some(), "listening");
             self.grpc.push(address);
@@ -189,7 +189,7 @@ impl Doors {
                 door.serve(listener, drain).await.map_err(|error| Chain(&error).to_string())
             });
         }
-        counters
+        Ok(())
     }
 
     fn open_dns(&mut self, door: DnsDoor, metrics: &Metrics) -> Result<(), DaemonError> {
@@ -206,6 +206,7 @@ impl Doors {
             self.addresses.dns.push(reachable(*address));
         }
         health::add_dns_metrics(metrics, door.counters());
+        health::add_connection_metrics(metrics, &health::DNS_CONNECTIONS, door.connections());
         let drain = self.drain_signal();
         self.spawn("DNS", async move {
             door.run(drain).await;
@@ -232,6 +233,7 @@ impl Doors {
         };
         let door = HandleDoor::new(&config.handle, sockets, rooms).map_err(failed)?;
         health::add_handle_metrics(metrics, door.counters(), door.memory());
+        health::add_connection_metrics(metrics, &health::HANDLE_CONNECTIONS, door.connections());
         let tunnel = carry(door.tunnel());
         if self.handle.is_empty() {
             return Ok(tunnel);
@@ -269,6 +271,7 @@ impl Doors {
             DaemonError::Configured { key: "tls.certificate", reason: Chain(&error).to_string() }
         })?;
         health::add_http_metrics(metrics, door.counters());
+        health::add_connection_metrics(metrics, &health::HTTP_CONNECTIONS, door.connections());
         for (address, listener) in bound {
             tracing::info!(door = "HTTP", %address, tls = self.tls.is_some(), "listening");
             self.http.push(address);

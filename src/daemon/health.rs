@@ -12,6 +12,7 @@ use crate::front::dns::DnsCounters;
 use crate::front::grpc::GrpcCounters;
 use crate::front::handle::{HandleCounters, HandleMemory};
 use crate::front::http::{HttpCounters, Readiness, Reason};
+use crate::front::listen::counters::ConnectionCounters;
 use crate::front::listen::crypto_pool::CryptoPool;
 use crate::model::prefix::Homing;
 use crate::registry::counters::RegistryCounters;
@@ -104,9 +105,6 @@ pub(super) fn add_dns_metrics(metrics: &Metrics, counters: Arc<DnsCounters>) {
         ];
         let help = "Messages cut to ask for TCP, not answered, or not sent by the system.";
         page.counters("idnode_dns_exceptions_total", help, "kind", &read(fates));
-        let connections =
-            [("accepted", &counters.tcp_connections), ("refused", &counters.tcp_connections_refused)];
-        page.counters("idnode_dns_connections_total", "TCP connections.", "outcome", &read(connections));
     });
 }
 
@@ -128,12 +126,6 @@ pub(super) fn add_handle_metrics(metrics: &Metrics, counters: Arc<HandleCounters
         let help = "Datagrams dropped, messages not put together, answers withheld from a source that used up its \
                     share, requests repeated, messages for which there was no place, and answers not sent by the system.";
         page.counters("idnode_handle_exceptions_total", help, "kind", &read(fates));
-        let connections = [
-            ("accepted", &counters.connections),
-            ("refused", &counters.connections_refused),
-            ("handshake_failed", &counters.handshakes_failed),
-        ];
-        page.counters("idnode_handle_connections_total", "TCP connections.", "outcome", &read(connections));
         let sessions = memory.sessions() as u64;
         page.gauge("idnode_handle_sessions", "Sessions that are not over.", sessions);
         let challenges = memory.challenges() as u64;
@@ -162,11 +154,6 @@ pub(super) fn add_grpc_metrics(metrics: &Metrics, counters: Arc<GrpcCounters>) {
     metrics.add(move |page| {
         let calls: Vec<(&str, u64)> = counters.calls().collect();
         page.counters("idnode_grpc_calls_total", "Calls by service.", "service", &calls);
-        let connections =
-            [("accepted", &counters.connections), ("handshake_failed", &counters.handshakes_failed)];
-        page.counters("idnode_grpc_connections_total", "Connections.", "outcome", &read(connections));
-        let open = counters.connections_open.load(Ordering::Relaxed);
-        page.gauge("idnode_grpc_connections_open", "Connections open now.", open);
         let refused = counters.tokens_refused.load(Ordering::Relaxed);
         page.counter("idnode_grpc_tokens_refused_total", "Tokens shown and not accepted.", refused);
     });
@@ -182,15 +169,62 @@ pub(super) fn add_http_metrics(metrics: &Metrics, counters: Arc<HttpCounters>) {
             "class",
             &responses,
         );
-        let connections =
-            [("accepted", &counters.connections), ("handshake_failed", &counters.handshakes_failed)];
-        page.counters("idnode_http_connections_total", "Connections.", "outcome", &read(connections));
-        let open = counters.connections_open.load(Ordering::Relaxed);
-        page.gauge("idnode_http_connections_open", "Connections open now.", open);
         let refused = counters.credentials_refused.load(Ordering::Relaxed);
         page.counter("idnode_http_credentials_refused_total", "Credentials shown and not accepted.", refused);
     });
 }
+
+/// Adds what is counted of the connections of a front end.
+pub(super) fn add_connection_metrics(
+    metrics: &Metrics,
+    names: &'static ConnectionMetrics,
+    counters: Arc<ConnectionCounters>,
+) {
+    metrics.add(move |page| {
+        page.counters(names.total, "Connections by what became of them.", "outcome", &counters.outcomes());
+        let help = "Connections closed at once, by the bound that did not allow them.";
+        page.counters(names.refused, help, "reason", &counters.refused());
+        page.gauge(names.open, "Connections open now.", counters.open());
+        page.gauge(names.max, "Connections that may be open.", counters.max());
+    });
+}
+
+/// Names of the metrics of the connections of one front end.
+pub(super) struct ConnectionMetrics {
+    total: &'static str,
+    refused: &'static str,
+    open: &'static str,
+    max: &'static str,
+}
+
+/// Connections of gRPC.
+pub(super) const GRPC_CONNECTIONS: ConnectionMetrics = ConnectionMetrics {
+    total: "idnode_grpc_connections_total",
+    refused: "idnode_grpc_connections_refused_total",
+    open: "idnode_grpc_connections_open",
+    max: "idnode_grpc_connections_max",
+};
+/// Connections of DNS over TCP.
+pub(super) const DNS_CONNECTIONS: ConnectionMetrics = ConnectionMetrics {
+    total: "idnode_dns_connections_total",
+    refused: "idnode_dns_connections_refused_total",
+    open: "idnode_dns_connections_open",
+    max: "idnode_dns_connections_max",
+};
+/// Connections of the Handle protocol over TCP.
+pub(super) const HANDLE_CONNECTIONS: ConnectionMetrics = ConnectionMetrics {
+    total: "idnode_handle_connections_total",
+    refused: "idnode_handle_connections_refused_total",
+    open: "idnode_handle_connections_open",
+    max: "idnode_handle_connections_max",
+};
+/// Connections of HTTP.
+pub(super) const HTTP_CONNECTIONS: ConnectionMetrics = ConnectionMetrics {
+    total: "idnode_http_connections_total",
+    refused: "idnode_http_connections_refused_total",
+    open: "idnode_http_connections_open",
+    max: "idnode_http_connections_max",
+};
 
 fn read<const N: usize>(counters: [(&'static str, &AtomicU64); N]) -> [(&'static str, u64); N] {
     counters.map(|(label, counter)| (label, counter.load(Ordering::Relaxed)))

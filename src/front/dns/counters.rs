@@ -13,10 +13,6 @@ pub struct DnsCounters {
     pub udp_messages: AtomicU64,
     /// Messages received over TCP.
     pub tcp_messages: AtomicU64,
-    /// Connections accepted over TCP.
-    pub tcp_connections: AtomicU64,
-    /// Connections closed at once because too many were open.
-    pub tcp_connections_refused: AtomicU64,
     /// Answers by response code, in the order of [`DnsCounters::CODES`]; the last is every other code.
     answers: [AtomicU64; Self::CODES.len()],
     /// Answers over UDP that were cut to ask for TCP.

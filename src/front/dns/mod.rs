@@ -30,8 +30,11 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use crate::front::listen::accept::{Reception, ReceptionOptions, Security};
 use crate::front::listen::bind::bind_both;
+use crate::front::listen::counters::ConnectionCounters;
 use crate::front::listen::drain::Drain;
+use crate::front::listen::slots::ConnectionLimits;
 use crate::resolver::Resolver;
 use crate::wire::dns::name::Naming;
 
@@ -57,6 +60,8 @@ pub struct DnsOptions {
     pub minimum_seconds: u32,
     /// Seconds that a connection may be without a message.
     pub idle_seconds: u64,
+    /// Bounds of TCP connections.
+    pub connections: ConnectionLimits,
 }
 
 impl Default for DnsOptions {
@@ -67,6 +72,7 @@ impl Default for DnsOptions {
             is_top: true,
             minimum_seconds: 10,
             idle_seconds: 10,
+            connections: ConnectionLimits::new(512, 128),
         }
     }
 }
@@ -78,6 +84,7 @@ pub struct DnsDoor {
     answerer: Arc<Answerer>,
     udp: Vec<Arc<UdpSide>>,
     tcp: Vec<TcpSide>,
+    connections: Arc<ConnectionCounters>,
 }
 
 impl DnsDoor {
@@ -86,11 +93,18 @@ impl DnsDoor {
         let naming = Naming::new(&options.root, resolver.folding())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let idle_max = Duration::from_secs(options.idle_seconds);
+        let reception = Reception::new(ReceptionOptions {
+            front_end: "DNS",
+            security: Security::Plain,
+            limits: options.connections.clone(),
+            reserved: 0,
+            first_byte_max: idle_max,
+        });
         let (mut udp, mut tcp) = (Vec::new(), Vec::new());
         for address in &options.listen {
             let (datagrams, connections) = bind_both(*address)?;
             udp.push(Arc::new(UdpSide::new(datagrams)?));
-            tcp.push(TcpSide::new(connections, idle_max)?);
+            tcp.push(TcpSide::new(connections, reception.clone(), idle_max)?);
         }
         let mut cookie_secret = [0; 16];
         resolver.fill_random(&mut cookie_secret);
@@ -102,7 +116,7 @@ impl DnsDoor {
             cookie_secret,
             counters: Arc::default(),
         };
-        Ok(Self { answerer: Arc::new(answerer), udp, tcp })
+        Ok(Self { answerer: Arc::new(answerer), udp, tcp, connections: reception.counters() })
     }
 
     /// Where it listens, over UDP and TCP alike.
@@ -113,6 +127,11 @@ impl DnsDoor {
     /// What it counts.
     pub fn counters(&self) -> Arc<DnsCounters> {
         Arc::clone(&self.answerer.counters)
+    }
+
+    /// What it counts of its TCP connections.
+    pub fn connections(&self) -> Arc<ConnectionCounters> {
+        Arc::clone(&self.connections)
     }
 
     /// Answers until `shutdown` ends; then takes nothing new, answers what was received, and returns.

@@ -15,7 +15,7 @@ use super::Shared;
 use super::connection::Peer;
 use super::counters::{Service, count};
 use super::reply::{self, DoorRefusal};
-use super::under_way::CallMark;
+use crate::front::listen::in_flight::AnswerMark;
 use crate::registry::caller::Caller;
 use crate::registry::refusal::{Failure, Problem, Refusal};
 
@@ -35,7 +35,7 @@ pub(super) struct Call {
     pub(super) caller: Caller,
     /// When the answer must leave, so that it arrives before the caller stops waiting.
     pub(super) deadline: Option<Instant>,
-    _mark: Option<Arc<CallMark>>,
+    _mark: Option<Arc<AnswerMark>>,
 }
 
 impl Shared {
@@ -45,6 +45,7 @@ impl Shared {
         let peer = request.extensions().get::<Peer>();
         let caller =
             self.caller(request.metadata(), peer).inspect_err(|_| count(&self.counters.tokens_refused))?;
+        note_caller(&caller, peer)?;
         let deadline = deadline(request.metadata(), Instant::now());
         tracing::debug!(
             ?service,
@@ -52,7 +53,7 @@ impl Shared {
             caller = caller.name().map(tracing::field::display),
             "gRPC call"
         );
-        Ok(Call { caller, deadline, _mark: peer.map(|peer| peer.under_way.begin_call()) })
+        Ok(Call { caller, deadline, _mark: peer.map(|peer| Arc::new(peer.in_flight.begin_answer())) })
     }
 
     fn caller(&self, metadata: &MetadataMap, peer: Option<&Peer>) -> Result<Caller, Status> {
@@ -119,6 +120,19 @@ impl Call {
         match self.deadline {
             Some(deadline) => time::timeout_at(deadline, work).await.ok(),
             None => Some(work.await),
+        }
+    }
+}
+
+/// Notes on the connection whether its client is known. A reserved slot serves known callers alone.
+fn note_caller(caller: &Caller, peer: Option<&Peer>) -> Result<(), Status> {
+    let Some(slot) = peer.map(|peer| peer.in_flight.slot()) else { return Ok(()) };
+    match caller {
+        Caller::Anonymous if slot.is_reserved() => Err(reply::failed(&Failure::Overloaded, None)),
+        Caller::Anonymous => Ok(()),
+        Caller::Node | Caller::Token(_) | Caller::Identity(_) => {
+            slot.set_authenticated();
+            Ok(())
         }
     }
 }

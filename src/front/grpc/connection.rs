@@ -1,99 +1,105 @@
-//! From a listener to connections that gRPC is served on: bounded in number, TLS where it is configured.
+//! A connection of gRPC: bytes from the listener to tonic, closed in order.
 //!
 //! ```text
-//!   listener ── a place is free ──▶ accept ── handshake, within its deadline ──▶ Connection ──▶ tonic
+//!   accepted ─▶ Connection ─▶ tonic
+//!                  │ reads end when the front end drains, the connection is evicted, or its reserved slot is up,
+//!                  └ and then no call is in flight and nothing was received for a while
 //! ```
 //!
-//! Accepting never fails for good: what goes wrong with one connection is told and the next is taken.
+//! HTTP/2 ends a connection in two steps: this node announces the end, and the client acknowledges what it has heard
+//! (RFC 9113 section 6.8). A client which never began to speak, or is silent, acknowledges nothing; it is waited for only
+//! while one of its calls is in flight: one whose request has come whole, or whose stream has begun.
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, Stream, StreamExt, stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
-use super::Shared;
-use super::counters::{GrpcCounters, OpenMark, count};
-use super::under_way::UnderWay;
+use crate::front::listen::accept::Accepted;
+use crate::front::listen::channel::Channel;
+use crate::front::listen::drain::Draining;
+use crate::front::listen::in_flight::InFlight;
+use crate::front::listen::slots::{Slot, SlotUse};
+use crate::front::listen::stream::Stream;
 
-/// Connections of one listener at a time; more wait unaccepted.
-const CONNECTIONS_MAX: usize = 4_096;
-/// Handshakes under way at most.
-const HANDSHAKES_MAX: usize = 256;
-/// How long a handshake may take.
-const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
-/// How long accepting rests after the system refused it, as it does when file descriptors run out.
-const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// How long a connection may be silent when it is to be closed: the time for its client to acknowledge GOAWAY.
+const GOAWAY_GRACE: Duration = Duration::from_secs(1);
+/// How long an evicted connection may take for its calls in flight.
+const EVICTED_MAX: Duration = Duration::from_secs(10);
+/// How long a connection may have a reserved slot without a call in flight.
+const RESERVED_MAX: Duration = Duration::from_secs(5);
 
 //----------- Peer -----------------------------------------------------------
 
-/// What is known of the other end of a connection before it has said anything.
+/// What is known of the client of a connection.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
     /// Its address.
     pub(super) address: SocketAddr,
     /// How bytes travel.
     pub(super) channel: Channel,
-    /// What is under way on the connection.
-    pub(super) under_way: Arc<UnderWay>,
-}
-
-/// How bytes travel between us and a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Channel {
-    /// As they are.
-    Plain,
-    /// Under TLS.
-    Tls,
+    /// What is in flight on the connection.
+    pub(super) in_flight: InFlight,
 }
 
 impl Peer {
     /// Whether what it sends can be read on the way: plain text from beyond this machine.
     pub(super) fn is_overheard(&self) -> bool {
-        self.channel == Channel::Plain && !self.address.ip().to_canonical().is_loopback()
+        self.channel.is_overheard(self.address)
     }
 }
 
 //----------- Connection -----------------------------------------------------
 
-/// One accepted connection; gives its place back when dropped.
+/// One accepted connection; gives its slot back when dropped.
 pub(super) struct Connection {
-    transport: Transport,
+    stream: Stream,
     peer: Peer,
-    /// Ends when nobody needs the connection any more.
-    forsaken: BoxFuture<'static, ()>,
-    _place: OwnedSemaphorePermit,
-    _open: OpenMark,
-}
-
-enum Transport {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    /// Resolves when the connection may be closed.
+    closable: BoxFuture<'static, ()>,
+    _slot: Slot,
+    /// The drain of the listener waits for this connection.
+    _open: oneshot::Sender<()>,
 }
 
 impl Connection {
-    fn new(transport: Transport, accepted: Whence, watch: &Watch) -> Self {
-        let Whence { address, place } = accepted;
-        let channel = match transport {
-            Transport::Plain(_) => Channel::Plain,
-            Transport::Tls(_) => Channel::Tls,
-        };
-        let under_way = Arc::<UnderWay>::default();
-        let forsaken = Arc::clone(&under_way).forsaken(watch.closing.clone()).boxed();
-        let open = OpenMark::new(Arc::clone(&watch.counters));
-        let peer = Peer { address, channel, under_way };
-        Self { transport, peer, forsaken, _place: place, _open: open }
+    fn new(accepted: Accepted) -> (Self, oneshot::Receiver<()>) {
+        let Accepted { stream, client, channel, slot, draining, .. } = accepted;
+        let in_flight = InFlight::new(slot.usage());
+        let closable = closable(slot.usage(), draining, in_flight.clone()).boxed();
+        let (open, closed) = oneshot::channel();
+        let peer = Peer { address: client, channel, in_flight };
+        (Self { stream, peer, closable, _slot: slot, _open: open }, closed)
+    }
+}
+
+/// Hands an accepted connection over to tonic, and returns when it is closed.
+pub(super) async fn hand_over(accepted: Accepted, connections: mpsc::Sender<Connection>) {
+    let (connection, closed) = Connection::new(accepted);
+    if connections.send(connection).await.is_ok() {
+        // Nothing is ever sent: the sender is dropped with the connection.
+        let _dropped = closed.await;
+    }
+}
+
+/// Returns when a connection may be closed.
+async fn closable(slot: SlotUse, mut draining: Draining, in_flight: InFlight) {
+    let reserved_max = if slot.is_reserved() { RESERVED_MAX } else { Duration::MAX };
+    tokio::select! {
+        () = draining.begins() => in_flight.quiet(GOAWAY_GRACE).await,
+        () = slot.evicted() => {
+            // A client that goes on sending does not keep a slot that another needs.
+            let _is_over = time::timeout(EVICTED_MAX, in_flight.quiet(GOAWAY_GRACE)).await;
+        }
+        () = time::sleep(reserved_max) => in_flight.settled().await,
     }
 }
 
@@ -111,15 +117,12 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let read = match &mut self.transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Transport::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
-        };
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         if read.is_ready() {
-            self.peer.under_way.hear();
+            self.peer.in_flight.note_received();
             return read;
         }
-        self.forsaken.as_mut().poll(context).map(|()| Err(io::ErrorKind::ConnectionAborted.into()))
+        self.closable.as_mut().poll(context).map(|()| Err(io::ErrorKind::ConnectionAborted.into()))
     }
 }
 
@@ -129,10 +132,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Transport::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
+        Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -140,121 +140,18 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-            Transport::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
-        }
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        match &self.transport {
-            Transport::Plain(stream) => stream.is_write_vectored(),
-            Transport::Tls(stream) => stream.is_write_vectored(),
-        }
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Transport::Tls(stream) => Pin::new(stream).poll_flush(context),
-        }
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Transport::Tls(stream) => Pin::new(stream).poll_shutdown(context),
-        }
-    }
-}
-
-//----------- Accepting ------------------------------------------------------
-
-/// What all connections share.
-#[derive(Clone)]
-struct Watch {
-    counters: Arc<GrpcCounters>,
-    closing: watch::Receiver<bool>,
-}
-
-/// The connections of a listener.
-pub(super) fn accept(
-    listener: TcpListener,
-    tls: Option<TlsAcceptor>,
-    shared: &Shared,
-) -> impl Stream<Item = io::Result<Connection>> + use<> {
-    let watch = Watch { counters: Arc::clone(&shared.counters), closing: shared.closing.clone() };
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    stream::unfold((listener, places), |(listener, places)| async move {
-        let accepted = take(&listener, &places).await?;
-        Some((accepted, (listener, places)))
-    })
-    .map(move |(stream, whence)| shake_hands(stream, whence, tls.clone(), watch.clone()))
-    .buffer_unordered(HANDSHAKES_MAX)
-    .filter_map(|connection| async move { connection.map(Ok) })
-}
-
-/// Where a connection comes from, and the place it takes.
-struct Whence {
-    address: SocketAddr,
-    place: OwnedSemaphorePermit,
-}
-
-/// Waits for a place, then for a connection. None when the places are gone for good, which they never are.
-async fn take(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, Whence)> {
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
-    loop {
-        match listener.accept().await {
-            Ok((stream, address)) => return Some((stream, Whence { address, place })),
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a gRPC connection; trying again");
-                time::sleep(ACCEPT_REST).await;
-            }
-        }
-    }
-}
-
-async fn shake_hands(
-    stream: TcpStream,
-    whence: Whence,
-    tls: Option<TlsAcceptor>,
-    watch: Watch,
-) -> Option<Connection> {
-    let address = whence.address;
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%address, %error, "gRPC connection is gone already");
-        return None;
-    }
-    let Some(tls) = tls else {
-        return Some(Connection::new(Transport::Plain(stream), whence, &watch));
-    };
-    let handshake = time::timeout(HANDSHAKE_MAX, tls.accept(stream)).await;
-    match handshake.map_err(io::Error::from).flatten() {
-        Ok(stream) => Some(Connection::new(Transport::Tls(Box::new(stream)), whence, &watch)),
-        Err(error) => {
-            count(&watch.counters.handshakes_failed);
-            tracing::debug!(%address, %error, "TLS handshake failed");
-            None
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::{Channel, Peer};
-
-    #[test]
-    fn plain_text_beyond_this_machine_is_overheard() {
-        let overheard = |address: &str, channel| {
-            let address = address.parse().expect("an address");
-            Peer { address, channel, under_way: Arc::default() }.is_overheard()
-        };
-        assert!(overheard("192.0.2.7:9000", Channel::Plain));
-        assert!(overheard("[2001:db8::7]:9000", Channel::Plain));
-        assert!(!overheard("192.0.2.7:9000", Channel::Tls));
-        assert!(!overheard("127.0.0.1:9000", Channel::Plain));
-        assert!(!overheard("[::ffff:127.0.0.1]:9000", Channel::Plain));
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

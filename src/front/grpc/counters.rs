@@ -1,6 +1,5 @@
 //! What the gRPC door counts: plain numbers that the telemetry reads. Never an identifier, never an address.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 //----------- GrpcCounters ---------------------------------------------------
@@ -8,12 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Counts since the door was opened.
 #[derive(Debug, Default)]
 pub struct GrpcCounters {
-    /// Connections accepted, handshake included.
-    pub connections: AtomicU64,
-    /// Connections open now.
-    pub connections_open: AtomicU64,
-    /// TLS handshakes that failed.
-    pub handshakes_failed: AtomicU64,
     /// Calls by service, in the order of [`GrpcCounters::SERVICES`].
     calls: [AtomicU64; Self::SERVICES.len()],
     /// Tokens that were shown and not accepted.
@@ -63,33 +56,9 @@ pub(super) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
-//----------- OpenMark -------------------------------------------------------
-
-/// Counts a connection as open until it is dropped.
-#[derive(Debug)]
-pub(super) struct OpenMark(Arc<GrpcCounters>);
-
-impl OpenMark {
-    /// Counts one more.
-    pub(super) fn new(counters: Arc<GrpcCounters>) -> Self {
-        count(&counters.connections);
-        count(&counters.connections_open);
-        Self(counters)
-    }
-}
-
-impl Drop for OpenMark {
-    fn drop(&mut self) {
-        self.0.connections_open.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::Ordering;
-
-    use super::{GrpcCounters, OpenMark, Service};
+    use super::{GrpcCounters, Service};
 
     #[test]
     fn calls_are_counted_by_service() {
@@ -99,15 +68,5 @@ mod tests {
         counters.count_call(Service::Administration);
         let counted: Vec<(&str, u64)> = counters.calls().filter(|(_, count)| *count > 0).collect();
         assert_eq!(counted, [("registration", 1), ("administration", 2)]);
-    }
-
-    #[test]
-    fn a_connection_is_open_until_dropped() {
-        let counters = Arc::new(GrpcCounters::default());
-        let mark = OpenMark::new(Arc::clone(&counters));
-        assert_eq!(counters.connections_open.load(Ordering::Relaxed), 1);
-        drop(mark);
-        assert_eq!(counters.connections_open.load(Ordering::Relaxed), 0);
-        assert_eq!(counters.connections.load(Ordering::Relaxed), 1);
     }
 }

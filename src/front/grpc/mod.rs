@@ -14,7 +14,6 @@ mod call;
 mod connection;
 mod counters;
 mod ports;
-mod under_way;
 
 mod registration;
 mod resolution;
@@ -33,12 +32,17 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::codec::CompressionEncoding;
 use tonic::server::NamedService;
 use tonic::service::Routes;
@@ -54,11 +58,16 @@ pub use self::ports::{
 
 use self::administration::AdministrationDoor;
 use self::backup::BackupDoor;
+use self::connection::hand_over;
 use self::federation::FederationDoor;
 use self::inbound::Inbound;
 use self::prefixes::PrefixDoor;
 use self::registration::RegistrationDoor;
 use self::resolution::ResolutionDoor;
+use crate::front::listen::accept::{Reception, ReceptionOptions, Security};
+use crate::front::listen::counters::ConnectionCounters;
+use crate::front::listen::drain::Drain;
+use crate::front::listen::slots::ConnectionLimits;
 use crate::front::listen::tls::{ClientCertificates, HTTP2, TlsError, TlsIdentity};
 use crate::model::limits::MESSAGE_BYTES_MAX;
 use crate::registry::Registry;
@@ -79,6 +88,10 @@ const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 const CALLS_MAX: u32 = 256;
 /// Bytes of the headers of one call; a token is far below it.
 const HEADER_BYTES_MAX: u32 = 16 * 1024;
+/// Connections beside the configured limit that serve health checks and authenticated calls alone.
+pub const RESERVED_SLOTS: usize = 16;
+/// Connections that wait for their first turn.
+const ACCEPTED_MAX: usize = 64;
 /// How long a connection may be silent before it is asked for a sign of life.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// How long the sign of life may take.
@@ -90,7 +103,7 @@ const SIGN_OF_LIFE_MAX: Duration = Duration::from_secs(20);
 #[derive(Clone)]
 pub struct GrpcDoor {
     shared: Arc<Shared>,
-    tls: Option<Arc<TlsIdentity>>,
+    reception: Reception,
     close: Arc<watch::Sender<bool>>,
 }
 
@@ -101,11 +114,17 @@ pub struct GrpcOptions {
     pub listen: Vec<SocketAddr>,
     /// Whether tokens are taken over plain text from beyond loopback.
     pub allow_tokens_in_plain_text: bool,
+    /// Bounds of connections.
+    pub connections: ConnectionLimits,
 }
 
 impl Default for GrpcOptions {
     fn default() -> Self {
-        Self { listen: vec![SocketAddr::from(([127, 0, 0, 1], 7373))], allow_tokens_in_plain_text: false }
+        Self {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 7373))],
+            allow_tokens_in_plain_text: false,
+            connections: ConnectionLimits::new(4_096, 1_024),
+        }
     }
 }
 
@@ -136,7 +155,12 @@ struct Shared {
 
 impl GrpcDoor {
     /// Puts the door together. With an identity every connection is TLS.
-    pub fn new(options: &GrpcOptions, rooms: GrpcRooms, tls: Option<Arc<TlsIdentity>>) -> Self {
+    pub fn new(
+        options: &GrpcOptions,
+        rooms: GrpcRooms,
+        tls: Option<Arc<TlsIdentity>>,
+    ) -> Result<Self, TlsError> {
+        let tls = tls.map(|tls| tls.acceptor(Some(HTTP2), ClientCertificates::NotAsked)).transpose()?;
         let (close, closing) = watch::channel(false);
         let inbound = Arc::new(Inbound::new(Arc::clone(&rooms.registry)));
         let shared = Shared {
@@ -149,7 +173,13 @@ impl GrpcDoor {
             counters: Arc::default(),
             closing,
         };
-        Self { shared: Arc::new(shared), tls, close: Arc::new(close) }
+        let reception = reception(options, tls);
+        Ok(Self { shared: Arc::new(shared), reception, close: Arc::new(close) })
+    }
+
+    /// What is counted of the connections; all clones count together.
+    pub fn connections(&self) -> Arc<ConnectionCounters> {
+        self.reception.counters()
     }
 
     /// Counts since the door was put together; all clones count together.
@@ -165,25 +195,43 @@ impl GrpcDoor {
         listener: TcpListener,
         drain: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), GrpcError> {
-        let tls = self
-            .tls
-            .map(|tls| tls.acceptor(Some(HTTP2), ClientCertificates::NotAsked))
-            .transpose()
-            .map_err(GrpcError::Tls)?;
-        let connections = connection::accept(listener, tls, &self.shared);
         let (health, health_service) = tonic_health::server::health_reporter();
         tell_serving(&health).await;
         let routes = services(&self.shared).add_service(health_service);
         let routes = add_reflection(routes).map_err(GrpcError::Reflection)?;
+        let end = Drain::new();
+        let (accepted, connections) = mpsc::channel(ACCEPTED_MAX);
+        let accepting = self
+            .reception
+            .serve(listener, end.draining(), move |connection| hand_over(connection, accepted.clone()));
         let close = self.close;
         let closed = async move {
             drain.await;
             tell_closing(health).await;
             close.send_replace(true);
+            // The drain of the connections begins.
+            drop(end);
         };
-        let served = server().add_routes(routes).serve_with_incoming_shutdown(connections, closed).await;
+        let connections = ReceiverStream::new(connections).map(Ok::<_, io::Error>);
+        let serving = server().add_routes(routes).serve_with_incoming_shutdown(connections, closed);
+        let mut serving = pin!(serving);
+        let served = tokio::select! {
+            served = &mut serving => served,
+            () = accepting => serving.await,
+        };
         served.map_err(GrpcError::Transport)
     }
+}
+
+/// How connections are received: with a certificate every one is TLS.
+fn reception(options: &GrpcOptions, tls: Option<TlsAcceptor>) -> Reception {
+    Reception::new(ReceptionOptions {
+        front_end: "gRPC",
+        security: tls.map_or(Security::Plain, Security::Tls),
+        limits: options.connections.clone(),
+        reserved: RESERVED_SLOTS,
+        first_byte_max: SILENCE_MAX,
+    })
 }
 
 /// Every service by its name, as health tells it.
@@ -254,9 +302,6 @@ fn add_reflection(routes: Routes) -> Result<Routes, tonic_reflection::server::Er
 /// Why the door cannot serve.
 #[derive(Debug, thiserror::Error)]
 pub enum GrpcError {
-    /// The certificate is of no use.
-    #[error("the gRPC door cannot use its certificate")]
-    Tls(#[source] TlsError),
     /// The descriptors are malformed: a fault of this build.
     #[error("the gRPC door cannot describe itself")]
     Reflection(#[source] tonic_reflection::server::Error),

@@ -12,10 +12,13 @@ use tokio::sync::{oneshot, watch};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
-use super::connection::{Channel, Peer};
+use super::connection::Peer;
 use super::inbound::Inbound;
 use super::registration::RegistrationDoor;
-use super::{GrpcDoor, Shared, StatusPort, StatusReport};
+use super::{GrpcDoor, GrpcOptions, Shared, StatusPort, StatusReport, reception};
+use crate::front::listen::channel::Channel;
+use crate::front::listen::in_flight::InFlight;
+use crate::front::listen::slots::SlotUse;
 use crate::model::identifier::{Folding, Prefix};
 use crate::model::token::Scope;
 use crate::registry::caller::Caller;
@@ -126,7 +129,8 @@ impl Bench {
         let bearer = format!("Bearer {}", self.token).parse().expect("ASCII");
         request.metadata_mut().insert("authorization", bearer);
         let address = address.parse().expect("an address");
-        request.extensions_mut().insert(Peer { address, channel, under_way: Arc::default() });
+        let in_flight = InFlight::new(SlotUse::detached());
+        request.extensions_mut().insert(Peer { address, channel, in_flight });
         request
     }
 }
@@ -205,7 +209,11 @@ fn half_call() -> Vec<u8> {
 async fn a_closing_door_answers_its_calls_and_lets_silent_connections_go_before() {
     let bench = bench(false).await;
     let request = bench.request("127.0.0.1:4000", Channel::Plain);
-    let door = GrpcDoor { shared: Arc::clone(&bench.door.0), tls: None, close: Arc::new(bench.close) };
+    let door = GrpcDoor {
+        shared: Arc::clone(&bench.door.0),
+        reception: reception(&GrpcOptions::default(), None),
+        close: Arc::new(bench.close),
+    };
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let address = listener.local_addr().expect("an address");
     let (drain, drained) = oneshot::channel::<()>();

@@ -3,15 +3,17 @@
 //! A challenge stands under the session of its message: a session of ours, an id made for it alone, or, on a
 //! connection, the id that its client chose. Several may wait in one session, since clients send requests side by side.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::front::listen::expiring::Expiring;
+use crate::front::listen::quota::{Exceeded, Quota, QuotaBounds};
 use crate::front::listen::source::Source;
 
 /// How long a challenge waits for its answer.
 const LIFE: Duration = Duration::from_secs(20);
-/// Challenges of one session that wait at most; a further one pushes the oldest out.
+/// Challenges of one session that wait at most; a further one evicts the oldest.
 const OF_SESSION_MAX: usize = 8;
 /// Bytes that a waiting challenge takes beside its request.
 const OVERHEAD_BYTES: usize = 512;
@@ -34,39 +36,27 @@ pub(super) struct ChallengeKey {
     pub(super) session: u32,
 }
 
-/// Bounds of memory.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ChallengeBounds {
-    /// Bytes kept in all.
-    pub(super) bytes_max: usize,
-    /// Bytes kept of one source.
-    pub(super) source_bytes_max: usize,
-}
-
 //----------- Challenges -----------------------------------------------------
 
 /// Challenges that wait, each with what was asked.
 #[derive(Debug)]
 pub(super) struct Challenges<T> {
-    bounds: ChallengeBounds,
-    inner: Mutex<Inner<T>>,
+    quota: Arc<Quota>,
+    table: Mutex<Table<T>>,
 }
 
 #[derive(Debug)]
-struct Inner<T> {
-    waiting: HashMap<ChallengeKey, Vec<Waiting<T>>>,
-    ages: BTreeMap<u64, ChallengeKey>,
-    sources: HashMap<Source, usize>,
-    bytes: usize,
+struct Table<T> {
+    /// By their number: the older has the lower.
+    waiting: Expiring<u64, Waiting<T>>,
+    /// The numbers of a session, the oldest first.
+    sessions: HashMap<ChallengeKey, Vec<u64>>,
     made: u64,
 }
 
 #[derive(Debug)]
 struct Waiting<T> {
-    age: u64,
-    since: Instant,
-    source: Source,
-    bytes: usize,
+    key: ChallengeKey,
     asked: Arc<T>,
 }
 
@@ -80,16 +70,10 @@ pub(super) struct Found<T> {
 }
 
 impl<T> Challenges<T> {
-    /// None wait yet.
-    pub(super) fn new(bounds: ChallengeBounds) -> Self {
-        let inner = Inner {
-            waiting: HashMap::new(),
-            ages: BTreeMap::new(),
-            sources: HashMap::new(),
-            bytes: 0,
-            made: 0,
-        };
-        Self { bounds, inner: Mutex::new(inner) }
+    /// None wait yet; the bounds are in bytes.
+    pub(super) fn new(bounds: QuotaBounds) -> Self {
+        let table = Table { waiting: Expiring::default(), sessions: HashMap::new(), made: 0 };
+        Self { quota: Quota::new(bounds), table: Mutex::new(table) }
     }
 
     /// Lets a challenge wait; false when its source has too many.
@@ -101,79 +85,75 @@ impl<T> Challenges<T> {
         asked: T,
         now: Instant,
     ) -> bool {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.expire(now);
-        let bytes = bytes + OVERHEAD_BYTES;
-        let of_source = inner.sources.get(&source).copied().unwrap_or_default();
-        if of_source + bytes > self.bounds.source_bytes_max {
-            return false;
+        let mut table = self.table();
+        table.expire(now);
+        let grant = loop {
+            match self.quota.take(source, bytes + OVERHEAD_BYTES) {
+                Ok(grant) => break grant,
+                Err(Exceeded::Source) => return false,
+                Err(Exceeded::Total) => {
+                    let Some((number, evicted)) = table.waiting.evict() else { return false };
+                    table.forget(&evicted.key, number);
+                }
+            }
+        };
+        let crowded = table.sessions.get(&key).filter(|numbers| numbers.len() >= OF_SESSION_MAX);
+        if let Some(oldest) = crowded.and_then(|numbers| numbers.first()).copied() {
+            table.remove(oldest);
         }
-        while inner.bytes + bytes > self.bounds.bytes_max {
-            let Some(oldest) = inner.ages.first_key_value().map(|(age, _)| *age) else { return false };
-            inner.remove(oldest);
-        }
-        let crowded = inner.waiting.get(&key).filter(|waiting| waiting.len() >= OF_SESSION_MAX);
-        if let Some(oldest) = crowded.and_then(|waiting| waiting.first()).map(|waiting| waiting.age) {
-            inner.remove(oldest);
-        }
-        inner.made += 1;
-        let age = inner.made;
-        inner.ages.insert(age, key);
-        inner.bytes += bytes;
-        *inner.sources.entry(source).or_default() += bytes;
-        let waiting = Waiting { age, since: now, source, bytes, asked: Arc::new(asked) };
-        inner.waiting.entry(key).or_default().push(waiting);
+        table.made += 1;
+        let number = table.made;
+        table.waiting.insert(number, Waiting { key, asked: Arc::new(asked) }, grant, now + LIFE);
+        table.sessions.entry(key).or_default().push(number);
         true
     }
 
     /// Those that wait under a session, the newest first.
     pub(super) fn find(&self, key: &ChallengeKey, now: Instant) -> Vec<Found<T>> {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.expire(now);
-        let waiting = inner.waiting.get(key).map(Vec::as_slice).unwrap_or_default();
-        let found = |waiting: &Waiting<T>| Found { number: waiting.age, asked: Arc::clone(&waiting.asked) };
-        waiting.iter().rev().map(found).collect()
+        let mut table = self.table();
+        table.expire(now);
+        let numbers = table.sessions.get(key).map(Vec::as_slice).unwrap_or_default();
+        let found = |number: &u64| {
+            let waiting = table.waiting.get(number)?;
+            Some(Found { number: *number, asked: Arc::clone(&waiting.asked) })
+        };
+        numbers.iter().rev().filter_map(found).collect()
     }
 
     /// Takes one for its answer; false when another answer took it, or it ran out.
     pub(super) fn take(&self, number: u64) -> bool {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).remove(number)
+        self.table().remove(number)
     }
 
     /// Challenges that wait.
     pub(super) fn count(&self) -> usize {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).ages.len()
+        self.table().waiting.len()
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table<T>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<T> Inner<T> {
+impl<T> Table<T> {
     fn expire(&mut self, now: Instant) {
-        while let Some((age, key)) = self.ages.first_key_value() {
-            let (age, key) = (*age, *key);
-            let since = self.waiting.get(&key).and_then(|waiting| waiting.iter().find(|one| one.age == age));
-            if since.is_some_and(|one| now.saturating_duration_since(one.since) < LIFE) {
-                return;
-            }
-            self.remove(age);
+        for (number, expired) in self.waiting.expire(now) {
+            self.forget(&expired.key, number);
         }
     }
 
-    fn remove(&mut self, age: u64) -> bool {
-        let Some(key) = self.ages.remove(&age) else { return false };
-        let Some(waiting) = self.waiting.get_mut(&key) else { return false };
-        let Some(position) = waiting.iter().position(|one| one.age == age) else { return false };
-        let gone = waiting.remove(position);
-        if waiting.is_empty() {
-            self.waiting.remove(&key);
-        }
-        self.bytes -= gone.bytes;
-        if let Some(of_source) = self.sources.get_mut(&gone.source) {
-            *of_source -= gone.bytes;
-            if *of_source == 0 {
-                self.sources.remove(&gone.source);
-            }
-        }
+    fn remove(&mut self, number: u64) -> bool {
+        let Some(removed) = self.waiting.remove(&number) else { return false };
+        self.forget(&removed.key, number);
         true
+    }
+
+    fn forget(&mut self, key: &ChallengeKey, number: u64) {
+        let Some(numbers) = self.sessions.get_mut(key) else { return };
+        numbers.retain(|other| *other != number);
+        if numbers.is_empty() {
+            self.sessions.remove(key);
+        }
     }
 }
 
@@ -182,12 +162,9 @@ mod tests {
     use std::net::IpAddr;
     use std::time::{Duration, Instant};
 
-    use super::{
-        ChallengeBounds, ChallengeKey, Challenges, LIFE, OF_SESSION_MAX, OVERHEAD_BYTES, Scope, Source,
-    };
+    use super::{ChallengeKey, Challenges, LIFE, OF_SESSION_MAX, OVERHEAD_BYTES, QuotaBounds, Scope, Source};
 
-    const BOUNDS: ChallengeBounds =
-        ChallengeBounds { bytes_max: 40 * OVERHEAD_BYTES, source_bytes_max: 20 * OVERHEAD_BYTES };
+    const BOUNDS: QuotaBounds = QuotaBounds { total: 40 * OVERHEAD_BYTES, per_source: 20 * OVERHEAD_BYTES };
 
     fn key(session: u32) -> ChallengeKey {
         ChallengeKey { scope: Scope::Node, session }
@@ -216,7 +193,7 @@ mod tests {
         let in_time = now + LIFE - Duration::from_millis(1);
         assert_eq!(asked(&challenges, key(1), in_time), [7]);
         assert_eq!(asked(&challenges, key(1), now + LIFE), [0; 0]);
-        assert_eq!(challenges.inner.lock().expect("sound").bytes, 0);
+        assert_eq!(challenges.quota.used(), 0);
     }
 
     #[test]

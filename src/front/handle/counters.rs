@@ -13,12 +13,6 @@ pub struct HandleCounters {
     pub udp_messages: AtomicU64,
     /// Messages received over TCP, plain or TLS.
     pub tcp_messages: AtomicU64,
-    /// Connections accepted over TCP.
-    pub connections: AtomicU64,
-    /// Connections closed at once because too many were open.
-    pub connections_refused: AtomicU64,
-    /// Connections closed because no TLS came about.
-    pub handshakes_failed: AtomicU64,
     /// Replies by what their code says, in the order of [`HandleCounters::OUTCOMES`].
     replies: [AtomicU64; Self::OUTCOMES.len()],
     /// Datagrams that are no part of a request.

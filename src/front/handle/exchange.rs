@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use crate::front::listen::channel::Channel;
+use crate::front::listen::slots::SlotUse;
 use crate::front::listen::source::Source;
 use crate::key::digest::DigestAlgorithm;
 use crate::key::session::SessionKey;
@@ -18,7 +20,7 @@ use crate::wire::handle::message::{Message, seal};
 use super::answer::Answerer;
 use super::frame::{Certified, Frame};
 use super::reply::{Placement, Reply, Secrecy, Unaccepted};
-use super::session::{Session, Sessions};
+use super::session::Session;
 
 /// Logins that one connection holds at most.
 const LOGINS_MAX: usize = 64;
@@ -37,8 +39,8 @@ pub(super) struct Origin {
     pub(super) own: Option<SocketAddr>,
     /// Which way it came.
     pub(super) way: Way,
-    /// Whether others can read what is said.
-    pub(super) line: Line,
+    /// How its bytes travel.
+    pub(super) channel: Channel,
 }
 
 /// Which way a message came.
@@ -67,38 +69,25 @@ impl Origin {
     }
 }
 
-/// Whether others can read what is said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Line {
-    /// They can.
-    Plain,
-    /// They cannot: TLS.
-    Private,
-}
-
 /// What is remembered of a connection: who logged in on it, by the session ids that its client chose.
 #[derive(Debug)]
 pub(super) struct ConnectionState {
     /// Its number among all connections.
     pub(super) number: u64,
+    slot: SlotUse,
     logins: Mutex<Vec<(u32, Caller)>>,
 }
 
 impl ConnectionState {
     /// A connection on which nobody logged in.
-    pub(super) fn new(number: u64) -> Self {
-        Self { number, logins: Mutex::default() }
+    pub(super) fn new(slot: SlotUse) -> Self {
+        Self { number: slot.number(), slot, logins: Mutex::default() }
     }
 
     /// Who logged in under a session id.
     fn caller(&self, session: u32) -> Option<Caller> {
         let logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
         logins.iter().find(|(id, _)| *id == session).map(|(_, caller)| caller.clone())
-    }
-
-    /// Whether anybody logged in.
-    pub(super) fn is_logged_in(&self) -> bool {
-        !self.logins.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// Logs somebody in under a session id; the oldest login gives way when there are too many.
@@ -109,6 +98,7 @@ impl ConnectionState {
             logins.remove(0);
         }
         logins.push((session, caller));
+        self.slot.set_authenticated();
     }
 
     /// Forgets who logged in under a session id; false when nobody did.
@@ -202,7 +192,7 @@ impl Answerer {
                 if !session.take_count(credential.counter) {
                     return Err(Unaccepted::Repeated);
                 }
-                Sessions::touch(&session, now);
+                self.sessions.touch(&session, now);
                 exchange.caller = login.or_else(|| session.caller()).unwrap_or(Caller::Anonymous);
                 exchange.session = Some(session);
                 exchange.voucher = Voucher::Session;

@@ -4,18 +4,25 @@
 //!   first ─ run ─▶ finish: kept for some seconds ─▶ again: the kept reply
 //!     └─ again while it runs: silence, the reply is on its way
 //! ```
-//! Kept are replies of everything but plain questions. What changed something is never pushed out within its life: when
-//! there is no room for more, requests are told that the node is too busy, before anything is done.
+//! Kept are replies of everything but plain questions. What changed something is never evicted within its life: when
+//! there is no room for more, in total or for one source, requests are told that the node is too busy, before anything is
+//! done.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::front::listen::expiring::Expiring;
+use crate::front::listen::quota::{Exceeded, Grant, Quota, QuotaBounds};
+use crate::front::listen::source::Source;
 
 /// How long a reply is kept: clients repeat within three seconds.
 const LIFE: Duration = Duration::from_secs(10);
 /// Bytes that a kept reply takes beside its own.
 const OVERHEAD_BYTES: usize = 256;
+/// Of so many bytes, one may be of one source.
+const SOURCE_SHARE: usize = 4;
 
 //----------- Key ------------------------------------------------------------
 
@@ -59,24 +66,15 @@ pub(super) enum Weight {
 /// Replies that are kept.
 #[derive(Debug)]
 pub(super) struct KeptReplies {
-    bytes_max: usize,
-    inner: Mutex<Inner>,
+    quota: Arc<Quota>,
+    table: Mutex<Table>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
-    replies: HashMap<KeptKey, Kept>,
-    /// The finished ones by age, the oldest first.
-    light: BTreeMap<u64, KeptKey>,
-    changed: BTreeMap<u64, KeptKey>,
-    bytes: usize,
-    finished: u64,
-}
-
-#[derive(Debug)]
-enum Kept {
-    Running,
-    Finished { reply: Arc<[u8]>, age: u64, at: Instant },
+struct Table {
+    running: HashMap<KeptKey, Grant>,
+    light: Expiring<KeptKey, Arc<[u8]>>,
+    changed: Expiring<KeptKey, Arc<[u8]>>,
 }
 
 /// The duty to finish a request; dropping it forgets the request.
@@ -84,103 +82,75 @@ enum Kept {
 pub(super) struct Ticket {
     replies: Arc<KeptReplies>,
     key: KeptKey,
-    is_finished: bool,
 }
 
 impl KeptReplies {
     /// Keeps replies of so many bytes at most.
     pub(super) fn new(bytes_max: usize) -> Arc<Self> {
-        Arc::new(Self { bytes_max, inner: Mutex::default() })
+        let bounds = QuotaBounds { total: bytes_max, per_source: bytes_max / SOURCE_SHARE };
+        Arc::new(Self { quota: Quota::new(bounds), table: Mutex::default() })
     }
 
     /// Takes a request in.
     pub(super) fn begin(self: &Arc<Self>, key: KeptKey, now: Instant) -> Begun {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.expire(now);
-        match inner.replies.get(&key) {
-            Some(Kept::Running) => return Begun::Running,
-            Some(Kept::Finished { reply, .. }) => return Begun::Again(Arc::clone(reply)),
-            None => {}
+        let mut table = self.table();
+        table.light.expire(now);
+        table.changed.expire(now);
+        if table.running.contains_key(&key) {
+            return Begun::Running;
         }
-        if !inner.make_room(OVERHEAD_BYTES, self.bytes_max) {
+        if let Some(reply) = table.light.get(&key).or_else(|| table.changed.get(&key)) {
+            return Begun::Again(Arc::clone(reply));
+        }
+        let source = Source::of(key.asker.ip());
+        let Some(grant) = table.make_room(|| self.quota.take(source, OVERHEAD_BYTES)) else {
             return Begun::Full;
-        }
-        inner.bytes += OVERHEAD_BYTES;
-        inner.replies.insert(key, Kept::Running);
-        Begun::First(Ticket { replies: Arc::clone(self), key, is_finished: false })
+        };
+        table.running.insert(key, grant);
+        Begun::First(Ticket { replies: Arc::clone(self), key })
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Ticket {
     /// Keeps the reply.
-    pub(super) fn finish(mut self, reply: Arc<[u8]>, weight: Weight, now: Instant) {
-        self.is_finished = true;
-        let mut inner = self.replies.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        // A reply that changed something is kept even beyond the bound; the next request then finds no room.
-        if weight == Weight::Light && !inner.make_room(reply.len(), self.replies.bytes_max) {
-            inner.forget(&self.key);
-            return;
-        }
-        inner.finished += 1;
-        inner.bytes += reply.len();
-        let age = inner.finished;
+    pub(super) fn finish(self, reply: Arc<[u8]>, weight: Weight, now: Instant) {
+        let mut table = self.replies.table();
+        let Some(mut grant) = table.running.remove(&self.key) else { return };
+        let until = now + LIFE;
         match weight {
-            Weight::Light => inner.light.insert(age, self.key),
-            Weight::Changed => inner.changed.insert(age, self.key),
-        };
-        inner.replies.insert(self.key, Kept::Finished { reply, age, at: now });
+            Weight::Light => {
+                if table.make_room(|| grant.grow(reply.len())).is_some() {
+                    table.light.insert(self.key, reply, grant, until);
+                }
+            }
+            // A reply that changed something is kept even beyond the bound; the next request then finds no room.
+            Weight::Changed => {
+                grant.grow_beyond(reply.len());
+                table.changed.insert(self.key, reply, grant, until);
+            }
+        }
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if !self.is_finished {
-            self.replies.inner.lock().unwrap_or_else(PoisonError::into_inner).forget(&self.key);
-        }
+        self.replies.table().running.remove(&self.key);
     }
 }
 
-impl Inner {
-    /// Makes room by forgetting light replies, the oldest first.
-    fn make_room(&mut self, bytes: usize, bytes_max: usize) -> bool {
-        while self.bytes + bytes > bytes_max {
-            let Some(oldest) = self.light.first_key_value().map(|(_, key)| *key) else { return false };
-            self.forget(&oldest);
-        }
-        true
-    }
-
-    fn expire(&mut self, now: Instant) {
-        while let Some(key) = self.light.first_key_value().map(|(_, key)| *key) {
-            if !self.is_over(&key, now) {
-                break;
-            }
-            self.forget(&key);
-        }
-        while let Some(key) = self.changed.first_key_value().map(|(_, key)| *key) {
-            if !self.is_over(&key, now) {
-                break;
-            }
-            self.forget(&key);
-        }
-    }
-
-    fn is_over(&self, key: &KeptKey, now: Instant) -> bool {
-        match self.replies.get(key) {
-            Some(Kept::Finished { at, .. }) => now.saturating_duration_since(*at) >= LIFE,
-            Some(Kept::Running) | None => false,
-        }
-    }
-
-    fn forget(&mut self, key: &KeptKey) {
-        match self.replies.remove(key) {
-            Some(Kept::Running) => self.bytes -= OVERHEAD_BYTES,
-            Some(Kept::Finished { reply, age, .. }) => {
-                self.bytes -= OVERHEAD_BYTES + reply.len();
-                self.light.remove(&age);
-                self.changed.remove(&age);
-            }
-            None => {}
+impl Table {
+    /// Tries to take bytes, and evicts light replies, the oldest first, until it succeeds.
+    fn make_room<T>(&mut self, mut take: impl FnMut() -> Result<T, Exceeded>) -> Option<T> {
+        loop {
+            match take() {
+                Ok(taken) => return Some(taken),
+                Err(Exceeded::Source) => return None,
+                Err(Exceeded::Total) => self.light.evict()?,
+            };
         }
     }
 }
@@ -194,7 +164,8 @@ mod tests {
     use super::{Begun, KeptKey, KeptReplies, LIFE, OVERHEAD_BYTES, Ticket, Weight};
 
     fn key(request: u32) -> KeptKey {
-        let asker = SocketAddr::from(([127, 0, 0, 1], 4_000));
+        let last = u8::try_from(request % 256).expect("a byte");
+        let asker = SocketAddr::from(([127, 0, 0, last], 4_000));
         KeptKey { asker, session: 0, request, content: 1 }
     }
 
@@ -216,7 +187,7 @@ mod tests {
         // The same id with other content is another request.
         drop(first(replies.begin(KeptKey { content: 2, ..key(1) }, now)));
         drop(first(replies.begin(key(1), now + LIFE)));
-        assert_eq!(replies.inner.lock().expect("sound").bytes, 0);
+        assert_eq!(replies.quota.used(), 0);
     }
 
     #[test]
@@ -228,17 +199,32 @@ mod tests {
     }
 
     #[test]
-    fn light_replies_make_room_and_changes_do_not() {
+    fn light_replies_are_evicted_and_changes_are_not() {
         let now = Instant::now();
-        let replies = KeptReplies::new(2 * (OVERHEAD_BYTES + 4));
+        let replies = KeptReplies::new(8 * (OVERHEAD_BYTES + 4));
         let reply = || Arc::from(&b"done"[..]);
-        first(replies.begin(key(1), now)).finish(reply(), Weight::Changed, now);
-        first(replies.begin(key(2), now)).finish(reply(), Weight::Light, now);
-        first(replies.begin(key(3), now)).finish(reply(), Weight::Changed, now);
+        for request in 1..=8 {
+            let weight = if request == 7 { Weight::Light } else { Weight::Changed };
+            first(replies.begin(key(request), now)).finish(reply(), weight, now);
+        }
+        first(replies.begin(key(9), now)).finish(reply(), Weight::Changed, now);
         assert!(matches!(replies.begin(key(1), now), Begun::Again(_)));
-        assert!(matches!(replies.begin(key(2), now), Begun::Full), "it was pushed out");
-        assert!(matches!(replies.begin(key(4), now), Begun::Full));
+        assert!(matches!(replies.begin(key(7), now), Begun::Full), "it was evicted");
+        assert!(matches!(replies.begin(key(10), now), Begun::Full));
         let late = now + LIFE + Duration::from_millis(1);
-        first(replies.begin(key(4), late));
+        first(replies.begin(key(10), late));
+    }
+
+    #[test]
+    fn no_source_takes_all_the_room() {
+        let now = Instant::now();
+        let replies = KeptReplies::new(8 * (OVERHEAD_BYTES + 4));
+        let of_one_source = |session| KeptKey { session, ..key(1) };
+        for session in 1..=2 {
+            let ticket = first(replies.begin(of_one_source(session), now));
+            ticket.finish(Arc::from(&b"done"[..]), Weight::Changed, now);
+        }
+        assert!(matches!(replies.begin(of_one_source(3), now), Begun::Full));
+        first(replies.begin(key(2), now));
     }
 }

@@ -10,7 +10,6 @@
 //!
 //! Messages are encoded and decoded in `wire::handle`; what is answered and who may do what is decided in the core.
 
-mod place;
 mod tcp;
 mod tunnel;
 mod udp;
@@ -37,18 +36,21 @@ mod reply;
 mod counters;
 
 pub use self::counters::HandleCounters;
-pub use self::exchange::Line;
 pub use self::tunnel::{HandleTunnel, Tunneled};
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use crate::front::listen::accept::{Reception, ReceptionOptions, Security};
 use crate::front::listen::bind::bind_both;
+use crate::front::listen::counters::ConnectionCounters;
 use crate::front::listen::drain::Drain;
+use crate::front::listen::quota::QuotaBounds;
+use crate::front::listen::slots::ConnectionLimits;
 use crate::front::listen::tls::{ClientCertificates, TlsIdentity};
 use crate::key::PrivateKey;
 use crate::model::identity::Identity;
@@ -56,20 +58,16 @@ use crate::registry::Registry;
 use crate::resolver::Resolver;
 
 use self::answer::Answerer;
-use self::challenge::{ChallengeBounds, Challenges};
-use self::place::{PlaceBounds, Places};
-use self::session::{SessionBounds, Sessions};
+use self::challenge::Challenges;
+use self::session::Sessions;
 use self::tcp::TcpSide;
 use self::udp::UdpSide;
 use crate::front::listen::crypto_pool::CryptoPool;
 
-/// Connections at a time: clients keep theirs open, and factories stand behind one address.
-const CONNECTIONS: PlaceBounds = PlaceBounds { max: 4_096, of_source_max: 1_024 };
 /// Sessions at a time: a client opens one, and one more for each identity that it acts as.
-const SESSIONS: SessionBounds = SessionBounds { max: 32_768, of_source_max: 8_192 };
+const SESSIONS: QuotaBounds = QuotaBounds { total: 32_768, per_source: 8_192 };
 /// Memory for requests whose callers are to prove who they are.
-const CHALLENGES: ChallengeBounds =
-    ChallengeBounds { bytes_max: 64 * 1024 * 1024, source_bytes_max: 8 * 1024 * 1024 };
+const CHALLENGES: QuotaBounds = QuotaBounds { total: 64 * 1024 * 1024, per_source: 8 * 1024 * 1024 };
 /// Tasks that answer datagrams at one address: while one waits for the store, another receives.
 const UDP_TASKS: usize = 4;
 
@@ -84,6 +82,8 @@ pub struct HandleOptions {
     pub idle_seconds: u64,
     /// Who may home and unhome prefixes here, and list those homed.
     pub administrators: Vec<Identity>,
+    /// Bounds of TCP connections: clients keep theirs open, and factories stand behind one address.
+    pub connections: ConnectionLimits,
 }
 
 impl Default for HandleOptions {
@@ -92,6 +92,7 @@ impl Default for HandleOptions {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 2_641))],
             idle_seconds: 900,
             administrators: Vec::new(),
+            connections: ConnectionLimits::new(4_096, 1_024),
         }
     }
 }
@@ -132,6 +133,7 @@ pub struct HandleDoor {
     answerer: Arc<Answerer>,
     udp: Vec<Arc<UdpSide>>,
     tcp: Vec<TcpSide>,
+    connections: Arc<ConnectionCounters>,
 }
 
 impl HandleDoor {
@@ -141,11 +143,18 @@ impl HandleDoor {
         let tls = tls.map(|identity| identity.acceptor(None, ClientCertificates::NotAsked));
         let tls = tls.transpose().map_err(io::Error::other)?;
         let idle_max = Duration::from_secs(options.idle_seconds);
-        let places = Places::new(CONNECTIONS, Instant::now());
+        let reception = Reception::new(ReceptionOptions {
+            front_end: "Handle",
+            security: tls.map_or(Security::Plain, Security::Both),
+            limits: options.connections.clone(),
+            reserved: 0,
+            // Clients connect ahead of their first message.
+            first_byte_max: idle_max,
+        });
         let (mut udp, mut tcp) = (Vec::new(), Vec::new());
         for (datagrams, connections) in sockets.0 {
             udp.push(Arc::new(UdpSide::new(datagrams)?));
-            tcp.push(TcpSide::new(connections, idle_max, tls.clone(), Arc::clone(&places))?);
+            tcp.push(TcpSide::new(connections, reception.clone(), idle_max)?);
         }
         let answerer = Answerer {
             registry,
@@ -157,7 +166,7 @@ impl HandleDoor {
             crypto_pool,
             counters: Arc::default(),
         };
-        Ok(Self { answerer: Arc::new(answerer), udp, tcp })
+        Ok(Self { answerer: Arc::new(answerer), udp, tcp, connections: reception.counters() })
     }
 
     /// Answers for messages that come by another door.
@@ -173,6 +182,11 @@ impl HandleDoor {
     /// What it counts.
     pub fn counters(&self) -> Arc<HandleCounters> {
         Arc::clone(&self.answerer.counters)
+    }
+
+    /// What it counts of its TCP connections.
+    pub fn connections(&self) -> Arc<ConnectionCounters> {
+        Arc::clone(&self.connections)
     }
 
     /// Answers until `shutdown` ends; then takes nothing new, answers what was received, and returns.

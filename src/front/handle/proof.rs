@@ -26,10 +26,11 @@ use crate::wire::handle::message::Message;
 use super::answer::{Answerer, Done, Said, Stage};
 use super::challenge::{ChallengeKey, Scope};
 use super::change;
-use super::exchange::{Exchange, Line, Origin, Voucher, Way};
+use super::exchange::{Exchange, Origin, Voucher, Way};
 use super::frame::{Frame, digest};
 use super::reply::{self, Placement, Reply};
 use super::resolution::{Asking, Telling, Wanted, identifier};
+use crate::front::listen::channel::Channel;
 
 /// Bytes of a nonce.
 const NONCE_BYTES: usize = 16;
@@ -278,7 +279,7 @@ impl Answerer {
         exchange: &Exchange,
         message: &Message<'_>,
     ) -> Reply {
-        let (Way::Connection(connection), Line::Private) = (&origin.way, origin.line) else {
+        let (Way::Connection(connection), Channel::Tls) = (&origin.way, origin.channel) else {
             return reply::not_offered(
                 "passwords are taken over TLS only; log in by key, or connect with TLS",
             );

@@ -8,10 +8,13 @@
 //! Only what was received takes memory, never what a length promises. When there is no room left, the oldest message
 //! goes: a flood of beginnings costs its sender as many bytes as it occupies here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::front::listen::expiring::Expiring;
+use crate::front::listen::quota::{Exceeded, Grant, Quota, QuotaBounds};
 use crate::front::listen::source::Source;
 use crate::wire::handle::envelope::Envelope;
 use crate::wire::handle::packet::{Piece, packets_of};
@@ -59,44 +62,31 @@ pub(super) struct ReassemblyBounds {
 /// Messages of which pieces are missing.
 #[derive(Debug)]
 pub(super) struct Reassembly {
-    bounds: ReassemblyBounds,
-    messages: HashMap<MessageKey, Partial>,
-    /// The keys by the order of their beginning, the oldest first.
-    ages: BTreeMap<u64, MessageKey>,
-    sources: HashMap<Source, usize>,
-    bytes: usize,
-    begun: u64,
+    quota: Arc<Quota>,
+    messages: Expiring<MessageKey, Partial>,
     /// Messages given up: too old, inconsistent, or for want of room.
     lost: u64,
 }
 
 #[derive(Debug)]
 struct Partial {
-    age: u64,
-    since: Instant,
     /// The envelope of every piece, but for its number.
     envelope: Envelope,
     pieces: BTreeMap<u32, Box<[u8]>>,
-    bytes: usize,
 }
 
 impl Reassembly {
     /// Keeps nothing yet.
     pub(super) fn new(bounds: ReassemblyBounds) -> Self {
-        Self {
-            bounds,
-            messages: HashMap::new(),
-            ages: BTreeMap::new(),
-            sources: HashMap::new(),
-            bytes: 0,
-            begun: 0,
-            lost: 0,
-        }
+        let ReassemblyBounds { bytes_max, source_bytes_max } = bounds;
+        let quota = Quota::new(QuotaBounds { total: bytes_max, per_source: source_bytes_max });
+        Self { quota, messages: Expiring::default(), lost: 0 }
     }
 
     /// Takes a piece.
     pub(super) fn take(&mut self, asker: SocketAddr, piece: &Piece<'_>, now: Instant) -> Taken {
-        self.expire(now);
+        let expired = self.messages.expire(now).len();
+        self.lost += u64::try_from(expired).unwrap_or_default();
         let Envelope { session, request, sequence, .. } = piece.envelope;
         let key = MessageKey { asker, session, request };
         if let Some(partial) = self.messages.get(&key) {
@@ -109,8 +99,9 @@ impl Reassembly {
                     return Taken::Dropped;
                 }
             }
+            return self.add(&key, piece);
         }
-        self.keep(key, piece, now)
+        self.begin(key, piece, now)
     }
 
     /// Messages given up so far.
@@ -118,83 +109,68 @@ impl Reassembly {
         self.lost
     }
 
-    fn keep(&mut self, key: MessageKey, piece: &Piece<'_>, now: Instant) -> Taken {
-        let is_new = !self.messages.contains_key(&key);
-        let cost = piece.bytes.len() + OVERHEAD_BYTES * if is_new { 2 } else { 1 };
-        if !self.make_room(cost, &key) {
-            self.forget(&key);
-            self.lost += u64::from(is_new);
+    /// Keeps the first piece that came of a message.
+    fn begin(&mut self, key: MessageKey, piece: &Piece<'_>, now: Instant) -> Taken {
+        let cost = piece.bytes.len() + 2 * OVERHEAD_BYTES;
+        let Some(grant) = self.take_room(Source::of(key.asker.ip()), cost) else {
+            self.lost += 1;
             return Taken::Dropped;
+        };
+        let envelope = Envelope { sequence: 0, ..piece.envelope };
+        let pieces = BTreeMap::from([(piece.envelope.sequence, piece.bytes.into())]);
+        self.messages.insert(key, Partial { envelope, pieces }, grant, now + LIFE);
+        self.whole(&key)
+    }
+
+    /// Adds a piece to a message that has begun.
+    fn add(&mut self, key: &MessageKey, piece: &Piece<'_>) -> Taken {
+        loop {
+            // The message itself may be the one that was evicted.
+            let Some((partial, grant)) = self.messages.get_mut(key) else { return Taken::Dropped };
+            match grant.grow(piece.bytes.len() + OVERHEAD_BYTES) {
+                Ok(()) => {
+                    partial.pieces.insert(piece.envelope.sequence, piece.bytes.into());
+                    return self.whole(key);
+                }
+                Err(Exceeded::Source) => {
+                    self.forget(key);
+                    return Taken::Dropped;
+                }
+                Err(Exceeded::Total) => self.evict(),
+            }
         }
-        if is_new {
-            self.begun += 1;
-            self.ages.insert(self.begun, key);
-        }
-        let age = self.begun;
-        let partial = self.messages.entry(key).or_insert_with(|| Partial {
-            age,
-            since: now,
-            envelope: Envelope { sequence: 0, ..piece.envelope },
-            pieces: BTreeMap::new(),
-            bytes: 0,
-        });
-        partial.pieces.insert(piece.envelope.sequence, piece.bytes.into());
-        partial.bytes += cost;
-        self.bytes += cost;
-        *self.sources.entry(Source::of(key.asker.ip())).or_default() += cost;
-        if partial.pieces.len() < packets_of(partial.envelope.message_length()) {
-            return Taken::Waiting;
-        }
-        // Every piece has the length of its place, so that all of them are the message.
-        match self.remove(&key) {
+    }
+
+    /// The message, when its last piece has come.
+    fn whole(&mut self, key: &MessageKey) -> Taken {
+        let is_whole = self
+            .messages
+            .get(key)
+            .is_some_and(|partial| partial.pieces.len() >= packets_of(partial.envelope.message_length()));
+        // Every piece has the length of its position, so that all of them are the message.
+        match is_whole.then(|| self.messages.remove(key)).flatten() {
             Some(partial) => Taken::Whole(partial.pieces.into_values().flatten().collect()),
-            None => Taken::Dropped,
+            None => Taken::Waiting,
         }
     }
 
-    /// Makes room for so many bytes of a source; false when its own share is used up.
-    fn make_room(&mut self, cost: usize, key: &MessageKey) -> bool {
-        let of_source = self.sources.get(&Source::of(key.asker.ip())).copied().unwrap_or_default();
-        if of_source + cost > self.bounds.source_bytes_max {
-            return false;
-        }
-        while self.bytes + cost > self.bounds.bytes_max {
-            let Some(oldest) = self.ages.first_key_value().map(|(_, oldest)| *oldest) else { return false };
-            self.forget(&oldest);
-            if oldest == *key {
-                return false;
+    /// Takes bytes for a source, and evicts the oldest messages for them; none when its own share is used up.
+    fn take_room(&mut self, source: Source, cost: usize) -> Option<Grant> {
+        loop {
+            match self.quota.take(source, cost) {
+                Ok(grant) => return Some(grant),
+                Err(Exceeded::Total) if self.messages.len() > 0 => self.evict(),
+                Err(Exceeded::Total | Exceeded::Source) => return None,
             }
         }
-        true
     }
 
-    fn expire(&mut self, now: Instant) {
-        while let Some((_, oldest)) = self.ages.first_key_value() {
-            let oldest = *oldest;
-            let over = |partial: &Partial| now.saturating_duration_since(partial.since) >= LIFE;
-            if !self.messages.get(&oldest).is_some_and(over) {
-                return;
-            }
-            self.forget(&oldest);
-        }
+    fn evict(&mut self) {
+        self.lost += u64::from(self.messages.evict().is_some());
     }
 
     fn forget(&mut self, key: &MessageKey) {
-        self.lost += u64::from(self.remove(key).is_some());
-    }
-
-    fn remove(&mut self, key: &MessageKey) -> Option<Partial> {
-        let partial = self.messages.remove(key)?;
-        self.ages.remove(&partial.age);
-        self.bytes -= partial.bytes;
-        let source = Source::of(key.asker.ip());
-        if let Some(of_source) = self.sources.get_mut(&source) {
-            *of_source -= partial.bytes;
-            if *of_source == 0 {
-                self.sources.remove(&source);
-            }
-        }
-        Some(partial)
+        self.lost += u64::from(self.messages.remove(key).is_some());
     }
 }
 

@@ -5,13 +5,14 @@
 //!               ▲─────── the key that proved it is withdrawn ──┘
 //! ```
 //! A session's messages carry a code of its key and a count: each count is taken once, and none that lies far behind
-//! the latest. Sessions are bounded in all and for each source; the one idle for longest makes room, an unproved one
+//! the latest. Sessions are bounded in total and for each source; the one idle for longest is evicted, an unproved one
 //! before a proved one. They belong to the server, not to a connection.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::front::listen::expiring::Expiring;
+use crate::front::listen::quota::{Exceeded, Quota, QuotaBounds};
 use crate::front::listen::source::Source;
 use crate::key::session::SessionKey;
 use crate::registry::caller::Caller;
@@ -22,17 +23,8 @@ const WINDOW: u32 = 200;
 const IDLE_SECONDS_MIN: u32 = 60;
 const IDLE_SECONDS_MAX: u32 = 86_400;
 
-/// Of so many unproved sessions, one makes room at a time.
-const PUSHED_OUT_SHARE: usize = 16;
-
-/// Bounds of the table.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct SessionBounds {
-    /// Sessions in all.
-    pub(super) max: usize,
-    /// Sessions of one source.
-    pub(super) of_source_max: usize,
-}
+/// Of so many unproved sessions, one is evicted at a time.
+const EVICTED_SHARE: usize = 16;
 
 //----------- Session --------------------------------------------------------
 
@@ -106,11 +98,7 @@ impl Session {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_over(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.state().used) >= self.idle_max
-    }
-
-    /// What makes room first: unproved before proved, then the longest idle.
+    /// What is evicted first: unproved before proved, then the longest idle.
     fn worth(&self) -> (bool, Instant) {
         let state = self.state();
         (state.caller.is_some(), state.used)
@@ -169,23 +157,20 @@ impl Window {
 /// Every session of this server.
 #[derive(Debug)]
 pub(super) struct Sessions {
-    bounds: SessionBounds,
-    inner: Mutex<Inner>,
+    quota: Arc<Quota>,
+    table: Mutex<Table>,
 }
 
-#[derive(Debug, Default)]
-struct Inner {
-    sessions: HashMap<u32, Arc<Session>>,
-    sources: HashMap<Source, usize>,
-}
+type Table = Expiring<u32, Arc<Session>>;
 
 impl Sessions {
     /// None yet.
-    pub(super) fn new(bounds: SessionBounds) -> Self {
-        Self { bounds, inner: Mutex::default() }
+    pub(super) fn new(bounds: QuotaBounds) -> Self {
+        Self { quota: Quota::new(bounds), table: Mutex::default() }
     }
 
-    /// Begins a session that may be idle for so long. `ids` yields random numbers, one of which becomes its id.
+    /// Begins a session that may be idle for so long. `ids` yields random numbers, one of which becomes its id. None when no
+    /// other session can be evicted for it.
     pub(super) fn open(
         &self,
         source: Source,
@@ -193,87 +178,69 @@ impl Sessions {
         key: Option<SessionKey>,
         ids: impl FnMut() -> u32,
         now: Instant,
-    ) -> Arc<Session> {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        if inner.sources.get(&source).is_some_and(|count| *count >= self.bounds.of_source_max) {
-            inner.push_out(now, |session| session.source == source);
-        }
-        if inner.sessions.len() >= self.bounds.max {
-            inner.push_out(now, |_| true);
-        }
-        let is_free = |id: &u32| *id != 0 && !inner.sessions.contains_key(id);
+    ) -> Option<Arc<Session>> {
+        let mut table = self.table();
+        table.expire(now);
+        let grant = match self.quota.take(source, 1) {
+            Ok(grant) => grant,
+            Err(exceeded) => {
+                match exceeded {
+                    Exceeded::Source => evict(&mut table, |session| session.source == source),
+                    Exceeded::Total => evict(&mut table, |_| true),
+                }
+                self.quota.take(source, 1).ok()?
+            }
+        };
+        let is_free = |id: &u32| *id != 0 && table.get(id).is_none();
         // Among two thousand million numbers a free one comes at once.
         let id = std::iter::repeat_with(ids).find(is_free).unwrap_or_default();
         let seconds = idle_seconds.clamp(IDLE_SECONDS_MIN, IDLE_SECONDS_MAX);
+        let idle_max = Duration::from_secs(u64::from(seconds));
         let state =
             State { key: key.map(Arc::new), caller: None, window: Window::default(), sent: 0, used: now };
-        let session = Arc::new(Session {
-            id,
-            source,
-            idle_max: Duration::from_secs(u64::from(seconds)),
-            state: Mutex::new(state),
-        });
-        inner.sessions.insert(id, Arc::clone(&session));
-        *inner.sources.entry(source).or_default() += 1;
-        session
+        let session = Arc::new(Session { id, source, idle_max, state: Mutex::new(state) });
+        table.insert(id, Arc::clone(&session), grant, now + idle_max);
+        Some(session)
     }
 
     /// The session with an id, unless it is over.
     pub(super) fn find(&self, id: u32, now: Instant) -> Option<Arc<Session>> {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let session = inner.sessions.get(&id).cloned()?;
-        if session.is_over(now) {
-            inner.remove(id);
-            return None;
-        }
-        Some(session)
+        let mut table = self.table();
+        table.expire(now);
+        table.get(&id).cloned()
     }
 
     /// Notes that a session was used by who has its key.
-    pub(super) fn touch(session: &Session, now: Instant) {
+    pub(super) fn touch(&self, session: &Session, now: Instant) {
         session.state().used = now;
+        self.table().touch(session.id, now + session.idle_max);
     }
 
     /// Ends a session.
     pub(super) fn end(&self, id: u32) {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.table().remove(&id);
     }
 
     /// Sessions there are.
     pub(super) fn count(&self) -> usize {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).sessions.len()
+        self.table().len()
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Inner {
-    /// Removes those that are over among the sessions meant, or else those that are worth least: many unproved ones at
-    /// once, so that a flood of setups does not look through all of them each time, or one proved one.
-    fn push_out(&mut self, now: Instant, is_meant: impl Fn(&Session) -> bool) {
-        let meant: Vec<&Arc<Session>> =
-            self.sessions.values().filter(|session| is_meant(session.as_ref())).collect();
-        let over = meant.iter().filter(|session| session.is_over(now)).map(|session| session.id);
-        let mut gone: Vec<u32> = over.collect();
-        if gone.is_empty() {
-            let mut worth: Vec<((bool, Instant), u32)> =
-                meant.iter().map(|session| (session.worth(), session.id)).collect();
-            worth.sort_unstable();
-            let unproved = worth.iter().filter(|((is_proved, _), _)| !is_proved).count();
-            let count = (unproved / PUSHED_OUT_SHARE).max(1);
-            gone = worth.into_iter().take(count).map(|(_, id)| id).collect();
-        }
-        for id in gone {
-            self.remove(id);
-        }
-    }
-
-    fn remove(&mut self, id: u32) {
-        let Some(session) = self.sessions.remove(&id) else { return };
-        if let Some(count) = self.sources.get_mut(&session.source) {
-            *count -= 1;
-            if *count == 0 {
-                self.sources.remove(&session.source);
-            }
-        }
+/// Evicts those that are worth least among the sessions meant: many unproved ones at once, so that a flood of setups does
+/// not look through all of them each time, or one proved one.
+fn evict(table: &mut Table, is_meant: impl Fn(&Session) -> bool) {
+    let meant = table.values().filter(|session| is_meant(session.as_ref()));
+    let mut worth: Vec<((bool, Instant), u32)> = meant.map(|session| (session.worth(), session.id)).collect();
+    worth.sort_unstable();
+    let unproved = worth.iter().filter(|((is_proved, _), _)| !is_proved).count();
+    let count = (unproved / EVICTED_SHARE).max(1);
+    for (_, id) in worth.into_iter().take(count) {
+        table.remove(&id);
     }
 }
 
@@ -284,15 +251,15 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::{Duration, Instant};
 
-    use super::{Session, SessionBounds, Sessions, Source, WINDOW, Window};
+    use super::{QuotaBounds, Session, Sessions, Source, WINDOW, Window};
     use crate::registry::caller::Caller;
 
-    const BOUNDS: SessionBounds = SessionBounds { max: 6, of_source_max: 4 };
+    const BOUNDS: QuotaBounds = QuotaBounds { total: 6, per_source: 4 };
 
     fn open(sessions: &Sessions, last: u8, now: Instant) -> Arc<Session> {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let ids = || NEXT.fetch_add(1, Ordering::SeqCst);
-        sessions.open(Source::of(IpAddr::from([127, 0, 0, last])), 100, None, ids, now)
+        sessions.open(Source::of(IpAddr::from([127, 0, 0, last])), 100, None, ids, now).expect("a session")
     }
 
     #[test]
@@ -319,7 +286,7 @@ mod tests {
         let session = open(&sessions, 1, now);
         let later = now + Duration::from_secs(99);
         assert!(sessions.find(session.id, later).is_some());
-        Sessions::touch(&session, later);
+        sessions.touch(&session, later);
         assert!(sessions.find(session.id, later + Duration::from_secs(99)).is_some());
         assert!(sessions.find(session.id, later + Duration::from_secs(100)).is_none());
         assert_eq!(sessions.count(), 0);

@@ -46,7 +46,9 @@ impl Answerer {
             Err(reply) => return reply,
         };
         let ids = || self.random_id();
-        let session = self.sessions.open(source, setup.timeout, key, ids, Instant::now());
+        let Some(session) = self.sessions.open(source, setup.timeout, key, ids, Instant::now()) else {
+            return reply::busy();
+        };
         let body = SessionReply { mode: setup.exchange.mode(), data: &data }.encode();
         Reply { placement: Placement::In(session.id), ..Reply::success(body) }
     }

@@ -1,43 +1,39 @@
 //! Connections: messages one behind the other, answered in the order they came, plain or in TLS on the same port.
 //!
 //! A connection stays open after an answer: many clients keep theirs for hours, and the others close by themselves. It
-//! is closed when nothing came for a time, when a message does not come to its end, when the asker does not take its
-//! answers, after bytes that are no message, and when another needs its place. What connections hold in memory is bounded
+//! is closed when nothing came for a time, when a message does not come to its end, when the client does not take its
+//! answers, after bytes that are no message, and when it is evicted. What connections hold in memory is bounded
 //! by two budgets, one for large messages that come and one for large answers that wait to be taken.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_rustls::TlsAcceptor;
 
+use crate::front::listen::accept::{Accepted, Reception};
 use crate::front::listen::drain::Draining;
+use crate::front::listen::slots::Slot;
+use crate::front::listen::stream::Stream;
 use crate::wire::cursor::{DecodeError, Reader};
 use crate::wire::handle::envelope::{ENVELOPE_BYTES, Envelope};
 
 use super::answer::{Answerer, Received, Said, envelope_of_unreadable};
 use super::counters::count;
-use super::exchange::{Line, Origin, Way};
+use super::exchange::{ConnectionState, Origin, Way};
 use super::kept::Weight;
-use super::list::Stream;
-use super::place::{Place, Places};
+use super::list::Stream as ListStream;
 
 /// Messages of one connection that are answered at a time.
 const IN_FLIGHT_MAX: usize = 16;
 /// How long a message may take to come once it has begun.
 const MESSAGE_MAX: Duration = Duration::from_secs(30);
-/// How long the asker may take its time with reading answers.
+/// How long the client may take to read answers.
 const WRITE_MAX: Duration = Duration::from_secs(30);
-/// How long a TLS handshake may take.
-const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-/// How long we wait after the system refused a connection, such as for want of descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Bytes that every connection may hold without asking.
 const FREE_BYTES: usize = 16 * 1024;
 /// Bytes that are read at once at least: nearly every request comes whole.
@@ -46,23 +42,19 @@ const READ_BYTES: usize = 512;
 const PLACE_BYTES: usize = 1_024;
 /// Places of each budget: 128 MiB.
 const PLACES: usize = 128 * 1_024;
-/// The first byte of a TLS connection (RFC 8446 section 5.1: a handshake record).
-const TLS_HANDSHAKE: u8 = 0x16;
 
 //----------- TcpSide --------------------------------------------------------
 
-/// A listener and its open connections.
+/// A listener and how its connections are received.
 pub(super) struct TcpSide {
     listener: TcpListener,
-    local: SocketAddr,
+    reception: Reception,
     shared: Arc<Shared>,
-    places: Arc<Places>,
 }
 
 /// What connections share.
 struct Shared {
     idle_max: Duration,
-    tls: Option<TlsAcceptor>,
     incoming: Arc<Semaphore>,
     outgoing: Arc<Semaphore>,
 }
@@ -71,61 +63,31 @@ impl TcpSide {
     /// Takes a listener; `idle_max` is how long a connection may be without a whole message.
     pub(super) fn new(
         listener: std::net::TcpListener,
+        reception: Reception,
         idle_max: Duration,
-        tls: Option<TlsAcceptor>,
-        places: Arc<Places>,
     ) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        let listener = TcpListener::from_std(listener)?;
         let budget = || Arc::new(Semaphore::new(PLACES));
-        let shared = Shared { idle_max, tls, incoming: budget(), outgoing: budget() };
-        let local = listener.local_addr()?;
-        Ok(Self { listener, local, shared: Arc::new(shared), places })
+        let shared = Shared { idle_max, incoming: budget(), outgoing: budget() };
+        Ok(Self { listener: TcpListener::from_std(listener)?, reception, shared: Arc::new(shared) })
     }
 
     /// Accepts connections until the drain begins. The open ones answer what they have received, and end with it.
-    pub(super) async fn serve(self, answerer: Arc<Answerer>, mut drain: Draining) {
-        loop {
-            tokio::select! {
-                biased;
-                () = drain.begins() => return,
-                accepted = self.listener.accept() => match accepted {
-                    Ok((stream, asker)) => match self.places.take(asker.ip(), now()) {
-                        Some(place) => {
-                            count(&answerer.counters.connections);
-                            let connection = Connection {
-                                answerer: Arc::clone(&answerer),
-                                shared: Arc::clone(&self.shared),
-                                origin: self.origin(asker, &stream, &place),
-                                drain: drain.clone(),
-                                place,
-                            };
-                            tokio::spawn(connection.accept(stream));
-                        }
-                        None => count(&answerer.counters.connections_refused),
-                    },
-                    Err(error) => {
-                        tracing::warn!(%error, "accepting a Handle connection failed");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
-                },
-            }
-        }
+    pub(super) async fn serve(self, answerer: Arc<Answerer>, draining: Draining) {
+        let shared = self.shared;
+        let serve = move |accepted: Accepted| {
+            let Accepted { stream, client, own, channel, slot, draining, .. } = accepted;
+            let way = Way::Connection(Arc::new(ConnectionState::new(slot.usage())));
+            let connection = Connection {
+                answerer: Arc::clone(&answerer),
+                shared: Arc::clone(&shared),
+                origin: Origin { asker: client, own: Some(own), way, channel },
+                draining,
+                slot,
+            };
+            connection.serve(stream)
+        };
+        self.reception.serve(self.listener, draining, serve).await;
     }
-
-    fn origin(&self, asker: SocketAddr, stream: &TcpStream, place: &Place) -> Origin {
-        Origin {
-            asker,
-            own: if self.local.ip().is_unspecified() { stream.local_addr().ok() } else { Some(self.local) },
-            way: Way::Connection(place.state()),
-            line: Line::Plain,
-        }
-    }
-}
-
-/// The present, as places count it.
-fn now() -> std::time::Instant {
-    Instant::now().into_std()
 }
 
 //----------- Connection -----------------------------------------------------
@@ -134,8 +96,8 @@ struct Connection {
     answerer: Arc<Answerer>,
     shared: Arc<Shared>,
     origin: Origin,
-    drain: Draining,
-    place: Place,
+    draining: Draining,
+    slot: Slot,
 }
 
 /// Whether a connection goes on.
@@ -146,34 +108,8 @@ enum Course {
 }
 
 impl Connection {
-    /// Finds out by the first byte what is spoken, and serves it.
-    async fn accept(mut self, stream: TcpStream) {
-        let Some(tls) = self.shared.tls.clone() else {
-            return self.serve(stream).await;
-        };
-        let mut first = [0];
-        let peeked = tokio::select! {
-            biased;
-            () = self.drain.begins() => return,
-            () = self.place.is_needed() => return,
-            peeked = timeout(self.shared.idle_max, stream.peek(&mut first)) => peeked,
-        };
-        if !matches!(peeked, Ok(Ok(1))) {
-            return;
-        }
-        if first != [TLS_HANDSHAKE] {
-            return self.serve(stream).await;
-        }
-        match timeout(HANDSHAKE_MAX, tls.accept(stream)).await {
-            Ok(Ok(stream)) => {
-                self.origin.line = Line::Private;
-                self.serve(stream).await;
-            }
-            Ok(Err(_)) | Err(_) => count(&self.answerer.counters.handshakes_failed),
-        }
-    }
-
-    async fn serve(mut self, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+    async fn serve(mut self, mut stream: Stream) {
+        let usage = self.slot.usage();
         let mut received = BytesMut::with_capacity(READ_BYTES);
         let mut idle_until = Instant::now() + self.shared.idle_max;
         let mut large: Option<OwnedSemaphorePermit> = None;
@@ -184,7 +120,7 @@ impl Connection {
                         return;
                     }
                     large = None;
-                    self.place.touch(now());
+                    usage.touch(Instant::now().into_std());
                     idle_until = Instant::now() + self.shared.idle_max;
                     continue;
                 }
@@ -209,20 +145,20 @@ impl Connection {
             let mut limited = (&mut stream).take(u64::try_from(room).unwrap_or(0));
             let read = tokio::select! {
                 biased;
-                () = self.drain.begins() => return,
-                () = self.place.is_needed() => return,
+                () = self.draining.begins() => return,
+                () = self.slot.evicted() => return,
                 read = timeout_at(idle_until, limited.read_buf(&mut received)) => read,
             };
             match read {
                 Ok(Ok(bytes)) if bytes > 0 => {}
-                // Closed by the asker, broken, or idle for too long.
+                // Closed by the client, broken, or idle for too long.
                 Ok(_) | Err(_) => return,
             }
         }
     }
 
     /// Answers messages in order: plain questions that follow each other together, others one by one.
-    async fn answer(&self, stream: &mut (impl AsyncWrite + Unpin), messages: &[(Envelope, Bytes)]) -> Course {
+    async fn answer(&self, stream: &mut Stream, messages: &[(Envelope, Bytes)]) -> Course {
         let mut rest: Vec<Received<'_>> =
             messages.iter().map(|(envelope, message)| Received { envelope: *envelope, message }).collect();
         let mut answers = Vec::new();
@@ -261,12 +197,7 @@ impl Connection {
     }
 
     /// Writes the messages of a list as they are read, each time enough have gathered.
-    async fn stream(
-        &self,
-        stream: &mut (impl AsyncWrite + Unpin),
-        answers: &mut Vec<u8>,
-        mut messages: Stream,
-    ) -> Course {
+    async fn stream(&self, stream: &mut Stream, answers: &mut Vec<u8>, mut messages: ListStream) -> Course {
         while let Some(message) = messages.next(&self.answerer).await {
             answers.extend_from_slice(&message);
             if answers.len() > FREE_BYTES {
@@ -279,8 +210,8 @@ impl Connection {
         Course::On
     }
 
-    /// Writes answers. Large ones take a part of the budget for as long as the asker does not take them.
-    async fn write(&self, stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> Course {
+    /// Writes answers. Large ones take a part of the budget for as long as the client does not take them.
+    async fn write(&self, stream: &mut Stream, bytes: &[u8]) -> Course {
         let _waits = if bytes.len() > FREE_BYTES {
             match Arc::clone(&self.shared.outgoing).try_acquire_many_owned(places(bytes.len())) {
                 Ok(permit) => Some(permit),

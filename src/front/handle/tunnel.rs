@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::front::listen::channel::Channel;
 use crate::wire::cursor::Reader;
 use crate::wire::handle::envelope::{ENVELOPE_BYTES, Envelope};
 
 use super::answer::{Answerer, Received, Said};
-use super::exchange::{Line, Origin, Way};
+use super::exchange::{Origin, Way};
 
 /// Bytes of the messages of one list at most; a longer one is asked for on a connection.
 const LIST_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -23,8 +24,8 @@ pub struct Tunneled {
     pub asker: SocketAddr,
     /// Where it reached the other door.
     pub own: SocketAddr,
-    /// Whether others can read what is said.
-    pub line: Line,
+    /// How its bytes travel.
+    pub channel: Channel,
 }
 
 impl HandleTunnel {
@@ -35,8 +36,8 @@ impl HandleTunnel {
         let whole = ENVELOPE_BYTES.saturating_add(envelope.message_length());
         let Some(message) = bytes.get(ENVELOPE_BYTES..whole) else { return Vec::new() };
         let received = Received { envelope, message };
-        let Tunneled { asker, own, line } = from;
-        let origin = Origin { asker, own: Some(own), way: Way::Tunnel, line };
+        let Tunneled { asker, own, channel } = from;
+        let origin = Origin { asker, own: Some(own), way: Way::Tunnel, channel };
         if let Some(answer) = self.0.answer_plain(&[received]).await.into_iter().next().flatten() {
             return answer;
         }

@@ -16,6 +16,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
+use crate::front::listen::channel::Channel;
 use crate::front::listen::datagram::{Datagram, Datagrams};
 use crate::front::listen::drain::Draining;
 use crate::front::listen::source::Source;
@@ -26,7 +27,7 @@ use crate::wire::handle::packet::{PIECE_BYTES, Piece, cut};
 use super::allowance::Allowances;
 use super::answer::{Answerer, Received, Said};
 use super::counters::count;
-use super::exchange::{Line, Origin, Way};
+use super::exchange::{Origin, Way};
 use super::kept::{Begun, KeptKey, KeptReplies, Ticket, Weight};
 use super::reassembly::{Reassembly, ReassemblyBounds, Taken};
 
@@ -182,7 +183,8 @@ impl UdpSide {
 
     async fn run(&self, answerer: &Answerer, whole: &Whole, ticket: Option<Ticket>) {
         let own = whole.own.map_or(self.local, |own| SocketAddr::new(own, self.local.port()));
-        let origin = Origin { asker: whole.asker, own: Some(own), way: Way::Datagrams, line: Line::Plain };
+        let origin =
+            Origin { asker: whole.asker, own: Some(own), way: Way::Datagrams, channel: Channel::Plain };
         let (answer, weight) = match answerer.answer(&origin, whole.received()).await {
             Said::Nothing => return count(&answerer.counters.dropped),
             Said::Message(answer, weight) => (answer, weight),

@@ -101,7 +101,7 @@ impl Bodies {
         body: Body,
         bytes_max: usize,
     ) -> Result<(Vec<u8>, Option<SemaphorePermit<'_>>), Denial> {
-        let _awaited = peer.owed.await_body();
+        let _awaited = peer.in_flight.await_body();
         let mut held: Option<SemaphorePermit<'_>> = None;
         let deadline = Instant::now() + BODY_MAX;
         let mut pieces = body.into_data_stream();
@@ -128,16 +128,24 @@ impl Bodies {
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
-    use std::sync::Arc;
 
     use axum::body::Body;
 
-    use super::super::connection::{Channel, Peer};
+    use super::super::connection::Peer;
     use super::{BODIES_BYTES, Bodies, Denial, Failure};
+    use crate::front::listen::channel::Channel;
+    use crate::front::listen::in_flight::InFlight;
+    use crate::front::listen::slots::SlotUse;
 
     fn peer() -> Peer {
         let address = SocketAddr::from(([127, 0, 0, 1], 80));
-        Peer { address, own: address, channel: Channel::Plain, certificate: None, owed: Arc::default() }
+        Peer {
+            address,
+            own: address,
+            channel: Channel::Plain,
+            certificate: None,
+            in_flight: InFlight::new(SlotUse::detached()),
+        }
     }
 
     #[tokio::test]

@@ -1,6 +1,5 @@
 //! Counts of the HTTP door.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::StatusCode;
@@ -12,12 +11,6 @@ const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 #[derive(Debug, Default)]
 pub struct HttpCounters {
     responses: [AtomicU64; CLASSES.len()],
-    /// Connections that could make requests.
-    pub connections: AtomicU64,
-    /// Connections open now.
-    pub connections_open: AtomicU64,
-    /// Connections that said nothing, or whose handshake failed.
-    pub handshakes_failed: AtomicU64,
     /// Credentials shown and not accepted.
     pub credentials_refused: AtomicU64,
 }
@@ -40,27 +33,6 @@ impl HttpCounters {
 /// Adds one.
 pub(super) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
-}
-
-//----------- OpenMark -------------------------------------------------------
-
-/// Counts a connection as open until it is dropped.
-#[derive(Debug)]
-pub(super) struct OpenMark(Arc<HttpCounters>);
-
-impl OpenMark {
-    /// Counts one more.
-    pub(super) fn new(counters: Arc<HttpCounters>) -> Self {
-        count(&counters.connections);
-        count(&counters.connections_open);
-        Self(counters)
-    }
-}
-
-impl Drop for OpenMark {
-    fn drop(&mut self) {
-        self.0.connections_open.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 #[cfg(test)]

@@ -18,12 +18,12 @@ use super::asked::Asked;
 use super::authorization::{Authorization, Parts, parse_identity};
 use super::certificate;
 use super::challenge::{SessionId, Standing};
-use super::connection::Channel;
 use super::counters::count;
 use super::denial::{Denial, DoorRefusal};
 use super::origin;
 use super::reply::{self, Intent};
 use crate::front::handle_semantics::proof;
+use crate::front::listen::channel::Channel;
 use crate::model::identity::Identity;
 use crate::model::value::ValueType;
 use crate::registry::caller::Caller;
@@ -37,7 +37,15 @@ const CLIENT_NONCE_BYTES_MAX: usize = 1_024;
 impl Shared {
     /// Finds out who calls.
     pub(super) async fn admit(&self, asked: &Asked) -> Result<Caller, Denial> {
-        self.caller(asked).await.inspect_err(|_| count(&self.counters.credentials_refused))
+        let admitted = self.caller(asked).await;
+        match &admitted {
+            Ok(Caller::Anonymous) => {}
+            Ok(Caller::Node | Caller::Token(_) | Caller::Identity(_)) => {
+                asked.peer.in_flight.slot().set_authenticated();
+            }
+            Err(_) => count(&self.counters.credentials_refused),
+        }
+        admitted
     }
 
     async fn caller(&self, asked: &Asked) -> Result<Caller, Denial> {

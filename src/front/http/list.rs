@@ -17,8 +17,8 @@ use super::Shared;
 use super::asked::Asked;
 use super::denial::{Denial, DoorRefusal};
 use super::described::{Flag, ListGiven};
-use super::owed::AnswerMark;
 use super::reply::{self, HandleReply};
+use crate::front::listen::in_flight::AnswerMark;
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::limits::PAGE_ITEMS_MAX;
 use crate::registry::caller::Caller;
@@ -174,7 +174,9 @@ async fn list_all(mut names: Names, asked: &Asked, prefix: String) -> Result<Res
     };
     Ok(reply::json_around(
         &body,
-        |head, tail| Body::from_stream(pieces(names, first, Ends { head, tail }, asked.peer.owed.answer())),
+        |head, tail| {
+            Body::from_stream(pieces(names, first, Ends { head, tail }, asked.peer.in_flight.begin_answer()))
+        },
         &asked.manner,
     ))
 }

@@ -1,128 +1,124 @@
-//! From a listener to served connections: bounded in number, and drained in order.
+//! From accepted connections to served ones, drained in order.
 //!
 //! ```text
-//!   listener ── a place is free ──▶ accept ──▶ first byte, handshake ──▶ HTTP/1.1 ──▶ route
+//!   accepted ──▶ Connection ──▶ HTTP/1.1 ──▶ route
 //! ```
 //!
-//! Accepting never fails for good: what goes wrong with one connection is told and the next is taken.
+//! A connection in a reserved slot is served for a few seconds, and only what tells how the node is.
 
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
 use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::sleep;
-use tokio_rustls::TlsAcceptor;
+use tokio::net::TcpListener;
+use tokio::time::{sleep, timeout};
 
-use crate::front::listen::drain::{Drain, Draining};
+use crate::front::listen::accept::{Accepted, Reception};
+use crate::front::listen::drain::Drain;
+use crate::front::listen::in_flight::InFlight;
 
-use super::connection::Connection;
-use super::counters::{HttpCounters, OpenMark, count};
+use super::connection::{Connection, Peer};
+use super::reply;
 
-/// Connections of one listener at a time; more wait unaccepted.
-const CONNECTIONS_MAX: usize = 4_096;
-/// How long accepting rests after the system refused it, as it does when file descriptors run out.
-const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// Bytes of a request's line and headers together.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Headers of one request.
 const HEADERS_MAX: usize = 64;
+/// How long a connection may have a reserved slot.
+const RESERVED_MAX: Duration = Duration::from_secs(5);
+/// How long an evicted connection may take for the answers in flight.
+const EVICTED_MAX: Duration = Duration::from_secs(30);
+/// What is served in reserved slots: how the node is.
+const RESERVED_PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
 /// What every connection of a listener is served with.
 pub(super) struct Service {
     pub(super) router: Router,
-    pub(super) tls: Option<TlsAcceptor>,
-    pub(super) counters: Arc<HttpCounters>,
-    /// How long a connection may be without a byte from or to the other end, and a request's head may take.
+    pub(super) reception: Reception,
+    /// How long a connection may be without a byte from or to the client, and a request's head may take.
     pub(super) silence_max: Duration,
 }
 
-/// Serves a listener until `drain` ends; then no connection is taken, and of those open the ones that owe an answer give
-/// it before they are closed.
+/// Serves a listener until `drain` ends; then no connection is accepted, and of those open the ones that have an answer in
+/// flight give it before they are closed.
 pub(super) async fn serve(listener: TcpListener, service: Service, drain: impl Future<Output = ()>) {
-    let service = Arc::new(service);
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let Service { router, reception, silence_max } = service;
     let end = Drain::new();
-    let mut drain = pin!(drain);
-    loop {
-        tokio::select! {
-            () = &mut drain => break,
-            accepted = take(&listener, &places) => {
-                let Some(accepted) = accepted else { break };
-                tokio::spawn(serve_one(accepted, Arc::clone(&service), end.draining()));
-            }
-        }
-    }
-    drop(listener);
-    end.run().await;
-}
-
-struct Accepted {
-    stream: TcpStream,
-    address: SocketAddr,
-    place: OwnedSemaphorePermit,
-}
-
-/// Waits for a place, then for a connection. None when the places are gone for good, which they never are.
-async fn take(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<Accepted> {
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
-    loop {
-        match listener.accept().await {
-            Ok((stream, address)) => return Some(Accepted { stream, address, place }),
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept an HTTP connection; trying again");
-                sleep(ACCEPT_REST).await;
-            }
-        }
-    }
-}
-
-async fn serve_one(accepted: Accepted, service: Arc<Service>, mut draining: Draining) {
-    let Accepted { stream, address, place: _place } = accepted;
-    let opened = tokio::select! {
-        opened = Connection::open(stream, address, service.tls.as_ref(), service.silence_max) => opened,
-        // Nothing was asked yet.
-        () = draining.begins() => return,
-    };
-    let (connection, peer) = match opened {
-        Ok(opened) => opened,
-        Err(error) => {
-            count(&service.counters.handshakes_failed);
-            tracing::debug!(%address, %error, "HTTP connection came to nothing");
-            return;
+    let restricted = router.clone().layer(from_fn(restrict));
+    let routers = Arc::new((router, restricted));
+    let serve = move |accepted: Accepted| {
+        let (open, restricted) = &*routers;
+        let is_reserved = accepted.slot.usage().is_reserved();
+        let (router, open_max) = if is_reserved { (restricted, RESERVED_MAX) } else { (open, Duration::MAX) };
+        let serving = serve_one(accepted, router.clone(), silence_max);
+        async move {
+            // A connection that takes longer gives the reserved slot to another.
+            let _is_over = timeout(open_max, serving).await;
         }
     };
-    let _open = OpenMark::new(Arc::clone(&service.counters));
-    let owed = Arc::clone(&peer.owed);
-    let router = service.router.clone().layer(Extension(peer));
+    let mut accepting = pin!(reception.serve(listener, end.draining(), serve));
+    tokio::select! {
+        () = &mut accepting => return,
+        () = drain => drop(end),
+    }
+    accepting.await;
+}
+
+/// Serves in a reserved slot what tells how the node is, and closes the connection.
+async fn restrict(request: Request, next: Next) -> Response {
+    let mut response = if RESERVED_PATHS.contains(&request.uri().path()) {
+        next.run(request).await
+    } else {
+        let message = "too many connections are open; try again in a few seconds";
+        let mut busy = reply::text(StatusCode::SERVICE_UNAVAILABLE, message);
+        busy.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        busy
+    };
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+async fn serve_one(accepted: Accepted, router: Router, silence_max: Duration) {
+    let Accepted { stream, client, own, channel, client_certificate, slot, mut draining } = accepted;
+    let in_flight = InFlight::new(slot.usage());
+    let connection = Connection::new(stream, silence_max, in_flight.clone());
+    let peer =
+        Peer { address: client, own, channel, certificate: client_certificate, in_flight: in_flight.clone() };
+    let router = router.layer(Extension(peer));
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(service.silence_max)
+        .header_read_timeout(silence_max)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX);
     let serving = builder.serve_connection(TokioIo::new(connection), TowerToHyperService::new(router));
     let mut serving = pin!(serving);
-    let ended = tokio::select! {
-        ended = &mut serving => ended,
-        () = draining.begins() => {
-            serving.as_mut().graceful_shutdown();
-            tokio::select! {
-                biased;
-                ended = &mut serving => ended,
-                // Idle, or half a request: it cannot be waited for.
-                () = owed.settled() => return,
+    let closing_max = tokio::select! {
+        ended = &mut serving => {
+            if let Err(error) = ended {
+                tracing::debug!(%client, %error, "HTTP connection ended");
             }
+            return;
         }
+        // How long a drain may take is bounded by the daemon.
+        () = draining.begins() => Duration::MAX,
+        () = slot.evicted() => EVICTED_MAX,
     };
-    if let Err(error) = ended {
-        tracing::debug!(%address, %error, "HTTP connection ended");
+    serving.as_mut().graceful_shutdown();
+    tokio::select! {
+        biased;
+        _ended = &mut serving => {}
+        // Idle, or half a request: it cannot be waited for.
+        () = in_flight.settled() => {}
+        () = sleep(closing_max) => {}
     }
 }

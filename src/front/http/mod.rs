@@ -15,7 +15,6 @@
 mod connection;
 mod counters;
 mod listener;
-mod owed;
 
 mod asked;
 mod query;
@@ -59,16 +58,18 @@ use axum::Router;
 use futures_util::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
-use tokio_rustls::TlsAcceptor;
 
-pub use self::connection::Channel;
 pub use self::counters::HttpCounters;
+pub use crate::front::listen::channel::Channel;
 
 use self::asked::Bodies;
 use self::challenge::Sessions;
 use self::denial::Denial;
 use self::listener::Service;
+use crate::front::listen::accept::{Reception, ReceptionOptions, Security};
+use crate::front::listen::counters::ConnectionCounters;
 use crate::front::listen::crypto_pool::CryptoPool;
+use crate::front::listen::slots::ConnectionLimits;
 use crate::front::listen::tls::{ClientCertificates, HTTP1, TlsError, TlsIdentity};
 use crate::key::PrivateKey;
 use crate::registry::Registry;
@@ -79,6 +80,10 @@ use crate::registry::refusal::Failure;
 use crate::resolver::Resolver;
 use crate::telemetry::Metrics;
 
+/// Connections beside the configured limit that serve health, readiness and metrics alone.
+pub const RESERVED_SLOTS: usize = 16;
+/// How long a connection may take for its first byte.
+const FIRST_BYTE_MAX: Duration = Duration::from_secs(10);
 /// How long a command may wait for its outcome.
 const COMMAND_MAX: Duration = Duration::from_secs(20);
 
@@ -93,6 +98,8 @@ pub struct HttpOptions {
     pub idle_seconds: u32,
     /// Whether tokens are taken over plain text from beyond loopback.
     pub allow_tokens_in_plain_text: bool,
+    /// Bounds of connections.
+    pub connections: ConnectionLimits,
 }
 
 impl Default for HttpOptions {
@@ -101,6 +108,7 @@ impl Default for HttpOptions {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
             idle_seconds: 30,
             allow_tokens_in_plain_text: false,
+            connections: ConnectionLimits::new(4_096, 1_024),
         }
     }
 }
@@ -161,7 +169,7 @@ pub struct HttpRooms {
 #[derive(Clone)]
 pub struct HttpDoor {
     shared: Arc<Shared>,
-    tls: Option<TlsAcceptor>,
+    reception: Reception,
     silence_max: Duration,
 }
 
@@ -205,7 +213,15 @@ impl HttpDoor {
             counters: Arc::default(),
             allow_tokens_in_plain_text: options.allow_tokens_in_plain_text,
         });
-        Ok(Self { shared, tls, silence_max: Duration::from_secs(u64::from(options.idle_seconds)) })
+        let silence_max = Duration::from_secs(u64::from(options.idle_seconds));
+        let reception = Reception::new(ReceptionOptions {
+            front_end: "HTTP",
+            security: tls.map_or(Security::Plain, Security::Both),
+            limits: options.connections.clone(),
+            reserved: RESERVED_SLOTS,
+            first_byte_max: FIRST_BYTE_MAX.min(silence_max),
+        });
+        Ok(Self { shared, reception, silence_max })
     }
 
     /// Counts since it was made.
@@ -213,12 +229,17 @@ impl HttpDoor {
         Arc::clone(&self.shared.counters)
     }
 
+    /// What is counted of the connections; all clones count together.
+    pub fn connections(&self) -> Arc<ConnectionCounters> {
+        self.reception.counters()
+    }
+
     /// Serves a bound listener until `drain` ends; then no connection is taken, the answer to each request that came in
     /// whole is given, and the other connections are closed at once.
     pub async fn serve(self, listener: TcpListener, drain: impl Future<Output = ()> + Send + 'static) {
-        let (tls, silence_max, counters) = (self.tls.clone(), self.silence_max, self.counters());
+        let (reception, silence_max) = (self.reception.clone(), self.silence_max);
         let router = Router::new().fallback(route::dispatch).with_state(self);
-        listener::serve(listener, Service { router, tls, counters, silence_max }, drain).await;
+        listener::serve(listener, Service { router, reception, silence_max }, drain).await;
     }
 }
 

@@ -11,11 +11,11 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::connection::Channel;
 use super::denial::{Denial, DoorRefusal};
 use super::query::Query;
 use super::value_json::ValueJson;
 use crate::front::handle_semantics::response_code;
+use crate::front::listen::channel::Channel;
 use crate::registry::refusal::Refusal;
 use crate::wire::handle::code::ResponseCode;
 

@@ -219,7 +219,7 @@ pub(super) async fn dispatch(
     request: Request,
 ) -> Response {
     let channel = peer.channel;
-    let _owed = peer.owed.answer();
+    let _owed = peer.in_flight.begin_answer();
     let answered = timeout(REQUEST_MAX, answer(&door, peer, request)).await;
     let mut response = answered.unwrap_or_else(|_| {
         let manner = Manner::of(&Query::default(), Intent::Command, channel);

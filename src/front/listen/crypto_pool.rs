@@ -2,22 +2,20 @@
 //! time, off the reactor, with a bounded queue before them, of which no source fills more than a part. One pool serves all
 //! front ends of a node, so that its bounds are the node's.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task;
 
-use crate::front::listen::source::Source;
+use super::quota::{Exceeded, Grant, Quota, QuotaBounds};
+use super::source::Source;
 
 /// Pieces of work done at a time at most; half of the processors, where there are fewer.
 const AT_ONCE_MAX: usize = 4;
 /// Pieces of work that are done or queued.
-const QUEUED_MAX: usize = 256;
-/// The same, for one source.
-const OF_SOURCE_MAX: usize = 64;
+const QUEUED: QuotaBounds = QuotaBounds { total: 256, per_source: 64 };
 
 //----------- CryptoPool -------------------------------------------------------
 
@@ -27,14 +25,8 @@ pub struct CryptoPool {
     workers: Arc<Semaphore>,
     /// The one slot for work that anybody may ask for and that says nothing of who asks.
     unproven: Semaphore,
-    queued: Mutex<Queued>,
+    queued: Arc<Quota>,
     counters: CryptoCounters,
-}
-
-#[derive(Debug, Default)]
-struct Queued {
-    count: usize,
-    sources: HashMap<Source, usize>,
 }
 
 /// What a pool has done.
@@ -55,7 +47,7 @@ impl Default for CryptoPool {
         Self {
             workers: Arc::new(Semaphore::new((processors / 2).clamp(1, AT_ONCE_MAX))),
             unproven: Semaphore::new(1),
-            queued: Mutex::default(),
+            queued: Quota::new(QUEUED),
             counters: CryptoCounters::default(),
         }
     }
@@ -108,43 +100,18 @@ impl CryptoPool {
 
     /// Pieces of work that are done or queued now.
     pub fn queued(&self) -> usize {
-        self.queued.lock().unwrap_or_else(PoisonError::into_inner).count
+        self.queued.used()
     }
 
-    fn queue(&self, source: Source) -> Option<Turn<'_>> {
-        let mut queued = self.queued.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_source = queued.sources.get(&source).copied().unwrap_or_default();
-        let rejected = match (queued.count >= QUEUED_MAX, of_source >= OF_SOURCE_MAX) {
-            (_, true) => Some(&self.counters.rejected_of_source),
-            (true, false) => Some(&self.counters.rejected),
-            (false, false) => None,
-        };
-        if let Some(rejected) = rejected {
+    fn queue(&self, source: Source) -> Option<Grant> {
+        let queued = self.queued.take(source, 1).inspect_err(|exceeded| {
+            let rejected = match exceeded {
+                Exceeded::Total => &self.counters.rejected,
+                Exceeded::Source => &self.counters.rejected_of_source,
+            };
             rejected.fetch_add(1, Ordering::Relaxed);
-            return None;
-        }
-        queued.count += 1;
-        queued.sources.insert(source, of_source + 1);
-        Some(Turn { crypto_pool: self, source })
-    }
-}
-
-/// One piece of work in the queue; leaves it when dropped.
-struct Turn<'w> {
-    crypto_pool: &'w CryptoPool,
-    source: Source,
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        let mut queued = self.crypto_pool.queued.lock().unwrap_or_else(PoisonError::into_inner);
-        queued.count -= 1;
-        if let Some(of_source) = queued.sources.get_mut(&self.source) {
-            *of_source -= 1;
-            if *of_source == 0 {
-                queued.sources.remove(&self.source);
-            }
-        }
+        });
+        queued.ok()
     }
 }
 
@@ -153,7 +120,7 @@ mod tests {
     use std::net::IpAddr;
     use std::sync::atomic::Ordering;
 
-    use super::{CryptoPool, OF_SOURCE_MAX, QUEUED_MAX, Source};
+    use super::{CryptoPool, QUEUED, Source};
 
     #[tokio::test]
     async fn work_is_done_and_no_source_fills_the_queue() {
@@ -161,17 +128,17 @@ mod tests {
         let source = |last: u8| Source::of(IpAddr::from([127, 0, 0, last]));
         assert_eq!(crypto_pool.run(source(1), || 6 * 7).await, Some(42));
         let mut turns: Vec<_> =
-            (0..OF_SOURCE_MAX).map(|_| crypto_pool.queue(source(1)).expect("a turn")).collect();
+            (0..QUEUED.per_source).map(|_| crypto_pool.queue(source(1)).expect("a turn")).collect();
         assert!(crypto_pool.queue(source(1)).is_none());
         assert_eq!(crypto_pool.run(source(1), || 1).await, None);
         assert_eq!(crypto_pool.run(source(2), || 2).await, Some(2));
         for last in 2..=4 {
-            turns.extend((0..OF_SOURCE_MAX).map_while(|_| crypto_pool.queue(source(last))));
+            turns.extend((0..QUEUED.per_source).map_while(|_| crypto_pool.queue(source(last))));
         }
-        assert_eq!((turns.len(), crypto_pool.queued()), (QUEUED_MAX, QUEUED_MAX));
+        assert_eq!((turns.len(), crypto_pool.queued()), (QUEUED.total, QUEUED.total));
         assert!(crypto_pool.queue(source(9)).is_none());
         turns.clear();
-        assert!(crypto_pool.queued.lock().expect("sound").sources.is_empty());
+        assert_eq!(crypto_pool.queued(), 0);
         let counters = crypto_pool.counters();
         let counted = [&counters.done, &counters.rejected, &counters.rejected_of_source];
         assert_eq!(counted.map(|counter| counter.load(Ordering::Relaxed)), [2, 1, 2]);

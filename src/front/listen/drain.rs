@@ -1,28 +1,30 @@
-//! The end of a door. Whoever listens, or answers on a connection, holds a [`Draining`]: it tells when the end has
-//! begun, and the end is over when the last one is gone.
+//! Draining a front end: it stops accepting, finishes what it has in flight, and returns.
+//!
+//! Each task that listens or answers holds a [`Draining`], which tells when the drain begins. The drain is over when the
+//! last of them is dropped.
 
 use tokio::sync::watch;
 
-/// The end of a door, not begun yet. When dropped, it begins and nobody waits for it.
+/// The drain of a front end, before it begins. Dropping it begins the drain, and nothing waits for its end.
 #[derive(Debug)]
 pub(in crate::front) struct Drain(watch::Sender<bool>);
 
-/// Somebody who has to come to an end when the door does.
+/// Held by a task that has to end when the front end drains.
 #[derive(Clone, Debug)]
 pub(in crate::front) struct Draining(watch::Receiver<bool>);
 
 impl Drain {
-    /// For a door that opens.
+    /// A drain that has not begun.
     pub(in crate::front) fn new() -> Self {
         Self(watch::Sender::new(false))
     }
 
-    /// One more to wait for.
+    /// A handle for one more task to wait for.
     pub(in crate::front) fn draining(&self) -> Draining {
         Draining(self.0.subscribe())
     }
 
-    /// Begins, and waits until everybody is gone.
+    /// Begins the drain, and waits until every task has ended.
     pub(in crate::front) async fn run(self) {
         self.0.send_replace(true);
         self.0.closed().await;
@@ -30,9 +32,9 @@ impl Drain {
 }
 
 impl Draining {
-    /// Waits until the end begins.
+    /// Waits until the drain begins. Safe to drop.
     pub(in crate::front) async fn begins(&mut self) {
-        // An error means that the door itself is gone.
+        // An error means that the front end itself is gone.
         let _begun = self.0.wait_for(|begun| *begun).await;
     }
 }
@@ -46,7 +48,7 @@ mod tests {
     use super::Drain;
 
     #[tokio::test]
-    async fn the_end_is_over_when_the_last_is_gone() {
+    async fn the_drain_is_over_when_the_last_task_has_ended() {
         let drain = Drain::new();
         let mut first = drain.draining();
         let second = first.clone();
@@ -60,7 +62,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_its_door_the_end_has_begun() {
+    async fn without_its_front_end_the_drain_has_begun() {
         let drain = Drain::new();
         let mut draining = drain.draining();
         drop(drain);

@@ -1,16 +1,30 @@
 //! Listening: what every front end does before a message is decoded and after an answer is encoded.
 //!
 //! ```text
-//!   bind ─▶ accept ─▶ slot ─▶ plain or TLS ─▶ the front end's protocol
-//!   bind ─▶ datagrams ─────────────────────▶ the front end's protocol
+//!   bind ─▶ accept ─▶ slots ─▶ stream, plain or TLS ─▶ the front end's protocol
+//!   bind ─▶ datagram ───────────────────────────────▶ the front end's protocol
 //! ```
 //!
-//! Bounds are counted per [`source::Source`]; work that occupies a processor runs in the [`crypto_pool`]; [`drain`] ends
-//! a listener and its connections in order.
+//! Bounds are counted per [`source::Source`] by [`quota`]; what is remembered for a time is in [`expiring`] maps; work that
+//! occupies a processor runs in the [`crypto_pool`]; [`drain`] ends a front end in order, and [`in_flight`] tells when a
+//! connection may be closed.
 
 pub(in crate::front) mod bind;
-pub mod crypto_pool;
-pub(in crate::front) mod datagram;
-pub(in crate::front) mod drain;
-pub(in crate::front) mod source;
+
+pub(in crate::front) mod accept;
+pub mod channel;
+pub mod counters;
+pub mod slots;
+pub(in crate::front) mod stream;
 pub mod tls;
+
+pub(in crate::front) mod datagram;
+
+pub(in crate::front) mod drain;
+pub(in crate::front) mod in_flight;
+
+pub(in crate::front) mod expiring;
+pub(in crate::front) mod quota;
+pub(in crate::front) mod source;
+
+pub mod crypto_pool;

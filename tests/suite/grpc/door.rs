@@ -80,7 +80,7 @@ impl Door {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (drain, drained) = oneshot::channel::<()>();
-        let door = GrpcDoor::new(&GrpcOptions::default(), rooms, wishes.tls);
+        let door = GrpcDoor::new(&GrpcOptions::default(), rooms, wishes.tls).expect("a front end");
         let counters = door.counters();
         let serving = tokio::spawn(door.serve(listener, async move {
             let _gone = drained.await;
