@@ -93,6 +93,26 @@ pub(crate) const RULES: &[Rule] = &[
         clean: &[("deploy/install.md", "cp /var/lib/idnode/homework/x .\n")],
     },
     Rule {
+        asks: "both languages of the README show the same commands and the same documents",
+        check: readme_languages,
+        broken: &[
+            &[("README.md", "```sh\nrun a\n```\n"), ("README.zh-CN.md", "```sh\nrun b\n```\n")],
+            &[("README.md", "[all](docs/all.md)\n"), ("README.zh-CN.md", "\n")],
+            &[("README.md", "```sh\nrun a\n```\n")],
+        ],
+        clean: &[
+            (
+                "README.md",
+                "Run [it](docs/it.md):\n```sh\nrun a\n```\n```text\na tree\n```\n[中文](README.zh-CN.md)\n",
+            ),
+            (
+                "README.zh-CN.md",
+                "运行[它](docs/it.md)：\n```sh\nrun a\n```\n```text\n树\n```\n[English](README.md)\n",
+            ),
+            ("docs/it.md", ""),
+        ],
+    },
+    Rule {
         asks: "the top of the repository holds only what is listed",
         check: top_level,
         broken: &[&[("notes.txt", "")], &[("scripts/run.sh", "")]],
@@ -220,6 +240,46 @@ fn machine_paths(tree: &Tree) -> Vec<Complaint> {
 fn stands_alone(text: &str, offset: usize) -> bool {
     let before = text.get(..offset).and_then(|before| before.chars().next_back());
     !before.is_some_and(|letter| letter.is_alphanumeric() || "._-".contains(letter))
+}
+
+fn readme_languages(tree: &Tree) -> Vec<Complaint> {
+    const LANGUAGES: [&str; 2] = ["README.md", "README.zh-CN.md"];
+    let shown = LANGUAGES.map(|path| {
+        let text = tree.files().find(|source| source.path == path).map(|source| source.text.as_str());
+        text.map(|text| (commands(text), links(text)))
+    });
+    match shown {
+        [Some((commands, _)), Some((others, _))] if commands != others => {
+            vec![Complaint::about("README.zh-CN.md", "its blocks of commands differ from those of README.md")]
+        }
+        [Some((_, links)), Some((_, others))] if links != others => {
+            vec![Complaint::about("README.zh-CN.md", "it links other documents than README.md")]
+        }
+        [Some(_), None] => {
+            vec![Complaint::about("README.zh-CN.md", "README.md is there and its translation is not")]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Lines of the blocks of commands and configuration of a document, without what surrounds them.
+fn commands(text: &str) -> Vec<&str> {
+    let mut shown = Vec::new();
+    let mut inside = false;
+    for line in text.lines() {
+        if line.starts_with("```") {
+            inside = line == "```sh" || line == "```toml";
+        } else if inside {
+            shown.push(line);
+        }
+    }
+    shown
+}
+
+/// What a document links, apart from its translation.
+fn links(text: &str) -> Vec<&str> {
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
+    targets.map(|(target, _)| target).filter(|target| !target.starts_with("README")).collect()
 }
 
 fn top_level(tree: &Tree) -> Vec<Complaint> {
