@@ -68,7 +68,7 @@ async fn run(plan: &Plan) -> Result<(), Error> {
     let directory = tempfile::tempdir()?;
     let mut above = config(&directory.path().join("above"))?;
     let upper = Node::start(above.clone()).await?;
-    let address = upper.grpc_addr().ok_or("no gRPC door")?;
+    let address = upper.grpc_addr().ok_or("gRPC is off")?;
     above.grpc.listen = vec![address];
     let below = config_below(directory.path(), &upper, address).await?;
     let lower = Node::start(below).await?;
@@ -199,10 +199,10 @@ async fn apply(node: &RunningNode, commands: Vec<Command>) -> Result<(), Error> 
 
 //----------- Journals -------------------------------------------------------
 
-/// One change as both journals tell it: prefix, standing, registrant, place in the journal below.
-type Told = (String, Standing, String, u64);
+/// One change as both journals record it: prefix, standing, registrant, position in the journal below.
+type FiledChange = (String, Standing, String, u64);
 
-async fn filings(node: &RunningNode, after: u64) -> Result<Vec<Told>, Error> {
+async fn filings(node: &RunningNode, after: u64) -> Result<Vec<FiledChange>, Error> {
     let store = node.store();
     let mut found = Vec::new();
     let mut next = after + 1;
@@ -217,14 +217,14 @@ async fn filings(node: &RunningNode, after: u64) -> Result<Vec<Told>, Error> {
             let Some(Change::Prefix(entry)) = body.map(|body| body.change) else {
                 return Err(format!("entry {} has no body", header.position.sequence).into());
             };
-            let place = entry.filing.map_or(header.position.sequence, |mark| mark.position.sequence);
+            let position = entry.filing.map_or(header.position.sequence, |mark| mark.position.sequence);
             let name = entry.registrant.map(|registrant| registrant.name().to_owned()).unwrap_or_default();
-            found.push((entry.prefix.to_string(), entry.standing, name, place));
+            found.push((entry.prefix.to_string(), entry.standing, name, position));
         }
     }
 }
 
-fn compare(below: &[Told], above: &[Told]) -> Result<(), Error> {
+fn compare(below: &[FiledChange], above: &[FiledChange]) -> Result<(), Error> {
     let differs = below.iter().zip(above).find(|(below, above)| below != above);
     if let Some((below, above)) = differs {
         return Err(format!("filed as {above:?}, changed as {below:?}").into());

@@ -59,7 +59,7 @@ pub(crate) async fn queries(
     in_flight: u64,
     time: Duration,
 ) -> Result<Line, Error> {
-    let address = *node.addresses.dns.first().ok_or("no DNS door")?;
+    let address = *node.addresses.dns.first().ok_or("DNS is off")?;
     let what = format!("DNS resolutions over UDP, {in_flight} in flight");
     ask(&what, Target { address, count, language: Language::Dns }, in_flight, time).await
 }

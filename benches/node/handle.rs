@@ -20,7 +20,7 @@ pub(crate) async fn queries(
     in_flight: u64,
     time: Duration,
 ) -> Result<Line, Error> {
-    let address = *node.addresses.handle.first().ok_or("no Handle door")?;
+    let address = *node.addresses.handle.first().ok_or("Handle is off")?;
     let what = format!("Handle resolutions over UDP, {in_flight} in flight");
     ask(&what, Target { address, count, language: Language::Handle }, in_flight, time).await
 }

@@ -26,7 +26,7 @@ pub(crate) fn appends(time: Duration) -> Result<Line, Error> {
     Ok(line("limit: 4 KiB appends, each durable", latencies.len() as u64, start.elapsed(), &mut latencies))
 }
 
-/// Datagrams echoed by the plainest server, asked by the same client as the DNS door.
+/// Datagrams echoed by the simplest server, with the same client as for DNS.
 pub(crate) async fn echo(time: Duration) -> Result<Line, Error> {
     let socket = UdpSocket::bind("127.0.0.1:0").await?;
     let address = socket.local_addr()?;

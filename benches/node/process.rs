@@ -34,9 +34,9 @@ impl NodeProcess {
         Ok(Self { child: child.into(), engine: engine.to_owned(), data: data.to_owned(), addresses, token })
     }
 
-    /// A new connection to the gRPC door.
+    /// A new gRPC connection.
     pub(crate) async fn connect(&self) -> Result<Channel, Error> {
-        let url = self.addresses.grpc.first().ok_or("no gRPC door")?;
+        let url = self.addresses.grpc.first().ok_or("gRPC is off")?;
         Ok(Endpoint::from_shared(url.clone())?.tcp_nodelay(true).connect().await?)
     }
 
@@ -81,7 +81,7 @@ impl NodeProcess {
 
     /// Starts a full backup with the command line, as an operator would.
     pub(crate) fn spawn_backup(&self) -> Result<Backup, Error> {
-        let url = self.addresses.grpc.first().ok_or("no gRPC door")?;
+        let url = self.addresses.grpc.first().ok_or("gRPC is off")?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_idnode"));
         command.args(["backup", "create", "--node", url, "--data"]).arg(&self.data);
         let child = command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn()?;
@@ -121,14 +121,14 @@ impl Backup {
 fn spawn(engine: &str, data: &Path) -> Result<Child, Error> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_idnode"));
     command.args(["serve", "--set", &format!("store.engine={engine}"), "--set", "log.level=warn"]);
-    for door in ["grpc", "dns", "handle", "http"] {
-        command.args(["--set", &format!("{door}.listen=127.0.0.1:0")]);
+    for front_end in ["grpc", "dns", "handle", "http"] {
+        command.args(["--set", &format!("{front_end}.listen=127.0.0.1:0")]);
     }
     command.arg("--data").arg(data).stdout(Stdio::null()).stderr(Stdio::inherit());
     Ok(command.spawn()?)
 }
 
-/// Waits until this very process says where its doors are.
+/// Waits until this process has written its addresses.
 async fn ready(data: &Path, id: u32) -> Result<Addresses, Error> {
     let begun = Instant::now();
     while begun.elapsed() < READY_WITHIN {

@@ -24,7 +24,7 @@ import java.util.concurrent.Future;
  *
  * <pre>
  *   prepare DIRECTORY         makes keys, and the values that the node's command line registers
- *   run DIRECTORY HOST PORT   the steps, against the Handle door of a node
+ *   run DIRECTORY HOST PORT   the steps, against the Handle front end of a node
  * </pre>
  */
 public final class HandleSdk {
@@ -244,9 +244,9 @@ public final class HandleSdk {
             for (byte octet : value.getData()) {
                 data.append(String.format("%02x", octet));
             }
-            String told = String.format("%s %s ttl %d/%d %s", value.getTypeAsString(), data, value.getTTLType(),
+            String line = String.format("%s %s ttl %d/%d %s", value.getTypeAsString(), data, value.getTTLType(),
                     value.getTTL(), value.getPermissionString());
-            String before = all.put(value.getIndex(), told);
+            String before = all.put(value.getIndex(), line);
             Steps.equal("the value at index " + value.getIndex() + " before", null, before);
         }
         return all;
