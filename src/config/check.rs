@@ -1,4 +1,4 @@
-//! What only the whole configuration shows: values that do not go together, and files that are not there.
+//! Checks that need the whole configuration: values that contradict each other, and files that cannot be read.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,7 +9,7 @@ use super::options::Config;
 use crate::telemetry::Chain;
 
 impl Config {
-    /// Proves the configuration without starting: relations between values, and that named files can be read.
+    /// Checks the configuration without starting: relations between values, and that named files can be read.
     pub fn check(&self) -> Result<(), ConfigError> {
         let problems = self.problems();
         if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
@@ -17,7 +17,7 @@ impl Config {
 
     pub(super) fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
-        self.check_doors(&mut problems);
+        self.check_listeners(&mut problems);
         self.check_tls(&mut problems);
         self.check_upper(&mut problems);
         self.check_retention(&mut problems);
@@ -34,19 +34,19 @@ impl Config {
         problems
     }
 
-    /// Every door listens on TCP: one address serves one of them, once. Port 0 is another port each time.
-    fn check_doors(&self, problems: &mut Vec<Problem>) {
-        let doors = [
+    /// Every front end listens on TCP, so one address serves one of them, once. Port 0 is another port each time.
+    fn check_listeners(&self, problems: &mut Vec<Problem>) {
+        let front_ends = [
             ("grpc.listen", &self.grpc.listen),
             ("dns.listen", &self.dns.listen),
             ("handle.listen", &self.handle.listen),
             ("http.listen", &self.http.listen),
         ];
         let mut taken = BTreeMap::new();
-        for (key, listen) in doors {
+        for (key, listen) in front_ends {
             for address in listen.iter().filter(|address| address.port() != 0) {
                 if let Some(first) = taken.insert(*address, key) {
-                    let reason = format!("{address} stands in {first} already; give each door its own port");
+                    let reason = format!("{address} is in {first} already; give each front end its own port");
                     problems.push(relation(key, &reason));
                 }
             }
@@ -57,18 +57,18 @@ impl Config {
         match (&self.tls.certificate, &self.tls.key) {
             (Some(_), None) => problems.push(relation(
                 "tls.key",
-                "missing: tls.certificate is given, and a certificate needs its private key",
+                "missing: tls.certificate is set, and a certificate needs its private key",
             )),
             (None, Some(_)) => problems.push(relation(
                 "tls.certificate",
-                "missing: tls.key is given, and a private key needs its certificate",
+                "missing: tls.key is set, and a private key needs its certificate",
             )),
             (Some(certificate), Some(key)) if certificate.is_file() && key.is_file() => {
                 if let Err(error) = self.tls.load_identity() {
                     problems.push(relation("tls.certificate", &Chain(&error).to_string()));
                 }
             }
-            // Files that are not there are named with those of other keys.
+            // Files that do not exist are reported together with those of other keys.
             (Some(_), Some(_)) | (None, None) => {}
         }
     }
@@ -83,14 +83,14 @@ impl Config {
             ];
             let given = orphans.into_iter().filter(|(_, given)| *given);
             problems.extend(given.map(|(key, _)| {
-                relation(key, "given without upper.address; name the node above, or leave this out")
+                relation(key, "set without upper.address; name the upper node, or remove this")
             }));
             return;
         };
         if upper.token_file.is_none() {
             problems.push(relation(
                 "upper.token_file",
-                "missing: upper.address is given, and the node above asks for the peer token it gave you",
+                "missing: upper.address is set, and the upper node requires the peer token that it issued",
             ));
         }
         if address.starts_with("http://") && !is_loopback(address) && !upper.allow_token_in_plain_text {
@@ -102,7 +102,7 @@ impl Config {
         if address.starts_with("http://") && upper.tls_ca.is_some() {
             problems.push(relation(
                 "upper.tls_ca",
-                "given with an http:// address; write https:// in upper.address",
+                "set together with an http:// address; write https:// in upper.address",
             ));
         }
     }
@@ -112,14 +112,14 @@ impl Config {
         if store.headers_days > 0 && (store.bodies_days == 0 || store.bodies_days > store.headers_days) {
             problems.push(relation(
                 "store.bodies_days",
-                "bodies cannot be kept longer than the headers that carry them; write at most store.headers_days",
+                "bodies cannot be retained longer than the headers that carry them; write at most store.headers_days",
             ));
         }
         let shortest = [store.bodies_days, store.headers_days].into_iter().filter(|days| *days > 0).min();
         if shortest.is_some_and(|days| days < store.request_window_days) {
             problems.push(relation(
                 "store.request_window_days",
-                "longer than the journal is kept; write at most store.bodies_days and store.headers_days",
+                "longer than the journal is retained; write at most store.bodies_days and store.headers_days",
             ));
         }
     }

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration: every problem found, each with its place, key, value and what would be right.
+//! What is wrong with a configuration: every problem found, with its source, key, value and what would be right.
 
 use core::fmt;
 use std::path::PathBuf;
@@ -41,30 +41,30 @@ pub enum Problem {
     /// A file that is not TOML.
     Syntax {
         /// Where.
-        place: Place,
+        source: KeySource,
         /// What the parser says.
         reason: String,
     },
     /// A file of a version this program does not know.
     Version {
         /// Where.
-        place: Place,
+        source: KeySource,
         /// The version found.
         found: String,
     },
     /// A section or key that does not exist.
     Unknown {
         /// Where.
-        place: Place,
+        source: KeySource,
         /// `section.key`, or `[section]`.
         key: String,
         /// The nearest that exists.
         nearest: Option<String>,
     },
-    /// A value that its key does not take.
+    /// A value that its key does not accept.
     Value {
         /// Where.
-        place: Place,
+        source: KeySource,
         /// `section.key`.
         key: String,
         /// The value found.
@@ -72,7 +72,7 @@ pub enum Problem {
         /// What would be right.
         right: String,
     },
-    /// Values that do not go together, or a file they name that is not as it should be.
+    /// Values that contradict each other, or a named file that cannot be used.
     Relation {
         /// `section.key` of the value to change.
         key: String,
@@ -82,15 +82,15 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// The line of a file that it stands on.
+    /// Its line in a file.
     pub(super) fn line(&self) -> Option<usize> {
         match self {
-            Self::Syntax { place, .. }
-            | Self::Version { place, .. }
-            | Self::Unknown { place, .. }
-            | Self::Value { place, .. } => match place {
-                Place::Line { line, .. } => Some(*line),
-                Place::Variable(_) | Place::Argument(_) => None,
+            Self::Syntax { source, .. }
+            | Self::Version { source, .. }
+            | Self::Unknown { source, .. }
+            | Self::Value { source, .. } => match source {
+                KeySource::Line { line, .. } => Some(*line),
+                KeySource::Variable(_) | KeySource::Argument(_) => None,
             },
             Self::Unreadable { .. } | Self::Relation { .. } => None,
         }
@@ -103,29 +103,29 @@ impl fmt::Display for Problem {
             Self::Unreadable { file, reason } => {
                 write!(f, "{}: cannot be read: {reason}", file.display())
             }
-            Self::Syntax { place, reason } => write!(f, "{place}: not TOML: {reason}"),
-            Self::Version { place, found } => {
-                write!(f, "{place}: version = {found} is not known; this program reads version = 1")
+            Self::Syntax { source, reason } => write!(f, "{source}: not TOML: {reason}"),
+            Self::Version { source, found } => {
+                write!(f, "{source}: version = {found} is not known; this program reads version = 1")
             }
-            Self::Unknown { place, key, nearest: Some(nearest) } => {
-                write!(f, "{place}: {key} is not known; did you mean {nearest}?")
+            Self::Unknown { source, key, nearest: Some(nearest) } => {
+                write!(f, "{source}: {key} is not known; did you mean {nearest}?")
             }
-            Self::Unknown { place, key, nearest: None } => {
-                write!(f, "{place}: {key} is not known; config/idnode.toml lists every key")
+            Self::Unknown { source, key, nearest: None } => {
+                write!(f, "{source}: {key} is not known; config/idnode.toml lists every key")
             }
-            Self::Value { place, key, found, right } => {
-                write!(f, "{place}: {key} = {found} is not right: {right}")
+            Self::Value { source, key, found, right } => {
+                write!(f, "{source}: {key} = {found} is not right: {right}")
             }
             Self::Relation { key, reason } => write!(f, "{key}: {reason}"),
         }
     }
 }
 
-//----------- Place ----------------------------------------------------------
+//----------- KeySource ------------------------------------------------------
 
 /// Where a key was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum KeySource {
     /// A line of a file.
     Line {
         /// The file.
@@ -139,7 +139,7 @@ pub enum Place {
     Argument(String),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for KeySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Line { file, line } => write!(f, "{}:{line}", file.display()),

@@ -1,10 +1,10 @@
 //! Version 1 of the configuration file: every key, one row each.
 //!
-//! A released version is frozen: a key may be added, never renamed nor given another meaning; that takes version 2
+//! A released version is frozen: a key may be added, never renamed or given another meaning; that takes version 2
 //! and a table of its own.
 
-use super::given::{Given, Wrong};
 use super::options::Config;
+use super::raw_value::{ExpectedForm, RawValue};
 use crate::backup::Schedule;
 use crate::model::identity::Identity;
 use crate::store::EngineKind;
@@ -16,12 +16,12 @@ pub const VERSION: i128 = 1;
 
 /// One key: its name, and how its value changes the configuration.
 pub struct Key {
-    /// The section it stands in.
+    /// Its section.
     pub section: &'static str,
-    /// Its name there.
+    /// Its name in the section.
     pub name: &'static str,
-    /// Judges a value and puts it in its place.
-    pub(super) apply: fn(&mut Config, &Given) -> Result<(), Wrong>,
+    /// Checks a value and sets it.
+    pub(super) apply: fn(&mut Config, &RawValue) -> Result<(), ExpectedForm>,
 }
 
 impl Key {
@@ -45,7 +45,7 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
     KEYS.iter().copied().flatten()
 }
 
-/// Writes one row: section, name, the configuration and the given value, and what becomes of them.
+/// Writes one row: section, name, and how the value changes the configuration.
 macro_rules! key {
     ($section:literal, $name:literal, |$config:ident, $given:ident| $place:expr => $value:expr) => {
         Key {
@@ -159,18 +159,18 @@ const LOG: &[Key] = &[
 const SHUTDOWN: &[Key] =
     &[key!("shutdown", "grace_seconds", |config, given| config.shutdown.grace => given.seconds(0..=3_600)?)];
 
-fn schedule(given: &Given) -> Result<Schedule, Wrong> {
+fn schedule(given: &RawValue) -> Result<Schedule, ExpectedForm> {
     let schedule = given.text().ok().and_then(Schedule::parse);
     schedule.ok_or_else(|| "write \"daily 02:30\" or \"every 6 hours\"".into())
 }
 
-fn root(given: &Given) -> Result<String, Wrong> {
+fn root(given: &RawValue) -> Result<String, ExpectedForm> {
     let name = given.name("id.internal")?;
     check_root(&name).map_err(|error| error.to_string())?;
     Ok(name)
 }
 
-fn upper_address(given: &Given) -> Result<String, Wrong> {
+fn upper_address(given: &RawValue) -> Result<String, ExpectedForm> {
     let text = given.text().unwrap_or_default();
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     let split = rest.and_then(|rest| rest.trim_end_matches('/').rsplit_once(':'));

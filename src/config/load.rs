@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-use super::error::{ConfigError, Place, Problem};
+use super::error::{ConfigError, KeySource, Problem};
 use super::file_v1::{KEYS, Key, VERSION, keys};
-use super::given::Given;
 use super::options::Config;
+use super::raw_value::RawValue;
 
 /// Furthest that a misspelled key may be from the one it is taken for: this share of its letters, in percent.
 const NEAREST_PERCENT_MAX: usize = 50;
@@ -88,44 +88,44 @@ impl Loading {
                 return;
             }
         };
-        let place = |offset: usize| Place::Line { file: file.into(), line: line_of(&text, offset) };
+        let source = |offset: usize| KeySource::Line { file: file.into(), line: line_of(&text, offset) };
         match DeTable::parse(&text) {
             Ok(document) => {
-                self.document(document.get_ref(), &place);
+                self.document(document.get_ref(), &source);
                 self.problems.sort_by_key(Problem::line);
             }
             Err(error) => {
                 let offset = error.span().map_or(0, |span| span.start);
                 let reason = error.message().to_owned();
-                self.problems.push(Problem::Syntax { place: place(offset), reason });
+                self.problems.push(Problem::Syntax { source: source(offset), reason });
             }
         }
     }
 
-    fn document(&mut self, document: &DeTable<'_>, place: &dyn Fn(usize) -> Place) {
+    fn document(&mut self, document: &DeTable<'_>, source: &dyn Fn(usize) -> KeySource) {
         for (name, value) in document {
-            let at = place(name.span().start);
+            let at = source(name.span().start);
             match (name.get_ref().as_ref(), value.get_ref()) {
-                ("version", version) => self.version(&Given::of_toml(version), at),
+                ("version", version) => self.version(&RawValue::of_toml(version), at),
                 (section, DeValue::Table(table)) if is_section(section) => {
-                    self.section(section, table, place);
+                    self.section(section, table, source);
                 }
                 (other, _) => self.unknown_section(other, at),
             }
         }
     }
 
-    fn version(&mut self, given: &Given, place: Place) {
-        if *given != Given::Integer(VERSION) {
-            self.problems.push(Problem::Version { place, found: given.to_string() });
+    fn version(&mut self, given: &RawValue, source: KeySource) {
+        if *given != RawValue::Integer(VERSION) {
+            self.problems.push(Problem::Version { source, found: given.to_string() });
         }
     }
 
-    fn section(&mut self, section: &str, table: &DeTable<'_>, place: &dyn Fn(usize) -> Place) {
+    fn section(&mut self, section: &str, table: &DeTable<'_>, source: &dyn Fn(usize) -> KeySource) {
         for (name, value) in table {
             let path = format!("{section}.{}", name.get_ref());
-            let at = place(name.span().start);
-            self.key(&path, &Given::of_toml(value.get_ref()), at);
+            let at = source(name.span().start);
+            self.key(&path, &RawValue::of_toml(value.get_ref()), at);
         }
     }
 
@@ -133,37 +133,37 @@ impl Loading {
         let Some(key) = keys().find(|key| key.variable() == name) else {
             if speaks_of_a_section(name) {
                 let nearest = nearest(name, keys().map(Key::variable));
-                let place = Place::Variable(name.into());
-                self.problems.push(Problem::Unknown { place, key: name.into(), nearest });
+                let source = KeySource::Variable(name.into());
+                self.problems.push(Problem::Unknown { source, key: name.into(), nearest });
             }
             return;
         };
-        self.key(&key.path(), &Given::Plain(value.into()), Place::Variable(name.into()));
+        self.key(&key.path(), &RawValue::Plain(value.into()), KeySource::Variable(name.into()));
     }
 
     fn argument(&mut self, path: &str, value: &str) {
-        self.key(path, &Given::Plain(value.into()), Place::Argument(format!("{path}={value}")));
+        self.key(path, &RawValue::Plain(value.into()), KeySource::Argument(format!("{path}={value}")));
     }
 
-    fn key(&mut self, path: &str, given: &Given, place: Place) {
+    fn key(&mut self, path: &str, given: &RawValue, source: KeySource) {
         let Some(key) = keys().find(|key| key.path() == path) else {
-            self.problems.push(Problem::Unknown { place, key: path.into(), nearest: nearest_key(path) });
+            self.problems.push(Problem::Unknown { source, key: path.into(), nearest: nearest_key(path) });
             return;
         };
         if let Err(right) = (key.apply)(&mut self.config, given) {
             let (key, found) = (path.to_owned(), given.to_string());
-            self.problems.push(Problem::Value { place, key, found, right });
+            self.problems.push(Problem::Value { source, key, found, right });
         }
     }
 
-    fn unknown_section(&mut self, name: &str, place: Place) {
+    fn unknown_section(&mut self, name: &str, source: KeySource) {
         // A key that stands outside its section is a likelier mistake than a misspelled section.
         let homeless =
             keys().find(|key| key.name == name).map(|key| format!("{} in [{}]", key.name, key.section));
         let nearest = homeless.or_else(|| {
             nearest(name, sections().into_iter().map(str::to_owned)).map(|name| format!("[{name}]"))
         });
-        self.problems.push(Problem::Unknown { place, key: format!("[{name}]"), nearest });
+        self.problems.push(Problem::Unknown { source, key: format!("[{name}]"), nearest });
     }
 }
 

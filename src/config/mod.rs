@@ -1,11 +1,11 @@
-//! Config: what every room is told at the start. The only room that knows the keys of the configuration file.
+//! Config: the options of every module. The only module that knows the keys of the configuration file.
 //!
 //! ```text
 //!   defaults ◀─ file ◀─ environment (IDNODE_…) ◀─ arguments        the right overrides the left
 //!        └─────────┴──────── file_v1::KEYS ───────┘
-//!                                  │ one row a key: its name and how it changes the Config
+//!                                  │ one row per key: its name and how it changes the Config
 //!                                  ▼
-//!                               Config ── check ──▶ the daemon hands each room its Options
+//!                               Config ── check ──▶ the daemon passes each module its Options
 //! ```
 //!
 //! Every source names the same keys, and each key is one row of a versioned table, so that the file, the environment
@@ -14,14 +14,14 @@
 mod check;
 mod error;
 pub mod file_v1;
-mod given;
 mod load;
 mod options;
+mod raw_value;
 
 #[cfg(test)]
 mod tests;
 
-pub use self::error::{ConfigError, Place, Problem};
+pub use self::error::{ConfigError, KeySource, Problem};
 pub use self::load::Sources;
 pub use self::options::{
     BackupOptions, Config, RecursionOptions, ShutdownOptions, SiteOptions, StoreOptions, UpperOptions,

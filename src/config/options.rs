@@ -1,4 +1,4 @@
-//! Options: one plain struct a room, all of them in [`Config`], with their defaults.
+//! Options: one plain struct per module, all of them in [`Config`], with their defaults.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,22 +15,22 @@ use crate::telemetry::LogOptions;
 
 //----------- Config ---------------------------------------------------------
 
-/// Everything a node is told before it starts.
+/// The whole configuration of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     /// The store and its journal.
     pub store: StoreOptions,
-    /// The certificate of the doors.
+    /// The certificate of all front ends.
     pub tls: TlsOptions,
-    /// The gRPC door.
+    /// The gRPC front end.
     pub grpc: GrpcOptions,
-    /// The DNS door.
+    /// The DNS front end.
     pub dns: DnsOptions,
-    /// The Handle door.
+    /// The Handle front end.
     pub handle: HandleOptions,
-    /// The HTTP door.
+    /// The HTTP front end.
     pub http: HttpOptions,
-    /// The node above, when `upper.address` is given.
+    /// The upper node, when `upper.address` is set.
     pub upper: UpperOptions,
     /// How this node is reached from outside.
     pub site: SiteOptions,
@@ -38,30 +38,30 @@ pub struct Config {
     pub recursion: RecursionOptions,
     /// Backups.
     pub backup: BackupOptions,
-    /// Lines for people.
+    /// The log.
     pub log: LogOptions,
-    /// The end of the node's life.
+    /// Stopping the node.
     pub shutdown: ShutdownOptions,
 }
 
 //----------- StoreOptions ---------------------------------------------------
 
-/// Where and how a node keeps what it knows.
+/// Where and how a node stores its data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreOptions {
     /// The data directory: store, admin token, lock, addresses.
     pub directory: PathBuf,
     /// The engine; fixed when the store is created.
     pub engine: EngineKind,
-    /// Bytes of memory for cached blocks.
+    /// Bytes of the block cache.
     pub cache_bytes: u64,
-    /// Whether letters of suffixes differ by case; fixed when the store is created.
+    /// Whether suffixes are case-sensitive; fixed when the store is created.
     pub case_sensitive_suffix: bool,
     /// Days a request id is remembered.
     pub request_window_days: u32,
-    /// Days the bodies of journal entries are kept; 0 for ever.
+    /// Days that the bodies of journal entries are retained; 0 without end.
     pub bodies_days: u32,
-    /// Days the headers of journal entries are kept; 0 for ever.
+    /// Days that the headers of journal entries are retained; 0 without end.
     pub headers_days: u32,
 }
 
@@ -81,27 +81,27 @@ impl Default for StoreOptions {
 
 //----------- Other nodes ----------------------------------------------------
 
-/// The node above; none without an address: then this node is the top.
+/// The upper node; without an address this node is the top of its tree.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpperOptions {
-    /// Its gRPC door: `https://host:port`, or `http://host:port` for plain text.
+    /// Its gRPC address: `https://host:port`, or `http://host:port` for plain text.
     pub address: Option<String>,
-    /// File that holds the peer token it gave us.
+    /// File with the peer token that it issued.
     pub token_file: Option<PathBuf>,
-    /// PEM file of the authority that signed its certificate; the system's authorities are not asked.
+    /// PEM file of the authority that signed its certificate; the authorities of the system are not used.
     pub tls_ca: Option<PathBuf>,
-    /// The name its certificate carries, when the address does not.
+    /// The host name in its certificate, when it differs from that of the address.
     pub tls_host_name: Option<String>,
-    /// Whether our token is sent over plain text beyond loopback.
+    /// Whether the token is sent over plain text beyond loopback.
     pub allow_token_in_plain_text: bool,
 }
 
-/// How this node is reached from outside; announced to the node above.
+/// How this node is reached from outside; announced to the upper node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SiteOptions {
     /// IPv4 and IPv6 addresses, the preferred first; empty when nothing is announced.
     pub addresses: Vec<std::net::IpAddr>,
-    /// The name our TLS certificate carries.
+    /// The host name in the TLS certificate of this node.
     pub host_name: Option<String>,
     /// The gRPC port; none for the port we listen on.
     pub grpc_port: Option<u16>,
@@ -116,9 +116,9 @@ pub struct SiteOptions {
 /// Asking other nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecursionOptions {
-    /// Whether other nodes are asked: for callers of gRPC, Handle and HTTP, and about administrators kept there.
+    /// Whether other nodes are asked: for callers of gRPC, Handle and HTTP, and about administrators stored there.
     pub allowed: bool,
-    /// Remote answers kept at most.
+    /// Answers of other nodes that are cached at most.
     pub cache_answers: u64,
     /// Longest time that one question may take, all nodes together.
     pub deadline: Duration,
@@ -139,18 +139,18 @@ impl Default for RecursionOptions {
 pub struct BackupOptions {
     /// Directories that may be named over gRPC; empty for the one beside the data directory.
     pub directories: Vec<PathBuf>,
-    /// When a backup is made without being asked for, into the first directory.
+    /// When a backup is made automatically, in the first directory.
     pub schedule: Option<Schedule>,
-    /// Full backups kept by the schedule, with their increments; 0 for all.
+    /// Full backups that the schedule retains, with their increments; 0 for all.
     pub keep_count: u32,
-    /// Days a backup of the schedule is kept; 0 for ever.
+    /// Days that a backup of the schedule is retained; 0 without end.
     pub keep_days: u32,
-    /// File with 64 hexadecimal digits, the key backups are encrypted with; plain without.
+    /// File with 64 hexadecimal digits, the key that encrypts backups; without it they are plain.
     pub key_file: Option<PathBuf>,
 }
 
 impl Config {
-    /// The directories that backups may be kept in: those configured, or one beside the data directory.
+    /// The directories of backups: those configured, or one beside the data directory.
     pub fn backup_directories(&self) -> Vec<PathBuf> {
         if !self.backup.directories.is_empty() {
             return self.backup.directories.clone();
@@ -161,12 +161,12 @@ impl Config {
     }
 }
 
-//----------- End ------------------------------------------------------------
+//----------- ShutdownOptions ------------------------------------------------
 
-/// The end of the node's life.
+/// How the node stops.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShutdownOptions {
-    /// How long requests in flight may take to end.
+    /// How long requests in flight may take to finish.
     pub grace: Duration,
 }
 

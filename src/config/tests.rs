@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::file_v1::{Key, keys};
-use super::{Config, Place, Problem, Sources};
+use super::{Config, KeySource, Problem, Sources};
 use crate::backup::Schedule;
 use crate::telemetry::LogLevel;
 
@@ -120,12 +120,12 @@ fn a_certificate_is_proved_to_fit_its_key() {
 }
 
 #[test]
-fn an_address_serves_one_door_once() {
+fn an_address_serves_one_front_end_once() {
     let error = load_arguments(&[("http.listen", "127.0.0.1:5300")]).expect_err("that of DNS").to_string();
-    let expected = "http.listen: 127.0.0.1:5300 stands in dns.listen already; give each door its own port";
+    let expected = "http.listen: 127.0.0.1:5300 is in dns.listen already; give each front end its own port";
     assert_eq!(error, expected);
     let error = load_arguments(&[("dns.listen", "[::1]:53,[::1]:53")]).expect_err("twice").to_string();
-    assert!(error.starts_with("dns.listen: [::1]:53 stands in dns.listen already"), "{error}");
+    assert!(error.starts_with("dns.listen: [::1]:53 is in dns.listen already"), "{error}");
     load_arguments(&[("http.listen", "127.0.0.1:0"), ("dns.listen", "127.0.0.1:0")]).expect("other ports");
 }
 
@@ -159,13 +159,13 @@ fn arguments_override_the_environment_and_the_environment_the_file() {
 fn an_unknown_variable_of_a_section_is_refused() {
     let environment = vec![("IDNODE_DNS_LISEN".to_owned(), "127.0.0.1:53".to_owned())];
     let error = Config::load(&Sources { environment, ..Sources::default() }).expect_err("refused");
-    let place = Place::Variable("IDNODE_DNS_LISEN".into());
+    let source = KeySource::Variable("IDNODE_DNS_LISEN".into());
     let nearest = Some("IDNODE_DNS_LISTEN".to_owned());
-    assert_eq!(error.problems, [Problem::Unknown { place, key: "IDNODE_DNS_LISEN".into(), nearest }]);
+    assert_eq!(error.problems, [Problem::Unknown { source, key: "IDNODE_DNS_LISEN".into(), nearest }]);
 }
 
 #[test]
-fn a_key_that_names_another_section_is_told_where_it_belongs() {
+fn a_key_of_another_section_is_reported_with_its_section() {
     for (key, meant) in [("grpc.tls_key", "tls.key"), ("grpc.tls_certificate", "tls.certificate")] {
         let error = load_arguments(&[(key, "node.pem")]).expect_err("refused").to_string();
         assert!(error.ends_with(&format!("{key} is not known; did you mean {meant}?")), "{error}");
@@ -202,7 +202,7 @@ fn a_token_crosses_no_network_in_plain_text_unasked() {
 }
 
 #[test]
-fn backups_go_beside_the_data_unless_told_otherwise() {
+fn backups_go_beside_the_data_by_default() {
     let config = load_arguments(&[("store.directory", "/srv/idnode")]).expect("good");
     assert_eq!(config.backup_directories(), [PathBuf::from("/srv/idnode-backups")]);
     let config = load_arguments(&[("backup.directories", "/a,/b")]).expect("good");

@@ -24,34 +24,35 @@ const BANNED: &[(&[&str], &str)] = &[
     (&["whence"], "source or origin"),
 ];
 
-/// Files whose text is not ours, or which have to spell the words.
-const EXEMPT: &[&str] = &["LICENSE", "Cargo.lock", "tests/tidy/words.rs"];
+/// Beginnings of the paths of files whose text is not ours, which a released version wrote, or which have to spell the
+/// words.
+const EXEMPT: &[&str] = &["LICENSE", "Cargo.lock", "tests/data/released/", "tests/tidy/words.rs"];
 
-/// Names that cannot change: a path, and the exact text that may stand there.
+/// Names that cannot change: the beginning of a path, and the exact text that is allowed there.
 const OUTSIDE_NAMES: &[(&str, &str)] = &[
     // The key under which the store has its lower bound of retention.
     ("src/store/key.rs", "b\"floor\""),
+    // The field of the log line that reports a bound address.
+    ("src/daemon/", "info!(door = "),
+    ("tests/suite/shutdown.rs", "door=\\\"HTTP\\\""),
 ];
 
 /// Beginnings of paths that are not yet clean. Entries leave this list and never join it.
 const NOT_YET: &[&str] = &[
     "src/backup/",
     "src/cli/",
-    "src/config/",
     "src/daemon/",
     "src/federation/",
     "src/filing/",
     "src/front/",
     "src/key/",
     "src/lib.rs",
-    "src/main.rs",
     "src/model/",
     "src/registry/",
     "src/resolver/",
     "src/store/",
     "src/telemetry/",
     "src/wire/",
-    "tests/data/",
     "tests/suite/",
 ];
 
@@ -79,9 +80,8 @@ pub(crate) const RULES: &[Rule] = &[Rule {
 //----------- Words ----------------------------------------------------------
 
 fn plain_words(tree: &Tree) -> Vec<Complaint> {
-    let sources = tree.files().filter(|source| !EXEMPT.contains(&source.path.as_str()));
-    let sources =
-        sources.filter(|source| !NOT_YET.iter().any(|beginning| source.path.starts_with(beginning)));
+    let skipped = |path: &str| EXEMPT.iter().chain(NOT_YET).any(|beginning| path.starts_with(beginning));
+    let sources = tree.files().filter(|source| !skipped(&source.path));
     sources.flat_map(|source| in_path(source).chain(in_text(source)).collect::<Vec<_>>()).collect()
 }
 
@@ -111,7 +111,7 @@ fn banned_words(text: &str) -> impl Iterator<Item = (usize, &str, &'static str)>
 
 /// Whether the word at `offset` belongs to a name that cannot change.
 fn is_outside_name(source: &Source, offset: usize) -> bool {
-    let names = OUTSIDE_NAMES.iter().filter(|(path, _)| *path == source.path);
+    let names = OUTSIDE_NAMES.iter().filter(|(path, _)| source.path.starts_with(path));
     names.into_iter().any(|(_, name)| {
         source.text.match_indices(name).any(|(start, _)| (start..start + name.len()).contains(&offset))
     })

@@ -1,4 +1,4 @@
-//! Given: the value of one key as its source wrote it, and the forms a key may ask it in.
+//! The value of one key as its source wrote it, and the forms that a key may require.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -8,11 +8,11 @@ use std::time::Duration;
 use core::fmt;
 use toml::de::{DeInteger, DeValue};
 
-//----------- Given ----------------------------------------------------------
+//----------- RawValue -------------------------------------------------------
 
-/// A value before its key has judged it.
+/// A value before its key has checked it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Given {
+pub(super) enum RawValue {
     /// From the environment or an argument: the key decides what it means. A list is separated by commas.
     Plain(String),
     /// A TOML string.
@@ -22,16 +22,16 @@ pub(super) enum Given {
     /// A TOML boolean.
     Flag(bool),
     /// A TOML array.
-    List(Vec<Given>),
-    /// What no key takes: a table, a float, a date; said by its kind.
+    List(Vec<RawValue>),
+    /// A form that no key accepts, such as a table, a float or a date; the text names it.
     Other(&'static str),
 }
 
-/// What would have been right.
-pub(super) type Wrong = String;
+/// The form that would have been right, for messages.
+pub(super) type ExpectedForm = String;
 
-impl Given {
-    /// Takes a value from the parsed file.
+impl RawValue {
+    /// Converts a value of the parsed file.
     pub(super) fn of_toml(value: &DeValue<'_>) -> Self {
         match value {
             DeValue::String(text) => Self::Text(text.to_string()),
@@ -47,7 +47,7 @@ impl Given {
     }
 
     /// Text that is not empty.
-    pub(super) fn text(&self) -> Result<&str, Wrong> {
+    pub(super) fn text(&self) -> Result<&str, ExpectedForm> {
         match self {
             Self::Plain(text) | Self::Text(text) if !text.is_empty() => Ok(text),
             _ => Err("write text in quotes, at least one character".into()),
@@ -55,12 +55,12 @@ impl Given {
     }
 
     /// A path.
-    pub(super) fn path(&self) -> Result<PathBuf, Wrong> {
+    pub(super) fn path(&self) -> Result<PathBuf, ExpectedForm> {
         self.text().map(PathBuf::from).map_err(|_| "write the path of a file or directory in quotes".into())
     }
 
     /// `true` or `false`.
-    pub(super) fn flag(&self) -> Result<bool, Wrong> {
+    pub(super) fn flag(&self) -> Result<bool, ExpectedForm> {
         match self {
             Self::Flag(flag) => Ok(*flag),
             Self::Plain(text) if text == "true" => Ok(true),
@@ -70,7 +70,7 @@ impl Given {
     }
 
     /// A whole number within bounds.
-    pub(super) fn integer<T>(&self, bounds: RangeInclusive<T>) -> Result<T, Wrong>
+    pub(super) fn integer<T>(&self, bounds: RangeInclusive<T>) -> Result<T, ExpectedForm>
     where
         T: TryFrom<i128> + PartialOrd + fmt::Display,
     {
@@ -86,12 +86,15 @@ impl Given {
     }
 
     /// A duration in whole seconds within bounds.
-    pub(super) fn seconds(&self, bounds: RangeInclusive<u64>) -> Result<Duration, Wrong> {
+    pub(super) fn seconds(&self, bounds: RangeInclusive<u64>) -> Result<Duration, ExpectedForm> {
         self.integer(bounds).map(Duration::from_secs)
     }
 
-    /// A list, each item judged by `item`; one text counts as a list of one.
-    pub(super) fn list<T>(&self, item: impl Fn(&str) -> Result<T, Wrong>) -> Result<Vec<T>, Wrong> {
+    /// A list, each item checked by `item`; one text counts as a list of one.
+    pub(super) fn list<T>(
+        &self,
+        item: impl Fn(&str) -> Result<T, ExpectedForm>,
+    ) -> Result<Vec<T>, ExpectedForm> {
         match self {
             Self::List(items) => items.iter().map(|one| item(one.text()?)).collect(),
             Self::Text(text) => Ok(vec![item(text)?]),
@@ -103,13 +106,13 @@ impl Given {
     }
 
     /// A list of socket addresses.
-    pub(super) fn socket_addresses(&self) -> Result<Vec<SocketAddr>, Wrong> {
+    pub(super) fn socket_addresses(&self) -> Result<Vec<SocketAddr>, ExpectedForm> {
         const RIGHT: &str = "write addresses with ports such as [\"127.0.0.1:7373\", \"[::1]:7373\"]";
         self.list(|text| text.parse().map_err(|_| RIGHT.into())).map_err(|_| RIGHT.into())
     }
 
     /// A list of IP addresses.
-    pub(super) fn addresses(&self) -> Result<Vec<IpAddr>, Wrong> {
+    pub(super) fn addresses(&self) -> Result<Vec<IpAddr>, ExpectedForm> {
         const RIGHT: &str =
             "write addresses that others reach, without ports, such as [\"192.0.2.7\", \"2001:db8::7\"]";
         let reachable = |address: &IpAddr| !address.is_unspecified() && !address.is_multicast();
@@ -118,7 +121,7 @@ impl Given {
     }
 
     /// A host name or domain name.
-    pub(super) fn name(&self, example: &str) -> Result<String, Wrong> {
+    pub(super) fn name(&self, example: &str) -> Result<String, ExpectedForm> {
         let label = |label: &str| {
             (1..=63).contains(&label.len())
                 && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
@@ -132,7 +135,7 @@ impl Given {
     }
 
     /// One of several words.
-    pub(super) fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Result<T, Wrong> {
+    pub(super) fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Result<T, ExpectedForm> {
         let text = self.text().unwrap_or_default();
         let chosen = choices.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
         chosen.ok_or_else(|| {
@@ -142,14 +145,14 @@ impl Given {
     }
 }
 
-fn of_integer(integer: &DeInteger<'_>) -> Given {
+fn of_integer(integer: &DeInteger<'_>) -> RawValue {
     match i128::from_str_radix(integer.as_str(), integer.radix()) {
-        Ok(number) => Given::Integer(number),
-        Err(_) => Given::Other("a number out of all bounds"),
+        Ok(number) => RawValue::Integer(number),
+        Err(_) => RawValue::Other("a number out of all bounds"),
     }
 }
 
-impl fmt::Display for Given {
+impl fmt::Display for RawValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Plain(text) | Self::Text(text) => write!(f, "{text:?}"),
