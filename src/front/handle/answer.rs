@@ -5,36 +5,35 @@
 
 use std::sync::Arc;
 
+use crate::front::handle_semantics::own_site::{AskedAt, encode_own_site};
+use crate::front::handle_semantics::question::{Elsewhere, Hidden, QuestionOutcome, Wanted};
+use crate::front::handle_semantics::referral::{self, Direction, ReferralWish, Service};
+use crate::front::listen::crypto_pool::CryptoPool;
 use crate::key::PrivateKey;
-use crate::model::identifier::Identifier;
-use crate::model::site::{Ports, Site};
-use crate::model::value::ValueType;
 use crate::registry::Registry;
 use crate::registry::caller::Caller;
 use crate::registry::command::Command;
 use crate::registry::refusal::{Failure, Problem, Refusal};
 use crate::resolver::Resolver;
-use crate::resolver::answer::{Answer, Question, Referral};
+use crate::resolver::answer::{Answer, Question};
 use crate::resolver::recursion::{Recursion, Unanswered};
 use crate::wire::cursor::{DecodeError, Reader};
 use crate::wire::handle::body::{TransactionId, encode_handle_and_values};
 use crate::wire::handle::code::{OpCode, OpFlags, ResponseCode, Version};
 use crate::wire::handle::envelope::{Envelope, EnvelopeFlags};
 use crate::wire::handle::message::Message;
-use crate::wire::handle::site::encode_site;
 
 use super::challenge::Challenges;
 use super::change;
 use super::counters::HandleCounters;
 use super::exchange::{Exchange, Origin, Way};
-use super::frame::{Frame, SITE_SERIAL};
+use super::frame::Frame;
 use super::kept::Weight;
 use super::list::{Listing, Stream};
 use super::proof::{Challenged, Unfitting};
 use super::reply::{self, Reply, Unaccepted};
-use super::resolution::{Asking, Elsewhere, Telling, Wanted, wants_recursion};
+use super::resolution::{Asking, wanted, wants_recursion};
 use super::session::{Session, Sessions};
-use crate::front::listen::crypto_pool::CryptoPool;
 
 /// Nodes that a question may have passed before this one stops passing it on.
 const RECURSION_COUNT_MAX: u8 = 10;
@@ -96,20 +95,17 @@ impl Answerer {
                 return plain.into_iter().map(|plain| plain.map(failed)).collect();
             }
         };
-        let mut tell = |plain: &mut Option<Plain<'_>>| {
+        let mut reply_to = |plain: &mut Option<Plain<'_>>| {
             let plain = plain.take()?;
-            let told = match answers.next() {
-                Some(Ok(answer)) => plain.asking.tell(answer, Wanted::of(plain.frame.header.flags)),
-                Some(Err(refusal)) => Telling::Reply(reply::refusal(&refusal)),
+            let reply = match answers.next() {
+                Some(Ok(answer)) => plain.reply(answer)?,
+                Some(Err(refusal)) => reply::refusal(&refusal),
                 // One answer a question is the resolver's promise.
-                None => Telling::Reply(reply::failure(&Failure::Overloaded)),
+                None => reply::failure(&Failure::Overloaded),
             };
-            match told {
-                Telling::Reply(reply) => Some(self.write(&plain.frame, &reply, now_ms)),
-                Telling::Hidden | Telling::Onward(_) => None,
-            }
+            Some(self.write(&plain.frame, &reply, now_ms))
         };
-        plain.iter_mut().map(&mut tell).collect()
+        plain.iter_mut().map(&mut reply_to).collect()
     }
 
     /// Whether a message is a plain question.
@@ -319,7 +315,7 @@ impl Answerer {
             return Done::refused(caller, &problem);
         }
         match self.registry.apply_one(caller, command).await {
-            Ok(receipt) => Done::Reply(change::told(op, &receipt)),
+            Ok(receipt) => Done::Reply(change::done(op, &receipt)),
             Err(problem) => Done::refused(caller, &problem),
         }
     }
@@ -383,6 +379,18 @@ impl<'a> Plain<'a> {
         let asking = Asking::decode(decoded.body).ok()?;
         Some(Self { frame: Frame::new(envelope, &decoded), asking })
     }
+
+    /// The reply; none when the caller is to prove who it is or another node to be asked first.
+    fn reply(&self, answer: Answer) -> Option<Reply> {
+        let caller = Caller::Anonymous;
+        match self.asking.outcome(answer, wanted(self.frame.header.flags), &caller) {
+            QuestionOutcome::Values(found) => Some(self.asking.values(&found)),
+            QuestionOutcome::NoValues => Some(reply::no_values()),
+            QuestionOutcome::NoIdentifier => Some(reply::absent()),
+            QuestionOutcome::Hidden(Hidden::UntilProof) | QuestionOutcome::Elsewhere(_) => None,
+            QuestionOutcome::Hidden(hidden) => Some(reply::hidden(hidden)),
+        }
+    }
 }
 
 //----------- Questions ------------------------------------------------------
@@ -393,24 +401,27 @@ impl Answerer {
             Ok(asking) => asking,
             Err(reply) => return Done::Reply(reply),
         };
-        let wanted = Wanted::of(message.header.flags);
+        let wanted = wanted(message.header.flags);
         let caller = match wanted {
             Wanted::Public => &Caller::Anonymous,
-            Wanted::All => &exchange.caller,
+            Wanted::Permitted | Wanted::All => &exchange.caller,
         };
         let answer = match self.resolver.answer(caller, &asking.question).await {
             Ok(answer) => answer,
             Err(problem) => return Done::refused(caller, &problem),
         };
-        match asking.tell(answer, wanted) {
-            Telling::Reply(reply) => Done::Reply(reply),
-            Telling::Hidden if matches!(caller, Caller::Anonymous) => Done::Prove,
-            Telling::Hidden => Done::Reply(reply::not_reader()),
-            Telling::Onward(elsewhere) => {
+        let reply = match asking.outcome(answer, wanted, caller) {
+            QuestionOutcome::Hidden(Hidden::UntilProof) => return Done::Prove,
+            QuestionOutcome::Elsewhere(elsewhere) => {
                 let version = exchange.envelope.to_reply().version;
-                Done::Reply(self.go_on(version, message, &asking, elsewhere).await)
+                self.go_on(version, message, &asking, elsewhere).await
             }
-        }
+            QuestionOutcome::Values(found) => asking.values(&found),
+            QuestionOutcome::NoValues => reply::no_values(),
+            QuestionOutcome::NoIdentifier => reply::absent(),
+            QuestionOutcome::Hidden(hidden) => reply::hidden(hidden),
+        };
+        Done::Reply(reply)
     }
 
     /// Asks other nodes for a caller that cannot or does not want to go there itself; refers others.
@@ -428,13 +439,17 @@ impl Answerer {
             return reply::unanswered(&Unanswered::TooDeep);
         }
         let recursion = Recursion::default();
-        match self.resolver.recurse(&Caller::Anonymous, &asking.question, recursion).await {
-            Ok(answer) => match asking.tell(answer, Wanted::Public) {
-                Telling::Reply(reply) => reply,
-                Telling::Hidden => reply::not_reader(),
-                Telling::Onward(elsewhere) => self.refer(message, asking, version, elsewhere).await,
-            },
-            Err(error) => reply::unanswered(&error),
+        let caller = Caller::Anonymous;
+        let answer = match self.resolver.recurse(&caller, &asking.question, recursion).await {
+            Ok(answer) => answer,
+            Err(error) => return reply::unanswered(&error),
+        };
+        match asking.outcome(answer, Wanted::Public, &caller) {
+            QuestionOutcome::Values(found) => asking.values(&found),
+            QuestionOutcome::NoValues => reply::no_values(),
+            QuestionOutcome::NoIdentifier => reply::absent(),
+            QuestionOutcome::Hidden(hidden) => reply::hidden(hidden),
+            QuestionOutcome::Elsewhere(elsewhere) => self.refer(message, asking, version, elsewhere).await,
         }
     }
 
@@ -445,40 +460,25 @@ impl Answerer {
         version: Version,
         elsewhere: Elsewhere,
     ) -> Reply {
-        let referral = match elsewhere {
-            Elsewhere::Below(referral) if !message.header.flags.has(OpFlags::NO_REFERRAL) => referral,
-            Elsewhere::Below(_) => return reply::not_responsible(None),
-            Elsewhere::Above(above) => return reply::not_responsible(above.upper.as_deref()),
-        };
-        let Referral { prefix, .. } = *referral;
-        let named = Identifier::of_prefix(&prefix);
-        let sites = ValueType::new(ValueType::HS_SITE).into_iter().collect();
-        let question = Question { identifier: named.clone(), indexes: Vec::new(), types: sites };
-        let values = match self.resolver.answer(&Caller::Anonymous, &question).await {
-            Ok(Answer::Values(found)) => found.values,
-            // A delegate that no Handle client can reach.
-            Ok(Answer::Absent(_) | Answer::Referral(_) | Answer::NotResponsible(_)) => {
-                return reply::not_responsible(None);
+        let declined = message.header.flags.has(OpFlags::NO_REFERRAL);
+        let wish = if declined { ReferralWish::Decline } else { ReferralWish::Follow };
+        match referral::direct(&self.resolver, elsewhere, wish).await {
+            Ok(Direction::Service(Service { identifier, sites })) => {
+                let body = encode_handle_and_values(identifier.to_string().as_bytes(), &sites);
+                reply::referral(&asking.question.identifier, version, body)
             }
-            Err(problem) => return reply::problem(&problem),
-        };
-        let body = encode_handle_and_values(named.to_string().as_bytes(), &values);
-        reply::referral(asking.question.identifier.named_prefix().as_ref(), version, body)
+            Ok(Direction::NotResponsible { upper }) => reply::not_responsible(upper.as_deref()),
+            Err(problem) => reply::problem(&problem),
+        }
     }
 
     /// The site of this node: what it announces, or else the address that was asked.
     fn site_info(&self, origin: &Origin) -> Reply {
-        let asked = || {
-            let own = origin.own?;
-            let ports = match origin.way {
-                Way::Datagrams | Way::Connection(_) => Ports { handle: Some(own.port()), ..Ports::default() },
-                Way::Tunnel => Ports { http: Some(own.port()), ..Ports::default() },
-            };
-            Site::new(vec![own.ip()], None, ports).ok()
-        };
-        let announced =
-            self.resolver.site().and_then(|site| encode_site(site, SITE_SERIAL, &self.public_key));
-        match announced.or_else(|| encode_site(&asked()?, SITE_SERIAL, &self.public_key)) {
+        let asked_at = origin.own.map(|own| match origin.way {
+            Way::Datagrams | Way::Connection(_) => AskedAt::Handle(own),
+            Way::Tunnel => AskedAt::Http(own),
+        });
+        match encode_own_site(&self.resolver, &self.public_key, asked_at) {
             Some(site) => Reply::success(site),
             None => Reply::refuse(ResponseCode::ERROR, "this node announces no site"),
         }

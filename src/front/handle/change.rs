@@ -1,15 +1,14 @@
-//! Changes: a request of the protocol → a command of ours, and the receipt back.
+//! Changes: requests of the protocol become commands, and receipts become replies.
 //!
-//! What is checked in which order: the prefix is homed here, the request is well-formed, the caller may (a challenge for
-//! whom that may be), then what is there. The registry decides; here is only the form.
+//! Order of the checks: the prefix is homed here, the request is well-formed, the caller has the permission (it is
+//! challenged if it has proved nothing yet), then the state of the identifier. The registry decides; this file only
+//! translates.
 
+use crate::front::handle_semantics::{change as rules, name};
 use crate::model::identifier::{Identifier, Prefix};
-use crate::model::prefix::Homing;
 use crate::model::value::{Index, Value, Values};
-use crate::registry::command::{
-    Amend, Command, Existing, Precondition, PrefixCommand, Register, Remove, Target,
-};
-use crate::registry::receipt::{Outcome, Receipt};
+use crate::registry::command::{Command, Existing, PrefixCommand, Target};
+use crate::registry::receipt::Receipt;
 use crate::registry::refusal::Refusal;
 use crate::resolver::Resolver;
 use crate::wire::cursor::DecodeError;
@@ -26,14 +25,14 @@ use super::resolution::{Malformed, identifier};
 /// The command of a request, when its operation is one that changes something.
 pub(super) fn command(message: &Message<'_>, resolver: &Resolver) -> Option<Result<Command, Reply>> {
     let Message { header, body, .. } = message;
-    let ground = Ground(resolver);
+    let responsibility = Responsibility(resolver);
     let flags = header.flags;
     match header.op {
-        OpCode::CREATE => Some(create(body, flags, &ground)),
+        OpCode::CREATE => Some(create(body, flags, &responsibility)),
         OpCode::DELETE => Some(remove(body)),
-        OpCode::ADD_VALUE => Some(add(body, flags, &ground)),
-        OpCode::REMOVE_VALUE => Some(remove_values(body, &ground)),
-        OpCode::MODIFY_VALUE => Some(modify(body, &ground)),
+        OpCode::ADD_VALUE => Some(add(body, flags, &responsibility)),
+        OpCode::REMOVE_VALUE => Some(remove_values(body, &responsibility)),
+        OpCode::MODIFY_VALUE => Some(modify(body, &responsibility)),
         OpCode::HOME_PREFIX => {
             let home = |prefix| Command::Prefix(PrefixCommand::Home { prefix, registrant: None });
             Some(named_prefix(body).map(home))
@@ -46,7 +45,7 @@ pub(super) fn command(message: &Message<'_>, resolver: &Resolver) -> Option<Resu
     }
 }
 
-fn create(body: &[u8], flags: OpFlags, ground: &Ground<'_>) -> Result<Command, Reply> {
+fn create(body: &[u8], flags: OpFlags, responsibility: &Responsibility<'_>) -> Result<Command, Reply> {
     let HandleAndValues { handle, values } = decoded(HandleAndValues::decode(body))?;
     let (target, prefix) = if flags.has(OpFlags::MINT) {
         let (prefix, start) = minted(handle)?;
@@ -56,41 +55,42 @@ fn create(body: &[u8], flags: OpFlags, ground: &Ground<'_>) -> Result<Command, R
         let prefix = target.governing_prefix();
         (Target::Named(target), prefix)
     };
-    let values = ground.judge(&prefix, complete(&values))?;
-    let existing = if flags.has(OpFlags::OVERWRITE) { Existing::Overwrite } else { Existing::Refuse };
-    Ok(Command::Register(Register { target, values, existing, precondition: Precondition::None }))
+    let values = responsibility.or_refuse(&prefix, complete(&values))?;
+    Ok(rules::register(target, values, existing(flags)))
+}
+
+/// What happens to that which exists already.
+fn existing(flags: OpFlags) -> Existing {
+    if flags.has(OpFlags::OVERWRITE) { Existing::Overwrite } else { Existing::Refuse }
 }
 
 fn remove(body: &[u8]) -> Result<Command, Reply> {
     let HandleOnly(handle) = decoded(HandleOnly::decode(body))?;
-    Ok(Command::Remove(Remove { identifier: named(handle)?, precondition: Precondition::None }))
+    Ok(rules::remove(named(handle)?))
 }
 
-fn add(body: &[u8], flags: OpFlags, ground: &Ground<'_>) -> Result<Command, Reply> {
-    let (amend, values) = amendment(body, ground)?;
-    if flags.has(OpFlags::OVERWRITE) {
-        return Ok(Command::Amend(Amend { set: values, ..amend }));
-    }
-    Ok(Command::Amend(Amend { add: values, ..amend }))
+fn add(body: &[u8], flags: OpFlags, responsibility: &Responsibility<'_>) -> Result<Command, Reply> {
+    let (identifier, values) = amendment(body, responsibility)?;
+    Ok(rules::add_values(identifier, values, existing(flags)))
 }
 
-fn modify(body: &[u8], ground: &Ground<'_>) -> Result<Command, Reply> {
-    let (amend, replace) = amendment(body, ground)?;
-    Ok(Command::Amend(Amend { replace, ..amend }))
+fn modify(body: &[u8], responsibility: &Responsibility<'_>) -> Result<Command, Reply> {
+    let (identifier, values) = amendment(body, responsibility)?;
+    Ok(rules::replace_values(identifier, values))
 }
 
-fn remove_values(body: &[u8], ground: &Ground<'_>) -> Result<Command, Reply> {
+fn remove_values(body: &[u8], responsibility: &Responsibility<'_>) -> Result<Command, Reply> {
     let HandleAndIndexes { handle, indexes } = decoded(HandleAndIndexes::decode(body))?;
     let identifier = named(handle)?;
     // No value has an index that cannot be.
     let absent = |_| Reply::refuse(ResponseCode::VALUES_NOT_FOUND, "there is no value at such an index");
     let indexes = indexes.into_iter().map(|index| Index::new(index).map_err(absent));
-    let remove = ground.judge(&identifier.governing_prefix(), indexes.collect())?;
-    Ok(Command::Amend(Amend { remove, ..empty(identifier) }))
+    let remove = responsibility.or_refuse(&identifier.governing_prefix(), indexes.collect())?;
+    Ok(rules::remove_values(identifier, remove))
 }
 
 /// What adding and modifying have in common: the identifier, and at least one value.
-fn amendment(body: &[u8], ground: &Ground<'_>) -> Result<(Amend, Vec<Value>), Reply> {
+fn amendment(body: &[u8], responsibility: &Responsibility<'_>) -> Result<(Identifier, Vec<Value>), Reply> {
     let HandleAndValues { handle, values } = decoded(HandleAndValues::decode(body))?;
     let identifier = named(handle)?;
     let judged = if values.is_empty() {
@@ -98,19 +98,8 @@ fn amendment(body: &[u8], ground: &Ground<'_>) -> Result<(Amend, Vec<Value>), Re
     } else {
         complete(&values).map(Values::into_vec)
     };
-    let values = ground.judge(&identifier.governing_prefix(), judged)?;
-    Ok((empty(identifier), values))
-}
-
-fn empty(identifier: Identifier) -> Amend {
-    Amend {
-        identifier,
-        add: Vec::new(),
-        replace: Vec::new(),
-        set: Vec::new(),
-        remove: Vec::new(),
-        precondition: Precondition::None,
-    }
+    let values = responsibility.or_refuse(&identifier.governing_prefix(), judged)?;
+    Ok((identifier, values))
 }
 
 //----------- Parts ----------------------------------------------------------
@@ -135,9 +124,7 @@ pub(super) fn named_prefix(body: &[u8]) -> Result<Prefix, Reply> {
 /// Prefix and beginning of a suffix to be minted; the beginning may be empty.
 fn minted(handle: &[u8]) -> Result<(Prefix, String), Reply> {
     let text = core::str::from_utf8(handle).map_err(|_| Malformed::NotUtf8.in_command())?;
-    let (prefix, start) = text.split_once('/').unwrap_or((text, ""));
-    let prefix = Prefix::parse(prefix).map_err(|error| reply::malformed(&error))?;
-    Ok((prefix, start.to_owned()))
+    name::minted_under(text).map_err(|error| reply::malformed(&error))
 }
 
 /// The values of a request, all of which an identifier can hold.
@@ -148,42 +135,31 @@ fn complete(values: &[WireValue<'_>]) -> Result<Values, Reply> {
     Values::new(values).map_err(|error| reply::refusal(&Refusal::ValueInvalid(error)))
 }
 
-/// Where commands fall on: the prefixes of this node.
-struct Ground<'r>(&'r Resolver);
+/// The prefixes that this node is responsible for.
+struct Responsibility<'r>(&'r Resolver);
 
-impl Ground<'_> {
-    /// What is malformed is told only where this node is responsible.
-    fn judge<T>(&self, prefix: &Prefix, judged: Result<T, Reply>) -> Result<T, Reply> {
-        judged.map_err(|malformed| responsible(self.0, prefix).err().unwrap_or(malformed))
+impl Responsibility<'_> {
+    /// Reports a malformed request only where this node is responsible; elsewhere that comes first.
+    fn or_refuse<T>(&self, prefix: &Prefix, decoded: Result<T, Reply>) -> Result<T, Reply> {
+        decoded.map_err(|malformed| responsible(self.0, prefix).err().unwrap_or(malformed))
     }
 }
 
 /// Refuses what another node answers for.
 pub(super) fn responsible(resolver: &Resolver, prefix: &Prefix) -> Result<(), Reply> {
-    match resolver.directory().governing(prefix) {
-        Some(entry) if entry.homing == Homing::Here => Ok(()),
-        Some(entry) => Err(reply::refusal(&Refusal::PrefixDelegated { prefix: entry.prefix.clone() })),
-        None => Err(reply::refusal(&Refusal::NotResponsible { prefix: prefix.clone() })),
-    }
+    rules::check_responsible(resolver, prefix).map_err(|refusal| reply::refusal(&refusal))
 }
 
 //----------- Receipts -------------------------------------------------------
 
-/// What is told of a command that was carried out.
-pub(super) fn told(op: OpCode, receipt: &Receipt) -> Reply {
+/// The reply to a command that was carried out.
+pub(super) fn done(op: OpCode, receipt: &Receipt) -> Reply {
     let body = match (&receipt.identifier, op) {
         (Some(identifier), OpCode::CREATE) => HandleOnly(identifier.to_string().as_bytes()).encode(),
         (Some(_) | None, _) => Vec::new(),
     };
-    let flags = if has_overwritten(op, receipt) { OpFlags::OVERWRITE } else { OpFlags::NONE };
+    let is_written = matches!(op, OpCode::CREATE | OpCode::ADD_VALUE);
+    let flags =
+        if is_written && rules::has_overwritten(receipt) { OpFlags::OVERWRITE } else { OpFlags::NONE };
     Reply { flags, ..Reply::changed(body) }
-}
-
-/// Whether something that was there already was written over by what creates or adds.
-fn has_overwritten(op: OpCode, receipt: &Receipt) -> bool {
-    match (op, receipt.outcome) {
-        (OpCode::CREATE | OpCode::ADD_VALUE, Outcome::Overwritten | Outcome::Unchanged) => true,
-        (OpCode::ADD_VALUE, Outcome::Amended) => receipt.replaced,
-        _ => false,
-    }
 }

@@ -1,5 +1,6 @@
 //! Frames: what a reply carries over from its request, and how it becomes bytes.
 
+use crate::front::handle_semantics::own_site::SITE_SERIAL;
 use crate::key::digest::DigestAlgorithm;
 use crate::wire::cursor::Writer;
 use crate::wire::handle::body::challenge::RequestDigest;
@@ -11,8 +12,6 @@ use super::reply::{Placement, Reply, Standing};
 
 /// Seconds for which a reply is worth keeping: what servers of this protocol say.
 const LIFE_SECONDS: u64 = 43_200;
-/// The serial of this node's HS_SITE in headers: the first, so that no client ever looks for another.
-pub(super) const SITE_SERIAL: u16 = 1;
 
 //----------- Frame ----------------------------------------------------------
 

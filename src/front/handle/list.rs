@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::front::handle_semantics::list::{CHUNK_NAMES, HandlePages, prefix_handles};
 use crate::front::listen::source::Source;
-use crate::model::identifier::{Identifier, Prefix};
+use crate::model::identifier::Prefix;
 use crate::registry::caller::Caller;
 use crate::registry::refusal::{Problem, Refusal};
-use crate::resolver::answer::NamesAsked;
 use crate::wire::handle::body::Names;
 use crate::wire::handle::code::OpFlags;
 
@@ -16,25 +16,14 @@ use super::frame::Frame;
 use super::reply::{self, Reply};
 use super::session::Session;
 
-/// Names that are read from the store at once.
-const PAGE_NAMES: usize = 1_000;
-
 //----------- Listing --------------------------------------------------------
 
 /// A list that is being told.
 #[derive(Debug)]
 pub(super) struct Listing {
     waiting: VecDeque<String>,
-    unread: Unread,
-}
-
-/// Where the names come from that are not read yet.
-#[derive(Debug)]
-enum Unread {
-    /// There are no more.
-    None,
-    /// The identifiers of a prefix, after one of them.
-    Identifiers { caller: Caller, prefix: Prefix, after: Option<Identifier> },
+    /// The pages that are not read yet; none when all names wait.
+    unread: Option<HandlePages>,
 }
 
 impl Listing {
@@ -44,7 +33,7 @@ impl Listing {
         caller: Caller,
         prefix: Prefix,
     ) -> Result<Self, Problem> {
-        let unread = Unread::Identifiers { caller, prefix, after: None };
+        let unread = Some(HandlePages::new(caller, prefix));
         let mut listing = Self { waiting: VecDeque::new(), unread };
         listing.read(answerer).await?;
         Ok(listing)
@@ -52,25 +41,21 @@ impl Listing {
 
     /// A list of prefixes, as the handles that name them.
     pub(super) fn of_prefixes(prefixes: &[Prefix]) -> Self {
-        let name = |prefix: &Prefix| Identifier::of_prefix(prefix).to_string();
-        Self { waiting: prefixes.iter().map(name).collect(), unread: Unread::None }
+        Self { waiting: prefix_handles(prefixes).collect(), unread: None }
     }
 
     /// Whether one message holds what is left.
     pub(super) fn is_short(&self) -> bool {
-        matches!(self.unread, Unread::None) && self.waiting.len() <= Names::ITEMS_MAX
+        self.unread.is_none() && self.waiting.len() <= Names::ITEMS_MAX
     }
 
     /// Reads names until there are more than one message holds, or no more at all.
     async fn read(&mut self, answerer: &Answerer) -> Result<(), Problem> {
         while self.waiting.len() <= Names::ITEMS_MAX {
-            let Unread::Identifiers { caller, prefix, after } = &mut self.unread else { return Ok(()) };
-            let asked = NamesAsked { after: after.as_ref(), skip: 0, limit: PAGE_NAMES };
-            let page = answerer.resolver.names(caller, prefix, asked).await?;
-            self.waiting.extend(page.items.iter().map(ToString::to_string));
-            *after = page.items.into_iter().next_back();
-            if !page.more {
-                self.unread = Unread::None;
+            let Some(pages) = &mut self.unread else { return Ok(()) };
+            self.waiting.extend(pages.next(&answerer.resolver, 0, CHUNK_NAMES).await?);
+            if !pages.has_more() {
+                self.unread = None;
             }
         }
         Ok(())

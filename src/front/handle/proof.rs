@@ -11,6 +11,8 @@
 use std::time::Instant;
 
 use crate::front::handle_semantics::proof::{prove, verify_secret};
+use crate::front::handle_semantics::question::{Hidden, QuestionOutcome, Wanted};
+use crate::front::listen::channel::Channel;
 use crate::model::identifier::Folding;
 use crate::model::identity::Identity;
 use crate::registry::caller::{Caller, KeyHolder};
@@ -29,8 +31,7 @@ use super::change;
 use super::exchange::{Exchange, Origin, Voucher, Way};
 use super::frame::{Frame, digest};
 use super::reply::{self, Placement, Reply};
-use super::resolution::{Asking, Telling, Wanted, identifier};
-use crate::front::listen::channel::Channel;
+use super::resolution::{Asking, identifier};
 
 /// Bytes of a nonce.
 const NONCE_BYTES: usize = 16;
@@ -181,11 +182,12 @@ impl Answerer {
             OpCode::LOGIN_KEY => return same_user(message.body, identity, self.resolver.folding()),
             OpCode::RESOLUTION => {
                 let asking = Asking::decode(message.body)?;
-                return match self.resolver.answer(&caller, &asking.question).await {
-                    Ok(answer) if asking.tell(answer.clone(), Wanted::All) == Telling::Hidden => {
-                        Err(reply::not_reader())
-                    }
-                    Ok(_) | Err(_) => Ok(()),
+                let Ok(answer) = self.resolver.answer(&caller, &asking.question).await else {
+                    return Ok(());
+                };
+                return match asking.outcome(answer, Wanted::All, &caller) {
+                    QuestionOutcome::Hidden(Hidden::FromCaller) => Err(reply::hidden(Hidden::FromCaller)),
+                    _ => Ok(()),
                 };
             }
             OpCode::LIST_HANDLES => {

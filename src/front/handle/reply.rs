@@ -1,8 +1,9 @@
 //! What is to be said → response codes, bodies and flags: the only place of this door that knows which is which.
 
+use crate::front::handle_semantics::question::Hidden;
 use crate::front::handle_semantics::response_code;
 use crate::key::KeyError;
-use crate::model::identifier::{IdentifierError, Prefix};
+use crate::model::identifier::{Identifier, IdentifierError};
 use crate::registry::refusal::{Failure, Problem, Refusal};
 use crate::resolver::credential::Unproven;
 use crate::resolver::recursion::Unanswered;
@@ -128,14 +129,30 @@ pub(super) fn unanswered(unanswered: &Unanswered) -> Reply {
     Reply::refuse(response_code::of_unanswered(unanswered), &unanswered.to_string())
 }
 
-/// Another site answers: for a prefix below the delegated one, clients look for the service of prefixes there; peers
-/// before 2.5 know one kind of referral only.
-pub(super) fn referral(named: Option<&Prefix>, version: Version, body: Vec<u8>) -> Reply {
-    let code = match named {
-        Some(_) if version >= Version::V2_5 => ResponseCode::PREFIX_REFERRAL,
-        Some(_) | None => ResponseCode::SERVICE_REFERRAL,
+/// The identifier is not registered.
+pub(super) fn absent() -> Reply {
+    Reply::refuse(ResponseCode::HANDLE_NOT_FOUND, "identifier is not registered")
+}
+
+/// The identifier has no such values, or none that this caller is shown.
+pub(super) fn no_values() -> Reply {
+    Reply::refuse(ResponseCode::VALUES_NOT_FOUND, "the identifier has no such values, or none for the public")
+}
+
+/// Values were asked for that are hidden from the caller.
+pub(super) fn hidden(hidden: Hidden) -> Reply {
+    let sentence = match hidden {
+        Hidden::UntilProof | Hidden::FromCaller => {
+            "values were asked for that administrators with the permission to read values see, and this caller is none"
+        }
+        Hidden::FromAll => "values were asked for that nobody may read; ask for public ones, or by index",
     };
-    Reply { code, ..Reply::success(body) }
+    Reply::refuse(response_code::of_hidden(hidden), sentence)
+}
+
+/// Another service answers; the body names it.
+pub(super) fn referral(asked: &Identifier, version: Version, body: Vec<u8>) -> Reply {
+    Reply { code: response_code::of_referral(asked, version), ..Reply::success(body) }
 }
 
 //----------- Authentication -------------------------------------------------
@@ -174,12 +191,6 @@ pub(super) fn nobody(user: &[u8]) -> Reply {
 pub(super) fn key_withdrawn() -> Reply {
     let sentence = "the key that proved this caller was withdrawn meanwhile";
     Reply::refuse(ResponseCode::AUTHENTICATION_FAILED, sentence)
-}
-
-/// A caller that may not see what it asked for, administrator or not: the code that servers of this protocol have for it.
-pub(super) fn not_reader() -> Reply {
-    let sentence = "values were asked for that administrators with the permission to read values see, and this caller is none";
-    Reply::refuse(ResponseCode::INVALID_ADMIN, sentence)
 }
 
 /// An operation that is not offered, or not so.

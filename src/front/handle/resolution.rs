@@ -1,8 +1,11 @@
 //! Resolution: a question of the protocol → a question of ours, and the answer back.
 
-use crate::model::identifier::{Identifier, IdentifierError, Prefix};
+use crate::front::handle_semantics::name;
+use crate::front::handle_semantics::question::{self, QuestionOutcome, Wanted};
+use crate::model::identifier::{Identifier, IdentifierError};
 use crate::model::value::{Index, Permissions, Value, ValueType};
-use crate::resolver::answer::{Absence, Answer, Found, NotResponsible, Question, Referral, Withheld};
+use crate::registry::caller::Caller;
+use crate::resolver::answer::{Absence, Answer, Found, Question};
 use crate::wire::handle::body::{Resolution, encode_handle_and_values};
 use crate::wire::handle::code::{OpFlags, ResponseCode, Version};
 use crate::wire::handle::message::Message;
@@ -48,81 +51,30 @@ impl<'a> Asking<'a> {
     }
 }
 
-/// How an answer is to be told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Telling {
-    /// So.
-    Reply(Reply),
-    /// There is more, for administrators: the caller is to prove that it is one.
-    Hidden,
-    /// Another node is to be asked for this caller, if this one may.
-    Onward(Elsewhere),
-}
-
-/// Who may know more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Elsewhere {
-    /// The site of a delegated prefix.
-    Below(Box<Referral>),
-    /// The node above.
-    Above(NotResponsible),
-}
-
-/// Which values a client wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
-    /// Those for the public.
-    Public,
-    /// All, or else none.
-    All,
-}
-
-impl Wanted {
-    /// What the flags of a question say.
-    pub(super) fn of(flags: OpFlags) -> Self {
-        if flags.has(OpFlags::PUBLIC_ONLY) { Self::Public } else { Self::All }
-    }
+/// What a question's flags want: public values only, or all of them.
+pub(super) fn wanted(flags: OpFlags) -> Wanted {
+    if flags.has(OpFlags::PUBLIC_ONLY) { Wanted::Public } else { Wanted::All }
 }
 
 impl Asking<'_> {
-    /// How an answer of this node is to be told.
-    pub(super) fn tell(&self, answer: Answer, wanted: Wanted) -> Telling {
-        let withheld = match &answer {
-            Answer::Values(Found { withheld, .. }) | Answer::Absent(Absence::Values(withheld)) => *withheld,
-            Answer::Absent(Absence::Identifier) | Answer::Referral(_) | Answer::NotResponsible(_) => {
-                Withheld::Nothing
-            }
-        };
+    /// What a caller is shown of an answer to this question.
+    pub(super) fn outcome(&self, answer: Answer, wanted: Wanted, caller: &Caller) -> QuestionOutcome {
         match answer {
             Answer::Values(_) | Answer::Absent(Absence::Values(_)) if self.selection == Selection::None => {
-                Telling::Reply(no_values())
+                QuestionOutcome::NoValues
             }
-            _ if wanted == Wanted::All && withheld == Withheld::FromPublic => Telling::Hidden,
-            _ if wanted == Wanted::All && withheld == Withheld::FromAll => {
-                let sentence = "values were asked for that nobody may read; ask for public ones, or by index";
-                Telling::Reply(Reply::refuse(ResponseCode::INSUFFICIENT_PERMISSIONS, sentence))
-            }
-            Answer::Values(found) => Telling::Reply(self.values(&found)),
-            Answer::Absent(Absence::Identifier) => {
-                Telling::Reply(Reply::refuse(ResponseCode::HANDLE_NOT_FOUND, "identifier is not registered"))
-            }
-            Answer::Absent(Absence::Values(_)) => Telling::Reply(no_values()),
-            Answer::Referral(referral) => Telling::Onward(Elsewhere::Below(Box::new(referral))),
-            Answer::NotResponsible(not_responsible) => Telling::Onward(Elsewhere::Above(not_responsible)),
+            answer => question::outcome(answer, wanted, caller),
         }
     }
 
-    fn values(&self, found: &Found) -> Reply {
+    /// The reply that shows values.
+    pub(super) fn values(&self, found: &Found) -> Reply {
         let is_public = |value: &Value| value.permissions.has(Permissions::PUBLIC_READ);
         let secrecy = if found.values.iter().all(is_public) { Secrecy::Public } else { Secrecy::Restricted };
         let standing = if found.authoritative { Standing::Authoritative } else { Standing::Retold };
         let body = encode_handle_and_values(self.handle, &found.values);
         Reply { standing, secrecy, ..Reply::success(body) }
     }
-}
-
-fn no_values() -> Reply {
-    Reply::refuse(ResponseCode::VALUES_NOT_FOUND, "the identifier has no such values, or none for the public")
 }
 
 /// Whether other nodes are to be asked: the client says so, or is too old to go there itself.
@@ -159,13 +111,8 @@ impl Malformed {
     }
 }
 
-/// The identifier of a handle; a prefix alone names itself, as `0.NA/<prefix>` does.
+/// The identifier that a handle names.
 pub(super) fn identifier(handle: &[u8]) -> Result<Identifier, Malformed> {
     let text = core::str::from_utf8(handle).map_err(|_| Malformed::NotUtf8)?;
-    let parsed = if text.contains('/') {
-        Identifier::parse(text)
-    } else {
-        Prefix::parse(text).map(|prefix| Identifier::of_prefix(&prefix))
-    };
-    parsed.map_err(Malformed::Form)
+    name::identifier_of(text).map_err(Malformed::Form)
 }

@@ -1,14 +1,17 @@
-//! Response codes: what the Handle protocol calls each reason, at both doors that speak it, Handle and HTTP.
+//! Response codes: the code of each reason in the Handle protocol.
 //!
-//! Every match is total, so that a new reason does not compile until it has a code. What belongs to one door alone, a
-//! challenge that ran out or a verb that is not allowed, gets its code there.
+//! Every match is total, so that a new reason does not compile until it has a code. A reason that only one front end
+//! knows, such as an expired challenge or an HTTP method that is not allowed, gets its code there.
 
+use crate::model::identifier::Identifier;
 use crate::model::value::ValueError;
 use crate::registry::refusal::{Failure, Problem, Refusal};
 use crate::resolver::recursion::Unanswered;
-use crate::wire::handle::code::ResponseCode;
+use crate::wire::handle::code::{ResponseCode, Version};
 
-/// Why a question or command was refused or failed.
+use super::question::Hidden;
+
+/// The code of a question or command that was refused or failed.
 pub(in crate::front) fn of_problem(problem: &Problem) -> ResponseCode {
     match problem {
         Problem::Refused(refusal) => of_refusal(refusal),
@@ -16,7 +19,7 @@ pub(in crate::front) fn of_problem(problem: &Problem) -> ResponseCode {
     }
 }
 
-/// The caller's part.
+/// The code of a refusal.
 pub(in crate::front) fn of_refusal(refusal: &Refusal) -> ResponseCode {
     match refusal {
         Refusal::IdentifierMalformed(_) => ResponseCode::INVALID_HANDLE,
@@ -54,7 +57,7 @@ pub(in crate::front) fn of_refusal(refusal: &Refusal) -> ResponseCode {
     }
 }
 
-/// Our part.
+/// The code of a failure of this node.
 pub(in crate::front) fn of_failure(failure: &Failure) -> ResponseCode {
     match failure {
         Failure::ReadOnly { .. } => ResponseCode::SERVER_READ_ONLY,
@@ -64,11 +67,30 @@ pub(in crate::front) fn of_failure(failure: &Failure) -> ResponseCode {
     }
 }
 
-/// Why a question that went onward has no answer.
+/// The code of a question that was passed on to other nodes and has no answer.
 pub(in crate::front) fn of_unanswered(unanswered: &Unanswered) -> ResponseCode {
     match unanswered {
         Unanswered::Here(problem) => of_problem(problem),
         Unanswered::Loop | Unanswered::TooDeep => ResponseCode::RECURSION_COUNT_TOO_HIGH,
         Unanswered::Peer(_) => ResponseCode::ERROR,
+    }
+}
+
+/// The code of values that are hidden from a caller.
+pub(in crate::front) fn of_hidden(hidden: Hidden) -> ResponseCode {
+    match hidden {
+        Hidden::UntilProof => ResponseCode::AUTHENTICATION_NEEDED,
+        // Clients of this protocol know this code for whoever is not an administrator with the permission to read.
+        Hidden::FromCaller => ResponseCode::INVALID_ADMIN,
+        Hidden::FromAll => ResponseCode::INSUFFICIENT_PERMISSIONS,
+    }
+}
+
+/// The code of a referral. The record of a prefix is looked for at the service of prefixes of the delegate, which
+/// versions before 2.5 do not tell apart.
+pub(in crate::front) fn of_referral(asked: &Identifier, version: Version) -> ResponseCode {
+    match asked.named_prefix() {
+        Some(_) if version >= Version::V2_5 => ResponseCode::PREFIX_REFERRAL,
+        Some(_) | None => ResponseCode::SERVICE_REFERRAL,
     }
 }

@@ -1,6 +1,7 @@
 //! Why a request is not fulfilled: the core's reasons, and those of this door.
 
 use super::value_json::Wrong;
+use crate::front::handle_semantics::question::Hidden;
 use crate::model::identifier::IdentifierError;
 use crate::model::value::ValueError;
 use crate::registry::refusal::{Failure, Problem, Refusal};
@@ -72,14 +73,9 @@ pub(super) enum DoorRefusal {
          prove yourself by a token or a Handle session, or send it from a page of this host"
     )]
     ForeignPage,
-    /// The values asked for are hidden from everybody.
-    #[error("values asked for may be read by nobody")]
-    Hidden,
-    /// The values asked for are hidden from this caller.
-    #[error(
-        "values asked for may be read by administrators with the permission to read values, and the caller is none"
-    )]
-    HiddenFromCaller,
+    /// Values asked for are hidden from the caller.
+    #[error("{}", hidden_from(*.0))]
+    Hidden(Hidden),
     /// Another service answers, and the caller wishes no referral.
     #[error("this node is not responsible for the handle")]
     NotResponsible,
@@ -95,6 +91,15 @@ pub(super) enum DoorRefusal {
     /// The answer took too long.
     #[error("the answer took too long; nothing is known of its outcome")]
     TooLate,
+}
+
+fn hidden_from(hidden: Hidden) -> &'static str {
+    match hidden {
+        Hidden::FromAll => "values asked for may be read by nobody",
+        Hidden::UntilProof | Hidden::FromCaller => {
+            "values asked for may be read by administrators with the permission to read values, and the caller is none"
+        }
+    }
 }
 
 impl Denial {

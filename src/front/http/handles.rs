@@ -22,15 +22,17 @@ use super::described::{Flag, IndexNumber, QuestionGiven, TypeName, ValuesGiven};
 use super::reply::{self, HandleReply};
 use super::value_json::{ValueJson, parse_values};
 
-use crate::model::identifier::{Identifier, IdentifierError, Prefix};
-use crate::model::value::{Index, Value, ValueType, Values};
+use crate::front::handle_semantics::question::{self, Elsewhere, Hidden, QuestionOutcome, Wanted};
+use crate::front::handle_semantics::referral::{self, Direction, ReferralWish, Service};
+use crate::front::handle_semantics::{change, name, response_code};
+use crate::model::identifier::Identifier;
+use crate::model::value::{Index, Value, Values};
 use crate::registry::caller::Caller;
-use crate::registry::command::{Amend, Command, Existing, Precondition, Register, Remove, Target};
-use crate::registry::receipt::Outcome;
+use crate::registry::command::{Existing, Target};
 use crate::registry::refusal::Refusal;
-use crate::resolver::answer::{Absence, Answer, Question, Referral, Withheld};
+use crate::resolver::answer::{Answer, Question};
 use crate::resolver::recursion::Recursion;
-use crate::wire::handle::code::ResponseCode;
+use crate::wire::handle::code::{ResponseCode, Version};
 
 /// How long other nodes may be asked for one reply.
 const RECURSION_MAX: Duration = Duration::from_secs(20);
@@ -40,10 +42,7 @@ pub(super) fn parse_handle(text: &str) -> Result<Identifier, Denial> {
     if text.is_empty() {
         return Err(DoorRefusal::EmptyHandle.into());
     }
-    match Identifier::parse(text) {
-        Err(IdentifierError::NoSlash) => Ok(Identifier::of_prefix(&Prefix::parse(text)?)),
-        other => Ok(other?),
-    }
+    Ok(name::identifier_of(text)?)
 }
 
 //----------- Resolution -----------------------------------------------------
@@ -75,10 +74,32 @@ pub(super) fn parse_handle(text: &str) -> Result<Identifier, Denial> {
 pub(super) async fn resolve(shared: &Shared, asked: &Asked, handle: &str) -> Result<Response, Denial> {
     let identifier = parse_handle(handle)?;
     let caller = shared.admit(asked).await?;
-    let view = View::of(asked, &caller);
-    let caller = if view == View::Public { Caller::Anonymous } else { caller };
+    let wanted = wanted(asked, &caller);
+    let caller = if wanted == Wanted::Public { Caller::Anonymous } else { caller };
+    let asked_about = identifier.clone();
     let answer = answer(shared, asked, &caller, identifier).await?;
-    show(shared, asked, handle, view, (&caller, answer)).await
+    let (code, body) = match question::outcome(answer, wanted, &caller) {
+        QuestionOutcome::Values(found) => {
+            let values = found.values.iter().map(ValueJson::of).collect();
+            let code = ResponseCode::SUCCESS;
+            (code, HandleReply::new(code, Some(handle)).with_values(values))
+        }
+        QuestionOutcome::NoValues => {
+            let code = ResponseCode::VALUES_NOT_FOUND;
+            (code, HandleReply::new(code, Some(handle)).with_values(Vec::new()))
+        }
+        QuestionOutcome::NoIdentifier => return Err(Refusal::Absent.into()),
+        QuestionOutcome::Hidden(Hidden::UntilProof) => return Err(Refusal::Unauthenticated.into()),
+        QuestionOutcome::Hidden(hidden) => return Err(DoorRefusal::Hidden(hidden).into()),
+        QuestionOutcome::Elsewhere(elsewhere) => {
+            let service = refer(shared, asked, elsewhere).await?;
+            let code = response_code::of_referral(&asked_about, Version::OURS);
+            let values = service.sites.iter().map(ValueJson::of).collect();
+            let referral = service.identifier.to_string();
+            (code, HandleReply::new(code, Some(handle)).with_values(values).with_referral(referral))
+        }
+    };
+    Ok(reply::handle(code, &body, &asked.manner))
 }
 
 /// What a handle holds; the parameters stand in a JSON body.
@@ -129,86 +150,24 @@ async fn answer(
     Ok(shared.resolver.recurse(caller, &question, recursion).await?)
 }
 
-/// Which values a caller wishes to see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum View {
-    /// Those that everybody may.
-    Public,
-    /// Those that it may.
-    Own,
-    /// All of them, or none.
-    All,
-}
-
-impl View {
-    /// As the query says; otherwise everybody's without proof, all with a key's proof. A token sees what it may: it
-    /// has no HS_ADMIN that could be asked to name it.
-    fn of(asked: &Asked, caller: &Caller) -> Self {
-        match (asked.query.flag("publicOnly"), caller) {
-            (Some(true), _) | (None, Caller::Anonymous) => Self::Public,
-            (Some(false), _) | (None, Caller::Identity(_)) => Self::All,
-            (None, Caller::Node | Caller::Token(_)) => Self::Own,
-        }
+/// Which values the query wants: without the parameter, public ones for a caller without proof and all for the holder
+/// of a key. A token sees what it may: it has no HS_ADMIN that could be changed to name it.
+fn wanted(asked: &Asked, caller: &Caller) -> Wanted {
+    match (asked.query.flag("publicOnly"), caller) {
+        (Some(true), _) | (None, Caller::Anonymous) => Wanted::Public,
+        (Some(false), _) | (None, Caller::Identity(_)) => Wanted::All,
+        (None, Caller::Node | Caller::Token(_)) => Wanted::Permitted,
     }
 }
 
-async fn show(
-    shared: &Shared,
-    asked: &Asked,
-    handle: &str,
-    view: View,
-    (caller, answer): (&Caller, Answer),
-) -> Result<Response, Denial> {
-    let (found, withheld) = match answer {
-        Answer::Values(found) => (found.values, found.withheld),
-        Answer::Absent(Absence::Values(withheld)) => (Vec::new(), withheld),
-        Answer::Absent(Absence::Identifier) => return Err(Refusal::Absent.into()),
-        Answer::Referral(referral) => return refer(shared, asked, handle, &referral).await,
-        Answer::NotResponsible(_) => return Err(DoorRefusal::NotResponsible.into()),
-    };
-    if view == View::All {
-        check_withheld(withheld, caller)?;
+/// The service that answers, with the values by which clients find it.
+async fn refer(shared: &Shared, asked: &Asked, elsewhere: Elsewhere) -> Result<Service, Denial> {
+    let declined = asked.query.flag("doNotRefer").unwrap_or(false);
+    let wish = if declined { ReferralWish::Decline } else { ReferralWish::Follow };
+    match referral::direct(&shared.resolver, elsewhere, wish).await? {
+        Direction::Service(service) => Ok(service),
+        Direction::NotResponsible { .. } => Err(DoorRefusal::NotResponsible.into()),
     }
-    let code = if found.is_empty() { ResponseCode::VALUES_NOT_FOUND } else { ResponseCode::SUCCESS };
-    let values = found.iter().map(ValueJson::of).collect();
-    let body = HandleReply::new(code, Some(handle)).with_values(values);
-    Ok(reply::handle(code, &body, &asked.manner))
-}
-
-/// Refuses to leave out what a caller asked to see.
-fn check_withheld(withheld: Withheld, caller: &Caller) -> Result<(), Denial> {
-    match (withheld, caller) {
-        (Withheld::Nothing, _) => Ok(()),
-        (Withheld::FromAll, _) => Err(DoorRefusal::Hidden.into()),
-        (Withheld::FromPublic, Caller::Anonymous) => Err(Refusal::Unauthenticated.into()),
-        (Withheld::FromPublic, _) => Err(DoorRefusal::HiddenFromCaller.into()),
-    }
-}
-
-/// Names the site that answers, with the values by which clients find it, unless the caller wishes no referral.
-async fn refer(
-    shared: &Shared,
-    asked: &Asked,
-    handle: &str,
-    referral: &Referral,
-) -> Result<Response, Denial> {
-    if asked.query.flag("doNotRefer").unwrap_or(false) {
-        return Err(DoorRefusal::NotResponsible.into());
-    }
-    let service = Identifier::of_prefix(&referral.prefix);
-    let referred = service.to_string();
-    let types = vec![ValueType::new(ValueType::HS_SITE)?];
-    let question = Question { identifier: service, indexes: Vec::new(), types };
-    let Answer::Values(found) = shared.resolver.answer(&Caller::Anonymous, &question).await? else {
-        // A delegate that no Handle client can reach.
-        return Err(DoorRefusal::NotResponsible.into());
-    };
-    // A prefix below the delegated one is looked for among the prefixes that the delegate serves.
-    let is_prefix = parse_handle(handle)?.named_prefix().is_some();
-    let code = if is_prefix { ResponseCode::PREFIX_REFERRAL } else { ResponseCode::SERVICE_REFERRAL };
-    let values = found.values.iter().map(ValueJson::of).collect();
-    let body = HandleReply::new(code, Some(handle)).with_values(values).with_referral(referred);
-    Ok(reply::handle(code, &body, &asked.manner))
 }
 
 //----------- Commands -------------------------------------------------------
@@ -252,21 +211,17 @@ pub(super) async fn put(
     }
     let values = parse_values(&body)?;
     let overwrite = asked.query.flag("overwrite").unwrap_or(true);
+    let existing = if overwrite { Existing::Overwrite } else { Existing::Refuse };
     let by_index = asked.query.get("index").is_some();
     let command = match target {
         Target::Named(identifier) if by_index => {
             check_indexes(asked, &values)?;
-            Command::Amend(amend(identifier, values, overwrite))
+            change::add_values(identifier, values, existing)
         }
-        target => {
-            let existing = if overwrite { Existing::Overwrite } else { Existing::Refuse };
-            let (values, precondition) = (Values::new(values)?, Precondition::None);
-            Command::Register(Register { target, values, existing, precondition })
-        }
+        target => change::register(target, Values::new(values)?, existing),
     };
     let receipt = shared.command(&caller, command).await?;
-    let added = receipt.outcome == Outcome::Amended && !receipt.replaced;
-    let created = receipt.outcome == Outcome::Registered || added;
+    let created = !change::has_overwritten(&receipt);
     // Minted names are ours to spell; all others are spelled as the request did.
     let minted = receipt.identifier.filter(|_| asked.query.flag("mintNewSuffix").unwrap_or(false));
     let spelled = minted.map_or_else(|| handle.to_owned(), |identifier| identifier.to_string());
@@ -278,8 +233,8 @@ fn target(asked: &Asked, handle: &str) -> Result<Target, Denial> {
     if !asked.query.flag("mintNewSuffix").unwrap_or(false) {
         return Ok(Target::Named(parse_handle(handle)?));
     }
-    let (prefix, start) = handle.split_once('/').unwrap_or((handle, ""));
-    Ok(Target::Minted { prefix: Prefix::parse(prefix)?, start: start.to_owned() })
+    let (prefix, start) = name::minted_under(handle)?;
+    Ok(Target::Minted { prefix, start })
 }
 
 /// Refuses a body that is about another handle.
@@ -304,11 +259,6 @@ fn check_indexes(asked: &Asked, values: &[Value]) -> Result<(), Denial> {
     Err(Denial::malformed("Mismatched indexes: the query names other indexes than the body"))
 }
 
-fn amend(identifier: Identifier, values: Vec<Value>, overwrite: bool) -> Amend {
-    let (add, set) = if overwrite { (Vec::new(), values) } else { (values, Vec::new()) };
-    Amend { identifier, add, set, replace: Vec::new(), remove: Vec::new(), precondition: Precondition::None }
-}
-
 /// Removes the handle, or the values at the indexes that the query names.
 #[utoipa::path(delete, path = "/api/handles/{handle}", tag = "handles", operation_id = "remove",
     params(
@@ -330,18 +280,11 @@ pub(super) async fn delete(shared: &Shared, asked: &mut Asked, handle: &str) -> 
     asked.commands();
     let caller = shared.admit(asked).await?;
     let identifier = parse_handle(handle)?;
-    let (remove, precondition) = (asked.query.indexes()?, Precondition::None);
-    let command = if remove.is_empty() {
-        Command::Remove(Remove { identifier, precondition })
+    let indexes = asked.query.indexes()?;
+    let command = if indexes.is_empty() {
+        change::remove(identifier)
     } else {
-        Command::Amend(Amend {
-            identifier,
-            add: Vec::new(),
-            replace: Vec::new(),
-            set: Vec::new(),
-            remove,
-            precondition,
-        })
+        change::remove_values(identifier, indexes)
     };
     shared.command(&caller, command).await?;
     Ok(reply::done(false, handle, &asked.manner))

@@ -18,17 +18,14 @@ use super::asked::Asked;
 use super::denial::{Denial, DoorRefusal};
 use super::described::{Flag, ListGiven};
 use super::reply::{self, HandleReply};
+use crate::front::handle_semantics::list::{CHUNK_NAMES, HandlePages};
+use crate::front::handle_semantics::name;
 use crate::front::listen::in_flight::AnswerMark;
-use crate::model::identifier::{Identifier, Prefix};
+use crate::model::identifier::Prefix;
 use crate::model::limits::PAGE_ITEMS_MAX;
-use crate::registry::caller::Caller;
 use crate::registry::refusal::Problem;
 use crate::resolver::Resolver;
-use crate::resolver::answer::NamesAsked;
 use crate::wire::handle::code::ResponseCode;
-
-/// Names that are read at a time when all are asked for.
-const CHUNK_ITEMS: usize = 1_000;
 
 /// A page of the handles of a prefix.
 #[derive(Debug, Serialize, ToSchema)]
@@ -98,8 +95,7 @@ pub(super) async fn list(shared: &Shared, asked: &Asked) -> Result<Response, Den
     };
     let prefix = parse_prefix(&spelled)?;
     let caller = shared.admit(asked).await?;
-    let resolver = Arc::clone(&shared.resolver);
-    let names = Names { resolver, caller, prefix, after: None, more: true };
+    let names = Names { resolver: Arc::clone(&shared.resolver), pages: HandlePages::new(caller, prefix) };
     match page_of(asked)? {
         Some(page) => list_page(names, asked, spelled, page).await,
         None => list_all(names, asked, spelled).await,
@@ -111,8 +107,7 @@ pub(super) fn parse_prefix(text: &str) -> Result<Prefix, Denial> {
     if text.is_empty() {
         return Err(DoorRefusal::EmptyHandle.into());
     }
-    let named = Identifier::parse(text).ok().and_then(|identifier| identifier.named_prefix());
-    named.map_or_else(|| Ok(Prefix::parse(text)?), Ok)
+    name::prefix_of(text)?.map_or_else(|| Ok(Prefix::parse(text)?), Ok)
 }
 
 /// One page of a list.
@@ -144,7 +139,7 @@ async fn list_page(
     prefix: String,
     wished: PageAsked,
 ) -> Result<Response, Denial> {
-    let total = names.resolver.count_of(&names.prefix);
+    let total = names.resolver.count_of(names.pages.prefix());
     let skip = wished.page.saturating_mul(wished.size);
     let is_behind_all = u64::try_from(skip).is_ok_and(|skip| skip >= total);
     // Also refuses whom the list is not for, whatever page is asked for.
@@ -162,8 +157,8 @@ async fn list_page(
 
 /// Sends all names while they are read.
 async fn list_all(mut names: Names, asked: &Asked, prefix: String) -> Result<Response, Denial> {
-    let total_count = names.resolver.count_of(&names.prefix).to_string();
-    let first = names.next(0, CHUNK_ITEMS).await?;
+    let total_count = names.resolver.count_of(names.pages.prefix()).to_string();
+    let first = names.next(0, CHUNK_NAMES).await?;
     let body = HandleList {
         response_code: ResponseCode::SUCCESS.0,
         prefix,
@@ -192,8 +187,8 @@ fn pieces(
     ready.push_back(chunk(&first, ""));
     let state = Pieces { names, ready, tail: Some(ends.tail), _owed: owed };
     stream::try_unfold(state, |mut state| async move {
-        if state.ready.is_empty() && state.names.more {
-            let more = state.names.next(0, CHUNK_ITEMS).await?;
+        if state.ready.is_empty() && state.names.pages.has_more() {
+            let more = state.names.next(0, CHUNK_NAMES).await?;
             state.ready.push_back(chunk(&more, ","));
         }
         let piece = state.ready.pop_front().or_else(|| state.tail.take());
@@ -223,24 +218,15 @@ fn chunk(names: &[String], before: &str) -> String {
 
 //----------- Names ----------------------------------------------------------
 
-/// Reads the names of a prefix in order.
+/// The names of a prefix, and where they are read from.
 struct Names {
     resolver: Arc<Resolver>,
-    caller: Caller,
-    prefix: Prefix,
-    after: Option<Identifier>,
-    more: bool,
+    pages: HandlePages,
 }
 
 impl Names {
     /// The next names.
     async fn next(&mut self, skip: usize, limit: usize) -> Result<Vec<String>, Problem> {
-        let asked = NamesAsked { after: self.after.as_ref(), skip, limit };
-        let page = self.resolver.names(&self.caller, &self.prefix, asked).await?;
-        if let Some(last) = page.items.last() {
-            self.after = Some(last.clone());
-        }
-        self.more = page.more;
-        Ok(page.items.iter().map(ToString::to_string).collect())
+        self.pages.next(&self.resolver, skip, limit).await
     }
 }

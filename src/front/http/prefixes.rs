@@ -11,7 +11,7 @@ use super::denial::Denial;
 use super::described::Flag;
 use super::list::{page_of, parse_prefix};
 use super::reply::{self, HandleReply};
-use crate::model::identifier::Identifier;
+use crate::front::handle_semantics::list::prefix_handles;
 use crate::registry::command::{Command, PrefixCommand};
 use crate::wire::handle::code::ResponseCode;
 
@@ -55,7 +55,7 @@ pub(super) async fn list(shared: &Shared, asked: &Asked) -> Result<Response, Den
     let caller = shared.admit(asked).await?;
     let homed = shared.resolver.homed_prefixes(&caller).await?;
     let total_count = homed.len().to_string();
-    let names = homed.iter().map(|prefix| Identifier::of_prefix(prefix).to_string());
+    let names = prefix_handles(&homed);
     let prefixes = match wished {
         Some(wished) => names.skip(wished.page.saturating_mul(wished.size)).take(wished.size).collect(),
         None => names.collect(),

@@ -11,12 +11,8 @@ use super::denial::{Denial, DoorRefusal};
 use super::described::Flag;
 use super::reply::{self, HandleReply};
 use super::site_json::SiteJson;
-use crate::model::site::{Ports, Site};
+use crate::front::handle_semantics::own_site::{AskedAt, encode_own_site};
 use crate::wire::handle::code::ResponseCode;
-use crate::wire::handle::site::encode_site;
-
-/// Where one asks again when the site changes; this node's own changes with its configuration only.
-const SERIAL: u16 = 1;
 
 /// This node's own site.
 #[derive(Debug, Serialize, ToSchema)]
@@ -40,12 +36,7 @@ pub(super) struct SiteReply {
         (status = 501, description = "The node has no site to show.", body = HandleReply)))]
 pub(super) fn show(shared: &Shared, asked: &Asked) -> Result<Response, Denial> {
     let key = shared.server_key.public().encode_blob();
-    let announced = shared.resolver.site().and_then(|site| encode_site(site, SERIAL, &key));
-    let here = || {
-        let ports = Ports { http: Some(asked.peer.own.port()), ..Ports::default() };
-        encode_site(&Site::new(vec![asked.peer.own.ip()], None, ports).ok()?, SERIAL, &key)
-    };
-    let data = announced.or_else(here);
+    let data = encode_own_site(&shared.resolver, &key, Some(AskedAt::Http(asked.peer.own)));
     let Some(site) = data.and_then(|data| SiteJson::decode(&data)) else {
         return Err(DoorRefusal::NotOffered { what: "a site" }.into());
     };

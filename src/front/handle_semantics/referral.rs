@@ -1,0 +1,68 @@
+//! Referrals: leading a client to the service that answers for a prefix.
+//!
+//! A referral names the record of the delegated prefix, `0.NA/<prefix>`, and carries the HS_SITE values of it, by which
+//! Handle clients reach the service. A delegate without a Handle site cannot be reached by them: for them, this node is
+//! then not responsible and knows nobody who is.
+
+use crate::model::identifier::Identifier;
+use crate::model::value::{Value, ValueType};
+use crate::registry::caller::Caller;
+use crate::registry::refusal::Problem;
+use crate::resolver::Resolver;
+use crate::resolver::answer::{Answer, Question};
+
+use super::question::Elsewhere;
+
+/// Whether a client can use a referral.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::front) enum ReferralWish {
+    /// It follows referrals.
+    Follow,
+    /// It has asked for none.
+    Decline,
+}
+
+/// Where a client is led when another node answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::front) enum Direction {
+    /// To the service of a delegated prefix.
+    Service(Service),
+    /// Nowhere; the address of the upper node, if one is known, may help a person.
+    NotResponsible {
+        /// The upper node's address.
+        upper: Option<String>,
+    },
+}
+
+/// The service of a delegated prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::front) struct Service {
+    /// The record of the delegated prefix.
+    pub(in crate::front) identifier: Identifier,
+    /// Its HS_SITE values.
+    pub(in crate::front) sites: Vec<Value>,
+}
+
+/// Where a client is led when another node answers.
+pub(in crate::front) async fn direct(
+    resolver: &Resolver,
+    elsewhere: Elsewhere,
+    wish: ReferralWish,
+) -> Result<Direction, Problem> {
+    let referral = match elsewhere {
+        Elsewhere::Above(above) => return Ok(Direction::NotResponsible { upper: above.upper }),
+        Elsewhere::Below(_) if wish == ReferralWish::Decline => {
+            return Ok(Direction::NotResponsible { upper: None });
+        }
+        Elsewhere::Below(referral) => referral,
+    };
+    let identifier = Identifier::of_prefix(&referral.prefix);
+    let types = ValueType::new(ValueType::HS_SITE).into_iter().collect();
+    let question = Question { identifier: identifier.clone(), indexes: Vec::new(), types };
+    match resolver.answer(&Caller::Anonymous, &question).await? {
+        Answer::Values(found) => Ok(Direction::Service(Service { identifier, sites: found.values })),
+        Answer::Absent(_) | Answer::Referral(_) | Answer::NotResponsible(_) => {
+            Ok(Direction::NotResponsible { upper: None })
+        }
+    }
+}
