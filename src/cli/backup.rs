@@ -1,11 +1,12 @@
 //! Backup: create, list and verify backups of a running node; list, verify and restore those on this machine.
 
 use clap::{Args, Subcommand};
+use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Value as Json, json};
 
 use super::change::position;
 use super::connection::ConnectionArguments;
-use super::display::{self, Table, count, escape, size};
+use super::display::{self, Table, escape};
 use super::error::Error;
 use super::offline::{self, OfflineArguments, RestoreArguments};
 use super::output::Form;
@@ -153,8 +154,8 @@ async fn create(arguments: CreateArguments) -> Result<(), Error> {
         output.line(&format!(
             "{}  {} entries, {}, up to {}",
             escape(&made.name),
-            count(made.entries),
-            size(made.bytes),
+            HumanCount(made.entries),
+            HumanBytes(made.bytes),
             made.to.as_ref().map(position).unwrap_or_default()
         ))?;
         if arguments.incremental && made.kind() == proto::BackupKind::Full {
@@ -187,13 +188,13 @@ async fn list(arguments: ListArguments) -> Result<(), Error> {
             &backup.name,
             kind(backup.kind()),
             &display::time(backup.created_ms),
-            &count(backup.entries),
-            &size(backup.bytes),
+            &HumanCount(backup.entries).to_string(),
+            &HumanBytes(backup.bytes).to_string(),
             if backup.encrypted { "yes" } else { "no" },
             &backup.directory,
         ]);
     }
-    output.table(&table)?;
+    output.table(table)?;
     output.flush()
 }
 
@@ -254,7 +255,7 @@ fn print_verdict(
             output.line(&format!("{}: {}", escape(&finding.file), escape(&finding.message)))?;
         }
         if verdict.whole {
-            let (entries, bytes) = (count(verdict.entries), size(verdict.bytes));
+            let (entries, bytes) = (HumanCount(verdict.entries), HumanBytes(verdict.bytes));
             output.line(&format!("{}  whole: {entries} entries, {bytes}", escape(&arguments.name)))?;
         }
     }

@@ -1,14 +1,13 @@
-//! Text for eyes: escaped, aligned, timed.
+//! Text for people: escaped, aligned in columns, with times.
 //!
 //! Whatever came from elsewhere passes [`escape`] before it reaches a terminal, so that no identifier, value or
 //! message can move the cursor, hide itself or turn the direction of reading.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
+use comfy_table::TableStyle;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use unicode_width::UnicodeWidthStr as _;
 
 /// Bytes of binary data that are shown in hexadecimal before it is cut.
 const BINARY_BYTES_SHOWN: usize = 32;
@@ -51,51 +50,39 @@ pub(super) fn data(bytes: &[u8]) -> String {
 
 //----------- Table ----------------------------------------------------------
 
-/// Rows in columns that align, Chinese text included.
-pub(super) struct Table {
-    rows: Vec<Vec<String>>,
-}
+/// A borderless table with two spaces between columns; Chinese text aligns.
+pub(super) struct Table(comfy_table::Table);
 
 impl Table {
     /// A table with these headings.
     pub(super) fn new(headings: &[&str]) -> Self {
-        Self { rows: vec![headings.iter().map(|heading| (*heading).to_owned()).collect()] }
+        let mut table = Self::plain();
+        table.0.add_row(headings);
+        table
     }
 
     /// A table without headings.
     pub(super) fn plain() -> Self {
-        Self { rows: Vec::new() }
+        let mut table = comfy_table::Table::new();
+        table.load_style(TableStyle::new());
+        Self(table)
     }
 
     /// Adds a row; the cells are escaped here.
     pub(super) fn row<const N: usize>(&mut self, cells: [&str; N]) {
-        self.rows.push(cells.iter().map(|cell| escape(cell).into_owned()).collect());
+        self.0.add_row(cells.map(|cell| escape(cell).into_owned()));
     }
 
-    /// The lines, two spaces between columns, none at the end of a line.
-    pub(super) fn lines(&self) -> Vec<String> {
-        let mut widths: Vec<usize> = Vec::new();
-        for row in &self.rows {
-            widths.resize(widths.len().max(row.len()), 0);
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.width());
-            }
-        }
-        self.rows.iter().map(|row| line(row, &widths)).collect()
+    /// The lines, without spaces at their ends.
+    pub(super) fn lines(mut self) -> Vec<String> {
+        self.0.column_iter_mut().for_each(|column| {
+            column.set_padding((0, 2));
+        });
+        self.0.trim_fmt().lines().map(str::to_owned).collect()
     }
 }
 
-fn line(row: &[String], widths: &[usize]) -> String {
-    let mut line = String::new();
-    for (cell, width) in row.iter().zip(widths) {
-        line.push_str(cell);
-        line.extend(std::iter::repeat_n(' ', width.saturating_sub(cell.width()) + 2));
-    }
-    line.truncate(line.trim_end_matches(' ').len());
-    line
-}
-
-//----------- Times and sizes ------------------------------------------------
+//----------- Times ----------------------------------------------------------
 
 /// A time in RFC 3339 with the offset of this machine's time zone.
 pub(super) fn time(milliseconds: u64) -> String {
@@ -129,54 +116,11 @@ pub(super) fn parse_time(text: &str) -> Result<u64, String> {
     u64::try_from(timestamp.as_millisecond()).map_err(|_| wrong())
 }
 
-/// Bytes in the unit in which people read them.
-pub(super) fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    let mut scaled = (bytes, 0);
-    let mut unit = None;
-    for name in UNITS {
-        if scaled.0 < 1_024 {
-            break;
-        }
-        scaled = (scaled.0 / 1_024, (scaled.0 % 1_024) * 10 / 1_024);
-        unit = Some(name);
-    }
-    match unit {
-        Some(unit) => format!("{}.{} {unit}", scaled.0, scaled.1),
-        None => format!("{bytes} bytes"),
-    }
-}
-
-/// A number with its thousands apart.
-pub(super) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut apart = String::new();
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            apart.push(',');
-        }
-        apart.push(digit);
-    }
-    apart
-}
-
-/// A duration in words as short as it allows.
-pub(super) fn duration(seconds: u64) -> String {
-    let mut text = String::new();
-    let parts = [(seconds / 86_400, "d"), (seconds / 3_600 % 24, "h"), (seconds / 60 % 60, "min")];
-    for (number, unit) in parts.into_iter().filter(|(number, _)| *number > 0) {
-        // Writing to a string never fails.
-        let _ = write!(text, "{number} {unit} ");
-    }
-    let _ = write!(text, "{} s", seconds % 60);
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use jiff::tz::{TimeZone, offset};
 
-    use super::{Table, count, data, duration, escape, parse_time, size, time_in};
+    use super::{Table, data, escape, parse_time, time_in};
 
     #[test]
     fn what_a_terminal_would_obey_is_escaped() {
@@ -204,15 +148,5 @@ mod tests {
         assert_eq!(parse_time("2022-02-23T03:22:22+08:00"), Ok(1_645_557_742_000));
         let refused = parse_time("tomorrow").expect_err("no time");
         assert!(refused.contains("2026-12-31T23:59:59+08:00"), "{refused}");
-    }
-
-    #[test]
-    fn numbers_are_said_as_people_read_them() {
-        assert_eq!(count(1_234_567), "1,234,567");
-        assert_eq!(count(123), "123");
-        assert_eq!(size(512), "512 bytes");
-        assert_eq!(size(1_536), "1.5 KiB");
-        assert_eq!(duration(90_061), "1 d 1 h 1 min 1 s");
-        assert_eq!(duration(5), "5 s");
     }
 }

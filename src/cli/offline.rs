@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use clap::Args;
+use indicatif::HumanCount;
 use serde_json::json;
 
-use super::display::{self, count, parse_time};
+use super::display::{self, parse_time};
 use super::error::{Error, Reason};
 use super::output::{Form, Output};
 use super::progress::{Point, Progress};
@@ -174,7 +175,7 @@ fn text_of(report: &RestoreReport, data: &Path) -> String {
     let RestoreReport { backups, engine, restored } = report;
     format!(
         "restored {} identifiers up to {} ({}) from {}\nthe store in {} ({engine}) begins a new incarnation at {}",
-        count(restored.identifiers),
+        HumanCount(restored.identifiers),
         restored.continues,
         display::time(restored.time_ms),
         backups.join(", "),

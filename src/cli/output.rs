@@ -42,7 +42,7 @@ impl Output {
     }
 
     /// A table for people.
-    pub(super) fn table(&mut self, table: &Table) -> Result<(), Error> {
+    pub(super) fn table(&mut self, table: Table) -> Result<(), Error> {
         table.lines().iter().try_for_each(|line| self.line(line))
     }
 

@@ -301,7 +301,7 @@ async fn list(arguments: ListArguments) -> Result<(), Error> {
         }
     }
     if !output.is_json() {
-        output.table(&table)?;
+        output.table(table)?;
     }
     output.flush()
 }
@@ -319,7 +319,7 @@ async fn show(arguments: ShowArguments) -> Result<(), Error> {
     if output.is_json() {
         output.json(&entry_json(&entry))?;
     } else {
-        output.table(&entry_table(&entry))?;
+        output.table(entry_table(&entry))?;
     }
     output.flush()
 }

@@ -3,9 +3,8 @@
 use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
-use super::display::{count, duration};
 use super::output::tell;
 
 /// How often a plain line is written.
@@ -70,13 +69,13 @@ impl Progress {
 
     fn sentence(&self, stage: &str, point: Point, now: Instant) -> String {
         let elapsed = now - self.started;
-        let mut sentence = format!("{} {}", count(point.things), self.noun);
+        let mut sentence = format!("{} {}", HumanCount(point.things), self.noun);
         if !stage.is_empty() {
             sentence = format!("{stage}: {sentence}");
         }
-        sentence.push_str(&format!(", {} a second", count(rate(point.things, elapsed))));
+        sentence.push_str(&format!(", {} a second", HumanCount(rate(point.things, elapsed))));
         if let Some(left) = left(point, elapsed) {
-            sentence.push_str(&format!(", {} left", duration(left.as_secs())));
+            sentence.push_str(&format!(", {} left", HumanDuration(left)));
         }
         sentence
     }

@@ -150,7 +150,7 @@ fn print_found(output: &mut Output, found: &proto::Found) -> Result<(), Error> {
     let origin = if found.authoritative { "" } else { ", answered by another node" };
     let (identifier, changed) = (escape(&found.identifier), display::time(found.changed_ms));
     output.line(&format!("{identifier}  version {}, changed {changed}{origin}", found.version))?;
-    output.table(&values_table(&found.values))
+    output.table(values_table(&found.values))
 }
 
 fn values_table(values: &[proto::Value]) -> Table {

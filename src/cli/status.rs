@@ -1,11 +1,14 @@
 //! Status: how the node is.
 
+use std::time::Duration;
+
 use clap::Args;
+use indicatif::{HumanBytes, HumanCount, HumanDuration};
 use serde_json::{Value as Json, json};
 
 use super::change::position;
 use super::connection::ConnectionArguments;
-use super::display::{self, Table, count, duration, size};
+use super::display::{self, Table};
 use super::error::Error;
 use crate::wire::proto;
 use crate::wire::proto::administration_service_client::AdministrationServiceClient;
@@ -37,7 +40,7 @@ impl StatusArguments {
         if output.is_json() {
             output.json(&status_json(&status))?;
         } else {
-            output.table(&status_table(&status))?;
+            output.table(status_table(&status))?;
         }
         output.flush()?;
         if status.read_only_reason.is_empty() {
@@ -53,11 +56,11 @@ fn status_table(status: &proto::Status) -> Table {
     table.row(["Engine", &status.engine]);
     table.row(["Incarnation", &data_encoding::HEXLOWER.encode(&status.incarnation)]);
     table.row(["Position", &status.position.as_ref().map(position).unwrap_or_default()]);
-    table.row(["Identifiers", &count(status.identifiers)]);
-    table.row(["Prefixes homed", &count(status.prefixes_homed)]);
-    table.row(["Prefixes delegated", &count(status.prefixes_delegated)]);
-    table.row(["Running for", &duration(status.uptime_seconds)]);
-    table.row(["Disk", &size(status.disk_bytes)]);
+    table.row(["Identifiers", &HumanCount(status.identifiers).to_string()]);
+    table.row(["Prefixes homed", &HumanCount(status.prefixes_homed).to_string()]);
+    table.row(["Prefixes delegated", &HumanCount(status.prefixes_delegated).to_string()]);
+    table.row(["Running for", &HumanDuration(Duration::from_secs(status.uptime_seconds)).to_string()]);
+    table.row(["Disk", &HumanBytes(status.disk_bytes).to_string()]);
     let changes = if status.read_only_reason.is_empty() { "accepted" } else { &status.read_only_reason };
     table.row(["Changes", changes]);
     match &status.last_backup {
@@ -84,16 +87,20 @@ fn filing_rows(table: &mut Table, filing: &proto::FilingStatus) {
     table.row(["Filing", &format!("{}; {heard}", filing.state)]);
     let confirmed = filing.confirmed.as_ref().map_or_else(|| "nothing yet".to_owned(), position);
     table.row(["Filed up to", &confirmed]);
-    let waiting = format!("{} entries, {}", count(filing.lag_entries), duration(filing.lag_ms / 1_000));
+    let waiting = format!(
+        "{} entries, {}",
+        HumanCount(filing.lag_entries),
+        HumanDuration(Duration::from_secs(filing.lag_ms / 1_000))
+    );
     table.row(["Filing lag", &waiting]);
-    let changes = (count(filing.filed), count(filing.identifier_changes));
+    let changes = (HumanCount(filing.filed), HumanCount(filing.identifier_changes));
     let since = format!("{} changes of prefixes; passed {} of identifiers", changes.0, changes.1);
     table.row(["Filed since start", &since]);
     if !filing.last_error.is_empty() {
         table.row(["Filing trouble", &filing.last_error]);
     }
     if filing.set_aside_count > 0 {
-        table.row(["Not filed", &format!("{} prefixes", count(filing.set_aside_count))]);
+        table.row(["Not filed", &format!("{} prefixes", HumanCount(filing.set_aside_count))]);
     }
     for aside in &filing.set_aside {
         table.row([aside.prefix.as_str(), aside.message.as_str()]);

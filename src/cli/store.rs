@@ -4,10 +4,11 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use indicatif::HumanCount;
 use serde_json::json;
 
 use super::config::CONFIG_WRONG;
-use super::display::{count, escape};
+use super::display::escape;
 use super::local::{LocalArguments, tell};
 use crate::config::Config;
 use crate::daemon::DaemonError;
@@ -114,21 +115,21 @@ fn report_text(report: &CheckReport) -> String {
     let mut lines: Vec<String> = report.problems.iter().map(|problem| escape(problem).into_owned()).collect();
     let told = u64::try_from(report.problems.len()).unwrap_or(u64::MAX);
     if report.problem_count > told {
-        lines.push(format!("and {} more", count(report.problem_count - told)));
+        lines.push(format!("and {} more", HumanCount(report.problem_count - told)));
     }
     let verdict = match report.problem_count {
         0 => "sound".to_owned(),
-        problems => format!("not sound, {} problems", count(problems)),
+        problems => format!("not sound, {} problems", HumanCount(problems)),
     };
     lines.push(format!(
         "{verdict}: journal entries {} to {}, {} identifiers, {} removed, {} prefixes, {} tokens, {} request ids",
         report.headers_from,
         report.end,
-        count(report.identifiers),
-        count(report.tombstones),
-        count(report.prefixes),
-        count(report.tokens),
-        count(report.requests)
+        HumanCount(report.identifiers),
+        HumanCount(report.tombstones),
+        HumanCount(report.prefixes),
+        HumanCount(report.tokens),
+        HumanCount(report.requests)
     ));
     lines.join("\n")
 }

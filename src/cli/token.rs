@@ -194,7 +194,7 @@ async fn list(arguments: ListArguments) -> Result<(), Error> {
             &time(token.revoked_ms),
         ]);
     }
-    output.table(&table)?;
+    output.table(table)?;
     output.flush()
 }
 

@@ -11,11 +11,11 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use indicatif::HumanCount;
 use serde::Serialize;
 
 use self::table::{Sheet, SheetColumns};
 use super::connection::ConnectionArguments;
-use super::display::count;
 use super::error::Error;
 use super::import::FileFormat;
 use super::output::{self, tell};
@@ -163,7 +163,7 @@ fn finish(target: Target, progress: &Progress, written: u64) -> Result<(), Error
     target.finish()?;
     progress.finish();
     if is_file {
-        tell(&format!("{} identifiers written", count(written)));
+        tell(&format!("{} identifiers written", HumanCount(written)));
     }
     Ok(())
 }

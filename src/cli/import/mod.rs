@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use clap::{Args, ValueEnum};
+use indicatif::HumanCount;
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
@@ -35,7 +36,6 @@ use self::row::{Naming, Row};
 use self::source::{Encoding, Source};
 use self::table::Table;
 use super::connection::{ConnectionArguments, RequestArguments};
-use super::display::count;
 use super::error::Error;
 use super::progress::rate;
 
@@ -222,12 +222,12 @@ impl ImportArguments {
         } else {
             output.line(&format!(
                 "registered {}, skipped {}, overwritten {}, refused {}; {:.1} s, {} rows a second",
-                count(tally.registered),
-                count(tally.skipped),
-                count(tally.overwritten),
-                count(tally.refused),
+                HumanCount(tally.registered),
+                HumanCount(tally.skipped),
+                HumanCount(tally.overwritten),
+                HumanCount(tally.refused),
                 loaded.elapsed.as_secs_f64(),
-                count(rate)
+                HumanCount(rate)
             ))?;
         }
         output.flush()
@@ -271,5 +271,5 @@ fn refused_at_all(loaded: &Loaded) -> Result<(), Error> {
         Some(path) => format!("; {} names each", path.display()),
         None => String::new(),
     };
-    Err(Error::Incomplete(format!("{} rows were refused{place}", count(refused))))
+    Err(Error::Incomplete(format!("{} rows were refused{place}", HumanCount(refused))))
 }
