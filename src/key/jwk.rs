@@ -2,7 +2,7 @@
 //!
 //! RSA is the standard's. DSA is CNRI's own: `kty` DSA with y, p, q, g. Of SM2, Teleinfo's clients read and write the
 //! public key as `kty` SM2 with its X.509 DER under `d`; private keys, which those clients do not write, stand here as
-//! an elliptic curve named SM2, with x, y and d. The HTTP interface knows neither, so that its door gives clients the
+//! an elliptic curve named SM2, with x, y and d. The HTTP interface knows neither, so that its front end gives clients the
 //! data of the value as it is.
 
 use data_encoding::BASE64URL_NOPAD;

@@ -28,7 +28,7 @@ pub const RSA_BITS_MIN: usize = 1_024;
 pub const RSA_BITS_MAX: usize = 8_192;
 /// Bytes of the longest key in any spelling.
 pub const KEY_BYTES_MAX: usize = 16_384;
-/// Bytes of the longest signature: that of the largest RSA key, with room for DER.
+/// Bytes of the longest signature: that of the largest RSA key, with the framing of DER.
 pub const SIGNATURE_BYTES_MAX: usize = 1_040;
 /// The user id of SM2 where nobody agreed on another (GM/T 0009-2012).
 pub const SM2_USER_DEFAULT: &str = "1234567812345678";

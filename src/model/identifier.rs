@@ -2,10 +2,10 @@
 //!
 //! An identifier is `prefix/suffix`. The prefix is dot-separated segments of letters, digits and `-`; the suffix is
 //! any UTF-8 of at least one byte. Comparison folds ASCII letters only and never normalizes Unicode (RFC 3651
-//! section 3). The spelling that was registered is kept for display; order and equality are
+//! section 3). The spelling that was registered is retained for display; order and equality are
 //! those of the canonical form, bytewise.
 //!
-//! This is the only parser of identifiers; every door calls it.
+//! This is the only parser of identifiers; every front end calls it.
 
 use core::cmp::Ordering;
 use core::fmt;
@@ -111,7 +111,7 @@ impl fmt::Debug for Identifier {
 pub struct CanonicalIdentifier(Box<str>);
 
 impl CanonicalIdentifier {
-    /// Takes back a folded text that a store kept.
+    /// Restores an identifier from a folded text of a store.
     pub fn restore(text: &str) -> Result<Self, IdentifierError> {
         Identifier::parse(text).map(|_| Self(text.into()))
     }

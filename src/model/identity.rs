@@ -94,7 +94,7 @@ impl AdminPermissions {
     /// Everything.
     pub const ALL: Self = Self(0x0fff);
 
-    /// Takes the bits as they stand; unknown ones are kept.
+    /// Takes the bits unchanged; unknown ones are retained.
     pub fn from_bits(bits: u16) -> Self {
         Self(bits)
     }

@@ -6,7 +6,7 @@
 pub const IDENTIFIER_BYTES_MAX: usize = 2_048;
 /// Bytes of one prefix segment: a DNS label must hold it (RFC 1035 section 2.3.4).
 pub const PREFIX_SEGMENT_BYTES_MAX: usize = 63;
-/// Bytes of a whole prefix; leaves room for a root and a suffix in a DNS name of 255 octets.
+/// Bytes of a whole prefix; leaves space for a root and a suffix in a DNS name of 255 octets.
 pub const PREFIX_BYTES_MAX: usize = 180;
 /// Bytes of the longest suffix that DNS carries literally, if escaped; a longer one is found by its digest.
 pub const SUFFIX_LITERAL_BYTES_MAX: usize = 64;
@@ -14,7 +14,7 @@ pub const SUFFIX_LITERAL_BYTES_MAX: usize = 64;
 pub const SUFFIX_DIGEST_BYTES: usize = 20;
 /// Values of one identifier: the bound of Handle clients.
 pub const VALUES_MAX: usize = 2_048;
-/// Bytes of all values of one identifier in Handle encoding, so that every door can carry them.
+/// Bytes of all values of one identifier in Handle encoding, so that every front end can carry them.
 pub const VALUES_BYTES_MAX: usize = 240_000;
 /// Bytes of a Handle message after its envelope: the bound of Handle clients.
 pub const HANDLE_MESSAGE_BYTES_MAX: usize = 262_144;
@@ -30,7 +30,7 @@ pub const TTL_DEFAULT_SECONDS: u32 = 86_400;
 pub const TTL_MAX_SECONDS: u32 = 2_147_483_647;
 /// Items of one batch of commands or questions.
 pub const BATCH_ITEMS_MAX: usize = 10_000;
-/// Bytes of one unary message at any door.
+/// Bytes of one unary message at any front end.
 pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Commands that one group commit carries at most.
 pub const GROUP_ITEMS_MAX: usize = 2_000;
@@ -66,7 +66,7 @@ pub const SCOPES_MAX: usize = 64;
 pub const SCOPE_PREFIXES_MAX: usize = 1_024;
 /// Nodes that a question is passed through at most.
 pub const RECURSION_DEPTH_MAX: u32 = 10;
-/// Other nodes that connections are kept to, to ask them onward.
+/// Other nodes to which connections are held open for recursion.
 pub const PEERS_MAX: usize = 256;
 /// Lists of administrators that are read to find out whether they hold an identity.
 pub const LISTS_MAX: usize = 64;

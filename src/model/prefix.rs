@@ -47,9 +47,9 @@ pub enum Homing {
 pub enum Standing {
     /// Answers and accepts changes.
     Active,
-    /// Refuses changes and questions for a time; its data is kept.
+    /// Changes and questions are refused for a time; its data is retained.
     Suspended,
-    /// Withdrawn; its data is kept.
+    /// Withdrawn; its data is retained.
     Revoked,
 }
 
@@ -134,7 +134,7 @@ impl CreditCode {
     }
 }
 
-/// Why a registrant cannot be kept.
+/// Why a registrant is not valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RegistrantError {
     /// A name that is empty or too long.

@@ -15,7 +15,7 @@ pub struct Site {
     ports: Ports,
 }
 
-/// The port of each door; none where the door is not offered.
+/// The port of each protocol; none where it is not offered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Ports {
     /// gRPC.
@@ -59,7 +59,7 @@ impl Site {
         self.host_name.as_deref()
     }
 
-    /// The port of each door.
+    /// The port of each protocol.
     pub fn ports(&self) -> Ports {
         self.ports
     }
@@ -77,7 +77,7 @@ fn is_host_name(text: &str) -> bool {
 
 //----------- SiteError ------------------------------------------------------
 
-/// Why a site cannot be kept.
+/// Why a site is not valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SiteError {
     /// No address, or too many.

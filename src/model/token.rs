@@ -1,4 +1,4 @@
-//! Tokens: what a caller shows, and the scopes it opens. The secret itself is never kept, only its hash.
+//! Tokens: what a caller presents, and the scopes that it grants. The secret itself is never stored, only its hash.
 
 use core::fmt;
 

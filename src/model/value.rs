@@ -2,7 +2,7 @@
 //!
 //! The shape is the Handle protocol's (RFC 3651 section 3.1): index, type, data, TTL, permissions, references,
 //! timestamp. [`Values`] is the checked whole of one identifier: ascending, unique indexes, within the bounds that
-//! let every door carry it.
+//! let every front end carry it.
 
 use core::fmt;
 
@@ -23,7 +23,7 @@ pub struct Value {
     pub value_type: ValueType,
     /// The datum, opaque to the node.
     pub data: Vec<u8>,
-    /// How long an answer may be kept.
+    /// How long an answer may be cached.
     pub ttl: Ttl,
     /// Who may read and write it.
     pub permissions: Permissions,
@@ -146,7 +146,7 @@ impl fmt::Display for Index {
 
 //----------- ValueType ------------------------------------------------------
 
-/// What a value's data is; compared without ASCII case, kept as spelled.
+/// What a value's data is; compared without ASCII case, stored as spelled.
 #[derive(Clone, Debug)]
 pub struct ValueType(Box<str>);
 
@@ -212,7 +212,7 @@ impl fmt::Display for ValueType {
 
 //----------- Ttl ------------------------------------------------------------
 
-/// How long an answer may be kept.
+/// How long an answer may be cached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ttl {
     /// Seconds from the answer on, at most 2^31-1.
@@ -321,7 +321,7 @@ impl Reference {
 
 //----------- ValueError -----------------------------------------------------
 
-/// Why values cannot be kept: which index, what was found, what would be right.
+/// Why values are not valid: which index, what was found, what would be right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ValueError {
     /// An index outside 1 to 2^31-1.

@@ -31,17 +31,17 @@ const BUCKETS: [(u64, &str); 16] = [
 
 //----------- Metrics --------------------------------------------------------
 
-/// Writes one room's numbers.
+/// Writes the numbers of one module.
 type Writer = Box<dyn Fn(&mut Page) + Send + Sync>;
 
-/// The writers of all rooms.
+/// The writers of all modules.
 #[derive(Default)]
 pub struct Metrics {
     writers: Mutex<Vec<Writer>>,
 }
 
 impl Metrics {
-    /// Adds a room's writer. It is called for each page and must neither wait nor read files.
+    /// Adds the writer of a module. It is called for each page and must neither wait nor read files.
     pub fn add(&self, writer: impl Fn(&mut Page) + Send + Sync + 'static) {
         self.writers.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(writer));
     }
@@ -76,7 +76,7 @@ impl Page {
         self.family(name, help, "counter", &[(None, count)]);
     }
 
-    /// Counts that only grow, told apart by one label.
+    /// Counts that only grow, one for each value of a label.
     pub fn counters(
         &mut self,
         name: &'static str,
@@ -92,7 +92,7 @@ impl Page {
         self.family(name, help, "gauge", &[(None, number)]);
     }
 
-    /// Numbers that go up and down, told apart by one label.
+    /// Numbers that go up and down, one for each value of a label.
     pub fn gauges(
         &mut self,
         name: &'static str,
@@ -205,18 +205,18 @@ mod tests {
     use super::{Histogram, Metrics};
 
     #[test]
-    fn a_page_shows_what_every_room_wrote() {
+    fn a_page_shows_what_every_module_wrote() {
         let metrics = Metrics::default();
         metrics.add(|page| page.counter("idnode_one_total", "First.", 7));
         metrics.add(|page| {
-            page.counters("idnode_two_total", "Second.", "door", &[("dns", 1), ("grpc", 2)]);
+            page.counters("idnode_two_total", "Second.", "protocol", &[("dns", 1), ("grpc", 2)]);
             page.gauge_seconds("idnode_three_seconds", "Third.", Duration::from_millis(1_500));
             page.info("idnode_build_info", "Fourth.", &[("version", "1 \"x\"")]);
         });
         let expected = "\
             # HELP idnode_one_total First.\n# TYPE idnode_one_total counter\nidnode_one_total 7\n\
             # HELP idnode_two_total Second.\n# TYPE idnode_two_total counter\n\
-            idnode_two_total{door=\"dns\"} 1\nidnode_two_total{door=\"grpc\"} 2\n\
+            idnode_two_total{protocol=\"dns\"} 1\nidnode_two_total{protocol=\"grpc\"} 2\n\
             # HELP idnode_three_seconds Third.\n# TYPE idnode_three_seconds gauge\n\
             idnode_three_seconds 1.500000\n\
             # HELP idnode_build_info Fourth.\n# TYPE idnode_build_info gauge\n\

@@ -1,11 +1,11 @@
 //! Telemetry: what people and monitors see of a node. Lines for people in [`log`], numbers in [`metrics`].
 //!
 //! ```text
-//!   any room ── tracing events ──▶ log ──▶ standard error (text, JSON) or journald (structured fields)
-//!   a room's counters (plain atomics) ──▶ metrics: each room's writer ──▶ one page, when somebody asks
+//!   any module ── tracing events ──▶ log ──▶ standard error (text, JSON) or journald (structured fields)
+//!   counters of a module (plain atomics) ──▶ metrics: the writer of each module ──▶ one page, on request
 //! ```
 //!
-//! A room owns its counters and knows nothing of how they are shown; the daemon gives their names to [`Metrics`].
+//! A module owns its counters and knows nothing of how they are shown; the daemon gives their names to [`Metrics`].
 
 mod chain;
 mod journald;

@@ -131,7 +131,7 @@ impl<'a> Reader<'a> {
 pub struct Writer(Vec<u8>);
 
 impl Writer {
-    /// Begins empty, with room for `capacity` bytes.
+    /// An empty writer with `capacity` bytes reserved.
     pub fn with_capacity(capacity: usize) -> Self {
         Self(Vec::with_capacity(capacity))
     }

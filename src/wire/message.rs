@@ -1,4 +1,4 @@
-//! The model's words as protobuf messages, and back: what the gRPC door and the federation translate alike.
+//! The model's words as protobuf messages, and back: what the gRPC front end and the federation translate alike.
 //!
 //! A message that means nothing in the model is refused with a sentence that says what would be right. What only one
 //! side speaks of, commands and answers above all, is translated where it is spoken.
@@ -280,7 +280,7 @@ mod tests {
     use super::{MessageError, Position, Site, Value, ValueError, proto};
 
     #[test]
-    fn what_is_told_is_understood() {
+    fn what_is_written_is_read() {
         let message = proto::Value {
             index: 7,
             r#type: "URL".into(),
@@ -314,12 +314,12 @@ mod tests {
             references: vec![proto::Reference { identifier: "88/a".into(), index: reference }],
             ..Default::default()
         };
-        let told = |ttl, reference| Value::try_from(value(ttl, reference)).map_err(|error| error.to_string());
-        assert!(told(0x7fff_ffff, 0x7fff_ffff).is_ok());
+        let read = |ttl, reference| Value::try_from(value(ttl, reference)).map_err(|error| error.to_string());
+        assert!(read(0x7fff_ffff, 0x7fff_ffff).is_ok());
         let sentence = "TTL 2147483648 is not from 0 to 2147483647 seconds";
-        assert_eq!(told(0x8000_0000, 0), Err(sentence.to_owned()));
+        assert_eq!(read(0x8000_0000, 0), Err(sentence.to_owned()));
         let sentence = "index 2147483648 of a reference is not from 0 to 2147483647";
-        assert_eq!(told(0, 0x8000_0000), Err(sentence.to_owned()));
+        assert_eq!(read(0, 0x8000_0000), Err(sentence.to_owned()));
         let position = proto::Position { incarnation: vec![1; 15], ..Default::default() };
         let error = Position::try_from(&position).expect_err("15 bytes are no incarnation");
         assert_eq!(error.to_string(), "an incarnation has 16 bytes; 15 were found");

@@ -1,4 +1,4 @@
-//! Bytes and messages: what the doors and the federation put on the network and take from it.
+//! Bytes and messages: what the front ends and the federation send and receive.
 //!
 //! Pure functions: nothing here waits, logs, or reads a clock.
 

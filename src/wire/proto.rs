@@ -1,6 +1,6 @@
 //! The generated protobuf types, clients and servers of `proto/idnode/v1`, included once.
 //!
-//! They are what travels, not what the node thinks in: they stay in this room, `front/grpc`, `federation` and `cli`.
+//! They are the form on the wire, not the vocabulary of the node: they stay in this module, `front/grpc`, `federation` and `cli`.
 //! [`crate::wire::message`] translates the words that all of them use.
 
 tonic::include_proto!("idnode.v1");

@@ -189,7 +189,7 @@ pub(super) fn may_certify(permissions: &[Permission], identifier: &Identifier) -
     covering.into_iter().any(|permission| permission.ca.unwrap_or(true))
 }
 
-/// Whether two spellings name the same identifier wherever it is kept: only the prefix is sure to fold.
+/// Whether two spellings name the same identifier wherever it is stored: only the prefix is sure to fold.
 pub(super) fn same(one: &Identifier, other: &Identifier) -> bool {
     one.canonical(Folding::SuffixSensitive) == other.canonical(Folding::SuffixSensitive)
 }

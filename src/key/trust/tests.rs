@@ -142,7 +142,7 @@ fn a_certificate_grants_no_other_identifier() {
 }
 
 #[test]
-fn what_was_changed_after_signing_is_told() {
+fn what_was_changed_after_signing_is_reported() {
     let scene = Scene::new();
     let (roots, signature) = (scene.roots(), scene.signature());
     let begin = |identifier: &Identifier, values: &[Value], now| {
@@ -172,17 +172,17 @@ fn what_was_changed_after_signing_is_told() {
 #[test]
 fn another_key_is_not_taken_for_the_certified_one() {
     let scene = Scene::new();
-    let stranger = sm2(b'x');
-    let certificate = scene.certify((&scene.signer.0, &stranger.public()), &[Grant::Everything]);
+    let foreign = sm2(b'x');
+    let certificate = scene.certify((&scene.signer.0, &foreign.public()), &[Grant::Everything]);
     let refused = scene.verify(&[certificate]).map_err(|error| error.to_string());
     assert_eq!(refused, Err("the signature was not signed with the key of 300:0.NA/88.118.8".into()));
     let mut forged = Scene::new();
-    forged.root.1 = stranger.clone();
+    forged.root.1 = foreign.clone();
     let refused =
         scene.verify(&[forged.certificate(&[Grant::Everything])]).map_err(|error| error.to_string());
     let sentence = "the certificate of 300:0.NA/88.118.8 was not signed with the key of 301:88.111.1/0.0";
     assert_eq!(refused, Err(sentence.into()));
-    let other = scene.certify((&identity("301:0.NA/88.118.8"), &stranger.public()), &[Grant::Everything]);
+    let other = scene.certify((&identity("301:0.NA/88.118.8"), &foreign.public()), &[Grant::Everything]);
     let (identity, at) = (scene.signer.0.clone(), scene.signer.0.identifier.clone());
     assert_eq!(scene.verify(&[other]), Err(TrustError::NoCertificate { identity, at }));
 }

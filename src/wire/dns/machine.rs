@@ -329,7 +329,7 @@ mod tests {
             let bytes = encode_value(&value);
             prop_assert_eq!(bytes.len(), encoded_bytes(&value));
             let found = decode(&bytes);
-            // Types compare without case; the spelling is kept too.
+            // Types compare without case; the spelling is preserved too.
             let Ok(Machine::Value(found)) = found else { return Err(proptest::test_runner::TestCaseError::fail("no value")) };
             prop_assert_eq!(found.value_type.as_str(), value.value_type.as_str());
             prop_assert_eq!(found, value);

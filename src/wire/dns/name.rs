@@ -36,7 +36,7 @@ use crate::model::value::Index;
 pub const NAME_OCTETS_MAX: usize = 255;
 /// Octets of a label (RFC 1035 section 2.3.4).
 pub const LABEL_OCTETS_MAX: usize = 63;
-/// Octets of the root name on the wire: leaves room for a prefix of one segment of any length.
+/// Octets of the root name on the wire: leaves space for a prefix of one segment of any length.
 pub const ROOT_OCTETS_MAX: usize = 64;
 /// Octets left of a prefix's name at most: an escaped suffix, then a value label.
 pub const LEFT_OCTETS_MAX: usize = SUFFIX_OCTETS_MAX + VALUE_LABEL_OCTETS_MAX;
@@ -45,7 +45,7 @@ pub const LEFT_OCTETS_MAX: usize = SUFFIX_OCTETS_MAX + VALUE_LABEL_OCTETS_MAX;
 const ESCAPED: &str = "__x";
 /// Stands right of a suffix's digest.
 const HASHED: &str = "__h";
-/// Stands right of a segment that leaves no room for the mark.
+/// The label to the right of a segment that leaves no space for the mark.
 const LONG_SEGMENT: &str = "_";
 /// The two labels of a name server, from the right.
 const SERVER: [&str; 2] = ["ns", "dns"];
@@ -480,7 +480,7 @@ pub enum NameError {
         /// The beginning of what was found.
         found: String,
     },
-    /// A root that leaves too little room.
+    /// A root that leaves too little space.
     RootTooLong {
         /// Its octets on the wire.
         octets: usize,
@@ -511,7 +511,7 @@ impl fmt::Display for NameError {
             Self::RootTooLong { octets } => {
                 write!(
                     f,
-                    "DNS root takes {octets} octets; at most {ROOT_OCTETS_MAX} leave room for identifiers"
+                    "DNS root takes {octets} octets; at most {ROOT_OCTETS_MAX} leave space for identifiers"
                 )
             }
             Self::PrefixTooLong { octets, octets_max } => {

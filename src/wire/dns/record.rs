@@ -32,7 +32,7 @@ pub const SET_BYTES_MAX: usize = 65_535 - HEADER_BYTES - QUESTION_BYTES_MAX - OP
 const HEADER_BYTES: usize = 12;
 const QUESTION_BYTES_MAX: usize = 255 + 4;
 const OPT_BYTES_MAX: usize = 11 + 256;
-/// Room for the site of a prefix: 16 addresses, a host name and four ports as text.
+/// Space for the site of a prefix: 16 addresses, a host name and four ports as text.
 const SITE_BYTES_MAX: usize = 1_280;
 /// A record's pointer to its name, type, class, TTL and length.
 const RECORD_BYTES: usize = 12;
@@ -78,7 +78,7 @@ impl Kind {
 /// The records of one name and type.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecordSet {
-    /// Seconds they may be kept: the least of their values'.
+    /// Seconds that they may be cached: the least of their values'.
     pub ttl: u32,
     /// What each record holds.
     pub data: Vec<RData>,

@@ -99,7 +99,7 @@ impl ResponseCode {
     pub const VALUE_ALREADY_EXISTS: Self = Self(201);
     /// No well-formed value.
     pub const INVALID_VALUE: Self = Self(202);
-    /// The asker's HS_SITE is out of date.
+    /// The client's HS_SITE is out of date.
     pub const OUT_OF_DATE_SITE_INFO: Self = Self(300);
     /// The prefix is not served here.
     pub const SERVER_NOT_RESPONSIBLE: Self = Self(301);

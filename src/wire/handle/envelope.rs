@@ -28,7 +28,7 @@ pub struct Envelope {
     pub flags: EnvelopeFlags,
     /// The session; 0 is none.
     pub session: u32,
-    /// The number by which the asker knows its request again.
+    /// The number by which the client matches a reply with its request.
     pub request: u32,
     /// The number of this packet, from 0.
     pub sequence: u32,
@@ -90,7 +90,7 @@ impl Envelope {
         usize::try_from(self.message_bytes).unwrap_or(usize::MAX)
     }
 
-    /// The envelope of a reply: the same request and session, in a version the asker reads.
+    /// The envelope of a reply: the same request and session, in a version that the client reads.
     #[must_use]
     pub fn to_reply(&self) -> Self {
         Self {

@@ -24,7 +24,7 @@ pub struct Header {
     pub response: ResponseCode,
     /// How it shall be done.
     pub flags: OpFlags,
-    /// The serial of the HS_SITE that the asker used, 65535 when it knows none; in replies, the server's own.
+    /// The serial of the HS_SITE that the client used, 65535 when it knows none; in replies, the server's own.
     pub serial: u16,
     /// Servers it was passed through.
     pub recursion: u8,
@@ -33,7 +33,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// The serial of an asker that knows no HS_SITE.
+    /// The serial of a client that knows no HS_SITE.
     pub const SERIAL_UNKNOWN: u16 = 0xffff;
 
     /// Decodes a header and the length of the body behind it.

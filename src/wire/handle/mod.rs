@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Pure and bounded: a decoder takes linear time, never panics, and keeps numbers that it does not know. What the
-//! messages mean is the doors' matter, and what keys prove is `crate::key`'s.
+//! messages mean is decided by the front ends, and what keys prove is `crate::key`'s.
 
 pub mod code;
 

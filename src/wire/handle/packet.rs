@@ -4,7 +4,7 @@
 //!   message ─ cut ─▶ envelope #0 │ 492 bytes    envelope #1 │ 492 bytes    envelope #2 │ the rest
 //! ```
 //!
-//! What is kept of messages whose packets are still on their way is the door's matter; here is only where each belongs.
+//! Messages whose packets have not all arrived are held by the front end; this module only finds where each packet belongs.
 
 use core::ops::Range;
 

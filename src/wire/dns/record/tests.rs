@@ -88,7 +88,7 @@ fn a_text_record_is_index_type_and_data() {
 }
 
 #[test]
-fn a_set_is_kept_as_long_as_its_least_value() {
+fn a_set_is_cached_as_long_as_its_least_value() {
     let mut values = [value(1, "URL", b"x:y"), value(2, "A", b""), value(3, "URL", b"x:z")];
     values[1].ttl = Ttl::Relative(5);
     values[2].ttl = Ttl::Absolute(1_060);

@@ -8,7 +8,7 @@
 //!   error ............. one text     referral .. handle · values  see also challenge and session
 //! ```
 //!
-//! Handles stand as bytes, as sent: an answer repeats them, and one that is no identifier is refused by the door.
+//! Handles stand as bytes, as sent: an answer repeats them, and one that is no identifier is refused by the front end.
 
 pub mod challenge;
 pub mod session;

@@ -15,7 +15,7 @@ const DIFFIE_HELLMAN: u16 = 4;
 pub struct SessionSetup<'a> {
     /// Seconds the session shall live.
     pub timeout: u32,
-    /// The identifier that the asker says it is; may be empty.
+    /// The identifier that the client claims to be; may be empty.
     pub user: &'a [u8],
     /// The index of its key.
     pub index: u32,
