@@ -106,7 +106,7 @@ async fn complete(
 /// The first life of a store: what its backups share.
 fn origin(store: &Store) -> Result<Incarnation, Error> {
     let lineage = store.lineage();
-    let first = lineage.lives().first().map(|life| life.incarnation);
+    let first = lineage.entries().first().map(|entry| entry.incarnation);
     first
         .ok_or(StoreError::CopyDamaged { detail: "the store has no life yet".to_owned() })
         .map_err(Error::store("cannot back up the store"))
@@ -153,8 +153,8 @@ async fn find_base(
     {
         return Ok(Err(format!("{name} ends in a life of the store that this one does not continue")));
     }
-    let floor = store.floor();
-    if next < floor.headers_from.max(floor.bodies_from) {
+    let retained = store.retained();
+    if next < retained.headers_from.max(retained.bodies_from) {
         return Ok(Err(format!("the journal after {name} was pruned")));
     }
     let there =
@@ -217,7 +217,7 @@ impl Copying<'_> {
             self.report("image");
         }
         let to = image.finish().await.map_err(Error::store("cannot end the image"))?;
-        let first = self.store.floor().headers_from;
+        let first = self.store.retained().headers_from;
         let mut check = JournalCheck::starting_at(first);
         let last = self.copy_journal(to.sequence.max(self.store.end().sequence), &mut check).await?;
         self.finish(Some(ImageSpan { from, to }), first, from, last.unwrap_or(to)).await

@@ -15,7 +15,7 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 /// Removes what retention does not keep; returns the names. Backups of other stores are left alone.
 pub(super) fn retire(store: &Store, options: &Options, directory: &Path) -> Result<Vec<String>, Error> {
     let locked = LockedDirectory::open(directory)?;
-    let origin = store.lineage().lives().first().map(|life| life.incarnation);
+    let origin = store.lineage().entries().first().map(|entry| entry.incarnation);
     let held: Vec<Manifest> =
         manifests(directory)?.into_iter().filter(|manifest| Some(manifest.origin) == origin).collect();
     let keep = Keep { count: options.keep_count, days: options.keep_days };

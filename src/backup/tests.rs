@@ -196,7 +196,7 @@ fn values(data: Vec<u8>) -> Values {
 /// Opens the data directory and compares every identifier, tombstones and counts included.
 async fn check_restored(data: &Path, engine: EngineKind, expected: &States) {
     let Opened { store, appender, report } = open(store_options(data, engine)).await.expect("it opens");
-    assert_eq!((report.created, report.mended, store.read_only_reason()), (false, 0, None));
+    assert_eq!((report.created, report.repaired, store.read_only_reason()), (false, 0, None));
     check_states(&store, expected).await;
     store.close(appender).await.expect("it closes");
 }

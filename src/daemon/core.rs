@@ -77,7 +77,7 @@ impl Core {
             position = %store.head(),
             created = report.created,
             checked = report.checked,
-            mended = report.mended,
+            mended = report.repaired,
             "store open"
         );
         if let Some(reason) = store.read_only_reason() {

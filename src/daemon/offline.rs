@@ -35,7 +35,7 @@ pub async fn accept_loss(config: &Config) -> Result<Loss, DaemonError> {
     Ok(Loss::Accepted { lost: accepted.lost, adopted: accepted.adopted })
 }
 
-/// Reads a whole store and holds everything in it against everything else. Nothing is mended.
+/// Reads a whole store and holds everything in it against everything else. Nothing is repaired.
 pub async fn check(config: &Config) -> Result<CheckReport, DaemonError> {
     let directory = take(config)?;
     check::check(store_options(&config.store, directory.path())).await.map_err(DaemonError::Store)

@@ -155,8 +155,8 @@ impl Filing {
         if place.sequence > head.sequence {
             return Err(FilingError::Ahead { confirmed: place.sequence, head: head.sequence });
         }
-        let floor = self.store.floor();
-        let is_kept = place.sequence + 1 >= floor.headers_from.max(floor.bodies_from);
+        let retained = self.store.retained();
+        let is_kept = place.sequence + 1 >= retained.headers_from.max(retained.bodies_from);
         let is_same = self.store.bookmark(BASIS).await?.as_ref() == Some(basis);
         Ok(Some(place).filter(|_| is_kept && is_same))
     }

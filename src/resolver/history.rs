@@ -32,12 +32,12 @@ impl Resolver {
         };
         let (headers, next) = self.walk(start, &subject, limit.clamp(1, PAGE_ITEMS_MAX)).await?;
         let entries = self.store.with_bodies(headers).await.map_err(|error| failed(&error))?;
-        let floor = self.store.floor();
+        let retained = self.store.retained();
         Ok(History {
             changes: entries.into_iter().map(show).collect(),
             next,
-            complete_from: (floor.headers_from > 1)
-                .then(|| self.store.lineage().position_of(floor.headers_from))
+            complete_from: (retained.headers_from > 1)
+                .then(|| self.store.lineage().position_of(retained.headers_from))
                 .flatten(),
         })
     }

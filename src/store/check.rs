@@ -1,12 +1,12 @@
 //! The check of a store at rest: everything in it is read, and held against everything else.
 //!
 //! ```text
-//!   journal, from its floor   dense · chained · of its life · bodies with their digests · every state at least as new
+//!   journal, as retained      dense · chained · of its incarnation · bodies with their digests · every state at least as new
 //!   states                    checksums · each names the journal entry that it comes from · none ahead of the journal
 //!   beside them               counts as counted · requests of entries that exist · the high-water mark
 //! ```
 //! It writes nothing but what the engine itself does when it opens its files. It reads on after a problem, so that all
-//! of the damage is told at once.
+//! damage is reported at once.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
@@ -25,7 +25,7 @@ use super::retention::chain_of_seal;
 use super::writes::Counts;
 use super::{Store, entry_v1, key};
 
-/// Problems that are told one by one; the others are counted.
+/// Problems that are reported one by one; the others are counted.
 const PROBLEMS_MAX: usize = 100;
 /// How much one step reads.
 const STEP: ScanLimit = ScanLimit { entries: 256, bytes: 4 * 1024 * 1024 };
@@ -37,15 +37,15 @@ const STEP: ScanLimit = ScanLimit { entries: 256, bytes: 4 * 1024 * 1024 };
 pub struct CheckReport {
     /// The journal's end.
     pub end: Position,
-    /// The first journal entry that is kept.
+    /// The first journal entry that is retained.
     pub headers_from: u64,
     /// Journal entries read.
     pub headers: u64,
-    /// Journal entries whose body is kept.
+    /// Journal entries whose body is retained.
     pub bodies: u64,
     /// Live identifiers.
     pub identifiers: u64,
-    /// Removed identifiers, whose version is kept.
+    /// Removed identifiers, whose version is retained.
     pub tombstones: u64,
     /// Prefixes.
     pub prefixes: u64,
@@ -103,7 +103,7 @@ impl Check {
     fn new(store: Store) -> Self {
         let report = CheckReport {
             end: store.head(),
-            headers_from: store.floor().headers_from,
+            headers_from: store.retained().headers_from,
             headers: 0,
             bodies: 0,
             identifiers: 0,
@@ -173,7 +173,7 @@ impl Check {
         Ok(chain)
     }
 
-    /// Entries from a sequence on. Where a step cannot be read, its first entry alone is tried, and told.
+    /// Entries from a sequence on. Where a step cannot be read, its first entry alone is tried, and reported.
     async fn entries(&mut self, from: u64) -> Vec<JournalEntry> {
         if let Ok(entries) = self.store.entries_from(from, STEP.entries).await {
             return entries;
@@ -211,12 +211,14 @@ impl Check {
             self.report.problem(format!("journal entry {sequence} is earlier than the one before"));
         }
         if self.store.lineage().position_of(sequence) != Some(header.position) {
-            self.report.problem(format!("journal entry {sequence} is of another life than the store had"));
+            self.report.problem(format!(
+                "journal entry {sequence} belongs to another incarnation than the store had"
+            ));
         }
         if header.previous.is_some_and(|previous| previous >= sequence) {
             self.report.problem(format!("journal entry {sequence} links to a later one"));
         }
-        if body.is_none() && sequence >= self.store.floor().bodies_from {
+        if body.is_none() && sequence >= self.store.retained().bodies_from {
             self.report.problem(format!("journal entry {sequence} has no body"));
         }
         self.report.headers += 1;
@@ -254,7 +256,7 @@ impl Check {
 }
 
 impl Check {
-    /// The versions at which identifiers are, without those that cannot be read: these are told with the states.
+    /// The versions at which identifiers are, without those that cannot be read: these are reported with the states.
     async fn versions(&self, names: &[CanonicalIdentifier]) -> HashMap<CanonicalIdentifier, u64> {
         let version = |entry: Option<IdentifierEntry>| entry.map_or(0, |entry| entry.version);
         if let Ok(present) = self.store.identifiers(names).await {
@@ -314,7 +316,7 @@ impl Check {
         }
     }
 
-    /// Counts an identifier's state; one that stands under another's key is told.
+    /// Counts an identifier's state; one that is stored under another's key is reported.
     fn named(&mut self, key: &[u8], entry: IdentifierEntry) -> Option<State> {
         let name = entry.identifier.canonical(self.store.folding());
         if name.as_bytes() != key {
@@ -355,11 +357,11 @@ impl Check {
     /// Each state must name the journal entry that it comes from, unless that is pruned.
     async fn compare_with_journal(&mut self, states: &[State]) {
         let (from, end) = (self.report.headers_from, self.report.end.sequence);
-        let kept: Vec<&State> = states.iter().filter(|state| state.sequence >= from).collect();
-        let sequences: Vec<u64> = kept.iter().map(|state| state.sequence).collect();
-        // What cannot be read was told when the journal was walked through.
+        let retained: Vec<&State> = states.iter().filter(|state| state.sequence >= from).collect();
+        let sequences: Vec<u64> = retained.iter().map(|state| state.sequence).collect();
+        // What cannot be read was reported when the journal was read.
         let headers = self.store.headers_at(&sequences).await.unwrap_or_default();
-        for (state, header) in kept.into_iter().zip(headers) {
+        for (state, header) in retained.into_iter().zip(headers) {
             let State { subject, sequence, version } = state;
             let text = display(subject);
             if *sequence > end {

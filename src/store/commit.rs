@@ -35,7 +35,7 @@ pub struct Appender {
 /// The end of the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct End {
-    /// The life that writes.
+    /// The incarnation that writes.
     pub incarnation: Incarnation,
     /// The last entry's sequence.
     pub sequence: u64,
@@ -113,7 +113,7 @@ impl Appender {
         &self.store
     }
 
-    /// From the next entry on, another life writes.
+    /// From the next entry on, another incarnation writes.
     pub(super) fn begin(&mut self, incarnation: Incarnation) {
         self.end.incarnation = incarnation;
     }

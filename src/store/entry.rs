@@ -73,9 +73,9 @@ pub enum Change {
     Prefix(PrefixEntry),
     /// A token entry's new state.
     Token(TokenEntry),
-    /// A new life of the store begins.
+    /// A new incarnation of the store begins.
     Incarnation {
-        /// The last position of the life it continues; none at the very first.
+        /// The last position of the incarnation it continues; none at the very first.
         continues: Option<Position>,
         /// The chained hash at that position; zeros at the very first.
         chain: [u8; 32],
@@ -87,7 +87,7 @@ pub enum Change {
 /// What kind of change an entry records. Code points are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// A life of the store began.
+    /// An incarnation of the store began.
     Begun,
     /// An identifier was registered.
     Registered,

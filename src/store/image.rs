@@ -5,7 +5,7 @@
 //! ```
 //! An image is *exact* where the engine has snapshots (fjall): all of it belongs to one instant, and `from` is `to`.
 //! Elsewhere (sled) it is *fuzzy*: each state in it is whole, but some are those of `from` and some are later, up to
-//! `to`. It is mended by redoing the journal entries after `from`, by version, and is valid from `to` on.
+//! `to`. It is repaired by redoing the journal entries after `from`, by version, and is valid from `to` on.
 //!
 //! States are copied joined, as the bytes before they are cut into pieces: a large state that is written anew while
 //! the image is read is copied whole, the old one or the new one, and a copy of one engine suits the other. What can
@@ -30,7 +30,7 @@ use super::error::Error;
 use super::header_v1::StoreHeader;
 use super::journal::{Body, Header};
 use super::lineage::Lineage;
-use super::retention::{Floor, read_seal};
+use super::retention::{RetainedFrom, read_seal};
 use super::{entry_v1, key};
 
 /// The tables that are copied, in this order; the others can be derived from them or are the journal.
@@ -43,7 +43,7 @@ const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 //----------- JournalHold ----------------------------------------------------
 
-/// While it lives, nothing is pruned from the journal.
+/// While it exists, nothing is pruned from the journal.
 pub struct JournalHold {
     _held: OwnedRwLockReadGuard<()>,
 }
@@ -235,7 +235,7 @@ impl CopiedEntry {
                 if header.folding == folding { Ok(()) } else { Err(refuse("folding")) }
             }
             key::meta::LINEAGE => Lineage::decode(&self.body).map(drop),
-            key::meta::FLOOR => Floor::decode(&self.body).map(drop),
+            key::meta::RETAINED => RetainedFrom::decode(&self.body).map(drop),
             key if key.starts_with(key::meta::SEALS) => read_seal(&self.body).map(drop),
             _ => Err(refuse("meta key")),
         }
@@ -275,7 +275,7 @@ impl CopiedChange {
     /// Reads what [`CopiedChange::encode`] wrote; checks the body's digest, and that the body decodes.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let header = Header::decode_stored(reader.bytes("header", BODY_BYTES_MAX)?)?;
-        let body = match reader.u8("body kept")? {
+        let body = match reader.u8("body retained")? {
             0 => None,
             _ => Some(reader.bytes("body", BODY_BYTES_MAX)?.to_vec()),
         };

@@ -15,18 +15,18 @@
 //! The chain covers headers only. A header holds the salted digest of its body, so that a body can be erased, by law
 //! or by policy, without breaking the chain and without leaving a digest from which short data could be guessed.
 //! The byte 0x02 keeps chain hashes apart from the leaves (0x00) and nodes (0x01) of a Merkle tree (RFC 6962
-//! section 2.1), for which each seal has room.
+//! section 2.1), for which each seal has a field.
 //!
 //! # Order and time
 //!
 //! Positions order; time is for people. Journal time never runs backwards: an entry's time is at least its
 //! predecessor's, whatever the clock says.
 //!
-//! # Lives
+//! # Incarnations
 //!
-//! An *incarnation* names one life of a store. Restore, repair and accepted loss begin a new one, whose first entry
+//! An *incarnation* names one history of a store. Restore, repair and accepted loss begin a new one, whose first entry
 //! names the position and hash that it continues. Sequence numbers go on, so that `previous` links hold across
-//! lives; whether two positions of different lives are the same place is never asked: a follower that meets a new
+//! incarnations; positions of different incarnations are never compared: a follower that meets a new
 //! incarnation takes the present state instead.
 //!
 //! # Pruning

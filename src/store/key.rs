@@ -67,10 +67,10 @@ pub(super) fn digest(prefix: &Prefix, digest: &[u8; SUFFIX_DIGEST_BYTES]) -> Vec
 pub(super) mod meta {
     /// The store header.
     pub(in crate::store) const HEADER: &[u8] = b"header";
-    /// The lives of the store.
+    /// The incarnations of the store.
     pub(in crate::store) const LINEAGE: &[u8] = b"lineage";
-    /// From where headers and bodies are kept.
-    pub(in crate::store) const FLOOR: &[u8] = b"floor";
+    /// The first headers and bodies that are retained.
+    pub(in crate::store) const RETAINED: &[u8] = b"floor";
 
     /// What the keys of all seals begin with.
     pub(in crate::store) const SEALS: &[u8] = b"seal/";

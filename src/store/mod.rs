@@ -1,4 +1,4 @@
-//! The store: identifiers, prefixes, tokens and the journal, on disk. The only room that names a storage engine.
+//! The store: identifiers, prefixes, tokens and the journal, on disk. The only module that names a storage engine.
 //!
 //! ```text
 //!   registry ─▶ Appender.commit(Block) ─▶ engine ─▶ on disk ─▶ publish      (one writer a stream)
@@ -61,7 +61,7 @@ use self::directory::Directory;
 use self::engine::Engine;
 use self::error::Error;
 use self::lineage::Lineage;
-use self::retention::Floor;
+use self::retention::RetainedFrom;
 use self::writes::Counts;
 
 /// Tells the time, in milliseconds since 1970. Made by the daemon; tests give their own.
@@ -87,7 +87,7 @@ struct Inner {
     entropy: Entropy,
     directory: ArcSwap<Directory>,
     lineage: ArcSwap<Lineage>,
-    floor: ArcSwap<Floor>,
+    retained: ArcSwap<RetainedFrom>,
     counts: Arc<Mutex<Counts>>,
     end: watch::Sender<End>,
     /// Why changes are not accepted; none while they are.
@@ -103,14 +103,14 @@ impl Store {
         self.inner.directory.load_full()
     }
 
-    /// The lives of this store.
+    /// The incarnations of this store.
     pub fn lineage(&self) -> Arc<Lineage> {
         self.inner.lineage.load_full()
     }
 
-    /// From where the journal is kept.
-    pub fn floor(&self) -> Floor {
-        **self.inner.floor.load()
+    /// The part of the journal that is retained.
+    pub fn retained(&self) -> RetainedFrom {
+        **self.inner.retained.load()
     }
 
     /// The end of the durable journal.

@@ -1,7 +1,7 @@
-//! Opening a store: create it or take it up, check that it holds together, and mend what may be mended.
+//! Opening a store: create it or open it, check its consistency, and repair what can be repaired.
 //!
 //! ```text
-//!   engine opens ─▶ header known? ─▶ lives, floor ─▶ journal's end ─▶ tail checked and mended ─▶ high water ─▶ ready
+//!   engine opens ─▶ header known? ─▶ incarnations ─▶ journal's end ─▶ tail checked and repaired ─▶ high water ─▶ ready
 //! ```
 //! A journal found behind the high-water file opens read-only: what was acknowledged is missing, and only the
 //! operator may accept that, by [`accept_loss`] or by a restore.
@@ -25,8 +25,8 @@ use super::entry::{Change, Operation};
 use super::error::Error;
 use super::header_v1::StoreHeader;
 use super::high_water::{HighWater, HighWaterFile, LAG_MS};
-use super::lineage::{Life, Lineage, name_incarnation};
-use super::retention::Floor;
+use super::lineage::{Lineage, LineageEntry, name_incarnation};
+use super::retention::RetainedFrom;
 use super::writes::{Counts, Writes};
 use super::{Clock, Entropy, Inner, Store, key};
 
@@ -65,7 +65,7 @@ pub struct OpenReport {
     /// Journal entries that were checked.
     pub checked: u64,
     /// States that were redone from the journal.
-    pub mended: u64,
+    pub repaired: u64,
 }
 
 /// The folder of an engine below a data directory.
@@ -81,7 +81,7 @@ pub async fn open(options: StoreOptions) -> Result<Opened, Error> {
     if fresh {
         begin_incarnation(&mut appender, "created").await?;
     } else {
-        (report.checked, report.mended) = store.mend_tail().await?;
+        (report.checked, report.repaired) = store.repair_tail().await?;
     }
     store.compare_high_water().await?;
     Ok(Opened { store, appender, report })
@@ -95,7 +95,7 @@ pub async fn accept_loss(options: StoreOptions) -> Result<Accepted, Error> {
     let found = store.end();
     let lost = store.acknowledged()?.map_or(0, |mark| mark.position.sequence.saturating_sub(found.sequence));
     let mut appender = Appender::new(store.clone(), found);
-    store.mend_tail().await?;
+    store.repair_tail().await?;
     begin_incarnation(&mut appender, "loss accepted").await?;
     let adopted = store.adopt_ahead_of(found.sequence, &mut appender).await?;
     store.save_high_water()?;
@@ -112,17 +112,17 @@ pub struct Accepted {
     pub adopted: u64,
 }
 
-/// Begins a new life of the store: the first entry names what it continues.
+/// Begins a new incarnation of the store: the first entry names what it continues.
 pub(super) async fn begin_incarnation(appender: &mut Appender, reason: &str) -> Result<(), Error> {
     let before = appender.end();
     let store = appender.store().clone();
     let mut random = [0; 10];
     store.fill_random(&mut random);
-    let present = store.lineage().present().map(|life| life.incarnation);
+    let present = store.lineage().present().map(|entry| entry.incarnation);
     let incarnation = name_incarnation(store.now_ms(), random, present);
     let continues = present.map(|_| (before.position(), before.chain));
     let mut lineage = (*store.lineage()).clone();
-    lineage.begin(Life { incarnation, first_sequence: before.sequence + 1, continues });
+    lineage.begin(LineageEntry { incarnation, first_sequence: before.sequence + 1, continues });
     let change = Change::Incarnation {
         continues: continues.map(|(position, _)| position),
         chain: before.chain,
@@ -133,7 +133,7 @@ pub(super) async fn begin_incarnation(appender: &mut Appender, reason: &str) -> 
         change,
         operation: Operation::Begun,
         caller: CallerName::Node,
-        version: lineage.lives().len() as u64,
+        version: lineage.entries().len() as u64,
         replaces: None,
         request: None,
         named: false,
@@ -155,7 +155,7 @@ pub(super) async fn attach(options: StoreOptions) -> Result<(Store, bool), Error
     let folder = options.directory.join(engine_folder(options.engine));
     let engine = Engine::open(options.engine, &folder, options.cache_bytes).await?;
     let (high_water, _) = HighWaterFile::open(&options.directory)?;
-    let nobody =
+    let empty =
         End { incarnation: name_incarnation(0, [0; 10], None), sequence: 0, chain: [0; 32], time_ms: 0 };
     let store = Store {
         inner: Arc::new(Inner {
@@ -167,9 +167,9 @@ pub(super) async fn attach(options: StoreOptions) -> Result<(Store, bool), Error
             entropy: options.entropy,
             directory: ArcSwap::default(),
             lineage: ArcSwap::default(),
-            floor: ArcSwap::default(),
+            retained: ArcSwap::default(),
             counts: Arc::new(Mutex::new(Counts::default())),
-            end: watch::Sender::new(nobody),
+            end: watch::Sender::new(empty),
             stopped: watch::Sender::new(None),
             high_water: Mutex::new(high_water),
             held: Arc::default(),
@@ -210,11 +210,12 @@ impl Store {
         Ok(self.meta(key::meta::LINEAGE).await?.is_none() && self.last_header().await?.is_none())
     }
 
-    /// Reads lives, floor, the journal's end, prefixes, tokens and counts.
+    /// Reads incarnations, what is retained, the journal's end, prefixes, tokens and counts.
     async fn take_up(&self) -> Result<(), Error> {
-        if let Some(body) = self.meta(key::meta::FLOOR).await? {
-            let floor = Floor::decode(&body).map_err(|error| self.meta_damage(key::meta::FLOOR, &error))?;
-            self.inner.floor.store(Arc::new(floor));
+        if let Some(body) = self.meta(key::meta::RETAINED).await? {
+            let retained =
+                RetainedFrom::decode(&body).map_err(|error| self.meta_damage(key::meta::RETAINED, &error))?;
+            self.inner.retained.store(Arc::new(retained));
         }
         let body = self.meta(key::meta::LINEAGE).await?;
         let lineage = body.map(|body| Lineage::decode(&body)).transpose();

@@ -152,7 +152,7 @@ impl Store {
         keys.into_iter().zip(loaded).map(decode).collect()
     }
 
-    /// Joins headers with their bodies, where these are kept.
+    /// Joins headers with their bodies, where these are retained.
     pub async fn with_bodies(&self, headers: Vec<Header>) -> Result<Vec<JournalEntry>, Error> {
         let key_of = |header: &Header| key::journal(header.position.stream, header.position.sequence);
         let keys: Vec<Vec<u8>> = headers.iter().map(key_of).collect();

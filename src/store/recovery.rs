@@ -1,4 +1,4 @@
-//! Mending at open, and redoing journal entries onto states: by version, so that doing it twice does no harm.
+//! Repairs at open, and redoing journal entries onto states: by version, so that doing it twice does no harm.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use super::engine::table::Table;
 use super::entry::{Change, IdentifierEntry, Mark, Operation};
 use super::error::Error;
 use super::journal::{Body, Hash, JournalEntry};
-use super::lineage::{Life, Lineage};
+use super::lineage::{Lineage, LineageEntry};
 use super::writes::{Counts, Writes, identifier_state};
 
 /// Entries read in one step.
@@ -22,23 +22,23 @@ const STEP: usize = 1_000;
 
 impl Store {
     /// Checks the journal's tail (dense, chained, bodies there) and redoes what the states lack.
-    /// Returns how many entries were checked and how many states were mended.
-    pub(super) async fn mend_tail(&self) -> Result<(u64, u64), Error> {
+    /// Returns how many entries were checked and how many states were repaired.
+    pub(super) async fn repair_tail(&self) -> Result<(u64, u64), Error> {
         let end = self.end().sequence;
-        let floor = self.floor();
-        let first = end.saturating_sub(TAIL_ENTRIES_MAX).max(floor.headers_from).max(1);
+        let retained = self.retained();
+        let first = end.saturating_sub(TAIL_ENTRIES_MAX).max(retained.headers_from).max(1);
         let mut next = first;
         let mut chain: Option<Hash> = None;
-        let mut mended = 0;
+        let mut repaired = 0;
         while next <= end {
             let entries = self.entries_from(next, STEP).await?;
             if entries.is_empty() {
                 return Err(self.journal_damage(next, "the entry is missing".to_owned()));
             }
             self.check_chain(&entries, &mut next, &mut chain)?;
-            mended += self.redo(&entries).await?;
+            repaired += self.redo(&entries).await?;
         }
-        Ok((end + 1 - first, mended))
+        Ok((end + 1 - first, repaired))
     }
 
     /// Checks that entries follow each other without gap and hash by hash; moves `next` and `chain` on.
@@ -59,7 +59,7 @@ impl Store {
                 let detail = "the chained hash does not follow from the entry before".to_owned();
                 return Err(self.journal_damage(sequence, detail));
             }
-            if body.is_none() && sequence >= self.floor().bodies_from {
+            if body.is_none() && sequence >= self.retained().bodies_from {
                 return Err(self.journal_damage(sequence, "the body is missing".to_owned()));
             }
             *chain = Some(header.chain);
@@ -150,22 +150,22 @@ impl Store {
         redone
     }
 
-    /// Takes up lives that the journal's tail names but the lineage does not yet: it is written just after them.
+    /// Takes up incarnations that the journal's tail names but the lineage does not yet: it is written just after them.
     pub(super) async fn mend_lineage(&self, mut lineage: Lineage) -> Result<Lineage, Error> {
         let Some(last) = self.last_header().await? else {
             return Ok(lineage);
         };
-        let known = lineage.present().map(|life| life.incarnation);
+        let known = lineage.present().map(|entry| entry.incarnation);
         if known == Some(last.position.incarnation) {
             return Ok(lineage);
         }
-        // Only the very last entry can be one whose life is not yet in the lineage.
+        // Only the very last entry can be one whose incarnation is not yet in the lineage.
         let entry = self.with_bodies(vec![last]).await?.pop();
         let Some(JournalEntry { header, body: Some(Body { change, .. }) }) = entry else {
             return Ok(lineage);
         };
         if let Change::Incarnation { continues, chain, .. } = change {
-            lineage.begin(Life {
+            lineage.begin(LineageEntry {
                 incarnation: header.position.incarnation,
                 first_sequence: header.position.sequence,
                 continues: continues.map(|position| (position, chain)),

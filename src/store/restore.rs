@@ -1,7 +1,7 @@
 //! Building a store anew from copies: an image, and journal entries that are redone onto it.
 //!
 //! ```text
-//!   begin ─ put_entries … ─ put_changes … (checked, redone up to the target) ─ finish ─▶ a new life, reopened
+//!   begin ─ put_entries … ─ put_changes … (checked, redone up to the target) ─ finish ─▶ a new incarnation, reopened
 //! ```
 //! Entries of the journal are put as they are; those after the image began are also redone onto the states, by
 //! version. What an image holds cannot be undone: a target lies at or after its end. The store that results is
@@ -19,13 +19,13 @@ use super::entry::Change;
 use super::error::Error;
 use super::image::{CopiedChange, CopiedEntry};
 use super::journal::{Body, Hash, JournalEntry};
-use super::lineage::{Life, Lineage};
+use super::lineage::{Lineage, LineageEntry};
 use super::open::{Opened, StoreOptions, attach, begin_incarnation, open};
-use super::retention::{Floor, seal_at};
+use super::retention::{RetainedFrom, seal_at};
 use super::writes::{Counts, Writes, suffix_digest};
 use super::{Store, entry_v1, key};
 
-/// Why the life of a restored store began, as its first entry says.
+/// Why the incarnation of a restored store began, as its first entry says.
 pub const RESTORED: &str = "restored";
 /// Bytes after which a write is closed.
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
@@ -135,7 +135,7 @@ pub struct Restorer {
     image_from: u64,
     image_to: u64,
     lineage: Lineage,
-    floor: Floor,
+    retained: RetainedFrom,
     journal: Option<JournalCheck>,
     end: Option<End>,
 }
@@ -147,7 +147,7 @@ pub struct Restored {
     pub continues: Position,
     /// That entry's time, in milliseconds since 1970.
     pub time_ms: u64,
-    /// The first entry of the new life.
+    /// The first entry of the new incarnation.
     pub present: Position,
     /// Live identifiers.
     pub identifiers: u64,
@@ -166,8 +166,8 @@ impl Restorer {
             store.inner.engine.clone().close().await?;
             return Err(store.format("holds data already; a restore needs an empty directory".to_owned()));
         }
-        let (lineage, floor) = (Lineage::default(), Floor::default());
-        Ok(Self { options, store, target, image_from, image_to, lineage, floor, journal: None, end: None })
+        let (lineage, retained) = (Lineage::default(), RetainedFrom::default());
+        Ok(Self { options, store, target, image_from, image_to, lineage, retained, journal: None, end: None })
     }
 
     /// Puts entries of the image; when this returns, they are on disk.
@@ -196,8 +196,9 @@ impl Restorer {
                         Lineage::decode(&entry.body).map_err(|error| damaged(error.to_string()))?;
                     return Ok(());
                 }
-                key::meta::FLOOR => {
-                    self.floor = Floor::decode(&entry.body).map_err(|error| damaged(error.to_string()))?;
+                key::meta::RETAINED => {
+                    self.retained =
+                        RetainedFrom::decode(&entry.body).map_err(|error| damaged(error.to_string()))?;
                     return Ok(());
                 }
                 _ => {}
@@ -238,9 +239,9 @@ impl Restorer {
             return Ok(());
         }
         if self.lineage.present().is_none() {
-            return Err(damaged("the image does not hold the lives of the store".to_owned()));
+            return Err(damaged("the image does not hold the incarnations of the store".to_owned()));
         }
-        self.journal = Some(JournalCheck::starting_at(self.floor.headers_from));
+        self.journal = Some(JournalCheck::starting_at(self.retained.headers_from));
         self.store.load_directory().await
     }
 
@@ -268,7 +269,7 @@ impl Restorer {
         let decoded = decoded.map_err(|error| damaged(format!("journal entry {sequence}: {error}")))?;
         match (&body, &decoded) {
             (Some(body), Some(decoded)) => writes.put_journal(&header, body, decoded.cut_name()),
-            _ if sequence > self.image_from || sequence >= self.floor.bodies_from => {
+            _ if sequence > self.image_from || sequence >= self.retained.bodies_from => {
                 return Err(damaged(format!("journal entry {sequence}: its body is missing")));
             }
             _ => writes.put_header(&header),
@@ -283,14 +284,14 @@ impl Restorer {
         Ok(entry)
     }
 
-    /// Takes up a life that begins after the image, and checks that each entry belongs to its life.
+    /// Takes up an incarnation that begins after the image, and checks that each entry belongs to its incarnation.
     fn follow_lives(&mut self, entry: &JournalEntry) -> Result<(), Error> {
         let position = entry.header.position;
-        let present = self.lineage.present().map(|life| life.incarnation);
+        let present = self.lineage.present().map(|entry| entry.incarnation);
         if let Some(Body { change: Change::Incarnation { continues, chain, .. }, .. }) = &entry.body
             && present.is_some_and(|present| present < position.incarnation)
         {
-            self.lineage.begin(Life {
+            self.lineage.begin(LineageEntry {
                 incarnation: position.incarnation,
                 first_sequence: position.sequence,
                 continues: continues.map(|position| (position, *chain)),
@@ -300,7 +301,7 @@ impl Restorer {
             return Ok(());
         }
         Err(damaged(format!(
-            "journal entry {}: it is of a life that the store did not have",
+            "journal entry {}: it belongs to an incarnation that the store did not have",
             position.sequence
         )))
     }
@@ -310,7 +311,7 @@ impl Restorer {
         self.end
     }
 
-    /// Completes the store: counts anew, begins a new life, closes, opens again and checks. When this returns, all of
+    /// Completes the store: counts anew, begins a new incarnation, closes, opens again and checks. When this returns, all of
     /// it is on disk and closed.
     pub async fn finish(self) -> Result<Restored, Error> {
         let Some(end) = self.end.filter(|end| end.sequence >= self.image_to) else {
@@ -320,7 +321,7 @@ impl Restorer {
         let identifiers = self.recount(end).await?;
         let mut writes = Writes::default();
         writes.put_lineage(&self.lineage);
-        writes.put_floor(self.floor);
+        writes.put_retained(self.retained);
         self.store.inner.engine.commit(writes.into_batch()).await?;
         self.store.inner.engine.clone().close().await?;
         begin_life(self.options.clone()).await?;
@@ -363,8 +364,8 @@ impl Restorer {
     async fn reopen(self, end: End, identifiers: u64) -> Result<Restored, Error> {
         let Opened { store, appender, report } = open(self.options).await?;
         let present = store.head();
-        let continues = store.lineage().present().and_then(|life| life.continues);
-        let found = (report.mended, store.count(), continues, store.read_only_reason());
+        let continues = store.lineage().present().and_then(|entry| entry.continues);
+        let found = (report.repaired, store.count(), continues, store.read_only_reason());
         store.close(appender).await?;
         if found != (0, identifiers, Some((end.position(), end.chain)), None) {
             return Err(damaged(format!("what was restored does not read back: {found:?}")));
@@ -373,7 +374,7 @@ impl Restorer {
     }
 }
 
-/// Begins a new life on a store whose last one ended elsewhere.
+/// Begins a new incarnation on a store whose last one ended elsewhere.
 async fn begin_life(options: StoreOptions) -> Result<(), Error> {
     let (store, _) = attach(options).await?;
     let mut appender = Appender::new(store.clone(), store.end());

@@ -1,8 +1,8 @@
-//! What the store lets go of: journal segments, bodies before headers, and requests that ran out.
+//! What the store prunes: journal segments, bodies before headers, and expired requests.
 //!
-//! A segment of 65,536 entries is sealed when its last entry is committed; the seal keeps position and hash, and has
-//! room for a Merkle root. Only whole sealed segments are pruned. The floor moves before anything is deleted, so that
-//! history never claims more than there is.
+//! A segment of 65,536 entries is sealed when its last entry is committed; the seal keeps position and hash, and has a
+//! field for a Merkle root. Only whole sealed segments are pruned. The new bound is recorded before anything is deleted,
+//! so that history never claims more than there is.
 
 use std::ops::Bound;
 
@@ -23,24 +23,24 @@ use super::{entry_v1, envelope, key};
 /// Entries deleted by one write.
 const PRUNE_STEP: usize = 4_096;
 
-//----------- Floor ----------------------------------------------------------
+//----------- RetainedFrom ---------------------------------------------------
 
-/// From which sequence on headers and bodies are kept.
+/// The part of the journal that is retained: headers and bodies from a sequence on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Floor {
-    /// The first header kept.
+pub struct RetainedFrom {
+    /// The first retained header.
     pub headers_from: u64,
-    /// The first body kept.
+    /// The first retained body.
     pub bodies_from: u64,
 }
 
-impl Default for Floor {
+impl Default for RetainedFrom {
     fn default() -> Self {
         Self { headers_from: 1, bodies_from: 1 }
     }
 }
 
-impl Floor {
+impl RetainedFrom {
     pub(super) fn encode(self) -> Vec<u8> {
         let mut writer = Writer::default();
         writer.u64(self.headers_from).u64(self.bodies_from);
@@ -60,7 +60,7 @@ pub(super) fn seal_at(end: End) -> Option<(Vec<u8>, Vec<u8>)> {
     }
     let mut writer = Writer::default();
     entry_v1::write_position(&mut writer, end.position()).raw(&end.chain).u64(end.time_ms);
-    // Room for a Merkle root: none yet.
+    // The field for a Merkle root: empty so far.
     writer.u8(0);
     Some((key::meta::seal(end.sequence + 1), writer.into_vec()))
 }
@@ -77,24 +77,24 @@ pub struct Retention {
 }
 
 impl Store {
-    /// Prunes whole sealed segments. Returns the floor it leaves; while a backup copies the journal, nothing moves.
-    pub async fn prune(&self, retention: Retention) -> Result<Floor, Error> {
+    /// Prunes whole sealed segments. Returns what it retains; while a backup copies the journal, nothing moves.
+    pub async fn prune(&self, retention: Retention) -> Result<RetainedFrom, Error> {
         self.check_writable()?;
-        let floor = self.floor();
+        let retained = self.retained();
         let Ok(_alone) = self.inner.held.try_write() else {
-            return Ok(floor);
+            return Ok(retained);
         };
-        let bodies = self.sealed_before(retention.bodies_before_ms).await?.max(floor.bodies_from);
+        let bodies = self.sealed_before(retention.bodies_before_ms).await?.max(retained.bodies_from);
         let headers = retention.headers_before_ms.min(retention.bodies_before_ms);
-        let headers = self.sealed_before(headers).await?.max(floor.headers_from);
-        let target = Floor { headers_from: headers, bodies_from: bodies };
-        if target == floor {
-            return Ok(floor);
+        let headers = self.sealed_before(headers).await?.max(retained.headers_from);
+        let target = RetainedFrom { headers_from: headers, bodies_from: bodies };
+        if target == retained {
+            return Ok(retained);
         }
         let mut writes = Writes::default();
-        writes.put_floor(target);
+        writes.put_retained(target);
         self.inner.engine.commit(writes.into_batch()).await?;
-        self.inner.floor.store(target.into());
+        self.inner.retained.store(target.into());
         self.delete_journal(Table::Body, target.bodies_from).await?;
         self.delete_journal(Table::Header, target.headers_from).await?;
         Ok(target)

@@ -101,7 +101,7 @@ async fn what_was_committed_is_there_after_reopening() {
         let end = appender.end();
         store.close(appender).await.expect("the store closes");
         let Opened { store, appender, report } = opened(directory.path(), engine).await;
-        assert_eq!((report.created, report.checked, report.mended), (false, 2, 0));
+        assert_eq!((report.created, report.checked, report.repaired), (false, 2, 0));
         assert_eq!(appender.end(), end);
         let entry = present(&store, "88.118/a").await.expect("the identifier");
         assert_eq!((entry.identifier.to_string(), data_of(&entry)), ("88.118/A".into(), b"one".to_vec()));
@@ -238,9 +238,9 @@ async fn a_journal_behind_its_high_water_mark_opens_read_only_until_the_loss_is_
     let Opened { store, .. } = opened(directory.path(), EngineKind::Fjall).await;
     assert_eq!(store.read_only_reason(), None);
     let lineage = store.lineage();
-    let life = lineage.present().expect("a life");
-    assert_eq!(life.continues, Some((end.position(), end.chain)));
-    assert!(life.incarnation > end.incarnation);
+    let entry = lineage.present().expect("an incarnation");
+    assert_eq!(entry.continues, Some((end.position(), end.chain)));
+    assert!(entry.incarnation > end.incarnation);
 }
 
 #[tokio::test]
@@ -253,7 +253,7 @@ async fn states_that_the_journal_leads_to_are_redone_at_open() {
         assert_eq!(present(&store, "88/x").await, None);
         store.close(appender).await.expect("the store closes");
         let Opened { store, report, .. } = opened(directory.path(), engine).await;
-        assert_eq!(report.mended, 1);
+        assert_eq!(report.repaired, 1);
         let entry = present(&store, "88/x").await.expect("the identifier");
         assert_eq!(data_of(&entry), vec![3; 40_000]);
     }
@@ -302,18 +302,18 @@ async fn whole_segments_are_pruned_bodies_before_headers() {
     let all = Retention { bodies_before_ms: later, headers_before_ms: later };
     assert_eq!(store.prune(all).await.expect("nothing to prune").headers_from, 1);
     commit(&mut appender, block(33, 2_000)).await;
-    let floor =
+    let retained =
         store.prune(Retention { bodies_before_ms: later, headers_before_ms: 0 }).await.expect("pruned");
-    assert_eq!((floor.headers_from, floor.bodies_from), (1, 65_537));
+    assert_eq!((retained.headers_from, retained.bodies_from), (1, 65_537));
     let entries = store.entries_from(65_536, 2).await.expect("the journal reads");
-    let kept: Vec<bool> = entries.iter().map(|entry| entry.body.is_some()).collect();
-    assert_eq!(kept, [false, true]);
+    let retained_bodies: Vec<bool> = entries.iter().map(|entry| entry.body.is_some()).collect();
+    assert_eq!(retained_bodies, [false, true]);
     store.prune(all).await.expect("pruned");
     let first = store.headers_from(1, 1).await.expect("the journal reads");
     assert_eq!(first[0].position.sequence, 65_537);
     store.close(appender).await.expect("the store closes");
     let Opened { store, .. } = opened(directory.path(), EngineKind::Fjall).await;
-    assert_eq!(store.floor().headers_from, 65_537);
+    assert_eq!(store.retained().headers_from, 65_537);
     assert!(present(&store, "88/0-0").await.is_some());
     assert_eq!(store.head().stream, Stream::ONLY);
 }

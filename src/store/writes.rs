@@ -16,7 +16,7 @@ use super::engine::table::Table;
 use super::entry::{Change, IdentifierEntry, Mark, RequestKey, RequestMemory};
 use super::journal::{Body, Header, JournalEntry};
 use super::lineage::Lineage;
-use super::retention::Floor;
+use super::retention::RetainedFrom;
 use super::{entry_v1, envelope, key};
 
 /// Writes to come, by table and key; none deletes.
@@ -124,14 +124,14 @@ impl Writes {
         self.put(Table::Count, prefix.as_bytes().to_vec(), &count.to_be_bytes(), 0);
     }
 
-    /// Puts the lives of the store.
+    /// Puts the incarnations of the store.
     pub(super) fn put_lineage(&mut self, lineage: &Lineage) {
         self.put(Table::Meta, key::meta::LINEAGE.to_vec(), &lineage.encode(), 0);
     }
 
-    /// Puts from where the journal is kept.
-    pub(super) fn put_floor(&mut self, floor: Floor) {
-        self.put(Table::Meta, key::meta::FLOOR.to_vec(), &floor.encode(), 0);
+    /// Records which part of the journal is retained.
+    pub(super) fn put_retained(&mut self, retained: RetainedFrom) {
+        self.put(Table::Meta, key::meta::RETAINED.to_vec(), &retained.encode(), 0);
     }
 }
 
@@ -185,7 +185,7 @@ impl Counts {
         self.0.extend(counts.0);
     }
 
-    /// Follows an identifier that came to life or ceased; returns the prefix and its count now. `known` tells the
+    /// Follows an identifier that was created or removed; returns the prefix and its count now. `known` tells the
     /// count of a prefix that is met for the first time.
     pub(super) fn follow(
         &mut self,

@@ -271,7 +271,7 @@ async fn a_bookmark_below_the_journals_floor_leads_to_the_present_state() {
     lower.apply(many.collect()).await;
     let all = Retention { bodies_before_ms: u64::MAX, headers_before_ms: u64::MAX };
     lower.node().registry().keep_up(Some(all)).await.expect("pruned");
-    assert!(lower.node().store().floor().headers_from > SEGMENT_ENTRIES);
+    assert!(lower.node().store().retained().headers_from > SEGMENT_ENTRIES);
     top.go_on().await;
     let status = lower.settled();
     assert_eq!(status.counts.resynchronizations, 2, "at first contact, and now");

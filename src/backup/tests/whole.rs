@@ -167,7 +167,7 @@ async fn an_encrypted_backup_needs_its_key() {
     restored(request).await;
     check_restored(&data, EngineKind::Fjall, bench.states_at(made.to.sequence)).await;
     let opened = open(store_options(&data, EngineKind::Fjall)).await.expect("it opens");
-    assert_eq!(opened.store.lineage().lives().len(), 2);
+    assert_eq!(opened.store.lineage().entries().len(), 2);
 }
 
 #[tokio::test]

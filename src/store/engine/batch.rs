@@ -70,8 +70,8 @@ impl Change {
             return Ok(());
         }
         let text = format!(
-            "an entry of table {} has a key of {} bytes (1 to {KEY_BYTES_MAX} are kept) and a value of {value_bytes} \
-             bytes (at most {VALUE_BYTES_MAX} are kept)",
+            "an entry of table {} has a key of {} bytes (1 to {KEY_BYTES_MAX} are stored) and a value of {value_bytes} \
+             bytes (at most {VALUE_BYTES_MAX} are stored)",
             self.table.name(),
             self.key.len(),
         );

@@ -20,10 +20,10 @@ pub enum EngineError {
         /// What was found.
         detail: String,
     },
-    /// The file system has no room left.
-    #[error("disk full: no room left for the stored data at {}", path.display())]
+    /// The file system is full.
+    #[error("disk full: no space left for the stored data at {}", path.display())]
     Full {
-        /// Where there was no room.
+        /// The full directory.
         path: PathBuf,
     },
     /// The operating system refused a read, a write or a sync.

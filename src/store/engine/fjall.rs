@@ -134,7 +134,7 @@ impl Fjall {
 
 //----------- settings ------------------------------------------------------------------------------------------------
 
-/// How a table is kept. Every table has filters that make an absent key cheap, except those whose keys are only ever
+/// How a table is stored. Every table has filters that make an absent key cheap, except those whose keys are only ever
 /// read when they are there.
 fn options(table: Table) -> KeyspaceCreateOptions {
     let options = KeyspaceCreateOptions::default().max_memtable_size(write_buffer_bytes(table));

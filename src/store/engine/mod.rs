@@ -8,7 +8,7 @@
 //!   at all.
 //! - One reading call sees all or nothing of each commit, and never a commit that is not on disk.
 //! - Damage is an error that names the place and the way back; a panic inside an engine is caught and becomes one.
-//! - No call blocks the reactor, but for short reads as long as they come from memory (see `pace`). Dropping a call's
+//! - No call blocks the reactor, but for short reads as long as they come from memory (see `read_offload`). Dropping a call's
 //!   future does not undo it: a commit runs to its end.
 //!
 //! ```text
@@ -22,7 +22,7 @@ pub(in crate::store) mod table;
 
 mod error;
 
-mod pace;
+mod read_offload;
 mod running;
 
 mod fjall;

@@ -57,7 +57,7 @@ impl Pending {
 
 //----------- Gap -----------------------------------------------------------------------------------------------------
 
-/// The keys between two neighbors of a scan, from low to high.
+/// The keys between two adjacent keys of a scan, from low to high.
 pub(super) struct Gap<'a> {
     start: Bound<&'a [u8]>,
     end: Bound<&'a [u8]>,

@@ -1,6 +1,6 @@
 //! One open engine and what surrounds its work: off the reactor, after a panic, after a failed write, after closing.
 //!
-//! Calls run on threads for blocking work, short reads where they are asked while they come from memory (see `pace`).
+//! Calls run on threads for blocking work, short reads where they are asked while they come from memory (see `read_offload`).
 //! A call holds the engine open while it runs; closing waits for the calls under way. A call whose future is dropped
 //! still runs to its end.
 //!
@@ -23,7 +23,7 @@ use std::{
 use tokio::task::spawn_blocking;
 
 use super::error::EngineError;
-use super::pace::{Begun, Pace};
+use super::read_offload::{ReadOffload, TimedRead};
 
 /// An open engine `T`, shared by everyone who reads and writes.
 pub(in crate::store) struct Running<T> {
@@ -31,7 +31,7 @@ pub(in crate::store) struct Running<T> {
     engine: RwLock<Option<T>>,
     poisoned: AtomicBool,
     broken: OnceLock<String>,
-    pace: Pace,
+    read_offload: ReadOffload,
 }
 
 impl<T: Send + Sync + 'static> Running<T> {
@@ -51,7 +51,7 @@ impl<T: Send + Sync + 'static> Running<T> {
             engine: RwLock::new(Some(engine)),
             poisoned: AtomicBool::new(false),
             broken: OnceLock::new(),
-            pace: Pace::new(Instant::now()),
+            read_offload: ReadOffload::new(Instant::now()),
         }))
     }
 
@@ -86,22 +86,22 @@ impl<T: Send + Sync + 'static> Running<T> {
     ) -> Result<R, EngineError> {
         // The lock is not to be had while the engine is taken out to be closed.
         if self.broken.get().is_none()
-            && let Some(begun) = self.pace.begin(Instant::now())
+            && let Some(read) = self.read_offload.begin(Instant::now())
             && let Ok(engine) = self.engine.try_read()
         {
-            return self.read_here(&begun, engine.as_ref().ok_or(EngineError::Stopped)?, work);
+            return self.read_here(&read, engine.as_ref().ok_or(EngineError::Stopped)?, work);
         }
         self.read(work).await
     }
 
     fn read_here<R>(
         self: &Arc<Self>,
-        begun: &Begun,
+        read: &TimedRead,
         engine: &T,
         work: impl FnOnce(&T) -> Result<R, EngineError>,
     ) -> Result<R, EngineError> {
         let outcome = catch_unwind(AssertUnwindSafe(|| work(engine)));
-        self.pace.end(begun, Instant::now());
+        self.read_offload.end(read, Instant::now());
         outcome
             .unwrap_or_else(|panic| Err(self.take_out_of_use(explain_panic(&self.directory, panic.as_ref()))))
     }

@@ -50,8 +50,8 @@ const COLLECT_EVERY_MS: u64 = 500;
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 
 const _: () = {
-    // A page is kept inside the log up to this (its header is less than 64 bytes). A leaf splits above 16 entries and takes
-    // in a neighbor of fewer than 4; an index page splits above 256 entries and takes in fewer than 64.
+    // A page of up to this size is stored inside the log (its header has less than 64 bytes). A leaf splits above 16
+    // entries and merges with an adjacent one of fewer than 4; an index page splits above 256 entries and merges below 64.
     let page_bytes_max = SEGMENT_BYTES / 4 - 64;
     let framing = 32;
     assert!(20 * (KEY_BYTES_MAX + VALUE_BYTES_MAX + framing) <= page_bytes_max);

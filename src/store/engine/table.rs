@@ -16,7 +16,7 @@ pub(in crate::store) enum Table {
     Token,
     /// The memory of request ids.
     Request,
-    /// Counts kept beside the entries.
+    /// Counts stored beside the entries.
     Count,
     /// Last confirmed places of followers.
     Bookmark,

@@ -108,7 +108,7 @@ fn names_of_engines_are_read_as_they_are_printed() {
 
 #[test]
 fn tables_keep_their_codes_and_names() {
-    let told: Vec<_> = Table::ALL.iter().map(|table| (table.code(), table.name())).collect();
+    let names: Vec<_> = Table::ALL.iter().map(|table| (table.code(), table.name())).collect();
     let released = [
         (1, "meta"),
         (2, "identifier"),
@@ -122,7 +122,7 @@ fn tables_keep_their_codes_and_names() {
         (10, "piece"),
         (11, "digest"),
     ];
-    assert_eq!(told, released);
+    assert_eq!(names, released);
     for table in Table::ALL {
         assert_eq!(Table::from_code(table.code()), Some(table));
     }

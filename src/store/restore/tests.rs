@@ -225,7 +225,7 @@ async fn an_image_taken_during_writes_restores_the_states_of_its_end() {
                 assert_eq!(restored.continues.sequence, sequence);
                 let opened = open(options(restored_to.path(), engine)).await.expect("the store opens");
                 assert!(opened.store.head().incarnation > copy.to.incarnation);
-                assert_eq!(opened.report.mended, 0);
+                assert_eq!(opened.report.repaired, 0);
                 check_states(&opened.store, &states_at(&copy.changes, sequence)).await;
                 let held = journal(&opened.store, 1, sequence).await;
                 assert!(held.iter().eq(copy.changes.iter().take(held.len())));

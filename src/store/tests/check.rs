@@ -49,7 +49,7 @@ async fn a_sound_store_is_sound_and_stays_so() {
         assert_eq!((report.end.sequence, report.headers_from), (6, 1));
         assert_eq!(checked(directory.path(), engine).await, report);
         let Opened { report, .. } = opened(directory.path(), engine).await;
-        assert_eq!(report.mended, 0);
+        assert_eq!(report.repaired, 0);
     }
 }
 
