@@ -292,6 +292,8 @@ fn add_reflection(routes: Routes) -> Result<Routes, tonic_reflection::server::Er
     let descriptors = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
+            // The details of statuses: google.rpc.Status and google.rpc.ErrorInfo.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     Ok(routes.add_service(descriptors().build_v1()?).add_service(descriptors().build_v1alpha()?))

@@ -170,3 +170,49 @@ async fn services_v1alpha(door: &Door) -> Vec<String> {
         other => panic!("{other:?}"),
     }
 }
+
+/// A generic client finds the messages of our statuses' details by reflection, in the present and the older form.
+#[tokio::test(flavor = "multi_thread")]
+async fn reflection_describes_the_details_of_statuses() {
+    let door = Door::open().await;
+    for symbol in ["google.rpc.Status", "google.rpc.ErrorInfo", "google.rpc.RetryInfo"] {
+        for descriptors in [describe_v1(&door, symbol).await, describe_v1alpha(&door, symbol).await] {
+            let files = descriptors.unwrap_or_else(|error| panic!("{symbol}: {error}"));
+            let name = symbol.rsplit('.').next().expect("a name").as_bytes();
+            let is_described = files.iter().any(|file| file.windows(name.len()).any(|window| window == name));
+            assert!(is_described, "{symbol} is in no file of the answer");
+        }
+    }
+    door.close().await;
+}
+
+async fn describe_v1(door: &Door, symbol: &str) -> Result<Vec<Vec<u8>>, String> {
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+    let message_request = Some(MessageRequest::FileContainingSymbol(symbol.to_owned()));
+    let request = tonic_reflection::pb::v1::ServerReflectionRequest { host: String::new(), message_request };
+    let mut client = ServerReflectionClient::new(door.channel().await);
+    let answers = client.server_reflection_info(tokio_stream::once(request)).await.expect("a stream");
+    let answer = answers.into_inner().message().await.map_err(|status| status.to_string())?;
+    match answer.and_then(|answer| answer.message_response) {
+        Some(MessageResponse::FileDescriptorResponse(files)) => Ok(files.file_descriptor_proto),
+        other => Err(format!("{other:?}")),
+    }
+}
+
+async fn describe_v1alpha(door: &Door, symbol: &str) -> Result<Vec<Vec<u8>>, String> {
+    use tonic_reflection::pb::v1alpha::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1alpha::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1alpha::server_reflection_response::MessageResponse;
+    let message_request = Some(MessageRequest::FileContainingSymbol(symbol.to_owned()));
+    let request =
+        tonic_reflection::pb::v1alpha::ServerReflectionRequest { host: String::new(), message_request };
+    let mut client = ServerReflectionClient::new(door.channel().await);
+    let answers = client.server_reflection_info(tokio_stream::once(request)).await.expect("a stream");
+    let answer = answers.into_inner().message().await.map_err(|status| status.to_string())?;
+    match answer.and_then(|answer| answer.message_response) {
+        Some(MessageResponse::FileDescriptorResponse(files)) => Ok(files.file_descriptor_proto),
+        other => Err(format!("{other:?}")),
+    }
+}
