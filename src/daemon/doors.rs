@@ -178,7 +178,7 @@ impl Doors {
         let door = GrpcDoor::new(options, rooms, self.tls.clone()).map_err(|error| {
             DaemonError::Configured { key: "tls.certificate", reason: Chain(&error).to_string() }
         })?;
-        health::add_grpc_metrics(metrics, door.counters());
+        health::add_grpc_metrics(metrics, door.counters(), door.memory());
         health::add_connection_metrics(metrics, &health::GRPC_CONNECTIONS, door.connections());
         for (address, listener) in bound {
             tracing::info!(door = "gRPC", %address, tls = self.tls.is_some(), "listening");

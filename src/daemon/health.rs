@@ -12,6 +12,7 @@ use crate::front::dns::DnsCounters;
 use crate::front::grpc::GrpcCounters;
 use crate::front::handle::{HandleCounters, HandleMemory};
 use crate::front::http::{HttpCounters, Readiness, Reason};
+use crate::front::listen::budget::MemoryBudget;
 use crate::front::listen::counters::ConnectionCounters;
 use crate::front::listen::crypto_pool::CryptoPool;
 use crate::model::prefix::Homing;
@@ -150,8 +151,13 @@ pub(super) fn add_crypto_metrics(metrics: &Metrics, pool: Arc<CryptoPool>) {
 }
 
 /// Adds the numbers of the gRPC door.
-pub(super) fn add_grpc_metrics(metrics: &Metrics, counters: Arc<GrpcCounters>) {
+pub(super) fn add_grpc_metrics(metrics: &Metrics, counters: Arc<GrpcCounters>, memory: Arc<MemoryBudget>) {
     metrics.add(move |page| {
+        write_memory(
+            page,
+            &memory,
+            ["idnode_grpc_memory_bytes", "idnode_grpc_memory_max_bytes", "idnode_grpc_memory_refusals_total"],
+        );
         let calls: Vec<(&str, u64)> = counters.calls().collect();
         page.counters("idnode_grpc_calls_total", "Calls by service.", "service", &calls);
         let refused = counters.tokens_refused.load(Ordering::Relaxed);
@@ -225,6 +231,18 @@ pub(super) const HTTP_CONNECTIONS: ConnectionMetrics = ConnectionMetrics {
     open: "idnode_http_connections_open",
     max: "idnode_http_connections_max",
 };
+
+/// Writes the use of a memory budget: the bytes in use, the bytes that may be, and the refusals.
+fn write_memory(page: &mut Page, memory: &MemoryBudget, [in_use, max, refusals]: [&'static str; 3]) {
+    page.gauge(in_use, "Bytes that requests and answers occupy now.", memory.bytes_in_use());
+    page.gauge(max, "Bytes that requests and answers may occupy.", memory.bytes_max());
+    page.counters(
+        refusals,
+        "Requests refused for want of memory, by the bound.",
+        "bound",
+        &memory.refusals(),
+    );
+}
 
 fn read<const N: usize>(counters: [(&'static str, &AtomicU64); N]) -> [(&'static str, u64); N] {
     counters.map(|(label, counter)| (label, counter.load(Ordering::Relaxed)))

@@ -32,6 +32,8 @@ pub const TTL_MAX_SECONDS: u32 = 2_147_483_647;
 pub const BATCH_ITEMS_MAX: usize = 10_000;
 /// Bytes of one unary message at any front end.
 pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of memory that one message takes when it is decoded: eight times what it has encoded.
+pub const MESSAGE_MEMORY_MAX: usize = 8 * MESSAGE_BYTES_MAX;
 /// Commands that one group commit carries at most.
 pub const GROUP_ITEMS_MAX: usize = 2_000;
 /// Commands that one group commit carries on sled, which holds readers up while it takes them in.

@@ -6,6 +6,7 @@ pub mod cursor;
 pub mod dns;
 pub mod handle;
 pub mod message;
+pub mod message_size;
 #[expect(
     unused_qualifications,
     clippy::allow_attributes,

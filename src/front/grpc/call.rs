@@ -14,6 +14,7 @@ use tonic::{Request, Status};
 use super::Shared;
 use super::connection::Peer;
 use super::counters::{Service, count};
+use super::memory::{self, CallMemory};
 use super::reply::{self, DoorRefusal};
 use crate::front::listen::in_flight::AnswerMark;
 use crate::registry::caller::Caller;
@@ -35,6 +36,8 @@ pub(super) struct Call {
     pub(super) caller: Caller,
     /// When the answer must leave, so that it arrives before the caller stops waiting.
     pub(super) deadline: Option<Instant>,
+    /// The memory of the call; none where no connection carries it.
+    memory: Option<Arc<CallMemory>>,
     _mark: Option<Arc<AnswerMark>>,
 }
 
@@ -53,7 +56,8 @@ impl Shared {
             caller = caller.name().map(tracing::field::display),
             "gRPC call"
         );
-        Ok(Call { caller, deadline, _mark: peer.map(|peer| Arc::new(peer.in_flight.begin_answer())) })
+        let memory = request.extensions().get::<Arc<CallMemory>>().cloned();
+        Ok(Call { caller, deadline, memory, _mark: peer.map(|peer| Arc::new(peer.in_flight.begin_answer())) })
     }
 
     fn caller(&self, metadata: &MetadataMap, peer: Option<&Peer>) -> Result<Caller, Status> {
@@ -69,6 +73,25 @@ impl Shared {
 }
 
 impl Call {
+    /// Takes memory for a part of the answer that is ready; refused, the answer is given up.
+    pub(super) fn take_memory(&self, bytes: usize) -> Result<(), Status> {
+        self.memory.as_ref().map_or(Ok(()), |memory| memory.add_answer(bytes).map_err(memory::spent))
+    }
+
+    /// Takes memory for the outcomes of changes, which are told whatever the budget says.
+    pub(super) fn force_memory(&self, bytes: usize) {
+        if let Some(memory) = &self.memory {
+            memory.force_answer(bytes);
+        }
+    }
+
+    /// Gives back what the messages of a stream took, and the answers to them.
+    pub(super) fn release_memory(&self) {
+        if let Some(memory) = &self.memory {
+            memory.release();
+        }
+    }
+
     /// Waits for a question's answer until the deadline.
     pub(super) async fn ask<T>(&self, answer: impl Future<Output = T>) -> Result<T, Status> {
         self.within(answer).await.ok_or_else(|| reply::refused_here(&DoorRefusal::DeadlinePassed))

@@ -87,6 +87,10 @@ impl Converse for StreamFiler {
         }
         .boxed()
     }
+
+    fn release(&mut self) {
+        self.desk.call().release_memory();
+    }
 }
 
 fn acknowledgement(taken: Taken, incarnation: Vec<u8>) -> proto::FileResponse {

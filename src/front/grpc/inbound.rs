@@ -181,6 +181,11 @@ pub(super) struct Taken {
 }
 
 impl Desk {
+    /// The call by which the lower node files.
+    pub(super) fn call(&self) -> &Call {
+        &self.call
+    }
+
     /// Takes a group of messages in order. When it returns, what it says is on disk.
     pub(super) async fn take(&mut self, group: Vec<Message>) -> Result<Taken, Status> {
         let mut taken = Taken::default();

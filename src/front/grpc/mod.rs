@@ -13,6 +13,7 @@
 mod call;
 mod connection;
 mod counters;
+mod memory;
 mod ports;
 
 mod registration;
@@ -40,7 +41,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::codec::CompressionEncoding;
@@ -61,10 +62,12 @@ use self::backup::BackupDoor;
 use self::connection::hand_over;
 use self::federation::FederationDoor;
 use self::inbound::Inbound;
+use self::memory::Budgeted;
 use self::prefixes::PrefixDoor;
 use self::registration::RegistrationDoor;
 use self::resolution::ResolutionDoor;
 use crate::front::listen::accept::{Reception, ReceptionOptions, Security};
+use crate::front::listen::budget::{GRPC_MEMORY, MemoryBudget};
 use crate::front::listen::counters::ConnectionCounters;
 use crate::front::listen::drain::Drain;
 use crate::front::listen::slots::ConnectionLimits;
@@ -80,8 +83,9 @@ use crate::wire::proto::prefix_service_server::PrefixServiceServer;
 use crate::wire::proto::registration_service_server::RegistrationServiceServer;
 use crate::wire::proto::resolution_service_server::ResolutionServiceServer;
 
-/// Bytes that a client may send on one stream before we have taken them: some thousands of items.
-const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+/// Bytes that a client may send on one stream before we have taken them: some thousands of items. Taken from the memory
+/// budget by every call with a stream.
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 /// The same for all streams of a connection.
 const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 /// Calls of one connection at a time.
@@ -92,6 +96,12 @@ const HEADER_BYTES_MAX: u32 = 16 * 1024;
 pub const RESERVED_SLOTS: usize = 16;
 /// Connections that wait for their first turn.
 const ACCEPTED_MAX: usize = 64;
+/// Streams that a client resets before we have looked at them, until the connection is closed (CVE-2023-44487).
+const RESETS_MAX: usize = 20;
+/// Streams that we reset for a client's errors, until the connection is closed (CVE-2025-8671).
+const ERRORS_MAX: usize = 64;
+/// Parts of large answers that are produced at a time.
+const PRODUCING_MAX: usize = 8;
 /// How long a connection may be silent before it is asked for a sign of life.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// How long the sign of life may take.
@@ -151,6 +161,10 @@ struct Shared {
     inbound: Arc<Inbound>,
     counters: Arc<GrpcCounters>,
     closing: watch::Receiver<bool>,
+    /// The memory of all calls.
+    memory: Arc<MemoryBudget>,
+    /// Turns to produce a part of a large answer: bounds what is read from the store and not yet taken into account.
+    producing: Semaphore,
 }
 
 impl GrpcDoor {
@@ -172,6 +186,8 @@ impl GrpcDoor {
             inbound,
             counters: Arc::default(),
             closing,
+            memory: MemoryBudget::new(GRPC_MEMORY),
+            producing: Semaphore::new(PRODUCING_MAX),
         };
         let reception = reception(options, tls);
         Ok(Self { shared: Arc::new(shared), reception, close: Arc::new(close) })
@@ -185,6 +201,11 @@ impl GrpcDoor {
     /// Counts since the door was put together; all clones count together.
     pub fn counters(&self) -> Arc<GrpcCounters> {
         Arc::clone(&self.shared.counters)
+    }
+
+    /// The memory that clients may occupy; all clones share it.
+    pub fn memory(&self) -> Arc<MemoryBudget> {
+        Arc::clone(&self.shared.memory)
     }
 
     /// Serves a bound listener until `drain` ends. From then on nothing is accepted, streams end after the group they
@@ -213,7 +234,8 @@ impl GrpcDoor {
             drop(end);
         };
         let connections = ReceiverStream::new(connections).map(Ok::<_, io::Error>);
-        let serving = server().add_routes(routes).serve_with_incoming_shutdown(connections, closed);
+        let service = Budgeted::new(routes.prepare(), Arc::clone(&self.shared.memory));
+        let serving = server().serve_with_incoming_shutdown(service, connections, closed);
         let mut serving = pin!(serving);
         let served = tokio::select! {
             served = &mut serving => served,
@@ -264,6 +286,8 @@ fn server() -> Server {
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_concurrent_streams(CALLS_MAX)
         .http2_max_header_list_size(HEADER_BYTES_MAX)
+        .http2_max_pending_accept_reset_streams(Some(RESETS_MAX))
+        .http2_max_local_error_reset_streams(Some(ERRORS_MAX))
         .http2_keepalive_interval(Some(SILENCE_MAX))
         .http2_keepalive_timeout(Some(SIGN_OF_LIFE_MAX))
 }

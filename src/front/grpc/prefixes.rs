@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use prost::Message;
 use tonic::{Request, Response, Status};
 
 use super::Shared;
 use super::call::Call;
 use super::counters::Service;
 use super::page::{self, Page};
-use super::{reply, request};
+use super::{memory, reply, request};
 use crate::model::identifier::Prefix;
 use crate::registry::command::{Command, PrefixCommand};
 use crate::registry::refusal::Refusal;
@@ -84,8 +85,9 @@ impl PrefixService for PrefixDoor {
         &self,
         request: Request<proto::ListPrefixesRequest>,
     ) -> Result<Response<proto::ListPrefixesResponse>, Status> {
-        self.0.admit(&request, Service::Prefix)?;
-        Ok(Response::new(self.0.list_prefixes(request.get_ref())?))
+        let call = self.0.admit(&request, Service::Prefix)?;
+        let _turn = self.0.producing_turn(&call).await?;
+        Ok(Response::new(self.0.list_prefixes(&call, request.get_ref())?))
     }
 }
 
@@ -106,6 +108,7 @@ impl Shared {
 
     fn list_prefixes(
         &self,
+        call: &Call,
         message: &proto::ListPrefixesRequest,
     ) -> Result<proto::ListPrefixesResponse, Status> {
         let under = match message.under.as_str() {
@@ -122,7 +125,9 @@ impl Shared {
         let mut page = Page::new(message.page_size);
         let mut last = None;
         for entry in &entries {
-            if !page.take(reply::prefix_entry(entry)) {
+            let message = reply::prefix_entry(entry);
+            call.take_memory(memory::item_bytes(message.encoded_len(), 0))?;
+            if !page.take(message) {
                 let next_page_token = last.map(page::token_after).unwrap_or_default();
                 return Ok(proto::ListPrefixesResponse { entries: page.into_items(), next_page_token });
             }

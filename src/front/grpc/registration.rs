@@ -14,7 +14,7 @@ use super::Shared;
 use super::call::Call;
 use super::counters::Service;
 use super::stream::{Converse, GroupBounds, converse};
-use super::{reply, request};
+use super::{memory, reply, request};
 use crate::model::limits::{
     BATCH_ITEMS_MAX, GROUP_BYTES_MAX, GROUP_ITEMS_MAX, MESSAGE_BYTES_MAX, STREAM_UNACKNOWLEDGED_MAX,
 };
@@ -118,6 +118,10 @@ impl Converse for StreamRegistrar {
     ) -> BoxFuture<'_, Result<Vec<proto::ApplyStreamResponse>, Status>> {
         self.answer_runs(group).boxed()
     }
+
+    fn release(&mut self) {
+        self.call.release_memory();
+    }
 }
 
 impl StreamRegistrar {
@@ -140,6 +144,7 @@ impl StreamRegistrar {
             };
             answers.extend(outcomes.into_iter().map(stream_answer));
         }
+        self.call.force_memory(memory::outcomes_bytes(answers.len()));
         Ok(answers)
     }
 }

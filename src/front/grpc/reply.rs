@@ -5,6 +5,7 @@
 //! request id. An answer of any kind is a message, never a status.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -14,7 +15,7 @@ use super::ports::{
     VerifyReport,
 };
 use crate::federation::error::PeerError;
-
+use crate::front::listen::budget::BudgetSpent;
 use crate::model::prefix::{Homing, PrefixEntry};
 use crate::model::request::RequestId;
 use crate::model::token::{Scope, TokenEntry};
@@ -29,6 +30,8 @@ use crate::wire::proto::{
 
 /// Who defines the reasons (google.rpc.ErrorInfo.domain).
 const DOMAIN: &str = "idnode";
+/// When it is worth asking again after the memory budget was spent.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 //----------- Statuses -------------------------------------------------------
 
@@ -93,7 +96,11 @@ pub(super) fn backup_problem(problem: BackupProblem) -> Status {
 /// A refusal that concerns this door only.
 pub(super) fn refused_here(refusal: &DoorRefusal) -> Status {
     let (code, reason) = refusal.codes();
-    status(code, reason, refusal.to_string(), HashMap::new())
+    let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::<String, String>::new());
+    if let DoorRefusal::MemorySpent(_) = refusal {
+        details.set_retry_info(Some(RETRY_DELAY));
+    }
+    Status::with_error_details(code, refusal.to_string(), details)
 }
 
 /// The core broke its word of one outcome an item: our bug, told as such.
@@ -189,6 +196,15 @@ pub(super) enum DoorRefusal {
     /// A lower node files without having announced itself, in this life of its store.
     #[error("this node has not announced itself in this incarnation; call Announce first")]
     NotAnnounced,
+    /// The memory that requests and answers may take is in use.
+    #[error("{0}; ask again in a moment, with fewer calls at a time")]
+    MemorySpent(BudgetSpent),
+    /// A message that would take too much memory once it is decoded.
+    #[error("the message has too many parts; send fewer items at a time")]
+    MessageTooLarge,
+    /// The message of a request did not come in time.
+    #[error("the request did not arrive in time; send it again")]
+    RequestTooSlow,
     /// Backups have no directory.
     #[error("no backup directory is configured; name one in the node's configuration")]
     BackupNotConfigured,
@@ -207,6 +223,9 @@ impl DoorRefusal {
             Self::AnswerTooLarge => (Code::ResourceExhausted, "ANSWER_TOO_LARGE"),
             Self::DeadlinePassed => (Code::DeadlineExceeded, "DEADLINE_PASSED"),
             Self::NotAnnounced => (Code::FailedPrecondition, "NOT_ANNOUNCED"),
+            Self::MemorySpent(_) => (Code::ResourceExhausted, "MEMORY_BUDGET_SPENT"),
+            Self::MessageTooLarge => (Code::ResourceExhausted, "MESSAGE_TOO_LARGE"),
+            Self::RequestTooSlow => (Code::DeadlineExceeded, "REQUEST_TIMEOUT"),
             Self::BackupNotConfigured => (Code::Unimplemented, "BACKUP_NOT_CONFIGURED"),
             Self::Backup(BackupProblem::DirectoryUnknown { .. }) => {
                 (Code::InvalidArgument, "BACKUP_DIRECTORY_UNKNOWN")

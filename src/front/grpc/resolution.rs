@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use prost::Message;
+use tokio::sync::SemaphorePermit;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Shared;
@@ -16,7 +17,7 @@ use super::call::Call;
 use super::counters::Service;
 use super::page::{self, MessageRoom, Page};
 use super::stream::{Converse, GroupBounds, converse};
-use super::{reply, request};
+use super::{memory, reply, request};
 use crate::model::identifier::Identifier;
 use crate::model::limits::{BATCH_ITEMS_MAX, MESSAGE_BYTES_MAX, VALUES_BYTES_MAX};
 use crate::registry::refusal::Refusal;
@@ -24,14 +25,15 @@ use crate::resolver::answer::Question;
 use crate::resolver::recursion::Recursion;
 use crate::wire::proto;
 use crate::wire::proto::resolution_service_server::ResolutionService;
+use crate::wire::proto::{answer, resolve_outcome};
 
 /// Questions asked of the resolver at a time, so that their answers together stay small.
-const PORTION: usize = 64;
+const PORTION: usize = 32;
 /// What one group of a stream holds.
 const GROUP: GroupBounds = GroupBounds { messages: PORTION, bytes: MESSAGE_BYTES_MAX };
 
 const _: () =
-    assert!(PORTION * VALUES_BYTES_MAX <= 4 * MESSAGE_BYTES_MAX, "a portion of answers stays small");
+    assert!(PORTION * VALUES_BYTES_MAX <= 2 * MESSAGE_BYTES_MAX, "a portion of answers stays small");
 
 //----------- ResolutionDoor -------------------------------------------------
 
@@ -135,6 +137,10 @@ impl Converse for StreamResolver {
         }
         .boxed()
     }
+
+    fn release(&mut self) {
+        self.call.release_memory();
+    }
 }
 
 //----------- Resolving ------------------------------------------------------
@@ -172,6 +178,7 @@ impl Shared {
         call: &Call,
         questions: Vec<Numbered>,
     ) -> Result<Vec<proto::ResolveOutcome>, Status> {
+        let _turn = self.producing_turn(call).await?;
         let understood: Vec<Question> =
             questions.iter().filter_map(|(_, question)| question.as_ref().ok().cloned()).collect();
         let answers = call.ask(self.resolver.answer_many(&call.caller, &understood)).await?;
@@ -183,7 +190,19 @@ impl Shared {
             };
             Ok(reply::resolve_outcome(number, result))
         });
-        outcomes.collect()
+        let outcomes: Vec<proto::ResolveOutcome> = outcomes.collect::<Result<_, Status>>()?;
+        let prepaid = memory::outcomes_bytes(1);
+        let beyond = |outcome: &proto::ResolveOutcome| {
+            memory::item_bytes(outcome.encoded_len(), values_of(outcome)).saturating_sub(prepaid)
+        };
+        call.take_memory(outcomes.iter().map(beyond).sum())?;
+        Ok(outcomes)
+    }
+
+    /// Waits for a turn to produce a part of a large answer.
+    pub(super) async fn producing_turn(&self, call: &Call) -> Result<Option<SemaphorePermit<'_>>, Status> {
+        // The semaphore is never closed.
+        Ok(call.ask(self.producing.acquire()).await?.ok())
     }
 
     async fn list(
@@ -196,15 +215,19 @@ impl Shared {
         let mut page = Page::new(message.page_size);
         loop {
             let portion = page.wanted().min(PORTION);
+            let turn = self.producing_turn(call).await?;
             let found = self.resolver.list(&call.caller, &prefix, after.as_ref(), portion);
             let found = call.ask(found).await?.map_err(|problem| reply::problem(&problem))?;
             for found in found.items {
                 let identifier = found.identifier.clone();
-                if !page.take(reply::found(found)) {
+                let found = reply::found(found);
+                call.take_memory(memory::item_bytes(found.encoded_len(), found.values.len()))?;
+                if !page.take(found) {
                     return Ok(listed(page, after));
                 }
                 after = Some(identifier);
             }
+            drop(turn);
             if !found.more {
                 return Ok(listed(page, None));
             }
@@ -225,16 +248,20 @@ impl Shared {
         let mut page = Page::new(message.page_size);
         loop {
             let portion = page.wanted().min(PORTION);
+            let turn = self.producing_turn(call).await?;
             let history = self.resolver.history(&call.caller, &identifier, before, portion);
             let history = call.ask(history).await?.map_err(|problem| reply::problem(&problem))?;
             let complete_from = history.complete_from.map(proto::Position::from);
             for change in history.changes {
                 let sequence = change.position.sequence;
-                if !page.take(reply::change(change)) {
+                let change = reply::change(change);
+                call.take_memory(memory::item_bytes(change.encoded_len(), change.values.len()))?;
+                if !page.take(change) {
                     return Ok(recounted(page, before, complete_from));
                 }
                 before = Some(sequence);
             }
+            drop(turn);
             if history.next.is_none() {
                 return Ok(recounted(page, None, complete_from));
             }
@@ -242,6 +269,16 @@ impl Shared {
                 return Ok(recounted(page, before, complete_from));
             }
         }
+    }
+}
+
+/// The values of an outcome.
+fn values_of(outcome: &proto::ResolveOutcome) -> usize {
+    match &outcome.result {
+        Some(resolve_outcome::Result::Answer(proto::Answer {
+            answer: Some(answer::Answer::Values(found)),
+        })) => found.values.len(),
+        _ => 0,
     }
 }
 

@@ -35,6 +35,9 @@ pub(super) trait Converse: Send + 'static {
 
     /// Answers a group. A status ends the stream.
     fn answer(&mut self, group: Vec<Self::Asked>) -> BoxFuture<'_, Result<Vec<Self::Answered>, Status>>;
+
+    /// Notes that all answers to a group were taken from us, before the next group is read.
+    fn release(&mut self) {}
 }
 
 /// How much one group holds at most.
@@ -102,6 +105,7 @@ impl<C: Converse> Conversation<C> {
     }
 
     async fn answer_group(&mut self) {
+        self.converser.release();
         let group = self.gather().await;
         if group.is_empty() {
             return;

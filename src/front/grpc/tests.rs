@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
@@ -16,6 +16,7 @@ use super::connection::Peer;
 use super::inbound::Inbound;
 use super::registration::RegistrationDoor;
 use super::{GrpcDoor, GrpcOptions, Shared, StatusPort, StatusReport, reception};
+use crate::front::listen::budget::{GRPC_MEMORY, MemoryBudget};
 use crate::front::listen::channel::Channel;
 use crate::front::listen::in_flight::InFlight;
 use crate::front::listen::slots::SlotUse;
@@ -111,6 +112,8 @@ async fn bench(allow_tokens_in_plain_text: bool) -> Bench {
         inbound: Arc::new(Inbound::new(registry)),
         counters: Arc::default(),
         closing,
+        memory: MemoryBudget::new(GRPC_MEMORY),
+        producing: Semaphore::new(1),
     };
     Bench { door: RegistrationDoor(Arc::new(shared)), token, tap, close, _directory: directory }
 }

@@ -7,7 +7,7 @@
 //!
 //! Bounds are counted per [`source::Source`] by [`quota`]; what is remembered for a time is in [`expiring`] maps; work that
 //! occupies a processor runs in the [`crypto_pool`]; [`drain`] ends a front end in order, and [`in_flight`] tells when a
-//! connection may be closed.
+//! connection may be closed. What clients make a front end hold comes out of its memory [`budget`].
 
 pub(in crate::front) mod bind;
 
@@ -23,6 +23,7 @@ pub(in crate::front) mod datagram;
 pub(in crate::front) mod drain;
 pub(in crate::front) mod in_flight;
 
+pub mod budget;
 pub(in crate::front) mod expiring;
 pub(in crate::front) mod quota;
 pub(in crate::front) mod source;

@@ -4,3 +4,5 @@ mod dns;
 mod grpc;
 mod handle;
 mod handle_codec;
+mod http2;
+mod memory;

@@ -189,6 +189,14 @@ impl NodeProcess {
         self.addresses.http.first().expect("an HTTP door")
     }
 
+    /// The most memory that it has had in RAM so far, in MiB.
+    pub(crate) fn resident_peak_mib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib / 1024
+    }
+
     /// Sends a signal by its name, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();

@@ -1,0 +1,277 @@
+//! The memory of calls: taken from the front end's budget before a message is decoded, given back when the answer has
+//! left or the client has.
+//!
+//! ```text
+//!   h2 ─▶ Budgeted ─▶ RequestBody ─▶ tonic decodes ─▶ service ─▶ tonic encodes ─▶ ResponseBody ─▶ h2
+//!            │        collects, inflates,              takes what its           frames that hold
+//!            │        measures, takes                  answer will need         their bytes until sent
+//!            └──────────────────────── CallMemory ──────────────────────────────────────┘
+//! ```
+//!
+//! A message reaches the decoder whole and uncompressed, after the memory of what it decodes into was taken: neither
+//! gzip nor empty sub-messages multiply. The message of a call without streams waits until the client has ended its
+//! side, as bytes. The memory of an answer is held by the very bytes that wait in the HTTP/2 connection, so that it is
+//! free as soon as they are sent, the call is reset or the connection ends.
+
+mod request_body;
+mod response_body;
+
+use std::future::ready;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::codegen::http::{HeaderMap, Request, Response, header};
+
+use self::request_body::{Compression, RequestBody};
+use self::response_body::ResponseBody;
+use super::connection::Peer;
+use super::reply::{self, DoorRefusal};
+use crate::front::listen::budget::{BudgetSpent, Grant, Holder, MemoryBudget};
+use crate::wire::message_size::Method;
+
+/// Bytes that a call takes whatever it asks: its task, its headers, and the buffers that tonic makes for it.
+const CALL_BYTES: usize = 16 * 1024;
+/// Bytes of messages that are within [`CALL_BYTES`]: most calls take nothing more.
+const SMALL_BYTES: usize = 8 * 1024;
+/// Bytes that one item of an answer takes beside its encoded form, and one value of it.
+const ITEM_BYTES: usize = 512;
+const VALUE_BYTES: usize = 192;
+
+//----------- Budgeted -------------------------------------------------------
+
+/// A service whose calls take their memory from a budget.
+#[derive(Clone)]
+pub(super) struct Budgeted<S> {
+    service: S,
+    budget: Arc<MemoryBudget>,
+}
+
+impl<S> Budgeted<S> {
+    /// Puts a budget before a service.
+    pub(super) fn new(service: S, budget: Arc<MemoryBudget>) -> Self {
+        Self { service, budget }
+    }
+
+    /// Takes what the call needs before anything of it is read.
+    fn admit(&self, request: &Request<Body>, window: usize) -> Result<Option<Arc<CallMemory>>, BudgetSpent> {
+        let Some(peer) = request.extensions().get::<Peer>() else {
+            return Ok(None);
+        };
+        let grant = self.budget.take(Holder::of(peer.address), CALL_BYTES + window)?;
+        Ok(Some(Arc::new(CallMemory::new(grant, window))))
+    }
+}
+
+impl<S> Service<Request<Body>> for Budgeted<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = Response<ResponseBody>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, S::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.service.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let method = Method::of(request.uri().path());
+        let has_answer_stream = method.is_none_or(|method| method.has_answer_stream);
+        // What a client may send on a stream before it is read, while nothing of its answers is taken.
+        let has_window = method.is_none_or(|method| method.has_request_stream);
+        let window = if has_window { super::STREAM_WINDOW_BYTES as usize } else { 0 };
+        let memory = match self.admit(&request, window) {
+            Ok(memory) => memory,
+            Err(spent) => {
+                let status = reply::refused_here(&DoorRefusal::MemorySpent(spent));
+                return ready(Ok(status.into_http::<Body>().map(ResponseBody::plain))).boxed();
+            }
+        };
+        let Some(memory) = memory else {
+            return self
+                .service
+                .call(request)
+                .map(|answer| answer.map(|a| a.map(ResponseBody::plain)))
+                .boxed();
+        };
+        let is_question = is_question(request.uri().path());
+        let request = prepare(request, method, &memory);
+        let answered = self.service.call(request);
+        async move {
+            let answered = answered.await?;
+            if has_answer_stream {
+                return Ok(answered.map(|body| ResponseBody::stream(body, memory)));
+            }
+            let (head, body) = answered.into_parts();
+            match ResponseBody::settle(body, memory, is_question).await {
+                Ok(body) => Ok(Response::from_parts(head, body)),
+                Err(spent) => {
+                    let status = reply::refused_here(&DoorRefusal::MemorySpent(spent));
+                    Ok(status.into_http::<Body>().map(ResponseBody::plain))
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+/// Whether calls of this path change nothing.
+fn is_question(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    ["Resolve", "List", "Get"].iter().any(|verb| name.starts_with(verb))
+}
+
+/// Lets the service have the call's memory, and only messages whose memory was taken.
+fn prepare(
+    mut request: Request<Body>,
+    method: Option<&'static Method>,
+    memory: &Arc<CallMemory>,
+) -> Request<Body> {
+    request.extensions_mut().insert(Arc::clone(memory));
+    let Some(method) = method else {
+        return request;
+    };
+    let compression = take_compression(request.headers_mut());
+    request.map(|body| Body::new(RequestBody::new(body, method, compression, Arc::clone(memory))))
+}
+
+/// How the messages of a call are compressed. gzip is undone before tonic sees them, so that it is not told.
+fn take_compression(headers: &mut HeaderMap) -> Compression {
+    const ENCODING: &str = "grpc-encoding";
+    match headers.get(ENCODING).map(header::HeaderValue::as_bytes) {
+        Some(b"gzip") => {
+            headers.remove(ENCODING);
+            Compression::Gzip
+        }
+        _ => Compression::None,
+    }
+}
+
+//----------- CallMemory -----------------------------------------------------
+
+/// The memory of one call.
+#[derive(Debug)]
+pub(super) struct CallMemory(Mutex<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    grant: Grant,
+    /// What the client may send unread.
+    window: usize,
+    /// The largest message so far: buffers keep their size while a stream lasts.
+    buffer: usize,
+    /// Bytes received that are no whole message yet.
+    received: usize,
+    /// What the decoded messages take.
+    decoded: usize,
+    /// What the answers take that have not left.
+    answer: usize,
+}
+
+impl Parts {
+    fn needed(&self) -> usize {
+        let messages = self.buffer + self.received + self.decoded + self.answer;
+        self.window + CALL_BYTES + messages.saturating_sub(SMALL_BYTES)
+    }
+
+    fn change(&mut self, part: fn(&mut Self) -> &mut usize, bytes: usize) -> Result<(), BudgetSpent> {
+        let before = std::mem::replace(part(self), bytes);
+        let needed = self.needed();
+        self.grant.resize(needed).inspect_err(|_| *part(self) = before)
+    }
+}
+
+impl CallMemory {
+    fn new(grant: Grant, window: usize) -> Self {
+        Self(Mutex::new(Parts { grant, window, buffer: 0, received: 0, decoded: 0, answer: 0 }))
+    }
+
+    /// Holds so many bytes more for the answer; refused, the answer must not be produced.
+    pub(super) fn add_answer(&self, bytes: usize) -> Result<(), BudgetSpent> {
+        let mut parts = self.parts();
+        let answer = parts.answer + bytes;
+        parts.change(|parts| &mut parts.answer, answer)
+    }
+
+    /// Holds bytes for the outcome of a change, which is told whatever the budget says.
+    pub(super) fn force_answer(&self, bytes: usize) {
+        let mut parts = self.parts();
+        parts.answer = bytes;
+        let needed = parts.needed();
+        parts.grant.force(needed);
+    }
+
+    /// Gives back what a stream's messages and answers took: they are done with.
+    pub(super) fn release(&self) {
+        let mut parts = self.parts();
+        parts.decoded = 0;
+        parts.answer = 0;
+        let needed = parts.needed();
+        // Fewer bytes are never refused.
+        let _never = parts.grant.resize(needed);
+    }
+
+    /// Exchanges what the request took for the encoded answer.
+    fn settle(&self, answer: usize) -> Result<(), BudgetSpent> {
+        let mut parts = self.parts();
+        parts.buffer = 0;
+        parts.received = 0;
+        parts.decoded = 0;
+        parts.change(|parts| &mut parts.answer, answer)
+    }
+
+    fn set_received(&self, bytes: usize) -> Result<(), BudgetSpent> {
+        self.parts().change(|parts| &mut parts.received, bytes)
+    }
+
+    fn grow_buffer(&self, bytes: usize) -> Result<(), BudgetSpent> {
+        let mut parts = self.parts();
+        if bytes <= parts.buffer {
+            return Ok(());
+        }
+        parts.change(|parts| &mut parts.buffer, bytes)
+    }
+
+    /// Holds so many bytes more for decoded messages.
+    fn add_decoded(&self, bytes: usize) -> Result<(), BudgetSpent> {
+        let mut parts = self.parts();
+        let decoded = parts.decoded + bytes;
+        parts.change(|parts| &mut parts.decoded, decoded)
+    }
+
+    /// Whether messages of this call are decoded and not answered.
+    fn has_decoded(&self) -> bool {
+        self.parts().decoded > 0
+    }
+
+    /// Memory beside that of the call itself, for what outlives it.
+    fn beside(&self, bytes: usize) -> Result<Grant, BudgetSpent> {
+        self.parts().grant.beside(bytes)
+    }
+
+    fn parts(&self) -> MutexGuard<'_, Parts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What one item of an answer takes until it is encoded, given its encoded length and the values in it.
+pub(super) fn item_bytes(encoded: usize, values: usize) -> usize {
+    ITEM_BYTES + encoded + values * VALUE_BYTES
+}
+
+/// What the outcomes of a batch take at least. Taken with the request, so that a change that was made can be told.
+pub(super) fn outcomes_bytes(items: usize) -> usize {
+    items * ITEM_BYTES
+}
+
+/// The refusal of a call for want of memory.
+pub(super) fn spent(spent: BudgetSpent) -> Status {
+    reply::refused_here(&DoorRefusal::MemorySpent(spent))
+}

@@ -1,0 +1,219 @@
+//! Memory at the gRPC front end: what a client can make a node hold is bounded, whatever it sends and however little it
+//! reads.
+//!
+//! The node is a process of its own, so that its memory is nobody else's.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use futures_util::future::select_all;
+use h2::client::{ResponseFuture, SendRequest};
+use h2::{RecvStream, SendStream};
+use idnode::wire::proto;
+use prost::Message;
+use tokio::net::TcpSocket;
+use tonic::codegen::http::{Request, Response};
+
+use crate::support::clients::{GrpcClient, http_get};
+use crate::support::eventually::eventually;
+use crate::support::node::{NodeProcess, admin_token, give_server_key};
+
+const APPLY_BATCH: &str = "/idnode.v1.RegistrationService/ApplyBatch";
+const REGISTER: &str = "/idnode.v1.RegistrationService/Register";
+const RESOLVE_BATCH: &str = "/idnode.v1.ResolutionService/ResolveBatch";
+const RESOLVE_STREAM: &str = "/idnode.v1.ResolutionService/ResolveStream";
+
+/// Empty messages in one of 4 MiB.
+const EMPTY_MESSAGES: usize = 2_097_100;
+/// What a node may take beyond what it had, in MiB.
+const GROWTH_MAX_MIB: u64 = 220;
+
+//----------- Clients --------------------------------------------------------
+
+/// Starts a node that homes `88.118.8`, with one identifier of 230,000 bytes.
+async fn node(directory: &tempfile::TempDir) -> NodeProcess {
+    let data = directory.path().join("data");
+    give_server_key(&data);
+    let node = NodeProcess::start(&data, &[]);
+    let client = GrpcClient::connect(node.grpc(), Some(&admin_token(&data))).await;
+    client.home("88.118.8").await.expect("homed");
+    client.register("88.118.8/large", &"x".repeat(230_000)).await.expect("registered");
+    node
+}
+
+/// An HTTP/2 connection from an address, whose streams have so many bytes of window.
+async fn connect(node: &NodeProcess, from: &str, window: u32) -> SendRequest<Bytes> {
+    let address: SocketAddr = node.grpc().trim_start_matches("http://").parse().expect("an address");
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind(SocketAddr::new(from.parse().expect("an address"), 0)).expect("bound");
+    let stream = socket.connect(address).await.expect("connected");
+    let (sender, connection) = h2::client::Builder::new()
+        .initial_window_size(window)
+        .initial_connection_window_size(16 * 1024 * 1024)
+        .handshake::<_, Bytes>(stream)
+        .await
+        .expect("HTTP/2");
+    tokio::spawn(async move {
+        // It ends when the test is done with it.
+        let _ended = connection.await;
+    });
+    sender
+}
+
+/// Begins a call and sends bytes, without ending it.
+async fn begin(
+    sender: &mut SendRequest<Bytes>,
+    path: &str,
+    bytes: Bytes,
+) -> (ResponseFuture, SendStream<Bytes>) {
+    let request = Request::post(format!("http://localhost{path}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("grpc-encoding", "gzip")
+        .body(())
+        .expect("a request");
+    let mut ready = sender.clone().ready().await.expect("a stream is free");
+    let (response, mut stream) = ready.send_request(request, false).expect("sent");
+    stream.send_data(bytes, false).expect("sent");
+    (response, stream)
+}
+
+/// A message in the frame of gRPC.
+fn framed(flag: u8, message: &[u8]) -> Bytes {
+    let mut frame = BytesMut::new();
+    frame.put_u8(flag);
+    frame.put_u32(u32::try_from(message.len()).expect("short"));
+    frame.put_slice(message);
+    frame.freeze()
+}
+
+fn compressed(message: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(message).expect("in memory");
+    framed(1, &encoder.finish().expect("in memory"))
+}
+
+fn bomb(path: &str) -> Bytes {
+    match path {
+        APPLY_BATCH => compressed(&[0x12, 0].repeat(EMPTY_MESSAGES)),
+        RESOLVE_BATCH => compressed(&[0x0a, 0].repeat(EMPTY_MESSAGES)),
+        _ => {
+            let registration = proto::Registration {
+                values: vec![proto::Value::default(); EMPTY_MESSAGES - 20],
+                ..proto::Registration::default()
+            };
+            let request = proto::RegisterRequest {
+                registration: Some(registration),
+                ..proto::RegisterRequest::default()
+            };
+            compressed(&request.encode_to_vec())
+        }
+    }
+}
+
+fn header<'r>(response: &'r Response<RecvStream>, name: &str) -> &'r str {
+    response.headers().get(name).map(|value| value.to_str().expect("ASCII")).unwrap_or_default()
+}
+
+//----------- Requests -------------------------------------------------------
+
+/// 4 KB of gzip are 4 MiB of empty messages, hundreds of MiB if they were decoded. They are refused by their number, and
+/// until the client ends its call they are a few KB.
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_messages_do_not_multiply_when_decoded() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = node(&directory).await;
+    let before = node.resident_peak_mib();
+    let mut sender = connect(&node, "127.0.0.1", 65_535).await;
+    let mut calls = Vec::new();
+    for path in [APPLY_BATCH, RESOLVE_BATCH, REGISTER] {
+        let message = bomb(path);
+        assert!(message.len() < 8_192, "{} bytes", message.len());
+        for _ in 0..3 {
+            calls.push((path, begin(&mut sender, path, message.clone()).await));
+        }
+    }
+    for (path, (response, mut stream)) in calls {
+        stream.send_data(Bytes::new(), true).expect("ended");
+        let response = response.await.expect("answered");
+        let expected = if path == REGISTER { "8" } else { "3" };
+        assert_eq!(header(&response, "grpc-status"), expected, "{path}: {:?}", response.headers());
+    }
+    let growth = node.resident_peak_mib() - before;
+    assert!(growth < GROWTH_MAX_MIB, "the node took {growth} MiB more");
+}
+
+/// Messages that never come whole are held until the share of their connection is spent; then calls are refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_are_not_ended_are_bounded_per_connection() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = node(&directory).await;
+    let before = node.resident_peak_mib();
+    let mut sender = connect(&node, "127.0.0.1", 65_535).await;
+    // The header announces 4 MiB, of which one comes.
+    let message = Bytes::from([&[0, 0, 64, 0, 0][..], &[0x12, 0].repeat(500_000)].concat());
+    let (mut responses, mut streams) = (Vec::new(), Vec::new());
+    for _ in 0..200 {
+        let (response, stream) = begin(&mut sender, APPLY_BATCH, message.clone()).await;
+        responses.push(response);
+        streams.push(stream);
+    }
+    let first = tokio::time::timeout(Duration::from_secs(60), select_all(responses)).await;
+    let (refused, _, waiting) = first.expect("a call is refused");
+    assert_eq!(header(&refused.expect("answered"), "grpc-status"), "8");
+    assert!(waiting.len() == 199 && streams.len() == 200);
+    let growth = node.resident_peak_mib() - before;
+    assert!(growth < GROWTH_MAX_MIB, "the node took {growth} MiB more");
+}
+
+//----------- Answers --------------------------------------------------------
+
+/// Answers of 4 MB to a client that reads none: what is beyond its share is refused, others are served meanwhile, and
+/// everything is free when the client leaves.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_are_not_read_are_bounded() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = node(&directory).await;
+    let before = node.resident_peak_mib();
+    let mut sender = connect(&node, "127.0.0.1", 0).await;
+    let question = proto::Question { identifier: "88.118.8/large".to_owned(), ..proto::Question::default() };
+    let message =
+        framed(0, &proto::ResolveBatchRequest { questions: vec![question.clone(); 17] }.encode_to_vec());
+    let (mut answered, mut refused) = (Vec::new(), 0);
+    for _ in 0..100 {
+        let (response, mut stream) = begin(&mut sender, RESOLVE_BATCH, message.clone()).await;
+        stream.send_data(Bytes::new(), true).expect("ended");
+        let response = response.await.expect("answered");
+        match header(&response, "grpc-status") {
+            "" => answered.push(response),
+            "8" => refused += 1,
+            other => panic!("status {other}: {:?}", response.headers()),
+        }
+    }
+    assert!(refused > 50, "{} answered, {refused} refused", answered.len());
+    assert!(!answered.is_empty());
+    let stream_message =
+        framed(0, &proto::ResolveStreamRequest { number: 1, question: Some(question) }.encode_to_vec());
+    let mut other = connect(&node, "127.0.0.2", 1 << 20).await;
+    let (response, mut stream) = begin(&mut other, RESOLVE_STREAM, stream_message).await;
+    stream.send_data(Bytes::new(), true).expect("ended");
+    let mut body = response.await.expect("answered").into_body();
+    let mut bytes = 0;
+    while let Some(data) = body.data().await {
+        bytes += data.expect("whole").len();
+    }
+    assert!(bytes > 230_000, "{bytes} bytes");
+    let growth = node.resident_peak_mib() - before;
+    assert!(growth < GROWTH_MAX_MIB, "the node took {growth} MiB more");
+    drop((sender, answered, other, body));
+    eventually("the memory is free", || {
+        let (_, metrics) = http_get(node.http(), "/metrics");
+        let free = metrics.lines().any(|line| line == "idnode_grpc_memory_bytes 0");
+        assert!(metrics.contains("idnode_grpc_memory_refusals_total{bound=\"connection\"} "), "{metrics}");
+        free.then_some(())
+    });
+}
