@@ -90,6 +90,8 @@ fn write_resolver(page: &mut Page, counters: &ResolverCounters) {
         ("refused", &counters.refused),
     ];
     page.counters("idnode_resolver_questions_total", "Questions by their answer.", "answer", &read(answers));
+    let skipped = counters.names_skipped.load(Ordering::Relaxed);
+    page.counter("idnode_resolver_names_skipped_total", "Names read only to find a page of a list.", skipped);
 }
 
 /// Adds the numbers of the DNS door.

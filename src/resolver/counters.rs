@@ -19,6 +19,8 @@ pub struct ResolverCounters {
     pub not_responsible: AtomicU64,
     /// Questions refused.
     pub refused: AtomicU64,
+    /// Names that were read only to be skipped, to find a page by its number.
+    pub names_skipped: AtomicU64,
 }
 
 impl ResolverCounters {

@@ -15,6 +15,7 @@ mod administration;
 pub mod credential;
 
 mod history;
+mod paging;
 pub mod recursion;
 
 pub mod counters;
@@ -42,6 +43,7 @@ use crate::wire::handle::site::encode_site;
 
 use self::answer::{Absence, Answer, Found, NamesAsked, NotResponsible, Page, Question, Referral};
 use self::counters::ResolverCounters;
+use self::paging::{PageStart, Paging};
 use self::recursion::Onward;
 use self::visibility::Visibility;
 
@@ -66,6 +68,7 @@ pub struct Resolver {
     store: Store,
     options: ResolverOptions,
     onward: Option<Onward>,
+    paging: Arc<Paging>,
     counters: Arc<ResolverCounters>,
 }
 
@@ -81,7 +84,7 @@ impl Resolver {
     /// A resolver over a store.
     pub fn new(store: Store, options: ResolverOptions) -> Self {
         let counters = Arc::new(ResolverCounters::default());
-        Self { store, options, onward: None, counters }
+        Self { store, options, onward: None, paging: Arc::new(Paging::new()), counters }
     }
 
     /// Answers one question.
@@ -241,8 +244,11 @@ impl Resolver {
         if limit == 0 {
             return Ok(Page { items: Vec::new(), more: false });
         }
-        let after = after.map(|identifier| identifier.canonical(self.store.folding()));
-        let range = NameRange { after: after.as_ref(), skip, limit: limit + 1 };
+        let start = match after {
+            Some(identifier) => PageStart { after: Some(identifier.canonical(self.store.folding())), skip },
+            None => self.find_page(prefix, skip).await?,
+        };
+        let range = NameRange { after: start.after.as_ref(), skip: start.skip, limit: limit + 1 };
         let mut items = self.store.names(prefix, range).await.map_err(|error| failed(&error))?;
         let more = items.len() > limit;
         items.truncate(limit);

@@ -1,5 +1,7 @@
 //! What the resolver promises: the longest prefix decides, nobody sees more than they may, tombstones are nowhere.
 
+use std::sync::atomic::Ordering;
+
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::limits::SUFFIX_DIGEST_BYTES;
 use crate::model::site::{Ports, Site};
@@ -16,7 +18,9 @@ use crate::store::EngineKind;
 use crate::store::entry::Operation;
 use crate::wire::handle::site::encode_site;
 
-use super::answer::{Absence, Answer, Found, History, NotResponsible, Question, Referral, Withheld};
+use super::answer::{
+    Absence, Answer, Found, History, NamesAsked, NotResponsible, Question, Referral, Withheld,
+};
 use super::{Resolver, ResolverOptions};
 
 mod administration;
@@ -153,7 +157,7 @@ async fn many_questions_are_answered_in_the_order_asked() {
         &counters.absent,
         &counters.not_responsible,
     ];
-    assert_eq!(counts.map(|count| count.load(std::sync::atomic::Ordering::Relaxed)), [3, 1, 1, 1, 1]);
+    assert_eq!(counts.map(|count| count.load(Ordering::Relaxed)), [3, 1, 1, 1, 1]);
     assert_eq!(resolver.answer_many(&Caller::Anonymous, &[]).await, Ok(Vec::new()));
 }
 
@@ -311,6 +315,36 @@ async fn a_removed_identifier_is_nowhere() {
         assert_eq!(listed(&resolver, &Caller::Node, &own, None, 10).await, (Vec::new(), false));
         let answer = ask(&resolver, &Caller::Node, &all(&text)).await;
         assert_eq!(answer, Ok(Answer::Absent(Absence::Identifier)));
+    }
+}
+
+/// The names of the page behind so many, and how many names were read only to find it.
+async fn page_behind(resolver: &Resolver, own: &Prefix, skip: usize) -> (Vec<String>, u64) {
+    let before = resolver.counters().names_skipped.load(Ordering::Relaxed);
+    let asked = NamesAsked { after: None, skip, limit: 2 };
+    let page = resolver.names(&Caller::Node, own, asked).await.expect("listed");
+    let names = page.items.iter().map(ToString::to_string).collect();
+    (names, resolver.counters().names_skipped.load(Ordering::Relaxed) - before)
+}
+
+#[tokio::test]
+async fn a_deep_page_is_found_without_reading_what_is_before_it_again() {
+    for engine in EngineKind::ALL {
+        let room = Room::open(engine).await;
+        let own = prefix("88.118");
+        for number in 0..3_005 {
+            room.node(register(&format!("88.118/{number:04}"), "one")).await.expect("registered");
+        }
+        let resolver = resolver(&room);
+        let names = |first: u32| vec![format!("88.118/{first:04}"), format!("88.118/{:04}", first + 1)];
+        assert_eq!(page_behind(&resolver, &own, 999).await, (names(999), 0), "{engine}");
+        assert_eq!(page_behind(&resolver, &own, 2_500).await, (names(2_500), 2_000), "{engine}");
+        assert_eq!(page_behind(&resolver, &own, 2_500).await, (names(2_500), 0), "{engine}");
+        assert_eq!(page_behind(&resolver, &own, 1_000).await, (names(1_000), 0), "{engine}");
+        assert_eq!(page_behind(&resolver, &own, 3_001).await, (names(3_001), 1_000), "{engine}");
+        assert_eq!(page_behind(&resolver, &own, 9_000).await.0, Vec::<String>::new(), "{engine}");
+        room.node(remove("88.118/0000")).await.expect("removed");
+        assert_eq!(page_behind(&resolver, &own, 2_500).await, (names(2_501), 2_000), "{engine}");
     }
 }
 

@@ -1,0 +1,144 @@
+//! Pages by number: how a page deep in the list of a prefix is found without reading all that is before it.
+//!
+//! A page by number skips names, and skipping costs the reading of every one. So the names at each thousandth position
+//! are remembered as they are passed, for the prefixes that were listed last, and a page begins to read at the one
+//! before it. What has to be skipped for the first time is read in steps, by few requests at a time, so that other
+//! questions are answered in between.
+//!
+//! Remembered positions hold while the prefix has as many identifiers and few changes were made anywhere: pages that
+//! are read one after another meet without a gap, even when an identifier before them comes and another goes.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Semaphore;
+
+use super::{Resolver, failed};
+use crate::model::identifier::{CanonicalIdentifier, Prefix};
+use crate::registry::refusal::Problem;
+use crate::store::names::NameRange;
+
+/// Names between two remembered positions.
+const STEP: usize = 1_000;
+/// Positions remembered of one prefix: ten million names.
+const POSITIONS_MAX: usize = 10_000;
+/// Prefixes whose positions are remembered.
+const PREFIXES_MAX: usize = 16;
+/// Changes anywhere after which positions are forgotten.
+const CHANGES_MAX: u64 = 10_000;
+/// Requests that skip names for the first time, at a time.
+const SKIPPING_MAX: usize = 2;
+
+//----------- Paging ---------------------------------------------------------
+
+/// The remembered positions, and the turns of those that have to skip.
+#[derive(Debug)]
+pub(super) struct Paging {
+    remembered: Mutex<Vec<Positions>>,
+    turns: Semaphore,
+}
+
+/// Positions in the list of one prefix.
+#[derive(Debug)]
+struct Positions {
+    prefix: Prefix,
+    state: ListState,
+    /// The name at each thousandth position.
+    names: Vec<CanonicalIdentifier>,
+}
+
+/// By what a list is taken for unchanged.
+#[derive(Clone, Copy, Debug)]
+struct ListState {
+    count: u64,
+    sequence: u64,
+}
+
+impl ListState {
+    fn is_still(self, now: Self) -> bool {
+        self.count == now.count && now.sequence.saturating_sub(self.sequence) <= CHANGES_MAX
+    }
+}
+
+/// Where a page begins.
+#[derive(Debug, Default)]
+pub(super) struct PageStart {
+    /// The name after which to read; none for the first.
+    pub(super) after: Option<CanonicalIdentifier>,
+    /// Names that are still to be skipped.
+    pub(super) skip: usize,
+}
+
+impl Paging {
+    /// Remembers nothing yet.
+    pub(super) fn new() -> Self {
+        Self { remembered: Mutex::default(), turns: Semaphore::new(SKIPPING_MAX) }
+    }
+
+    /// The last remembered position that is not behind so many names.
+    fn nearest(&self, prefix: &Prefix, skip: usize, now: ListState) -> PageStart {
+        let mut remembered = self.remembered();
+        let Some(position) = remembered.iter().position(|positions| positions.prefix == *prefix) else {
+            return PageStart { after: None, skip };
+        };
+        let positions = remembered.remove(position);
+        if !positions.state.is_still(now) {
+            return PageStart { after: None, skip };
+        }
+        let steps = (skip / STEP).min(positions.names.len());
+        let after = steps.checked_sub(1).and_then(|last| positions.names.get(last)).cloned();
+        // The prefix listed last comes first.
+        remembered.insert(0, positions);
+        PageStart { after, skip: skip - steps * STEP }
+    }
+
+    /// Remembers the name at a position, when it is the next one.
+    fn remember(&self, prefix: &Prefix, steps: usize, name: &CanonicalIdentifier, now: ListState) {
+        let mut remembered = self.remembered();
+        let known = remembered.iter_mut().find(|positions| positions.prefix == *prefix);
+        match known {
+            Some(positions) if positions.names.len() + 1 == steps && steps <= POSITIONS_MAX => {
+                positions.names.push(name.clone());
+            }
+            None if steps == 1 => {
+                let names = vec![name.clone()];
+                remembered.insert(0, Positions { prefix: prefix.clone(), state: now, names });
+                remembered.truncate(PREFIXES_MAX);
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    fn remembered(&self) -> MutexGuard<'_, Vec<Positions>> {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Resolver {
+    /// Finds where the page behind so many names begins.
+    pub(super) async fn find_page(&self, prefix: &Prefix, skip: usize) -> Result<PageStart, Problem> {
+        if skip < STEP {
+            return Ok(PageStart { after: None, skip });
+        }
+        let now = ListState { count: self.store.count_of(prefix), sequence: self.store.end().sequence };
+        let start = self.paging.nearest(prefix, skip, now);
+        if start.skip < STEP {
+            return Ok(start);
+        }
+        // The semaphore is never closed.
+        let _turn = self.paging.turns.acquire().await.ok();
+        // Another request may have passed here meanwhile.
+        let mut start = self.paging.nearest(prefix, skip, now);
+        while start.skip >= STEP {
+            let range = NameRange { after: start.after.as_ref(), skip: STEP - 1, limit: 1 };
+            let found = self.store.names(prefix, range).await.map_err(|error| failed(&error))?;
+            let Some(name) = found.into_iter().next() else { break };
+            let name = name.canonical(self.store.folding());
+            start.skip -= STEP;
+            self.counters.names_skipped.fetch_add(STEP as u64, Ordering::Relaxed);
+            self.paging.remember(prefix, (skip - start.skip) / STEP, &name, now);
+            start.after = Some(name);
+        }
+        Ok(start)
+    }
+}
