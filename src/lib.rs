@@ -1,41 +1,44 @@
 //! idnode: a node of the industrial-internet identifier resolution system.
 //!
-//! # The house
+//! # Layers
 //!
-//! A room imports only rooms on lower floors; neighbors on a floor do not know each other, except that `resolver` may
-//! use `registry`'s types.
+//! A module imports only modules of lower layers. Modules of one layer do not import each other, except that `registry`
+//! and `resolver` use `authority`.
 //!
 //! ```text
-//!   6  cli                        the command line; its commands speak gRPC to a node like any client
-//!   5  config ─▶ daemon           what every room is told · assembly and lifetime
-//!   4  front   filing   backup    the doors · reports prefixes upward · copies kept outside
-//!   3  registry ─▶ resolver       decides and records, the only door to change · produces answers
-//!   2  store   federation   key   entries and the journal, on disk · the only room that calls other nodes · keys and
-//!                                 what they prove
-//!   1  wire    telemetry          bytes and messages · the log and the metrics
-//!   0  model                      the vocabulary
+//!   8  cli                            the command line; its commands speak gRPC to a node like any client
+//!   7  daemon                         assembly and lifetime: starts bottom-up, drains top-down
+//!   6  config                         the options of every module, from file, environment and arguments
+//!   5  front                          the front ends: DNS, Handle, HTTP, gRPC
+//!   4  filing   backup                reports prefixes to the upper node · copies kept outside
+//!   3  authority ─▶ registry          who may see and do what · decides and records, the only way to change anything
+//!                ─▶ resolver          produces answers
+//!   2  store   federation   key       entries and the journal, on disk · calls other nodes · keys and what they prove
+//!   1  wire    telemetry              bytes and messages · logs and metrics
+//!   0  model                          the vocabulary
 //! ```
 //!
-//! # A question, and a command
+//! # A question and a command
 //!
 //! ```text
 //!   packet or call ─ front decodes ─▶ Question + Caller ─▶ resolver ─▶ store ─▶ Answer ─ front replies
 //!   packet or call ─ front decodes ─▶ Command + Caller ─▶ registry: authorize ─▶ queue ─▶ committer: read, decide
-//!                                                         ─▶ store: states and journal, one durable write ─▶ Receipt
+//!                                                         ─▶ store: entries and journal, one durable write ─▶ Receipt
 //!   later: filing and backup follow the journal
 //! ```
 //!
-//! # What must stay so
+//! # Invariants
 //!
-//! - Nothing changes except through [`registry`]; a receipt means that it is on disk.
-//! - What allowed a command still stands when it commits: prefixes, tokens, and the records that name administrators.
-//! - States and their journal entries are written together; nobody sees a position that is not durable.
+//! - Nothing changes except through [`registry`]. Acknowledged means durable.
+//! - Whatever allowed a command is still true when it commits: prefixes, tokens, and the records that name administrators.
+//! - Entries and their journal block are written together; a position that is not durable is never visible.
 //! - Only `store::engine` names a storage engine; [`model`], [`wire`] and [`key`] never wait, log or read a clock.
-//! - A door translates and nothing else: it names neither the store nor another door.
+//! - A front end translates and nothing else: it names neither the store nor another front end.
 //! - Generated protobuf types stay in [`wire`], `front::grpc`, [`federation`] and [`cli`].
-//! - Time and randomness are made in [`daemon`] and handed down.
+//! - Time and randomness are made in [`daemon`] and passed down.
 //!
-//! `tests/tidy.rs` enforces these.
+//! `tests/tidy.rs` checks the layers, the confinement of crates and protobuf types, the purity of the lowest modules, and
+//! what front ends name; the suite checks the others.
 
 pub mod model;
 
@@ -46,11 +49,13 @@ pub mod federation;
 pub mod key;
 pub mod store;
 
+pub mod authority;
 pub mod registry;
 pub mod resolver;
 
 pub mod backup;
 pub mod filing;
+
 pub mod front;
 
 pub mod config;

@@ -17,11 +17,12 @@ use super::manifest::{self, Manifest};
 use super::manifest_v1::time;
 use super::off_the_reactor;
 use super::progress::Progress;
+use crate::model::environment::{Clock, Entropy};
 use crate::model::position::Position;
+use crate::store::EngineKind;
 use crate::store::commit::End;
 use crate::store::open::StoreOptions;
 use crate::store::restore::{Restored, Restorer, Target};
-use crate::store::{Clock, EngineKind, Entropy};
 
 //----------- RestoreRequest -------------------------------------------------
 

@@ -9,14 +9,16 @@ use tokio::task::JoinHandle;
 use tokio::time::{self, MissedTickBehavior};
 
 use super::backup;
-use super::chance;
+use super::clock_and_entropy;
 use super::directory::DataDirectory;
 use super::error::DaemonError;
-use super::outward::{self, RunningFiling};
+use super::federation_setup::{self, RunningFiling};
 use super::server_key::ServerKey;
+use crate::authority::{Authority, AuthorityOptions, RemoteOptions};
 use crate::backup::Backups;
 use crate::config::{Config, StoreOptions};
 use crate::federation::Federation;
+use crate::federation::follow::Follower;
 use crate::model::identifier::{Folding, Prefix};
 use crate::model::site::Site;
 use crate::model::token::Scope;
@@ -45,6 +47,7 @@ const DAY_MS: u64 = 86_400_000;
 /// Everything below the doors.
 pub(super) struct Core {
     pub(super) store: Store,
+    pub(super) authority: Authority,
     pub(super) registry: Arc<Registry>,
     pub(super) resolver: Arc<Resolver>,
     pub(super) server_key: ServerKey,
@@ -66,7 +69,7 @@ impl Core {
         site: Option<Site>,
     ) -> Result<Self, DaemonError> {
         check_engine(&config.store, directory.path())?;
-        let federation = outward::federation(config)?;
+        let federation = federation_setup::federation(config)?;
         let server_key = ServerKey::load_or_make(directory).await?;
         let opened = open::open(store_options(&config.store, directory.path())).await;
         let Opened { store, appender, report } = opened.map_err(DaemonError::Store)?;
@@ -94,15 +97,19 @@ impl Core {
         let schedule = config.backup.schedule;
         let schedule = schedule.map(|schedule| backups.spawn_schedule(schedule, stop.subscribe()));
         let high_water = store.spawn_high_water(stop.subscribe());
-        let resolver = Arc::new(resolver(config, &store, &federation, site.clone(), &server_key));
-        let options = registry_options(config, &resolver);
-        let (registry, committer) = Registry::start(store.clone(), appender, options);
+        let follower = follower(config, &federation);
+        let authority = authority(config, &store, follower.clone());
+        let resolver = resolver(config, &store, &authority, site.clone(), &server_key);
+        let resolver = Arc::new(follower.into_iter().fold(resolver, Resolver::with_follower));
+        let options = registry_options(config);
+        let (registry, committer) = Registry::start(store.clone(), appender, authority.clone(), options);
         let registry = Arc::new(registry);
         let keeper = Upkeep::new(config, store.clone(), Arc::clone(&registry));
         let upkeep = tokio::spawn(keeper.run(stop.subscribe()));
-        let filing = outward::start_filing(&store, &federation, site, stop.subscribe());
+        let filing = federation_setup::start_filing(&store, &federation, site, stop.subscribe());
         let core = Self {
             store,
+            authority,
             registry,
             resolver,
             server_key,
@@ -152,7 +159,7 @@ impl Core {
         }
         if self.store.directory().tokens().next().is_some() {
             let held = directory.load_admin_token();
-            let opens = held.is_some_and(|token| self.registry.authenticate(&token).is_ok());
+            let opens = held.is_some_and(|token| self.authority.authenticate(&token).is_ok());
             if opens || !self.was_just_restored().await? {
                 return Ok(());
             }
@@ -179,24 +186,28 @@ impl Core {
     }
 }
 
-/// The resolver; it asks other nodes where the configuration allows that.
+/// Follows referrals to other nodes, where the configuration allows that.
+fn follower(config: &Config, federation: &Arc<Federation>) -> Option<Follower> {
+    let follower = Follower { federation: Arc::clone(federation), question_max: config.recursion.deadline };
+    config.recursion.allowed.then_some(follower)
+}
+
+fn authority(config: &Config, store: &Store, follower: Option<Follower>) -> Authority {
+    let administrators = config.handle.administrators.clone().into();
+    let remote = follower.map_or(RemoteOptions::Unread, RemoteOptions::Asked);
+    Authority::new(store.clone(), AuthorityOptions { administrators, remote })
+}
+
 fn resolver(
     config: &Config,
     store: &Store,
-    federation: &Arc<Federation>,
+    authority: &Authority,
     site: Option<Site>,
     server_key: &ServerKey,
 ) -> Resolver {
-    let upper = config.upper.address.clone();
-    let server_key = server_key.public_blob();
-    let administrators = config.handle.administrators.clone().into();
-    let options = ResolverOptions { upper, site, server_key, administrators };
-    let resolver = Resolver::new(store.clone(), options);
-    if config.recursion.allowed {
-        resolver.with_federation(Arc::clone(federation), config.recursion.deadline)
-    } else {
-        resolver
-    }
+    let options =
+        ResolverOptions { upper: config.upper.address.clone(), site, server_key: server_key.public_blob() };
+    Resolver::new(store.clone(), authority.clone(), options)
 }
 
 /// The outcome of a task that was told to end. One that does not is ended; the next start mends what that leaves.
@@ -213,14 +224,12 @@ async fn join<T>(task: &'static str, mut running: JoinHandle<T>) -> Option<T> {
 
 //----------- Options of the rooms -------------------------------------------
 
-fn registry_options(config: &Config, resolver: &Resolver) -> RegistryOptions {
+fn registry_options(config: &Config) -> RegistryOptions {
     let root = config.dns.root.clone();
     let fits = move |prefix: &Prefix| check_prefix_fits(&root, prefix).map_err(|error| error.to_string());
     RegistryOptions {
         request_window: Duration::from_millis(u64::from(config.store.request_window_days) * DAY_MS),
         prefix_rule: Arc::new(fits),
-        administrators: config.handle.administrators.clone().into(),
-        elsewhere: config.recursion.allowed.then(|| resolver.elsewhere()),
     }
 }
 
@@ -232,8 +241,8 @@ pub fn store_options(options: &StoreOptions, directory: &Path) -> open::StoreOpt
         engine: options.engine,
         cache_bytes: options.cache_bytes,
         folding,
-        clock: chance::clock(),
-        entropy: chance::entropy(),
+        clock: clock_and_entropy::clock(),
+        entropy: clock_and_entropy::entropy(),
     }
 }
 

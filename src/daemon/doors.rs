@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time;
 
 use super::backup::BackupDesk;
-use super::chance::clock;
+use super::clock_and_entropy::clock;
 use super::core::Core;
 use super::directory::{Addresses, reachable};
 use super::error::DaemonError;
@@ -170,6 +170,7 @@ impl Doors {
     ) -> Result<(), DaemonError> {
         let rooms = GrpcRooms {
             registry: Arc::clone(&core.registry),
+            authority: core.authority.clone(),
             resolver: Arc::clone(&core.resolver),
             status: Arc::new(Status::new(core)),
             backup: Some(Arc::new(BackupDesk(core.backups.clone()))),
@@ -226,6 +227,7 @@ impl Doors {
         self.handle = sockets.local_addrs().map_err(failed)?;
         let rooms = HandleRooms {
             registry: Arc::clone(&core.registry),
+            authority: core.authority.clone(),
             resolver: Arc::clone(&core.resolver),
             tls: self.tls.clone(),
             server_key: Arc::clone(&core.server_key.private),
@@ -260,6 +262,7 @@ impl Doors {
     ) -> Result<(), DaemonError> {
         let rooms = HttpRooms {
             registry: Arc::clone(&core.registry),
+            authority: core.authority.clone(),
             resolver: Arc::clone(&core.resolver),
             readiness: health::readiness(core.store.clone(), self.draining.subscribe()),
             metrics: Arc::clone(metrics),

@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
 use super::core::Core;
-use super::outward;
+use super::federation_setup;
 use crate::front::dns::DnsCounters;
 use crate::front::grpc::GrpcCounters;
 use crate::front::handle::{HandleCounters, HandleMemory};
@@ -56,7 +56,11 @@ pub(super) fn add_metrics(metrics: &Metrics, core: &Core) {
     metrics.add(move |page| backups.counters().write(page));
     let resolver = core.resolver.counters();
     metrics.add(move |page| write_resolver(page, &resolver));
-    outward::add_metrics(metrics, &core.federation, core.filing.as_ref().map(|filing| &filing.watch));
+    federation_setup::add_metrics(
+        metrics,
+        &core.federation,
+        core.filing.as_ref().map(|filing| &filing.watch),
+    );
 }
 
 fn write_registry(page: &mut Page, counters: &RegistryCounters) {

@@ -8,8 +8,8 @@
 //! Two ways in: [`serve`] is a process's whole life, with signals and systemd; [`Node::start`] is a node inside
 //! another program, such as a test. Time and randomness are made here and handed down.
 
+mod federation_setup;
 mod node;
-mod outward;
 mod process;
 
 pub mod directory;
@@ -20,7 +20,7 @@ mod doors;
 
 mod backup;
 
-mod chance;
+mod clock_and_entropy;
 mod health;
 mod server_key;
 mod socket;
@@ -29,7 +29,7 @@ mod systemd;
 
 mod error;
 
-pub use self::chance::{clock, entropy};
+pub use self::clock_and_entropy::{clock, entropy};
 pub use self::core::store_options;
 pub use self::directory::{Addresses, DataDirectory};
 pub use self::error::DaemonError;

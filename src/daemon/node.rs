@@ -9,6 +9,7 @@ use super::core::Core;
 use super::directory::{Addresses, DataDirectory};
 use super::doors::{Bound, Doors, warn_if_not_valid};
 use super::error::DaemonError;
+use crate::authority::Authority;
 use crate::config::Config;
 use crate::filing::status::FilingStatus;
 use crate::registry::Registry;
@@ -95,6 +96,11 @@ impl RunningNode {
     /// What it was told.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What decides who callers are.
+    pub fn authority(&self) -> &Authority {
+        &self.core.authority
     }
 
     /// What decides and records.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::task;
 
-use super::chance;
+use super::clock_and_entropy;
 use super::directory::DataDirectory;
 use super::error::DaemonError;
 use crate::backup::KeptFile;
@@ -34,7 +34,7 @@ impl ServerKey {
                 .map_err(|error| Self::unusable(directory, Chain(&error).to_string()))?;
             return Ok(Self::new(private, text));
         }
-        let entropy = chance::entropy();
+        let entropy = clock_and_entropy::entropy();
         let made =
             task::spawn_blocking(move || PrivateKey::generate_rsa(MODULUS_BITS, &|bytes| entropy(bytes)));
         let made = made.await.map_err(|error| Self::unusable(directory, error.to_string()))?;

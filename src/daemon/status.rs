@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 
 use super::backup::newest;
 use super::core::Core;
-use super::outward;
+use super::federation_setup;
 use crate::backup::Backups;
 use crate::filing::status::FilingWatch;
 use crate::front::grpc::{StatusPort, StatusReport};
@@ -47,7 +47,7 @@ impl StatusPort for Status {
                 identifiers: self.store.count(),
                 prefixes_homed: homed,
                 prefixes_delegated: directory.prefixes().count() as u64 - homed,
-                filing: self.filing.as_ref().map(outward::filing_report),
+                filing: self.filing.as_ref().map(federation_setup::filing_report),
                 read_only_reason: self.store.read_only_reason(),
                 uptime: self.started.elapsed(),
                 disk_bytes,

@@ -11,7 +11,7 @@ use quick_cache::sync::Cache;
 use crate::model::limits::TTL_DEFAULT_SECONDS;
 use crate::model::value::{Ttl, Value};
 
-use super::question::{QuestionKey, TellValues, Told};
+use super::question::{PeerAnswer, PeerValues, QuestionKey};
 
 /// Seconds that absence is believed.
 const ABSENCE_SECONDS: u32 = 10;
@@ -29,7 +29,7 @@ pub(super) struct AnswerCache {
 
 /// An answer and its time.
 struct Kept {
-    told: Told,
+    told: PeerAnswer,
     kept_ms: u64,
     until_ms: u64,
 }
@@ -40,8 +40,11 @@ struct Size;
 impl Weighter<QuestionKey, Arc<Kept>> for Size {
     fn weight(&self, _key: &QuestionKey, kept: &Arc<Kept>) -> u64 {
         let bytes: usize = match &kept.told {
-            Told::Values(told) => told.values.iter().map(Value::encoded_bytes).sum(),
-            Told::NoIdentifier | Told::NoValues | Told::Elsewhere { .. } | Told::Unknown => 0,
+            PeerAnswer::Values(told) => told.values.iter().map(Value::encoded_bytes).sum(),
+            PeerAnswer::NoIdentifier
+            | PeerAnswer::NoValues
+            | PeerAnswer::Elsewhere { .. }
+            | PeerAnswer::Unknown => 0,
         };
         u64::try_from(1 + bytes / ANSWER_BYTES).unwrap_or(u64::MAX)
     }
@@ -55,7 +58,7 @@ impl AnswerCache {
     }
 
     /// An answer that still holds, with what remains of its TTL.
-    pub(super) fn get(&self, key: &QuestionKey, now_ms: u64) -> Option<Told> {
+    pub(super) fn get(&self, key: &QuestionKey, now_ms: u64) -> Option<PeerAnswer> {
         let kept = self.kept.get(key)?;
         // A clock that was set back makes nothing young again.
         if now_ms >= kept.until_ms || now_ms < kept.kept_ms {
@@ -67,7 +70,7 @@ impl AnswerCache {
     }
 
     /// Keeps an answer that may be kept.
-    pub(super) fn put(&self, key: QuestionKey, told: &Told, now_ms: u64) {
+    pub(super) fn put(&self, key: QuestionKey, told: &PeerAnswer, now_ms: u64) {
         let seconds = life_seconds(told, now_ms / 1_000).min(AGE_SECONDS_MAX);
         if seconds == 0 {
             return;
@@ -77,19 +80,19 @@ impl AnswerCache {
     }
 }
 
-fn life_seconds(told: &Told, now_seconds: u64) -> u32 {
+fn life_seconds(told: &PeerAnswer, now_seconds: u64) -> u32 {
     match told {
-        Told::Values(told) => {
+        PeerAnswer::Values(told) => {
             let lives = told.values.iter().map(|value| value.ttl.remaining_seconds(now_seconds));
             lives.min().unwrap_or(ABSENCE_SECONDS)
         }
-        Told::NoIdentifier | Told::NoValues => ABSENCE_SECONDS,
-        Told::Elsewhere { .. } | Told::Unknown => 0,
+        PeerAnswer::NoIdentifier | PeerAnswer::NoValues => ABSENCE_SECONDS,
+        PeerAnswer::Elsewhere { .. } | PeerAnswer::Unknown => 0,
     }
 }
 
-fn aged(told: &Told, age_seconds: u32) -> Told {
-    let Told::Values(told) = told else {
+fn aged(told: &PeerAnswer, age_seconds: u32) -> PeerAnswer {
+    let PeerAnswer::Values(told) = told else {
         return told.clone();
     };
     let age = |value: &Value| match value.ttl {
@@ -98,23 +101,23 @@ fn aged(told: &Told, age_seconds: u32) -> Told {
         }
         Ttl::Absolute(_) => value.clone(),
     };
-    Told::Values(TellValues { values: told.values.iter().map(age).collect(), ..told.clone() })
+    PeerAnswer::Values(PeerValues { values: told.values.iter().map(age).collect(), ..told.clone() })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Target;
-    use super::super::question::{Asked, TellValues, Told};
+    use super::super::question::Target;
+    use super::super::question::{PeerAnswer, PeerQuestion, PeerValues};
     use super::AnswerCache;
     use crate::model::identifier::Identifier;
     use crate::model::value::{Index, Permissions, Ttl, Value, ValueType};
 
-    fn asked(suffix: &str) -> Asked {
+    fn asked(suffix: &str) -> PeerQuestion {
         let identifier = Identifier::parse(&format!("88.1/{suffix}")).expect("an identifier");
-        Asked { identifier, indexes: Vec::new(), types: Vec::new(), path: Vec::new() }
+        PeerQuestion { identifier, indexes: Vec::new(), types: Vec::new(), path: Vec::new() }
     }
 
-    fn told(ttls: &[Ttl]) -> Told {
+    fn told(ttls: &[Ttl]) -> PeerAnswer {
         let value = |(index, ttl): (u32, &Ttl)| Value {
             index: Index::new(index).expect("an index"),
             value_type: ValueType::new("URL").expect("a type"),
@@ -125,12 +128,17 @@ mod tests {
             timestamp: 0,
         };
         let values = (1..).zip(ttls).map(value).collect();
-        Told::Values(TellValues { identifier: asked("a").identifier, version: 1, values, changed_ms: 0 })
+        PeerAnswer::Values(PeerValues {
+            identifier: asked("a").identifier,
+            version: 1,
+            values,
+            changed_ms: 0,
+        })
     }
 
-    fn ttls(told: Option<Told>) -> Vec<Ttl> {
+    fn ttls(told: Option<PeerAnswer>) -> Vec<Ttl> {
         match told {
-            Some(Told::Values(told)) => told.values.iter().map(|value| value.ttl).collect(),
+            Some(PeerAnswer::Values(told)) => told.values.iter().map(|value| value.ttl).collect(),
             other => panic!("no values: {other:?}"),
         }
     }
@@ -151,10 +159,10 @@ mod tests {
     #[test]
     fn absence_is_kept_for_ten_seconds_and_a_referral_not_at_all() {
         let cache = AnswerCache::new(100);
-        cache.put(asked("a").key(&Target::Upper), &Told::NoIdentifier, 1_000);
-        assert_eq!(cache.get(&asked("a").key(&Target::Upper), 10_999), Some(Told::NoIdentifier));
+        cache.put(asked("a").key(&Target::Upper), &PeerAnswer::NoIdentifier, 1_000);
+        assert_eq!(cache.get(&asked("a").key(&Target::Upper), 10_999), Some(PeerAnswer::NoIdentifier));
         assert_eq!(cache.get(&asked("a").key(&Target::Upper), 11_000), None);
-        cache.put(asked("b").key(&Target::Upper), &Told::Unknown, 1_000);
+        cache.put(asked("b").key(&Target::Upper), &PeerAnswer::Unknown, 1_000);
         assert_eq!(cache.get(&asked("b").key(&Target::Upper), 1_000), None);
         cache.put(asked("c").key(&Target::Upper), &told(&[Ttl::Relative(0)]), 1_000);
         assert_eq!(cache.get(&asked("c").key(&Target::Upper), 1_000), None);
@@ -163,7 +171,7 @@ mod tests {
     #[test]
     fn names_that_differ_by_case_are_kept_apart() {
         let cache = AnswerCache::new(100);
-        cache.put(asked("a").key(&Target::Upper), &Told::NoIdentifier, 0);
+        cache.put(asked("a").key(&Target::Upper), &PeerAnswer::NoIdentifier, 0);
         assert_eq!(cache.get(&asked("A").key(&Target::Upper), 0), None);
     }
 }

@@ -11,12 +11,12 @@ use futures_util::future::{BoxFuture, Shared, WeakShared};
 use crate::model::position::Incarnation;
 
 use super::error::PeerError;
-use super::question::{QuestionKey, Told};
+use super::question::{PeerAnswer, QuestionKey};
 
 /// A question on its way, from those that passed it on.
 pub(super) type FlightKey = (QuestionKey, Vec<Incarnation>);
 
-type Answer = Result<Told, PeerError>;
+type Answer = Result<PeerAnswer, PeerError>;
 type Flight = Shared<BoxFuture<'static, Answer>>;
 
 /// Questions in flight.
@@ -52,15 +52,14 @@ mod tests {
     use futures_util::FutureExt;
     use tokio::sync::Notify;
 
-    use super::super::Target;
-    use super::super::question::{Asked, Told};
+    use super::super::question::{PeerAnswer, PeerQuestion, Target};
     use super::Flights;
     use crate::model::identifier::Identifier;
     use crate::model::position::Incarnation;
 
-    fn asked(suffix: &str) -> Asked {
+    fn asked(suffix: &str) -> PeerQuestion {
         let identifier = Identifier::parse(&format!("88.1/{suffix}")).expect("an identifier");
-        Asked { identifier, indexes: Vec::new(), types: Vec::new(), path: Vec::new() }
+        PeerQuestion { identifier, indexes: Vec::new(), types: Vec::new(), path: Vec::new() }
     }
 
     #[tokio::test]
@@ -73,7 +72,7 @@ mod tests {
                 begun.fetch_add(1, Ordering::SeqCst);
                 async move {
                     landing.notified().await;
-                    Ok(Told::NoIdentifier)
+                    Ok(PeerAnswer::NoIdentifier)
                 }
                 .boxed()
             })
@@ -85,7 +84,7 @@ mod tests {
         drop(passed_on);
         landing.notify_one();
         let (first, second) = tokio::join!(first, second);
-        assert_eq!((first, second), (Ok(Told::NoIdentifier), Ok(Told::NoIdentifier)));
+        assert_eq!((first, second), (Ok(PeerAnswer::NoIdentifier), Ok(PeerAnswer::NoIdentifier)));
         drop(fly("a", Vec::new()));
         assert_eq!(begun.load(Ordering::SeqCst), 3, "an answer that arrived is not waited for");
     }

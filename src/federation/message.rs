@@ -11,13 +11,13 @@ use crate::wire::proto::answer::Answer;
 use crate::wire::proto::{file_request, filing};
 use crate::wire::{message, proto};
 
-use super::question::{Asked, TellValues, Told};
+use super::question::{PeerAnswer, PeerQuestion, PeerValues};
 use super::upper::{Acknowledged, Announced, Filed, Refused, Say};
 
 //----------- Questions ------------------------------------------------------
 
 /// The question, with recursion wished.
-pub(super) fn resolve(asked: &Asked) -> proto::ResolveRequest {
+pub(super) fn resolve(asked: &PeerQuestion) -> proto::ResolveRequest {
     let question = proto::Question {
         identifier: asked.identifier.to_string(),
         indexes: asked.indexes.iter().map(|index| index.get()).collect(),
@@ -29,20 +29,20 @@ pub(super) fn resolve(asked: &Asked) -> proto::ResolveRequest {
 }
 
 /// The answer to a question. One about something else is not believed.
-pub(super) fn told(answer: Option<proto::Answer>, asked: &Asked) -> Result<Told, String> {
+pub(super) fn told(answer: Option<proto::Answer>, asked: &PeerQuestion) -> Result<PeerAnswer, String> {
     match answer.and_then(|answer| answer.answer).ok_or("it has no answer")? {
-        Answer::Values(found) => values_told(found, asked).map(Told::Values),
+        Answer::Values(found) => values_told(found, asked).map(PeerAnswer::Values),
         Answer::Absent(absence) => match proto::Absence::try_from(absence) {
-            Ok(proto::Absence::Identifier) => Ok(Told::NoIdentifier),
-            Ok(proto::Absence::Values) => Ok(Told::NoValues),
+            Ok(proto::Absence::Identifier) => Ok(PeerAnswer::NoIdentifier),
+            Ok(proto::Absence::Values) => Ok(PeerAnswer::NoValues),
             Ok(proto::Absence::Unspecified) | Err(_) => Err(format!("absence {absence}")),
         },
         Answer::Referral(referral) => elsewhere(&referral, asked),
-        Answer::NotResponsible(_) => Ok(Told::Unknown),
+        Answer::NotResponsible(_) => Ok(PeerAnswer::Unknown),
     }
 }
 
-fn values_told(found: proto::Found, asked: &Asked) -> Result<TellValues, String> {
+fn values_told(found: proto::Found, asked: &PeerQuestion) -> Result<PeerValues, String> {
     let identifier = Identifier::parse(&found.identifier).map_err(|error| error.to_string())?;
     let name = |identifier: &Identifier| identifier.canonical(Folding::Insensitive);
     if name(&identifier) != name(&asked.identifier) {
@@ -50,7 +50,7 @@ fn values_told(found: proto::Found, asked: &Asked) -> Result<TellValues, String>
     }
     let values = found.values.into_iter().map(Value::try_from).collect::<Result<Vec<_>, _>>()?;
     let values = Values::new(values).map_err(|error| error.to_string())?;
-    Ok(TellValues {
+    Ok(PeerValues {
         identifier,
         version: found.version,
         values: values.into_vec(),
@@ -58,13 +58,13 @@ fn values_told(found: proto::Found, asked: &Asked) -> Result<TellValues, String>
     })
 }
 
-fn elsewhere(referral: &proto::Referral, asked: &Asked) -> Result<Told, String> {
+fn elsewhere(referral: &proto::Referral, asked: &PeerQuestion) -> Result<PeerAnswer, String> {
     let prefix = Prefix::parse(&referral.prefix).map_err(|error| error.to_string())?;
     if !prefix.covers(&asked.identifier.governing_prefix()) {
         return Err(format!("it refers for prefix {prefix}, which is not the one asked about"));
     }
     let site = Site::try_from(referral.site.as_ref().ok_or("it refers to no site")?)?;
-    Ok(Told::Elsewhere { prefix, site })
+    Ok(PeerAnswer::Elsewhere { prefix, site })
 }
 
 //----------- Filing ---------------------------------------------------------
@@ -141,15 +141,15 @@ pub(super) fn acknowledged(message: proto::FileResponse) -> Result<Acknowledged,
 #[cfg(test)]
 mod tests {
     use super::{proto, told};
-    use crate::federation::question::{Asked, Told};
+    use crate::federation::question::{PeerAnswer, PeerQuestion};
     use crate::model::identifier::Identifier;
 
-    fn asked() -> Asked {
+    fn asked() -> PeerQuestion {
         let identifier = Identifier::parse("88.1.2/SN1").expect("an identifier");
-        Asked { identifier, indexes: Vec::new(), types: Vec::new(), path: Vec::new() }
+        PeerQuestion { identifier, indexes: Vec::new(), types: Vec::new(), path: Vec::new() }
     }
 
-    fn read(answer: proto::answer::Answer) -> Result<Told, String> {
+    fn read(answer: proto::answer::Answer) -> Result<PeerAnswer, String> {
         told(Some(proto::Answer { answer: Some(answer) }), &asked())
     }
 
@@ -158,7 +158,7 @@ mod tests {
         let found = |identifier: &str| proto::Found { identifier: identifier.into(), ..Default::default() };
         let own = read(proto::answer::Answer::Values(found("88.1.2/sn1")));
         assert!(
-            matches!(&own, Ok(Told::Values(told)) if told.identifier.to_string() == "88.1.2/sn1"),
+            matches!(&own, Ok(PeerAnswer::Values(told)) if told.identifier.to_string() == "88.1.2/sn1"),
             "{own:?}"
         );
         let other = read(proto::answer::Answer::Values(found("88.1.2/sn2")));
@@ -174,7 +174,10 @@ mod tests {
         };
         let referral = |prefix: &str| proto::Referral { prefix: prefix.into(), site: Some(site()) };
         let own = read(proto::answer::Answer::Referral(referral("88.1")));
-        assert!(matches!(&own, Ok(Told::Elsewhere { prefix, .. }) if prefix.as_str() == "88.1"), "{own:?}");
+        assert!(
+            matches!(&own, Ok(PeerAnswer::Elsewhere { prefix, .. }) if prefix.as_str() == "88.1"),
+            "{own:?}"
+        );
         let other = read(proto::answer::Answer::Referral(referral("88.3")));
         assert_eq!(other, Err("it refers for prefix 88.3, which is not the one asked about".into()));
         assert_eq!(told(None, &asked()), Err("it has no answer".into()));

@@ -8,8 +8,9 @@
 //! - Every call has a deadline. A peer that does not answer is left alone for a while, longer each time.
 //! - What goes wrong is a [`PeerError`], which says which peer.
 //!
-//! It follows no referral and decides no route: that is the resolver's.
+//! Who is asked first is decided by the resolver; [`follow`] goes from there to the sites that answers refer to.
 
+pub mod follow;
 pub mod question;
 
 mod cache;
@@ -31,24 +32,18 @@ use futures_util::FutureExt;
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
+use crate::model::environment::{Clock, Jitter};
 use crate::model::limits::PEERS_MAX;
-use crate::model::site::Site;
 
 use self::cache::AnswerCache;
 use self::counters::FederationCounters;
 use self::error::PeerError;
 use self::flight::Flights;
 use self::peer::{Endpoint, Peer, Trust};
-use self::question::{Asked, Told};
+use self::question::{PeerAnswer, PeerQuestion, Target};
 use self::upper::{Upper, UpperOptions};
 
 pub use self::backoff::Backoff;
-
-/// Tells the time, in milliseconds since 1970. Made by the daemon.
-pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
-
-/// Gives a random number. Made by the daemon.
-pub type Chance = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// Rounds over a site's addresses at most, for one question.
 const ROUNDS_MAX: u32 = 2;
@@ -67,7 +62,7 @@ pub struct FederationOptions {
     /// The time.
     pub clock: Clock,
     /// Randomness for waiting times.
-    pub chance: Chance,
+    pub jitter: Jitter,
 }
 
 /// Asks other nodes.
@@ -78,24 +73,15 @@ pub struct Federation {
     answers: AnswerCache,
     flights: Flights,
     clock: Clock,
-    chance: Chance,
+    jitter: Jitter,
     counters: Arc<FederationCounters>,
-}
-
-/// Whom to ask.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Target {
-    /// A site that a prefix is delegated to.
-    Site(Site),
-    /// The node above.
-    Upper,
 }
 
 impl Federation {
     /// Connects to nobody yet. Fails when what it is told of the upper node cannot be used.
     pub fn new(options: FederationOptions) -> Result<Self, PeerError> {
-        let FederationOptions { upper, authorities, cache_answers, clock, chance } = options;
-        let upper = upper.map(|upper| Upper::new(upper, &clock, &chance)).transpose()?.map(Arc::new);
+        let FederationOptions { upper, authorities, cache_answers, clock, jitter } = options;
+        let upper = upper.map(|upper| Upper::new(upper, &clock, &jitter)).transpose()?.map(Arc::new);
         Ok(Self {
             upper,
             authorities,
@@ -103,7 +89,7 @@ impl Federation {
             answers: AnswerCache::new(cache_answers),
             flights: Flights::default(),
             clock,
-            chance,
+            jitter,
             counters: Arc::new(FederationCounters::default()),
         })
     }
@@ -122,9 +108,9 @@ impl Federation {
     pub async fn ask(
         self: &Arc<Self>,
         target: &Target,
-        asked: &Asked,
+        asked: &PeerQuestion,
         deadline: Instant,
-    ) -> Result<Told, PeerError> {
+    ) -> Result<PeerAnswer, PeerError> {
         let key = asked.key(target);
         if let Some(told) = self.answers.get(&key, (self.clock)()) {
             self.counters.cached.fetch_add(1, Ordering::Relaxed);
@@ -141,7 +127,12 @@ impl Federation {
         tokio::time::timeout_at(deadline, flight).await.map_err(|_| late())?
     }
 
-    async fn ask_anew(&self, target: &Target, asked: &Asked, deadline: Instant) -> Result<Told, PeerError> {
+    async fn ask_anew(
+        &self,
+        target: &Target,
+        asked: &PeerQuestion,
+        deadline: Instant,
+    ) -> Result<PeerAnswer, PeerError> {
         let peers = self.peers_of(target)?;
         let told = self.ask_each(&peers, asked, deadline).await;
         let counter = if told.is_ok() { &self.counters.asked } else { &self.counters.failed };
@@ -155,14 +146,14 @@ impl Federation {
     async fn ask_each(
         &self,
         peers: &[Arc<Peer>],
-        asked: &Asked,
+        asked: &PeerQuestion,
         deadline: Instant,
-    ) -> Result<Told, PeerError> {
+    ) -> Result<PeerAnswer, PeerError> {
         let mut backoff = Backoff::of_questions();
         let mut last = None;
         for round in 0..ROUNDS_MAX {
             if round > 0 {
-                let pause = Instant::now() + backoff.next((self.chance)());
+                let pause = Instant::now() + backoff.next((self.jitter)());
                 if pause >= deadline {
                     break;
                 }
@@ -195,7 +186,7 @@ impl Federation {
     fn peer(&self, endpoint: Endpoint) -> Result<Arc<Peer>, PeerError> {
         let connect = || {
             let trust = Trust { authorities: self.authorities.clone(), key: "recursion.tls_ca" };
-            Peer::new(endpoint.clone(), &trust, &self.clock, &self.chance).map(Arc::new)
+            Peer::new(endpoint.clone(), &trust, &self.clock, &self.jitter).map(Arc::new)
         };
         self.peers.get_or_insert_with(&endpoint, connect)
     }

@@ -13,6 +13,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
+use crate::model::environment::{Clock, Jitter};
 use crate::model::limits::MESSAGE_BYTES_MAX;
 use crate::model::site::Site;
 use crate::wire::proto::resolution_service_client::ResolutionServiceClient;
@@ -21,8 +22,7 @@ use super::backoff::Breaker;
 use super::counters::FederationCounters;
 use super::error::PeerError;
 use super::message;
-use super::question::{Asked, Told};
-use super::{Chance, Clock};
+use super::question::{PeerAnswer, PeerQuestion};
 
 /// How long connecting may take.
 const CONNECT_MAX: Duration = Duration::from_millis(1_500);
@@ -153,7 +153,7 @@ pub struct Peer {
     channel: Channel,
     breaker: Mutex<Breaker>,
     clock: Clock,
-    chance: Chance,
+    jitter: Jitter,
 }
 
 impl Peer {
@@ -161,11 +161,11 @@ impl Peer {
         endpoint: Endpoint,
         trust: &Trust,
         clock: &Clock,
-        chance: &Chance,
+        jitter: &Jitter,
     ) -> Result<Self, PeerError> {
         let channel = endpoint.channel(trust)?;
-        let (clock, chance) = (clock.clone(), chance.clone());
-        Ok(Self { endpoint, channel, breaker: Mutex::default(), clock, chance })
+        let (clock, jitter) = (clock.clone(), jitter.clone());
+        Ok(Self { endpoint, channel, breaker: Mutex::default(), clock, jitter })
     }
 
     /// Its name for people.
@@ -176,10 +176,10 @@ impl Peer {
     /// Asks one question, letting the node ask onward; ends by the deadline.
     pub(super) async fn ask(
         &self,
-        asked: &Asked,
+        asked: &PeerQuestion,
         deadline: Instant,
         counters: &FederationCounters,
-    ) -> Result<Told, PeerError> {
+    ) -> Result<PeerAnswer, PeerError> {
         self.breaker().check((self.clock)()).map_err(|open| PeerError::LeftAlone {
             peer: self.name(),
             seconds: open.remaining_ms.div_ceil(1_000),
@@ -192,14 +192,14 @@ impl Peer {
             Err(PeerError::DeadlinePassed { .. }) if !had_time => {}
             Err(error) if error.is_absence() => {
                 counters.unreachable.fetch_add(1, Ordering::Relaxed);
-                self.breaker().failed(&detail_of(error), (self.clock)(), (self.chance)());
+                self.breaker().failed(&detail_of(error), (self.clock)(), (self.jitter)());
             }
             _ => self.breaker().succeeded(),
         }
         told
     }
 
-    async fn call(&self, asked: &Asked, deadline: Instant) -> Result<Told, PeerError> {
+    async fn call(&self, asked: &PeerQuestion, deadline: Instant) -> Result<PeerAnswer, PeerError> {
         let mut client = ResolutionServiceClient::new(self.channel.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);

@@ -5,11 +5,18 @@ use crate::model::position::Incarnation;
 use crate::model::site::Site;
 use crate::model::value::{Index, Value, ValueType};
 
-use super::Target;
+/// Which node to ask.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// A site that a prefix is delegated to.
+    Site(Site),
+    /// The node above.
+    Upper,
+}
 
 /// A question for another node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct PeerQuestion {
     /// Which identifier.
     pub identifier: Identifier,
     /// Values at these indexes; with `types`, the union; none of both asks for all.
@@ -22,9 +29,9 @@ pub struct Asked {
 
 /// What another node tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum PeerAnswer {
     /// Values that everybody may see.
-    Values(TellValues),
+    Values(PeerValues),
     /// There is no such identifier.
     NoIdentifier,
     /// The identifier has no such values, or none that everybody may see.
@@ -42,7 +49,7 @@ pub enum Told {
 
 /// An identifier and its values, as another node tells them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TellValues {
+pub struct PeerValues {
     /// The identifier as registered there.
     pub identifier: Identifier,
     /// Its version.
@@ -62,7 +69,7 @@ pub(super) struct QuestionKey {
     types: Vec<String>,
 }
 
-impl Asked {
+impl PeerQuestion {
     /// What makes it the same question as another, to this node.
     pub(super) fn key(&self, target: &Target) -> QuestionKey {
         let mut types: Vec<String> =

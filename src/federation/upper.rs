@@ -14,6 +14,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Request, Streaming};
 
+use crate::model::environment::{Clock, Jitter};
 use crate::model::identifier::Prefix;
 use crate::model::limits::MESSAGE_BYTES_MAX;
 use crate::model::position::{Incarnation, Position};
@@ -23,8 +24,8 @@ use crate::wire::proto;
 use crate::wire::proto::federation_service_client::FederationServiceClient;
 
 use super::error::PeerError;
+use super::message;
 use super::peer::{Endpoint, Peer, Trust, failure};
-use super::{Chance, Clock, message};
 
 /// How long an announcement may take.
 const ANNOUNCE_MAX: Duration = Duration::from_secs(10);
@@ -57,7 +58,7 @@ pub struct Upper {
 }
 
 impl Upper {
-    pub(super) fn new(options: UpperOptions, clock: &Clock, chance: &Chance) -> Result<Self, PeerError> {
+    pub(super) fn new(options: UpperOptions, clock: &Clock, jitter: &Jitter) -> Result<Self, PeerError> {
         let endpoint = Endpoint::parse(&options.address, options.tls_host_name.as_deref())?;
         let files = options.token_file.is_some();
         if files && endpoint.is_overheard() && !options.allow_token_in_plain_text {
@@ -69,7 +70,7 @@ impl Upper {
             });
         }
         let trust = Trust { authorities: options.authority, key: "upper.tls_ca" };
-        let anonymous = Arc::new(Peer::new(endpoint.clone(), &trust, clock, chance)?);
+        let anonymous = Arc::new(Peer::new(endpoint.clone(), &trust, clock, jitter)?);
         Ok(Self { endpoint, trust, token_file: options.token_file, anonymous })
     }
 

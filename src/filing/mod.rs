@@ -32,8 +32,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{self, Instant};
 
+use crate::federation::Backoff;
 use crate::federation::upper::{Acknowledged, Announced, Listener, Say, Speaker, Upper};
-use crate::federation::{Backoff, Chance};
+use crate::model::environment::Jitter;
 use crate::model::identifier::Prefix;
 use crate::model::position::{Bookmark, Incarnation, Position, Stream};
 use crate::model::site::Site;
@@ -61,7 +62,7 @@ pub struct FilingOptions {
     /// The longest.
     pub pause_longest: Duration,
     /// Randomness for the waits.
-    pub chance: Chance,
+    pub jitter: Jitter,
 }
 
 /// The task that files.
@@ -110,7 +111,7 @@ impl Filing {
                 self.watch.broke(State::Ended, error.to_string());
                 return;
             }
-            let pause = backoff.next((self.options.chance)());
+            let pause = backoff.next((self.options.jitter)());
             if self.watch.broke(State::Away, error.to_string()) {
                 tracing::warn!(upper = %self.upper.name(), %error, "filing is interrupted and tried again");
             }

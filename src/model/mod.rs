@@ -15,4 +15,6 @@ pub mod token;
 pub mod position;
 pub mod request;
 
+pub mod environment;
 pub mod limits;
+pub mod refusal;

@@ -6,22 +6,23 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use crate::authority::caller::Caller;
+use crate::authority::unread;
 use crate::model::limits::{
     BATCH_ITEMS_MAX, GROUP_BYTES_MAX, PLACE_BYTES, REQUEST_AHEAD_SECONDS_MAX, STEP_ITEMS_MAX,
     VALUES_BYTES_MAX,
 };
+use crate::model::refusal::{Failure, Refusal};
 use crate::model::value::ValueError;
 use crate::store::entry::RequestKey;
 
 use super::Registry;
 use super::authorize::{self, Authorized, Unauthorized};
-use super::caller::Caller;
 use super::command::{Batch, Command, PrefixCommand, Target, mint};
-use super::committer::{Outcomes, Reply, Submission, unread};
+use super::committer::{Outcomes, Reply, Submission};
 use super::digest;
 use super::group::Remember;
 use super::receipt::Receipt;
-use super::refusal::{Failure, Refusal};
 
 /// How long a caller that states no deadline waits for its commands.
 const WAIT_MAX: Duration = Duration::from_secs(120);

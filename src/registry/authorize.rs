@@ -2,20 +2,20 @@
 //!
 //! An authorization is bound to the prefixes and tokens it read. The committer checks that they still stand and
 //! otherwise authorizes anew: nothing commits under a prefix suspended, or with a token revoked, before it. That of an
-//! identity is bound to the versions of the records that allow it, too; how these allow it is told in `identity`.
+//! identity is bound to the versions of the records that allow it, too; how these allow it is told in `identity_authorization`.
 
 use std::sync::Arc;
 
+use crate::authority::caller::{Caller, check_token};
+use crate::authority::evidence::ReadVersion;
+use crate::authority::prefix::homed_here;
 use crate::model::caller::CallerName;
 use crate::model::identifier::{Identifier, Prefix};
-use crate::model::prefix::{Homing, PrefixEntry, Standing};
+use crate::model::refusal::Refusal;
 use crate::model::token::TokenId;
 use crate::store::directory::Directory;
 
-use super::caller::{Caller, check_token};
 use super::command::{Command, Item, PrefixCommand, Register, Target};
-use super::membership::Read;
-use super::refusal::Refusal;
 
 /// A command that its caller may give, as far as the directory read says.
 pub(super) struct Authorized {
@@ -24,7 +24,7 @@ pub(super) struct Authorized {
     name: CallerName,
     directory: Arc<Directory>,
     /// The versions that it is bound to.
-    read: Vec<Read>,
+    read: Vec<ReadVersion>,
 }
 
 /// A command that its caller may not give, and why.
@@ -55,19 +55,19 @@ impl Authorized {
         }
     }
 
-    /// What was found to be allowed by records: to be made by `identity` only.
+    /// What was found to be allowed by records: to be made by `identity_authorization` only.
     pub(super) fn by_records(
         item: Item,
         caller: &Caller,
         directory: Arc<Directory>,
-        read: Vec<Read>,
+        read: Vec<ReadVersion>,
     ) -> Self {
         let name = caller.name().unwrap_or(CallerName::Anonymous);
         Self { item, caller: caller.clone(), name, directory, read }
     }
 
     /// The versions of records that it is bound to.
-    pub(super) fn read(&self) -> &[Read] {
+    pub(super) fn read(&self) -> &[ReadVersion] {
         &self.read
     }
 
@@ -152,19 +152,6 @@ fn check_admin(caller: &Caller) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::PermissionDenied { needed: "scope admin".to_owned() })
-}
-
-/// The active entry, homed here, that governs a prefix.
-fn homed_here<'d>(prefix: &Prefix, directory: &'d Directory) -> Result<&'d PrefixEntry, Refusal> {
-    let entry =
-        directory.governing(prefix).ok_or_else(|| Refusal::NotResponsible { prefix: prefix.clone() })?;
-    let governing = || entry.prefix.clone();
-    match (entry.standing, &entry.homing) {
-        (Standing::Suspended, _) => Err(Refusal::PrefixSuspended { prefix: governing() }),
-        (Standing::Revoked, _) => Err(Refusal::PrefixRevoked { prefix: governing() }),
-        (Standing::Active, Homing::Delegated(_)) => Err(Refusal::PrefixDelegated { prefix: governing() }),
-        (Standing::Active, Homing::Here) => Ok(entry),
-    }
 }
 
 /// The identifier that a command is about, when it names one.

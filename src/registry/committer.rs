@@ -13,8 +13,10 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
+use crate::authority::unread;
 use crate::model::identifier::{CanonicalIdentifier, Identifier};
 use crate::model::limits::STEP_ITEMS_MAX;
+use crate::model::refusal::{Failure, Refusal};
 use crate::store::Store;
 use crate::store::commit::Appender;
 use crate::store::entry::RequestKey;
@@ -25,7 +27,6 @@ use super::command::{Command, Target, mint};
 use super::counters::RegistryCounters;
 use super::group::{Group, Remember};
 use super::receipt::Receipt;
-use super::refusal::{Failure, Refusal};
 
 /// Commands of one caller that are decided in one step, and where their outcomes go.
 pub(super) struct Submission {
@@ -212,9 +213,4 @@ fn failure(error: &Error) -> Failure {
         | Error::Outdated { .. }
         | Error::File { .. } => unread(error),
     }
-}
-
-/// What a store error means to callers whose commands could not be decided: nothing was done.
-pub(super) fn unread(error: &Error) -> Failure {
-    Failure::Store { detail: crate::telemetry::Chain(error).to_string() }
 }

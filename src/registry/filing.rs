@@ -6,18 +6,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::authority::caller::Caller;
+use crate::authority::unread;
 use crate::model::caller::CallerName;
 use crate::model::identifier::Prefix;
 use crate::model::limits::BATCH_ITEMS_MAX;
 use crate::model::position::{Bookmark, Incarnation, Position, Stream};
 use crate::model::prefix::{Homing, PrefixEntry, Standing};
+use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::model::token::TokenId;
-use crate::store::error::Error;
 
 use super::Registry;
-use super::caller::Caller;
 use super::command::{Batch, Command, Filing, Item, PrefixCommand};
-use super::refusal::{Failure, Problem, Refusal};
 
 impl Registry {
     /// What is confirmed of a peer's journal, in answer to its announcement of this incarnation.
@@ -54,7 +54,7 @@ impl Registry {
         }
         let bookmark: Bookmark = [position].into_iter().collect();
         let saved = self.store.set_bookmark(&bookmark_name(peer), &bookmark).await;
-        Ok(saved.map_err(|error| failed(&error))?)
+        Ok(saved.map_err(|error| unread(&error))?)
     }
 
     /// Ends a resynchronization: what the peer filed before and did not file again is revoked.
@@ -95,7 +95,7 @@ impl Registry {
     }
 
     async fn confirmed(&self, peer: TokenId) -> Result<Option<Position>, Failure> {
-        let bookmark = self.store.bookmark(&bookmark_name(peer)).await.map_err(|error| failed(&error))?;
+        let bookmark = self.store.bookmark(&bookmark_name(peer)).await.map_err(|error| unread(&error))?;
         Ok(bookmark.and_then(|bookmark| bookmark.at(Stream::ONLY)))
     }
 }
@@ -109,8 +109,4 @@ fn peer(caller: &Caller) -> Result<TokenId, Refusal> {
 
 fn bookmark_name(peer: TokenId) -> String {
     format!("peer/{peer}")
-}
-
-fn failed(error: &Error) -> Failure {
-    Failure::Store { detail: error.to_string() }
 }

@@ -21,10 +21,10 @@ use crate::store::lineage::Lineage;
 
 use super::authorize::Authorized;
 use super::command::{Command, PrefixCommand, Target, TokenCommand};
-use super::membership::Read;
 use super::receipt::{Outcome, Receipt};
-use super::refusal::Refusal;
 use super::rules::{self, Decision, Now, Present};
+use crate::authority::evidence::ReadVersion;
+use crate::model::refusal::Refusal;
 
 /// Bytes of a change beside its values, about: names, header, envelope, request memory.
 const CHANGE_OVERHEAD_BYTES: usize = 512;
@@ -106,7 +106,7 @@ impl Group {
     }
 
     /// Whether records still stand at the versions that an authorization is bound to, under prefixes homed here.
-    pub(super) fn stands(&self, read: &[Read]) -> bool {
+    pub(super) fn stands(&self, read: &[ReadVersion]) -> bool {
         let version = |name| self.present.get(name).map_or(0, |state: &State| state.present.version);
         read.iter().all(|read| read.stands(version(&read.name), &self.directory))
     }

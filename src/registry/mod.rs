@@ -11,16 +11,14 @@
 //!
 //! It knows no packet, no status number and no protobuf type.
 
+pub use crate::authority::caller;
+pub use crate::model::refusal;
+
 pub mod command;
 pub mod receipt;
-pub mod refusal;
 
 mod authorize;
-pub mod caller;
-
-pub(crate) mod administration;
-mod identity;
-pub mod membership;
+mod identity_authorization;
 
 mod apply;
 mod committer;
@@ -41,24 +39,23 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
+use crate::authority::Authority;
+use crate::authority::caller::{Caller, make_token};
 use crate::model::identifier::Prefix;
-use crate::model::identity::Identity;
 use crate::model::limits::{
     COMMANDS_WAITING_MAX, REQUEST_WINDOW_DAYS_DEFAULT, SCOPE_PREFIXES_MAX, SCOPES_MAX, TEXT_BYTES_MAX,
 };
 use crate::model::prefix::PrefixEntry;
+use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::model::token::{Scope, TokenEntry, TokenId};
 use crate::store::Store;
 use crate::store::commit::Appender;
 use crate::store::retention::Retention;
 
-use self::caller::Caller;
 use self::command::{Batch, Command, Item, TokenCommand};
 use self::committer::{Committer, Submission};
 use self::counters::RegistryCounters;
-use self::membership::Elsewhere;
 use self::receipt::Receipt;
-use self::refusal::{Failure, Problem, Refusal};
 
 //----------- Registry -------------------------------------------------------
 
@@ -69,21 +66,12 @@ pub struct RegistryOptions {
     pub request_window: Duration,
     /// What a prefix must satisfy to be homed or delegated here, beyond being one: the DNS door's bound on names.
     pub prefix_rule: PrefixRule,
-    /// Identities that administer this node: they may home and unhome prefixes.
-    pub administrators: Arc<[Identity]>,
-    /// Reads what other nodes keep of administrators; without it, only what is kept here counts.
-    pub elsewhere: Option<Elsewhere>,
 }
 
 impl Default for RegistryOptions {
     fn default() -> Self {
         let request_window = Duration::from_secs(u64::from(REQUEST_WINDOW_DAYS_DEFAULT) * 86_400);
-        Self {
-            request_window,
-            prefix_rule: Arc::new(|_| Ok(())),
-            administrators: Arc::default(),
-            elsewhere: None,
-        }
+        Self { request_window, prefix_rule: Arc::new(|_| Ok(())) }
     }
 }
 
@@ -93,6 +81,7 @@ pub type PrefixRule = Arc<dyn Fn(&Prefix) -> Result<(), String> + Send + Sync>;
 /// Decides and records.
 pub struct Registry {
     store: Store,
+    authority: Authority,
     options: RegistryOptions,
     queue: mpsc::Sender<Submission>,
     places: Arc<Semaphore>,
@@ -113,7 +102,12 @@ pub struct TokenDraft {
 
 impl Registry {
     /// Starts the committer. The handle gives the appender back when the registry was stopped.
-    pub fn start(store: Store, appender: Appender, options: RegistryOptions) -> (Self, JoinHandle<Appender>) {
+    pub fn start(
+        store: Store,
+        appender: Appender,
+        authority: Authority,
+        options: RegistryOptions,
+    ) -> (Self, JoinHandle<Appender>) {
         let (queue, waiting) = mpsc::channel(COMMANDS_WAITING_MAX);
         let stop = watch::Sender::new(false);
         let counters = Arc::new(RegistryCounters::default());
@@ -126,7 +120,7 @@ impl Registry {
         };
         let places = Arc::new(Semaphore::new(COMMANDS_WAITING_MAX));
         let running = tokio::spawn(committer.run());
-        (Self { store, options, queue, places, stop, counters }, running)
+        (Self { store, authority, options, queue, places, stop, counters }, running)
     }
 
     /// Accepts no more commands; what is queued is still committed.
@@ -143,11 +137,6 @@ impl Registry {
 //----------- Callers and tokens ---------------------------------------------
 
 impl Registry {
-    /// Finds the caller by the token it shows.
-    pub fn authenticate(&self, token: &str) -> Result<Caller, Refusal> {
-        caller::authenticate(&self.store.directory(), token, self.store.now_ms())
-    }
-
     /// Makes a token. Its text is returned once and never kept; repeating makes another token.
     pub async fn create_token(
         &self,
@@ -169,7 +158,7 @@ impl Registry {
         id.copy_from_slice(id_bytes);
         secret.copy_from_slice(secret_bytes);
         let id = TokenId(id);
-        let (text, secret_hash) = caller::make_token(id, &secret);
+        let (text, secret_hash) = make_token(id, &secret);
         let entry = TokenEntry {
             id,
             secret_hash,

@@ -4,7 +4,7 @@ use crate::model::identifier::Identifier;
 use crate::model::position::Position;
 use crate::store::entry::{Operation, RequestMemory};
 
-use super::refusal::Refusal;
+use crate::model::refusal::Refusal;
 
 /// The outcome of a command that holds: it is on disk and the next question sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use crate::store::entry::{IdentifierEntry, Operation};
 use super::command::{
     Amend, Existing, Filing, Precondition, PrefixCommand, Register, Remove, Target, TokenCommand,
 };
-use super::refusal::Refusal;
+use crate::model::refusal::Refusal;
 
 //----------- Identifiers ----------------------------------------------------
 

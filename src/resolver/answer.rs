@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use crate::authority::visibility::Withheld;
 use crate::model::caller::CallerName;
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::position::Position;
@@ -97,18 +98,6 @@ pub struct Found {
     pub authoritative: bool,
     /// What was asked for and is not shown to this caller.
     pub withheld: Withheld,
-}
-
-/// What a question asked for, is there, and is not shown to the caller.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Withheld {
-    /// Nothing.
-    #[default]
-    Nothing,
-    /// Values that an administrator may read.
-    FromPublic,
-    /// Values that nobody may read, perhaps others beside them.
-    FromAll,
 }
 
 /// What is absent.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::registry::refusal::Refusal;
+use crate::model::refusal::Refusal;
 
 use super::answer::Answer;
 

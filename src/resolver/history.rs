@@ -1,15 +1,16 @@
 //! History: the changes of one identifier, the newest first, from link to link through the journal.
 
+use crate::authority::caller::Caller;
+use crate::authority::unread;
+use crate::authority::visibility::Visibility;
 use crate::model::identifier::Identifier;
 use crate::model::limits::PAGE_ITEMS_MAX;
-use crate::registry::caller::Caller;
-use crate::registry::refusal::{Problem, Refusal};
+use crate::model::refusal::{Problem, Refusal};
 use crate::store::entry::Change;
 use crate::store::journal::{Header, JournalEntry, Subject};
 
+use super::Resolver;
 use super::answer::{History, HistoryChange};
-use super::visibility::Visibility;
-use super::{Resolver, failed};
 
 impl Resolver {
     /// Changes of an identifier, the newest first; for readers of its prefix. A page goes on before `before`.
@@ -20,18 +21,18 @@ impl Resolver {
         before: Option<u64>,
         limit: usize,
     ) -> Result<History, Problem> {
-        self.check_reader(caller, &identifier.governing_prefix())?;
+        self.authority.check_reader(caller, &identifier.governing_prefix())?;
         let canonical = identifier.canonical(self.store.folding());
         let present = self.store.identifiers(std::slice::from_ref(&canonical)).await;
         let present =
-            present.map_err(|error| failed(&error))?.into_iter().flatten().next().ok_or(Refusal::Absent)?;
+            present.map_err(|error| unread(&error))?.into_iter().flatten().next().ok_or(Refusal::Absent)?;
         let subject = Subject::Identifier(canonical);
         let start = match before {
             None => Some(present.sequence),
             Some(before) => self.previous(before, &subject).await?,
         };
         let (headers, next) = self.walk(start, &subject, limit.clamp(1, PAGE_ITEMS_MAX)).await?;
-        let entries = self.store.with_bodies(headers).await.map_err(|error| failed(&error))?;
+        let entries = self.store.with_bodies(headers).await.map_err(|error| unread(&error))?;
         let retained = self.store.retained();
         Ok(History {
             changes: entries.into_iter().map(show).collect(),
@@ -79,7 +80,7 @@ impl Resolver {
     }
 
     async fn header(&self, sequence: u64) -> Result<Option<Header>, Problem> {
-        let found = self.store.headers_at(&[sequence]).await.map_err(|error| failed(&error))?;
+        let found = self.store.headers_at(&[sequence]).await.map_err(|error| unread(&error))?;
         Ok(found.into_iter().flatten().next())
     }
 }

@@ -9,10 +9,6 @@
 //! from who answers for the prefix, whatever else is registered there.
 
 pub mod answer;
-mod visibility;
-
-mod administration;
-pub mod credential;
 
 mod history;
 mod paging;
@@ -25,27 +21,28 @@ mod tests;
 
 use std::sync::Arc;
 
+use crate::authority::administration::Record;
+use crate::authority::caller::Caller;
+use crate::authority::prefix::check_active;
+use crate::authority::visibility::{Visibility, is_restricted};
+use crate::authority::{Authority, unread};
+use crate::federation::follow::Follower;
 use crate::model::identifier::{CanonicalIdentifier, Folding, Identifier, Prefix};
-use crate::model::identity::Identity;
 use crate::model::limits::{PAGE_ITEMS_MAX, SUFFIX_DIGEST_BYTES};
 use crate::model::position::Position;
 use crate::model::prefix::{Homing, PrefixEntry, Standing};
+use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::model::site::Site;
 use crate::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
-use crate::registry::caller::Caller;
-use crate::registry::refusal::{Failure, Problem, Refusal};
 use crate::store::Store;
 use crate::store::directory::Directory;
 use crate::store::entry::IdentifierEntry;
-use crate::store::error::Error;
 use crate::store::names::NameRange;
 use crate::wire::handle::site::encode_site;
 
 use self::answer::{Absence, Answer, Found, NamesAsked, NotResponsible, Page, Question, Referral};
 use self::counters::ResolverCounters;
 use self::paging::{PageStart, Paging};
-use self::recursion::Onward;
-use self::visibility::Visibility;
 
 //----------- Resolver -------------------------------------------------------
 
@@ -58,16 +55,15 @@ pub struct ResolverOptions {
     pub site: Option<Site>,
     /// The public half of the key that this node signs with, as HS_PUBKEY data: shown in each HS_SITE of its own.
     pub server_key: Vec<u8>,
-    /// Identities that administer this node.
-    pub administrators: Arc<[Identity]>,
 }
 
 /// Produces answers. Clones are the same resolver.
 #[derive(Clone)]
 pub struct Resolver {
     store: Store,
+    authority: Authority,
     options: ResolverOptions,
-    onward: Option<Onward>,
+    follower: Option<Follower>,
     paging: Arc<Paging>,
     counters: Arc<ResolverCounters>,
 }
@@ -82,9 +78,9 @@ enum Route {
 
 impl Resolver {
     /// A resolver over a store.
-    pub fn new(store: Store, options: ResolverOptions) -> Self {
+    pub fn new(store: Store, authority: Authority, options: ResolverOptions) -> Self {
         let counters = Arc::new(ResolverCounters::default());
-        Self { store, options, onward: None, paging: Arc::new(Paging::new()), counters }
+        Self { store, authority, options, follower: None, paging: Arc::new(Paging::new()), counters }
     }
 
     /// Answers one question.
@@ -108,7 +104,7 @@ impl Resolver {
             Ok(Route::Known(_)) | Err(_) => None,
         };
         let names: Vec<CanonicalIdentifier> = routes.iter().filter_map(name).collect();
-        let mut entries = self.store.identifiers(&names).await.map_err(|error| failed(&error))?.into_iter();
+        let mut entries = self.store.identifiers(&names).await.map_err(|error| unread(&error))?.into_iter();
         let mut answers = Vec::with_capacity(questions.len());
         for (question, route) in questions.iter().zip(routes) {
             let answer = match route {
@@ -116,15 +112,7 @@ impl Resolver {
                 Ok(Route::Known(answer)) => Ok(answer),
                 Ok(Route::Here(_, prefix)) => {
                     let entry = entries.next().flatten();
-                    let visibility = match caller {
-                        Caller::Identity(holder) => {
-                            Box::pin(self.visibility_of(holder, question, entry.as_ref())).await
-                        }
-                        Caller::Anonymous | Caller::Node | Caller::Token(_) => {
-                            Ok(Visibility::of(caller, &question.identifier.governing_prefix()))
-                        }
-                    };
-                    match visibility {
+                    match self.visibility(caller, question, entry.as_ref()).await {
                         Ok(visibility) => Ok(self.show(visibility, question, entry, &prefix)),
                         Err(Problem::Refused(refusal)) => Err(refusal),
                         Err(Problem::Failed(failure)) => return Err(failure),
@@ -137,6 +125,20 @@ impl Resolver {
         Ok(answers)
     }
 
+    /// What the caller may see of the record that a question is about.
+    async fn visibility(
+        &self,
+        caller: &Caller,
+        question: &Question,
+        entry: Option<&IdentifierEntry>,
+    ) -> Result<Visibility, Problem> {
+        let values = entry.and_then(|entry| entry.values.as_ref()).map(Values::as_slice).unwrap_or_default();
+        let selection = question.selection();
+        let restricted = values.iter().any(|value| is_restricted(value) && selection.holds(value));
+        let record = Record { identifier: &question.identifier, values };
+        self.authority.visibility(caller, record, restricted).await
+    }
+
     /// Decides by prefix alone where a question leads.
     fn route(&self, question: &Question, directory: &Directory) -> Result<Route, Refusal> {
         let prefix = question.identifier.governing_prefix();
@@ -144,7 +146,7 @@ impl Resolver {
             let upper = self.options.upper.clone();
             return Ok(Route::Known(Answer::NotResponsible(NotResponsible { upper })));
         };
-        check_standing(entry)?;
+        check_active(entry)?;
         let canonical = || question.identifier.canonical(self.store.folding());
         let own_name = question.identifier.named_prefix().is_some_and(|named| named == entry.prefix);
         match &entry.homing {
@@ -215,12 +217,12 @@ impl Resolver {
         after: Option<&Identifier>,
         limit: usize,
     ) -> Result<Page<Found>, Problem> {
-        self.check_list(caller, prefix).await?;
+        self.authority.check_list(caller, prefix).await?;
         let visibility = Visibility::of(caller, prefix);
         let limit = limit.clamp(1, PAGE_ITEMS_MAX);
         let after = after.map(|identifier| identifier.canonical(self.store.folding()));
         let entries =
-            self.store.list(prefix, after.as_ref(), limit + 1).await.map_err(|error| failed(&error))?;
+            self.store.list(prefix, after.as_ref(), limit + 1).await.map_err(|error| unread(&error))?;
         let more = entries.len() > limit;
         let show = |entry: IdentifierEntry| {
             let mut values = entry.values?.into_vec();
@@ -238,7 +240,7 @@ impl Resolver {
         prefix: &Prefix,
         asked: NamesAsked<'_>,
     ) -> Result<Page<Identifier>, Problem> {
-        self.check_list(caller, prefix).await?;
+        self.authority.check_list(caller, prefix).await?;
         let NamesAsked { after, skip, limit } = asked;
         let limit = limit.min(PAGE_ITEMS_MAX);
         if limit == 0 {
@@ -249,34 +251,20 @@ impl Resolver {
             None => self.find_page(prefix, skip).await?,
         };
         let range = NameRange { after: start.after.as_ref(), skip: start.skip, limit: limit + 1 };
-        let mut items = self.store.names(prefix, range).await.map_err(|error| failed(&error))?;
+        let mut items = self.store.names(prefix, range).await.map_err(|error| unread(&error))?;
         let more = items.len() > limit;
         items.truncate(limit);
         Ok(Page { items, more })
     }
 
-    /// Refuses a caller that may not read a prefix's restricted values, or a prefix that is not homed here.
-    fn check_reader(&self, caller: &Caller, prefix: &Prefix) -> Result<(), Refusal> {
-        self.homed_here(prefix)?;
-        if caller.name().is_none() {
-            return Err(Refusal::Unauthenticated);
-        }
-        if !caller.may_read(prefix) {
-            return Err(Refusal::PermissionDenied { needed: format!("scope reader on prefix {prefix}") });
-        }
-        Ok(())
-    }
-
-    /// The active prefix homed here that covers this one.
-    fn homed_here(&self, prefix: &Prefix) -> Result<Prefix, Refusal> {
+    /// The active prefixes homed here, in order; for administrators of this node.
+    pub async fn homed_prefixes(&self, caller: &Caller) -> Result<Vec<Prefix>, Problem> {
+        self.authority.check_node_reader(caller).await?;
         let directory = self.store.directory();
-        let entry =
-            directory.governing(prefix).ok_or_else(|| Refusal::NotResponsible { prefix: prefix.clone() })?;
-        check_standing(entry)?;
-        match entry.homing {
-            Homing::Here => Ok(entry.prefix.clone()),
-            Homing::Delegated(_) => Err(Refusal::PrefixDelegated { prefix: entry.prefix.clone() }),
-        }
+        let homed = directory
+            .prefixes()
+            .filter(|entry| entry.homing == Homing::Here && entry.standing == Standing::Active);
+        Ok(homed.map(|entry| entry.prefix.clone()).collect())
     }
 }
 
@@ -288,11 +276,11 @@ impl Resolver {
         prefix: &Prefix,
         digest: [u8; SUFFIX_DIGEST_BYTES],
     ) -> Result<Option<Identifier>, Failure> {
-        let found = self.store.by_digest(prefix, &digest).await.map_err(|error| failed(&error))?;
+        let found = self.store.by_digest(prefix, &digest).await.map_err(|error| unread(&error))?;
         let Some(name) = found else {
             return Ok(None);
         };
-        let present = self.store.identifiers(&[name]).await.map_err(|error| failed(&error))?;
+        let present = self.store.identifiers(&[name]).await.map_err(|error| unread(&error))?;
         let live = present.into_iter().flatten().find(IdentifierEntry::is_live);
         Ok(live.map(|entry| entry.identifier))
     }
@@ -353,16 +341,6 @@ impl Resolver {
     }
 }
 
-/// Refuses what is suspended or revoked.
-fn check_standing(entry: &PrefixEntry) -> Result<(), Refusal> {
-    let prefix = entry.prefix.clone();
-    match entry.standing {
-        Standing::Active => Ok(()),
-        Standing::Suspended => Err(Refusal::PrefixSuspended { prefix }),
-        Standing::Revoked => Err(Refusal::PrefixRevoked { prefix }),
-    }
-}
-
 /// Puts a derived value at the lowest index that is free.
 fn insert_derived(values: &mut Vec<Value>, derived: Value) {
     let mut free = 1;
@@ -377,8 +355,4 @@ fn insert_derived(values: &mut Vec<Value>, derived: Value) {
     if let Ok(index) = Index::new(free) {
         values.insert(position, Value { index, ..derived });
     }
-}
-
-fn failed(error: &Error) -> Failure {
-    Failure::Store { detail: error.to_string() }
 }

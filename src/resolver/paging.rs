@@ -13,9 +13,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
 
-use super::{Resolver, failed};
+use super::Resolver;
+use crate::authority::unread;
 use crate::model::identifier::{CanonicalIdentifier, Prefix};
-use crate::registry::refusal::Problem;
+use crate::model::refusal::Problem;
 use crate::store::names::NameRange;
 
 /// Names between two remembered positions.
@@ -131,7 +132,7 @@ impl Resolver {
         let mut start = self.paging.nearest(prefix, skip, now);
         while start.skip >= STEP {
             let range = NameRange { after: start.after.as_ref(), skip: STEP - 1, limit: 1 };
-            let found = self.store.names(prefix, range).await.map_err(|error| failed(&error))?;
+            let found = self.store.names(prefix, range).await.map_err(|error| unread(&error))?;
             let Some(name) = found.into_iter().next() else { break };
             let name = name.canonical(self.store.folding());
             start.skip -= STEP;

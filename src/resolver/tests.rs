@@ -2,14 +2,15 @@
 
 use std::sync::atomic::Ordering;
 
+use crate::authority::caller::Caller;
+use crate::authority::visibility::Withheld;
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::limits::SUFFIX_DIGEST_BYTES;
+use crate::model::refusal::{Problem, Refusal};
 use crate::model::site::{Ports, Site};
 use crate::model::token::Scope;
 use crate::model::value::{Index, ValueType};
-use crate::registry::caller::Caller;
 use crate::registry::command::{Command, PrefixCommand};
-use crate::registry::refusal::{Problem, Refusal};
 use crate::registry::tests::room::{
     Room, add, delegate, home, identifier, overwrite, prefix, register, registration, remove, revoke, site,
     suspend, typed, value, with,
@@ -18,13 +19,10 @@ use crate::store::EngineKind;
 use crate::store::entry::Operation;
 use crate::wire::handle::site::encode_site;
 
-use super::answer::{
-    Absence, Answer, Found, History, NamesAsked, NotResponsible, Question, Referral, Withheld,
-};
+use super::answer::{Absence, Answer, Found, History, NamesAsked, NotResponsible, Question, Referral};
 use super::{Resolver, ResolverOptions};
 
 mod administration;
-mod credential;
 
 //----------- A small language -----------------------------------------------
 
@@ -35,7 +33,11 @@ fn resolver(room: &Room) -> Resolver {
 /// A resolver of a node that announces this site.
 fn resolver_of(room: &Room, site: Option<Site>) -> Resolver {
     let upper = Some("upper.example:7000".into());
-    Resolver::new(room.store.clone(), ResolverOptions { upper, site, ..ResolverOptions::default() })
+    Resolver::new(
+        room.store.clone(),
+        room.authority.clone(),
+        ResolverOptions { upper, site, ..ResolverOptions::default() },
+    )
 }
 
 fn all(text: &str) -> Question {
@@ -100,7 +102,7 @@ async fn who_is_not_responsible_names_the_upper_node() {
     let upper = Some("upper.example:7000".to_owned());
     let answer = ask(&resolver(&room), &Caller::Anonymous, &all("88/x")).await;
     assert_eq!(answer, Ok(Answer::NotResponsible(NotResponsible { upper })));
-    let top = Resolver::new(room.store.clone(), ResolverOptions::default());
+    let top = Resolver::new(room.store.clone(), room.authority.clone(), ResolverOptions::default());
     let answer = ask(&top, &Caller::Anonymous, &all("99/x")).await;
     assert_eq!(answer, Ok(Answer::NotResponsible(NotResponsible { upper: None })));
 }

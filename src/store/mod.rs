@@ -52,6 +52,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use tokio::sync::{RwLock, watch};
 
+use crate::model::environment::{Clock, Entropy};
 use crate::model::identifier::{Folding, Prefix};
 use crate::model::limits::{GROUP_ITEMS_MAX, GROUP_ITEMS_SLED_MAX};
 use crate::model::position::Position;
@@ -63,12 +64,6 @@ use self::error::Error;
 use self::lineage::Lineage;
 use self::retention::RetainedFrom;
 use self::writes::Counts;
-
-/// Tells the time, in milliseconds since 1970. Made by the daemon; tests give their own.
-pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
-
-/// Fills bytes with randomness fit for secrets. Made by the daemon; tests give their own.
-pub type Entropy = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
 
 //----------- Store ----------------------------------------------------------
 

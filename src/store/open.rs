@@ -28,7 +28,8 @@ use super::high_water::{HighWater, HighWaterFile, LAG_MS};
 use super::lineage::{Lineage, LineageEntry, name_incarnation};
 use super::retention::RetainedFrom;
 use super::writes::{Counts, Writes};
-use super::{Clock, Entropy, Inner, Store, key};
+use super::{Inner, Store, key};
+use crate::model::environment::{Clock, Entropy};
 
 /// What a store needs to open.
 #[derive(Clone)]

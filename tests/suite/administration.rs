@@ -8,6 +8,7 @@
 //!        enterprise          keeps the list, and the key of its member
 //! ```
 
+use idnode::authority::credential::{Proof, Unproven};
 use idnode::key::PrivateKey;
 use idnode::model::identifier::Identifier;
 use idnode::model::identity::{AdminPermissions, Administrator, Identity};
@@ -15,7 +16,6 @@ use idnode::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
 use idnode::registry::caller::{Caller, KeyHolder};
 use idnode::registry::command::{Amend, Command, Existing, Precondition, Register, Remove, Target};
 use idnode::registry::refusal::{Problem, Refusal};
-use idnode::resolver::credential::{Proof, Unproven};
 use idnode::wire::handle::administrator::{encode_administrator, encode_identities};
 
 use crate::support::tree::Tier;
@@ -83,12 +83,12 @@ async fn keys_and_lists_count_where_they_are_kept() {
     secondary.apply(vec![registration("88.118/x", administered)]).await;
 
     for tier in [&top, &secondary, &enterprise] {
-        let resolver = tier.node().resolver();
+        let authority = tier.node().authority();
         let prove = async |whom: &str, key: &PrivateKey| {
             let answer = key.answer("88.118.8/member", CHALLENGE, &fill).expect("an answer");
             let proof =
                 Proof::PublicKey { hash: answer.hash.as_bytes().to_vec(), signature: answer.signature };
-            let candidates = resolver.candidates(&identity(whom), &proof).await?;
+            let candidates = authority.candidates(&identity(whom), &proof).await?;
             candidates.judge(&proof, CHALLENGE).map(|caller| caller.name().is_some())
         };
         assert_eq!(prove(MEMBER, &key).await, Ok(true));
@@ -97,7 +97,7 @@ async fn keys_and_lists_count_where_they_are_kept() {
         let none = "300:88.118.8/nobody";
         assert_eq!(prove(none, &key).await, Err(Unproven::NoKey { identity: identity(none) }));
         let password = Proof::Password(b"a secret of ours".to_vec());
-        let by_password = match resolver.candidates(&identity("301:88.118.8/member"), &password).await {
+        let by_password = match authority.candidates(&identity("301:88.118.8/member"), &password).await {
             Ok(candidates) => candidates.judge(&password, b""),
             Err(unproven) => Err(unproven),
         };

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Output, Stdio};
 use std::sync::Arc;
 
+use idnode::authority::{Authority, AuthorityOptions};
 use idnode::config::{Config, Sources};
 use idnode::model::identifier::{Folding, Identifier, Prefix};
 use idnode::model::request::RequestId;
@@ -194,8 +195,10 @@ async fn a_released_store_answers_a_repeated_request_with_its_first_receipt() {
             entropy: idnode::daemon::entropy(),
         };
         let Opened { store, appender, .. } = open(options).await.expect("it opens");
-        let (registry, committer) = Registry::start(store.clone(), appender, RegistryOptions::default());
-        let caller = registry.authenticate(&admin_token(&released.path("data"))).expect("the admin token");
+        let authority = Authority::new(store.clone(), AuthorityOptions::default());
+        let options = RegistryOptions::default();
+        let (registry, committer) = Registry::start(store.clone(), appender, authority.clone(), options);
+        let caller = authority.authenticate(&admin_token(&released.path("data"))).expect("the admin token");
         let head = store.head();
         for (number, command) in repeated_commands() {
             let items = vec![Item { number: 0, command }];

@@ -209,11 +209,11 @@ async fn the_first_start_writes_an_admin_token_that_later_starts_keep() {
     let node = TestNode::start(EngineKind::Fjall).await;
     let file = node.node().data_dir().join("admin-token");
     let first = std::fs::read_to_string(&file).expect("a token");
-    let caller = node.node().registry().authenticate(first.trim()).expect("the token opens");
+    let caller = node.node().authority().authenticate(first.trim()).expect("the token opens");
     assert!(caller.is_admin());
     let node = node.restart().await;
     assert_eq!(std::fs::read_to_string(&file).expect("a token"), first);
-    node.node().registry().authenticate(first.trim()).expect("the token still opens");
+    node.node().authority().authenticate(first.trim()).expect("the token still opens");
     // Taken away by the operator, it is not made again.
     std::fs::remove_file(&file).expect("removed");
     let node = node.restart().await;

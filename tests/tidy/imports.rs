@@ -9,8 +9,9 @@ const LAYERS: &[&[&str]] = &[
     &["model"],
     &["wire", "telemetry"],
     &["store", "federation", "key"],
-    &["registry", "resolver"],
-    &["front", "filing", "backup"],
+    &["authority", "registry", "resolver"],
+    &["filing", "backup"],
+    &["front"],
     &["config"],
     &["daemon"],
     &["cli"],
@@ -18,7 +19,7 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// Modules of one layer of which the first may name the second.
-const ALLOWED_IN_LAYER: &[(&str, &str)] = &[("resolver", "registry")];
+const ALLOWED_IN_LAYER: &[(&str, &str)] = &[("registry", "authority"), ("resolver", "authority")];
 
 /// Outside paths and the only modules that may name them.
 const CONFINED: &[Confined] = &[
@@ -114,7 +115,7 @@ pub(crate) const RULES: &[Rule] = &[
         clean: &[
             (
                 "src/resolver/mod.rs",
-                "//! See crate::front.\nuse crate::registry::Refusal;\nuse crate::{model, store::Store};\n",
+                "//! See crate::front.\nuse crate::authority::Authority;\nuse crate::{model, store::Store};\n",
             ),
             ("src/store/mod.rs", "use crate::model;\n#[cfg(test)]\nmod t { use crate::front::guard; }\n"),
         ],

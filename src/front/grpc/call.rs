@@ -68,7 +68,7 @@ impl Shared {
         if is_overheard && !self.allow_tokens_in_plain_text {
             return Err(reply::refused_here(&DoorRefusal::TokenOverheard));
         }
-        self.registry.authenticate(token).map_err(|refusal| reply::refused(&refusal, None))
+        self.authority.authenticate(token).map_err(|refusal| reply::refused(&refusal, None))
     }
 }
 

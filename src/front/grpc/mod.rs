@@ -66,6 +66,7 @@ use self::memory::Budgeted;
 use self::prefixes::PrefixDoor;
 use self::registration::RegistrationDoor;
 use self::resolution::ResolutionDoor;
+use crate::authority::Authority;
 use crate::front::listen::accept::{Reception, ReceptionOptions, Security};
 use crate::front::listen::budget::{GRPC_MEMORY, MemoryBudget};
 use crate::front::listen::counters::ConnectionCounters;
@@ -143,6 +144,8 @@ impl Default for GrpcOptions {
 pub struct GrpcRooms {
     /// Decides commands.
     pub registry: Arc<Registry>,
+    /// Decides who callers are.
+    pub authority: Authority,
     /// Answers questions.
     pub resolver: Arc<Resolver>,
     /// Tells how the node is.
@@ -155,6 +158,7 @@ pub struct GrpcRooms {
 struct Shared {
     allow_tokens_in_plain_text: bool,
     registry: Arc<Registry>,
+    authority: Authority,
     resolver: Arc<Resolver>,
     status: Arc<dyn StatusPort>,
     backup: Option<Arc<dyn BackupPort>>,
@@ -180,6 +184,7 @@ impl GrpcDoor {
         let shared = Shared {
             allow_tokens_in_plain_text: options.allow_tokens_in_plain_text,
             registry: rooms.registry,
+            authority: rooms.authority,
             resolver: rooms.resolver,
             status: rooms.status,
             backup: rooms.backup,

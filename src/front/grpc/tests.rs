@@ -16,18 +16,20 @@ use super::connection::Peer;
 use super::inbound::Inbound;
 use super::registration::RegistrationDoor;
 use super::{GrpcDoor, GrpcOptions, Shared, StatusPort, StatusReport, reception};
+use crate::authority::{Authority, AuthorityOptions};
 use crate::front::listen::budget::{GRPC_MEMORY, MemoryBudget};
 use crate::front::listen::channel::Channel;
 use crate::front::listen::in_flight::InFlight;
 use crate::front::listen::slots::SlotUse;
+use crate::model::environment::Entropy;
 use crate::model::identifier::{Folding, Prefix};
 use crate::model::token::Scope;
 use crate::registry::caller::Caller;
 use crate::registry::command::{Command, PrefixCommand};
 use crate::registry::{Registry, RegistryOptions, TokenDraft};
 use crate::resolver::{Resolver, ResolverOptions};
+use crate::store::EngineKind;
 use crate::store::open::{self, Opened, StoreOptions};
-use crate::store::{EngineKind, Entropy};
 use crate::wire::proto;
 use crate::wire::proto::registration_service_client::RegistrationServiceClient;
 use crate::wire::proto::registration_service_server::RegistrationService;
@@ -95,7 +97,8 @@ async fn bench(allow_tokens_in_plain_text: bool) -> Bench {
     let Opened { store, appender, .. } = open::open(options).await.expect("a new store");
     let options =
         RegistryOptions { request_window: Duration::from_secs(86_400), ..RegistryOptions::default() };
-    let (registry, _committer) = Registry::start(store.clone(), appender, options);
+    let authority = Authority::new(store.clone(), AuthorityOptions::default());
+    let (registry, _committer) = Registry::start(store.clone(), appender, authority.clone(), options);
     let registry = Arc::new(registry);
     let prefix = Prefix::parse("88").expect("a prefix");
     let home = Command::Prefix(PrefixCommand::Home { prefix, registrant: None });
@@ -106,7 +109,8 @@ async fn bench(allow_tokens_in_plain_text: bool) -> Bench {
     let shared = Shared {
         allow_tokens_in_plain_text,
         registry: Arc::clone(&registry),
-        resolver: Arc::new(Resolver::new(store, ResolverOptions::default())),
+        authority: authority.clone(),
+        resolver: Arc::new(Resolver::new(store, authority, ResolverOptions::default())),
         status: Arc::new(NoStatus),
         backup: None,
         inbound: Arc::new(Inbound::new(registry)),

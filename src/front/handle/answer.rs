@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::authority::Authority;
 use crate::front::handle_semantics::own_site::{AskedAt, encode_own_site};
 use crate::front::handle_semantics::question::{Elsewhere, Hidden, QuestionOutcome, Wanted};
 use crate::front::handle_semantics::referral::{self, Direction, ReferralWish, Service};
@@ -67,6 +68,7 @@ pub(super) enum Said {
 /// What every way into the door shares.
 pub(super) struct Answerer {
     pub(super) registry: Arc<Registry>,
+    pub(super) authority: Authority,
     pub(super) resolver: Arc<Resolver>,
     /// The key that this server signs with.
     pub(super) server_key: Arc<PrivateKey>,

@@ -45,6 +45,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use crate::authority::Authority;
 use crate::front::listen::accept::{Reception, ReceptionOptions, Security};
 use crate::front::listen::bind::bind_both;
 use crate::front::listen::counters::ConnectionCounters;
@@ -103,6 +104,8 @@ impl Default for HandleOptions {
 pub struct HandleRooms {
     /// What decides and records.
     pub registry: Arc<Registry>,
+    /// Decides who callers are.
+    pub authority: Authority,
     /// What answers.
     pub resolver: Arc<Resolver>,
     /// The certificate for TLS; plain text only without.
@@ -139,7 +142,7 @@ pub struct HandleDoor {
 impl HandleDoor {
     /// A door at these sockets; it answers nothing yet.
     pub fn new(options: &HandleOptions, sockets: HandleSockets, rooms: HandleRooms) -> io::Result<Self> {
-        let HandleRooms { registry, resolver, tls, server_key, crypto_pool } = rooms;
+        let HandleRooms { registry, authority, resolver, tls, server_key, crypto_pool } = rooms;
         let tls = tls.map(|identity| identity.acceptor(None, ClientCertificates::NotAsked));
         let tls = tls.transpose().map_err(io::Error::other)?;
         let idle_max = Duration::from_secs(options.idle_seconds);
@@ -158,6 +161,7 @@ impl HandleDoor {
         }
         let answerer = Answerer {
             registry,
+            authority,
             resolver,
             public_key: server_key.public().encode_blob(),
             server_key,

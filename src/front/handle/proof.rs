@@ -10,6 +10,7 @@
 
 use std::time::Instant;
 
+use crate::authority::credential::{Proof, Unproven};
 use crate::front::handle_semantics::proof::{prove, verify_secret};
 use crate::front::handle_semantics::question::{Hidden, QuestionOutcome, Wanted};
 use crate::front::listen::channel::Channel;
@@ -17,7 +18,6 @@ use crate::model::identifier::Folding;
 use crate::model::identity::Identity;
 use crate::registry::caller::{Caller, KeyHolder};
 use crate::registry::refusal::{Problem, Refusal};
-use crate::resolver::credential::{Proof, Unproven};
 use crate::wire::handle::body::challenge::{
     Challenge, ChallengeAnswer, RequestDigest, SignedAnswer, Verification, VerifyChallenge,
 };
@@ -139,7 +139,7 @@ impl Answerer {
         self.rehearse(&message, &answer.identity).await?;
         let (proof, challenge) = (answer.proof.clone(), asked.challenge.clone());
         let proved =
-            prove((&self.resolver, &self.crypto_pool), origin.source(), &answer.identity, proof, challenge)
+            prove((&self.authority, &self.crypto_pool), origin.source(), &answer.identity, proof, challenge)
                 .await;
         proved.map_err(|unproven| reply::unproven(&unproven))
     }
@@ -191,7 +191,7 @@ impl Answerer {
                 };
             }
             OpCode::LIST_HANDLES => {
-                self.resolver.check_list(&caller, &change::named_prefix(message.body)?).await
+                self.authority.check_list(&caller, &change::named_prefix(message.body)?).await
             }
             OpCode::LIST_HOMED_PREFIXES => self.resolver.homed_prefixes(&caller).await.map(|_| ()),
             _ => match change::command(message, &self.resolver) {
@@ -296,7 +296,7 @@ impl Answerer {
             Err(reply) => return reply,
         };
         let password = Proof::Password(passwords.first().copied().unwrap_or_default().to_vec());
-        let provers = (&*self.resolver, &*self.crypto_pool);
+        let provers = (&self.authority, &*self.crypto_pool);
         match prove(provers, origin.source(), &identity, password, Vec::new()).await {
             Ok(caller) => {
                 connection.log_in(exchange.envelope.session, caller);
@@ -319,7 +319,7 @@ impl Answerer {
             Err(reply) => return reply,
         };
         let challenge = Challenge { digest: asked.digest, nonce: asked.nonce }.signed_bytes();
-        match verify_secret((&self.resolver, &self.crypto_pool), &identity, asked.answer.to_vec(), challenge)
+        match verify_secret((&self.authority, &self.crypto_pool), &identity, asked.answer.to_vec(), challenge)
             .await
         {
             Ok(true) => Reply::success(Verification::Right.encode()),

@@ -1,11 +1,11 @@
 //! What is to be said → response codes, bodies and flags: the only place of this door that knows which is which.
 
+use crate::authority::credential::Unproven;
 use crate::front::handle_semantics::question::Hidden;
 use crate::front::handle_semantics::response_code;
 use crate::key::KeyError;
 use crate::model::identifier::{Identifier, IdentifierError};
 use crate::registry::refusal::{Failure, Problem, Refusal};
-use crate::resolver::credential::Unproven;
 use crate::resolver::recursion::Unanswered;
 use crate::wire::cursor::DecodeError;
 use crate::wire::handle::body::ErrorText;

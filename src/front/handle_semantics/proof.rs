@@ -1,22 +1,22 @@
 //! Proving an identity, at every front end that takes proofs: keys are read first, then the proof is judged off the reactor.
 
+use crate::authority::Authority;
+use crate::authority::credential::{Proof, Unproven};
 use crate::front::listen::crypto_pool::CryptoPool;
 use crate::front::listen::source::Source;
 use crate::model::identity::Identity;
 use crate::registry::caller::Caller;
 use crate::registry::refusal::Failure;
-use crate::resolver::Resolver;
-use crate::resolver::credential::{Proof, Unproven};
 
 /// The caller that a proof of a source proves. The challenge is what was signed; passwords and certificates have none.
 pub(in crate::front) async fn prove(
-    (resolver, crypto_pool): (&Resolver, &CryptoPool),
+    (authority, crypto_pool): (&Authority, &CryptoPool),
     source: Source,
     identity: &Identity,
     proof: Proof,
     challenge: Vec<u8>,
 ) -> Result<Caller, Unproven> {
-    let candidates = resolver.candidates(identity, &proof).await?;
+    let candidates = authority.candidates(identity, &proof).await?;
     if !proof.is_costly() {
         return candidates.judge(&proof, &challenge);
     }
@@ -29,7 +29,7 @@ pub(in crate::front) async fn prove(
 /// Anybody may ask, and chooses what it costs: one question at a time, about one key, so that callers who prove themselves
 /// here never wait behind more than one of them.
 pub(in crate::front) async fn verify_secret(
-    (resolver, crypto_pool): (&Resolver, &CryptoPool),
+    (authority, crypto_pool): (&Authority, &CryptoPool),
     identity: &Identity,
     answer: Vec<u8>,
     challenge: Vec<u8>,
@@ -38,7 +38,7 @@ pub(in crate::front) async fn verify_secret(
         return Err(Unproven::NoKey { identity: identity.clone() });
     }
     let proof = Proof::Secret { answer };
-    let candidates = resolver.candidates(identity, &proof).await?;
+    let candidates = authority.candidates(identity, &proof).await?;
     let judged = crypto_pool.run_unproven(move || candidates.judge(&proof, &challenge)).await;
     match judged.unwrap_or(Err(Failure::Overloaded.into())) {
         Ok(_) => Ok(true),

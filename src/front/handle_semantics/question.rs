@@ -4,8 +4,9 @@
 //! learns why instead. A caller without proof can prove who it is and ask again; for a proved caller, and for values
 //! that nobody may read, a refusal is final. A caller that asks for public values only is not told of others.
 
+use crate::authority::visibility::Withheld;
 use crate::registry::caller::Caller;
-use crate::resolver::answer::{Absence, Answer, Found, NotResponsible, Referral, Withheld};
+use crate::resolver::answer::{Absence, Answer, Found, NotResponsible, Referral};
 
 /// Which values a caller asks to be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,9 +88,10 @@ fn hidden(withheld: Withheld, caller: &Caller) -> Option<Hidden> {
 #[cfg(test)]
 mod tests {
     use super::{Elsewhere, Hidden, QuestionOutcome, Wanted, outcome};
+    use crate::authority::visibility::Withheld;
     use crate::model::identifier::Identifier;
     use crate::registry::caller::Caller;
-    use crate::resolver::answer::{Absence, Answer, Found, NotResponsible, Withheld};
+    use crate::resolver::answer::{Absence, Answer, Found, NotResponsible};
 
     fn values(withheld: Withheld) -> Answer {
         let identifier = Identifier::parse("88.118.8/SN1").expect("an identifier");

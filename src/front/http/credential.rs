@@ -22,13 +22,13 @@ use super::counters::count;
 use super::denial::{Denial, DoorRefusal};
 use super::origin;
 use super::reply::{self, Intent};
+use crate::authority::credential::{Proof, Unproven};
 use crate::front::handle_semantics::proof;
 use crate::front::listen::channel::Channel;
 use crate::model::identity::Identity;
 use crate::model::value::ValueType;
 use crate::registry::caller::Caller;
 use crate::registry::refusal::Problem;
-use crate::resolver::credential::{Proof, Unproven};
 use crate::wire::handle::code::ResponseCode;
 
 /// Bytes of the longest nonce that a client may add to ours.
@@ -79,7 +79,7 @@ impl Shared {
                 "a token was shown in plain text; use TLS, and have this token revoked if others could read it",
             ));
         }
-        Ok(self.registry.authenticate(token)?)
+        Ok(self.authority.authenticate(token)?)
     }
 
     /// The identity of the certificate, if there is one that names somebody.
@@ -118,7 +118,7 @@ impl Shared {
         let (session, standing) =
             found.ok_or_else(|| complain("the session is unknown or over; begin another"))?;
         if let Standing::Proved(holder) = &standing {
-            match self.resolver.check_key(holder).await {
+            match self.authority.check_key(holder).await {
                 Ok(()) => {}
                 Err(Problem::Refused(_)) => {
                     self.sessions.end(session, self.resolver.now_ms());
@@ -175,7 +175,7 @@ impl Shared {
         proof: Proof,
         challenge: Vec<u8>,
     ) -> Result<Caller, Denial> {
-        let provers = (&*self.resolver, &*self.crypto_pool);
+        let provers = (&self.authority, &*self.crypto_pool);
         let proved = proof::prove(provers, asked.peer.source(), identity, proof, challenge).await;
         proved.map_err(|unproven| match unproven {
             Unproven::Failed(failure) => Denial::Failed(failure),

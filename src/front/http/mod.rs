@@ -66,6 +66,7 @@ use self::asked::Bodies;
 use self::challenge::Sessions;
 use self::denial::Denial;
 use self::listener::Service;
+use crate::authority::Authority;
 use crate::front::listen::accept::{Reception, ReceptionOptions, Security};
 use crate::front::listen::counters::ConnectionCounters;
 use crate::front::listen::crypto_pool::CryptoPool;
@@ -149,6 +150,8 @@ pub struct Ends {
 pub struct HttpRooms {
     /// Decides commands.
     pub registry: Arc<Registry>,
+    /// Decides who callers are.
+    pub authority: Authority,
     /// Answers questions.
     pub resolver: Arc<Resolver>,
     /// Tells whether the node is ready.
@@ -176,6 +179,7 @@ pub struct HttpDoor {
 /// What every request needs.
 struct Shared {
     registry: Arc<Registry>,
+    authority: Authority,
     resolver: Arc<Resolver>,
     readiness: Readiness,
     metrics: Arc<Metrics>,
@@ -195,13 +199,15 @@ impl HttpDoor {
         rooms: HttpRooms,
         tls: Option<Arc<TlsIdentity>>,
     ) -> Result<Self, TlsError> {
-        let HttpRooms { registry, resolver, readiness, metrics, server_key, crypto_pool, tunnel } = rooms;
+        let HttpRooms { registry, authority, resolver, readiness, metrics, server_key, crypto_pool, tunnel } =
+            rooms;
         let tls =
             tls.map(|identity| identity.acceptor(Some(HTTP1), ClientCertificates::Taken)).transpose()?;
         let mut secret = [0; 32];
         resolver.fill_random(&mut secret);
         let shared = Arc::new(Shared {
             registry,
+            authority,
             resolver,
             readiness,
             metrics,

@@ -26,11 +26,21 @@ fn door(room: &Room, readiness: Readiness, metrics: Arc<Metrics>) -> HttpDoor {
 }
 
 fn door_with(room: &Room, readiness: Readiness, metrics: Arc<Metrics>, tunnel: Option<Tunnel>) -> HttpDoor {
-    let resolver = Arc::new(Resolver::new(room.store.clone(), ResolverOptions::default()));
+    let authority = room.authority.clone();
+    let resolver = Resolver::new(room.store.clone(), authority.clone(), ResolverOptions::default());
+    let resolver = Arc::new(resolver);
     let registry = Arc::clone(&room.registry);
     let crypto_pool = Arc::default();
-    let rooms =
-        HttpRooms { registry, resolver, readiness, metrics, server_key: server_key(), crypto_pool, tunnel };
+    let rooms = HttpRooms {
+        registry,
+        authority,
+        resolver,
+        readiness,
+        metrics,
+        server_key: server_key(),
+        crypto_pool,
+        tunnel,
+    };
     HttpDoor::new(&HttpOptions::default(), rooms, None).expect("a door")
 }
 

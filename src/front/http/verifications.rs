@@ -12,9 +12,9 @@ use super::authorization::{Parts, parse_identity};
 use super::data_json::decode_base64;
 use super::denial::{Denial, DoorRefusal};
 use super::reply::{self, HandleReply};
+use crate::authority::credential::Unproven;
 use crate::front::handle_semantics::proof::verify_secret;
 use crate::model::identity::Identity;
-use crate::resolver::credential::Unproven;
 use crate::wire::handle::code::ResponseCode;
 
 /// Whether an answer is right.
@@ -65,7 +65,8 @@ pub(super) async fn verify(shared: &Shared, asked: &Asked, spelled: &str) -> Res
     bytes("signature")?;
     let answer = Parts::of_query(&asked.query).secret_answer();
     let answer = answer.map_err(|error| Denial::malformed(&error.to_string()))?;
-    let verified = verify_secret((&shared.resolver, &shared.crypto_pool), &identity, answer, challenge).await;
+    let verified =
+        verify_secret((&shared.authority, &shared.crypto_pool), &identity, answer, challenge).await;
     let is_valid = match verified {
         Ok(is_valid) => is_valid,
         Err(Unproven::NoKey { .. } | Unproven::Wrong { .. }) => false,

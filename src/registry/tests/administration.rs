@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::authority::remote::Stub;
+use crate::authority::{AuthorityOptions, RemoteOptions};
 use crate::model::caller::CallerName;
 use crate::model::identity::AdminPermissions as May;
 use crate::model::limits::{LISTS_MAX, LISTS_SOUGHT_MAX};
 use crate::model::value::{Index, Value, ValueType, Values};
-use crate::registry::RegistryOptions;
 use crate::registry::caller::Caller;
 use crate::registry::command::{
     Amend, Command, Existing, Precondition, Register, Remove, Target, TokenCommand,
@@ -284,7 +285,7 @@ async fn a_prefix_is_made_by_the_administrators_of_its_parent() {
 #[tokio::test]
 async fn a_prefix_is_homed_named_used_and_unhomed() {
     let administrators = Arc::from([identity("300:0.NA/88.118")]);
-    let room = Room::open_with(RegistryOptions { administrators, ..RegistryOptions::default() }).await;
+    let room = Room::open_with(AuthorityOptions { administrators, ..AuthorityOptions::default() }).await;
     let by_list = || admin(100, May::ALL, "200:0.NA/88.118");
     let own = vec![by_list(), list(200, &["300:0.NA/88.118"])];
     room.node(registration("0.NA/88.118", own)).await.expect("registered");
@@ -454,7 +455,7 @@ async fn lists_that_name_many_and_each_other_end() {
 
 #[tokio::test]
 async fn what_other_nodes_keep_counts_where_it_can_be_read() {
-    let elsewhere: crate::registry::membership::Elsewhere = Arc::new(|asked| {
+    let elsewhere: Stub = Arc::new(|asked| {
         Box::pin(async move {
             match asked.to_string().as_str() {
                 "99/list" => Ok(vec![list(200, &[OURS])]),
@@ -464,7 +465,7 @@ async fn what_other_nodes_keep_counts_where_it_can_be_read() {
             }
         })
     });
-    let options = RegistryOptions { elsewhere: Some(elsewhere), ..RegistryOptions::default() };
+    let options = AuthorityOptions { remote: RemoteOptions::Stub(elsewhere), ..AuthorityOptions::default() };
     let room = Room::open_with(options).await;
     let ours = proved(OURS);
     let by_list = registration("0.NA/88.118", vec![admin(100, May::ALL, "200:99/list")]);
@@ -483,7 +484,7 @@ async fn what_other_nodes_keep_counts_where_it_can_be_read() {
 #[tokio::test]
 async fn the_administrators_of_the_node_home_and_revoke_prefixes() {
     let administrators = Arc::from([identity("300:0.NA/88.118"), identity("0:88.118/any")]);
-    let room = Room::open_with(RegistryOptions { administrators, ..RegistryOptions::default() }).await;
+    let room = Room::open_with(AuthorityOptions { administrators, ..AuthorityOptions::default() }).await;
     let ours = proved("300:0.na/88.118");
     for caller in [&ours, &proved("7:88.118/any")] {
         room.one(caller, home("77")).await.expect("homed");

@@ -109,7 +109,7 @@ async fn only_administrators_see_and_make_tokens() {
     assert_eq!(tokens.len(), 3);
     assert!(tokens.contains(&entry));
     let room = room.reopen().await;
-    assert!(matches!(room.registry.authenticate(&text), Ok(Caller::Token(token)) if *token == entry));
+    assert!(matches!(room.authority.authenticate(&text), Ok(Caller::Token(token)) if *token == entry));
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn a_token_that_has_ended_opens_nothing() {
         expires_ms: Some(room.store.now_ms() + 3_600_000),
     };
     let (text, _) = room.registry.create_token(&Caller::Node, draft).await.expect("a token");
-    let short = room.registry.authenticate(&text).expect("it opens");
+    let short = room.authority.authenticate(&text).expect("it opens");
     let id = token_of(&caller);
     let ended = room.node(end_token(id)).await.expect("revoked");
     assert_eq!(ended.version, 2);
@@ -157,7 +157,7 @@ async fn a_token_that_has_ended_opens_nothing() {
     room.one(&short, home("88.1")).await.expect("homed");
     room.advance(std::time::Duration::from_secs(3_600));
     assert_eq!(room.one(&short, home("88.2")).await, Err(Refusal::TokenExpired));
-    assert_eq!(room.registry.authenticate(&text).err(), Some(Refusal::TokenExpired));
+    assert_eq!(room.authority.authenticate(&text).err(), Some(Refusal::TokenExpired));
 
     let unknown = TokenId([9; 8]);
     let absent = Refusal::TokenAbsent { id: unknown.to_string() };

@@ -4,12 +4,13 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use crate::authority::remote::Stub;
+use crate::authority::{AuthorityOptions, RemoteOptions};
 use crate::model::identity::AdminPermissions as May;
+use crate::registry::Registry;
 use crate::registry::caller::{Caller, HeldKey, KeyHolder};
 use crate::registry::command::Command;
-use crate::registry::membership::Elsewhere;
 use crate::registry::refusal::{Failure, Problem, Refusal};
-use crate::registry::{Registry, RegistryOptions};
 
 use super::room::{
     Room, add, admin, home, identity, list, proved, register, registration, suspend, typed, value, with,
@@ -30,7 +31,7 @@ impl Interrupted {
         let times = Arc::new(AtomicUsize::new(0));
         let (ours, counted) = (Arc::clone(&registry), Arc::clone(&times));
         let meanwhile = Arc::new(meanwhile);
-        let elsewhere: Elsewhere = Arc::new(move |_| {
+        let elsewhere: Stub = Arc::new(move |_| {
             let registry = Arc::clone(ours.get().expect("the registry runs"));
             let command = meanwhile(counted.fetch_add(1, Ordering::Relaxed));
             Box::pin(async move {
@@ -40,7 +41,8 @@ impl Interrupted {
                 Ok(vec![list(200, &[OURS])])
             })
         });
-        let options = RegistryOptions { elsewhere: Some(elsewhere), ..RegistryOptions::default() };
+        let options =
+            AuthorityOptions { remote: RemoteOptions::Stub(elsewhere), ..AuthorityOptions::default() };
         let room = Room::open_with(options).await;
         assert!(registry.set(Arc::clone(&room.registry)).is_ok());
         Self { room, times }

@@ -1,5 +1,6 @@
 //! The committer's life: draining, a store that accepts no changes, a write that fails.
 
+use crate::authority::{Authority, AuthorityOptions};
 use crate::model::position::Position;
 use crate::registry::caller::Caller;
 use crate::registry::receipt::Outcome;
@@ -39,7 +40,10 @@ async fn a_store_that_accepts_no_changes_says_why() {
     let opened = crate::store::tests::opened(directory.path(), EngineKind::Fjall).await;
     let reason = opened.store.read_only_reason().expect("a reason");
     let options = RegistryOptions { request_window: WINDOW, ..RegistryOptions::default() };
-    let (registry, running) = Registry::start(opened.store.clone(), opened.appender, options);
+    let (registry, running) = {
+        let authority = Authority::new(opened.store.clone(), AuthorityOptions::default());
+        Registry::start(opened.store.clone(), opened.appender, authority, options)
+    };
     let refused = registry.apply_one(&Caller::Node, home("77")).await;
     assert!(reason.contains("7 changes are missing"), "{reason}");
     assert_eq!(refused, Err(Problem::Failed(Failure::ReadOnly { reason })));

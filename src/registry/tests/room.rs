@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::authority::{Authority, AuthorityOptions};
 use crate::model::identifier::{Folding, Identifier, Prefix};
 use crate::model::identity::{AdminPermissions, Administrator, Identity};
 use crate::model::position::Position;
@@ -40,6 +41,7 @@ pub(crate) struct Room {
     pub(crate) directory: TempDir,
     pub(crate) engine: EngineKind,
     pub(crate) store: Store,
+    pub(crate) authority: Authority,
     pub(crate) registry: Arc<Registry>,
     clock: Arc<AtomicU64>,
     running: JoinHandle<Appender>,
@@ -57,44 +59,44 @@ impl Room {
         room
     }
 
-    /// An empty store under a registry with these options, with prefix 88.118 homed.
-    pub(crate) async fn open_with(options: RegistryOptions) -> Self {
+    /// An empty store under an authority with these options, with prefix 88.118 homed.
+    pub(crate) async fn open_with(options: AuthorityOptions) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let clock = Arc::new(AtomicU64::new(START_MS));
-        let room = Self::start(directory, EngineKind::Fjall, clock, options).await;
+        let room =
+            Self::start(directory, EngineKind::Fjall, clock, options, RegistryOptions::default()).await;
         room.node(home("88.118")).await.expect("the prefix is homed");
         room
     }
 
     async fn open_in(directory: TempDir, engine: EngineKind, clock: Arc<AtomicU64>) -> Self {
-        let options = RegistryOptions {
-            request_window: WINDOW,
-            prefix_rule: Arc::new(forbid),
-            ..RegistryOptions::default()
-        };
-        Self::start(directory, engine, clock, options).await
+        let options = RegistryOptions { request_window: WINDOW, prefix_rule: Arc::new(forbid) };
+        Self::start(directory, engine, clock, AuthorityOptions::default(), options).await
     }
 
     async fn start(
         directory: TempDir,
         engine: EngineKind,
         clock: Arc<AtomicU64>,
+        authority_options: AuthorityOptions,
         registry_options: RegistryOptions,
     ) -> Self {
         let options = options_of(&directory, engine, &clock);
         let Opened { store, appender, .. } = open(options).await.expect("the store opens");
-        let (registry, running) = Registry::start(store.clone(), appender, registry_options);
-        Self { directory, engine, store, registry: Arc::new(registry), clock, running }
+        let authority = Authority::new(store.clone(), authority_options);
+        let (registry, running) =
+            Registry::start(store.clone(), appender, authority.clone(), registry_options);
+        Self { directory, engine, store, authority, registry: Arc::new(registry), clock, running }
     }
 
     /// Stops the registry, closes the store, opens both again.
     pub(crate) async fn reopen(self) -> Self {
-        let Self { directory, engine, store, registry, clock, running } = self;
+        let Self { directory, engine, store, authority, registry, clock, running } = self;
         registry.stop();
         let appender = running.await.expect("the committer ends");
         // After a write that failed, closing fails, too.
         let _broken = store.close(appender).await;
-        drop((store, registry));
+        drop((store, authority, registry));
         Self::open_in(directory, engine, clock).await
     }
 
@@ -164,7 +166,7 @@ impl Room {
     pub(crate) async fn caller(&self, scope: Scope) -> Caller {
         let draft = TokenDraft { label: "a test".into(), scopes: vec![scope], expires_ms: None };
         let (text, _) = self.registry.create_token(&Caller::Node, draft).await.expect("a token");
-        self.registry.authenticate(&text).expect("the token opens")
+        self.authority.authenticate(&text).expect("the token opens")
     }
 
     /// The state of an identifier, tombstones included.

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use super::{all, ask, found, identifier, resolver};
+use crate::authority::AuthorityOptions;
+use crate::authority::caller::{Caller, HeldKey, KeyHolder};
+use crate::authority::visibility::Withheld;
 use crate::model::identity::AdminPermissions as May;
+use crate::model::refusal::{Problem, Refusal};
 use crate::model::value::Index;
-use crate::registry::caller::{Caller, HeldKey, KeyHolder};
-use crate::registry::refusal::{Problem, Refusal};
 use crate::registry::tests::room::{
     Room, admin, delegate, home, identity, list, prefix, proved, register, registration, revoke, suspend,
     typed, value, with,
 };
-use crate::resolver::answer::{Absence, Answer, Question, Withheld};
-use crate::resolver::{Resolver, ResolverOptions};
+use crate::resolver::Resolver;
+use crate::resolver::answer::{Absence, Answer, Question};
 use crate::store::EngineKind;
 
 const OURS: &str = "300:88.118/us";
@@ -95,15 +97,14 @@ async fn identifiers_are_listed_by_administrators_of_the_prefix_who_may() {
 /// Whatever an identity may read by its permissions, it reads while its key stands.
 #[tokio::test]
 async fn a_withdrawn_key_reads_nothing_that_is_hidden() {
-    let room = Room::open(EngineKind::Fjall).await;
+    let administrators = Arc::from([identity(OURS)]);
+    let room = Room::open_with(AuthorityOptions { administrators, ..AuthorityOptions::default() }).await;
     let key = with("1100", typed(300, "HS_SECKEY", "one"));
     let record = vec![value(1, "public"), with("1100", value(2, "hidden")), admin(100, May::ALL, OURS)];
     room.node(registration("0.NA/88.118", vec![admin(100, May::ALL, OURS)])).await.expect("registered");
     room.node(registration("88.118/us", vec![key.clone()])).await.expect("registered");
     room.node(registration("88.118/x", record)).await.expect("registered");
-    let administrators = Arc::from([identity(OURS)]);
-    let options = ResolverOptions { administrators, ..ResolverOptions::default() };
-    let resolver = Resolver::new(room.store.clone(), options);
+    let resolver = resolver(&room);
     let caller = Caller::Identity(KeyHolder { identity: identity(OURS), key: HeldKey::here(&key) });
     let public = Question { indexes: vec![Index::new(1).expect("an index")], ..all("88.118/x") };
     let list =
@@ -124,13 +125,12 @@ async fn a_withdrawn_key_reads_nothing_that_is_hidden() {
 
 #[tokio::test]
 async fn homed_prefixes_are_shown_to_who_administers_the_node() {
-    let room = Room::open(EngineKind::Fjall).await;
+    let administrators = Arc::from([identity(OURS)]);
+    let room = Room::open_with(AuthorityOptions { administrators, ..AuthorityOptions::default() }).await;
     for command in [home("77"), home("78"), suspend("78"), home("79"), revoke("79"), delegate("80", 1)] {
         room.node(command).await.expect("done");
     }
-    let administrators = Arc::from([identity(OURS)]);
-    let options = ResolverOptions { administrators, ..ResolverOptions::default() };
-    let resolver = Resolver::new(room.store.clone(), options);
+    let resolver = resolver(&room);
     for caller in [proved(OURS), Caller::Node] {
         assert_eq!(resolver.homed_prefixes(&caller).await, Ok(vec![prefix("77"), prefix("88.118")]));
     }

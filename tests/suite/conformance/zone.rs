@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
+use idnode::authority::{Authority, AuthorityOptions};
 use idnode::front::dns::{DnsCounters, DnsDoor, DnsOptions};
 use idnode::model::identifier::{Folding, Identifier, Prefix};
 use idnode::model::site::{Ports, Site};
@@ -84,10 +85,15 @@ impl Zone {
         let store = opened.store;
         let request_window = Duration::from_secs(3_600);
         let registry_options = RegistryOptions { request_window, ..RegistryOptions::default() };
-        let (registry, _committer) = Registry::start(store.clone(), opened.appender, registry_options);
+        let authority = Authority::new(store.clone(), AuthorityOptions::default());
+        let (registry, _committer) =
+            Registry::start(store.clone(), opened.appender, authority.clone(), registry_options);
         let own = site(addresses, 53);
-        let resolver =
-            Arc::new(Resolver::new(store, ResolverOptions { site: Some(own), ..ResolverOptions::default() }));
+        let resolver = Arc::new(Resolver::new(
+            store,
+            authority,
+            ResolverOptions { site: Some(own), ..ResolverOptions::default() },
+        ));
         let door = DnsDoor::bind(options, resolver).expect("a port is free");
         let address = door.local_addrs().expect("bound").remove(0);
         let counters = door.counters();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::BoxFuture;
+use idnode::authority::{Authority, AuthorityOptions};
 use idnode::front::grpc::{
     BackupPort, GrpcCounters, GrpcDoor, GrpcError, GrpcOptions, GrpcRooms, StatusPort, StatusReport,
 };
@@ -69,11 +70,13 @@ impl Door {
             open::open(store_options(&directory)).await.expect("a new store");
         let options =
             RegistryOptions { request_window: Duration::from_secs(7 * 86_400), ..RegistryOptions::default() };
-        let (registry, _committer) = Registry::start(store.clone(), appender, options);
+        let authority = Authority::new(store.clone(), AuthorityOptions::default());
+        let (registry, _committer) = Registry::start(store.clone(), appender, authority.clone(), options);
         let registry = Arc::new(registry);
         let rooms = GrpcRooms {
             registry: Arc::clone(&registry),
-            resolver: Arc::new(Resolver::new(store.clone(), ResolverOptions::default())),
+            authority: authority.clone(),
+            resolver: Arc::new(Resolver::new(store.clone(), authority, ResolverOptions::default())),
             status: Arc::new(TestStatus(store)),
             backup: wishes.backup,
         };

@@ -8,6 +8,7 @@ use tonic_types::StatusExt;
 use super::{
     DoorRefusal, answer, failed, outcome, problem, refused, refused_here, too_large, unanswered_onward,
 };
+use crate::authority::visibility::Withheld;
 use crate::front::grpc::ports::BackupProblem;
 use crate::model::identifier::{Identifier, IdentifierError, Prefix};
 use crate::model::identity::Identity;
@@ -16,7 +17,7 @@ use crate::model::request::RequestId;
 use crate::model::site::{Ports, Site, SiteError};
 use crate::model::value::{Index, Permissions, Reference, Ttl, Value, ValueError, ValueType};
 use crate::registry::refusal::{Failure, Problem, Refusal};
-use crate::resolver::answer::{Absence, Answer, Found, NotResponsible, Referral, Withheld};
+use crate::resolver::answer::{Absence, Answer, Found, NotResponsible, Referral};
 use crate::resolver::recursion::Unanswered;
 use crate::wire::proto;
 

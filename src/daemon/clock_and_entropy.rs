@@ -1,10 +1,9 @@
-//! Where time and randomness come from: the only clock and the only source of secrets of a node.
+//! The only clock and the only source of randomness of a node; all other modules receive them.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::federation::Chance;
-use crate::store::{Clock, Entropy};
+use crate::model::environment::{Clock, Entropy, Jitter};
 
 /// The system's clock.
 pub fn clock() -> Clock {
@@ -15,7 +14,7 @@ pub fn clock() -> Clock {
 }
 
 /// Random numbers for waiting times.
-pub(super) fn chance() -> Chance {
+pub(super) fn jitter() -> Jitter {
     let fill = entropy();
     Arc::new(move || {
         let mut bytes = [0; 8];
@@ -26,5 +25,7 @@ pub(super) fn chance() -> Chance {
 
 /// The system's randomness.
 pub fn entropy() -> Entropy {
-    Arc::new(|bytes| getrandom::fill(bytes).expect("Linux gives randomness to whoever has started"))
+    Arc::new(|bytes| {
+        getrandom::fill(bytes).expect("Linux gives randomness to every process once it has started")
+    })
 }

@@ -2,16 +2,16 @@
 //!
 //! ```text
 //!   identity ─ its prefix ─▶ homed here: its keys, hidden ones too
-//!                         ├▶ elsewhere: its public keys, by recursion within a deadline
-//!                         └▶ suspended or revoked: nothing
+//!                         ├▶ elsewhere: its public keys, through the federation within a deadline
+//!                         └▶ suspended or revoked: none
 //!   keys of the proof's kind, at the index or, for index 0, all ─▶ the first that fits, and its index
 //! ```
-//! Reading the keys waits; judging a proof by them is pure and may take a processor for long, so that a front end does it
-//! where that holds up nobody.
+//! Reading the keys waits for the store or another node. Judging a proof by them is pure and may compute for tens of
+//! milliseconds, so front ends do that in their pool for cryptography.
 //!
-//! A value is a key by its type only. A key proves who somebody is; what that one may do is decided by the registry. Who
-//! is proved keeps the key in hand: it is looked at again before anything is allowed by it. A key that another node keeps
-//! is not asked for again, but holds for its TTL only, within bounds.
+//! A value is a key by its type only. A key proves an identity; what that identity may do is decided separately. A proved
+//! caller carries a reference to the key, which is checked again before anything is allowed. A key of another node is not
+//! asked for again; it is valid for its TTL, within bounds.
 
 use std::fmt;
 use std::time::Duration;
@@ -21,24 +21,24 @@ use tokio::time::Instant;
 use crate::key::{KeyError, PublicKey, secret};
 use crate::model::identity::Identity;
 use crate::model::limits::KEYS_TRIED_MAX;
+use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::model::value::{Index, Value, ValueType};
-use crate::registry::caller::{Caller, HeldKey, KeyHolder};
-use crate::registry::membership::{Evidence, Keeper};
-use crate::registry::refusal::{Failure, Problem};
 
-use super::answer::{Answer, Question};
-use super::recursion::{Recursion, Unanswered};
-use super::{Resolver, failed};
+use super::caller::{Caller, HeldKey, KeyHolder};
+use super::evidence::Evidence;
+use super::prefix::RecordSource;
+use super::remote::RemoteQuestion;
+use super::{Authority, unread};
 
-/// How long asking for a key elsewhere may take.
+/// Longest time for reading a key of another node.
 const ELSEWHERE_MAX: Duration = Duration::from_secs(5);
-/// The shortest and the longest time that a key of another node holds, whatever its TTL.
+/// Shortest and longest validity of a key of another node, whatever its TTL.
 const HELD_SECONDS_MIN: u32 = 60;
 const HELD_SECONDS_MAX: u32 = 86_400;
 
 //----------- Proof ----------------------------------------------------------
 
-/// What somebody shows to prove an identity.
+/// What a client presents to prove an identity.
 #[derive(Clone)]
 pub enum Proof {
     /// A signature of the challenge with the key of an HS_PUBKEY.
@@ -53,7 +53,7 @@ pub enum Proof {
         /// Code byte and data.
         answer: Vec<u8>,
     },
-    /// The secret key itself; for connections that nobody overhears.
+    /// The secret key itself; for encrypted connections.
     Password(Vec<u8>),
     /// The public key of a certificate whose private key the connection has proved.
     Certificate {
@@ -77,7 +77,7 @@ impl Proof {
     }
 }
 
-/// Its kind only: a password is a secret, and an answer helps to guess one.
+/// Shows the kind only: a password is a secret, and an answer helps to guess one.
 impl fmt::Debug for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -153,8 +153,8 @@ struct Candidate {
 }
 
 impl Candidates {
-    /// The caller that a proof proves. Who names any index by 0 is who has the key at the index that fits. The challenge is
-    /// what was signed: nonce and digest, one behind the other; passwords and certificates have none.
+    /// Returns the identity that a proof proves as the caller. For index 0 it has the index of the key that fits. The challenge
+    /// is what was signed: nonce, then digest; empty for passwords and certificates.
     ///
     /// This may compute for a client-chosen time: up to tens of milliseconds for each key.
     pub fn judge(self, proof: &Proof, challenge: &[u8]) -> Result<Caller, Unproven> {
@@ -174,7 +174,7 @@ impl Candidates {
     }
 }
 
-/// Judges a proof by one key.
+/// Checks a proof against one key.
 fn verify(signer: &str, key: &[u8], proof: &Proof, challenge: &[u8]) -> Result<(), KeyError> {
     match proof {
         Proof::PublicKey { hash, signature } => {
@@ -194,16 +194,16 @@ fn verify(signer: &str, key: &[u8], proof: &Proof, challenge: &[u8]) -> Result<(
 
 //----------- Keys -----------------------------------------------------------
 
-impl Resolver {
+impl Authority {
     /// The keys with which a proof of an identity is compared; refused when there is none.
     pub async fn candidates(&self, identity: &Identity, proof: &Proof) -> Result<Candidates, Unproven> {
-        let keeper = Keeper::of(&identity.identifier, &self.store.directory());
-        let keys = self.keys(identity, proof.key_type(), keeper).await?;
+        let source = RecordSource::of(&identity.identifier, &self.store.directory());
+        let keys = self.keys(identity, proof.key_type(), source).await?;
         if keys.is_empty() {
             return Err(Unproven::NoKey { identity: identity.clone() });
         }
         let candidate = |key: Value| {
-            let held = self.held(&key, keeper);
+            let held = self.held(&key, source);
             Candidate { index: key.index, data: key.data, held }
         };
         Ok(Candidates { identity: identity.clone(), keys: keys.into_iter().map(candidate).collect() })
@@ -214,21 +214,21 @@ impl Resolver {
         &self,
         identity: &Identity,
         key_type: &str,
-        keeper: Keeper,
+        source: RecordSource,
     ) -> Result<Vec<Value>, Unproven> {
-        let values = match keeper {
-            Keeper::Here => self.kept(identity).await?,
-            Keeper::Elsewhere => self.told(identity, key_type).await?,
-            Keeper::Nobody => Vec::new(),
+        let values = match source {
+            RecordSource::Here => self.local_values(identity).await?,
+            RecordSource::Elsewhere => self.remote_keys(identity, key_type).await?,
+            RecordSource::Withdrawn => Vec::new(),
         };
         let named = |value: &Value| identity.index == 0 || identity.index == value.index.get();
         let keys = values.into_iter().filter(|value| named(value) && value.value_type.is(key_type));
         Ok(keys.take(KEYS_TRIED_MAX).collect())
     }
 
-    /// A key, as who is proved by it holds it.
-    fn held(&self, key: &Value, keeper: Keeper) -> HeldKey {
-        if keeper == Keeper::Here {
+    /// The reference to a key that a caller proved by it carries.
+    fn held(&self, key: &Value, source: RecordSource) -> HeldKey {
+        if source == RecordSource::Here {
             return HeldKey::here(key);
         }
         let now_ms = self.store.now_ms();
@@ -236,46 +236,61 @@ impl Resolver {
         HeldKey::Elsewhere { until_ms: now_ms.saturating_add(u64::from(seconds) * 1_000) }
     }
 
-    /// Refuses a caller whose key was withdrawn since it proved itself. Where something is to be allowed, that is looked
-    /// at anyway; this is for doors that tell whether somebody is still proved.
+    /// Refuses a caller whose key was removed since it proved itself. Decisions check it by themselves; this is for front
+    /// ends that report whether a caller is still authenticated.
     pub async fn check_key(&self, holder: &KeyHolder) -> Result<(), Problem> {
-        self.records().check_key(holder, &mut Evidence::default()).await
+        self.check_held_key(holder, &mut Evidence::default()).await
     }
 
-    /// The values of an identifier kept here, hidden ones too.
-    async fn kept(&self, identity: &Identity) -> Result<Vec<Value>, Unproven> {
+    /// Refuses a caller as unauthenticated when the key that proved it is gone. A key of this node is noted with the version
+    /// of its record, like everything that a decision rests on.
+    pub(crate) async fn check_held_key(
+        &self,
+        holder: &KeyHolder,
+        evidence: &mut Evidence,
+    ) -> Result<(), Problem> {
+        let KeyHolder { identity, key } = holder;
+        let source = RecordSource::of(&identity.identifier, &self.store.directory());
+        let holds = match (key, source) {
+            (HeldKey::Supposed, _) => true,
+            (HeldKey::Here { .. }, RecordSource::Here) => {
+                let read = self.read(std::slice::from_ref(&identity.identifier), evidence).await?;
+                read.iter().flat_map(|read| read.record().values).any(|value| key.is(value))
+            }
+            (HeldKey::Elsewhere { until_ms }, RecordSource::Elsewhere) => self.store.now_ms() < *until_ms,
+            // The record has moved to another node, or its prefix is withdrawn.
+            (HeldKey::Here { .. } | HeldKey::Elsewhere { .. }, _) => false,
+        };
+        if holds { Ok(()) } else { Err(Refusal::Unauthenticated.into()) }
+    }
+
+    /// The values of an identifier of this node, hidden ones too.
+    async fn local_values(&self, identity: &Identity) -> Result<Vec<Value>, Unproven> {
         let name = identity.identifier.canonical(self.store.folding());
-        let found = self.store.identifiers(&[name]).await.map_err(|error| failed(&error))?;
+        let found = self.store.identifiers(&[name]).await.map_err(|error| unread(&error))?;
         let values = found.into_iter().flatten().next().and_then(|entry| entry.values);
         Ok(values.map(|values| values.into_vec()).unwrap_or_default())
     }
 
-    /// The public keys of an identifier that another node keeps.
-    async fn told(&self, identity: &Identity, key_type: &str) -> Result<Vec<Value>, Unproven> {
+    /// The public keys of an identifier of another node.
+    async fn remote_keys(&self, identity: &Identity, key_type: &str) -> Result<Vec<Value>, Unproven> {
         if key_type != ValueType::HS_PUBKEY {
             let reason =
                 "a secret key that another node keeps is not seen here; prove yourself with a public key";
             return Err(Unproven::Unusable { reason: reason.to_owned() });
         }
         let index = Index::new(identity.index).ok();
-        let question = Question {
+        let question = RemoteQuestion {
             identifier: identity.identifier.clone(),
             indexes: index.into_iter().collect(),
             types: if index.is_none() { ValueType::new(key_type).into_iter().collect() } else { Vec::new() },
+            own: self.store.head().incarnation,
+            deadline: Instant::now() + ELSEWHERE_MAX,
         };
-        let recursion = Recursion { deadline: Some(Instant::now() + ELSEWHERE_MAX), path: Vec::new() };
-        let unreachable = |detail: String| Unproven::Unreachable { identity: identity.clone(), detail };
-        match self.recurse(&Caller::Anonymous, &question, recursion).await {
-            Ok(Answer::Values(found)) => Ok(found.values),
-            Ok(Answer::Absent(_)) => Ok(Vec::new()),
-            Ok(Answer::Referral(referral)) => {
-                Err(unreachable(format!("this node asks no other nodes; {} keeps it", referral.prefix)))
-            }
-            Ok(Answer::NotResponsible(_)) => {
-                Err(unreachable("this node knows nobody who keeps it".to_owned()))
-            }
-            Err(Unanswered::Here(Problem::Failed(failure))) => Err(failure.into()),
-            Err(unanswered) => Err(unreachable(unanswered.to_string())),
-        }
+        let read = self.remote.read(question, &self.store.directory()).await;
+        read.map_err(|error| Unproven::Unreachable { identity: identity.clone(), detail: error.to_string() })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,21 +13,22 @@
 
 use tokio::time::Instant;
 
+use crate::authority::administration::{self, Memberships, Next, Record};
+use crate::authority::caller::Caller;
+use crate::authority::evidence::{Evidence, ReadRecord, ReadVersion};
+use crate::authority::unread;
 use crate::model::identifier::Identifier;
 use crate::model::identity::{AdminPermissions, Identity};
+use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::store::directory::Directory;
 
 use super::Registry;
-use super::administration::{self, Memberships, Next, Record};
 use super::apply::check_command;
 use super::authorize::{self, Authorized};
-use super::caller::Caller;
 use super::command::{Amend, Batch, Command, Item, PrefixCommand, Register, Remove, Target};
 use super::digest;
 use super::group::Remember;
-use super::membership::{Evidence, Kept, Read, Records};
 use super::receipt::Receipt;
-use super::refusal::{Failure, Problem, Refusal};
 use super::rules::{self, Decision, Now, Present};
 
 /// Times that a command is authorized anew because something it was allowed by has changed.
@@ -108,7 +109,7 @@ impl Registry {
         let Some((key, content)) = remember else {
             return Ok(None);
         };
-        let memories = self.store.requests(&[key]).await.map_err(|error| super::committer::unread(&error))?;
+        let memories = self.store.requests(&[key]).await.map_err(|error| unread(&error))?;
         let Some(memory) = memories.into_iter().flatten().next() else {
             return Ok(None);
         };
@@ -127,12 +128,12 @@ impl Registry {
         caller: &Caller,
         command: &Command,
         directory: &Directory,
-    ) -> Result<Vec<Read>, Problem> {
+    ) -> Result<Vec<ReadVersion>, Problem> {
         authorize::check_ground(command, directory)?;
         let mut evidence = Evidence::default();
         let identity = match caller {
             Caller::Identity(holder) => {
-                self.records().check_key(holder, &mut evidence).await?;
+                self.authority.check_held_key(holder, &mut evidence).await?;
                 Some(&holder.identity)
             }
             Caller::Anonymous | Caller::Node | Caller::Token(_) => None,
@@ -147,7 +148,7 @@ impl Registry {
         identity: Option<&Identity>,
         command: &Command,
         directory: &Directory,
-    ) -> Result<Vec<Read>, Problem> {
+    ) -> Result<Vec<ReadVersion>, Problem> {
         match command {
             Command::Prefix(command) => {
                 self.check_prefix_command(identity, Some(command))?;
@@ -182,11 +183,7 @@ impl Registry {
         command: Option<&PrefixCommand>,
     ) -> Result<(), Refusal> {
         let identity = identity.ok_or(Refusal::Unauthenticated)?;
-        let configured = &self.options.administrators;
-        if !administration::administers(configured, identity, self.store.folding()) {
-            let of = "this node".to_owned();
-            return Err(Refusal::NotAdministrator { identity: identity.clone(), of });
-        }
+        self.authority.check_node_administrator(identity)?;
         match command {
             Some(PrefixCommand::Home { .. } | PrefixCommand::Revoke { .. }) => Ok(()),
             Some(PrefixCommand::Delegate { .. } | PrefixCommand::Suspend { .. } | PrefixCommand::File(_))
@@ -199,7 +196,7 @@ impl Registry {
         identity: &Identity,
         register: &Register,
         directory: &Directory,
-    ) -> Result<Vec<Read>, Problem> {
+    ) -> Result<Vec<ReadVersion>, Problem> {
         let (target, (own, needed)) = match &register.target {
             Target::Named(target) => (Some(target), administration::creation(target)),
             Target::Minted { prefix, .. } => {
@@ -212,16 +209,16 @@ impl Registry {
         let wanted: Vec<Identifier> =
             [Some(&own), homed.as_ref(), target].into_iter().flatten().cloned().collect();
         let mut evidence = Evidence::default();
-        let mut kept = self.records().read(&wanted, &mut evidence).await?;
+        let mut kept = self.authority.read(&wanted, &mut evidence).await?;
         let target = target.and_then(|_| kept.pop());
         let present = present_of(target.as_ref());
-        let prefix = kept.iter().find(|one| one.is_there()).or_else(|| kept.first());
-        let prefix = prefix.map_or(Record { identifier: &own, values: &[] }, Kept::record);
+        let prefix = kept.iter().find(|one| one.exists()).or_else(|| kept.first());
+        let prefix = prefix.map_or(Record { identifier: &own, values: &[] }, ReadRecord::record);
         if let Some(kept) = &target {
             let decided = rules::register(present.as_ref(), &kept.identifier, register, self.now());
             decided.map_err(|refusal| without_secrets(refusal, kept))?;
         }
-        let there = target.as_ref().filter(|kept| kept.is_there()).map(Kept::record);
+        let there = target.as_ref().filter(|kept| kept.exists()).map(ReadRecord::record);
         let named = named_by(&[Some(prefix), there]);
         let values = register.values.as_slice();
         let written = values.iter().map(|value| value.index).collect();
@@ -230,11 +227,15 @@ impl Registry {
             Some(record) => administration::check_overwrite(record, next, prefix, needed, Some(who)),
             None => prefix.check(Some(who), needed),
         };
-        self.records().decide(identity, named, &mut evidence, decision).await?;
+        self.authority.decide(identity, named, &mut evidence, decision).await?;
         Ok(evidence.read)
     }
 
-    async fn allow_amend(&self, identity: Option<&Identity>, amend: &Amend) -> Result<Vec<Read>, Problem> {
+    async fn allow_amend(
+        &self,
+        identity: Option<&Identity>,
+        amend: &Amend,
+    ) -> Result<Vec<ReadVersion>, Problem> {
         let (kept, mut evidence) = self.read_target(&amend.identifier).await?;
         let present = present_of(Some(&kept));
         let next = match rules::amend(present.as_ref(), amend, self.now())? {
@@ -249,30 +250,26 @@ impl Registry {
             None => check(None)?,
             Some(identity) => {
                 let named = named_by(&[Some(record)]);
-                self.records().decide(identity, named, &mut evidence, |who| check(Some(who))).await?;
+                self.authority.decide(identity, named, &mut evidence, |who| check(Some(who))).await?;
             }
         }
         Ok(evidence.read)
     }
 
-    async fn allow_remove(&self, identity: &Identity, remove: &Remove) -> Result<Vec<Read>, Problem> {
+    async fn allow_remove(&self, identity: &Identity, remove: &Remove) -> Result<Vec<ReadVersion>, Problem> {
         let (kept, mut evidence) = self.read_target(&remove.identifier).await?;
         rules::remove(present_of(Some(&kept)).as_ref(), remove)?;
         let record = kept.record();
         let decision = |who: &Memberships| record.check(Some(who), AdminPermissions::DELETE_IDENTIFIER);
-        self.records().decide(identity, named_by(&[Some(record)]), &mut evidence, decision).await?;
+        self.authority.decide(identity, named_by(&[Some(record)]), &mut evidence, decision).await?;
         Ok(evidence.read)
     }
 
-    async fn read_target(&self, target: &Identifier) -> Result<(Kept, Evidence), Problem> {
+    async fn read_target(&self, target: &Identifier) -> Result<(ReadRecord, Evidence), Problem> {
         let mut evidence = Evidence::default();
-        let kept = self.records().read(std::slice::from_ref(target), &mut evidence).await?;
+        let kept = self.authority.read(std::slice::from_ref(target), &mut evidence).await?;
         let kept = kept.into_iter().next().ok_or(Refusal::Absent)?;
         Ok((kept, evidence))
-    }
-
-    fn records(&self) -> Records {
-        Records { store: self.store.clone(), elsewhere: self.options.elsewhere.clone() }
     }
 
     fn is_same(&self, left: &Identifier, right: &Identifier) -> bool {
@@ -294,7 +291,7 @@ fn homed_record(register: &Register, directory: &Directory) -> Option<Identifier
 }
 
 /// What exists is told without saying that it holds the same, where that would confirm a guess at what is hidden.
-fn without_secrets(refusal: Refusal, kept: &Kept) -> Refusal {
+fn without_secrets(refusal: Refusal, kept: &ReadRecord) -> Refusal {
     match refusal {
         Refusal::AlreadyExists { version, same } => {
             Refusal::AlreadyExists { version, same: same && !administration::hide(kept.record().values) }
@@ -303,7 +300,7 @@ fn without_secrets(refusal: Refusal, kept: &Kept) -> Refusal {
     }
 }
 
-fn present_of(kept: Option<&Kept>) -> Option<Present> {
+fn present_of(kept: Option<&ReadRecord>) -> Option<Present> {
     kept.and_then(|kept| kept.entry.clone()).map(Present::from)
 }
 

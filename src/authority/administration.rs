@@ -1,5 +1,5 @@
-//! Administration: what the identities of the Handle protocol may do. Pure: from a record's values and the lists that
-//! hold an identity to a yes or a refusal.
+//! Administration: what the identities of the Handle protocol may do. Pure functions from a record's values and the lists
+//! that hold an identity to a permission or a refusal.
 //!
 //! An identity may do what some HS_ADMIN value allows that names it, directly, by any index of its identifier (index 0),
 //! or through a list that holds it (HS_VLIST). One value must allow all of it.
@@ -11,19 +11,18 @@
 //! | amend | add, modify, remove of each value; of administrators the same for administrators |
 //! | remove | delete identifier |
 //!
-//! What stays as it is needs nothing; but who says a hidden value again needs what changing it would, or a right guess
-//! could be told from a wrong one. A value that anybody may write is modified by anybody within its type, unless it is
-//! an administrator, a key or a list: these decide who may do everything else. One that administrators may not write is
-//! modified by nobody.
+//! An unchanged value needs no permission; but writing a hidden value again needs what changing it would, since otherwise a
+//! right guess would differ from a wrong one. A value that anybody may write can be modified by anybody within its type,
+//! unless it is an administrator, a key or a list: these decide who may do everything else. A value that administrators may
+//! not write cannot be modified.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::model::identifier::{CanonicalIdentifier, Folding, Identifier};
 use crate::model::identity::{AdminPermissions, Administrator, Identity};
+use crate::model::refusal::Refusal;
 use crate::model::value::{Index, Permissions, Value, ValueType};
 use crate::wire::handle::administrator::decode_administrator;
-
-use super::refusal::Refusal;
 
 /// The types of values that say who may do what; the public writes none of them.
 const OF_ADMINISTRATION: [&str; 4] =
@@ -44,7 +43,7 @@ pub(crate) struct Memberships {
 pub(crate) type ListName = (CanonicalIdentifier, u32);
 
 impl Memberships {
-    /// An identity of which no list is known.
+    /// An identity without known lists.
     pub(crate) fn of(identity: &Identity, folding: Folding) -> Self {
         let name = identity.identifier.canonical(folding);
         Self { identity: identity.clone(), name, lists: HashSet::new(), folding }
@@ -72,7 +71,7 @@ impl Memberships {
         self.lists.iter().any(|(identifier, _)| identifier == name)
     }
 
-    /// Takes up that a list holds it. Tells whether that is new.
+    /// Notes that a list holds it. Returns whether that is new.
     pub(crate) fn join(&mut self, list: ListName) -> bool {
         self.lists.insert(list)
     }
@@ -89,20 +88,20 @@ pub(crate) fn administers(configured: &[Identity], identity: &Identity, folding:
 /// A record as decisions see it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Record<'r> {
-    /// Whose.
+    /// Its identifier.
     pub(crate) identifier: &'r Identifier,
-    /// Its values; empty when it is not there.
+    /// Its values; empty when it does not exist.
     pub(crate) values: &'r [Value],
 }
 
 impl Record<'_> {
-    /// Those that its HS_ADMIN values name. What cannot be read names nobody.
+    /// The identities that its HS_ADMIN values name, with their permissions. Values that cannot be decoded are skipped.
     pub(crate) fn administrators(&self) -> impl Iterator<Item = Administrator> {
         let named = self.values.iter().filter(|value| value.value_type.is(ValueType::HS_ADMIN));
         named.filter_map(|value| decode_administrator(&value.data).ok())
     }
 
-    /// Refuses who may not do all of this; nobody in particular may do what needs nothing.
+    /// Refuses an identity that may not do all of this. An anonymous caller may do what needs no permission.
     pub(crate) fn check(&self, who: Option<&Memberships>, needed: AdminPermissions) -> Result<(), Refusal> {
         if needed == AdminPermissions::NONE {
             return Ok(());
@@ -122,7 +121,7 @@ impl Record<'_> {
     }
 }
 
-/// Permissions for people.
+/// Permissions in words.
 fn words(permissions: AdminPermissions) -> String {
     const WORDS: [(AdminPermissions, &str); 12] = [
         (AdminPermissions::ADD_IDENTIFIER, "add identifiers"),
@@ -146,15 +145,15 @@ fn words(permissions: AdminPermissions) -> String {
 
 /// The values that a command leads to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Next<'n> {
+pub(crate) struct Next<'n> {
     /// All of them.
-    pub(super) values: &'n [Value],
+    pub(crate) values: &'n [Value],
     /// Where the caller wrote one.
-    pub(super) written: &'n BTreeSet<Index>,
+    pub(crate) written: &'n BTreeSet<Index>,
 }
 
 /// Whether the public may not read all of these.
-pub(super) fn hide(values: &[Value]) -> bool {
+pub(crate) fn hide(values: &[Value]) -> bool {
     !values.iter().all(is_public)
 }
 
@@ -204,7 +203,7 @@ impl Needs {
     }
 }
 
-/// Whether a value is left as it is, and the caller learns nothing by that.
+/// Whether a value is unchanged, and the caller learns nothing by that.
 fn stays(old: Option<&Value>, new: Option<&Value>, next: Next<'_>) -> bool {
     let same = old.zip(new).filter(|(old, new)| old.says_the_same(new));
     same.is_some_and(|(old, _)| is_public(old) || !next.written.contains(&old.index))
@@ -226,8 +225,8 @@ fn is_open(old: &Value, new: &Value) -> bool {
     is_open && old.value_type == new.value_type && !decides(old) && !decides(new)
 }
 
-/// Refuses who may not change a record to what follows.
-pub(super) fn check_amend(
+/// Refuses an identity that may not change a record to what follows.
+pub(crate) fn check_amend(
     record: Record<'_>,
     next: Next<'_>,
     who: Option<&Memberships>,
@@ -237,8 +236,9 @@ pub(super) fn check_amend(
     record.check(who, needs.permissions)
 }
 
-/// Refuses who may not replace a record by what follows; `add` is what registering it anew would need of `prefix`.
-pub(super) fn check_overwrite(
+/// Refuses an identity that may not replace a record by what follows; `add` is the permission on `prefix` that registering
+/// it anew would need.
+pub(crate) fn check_overwrite(
     record: Record<'_>,
     next: Next<'_>,
     prefix: Record<'_>,
@@ -259,8 +259,8 @@ pub(super) fn check_overwrite(
     single.or_else(|refusal| whole().map_err(|_| refusal))
 }
 
-/// What registering needs, and of the administrators of which prefix.
-pub(super) fn creation(target: &Identifier) -> (Identifier, AdminPermissions) {
+/// The permission that registering needs, and the prefix record whose administrators have it.
+pub(crate) fn creation(target: &Identifier) -> (Identifier, AdminPermissions) {
     match target.named_prefix().and_then(|named| named.parent()) {
         Some(parent) => (Identifier::of_prefix(&parent), AdminPermissions::ADD_DERIVED_PREFIX),
         None => (Identifier::of_prefix(target.prefix()), AdminPermissions::ADD_IDENTIFIER),

@@ -8,27 +8,26 @@ use subtle::ConstantTimeEq as _;
 use crate::model::caller::CallerName;
 use crate::model::identifier::Prefix;
 use crate::model::identity::Identity;
+use crate::model::refusal::Refusal;
 use crate::model::token::{TokenEntry, TokenId};
 use crate::model::value::{Index, Value};
 use crate::store::directory::Directory;
 
-use super::refusal::Refusal;
-
 /// Who sent a request.
 #[derive(Clone, Debug)]
 pub enum Caller {
-    /// Nobody in particular.
+    /// A caller that proved nothing.
     Anonymous,
-    /// The node itself, for what it does of its own accord.
+    /// The node itself.
     Node,
-    /// The holder of a token, as it stood when it was shown.
+    /// The holder of a token, as the token was when it was presented.
     Token(Arc<TokenEntry>),
     /// An identity of the Handle protocol, proved by its key.
     Identity(KeyHolder),
 }
 
 impl Caller {
-    /// How the journal names it; none for nobody in particular.
+    /// Its name in the journal; none for an anonymous caller.
     pub fn name(&self) -> Option<CallerName> {
         match self {
             Self::Anonymous => None,
@@ -65,7 +64,7 @@ impl Caller {
         }
     }
 
-    /// Whether it may file a prefix from below.
+    /// Whether it may file a prefix as a lower node.
     pub fn may_file(&self, prefix: &Prefix) -> bool {
         match self {
             Self::Token(token) => token.scopes.iter().any(|scope| scope.may_file(prefix)),
@@ -76,7 +75,7 @@ impl Caller {
 
 //----------- KeyHolder ------------------------------------------------------
 
-/// An identity of the Handle protocol, and the key that proved it. Doors may remember it: the key is looked at again
+/// An identity of the Handle protocol, and the key that proved it. Front ends may remember it: the key is checked again
 /// whenever the identity is to be allowed something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyHolder {
@@ -86,34 +85,34 @@ pub struct KeyHolder {
     pub key: HeldKey,
 }
 
-/// What an identity was proved by, and for how long that holds.
+/// The key that proved an identity, and how long that is valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeldKey {
-    /// A value kept here: for as long as it stands as it is.
+    /// A value of this node: valid while it is unchanged.
     Here {
         /// Its index.
         index: Index,
         /// A digest of its type and data.
         digest: [u8; 32],
     },
-    /// A value that another node keeps: until a time in milliseconds since 1970.
+    /// A value of another node: valid until a time in milliseconds since 1970.
     Elsewhere {
         /// That time.
         until_ms: u64,
     },
-    /// Nothing: the identity is supposed, to find out what it could be allowed.
+    /// None: the identity is assumed, to find out what it could be allowed.
     Supposed,
 }
 
 impl KeyHolder {
-    /// An identity of which nothing is proved.
+    /// An identity without proof.
     pub fn supposed(identity: Identity) -> Self {
         Self { identity, key: HeldKey::Supposed }
     }
 }
 
 impl HeldKey {
-    /// A value kept here.
+    /// A value of this node.
     pub fn here(value: &Value) -> Self {
         Self::Here { index: value.index, digest: digest(value) }
     }
@@ -137,8 +136,8 @@ fn digest(value: &Value) -> [u8; 32] {
 
 const START: &str = "idn_";
 
-/// The text of a new token and the hash that is kept of its secret.
-pub(super) fn make_token(id: TokenId, secret: &[u8; 32]) -> (String, [u8; 32]) {
+/// The text of a new token, and the hash of its secret that is stored.
+pub(crate) fn make_token(id: TokenId, secret: &[u8; 32]) -> (String, [u8; 32]) {
     let text = format!("{START}{id}_{}", data_encoding::HEXLOWER.encode(secret));
     (text, Sha256::digest(secret).into())
 }
@@ -155,8 +154,8 @@ pub(super) fn authenticate(directory: &Directory, text: &str, now_ms: u64) -> Re
     Ok(Caller::Token(Arc::clone(token)))
 }
 
-/// Refuses a token that has ended.
-pub(super) fn check_token(token: &TokenEntry, now_ms: u64) -> Result<(), Refusal> {
+/// Refuses a token that is revoked or expired.
+pub(crate) fn check_token(token: &TokenEntry, now_ms: u64) -> Result<(), Refusal> {
     if token.revoked_ms.is_some() {
         return Err(Refusal::TokenRevoked);
     }
@@ -175,7 +174,8 @@ fn parse(text: &str) -> Option<(TokenId, Vec<u8>)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Caller, Refusal, authenticate, make_token};
+    use super::{Caller, authenticate, make_token};
+    use crate::model::refusal::Refusal;
     use crate::model::token::{Scope, TokenEntry, TokenId};
     use crate::store::directory::Directory;
 

@@ -1,14 +1,13 @@
-//! Which values a caller may see.
+//! Visibility: which values a caller may see, and what is withheld from it.
 
 use crate::model::identifier::Prefix;
 use crate::model::value::{Permissions, Value};
-use crate::registry::caller::Caller;
 
-use super::answer::Withheld;
+use super::caller::Caller;
 
 /// What a caller may see of one prefix's identifiers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Visibility {
+pub(crate) enum Visibility {
     /// Publicly readable values.
     Public,
     /// Also those that administrators may read.
@@ -17,12 +16,12 @@ pub(super) enum Visibility {
 
 impl Visibility {
     /// What a caller may see under a prefix.
-    pub(super) fn of(caller: &Caller, prefix: &Prefix) -> Self {
+    pub(crate) fn of(caller: &Caller, prefix: &Prefix) -> Self {
         if caller.may_read(prefix) { Self::Restricted } else { Self::Public }
     }
 
-    /// Keeps what is shown of the values; tells what of them is withheld.
-    pub(super) fn apply(self, values: &mut Vec<Value>) -> Withheld {
+    /// Removes what the caller may not see; returns what was withheld.
+    pub(crate) fn apply(self, values: &mut Vec<Value>) -> Withheld {
         let hidden = values.iter().filter(|value| !self.shows(value));
         let withheld = hidden.map(|value| match value.permissions.has(Permissions::ADMIN_READ) {
             true => Withheld::FromPublic,
@@ -33,12 +32,29 @@ impl Visibility {
         most
     }
 
-    /// Whether a value is shown.
-    pub(super) fn shows(self, value: &Value) -> bool {
+    /// Whether a value is visible.
+    pub(crate) fn shows(self, value: &Value) -> bool {
         let public = value.permissions.has(Permissions::PUBLIC_READ);
         match self {
             Self::Public => public,
             Self::Restricted => public || value.permissions.has(Permissions::ADMIN_READ),
         }
     }
+}
+
+/// What a question asked for, exists, and is withheld from the caller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Withheld {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Values that an administrator may read.
+    FromPublic,
+    /// Values that no caller may read, perhaps others beside them.
+    FromAll,
+}
+
+/// Whether only administrators may read a value.
+pub(crate) fn is_restricted(value: &Value) -> bool {
+    !value.permissions.has(Permissions::PUBLIC_READ) && value.permissions.has(Permissions::ADMIN_READ)
 }

@@ -1,14 +1,13 @@
 //! Proofs: by each kind of key, the right one and no other.
 
-use super::resolver;
+use super::{Proof, Unproven};
+use crate::authority::Authority;
+use crate::authority::caller::Caller;
 use crate::key::{PrivateKey, PublicKey, secret};
 use crate::model::value::{Value, ValueType};
-use crate::registry::caller::Caller;
 use crate::registry::tests::room::{
     Room, delegate, home, identity, registration, revoke, suspend, typed, with,
 };
-use crate::resolver::Resolver;
-use crate::resolver::credential::{Proof, Unproven};
 use crate::store::EngineKind;
 
 const CHALLENGE: &[u8] = b"a nonce and a digest";
@@ -26,8 +25,8 @@ fn hidden(index: u32, text: &str) -> Value {
     with("1100", typed(index, ValueType::HS_SECKEY, text))
 }
 
-async fn proved(resolver: &Resolver, whom: &str, proof: &Proof) -> Result<String, Unproven> {
-    match resolver.candidates(&identity(whom), proof).await?.judge(proof, CHALLENGE)? {
+async fn proved(authority: &Authority, whom: &str, proof: &Proof) -> Result<String, Unproven> {
+    match authority.candidates(&identity(whom), proof).await?.judge(proof, CHALLENGE)? {
         Caller::Identity(holder) => Ok(holder.identity.to_string()),
         other => panic!("not an identity: {other:?}"),
     }
@@ -54,23 +53,23 @@ async fn a_public_key_is_proved_by_its_signature_or_its_certificate() {
         hidden(400, SECRET),
     ];
     room.node(registration("88.118/us", values)).await.expect("registered");
-    let resolver = resolver(&room);
+    let authority = &room.authority;
     let answer = ours.answer("88.118/us", CHALLENGE, &fill).expect("an answer");
     let key: PublicKey = ours.public();
     let signed = Proof::PublicKey { hash: answer.hash.as_bytes().to_vec(), signature: answer.signature };
     for proof in [&signed, &Proof::Certificate { key }] {
         for whom in ["300:88.118/us", "0:88.118/us"] {
-            assert_eq!(proved(&resolver, whom, proof).await, Ok("300:88.118/us".to_owned()));
+            assert_eq!(proved(authority, whom, proof).await, Ok("300:88.118/us".to_owned()));
         }
-        assert_eq!(proved(&resolver, "301:88.118/us", proof).await, wrong("301:88.118/us"));
+        assert_eq!(proved(authority, "301:88.118/us", proof).await, wrong("301:88.118/us"));
         for whom in ["302:88.118/us", "400:88.118/us", "304:88.118/us", "300:88.118/absent"] {
-            assert_eq!(proved(&resolver, whom, proof).await, no_key(whom));
+            assert_eq!(proved(authority, whom, proof).await, no_key(whom));
         }
-        let unusable = proved(&resolver, "303:88.118/us", proof).await;
+        let unusable = proved(authority, "303:88.118/us", proof).await;
         assert!(matches!(unusable, Err(Unproven::Unusable { .. })), "{unusable:?}");
     }
     let whom = identity("300:88.118/us");
-    let candidates = resolver.candidates(&whom, &signed).await.expect("it has keys");
+    let candidates = authority.candidates(&whom, &signed).await.expect("it has keys");
     let other = candidates.judge(&signed, b"another challenge");
     assert_eq!(other.err(), Some(Unproven::Wrong { identity: whom }));
 }
@@ -81,20 +80,20 @@ async fn a_secret_key_is_proved_by_an_answer_or_by_itself() {
     let key = PrivateKey::generate_sm2(&fill);
     let values = vec![hidden(300, "another"), hidden(301, SECRET), public(302, &key)];
     room.node(registration("88.118/us", values)).await.expect("registered");
-    let resolver = resolver(&room);
+    let authority = &room.authority;
     let answer = secret::answer(SECRET.as_bytes(), CHALLENGE, &fill);
     let answered = Proof::Secret { answer };
     for proof in [&answered, &Proof::Password(SECRET.into())] {
         for whom in ["301:88.118/us", "0:88.118/us"] {
-            assert_eq!(proved(&resolver, whom, proof).await, Ok("301:88.118/us".to_owned()));
+            assert_eq!(proved(authority, whom, proof).await, Ok("301:88.118/us".to_owned()));
         }
-        assert_eq!(proved(&resolver, "300:88.118/us", proof).await, wrong("300:88.118/us"));
-        assert_eq!(proved(&resolver, "302:88.118/us", proof).await, no_key("302:88.118/us"));
+        assert_eq!(proved(authority, "300:88.118/us", proof).await, wrong("300:88.118/us"));
+        assert_eq!(proved(authority, "302:88.118/us", proof).await, no_key("302:88.118/us"));
     }
-    let candidates = resolver.candidates(&identity("301:88.118/us"), &answered).await.expect("it has keys");
+    let candidates = authority.candidates(&identity("301:88.118/us"), &answered).await.expect("it has keys");
     let other = candidates.judge(&answered, b"another challenge");
     assert_eq!(other.err(), Some(Unproven::Wrong { identity: identity("301:88.118/us") }));
-    let unknown = proved(&resolver, "301:88.118/us", &Proof::Secret { answer: vec![0x99, 1, 2] }).await;
+    let unknown = proved(authority, "301:88.118/us", &Proof::Secret { answer: vec![0x99, 1, 2] }).await;
     assert!(matches!(unknown, Err(Unproven::Unusable { .. })), "{unknown:?}");
 }
 
@@ -102,22 +101,22 @@ async fn a_secret_key_is_proved_by_an_answer_or_by_itself() {
 async fn a_withdrawn_prefix_proves_nothing_and_what_is_elsewhere_needs_somebody_to_ask() {
     let room = Room::open(EngineKind::Fjall).await;
     room.node(registration("88.118/us", vec![hidden(301, SECRET)])).await.expect("registered");
-    let resolver = resolver(&room);
+    let authority = &room.authority;
     let (whom, password) = ("301:88.118/us", &Proof::Password(SECRET.into()));
-    assert_eq!(proved(&resolver, whom, password).await, Ok(whom.to_owned()));
+    assert_eq!(proved(authority, whom, password).await, Ok(whom.to_owned()));
     for command in [suspend("88.118"), revoke("88.118")] {
         room.node(command).await.expect("done");
-        assert_eq!(proved(&resolver, whom, password).await, no_key(whom));
+        assert_eq!(proved(authority, whom, password).await, no_key(whom));
     }
     room.node(home("88.118")).await.expect("homed again");
-    assert_eq!(proved(&resolver, whom, password).await, Ok(whom.to_owned()));
+    assert_eq!(proved(authority, whom, password).await, Ok(whom.to_owned()));
 
     room.node(delegate("88.118", 1)).await.expect("delegated");
     let key = PrivateKey::generate_sm2(&fill).public();
     for whom in ["301:88.118/us", "301:99/us"] {
-        let hidden = proved(&resolver, whom, password).await;
+        let hidden = proved(authority, whom, password).await;
         assert!(matches!(hidden, Err(Unproven::Unusable { .. })), "{hidden:?}");
-        let unreachable = proved(&resolver, whom, &Proof::Certificate { key: key.clone() }).await;
+        let unreachable = proved(authority, whom, &Proof::Certificate { key: key.clone() }).await;
         assert!(matches!(unreachable, Err(Unproven::Unreachable { .. })), "{unreachable:?}");
     }
 }

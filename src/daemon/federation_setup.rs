@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::chance;
+use super::clock_and_entropy;
 use super::error::DaemonError;
 use crate::config::Config;
 use crate::federation::counters::FederationCounters;
@@ -39,8 +39,8 @@ pub(super) fn federation(config: &Config) -> Result<Arc<Federation>, DaemonError
         upper,
         authorities: own_ca.or(upper_ca),
         cache_answers: config.recursion.cache_answers,
-        clock: chance::clock(),
-        chance: chance::chance(),
+        clock: clock_and_entropy::clock(),
+        jitter: clock_and_entropy::jitter(),
     };
     let federation = Federation::new(options);
     let configured = |reason: String| DaemonError::Configured { key: "upper", reason };
@@ -72,7 +72,7 @@ pub(super) fn start_filing(
 ) -> Option<RunningFiling> {
     let upper = Arc::clone(federation.upper()?);
     let (pause_first, pause_longest) = FILING_PAUSES;
-    let options = FilingOptions { site, pause_first, pause_longest, chance: chance::chance() };
+    let options = FilingOptions { site, pause_first, pause_longest, jitter: clock_and_entropy::jitter() };
     let (watch, task) = filing::start(store.clone(), upper, options, stop);
     Some(RunningFiling { watch, task })
 }

@@ -1,0 +1,145 @@
+//! Records that decisions rest on: read here with their versions, or at other nodes within bounds.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::model::identifier::{CanonicalIdentifier, Identifier};
+use crate::model::limits::RECORDS_ELSEWHERE_MAX;
+use crate::model::refusal::Failure;
+use crate::model::value::{Value, ValueType};
+use crate::store::directory::Directory;
+use crate::store::entry::IdentifierEntry;
+
+use super::administration::Record;
+use super::prefix::RecordSource;
+use super::remote::{RemoteError, RemoteQuestion};
+use super::{Authority, unread};
+
+/// Time that all reading of other nodes may take for one decision.
+const ELSEWHERE_MAX: Duration = Duration::from_secs(5);
+
+//----------- Evidence -------------------------------------------------------
+
+/// What a decision rests on.
+pub(crate) struct Evidence {
+    /// What was read here.
+    pub(crate) read: Vec<ReadVersion>,
+    until: Instant,
+    elsewhere_left: usize,
+    pub(super) unread: Option<Failure>,
+}
+
+impl Default for Evidence {
+    fn default() -> Self {
+        let until = Instant::now() + ELSEWHERE_MAX;
+        Self { read: Vec::new(), until, elsewhere_left: RECORDS_ELSEWHERE_MAX, unread: None }
+    }
+}
+
+/// A version that a decision is bound to; 0 where nothing was registered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ReadVersion {
+    pub(crate) identifier: Identifier,
+    pub(crate) name: CanonicalIdentifier,
+    pub(crate) version: u64,
+}
+
+impl ReadVersion {
+    /// Whether it would be read at the same version, and from here.
+    pub(crate) fn stands(&self, version: u64, directory: &Directory) -> bool {
+        self.version == version && RecordSource::of(&self.identifier, directory) == RecordSource::Here
+    }
+}
+
+/// One record as read.
+pub(crate) struct ReadRecord {
+    pub(crate) identifier: Identifier,
+    /// Its state here, tombstones included.
+    pub(crate) entry: Option<IdentifierEntry>,
+    /// Values that another node shows.
+    remote: Vec<Value>,
+}
+
+impl ReadRecord {
+    /// It, as decisions see it.
+    pub(crate) fn record(&self) -> Record<'_> {
+        let here = self.entry.as_ref().and_then(|entry| entry.values.as_ref());
+        let values = here.map_or(self.remote.as_slice(), |values| values.as_slice());
+        Record { identifier: &self.identifier, values }
+    }
+
+    /// Whether it exists.
+    pub(crate) fn exists(&self) -> bool {
+        self.entry.as_ref().is_some_and(IdentifierEntry::is_live) || !self.remote.is_empty()
+    }
+}
+
+//----------- Reading --------------------------------------------------------
+
+impl Authority {
+    /// Reads records, those of this node in one read, in the order asked.
+    pub(crate) async fn read(
+        &self,
+        wanted: &[Identifier],
+        evidence: &mut Evidence,
+    ) -> Result<Vec<ReadRecord>, Failure> {
+        let directory = self.store.directory();
+        let sources: Vec<RecordSource> = wanted.iter().map(|one| RecordSource::of(one, &directory)).collect();
+        let here = wanted.iter().zip(&sources).filter(|(_, source)| **source == RecordSource::Here);
+        let names: Vec<CanonicalIdentifier> =
+            here.map(|(identifier, _)| identifier.canonical(self.store.folding())).collect();
+        let entries = self.store.identifiers(&names).await.map_err(|error| unread(&error))?;
+        let mut entries = names.into_iter().zip(entries);
+        let mut records = Vec::with_capacity(wanted.len());
+        for (identifier, source) in wanted.iter().zip(sources) {
+            let mut record = ReadRecord { identifier: identifier.clone(), entry: None, remote: Vec::new() };
+            match source {
+                RecordSource::Here => {
+                    if let Some((name, entry)) = entries.next() {
+                        let version = entry.as_ref().map_or(0, |entry| entry.version);
+                        evidence.read.push(ReadVersion { identifier: identifier.clone(), name, version });
+                        record.entry = entry;
+                    }
+                }
+                RecordSource::Elsewhere => {
+                    record.remote = self.read_elsewhere(identifier, &directory, evidence).await;
+                }
+                RecordSource::Withdrawn => {}
+            }
+            records.push(record);
+        }
+        Ok(records)
+    }
+
+    /// Administrators and lists that another node shows of a record. A failure is noted: it matters only if nothing else
+    /// allows what is asked.
+    async fn read_elsewhere(
+        &self,
+        identifier: &Identifier,
+        directory: &Directory,
+        evidence: &mut Evidence,
+    ) -> Vec<Value> {
+        if !self.remote.are_read() || evidence.elsewhere_left == 0 {
+            return Vec::new();
+        }
+        evidence.elsewhere_left -= 1;
+        let types = [ValueType::HS_ADMIN, ValueType::HS_VLIST];
+        let question = RemoteQuestion {
+            identifier: identifier.clone(),
+            indexes: Vec::new(),
+            types: types.iter().filter_map(|name| ValueType::new(name).ok()).collect(),
+            own: self.store.head().incarnation,
+            deadline: evidence.until,
+        };
+        let detail = match timeout_at(evidence.until, self.remote.read(question, directory)).await {
+            Ok(Ok(values)) => return values,
+            // A record that no node has names no administrator.
+            Ok(Err(RemoteError::NoNode | RemoteError::NotAsked(_))) => return Vec::new(),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the time for asking other nodes is over".to_owned(),
+        };
+        evidence.unread = Some(Failure::AdministratorsUnread { list: identifier.to_string(), detail });
+        Vec::new()
+    }
+}

@@ -1,0 +1,57 @@
+//! Prefixes as decisions see them: whether this node answers for one, and where the record of an identifier is kept.
+
+use crate::model::identifier::{Identifier, Prefix};
+use crate::model::prefix::{Homing, PrefixEntry, Standing};
+use crate::model::refusal::Refusal;
+use crate::store::directory::Directory;
+
+/// The active entry, homed here, that governs a prefix.
+pub(crate) fn homed_here<'d>(prefix: &Prefix, directory: &'d Directory) -> Result<&'d PrefixEntry, Refusal> {
+    let entry =
+        directory.governing(prefix).ok_or_else(|| Refusal::NotResponsible { prefix: prefix.clone() })?;
+    check_active(entry)?;
+    match &entry.homing {
+        Homing::Here => Ok(entry),
+        Homing::Delegated(_) => Err(Refusal::PrefixDelegated { prefix: entry.prefix.clone() }),
+    }
+}
+
+/// Refuses a prefix that is suspended or revoked.
+pub(crate) fn check_active(entry: &PrefixEntry) -> Result<(), Refusal> {
+    let prefix = entry.prefix.clone();
+    match entry.standing {
+        Standing::Active => Ok(()),
+        Standing::Suspended => Err(Refusal::PrefixSuspended { prefix }),
+        Standing::Revoked => Err(Refusal::PrefixRevoked { prefix }),
+    }
+}
+
+//----------- RecordSource ---------------------------------------------------
+
+/// Where the record of an identifier is read, as far as proofs and permissions go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RecordSource {
+    /// In the store of this node.
+    Here,
+    /// At another node, which shows what everybody may see.
+    Elsewhere,
+    /// Nowhere: its prefix is suspended or revoked, so that it proves nothing.
+    Withdrawn,
+}
+
+impl RecordSource {
+    /// Where the record of an identifier is read.
+    pub(crate) fn of(identifier: &Identifier, directory: &Directory) -> Self {
+        let Some(entry) = directory.governing(&identifier.governing_prefix()) else {
+            return Self::Elsewhere;
+        };
+        // The name of a delegated prefix is answered by the node that delegates it.
+        let own_name = identifier.named_prefix().is_some_and(|named| named == entry.prefix);
+        match (entry.standing, &entry.homing) {
+            (Standing::Suspended | Standing::Revoked, _) => Self::Withdrawn,
+            (Standing::Active, Homing::Here) => Self::Here,
+            (Standing::Active, Homing::Delegated(_)) if own_name => Self::Here,
+            (Standing::Active, Homing::Delegated(_)) => Self::Elsewhere,
+        }
+    }
+}
