@@ -179,7 +179,8 @@ impl Doors {
         let door = GrpcDoor::new(options, rooms, self.tls.clone()).map_err(|error| {
             DaemonError::Configured { key: "tls.certificate", reason: Chain(&error).to_string() }
         })?;
-        health::add_grpc_metrics(metrics, door.counters(), door.memory());
+        health::add_grpc_metrics(metrics, door.counters());
+        health::add_memory_metrics(metrics, &health::GRPC_MEMORY, door.memory());
         health::add_connection_metrics(metrics, &health::GRPC_CONNECTIONS, door.connections());
         for (address, listener) in bound {
             tracing::info!(door = "gRPC", %address, tls = self.tls.is_some(), "listening");
@@ -235,6 +236,7 @@ impl Doors {
         };
         let door = HandleDoor::new(&config.handle, sockets, rooms).map_err(failed)?;
         health::add_handle_metrics(metrics, door.counters(), door.memory());
+        health::add_memory_metrics(metrics, &health::HANDLE_MEMORY, door.budget());
         health::add_connection_metrics(metrics, &health::HANDLE_CONNECTIONS, door.connections());
         let tunnel = carry(door.tunnel());
         if self.handle.is_empty() {

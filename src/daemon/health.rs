@@ -156,14 +156,31 @@ pub(super) fn add_crypto_metrics(metrics: &Metrics, pool: Arc<CryptoPool>) {
     });
 }
 
-/// Adds the numbers of the gRPC door.
-pub(super) fn add_grpc_metrics(metrics: &Metrics, counters: Arc<GrpcCounters>, memory: Arc<MemoryBudget>) {
+/// Adds the use of a memory budget.
+pub(super) fn add_memory_metrics(
+    metrics: &Metrics,
+    names: &'static [&'static str; 3],
+    memory: Arc<MemoryBudget>,
+) {
     metrics.add(move |page| {
-        write_memory(
-            page,
-            &memory,
-            ["idnode_grpc_memory_bytes", "idnode_grpc_memory_max_bytes", "idnode_grpc_memory_refusals_total"],
-        );
+        let [in_use, max, refusals] = *names;
+        page.gauge(in_use, "Bytes that requests and answers occupy now.", memory.bytes_in_use());
+        page.gauge(max, "Bytes that requests and answers may occupy.", memory.bytes_max());
+        let help = "Requests refused for want of memory, by the bound.";
+        page.counters(refusals, help, "bound", &memory.refusals());
+    });
+}
+
+/// The memory of gRPC.
+pub(super) const GRPC_MEMORY: [&str; 3] =
+    ["idnode_grpc_memory_bytes", "idnode_grpc_memory_max_bytes", "idnode_grpc_memory_refusals_total"];
+/// The memory of the Handle protocol over TCP.
+pub(super) const HANDLE_MEMORY: [&str; 3] =
+    ["idnode_handle_memory_bytes", "idnode_handle_memory_max_bytes", "idnode_handle_memory_refusals_total"];
+
+/// Adds the numbers of the gRPC door.
+pub(super) fn add_grpc_metrics(metrics: &Metrics, counters: Arc<GrpcCounters>) {
+    metrics.add(move |page| {
         let calls: Vec<(&str, u64)> = counters.calls().collect();
         page.counters("idnode_grpc_calls_total", "Calls by service.", "service", &calls);
         let refused = counters.tokens_refused.load(Ordering::Relaxed);
@@ -237,18 +254,6 @@ pub(super) const HTTP_CONNECTIONS: ConnectionMetrics = ConnectionMetrics {
     open: "idnode_http_connections_open",
     max: "idnode_http_connections_max",
 };
-
-/// Writes the use of a memory budget: the bytes in use, the bytes that may be, and the refusals.
-fn write_memory(page: &mut Page, memory: &MemoryBudget, [in_use, max, refusals]: [&'static str; 3]) {
-    page.gauge(in_use, "Bytes that requests and answers occupy now.", memory.bytes_in_use());
-    page.gauge(max, "Bytes that requests and answers may occupy.", memory.bytes_max());
-    page.counters(
-        refusals,
-        "Requests refused for want of memory, by the bound.",
-        "bound",
-        &memory.refusals(),
-    );
-}
 
 fn read<const N: usize>(counters: [(&'static str, &AtomicU64); N]) -> [(&'static str, u64); N] {
     counters.map(|(label, counter)| (label, counter.load(Ordering::Relaxed)))

@@ -229,6 +229,11 @@ impl Answerer {
         self.write(&frame, &reply::unreadable(error), self.resolver.now_ms())
     }
 
+    /// The answer to a message that is not read for want of memory.
+    pub(super) fn refuse_unread(&self, envelope: &Envelope) -> Vec<u8> {
+        self.write(&Frame::of_unreadable(*envelope), &reply::busy(), self.resolver.now_ms())
+    }
+
     fn write(&self, frame: &Frame, reply: &Reply, now_ms: u64) -> Vec<u8> {
         self.counters.count_reply(reply.code);
         frame.write_plain(reply, now_ms)

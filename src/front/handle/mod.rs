@@ -48,6 +48,7 @@ use tokio::task::JoinSet;
 use crate::authority::Authority;
 use crate::front::listen::accept::{Reception, ReceptionOptions, Security};
 use crate::front::listen::bind::bind_both;
+use crate::front::listen::budget::{HANDLE_MEMORY, MemoryBudget};
 use crate::front::listen::counters::ConnectionCounters;
 use crate::front::listen::drain::Drain;
 use crate::front::listen::quota::QuotaBounds;
@@ -137,6 +138,7 @@ pub struct HandleDoor {
     udp: Vec<Arc<UdpSide>>,
     tcp: Vec<TcpSide>,
     connections: Arc<ConnectionCounters>,
+    budget: Arc<MemoryBudget>,
 }
 
 impl HandleDoor {
@@ -154,10 +156,11 @@ impl HandleDoor {
             // Clients connect ahead of their first message.
             first_byte_max: idle_max,
         });
+        let budget = MemoryBudget::new(HANDLE_MEMORY);
         let (mut udp, mut tcp) = (Vec::new(), Vec::new());
         for (datagrams, connections) in sockets.0 {
             udp.push(Arc::new(UdpSide::new(datagrams)?));
-            tcp.push(TcpSide::new(connections, reception.clone(), idle_max)?);
+            tcp.push(TcpSide::new(connections, reception.clone(), idle_max, Arc::clone(&budget))?);
         }
         let answerer = Answerer {
             registry,
@@ -170,7 +173,7 @@ impl HandleDoor {
             crypto_pool,
             counters: Arc::default(),
         };
-        Ok(Self { answerer: Arc::new(answerer), udp, tcp, connections: reception.counters() })
+        Ok(Self { answerer: Arc::new(answerer), udp, tcp, connections: reception.counters(), budget })
     }
 
     /// Answers for messages that come by another door.
@@ -191,6 +194,11 @@ impl HandleDoor {
     /// What it counts of its TCP connections.
     pub fn connections(&self) -> Arc<ConnectionCounters> {
         Arc::clone(&self.connections)
+    }
+
+    /// The memory that large messages and answers may occupy over TCP.
+    pub fn budget(&self) -> Arc<MemoryBudget> {
+        Arc::clone(&self.budget)
     }
 
     /// Answers until `shutdown` ends; then takes nothing new, answers what was received, and returns.

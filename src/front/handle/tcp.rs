@@ -2,8 +2,8 @@
 //!
 //! A connection stays open after an answer: many clients keep theirs for hours, and the others close by themselves. It
 //! is closed when nothing came for a time, when a message does not come to its end, when the client does not take its
-//! answers, after bytes that are no message, and when it is evicted. What connections hold in memory is bounded
-//! by two budgets, one for large messages that come and one for large answers that wait to be taken.
+//! answers, after bytes that are no message, and when it is evicted. Large messages that come and large answers that wait
+//! to be taken come out of the memory budget; when it is spent, a message is answered as too busy and the connection ends.
 
 use std::io;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::front::listen::accept::{Accepted, Reception};
+use crate::front::listen::budget::{Grant, Holder, MemoryBudget};
 use crate::front::listen::drain::Draining;
 use crate::front::listen::slots::Slot;
 use crate::front::listen::stream::Stream;
@@ -38,10 +38,6 @@ const WRITE_MAX: Duration = Duration::from_secs(30);
 const FREE_BYTES: usize = 16 * 1024;
 /// Bytes that are read at once at least: nearly every request comes whole.
 const READ_BYTES: usize = 512;
-/// Bytes of one place of a budget.
-const PLACE_BYTES: usize = 1_024;
-/// Places of each budget: 128 MiB.
-const PLACES: usize = 128 * 1_024;
 
 //----------- TcpSide --------------------------------------------------------
 
@@ -55,8 +51,7 @@ pub(super) struct TcpSide {
 /// What connections share.
 struct Shared {
     idle_max: Duration,
-    incoming: Arc<Semaphore>,
-    outgoing: Arc<Semaphore>,
+    memory: Arc<MemoryBudget>,
 }
 
 impl TcpSide {
@@ -65,9 +60,9 @@ impl TcpSide {
         listener: std::net::TcpListener,
         reception: Reception,
         idle_max: Duration,
+        memory: Arc<MemoryBudget>,
     ) -> io::Result<Self> {
-        let budget = || Arc::new(Semaphore::new(PLACES));
-        let shared = Shared { idle_max, incoming: budget(), outgoing: budget() };
+        let shared = Shared { idle_max, memory };
         Ok(Self { listener: TcpListener::from_std(listener)?, reception, shared: Arc::new(shared) })
     }
 
@@ -112,7 +107,7 @@ impl Connection {
         let usage = self.slot.usage();
         let mut received = BytesMut::with_capacity(READ_BYTES);
         let mut idle_until = Instant::now() + self.shared.idle_max;
-        let mut large: Option<OwnedSemaphorePermit> = None;
+        let mut large: Option<Grant> = None;
         loop {
             let wanted = match take(&mut received) {
                 Taken::Messages(messages) => {
@@ -135,9 +130,9 @@ impl Connection {
                 idle_until = idle_until.min(Instant::now() + MESSAGE_MAX);
             }
             if wanted > FREE_BYTES && large.is_none() {
-                match timeout_at(idle_until, reserve(&self.shared.incoming, wanted)).await {
-                    Ok(permit) => large = permit,
-                    Err(_) => return,
+                match self.take_memory(wanted) {
+                    Some(grant) => large = Some(grant),
+                    None => return self.refuse_busy(&mut stream, &received).await,
                 }
             }
             received.reserve(READ_BYTES);
@@ -213,13 +208,10 @@ impl Connection {
     /// Writes answers. Large ones take a part of the budget for as long as the client does not take them.
     async fn write(&self, stream: &mut Stream, bytes: &[u8]) -> Course {
         let _waits = if bytes.len() > FREE_BYTES {
-            match Arc::clone(&self.shared.outgoing).try_acquire_many_owned(places(bytes.len())) {
-                Ok(permit) => Some(permit),
-                Err(_) => {
-                    count(&self.answerer.counters.busy);
-                    return Course::End;
-                }
-            }
+            let Some(grant) = self.take_memory(bytes.len()) else {
+                return Course::End;
+            };
+            Some(grant)
         } else {
             None
         };
@@ -229,15 +221,20 @@ impl Connection {
         });
         if matches!(written.await, Ok(Ok(()))) { Course::On } else { Course::End }
     }
-}
 
-async fn reserve(budget: &Arc<Semaphore>, bytes: usize) -> Option<OwnedSemaphorePermit> {
-    // The budget is never closed.
-    Arc::clone(budget).acquire_many_owned(places(bytes)).await.ok()
-}
+    /// Takes memory for a large message or answer; none when the budget is spent.
+    fn take_memory(&self, bytes: usize) -> Option<Grant> {
+        let taken = self.shared.memory.take(Holder::of(self.origin.asker), bytes);
+        taken.inspect_err(|_| count(&self.answerer.counters.busy)).ok()
+    }
 
-fn places(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(PLACE_BYTES)).unwrap_or(u32::MAX)
+    /// Answers the message that has begun to come as too busy. It is not read, so that the connection ends.
+    async fn refuse_busy(&self, stream: &mut Stream, received: &[u8]) {
+        if let Ok(envelope) = Envelope::decode(&mut Reader::new(received)) {
+            let refusal = self.answerer.refuse_unread(&envelope);
+            self.write(stream, &refusal).await;
+        }
+    }
 }
 
 //----------- Messages -------------------------------------------------------

@@ -1,16 +1,18 @@
 //! What every way has in common: TLS on the same port, server signatures, and nothing done for those who wait.
 
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use idnode::key::digest::DigestAlgorithm;
 use idnode::wire::handle::body::{HandleOnly, Resolution};
 use idnode::wire::handle::code::{OpCode, OpFlags};
 use idnode::wire::handle::credential::{Credential, covered_bytes};
+use socket2::{Domain, Socket, Type};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
+use crate::support::eventually::eventually;
 use crate::support::handle::{
     Request, Response, SECRET, TcpClient, UdpClient, administered, administered_with, rsa_key, with_handle,
 };
@@ -18,7 +20,7 @@ use crate::support::handle::{
 type TlsStream = StreamOwned<ClientConnection, TcpStream>;
 
 /// A client that speaks TLS and trusts one certificate.
-fn secure(address: std::net::SocketAddr, certificate: &rcgen::Certificate) -> TcpClient<TlsStream> {
+fn secure(address: SocketAddr, certificate: &rcgen::Certificate) -> TcpClient<TlsStream> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate.der().clone()).expect("a certificate");
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -107,5 +109,46 @@ async fn a_response_gets_no_response() {
     udp.send(&request.packets());
     let response = udp.receive();
     assert_eq!((response.code(), response.envelope.request), (1, request.envelope.request));
+    node.stop().await;
+}
+
+/// Whether a client has something to read.
+fn is_answered(client: &TcpClient) -> bool {
+    client.0.set_nonblocking(true).expect("set");
+    let is_answered = client.0.peek(&mut [0]).is_ok_and(|bytes| bytes > 0);
+    client.0.set_nonblocking(false).expect("set");
+    is_answered
+}
+
+/// Large messages of one source that come slowly take its share of the memory. What is beyond it is answered as too busy
+/// at once, and the messages of another source are taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_messages_of_one_source_leave_memory_to_others() {
+    let node = administered().await;
+    let message = Request::new(OpCode::RESOLUTION, vec![0; 250_000]).bytes();
+    let beginning = message.get(..20_000).expect("a beginning");
+    let mut clients: Vec<TcpClient> = (0..300)
+        .map(|_| {
+            let mut client = TcpClient::connect(node.handle());
+            client.send(beginning);
+            client
+        })
+        .collect();
+    // 64 MiB hold 268 such messages.
+    let refused = eventually("messages are refused", || {
+        let answered: Vec<usize> =
+            (0..clients.len()).filter(|number| clients.get(*number).is_some_and(is_answered)).collect();
+        (answered.len() >= 32).then_some(answered)
+    });
+    assert_eq!(refused.len(), 32);
+    for number in refused {
+        assert_eq!(clients.get_mut(number).expect("a client").receive().code(), 3, "too busy");
+    }
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into()).expect("bound");
+    socket.connect(&node.handle().into()).expect("connected");
+    let mut other = TcpClient(TcpStream::from(socket));
+    other.send(&message);
+    assert_eq!(other.receive().code(), 102, "read: an empty handle is none");
     node.stop().await;
 }
