@@ -37,6 +37,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -101,7 +102,7 @@ const ACCEPTED_MAX: usize = 64;
 const RESETS_MAX: usize = 20;
 /// Streams that we reset for a client's errors, until the connection is closed (CVE-2025-8671).
 const ERRORS_MAX: usize = 64;
-/// Parts of large answers that are produced at a time.
+/// Parts of large answers that are produced at a time, on a machine with many processors.
 const PRODUCING_MAX: usize = 8;
 /// How long a connection may be silent before it is asked for a sign of life.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
@@ -192,7 +193,7 @@ impl GrpcDoor {
             counters: Arc::default(),
             closing,
             memory: MemoryBudget::new(GRPC_MEMORY),
-            producing: Semaphore::new(PRODUCING_MAX),
+            producing: Semaphore::new(producing_max()),
         };
         let reception = reception(options, tls);
         Ok(Self { shared: Arc::new(shared), reception, close: Arc::new(close) })
@@ -248,6 +249,12 @@ impl GrpcDoor {
         };
         served.map_err(GrpcError::Transport)
     }
+}
+
+/// Parts of large answers that are produced at a time: on half of the processors, since a thread that reads on and on
+/// looks at its sockets too rarely for small calls.
+fn producing_max() -> usize {
+    (thread::available_parallelism().map_or(1, usize::from) / 2).clamp(1, PRODUCING_MAX)
 }
 
 /// How connections are received: with a certificate every one is TLS.
