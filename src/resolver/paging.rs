@@ -1,6 +1,6 @@
 //! Pages by number: how a page deep in the list of a prefix is found without reading all that is before it.
 //!
-//! A page by number skips names, and skipping costs the reading of every one. So the names at each thousandth position
+//! A page by number skips names, and skipping costs the reading of every one. So the names at every 250th position
 //! are remembered as they are passed, for the prefixes that were listed last, and a page begins to read at the one
 //! before it. What has to be skipped for the first time is read in steps, by few requests at a time, so that other
 //! questions are answered in between.
@@ -20,9 +20,9 @@ use crate::model::refusal::Problem;
 use crate::store::names::NameRange;
 
 /// Names between two remembered positions.
-const STEP: usize = 1_000;
-/// Positions remembered of one prefix: ten million names.
-const POSITIONS_MAX: usize = 10_000;
+const STEP: usize = 250;
+/// Positions remembered of one prefix: five million names.
+const POSITIONS_MAX: usize = 20_000;
 /// Prefixes whose positions are remembered.
 const PREFIXES_MAX: usize = 16;
 /// Changes anywhere after which positions are forgotten.
@@ -44,7 +44,7 @@ pub(super) struct Paging {
 struct Positions {
     prefix: Prefix,
     state: ListState,
-    /// The name at each thousandth position.
+    /// The name at every 250th position.
     names: Vec<CanonicalIdentifier>,
 }
 
