@@ -8,6 +8,8 @@
 mod form;
 #[path = "tidy/imports.rs"]
 mod imports;
+#[path = "tidy/listening.rs"]
+mod listening;
 #[path = "tidy/papers.rs"]
 mod papers;
 #[path = "tidy/paths.rs"]
@@ -38,7 +40,7 @@ pub(crate) struct Rule {
 
 /// Every rule, in the order of the modules that hold them.
 fn rules() -> impl Iterator<Item = &'static Rule> {
-    imports::RULES.iter().chain(form::RULES).chain(words::RULES).chain(papers::RULES)
+    imports::RULES.iter().chain(listening::RULES).chain(form::RULES).chain(words::RULES).chain(papers::RULES)
 }
 
 //----------- Tests ----------------------------------------------------------

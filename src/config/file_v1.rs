@@ -3,6 +3,8 @@
 //! A released version is frozen: a key may be added, never renamed or given another meaning; that takes version 2
 //! and a table of its own.
 
+use std::ops::RangeInclusive;
+
 use super::options::Config;
 use super::raw_value::{ExpectedForm, RawValue};
 use crate::backup::Schedule;
@@ -38,7 +40,7 @@ impl Key {
 
 /// Every key, in the order of the template.
 pub static KEYS: &[&[Key]] =
-    &[STORE, TLS, GRPC, DNS, HANDLE, HTTP, UPPER, SITE, RECURSION, BACKUP, LOG, SHUTDOWN];
+    &[STORE, TLS, GRPC, DNS, HANDLE, HTTP, CONNECTIONS, UPPER, SITE, RECURSION, BACKUP, LOG, SHUTDOWN];
 
 /// Every key, one after the other.
 pub fn keys() -> impl Iterator<Item = &'static Key> {
@@ -61,6 +63,7 @@ macro_rules! key {
 
 const DAYS_MAX: u32 = 36_500;
 const CACHE_BYTES_MAX: u64 = 1 << 40;
+const CONNECTION_COUNTS: RangeInclusive<usize> = 1..=1_000_000;
 const ENGINES: &[(&str, EngineKind)] = &[("fjall", EngineKind::Fjall), ("sled", EngineKind::Sled)];
 const FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 const LEVELS: &[(&str, LogLevel)] = &[
@@ -92,6 +95,9 @@ const GRPC: &[Key] = &[
     key!("grpc", "listen", |config, given| config.grpc.listen => given.socket_addresses()?),
     key!("grpc", "allow_tokens_in_plain_text", |config, given| config.grpc.allow_tokens_in_plain_text
         => given.flag()?),
+    key!("grpc", "connections_max", |config, given| config.grpc.connections.max => given.integer(CONNECTION_COUNTS)?),
+    key!("grpc", "connections_per_source_max", |config, given| config.grpc.connections.per_source_max
+        => given.integer(CONNECTION_COUNTS)?),
 ];
 
 const DNS: &[Key] = &[
@@ -99,6 +105,9 @@ const DNS: &[Key] = &[
     key!("dns", "root", |config, given| config.dns.root => root(given)?),
     key!("dns", "minimum_seconds", |config, given| config.dns.minimum_seconds => given.integer(0..=86_400)?),
     key!("dns", "idle_seconds", |config, given| config.dns.idle_seconds => given.integer(1..=3_600)?),
+    key!("dns", "connections_max", |config, given| config.dns.connections.max => given.integer(CONNECTION_COUNTS)?),
+    key!("dns", "connections_per_source_max", |config, given| config.dns.connections.per_source_max
+        => given.integer(CONNECTION_COUNTS)?),
 ];
 
 const HANDLE: &[Key] = &[
@@ -106,6 +115,9 @@ const HANDLE: &[Key] = &[
     key!("handle", "idle_seconds", |config, given| config.handle.idle_seconds => given.integer(600..=86_400)?),
     key!("handle", "administrators", |config, given| config.handle.administrators
         => given.list(|text| Identity::parse(text).map_err(|error| error.to_string()))?),
+    key!("handle", "connections_max", |config, given| config.handle.connections.max => given.integer(CONNECTION_COUNTS)?),
+    key!("handle", "connections_per_source_max", |config, given| config.handle.connections.per_source_max
+        => given.integer(CONNECTION_COUNTS)?),
 ];
 
 const HTTP: &[Key] = &[
@@ -113,7 +125,22 @@ const HTTP: &[Key] = &[
     key!("http", "idle_seconds", |config, given| config.http.idle_seconds => given.integer(1..=3_600)?),
     key!("http", "allow_tokens_in_plain_text", |config, given| config.http.allow_tokens_in_plain_text
         => given.flag()?),
+    key!("http", "connections_max", |config, given| config.http.connections.max => given.integer(CONNECTION_COUNTS)?),
+    key!("http", "connections_per_source_max", |config, given| config.http.connections.per_source_max
+        => given.integer(CONNECTION_COUNTS)?),
 ];
+
+const CONNECTIONS: &[Key] = &[Key {
+    section: "connections",
+    name: "exempt_networks",
+    apply: |config, given| {
+        let networks = given.networks()?;
+        for limits in config.connection_limits() {
+            limits.exempt_networks.clone_from(&networks);
+        }
+        Ok(())
+    },
+}];
 
 const UPPER: &[Key] = &[
     key!("upper", "address", |config, given| config.upper.address => Some(upper_address(given)?)),

@@ -8,6 +8,7 @@ use crate::front::dns::DnsOptions;
 use crate::front::grpc::GrpcOptions;
 use crate::front::handle::HandleOptions;
 use crate::front::http::HttpOptions;
+use crate::front::listen::slots::ConnectionLimits;
 use crate::front::listen::tls::TlsOptions;
 use crate::model::limits;
 use crate::store::EngineKind;
@@ -150,6 +151,12 @@ pub struct BackupOptions {
 }
 
 impl Config {
+    /// The bounds of connections of every front end.
+    pub(crate) fn connection_limits(&mut self) -> [&mut ConnectionLimits; 4] {
+        let Self { grpc, dns, handle, http, .. } = self;
+        [&mut grpc.connections, &mut dns.connections, &mut handle.connections, &mut http.connections]
+    }
+
     /// The directories of backups: those configured, or one beside the data directory.
     pub fn backup_directories(&self) -> Vec<PathBuf> {
         if !self.backup.directories.is_empty() {

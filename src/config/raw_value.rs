@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use core::fmt;
+use ipnet::IpNet;
 use toml::de::{DeInteger, DeValue};
 
 //----------- RawValue -------------------------------------------------------
@@ -118,6 +119,16 @@ impl RawValue {
         let reachable = |address: &IpAddr| !address.is_unspecified() && !address.is_multicast();
         let address = |text: &str| text.parse().ok().filter(reachable).ok_or_else(|| RIGHT.to_owned());
         self.list(address).map_err(|_| RIGHT.into())
+    }
+
+    /// A list of networks; an address is a network of its own.
+    pub(super) fn networks(&self) -> Result<Vec<IpNet>, ExpectedForm> {
+        const RIGHT: &str = "write networks such as [\"192.0.2.0/24\", \"2001:db8::/32\"]";
+        let network = |text: &str| {
+            let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
+            text.parse().ok().or_else(address).ok_or_else(|| RIGHT.to_owned())
+        };
+        self.list(network).map_err(|_| RIGHT.into())
     }
 
     /// A host name or domain name.

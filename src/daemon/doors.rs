@@ -12,6 +12,7 @@ use tokio::time;
 use super::backup::BackupDesk;
 use super::clock_and_entropy::clock;
 use super::core::Core;
+use super::descriptors::Descriptors;
 use super::directory::{Addresses, reachable};
 use super::error::DaemonError;
 use super::health;
@@ -23,6 +24,7 @@ use crate::front::grpc::{GrpcDoor, GrpcOptions, GrpcRooms};
 use crate::front::handle::{HandleDoor, HandleRooms, HandleSockets, HandleTunnel, Tunneled};
 use crate::front::http::{HttpDoor, HttpOptions, HttpRooms, Tunnel};
 use crate::front::listen::crypto_pool::CryptoPool;
+use crate::front::listen::inherited;
 use crate::front::listen::tls::TlsIdentity;
 use crate::model::site::{Ports, Site};
 use crate::telemetry::{Chain, Metrics};
@@ -138,10 +140,16 @@ pub(super) struct Doors {
 
 impl Doors {
     /// Opens every door.
-    pub(super) fn open(config: &Config, bound: Bound, core: &Core) -> Result<Self, DaemonError> {
+    pub(super) fn open(
+        config: &Config,
+        bound: Bound,
+        core: &Core,
+        descriptors: Descriptors,
+    ) -> Result<Self, DaemonError> {
         let dns = bind_dns(config, core)?;
         let metrics = Arc::new(Metrics::default());
         health::add_metrics(&metrics, core);
+        descriptors.add_metrics(&metrics);
         let mut doors = Self {
             tasks: JoinSet::new(),
             draining: watch::Sender::new(false),
@@ -158,6 +166,9 @@ impl Doors {
         doors.open_dns(dns, &metrics)?;
         let tunnel = doors.open_handle(config, bound.handle, core, &metrics)?;
         doors.open_http(&config.http, bound.http, tunnel, core, &metrics)?;
+        for address in inherited::unused() {
+            tracing::warn!(%address, "no listener is configured at the address of an inherited socket");
+        }
         Ok(doors)
     }
 

@@ -12,7 +12,8 @@ mod federation_setup;
 mod node;
 mod process;
 
-pub mod directory;
+pub mod descriptors;
+mod directory;
 pub mod offline;
 
 mod core;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::Core;
+use super::descriptors::Descriptors;
 use super::directory::{Addresses, DataDirectory};
 use super::doors::{Bound, Doors, warn_if_not_valid};
 use super::error::DaemonError;
@@ -26,9 +27,12 @@ impl Node {
     /// Starts a node: when this returns, the store is open and every door is bound. Port 0 means any that is free.
     pub async fn start(config: Config) -> Result<RunningNode, DaemonError> {
         let directory = DataDirectory::open(&config.store.directory)?;
-        let bound = Bound::bind(&config)?;
-        let core = Core::open(&config, &directory, bound.site(&config)?).await?;
-        let doors = match Doors::open(&config, bound, &core) {
+        let descriptors = Descriptors::raise();
+        let mut bounded = config.clone();
+        descriptors.bound(&mut bounded);
+        let bound = Bound::bind(&bounded)?;
+        let core = Core::open(&bounded, &directory, bound.site(&bounded)?).await?;
+        let doors = match Doors::open(&bounded, bound, &core, descriptors) {
             Ok(doors) => doors,
             Err(error) => {
                 core.close().await?;

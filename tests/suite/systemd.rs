@@ -1,8 +1,13 @@
 //! What systemd hears: a node between a service manager's socket and its signals (sd_notify(3)).
 
+use std::net::TcpListener;
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
+use socket2::SockRef;
+
+use crate::support::clients::http_get;
 use crate::support::eventually::eventually;
 use crate::support::node::NodeProcess;
 
@@ -66,4 +71,19 @@ fn systemd_hears_of_every_stage_and_the_watchdog_is_fed() {
     assert_eq!(service.hears("STATUS="), "STATUS=draining");
     let (status, _, log) = service.node.wait();
     assert_eq!(status.code(), Some(0), "{log}");
+}
+
+/// The port is bound by this process, so that a node which binds it anew fails.
+#[test]
+fn a_socket_that_systemd_passes_is_listened_on() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let bound = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    SockRef::from(&bound).set_cloexec(false).expect("a socket");
+    let descriptor = bound.as_raw_fd().to_string();
+    let listen = format!("http.listen={}", bound.local_addr().expect("bound"));
+    let environment = [("LISTEN_FDS", "1"), ("LISTEN_FDS_FIRST_FD", descriptor.as_str())];
+    let node = NodeProcess::start_with(directory.path(), &["--set", &listen], &environment);
+    drop(bound);
+    assert_eq!(http_get(node.http(), "/healthz").0, 200);
+    node.kill();
 }

@@ -9,7 +9,8 @@
 //! occupies a processor runs in the [`crypto_pool`]; [`drain`] ends a front end in order, and [`in_flight`] tells when a
 //! connection may be closed. What clients make a front end hold comes out of its memory [`budget`].
 
-pub(in crate::front) mod bind;
+pub mod bind;
+pub mod inherited;
 
 pub(in crate::front) mod accept;
 pub mod channel;

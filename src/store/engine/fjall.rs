@@ -21,6 +21,7 @@ use ::fjall::{
     Snapshot,
     config::{BlockSizePolicy, BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry},
 };
+use nix::sys::resource::{Resource, getrlimit};
 
 use super::{
     batch::Batch,
@@ -33,6 +34,18 @@ use super::{
 const MEBIBYTE: u64 = 1_024 * 1_024;
 /// Bytes of journals on disk before the oldest is retired; bounds the time to open after a crash.
 const JOURNALS_BYTES_MAX: u64 = 256 * MEBIBYTE;
+
+/// Table files that stay open at most, whatever the process may open: the default of fjall.
+const OPEN_FILES_MAX: u64 = 900;
+/// Table files that may stay open at least.
+const OPEN_FILES_MIN: u64 = 32;
+
+/// Table files that stay open at most: a quarter of the files that the process may open, so that connections and other
+/// files have theirs.
+fn open_files_max() -> usize {
+    let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((OPEN_FILES_MIN, OPEN_FILES_MIN));
+    usize::try_from((soft / 4).clamp(OPEN_FILES_MIN, OPEN_FILES_MAX)).unwrap_or(usize::MAX)
+}
 
 /// An open fjall database.
 pub(in crate::store) struct Fjall {
@@ -49,6 +62,7 @@ impl Fjall {
         let database = Database::builder(directory)
             .cache_size(cache_bytes)
             .max_journaling_size(JOURNALS_BYTES_MAX)
+            .max_cached_files(Some(open_files_max()))
             .open()
             .map_err(explain)?;
         let keyspaces =

@@ -1,5 +1,6 @@
 //! Strangers' bytes at the real doors: seeded, bounded, and never the end of the door.
 
+mod connections;
 mod dns;
 mod grpc;
 mod handle;

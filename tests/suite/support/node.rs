@@ -147,13 +147,24 @@ impl NodeProcess {
 
     /// The same with variables in its environment.
     pub(crate) fn start_with(data: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut command = serve(data, arguments);
+        command.envs(environment.iter().copied());
+        Self::run(data, command)
+    }
+
+    /// Starts one that may open so many files at a time.
+    pub(crate) fn start_with_descriptors(data: &Path, descriptors: u32) -> Self {
+        let serve = serve(data, &[]);
+        let mut command = Command::new("/bin/sh");
+        command.env_clear().arg("-c").arg(format!("ulimit -n {descriptors} && exec \"$0\" \"$@\""));
+        command.arg(serve.get_program()).args(serve.get_args()).stdin(Stdio::null()).stdout(Stdio::piped());
+        Self::run(data, command)
+    }
+
+    fn run(data: &Path, mut command: Command) -> Self {
         let log = tempfile::tempdir().expect("a directory");
         let lines = File::create(log.path().join("log")).expect("a file");
-        let child = serve(data, arguments)
-            .envs(environment.iter().copied())
-            .stderr(lines)
-            .spawn()
-            .expect("a process");
+        let child = command.stderr(lines).spawn().expect("a process");
         let mut node = Self { child, data: data.into(), log, addresses: Addresses::default() };
         node.addresses = eventually("the node says where its doors are", || {
             if let Some(status) = node.child.try_wait().expect("a child") {
