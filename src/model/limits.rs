@@ -1,6 +1,20 @@
-//! Every bound in the system, in one place, with the relations between them proved at compile time.
+//! Bounds that several modules depend on, with the relations between them asserted at compile time.
 //!
-//! A bound that comes from a protocol says which; the others are ours and say why.
+//! A bound that comes from a protocol names it; any other is chosen here and states its reason. A bound of one module
+//! alone is a constant of that module, next to the code that enforces it, or an option with a documented default:
+//!
+//! | Bound | Defined in |
+//! |---|---|
+//! | connections and datagrams: slots, quotas per source, handshakes, cryptography, memory, answers over UDP | `front::listen`, with defaults in the options of each front end |
+//! | DNS: octets of an answer | `front::dns` |
+//! | gRPC: HTTP/2 windows, calls of a connection, headers, silence | `front::grpc` |
+//! | Handle: sessions, challenges, repeated replies, reassembly, logins, messages in flight | `front::handle` |
+//! | HTTP: headers, bodies, sessions, time of a request | `front::http` |
+//! | lengths within encoded names, records, keys, packets and messages | `wire`, each beside its codec |
+//! | sizes of keys, groups and signatures | `key` |
+//! | other nodes: connections, time-outs, attempts, cached answers | `federation`, `filing` |
+//! | attempts and waiting of commands and authorizations | `registry` |
+//! | engine reads at a time, batches, tables | `store` |
 
 /// Bytes of a whole identifier (prefix, `/`, suffix): the bound of Handle clients.
 pub const IDENTIFIER_BYTES_MAX: usize = 2_048;
@@ -8,7 +22,7 @@ pub const IDENTIFIER_BYTES_MAX: usize = 2_048;
 pub const PREFIX_SEGMENT_BYTES_MAX: usize = 63;
 /// Bytes of a whole prefix; leaves space for a root and a suffix in a DNS name of 255 octets.
 pub const PREFIX_BYTES_MAX: usize = 180;
-/// Bytes of the longest suffix that DNS carries literally, if escaped; a longer one is found by its digest.
+/// Bytes of the longest suffix that DNS names hold literally, escaped if necessary; a longer one is found by its digest.
 pub const SUFFIX_LITERAL_BYTES_MAX: usize = 64;
 /// Bytes of a suffix digest: SHA-256 of the canonical suffix, cut.
 pub const SUFFIX_DIGEST_BYTES: usize = 20;
@@ -34,29 +48,31 @@ pub const BATCH_ITEMS_MAX: usize = 10_000;
 pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of memory that one message takes when it is decoded: eight times what it has encoded.
 pub const MESSAGE_MEMORY_MAX: usize = 8 * MESSAGE_BYTES_MAX;
-/// Commands that one group commit carries at most.
+/// Messages of one TCP connection, DNS or Handle, that are answered at a time.
+pub const CONNECTION_MESSAGES_MAX: usize = 16;
+/// Commands of one group commit.
 pub const GROUP_ITEMS_MAX: usize = 2_000;
-/// Commands that one group commit carries on sled, which holds readers up while it takes them in.
+/// Commands of one group commit on sled, which blocks readers while it applies them.
 pub const GROUP_ITEMS_SLED_MAX: usize = 200;
-/// Commands whose states are read and that are decided in one step: bounds what a group exceeds its bytes by.
+/// Commands that are read and decided in one step: bounds by how much a group can exceed its bytes.
 pub const STEP_ITEMS_MAX: usize = 128;
-/// Bytes of states and bodies that one group commit carries at most, before it is closed early.
+/// Bytes of states and bodies of one group commit, at which it is closed early.
 pub const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Places for commands that wait for the committer; above this, callers wait or are refused as overloaded.
+/// Slots for commands that wait for the committer; beyond them callers wait, or are refused as overloaded.
 pub const COMMANDS_WAITING_MAX: usize = 40_000;
-/// Bytes of a waiting command that one place holds; a larger command takes several places.
+/// Bytes of a waiting command that one slot holds; a larger command takes several slots.
 pub const PLACE_BYTES: usize = 4 * 1024;
 /// Commands of one registration stream that may be unacknowledged.
 pub const STREAM_UNACKNOWLEDGED_MAX: usize = 10_000;
-/// Bytes of one stored piece: larger states and bodies are cut.
+/// Bytes of one stored piece; larger states and bodies are divided.
 pub const PIECE_BYTES_MAX: usize = 16 * 1024;
 /// Journal entries of one sealed segment.
 pub const SEGMENT_ENTRIES: u64 = 65_536;
 /// Journal entries of the tail that are compared with the store when it opens.
 pub const TAIL_ENTRIES_MAX: u64 = 20_000;
-/// Entries that one page of a list or history carries at most.
+/// Entries of one page of a list or history.
 pub const PAGE_ITEMS_MAX: usize = 10_000;
-/// Entries of a page when the caller names no number.
+/// Entries of a page when the caller states no number.
 pub const PAGE_ITEMS_DEFAULT: usize = 1_000;
 /// Bytes of a registrant's name or contact, or of a token's label.
 pub const TEXT_BYTES_MAX: usize = 512;
@@ -66,13 +82,13 @@ pub const SITE_ADDRESSES_MAX: usize = 16;
 pub const SCOPES_MAX: usize = 64;
 /// Prefixes that one scope names at most.
 pub const SCOPE_PREFIXES_MAX: usize = 1_024;
-/// Nodes that a question is passed through at most.
+/// Nodes that may pass a question on, over gRPC and over the Handle protocol.
 pub const RECURSION_DEPTH_MAX: u32 = 10;
 /// Other nodes to which connections are held open for recursion.
 pub const PEERS_MAX: usize = 256;
 /// Lists of administrators that are read to find out whether they hold an identity.
 pub const LISTS_MAX: usize = 64;
-/// Values that are looked at because they may be such lists: everybody whom a list names may be one.
+/// Values that are read because they may be such lists: every identity on a list may be a list itself.
 pub const LISTS_SOUGHT_MAX: usize = 256;
 /// Lists within lists that are followed.
 pub const LISTS_DEPTH_MAX: usize = 8;
@@ -84,9 +100,9 @@ pub const KEYS_TRIED_MAX: usize = 8;
 pub const FILING_STEP_ENTRIES: usize = 10_000;
 /// Prefixes set aside by filing that are named in the status; more are only counted.
 pub const SET_ASIDE_MAX: usize = 100;
-/// Days a request id is remembered when the configuration names no number.
+/// Days for which a request id is remembered, unless configured otherwise.
 pub const REQUEST_WINDOW_DAYS_DEFAULT: u32 = 7;
-/// Seconds a request id's own time may lie ahead of our clock.
+/// Seconds by which the time within a request id may be ahead of this node's clock.
 pub const REQUEST_AHEAD_SECONDS_MAX: u64 = 300;
 
 const _: () = {

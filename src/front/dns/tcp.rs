@@ -17,12 +17,11 @@ use crate::front::listen::accept::{Accepted, Reception};
 use crate::front::listen::drain::Draining;
 use crate::front::listen::slots::Slot;
 use crate::front::listen::stream::Stream;
+use crate::model::limits::CONNECTION_MESSAGES_MAX;
 
 use super::answer::{Answerer, Received};
 use super::request::Transport;
 
-/// Messages of one connection that are answered at a time.
-const IN_FLIGHT_MAX: usize = 16;
 /// How long the client may take to read answers.
 const WRITE_MAX: Duration = Duration::from_secs(10);
 /// Bytes of the length before each message.
@@ -125,7 +124,7 @@ impl Connection {
 /// Takes the whole messages that were received, up to as many as are answered at a time.
 fn take_messages(received: &mut BytesMut) -> Vec<Bytes> {
     let mut messages = Vec::new();
-    while messages.len() < IN_FLIGHT_MAX {
+    while messages.len() < CONNECTION_MESSAGES_MAX {
         let Some((length, _)) = received.split_first_chunk::<LENGTH_BYTES>() else { break };
         let length = usize::from(u16::from_be_bytes(*length));
         if received.len() < LENGTH_BYTES + length {
@@ -141,7 +140,7 @@ fn take_messages(received: &mut BytesMut) -> Vec<Bytes> {
 mod tests {
     use bytes::BytesMut;
 
-    use super::{IN_FLIGHT_MAX, take_messages};
+    use super::{CONNECTION_MESSAGES_MAX, take_messages};
 
     #[test]
     fn messages_are_taken_whole_and_bounded() {
@@ -151,8 +150,8 @@ mod tests {
         assert_eq!(&received[..], b"\0\x03cd");
         received.extend_from_slice(b"e");
         assert_eq!(take_messages(&mut received), [&b"cde"[..]]);
-        let mut many = BytesMut::from(&[0; 2 * (IN_FLIGHT_MAX + 1)][..]);
-        assert_eq!(take_messages(&mut many).len(), IN_FLIGHT_MAX);
+        let mut many = BytesMut::from(&[0; 2 * (CONNECTION_MESSAGES_MAX + 1)][..]);
+        assert_eq!(take_messages(&mut many).len(), CONNECTION_MESSAGES_MAX);
         assert_eq!(many.len(), 2);
     }
 }

@@ -11,6 +11,7 @@ use crate::front::handle_semantics::question::{Elsewhere, Hidden, QuestionOutcom
 use crate::front::handle_semantics::referral::{self, Direction, ReferralWish, Service};
 use crate::front::listen::crypto_pool::CryptoPool;
 use crate::key::PrivateKey;
+use crate::model::limits::RECURSION_DEPTH_MAX;
 use crate::registry::Registry;
 use crate::registry::caller::Caller;
 use crate::registry::command::Command;
@@ -35,9 +36,6 @@ use super::proof::{Challenged, Unfitting};
 use super::reply::{self, Reply, Unaccepted};
 use super::resolution::{Asking, wanted, wants_recursion};
 use super::session::{Session, Sessions};
-
-/// Nodes that a question may have passed before this one stops passing it on.
-const RECURSION_COUNT_MAX: u8 = 10;
 
 //----------- Received -------------------------------------------------------
 
@@ -442,7 +440,7 @@ impl Answerer {
         if !wants_recursion(message, version) {
             return self.refer(message, asking, version, elsewhere).await;
         }
-        if message.header.recursion >= RECURSION_COUNT_MAX {
+        if u32::from(message.header.recursion) >= RECURSION_DEPTH_MAX {
             return reply::unanswered(&Unanswered::TooDeep);
         }
         let recursion = Recursion::default();

@@ -19,6 +19,7 @@ use crate::front::listen::budget::{Grant, Holder, MemoryBudget};
 use crate::front::listen::drain::Draining;
 use crate::front::listen::slots::Slot;
 use crate::front::listen::stream::Stream;
+use crate::model::limits::CONNECTION_MESSAGES_MAX;
 use crate::wire::cursor::{DecodeError, Reader};
 use crate::wire::handle::envelope::{ENVELOPE_BYTES, Envelope};
 
@@ -28,8 +29,6 @@ use super::exchange::{ConnectionState, Origin, Way};
 use super::kept::Weight;
 use super::list::Stream as ListStream;
 
-/// Messages of one connection that are answered at a time.
-const IN_FLIGHT_MAX: usize = 16;
 /// How long a message may take to come once it has begun.
 const MESSAGE_MAX: Duration = Duration::from_secs(30);
 /// How long the client may take to read answers.
@@ -253,7 +252,7 @@ enum Taken {
 fn take(received: &mut BytesMut) -> Taken {
     let mut messages = Vec::new();
     let mut wanted = ENVELOPE_BYTES;
-    while messages.len() < IN_FLIGHT_MAX && received.len() >= ENVELOPE_BYTES {
+    while messages.len() < CONNECTION_MESSAGES_MAX && received.len() >= ENVELOPE_BYTES {
         let envelope = match Envelope::decode(&mut Reader::new(received)) {
             Ok(envelope) => envelope,
             Err(error) if messages.is_empty() => match envelope_of_unreadable(received) {
@@ -278,7 +277,7 @@ fn take(received: &mut BytesMut) -> Taken {
 mod tests {
     use bytes::BytesMut;
 
-    use super::{ENVELOPE_BYTES, IN_FLIGHT_MAX, Taken, take};
+    use super::{CONNECTION_MESSAGES_MAX, ENVELOPE_BYTES, Taken, take};
     use crate::wire::handle::code::Version;
     use crate::wire::handle::envelope::{Envelope, EnvelopeFlags};
 
@@ -311,9 +310,9 @@ mod tests {
         received.unsplit(last);
         assert_eq!(messages(take(&mut received)), [b"cde".to_vec()]);
         assert!(matches!(take(&mut received), Taken::Wanted(ENVELOPE_BYTES)));
-        let many = enclosed(b"").repeat(IN_FLIGHT_MAX + 1);
+        let many = enclosed(b"").repeat(CONNECTION_MESSAGES_MAX + 1);
         let mut received = BytesMut::from(&many[..]);
-        assert_eq!(messages(take(&mut received)).len(), IN_FLIGHT_MAX);
+        assert_eq!(messages(take(&mut received)).len(), CONNECTION_MESSAGES_MAX);
         assert_eq!(received.len(), ENVELOPE_BYTES);
     }
 
