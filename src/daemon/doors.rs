@@ -20,7 +20,7 @@ use super::socket;
 use super::status::Status;
 use crate::config::{Config, SiteOptions};
 use crate::front::dns::{DnsDoor, DnsOptions};
-use crate::front::grpc::{GrpcDoor, GrpcOptions, GrpcRooms};
+use crate::front::grpc::{GrpcDependencies, GrpcOptions, GrpcServer};
 use crate::front::handle::{HandleDoor, HandleRooms, HandleSockets, HandleTunnel, Tunneled};
 use crate::front::http::{HttpDoor, HttpOptions, HttpRooms, Tunnel};
 use crate::front::listen::crypto_pool::CryptoPool;
@@ -179,7 +179,7 @@ impl Doors {
         core: &Core,
         metrics: &Metrics,
     ) -> Result<(), DaemonError> {
-        let rooms = GrpcRooms {
+        let rooms = GrpcDependencies {
             registry: Arc::clone(&core.registry),
             authority: core.authority.clone(),
             resolver: Arc::clone(&core.resolver),
@@ -187,7 +187,7 @@ impl Doors {
             backup: Some(Arc::new(BackupDesk(core.backups.clone()))),
         };
         let scheme = if self.tls.is_some() { "https" } else { "http" };
-        let door = GrpcDoor::new(options, rooms, self.tls.clone()).map_err(|error| {
+        let door = GrpcServer::new(options, rooms, self.tls.clone()).map_err(|error| {
             DaemonError::Configured { key: "tls.certificate", reason: Chain(&error).to_string() }
         })?;
         health::add_grpc_metrics(metrics, door.counters());

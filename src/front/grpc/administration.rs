@@ -11,13 +11,13 @@ use crate::registry::command::{Command, TokenCommand};
 use crate::wire::proto;
 use crate::wire::proto::administration_service_server::AdministrationService;
 
-//----------- AdministrationDoor ---------------------------------------------
+//----------- AdministrationApi ----------------------------------------------
 
 /// The service.
-pub(super) struct AdministrationDoor(pub(super) Arc<Shared>);
+pub(super) struct AdministrationApi(pub(super) Arc<Shared>);
 
 #[tonic::async_trait]
-impl AdministrationService for AdministrationDoor {
+impl AdministrationService for AdministrationApi {
     async fn create_token(
         &self,
         request: Request<proto::CreateTokenRequest>,

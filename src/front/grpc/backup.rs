@@ -1,4 +1,4 @@
-//! BackupService: backups of the running node, by the backup room that the daemon plugged in.
+//! BackupService: backups of the running node.
 
 use std::sync::Arc;
 
@@ -10,17 +10,17 @@ use super::Shared;
 use super::call::Call;
 use super::counters::Service;
 use super::ports::{BackupKind, BackupPort, BackupProblem};
-use super::reply::{self, DoorRefusal};
+use super::reply::{self, FrontRefusal};
 use crate::wire::proto;
 use crate::wire::proto::backup_service_server::BackupService;
 
-//----------- BackupDoor -----------------------------------------------------
+//----------- BackupApi ------------------------------------------------------
 
 /// The service.
-pub(super) struct BackupDoor(pub(super) Arc<Shared>);
+pub(super) struct BackupApi(pub(super) Arc<Shared>);
 
 #[tonic::async_trait]
-impl BackupService for BackupDoor {
+impl BackupService for BackupApi {
     type CreateBackupStream = BoxStream<'static, Result<proto::CreateBackupResponse, Status>>;
     type VerifyBackupStream = BoxStream<'static, Result<proto::VerifyBackupResponse, Status>>;
 
@@ -60,12 +60,12 @@ impl BackupService for BackupDoor {
     }
 }
 
-/// What an empty text leaves to the node.
+/// The text, unless it is empty and leaves the choice to the node.
 fn named(text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }
 
-/// Reports as replies, for whose end the call is held.
+/// Reports as replies; the call stays open until their end.
 fn replies<T: Send + 'static, R: 'static>(
     reports: BoxStream<'static, Result<T, BackupProblem>>,
     call: Call,
@@ -79,12 +79,12 @@ fn replies<T: Send + 'static, R: 'static>(
 }
 
 impl Shared {
-    /// The backup room, for those who run the node.
+    /// The backups, for administrators of the node.
     fn admit_to_backup<T>(&self, request: &Request<T>) -> Result<(&Arc<dyn BackupPort>, Call), Status> {
         let call = self.admit(request, Service::Backup)?;
         call.must_run_the_node()?;
         let backup =
-            self.backup.as_ref().ok_or_else(|| reply::refused_here(&DoorRefusal::BackupNotConfigured))?;
+            self.backup.as_ref().ok_or_else(|| reply::refused_here(&FrontRefusal::BackupNotConfigured))?;
         Ok((backup, call))
     }
 }

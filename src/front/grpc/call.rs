@@ -1,7 +1,7 @@
-//! What a call says of itself beside its message: who calls, and until when it waits.
+//! Calls: the caller and the deadline of each, and the memory that it takes.
 //!
-//! The caller is a token in `authorization: Bearer idn_...`, or nobody. A token that arrives in plain text from beyond
-//! this machine is refused before it is looked at, unless the configuration accepts that.
+//! The caller is named by a token in `authorization: Bearer idn_...`; without one it is anonymous. A token that arrives in
+//! plain text from another machine is refused before it is verified, unless the configuration accepts it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,26 +15,26 @@ use super::Shared;
 use super::connection::Peer;
 use super::counters::{Service, count};
 use super::memory::{self, CallMemory};
-use super::reply::{self, DoorRefusal};
+use super::reply::{self, FrontRefusal};
 use crate::front::listen::in_flight::AnswerMark;
 use crate::registry::caller::Caller;
 use crate::registry::refusal::{Failure, Problem, Refusal};
 
-/// The part of the wait that is kept for the answer to travel.
+/// The part of the time to the deadline that is reserved for sending the answer.
 const TRAVEL_SHARE: u32 = 10;
-/// The most that is kept for the answer to travel.
+/// The longest time that is reserved for sending the answer.
 const TRAVEL_MAX: Duration = Duration::from_millis(250);
-/// How far away a deadline is at most: a later one is as good as none.
+/// The latest deadline: a later one means the same as none.
 const WAIT_MAX: Duration = Duration::from_secs(24 * 3_600);
 
 //----------- Call -----------------------------------------------------------
 
-/// Who calls and until when. While it lives, the connection is held for its answer.
+/// The caller and the deadline of a call. While it exists, the connection stays open for the answer.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
-    /// Who calls.
+    /// The caller.
     pub(super) caller: Caller,
-    /// When the answer must leave, so that it arrives before the caller stops waiting.
+    /// Time at which the answer has to be sent, so that it arrives before the caller's deadline.
     pub(super) deadline: Option<Instant>,
     /// The memory of the call; none where no connection carries it.
     memory: Option<Arc<CallMemory>>,
@@ -42,7 +42,7 @@ pub(super) struct Call {
 }
 
 impl Shared {
-    /// Finds out who calls and until when.
+    /// Determines the caller and the deadline.
     pub(super) fn admit<T>(&self, request: &Request<T>, service: Service) -> Result<Call, Status> {
         self.counters.count_call(service);
         let peer = request.extensions().get::<Peer>();
@@ -66,7 +66,7 @@ impl Shared {
         };
         let is_overheard = peer.is_none_or(Peer::is_overheard);
         if is_overheard && !self.allow_tokens_in_plain_text {
-            return Err(reply::refused_here(&DoorRefusal::TokenOverheard));
+            return Err(reply::refused_here(&FrontRefusal::TokenOverheard));
         }
         self.authority.authenticate(token).map_err(|refusal| reply::refused(&refusal, None))
     }
@@ -78,7 +78,7 @@ impl Call {
         self.memory.as_ref().map_or(Ok(()), |memory| memory.add_answer(bytes).map_err(memory::spent))
     }
 
-    /// Takes memory for the outcomes of changes, which are told whatever the budget says.
+    /// Takes memory for the outcomes of changes, which are reported even beyond the budget.
     pub(super) fn force_memory(&self, bytes: usize) {
         if let Some(memory) = &self.memory {
             memory.force_answer(bytes);
@@ -94,10 +94,10 @@ impl Call {
 
     /// Waits for a question's answer until the deadline.
     pub(super) async fn ask<T>(&self, answer: impl Future<Output = T>) -> Result<T, Status> {
-        self.within(answer).await.ok_or_else(|| reply::refused_here(&DoorRefusal::DeadlinePassed))
+        self.within(answer).await.ok_or_else(|| reply::refused_here(&FrontRefusal::DeadlinePassed))
     }
 
-    /// Waits for a command's outcome until the deadline; after it, nobody knows the outcome.
+    /// Waits for the outcome of a command until the deadline, after which the outcome is unknown.
     pub(super) async fn command<T>(
         &self,
         outcome: impl Future<Output = Result<T, Failure>>,
@@ -106,7 +106,7 @@ impl Call {
         self.within(outcome).await.unwrap_or_else(|| Err(passed()))
     }
 
-    /// Refuses those who do not run the node.
+    /// Refuses callers that are not administrators of the node.
     pub(super) fn must_run_the_node(&self) -> Result<(), Status> {
         self.must_be_known()?;
         if self.caller.is_admin() {
@@ -115,7 +115,7 @@ impl Call {
         Err(reply::refused(&Refusal::PermissionDenied { needed: "the scope admin".to_owned() }, None))
     }
 
-    /// Refuses nobody in particular.
+    /// Refuses anonymous callers.
     pub(super) fn must_be_known(&self) -> Result<(), Status> {
         match self.caller {
             Caller::Anonymous => Err(reply::refused(&Refusal::Unauthenticated, None)),
@@ -147,7 +147,7 @@ impl Call {
     }
 }
 
-/// Notes on the connection whether its client is known. A reserved slot serves known callers alone.
+/// Marks the connection as authenticated if the caller is. A reserved slot serves only authenticated callers.
 fn note_caller(caller: &Caller, peer: Option<&Peer>) -> Result<(), Status> {
     let Some(slot) = peer.map(|peer| peer.in_flight.slot()) else { return Ok(()) };
     match caller {
@@ -160,7 +160,7 @@ fn note_caller(caller: &Caller, peer: Option<&Peer>) -> Result<(), Status> {
     }
 }
 
-/// The text of the token that is shown, when one is.
+/// The text of the token, if there is one.
 fn token(metadata: &MetadataMap) -> Result<Option<&str>, Status> {
     let Some(shown) = metadata.get("authorization") else {
         return Ok(None);
@@ -168,11 +168,11 @@ fn token(metadata: &MetadataMap) -> Result<Option<&str>, Status> {
     let bearer = shown.to_str().ok().and_then(|text| text.split_once(' '));
     match bearer {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim())),
-        _ => Err(reply::refused_here(&DoorRefusal::AuthorizationMalformed)),
+        _ => Err(reply::refused_here(&FrontRefusal::AuthorizationMalformed)),
     }
 }
 
-/// When an answer must leave to arrive in time.
+/// Time at which an answer has to be sent to arrive in time.
 fn deadline(metadata: &MetadataMap, now: Instant) -> Option<Instant> {
     let wait = parse_timeout(metadata.get("grpc-timeout")?.to_str().ok()?)?;
     if wait > WAIT_MAX {
@@ -199,11 +199,11 @@ fn parse_timeout(text: &str) -> Option<Duration> {
     }
 }
 
-/// Returns when the door closes.
+/// Completes when the server stops.
 pub(super) async fn closed(closing: &mut watch::Receiver<bool>) {
     if closing.wait_for(|closing| *closing).await.is_err() {
-        // The door itself is gone: as closed as can be.
-        tracing::trace!("the gRPC door is gone");
+        // The sender was dropped with the server, which means that it has stopped.
+        tracing::trace!("the gRPC server is gone");
     }
 }
 

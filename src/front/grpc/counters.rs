@@ -1,19 +1,19 @@
-//! What the gRPC door counts: plain numbers that the telemetry reads. Never an identifier, never an address.
+//! Counters of the gRPC front end, which telemetry reads. They never hold an identifier or an address.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 //----------- GrpcCounters ---------------------------------------------------
 
-/// Counts since the door was opened.
+/// Counts since the start of the server.
 #[derive(Debug, Default)]
 pub struct GrpcCounters {
     /// Calls by service, in the order of [`GrpcCounters::SERVICES`].
     calls: [AtomicU64; Self::SERVICES.len()],
-    /// Tokens that were shown and not accepted.
+    /// Tokens that were not accepted.
     pub tokens_refused: AtomicU64,
 }
 
-/// The services of the door.
+/// The services of this front end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Service {
     Registration,

@@ -21,13 +21,13 @@ use crate::wire::proto::file_request;
 /// What one group of a stream holds: as much as one group commit.
 const GROUP: GroupBounds = GroupBounds { messages: GROUP_ITEMS_MAX, bytes: MESSAGE_BYTES_MAX };
 
-//----------- FederationDoor -------------------------------------------------
+//----------- FederationApi --------------------------------------------------
 
 /// The service.
-pub(super) struct FederationDoor(pub(super) Arc<Shared>);
+pub(super) struct FederationApi(pub(super) Arc<Shared>);
 
 #[tonic::async_trait]
-impl FederationService for FederationDoor {
+impl FederationService for FederationApi {
     type FileStream = BoxStream<'static, Result<proto::FileResponse, Status>>;
 
     async fn announce(

@@ -1,16 +1,16 @@
-//! What lower nodes file here: who announced itself, in which life of its store, and how far it is confirmed.
+//! Filings of lower nodes: which node has announced itself, the incarnation of its store, and its confirmed position.
 //!
-//! A filing becomes a command like any other, and the registry decides whether the peer's token covers it. Kept here is
-//! the order of the conversation, and the site that a peer announced:
+//! A filing becomes a command like any other, and the registry decides whether the peer's token covers it. This file only
+//! enforces the order of messages and remembers the site that a peer announced:
 //!
 //! ```text
 //!   announce ──▶ known ──▶ begin ──▶ filings ──▶ end ──▶ filings and progress, confirmed group by group
 //!                  └─────────── bookmark fits ──────────────▲
 //! ```
 //!
-//! A place is confirmed after what it confirms is on disk: a crash in between files the same again, without effect. A
-//! resynchronization begins by confirming sequence 0 of the new life, which no entry has: until its end the peer is
-//! told to begin again, and an older life of its store is refused from then on.
+//! A position is confirmed after everything up to it is on disk; after a crash in between, the same is filed again,
+//! without effect. A resynchronization begins by confirming sequence 0 of the new incarnation, which no entry has: until
+//! its end a peer that announces itself has to begin again. Older incarnations are refused from then on.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tonic::Status;
 
 use super::call::Call;
-use super::reply::{self, DoorRefusal};
+use super::reply::{self, FrontRefusal};
 use super::request;
 use crate::model::identifier::Prefix;
 use crate::model::position::{Incarnation, Position, Stream};
@@ -38,23 +38,23 @@ pub(super) struct Inbound {
     announced: Mutex<HashMap<TokenId, Announcement>>,
 }
 
-/// What a lower node says of itself.
+/// The announcement of a lower node.
 #[derive(Clone, Debug)]
 pub(super) struct Announcement {
-    /// Where it answers.
+    /// The site at which it answers.
     pub(super) site: Site,
-    /// The life of its store.
+    /// The incarnation of its store.
     pub(super) incarnation: Incarnation,
 }
 
 impl Inbound {
-    /// Knows no peer yet.
+    /// Without any peer.
     pub(super) fn new(registry: Arc<Registry>) -> Self {
         Self { registry, announced: Mutex::default() }
     }
 
-    /// Learns where a lower node answers. How far it is confirmed in this life of its store; none when it begins with
-    /// its present state.
+    /// Records the site of a lower node. Returns its confirmed position in this incarnation; none if it has to file its
+    /// present state first.
     pub(super) async fn announce(
         &self,
         call: &Call,
@@ -70,11 +70,11 @@ impl Inbound {
         Ok(confirmed.filter(|place| place.sequence > 0))
     }
 
-    /// Begins to take the filings of a lower node that announced itself.
+    /// Begins a stream of filings of a lower node that has announced itself.
     pub(super) fn begin(self: &Arc<Self>, call: Call) -> Result<Desk, Status> {
         let peer = peer(&call.caller)?;
         let Some(announcement) = self.announced(peer) else {
-            return Err(reply::refused_here(&DoorRefusal::NotAnnounced));
+            return Err(reply::refused_here(&FrontRefusal::NotAnnounced));
         };
         Ok(Desk { inbound: Arc::clone(self), call, peer, announcement, present_state: None })
     }
@@ -88,7 +88,7 @@ impl Inbound {
     }
 }
 
-/// The peer that a caller is: a token with a peer scope.
+/// The peer that a caller's token identifies: a token with a peer scope.
 fn peer(caller: &Caller) -> Result<TokenId, Status> {
     match caller {
         Caller::Token(token) if token.scopes.iter().any(|scope| matches!(scope, Scope::Peer(_))) => {
@@ -126,13 +126,13 @@ fn not_a_peer() -> Status {
 
 //----------- Desk -----------------------------------------------------------
 
-/// Takes the filings of one lower node over one stream.
+/// The filings of one lower node over one stream.
 pub(super) struct Desk {
     inbound: Arc<Inbound>,
     call: Call,
     peer: TokenId,
     announcement: Announcement,
-    /// The prefixes taken since a resynchronization began; none outside of one.
+    /// The prefixes filed since a resynchronization began; none outside of one.
     present_state: Option<BTreeSet<Prefix>>,
 }
 
@@ -141,14 +141,14 @@ pub(super) struct Desk {
 pub(super) enum Message {
     /// The present state follows.
     Begin {
-        /// The life of the store.
+        /// The incarnation of the store.
         incarnation: Incarnation,
     },
-    /// One prefix as it stands.
+    /// The present state of one prefix.
     Filing(Draft),
     /// The present state is complete.
     End {
-        /// The place it was read at.
+        /// The position at which it was read.
         as_of: Position,
     },
     /// Nothing to file up to a position.
@@ -158,23 +158,23 @@ pub(super) enum Message {
     },
 }
 
-/// What is filed, but for the site that its peer announced.
+/// A filing, without the site, which the peer has announced.
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
     /// The prefix.
     pub(super) prefix: Prefix,
-    /// For whom it is registered.
+    /// The registrant.
     pub(super) registrant: Option<Registrant>,
-    /// Whether it may be used.
+    /// The status of the prefix.
     pub(super) standing: Standing,
-    /// Where the change stands in the lower node's journal.
+    /// The position of the change in the lower node's journal.
     pub(super) position: Position,
 }
 
-/// What came of a group of messages.
+/// The outcome of a group of messages.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
-    /// How far the lower node is confirmed; none during a resynchronization.
+    /// The confirmed position of the lower node; none during a resynchronization.
     pub(super) position: Option<Position>,
     /// Filings that were refused.
     pub(super) refused: Vec<(Prefix, Position, Refusal)>,
@@ -186,7 +186,7 @@ impl Desk {
         &self.call
     }
 
-    /// Takes a group of messages in order. When it returns, what it says is on disk.
+    /// Applies a group of messages in order. When it returns, everything that it confirms is on disk.
     pub(super) async fn take(&mut self, group: Vec<Message>) -> Result<Taken, Status> {
         let mut taken = Taken::default();
         let mut drafts = Vec::new();
@@ -215,7 +215,7 @@ impl Desk {
         self.call.change(self.inbound.registry.confirm(&self.call.caller, nowhere)).await
     }
 
-    /// What this peer filed before and did not file again is revoked; then the whole is confirmed.
+    /// Revokes what this peer filed before and has not filed again, then confirms the position.
     async fn end_present_state(&mut self, as_of: Position, taken: &mut Taken) -> Result<(), Status> {
         self.must_be_of_this_life(as_of.incarnation)?;
         let Some(present) = self.present_state.take() else {
@@ -242,7 +242,7 @@ impl Desk {
         }
     }
 
-    /// Applies drafts in order; the prefixes of those that were taken.
+    /// Applies drafts in order; returns the prefixes of those that were accepted.
     async fn apply(&self, drafts: Vec<Draft>, taken: &mut Taken) -> Result<Vec<Prefix>, Status> {
         let marks: Vec<(Prefix, Position)> =
             drafts.iter().map(|draft| (draft.prefix.clone(), draft.position)).collect();
@@ -254,7 +254,7 @@ impl Desk {
         for ((prefix, position), outcome) in marks.into_iter().zip(outcomes) {
             match outcome {
                 Ok(_) => prefixes.push(prefix),
-                // Nothing is confirmed to a peer whose token has ended: what it files now is filed with its next one.
+                // Without a valid token nothing is confirmed, so that the peer files it again with its next token.
                 Err(refusal) if is_of_token(&refusal) => return Err(reply::refused(&refusal, None)),
                 Err(refusal) => {
                     tracing::warn!(peer = %self.peer, %prefix, reason = refusal.code(), "a filing was refused");
@@ -275,7 +275,7 @@ impl Desk {
         }))
     }
 
-    /// Confirms a place; within a present state only its end does.
+    /// Confirms a position; while a present state is filed, only its end is confirmed.
     async fn confirm(&mut self, position: Position, taken: &mut Taken) -> Result<(), Status> {
         self.must_be_of_this_life(position.incarnation)?;
         if self.present_state.is_none() {
@@ -285,7 +285,7 @@ impl Desk {
         Ok(())
     }
 
-    /// Refuses another life of the peer's store than the one that it announced last, here or on another connection.
+    /// Refuses an incarnation other than the one that the peer announced last, on this or another connection.
     fn must_be_of_this_life(&self, incarnation: Incarnation) -> Result<(), Status> {
         let own = self.announcement.incarnation;
         let latest = self.inbound.announced(self.peer).map_or(own, |known| known.incarnation);
@@ -293,7 +293,7 @@ impl Desk {
             return Err(reply::refused(&Refusal::IncarnationSuperseded, None));
         }
         if incarnation > own {
-            return Err(reply::refused_here(&DoorRefusal::NotAnnounced));
+            return Err(reply::refused_here(&FrontRefusal::NotAnnounced));
         }
         Ok(())
     }

@@ -1,14 +1,14 @@
-//! The gRPC door: every service of `proto/idnode/v1`, with health and reflection, over plain text or TLS.
+//! The gRPC front end: every service of `proto/idnode/v1`, with health and reflection, over plain text or TLS.
 //!
 //! ```text
-//!   connection ─▶ tonic ─▶ call (who, until when) ─▶ request ─▶ registry | resolver | ports
+//!   connection ─▶ tonic ─▶ call (caller, deadline) ─▶ request ─▶ registry | resolver | ports
 //!                                                                        │
 //!                                       status or message ◀─ reply ◀─────┘
 //! ```
 //!
-//! Each service is one file that says which question or command a call means. `request` takes messages apart, `reply`
-//! puts them together and alone knows statuses, `stream` holds the back-pressure. What the door needs of rooms that it
-//! may not know comes in through `ports`.
+//! Each service is one file, which translates calls into questions and commands. `request` decodes messages, `reply` makes
+//! them and alone knows statuses, `stream` limits how fast streams are read. What this
+//! front end needs of other modules comes in through `ports`.
 
 mod call;
 mod connection;
@@ -58,15 +58,15 @@ pub use self::ports::{
     ProgressReport, StatusPort, StatusReport, VerifyReport,
 };
 
-use self::administration::AdministrationDoor;
-use self::backup::BackupDoor;
+use self::administration::AdministrationApi;
+use self::backup::BackupApi;
 use self::connection::hand_over;
-use self::federation::FederationDoor;
+use self::federation::FederationApi;
 use self::inbound::Inbound;
 use self::memory::Budgeted;
-use self::prefixes::PrefixDoor;
-use self::registration::RegistrationDoor;
-use self::resolution::ResolutionDoor;
+use self::prefixes::PrefixApi;
+use self::registration::RegistrationApi;
+use self::resolution::ResolutionApi;
 use crate::authority::Authority;
 use crate::front::listen::accept::{Reception, ReceptionOptions, Security};
 use crate::front::listen::budget::{GRPC_MEMORY, MemoryBudget};
@@ -85,46 +85,46 @@ use crate::wire::proto::prefix_service_server::PrefixServiceServer;
 use crate::wire::proto::registration_service_server::RegistrationServiceServer;
 use crate::wire::proto::resolution_service_server::ResolutionServiceServer;
 
-/// Bytes that a client may send on one stream before we have taken them: some thousands of items. Taken from the memory
-/// budget by every call with a stream.
+/// Bytes that a client may send on one stream before they are read: some thousands of items. Every call with a stream
+/// takes them from the memory budget.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
-/// The same for all streams of a connection.
+/// Bytes that a client may send on all streams of a connection before they are read.
 const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 /// Calls of one connection at a time.
 const CALLS_MAX: u32 = 256;
-/// Bytes of the headers of one call; a token is far below it.
+/// Bytes of the headers of one call; a token has far fewer.
 const HEADER_BYTES_MAX: u32 = 16 * 1024;
-/// Connections beside the configured limit that serve health checks and authenticated calls alone.
+/// Connections beyond the configured limit, which serve only health checks and authenticated calls.
 pub const RESERVED_SLOTS: usize = 16;
-/// Connections that wait for their first turn.
+/// Accepted connections that are not served yet.
 const ACCEPTED_MAX: usize = 64;
-/// Streams that a client resets before we have looked at them, until the connection is closed (CVE-2023-44487).
+/// Streams reset by a client before they are served, at which the connection is closed (CVE-2023-44487).
 const RESETS_MAX: usize = 20;
-/// Streams that we reset for a client's errors, until the connection is closed (CVE-2025-8671).
+/// Streams reset for errors of a client, at which the connection is closed (CVE-2025-8671).
 const ERRORS_MAX: usize = 64;
 /// Parts of large answers that are produced at a time, on a machine with many processors.
 const PRODUCING_MAX: usize = 8;
-/// How long a connection may be silent before it is asked for a sign of life.
+/// Time without data after which a connection is pinged.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
-/// How long the sign of life may take.
+/// Time within which a ping has to be answered.
 const SIGN_OF_LIFE_MAX: Duration = Duration::from_secs(20);
 
-//----------- GrpcDoor -------------------------------------------------------
+//----------- GrpcServer -----------------------------------------------------
 
-/// The door, before it opens. Clones share one closing: serve each listener with one.
+/// The gRPC server. Clones share everything: each serves one listener.
 #[derive(Clone)]
-pub struct GrpcDoor {
+pub struct GrpcServer {
     shared: Arc<Shared>,
     reception: Reception,
     close: Arc<watch::Sender<bool>>,
 }
 
-/// The gRPC door.
+/// Options of the gRPC front end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrpcOptions {
-    /// Where it listens; empty for no such door.
+    /// Addresses to listen on; none disables this front end.
     pub listen: Vec<SocketAddr>,
-    /// Whether tokens are taken over plain text from beyond loopback.
+    /// Whether tokens are accepted over plain text from other machines.
     pub allow_tokens_in_plain_text: bool,
     /// Bounds of connections.
     pub connections: ConnectionLimits,
@@ -140,14 +140,14 @@ impl Default for GrpcOptions {
     }
 }
 
-/// Whom the door asks.
+/// What the gRPC front end depends on.
 #[derive(Clone)]
-pub struct GrpcRooms {
-    /// Decides commands.
+pub struct GrpcDependencies {
+    /// The registry, for commands.
     pub registry: Arc<Registry>,
-    /// Decides who callers are.
+    /// Proves and authorizes callers.
     pub authority: Authority,
-    /// Answers questions.
+    /// The resolver, for questions.
     pub resolver: Arc<Resolver>,
     /// Tells how the node is.
     pub status: Arc<dyn StatusPort>,
@@ -155,7 +155,7 @@ pub struct GrpcRooms {
     pub backup: Option<Arc<dyn BackupPort>>,
 }
 
-/// What every service of the door shares.
+/// What all services share.
 struct Shared {
     allow_tokens_in_plain_text: bool,
     registry: Arc<Registry>,
@@ -168,27 +168,27 @@ struct Shared {
     closing: watch::Receiver<bool>,
     /// The memory of all calls.
     memory: Arc<MemoryBudget>,
-    /// Turns to produce a part of a large answer: bounds what is read from the store and not yet taken into account.
+    /// Permits to produce a part of a large answer; they bound what is read before it is taken from the budget.
     producing: Semaphore,
 }
 
-impl GrpcDoor {
-    /// Puts the door together. With an identity every connection is TLS.
+impl GrpcServer {
+    /// Makes a server. With a certificate, every connection is TLS.
     pub fn new(
         options: &GrpcOptions,
-        rooms: GrpcRooms,
+        dependencies: GrpcDependencies,
         tls: Option<Arc<TlsIdentity>>,
     ) -> Result<Self, TlsError> {
         let tls = tls.map(|tls| tls.acceptor(Some(HTTP2), ClientCertificates::NotAsked)).transpose()?;
         let (close, closing) = watch::channel(false);
-        let inbound = Arc::new(Inbound::new(Arc::clone(&rooms.registry)));
+        let inbound = Arc::new(Inbound::new(Arc::clone(&dependencies.registry)));
         let shared = Shared {
             allow_tokens_in_plain_text: options.allow_tokens_in_plain_text,
-            registry: rooms.registry,
-            authority: rooms.authority,
-            resolver: rooms.resolver,
-            status: rooms.status,
-            backup: rooms.backup,
+            registry: dependencies.registry,
+            authority: dependencies.authority,
+            resolver: dependencies.resolver,
+            status: dependencies.status,
+            backup: dependencies.backup,
             inbound,
             counters: Arc::default(),
             closing,
@@ -199,24 +199,23 @@ impl GrpcDoor {
         Ok(Self { shared: Arc::new(shared), reception, close: Arc::new(close) })
     }
 
-    /// What is counted of the connections; all clones count together.
+    /// The counters of its connections, shared by all clones.
     pub fn connections(&self) -> Arc<ConnectionCounters> {
         self.reception.counters()
     }
 
-    /// Counts since the door was put together; all clones count together.
+    /// Its counters, shared by all clones.
     pub fn counters(&self) -> Arc<GrpcCounters> {
         Arc::clone(&self.shared.counters)
     }
 
-    /// The memory that clients may occupy; all clones share it.
+    /// The memory budget of its clients, shared by all clones.
     pub fn memory(&self) -> Arc<MemoryBudget> {
         Arc::clone(&self.shared.memory)
     }
 
-    /// Serves a bound listener until `drain` ends. From then on nothing is accepted, streams end after the group they
-    /// are at, silent connections are closed, and it returns when the last call is answered; how long that may take is
-    /// the caller's to bound.
+    /// Serves a bound listener until `drain` completes. Then it accepts nothing, ends streams after their present group,
+    /// closes idle connections, and returns when the last call has been answered. The caller has to bound that time.
     pub async fn serve(
         self,
         listener: TcpListener,
@@ -257,7 +256,7 @@ fn producing_max() -> usize {
     (thread::available_parallelism().map_or(1, usize::from) / 2).clamp(1, PRODUCING_MAX)
 }
 
-/// How connections are received: with a certificate every one is TLS.
+/// How connections are accepted: with a certificate, every one is TLS.
 fn reception(options: &GrpcOptions, tls: Option<TlsAcceptor>) -> Reception {
     Reception::new(ReceptionOptions {
         front_end: "gRPC",
@@ -268,14 +267,14 @@ fn reception(options: &GrpcOptions, tls: Option<TlsAcceptor>) -> Reception {
     })
 }
 
-/// Every service by its name, as health tells it.
+/// The name of every service, for health checks.
 const SERVICES: [&str; 6] = [
-    <RegistrationServiceServer<RegistrationDoor> as NamedService>::NAME,
-    <ResolutionServiceServer<ResolutionDoor> as NamedService>::NAME,
-    <PrefixServiceServer<PrefixDoor> as NamedService>::NAME,
-    <BackupServiceServer<BackupDoor> as NamedService>::NAME,
-    <FederationServiceServer<FederationDoor> as NamedService>::NAME,
-    <AdministrationServiceServer<AdministrationDoor> as NamedService>::NAME,
+    <RegistrationServiceServer<RegistrationApi> as NamedService>::NAME,
+    <ResolutionServiceServer<ResolutionApi> as NamedService>::NAME,
+    <PrefixServiceServer<PrefixApi> as NamedService>::NAME,
+    <BackupServiceServer<BackupApi> as NamedService>::NAME,
+    <FederationServiceServer<FederationApi> as NamedService>::NAME,
+    <AdministrationServiceServer<AdministrationApi> as NamedService>::NAME,
 ];
 
 async fn tell_serving(health: &HealthReporter) {
@@ -284,7 +283,7 @@ async fn tell_serving(health: &HealthReporter) {
     }
 }
 
-/// Tells watchers that the door closes, and ends their streams, which would hold it open.
+/// Reports to watchers that the server stops, and ends their streams, which would delay it.
 async fn tell_closing(mut health: HealthReporter) {
     for service in SERVICES.into_iter().chain([""]) {
         health.set_service_status(service, ServingStatus::NotServing).await;
@@ -304,10 +303,10 @@ fn server() -> Server {
         .http2_keepalive_timeout(Some(SIGN_OF_LIFE_MAX))
 }
 
-/// Gives a generated server the bounds that all share.
+/// Makes a generated server with the bounds that all share.
 macro_rules! bounded {
-    ($server:ident, $door:ident, $shared:expr) => {
-        $server::new($door(Arc::clone($shared)))
+    ($server:ident, $api:ident, $shared:expr) => {
+        $server::new($api(Arc::clone($shared)))
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
             .accept_compressed(CompressionEncoding::Gzip)
@@ -315,15 +314,15 @@ macro_rules! bounded {
 }
 
 fn services(shared: &Arc<Shared>) -> Routes {
-    Routes::new(bounded!(RegistrationServiceServer, RegistrationDoor, shared))
-        .add_service(bounded!(ResolutionServiceServer, ResolutionDoor, shared))
-        .add_service(bounded!(PrefixServiceServer, PrefixDoor, shared))
-        .add_service(bounded!(BackupServiceServer, BackupDoor, shared))
-        .add_service(bounded!(FederationServiceServer, FederationDoor, shared))
-        .add_service(bounded!(AdministrationServiceServer, AdministrationDoor, shared))
+    Routes::new(bounded!(RegistrationServiceServer, RegistrationApi, shared))
+        .add_service(bounded!(ResolutionServiceServer, ResolutionApi, shared))
+        .add_service(bounded!(PrefixServiceServer, PrefixApi, shared))
+        .add_service(bounded!(BackupServiceServer, BackupApi, shared))
+        .add_service(bounded!(FederationServiceServer, FederationApi, shared))
+        .add_service(bounded!(AdministrationServiceServer, AdministrationApi, shared))
 }
 
-/// Adds reflection of all services, in the present and in the older form that many clients still ask for.
+/// Adds reflection of all services, in the present version and in the older one that many clients use.
 fn add_reflection(routes: Routes) -> Result<Routes, tonic_reflection::server::Error> {
     let descriptors = || {
         tonic_reflection::server::Builder::configure()
@@ -337,13 +336,13 @@ fn add_reflection(routes: Routes) -> Result<Routes, tonic_reflection::server::Er
 
 //----------- GrpcError ------------------------------------------------------
 
-/// Why the door cannot serve.
+/// Why the server cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum GrpcError {
     /// The descriptors are malformed: a fault of this build.
-    #[error("the gRPC door cannot describe itself")]
+    #[error("the gRPC services cannot be described for reflection")]
     Reflection(#[source] tonic_reflection::server::Error),
-    /// Serving came to an end by itself.
-    #[error("the gRPC door broke")]
+    /// The server ended unexpectedly.
+    #[error("the gRPC server ended unexpectedly")]
     Transport(#[source] tonic::transport::Error),
 }

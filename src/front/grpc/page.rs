@@ -1,19 +1,19 @@
-//! Pages: how much one reply holds, and the tokens by which the next page is asked for.
+//! Pages: the bounds of one reply, and the tokens with which the next page is requested.
 //!
-//! A token is opaque to clients: it names the last item of the page before, so it stays good over restarts and over
-//! changes in between.
+//! A token is opaque to clients. It names the last item of the previous page, so that it stays valid after restarts and
+//! changes.
 
 use data_encoding::BASE64URL_NOPAD;
 use prost::Message;
 use tonic::Status;
 
-use super::reply::{self, DoorRefusal};
+use super::reply::{self, FrontRefusal};
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::limits::{MESSAGE_BYTES_MAX, PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, VALUES_BYTES_MAX};
 
-/// Bytes of a message that are kept for what surrounds its items.
+/// Bytes of a message that are reserved for everything except its items.
 const MARGIN: usize = 64 * 1024;
-/// Bytes that surround one item within its message: a tag and a length.
+/// Bytes of the tag and the length of one item.
 const ITEM_OVERHEAD: usize = 8;
 
 const _: () = assert!(2 * VALUES_BYTES_MAX + MARGIN < MESSAGE_BYTES_MAX, "any one item fits a message");
@@ -24,66 +24,66 @@ const _: () = assert!(2 * VALUES_BYTES_MAX + MARGIN < MESSAGE_BYTES_MAX, "any on
 pub(super) struct Page<T> {
     items: Vec<T>,
     items_max: usize,
-    room: MessageRoom,
+    space: MessageSpace,
 }
 
 impl<T: Message> Page<T> {
-    /// A page of so many items; 0 means the default.
+    /// A page of at most this many items; 0 means the default.
     pub(super) fn new(asked: u32) -> Self {
         let items_max = match usize::try_from(asked) {
             Ok(0) => PAGE_ITEMS_DEFAULT,
             Ok(asked) => asked.min(PAGE_ITEMS_MAX),
             Err(_) => PAGE_ITEMS_MAX,
         };
-        Self { items: Vec::new(), items_max, room: MessageRoom::default() }
+        Self { items: Vec::new(), items_max, space: MessageSpace::default() }
     }
 
-    /// How many more items are wanted.
+    /// Number of further items that are wanted.
     pub(super) fn wanted(&self) -> usize {
         self.items_max - self.items.len()
     }
 
-    /// Takes an item, unless the page is full: then false.
+    /// Adds an item; false if the page is full.
     pub(super) fn take(&mut self, item: T) -> bool {
-        let fits = self.wanted() > 0 && self.room.take(&item);
+        let fits = self.wanted() > 0 && self.space.take(&item);
         if fits {
             self.items.push(item);
         }
         fits
     }
 
-    /// Gives up the items.
+    /// The items.
     pub(super) fn into_items(self) -> Vec<T> {
         self.items
     }
 }
 
-//----------- MessageRoom ----------------------------------------------------
+//----------- MessageSpace ---------------------------------------------------
 
-/// How many bytes a message has left.
-pub(super) struct MessageRoom {
+/// The bytes that are left in a message.
+pub(super) struct MessageSpace {
     bytes_left: usize,
 }
 
-impl Default for MessageRoom {
+impl Default for MessageSpace {
     fn default() -> Self {
         Self { bytes_left: MESSAGE_BYTES_MAX - MARGIN }
     }
 }
 
-impl MessageRoom {
-    /// The room that is left when each of so many items has so many bytes of its own already.
+impl MessageSpace {
+    /// The space that is left after reserving bytes for each of a number of items.
     pub(super) fn beyond(items: usize, reserved: usize) -> Self {
         let whole = Self::default().bytes_left;
         Self { bytes_left: whole.saturating_sub(items * (reserved + ITEM_OVERHEAD)) }
     }
 
-    /// Takes the bytes of an item, when there are so many.
+    /// Takes the bytes of an item; false if they do not fit.
     pub(super) fn take(&mut self, item: &impl Message) -> bool {
         self.take_bytes(item.encoded_len() + ITEM_OVERHEAD)
     }
 
-    /// Takes the bytes that an item has beyond those reserved for it, when there are so many.
+    /// Takes the bytes of an item beyond those reserved for it; false if they do not fit.
     pub(super) fn take_beyond(&mut self, item: &impl Message, reserved: usize) -> bool {
         self.take_bytes(item.encoded_len().saturating_sub(reserved))
     }
@@ -101,7 +101,7 @@ impl MessageRoom {
 
 //----------- Tokens ---------------------------------------------------------
 
-/// The token that goes on after an item that this text names.
+/// The token of the page after the item that a text names.
 pub(super) fn token_after(text: &str) -> String {
     BASE64URL_NOPAD.encode(text.as_bytes())
 }
@@ -128,7 +128,7 @@ fn after<T>(token: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<Option
     let text = BASE64URL_NOPAD.decode(token.as_bytes()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     match text.as_deref().and_then(parse) {
         Some(item) => Ok(Some(item)),
-        None => Err(reply::refused_here(&DoorRefusal::PageTokenInvalid)),
+        None => Err(reply::refused_here(&FrontRefusal::PageTokenInvalid)),
     }
 }
 

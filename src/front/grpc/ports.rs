@@ -1,7 +1,7 @@
-//! What the gRPC door needs of rooms that it may not know: how the node is, and backups.
+//! Ports: what this front end needs of modules that it may not name, the status of the node and backups.
 //!
-//! The backup room is a neighbor and the store lies out of a door's reach, so the daemon, which knows them all, plugs
-//! them in here.
+//! `backup` is in the same layer and front ends do not name the store, so the daemon, which knows all of them, provides
+//! implementations.
 
 use std::time::Duration;
 
@@ -13,20 +13,20 @@ use crate::model::position::Position;
 
 //----------- StatusPort -----------------------------------------------------
 
-/// Tells how the node is.
+/// Reports the status of the node.
 pub trait StatusPort: Send + Sync {
-    /// How the node is now. May read files; answers within a second.
+    /// The present status. It may read files, and answers within a second.
     fn report(&self) -> BoxFuture<'_, StatusReport>;
 }
 
-/// How a node is.
+/// The status of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusReport {
     /// The program's version.
     pub version: String,
     /// The storage engine's name.
     pub engine: String,
-    /// The last durable place of the journal; its incarnation is the store's.
+    /// The last durable position of the journal; its incarnation is that of the store.
     pub position: Position,
     /// Identifiers that exist.
     pub identifiers: u64,
@@ -34,9 +34,9 @@ pub struct StatusReport {
     pub prefixes_homed: u64,
     /// Prefixes delegated elsewhere.
     pub prefixes_delegated: u64,
-    /// How filing stands; none at a node without an upper node.
+    /// The status of filing; none at a node without an upper node.
     pub filing: Option<FilingReport>,
-    /// Why the node accepts no changes; none when it does.
+    /// The reason why the node accepts no changes; none if it accepts them.
     pub read_only_reason: Option<String>,
     /// Time since it started.
     pub uptime: Duration,
@@ -46,32 +46,32 @@ pub struct StatusReport {
     pub last_backup: Option<BackupMark>,
 }
 
-/// How the filing at the upper node stands.
+/// The status of filing at the upper node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilingReport {
     /// The upper node's address.
     pub upper: String,
     /// Whether it answered the last time.
     pub connected: bool,
-    /// The last place it confirmed.
+    /// The last position that it confirmed.
     pub confirmed: Option<Position>,
     /// Journal entries that it has not confirmed.
     pub lag_entries: u64,
     /// Milliseconds since the oldest of them was made.
     pub lag_ms: u64,
-    /// What went wrong the last time.
+    /// The last error.
     pub last_error: Option<String>,
-    /// What filing is at, in a word.
+    /// The present activity, in a word.
     pub state: String,
-    /// When the upper node was last heard, in milliseconds since 1970.
+    /// Time of the last answer of the upper node, in milliseconds since 1970.
     pub last_contact_ms: Option<u64>,
-    /// Changes of prefixes that it took.
+    /// Changes of prefixes that it accepted.
     pub filed: u64,
-    /// Changes of identifiers that the bookmark moved over.
+    /// Changes of identifiers, which are not filed.
     pub identifier_changes: u64,
     /// Prefixes that are not filed.
     pub set_aside_count: u64,
-    /// Some of them, and why.
+    /// Some of them, with the reasons.
     pub set_aside: Vec<(Prefix, String)>,
 }
 
@@ -82,13 +82,13 @@ pub struct BackupMark {
     pub name: String,
     /// When it was completed, in milliseconds since 1970.
     pub created_ms: u64,
-    /// The place up to which it reaches.
+    /// The last position that it contains.
     pub to: Position,
 }
 
 //----------- BackupPort -----------------------------------------------------
 
-/// Creates, lists and verifies backups in the configured directories. Who may ask has been decided before.
+/// Creates, lists and verifies backups in the configured directories, for callers that have been authorized.
 pub trait BackupPort: Send + Sync {
     /// Creates a backup: progress, then the finished backup. Dropping the stream abandons it.
     fn create(
@@ -111,7 +111,7 @@ pub trait BackupPort: Send + Sync {
     ) -> BoxStream<'static, Result<VerifyReport, BackupProblem>>;
 }
 
-/// What a backup holds.
+/// The content of a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BackupKind {
     /// An image of everything, and the journal since.
@@ -127,11 +127,11 @@ pub struct BackupSummary {
     pub name: String,
     /// The configured directory.
     pub directory: String,
-    /// What it holds.
+    /// Its content.
     pub kind: BackupKind,
-    /// The place from which it reaches.
+    /// The first position that it contains.
     pub from: Position,
-    /// The place up to which it reaches.
+    /// The last position that it contains.
     pub to: Position,
     /// When it was completed, in milliseconds since 1970.
     pub created_ms: u64,
@@ -145,43 +145,43 @@ pub struct BackupSummary {
     pub base: Option<String>,
 }
 
-/// How far a long operation has come.
+/// The progress of a long operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProgressReport {
-    /// What is being done, in a word or two.
+    /// The present step, in a word or two.
     pub stage: String,
-    /// How much is done, in bytes.
+    /// Bytes done.
     pub done_bytes: u64,
-    /// How much there is, in bytes; none when that is not known yet.
+    /// Bytes in total; none while that is unknown.
     pub total_bytes: Option<u64>,
     /// Entries done.
     pub entries: u64,
 }
 
-/// What there is to report of a creation.
+/// A report of a backup being created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CreateReport {
-    /// It goes on.
+    /// The operation continues.
     Progress(ProgressReport),
-    /// It is complete and on disk; the last report.
+    /// The backup is complete and on disk; the last report.
     Done(BackupSummary),
 }
 
-/// What there is to report of a verification.
+/// A report of a backup being verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VerifyReport {
-    /// It goes on.
+    /// The operation continues.
     Progress(ProgressReport),
-    /// Something is wrong.
+    /// A finding.
     Finding {
         /// The file concerned, within the backup.
         file: String,
-        /// What is wrong with it.
+        /// The finding.
         message: String,
     },
     /// It is finished; the last report.
     Verdict {
-        /// Whether everything was read back and is whole.
+        /// Whether everything was read back and is intact.
         whole: bool,
         /// Entries read back.
         entries: u64,
@@ -190,15 +190,15 @@ pub enum VerifyReport {
     },
 }
 
-/// Why a backup operation came to nothing.
+/// Why a backup operation failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BackupProblem {
-    /// The directory is none that the configuration names.
+    /// The directory is not configured.
     #[error("{directory:?} is no configured backup directory; use one of {}", known.join(", "))]
     DirectoryUnknown {
         /// The directory asked for.
         directory: String,
-        /// Those configured.
+        /// The configured directories.
         known: Vec<String>,
     },
     /// There is no such backup.
@@ -210,10 +210,10 @@ pub enum BackupProblem {
     /// Another backup is under way.
     #[error("a backup is under way; wait for its end")]
     Busy,
-    /// Our fault: the disk, the store.
+    /// A failure of this node: the disk, or the store.
     #[error("backup failed: {message}")]
     Failed {
-        /// The whole chain of what went wrong; without restricted data.
+        /// The chain of causes, without restricted data.
         message: String,
     },
 }

@@ -16,13 +16,13 @@ use crate::registry::refusal::Refusal;
 use crate::wire::proto;
 use crate::wire::proto::prefix_service_server::PrefixService;
 
-//----------- PrefixDoor -----------------------------------------------------
+//----------- PrefixApi ------------------------------------------------------
 
 /// The service.
-pub(super) struct PrefixDoor(pub(super) Arc<Shared>);
+pub(super) struct PrefixApi(pub(super) Arc<Shared>);
 
 #[tonic::async_trait]
-impl PrefixService for PrefixDoor {
+impl PrefixService for PrefixApi {
     async fn home_prefix(
         &self,
         request: Request<proto::HomePrefixRequest>,

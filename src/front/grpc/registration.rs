@@ -1,7 +1,7 @@
 //! RegistrationService: single commands, batches, streams.
 //!
-//! An item that cannot be understood is refused in its place and the others go on, as with any other refusal. What is
-//! understood goes to the registry in one batch, or in a stream in one batch for each run of one request id.
+//! A malformed item is refused at its position, and the others are carried out, as with any other refusal. The well-formed
+//! items of a call are one batch for the registry; in a stream, each run of items with one request id is a batch.
 
 use std::sync::Arc;
 
@@ -25,20 +25,20 @@ use crate::registry::refusal::Refusal;
 use crate::wire::proto;
 use crate::wire::proto::registration_service_server::RegistrationService;
 
-/// What one group of a stream holds: as much as one group commit.
+/// Bounds of one group of a stream: those of one group commit.
 const GROUP: GroupBounds = GroupBounds { messages: GROUP_ITEMS_MAX, bytes: MESSAGE_BYTES_MAX };
 
 const _: () =
     assert!(GROUP_ITEMS_MAX <= STREAM_UNACKNOWLEDGED_MAX, "one group is all that is unacknowledged");
 const _: () = assert!(MESSAGE_BYTES_MAX <= GROUP_BYTES_MAX, "one group fits one group commit");
 
-//----------- RegistrationDoor -----------------------------------------------
+//----------- RegistrationApi ------------------------------------------------
 
 /// The service.
-pub(super) struct RegistrationDoor(pub(super) Arc<Shared>);
+pub(super) struct RegistrationApi(pub(super) Arc<Shared>);
 
 #[tonic::async_trait]
-impl RegistrationService for RegistrationDoor {
+impl RegistrationService for RegistrationApi {
     type ApplyStreamStream = BoxStream<'static, Result<proto::ApplyStreamResponse, Status>>;
 
     async fn register(

@@ -1,4 +1,4 @@
-//! From answers, receipts, refusals and failures to messages and statuses; the only place that knows gRPC's codes.
+//! Replies: answers, receipts, refusals and failures become messages and statuses; only this file knows gRPC's codes.
 //!
 //! Every match is total, so that a new reason does not compile until its status is decided here. A status carries
 //! google.rpc.ErrorInfo: reason is the stable code, domain is "idnode", metadata are the facts, the item and the
@@ -28,25 +28,25 @@ use crate::wire::proto::{
     answer, create_backup_response, outcome, prefix_entry, resolve_outcome, verify_backup_response,
 };
 
-/// Who defines the reasons (google.rpc.ErrorInfo.domain).
+/// The domain of the stable reasons (google.rpc.ErrorInfo.domain).
 const DOMAIN: &str = "idnode";
-/// When it is worth asking again after the memory budget was spent.
+/// Time after which a client should retry when the memory budget is spent.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 //----------- Statuses -------------------------------------------------------
 
-/// A refusal of a whole call.
+/// The status of a call that is refused as a whole.
 pub(super) fn refused(refusal: &Refusal, request: Option<RequestId>) -> Status {
     let facts = refusal.facts().into_iter().map(|(name, fact)| (name.to_owned(), fact));
     status(code_of_refusal(refusal), refusal.code(), refusal.to_string(), with_request(facts, request))
 }
 
-/// A failure of a whole call.
+/// The status of a call that fails as a whole.
 pub(super) fn failed(failure: &Failure, request: Option<RequestId>) -> Status {
     status(code_of_failure(failure), failure.code(), failure.to_string(), with_request([], request))
 }
 
-/// A question that got no answer.
+/// The status of a question without an answer.
 pub(super) fn problem(problem: &Problem) -> Status {
     match problem {
         Problem::Refused(refusal) => refused(refusal, None),
@@ -54,7 +54,7 @@ pub(super) fn problem(problem: &Problem) -> Status {
     }
 }
 
-/// A question that went to other nodes and got no answer.
+/// The status of a question that was passed on to other nodes, without an answer.
 pub(super) fn unanswered_onward(unanswered: &Unanswered) -> Status {
     let code = match unanswered {
         Unanswered::Here(here) => return problem(here),
@@ -68,7 +68,7 @@ pub(super) fn unanswered_onward(unanswered: &Unanswered) -> Status {
     status(code, unanswered.code(), unanswered.to_string(), facts)
 }
 
-/// The status of what went wrong with another node: its refusal stands, all else may be better in a moment.
+/// The status of an error of another node: its refusal is final, anything else may be retried.
 fn code_of_peer(error: &PeerError) -> Code {
     match error {
         PeerError::Refused { .. }
@@ -88,22 +88,22 @@ fn peer_facts(error: &PeerError) -> HashMap<String, String> {
     [("peer".to_owned(), error.peer().to_owned())].into_iter().chain(reason).collect()
 }
 
-/// A backup operation that came to nothing.
+/// The status of a backup operation that failed.
 pub(super) fn backup_problem(problem: BackupProblem) -> Status {
-    refused_here(&DoorRefusal::Backup(problem))
+    refused_here(&FrontRefusal::Backup(problem))
 }
 
-/// A refusal that concerns this door only.
-pub(super) fn refused_here(refusal: &DoorRefusal) -> Status {
+/// The status of a refusal that only this front end makes.
+pub(super) fn refused_here(refusal: &FrontRefusal) -> Status {
     let (code, reason) = refusal.codes();
     let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::<String, String>::new());
-    if let DoorRefusal::MemorySpent(_) = refusal {
+    if let FrontRefusal::MemorySpent(_) = refusal {
         details.set_retry_info(Some(RETRY_DELAY));
     }
     Status::with_error_details(code, refusal.to_string(), details)
 }
 
-/// The core broke its word of one outcome an item: our bug, told as such.
+/// The core did not return one outcome for each item: a bug, reported as such.
 pub(super) fn unanswered() -> Status {
     tracing::error!("the core gave fewer outcomes than it was given items");
     status(
@@ -126,8 +126,8 @@ fn status(code: Code, reason: &str, sentence: String, facts: HashMap<String, Str
     Status::with_error_details(code, sentence, ErrorDetails::with_error_info(reason, DOMAIN, facts))
 }
 
-/// The status of a refusal. A condition that the caller stated and that does not hold is ABORTED: read again, decide
-/// again. What only another command can lift is FAILED_PRECONDITION.
+/// The status of a refusal. A condition of the caller that is not met is ABORTED: the caller should read and decide
+/// again. A state that only another command can change is FAILED_PRECONDITION.
 fn code_of_refusal(refusal: &Refusal) -> Code {
     match refusal {
         Refusal::IdentifierMalformed(_)
@@ -173,27 +173,27 @@ fn code_of_failure(failure: &Failure) -> Code {
     }
 }
 
-//----------- DoorRefusal ----------------------------------------------------
+//----------- FrontRefusal ---------------------------------------------------
 
-/// What this door refuses by itself.
+/// A refusal that only this front end makes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum DoorRefusal {
-    /// A token came in plain text from beyond this machine.
+pub(super) enum FrontRefusal {
+    /// A token arrived in plain text from another machine.
     #[error("a token was shown in plain text; use TLS, and have this token revoked if others could read it")]
     TokenOverheard,
-    /// The authorization is of another form.
+    /// The authorization has another form.
     #[error("authorization is not understood; write \"authorization: Bearer idn_...\"")]
     AuthorizationMalformed,
-    /// A page token that we did not give.
-    #[error("page_token is none that this list gave; begin again without one")]
+    /// The page token was not issued by this list.
+    #[error("page_token was not issued by this list; begin again without one")]
     PageTokenInvalid,
-    /// An answer that no longer fits the message.
+    /// An answer does not fit the message.
     #[error("the answers are too large for one message; ask again with fewer others")]
     AnswerTooLarge,
     /// The caller's deadline passed before there was an answer.
     #[error("the deadline passed before the answer was ready; ask again with a later one")]
     DeadlinePassed,
-    /// A lower node files without having announced itself, in this life of its store.
+    /// A lower node files without having announced itself in this incarnation of its store.
     #[error("this node has not announced itself in this incarnation; call Announce first")]
     NotAnnounced,
     /// The memory that requests and answers may take is in use.
@@ -205,15 +205,15 @@ pub(super) enum DoorRefusal {
     /// The message of a request did not come in time.
     #[error("the request did not arrive in time; send it again")]
     RequestTooSlow,
-    /// Backups have no directory.
+    /// No backup directory is configured.
     #[error("no backup directory is configured; name one in the node's configuration")]
     BackupNotConfigured,
-    /// The backup room's refusal.
+    /// A refusal of a backup operation.
     #[error(transparent)]
     Backup(#[from] BackupProblem),
 }
 
-impl DoorRefusal {
+impl FrontRefusal {
     /// The status and the stable reason.
     fn codes(&self) -> (Code, &'static str) {
         match self {
@@ -239,7 +239,7 @@ impl DoorRefusal {
 
 //----------- Outcomes -------------------------------------------------------
 
-/// What became of an item.
+/// The outcome of an item.
 pub(super) fn outcome(number: u32, result: Result<Receipt, Refusal>) -> proto::Outcome {
     let result = match result {
         Ok(done) => outcome::Result::Receipt(receipt(done)),
@@ -248,7 +248,7 @@ pub(super) fn outcome(number: u32, result: Result<Receipt, Refusal>) -> proto::O
     proto::Outcome { number, result: Some(result) }
 }
 
-/// What was done.
+/// The operation that was carried out.
 pub(super) fn receipt(receipt: Receipt) -> proto::Receipt {
     proto::Receipt {
         identifier: receipt.identifier.map(|identifier| identifier.to_string()).unwrap_or_default(),
@@ -272,7 +272,7 @@ fn outcome_kind(outcome: Outcome) -> proto::OutcomeKind {
     }
 }
 
-/// A refusal of one item among several.
+/// The refusal of one item of a batch.
 pub(super) fn refusal_message(refusal: &Refusal, number: u32) -> proto::Refusal {
     let mut facts: HashMap<String, String> =
         refusal.facts().into_iter().map(|(name, fact)| (name.to_owned(), fact)).collect();
@@ -282,7 +282,7 @@ pub(super) fn refusal_message(refusal: &Refusal, number: u32) -> proto::Refusal 
 
 //----------- Answers --------------------------------------------------------
 
-/// What became of one question of several.
+/// The outcome of one question of a batch.
 pub(super) fn resolve_outcome(number: u32, result: Result<Answer, Refusal>) -> proto::ResolveOutcome {
     let result = match result {
         Ok(found) => resolve_outcome::Result::Answer(answer(found)),
@@ -291,9 +291,9 @@ pub(super) fn resolve_outcome(number: u32, result: Result<Answer, Refusal>) -> p
     proto::ResolveOutcome { number, result: Some(result) }
 }
 
-/// An answer that does not fit the message with the others.
+/// The outcome of a question whose answer does not fit the message.
 pub(super) fn too_large(number: u32) -> proto::ResolveOutcome {
-    let refusal = DoorRefusal::AnswerTooLarge;
+    let refusal = FrontRefusal::AnswerTooLarge;
     let (_, code) = refusal.codes();
     let facts = HashMap::from([("item".to_owned(), number.to_string())]);
     let refusal = proto::Refusal { code: code.to_owned(), message: refusal.to_string(), facts };
@@ -349,7 +349,7 @@ pub(super) fn change(change: HistoryChange) -> proto::Change {
 
 //----------- Words ----------------------------------------------------------
 
-/// What the node knows of a prefix.
+/// A prefix entry.
 pub(super) fn prefix_entry(entry: &PrefixEntry) -> proto::PrefixEntry {
     let homing = match &entry.homing {
         Homing::Here => prefix_entry::Homing::Homed(proto::Homed {}),
@@ -369,7 +369,7 @@ pub(super) fn prefix_entry(entry: &PrefixEntry) -> proto::PrefixEntry {
     }
 }
 
-/// What the node keeps of a token.
+/// A token entry.
 pub(super) fn token(entry: TokenEntry) -> proto::Token {
     proto::Token {
         id: entry.id.to_string(),
@@ -393,7 +393,7 @@ fn scope(scope: &Scope) -> proto::Scope {
 
 //----------- Reports --------------------------------------------------------
 
-/// How the node is.
+/// The status of the node.
 pub(super) fn status_report(report: StatusReport) -> proto::Status {
     proto::Status {
         version: report.version,
@@ -465,7 +465,7 @@ fn progress(report: ProgressReport) -> proto::Progress {
     }
 }
 
-/// What there is to report of a creation.
+/// A report of a backup being created.
 pub(super) fn create_report(report: CreateReport) -> proto::CreateBackupResponse {
     let report = match report {
         CreateReport::Progress(report) => create_backup_response::Report::Progress(progress(report)),
@@ -474,7 +474,7 @@ pub(super) fn create_report(report: CreateReport) -> proto::CreateBackupResponse
     proto::CreateBackupResponse { report: Some(report) }
 }
 
-/// What there is to report of a verification.
+/// A report of a backup being verified.
 pub(super) fn verify_report(report: VerifyReport) -> proto::VerifyBackupResponse {
     let report = match report {
         VerifyReport::Progress(report) => verify_backup_response::Report::Progress(progress(report)),

@@ -1,7 +1,7 @@
 //! ResolutionService: single questions, batches, streams, lists, histories.
 //!
-//! No reply is larger than a message may be. A batch asks in portions, and once its answers fill a message the rest is
-//! refused as ANSWER_TOO_LARGE without being asked; a page ends early and its token goes on from there.
+//! No reply exceeds the size of a message. A batch is answered in portions, and once the answers fill a message the rest is
+//! refused as ANSWER_TOO_LARGE without being looked up. A page ends early, and its token continues from there.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::Shared;
 use super::call::Call;
 use super::counters::Service;
-use super::page::{self, MessageRoom, Page};
+use super::page::{self, MessageSpace, Page};
 use super::stream::{Converse, GroupBounds, converse};
 use super::{memory, reply, request};
 use crate::model::identifier::Identifier;
@@ -27,21 +27,21 @@ use crate::wire::proto;
 use crate::wire::proto::resolution_service_server::ResolutionService;
 use crate::wire::proto::{answer, resolve_outcome};
 
-/// Questions asked of the resolver at a time, so that their answers together stay small.
+/// Questions that are passed to the resolver at a time, so that their answers together stay small.
 const PORTION: usize = 32;
-/// What one group of a stream holds.
+/// Bounds of one group of a stream.
 const GROUP: GroupBounds = GroupBounds { messages: PORTION, bytes: MESSAGE_BYTES_MAX };
 
 const _: () =
     assert!(PORTION * VALUES_BYTES_MAX <= 2 * MESSAGE_BYTES_MAX, "a portion of answers stays small");
 
-//----------- ResolutionDoor -------------------------------------------------
+//----------- ResolutionApi --------------------------------------------------
 
 /// The service.
-pub(super) struct ResolutionDoor(pub(super) Arc<Shared>);
+pub(super) struct ResolutionApi(pub(super) Arc<Shared>);
 
 #[tonic::async_trait]
-impl ResolutionService for ResolutionDoor {
+impl ResolutionService for ResolutionApi {
     type ResolveStreamStream = BoxStream<'static, Result<proto::ResolveStreamResponse, Status>>;
 
     async fn resolve(
@@ -145,7 +145,7 @@ impl Converse for StreamResolver {
 
 //----------- Resolving ------------------------------------------------------
 
-/// A question, or why it is none, under the caller's number.
+/// A question or the reason why it is malformed, with the caller's number.
 type Numbered = (u32, Result<Question, Refusal>);
 
 impl Shared {
@@ -156,14 +156,14 @@ impl Shared {
         questions: Vec<Numbered>,
     ) -> Result<Vec<proto::ResolveOutcome>, Status> {
         let reserved = reply::too_large(u32::MAX).encoded_len();
-        let mut room = MessageRoom::beyond(questions.len(), reserved);
+        let mut space = MessageSpace::beyond(questions.len(), reserved);
         let mut outcomes = Vec::with_capacity(questions.len());
         let mut questions = questions.into_iter().peekable();
         let mut all_fit = true;
         while all_fit && questions.peek().is_some() {
             let portion = questions.by_ref().take(PORTION).collect();
             for outcome in self.resolve_portion(call, portion).await? {
-                let fits = room.take_beyond(&outcome, reserved);
+                let fits = space.take_beyond(&outcome, reserved);
                 all_fit &= fits;
                 outcomes.push(if fits { outcome } else { reply::too_large(outcome.number) });
             }
@@ -199,7 +199,7 @@ impl Shared {
         Ok(outcomes)
     }
 
-    /// Waits for a turn to produce a part of a large answer.
+    /// Waits for a permit to produce a part of a large answer.
     pub(super) async fn producing_turn(&self, call: &Call) -> Result<Option<SemaphorePermit<'_>>, Status> {
         // The semaphore is never closed.
         Ok(call.ask(self.producing.acquire()).await?.ok())

@@ -1,9 +1,8 @@
-//! Taking from a client's stream what has arrived, and answering it together.
+//! Streams: messages that have arrived are answered together, in groups.
 //!
-//! One group commit costs one sync whatever it holds, so messages that wait are taken together, within bounds. Nothing
-//! more is taken until the answers to a group have gone out: that is the back-pressure, and it bounds what is
-//! unacknowledged to one group. No task is spawned: the group is worked off while the client's connection waits for
-//! the next answer, and ends with it.
+//! A group commit costs one sync whatever its size, so waiting messages are grouped, within bounds. No further message is
+//! read until the answers to a group have been sent, which bounds the unacknowledged messages to one group. No task is
+//! spawned: a group is processed while the connection waits for the next answer, and ends with the connection.
 //!
 //! ```text
 //!   client ──▶ [ HTTP/2 window ] ── gather ──▶ group ── answer ──▶ ready ── one at a time ──▶ client
@@ -26,21 +25,21 @@ use crate::registry::refusal::Failure;
 
 //----------- Conversation ---------------------------------------------------
 
-/// Answers groups of messages, in order. One answer a message is the rule; federation answers a group with one.
+/// Answers groups of messages, in order: usually one answer for each message; federation answers each group once.
 pub(super) trait Converse: Send + 'static {
-    /// What the client sends.
+    /// Messages of the client.
     type Asked: Message + Default + 'static;
-    /// What it gets.
+    /// Answers to the client.
     type Answered: Send + 'static;
 
     /// Answers a group. A status ends the stream.
     fn answer(&mut self, group: Vec<Self::Asked>) -> BoxFuture<'_, Result<Vec<Self::Answered>, Status>>;
 
-    /// Notes that all answers to a group were taken from us, before the next group is read.
+    /// Called when all answers to a group have been sent, before the next group is read.
     fn release(&mut self) {}
 }
 
-/// How much one group holds at most.
+/// Bounds of one group.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct GroupBounds {
     /// Messages.
@@ -49,8 +48,8 @@ pub(super) struct GroupBounds {
     pub(super) bytes: usize,
 }
 
-/// The answers to a stream of messages, in their order. Ends when the client's stream ends, or when `closing` turns
-/// true, then with a status that says so.
+/// The answers to a stream of messages, in their order. Ends when the client's stream ends; when `closing` becomes true,
+/// it ends with a status that says so.
 pub(super) fn converse<C: Converse>(
     messages: impl Stream<Item = Result<C::Asked, Status>> + Send + 'static,
     converser: C,
@@ -78,9 +77,9 @@ struct Conversation<C: Converse> {
 
 /// How a stream ends.
 enum End {
-    /// The client said all it had to say.
+    /// The client ended the stream.
     Complete,
-    /// Something broke it; told once.
+    /// An error, which is reported once.
     Broken(Status),
 }
 
@@ -116,12 +115,12 @@ impl<C: Converse> Conversation<C> {
         }
     }
 
-    /// Waits for one message, then takes those that have arrived. Empty only at the end.
+    /// Waits for one message, then adds those that have arrived. Empty only at the end.
     async fn gather(&mut self) -> Vec<C::Asked> {
         let mut group = Vec::new();
         let first = tokio::select! {
             biased;
-            // First, so that a busy stream ends, too.
+            // Checked first, so that a busy stream ends too.
             () = closed(&mut self.closing) => Some(Err(reply::failed(&Failure::Stopping, None))),
             first = self.messages.next() => first,
         };
@@ -135,7 +134,7 @@ impl<C: Converse> Conversation<C> {
         group
     }
 
-    /// Keeps a message, or notes the end; the bytes kept.
+    /// Adds a message to the group, or records the end; returns the bytes of the group.
     fn keep(&mut self, next: Option<Result<C::Asked, Status>>, group: &mut Vec<C::Asked>) -> usize {
         match next {
             Some(Ok(message)) => {
@@ -242,19 +241,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_closing_door_ends_a_waiting_stream() {
+    async fn a_stopping_server_ends_a_waiting_stream() {
         let (close, closing) = watch::channel(false);
         let messages = stream::iter([item(1)]).chain(stream::pending());
         let mut answers = converse(messages, Echo, BOUNDS, closing);
         assert_eq!(answers.next().await.expect("more").expect("answered"), (1, 1));
         close.send_replace(true);
-        let status = answers.next().await.expect("more").expect_err("the door closes");
+        let status = answers.next().await.expect("more").expect_err("the server stops");
         assert_eq!(status.code(), tonic::Code::Unavailable);
         assert!(answers.next().await.is_none());
     }
 
     #[tokio::test]
-    async fn a_closing_door_ends_a_busy_stream() {
+    async fn a_stopping_server_ends_a_busy_stream() {
         let (close, closing) = watch::channel(false);
         let mut answers = converse(stream::iter((1..).map(item)), Echo, BOUNDS, closing);
         assert_eq!(answers.next().await.expect("more").expect("answered"), (1, 3));

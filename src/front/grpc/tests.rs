@@ -1,4 +1,4 @@
-//! What could not be had from outside: deadlines, peers from afar, calls that are held back while the door closes.
+//! Cases that a client cannot produce: deadlines, connections from other machines, calls in flight while the server stops.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -14,8 +14,8 @@ use tonic_types::StatusExt;
 
 use super::connection::Peer;
 use super::inbound::Inbound;
-use super::registration::RegistrationDoor;
-use super::{GrpcDoor, GrpcOptions, Shared, StatusPort, StatusReport, reception};
+use super::registration::RegistrationApi;
+use super::{GrpcOptions, GrpcServer, Shared, StatusPort, StatusReport, reception};
 use crate::authority::{Authority, AuthorityOptions};
 use crate::front::listen::budget::{GRPC_MEMORY, MemoryBudget};
 use crate::front::listen::channel::Channel;
@@ -76,7 +76,7 @@ impl StatusPort for NoStatus {
 
 /// A registration service without a socket, and a token that may register.
 struct Bench {
-    door: RegistrationDoor,
+    api: RegistrationApi,
     token: String,
     tap: Arc<Tap>,
     close: watch::Sender<bool>,
@@ -119,7 +119,7 @@ async fn bench(allow_tokens_in_plain_text: bool) -> Bench {
         memory: MemoryBudget::new(GRPC_MEMORY),
         producing: Semaphore::new(1),
     };
-    Bench { door: RegistrationDoor(Arc::new(shared)), token, tap, close, _directory: directory }
+    Bench { api: RegistrationApi(Arc::new(shared)), token, tap, close, _directory: directory }
 }
 
 impl Bench {
@@ -153,15 +153,15 @@ fn reason(status: &Status) -> String {
 async fn a_token_in_plain_text_from_afar_is_refused() {
     let strict = bench(false).await;
     let afar = "192.0.2.7:4000";
-    let status = strict.door.register(strict.request(afar, Channel::Plain)).await.expect_err("overheard");
+    let status = strict.api.register(strict.request(afar, Channel::Plain)).await.expect_err("overheard");
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Unauthenticated, "TOKEN_IN_PLAIN_TEXT"));
-    strict.door.register(strict.request(afar, Channel::Tls)).await.expect("TLS protects it");
-    strict.door.register(strict.request("127.0.0.1:4000", Channel::Plain)).await.expect("this machine");
+    strict.api.register(strict.request(afar, Channel::Tls)).await.expect("TLS protects it");
+    strict.api.register(strict.request("127.0.0.1:4000", Channel::Plain)).await.expect("this machine");
     let lenient = bench(true).await;
-    lenient.door.register(lenient.request(afar, Channel::Plain)).await.expect("the configuration accepts it");
+    lenient.api.register(lenient.request(afar, Channel::Plain)).await.expect("the configuration accepts it");
 }
 
-/// A deadline that passes while a command is under way is told as an unknown outcome; repeating the id finds what was
+/// A deadline that passes while a command is in flight is reported as an unknown outcome; repeating the id finds what was
 /// done, and does it only once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_deadline_that_passes_leaves_the_outcome_unknown() {
@@ -169,7 +169,7 @@ async fn a_deadline_that_passes_leaves_the_outcome_unknown() {
     bench.tap.turn(true);
     let mut request = bench.request("127.0.0.1:4000", Channel::Plain);
     request.metadata_mut().insert("grpc-timeout", "100m".parse().expect("ASCII"));
-    let answered = bench.door.register(request).await;
+    let answered = bench.api.register(request).await;
     // The command was queued before anything waited; how soon the committer comes to it is not the caller's to know.
     let deadline = Instant::now() + Duration::from_secs(60);
     while !bench.tap.is_awaited.load(Ordering::SeqCst) {
@@ -181,7 +181,7 @@ async fn a_deadline_that_passes_leaves_the_outcome_unknown() {
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Unknown, "OUTCOME_UNKNOWN"));
     assert!(status.message().contains("repeat with the same request"), "{}", status.message());
     let again = bench.request("127.0.0.1:4000", Channel::Plain);
-    let receipt = bench.door.register(again).await.expect("repeated").into_inner().receipt;
+    let receipt = bench.api.register(again).await.expect("repeated").into_inner().receipt;
     let receipt = receipt.expect("a receipt");
     assert_eq!((receipt.version, receipt.repeated), (1, true));
 }
@@ -213,18 +213,18 @@ fn half_call() -> Vec<u8> {
 ///   a call, its commit held back ─────────────────┴─ let go ──▶ answered, served to the end
 /// ```
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_closing_door_answers_its_calls_and_lets_silent_connections_go_before() {
+async fn a_stopping_server_answers_its_calls_and_closes_idle_connections_before() {
     let bench = bench(false).await;
     let request = bench.request("127.0.0.1:4000", Channel::Plain);
-    let door = GrpcDoor {
-        shared: Arc::clone(&bench.door.0),
+    let server = GrpcServer {
+        shared: Arc::clone(&bench.api.0),
         reception: reception(&GrpcOptions::default(), None),
         close: Arc::new(bench.close),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let address = listener.local_addr().expect("an address");
     let (drain, drained) = oneshot::channel::<()>();
-    let serving = tokio::spawn(door.serve(listener, async move { drained.await.unwrap_or(()) }));
+    let serving = tokio::spawn(server.serve(listener, async move { drained.await.unwrap_or(()) }));
 
     let mut client =
         RegistrationServiceClient::connect(format!("http://{address}")).await.expect("connected");
@@ -235,7 +235,7 @@ async fn a_closing_door_answers_its_calls_and_lets_silent_connections_go_before(
         let mut stream = TcpStream::connect(address).await.expect("connected");
         stream.write_all(&said).await.expect("sent");
         if !said.is_empty() {
-            stream.read_u8().await.expect("the settings of the door");
+            stream.read_u8().await.expect("the settings of the server");
         }
         silent.push((name, stream));
     }

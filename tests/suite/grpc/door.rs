@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use futures_util::future::BoxFuture;
 use idnode::authority::{Authority, AuthorityOptions};
 use idnode::front::grpc::{
-    BackupPort, GrpcCounters, GrpcDoor, GrpcError, GrpcOptions, GrpcRooms, StatusPort, StatusReport,
+    BackupPort, GrpcCounters, GrpcDependencies, GrpcError, GrpcOptions, GrpcServer, StatusPort, StatusReport,
 };
 use idnode::front::listen::tls::TlsIdentity;
 use idnode::model::identifier::Folding;
@@ -73,7 +73,7 @@ impl Door {
         let authority = Authority::new(store.clone(), AuthorityOptions::default());
         let (registry, _committer) = Registry::start(store.clone(), appender, authority.clone(), options);
         let registry = Arc::new(registry);
-        let rooms = GrpcRooms {
+        let rooms = GrpcDependencies {
             registry: Arc::clone(&registry),
             authority: authority.clone(),
             resolver: Arc::new(Resolver::new(store.clone(), authority, ResolverOptions::default())),
@@ -83,7 +83,7 @@ impl Door {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (drain, drained) = oneshot::channel::<()>();
-        let door = GrpcDoor::new(&GrpcOptions::default(), rooms, wishes.tls).expect("a front end");
+        let door = GrpcServer::new(&GrpcOptions::default(), rooms, wishes.tls).expect("a front end");
         let counters = door.counters();
         let serving = tokio::spawn(door.serve(listener, async move {
             let _gone = drained.await;

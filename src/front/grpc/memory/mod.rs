@@ -30,7 +30,7 @@ use tonic::codegen::http::{HeaderMap, Request, Response, header};
 use self::request_body::{Compression, RequestBody};
 use self::response_body::ResponseBody;
 use super::connection::Peer;
-use super::reply::{self, DoorRefusal};
+use super::reply::{self, FrontRefusal};
 use crate::front::listen::budget::{BudgetSpent, Grant, Holder, MemoryBudget};
 use crate::wire::message_size::Method;
 
@@ -90,7 +90,7 @@ where
         let memory = match self.admit(&request, window) {
             Ok(memory) => memory,
             Err(spent) => {
-                let status = reply::refused_here(&DoorRefusal::MemorySpent(spent));
+                let status = reply::refused_here(&FrontRefusal::MemorySpent(spent));
                 return ready(Ok(status.into_http::<Body>().map(ResponseBody::plain))).boxed();
             }
         };
@@ -113,7 +113,7 @@ where
             match ResponseBody::settle(body, memory, is_question).await {
                 Ok(body) => Ok(Response::from_parts(head, body)),
                 Err(spent) => {
-                    let status = reply::refused_here(&DoorRefusal::MemorySpent(spent));
+                    let status = reply::refused_here(&FrontRefusal::MemorySpent(spent));
                     Ok(status.into_http::<Body>().map(ResponseBody::plain))
                 }
             }
@@ -142,7 +142,7 @@ fn prepare(
     request.map(|body| Body::new(RequestBody::new(body, method, compression, Arc::clone(memory))))
 }
 
-/// How the messages of a call are compressed. gzip is undone before tonic sees them, so that it is not told.
+/// How the messages of a call are compressed. gzip is undone before tonic sees the messages.
 fn take_compression(headers: &mut HeaderMap) -> Compression {
     const ENCODING: &str = "grpc-encoding";
     match headers.get(ENCODING).map(header::HeaderValue::as_bytes) {
@@ -200,7 +200,7 @@ impl CallMemory {
         parts.change(|parts| &mut parts.answer, answer)
     }
 
-    /// Holds bytes for the outcome of a change, which is told whatever the budget says.
+    /// Holds bytes for the outcome of a change, which is reported even beyond the budget.
     pub(super) fn force_answer(&self, bytes: usize) {
         let mut parts = self.parts();
         parts.answer = bytes;
@@ -266,12 +266,12 @@ pub(super) fn item_bytes(encoded: usize, values: usize) -> usize {
     ITEM_BYTES + encoded + values * VALUE_BYTES
 }
 
-/// What the outcomes of a batch take at least. Taken with the request, so that a change that was made can be told.
+/// What the outcomes of a batch take at least. Taken with the request, so that a change that was made can be reported.
 pub(super) fn outcomes_bytes(items: usize) -> usize {
     items * ITEM_BYTES
 }
 
 /// The refusal of a call for want of memory.
 pub(super) fn spent(spent: BudgetSpent) -> Status {
-    reply::refused_here(&DoorRefusal::MemorySpent(spent))
+    reply::refused_here(&FrontRefusal::MemorySpent(spent))
 }

@@ -19,7 +19,7 @@ use tonic::body::Body;
 use tonic::codegen::http::HeaderMap;
 
 use super::{CallMemory, outcomes_bytes, spent};
-use crate::front::grpc::reply::{self, DoorRefusal};
+use crate::front::grpc::reply::{self, FrontRefusal};
 use crate::model::limits::{BATCH_ITEMS_MAX, MESSAGE_BYTES_MAX, MESSAGE_MEMORY_MAX};
 use crate::registry::refusal::Refusal;
 use crate::wire::message_size::{Method, measure};
@@ -155,7 +155,7 @@ impl RequestBody {
             return Err(reply::refused(&Refusal::TooManyItems { count: size.items }, None));
         }
         if size.bytes > MESSAGE_MEMORY_MAX {
-            return Err(reply::refused_here(&DoorRefusal::MessageTooLarge));
+            return Err(reply::refused_here(&FrontRefusal::MessageTooLarge));
         }
         // The bytes are there twice while they are decoded: here and in tonic's buffer.
         let taken = self
@@ -199,7 +199,7 @@ impl RequestBody {
             return Poll::Pending;
         }
         let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(REQUEST_MAX)));
-        deadline.as_mut().poll(context).map(|()| Err(reply::refused_here(&DoorRefusal::RequestTooSlow)))
+        deadline.as_mut().poll(context).map(|()| Err(reply::refused_here(&FrontRefusal::RequestTooSlow)))
     }
 }
 

@@ -41,7 +41,7 @@ impl ResponseBody {
     }
 
     /// Encodes the answer to a call without streams at once, so that only its bytes are held. Only the answer to a
-    /// question may still be refused: what a change came to must be told.
+    /// question may still be refused: the outcome of a change must be reported.
     pub(super) async fn settle(
         mut body: Body,
         memory: Arc<CallMemory>,

@@ -6,7 +6,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::{
-    DoorRefusal, answer, failed, outcome, problem, refused, refused_here, too_large, unanswered_onward,
+    FrontRefusal, answer, failed, outcome, problem, refused, refused_here, too_large, unanswered_onward,
 };
 use crate::authority::visibility::Withheld;
 use crate::front::grpc::ports::BackupProblem;
@@ -187,26 +187,26 @@ fn a_question_that_went_onward_in_vain_has_its_status() {
 }
 
 #[test]
-fn every_refusal_of_this_door_has_its_status_and_reason() {
+fn every_refusal_of_this_front_end_has_its_status_and_reason() {
     let unknown =
         BackupProblem::DirectoryUnknown { directory: "/x".to_owned(), known: vec!["/y".to_owned()] };
     let table = [
-        (DoorRefusal::TokenOverheard, Code::Unauthenticated, "TOKEN_IN_PLAIN_TEXT"),
-        (DoorRefusal::AuthorizationMalformed, Code::Unauthenticated, "AUTHORIZATION_MALFORMED"),
-        (DoorRefusal::PageTokenInvalid, Code::InvalidArgument, "PAGE_TOKEN_INVALID"),
-        (DoorRefusal::AnswerTooLarge, Code::ResourceExhausted, "ANSWER_TOO_LARGE"),
-        (DoorRefusal::DeadlinePassed, Code::DeadlineExceeded, "DEADLINE_PASSED"),
-        (DoorRefusal::NotAnnounced, Code::FailedPrecondition, "NOT_ANNOUNCED"),
-        (DoorRefusal::BackupNotConfigured, Code::Unimplemented, "BACKUP_NOT_CONFIGURED"),
-        (DoorRefusal::Backup(unknown), Code::InvalidArgument, "BACKUP_DIRECTORY_UNKNOWN"),
+        (FrontRefusal::TokenOverheard, Code::Unauthenticated, "TOKEN_IN_PLAIN_TEXT"),
+        (FrontRefusal::AuthorizationMalformed, Code::Unauthenticated, "AUTHORIZATION_MALFORMED"),
+        (FrontRefusal::PageTokenInvalid, Code::InvalidArgument, "PAGE_TOKEN_INVALID"),
+        (FrontRefusal::AnswerTooLarge, Code::ResourceExhausted, "ANSWER_TOO_LARGE"),
+        (FrontRefusal::DeadlinePassed, Code::DeadlineExceeded, "DEADLINE_PASSED"),
+        (FrontRefusal::NotAnnounced, Code::FailedPrecondition, "NOT_ANNOUNCED"),
+        (FrontRefusal::BackupNotConfigured, Code::Unimplemented, "BACKUP_NOT_CONFIGURED"),
+        (FrontRefusal::Backup(unknown), Code::InvalidArgument, "BACKUP_DIRECTORY_UNKNOWN"),
         (
-            DoorRefusal::Backup(BackupProblem::Absent { name: "b".to_owned() }),
+            FrontRefusal::Backup(BackupProblem::Absent { name: "b".to_owned() }),
             Code::NotFound,
             "BACKUP_ABSENT",
         ),
-        (DoorRefusal::Backup(BackupProblem::Busy), Code::Unavailable, "BACKUP_UNDER_WAY"),
+        (FrontRefusal::Backup(BackupProblem::Busy), Code::Unavailable, "BACKUP_UNDER_WAY"),
         (
-            DoorRefusal::Backup(BackupProblem::Failed { message: "disk full".to_owned() }),
+            FrontRefusal::Backup(BackupProblem::Failed { message: "disk full".to_owned() }),
             Code::Internal,
             "BACKUP_FAILED",
         ),
@@ -242,10 +242,10 @@ fn every_answer_is_a_message() {
     );
 
     let upper = NotResponsible { upper: Some("https://upper.example:7373".to_owned()) };
-    let answer::Answer::NotResponsible(told) = message(Answer::NotResponsible(upper)) else {
+    let answer::Answer::NotResponsible(sent) = message(Answer::NotResponsible(upper)) else {
         panic!("not responsible")
     };
-    assert_eq!(told.upper, "https://upper.example:7373");
+    assert_eq!(sent.upper, "https://upper.example:7373");
 }
 
 #[test]
