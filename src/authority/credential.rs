@@ -110,8 +110,8 @@ pub enum Unproven {
         /// The identity.
         identity: Identity,
     },
-    /// The key is kept elsewhere and could not be read.
-    #[error("the key of {identity} could not be read where it is kept: {detail}")]
+    /// The key is stored at another node and could not be read.
+    #[error("the key of {identity} could not be read where it is stored: {detail}")]
     Unreachable {
         /// The identity.
         identity: Identity,

@@ -22,7 +22,7 @@ use super::Authority;
 use super::administration::{ListName, Memberships, Record};
 use super::evidence::Evidence;
 
-/// Records that are read together: a record may be large, and only the names of lists are kept.
+/// Records that are read together: a record may be large, and only the names of lists are retained.
 const RECORDS_TOGETHER: usize = 16;
 
 //----------- Lists ----------------------------------------------------------

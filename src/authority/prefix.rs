@@ -1,4 +1,4 @@
-//! Prefixes as decisions see them: whether this node answers for one, and where the record of an identifier is kept.
+//! Prefixes as decisions see them: whether this node answers for one, and where the record of an identifier is stored.
 
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::prefix::{Homing, PrefixEntry, Standing};

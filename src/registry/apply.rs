@@ -1,4 +1,4 @@
-//! Applying a batch: checked, authorized, queued a step's share at a time, and waited for.
+//! Applying a batch: its items are checked, authorized and queued, one step's share at a time, until all have outcomes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,8 +32,8 @@ const SUBMISSION_BYTES: usize = GROUP_BYTES_MAX / 2;
 impl Registry {
     /// Applies a batch: items in order, each with its own outcome, in the order given.
     ///
-    /// What has a receipt is on disk. Dropping the future leaves the outcome unknown to the caller; what was queued is
-    /// carried out all the same.
+    /// A command with a receipt is on disk. Dropping the future leaves the outcomes unknown to the caller; commands that
+    /// were queued are carried out nevertheless.
     pub async fn apply(
         &self,
         caller: &Caller,
@@ -52,7 +52,7 @@ impl Registry {
         Ok(merge(sorted.refused, decided))
     }
 
-    /// Sorts a batch into what its caller may command and what is refused at once.
+    /// Divides a batch into commands that the caller may give and commands that are refused at once.
     fn authorize(&self, caller: &Caller, batch: Batch) -> Sorted {
         let directory = self.store.directory();
         let now_ms = self.store.now_ms();
@@ -72,7 +72,7 @@ impl Registry {
         sorted
     }
 
-    /// What was done for a request before its prefix was suspended, or given away, has its receipt all the same.
+    /// A repeated request gets its first receipt even if its prefix was suspended or delegated since.
     async fn recall(&self, refused: &mut [Refused]) -> Result<(), Failure> {
         let asked: Vec<&mut Refused> = refused.iter_mut().filter(|one| one.done_before.is_some()).collect();
         let key = |one: &&mut Refused| one.done_before.as_ref().map(|before| before.key);
@@ -115,7 +115,7 @@ impl Registry {
         }
         match failures.pop() {
             None => Ok(outcomes),
-            // The other failures say that nothing was done, which holds of a share and not of the whole.
+            // Other failures mean that nothing was done, which is true of one share but not of the whole batch.
             Some(failure) if outcomes.is_empty() && failures.iter().all(|other| *other == failure) => {
                 Err(failure)
             }
@@ -160,19 +160,19 @@ impl Registry {
 
 //----------- Sorted ---------------------------------------------------------
 
-/// A batch, sorted by what its caller may command.
+/// A batch, divided by whether the caller may give each command.
 #[derive(Default)]
 struct Sorted {
     authorized: Vec<(Authorized, Remember)>,
-    /// By ascending place.
+    /// By ascending position in the batch.
     refused: Vec<Refused>,
 }
 
-/// An item that is not queued, its place in the batch, and its outcome.
+/// An item that is not queued: its position in the batch, and its outcome.
 struct Refused {
     place: usize,
     outcome: Result<Receipt, Refusal>,
-    /// What may have been done for its request while its prefix still allowed it.
+    /// The key under which the request may be remembered from the time when its prefix allowed it.
     done_before: Option<DoneBefore>,
 }
 
@@ -191,7 +191,7 @@ impl Refused {
     }
 }
 
-/// Whether it is the prefix that does not allow the command, and once may have.
+/// Whether the prefix refuses the command now but may have allowed it before.
 fn is_of_prefix(refusal: &Refusal) -> bool {
     matches!(
         refusal,
@@ -215,7 +215,7 @@ fn merge(refused: Vec<Refused>, decided: Outcomes) -> Outcomes {
 
 //----------- Shares ---------------------------------------------------------
 
-/// Cuts a batch into what one step decides.
+/// Divides a batch into the shares of single steps.
 fn shares(authorized: Vec<(Authorized, Remember)>) -> Vec<Vec<(Authorized, Remember)>> {
     let mut shares = Vec::new();
     let (mut share, mut bytes) = (Vec::new(), 0);
@@ -233,7 +233,7 @@ fn shares(authorized: Vec<(Authorized, Remember)>) -> Vec<Vec<(Authorized, Remem
     shares
 }
 
-/// Places in the queue that a command takes while it waits.
+/// Slots in the queue that a command takes while it waits.
 fn places_of(command: &Command) -> u32 {
     u32::try_from(1 + command.bytes() / PLACE_BYTES).unwrap_or(u32::MAX)
 }
@@ -249,7 +249,7 @@ async fn answered(
 
 //----------- Commands -------------------------------------------------------
 
-/// Refuses a command that no present state could make right.
+/// Refuses a command that is invalid whatever the present state is.
 pub(super) fn check_command(command: &Command, prefix_rule: &super::PrefixRule) -> Result<(), Refusal> {
     match command {
         Command::Prefix(PrefixCommand::Home { prefix, .. } | PrefixCommand::Delegate { prefix, .. }) => {
@@ -269,7 +269,7 @@ pub(super) fn check_command(command: &Command, prefix_rule: &super::PrefixRule) 
     }
 }
 
-/// Refuses a start that leaves no room for what is minted, and the minting of prefixes.
+/// Refuses a beginning so long that nothing can be minted after it, and the minting of prefixes.
 fn check_minted(prefix: &crate::model::identifier::Prefix, start: &str) -> Result<(), Refusal> {
     let like = mint(prefix, start, [0; 16])?;
     if like.named_prefix().is_none() {

@@ -1,8 +1,8 @@
 //! Authorization: what a caller may do, as a type. Only an [`Authorized`] command can be committed.
 //!
-//! An authorization is bound to the prefixes and tokens it read. The committer checks that they still stand and
-//! otherwise authorizes anew: nothing commits under a prefix suspended, or with a token revoked, before it. That of an
-//! identity is bound to the versions of the records that allow it, too; how these allow it is told in `identity_authorization`.
+//! An authorization is bound to the prefixes and tokens that were read for it. The committer checks that they have not
+//! changed and otherwise authorizes again: nothing commits after its prefix was suspended or its token revoked. The
+//! authorization of an identity is also bound to the versions of the records that allow it; see `identity_authorization`.
 
 use std::sync::Arc;
 
@@ -17,17 +17,17 @@ use crate::store::directory::Directory;
 
 use super::command::{Command, Item, PrefixCommand, Register, Target};
 
-/// A command that its caller may give, as far as the directory read says.
+/// A command that its caller may give, according to the state that was read.
 pub(super) struct Authorized {
     item: Item,
     caller: Caller,
     name: CallerName,
     directory: Arc<Directory>,
-    /// The versions that it is bound to.
+    /// The versions to which the authorization is bound.
     read: Vec<ReadVersion>,
 }
 
-/// A command that its caller may not give, and why.
+/// A command that its caller may not give, and the reason.
 pub(super) struct Unauthorized {
     pub(super) item: Item,
     pub(super) refusal: Refusal,
@@ -55,7 +55,7 @@ impl Authorized {
         }
     }
 
-    /// What was found to be allowed by records: to be made by `identity_authorization` only.
+    /// A command that records allow; only `identity_authorization` may make it.
     pub(super) fn by_records(
         item: Item,
         caller: &Caller,
@@ -66,12 +66,12 @@ impl Authorized {
         Self { item, caller: caller.clone(), name, directory, read }
     }
 
-    /// The versions of records that it is bound to.
+    /// The versions of records to which it is bound.
     pub(super) fn read(&self) -> &[ReadVersion] {
         &self.read
     }
 
-    /// Refuses when what was read does not stand any more and would not allow the command now.
+    /// Refuses the command if what was read has changed and does not allow it now.
     pub(super) fn check_fence(&self, directory: &Arc<Directory>, now_ms: u64) -> Result<(), Refusal> {
         if Arc::ptr_eq(&self.directory, directory) {
             return Ok(());
@@ -87,7 +87,7 @@ impl Authorized {
         &self.item
     }
 
-    /// How the journal names the caller.
+    /// The name of the caller in the journal.
     pub(super) fn name(&self) -> &CallerName {
         &self.name
     }
@@ -101,7 +101,7 @@ impl Authorized {
     }
 }
 
-/// Refuses what a token does not allow, or the prefix.
+/// Refuses a command that the token or the prefix does not allow.
 pub(super) fn check(
     caller: &Caller,
     command: &Command,
@@ -124,7 +124,7 @@ pub(super) fn check(
     }
 }
 
-/// Refuses a change of identifiers under a prefix that is not homed here, whoever asks.
+/// Refuses every change of identifiers under a prefix that is not homed here.
 pub(super) fn check_ground(command: &Command, directory: &Directory) -> Result<(), Refusal> {
     let prefix = match command {
         Command::Register(Register { target: Target::Minted { prefix, .. }, .. }) => Some(prefix.clone()),

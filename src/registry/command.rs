@@ -15,7 +15,7 @@ pub struct Batch {
     pub request: Option<RequestId>,
     /// The items, in the order they are applied.
     pub items: Vec<Item>,
-    /// When the caller stops waiting.
+    /// Time at which the caller stops waiting.
     pub deadline: Option<tokio::time::Instant>,
 }
 
@@ -24,7 +24,7 @@ pub struct Batch {
 pub struct Item {
     /// Its number in the caller's request; completes the request id.
     pub number: u32,
-    /// What is to be done.
+    /// The command.
     pub command: Command,
 }
 
@@ -57,31 +57,31 @@ impl Command {
 /// Register an identifier with these values.
 #[derive(Clone, Debug)]
 pub struct Register {
-    /// Which identifier.
+    /// The identifier.
     pub target: Target,
     /// Its values; timestamps are set by the node.
     pub values: Values,
-    /// What to do when it exists.
+    /// What happens if the identifier exists.
     pub existing: Existing,
-    /// What must hold before.
+    /// Condition on the present state.
     pub precondition: Precondition,
 }
 
-/// Which identifier to register.
+/// The identifier to register.
 #[derive(Clone, Debug)]
 pub enum Target {
-    /// This one.
+    /// A given identifier.
     Named(Identifier),
-    /// A new one: the node mints the rest of the suffix.
+    /// A new identifier: the node mints the rest of the suffix.
     Minted {
-        /// Under this prefix.
+        /// The prefix.
         prefix: Prefix,
-        /// With a suffix that begins so; may be empty.
+        /// The beginning of the suffix; may be empty.
         start: String,
     },
 }
 
-/// What to do when an identifier to be registered exists.
+/// What happens if the identifier to register exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
     /// Refuse.
@@ -90,7 +90,7 @@ pub enum Existing {
     Overwrite,
 }
 
-/// What must hold before a command is carried out.
+/// Condition on the state before a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precondition {
     /// Nothing.
@@ -101,82 +101,82 @@ pub enum Precondition {
     Version(u64),
 }
 
-/// The identifier that 16 random bytes give under a prefix, behind a start.
+/// The identifier that is made of 16 random bytes, under a prefix and after a given beginning.
 ///
-/// Lower-case base32hex: the letters and digits of one plain DNS label, and no letter that folding would change.
+/// The bytes are written in lower-case base32hex: valid in a DNS label, and unchanged by folding.
 pub(super) fn mint(prefix: &Prefix, start: &str, random: [u8; 16]) -> Result<Identifier, IdentifierError> {
     let minted = data_encoding::BASE32HEX_NOPAD.encode(&random).to_ascii_lowercase();
     Identifier::new(prefix.clone(), &format!("{start}{minted}"))
 }
 
-/// Change single values; all of it or nothing.
+/// Change single values; all changes are made, or none.
 #[derive(Clone, Debug)]
 pub struct Amend {
-    /// Of which identifier.
+    /// The identifier.
     pub identifier: Identifier,
-    /// Values at indexes that are free.
+    /// Values to add, at unused indexes.
     pub add: Vec<Value>,
-    /// Values at indexes that are taken.
+    /// Values to replace, at used indexes.
     pub replace: Vec<Value>,
-    /// Values at indexes that are free or taken.
+    /// Values to add or replace.
     pub set: Vec<Value>,
-    /// Indexes whose values go.
+    /// Indexes of values to remove.
     pub remove: Vec<Index>,
-    /// What must hold before.
+    /// Condition on the present state.
     pub precondition: Precondition,
 }
 
 impl Amend {
-    /// The values that it writes.
+    /// All values that it writes.
     pub(super) fn written(&self) -> impl Iterator<Item = &Value> {
         self.add.iter().chain(&self.replace).chain(&self.set)
     }
 }
 
-/// Remove an identifier; its version lives on in a tombstone.
+/// Remove an identifier; a tombstone retains its version.
 #[derive(Clone, Debug)]
 pub struct Remove {
-    /// Which identifier.
+    /// The identifier.
     pub identifier: Identifier,
-    /// What must hold before.
+    /// Condition on the present state.
     pub precondition: Precondition,
 }
 
 /// Change a prefix entry.
 #[derive(Clone, Debug)]
 pub enum PrefixCommand {
-    /// Keep its identifiers here; lifts suspension and revocation.
+    /// Home the prefix here; ends its suspension or revocation.
     Home {
-        /// Which prefix.
+        /// The prefix.
         prefix: Prefix,
-        /// For whom; none keeps who was named.
+        /// The registrant; none leaves it unchanged.
         registrant: Option<Registrant>,
     },
-    /// Let another site answer; lifts suspension and revocation.
+    /// Delegate the prefix to another site; ends its suspension or revocation.
     Delegate {
-        /// Which prefix.
+        /// The prefix.
         prefix: Prefix,
-        /// Which site.
+        /// The site.
         site: Site,
-        /// For whom; none keeps who was named.
+        /// The registrant; none leaves it unchanged.
         registrant: Option<Registrant>,
     },
-    /// Refuse changes and questions for a time.
+    /// Suspend the prefix: changes and questions are refused until it is homed or delegated.
     Suspend {
-        /// Which prefix.
+        /// The prefix.
         prefix: Prefix,
     },
-    /// Withdraw it.
+    /// Revoke the prefix.
     Revoke {
-        /// Which prefix.
+        /// The prefix.
         prefix: Prefix,
     },
-    /// A lower node files it.
+    /// A filing by a lower node.
     File(Filing),
 }
 
 impl PrefixCommand {
-    /// The prefix to be changed.
+    /// The prefix that is changed.
     pub fn prefix(&self) -> &Prefix {
         match self {
             Self::Home { prefix, .. }
@@ -188,35 +188,35 @@ impl PrefixCommand {
     }
 }
 
-/// What a lower node files of one of its prefixes (备案).
+/// The filing of one prefix by a lower node (备案).
 #[derive(Clone, Debug)]
 pub struct Filing {
-    /// Which prefix.
+    /// The prefix.
     pub prefix: Prefix,
-    /// The lower node's own site, which answers for it.
+    /// The site of the lower node, which answers for the prefix.
     pub site: Site,
-    /// For whom it is registered.
+    /// The registrant.
     pub registrant: Option<Registrant>,
-    /// Its standing below.
+    /// The status of the prefix at the lower node.
     pub standing: Standing,
-    /// The place in the lower node's journal that is filed.
+    /// The position in the lower node's journal.
     pub position: Position,
 }
 
 /// Change a token entry.
 #[derive(Clone, Debug)]
 pub enum TokenCommand {
-    /// Keep a new token.
+    /// Create a token.
     Create(TokenEntry),
-    /// End a token.
+    /// Revoke a token.
     Revoke {
-        /// Which token.
+        /// The token.
         id: TokenId,
     },
 }
 
 impl TokenCommand {
-    /// The token to be changed.
+    /// The token that is changed.
     pub(super) fn id(&self) -> TokenId {
         match self {
             Self::Create(entry) => entry.id,

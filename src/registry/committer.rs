@@ -1,12 +1,12 @@
-//! The committer: the one task that turns authorized commands into durable changes, group by group.
+//! The committer: the single task that turns authorized commands into durable changes, in groups.
 //!
 //! ```text
 //!   apply ─▶ queue (bounded) ─▶ gather ─▶ read states and requests ─▶ decide ─▶ commit ─▶ receipts
-//!                                 ▲           while the group has room │
+//!                                 ▲         while the group is not full │
 //!                                 └────────────────────────────────────┘
 //! ```
-//! While one group is being written, the next ones queue; nobody waits for a timer. A group grows step by step, so
-//! that neither what it reads nor what it writes exceeds its bounds, whatever the size of the states.
+//! While one group is written, commands queue for the next; there is no timer. A group grows step by step, so that
+//! neither its reads nor its writes exceed their bounds, whatever the size of the states.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -28,13 +28,13 @@ use super::counters::RegistryCounters;
 use super::group::{Group, Remember};
 use super::receipt::Receipt;
 
-/// Commands of one caller that are decided in one step, and where their outcomes go.
+/// Commands of one caller that are decided in one step, and the channel for their outcomes.
 pub(super) struct Submission {
     pub(super) items: Vec<(Authorized, Remember)>,
     pub(super) reply: Reply,
 }
 
-/// Where outcomes go, and the places in the queue that are held until they are there.
+/// The channel for outcomes, and the slots in the queue that are held until they are sent.
 pub(super) struct Reply {
     pub(super) sender: oneshot::Sender<Result<Outcomes, Failure>>,
     pub(super) places: OwnedSemaphorePermit,
@@ -42,7 +42,7 @@ pub(super) struct Reply {
 
 impl Reply {
     fn send(self, outcomes: Result<Outcomes, Failure>) {
-        // A caller that stopped waiting repeats with its request id.
+        // A caller that stopped waiting learns the outcome by repeating its request id.
         let _gone = self.sender.send(outcomes);
         drop(self.places);
     }
@@ -61,7 +61,7 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    /// Commits until stopped, then what is still queued; gives the appender back.
+    /// Commits until it is stopped and the queue is empty; returns the appender.
     pub(super) async fn run(mut self) -> Appender {
         while let Some(first) = self.next().await {
             self.commit_group(first).await;
@@ -76,7 +76,7 @@ impl Committer {
             () = stopped(&mut self.stop) => {}
             next = self.queue.recv() => return next,
         }
-        // What is queued is still received; then the queue ends.
+        // A closed queue still yields what it holds.
         self.queue.close();
         self.queue.recv().await
     }
@@ -107,7 +107,7 @@ impl Committer {
         }
     }
 
-    /// Takes what else is waiting, up to the size of a step.
+    /// Takes further queued submissions, up to the size of a step.
     fn gather(&mut self, first: Submission) -> Vec<Submission> {
         let mut count = first.items.len();
         let mut step = vec![first];
@@ -121,7 +121,7 @@ impl Committer {
         step
     }
 
-    /// Decides a step's commands. Where nothing can be decided, the failure is answered at once.
+    /// Decides the commands of a step. If their state cannot be read, the failure is their outcome.
     async fn decide(&self, group: &mut Group, step: Vec<Submission>) -> Vec<(Reply, Outcomes)> {
         let prepared: Vec<Prepared> = step.into_iter().map(|one| self.prepare(one)).collect();
         let read = match self.store.check_writable() {
@@ -165,7 +165,7 @@ impl Committer {
         authorize::named(command).cloned()
     }
 
-    /// One batched read of everything that a step is decided on and the group does not know yet.
+    /// Reads, in one batch, the state that a step needs and the group does not hold yet.
     async fn read(&self, group: &mut Group, prepared: &[Prepared]) -> Result<(), Error> {
         let folding = self.store.folding();
         let items = || prepared.iter().flat_map(|one| &one.items);
@@ -188,7 +188,7 @@ impl Committer {
     }
 }
 
-/// Resolves when the registry was told to stop; never when nobody can tell it any more.
+/// Completes when the registry is stopped; never if it was dropped before.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     if stop.wait_for(|stopped| *stopped).await.is_err() {
         std::future::pending().await
@@ -201,7 +201,7 @@ struct Prepared {
     reply: Reply,
 }
 
-/// What a store error means to callers whose commands were being committed.
+/// The outcome for callers whose commands were being committed when the store failed.
 fn failure(error: &Error) -> Failure {
     match error {
         Error::ReadOnly { reason } => Failure::ReadOnly { reason: reason.clone() },

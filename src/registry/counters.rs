@@ -1,4 +1,4 @@
-//! What the registry counts: plain numbers that telemetry shows.
+//! Counters of the registry, which telemetry reads.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,11 +16,11 @@ pub struct RegistryCounters {
     pub amended: AtomicU64,
     /// Identifiers removed.
     pub removed: AtomicU64,
-    /// Commands that found what they asked for.
+    /// Commands whose result existed already.
     pub unchanged: AtomicU64,
     /// Prefix and token changes.
     pub administered: AtomicU64,
-    /// Repeated commands that got their first receipt again.
+    /// Repeated commands that were answered with their first receipt.
     pub repeated: AtomicU64,
     /// Commands refused after authorization.
     pub refused: AtomicU64,
@@ -52,7 +52,7 @@ impl RegistryCounters {
         }
     }
 
-    /// Counts one group of so many changes.
+    /// Counts a group and its changes.
     pub(super) fn count_group(&self, changes: usize) {
         self.groups.fetch_add(1, Ordering::Relaxed);
         self.group_changes.fetch_add(changes as u64, Ordering::Relaxed);

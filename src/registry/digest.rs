@@ -1,5 +1,5 @@
-//! The digest of a command's content, by which a repeated request id is told from a reused one. Stable across
-//! releases, because ids are remembered for days.
+//! The digest of a command's content, which distinguishes a repeated request from a reused request id. It is stable
+//! across releases, because ids are remembered for days.
 
 use sha2::{Digest as _, Sha256};
 
@@ -14,7 +14,7 @@ use crate::wire::cursor::Writer;
 
 use super::command::{Command, Existing, Item, Precondition, PrefixCommand, Target, TokenCommand};
 
-/// Under which key an item is remembered, and the digest of its content.
+/// The key under which an item is remembered, and the digest of its content.
 pub(super) fn remembered(
     request: RequestId,
     caller_name: &CallerName,
@@ -46,7 +46,7 @@ fn content(command: &Command) -> [u8; 16] {
             amend.remove.iter().for_each(|index| {
                 writer.u32(index.get());
             });
-            // Added later: absent from the digests of commands that do not use it.
+            // This field was added later, so it must not change the digests of commands without it.
             if !amend.set.is_empty() {
                 write_values(&mut writer, &amend.set);
             }
@@ -144,7 +144,7 @@ fn write_registrant(writer: &mut Writer, registrant: Option<&Registrant>) {
 
 fn write_token_command(writer: &mut Writer, command: &TokenCommand) {
     match command {
-        // The id, the secret and the time are the node's own; what was asked for is the rest.
+        // The node makes the id, the secret and the time; the rest is what the caller asked for.
         TokenCommand::Create(entry) => {
             writer.u8(1).text(&entry.label).u64(entry.expires_ms.unwrap_or(0)).count(entry.scopes.len());
             for scope in &entry.scopes {

@@ -1,4 +1,4 @@
-//! Filings from below: what an upper node keeps of each lower node's journal.
+//! Filings: what an upper node records of the journal of each lower node.
 //!
 //! A lower node announces itself, then files its prefixes in the order of its journal. Per peer, the upper node keeps a
 //! bookmark of what was filed; it is durable before it is acknowledged, and moves only forward within one incarnation.
@@ -22,7 +22,7 @@ use super::command::{Batch, Command, Filing, Item, PrefixCommand};
 impl Registry {
     /// What is confirmed of a peer's journal, in answer to its announcement of this incarnation.
     ///
-    /// None: the peer must file its present state first. An incarnation before one that filed already is refused.
+    /// None if the peer must file its present state first. An incarnation older than one that has filed is refused.
     pub async fn announce(
         &self,
         caller: &Caller,
@@ -61,7 +61,7 @@ impl Registry {
     pub async fn settle(
         &self,
         caller: &Caller,
-        kept: &BTreeSet<Prefix>,
+        filed: &BTreeSet<Prefix>,
         position: Position,
     ) -> Result<(), Problem> {
         let peer = peer(caller)?;
@@ -71,7 +71,8 @@ impl Registry {
                 && entry.standing != Standing::Revoked
                 && caller.may_file(&entry.prefix)
         };
-        let gone = directory.prefixes().filter(filed_by_peer).filter(|entry| !kept.contains(&entry.prefix));
+        let missing =
+            directory.prefixes().filter(filed_by_peer).filter(|entry| !filed.contains(&entry.prefix));
         let revoke = |entry: &Arc<PrefixEntry>| {
             let Homing::Delegated(site) = &entry.homing else {
                 return None;
@@ -84,11 +85,11 @@ impl Registry {
                 position,
             })))
         };
-        let commands: Vec<Command> = gone.filter_map(revoke).collect();
+        let commands: Vec<Command> = missing.filter_map(revoke).collect();
         for portion in commands.chunks(BATCH_ITEMS_MAX) {
             let items = (0..).zip(portion).map(|(number, command)| Item { number, command: command.clone() });
             let batch = Batch { request: None, items: items.collect(), deadline: None };
-            // A refusal means that the administrator has spoken meanwhile, and that stands.
+            // A refusal means that an administrator has changed the prefix since, which takes precedence.
             self.apply(caller, batch).await?;
         }
         self.confirm(caller, position).await

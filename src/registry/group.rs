@@ -1,10 +1,10 @@
-//! A group: commands decided together, in commit order, over the states that the ones before them lead to.
+//! A group: commands that are committed together, decided in order, each on the state after the ones before it.
 //!
 //! ```text
 //!   submissions ─▶ batched reads ─▶ Group.decide, item by item ─▶ Block ─▶ committed ─▶ receipts
 //! ```
-//! What is decided here is on no disk yet: receipts are given out only when the block has committed. The journal is
-//! dense and has one writer, so the position that each change will have is known when it is decided.
+//! Decisions are not durable yet: receipts are sent only after the block has committed. The journal is dense and has one
+//! writer, so that the position of each change is known when it is decided.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,14 +26,14 @@ use super::rules::{self, Decision, Now, Present};
 use crate::authority::evidence::ReadVersion;
 use crate::model::refusal::Refusal;
 
-/// Bytes of a change beside its values, about: names, header, envelope, request memory.
+/// Approximate bytes of a change besides its values: names, header, envelope, request memory.
 const CHANGE_OVERHEAD_BYTES: usize = 512;
 
 /// States and requests as read, and what this group adds to them.
 pub(super) struct Group {
     folding: Folding,
     now: Now,
-    /// The journal's end that all of it is decided on.
+    /// The end of the journal on which all decisions are based.
     since: Position,
     lineage: Arc<Lineage>,
     directory: Arc<Directory>,
@@ -41,16 +41,16 @@ pub(super) struct Group {
     requests: HashMap<RequestKey, RequestMemory>,
     proposed: Vec<Proposed>,
     remembered: Vec<(RequestKey, RequestMemory)>,
-    /// Bytes of states and bodies, about.
+    /// Approximate bytes of states and bodies.
     bytes: usize,
 }
 
 /// An identifier's state as this group sees it.
 struct State {
     present: Present,
-    /// What stands in the store; the block replaces that, however many changes are made of it here.
+    /// The state in the store, which the block replaces, however many changes the group makes.
     mark: Option<Mark>,
-    /// Where it last changed.
+    /// Position of its last change.
     sequence: u64,
 }
 
@@ -64,25 +64,25 @@ impl From<IdentifierEntry> for State {
 /// A request's item, to be remembered: its key and the digest of its content.
 pub(super) type Remember = Option<(RequestKey, [u8; 16])>;
 
-/// What an item that was not refused came to.
+/// The result of an item that was not refused.
 struct Decided {
     identifier: Option<Identifier>,
     version: u64,
     sequence: u64,
-    /// What was done; none when it held already.
+    /// The operation; none if nothing had to be changed.
     operation: Option<Operation>,
-    /// Whether values that were held are so no more.
+    /// Whether present values were replaced or removed.
     replaced: bool,
 }
 
 //----------- Reading --------------------------------------------------------
 
 impl Group {
-    /// An empty group, to be decided on the journal's end.
+    /// An empty group at the end of the journal.
     pub(super) fn new(store: &Store, end: &End) -> Self {
         Self {
             folding: store.folding(),
-            // Journal time never runs backwards, whatever the clock says.
+            // Journal time never goes backwards, even if the clock does.
             now: Now { ms: store.now_ms().max(end.time_ms) },
             since: end.position(),
             lineage: store.lineage(),
@@ -105,13 +105,13 @@ impl Group {
         self.requests.contains_key(key)
     }
 
-    /// Whether records still stand at the versions that an authorization is bound to, under prefixes homed here.
+    /// Whether records still have the versions to which an authorization is bound, under prefixes homed here.
     pub(super) fn stands(&self, read: &[ReadVersion]) -> bool {
         let version = |name| self.present.get(name).map_or(0, |state: &State| state.present.version);
         read.iter().all(|read| read.stands(version(&read.name), &self.directory))
     }
 
-    /// Takes up states and memories that were read and are not known yet.
+    /// Adds states and request memories that were read and are not known yet.
     pub(super) fn take_up(
         &mut self,
         states: impl Iterator<Item = (CanonicalIdentifier, IdentifierEntry)>,
@@ -121,17 +121,17 @@ impl Group {
         self.requests.extend(memories);
     }
 
-    /// Whether it carries as much as one block should.
+    /// Whether the group is full.
     pub(super) fn is_full(&self, changes_max: usize) -> bool {
         self.proposed.len() + self.remembered.len() >= changes_max || self.bytes >= GROUP_BYTES_MAX
     }
 
-    /// Changes that it proposes.
+    /// Number of its changes.
     pub(super) fn changes(&self) -> usize {
         self.proposed.len()
     }
 
-    /// What is to be committed.
+    /// The block to commit.
     pub(super) fn into_block(self) -> Block {
         Block { since: self.since.sequence, changes: self.proposed, remembered: self.remembered }
     }
@@ -140,8 +140,8 @@ impl Group {
 //----------- Deciding -------------------------------------------------------
 
 impl Group {
-    /// Decides one item. `target` is the identifier it is about, minted if need be. The receipt holds once the block
-    /// has committed.
+    /// Decides one item. `target` is its identifier, minted if necessary. The receipt is valid once the block has
+    /// committed.
     pub(super) fn decide(
         &mut self,
         item: &Authorized,
@@ -175,7 +175,7 @@ impl Group {
         })
     }
 
-    /// Remembers what the request came to, for repetitions in this group and later.
+    /// Remembers the result of a request, for repetitions in this group and later.
     fn note(
         &mut self,
         decided: &Decided,
@@ -186,13 +186,13 @@ impl Group {
         let Some((key, content)) = remember else {
             return;
         };
-        let told = spelled.filter(|_| !mints(command)) == decided.identifier;
+        let is_request_target = spelled.filter(|_| !mints(command)) == decided.identifier;
         let memory = RequestMemory {
             content,
             operation: decided.operation,
             version: decided.version,
             sequence: decided.sequence,
-            identifier: decided.identifier.clone().filter(|_| !told),
+            identifier: decided.identifier.clone().filter(|_| !is_request_target),
         };
         if memory.operation.is_none() {
             self.remembered.push((key, memory.clone()));
@@ -233,7 +233,7 @@ impl Group {
             values: next.values.clone(),
             created_ms: next.created_ms,
         };
-        // The state, and the body of the journal entry.
+        // Counts the state and the body of the journal entry.
         self.bytes += 2 * next.values.as_ref().map_or(0, |values| values.encoded_bytes());
         let version = next.version;
         let sequence = self.propose(Proposed {
@@ -284,7 +284,7 @@ impl Group {
         Ok(Decided { identifier: None, version, sequence, operation: Some(operation), replaced: false })
     }
 
-    /// A prefix or token that is as asked for, since this journal entry.
+    /// The result for a prefix or token that has been as asked for since a journal entry.
     fn held(&self, version: u64, sequence: Option<u64>) -> Decided {
         let sequence = sequence.unwrap_or_else(|| self.end());
         Decided { identifier: None, version, sequence, operation: None, replaced: false }
@@ -309,14 +309,14 @@ impl Group {
         })
     }
 
-    /// Proposes a change; returns the journal entry that it will be.
+    /// Adds a change; returns the sequence of its journal entry.
     fn propose(&mut self, proposed: Proposed) -> u64 {
         self.proposed.push(proposed);
         self.bytes += CHANGE_OVERHEAD_BYTES;
         self.end()
     }
 
-    /// The journal's end once what is proposed so far has committed.
+    /// The end of the journal after the changes so far.
     fn end(&self) -> u64 {
         self.since.sequence + self.proposed.len() as u64
     }

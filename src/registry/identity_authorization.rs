@@ -1,12 +1,12 @@
-//! Commands of identities, and of nobody in particular: allowed by records, one command at a time.
+//! Authorization of identities and of callers without proof: by records, one command at a time.
 //!
 //! ```text
 //!   command ─ structure, prefix homed here ─ read: key, target, prefix record, lists ─ administration ─▶ Authorized
 //!      ▲                                                                          { versions read }          │
 //!      └──────────── something read has changed (a few times) ◀────────── committer: read again ◀────────────┘
 //! ```
-//! An authorization holds for the versions it read, and the committer reads them again together with what it decides
-//! on: nothing commits by an administrator who was removed before it, or whose key was.
+//! An authorization holds for the versions that were read. The committer reads them again with the state on which it
+//! decides: nothing commits after the administrator, or its key, was removed.
 //!
 //! The prefix record that governs an identifier `a.b/x` is `0.NA/a.b` when there is one, else that of the prefix homed
 //! here that covers it. The identities configured for this node home and revoke prefixes, and nothing else.
@@ -31,16 +31,16 @@ use super::group::Remember;
 use super::receipt::Receipt;
 use super::rules::{self, Decision, Now, Present};
 
-/// Times that a command is authorized anew because something it was allowed by has changed.
+/// Times that a command is authorized again because a record that allowed it has changed.
 const ATTEMPTS_MAX: usize = 5;
 
 //----------- Applying -------------------------------------------------------
 
 impl Registry {
-    /// Whether a caller could give this command now. Nothing is proved or promised by it: a door asks before it lets an
-    /// identity prove itself, and authorization happens again when the command is applied.
+    /// Whether a caller could give this command now. A front end asks before it challenges an identity; authorization
+    /// takes place again when the command is applied.
     ///
-    /// For nobody in particular: [`Refusal::Unauthenticated`] where an identity may be allowed it.
+    /// A caller without proof gets [`Refusal::Unauthenticated`] if some identity could give the command.
     pub async fn check(&self, caller: &Caller, command: &Command) -> Result<(), Problem> {
         check_command(command, &self.options.prefix_rule)?;
         let directory = self.store.directory();
@@ -54,7 +54,7 @@ impl Registry {
         }
     }
 
-    /// Applies items one after the other, each seeing what the ones before it did.
+    /// Applies items one after the other; each sees the effects of those before it.
     pub(super) async fn apply_each(
         &self,
         caller: &Caller,
@@ -104,7 +104,7 @@ impl Registry {
         Err(Failure::Contended.into())
     }
 
-    /// What was done for the same request has its receipt, whoever is an administrator by now.
+    /// A repeated request gets its first receipt, even if the caller is not an administrator any more.
     async fn recall_item(&self, command: &Command, remember: Remember) -> Result<Option<Receipt>, Problem> {
         let Some((key, content)) = remember else {
             return Ok(None);
@@ -122,7 +122,7 @@ impl Registry {
 //----------- Allowing -------------------------------------------------------
 
 impl Registry {
-    /// Refuses what the caller may not command; tells what that rests on.
+    /// Refuses a command that the caller may not give; returns the versions that the decision depends on.
     async fn allow(
         &self,
         caller: &Caller,
@@ -176,7 +176,7 @@ impl Registry {
         }
     }
 
-    /// The identities of this node may home and revoke.
+    /// The identities that are configured for this node may home and revoke prefixes.
     fn check_prefix_command(
         &self,
         identity: Option<&Identity>,
@@ -204,21 +204,21 @@ impl Registry {
             }
         };
         let homed = homed_record(register, directory);
-        // The record of a new prefix does not govern its own making.
+        // The record of a new prefix cannot authorize its own registration.
         let homed = homed.filter(|homed| target.is_none_or(|target| !self.is_same(homed, target)));
         let wanted: Vec<Identifier> =
             [Some(&own), homed.as_ref(), target].into_iter().flatten().cloned().collect();
         let mut evidence = Evidence::default();
-        let mut kept = self.authority.read(&wanted, &mut evidence).await?;
-        let target = target.and_then(|_| kept.pop());
+        let mut records = self.authority.read(&wanted, &mut evidence).await?;
+        let target = target.and_then(|_| records.pop());
         let present = present_of(target.as_ref());
-        let prefix = kept.iter().find(|one| one.exists()).or_else(|| kept.first());
+        let prefix = records.iter().find(|one| one.exists()).or_else(|| records.first());
         let prefix = prefix.map_or(Record { identifier: &own, values: &[] }, ReadRecord::record);
-        if let Some(kept) = &target {
-            let decided = rules::register(present.as_ref(), &kept.identifier, register, self.now());
-            decided.map_err(|refusal| without_secrets(refusal, kept))?;
+        if let Some(stored) = &target {
+            let decided = rules::register(present.as_ref(), &stored.identifier, register, self.now());
+            decided.map_err(|refusal| without_secrets(refusal, stored))?;
         }
-        let there = target.as_ref().filter(|kept| kept.exists()).map(ReadRecord::record);
+        let there = target.as_ref().filter(|stored| stored.exists()).map(ReadRecord::record);
         let named = named_by(&[Some(prefix), there]);
         let values = register.values.as_slice();
         let written = values.iter().map(|value| value.index).collect();
@@ -236,13 +236,13 @@ impl Registry {
         identity: Option<&Identity>,
         amend: &Amend,
     ) -> Result<Vec<ReadVersion>, Problem> {
-        let (kept, mut evidence) = self.read_target(&amend.identifier).await?;
-        let present = present_of(Some(&kept));
+        let (stored, mut evidence) = self.read_target(&amend.identifier).await?;
+        let present = present_of(Some(&stored));
         let next = match rules::amend(present.as_ref(), amend, self.now())? {
             Decision::Unchanged(_) => present.and_then(|present| present.values).unwrap_or_default(),
             Decision::Change(_, next) => next.values.unwrap_or_default(),
         };
-        let record = kept.record();
+        let record = stored.record();
         let written = amend.written().map(|value| value.index).collect();
         let next = Next { values: next.as_slice(), written: &written };
         let check = |who: Option<&Memberships>| administration::check_amend(record, next, who);
@@ -257,9 +257,9 @@ impl Registry {
     }
 
     async fn allow_remove(&self, identity: &Identity, remove: &Remove) -> Result<Vec<ReadVersion>, Problem> {
-        let (kept, mut evidence) = self.read_target(&remove.identifier).await?;
-        rules::remove(present_of(Some(&kept)).as_ref(), remove)?;
-        let record = kept.record();
+        let (stored, mut evidence) = self.read_target(&remove.identifier).await?;
+        rules::remove(present_of(Some(&stored)).as_ref(), remove)?;
+        let record = stored.record();
         let decision = |who: &Memberships| record.check(Some(who), AdminPermissions::DELETE_IDENTIFIER);
         self.authority.decide(identity, named_by(&[Some(record)]), &mut evidence, decision).await?;
         Ok(evidence.read)
@@ -267,9 +267,9 @@ impl Registry {
 
     async fn read_target(&self, target: &Identifier) -> Result<(ReadRecord, Evidence), Problem> {
         let mut evidence = Evidence::default();
-        let kept = self.authority.read(std::slice::from_ref(target), &mut evidence).await?;
-        let kept = kept.into_iter().next().ok_or(Refusal::Absent)?;
-        Ok((kept, evidence))
+        let stored = self.authority.read(std::slice::from_ref(target), &mut evidence).await?;
+        let stored = stored.into_iter().next().ok_or(Refusal::Absent)?;
+        Ok((stored, evidence))
     }
 
     fn is_same(&self, left: &Identifier, right: &Identifier) -> bool {
@@ -281,7 +281,7 @@ impl Registry {
     }
 }
 
-/// The record of the prefix homed here that covers what is to be registered.
+/// The record of the prefix homed here that covers the identifier to register.
 fn homed_record(register: &Register, directory: &Directory) -> Option<Identifier> {
     let prefix = match &register.target {
         Target::Named(target) => target.governing_prefix(),
@@ -290,21 +290,22 @@ fn homed_record(register: &Register, directory: &Directory) -> Option<Identifier
     directory.governing(&prefix).map(|entry| Identifier::of_prefix(&entry.prefix))
 }
 
-/// What exists is told without saying that it holds the same, where that would confirm a guess at what is hidden.
-fn without_secrets(refusal: Refusal, kept: &ReadRecord) -> Refusal {
+/// Reports that an identifier exists, but not that it holds the same values, if that would confirm a guess of hidden
+/// values.
+fn without_secrets(refusal: Refusal, stored: &ReadRecord) -> Refusal {
     match refusal {
         Refusal::AlreadyExists { version, same } => {
-            Refusal::AlreadyExists { version, same: same && !administration::hide(kept.record().values) }
+            Refusal::AlreadyExists { version, same: same && !administration::hide(stored.record().values) }
         }
         other => other,
     }
 }
 
-fn present_of(kept: Option<&ReadRecord>) -> Option<Present> {
-    kept.and_then(|kept| kept.entry.clone()).map(Present::from)
+fn present_of(stored: Option<&ReadRecord>) -> Option<Present> {
+    stored.and_then(|stored| stored.entry.clone()).map(Present::from)
 }
 
-/// Whom the HS_ADMIN values of records name.
+/// The identities that the HS_ADMIN values of records name.
 fn named_by(records: &[Option<Record<'_>>]) -> Vec<Identity> {
     let administrators = records.iter().flatten().flat_map(Record::administrators);
     administrators.map(|one| one.identity).collect()

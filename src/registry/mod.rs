@@ -3,11 +3,11 @@
 //! ```text
 //!   Command + Caller ─ authorize ─▶ Authorized ─ queue ─▶ committer ─ decide ─▶ store ─▶ Receipt
 //! ```
-//! - A door brings a [`Batch`] of commands; each item gets a receipt or a refusal, in the order given.
-//! - A receipt means: on disk, and seen by the next question on every door of this node.
-//! - A token allows by its scopes; an identity of the Handle protocol is allowed by HS_ADMIN values (`identity` tells how).
-//! - A [`Failure`] means that the node could not do its part; where the outcome is not known it says so, and repeating
-//!   with the same request id tells.
+//! - A front end passes a [`Batch`] of commands; each item gets a receipt or a refusal, in the order given.
+//! - A receipt means that the change is on disk, and visible to the next question at every front end of this node.
+//! - The scopes of a token state what it may do; HS_ADMIN values state what an identity of the Handle protocol may do.
+//! - A [`Failure`] is a fault of the node. If it leaves the outcome unknown, it says so, and repeating the request id
+//!   returns the outcome.
 //!
 //! It knows no packet, no status number and no protobuf type.
 
@@ -59,12 +59,12 @@ use self::receipt::Receipt;
 
 //----------- Registry -------------------------------------------------------
 
-/// What the registry needs to know.
+/// Options of the registry.
 #[derive(Clone)]
 pub struct RegistryOptions {
-    /// How long request ids are remembered.
+    /// Time for which request ids are remembered.
     pub request_window: Duration,
-    /// What a prefix must satisfy to be homed or delegated here, beyond being one: the DNS door's bound on names.
+    /// A further condition on prefixes that are homed or delegated here: the bound of DNS on names.
     pub prefix_rule: PrefixRule,
 }
 
@@ -75,7 +75,7 @@ impl Default for RegistryOptions {
     }
 }
 
-/// Refuses a prefix with a sentence that says why.
+/// Refuses a prefix with a sentence that gives the reason.
 pub type PrefixRule = Arc<dyn Fn(&Prefix) -> Result<(), String> + Send + Sync>;
 
 /// Decides and records.
@@ -89,19 +89,19 @@ pub struct Registry {
     counters: Arc<RegistryCounters>,
 }
 
-/// A token to be made.
+/// A token to create.
 #[derive(Clone, Debug)]
 pub struct TokenDraft {
-    /// What people call it.
+    /// Its label for people.
     pub label: String,
-    /// What it opens.
+    /// Its scopes.
     pub scopes: Vec<Scope>,
-    /// When it ends, in milliseconds since 1970; none when it does not.
+    /// Time of expiry in milliseconds since 1970; none if it does not expire.
     pub expires_ms: Option<u64>,
 }
 
 impl Registry {
-    /// Starts the committer. The handle gives the appender back when the registry was stopped.
+    /// Starts the committer. The task returns the appender after the registry was stopped.
     pub fn start(
         store: Store,
         appender: Appender,
@@ -137,7 +137,7 @@ impl Registry {
 //----------- Callers and tokens ---------------------------------------------
 
 impl Registry {
-    /// Makes a token. Its text is returned once and never kept; repeating makes another token.
+    /// Creates a token. Its text is returned once and is not stored; repeating creates another token.
     pub async fn create_token(
         &self,
         caller: &Caller,
@@ -148,7 +148,7 @@ impl Registry {
         Ok((text, entry))
     }
 
-    /// Makes a token that nothing knows yet: for the first start, which must write its text down before it counts.
+    /// Makes a token without storing it: at the first start its text has to be on disk before it is valid.
     pub fn make_token(&self, draft: TokenDraft) -> Result<(String, TokenEntry), Refusal> {
         check_draft(&draft)?;
         let mut random = [0; 40];
@@ -190,7 +190,7 @@ impl Registry {
         self.store.directory().get(prefix).map(|entry| (**entry).clone())
     }
 
-    /// Applies one command of no request.
+    /// Applies one command without a request id.
     pub async fn apply_one(&self, caller: &Caller, command: Command) -> Result<Receipt, Problem> {
         let batch = Batch { request: None, items: vec![Item { number: 0, command }], deadline: None };
         let outcome = self.apply(caller, batch).await?.into_iter().next();
@@ -224,10 +224,10 @@ fn check_draft(draft: &TokenDraft) -> Result<(), Refusal> {
 //----------- Upkeep ---------------------------------------------------------
 
 impl Registry {
-    /// Forgets requests that ran out and prunes the journal: to be called every hour or so.
+    /// Forgets expired request ids and prunes the journal; to be called about every hour.
     pub async fn keep_up(&self, retention: Option<Retention>) -> Result<(), Failure> {
         let failed = |error: crate::store::error::Error| Failure::Store { detail: error.to_string() };
-        // A margin of an hour, so that no id is forgotten while its repetition is still accepted.
+        // The margin of an hour ensures that no id is forgotten while its repetition is still accepted.
         let window_ms = u64::try_from(self.options.request_window.as_millis()).unwrap_or(u64::MAX);
         let expired_ms = self.store.now_ms().saturating_sub(window_ms).saturating_sub(3_600_000);
         self.store.forget_requests(expired_ms).await.map_err(failed)?;

@@ -6,26 +6,26 @@ use crate::store::entry::{Operation, RequestMemory};
 
 use crate::model::refusal::Refusal;
 
-/// The outcome of a command that holds: it is on disk and the next question sees it.
+/// The outcome of a command that was carried out: it is on disk, and the next question sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// The identifier, as registered or minted; none for prefixes and tokens.
     pub identifier: Option<Identifier>,
     /// The version reached.
     pub version: u64,
-    /// Where in the journal.
+    /// Its position in the journal.
     pub position: Position,
     /// What was done.
     pub outcome: Outcome,
-    /// Whether values that the identifier held were replaced or removed. It is not remembered, and so told only of
-    /// commands without a request id: a repeated receipt is the first again.
+    /// Whether values of the identifier were replaced or removed. It is not remembered, so that it is reported only for
+    /// commands without a request id: a repeated receipt equals the first.
     pub replaced: bool,
-    /// Whether it was done before, for the same request id.
+    /// Whether it was carried out before, for the same request id.
     pub repeated: bool,
 }
 
 impl Receipt {
-    /// The first receipt again, of what is remembered; refused when it is remembered of other content.
+    /// The first receipt again, from the memory of its request; refused if that was for other content.
     pub(super) fn repeated(
         target: Option<Identifier>,
         memory: &RequestMemory,
@@ -57,7 +57,7 @@ pub enum Outcome {
     Amended,
     /// It was removed.
     Removed,
-    /// What was asked for held already; nothing was written.
+    /// Everything was as asked for already; nothing was written.
     Unchanged,
     /// The prefix entry was changed.
     PrefixChanged,

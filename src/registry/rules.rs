@@ -1,4 +1,4 @@
-//! Decisions: pure functions from a present state and a command to the state that follows, or a refusal.
+//! Decisions: pure functions from a present state and a command to the next state, or a refusal.
 
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::position::Position;
@@ -35,7 +35,7 @@ impl From<IdentifierEntry> for Present {
 }
 
 impl Present {
-    /// Whether some value of this state stands no more, as it is, in the one that follows.
+    /// Whether the next state lacks some value of this one, or has it changed.
     pub(super) fn loses_values(&self, next: &Self) -> bool {
         let next = next.values.as_ref();
         let stands = |value: &Value| {
@@ -45,12 +45,12 @@ impl Present {
     }
 }
 
-/// What follows from a command.
+/// The result of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
-    /// This state, by this operation.
+    /// A new state, by this operation.
     Change(Operation, Present),
-    /// What was asked for holds already, at this version.
+    /// The present state, at this version, is as asked for.
     Unchanged(u64),
 }
 
@@ -111,10 +111,10 @@ pub(super) fn amend(present: Option<&Present>, command: &Amend, now: Now) -> Res
     let goes = |value: &&Value| {
         command.remove.contains(&value.index) || command.written().any(|new| new.index == value.index)
     };
-    let mut kept: Vec<Value> = values.as_slice().iter().filter(|value| !goes(value)).cloned().collect();
+    let mut remaining: Vec<Value> = values.as_slice().iter().filter(|value| !goes(value)).cloned().collect();
     let new = command.written().cloned();
-    kept.extend(new.map(|value| Value { timestamp: now.timestamp(), ..value }));
-    let amended = Values::new(kept)?;
+    remaining.extend(new.map(|value| Value { timestamp: now.timestamp(), ..value }));
+    let amended = Values::new(remaining)?;
     if amended.say_the_same(values) {
         return Ok(Decision::Unchanged(present.version));
     }
@@ -149,7 +149,7 @@ fn check_precondition(present: Option<&Present>, precondition: Precondition) -> 
     }
 }
 
-/// Refuses a registration that no present state could make right.
+/// Refuses a registration that is invalid whatever the present state is.
 pub(super) fn check_register_shape(command: &Register) -> Result<(), Refusal> {
     match &command.target {
         Target::Named(identifier) => check_site_values(identifier, command.values.as_slice().iter()),
@@ -157,7 +157,7 @@ pub(super) fn check_register_shape(command: &Register) -> Result<(), Refusal> {
     }
 }
 
-/// Refuses an amendment that no present state could make right.
+/// Refuses an amendment that is invalid whatever the present state is.
 pub(super) fn check_amend_shape(command: &Amend) -> Result<(), Refusal> {
     check_site_values(&command.identifier, command.written())?;
     let named = command.written().map(|value| value.index);
@@ -204,7 +204,7 @@ fn stamped(mut values: Vec<Value>, now: Now) -> Result<Values, Refusal> {
 
 //----------- Prefixes -------------------------------------------------------
 
-/// What follows from a prefix command; none when it holds already.
+/// The entry that a prefix command leads to; none if the present one is as asked for.
 pub(super) fn change_prefix(
     present: Option<&PrefixEntry>,
     command: &PrefixCommand,
@@ -236,31 +236,31 @@ pub(super) fn change_prefix(
     Ok((!unchanged).then_some((operation, PrefixEntry { version, ..target })))
 }
 
-/// The entry that homing or delegating leads to; its version is still the present one.
+/// The entry that homing or delegating leads to, still with the present version.
 fn answered_by(
     present: Option<&PrefixEntry>,
     prefix: &Prefix,
     homing: Homing,
     registrant: Option<&Registrant>,
 ) -> PrefixEntry {
-    let kept = present.and_then(|present| present.registrant.as_ref());
+    let unchanged = present.and_then(|present| present.registrant.as_ref());
     PrefixEntry {
         prefix: present.map_or_else(|| prefix.clone(), |present| present.prefix.clone()),
         homing,
         standing: Standing::Active,
-        registrant: registrant.or(kept).cloned(),
+        registrant: registrant.or(unchanged).cloned(),
         filing: None,
         version: present.map_or(0, |present| present.version),
         changed_ms: present.map_or(0, |present| present.changed_ms),
     }
 }
 
-/// An administrator's word: it is not a filing's any more, and a filing does not undo it.
+/// A decision of an administrator: the entry does not belong to a filing any more, and filings do not undo it.
 fn standing(entry: &PrefixEntry, standing: Standing) -> PrefixEntry {
     PrefixEntry { standing, filing: None, ..entry.clone() }
 }
 
-/// A filing from below. Filing the same place twice has no effect.
+/// A filing by a lower node. Filing the same position twice has no effect.
 fn file(
     present: Option<&PrefixEntry>,
     filing: &Filing,
@@ -273,7 +273,7 @@ fn file(
         let older = |mark: Position| {
             mark.incarnation == filing.position.incarnation && mark.sequence > filing.position.sequence
         };
-        // The same place may be filed again from another site: what it says is compared below.
+        // The same position may be filed again with another site, so the content is compared below.
         if mark.is_some_and(older) {
             return Ok(None);
         }
@@ -321,7 +321,7 @@ fn check_filing(present: &PrefixEntry, filing: &Filing) -> Result<(), Refusal> {
 
 //----------- Tokens ---------------------------------------------------------
 
-/// What follows from a token command; none when it holds already.
+/// The entry that a token command leads to; none if the present one is as asked for.
 pub(super) fn change_token(
     present: Option<&TokenEntry>,
     command: &TokenCommand,

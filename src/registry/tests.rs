@@ -1,6 +1,6 @@
-//! What the registry promises, over real stores: decided in order, durable with its receipt, repeatable without harm.
+//! Guarantees of the registry, over real stores: order of decisions, durability of receipts, harmless repetition.
 
-pub(crate) mod room;
+pub(crate) mod fixture;
 
 mod administration;
 mod authorization;

@@ -1,4 +1,4 @@
-//! Questions and answers. An answer is not an error: absent, elsewhere and not ours are answers, too.
+//! Questions and answers. Absent, delegated and not responsible are answers too, not errors.
 
 use std::collections::HashSet;
 
@@ -10,17 +10,17 @@ use crate::model::site::Site;
 use crate::model::value::{Index, Value, ValueType};
 use crate::store::entry::Operation;
 
-/// Indexes, or types, up to which going through them is quicker than looking them up.
+/// Number of indexes or types up to which comparing them one by one is faster than hashing.
 const SELECTED_FEW: usize = 16;
 
 /// A read request, after decoding.
 #[derive(Clone, Debug)]
 pub struct Question {
-    /// Which identifier.
+    /// The identifier.
     pub identifier: Identifier,
-    /// Values at these indexes; with `types`, the union is asked for; none of both asks for all.
+    /// Indexes of the values asked for, in addition to `types`; if both are empty, all values are asked for.
     pub indexes: Vec<Index>,
-    /// Values of these types; a type that ends in a dot asks for the family.
+    /// Types of the values asked for; a type that ends in a dot means every type that begins with it.
     pub types: Vec<ValueType>,
 }
 
@@ -30,7 +30,7 @@ impl Question {
         Self { identifier, indexes: Vec::new(), types: Vec::new() }
     }
 
-    /// What it asks for, to be looked up for many values.
+    /// Its indexes and types, prepared for many comparisons.
     pub(super) fn selection(&self) -> Selection<'_> {
         if self.indexes.len().max(self.types.len()) <= SELECTED_FEW {
             return Selection::Few(self);
@@ -40,12 +40,12 @@ impl Question {
     }
 }
 
-/// What a question asks for of an identifier's values. Looking a value up costs the same however much is asked for:
-/// a stranger may ask for tens of thousands of types.
+/// The indexes and types of a question, prepared for many comparisons: an unknown client may ask for tens of thousands
+/// of types, and the cost for each value has to stay constant.
 pub(super) enum Selection<'q> {
-    /// So few that they are gone through.
+    /// Few: compared one by one.
     Few(&'q Question),
-    /// To be looked up; types in lower case.
+    /// Many: hashed, with types in lower case.
     Many { indexes: HashSet<Index>, types: HashSet<String> },
 }
 
@@ -75,7 +75,7 @@ impl Selection<'_> {
 pub enum Answer {
     /// The values that the caller may see.
     Values(Found),
-    /// There is nothing to show.
+    /// The identifier, or the values asked for, do not exist or are not visible.
     Absent(Absence),
     /// Another site answers for the prefix.
     Referral(Referral),
@@ -83,7 +83,7 @@ pub enum Answer {
     NotResponsible(NotResponsible),
 }
 
-/// An identifier and those of its values that were asked for and may be seen.
+/// An identifier, with those of its values that were asked for and that the caller may see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// The identifier as registered.
@@ -94,7 +94,7 @@ pub struct Found {
     pub values: Vec<Value>,
     /// When it last changed, in milliseconds since 1970.
     pub changed_ms: u64,
-    /// Whether this node keeps it; a cached answer of another node is not authoritative.
+    /// Whether this node holds it; an answer of another node is not authoritative.
     pub authoritative: bool,
     /// What was asked for and is not shown to this caller.
     pub withheld: Withheld,
@@ -109,7 +109,7 @@ pub enum Absence {
     Values(Withheld),
 }
 
-/// Where to go on asking.
+/// The site to ask instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Referral {
     /// The delegated prefix.
@@ -134,14 +134,14 @@ pub struct Page<T> {
     pub more: bool,
 }
 
-/// Which names of a prefix are asked for.
+/// The part of a list of names that is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NamesAsked<'a> {
-    /// The one behind which they begin; none for the first.
+    /// The name after which the part begins; none for the beginning of the list.
     pub after: Option<&'a Identifier>,
-    /// Names that are passed over first.
+    /// Names to skip first.
     pub skip: usize,
-    /// Names wanted at most; none of them only asks whether the caller may list.
+    /// Largest number of names; 0 only checks whether the caller may list.
     pub limit: usize,
 }
 
@@ -150,26 +150,26 @@ pub struct NamesAsked<'a> {
 pub struct History {
     /// The changes.
     pub changes: Vec<HistoryChange>,
-    /// The journal entry to go on before; none when this is the last page.
+    /// The journal entry before which the next page begins; none on the last page.
     pub next: Option<u64>,
-    /// From which position on the journal is kept, so that earlier changes may be missing; none when all are there.
+    /// First position that the journal retains, so that earlier changes may be missing; none if it retains all.
     pub complete_from: Option<Position>,
 }
 
 /// One change of an identifier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryChange {
-    /// Where in the journal.
+    /// Its position in the journal.
     pub position: Position,
-    /// When, in milliseconds since 1970.
+    /// Time in milliseconds since 1970.
     pub time_ms: u64,
-    /// What was done.
+    /// The operation.
     pub operation: Operation,
     /// The version reached.
     pub version: u64,
-    /// Who did it.
+    /// The name of the caller.
     pub caller: CallerName,
-    /// The values after the change that the caller may see; none once the body was pruned.
+    /// The values after the change that the caller may see; none if the body was pruned.
     pub values: Option<Vec<Value>>,
 }
 
@@ -177,7 +177,7 @@ pub struct HistoryChange {
 mod tests {
     use super::{Question, SELECTED_FEW, Selection};
     use crate::model::value::{Index, ValueType};
-    use crate::registry::tests::room::{identifier, typed};
+    use crate::registry::tests::fixture::{identifier, typed};
 
     #[test]
     fn who_asks_for_much_gets_the_same() {

@@ -1,4 +1,4 @@
-//! What the resolver counts: plain numbers that telemetry shows.
+//! Counters of the resolver, which telemetry reads.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,11 +11,11 @@ use super::answer::Answer;
 pub struct ResolverCounters {
     /// Questions answered with values.
     pub values: AtomicU64,
-    /// Questions answered with absence.
+    /// Questions about identifiers or values that do not exist.
     pub absent: AtomicU64,
     /// Questions answered with a referral.
     pub referrals: AtomicU64,
-    /// Questions about prefixes that nobody here knows.
+    /// Questions about prefixes that this node does not know.
     pub not_responsible: AtomicU64,
     /// Questions refused.
     pub refused: AtomicU64,

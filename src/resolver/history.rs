@@ -1,4 +1,4 @@
-//! History: the changes of one identifier, the newest first, from link to link through the journal.
+//! History: the changes of one identifier, the newest first, found by following links through the journal.
 
 use crate::authority::caller::Caller;
 use crate::authority::unread;
@@ -13,7 +13,7 @@ use super::Resolver;
 use super::answer::{History, HistoryChange};
 
 impl Resolver {
-    /// Changes of an identifier, the newest first; for readers of its prefix. A page goes on before `before`.
+    /// Changes of an identifier, the newest first, before `before`; for readers of its prefix.
     pub async fn history(
         &self,
         caller: &Caller,
@@ -43,7 +43,7 @@ impl Resolver {
         })
     }
 
-    /// The link of an entry that was shown last. A page token of another identifier is refused.
+    /// The link of the entry that was returned last. An entry of another identifier is refused.
     async fn previous(&self, before: u64, subject: &Subject) -> Result<Option<u64>, Problem> {
         let header = self.header(before).await?;
         match header {
@@ -56,7 +56,7 @@ impl Resolver {
         }
     }
 
-    /// Follows links; returns the headers and the entry to go on before.
+    /// Follows links; returns the headers, and the entry before which the next page begins.
     async fn walk(
         &self,
         start: Option<u64>,

@@ -1,12 +1,12 @@
-//! The resolver: produces answers. It reads the store and never changes it, and asks other nodes for callers that wish it.
+//! The resolver: produces answers. It reads the store and never changes it; for callers that want it, it asks other nodes.
 //!
 //! ```text
-//!   Question + Caller ─ governing prefix (longest match) ─▶ ours: values or absent, as far as the caller may see
+//!   Question + Caller ─ governing prefix (longest match) ─▶ homed here: values or absent, as far as the caller may see
 //!                                                        ├▶ delegated: referral
-//!                                                        └▶ unknown: not responsible, the upper node is named
+//!                                                        └▶ unknown: not responsible, with the upper node
 //! ```
-//! A suspended or revoked prefix is a refusal. `0.NA/<prefix>` is answered from the prefix entry: its HS_SITE follows
-//! from who answers for the prefix, whatever else is registered there.
+//! Questions under a suspended or revoked prefix are refused. `0.NA/<prefix>` is answered from the prefix entry: its
+//! HS_SITE is the site that answers for the prefix, whatever else is registered under that name.
 
 pub mod answer;
 
@@ -46,18 +46,18 @@ use self::paging::{PageStart, Paging};
 
 //----------- Resolver -------------------------------------------------------
 
-/// What the resolver needs to know.
+/// Options of the resolver.
 #[derive(Clone, Debug, Default)]
 pub struct ResolverOptions {
     /// The upper node's address; none at the top.
     pub upper: Option<String>,
-    /// The site at which this node answers, when it announces one.
+    /// The site that this node announces, if any.
     pub site: Option<Site>,
-    /// The public half of the key that this node signs with, as HS_PUBKEY data: shown in each HS_SITE of its own.
+    /// The public half of this node's signing key, as HS_PUBKEY data, which its own HS_SITE values contain.
     pub server_key: Vec<u8>,
 }
 
-/// Produces answers. Clones are the same resolver.
+/// Produces answers. Clones share everything.
 #[derive(Clone)]
 pub struct Resolver {
     store: Store,
@@ -68,11 +68,11 @@ pub struct Resolver {
     counters: Arc<ResolverCounters>,
 }
 
-/// Where a question leads.
+/// How a question is answered.
 enum Route {
-    /// Read this identifier here; its values are completed from the entry.
+    /// By reading this identifier; the prefix entry completes its values.
     Here(CanonicalIdentifier, Arc<PrefixEntry>),
-    /// Answered from the directory alone.
+    /// From the directory alone.
     Known(Answer),
 }
 
@@ -90,7 +90,7 @@ impl Resolver {
         Ok(answer.unwrap_or(Ok(Answer::Absent(Absence::Identifier)))?)
     }
 
-    /// Answers many questions with one read of the store, in the order asked.
+    /// Answers many questions with one read of the store, one answer for each, in their order.
     pub async fn answer_many(
         &self,
         caller: &Caller,
@@ -125,7 +125,7 @@ impl Resolver {
         Ok(answers)
     }
 
-    /// What the caller may see of the record that a question is about.
+    /// The part of a question's record that the caller may see.
     async fn visibility(
         &self,
         caller: &Caller,
@@ -139,7 +139,7 @@ impl Resolver {
         self.authority.visibility(caller, record, restricted).await
     }
 
-    /// Decides by prefix alone where a question leads.
+    /// Decides by the prefix how a question is answered.
     fn route(&self, question: &Question, directory: &Directory) -> Result<Route, Refusal> {
         let prefix = question.identifier.governing_prefix();
         let Some(entry) = directory.governing(&prefix) else {
@@ -150,7 +150,7 @@ impl Resolver {
         let canonical = || question.identifier.canonical(self.store.folding());
         let own_name = question.identifier.named_prefix().is_some_and(|named| named == entry.prefix);
         match &entry.homing {
-            // The name of a delegated prefix is still answered here: it is this node that delegates.
+            // The record of a delegated prefix is answered here, since this node delegates it.
             Homing::Delegated(site) if !own_name => Ok(Route::Known(Answer::Referral(Referral {
                 prefix: entry.prefix.clone(),
                 site: site.clone(),
@@ -159,7 +159,7 @@ impl Resolver {
         }
     }
 
-    /// Shows what the caller asked for and may see.
+    /// The values that the caller asked for and may see.
     fn show(
         &self,
         visibility: Visibility,
@@ -188,12 +188,12 @@ impl Resolver {
         Answer::Values(Found { identifier, version, values, changed_ms, authoritative: true, withheld })
     }
 
-    /// The HS_SITE of `0.NA/<prefix>`, as its entry says.
+    /// The HS_SITE of `0.NA/<prefix>`, from its entry.
     fn derived_site(&self, identifier: &Identifier, prefix: &PrefixEntry) -> Option<Value> {
         identifier.named_prefix().filter(|named| *named == prefix.prefix)?;
         let (site, key) = match &prefix.homing {
             Homing::Here => (self.options.site.as_ref()?, self.options.server_key.as_slice()),
-            // What the delegate signs with, only the delegate tells.
+            // Only the delegate itself can state its signing key.
             Homing::Delegated(site) => (site, &[][..]),
         };
         let serial = u16::try_from(prefix.version % 65_536).unwrap_or(0);
@@ -208,8 +208,8 @@ impl Resolver {
         })
     }
 
-    /// Live identifiers whose own prefix is exactly this one, in order, after `after`; for readers of the prefix, and for
-    /// its administrators that may list, who see of each what everybody sees.
+    /// Live identifiers of exactly this prefix, in order, after `after`. For readers of the prefix, and for
+    /// administrators with the permission to list, which see only public values.
     pub async fn list(
         &self,
         caller: &Caller,
@@ -233,7 +233,7 @@ impl Resolver {
         Ok(Page { items: entries.into_iter().take(limit).filter_map(show).collect(), more })
     }
 
-    /// The names alone of what [`Resolver::list`] lists, for the same callers.
+    /// Only the names of what [`Resolver::list`] lists, for the same callers.
     pub async fn names(
         &self,
         caller: &Caller,
@@ -268,7 +268,7 @@ impl Resolver {
     }
 }
 
-/// What doors ask beside questions.
+/// What front ends need beside answers.
 impl Resolver {
     /// The live identifier of a long suffix, by the digest of its canonical form, as registered.
     pub async fn by_digest(
@@ -295,12 +295,12 @@ impl Resolver {
         self.store.holds_within(prefix)
     }
 
-    /// How many live identifiers there are.
+    /// Number of live identifiers.
     pub fn count(&self) -> u64 {
         self.store.count()
     }
 
-    /// How many live identifiers have exactly this prefix.
+    /// Number of live identifiers of exactly this prefix.
     pub fn count_of(&self, prefix: &Prefix) -> u64 {
         self.store.count_of(prefix)
     }
@@ -315,17 +315,17 @@ impl Resolver {
         self.store.head()
     }
 
-    /// Which letters of a suffix are folded.
+    /// The folding of suffixes in this store.
     pub fn folding(&self) -> Folding {
         self.store.folding()
     }
 
-    /// The site at which this node answers, when it announces one.
+    /// The site that this node announces, if any.
     pub fn site(&self) -> Option<&Site> {
         self.options.site.as_ref()
     }
 
-    /// Fills bytes with randomness.
+    /// Fills a buffer with random bytes.
     pub fn fill_random(&self, bytes: &mut [u8]) {
         self.store.fill_random(bytes);
     }

@@ -11,9 +11,9 @@ use crate::model::site::{Ports, Site};
 use crate::model::token::Scope;
 use crate::model::value::{Index, ValueType};
 use crate::registry::command::{Command, PrefixCommand};
-use crate::registry::tests::room::{
-    Room, add, delegate, home, identifier, overwrite, prefix, register, registration, remove, revoke, site,
-    suspend, typed, value, with,
+use crate::registry::tests::fixture::{
+    Fixture, add, delegate, home, identifier, overwrite, prefix, register, registration, remove, revoke,
+    site, suspend, typed, value, with,
 };
 use crate::store::EngineKind;
 use crate::store::entry::Operation;
@@ -26,16 +26,16 @@ mod administration;
 
 //----------- A small language -----------------------------------------------
 
-fn resolver(room: &Room) -> Resolver {
-    resolver_of(room, None)
+fn resolver(fixture: &Fixture) -> Resolver {
+    resolver_of(fixture, None)
 }
 
 /// A resolver of a node that announces this site.
-fn resolver_of(room: &Room, site: Option<Site>) -> Resolver {
+fn resolver_of(fixture: &Fixture, site: Option<Site>) -> Resolver {
     let upper = Some("upper.example:7000".into());
     Resolver::new(
-        room.store.clone(),
-        room.authority.clone(),
+        fixture.store.clone(),
+        fixture.authority.clone(),
         ResolverOptions { upper, site, ..ResolverOptions::default() },
     )
 }
@@ -64,8 +64,8 @@ fn shown(found: &Found) -> Vec<(u32, String)> {
     found.values.iter().map(|value| (value.index.get(), value.value_type.as_str().to_owned())).collect()
 }
 
-async fn reader(room: &Room, text: &str) -> Caller {
-    room.caller(Scope::Reader(vec![prefix(text)])).await
+async fn reader(fixture: &Fixture, text: &str) -> Caller {
+    fixture.caller(Scope::Reader(vec![prefix(text)])).await
 }
 
 //----------- Routing --------------------------------------------------------
@@ -73,13 +73,13 @@ async fn reader(room: &Room, text: &str) -> Caller {
 #[tokio::test]
 async fn the_longest_match_decides_who_answers() {
     for engine in EngineKind::ALL {
-        let room = Room::open(engine).await;
-        room.node(register("88.118.5/x", "one")).await.expect("registered");
-        room.node(register("88.118.50/x", "one")).await.expect("registered");
-        room.node(delegate("88.118.5", 1)).await.expect("delegated");
-        room.node(home("88.118.5.7")).await.expect("homed");
-        room.node(register("88.118.5.7/X", "seven")).await.expect("registered");
-        let resolver = resolver(&room);
+        let fixture = Fixture::open(engine).await;
+        fixture.node(register("88.118.5/x", "one")).await.expect("registered");
+        fixture.node(register("88.118.50/x", "one")).await.expect("registered");
+        fixture.node(delegate("88.118.5", 1)).await.expect("delegated");
+        fixture.node(home("88.118.5.7")).await.expect("homed");
+        fixture.node(register("88.118.5.7/X", "seven")).await.expect("registered");
+        let resolver = resolver(&fixture);
         let referral = Referral { prefix: prefix("88.118.5"), site: site(1) };
         for text in ["88.118.5/x", "88.118.5/none", "88.118.5.8/x", "0.NA/88.118.5.8"] {
             let answer = ask(&resolver, &Caller::Anonymous, &all(text)).await;
@@ -88,7 +88,7 @@ async fn the_longest_match_decides_who_answers() {
         let seven = found(&resolver, &Caller::Anonymous, &all("88.118.5.7/x")).await;
         assert_eq!((seven.identifier.to_string(), seven.version), ("88.118.5.7/X".into(), 1));
         assert!(seven.authoritative);
-        assert_eq!(seven.changed_ms, room.store.now_ms());
+        assert_eq!(seven.changed_ms, fixture.store.now_ms());
         let fifty = found(&resolver, &Caller::Anonymous, &all("88.118.50/x")).await;
         assert_eq!(fifty.values[0].data, b"one");
         let absent = ask(&resolver, &Caller::Anonymous, &all("88.118/none")).await;
@@ -98,26 +98,26 @@ async fn the_longest_match_decides_who_answers() {
 
 #[tokio::test]
 async fn who_is_not_responsible_names_the_upper_node() {
-    let room = Room::open(EngineKind::Fjall).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
     let upper = Some("upper.example:7000".to_owned());
-    let answer = ask(&resolver(&room), &Caller::Anonymous, &all("88/x")).await;
+    let answer = ask(&resolver(&fixture), &Caller::Anonymous, &all("88/x")).await;
     assert_eq!(answer, Ok(Answer::NotResponsible(NotResponsible { upper })));
-    let top = Resolver::new(room.store.clone(), room.authority.clone(), ResolverOptions::default());
+    let top = Resolver::new(fixture.store.clone(), fixture.authority.clone(), ResolverOptions::default());
     let answer = ask(&top, &Caller::Anonymous, &all("99/x")).await;
     assert_eq!(answer, Ok(Answer::NotResponsible(NotResponsible { upper: None })));
 }
 
 #[tokio::test]
-async fn a_suspended_or_revoked_prefix_is_refused_and_its_data_kept() {
-    let room = Room::open(EngineKind::Fjall).await;
-    room.node(register("88.118/x", "one")).await.expect("registered");
-    let resolver = resolver(&room);
+async fn a_suspended_or_revoked_prefix_is_refused_and_its_data_stays() {
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    fixture.node(register("88.118/x", "one")).await.expect("registered");
+    let resolver = resolver(&fixture);
     let (suspended, revoked) = (
         Refusal::PrefixSuspended { prefix: prefix("88.118") },
         Refusal::PrefixRevoked { prefix: prefix("88.118") },
     );
     for (command, refusal) in [(suspend("88.118"), suspended), (revoke("88.118"), revoked)] {
-        room.node(command).await.expect("done");
+        fixture.node(command).await.expect("done");
         for text in ["88.118/x", "88.118.9/none", "0.NA/88.118"] {
             assert_eq!(ask(&resolver, &Caller::Node, &all(text)).await, Err(refusal.clone()), "{text}");
         }
@@ -127,19 +127,19 @@ async fn a_suspended_or_revoked_prefix_is_refused_and_its_data_kept() {
         let history = resolver.history(&Caller::Node, &identifier("88.118/x"), None, 10).await;
         assert_eq!(history.err(), Some(problem));
     }
-    room.node(home("88.118")).await.expect("homed again");
+    fixture.node(home("88.118")).await.expect("homed again");
     assert_eq!(found(&resolver, &Caller::Anonymous, &all("88.118/x")).await.version, 1);
 }
 
 #[tokio::test]
 async fn many_questions_are_answered_in_the_order_asked() {
-    let room = Room::open(EngineKind::Fjall).await;
-    room.node(register("88.118/a", "one")).await.expect("registered");
-    room.node(register("88.118/b", "two")).await.expect("registered");
-    room.node(delegate("77", 1)).await.expect("delegated");
-    room.node(home("66")).await.expect("homed");
-    room.node(suspend("66")).await.expect("suspended");
-    let resolver = resolver(&room);
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    fixture.node(register("88.118/a", "one")).await.expect("registered");
+    fixture.node(register("88.118/b", "two")).await.expect("registered");
+    fixture.node(delegate("77", 1)).await.expect("delegated");
+    fixture.node(home("66")).await.expect("homed");
+    fixture.node(suspend("66")).await.expect("suspended");
+    let resolver = resolver(&fixture);
     let questions = ["88.118/b", "77/x", "66/x", "88.118/none", "55/x", "88.118/a", "88.118/b"].map(all);
     let answers = resolver.answer_many(&Caller::Anonymous, &questions).await.expect("answered");
     let brief = |answer: &Result<Answer, Refusal>| match answer {
@@ -167,7 +167,7 @@ async fn many_questions_are_answered_in_the_order_asked() {
 
 #[tokio::test]
 async fn indexes_and_types_select_the_union() {
-    let room = Room::open(EngineKind::Fjall).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
     let values = vec![
         typed(7, "EMAIL", "e"),
         typed(1, "URL", "u"),
@@ -175,8 +175,8 @@ async fn indexes_and_types_select_the_union() {
         typed(9, "URLX", "x"),
         typed(4, "DESC", "d"),
     ];
-    room.node(registration("88.118/x", values)).await.expect("registered");
-    let resolver = resolver(&room);
+    fixture.node(registration("88.118/x", values)).await.expect("registered");
+    let resolver = resolver(&fixture);
     let check = async |indexes: &[u32], types: &[&str], expected: &[u32]| {
         let question = Question {
             identifier: identifier("88.118/X"),
@@ -202,7 +202,7 @@ async fn indexes_and_types_select_the_union() {
 
 #[tokio::test]
 async fn each_caller_sees_what_the_permissions_allow() {
-    let room = Room::open(EngineKind::Fjall).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
     let values = vec![
         with("1110", value(1, "both")),
         with("1100", value(2, "administrators")),
@@ -210,14 +210,14 @@ async fn each_caller_sees_what_the_permissions_allow() {
         with("0000", value(4, "nobody")),
         with("0111", value(5, "also written by anybody")),
     ];
-    room.node(registration("88.118/x", values)).await.expect("registered");
+    fixture.node(registration("88.118/x", values)).await.expect("registered");
     let hidden = vec![with("1100", typed(1, "HS_SECKEY", "s"))];
-    room.node(registration("88.118/secret", hidden)).await.expect("registered");
-    let resolver = resolver(&room);
-    let own = reader(&room, "88.118").await;
-    let registrar = room.caller(Scope::Registrar(vec![prefix("88")])).await;
-    let foreign = reader(&room, "88.1").await;
-    let peer = room.caller(Scope::Peer(vec![prefix("88")])).await;
+    fixture.node(registration("88.118/secret", hidden)).await.expect("registered");
+    let resolver = resolver(&fixture);
+    let own = reader(&fixture, "88.118").await;
+    let registrar = fixture.caller(Scope::Registrar(vec![prefix("88")])).await;
+    let foreign = reader(&fixture, "88.1").await;
+    let peer = fixture.caller(Scope::Peer(vec![prefix("88")])).await;
     let indexes = async |caller: &Caller| {
         let found = found(&resolver, caller, &all("88.118/x")).await;
         found.values.iter().map(|value| value.index.get()).collect::<Vec<_>>()
@@ -247,20 +247,20 @@ fn delegate_to(text: &str, site: Site) -> Command {
 
 #[tokio::test]
 async fn the_name_of_a_prefix_carries_the_site_of_its_entry() {
-    let room = Room::open(EngineKind::Fjall).await;
-    room.node(delegate_to("77", handle_site(7))).await.expect("delegated");
-    let resolver = resolver_of(&room, Some(handle_site(1)));
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    fixture.node(delegate_to("77", handle_site(7))).await.expect("delegated");
+    let resolver = resolver_of(&fixture, Some(handle_site(1)));
 
     let own = found(&resolver, &Caller::Anonymous, &all("0.NA/88.118")).await;
     assert_eq!((own.version, shown(&own)), (0, vec![(1, "HS_SITE".into())]));
     assert_eq!(Some(&own.values[0].data), encode_site(&handle_site(1), 1, &[]).as_ref());
     let theirs = found(&resolver, &Caller::Anonymous, &all("0.na/77")).await;
     assert_eq!(Some(&theirs.values[0].data), encode_site(&handle_site(7), 1, &[]).as_ref());
-    assert_eq!(theirs.changed_ms, room.store.now_ms());
+    assert_eq!(theirs.changed_ms, fixture.store.now_ms());
 
     // What is registered beside it keeps its indexes; the site takes the lowest free one.
     let beside = vec![typed(1, "HS_ADMIN", "a"), typed(2, "DESC", "d"), typed(5, "DESC", "e")];
-    room.node(registration("0.NA/88.118", beside)).await.expect("registered");
+    fixture.node(registration("0.NA/88.118", beside)).await.expect("registered");
     let own = found(&resolver, &Caller::Anonymous, &all("0.NA/88.118")).await;
     let types = [(1, "HS_ADMIN"), (2, "DESC"), (3, "HS_SITE"), (5, "DESC")];
     assert_eq!((own.version, shown(&own)), (1, types.map(|(index, text)| (index, text.into())).to_vec()));
@@ -268,13 +268,13 @@ async fn the_name_of_a_prefix_carries_the_site_of_its_entry() {
     assert_eq!(shown(&found(&resolver, &Caller::Anonymous, &sites).await), [(3, "HS_SITE".into())]);
 
     // Removed again, the site stays; a prefix below has no entry, and no site of its own.
-    room.node(remove("0.NA/88.118")).await.expect("removed");
+    fixture.node(remove("0.NA/88.118")).await.expect("removed");
     assert_eq!(found(&resolver, &Caller::Anonymous, &all("0.NA/88.118")).await.version, 0);
     let below = ask(&resolver, &Caller::Anonymous, &all("0.NA/88.118.9")).await;
     assert_eq!(below, Ok(Answer::Absent(Absence::Identifier)));
     let upper = ask(&resolver, &Caller::Anonymous, &all("0.NA/88")).await;
     assert!(matches!(upper, Ok(Answer::NotResponsible(_))), "{upper:?}");
-    room.node(delegate_to("88.118", handle_site(8))).await.expect("delegated");
+    fixture.node(delegate_to("88.118", handle_site(8))).await.expect("delegated");
     let moved = found(&resolver, &Caller::Anonymous, &all("0.NA/88.118")).await;
     assert_eq!(
         Some(&moved.values[0].data),
@@ -285,8 +285,8 @@ async fn the_name_of_a_prefix_carries_the_site_of_its_entry() {
 
 #[tokio::test]
 async fn a_node_that_announces_no_site_has_none_to_show() {
-    let room = Room::open(EngineKind::Fjall).await;
-    let answer = ask(&resolver(&room), &Caller::Anonymous, &all("0.NA/88.118")).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let answer = ask(&resolver(&fixture), &Caller::Anonymous, &all("0.NA/88.118")).await;
     assert_eq!(answer, Ok(Answer::Absent(Absence::Identifier)));
 }
 
@@ -296,21 +296,21 @@ async fn a_node_that_announces_no_site_has_none_to_show() {
 async fn a_removed_identifier_is_nowhere() {
     use sha2::{Digest as _, Sha256};
     for engine in EngineKind::ALL {
-        let room = Room::open(engine).await;
+        let fixture = Fixture::open(engine).await;
         let suffix = format!("Long{}", "x".repeat(80));
         let text = format!("88.118/{suffix}");
         let digest = Sha256::digest(suffix.to_ascii_lowercase());
         let digest: [u8; SUFFIX_DIGEST_BYTES] = digest[..SUFFIX_DIGEST_BYTES].try_into().expect("20 bytes");
-        let resolver = resolver(&room);
+        let resolver = resolver(&fixture);
         let own = prefix("88.118");
-        room.node(register(&text, "one")).await.expect("registered");
+        fixture.node(register(&text, "one")).await.expect("registered");
         let by_digest = async || resolver.by_digest(&own, digest).await.expect("the store reads");
         assert_eq!(by_digest().await.map(|found| found.to_string()), Some(text.clone()), "as registered");
         assert_eq!((resolver.count(), resolver.count_of(&own)), (1, 1));
         assert!(resolver.has_identifiers(&own));
         assert_eq!(listed(&resolver, &Caller::Node, &own, None, 10).await.0, std::slice::from_ref(&text));
 
-        room.node(remove(&text)).await.expect("removed");
+        fixture.node(remove(&text)).await.expect("removed");
         assert_eq!(by_digest().await, None);
         assert_eq!((resolver.count(), resolver.count_of(&own)), (0, 0));
         assert!(!resolver.has_identifiers(&own));
@@ -332,12 +332,12 @@ async fn page_behind(resolver: &Resolver, own: &Prefix, skip: usize) -> (Vec<Str
 #[tokio::test]
 async fn a_deep_page_is_found_without_reading_what_is_before_it_again() {
     for engine in EngineKind::ALL {
-        let room = Room::open(engine).await;
+        let fixture = Fixture::open(engine).await;
         let own = prefix("88.118");
         for number in 0..3_005 {
-            room.node(register(&format!("88.118/{number:04}"), "one")).await.expect("registered");
+            fixture.node(register(&format!("88.118/{number:04}"), "one")).await.expect("registered");
         }
-        let resolver = resolver(&room);
+        let resolver = resolver(&fixture);
         let names = |first: u32| vec![format!("88.118/{first:04}"), format!("88.118/{:04}", first + 1)];
         assert_eq!(page_behind(&resolver, &own, 249).await, (names(249), 0), "{engine}");
         assert_eq!(page_behind(&resolver, &own, 2_600).await, (names(2_600), 2_500), "{engine}");
@@ -345,7 +345,7 @@ async fn a_deep_page_is_found_without_reading_what_is_before_it_again() {
         assert_eq!(page_behind(&resolver, &own, 1_000).await, (names(1_000), 0), "{engine}");
         assert_eq!(page_behind(&resolver, &own, 3_001).await, (names(3_001), 500), "{engine}");
         assert_eq!(page_behind(&resolver, &own, 9_000).await.0, Vec::<String>::new(), "{engine}");
-        room.node(remove("88.118/0000")).await.expect("removed");
+        fixture.node(remove("88.118/0000")).await.expect("removed");
         assert_eq!(page_behind(&resolver, &own, 2_600).await, (names(2_601), 2_500), "{engine}");
     }
 }
@@ -363,16 +363,16 @@ async fn listed(
 
 #[tokio::test]
 async fn a_list_is_paged_in_canonical_order_for_readers_of_the_prefix() {
-    let room = Room::open(EngineKind::Fjall).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
     for text in ["88.118/b", "88.118/A", "88.118/c", "88.118.1/deeper", "88.118/d"] {
-        room.node(register(text, "one")).await.expect("registered");
+        fixture.node(register(text, "one")).await.expect("registered");
     }
-    room.node(remove("88.118/c")).await.expect("removed");
-    room.node(add("88.118/d", 2, "two")).await.expect("amended");
+    fixture.node(remove("88.118/c")).await.expect("removed");
+    fixture.node(add("88.118/d", 2, "two")).await.expect("amended");
     let hidden = vec![with("0000", value(1, "nobody")), with("1100", value(2, "administrators"))];
-    room.node(registration("88.118/e", hidden)).await.expect("registered");
-    let resolver = resolver(&room);
-    let (own, caller) = (prefix("88.118"), reader(&room, "88.118").await);
+    fixture.node(registration("88.118/e", hidden)).await.expect("registered");
+    let resolver = resolver(&fixture);
+    let (own, caller) = (prefix("88.118"), reader(&fixture, "88.118").await);
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let (first, more) = listed(&resolver, &caller, &own, None, 2).await;
     assert_eq!((first, more), (names(&["88.118/A", "88.118/b"]), true));
@@ -384,14 +384,14 @@ async fn a_list_is_paged_in_canonical_order_for_readers_of_the_prefix() {
     let page = resolver.list(&caller, &own, Some(&identifier("88.118/d")), 1).await.expect("listed");
     assert_eq!(shown(&page.items[0]), [(2, "URL".into())], "what the caller may see");
 
-    let foreign = reader(&room, "88.1").await;
+    let foreign = reader(&fixture, "88.1").await;
     let cases = [
         (Caller::Anonymous, own.clone(), Refusal::Unauthenticated),
         (foreign, own, Refusal::PermissionDenied { needed: "scope reader on prefix 88.118".into() }),
         (Caller::Node, prefix("55"), Refusal::NotResponsible { prefix: prefix("55") }),
         (Caller::Node, prefix("77.1"), Refusal::PrefixDelegated { prefix: prefix("77") }),
     ];
-    room.node(delegate("77", 1)).await.expect("delegated");
+    fixture.node(delegate("77", 1)).await.expect("delegated");
     for (caller, own, refusal) in cases {
         let refused = resolver.list(&caller, &own, None, 10).await;
         assert_eq!(refused.err(), Some(Problem::Refused(refusal)));
@@ -407,16 +407,16 @@ async fn history(resolver: &Resolver, text: &str, before: Option<u64>, limit: us
 #[tokio::test]
 async fn history_goes_back_over_removals_page_by_page() {
     for engine in EngineKind::ALL {
-        let room = Room::open(engine).await;
-        let registrar = room.caller(Scope::Registrar(vec![prefix("88.118")])).await;
-        room.one(&registrar, register("88.118/x", "one")).await.expect("registered");
-        room.node(register("88.118/other", "one")).await.expect("registered");
-        room.node(overwrite("88.118/x", "two")).await.expect("overwritten");
-        room.node(remove("88.118/x")).await.expect("removed");
-        let room = room.reopen().await;
+        let fixture = Fixture::open(engine).await;
+        let registrar = fixture.caller(Scope::Registrar(vec![prefix("88.118")])).await;
+        fixture.one(&registrar, register("88.118/x", "one")).await.expect("registered");
+        fixture.node(register("88.118/other", "one")).await.expect("registered");
+        fixture.node(overwrite("88.118/x", "two")).await.expect("overwritten");
+        fixture.node(remove("88.118/x")).await.expect("removed");
+        let fixture = fixture.reopen().await;
         let hidden = vec![with("0000", value(1, "nobody")), value(2, "three")];
-        room.node(registration("88.118/X", hidden)).await.expect("registered anew");
-        let resolver = resolver(&room);
+        fixture.node(registration("88.118/X", hidden)).await.expect("registered anew");
+        let resolver = resolver(&fixture);
 
         let first = history(&resolver, "88.118/x", None, 3).await;
         let brief: Vec<(Operation, u64, u64)> = first
@@ -446,10 +446,10 @@ async fn history_goes_back_over_removals_page_by_page() {
 
 #[tokio::test]
 async fn a_page_token_of_something_else_is_refused() {
-    let room = Room::open(EngineKind::Fjall).await;
-    room.node(register("88.118/x", "one")).await.expect("registered");
-    room.node(register("88.118/y", "one")).await.expect("registered");
-    let resolver = resolver(&room);
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    fixture.node(register("88.118/x", "one")).await.expect("registered");
+    fixture.node(register("88.118/y", "one")).await.expect("registered");
+    let resolver = resolver(&fixture);
     for before in [0, 2, 4, 99, u64::MAX] {
         let refused = resolver.history(&Caller::Node, &identifier("88.118/x"), Some(before), 1).await;
         let reason = "the page token is not one of this identifier's history; begin without one".to_owned();
@@ -459,7 +459,7 @@ async fn a_page_token_of_something_else_is_refused() {
     assert_eq!(unknown.err(), Some(Problem::Refused(Refusal::Absent)));
     let nobody = resolver.history(&Caller::Anonymous, &identifier("88.118/x"), None, 1).await;
     assert_eq!(nobody.err(), Some(Problem::Refused(Refusal::Unauthenticated)));
-    let foreign = reader(&room, "88.1").await;
+    let foreign = reader(&fixture, "88.1").await;
     let denied = resolver.history(&foreign, &identifier("88.118/x"), None, 1).await;
     let needed = "scope reader on prefix 88.118".to_owned();
     assert_eq!(denied.err(), Some(Problem::Refused(Refusal::PermissionDenied { needed })));

@@ -5,8 +5,8 @@ use crate::authority::Authority;
 use crate::authority::caller::Caller;
 use crate::key::{PrivateKey, PublicKey, secret};
 use crate::model::value::{Value, ValueType};
-use crate::registry::tests::room::{
-    Room, delegate, home, identity, registration, revoke, suspend, typed, with,
+use crate::registry::tests::fixture::{
+    Fixture, delegate, home, identity, registration, revoke, suspend, typed, with,
 };
 use crate::store::EngineKind;
 
@@ -42,7 +42,7 @@ fn wrong(whom: &str) -> Result<String, Unproven> {
 
 #[tokio::test]
 async fn a_public_key_is_proved_by_its_signature_or_its_certificate() {
-    let room = Room::open(EngineKind::Fjall).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
     let (ours, theirs) = (PrivateKey::generate_sm2(&fill), PrivateKey::generate_sm2(&fill));
     let as_url = Value { value_type: ValueType::new("URL").expect("a type"), ..public(302, &ours) };
     let values = vec![
@@ -52,8 +52,8 @@ async fn a_public_key_is_proved_by_its_signature_or_its_certificate() {
         typed(303, ValueType::HS_PUBKEY, "not one"),
         hidden(400, SECRET),
     ];
-    room.node(registration("88.118/us", values)).await.expect("registered");
-    let authority = &room.authority;
+    fixture.node(registration("88.118/us", values)).await.expect("registered");
+    let authority = &fixture.authority;
     let answer = ours.answer("88.118/us", CHALLENGE, &fill).expect("an answer");
     let key: PublicKey = ours.public();
     let signed = Proof::PublicKey { hash: answer.hash.as_bytes().to_vec(), signature: answer.signature };
@@ -76,11 +76,11 @@ async fn a_public_key_is_proved_by_its_signature_or_its_certificate() {
 
 #[tokio::test]
 async fn a_secret_key_is_proved_by_an_answer_or_by_itself() {
-    let room = Room::open(EngineKind::Fjall).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
     let key = PrivateKey::generate_sm2(&fill);
     let values = vec![hidden(300, "another"), hidden(301, SECRET), public(302, &key)];
-    room.node(registration("88.118/us", values)).await.expect("registered");
-    let authority = &room.authority;
+    fixture.node(registration("88.118/us", values)).await.expect("registered");
+    let authority = &fixture.authority;
     let answer = secret::answer(SECRET.as_bytes(), CHALLENGE, &fill);
     let answered = Proof::Secret { answer };
     for proof in [&answered, &Proof::Password(SECRET.into())] {
@@ -99,19 +99,19 @@ async fn a_secret_key_is_proved_by_an_answer_or_by_itself() {
 
 #[tokio::test]
 async fn a_withdrawn_prefix_proves_nothing_and_what_is_elsewhere_needs_somebody_to_ask() {
-    let room = Room::open(EngineKind::Fjall).await;
-    room.node(registration("88.118/us", vec![hidden(301, SECRET)])).await.expect("registered");
-    let authority = &room.authority;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    fixture.node(registration("88.118/us", vec![hidden(301, SECRET)])).await.expect("registered");
+    let authority = &fixture.authority;
     let (whom, password) = ("301:88.118/us", &Proof::Password(SECRET.into()));
     assert_eq!(proved(authority, whom, password).await, Ok(whom.to_owned()));
     for command in [suspend("88.118"), revoke("88.118")] {
-        room.node(command).await.expect("done");
+        fixture.node(command).await.expect("done");
         assert_eq!(proved(authority, whom, password).await, no_key(whom));
     }
-    room.node(home("88.118")).await.expect("homed again");
+    fixture.node(home("88.118")).await.expect("homed again");
     assert_eq!(proved(authority, whom, password).await, Ok(whom.to_owned()));
 
-    room.node(delegate("88.118", 1)).await.expect("delegated");
+    fixture.node(delegate("88.118", 1)).await.expect("delegated");
     let key = PrivateKey::generate_sm2(&fill).public();
     for whom in ["301:88.118/us", "301:99/us"] {
         let hidden = proved(authority, whom, password).await;

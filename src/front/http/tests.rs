@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::{HttpDoor, HttpOptions, HttpRooms, Readiness, Reason, Tunnel};
 use crate::key::PrivateKey;
-use crate::registry::tests::room::Room;
+use crate::registry::tests::fixture::Fixture;
 use crate::resolver::{Resolver, ResolverOptions};
 use crate::store::EngineKind;
 use crate::telemetry::Metrics;
@@ -21,15 +21,20 @@ fn server_key() -> Arc<PrivateKey> {
     Arc::new(PrivateKey::generate_sm2(&random))
 }
 
-fn door(room: &Room, readiness: Readiness, metrics: Arc<Metrics>) -> HttpDoor {
-    door_with(room, readiness, metrics, None)
+fn door(fixture: &Fixture, readiness: Readiness, metrics: Arc<Metrics>) -> HttpDoor {
+    door_with(fixture, readiness, metrics, None)
 }
 
-fn door_with(room: &Room, readiness: Readiness, metrics: Arc<Metrics>, tunnel: Option<Tunnel>) -> HttpDoor {
-    let authority = room.authority.clone();
-    let resolver = Resolver::new(room.store.clone(), authority.clone(), ResolverOptions::default());
+fn door_with(
+    fixture: &Fixture,
+    readiness: Readiness,
+    metrics: Arc<Metrics>,
+    tunnel: Option<Tunnel>,
+) -> HttpDoor {
+    let authority = fixture.authority.clone();
+    let resolver = Resolver::new(fixture.store.clone(), authority.clone(), ResolverOptions::default());
     let resolver = Arc::new(resolver);
-    let registry = Arc::clone(&room.registry);
+    let registry = Arc::clone(&fixture.registry);
     let crypto_pool = Arc::default();
     let rooms = HttpRooms {
         registry,
@@ -62,8 +67,8 @@ async fn the_door_tells_life_readiness_and_numbers_until_it_drains() {
     let seen = Arc::clone(&stopped);
     let reason = Reason { code: "READ_ONLY", message: "the journal is \"behind\"".into() };
     let readiness = move || if seen.load(Ordering::Relaxed) { vec![reason.clone()] } else { Vec::new() };
-    let room = Room::open(EngineKind::Fjall).await;
-    let door = door(&room, Arc::new(readiness), metrics);
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let door = door(&fixture, Arc::new(readiness), metrics);
     // An address that no other test listens at: once left, its port stays without a listener.
     let listener = TcpListener::bind("127.72.0.1:0").await.expect("bound");
     let address = listener.local_addr().expect("an address");
@@ -93,8 +98,8 @@ async fn the_door_tells_life_readiness_and_numbers_until_it_drains() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_connection_is_closed() {
-    let room = Room::open(EngineKind::Fjall).await;
-    let door = door(&room, Arc::new(Vec::new), Arc::new(Metrics::default()));
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let door = door(&fixture, Arc::new(Vec::new), Arc::new(Metrics::default()));
     let door = HttpDoor { silence_max: Duration::from_millis(20), ..door };
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let address = listener.local_addr().expect("an address");
@@ -141,7 +146,7 @@ async fn read_answer(stream: &mut TcpStream, end: &str) -> String {
 /// ```
 #[tokio::test(flavor = "multi_thread")]
 async fn a_draining_door_answers_what_came_in_whole_and_closes_the_rest_before() {
-    let room = Room::open(EngineKind::Fjall).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
     let (reached, released) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (arrived, gate) = (Arc::clone(&reached), Arc::clone(&released));
     let tunnel: Tunnel = Arc::new(move |message, _| {
@@ -152,7 +157,7 @@ async fn a_draining_door_answers_what_came_in_whole_and_closes_the_rest_before()
             message
         })
     });
-    let door = door_with(&room, Arc::new(Vec::new), Arc::default(), Some(tunnel));
+    let door = door_with(&fixture, Arc::new(Vec::new), Arc::default(), Some(tunnel));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let address = listener.local_addr().expect("an address");
     let (drain, drained) = oneshot::channel::<()>();

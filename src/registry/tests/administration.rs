@@ -16,15 +16,15 @@ use crate::registry::receipt::Outcome;
 use crate::registry::refusal::{Failure, Problem, Refusal};
 use crate::store::EngineKind;
 
-use super::room::{
-    Room, add, admin, amend, delegate, home, identifier, identity, list, mint, overwrite, prefix, proved,
+use super::fixture::{
+    Fixture, add, admin, amend, delegate, home, identifier, identity, list, mint, overwrite, prefix, proved,
     register, registration, remove, revoke, suspend, typed, value, values, with,
 };
 
 /// The administrator of most tests.
 const OURS: &str = "300:88.118/us";
 /// Somebody whom nothing names.
-const STRANGER: &str = "300:88.118/stranger";
+const UNLISTED: &str = "300:88.118/unlisted";
 
 fn not_administrator(whom: &str, of: &str) -> Refusal {
     Refusal::NotAdministrator { identity: identity(whom), of: of.to_owned() }
@@ -34,8 +34,8 @@ fn denied(needed: &str) -> Refusal {
     Refusal::PermissionDenied { needed: needed.to_owned() }
 }
 
-async fn check(room: &Room, caller: &Caller, command: &Command) -> Result<(), Refusal> {
-    match room.registry.check(caller, command).await {
+async fn check(fixture: &Fixture, caller: &Caller, command: &Command) -> Result<(), Refusal> {
+    match fixture.registry.check(caller, command).await {
         Ok(()) => Ok(()),
         Err(Problem::Refused(refusal)) => Err(refusal),
         Err(Problem::Failed(failure)) => panic!("not a failure: {failure}"),
@@ -65,7 +65,7 @@ fn bits(permissions: May) -> Vec<u16> {
 
 #[tokio::test]
 async fn each_change_needs_its_permissions_and_no_others() {
-    let room = Room::open(EngineKind::Fjall).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
     let x = || amend("88.118/x");
     let index = |number| Index::new(number).expect("an index");
     let new_admin = |at| admin(at, May::ALL, "300:88.118/new");
@@ -89,46 +89,46 @@ async fn each_change_needs_its_permissions_and_no_others() {
     let ours = proved(OURS);
     for (command, needed) in cases {
         for bit in bits(needed) {
-            room.node(record(without(May::ALL, bit))).await.expect("registered");
-            let refused = room.one(&ours, command.clone()).await;
+            fixture.node(record(without(May::ALL, bit))).await.expect("registered");
+            let refused = fixture.one(&ours, command.clone()).await;
             assert!(matches!(refused, Err(Refusal::PermissionDenied { .. })), "{command:?}: {refused:?}");
         }
-        room.node(record(needed)).await.expect("registered");
-        let refused = room.one(&proved(STRANGER), command.clone()).await;
-        assert_eq!(refused, Err(not_administrator(STRANGER, "88.118/x")), "{command:?}");
+        fixture.node(record(needed)).await.expect("registered");
+        let refused = fixture.one(&proved(UNLISTED), command.clone()).await;
+        assert_eq!(refused, Err(not_administrator(UNLISTED, "88.118/x")), "{command:?}");
         assert_eq!(
-            room.one(&Caller::Anonymous, command.clone()).await,
+            fixture.one(&Caller::Anonymous, command.clone()).await,
             Err(Refusal::Unauthenticated),
             "{command:?}"
         );
-        assert_eq!(check(&room, &ours, &command).await, Ok(()), "{command:?}");
-        let receipt = room.one(&ours, command.clone()).await.expect("allowed");
+        assert_eq!(check(&fixture, &ours, &command).await, Ok(()), "{command:?}");
+        let receipt = fixture.one(&ours, command.clone()).await.expect("allowed");
         assert_ne!(receipt.outcome, Outcome::Unchanged, "{command:?}");
     }
 }
 
 #[tokio::test]
 async fn what_stays_as_it_is_needs_nothing() {
-    let room = Room::open(EngineKind::Fjall).await;
-    room.node(record(May::NONE)).await.expect("registered");
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    fixture.node(record(May::NONE)).await.expect("registered");
     let same = amended(Amend { set: vec![value(1, "one"), value(2, "two")], ..amend("88.118/x") });
-    for caller in [proved(OURS), proved(STRANGER), Caller::Anonymous] {
-        let receipt = room.one(&caller, same.clone()).await.expect("it holds");
+    for caller in [proved(OURS), proved(UNLISTED), Caller::Anonymous] {
+        let receipt = fixture.one(&caller, same.clone()).await.expect("it holds");
         assert_eq!((receipt.outcome, receipt.version), (Outcome::Unchanged, 1));
     }
-    let receipt = room.one(&proved(STRANGER), record(May::NONE)).await.expect("it holds");
+    let receipt = fixture.one(&proved(UNLISTED), record(May::NONE)).await.expect("it holds");
     assert_eq!(receipt.outcome, Outcome::Unchanged);
 }
 
 /// Who could tell a right guess from a wrong one would not need to read.
 #[tokio::test]
 async fn a_hidden_value_is_not_guessed_by_saying_it_again() {
-    let room = Room::open(EngineKind::Fjall).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
     let secret = |text: &str| with("1100", typed(2, ValueType::HS_SECKEY, text));
     let open = |text: &str| with("1111", value(1, text));
     let ours = || admin(100, May::MODIFY_VALUE, OURS);
     let state = |text: &str| vec![open("open"), secret(text), ours()];
-    room.node(registration("88.118/x", state("the secret"))).await.expect("registered");
+    fixture.node(registration("88.118/x", state("the secret"))).await.expect("registered");
     for guess in ["the secret", "a wrong guess"] {
         let commands = [
             amended(Amend { replace: vec![secret(guess)], ..amend("88.118/x") }),
@@ -137,10 +137,10 @@ async fn a_hidden_value_is_not_guessed_by_saying_it_again() {
             registration("88.118/x", state(guess)),
         ];
         for command in commands {
-            let nobody = room.one(&Caller::Anonymous, command.clone()).await;
+            let nobody = fixture.one(&Caller::Anonymous, command.clone()).await;
             assert_eq!(nobody, Err(Refusal::Unauthenticated), "{guess}: {command:?}");
-            let stranger = room.one(&proved(STRANGER), command.clone()).await;
-            assert_eq!(stranger, Err(not_administrator(STRANGER, "88.118/x")), "{guess}: {command:?}");
+            let unlisted = fixture.one(&proved(UNLISTED), command.clone()).await;
+            assert_eq!(unlisted, Err(not_administrator(UNLISTED, "88.118/x")), "{guess}: {command:?}");
         }
         let new = Command::Register(Register {
             target: Target::Named(identifier("88.118/x")),
@@ -149,27 +149,27 @@ async fn a_hidden_value_is_not_guessed_by_saying_it_again() {
             precondition: Precondition::None,
         });
         let exists = Refusal::AlreadyExists { version: 1, same: false };
-        assert_eq!(room.one(&proved(STRANGER), new).await, Err(exists), "{guess}");
+        assert_eq!(fixture.one(&proved(UNLISTED), new).await, Err(exists), "{guess}");
     }
     let same = amended(Amend { replace: vec![secret("the secret")], ..amend("88.118/x") });
-    let receipt = room.one(&proved(OURS), same).await.expect("who may change it may say it");
+    let receipt = fixture.one(&proved(OURS), same).await.expect("who may change it may say it");
     assert_eq!((receipt.outcome, receipt.version), (Outcome::Unchanged, 1));
 }
 
 #[tokio::test]
 async fn one_value_must_allow_all_of_it() {
-    let room = Room::open(EngineKind::Fjall).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
     let split = vec![value(2, "two"), admin(100, May::ADD_VALUE, OURS), admin(101, May::REMOVE_VALUE, OURS)];
-    room.node(registration("88.118/x", split)).await.expect("registered");
+    fixture.node(registration("88.118/x", split)).await.expect("registered");
     let remove = vec![Index::new(2).expect("an index")];
     let both = amended(Amend { add: vec![value(3, "new")], remove, ..amend("88.118/x") });
-    let refused = room.one(&proved(OURS), both).await;
+    let refused = fixture.one(&proved(OURS), both).await;
     assert_eq!(refused, Err(denied("permission to remove values and add values on 88.118/x")));
 }
 
 #[tokio::test]
 async fn a_value_open_to_the_public_is_written_by_anybody() {
-    let room = Room::open(EngineKind::Fjall).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
     let open = |value: Value| with("1111", value);
     let values = vec![
         open(value(1, "open")),
@@ -179,42 +179,46 @@ async fn a_value_open_to_the_public_is_written_by_anybody() {
         open(typed(4, ValueType::HS_PUBKEY, "a key")),
         open(admin(100, May::ALL, OURS)),
     ];
-    room.node(registration("88.118/x", values)).await.expect("registered");
+    fixture.node(registration("88.118/x", values)).await.expect("registered");
     let replace = |value: Value| amended(Amend { replace: vec![value], ..amend("88.118/x") });
-    for (caller, text) in [(Caller::Anonymous, "1"), (proved(STRANGER), "2")] {
+    for (caller, text) in [(Caller::Anonymous, "1"), (proved(UNLISTED), "2")] {
         for index in [1, 2] {
             let command = replace(open(value(index, text)));
-            assert_eq!(check(&room, &caller, &command).await, Ok(()));
-            room.one(&caller, command).await.expect("written");
+            assert_eq!(check(&fixture, &caller, &command).await, Ok(()));
+            fixture.one(&caller, command).await.expect("written");
         }
     }
-    let by_nobody = room.store.headers_at(&[room.end() - 3]).await.expect("the journal reads");
+    let by_nobody = fixture.store.headers_at(&[fixture.end() - 3]).await.expect("the journal reads");
     assert_eq!(by_nobody[0].as_ref().map(|header| header.caller.clone()), Some(CallerName::Anonymous));
 
     // Never where it is decided who may do what.
     let forbidden = [
-        replace(open(admin(1, May::ALL, STRANGER))),
-        replace(open(admin(100, May::ALL, STRANGER))),
+        replace(open(admin(1, May::ALL, UNLISTED))),
+        replace(open(admin(100, May::ALL, UNLISTED))),
         replace(with("1101", typed(1, ValueType::HS_SECKEY, "mine"))),
-        replace(open(list(1, &[STRANGER]))),
+        replace(open(list(1, &[UNLISTED]))),
         replace(open(typed(1, "HS_SERV", "another type"))),
         replace(open(typed(4, ValueType::HS_PUBKEY, "another"))),
         amended(Amend { add: vec![open(value(6, "new"))], ..amend("88.118/x") }),
         remove("88.118/x"),
     ];
     for command in forbidden {
-        let nobody = check(&room, &Caller::Anonymous, &command).await;
+        let nobody = check(&fixture, &Caller::Anonymous, &command).await;
         assert_eq!(nobody, Err(Refusal::Unauthenticated), "{command:?}");
-        let stranger = check(&room, &proved(STRANGER), &command).await;
-        assert_eq!(stranger, Err(not_administrator(STRANGER, "88.118/x")), "{command:?}");
+        let unlisted = check(&fixture, &proved(UNLISTED), &command).await;
+        assert_eq!(unlisted, Err(not_administrator(UNLISTED, "88.118/x")), "{command:?}");
     }
     for index in [3, 5] {
         let protected = Err(Refusal::ValueProtected { index: Index::new(index).expect("an index") });
-        for caller in [Caller::Anonymous, proved(STRANGER), proved(OURS)] {
-            assert_eq!(check(&room, &caller, &replace(value(index, "mine"))).await, protected, "{caller:?}");
+        for caller in [Caller::Anonymous, proved(UNLISTED), proved(OURS)] {
+            assert_eq!(
+                check(&fixture, &caller, &replace(value(index, "mine"))).await,
+                protected,
+                "{caller:?}"
+            );
         }
     }
-    assert_eq!(check(&room, &Caller::Anonymous, &replace(value(9, "none"))).await, Err(index_absent(9)));
+    assert_eq!(check(&fixture, &Caller::Anonymous, &replace(value(9, "none"))).await, Err(index_absent(9)));
 }
 
 fn index_absent(index: u32) -> Refusal {
@@ -229,81 +233,82 @@ fn prefix_record(text: &str, may: May) -> Command {
 
 #[tokio::test]
 async fn registering_is_allowed_by_the_prefix() {
-    let room = Room::open(EngineKind::Fjall).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
     let ours = proved(OURS);
     let new = register("88.118/new", "one");
-    assert_eq!(room.one(&ours, new.clone()).await, Err(not_administrator(OURS, "0.NA/88.118")));
+    assert_eq!(fixture.one(&ours, new.clone()).await, Err(not_administrator(OURS, "0.NA/88.118")));
     let short = without(May::ALL, May::ADD_IDENTIFIER.bits());
-    room.node(prefix_record("0.NA/88.118", short)).await.expect("registered");
+    fixture.node(prefix_record("0.NA/88.118", short)).await.expect("registered");
     let refused = denied("permission to add identifiers on 0.NA/88.118");
-    assert_eq!(room.one(&ours, new.clone()).await, Err(refused.clone()));
-    assert_eq!(room.one(&ours, mint("88.118", "m")).await, Err(refused));
-    room.node(prefix_record("0.NA/88.118", May::ADD_IDENTIFIER)).await.expect("registered");
-    room.one(&ours, mint("88.118", "m")).await.expect("minted");
-    let receipt = room.one(&ours, new.clone()).await.expect("registered");
+    assert_eq!(fixture.one(&ours, new.clone()).await, Err(refused.clone()));
+    assert_eq!(fixture.one(&ours, mint("88.118", "m")).await, Err(refused));
+    fixture.node(prefix_record("0.NA/88.118", May::ADD_IDENTIFIER)).await.expect("registered");
+    fixture.one(&ours, mint("88.118", "m")).await.expect("minted");
+    let receipt = fixture.one(&ours, new.clone()).await.expect("registered");
     assert_eq!((receipt.outcome, receipt.version), (Outcome::Registered, 1));
     let exists = Refusal::AlreadyExists { version: 1, same: true };
-    assert_eq!(room.one(&ours, new.clone()).await, Err(exists));
-    let stranger = room.one(&proved(STRANGER), register("88.118/other", "one")).await;
-    assert_eq!(stranger, Err(not_administrator(STRANGER, "0.NA/88.118")));
+    assert_eq!(fixture.one(&ours, new.clone()).await, Err(exists));
+    let unlisted = fixture.one(&proved(UNLISTED), register("88.118/other", "one")).await;
+    assert_eq!(unlisted, Err(not_administrator(UNLISTED, "0.NA/88.118")));
 }
 
 /// Without a record of its own, a prefix below is governed by that of the homed one; with one, by that alone.
 #[tokio::test]
 async fn a_prefix_below_is_governed_by_its_own_record_when_it_has_one() {
-    let room = Room::open(EngineKind::Fjall).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
     let ours = proved(OURS);
-    room.node(prefix_record("0.NA/88.118", May::ADD_IDENTIFIER)).await.expect("registered");
-    room.one(&ours, register("88.118.5/new", "one")).await.expect("registered");
+    fixture.node(prefix_record("0.NA/88.118", May::ADD_IDENTIFIER)).await.expect("registered");
+    fixture.one(&ours, register("88.118.5/new", "one")).await.expect("registered");
     let others = vec![admin(100, May::ALL, "300:88.118/others")];
-    room.node(registration("0.NA/88.118.5", others)).await.expect("registered");
-    let refused = room.one(&ours, register("88.118.5/newer", "one")).await;
+    fixture.node(registration("0.NA/88.118.5", others)).await.expect("registered");
+    let refused = fixture.one(&ours, register("88.118.5/newer", "one")).await;
     assert_eq!(refused, Err(not_administrator(OURS, "0.NA/88.118.5")));
 }
 
 #[tokio::test]
 async fn a_prefix_is_made_by_the_administrators_of_its_parent() {
-    let room = Room::open(EngineKind::Fjall).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
     let ours = proved(OURS);
     let short = without(May::ALL, May::ADD_DERIVED_PREFIX.bits());
-    room.node(prefix_record("0.NA/88.118", short)).await.expect("registered");
+    fixture.node(prefix_record("0.NA/88.118", short)).await.expect("registered");
     let derived = |text: &str| registration(text, vec![typed(1, "DESC", "a line")]);
     let needed = denied("permission to add derived prefixes on 0.NA/88.118");
-    assert_eq!(room.one(&ours, derived("0.NA/88.118.6")).await, Err(needed));
-    room.node(prefix_record("0.NA/88.118", May::ADD_DERIVED_PREFIX)).await.expect("registered");
-    room.one(&ours, derived("0.NA/88.118.6")).await.expect("registered");
+    assert_eq!(fixture.one(&ours, derived("0.NA/88.118.6")).await, Err(needed));
+    fixture.node(prefix_record("0.NA/88.118", May::ADD_DERIVED_PREFIX)).await.expect("registered");
+    fixture.one(&ours, derived("0.NA/88.118.6")).await.expect("registered");
     // The parent has no record: that of the homed prefix governs.
-    room.one(&ours, derived("0.NA/88.118.7.1")).await.expect("registered");
-    let own = room.one(&ours, derived("0.NA/88.118")).await;
+    fixture.one(&ours, derived("0.NA/88.118.7.1")).await.expect("registered");
+    let own = fixture.one(&ours, derived("0.NA/88.118")).await;
     assert_eq!(own, Err(denied("permission to add values and remove administrators on 0.NA/88.118")));
     // The record of a homed prefix does not allow its own making.
-    room.node(home("77")).await.expect("homed");
-    assert_eq!(room.one(&ours, derived("0.NA/77")).await, Err(not_administrator(OURS, "0.NA/0.NA")));
+    fixture.node(home("77")).await.expect("homed");
+    assert_eq!(fixture.one(&ours, derived("0.NA/77")).await, Err(not_administrator(OURS, "0.NA/0.NA")));
 }
 
 /// As clients of the Handle protocol set up a prefix and take it down again, all by one list on its parent.
 #[tokio::test]
 async fn a_prefix_is_homed_named_used_and_unhomed() {
     let administrators = Arc::from([identity("300:0.NA/88.118")]);
-    let room = Room::open_with(AuthorityOptions { administrators, ..AuthorityOptions::default() }).await;
+    let fixture =
+        Fixture::open_with(AuthorityOptions { administrators, ..AuthorityOptions::default() }).await;
     let by_list = || admin(100, May::ALL, "200:0.NA/88.118");
     let own = vec![by_list(), list(200, &["300:0.NA/88.118"])];
-    room.node(registration("0.NA/88.118", own)).await.expect("registered");
+    fixture.node(registration("0.NA/88.118", own)).await.expect("registered");
     let ours = proved("300:0.NA/88.118");
     let used = || registration("88.118.77/x", vec![value(1, "one"), by_list()]);
-    room.one(&ours, home("88.118.77")).await.expect("homed");
-    assert_eq!(room.one(&ours, used()).await, Err(not_administrator("300:0.NA/88.118", "0.NA/88.118.77")));
-    room.one(&ours, registration("0.NA/88.118.77", vec![by_list()])).await.expect("named");
-    room.one(&ours, used()).await.expect("used");
-    room.one(&ours, remove("88.118.77/x")).await.expect("removed");
-    room.one(&ours, remove("0.NA/88.118.77")).await.expect("removed");
-    room.one(&ours, revoke("88.118.77")).await.expect("unhomed");
-    assert_eq!(room.one(&ours, used()).await, Err(Refusal::PrefixRevoked { prefix: prefix("88.118.77") }));
+    fixture.one(&ours, home("88.118.77")).await.expect("homed");
+    assert_eq!(fixture.one(&ours, used()).await, Err(not_administrator("300:0.NA/88.118", "0.NA/88.118.77")));
+    fixture.one(&ours, registration("0.NA/88.118.77", vec![by_list()])).await.expect("named");
+    fixture.one(&ours, used()).await.expect("used");
+    fixture.one(&ours, remove("88.118.77/x")).await.expect("removed");
+    fixture.one(&ours, remove("0.NA/88.118.77")).await.expect("removed");
+    fixture.one(&ours, revoke("88.118.77")).await.expect("unhomed");
+    assert_eq!(fixture.one(&ours, used()).await, Err(Refusal::PrefixRevoked { prefix: prefix("88.118.77") }));
 }
 
 #[tokio::test]
 async fn overwriting_is_allowed_in_three_ways() {
-    let room = Room::open(EngineKind::Fjall).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
     let ours = proved(OURS);
     // The new state: one value modified, two gone; our own administrator stays.
     let onto = |may: May| registration("88.118/x", vec![value(1, "new"), admin(100, may, OURS)]);
@@ -317,9 +322,9 @@ async fn overwriting_is_allowed_in_three_ways() {
         ("by who may add only", May::NONE, May::ADD_IDENTIFIER, false),
     ];
     for (case, here, there, allowed) in cases {
-        room.node(record(here)).await.expect("registered");
-        room.node(prefix_record("0.NA/88.118", there)).await.expect("registered");
-        match room.one(&ours, onto(here)).await {
+        fixture.node(record(here)).await.expect("registered");
+        fixture.node(prefix_record("0.NA/88.118", there)).await.expect("registered");
+        match fixture.one(&ours, onto(here)).await {
             Ok(receipt) => assert!(allowed && receipt.outcome == Outcome::Overwritten, "{case}: {receipt:?}"),
             Err(refusal) => {
                 assert!(
@@ -330,28 +335,29 @@ async fn overwriting_is_allowed_in_three_ways() {
         }
     }
     // Where an administrator is added, single permissions do not do.
-    let adds = registration("88.118/x", vec![admin(100, May::ALL, OURS), admin(102, May::ALL, STRANGER)]);
-    room.node(record(without(without(May::ALL, May::ADD_ADMIN.bits()), May::DELETE_IDENTIFIER.bits())))
+    let adds = registration("88.118/x", vec![admin(100, May::ALL, OURS), admin(102, May::ALL, UNLISTED)]);
+    fixture
+        .node(record(without(without(May::ALL, May::ADD_ADMIN.bits()), May::DELETE_IDENTIFIER.bits())))
         .await
         .expect("registered");
     let refused = denied("permission to add administrators on 88.118/x");
-    assert_eq!(room.one(&ours, adds).await, Err(refused));
-    let refused = room.one(&proved(STRANGER), overwrite("88.118/x", "mine")).await;
-    assert_eq!(refused, Err(not_administrator(STRANGER, "88.118/x")));
+    assert_eq!(fixture.one(&ours, adds).await, Err(refused));
+    let refused = fixture.one(&proved(UNLISTED), overwrite("88.118/x", "mine")).await;
+    assert_eq!(refused, Err(not_administrator(UNLISTED, "88.118/x")));
 }
 
 //----------- Who is named ---------------------------------------------------
 
 #[tokio::test]
 async fn an_identity_is_named_by_key_by_identifier_and_by_lists() {
-    let room = Room::open(EngineKind::Fjall).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
     let lists = vec![
         list(200, &["300:88.118/other", "301:88.118/US"]),
         list(201, &["200:88.118/lists", "202:88.118/lists"]),
         list(202, &["201:88.118/lists", "0:88.118/everyone"]),
         typed(203, "URL", "no list"),
     ];
-    room.node(registration("88.118/lists", lists)).await.expect("registered");
+    fixture.node(registration("88.118/lists", lists)).await.expect("registered");
     let command = add("88.118/x", 5, "new");
     let cases = [
         ("300:88.118/us", "300:88.118/us", true),
@@ -372,49 +378,50 @@ async fn an_identity_is_named_by_key_by_identifier_and_by_lists() {
     ];
     for (named, caller, allowed) in cases {
         let administrators = vec![value(1, "one"), admin(100, May::ADD_VALUE, named)];
-        room.node(registration("88.118/x", administrators)).await.expect("registered");
+        fixture.node(registration("88.118/x", administrators)).await.expect("registered");
         let expected = if allowed { Ok(()) } else { Err(not_administrator(caller, "88.118/x")) };
-        assert_eq!(check(&room, &proved(caller), &command).await, expected, "{named} for {caller}");
+        assert_eq!(check(&fixture, &proved(caller), &command).await, expected, "{named} for {caller}");
     }
 }
 
 #[tokio::test]
 async fn lists_are_followed_within_bounds() {
-    let room = Room::open(EngineKind::Fjall).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
     for number in 0..12 {
         let inner = format!("200:88.118/list-{}", number + 1);
         let whom = if number == 11 { OURS } else { inner.as_str() };
         let text = format!("88.118/list-{number}");
-        room.node(registration(&text, vec![list(200, &[whom])])).await.expect("registered");
+        fixture.node(registration(&text, vec![list(200, &[whom])])).await.expect("registered");
     }
     for (start, expected) in [(4, Ok(())), (3, Err(not_administrator(OURS, "88.118/x")))] {
         let named = format!("200:88.118/list-{start}");
-        room.node(registration("88.118/x", vec![admin(100, May::ALL, &named)])).await.expect("registered");
-        assert_eq!(check(&room, &proved(OURS), &add("88.118/x", 5, "new")).await, expected, "{start}");
+        fixture.node(registration("88.118/x", vec![admin(100, May::ALL, &named)])).await.expect("registered");
+        assert_eq!(check(&fixture, &proved(OURS), &add("88.118/x", 5, "new")).await, expected, "{start}");
     }
 }
 
 #[tokio::test]
 async fn no_more_lists_are_read_than_the_bound_allows() {
-    let room = Room::open(EngineKind::Fjall).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
     let many = u32::try_from(LISTS_MAX).expect("a small bound");
     let named = |number: u32| admin(100 + number, May::ALL, &format!("{}:88.118/many", 1_000 + number));
-    room.node(registration("88.118/x", (0..=many).map(named).collect())).await.expect("registered");
+    fixture.node(registration("88.118/x", (0..=many).map(named).collect())).await.expect("registered");
     let cases = [(many - 1, Ok(())), (many, Err(not_administrator(OURS, "88.118/x")))];
     for (holding, expected) in cases {
         let whom = |number| if number == holding { OURS } else { "300:88.118/others" };
         let lists = (0..=many).map(|number| list(1_000 + number, &[whom(number)])).collect();
-        room.node(registration("88.118/many", lists)).await.expect("registered");
-        assert_eq!(check(&room, &proved(OURS), &remove("88.118/x")).await, expected, "list {holding}");
+        fixture.node(registration("88.118/many", lists)).await.expect("registered");
+        assert_eq!(check(&fixture, &proved(OURS), &remove("88.118/x")).await, expected, "list {holding}");
     }
 }
 
 /// Whoever is named may be a list; most are not, and those that are count behind many members, too.
 #[tokio::test]
 async fn a_list_behind_many_members_is_found_within_the_bound() {
-    let room = Room::open(EngineKind::Fjall).await;
-    room.node(registration("88.118/inner", vec![list(200, &[OURS])])).await.expect("registered");
-    room.node(registration("88.118/x", vec![admin(100, May::ALL, "200:88.118/group")]))
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    fixture.node(registration("88.118/inner", vec![list(200, &[OURS])])).await.expect("registered");
+    fixture
+        .node(registration("88.118/x", vec![admin(100, May::ALL, "200:88.118/group")]))
         .await
         .expect("registered");
     // The group itself was looked for, too.
@@ -424,22 +431,23 @@ async fn a_list_behind_many_members_is_found_within_the_bound() {
         let mut group: Vec<String> = (0..members).map(|number| format!("300:88.118/m{number}")).collect();
         group.push("200:88.118/inner".into());
         let group: Vec<&str> = group.iter().map(String::as_str).collect();
-        room.node(registration("88.118/group", vec![list(200, &group)])).await.expect("registered");
-        assert_eq!(check(&room, &proved(OURS), &remove("88.118/x")).await, expected, "{members}");
+        fixture.node(registration("88.118/group", vec![list(200, &group)])).await.expect("registered");
+        assert_eq!(check(&fixture, &proved(OURS), &remove("88.118/x")).await, expected, "{members}");
     }
 }
 
 /// A ring of lists, of which the last holds us: each is reached through the one behind it.
 #[tokio::test]
 async fn lists_that_name_many_and_each_other_end() {
-    let room = Room::open(EngineKind::Fjall).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
     for number in 0..LISTS_MAX {
         let next = format!("200:88.118/r{}", (number + 1) % LISTS_MAX);
         let mut whom = vec![next.as_str(); 200];
         whom.extend(vec!["300:88.118/someone"; 200]);
         let last = number + 1 == LISTS_MAX;
         whom.extend(last.then_some(OURS));
-        room.node(registration(&format!("88.118/r{number}"), vec![list(200, &whom)]))
+        fixture
+            .node(registration(&format!("88.118/r{number}"), vec![list(200, &whom)]))
             .await
             .expect("registered");
     }
@@ -447,10 +455,10 @@ async fn lists_that_name_many_and_each_other_end() {
         let at = 100 + u32::try_from(number).expect("a small number");
         admin(at, May::ALL, &format!("200:88.118/r{number}"))
     };
-    room.node(registration("88.118/x", (0..LISTS_MAX).map(named).collect())).await.expect("registered");
-    assert_eq!(check(&room, &proved(OURS), &remove("88.118/x")).await, Ok(()));
-    let stranger = check(&room, &proved(STRANGER), &remove("88.118/x")).await;
-    assert_eq!(stranger, Err(not_administrator(STRANGER, "88.118/x")));
+    fixture.node(registration("88.118/x", (0..LISTS_MAX).map(named).collect())).await.expect("registered");
+    assert_eq!(check(&fixture, &proved(OURS), &remove("88.118/x")).await, Ok(()));
+    let unlisted = check(&fixture, &proved(UNLISTED), &remove("88.118/x")).await;
+    assert_eq!(unlisted, Err(not_administrator(UNLISTED, "88.118/x")));
 }
 
 #[tokio::test]
@@ -466,15 +474,15 @@ async fn what_other_nodes_keep_counts_where_it_can_be_read() {
         })
     });
     let options = AuthorityOptions { remote: RemoteOptions::Stub(elsewhere), ..AuthorityOptions::default() };
-    let room = Room::open_with(options).await;
+    let fixture = Fixture::open_with(options).await;
     let ours = proved(OURS);
     let by_list = registration("0.NA/88.118", vec![admin(100, May::ALL, "200:99/list")]);
-    room.one(&ours, by_list).await.expect("registered");
-    room.one(&ours, register("88.118/x", "one")).await.expect("registered");
+    fixture.one(&ours, by_list).await.expect("registered");
+    fixture.one(&ours, register("88.118/x", "one")).await.expect("registered");
     let away = vec![admin(100, May::ALL, "200:99/away"), admin(101, May::ADD_VALUE, OURS)];
-    room.node(registration("88.118/x", away)).await.expect("registered");
-    room.one(&ours, add("88.118/x", 1, "one")).await.expect("named directly");
-    let failed = room.registry.apply_one(&ours, remove("88.118/x")).await;
+    fixture.node(registration("88.118/x", away)).await.expect("registered");
+    fixture.one(&ours, add("88.118/x", 1, "one")).await.expect("named directly");
+    let failed = fixture.registry.apply_one(&ours, remove("88.118/x")).await;
     let unread = Failure::AdministratorsUnread { list: "99/away".into(), detail: "nobody answers".into() };
     assert_eq!(failed, Err(Problem::Failed(unread)));
 }
@@ -484,39 +492,40 @@ async fn what_other_nodes_keep_counts_where_it_can_be_read() {
 #[tokio::test]
 async fn the_administrators_of_the_node_home_and_revoke_prefixes() {
     let administrators = Arc::from([identity("300:0.NA/88.118"), identity("0:88.118/any")]);
-    let room = Room::open_with(AuthorityOptions { administrators, ..AuthorityOptions::default() }).await;
+    let fixture =
+        Fixture::open_with(AuthorityOptions { administrators, ..AuthorityOptions::default() }).await;
     let ours = proved("300:0.na/88.118");
     for caller in [&ours, &proved("7:88.118/any")] {
-        room.one(caller, home("77")).await.expect("homed");
-        room.one(caller, revoke("77")).await.expect("revoked");
+        fixture.one(caller, home("77")).await.expect("homed");
+        fixture.one(caller, revoke("77")).await.expect("revoked");
     }
-    let refused = room.node(register("77/x", "one")).await;
+    let refused = fixture.node(register("77/x", "one")).await;
     assert_eq!(refused, Err(Refusal::PrefixRevoked { prefix: prefix("77") }));
-    room.one(&ours, home("77")).await.expect("homed again");
-    room.node(register("77/x", "one")).await.expect("registered");
-    assert_eq!(room.one(&ours, revoke("78")).await, Err(Refusal::PrefixAbsent { prefix: prefix("78") }));
+    fixture.one(&ours, home("77")).await.expect("homed again");
+    fixture.node(register("77/x", "one")).await.expect("registered");
+    assert_eq!(fixture.one(&ours, revoke("78")).await, Err(Refusal::PrefixAbsent { prefix: prefix("78") }));
 
     let token = Command::Token(TokenCommand::Revoke { id: crate::model::token::TokenId([9; 8]) });
     for command in [delegate("77", 1), suspend("77"), token] {
-        assert_eq!(room.one(&ours, command.clone()).await, Err(denied("scope admin")), "{command:?}");
+        assert_eq!(fixture.one(&ours, command.clone()).await, Err(denied("scope admin")), "{command:?}");
     }
-    for whom in ["301:0.NA/88.118", STRANGER] {
+    for whom in ["301:0.NA/88.118", UNLISTED] {
         for command in [home("79"), revoke("77"), delegate("77", 1)] {
-            assert_eq!(room.one(&proved(whom), command).await, Err(not_administrator(whom, "this node")));
+            assert_eq!(fixture.one(&proved(whom), command).await, Err(not_administrator(whom, "this node")));
         }
     }
-    assert_eq!(room.one(&Caller::Anonymous, home("79")).await, Err(Refusal::Unauthenticated));
+    assert_eq!(fixture.one(&Caller::Anonymous, home("79")).await, Err(Refusal::Unauthenticated));
 }
 
 //----------- Order ----------------------------------------------------------
 
-/// What a door asks before it lets anybody prove anything: who is responsible first, then the structure, then who it is.
+/// The check before a challenge: responsibility first, then the structure, then the caller.
 #[tokio::test]
 async fn nobody_is_asked_to_prove_what_would_be_refused_all_the_same() {
-    let room = Room::open(EngineKind::Fjall).await;
-    room.node(record(May::ALL)).await.expect("registered");
-    room.node(home("88.2")).await.expect("homed");
-    room.node(suspend("88.2")).await.expect("suspended");
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    fixture.node(record(May::ALL)).await.expect("registered");
+    fixture.node(home("88.2")).await.expect("homed");
+    fixture.node(suspend("88.2")).await.expect("suspended");
     let site = vec![typed(1, ValueType::HS_SITE, "mine")];
     let replace = |text: &str, index| amended(Amend { replace: vec![value(index, "new")], ..amend(text) });
     let unproved = || Err(Refusal::Unauthenticated);
@@ -533,39 +542,39 @@ async fn nobody_is_asked_to_prove_what_would_be_refused_all_the_same() {
         (replace("88.118/x", 9), Err(index_absent(9))),
     ];
     for (command, expected) in cases {
-        assert_eq!(check(&room, &Caller::Anonymous, &command).await, expected, "{command:?}");
+        assert_eq!(check(&fixture, &Caller::Anonymous, &command).await, expected, "{command:?}");
     }
     for caller in [Caller::Anonymous, proved(OURS)] {
-        let refused = check(&room, &caller, &registration("0.NA/88.118", site.clone())).await;
+        let refused = check(&fixture, &caller, &registration("0.NA/88.118", site.clone())).await;
         assert!(matches!(refused, Err(Refusal::CommandInvalid { .. })), "{refused:?}");
     }
-    assert_eq!(check(&room, &proved(OURS), &remove("88.118/absent")).await, Err(Refusal::Absent));
+    assert_eq!(check(&fixture, &proved(OURS), &remove("88.118/absent")).await, Err(Refusal::Absent));
     let stale = Command::Remove(Remove {
         identifier: identifier("88.118/x"),
         precondition: Precondition::Version(9),
     });
     let mismatch = Refusal::VersionMismatch { expected: 9, found: 1 };
-    assert_eq!(check(&room, &proved(OURS), &stale).await, Err(mismatch));
+    assert_eq!(check(&fixture, &proved(OURS), &stale).await, Err(mismatch));
 }
 
 /// A repeated request has its first receipt, although its own doing took the permission away.
 #[tokio::test]
 async fn a_repeated_request_of_an_identity_has_its_first_receipt() {
-    let room = Room::open(EngineKind::Fjall).await;
-    room.node(record(May::ALL)).await.expect("registered");
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    fixture.node(record(May::ALL)).await.expect("registered");
     let command = Command::Register(Register {
         target: Target::Named(identifier("88.118/x")),
         values: values("nobody's"),
         existing: Existing::Overwrite,
         precondition: Precondition::None,
     });
-    let request = room.request_id(1);
+    let request = fixture.request_id(1);
     let ours = proved(OURS);
-    let first = room.request(&ours, Some(request), vec![command.clone()]).await;
+    let first = fixture.request(&ours, Some(request), vec![command.clone()]).await;
     let receipt = first[0].clone().expect("overwritten");
-    let again = room.request(&ours, Some(request), vec![command.clone()]).await;
+    let again = fixture.request(&ours, Some(request), vec![command.clone()]).await;
     assert_eq!(again, [Ok(receipt.again())]);
-    let new = room.request(&ours, None, vec![command]).await;
+    let new = fixture.request(&ours, None, vec![command]).await;
     assert_eq!(new[0].as_ref().map(|receipt| receipt.outcome), Ok(Outcome::Unchanged));
-    assert_eq!(room.one(&ours, remove("88.118/x")).await, Err(not_administrator(OURS, "88.118/x")));
+    assert_eq!(fixture.one(&ours, remove("88.118/x")).await, Err(not_administrator(OURS, "88.118/x")));
 }

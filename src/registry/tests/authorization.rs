@@ -10,8 +10,8 @@ use crate::registry::command::{Command, Filing, PrefixCommand, TokenCommand};
 use crate::registry::refusal::{Problem, Refusal};
 use crate::store::EngineKind;
 
-use super::room::{
-    Room, add, delegate, elsewhere, home, mint, overwrite, prefix, register, remove, revoke, site, suspend,
+use super::fixture::{
+    Fixture, add, delegate, elsewhere, home, mint, overwrite, prefix, register, remove, revoke, site, suspend,
 };
 
 fn denied(needed: &str) -> Refusal {
@@ -41,13 +41,13 @@ fn token_of(caller: &Caller) -> TokenId {
 
 #[tokio::test]
 async fn each_scope_opens_its_commands_and_no_others() {
-    let room = Room::open(EngineKind::Fjall).await;
-    room.node(home("77")).await.expect("homed");
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    fixture.node(home("77")).await.expect("homed");
     let own = || vec![prefix("88")];
-    let admin = room.caller(Scope::Admin).await;
-    let registrar = room.caller(Scope::Registrar(own())).await;
-    let reader = room.caller(Scope::Reader(own())).await;
-    let peer = room.caller(Scope::Peer(own())).await;
+    let admin = fixture.caller(Scope::Admin).await;
+    let registrar = fixture.caller(Scope::Registrar(own())).await;
+    let reader = fixture.caller(Scope::Reader(own())).await;
+    let peer = fixture.caller(Scope::Peer(own())).await;
 
     let changes = [
         overwrite("88.118/x", "one"),
@@ -58,63 +58,63 @@ async fn each_scope_opens_its_commands_and_no_others() {
     ];
     for command in changes {
         for caller in [&admin, &registrar] {
-            assert!(room.one(caller, command.clone()).await.is_ok(), "{command:?}");
+            assert!(fixture.one(caller, command.clone()).await.is_ok(), "{command:?}");
             if matches!(command, Command::Amend(_)) {
-                room.node(overwrite("88.118/x", "one")).await.expect("overwritten");
+                fixture.node(overwrite("88.118/x", "one")).await.expect("overwritten");
             }
             if matches!(command, Command::Remove(_)) {
-                room.node(register("88.118/x", "one")).await.expect("registered");
+                fixture.node(register("88.118/x", "one")).await.expect("registered");
             }
         }
         for caller in [&reader, &peer] {
-            let refused = room.one(caller, command.clone()).await;
+            let refused = fixture.one(caller, command.clone()).await;
             assert_eq!(refused, Err(denied("scope registrar on prefix 88.118")), "{command:?}");
         }
-        assert_eq!(room.one(&Caller::Anonymous, command).await, Err(Refusal::Unauthenticated));
+        assert_eq!(fixture.one(&Caller::Anonymous, command).await, Err(Refusal::Unauthenticated));
     }
-    let foreign = room.one(&registrar, register("77/x", "one")).await;
+    let foreign = fixture.one(&registrar, register("77/x", "one")).await;
     assert_eq!(foreign, Err(denied("scope registrar on prefix 77")));
-    let foreign = room.one(&registrar, register("0.NA/77", "one")).await;
+    let foreign = fixture.one(&registrar, register("0.NA/77", "one")).await;
     assert_eq!(foreign, Err(denied("scope registrar on prefix 77")));
 
     let administration =
         [home("88.1"), delegate("88.2", 1), suspend("88.1"), revoke("88.1"), end_token(token_of(&reader))];
     for command in administration {
         for caller in [&registrar, &peer] {
-            let refused = room.one(caller, command.clone()).await;
+            let refused = fixture.one(caller, command.clone()).await;
             assert_eq!(refused, Err(denied("scope admin")), "{command:?}");
         }
-        assert!(room.one(&admin, command).await.is_ok());
+        assert!(fixture.one(&admin, command).await.is_ok());
     }
     for caller in [&admin, &registrar, &Caller::Node] {
-        assert_eq!(room.one(caller, file("88.3")).await, Err(denied("scope peer on prefix 88.3")));
+        assert_eq!(fixture.one(caller, file("88.3")).await, Err(denied("scope peer on prefix 88.3")));
     }
-    assert!(room.one(&peer, file("88.3")).await.is_ok());
-    assert_eq!(room.one(&peer, file("89")).await, Err(denied("scope peer on prefix 89")));
+    assert!(fixture.one(&peer, file("88.3")).await.is_ok());
+    assert_eq!(fixture.one(&peer, file("89")).await, Err(denied("scope peer on prefix 89")));
 }
 
 #[tokio::test]
 async fn only_administrators_see_and_make_tokens() {
-    let room = Room::open(EngineKind::Fjall).await;
-    let admin = room.caller(Scope::Admin).await;
-    let reader = room.caller(Scope::Reader(vec![prefix("88")])).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let admin = fixture.caller(Scope::Admin).await;
+    let reader = fixture.caller(Scope::Reader(vec![prefix("88")])).await;
     let draft = || TokenDraft { label: "line 4".into(), scopes: vec![Scope::Admin], expires_ms: None };
-    let refused = room.registry.create_token(&reader, draft()).await;
+    let refused = fixture.registry.create_token(&reader, draft()).await;
     assert_eq!(refused.err(), Some(Problem::Refused(denied("scope admin"))));
-    assert_eq!(room.registry.tokens(&reader).err(), Some(denied("scope admin")));
-    assert_eq!(room.registry.tokens(&Caller::Anonymous).err(), Some(denied("scope admin")));
-    let (text, entry) = room.registry.create_token(&admin, draft()).await.expect("a token");
+    assert_eq!(fixture.registry.tokens(&reader).err(), Some(denied("scope admin")));
+    assert_eq!(fixture.registry.tokens(&Caller::Anonymous).err(), Some(denied("scope admin")));
+    let (text, entry) = fixture.registry.create_token(&admin, draft()).await.expect("a token");
     assert!(text.starts_with(&format!("idn_{}_", entry.id)) && !text.contains(&entry.label));
-    let tokens = room.registry.tokens(&admin).expect("the tokens");
+    let tokens = fixture.registry.tokens(&admin).expect("the tokens");
     assert_eq!(tokens.len(), 3);
     assert!(tokens.contains(&entry));
-    let room = room.reopen().await;
-    assert!(matches!(room.authority.authenticate(&text), Ok(Caller::Token(token)) if *token == entry));
+    let fixture = fixture.reopen().await;
+    assert!(matches!(fixture.authority.authenticate(&text), Ok(Caller::Token(token)) if *token == entry));
 }
 
 #[tokio::test]
 async fn a_draft_that_makes_no_sense_is_refused() {
-    let room = Room::open(EngineKind::Fjall).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
     let draft = |label: &str, scopes| TokenDraft { label: label.into(), scopes, expires_ms: None };
     let many = vec![prefix("88"); 1_025];
     let cases = [
@@ -126,7 +126,7 @@ async fn a_draft_that_makes_no_sense_is_refused() {
         (draft("x", vec![Scope::Peer(many)]), "a scope names 1025 prefixes"),
     ];
     for (draft, expected) in cases {
-        match room.registry.create_token(&Caller::Node, draft).await {
+        match fixture.registry.create_token(&Caller::Node, draft).await {
             Err(Problem::Refused(Refusal::CommandInvalid { reason })) => {
                 assert!(reason.starts_with(expected), "{reason}");
             }
@@ -137,77 +137,77 @@ async fn a_draft_that_makes_no_sense_is_refused() {
 
 #[tokio::test]
 async fn a_token_that_has_ended_opens_nothing() {
-    let room = Room::open(EngineKind::Fjall).await;
-    let caller = room.caller(Scope::Registrar(vec![prefix("88")])).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let caller = fixture.caller(Scope::Registrar(vec![prefix("88")])).await;
     let draft = TokenDraft {
         label: "an hour".into(),
         scopes: vec![Scope::Admin],
-        expires_ms: Some(room.store.now_ms() + 3_600_000),
+        expires_ms: Some(fixture.store.now_ms() + 3_600_000),
     };
-    let (text, _) = room.registry.create_token(&Caller::Node, draft).await.expect("a token");
-    let short = room.authority.authenticate(&text).expect("it opens");
+    let (text, _) = fixture.registry.create_token(&Caller::Node, draft).await.expect("a token");
+    let short = fixture.authority.authenticate(&text).expect("it opens");
     let id = token_of(&caller);
-    let ended = room.node(end_token(id)).await.expect("revoked");
+    let ended = fixture.node(end_token(id)).await.expect("revoked");
     assert_eq!(ended.version, 2);
-    let same = room.node(end_token(id)).await.expect("it holds");
+    let same = fixture.node(end_token(id)).await.expect("it holds");
     assert_eq!((same.outcome, same.version), (crate::registry::receipt::Outcome::Unchanged, 2));
-    let refused = room.one(&caller, register("88.118/x", "one")).await;
+    let refused = fixture.one(&caller, register("88.118/x", "one")).await;
     assert_eq!(refused, Err(Refusal::TokenRevoked));
 
-    room.one(&short, home("88.1")).await.expect("homed");
-    room.advance(std::time::Duration::from_secs(3_600));
-    assert_eq!(room.one(&short, home("88.2")).await, Err(Refusal::TokenExpired));
-    assert_eq!(room.authority.authenticate(&text).err(), Some(Refusal::TokenExpired));
+    fixture.one(&short, home("88.1")).await.expect("homed");
+    fixture.advance(std::time::Duration::from_secs(3_600));
+    assert_eq!(fixture.one(&short, home("88.2")).await, Err(Refusal::TokenExpired));
+    assert_eq!(fixture.authority.authenticate(&text).err(), Some(Refusal::TokenExpired));
 
     let unknown = TokenId([9; 8]);
     let absent = Refusal::TokenAbsent { id: unknown.to_string() };
-    assert_eq!(room.node(end_token(unknown)).await, Err(absent));
+    assert_eq!(fixture.node(end_token(unknown)).await, Err(absent));
     let Caller::Token(entry) = caller else { panic!("not a token") };
-    let mut stranger = (*entry).clone();
-    stranger.id = unknown;
-    let stranger = room.one(&Caller::Token(Arc::new(stranger)), register("88.118/x", "one")).await;
-    assert_eq!(stranger, Err(Refusal::TokenUnknown));
+    let mut unlisted = (*entry).clone();
+    unlisted.id = unknown;
+    let unlisted = fixture.one(&Caller::Token(Arc::new(unlisted)), register("88.118/x", "one")).await;
+    assert_eq!(unlisted, Err(Refusal::TokenUnknown));
     let reason = format!("there is a token {id} already; make one with another id");
-    let taken = room.node(Command::Token(TokenCommand::Create((*entry).clone()))).await;
+    let taken = fixture.node(Command::Token(TokenCommand::Create((*entry).clone()))).await;
     assert_eq!(taken, Err(Refusal::CommandInvalid { reason }));
 }
 
 /// Both are authorized before either commits: the queue decides.
 #[tokio::test]
 async fn nothing_commits_under_a_prefix_suspended_before_it() {
-    let room = Room::open(EngineKind::Fjall).await;
-    let groups = room.groups();
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let groups = fixture.groups();
     let (before, suspended, after, deeper) = tokio::join!(
-        room.node(register("88.118/before", "one")),
-        room.node(suspend("88.118")),
-        room.node(register("88.118/after", "one")),
-        room.node(register("88.118.9/after", "one")),
+        fixture.node(register("88.118/before", "one")),
+        fixture.node(suspend("88.118")),
+        fixture.node(register("88.118/after", "one")),
+        fixture.node(register("88.118.9/after", "one")),
     );
-    assert_eq!(room.groups(), groups + 1, "one group");
+    assert_eq!(fixture.groups(), groups + 1, "one group");
     assert!(before.is_ok() && suspended.is_ok());
     let refused = Err(Refusal::PrefixSuspended { prefix: prefix("88.118") });
     assert_eq!((after, deeper), (refused.clone(), refused));
-    assert_eq!(room.data("88.118/after").await, None);
+    assert_eq!(fixture.data("88.118/after").await, None);
 
     let (delegated, after) =
-        tokio::join!(room.node(delegate("88.118", 1)), room.node(register("88.118/after", "one")),);
+        tokio::join!(fixture.node(delegate("88.118", 1)), fixture.node(register("88.118/after", "one")),);
     assert!(delegated.is_ok());
     // Refused before it was queued: the prefix was suspended when it was authorized.
     assert_eq!(after, Err(Refusal::PrefixSuspended { prefix: prefix("88.118") }));
     assert_eq!(
-        room.node(register("88.118/after", "one")).await,
+        fixture.node(register("88.118/after", "one")).await,
         Err(Refusal::PrefixDelegated { prefix: prefix("88.118") })
     );
 }
 
 #[tokio::test]
 async fn nothing_commits_with_a_token_revoked_before_it() {
-    let room = Room::open(EngineKind::Fjall).await;
-    let caller = room.caller(Scope::Registrar(vec![prefix("88")])).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let caller = fixture.caller(Scope::Registrar(vec![prefix("88")])).await;
     let (before, ended, after) = tokio::join!(
-        room.one(&caller, register("88.118/before", "one")),
-        room.node(end_token(token_of(&caller))),
-        room.one(&caller, register("88.118/after", "one")),
+        fixture.one(&caller, register("88.118/before", "one")),
+        fixture.node(end_token(token_of(&caller))),
+        fixture.one(&caller, register("88.118/after", "one")),
     );
     assert!(before.is_ok() && ended.is_ok());
     assert_eq!(after, Err(Refusal::TokenRevoked));
@@ -215,8 +215,8 @@ async fn nothing_commits_with_a_token_revoked_before_it() {
 
 #[tokio::test]
 async fn a_longer_prefix_homed_in_the_same_batch_governs_at_once() {
-    let room = Room::open(EngineKind::Fjall).await;
-    let outcomes = room.batch(vec![delegate("88.118.5", 1), register("88.118.5/x", "one")]).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let outcomes = fixture.batch(vec![delegate("88.118.5", 1), register("88.118.5/x", "one")]).await;
     assert!(outcomes[0].is_ok());
     assert_eq!(outcomes[1], Err(Refusal::PrefixDelegated { prefix: prefix("88.118.5") }));
 }

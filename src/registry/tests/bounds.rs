@@ -11,7 +11,7 @@ use crate::registry::command::{Batch, Command};
 use crate::registry::refusal::{Failure, Refusal};
 use crate::store::EngineKind;
 
-use super::room::{Room, add, batch, passed, register, remove, value};
+use super::fixture::{Fixture, add, batch, passed, register, remove, value};
 
 /// The longest data that one URL of an identifier can have.
 fn longest() -> String {
@@ -20,30 +20,30 @@ fn longest() -> String {
 
 #[tokio::test]
 async fn a_batch_holds_so_many_items_and_no_more() {
-    let room = Room::open(EngineKind::Fjall).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
     let commands = |count: usize| (0..count).map(|n| register(&format!("88.118/{n}"), "x")).collect();
-    let outcomes = room.batch(commands(BATCH_ITEMS_MAX + 1)).await;
+    let outcomes = fixture.batch(commands(BATCH_ITEMS_MAX + 1)).await;
     let count = BATCH_ITEMS_MAX + 1;
     assert_eq!(outcomes.len(), count);
     assert!(outcomes.iter().all(|outcome| *outcome == Err(Refusal::TooManyItems { count })));
-    assert_eq!(room.end(), 2);
-    let outcomes = room.batch(commands(BATCH_ITEMS_MAX)).await;
+    assert_eq!(fixture.end(), 2);
+    let outcomes = fixture.batch(commands(BATCH_ITEMS_MAX)).await;
     let positions: Vec<u64> =
         outcomes.into_iter().map(|outcome| outcome.expect("registered").position.sequence).collect();
     let expected: Vec<u64> = (3..).take(BATCH_ITEMS_MAX).collect();
     assert_eq!(positions, expected, "in item order, over all groups");
-    assert_eq!(room.batch(Vec::new()).await, []);
+    assert_eq!(fixture.batch(Vec::new()).await, []);
 }
 
 #[tokio::test]
 async fn a_block_carries_what_the_engine_takes_without_holding_readers_up() {
     for engine in EngineKind::ALL {
-        let room = Room::open(engine).await;
-        let groups = room.groups();
+        let fixture = Fixture::open(engine).await;
+        let groups = fixture.groups();
         let commands = (0..1_000).map(|n| register(&format!("88.118/{n}"), "x")).collect();
-        assert!(room.batch(commands).await.iter().all(Result::is_ok));
-        let groups = room.groups() - groups;
-        let most = room.store.block_changes_max() as u64 + STEP_ITEMS_MAX as u64;
+        assert!(fixture.batch(commands).await.iter().all(Result::is_ok));
+        let groups = fixture.groups() - groups;
+        let most = fixture.store.block_changes_max() as u64 + STEP_ITEMS_MAX as u64;
         assert!(groups >= 1_000_u64.div_ceil(most), "{engine}: {groups} groups");
         assert!(groups <= 8, "{engine}: {groups} groups of a step each at least");
     }
@@ -52,59 +52,63 @@ async fn a_block_carries_what_the_engine_takes_without_holding_readers_up() {
 #[tokio::test]
 async fn the_largest_identifiers_go_in_whole_and_a_group_is_closed_by_its_bytes() {
     for engine in EngineKind::ALL {
-        let room = Room::open(engine).await;
-        let (groups, data) = (room.groups(), longest());
+        let fixture = Fixture::open(engine).await;
+        let (groups, data) = (fixture.groups(), longest());
         let names: Vec<String> = (0..50).map(|n| format!("88.118/large-{n}")).collect();
-        let outcomes = room.batch(names.iter().map(|name| register(name, &data)).collect()).await;
+        let outcomes = fixture.batch(names.iter().map(|name| register(name, &data)).collect()).await;
         assert!(outcomes.iter().all(Result::is_ok));
-        let groups = room.groups() - groups;
+        let groups = fixture.groups() - groups;
         let bytes = 2 * 50 * VALUES_BYTES_MAX as u64;
         assert!(groups >= bytes / (2 * GROUP_BYTES_MAX as u64), "{engine}: {groups} groups");
-        let room = room.reopen().await;
+        let fixture = fixture.reopen().await;
         for name in &names {
-            assert_eq!(room.data(name).await.as_deref(), Some([data.clone()].as_slice()));
+            assert_eq!(fixture.data(name).await.as_deref(), Some([data.clone()].as_slice()));
         }
-        let refused = room.node(add(&names[0], 2, "")).await;
+        let refused = fixture.node(add(&names[0], 2, "")).await;
         assert_eq!(refused.expect_err("too large").code(), "VALUE_INVALID");
-        room.node(remove(&names[0])).await.expect("removed");
-        room.node(register(&names[0], "small")).await.expect("registered anew");
-        assert_eq!(room.data(&names[0]).await, Some(vec!["small".into()]));
+        fixture.node(remove(&names[0])).await.expect("removed");
+        fixture.node(register(&names[0], "small")).await.expect("registered anew");
+        assert_eq!(fixture.data(&names[0]).await, Some(vec!["small".into()]));
     }
 }
 
 /// A waiting command takes a place for every 4 KiB of it; who finds none waits, and in the end is refused.
 #[tokio::test]
 async fn what_waits_is_bounded_in_number_and_bytes() {
-    let room = Room::open(EngineKind::Fjall).await;
-    let taken = Arc::clone(&room.registry.places)
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let taken = Arc::clone(&fixture.registry.places)
         .try_acquire_many_owned(u32::try_from(COMMANDS_WAITING_MAX).expect("a small number") - 2)
         .expect("nothing waits");
     let hurried = |command: Command| Batch { deadline: Some(passed()), ..batch(None, vec![command]) };
     let data = "x".repeat(8_192);
-    let refused = room.registry.apply(&Caller::Node, hurried(register("88.118/a", &data))).await;
+    let refused = fixture.registry.apply(&Caller::Node, hurried(register("88.118/a", &data))).await;
     assert_eq!(refused, Err(Failure::Overloaded));
-    assert_eq!((room.end(), room.data("88.118/a").await), (2, None));
-    room.node(register("88.118/small", "x")).await.expect("there is room for it");
+    assert_eq!((fixture.end(), fixture.data("88.118/a").await), (2, None));
+    fixture.node(register("88.118/small", "x")).await.expect("there is fixture for it");
     drop(taken);
-    room.node(register("88.118/a", &data)).await.expect("registered");
-    assert_eq!(room.registry.places.available_permits(), COMMANDS_WAITING_MAX, "every place is free again");
+    fixture.node(register("88.118/a", &data)).await.expect("registered");
+    assert_eq!(
+        fixture.registry.places.available_permits(),
+        COMMANDS_WAITING_MAX,
+        "every place is free again"
+    );
 }
 
 #[tokio::test]
 async fn half_a_batch_that_found_no_place_is_of_unknown_outcome() {
-    let room = Room::open(EngineKind::Fjall).await;
-    let id = Some(room.request_id(1));
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let id = Some(fixture.request_id(1));
     let places = u32::try_from(COMMANDS_WAITING_MAX).expect("a small number");
     let step = u32::try_from(STEP_ITEMS_MAX).expect("a small number");
-    let taken = Arc::clone(&room.registry.places).try_acquire_many_owned(places - step);
+    let taken = Arc::clone(&fixture.registry.places).try_acquire_many_owned(places - step);
     let taken = taken.expect("nothing waits");
     let commands: Vec<Command> =
         (0..=STEP_ITEMS_MAX).map(|n| register(&format!("88.118/{n}"), "x")).collect();
     let hurried = Batch { deadline: Some(passed()), ..batch(id, commands.clone()) };
-    let failure = room.registry.apply(&Caller::Node, hurried).await.expect_err("no place for the last");
+    let failure = fixture.registry.apply(&Caller::Node, hurried).await.expect_err("no place for the last");
     assert_eq!(failure.code(), "OUTCOME_UNKNOWN");
     drop(taken);
-    let outcomes = room.request(&Caller::Node, id, commands).await;
+    let outcomes = fixture.request(&Caller::Node, id, commands).await;
     let repeated: Vec<bool> = outcomes.iter().flatten().map(|receipt| receipt.repeated).collect();
     assert_eq!(repeated.len(), STEP_ITEMS_MAX + 1);
     assert_eq!(repeated.iter().filter(|repeated| **repeated).count(), STEP_ITEMS_MAX);
@@ -113,15 +117,17 @@ async fn half_a_batch_that_found_no_place_is_of_unknown_outcome() {
 /// Amends are small themselves; the states they lead to are not.
 #[tokio::test]
 async fn small_amends_of_large_states_do_not_add_up() {
-    let room = Room::open(EngineKind::Fjall).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
     let data = "x".repeat(VALUES_BYTES_MAX / 2);
     let names: Vec<String> = (0..256).map(|n| format!("88.118/{n}")).collect();
-    assert!(room.batch(names.iter().map(|n| register(n, &data)).collect()).await.iter().all(Result::is_ok));
-    let groups = room.groups();
-    let outcomes = room.batch(names.iter().map(|name| add(name, 2, "two")).collect()).await;
+    assert!(
+        fixture.batch(names.iter().map(|n| register(n, &data)).collect()).await.iter().all(Result::is_ok)
+    );
+    let groups = fixture.groups();
+    let outcomes = fixture.batch(names.iter().map(|name| add(name, 2, "two")).collect()).await;
     assert!(outcomes.iter().all(Result::is_ok));
-    assert_eq!(room.groups() - groups, 2, "a step a group, because each step's states fill it");
-    let last = room.state(&names[255]).await.expect("the identifier").values.expect("its values");
+    assert_eq!(fixture.groups() - groups, 2, "a step a group, because each step's states fill it");
+    let last = fixture.state(&names[255]).await.expect("the identifier").values.expect("its values");
     assert_eq!(last.as_slice().iter().map(Value::encoded_bytes).sum::<usize>(), last.encoded_bytes());
     assert_eq!(last.as_slice()[1].data, b"two");
 }

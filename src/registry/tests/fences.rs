@@ -12,16 +12,16 @@ use crate::registry::caller::{Caller, HeldKey, KeyHolder};
 use crate::registry::command::Command;
 use crate::registry::refusal::{Failure, Problem, Refusal};
 
-use super::room::{
-    Room, add, admin, home, identity, list, proved, register, registration, suspend, typed, value, with,
+use super::fixture::{
+    Fixture, add, admin, home, identity, list, proved, register, registration, suspend, typed, value, with,
 };
 
 const OURS: &str = "300:88.118/us";
 const AWAY: &str = "200:99/list";
 
-/// A room in which `meanwhile` is applied while the list of another node is read: given which time it is read.
+/// A fixture in which `meanwhile` is applied while the list of another node is read: given which time it is read.
 struct Interrupted {
-    room: Room,
+    fixture: Fixture,
     times: Arc<AtomicUsize>,
 }
 
@@ -43,9 +43,9 @@ impl Interrupted {
         });
         let options =
             AuthorityOptions { remote: RemoteOptions::Stub(elsewhere), ..AuthorityOptions::default() };
-        let room = Room::open_with(options).await;
-        assert!(registry.set(Arc::clone(&room.registry)).is_ok());
-        Self { room, times }
+        let fixture = Fixture::open_with(options).await;
+        assert!(registry.set(Arc::clone(&fixture.registry)).is_ok());
+        Self { fixture, times }
     }
 
     fn times(&self) -> usize {
@@ -61,12 +61,12 @@ fn x(administrator: &str) -> Command {
 async fn nothing_commits_by_an_administrator_removed_before_it() {
     let others = "300:88.118/others";
     let one = Interrupted::open(move |time| (time == 0).then(|| x(others))).await;
-    one.room.node(x(AWAY)).await.expect("registered");
-    let refused = one.room.one(&proved(OURS), add("88.118/x", 5, "ours")).await;
+    one.fixture.node(x(AWAY)).await.expect("registered");
+    let refused = one.fixture.one(&proved(OURS), add("88.118/x", 5, "ours")).await;
     let expected = Refusal::NotAdministrator { identity: identity(OURS), of: "88.118/x".into() };
     assert_eq!(refused, Err(expected));
     assert_eq!(one.times(), 1, "the second time, nothing names the list");
-    let state = one.room.state("88.118/x").await.expect("an entry");
+    let state = one.fixture.state("88.118/x").await.expect("an entry");
     assert_eq!((state.version, state.values.expect("values").as_slice().len()), (2, 2));
 }
 
@@ -75,43 +75,46 @@ async fn nothing_commits_by_a_key_withdrawn_before_it() {
     let key = |text: &str| with("1100", typed(300, "HS_SECKEY", text));
     let keys = move |text: &str| registration("88.118/us", vec![key(text)]);
     let one = Interrupted::open(move |time| (time == 0).then(|| keys("another"))).await;
-    one.room.node(keys("ours")).await.expect("registered");
-    one.room.node(x(AWAY)).await.expect("registered");
+    one.fixture.node(keys("ours")).await.expect("registered");
+    one.fixture.node(x(AWAY)).await.expect("registered");
     let held = HeldKey::here(&key("ours"));
     let caller = Caller::Identity(KeyHolder { identity: identity(OURS), key: held });
-    let refused = one.room.one(&caller, add("88.118/x", 5, "ours")).await;
+    let refused = one.fixture.one(&caller, add("88.118/x", 5, "ours")).await;
     assert_eq!(refused, Err(Refusal::Unauthenticated));
     assert_eq!(one.times(), 1, "the second time, the key is looked at first");
-    assert_eq!(one.room.state("88.118/x").await.expect("an entry").version, 1);
+    assert_eq!(one.fixture.state("88.118/x").await.expect("an entry").version, 1);
 }
 
-/// The record names two lists; the one kept here holds us until the other one is read.
+/// The record names two lists; the one stored here holds us until the other one is read.
 #[tokio::test]
 async fn nothing_commits_by_a_member_struck_off_a_list_before_it() {
     let lists = |whom: &str| registration("88.118/lists", vec![list(200, &[whom])]);
     let one = Interrupted::open(move |time| (time == 0).then(|| lists("300:88.118/others"))).await;
-    one.room.node(lists("301:88.118/us")).await.expect("registered");
+    one.fixture.node(lists("301:88.118/us")).await.expect("registered");
     let administrators = vec![admin(100, May::ALL, "200:88.118/lists"), admin(101, May::ALL, "201:99/list")];
-    one.room.node(registration("88.118/x", administrators)).await.expect("registered");
-    let refused = one.room.one(&proved("301:88.118/us"), add("88.118/x", 5, "ours")).await;
+    one.fixture.node(registration("88.118/x", administrators)).await.expect("registered");
+    let refused = one.fixture.one(&proved("301:88.118/us"), add("88.118/x", 5, "ours")).await;
     let expected = Refusal::NotAdministrator { identity: identity("301:88.118/us"), of: "88.118/x".into() };
     assert_eq!(refused, Err(expected));
     assert_eq!(one.times(), 2);
-    assert_eq!(one.room.state("88.118/x").await.expect("an entry").version, 1);
+    assert_eq!(one.fixture.state("88.118/x").await.expect("an entry").version, 1);
 }
 
 /// A list under a prefix that was suspended proves nothing any more.
 #[tokio::test]
 async fn nothing_commits_by_a_list_withdrawn_with_its_prefix_before_it() {
     let one = Interrupted::open(|time| (time == 0).then(|| suspend("77"))).await;
-    one.room.node(home("77")).await.expect("homed");
-    one.room.node(registration("77/lists", vec![list(200, &["301:88.118/us"])])).await.expect("registered");
+    one.fixture.node(home("77")).await.expect("homed");
+    one.fixture
+        .node(registration("77/lists", vec![list(200, &["301:88.118/us"])]))
+        .await
+        .expect("registered");
     let administrators = vec![admin(100, May::ALL, "200:77/lists"), admin(101, May::ALL, "201:99/list")];
-    one.room.node(registration("88.118/x", administrators)).await.expect("registered");
-    let refused = one.room.one(&proved("301:88.118/us"), add("88.118/x", 5, "ours")).await;
+    one.fixture.node(registration("88.118/x", administrators)).await.expect("registered");
+    let refused = one.fixture.one(&proved("301:88.118/us"), add("88.118/x", 5, "ours")).await;
     let expected = Refusal::NotAdministrator { identity: identity("301:88.118/us"), of: "88.118/x".into() };
     assert_eq!(refused, Err(expected));
-    assert_eq!(one.room.state("88.118/x").await.expect("an entry").version, 1);
+    assert_eq!(one.fixture.state("88.118/x").await.expect("an entry").version, 1);
 }
 
 /// What was looked at and did not help may change as it likes.
@@ -119,10 +122,10 @@ async fn nothing_commits_by_a_list_withdrawn_with_its_prefix_before_it() {
 async fn a_list_that_does_not_hold_the_caller_binds_nothing() {
     let other = |text: &str| registration("88.118/other", vec![value(1, text), list(200, &[])]);
     let one = Interrupted::open(move |time| (time == 0).then(|| other("changed"))).await;
-    one.room.node(other("first")).await.expect("registered");
+    one.fixture.node(other("first")).await.expect("registered");
     let administrators = vec![admin(100, May::ALL, "200:88.118/other"), admin(101, May::ALL, AWAY)];
-    one.room.node(registration("88.118/x", administrators)).await.expect("registered");
-    one.room.one(&proved(OURS), add("88.118/x", 5, "ours")).await.expect("added");
+    one.fixture.node(registration("88.118/x", administrators)).await.expect("registered");
+    one.fixture.one(&proved(OURS), add("88.118/x", 5, "ours")).await.expect("added");
     assert_eq!(one.times(), 1, "authorized once");
 }
 
@@ -130,11 +133,11 @@ async fn a_list_that_does_not_hold_the_caller_binds_nothing() {
 async fn nothing_is_registered_by_an_administrator_of_a_prefix_removed_before_it() {
     let of_prefix = |whom: &str| registration("0.NA/88.118", vec![admin(100, May::ALL, whom)]);
     let one = Interrupted::open(move |time| (time == 0).then(|| of_prefix("300:88.118/others"))).await;
-    one.room.node(of_prefix(AWAY)).await.expect("registered");
-    let refused = one.room.one(&proved(OURS), register("88.118/new", "ours")).await;
+    one.fixture.node(of_prefix(AWAY)).await.expect("registered");
+    let refused = one.fixture.one(&proved(OURS), register("88.118/new", "ours")).await;
     let expected = Refusal::NotAdministrator { identity: identity(OURS), of: "0.NA/88.118".into() };
     assert_eq!(refused, Err(expected));
-    assert_eq!(one.room.state("88.118/new").await, None);
+    assert_eq!(one.fixture.state("88.118/new").await, None);
 }
 
 /// A prefix record of its own, made meanwhile, governs from then on.
@@ -142,8 +145,11 @@ async fn nothing_is_registered_by_an_administrator_of_a_prefix_removed_before_it
 async fn a_prefix_record_made_meanwhile_governs() {
     let own = || registration("0.NA/88.118.5", vec![admin(100, May::ALL, "300:88.118/others")]);
     let one = Interrupted::open(move |time| (time == 0).then(own)).await;
-    one.room.node(registration("0.NA/88.118", vec![admin(100, May::ALL, AWAY)])).await.expect("registered");
-    let refused = one.room.one(&proved(OURS), register("88.118.5/new", "ours")).await;
+    one.fixture
+        .node(registration("0.NA/88.118", vec![admin(100, May::ALL, AWAY)]))
+        .await
+        .expect("registered");
+    let refused = one.fixture.one(&proved(OURS), register("88.118.5/new", "ours")).await;
     let expected = Refusal::NotAdministrator { identity: identity(OURS), of: "0.NA/88.118.5".into() };
     assert_eq!(refused, Err(expected));
 }
@@ -152,15 +158,15 @@ async fn a_prefix_record_made_meanwhile_governs() {
 async fn what_changes_once_is_authorized_anew_and_what_changes_for_ever_fails() {
     let unrelated = |time: usize| add("88.118/x", 10 + u32::try_from(time).expect("a few"), "meanwhile");
     let once = Interrupted::open(move |time| (time == 0).then(|| unrelated(time))).await;
-    once.room.node(x(AWAY)).await.expect("registered");
-    let receipt = once.room.one(&proved(OURS), add("88.118/x", 5, "ours")).await.expect("the second time");
+    once.fixture.node(x(AWAY)).await.expect("registered");
+    let receipt = once.fixture.one(&proved(OURS), add("88.118/x", 5, "ours")).await.expect("the second time");
     assert_eq!((receipt.version, once.times()), (3, 2));
 
     let always = Interrupted::open(move |time| Some(unrelated(time))).await;
-    always.room.node(x(AWAY)).await.expect("registered");
-    let failed = always.room.registry.apply_one(&proved(OURS), add("88.118/x", 5, "ours")).await;
+    always.fixture.node(x(AWAY)).await.expect("registered");
+    let failed = always.fixture.registry.apply_one(&proved(OURS), add("88.118/x", 5, "ours")).await;
     assert_eq!(failed, Err(Problem::Failed(Failure::Contended)));
     assert_eq!(always.times(), 5);
-    let state = always.room.state("88.118/x").await.expect("an entry");
+    let state = always.fixture.state("88.118/x").await.expect("an entry");
     assert_eq!(state.version, 6, "ours is not among its changes");
 }

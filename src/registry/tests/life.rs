@@ -8,17 +8,17 @@ use crate::registry::refusal::{Failure, Problem};
 use crate::registry::{Registry, RegistryOptions};
 use crate::store::EngineKind;
 
-use super::room::{Room, WINDOW, batch, home, register, suspend};
+use super::fixture::{Fixture, WINDOW, batch, home, register, suspend};
 
 #[tokio::test]
 async fn what_is_queued_is_committed_before_the_registry_stops() {
     for engine in EngineKind::ALL {
-        let room = Room::open(engine).await;
-        let registry = std::sync::Arc::clone(&room.registry);
+        let fixture = Fixture::open(engine).await;
+        let registry = std::sync::Arc::clone(&fixture.registry);
         let commands = (0..500).map(|n| register(&format!("88.118/{n}"), "x")).collect();
         let stop = async {
             tokio::task::yield_now().await;
-            room.stop().await
+            fixture.stop().await
         };
         let (applied, (store, appender, _directory)) =
             tokio::join!(registry.apply(&Caller::Node, batch(None, commands)), stop);
@@ -33,8 +33,8 @@ async fn what_is_queued_is_committed_before_the_registry_stops() {
 
 #[tokio::test]
 async fn a_store_that_accepts_no_changes_says_why() {
-    let room = Room::open(EngineKind::Fjall).await;
-    let (store, appender, directory) = room.stop().await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let (store, appender, directory) = fixture.stop().await;
     store.close(appender).await.expect("the store closes");
     crate::store::tests::raise_high_water(directory.path(), 7);
     let opened = crate::store::tests::opened(directory.path(), EngineKind::Fjall).await;
@@ -55,40 +55,42 @@ async fn a_store_that_accepts_no_changes_says_why() {
 /// On sled, whose sync is ours to break.
 #[tokio::test]
 async fn after_a_failed_write_nothing_is_accepted_and_nothing_of_it_is_seen() {
-    let room = Room::open(EngineKind::Sled).await;
-    room.node(register("88.118/a", "one")).await.expect("registered");
-    let (end, id) = (room.store.end(), Some(room.request_id(1)));
-    room.store.fail_syncs();
+    let fixture = Fixture::open(EngineKind::Sled).await;
+    fixture.node(register("88.118/a", "one")).await.expect("registered");
+    let (end, id) = (fixture.store.end(), Some(fixture.request_id(1)));
+    fixture.store.fail_syncs();
     let commands = || vec![register("88.118/b", "one"), suspend("88.118")];
-    let failure = room.try_request(&Caller::Node, id, commands()).await.expect_err("no sync");
+    let failure = fixture.try_request(&Caller::Node, id, commands()).await.expect_err("no sync");
     assert_eq!(failure.code(), "OUTCOME_UNKNOWN");
-    assert_eq!(room.store.end(), end);
-    assert_eq!(room.data("88.118/b").await, None);
-    assert_eq!(room.store.count(), 1, "not counted either");
-    let reason = room.store.read_only_reason().expect("a reason");
+    assert_eq!(fixture.store.end(), end);
+    assert_eq!(fixture.data("88.118/b").await, None);
+    assert_eq!(fixture.store.count(), 1, "not counted either");
+    let reason = fixture.store.read_only_reason().expect("a reason");
     assert!(reason.contains("a write failed") && reason.contains("restart"), "{reason}");
-    let refused = room.try_request(&Caller::Node, None, vec![register("88.118/c", "one")]).await;
+    let refused = fixture.try_request(&Caller::Node, None, vec![register("88.118/c", "one")]).await;
     assert_eq!(refused, Err(Failure::ReadOnly { reason }));
 
     // After a restart the repetition tells, whichever it was.
-    let room = room.reopen().await;
-    let outcomes = room.request(&Caller::Node, id, commands()).await;
+    let fixture = fixture.reopen().await;
+    let outcomes = fixture.request(&Caller::Node, id, commands()).await;
     let first = outcomes[0].as_ref().expect("registered, before or now");
     let expected = Position { sequence: end.sequence + 1, ..end.position() };
     assert_eq!((first.outcome, first.position), (Outcome::Registered, expected));
-    assert_eq!(room.end(), end.sequence + 2);
-    assert_eq!(room.store.count(), 2);
+    assert_eq!(fixture.end(), end.sequence + 2);
+    assert_eq!(fixture.store.count(), 2);
 }
 
 #[tokio::test]
 async fn counters_count_what_happened() {
     use std::sync::atomic::Ordering::Relaxed;
-    let room = Room::open(EngineKind::Fjall).await;
-    let id = Some(room.request_id(1));
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let id = Some(fixture.request_id(1));
     for _ in 0..2 {
-        room.request(&Caller::Node, id, vec![register("88.118/a", "one"), register("88.118/a", "two")]).await;
+        fixture
+            .request(&Caller::Node, id, vec![register("88.118/a", "one"), register("88.118/a", "two")])
+            .await;
     }
-    let counters = room.registry.counters();
+    let counters = fixture.registry.counters();
     let counts = [
         &counters.administered,
         &counters.registered,

@@ -10,7 +10,7 @@ use crate::registry::receipt::Outcome;
 use crate::registry::refusal::{Problem, Refusal};
 use crate::store::EngineKind;
 
-use super::room::{Room, delegate, elsewhere, home, prefix, register, revoke, site, suspend};
+use super::fixture::{Fixture, delegate, elsewhere, home, prefix, register, revoke, site, suspend};
 
 fn registrant(name: &str) -> Option<Registrant> {
     Some(Registrant::new(name, None, "ops@example").expect("a registrant"))
@@ -26,15 +26,15 @@ fn filing(text: &str, incarnation: u8, sequence: u64) -> Filing {
     }
 }
 
-async fn file(room: &Room, peer: &Caller, filing: Filing) -> Result<(Outcome, u64), Refusal> {
-    let receipt = room.one(peer, Command::Prefix(PrefixCommand::File(filing))).await?;
+async fn file(fixture: &Fixture, peer: &Caller, filing: Filing) -> Result<(Outcome, u64), Refusal> {
+    let receipt = fixture.one(peer, Command::Prefix(PrefixCommand::File(filing))).await?;
     Ok((receipt.outcome, receipt.version))
 }
 
 #[tokio::test]
 async fn a_life_of_a_prefix() {
     for engine in EngineKind::ALL {
-        let room = Room::open(engine).await;
+        let fixture = Fixture::open(engine).await;
         let steps = [
             (home("88.1"), Outcome::PrefixChanged, 1),
             (home("88.1"), Outcome::Unchanged, 1),
@@ -48,21 +48,21 @@ async fn a_life_of_a_prefix() {
             (revoke("88.1"), Outcome::Unchanged, 6),
         ];
         for (command, outcome, version) in steps {
-            let receipt = room.node(command.clone()).await.expect("done");
+            let receipt = fixture.node(command.clone()).await.expect("done");
             assert_eq!((receipt.outcome, receipt.version), (outcome, version), "{command:?}");
             assert_eq!(receipt.identifier, None);
         }
-        let room = room.reopen().await;
-        let entry = room.registry.prefix(&prefix("88.1")).expect("the entry");
+        let fixture = fixture.reopen().await;
+        let entry = fixture.registry.prefix(&prefix("88.1")).expect("the entry");
         assert_eq!((entry.version, entry.standing), (6, Standing::Revoked));
         assert_eq!(entry.homing, Homing::Delegated(site(2)));
         let revoked = Refusal::PrefixRevoked { prefix: prefix("88.1") };
-        assert_eq!(room.node(suspend("88.1")).await, Err(revoked.clone()));
-        assert_eq!(room.node(register("88.1/x", "one")).await, Err(revoked));
-        room.node(home("88.1")).await.expect("an administrator leads back");
-        room.node(register("88.1/x", "one")).await.expect("registered");
+        assert_eq!(fixture.node(suspend("88.1")).await, Err(revoked.clone()));
+        assert_eq!(fixture.node(register("88.1/x", "one")).await, Err(revoked));
+        fixture.node(home("88.1")).await.expect("an administrator leads back");
+        fixture.node(register("88.1/x", "one")).await.expect("registered");
         let all: Vec<String> =
-            room.registry.prefixes().iter().map(|entry| entry.prefix.to_string()).collect();
+            fixture.registry.prefixes().iter().map(|entry| entry.prefix.to_string()).collect();
         assert_eq!(all, ["88.1", "88.118"]);
     }
 }
@@ -70,15 +70,15 @@ async fn a_life_of_a_prefix() {
 #[tokio::test]
 async fn each_change_of_a_prefix_links_to_the_one_before() {
     for engine in EngineKind::ALL {
-        let room = Room::open(engine).await;
-        room.node(suspend("88.118")).await.expect("suspended");
-        let room = room.reopen().await;
-        room.node(register("88.118/x", "one")).await.expect_err("suspended");
-        let unchanged = room.node(suspend("88.118")).await.expect("it holds");
+        let fixture = Fixture::open(engine).await;
+        fixture.node(suspend("88.118")).await.expect("suspended");
+        let fixture = fixture.reopen().await;
+        fixture.node(register("88.118/x", "one")).await.expect_err("suspended");
+        let unchanged = fixture.node(suspend("88.118")).await.expect("it holds");
         assert_eq!(unchanged.brief(), (Outcome::Unchanged, 2, 3), "where it last changed");
-        let outcomes = room.batch(vec![home("88.118"), revoke("88.118")]).await;
+        let outcomes = fixture.batch(vec![home("88.118"), revoke("88.118")]).await;
         assert!(outcomes.iter().all(Result::is_ok));
-        let headers = room.store.headers_from(2, 10).await.expect("the journal reads");
+        let headers = fixture.store.headers_from(2, 10).await.expect("the journal reads");
         let links: Vec<Option<u64>> = headers.iter().map(|header| header.previous).collect();
         assert_eq!(links, [None, Some(2), Some(3), Some(4)]);
     }
@@ -86,28 +86,28 @@ async fn each_change_of_a_prefix_links_to_the_one_before() {
 
 #[tokio::test]
 async fn a_registrant_stays_until_another_is_named() {
-    let room = Room::open(EngineKind::Fjall).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
     let named = |name| PrefixCommand::Home { prefix: prefix("88.118"), registrant: registrant(name) };
-    room.node(Command::Prefix(named("Works 1"))).await.expect("named");
-    room.node(delegate("88.118", 1)).await.expect("delegated");
-    let entry = room.registry.prefix(&prefix("88.118")).expect("the entry");
+    fixture.node(Command::Prefix(named("Works 1"))).await.expect("named");
+    fixture.node(delegate("88.118", 1)).await.expect("delegated");
+    let entry = fixture.registry.prefix(&prefix("88.118")).expect("the entry");
     assert_eq!(entry.registrant, registrant("Works 1"));
-    room.node(Command::Prefix(named("Works 2"))).await.expect("named");
-    let entry = room.registry.prefix(&prefix("88.118")).expect("the entry");
+    fixture.node(Command::Prefix(named("Works 2"))).await.expect("named");
+    let entry = fixture.registry.prefix(&prefix("88.118")).expect("the entry");
     assert_eq!((entry.registrant, entry.homing), (registrant("Works 2"), Homing::Here));
 }
 
 #[tokio::test]
 async fn a_prefix_that_is_not_there_or_not_wanted_is_refused() {
-    let room = Room::open(EngineKind::Fjall).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
     let absent = Refusal::PrefixAbsent { prefix: prefix("88.9") };
-    assert_eq!(room.node(suspend("88.9")).await, Err(absent.clone()));
-    assert_eq!(room.node(revoke("88.9")).await, Err(absent));
-    let rule = Refusal::CommandInvalid { reason: "the root leaves no room".into() };
-    let peer = room.caller(Scope::Peer(vec![prefix("forbidden")])).await;
-    assert_eq!(room.node(home("forbidden")).await, Err(rule.clone()));
-    assert_eq!(room.node(delegate("forbidden", 1)).await, Err(rule.clone()));
-    assert_eq!(file(&room, &peer, filing("forbidden", 1, 1)).await, Err(rule));
+    assert_eq!(fixture.node(suspend("88.9")).await, Err(absent.clone()));
+    assert_eq!(fixture.node(revoke("88.9")).await, Err(absent));
+    let rule = Refusal::CommandInvalid { reason: "the root is too long".into() };
+    let peer = fixture.caller(Scope::Peer(vec![prefix("forbidden")])).await;
+    assert_eq!(fixture.node(home("forbidden")).await, Err(rule.clone()));
+    assert_eq!(fixture.node(delegate("forbidden", 1)).await, Err(rule.clone()));
+    assert_eq!(file(&fixture, &peer, filing("forbidden", 1, 1)).await, Err(rule));
 }
 
 //----------- Filings --------------------------------------------------------
@@ -115,97 +115,101 @@ async fn a_prefix_that_is_not_there_or_not_wanted_is_refused() {
 #[tokio::test]
 async fn a_filing_delegates_and_the_same_place_has_no_effect_twice() {
     for engine in EngineKind::ALL {
-        let room = Room::open(engine).await;
-        let peer = room.caller(Scope::Peer(vec![prefix("88")])).await;
-        assert_eq!(file(&room, &peer, filing("88.5", 1, 10)).await, Ok((Outcome::PrefixChanged, 1)));
-        assert_eq!(file(&room, &peer, filing("88.5", 1, 10)).await, Ok((Outcome::Unchanged, 1)));
+        let fixture = Fixture::open(engine).await;
+        let peer = fixture.caller(Scope::Peer(vec![prefix("88")])).await;
+        assert_eq!(file(&fixture, &peer, filing("88.5", 1, 10)).await, Ok((Outcome::PrefixChanged, 1)));
+        assert_eq!(file(&fixture, &peer, filing("88.5", 1, 10)).await, Ok((Outcome::Unchanged, 1)));
         let moved = |sequence| Filing { site: site(2), ..filing("88.5", 1, sequence) };
-        assert_eq!(file(&room, &peer, moved(9)).await, Ok((Outcome::Unchanged, 1)), "an earlier place");
-        let room = room.reopen().await;
-        let same = file(&room, &peer, filing("88.5", 1, 10)).await;
+        assert_eq!(file(&fixture, &peer, moved(9)).await, Ok((Outcome::Unchanged, 1)), "an earlier place");
+        let fixture = fixture.reopen().await;
+        let same = file(&fixture, &peer, filing("88.5", 1, 10)).await;
         assert_eq!(same, Ok((Outcome::Unchanged, 1)), "the same place");
-        assert_eq!(file(&room, &peer, moved(10)).await, Ok((Outcome::PrefixChanged, 2)), "from another site");
-        assert_eq!(file(&room, &peer, moved(12)).await, Ok((Outcome::Unchanged, 2)), "the same content");
-        let entry = room.registry.prefix(&prefix("88.5")).expect("the entry");
+        assert_eq!(
+            file(&fixture, &peer, moved(10)).await,
+            Ok((Outcome::PrefixChanged, 2)),
+            "from another site"
+        );
+        assert_eq!(file(&fixture, &peer, moved(12)).await, Ok((Outcome::Unchanged, 2)), "the same content");
+        let entry = fixture.registry.prefix(&prefix("88.5")).expect("the entry");
         assert_eq!((entry.homing, entry.registrant), (Homing::Delegated(site(2)), registrant("Works 1")));
         let suspended = Filing { standing: Standing::Suspended, ..moved(13) };
-        assert_eq!(file(&room, &peer, suspended).await, Ok((Outcome::PrefixChanged, 3)));
-        assert_eq!(file(&room, &peer, moved(14)).await, Ok((Outcome::PrefixChanged, 4)), "lifted below");
+        assert_eq!(file(&fixture, &peer, suspended).await, Ok((Outcome::PrefixChanged, 3)));
+        assert_eq!(file(&fixture, &peer, moved(14)).await, Ok((Outcome::PrefixChanged, 4)), "lifted below");
     }
 }
 
 #[tokio::test]
 async fn an_older_incarnation_files_no_more() {
-    let room = Room::open(EngineKind::Fjall).await;
-    let peer = room.caller(Scope::Peer(vec![prefix("88")])).await;
-    file(&room, &peer, filing("88.5", 2, 10)).await.expect("filed");
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let peer = fixture.caller(Scope::Peer(vec![prefix("88")])).await;
+    file(&fixture, &peer, filing("88.5", 2, 10)).await.expect("filed");
     let older = Filing { site: site(2), ..filing("88.5", 1, 99) };
-    assert_eq!(file(&room, &peer, older).await, Err(Refusal::IncarnationSuperseded));
+    assert_eq!(file(&fixture, &peer, older).await, Err(Refusal::IncarnationSuperseded));
     let newer = Filing { site: site(2), ..filing("88.5", 3, 1) };
-    assert_eq!(file(&room, &peer, newer).await, Ok((Outcome::PrefixChanged, 2)));
+    assert_eq!(file(&fixture, &peer, newer).await, Ok((Outcome::PrefixChanged, 2)));
 }
 
 #[tokio::test]
 async fn an_administrators_word_stands_against_filings() {
-    let room = Room::open(EngineKind::Fjall).await;
-    let peer = room.caller(Scope::Peer(vec![prefix("88")])).await;
-    file(&room, &peer, filing("88.5", 1, 1)).await.expect("filed");
-    room.node(suspend("88.5")).await.expect("suspended");
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let peer = fixture.caller(Scope::Peer(vec![prefix("88")])).await;
+    file(&fixture, &peer, filing("88.5", 1, 1)).await.expect("filed");
+    fixture.node(suspend("88.5")).await.expect("suspended");
     let suspended = Refusal::PrefixSuspended { prefix: prefix("88.5") };
-    assert_eq!(file(&room, &peer, filing("88.5", 1, 2)).await, Err(suspended));
-    room.node(revoke("88.5")).await.expect("revoked");
+    assert_eq!(file(&fixture, &peer, filing("88.5", 1, 2)).await, Err(suspended));
+    fixture.node(revoke("88.5")).await.expect("revoked");
     let revoked = Refusal::PrefixRevoked { prefix: prefix("88.5") };
-    assert_eq!(file(&room, &peer, filing("88.5", 1, 3)).await, Err(revoked));
-    room.node(delegate("88.5", 9)).await.expect("delegated");
-    assert_eq!(file(&room, &peer, filing("88.5", 1, 4)).await, Ok((Outcome::PrefixChanged, 5)));
+    assert_eq!(file(&fixture, &peer, filing("88.5", 1, 3)).await, Err(revoked));
+    fixture.node(delegate("88.5", 9)).await.expect("delegated");
+    assert_eq!(file(&fixture, &peer, filing("88.5", 1, 4)).await, Ok((Outcome::PrefixChanged, 5)));
     let homed = Refusal::PrefixHomedHere { prefix: prefix("88.118") };
-    let all = room.caller(Scope::Peer(vec![prefix("88")])).await;
-    assert_eq!(file(&room, &all, filing("88.118", 1, 5)).await, Err(homed));
+    let all = fixture.caller(Scope::Peer(vec![prefix("88")])).await;
+    assert_eq!(file(&fixture, &all, filing("88.118", 1, 5)).await, Err(homed));
 }
 
 #[tokio::test]
 async fn a_peer_is_confirmed_forward_only_and_within_its_life() {
     for engine in EngineKind::ALL {
-        let room = Room::open(engine).await;
-        let peer = room.caller(Scope::Peer(vec![prefix("88")])).await;
+        let fixture = Fixture::open(engine).await;
+        let peer = fixture.caller(Scope::Peer(vec![prefix("88")])).await;
         let second = elsewhere(2, 0).incarnation;
         let superseded = Problem::Refused(Refusal::IncarnationSuperseded);
-        assert_eq!(room.registry.announce(&peer, second).await, Ok(None), "never met");
-        room.registry.confirm(&peer, elsewhere(2, 50)).await.expect("confirmed");
-        room.registry.confirm(&peer, elsewhere(2, 40)).await.expect("behind, without effect");
-        let room = room.reopen().await;
-        assert_eq!(room.registry.announce(&peer, second).await, Ok(Some(elsewhere(2, 50))));
+        assert_eq!(fixture.registry.announce(&peer, second).await, Ok(None), "never met");
+        fixture.registry.confirm(&peer, elsewhere(2, 50)).await.expect("confirmed");
+        fixture.registry.confirm(&peer, elsewhere(2, 40)).await.expect("behind, without effect");
+        let fixture = fixture.reopen().await;
+        assert_eq!(fixture.registry.announce(&peer, second).await, Ok(Some(elsewhere(2, 50))));
         let older = elsewhere(1, 99);
-        assert_eq!(room.registry.announce(&peer, older.incarnation).await, Err(superseded.clone()));
-        assert_eq!(room.registry.confirm(&peer, older).await, Err(superseded));
+        assert_eq!(fixture.registry.announce(&peer, older.incarnation).await, Err(superseded.clone()));
+        assert_eq!(fixture.registry.confirm(&peer, older).await, Err(superseded));
         let newer = elsewhere(3, 1);
-        assert_eq!(room.registry.announce(&peer, newer.incarnation).await, Ok(None), "a new life");
-        room.registry.confirm(&peer, newer).await.expect("confirmed");
-        assert_eq!(room.registry.announce(&peer, newer.incarnation).await, Ok(Some(newer)));
-        let other = room.caller(Scope::Peer(vec![prefix("88")])).await;
-        assert_eq!(room.registry.announce(&other, second).await, Ok(None), "of each peer its own");
-        let nobody = room.registry.announce(&Caller::Anonymous, second).await;
+        assert_eq!(fixture.registry.announce(&peer, newer.incarnation).await, Ok(None), "a new life");
+        fixture.registry.confirm(&peer, newer).await.expect("confirmed");
+        assert_eq!(fixture.registry.announce(&peer, newer.incarnation).await, Ok(Some(newer)));
+        let other = fixture.caller(Scope::Peer(vec![prefix("88")])).await;
+        assert_eq!(fixture.registry.announce(&other, second).await, Ok(None), "of each peer its own");
+        let nobody = fixture.registry.announce(&Caller::Anonymous, second).await;
         assert_eq!(nobody, Err(Problem::Refused(Refusal::Unauthenticated)));
     }
 }
 
 #[tokio::test]
 async fn what_a_resynchronization_does_not_name_is_revoked() {
-    let room = Room::open(EngineKind::Fjall).await;
-    let peer = room.caller(Scope::Peer(vec![prefix("88")])).await;
-    let other = room.caller(Scope::Peer(vec![prefix("88")])).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let peer = fixture.caller(Scope::Peer(vec![prefix("88")])).await;
+    let other = fixture.caller(Scope::Peer(vec![prefix("88")])).await;
     for (number, text) in (1..).zip(["88.1", "88.2", "88.3"]) {
-        file(&room, &peer, filing(text, 1, number)).await.expect("filed");
+        file(&fixture, &peer, filing(text, 1, number)).await.expect("filed");
     }
-    file(&room, &other, filing("88.4", 1, 1)).await.expect("filed");
-    room.node(suspend("88.3")).await.expect("suspended");
-    let kept = BTreeSet::from([prefix("88.1")]);
-    room.registry.settle(&peer, &kept, elsewhere(2, 7)).await.expect("settled");
-    let standing = |text| room.registry.prefix(&prefix(text)).expect("the entry").standing;
+    file(&fixture, &other, filing("88.4", 1, 1)).await.expect("filed");
+    fixture.node(suspend("88.3")).await.expect("suspended");
+    let filed = BTreeSet::from([prefix("88.1")]);
+    fixture.registry.settle(&peer, &filed, elsewhere(2, 7)).await.expect("settled");
+    let standing = |text| fixture.registry.prefix(&prefix(text)).expect("the entry").standing;
     assert_eq!(standing("88.1"), Standing::Active);
     assert_eq!(standing("88.2"), Standing::Revoked);
     assert_eq!(standing("88.3"), Standing::Suspended, "an administrator's word");
     assert_eq!(standing("88.4"), Standing::Active, "another peer's");
-    let confirmed = room.registry.announce(&peer, elsewhere(2, 0).incarnation).await;
+    let confirmed = fixture.registry.announce(&peer, elsewhere(2, 0).incarnation).await;
     assert_eq!(confirmed, Ok(Some(elsewhere(2, 7))));
 }

@@ -10,9 +10,9 @@ use crate::registry::receipt::{Outcome, Receipt};
 use crate::registry::refusal::{Failure, Refusal};
 use crate::store::EngineKind;
 
-use super::room::{
-    Outcomes, Room, WINDOW, add, batch, home, mint, overwrite, passed, prefix, register, remove, request_id,
-    revoke, suspend,
+use super::fixture::{
+    Fixture, Outcomes, WINDOW, add, batch, home, mint, overwrite, passed, prefix, register, remove,
+    request_id, revoke, suspend,
 };
 
 fn again(first: &Outcomes) -> Outcomes {
@@ -22,9 +22,9 @@ fn again(first: &Outcomes) -> Outcomes {
 #[tokio::test]
 async fn a_repeated_request_gets_its_first_receipts_also_after_a_restart() {
     for engine in EngineKind::ALL {
-        let room = Room::open(engine).await;
-        room.node(register("88.118/Held", "one")).await.expect("registered");
-        let id = Some(room.request_id(1));
+        let fixture = Fixture::open(engine).await;
+        fixture.node(register("88.118/Held", "one")).await.expect("registered");
+        let id = Some(fixture.request_id(1));
         let commands = vec![
             register("88.118/a", "one"),
             add("88.118/a", 2, "two"),
@@ -33,35 +33,35 @@ async fn a_repeated_request_gets_its_first_receipts_also_after_a_restart() {
             overwrite("88.118/HELD", "two"),
             remove("88.118/a"),
         ];
-        let first = room.request(&Caller::Node, id, commands.clone()).await;
+        let first = fixture.request(&Caller::Node, id, commands.clone()).await;
         assert!(first.iter().all(|outcome| outcome.as_ref().is_ok_and(|receipt| !receipt.repeated)));
-        let end = room.end();
-        assert_eq!(room.request(&Caller::Node, id, commands.clone()).await, again(&first));
-        room.node(remove("88.118/held")).await.expect("removed");
-        let room = room.reopen().await;
-        assert_eq!(room.request(&Caller::Node, id, commands).await, again(&first));
-        assert_eq!(room.end(), end + 1, "nothing was done again");
-        assert_eq!(room.data("88.118/held").await, None);
+        let end = fixture.end();
+        assert_eq!(fixture.request(&Caller::Node, id, commands.clone()).await, again(&first));
+        fixture.node(remove("88.118/held")).await.expect("removed");
+        let fixture = fixture.reopen().await;
+        assert_eq!(fixture.request(&Caller::Node, id, commands).await, again(&first));
+        assert_eq!(fixture.end(), end + 1, "nothing was done again");
+        assert_eq!(fixture.data("88.118/held").await, None);
     }
 }
 
 #[tokio::test]
 async fn a_repetition_does_the_rest() {
-    let room = Room::open(EngineKind::Fjall).await;
-    let id = Some(room.request_id(1));
-    let first = room.request(&Caller::Node, id, vec![register("88.118/a", "one")]).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let id = Some(fixture.request_id(1));
+    let first = fixture.request(&Caller::Node, id, vec![register("88.118/a", "one")]).await;
     let both = vec![register("88.118/a", "one"), register("88.118/b", "one")];
-    let second = room.request(&Caller::Node, id, both).await;
+    let second = fixture.request(&Caller::Node, id, both).await;
     assert_eq!(second[0], again(&first)[0]);
     assert_eq!(second[1].as_ref().expect("registered").brief(), (Outcome::Registered, 1, 4));
 }
 
 #[tokio::test]
 async fn the_same_id_with_other_content_is_refused() {
-    let room = Room::open(EngineKind::Fjall).await;
-    let id = Some(room.request_id(1));
-    room.request(&Caller::Node, id, vec![register("88.118/a", "one")]).await;
-    let end = room.end();
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let id = Some(fixture.request_id(1));
+    fixture.request(&Caller::Node, id, vec![register("88.118/a", "one")]).await;
+    let end = fixture.end();
     for other in [
         register("88.118/a", "two"),
         register("88.118/b", "one"),
@@ -70,64 +70,64 @@ async fn the_same_id_with_other_content_is_refused() {
         suspend("88.118"),
         mint("88.118", "a"),
     ] {
-        let outcomes = room.request(&Caller::Node, id, vec![other]).await;
+        let outcomes = fixture.request(&Caller::Node, id, vec![other]).await;
         assert_eq!(outcomes, [Err(Refusal::RequestConflict)]);
     }
-    assert_eq!(room.end(), end);
+    assert_eq!(fixture.end(), end);
 }
 
 #[tokio::test]
 async fn ids_are_scoped_to_the_caller() {
-    let room = Room::open(EngineKind::Fjall).await;
-    let other = room.caller(Scope::Registrar(vec![prefix("88.118")])).await;
-    let id = Some(room.request_id(1));
-    room.request(&Caller::Node, id, vec![overwrite("88.118/a", "one")]).await;
-    let theirs = room.request(&other, id, vec![overwrite("88.118/a", "two")]).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let other = fixture.caller(Scope::Registrar(vec![prefix("88.118")])).await;
+    let id = Some(fixture.request_id(1));
+    fixture.request(&Caller::Node, id, vec![overwrite("88.118/a", "one")]).await;
+    let theirs = fixture.request(&other, id, vec![overwrite("88.118/a", "two")]).await;
     assert_eq!(theirs[0].as_ref().expect("its own request").outcome, Outcome::Overwritten);
-    let repeated = room.request(&other, id, vec![overwrite("88.118/a", "two")]).await;
+    let repeated = fixture.request(&other, id, vec![overwrite("88.118/a", "two")]).await;
     assert_eq!(repeated, again(&theirs));
 }
 
 #[tokio::test]
 async fn an_id_outside_the_window_is_refused_and_never_run() {
-    let room = Room::open(EngineKind::Fjall).await;
-    let id = room.request_id(1);
-    let first = room.request(&Caller::Node, Some(id), vec![register("88.118/a", "one")]).await;
-    room.advance(WINDOW);
-    room.registry.keep_up(None).await.expect("forgotten");
-    let last = room.request(&Caller::Node, Some(id), vec![register("88.118/a", "one")]).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let id = fixture.request_id(1);
+    let first = fixture.request(&Caller::Node, Some(id), vec![register("88.118/a", "one")]).await;
+    fixture.advance(WINDOW);
+    fixture.registry.keep_up(None).await.expect("forgotten");
+    let last = fixture.request(&Caller::Node, Some(id), vec![register("88.118/a", "one")]).await;
     assert_eq!(last, again(&first), "remembered to the last second of the window");
 
-    room.advance(Duration::from_secs(1));
-    let end = room.end();
+    fixture.advance(Duration::from_secs(1));
+    let end = fixture.end();
     let (age_seconds, window_seconds) = (WINDOW.as_secs() + 1, WINDOW.as_secs());
     let expired = Err(Refusal::RequestExpired { age_seconds, window_seconds });
     let late = vec![register("88.118/a", "one"), register("88.118/new", "one")];
-    assert_eq!(room.request(&Caller::Node, Some(id), late).await, [expired.clone(), expired]);
+    assert_eq!(fixture.request(&Caller::Node, Some(id), late).await, [expired.clone(), expired]);
 
-    let ahead = request_id(room.store.now_ms() + 300_001, 2);
-    let outcomes = room.request(&Caller::Node, Some(ahead), vec![register("88.118/new", "one")]).await;
+    let ahead = request_id(fixture.store.now_ms() + 300_001, 2);
+    let outcomes = fixture.request(&Caller::Node, Some(ahead), vec![register("88.118/new", "one")]).await;
     assert_eq!(outcomes, [Err(Refusal::RequestIdInvalid)]);
-    assert_eq!(room.end(), end);
-    let near = request_id(room.store.now_ms() + 300_000, 2);
-    let outcomes = room.request(&Caller::Node, Some(near), vec![register("88.118/new", "one")]).await;
+    assert_eq!(fixture.end(), end);
+    let near = request_id(fixture.store.now_ms() + 300_000, 2);
+    let outcomes = fixture.request(&Caller::Node, Some(near), vec![register("88.118/new", "one")]).await;
     assert_eq!(outcomes[0].as_ref().expect("registered").outcome, Outcome::Registered);
 }
 
 #[tokio::test]
 async fn what_expired_is_forgotten_and_nothing_else() {
-    let room = Room::open(EngineKind::Fjall).await;
-    let old = room.request_id(1);
-    room.request(&Caller::Node, Some(old), vec![register("88.118/a", "one")]).await;
-    room.advance(WINDOW + Duration::from_secs(3_601));
-    let new = room.request_id(2);
-    let first = room.request(&Caller::Node, Some(new), vec![register("88.118/b", "one")]).await;
-    room.registry.keep_up(None).await.expect("forgotten");
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let old = fixture.request_id(1);
+    fixture.request(&Caller::Node, Some(old), vec![register("88.118/a", "one")]).await;
+    fixture.advance(WINDOW + Duration::from_secs(3_601));
+    let new = fixture.request_id(2);
+    let first = fixture.request(&Caller::Node, Some(new), vec![register("88.118/b", "one")]).await;
+    fixture.registry.keep_up(None).await.expect("forgotten");
     let key = |request| crate::registry::digest::remembered(request, &CallerName::Node, &item(0)).0;
-    let kept = room.store.requests(&[key(old), key(new)]).await.expect("the store reads");
-    let kept: Vec<bool> = kept.iter().map(Option::is_some).collect();
-    assert_eq!(kept, [false, true]);
-    let repeated = room.request(&Caller::Node, Some(new), vec![register("88.118/b", "one")]).await;
+    let remembered = fixture.store.requests(&[key(old), key(new)]).await.expect("the store reads");
+    let remembered: Vec<bool> = remembered.iter().map(Option::is_some).collect();
+    assert_eq!(remembered, [false, true]);
+    let repeated = fixture.request(&Caller::Node, Some(new), vec![register("88.118/b", "one")]).await;
     assert_eq!(repeated, again(&first));
 }
 
@@ -137,109 +137,109 @@ fn item(number: u32) -> Item {
 
 #[tokio::test]
 async fn refusals_are_not_remembered() {
-    let room = Room::open(EngineKind::Fjall).await;
-    let id = Some(room.request_id(1));
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let id = Some(fixture.request_id(1));
     let command = || vec![add("88.118/a", 2, "two")];
-    assert_eq!(room.request(&Caller::Node, id, command()).await, [Err(Refusal::Absent)]);
-    room.node(register("88.118/a", "one")).await.expect("registered");
-    let outcomes = room.request(&Caller::Node, id, command()).await;
+    assert_eq!(fixture.request(&Caller::Node, id, command()).await, [Err(Refusal::Absent)]);
+    fixture.node(register("88.118/a", "one")).await.expect("registered");
+    let outcomes = fixture.request(&Caller::Node, id, command()).await;
     assert_eq!(outcomes[0].as_ref().expect("amended").brief(), (Outcome::Amended, 2, 4));
     // Nor does a refusal bind the id to its content.
-    let id = Some(room.request_id(2));
-    assert_eq!(room.request(&Caller::Node, id, vec![remove("88.118/b")]).await, [Err(Refusal::Absent)]);
-    assert!(room.request(&Caller::Node, id, vec![remove("88.118/a")]).await[0].is_ok());
+    let id = Some(fixture.request_id(2));
+    assert_eq!(fixture.request(&Caller::Node, id, vec![remove("88.118/b")]).await, [Err(Refusal::Absent)]);
+    assert!(fixture.request(&Caller::Node, id, vec![remove("88.118/a")]).await[0].is_ok());
 }
 
 #[tokio::test]
 async fn that_nothing_had_to_be_done_is_remembered() {
     for engine in EngineKind::ALL {
-        let room = Room::open(engine).await;
-        room.node(register("88.118/a", "one")).await.expect("registered");
-        let id = Some(room.request_id(1));
+        let fixture = Fixture::open(engine).await;
+        fixture.node(register("88.118/a", "one")).await.expect("registered");
+        let id = Some(fixture.request_id(1));
         let commands = || vec![overwrite("88.118/a", "one"), home("88.118")];
-        let first = room.request(&Caller::Node, id, commands()).await;
+        let first = fixture.request(&Caller::Node, id, commands()).await;
         let brief: Vec<_> = first.iter().flatten().map(Receipt::brief).collect();
         assert_eq!(brief, [(Outcome::Unchanged, 1, 3), (Outcome::Unchanged, 1, 2)]);
-        assert_eq!(room.end(), 3);
-        room.node(overwrite("88.118/a", "two")).await.expect("overwritten");
-        room.node(suspend("88.118")).await.expect("suspended");
-        let room = room.reopen().await;
-        assert_eq!(room.request(&Caller::Node, id, commands()).await, again(&first));
-        assert_eq!(room.data("88.118/a").await, Some(vec!["two".into()]), "not overwritten again");
+        assert_eq!(fixture.end(), 3);
+        fixture.node(overwrite("88.118/a", "two")).await.expect("overwritten");
+        fixture.node(suspend("88.118")).await.expect("suspended");
+        let fixture = fixture.reopen().await;
+        assert_eq!(fixture.request(&Caller::Node, id, commands()).await, again(&first));
+        assert_eq!(fixture.data("88.118/a").await, Some(vec!["two".into()]), "not overwritten again");
         let refused = Refusal::PrefixSuspended { prefix: prefix("88.118") };
-        assert_eq!(room.node(remove("88.118/a")).await, Err(refused), "not homed again");
+        assert_eq!(fixture.node(remove("88.118/a")).await, Err(refused), "not homed again");
     }
 }
 
 #[tokio::test]
 async fn what_was_done_under_a_prefix_suspended_since_has_its_receipt() {
-    let room = Room::open(EngineKind::Fjall).await;
-    let caller = room.caller(Scope::Registrar(vec![prefix("88.118")])).await;
-    let id = Some(room.request_id(1));
-    let first = room.request(&caller, id, vec![register("88.118/a", "one"), mint("88.118", "")]).await;
-    room.node(revoke("88.118")).await.expect("revoked");
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let caller = fixture.caller(Scope::Registrar(vec![prefix("88.118")])).await;
+    let id = Some(fixture.request_id(1));
+    let first = fixture.request(&caller, id, vec![register("88.118/a", "one"), mint("88.118", "")]).await;
+    fixture.node(revoke("88.118")).await.expect("revoked");
     let more = vec![register("88.118/a", "one"), mint("88.118", ""), register("88.118/b", "one")];
-    let second = room.request(&caller, id, more).await;
+    let second = fixture.request(&caller, id, more).await;
     assert_eq!(second[..2], again(&first));
     assert_eq!(second[2], Err(Refusal::PrefixRevoked { prefix: prefix("88.118") }));
-    let other = room.request(&caller, id, vec![register("88.118/a", "two")]).await;
+    let other = fixture.request(&caller, id, vec![register("88.118/a", "two")]).await;
     assert_eq!(other, [Err(Refusal::RequestConflict)]);
-    let nobody = room.request(&Caller::Anonymous, id, vec![register("88.118/a", "one")]).await;
+    let nobody = fixture.request(&Caller::Anonymous, id, vec![register("88.118/a", "one")]).await;
     assert_eq!(nobody, [Err(Refusal::PrefixRevoked { prefix: prefix("88.118") })]);
 }
 
 #[tokio::test]
 async fn an_item_that_stands_twice_in_a_batch_is_done_once() {
-    let room = Room::open(EngineKind::Fjall).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
     let items = [register("88.118/a", "one"), register("88.118/a", "one"), register("88.118/b", "one")];
     let items = items.into_iter().map(|command| Item { number: 4, command }).collect();
-    let twice = Batch { request: Some(room.request_id(1)), items, deadline: None };
-    let outcomes = room.registry.apply(&Caller::Node, twice).await.expect("applied");
+    let twice = Batch { request: Some(fixture.request_id(1)), items, deadline: None };
+    let outcomes = fixture.registry.apply(&Caller::Node, twice).await.expect("applied");
     let first = outcomes[0].as_ref().expect("registered");
     assert_eq!(first.brief(), (Outcome::Registered, 1, 3));
     assert_eq!(outcomes[1], Ok(first.again()));
     assert_eq!(outcomes[2], Err(Refusal::RequestConflict));
-    assert_eq!(room.end(), 3);
+    assert_eq!(fixture.end(), 3);
 }
 
 #[tokio::test]
 async fn the_same_request_on_two_connections_is_done_once() {
-    let room = Room::open(EngineKind::Fjall).await;
-    let id = Some(room.request_id(1));
-    let (groups, commands) = (room.groups(), vec![mint("88.118", ""), home("88.118.1")]);
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let id = Some(fixture.request_id(1));
+    let (groups, commands) = (fixture.groups(), vec![mint("88.118", ""), home("88.118.1")]);
     let (left, right) = tokio::join!(
-        room.request(&Caller::Node, id, commands.clone()),
-        room.request(&Caller::Node, id, commands.clone()),
+        fixture.request(&Caller::Node, id, commands.clone()),
+        fixture.request(&Caller::Node, id, commands.clone()),
     );
     assert_eq!(right, again(&left));
-    assert_eq!((room.groups(), room.end()), (groups + 1, 4), "one group, two changes");
+    assert_eq!((fixture.groups(), fixture.end()), (groups + 1, 4), "one group, two changes");
 }
 
 #[tokio::test]
 async fn after_a_passed_deadline_the_repetition_tells() {
-    let room = Room::open(EngineKind::Fjall).await;
-    let id = Some(room.request_id(1));
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let id = Some(fixture.request_id(1));
     let hurried = Batch { deadline: Some(passed()), ..batch(id, vec![register("88.118/a", "one")]) };
-    let failure = room.registry.apply(&Caller::Node, hurried).await.expect_err("no time");
+    let failure = fixture.registry.apply(&Caller::Node, hurried).await.expect_err("no time");
     assert_eq!(failure, Failure::OutcomeUnknown { cause: "the deadline passed".into() });
     assert_eq!(failure.code(), "OUTCOME_UNKNOWN");
-    let outcomes = room.request(&Caller::Node, id, vec![register("88.118/a", "one")]).await;
+    let outcomes = fixture.request(&Caller::Node, id, vec![register("88.118/a", "one")]).await;
     let receipt = outcomes[0].as_ref().expect("it was done");
     assert_eq!((receipt.brief(), receipt.repeated), ((Outcome::Registered, 1, 3), true));
 }
 
 #[tokio::test]
 async fn a_caller_that_goes_away_leaves_its_commands_to_be_done() {
-    let room = Room::open(EngineKind::Fjall).await;
-    let id = Some(room.request_id(1));
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let id = Some(fixture.request_id(1));
     {
-        let apply = room.request(&Caller::Node, id, vec![register("88.118/a", "one")]);
+        let apply = fixture.request(&Caller::Node, id, vec![register("88.118/a", "one")]);
         let mut apply = std::pin::pin!(apply);
         // Polled once: queued, and then dropped.
         let first = std::future::poll_fn(|context| std::task::Poll::Ready(apply.as_mut().poll(context)));
         assert!(first.await.is_pending());
     }
-    let outcomes = room.request(&Caller::Node, id, vec![register("88.118/a", "one")]).await;
+    let outcomes = fixture.request(&Caller::Node, id, vec![register("88.118/a", "one")]).await;
     assert!(outcomes[0].as_ref().is_ok_and(|receipt| receipt.repeated));
-    assert_eq!(room.end(), 3);
+    assert_eq!(fixture.end(), 3);
 }

@@ -14,7 +14,7 @@ use crate::registry::receipt::{Outcome, Receipt};
 use crate::store::EngineKind;
 use crate::store::check::check;
 
-use super::room::{Outcomes, Room, amend, given, home, identifier, prefix, remove, suspend, value};
+use super::fixture::{Fixture, Outcomes, amend, given, home, identifier, prefix, remove, suspend, value};
 
 /// A seed to see again; none takes a new one each time.
 const SEED: Option<u64> = None;
@@ -214,25 +214,25 @@ fn brief(outcomes: &Outcomes) -> Vec<Expected> {
     outcomes.iter().map(|outcome| outcome.as_ref().map(brief).map_err(|refusal| refusal.code())).collect()
 }
 
-async fn compare(room: &Room, model: &Model, told: &str) {
+async fn compare(fixture: &Fixture, model: &Model, label: &str) {
     for (name, held) in &model.held {
-        let state = room.state(name).await;
-        assert_eq!(state.as_ref().map_or(0, |state| state.version), held.version, "{told}: {name}");
+        let state = fixture.state(name).await;
+        assert_eq!(state.as_ref().map_or(0, |state| state.version), held.version, "{label}: {name}");
         let values = state.and_then(|state| state.values).map(|values| {
             let pair = |value: &crate::model::value::Value| (value.index.get(), value.data.clone());
             values.as_slice().iter().map(pair).collect::<BTreeMap<_, _>>()
         });
-        assert!(values == held.values, "{told}: the values of {name} differ");
+        assert!(values == held.values, "{label}: the values of {name} differ");
     }
-    assert_eq!(room.store.count(), model.live() as u64, "{told}");
+    assert_eq!(fixture.store.count(), model.live() as u64, "{label}");
 }
 
 async fn run(engine: EngineKind, seed: u64) {
-    let told = format!("{engine}, seed {seed}");
+    let label = format!("{engine}, seed {seed}");
     let (mut chance, mut model) = (Chance(seed), Model::default());
-    let mut room = Room::open(engine).await;
+    let mut fixture = Fixture::open(engine).await;
     let mut repeatable: Vec<(RequestId, Vec<Command>, Outcomes)> = Vec::new();
-    room.node(home("88.118.2")).await.expect("homed");
+    fixture.node(home("88.118.2")).await.expect("homed");
     model.prefix_version = 1;
     let begun = Instant::now();
     for step in 0..STEPS {
@@ -242,31 +242,31 @@ async fn run(engine: EngineKind, seed: u64) {
         let commands: Vec<Command> = (0..1 + chance.below(12)).map(|_| chance.command()).collect();
         let expected = model.apply_all(&commands);
         let number = u8::try_from(step).expect("few steps");
-        let id = chance.one_in(2).then(|| room.request_id(number));
-        let outcomes = room.request(&Caller::Node, id, commands.clone()).await;
-        assert_eq!(brief(&outcomes), expected, "{told}, step {step}: {commands:#?}");
+        let id = chance.one_in(2).then(|| fixture.request_id(number));
+        let outcomes = fixture.request(&Caller::Node, id, commands.clone()).await;
+        assert_eq!(brief(&outcomes), expected, "{label}, step {step}: {commands:#?}");
         repeatable
             .extend(id.filter(|_| outcomes.iter().all(Result::is_ok)).map(|id| (id, commands, outcomes)));
         if chance.one_in(4) && !repeatable.is_empty() {
             let chosen = usize::try_from(chance.below(repeatable.len() as u64)).expect("small");
             let (id, commands, first) = &repeatable[chosen];
-            let again = room.request(&Caller::Node, Some(*id), commands.clone()).await;
+            let again = fixture.request(&Caller::Node, Some(*id), commands.clone()).await;
             let first: Outcomes = first.iter().flatten().map(|receipt| Ok(receipt.again())).collect();
-            assert_eq!(again, first, "{told}, step {step}: a repetition");
+            assert_eq!(again, first, "{label}, step {step}: a repetition");
         }
         if chance.one_in(15) {
-            room = room.reopen().await;
-            compare(&room, &model, &told).await;
+            fixture = fixture.reopen().await;
+            compare(&fixture, &model, &label).await;
         }
-        room.advance(Duration::from_millis(chance.below(2_000)));
+        fixture.advance(Duration::from_millis(chance.below(2_000)));
     }
-    compare(&room, &model, &told).await;
-    let options = room.options();
-    let (store, appender, _directory) = room.stop().await;
+    compare(&fixture, &model, &label).await;
+    let options = fixture.options();
+    let (store, appender, _directory) = fixture.stop().await;
     store.close(appender).await.expect("the store closes");
     let report = check(options).await.expect("the store opens");
-    assert!(report.is_sound(), "{told}: {:#?}", report.problems);
-    assert_eq!(report.identifiers, model.live() as u64, "{told}");
+    assert!(report.is_sound(), "{label}: {:#?}", report.problems);
+    assert_eq!(report.identifiers, model.live() as u64, "{label}");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What identities may read, and what the public is told is withheld from it.
+//! What identities may read, and which values are withheld from the public.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use crate::authority::visibility::Withheld;
 use crate::model::identity::AdminPermissions as May;
 use crate::model::refusal::{Problem, Refusal};
 use crate::model::value::Index;
-use crate::registry::tests::room::{
-    Room, admin, delegate, home, identity, list, prefix, proved, register, registration, revoke, suspend,
+use crate::registry::tests::fixture::{
+    Fixture, admin, delegate, home, identity, list, prefix, proved, register, registration, revoke, suspend,
     typed, value, with,
 };
 use crate::resolver::Resolver;
@@ -18,13 +18,13 @@ use crate::resolver::answer::{Absence, Answer, Question};
 use crate::store::EngineKind;
 
 const OURS: &str = "300:88.118/us";
-const STRANGER: &str = "300:88.118/stranger";
+const UNLISTED: &str = "300:88.118/unlisted";
 
 #[tokio::test]
 async fn hidden_values_are_read_by_administrators_who_may() {
-    let room = Room::open(EngineKind::Fjall).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
     let lists = vec![list(200, &["301:88.118/us"])];
-    room.node(registration("88.118/lists", lists)).await.expect("registered");
+    fixture.node(registration("88.118/lists", lists)).await.expect("registered");
     let no_reader = May::from_bits(May::ALL.bits() & !May::READ_VALUE.bits());
     let values = vec![
         value(1, "public"),
@@ -34,8 +34,8 @@ async fn hidden_values_are_read_by_administrators_who_may() {
         admin(101, May::READ_VALUE, "200:88.118/lists"),
         admin(102, no_reader, "300:88.118/writer"),
     ];
-    room.node(registration("88.118/x", values)).await.expect("registered");
-    let resolver = resolver(&room);
+    fixture.node(registration("88.118/x", values)).await.expect("registered");
+    let resolver = resolver(&fixture);
     let at = |index: u32| Question { indexes: vec![Index::new(index).expect("an index")], ..all("88.118/x") };
     let shown = async |caller: &Caller| {
         let found = found(&resolver, caller, &all("88.118/x")).await;
@@ -45,7 +45,7 @@ async fn hidden_values_are_read_by_administrators_who_may() {
         assert_eq!(shown(&caller).await, (vec![1, 2, 100, 101, 102], Withheld::FromAll), "{caller:?}");
         assert_eq!(found(&resolver, &caller, &at(2)).await.withheld, Withheld::Nothing);
     }
-    let others = [Caller::Anonymous, proved(STRANGER), proved("300:88.118/writer"), proved("302:88.118/us")];
+    let others = [Caller::Anonymous, proved(UNLISTED), proved("300:88.118/writer"), proved("302:88.118/us")];
     for caller in others {
         assert_eq!(shown(&caller).await, (vec![1, 100, 101, 102], Withheld::FromAll), "{caller:?}");
         let cases = [(2, Withheld::FromPublic), (3, Withheld::FromAll), (9, Withheld::Nothing)];
@@ -68,24 +68,24 @@ async fn listed(resolver: &Resolver, whom: &str, text: &str) -> Result<Vec<(Stri
 
 #[tokio::test]
 async fn identifiers_are_listed_by_administrators_of_the_prefix_who_may() {
-    let room = Room::open(EngineKind::Fjall).await;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
     let values = vec![value(1, "public"), with("1100", value(2, "hidden"))];
-    room.node(registration("88.118/x", values)).await.expect("registered");
-    room.node(register("88.118.5/y", "below")).await.expect("registered");
-    let resolver = resolver(&room);
+    fixture.node(registration("88.118/x", values)).await.expect("registered");
+    fixture.node(register("88.118.5/y", "below")).await.expect("registered");
+    let resolver = resolver(&fixture);
     let nobody =
         |whom: &str, of: &str| Err(Refusal::NotAdministrator { identity: identity(whom), of: of.to_owned() });
     assert_eq!(listed(&resolver, OURS, "88.118").await, nobody(OURS, "0.NA/88.118"));
     let allowed = |text: &str, may: May| registration(text, vec![admin(100, may, OURS)]);
-    room.node(allowed("0.NA/88.118", May::READ_VALUE)).await.expect("registered");
+    fixture.node(allowed("0.NA/88.118", May::READ_VALUE)).await.expect("registered");
     let needed = "permission to list identifiers on 0.NA/88.118".to_owned();
     assert_eq!(listed(&resolver, OURS, "88.118").await, Err(Refusal::PermissionDenied { needed }));
-    room.node(allowed("0.NA/88.118", May::LIST_IDENTIFIERS)).await.expect("registered");
+    fixture.node(allowed("0.NA/88.118", May::LIST_IDENTIFIERS)).await.expect("registered");
     assert_eq!(listed(&resolver, OURS, "88.118").await, Ok(vec![("88.118/x".to_owned(), 1)]));
     assert_eq!(listed(&resolver, OURS, "88.118.5").await, Ok(vec![("88.118.5/y".to_owned(), 1)]));
-    assert_eq!(listed(&resolver, STRANGER, "88.118").await, nobody(STRANGER, "0.NA/88.118"));
+    assert_eq!(listed(&resolver, UNLISTED, "88.118").await, nobody(UNLISTED, "0.NA/88.118"));
     let own = registration("0.NA/88.118.5", vec![typed(1, "DESC", "a line")]);
-    room.node(own).await.expect("registered");
+    fixture.node(own).await.expect("registered");
     assert_eq!(listed(&resolver, OURS, "88.118.5").await, nobody(OURS, "0.NA/88.118.5"));
     let foreign = Refusal::NotResponsible { prefix: prefix("99") };
     assert_eq!(listed(&resolver, OURS, "99").await, Err(foreign));
@@ -98,13 +98,14 @@ async fn identifiers_are_listed_by_administrators_of_the_prefix_who_may() {
 #[tokio::test]
 async fn a_withdrawn_key_reads_nothing_that_is_hidden() {
     let administrators = Arc::from([identity(OURS)]);
-    let room = Room::open_with(AuthorityOptions { administrators, ..AuthorityOptions::default() }).await;
+    let fixture =
+        Fixture::open_with(AuthorityOptions { administrators, ..AuthorityOptions::default() }).await;
     let key = with("1100", typed(300, "HS_SECKEY", "one"));
     let record = vec![value(1, "public"), with("1100", value(2, "hidden")), admin(100, May::ALL, OURS)];
-    room.node(registration("0.NA/88.118", vec![admin(100, May::ALL, OURS)])).await.expect("registered");
-    room.node(registration("88.118/us", vec![key.clone()])).await.expect("registered");
-    room.node(registration("88.118/x", record)).await.expect("registered");
-    let resolver = resolver(&room);
+    fixture.node(registration("0.NA/88.118", vec![admin(100, May::ALL, OURS)])).await.expect("registered");
+    fixture.node(registration("88.118/us", vec![key.clone()])).await.expect("registered");
+    fixture.node(registration("88.118/x", record)).await.expect("registered");
+    let resolver = resolver(&fixture);
     let caller = Caller::Identity(KeyHolder { identity: identity(OURS), key: HeldKey::here(&key) });
     let public = Question { indexes: vec![Index::new(1).expect("an index")], ..all("88.118/x") };
     let list =
@@ -115,7 +116,7 @@ async fn a_withdrawn_key_reads_nothing_that_is_hidden() {
     assert_eq!(resolver.homed_prefixes(&caller).await, Ok(vec![prefix("88.118")]));
 
     let another = with("1100", typed(300, "HS_SECKEY", "another"));
-    room.node(registration("88.118/us", vec![another])).await.expect("replaced");
+    fixture.node(registration("88.118/us", vec![another])).await.expect("replaced");
     let nobody = || Problem::Refused(Refusal::Unauthenticated);
     assert_eq!(resolver.answer(&caller, &all("88.118/x")).await, Err(nobody()));
     assert_eq!(found(&resolver, &caller, &public).await.values.len(), 1, "what everybody reads needs no key");
@@ -126,18 +127,19 @@ async fn a_withdrawn_key_reads_nothing_that_is_hidden() {
 #[tokio::test]
 async fn homed_prefixes_are_shown_to_who_administers_the_node() {
     let administrators = Arc::from([identity(OURS)]);
-    let room = Room::open_with(AuthorityOptions { administrators, ..AuthorityOptions::default() }).await;
+    let fixture =
+        Fixture::open_with(AuthorityOptions { administrators, ..AuthorityOptions::default() }).await;
     for command in [home("77"), home("78"), suspend("78"), home("79"), revoke("79"), delegate("80", 1)] {
-        room.node(command).await.expect("done");
+        fixture.node(command).await.expect("done");
     }
-    let resolver = resolver(&room);
+    let resolver = resolver(&fixture);
     for caller in [proved(OURS), Caller::Node] {
         assert_eq!(resolver.homed_prefixes(&caller).await, Ok(vec![prefix("77"), prefix("88.118")]));
     }
-    let refused = Refusal::NotAdministrator { identity: identity(STRANGER), of: "this node".into() };
-    assert_eq!(resolver.homed_prefixes(&proved(STRANGER)).await, Err(refused.into()));
+    let refused = Refusal::NotAdministrator { identity: identity(UNLISTED), of: "this node".into() };
+    assert_eq!(resolver.homed_prefixes(&proved(UNLISTED)).await, Err(refused.into()));
     assert_eq!(resolver.homed_prefixes(&Caller::Anonymous).await, Err(Refusal::Unauthenticated.into()));
-    let reader = super::reader(&room, "88").await;
+    let reader = super::reader(&fixture, "88").await;
     let denied = Refusal::PermissionDenied { needed: "scope admin".into() };
     assert_eq!(resolver.homed_prefixes(&reader).await, Err(denied.into()));
 }

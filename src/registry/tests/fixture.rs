@@ -34,10 +34,10 @@ pub(crate) const START_MS: u64 = 1_800_000_000_000;
 /// How long request ids are remembered.
 pub(crate) const WINDOW: Duration = Duration::from_secs(7 * 86_400);
 
-//----------- Room -----------------------------------------------------------
+//----------- Fixture --------------------------------------------------------
 
 /// A registry over a store, with a clock that the test moves.
-pub(crate) struct Room {
+pub(crate) struct Fixture {
     pub(crate) directory: TempDir,
     pub(crate) engine: EngineKind,
     pub(crate) store: Store,
@@ -50,23 +50,23 @@ pub(crate) struct Room {
 /// Outcomes of a batch.
 pub(crate) type Outcomes = Vec<Result<Receipt, Refusal>>;
 
-impl Room {
+impl Fixture {
     /// An empty store, with prefix 88.118 homed.
     pub(crate) async fn open(engine: EngineKind) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let room = Self::open_in(directory, engine, Arc::new(AtomicU64::new(START_MS))).await;
-        room.node(home("88.118")).await.expect("the prefix is homed");
-        room
+        let fixture = Self::open_in(directory, engine, Arc::new(AtomicU64::new(START_MS))).await;
+        fixture.node(home("88.118")).await.expect("the prefix is homed");
+        fixture
     }
 
     /// An empty store under an authority with these options, with prefix 88.118 homed.
     pub(crate) async fn open_with(options: AuthorityOptions) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let clock = Arc::new(AtomicU64::new(START_MS));
-        let room =
+        let fixture =
             Self::start(directory, EngineKind::Fjall, clock, options, RegistryOptions::default()).await;
-        room.node(home("88.118")).await.expect("the prefix is homed");
-        room
+        fixture.node(home("88.118")).await.expect("the prefix is homed");
+        fixture
     }
 
     async fn open_in(directory: TempDir, engine: EngineKind, clock: Arc<AtomicU64>) -> Self {
@@ -213,7 +213,7 @@ fn options_of(directory: &TempDir, engine: EngineKind, clock: &Arc<AtomicU64>) -
 
 /// The prefix rule of tests: everything but `forbidden`.
 fn forbid(prefix: &Prefix) -> Result<(), String> {
-    if prefix.as_str() == "forbidden" { Err("the root leaves no room".to_owned()) } else { Ok(()) }
+    if prefix.as_str() == "forbidden" { Err("the root is too long".to_owned()) } else { Ok(()) }
 }
 
 //----------- Words ----------------------------------------------------------
@@ -401,7 +401,7 @@ impl Receipt {
         self.identifier.as_ref().expect("an identifier").to_string()
     }
 
-    /// As it is told when the request is repeated.
+    /// The same receipt, as a repeated request gets it.
     pub(crate) fn again(&self) -> Self {
         Self { repeated: true, ..self.clone() }
     }
