@@ -15,7 +15,7 @@ use std::sync::Arc;
 use hickory_proto::op::Query;
 use hickory_proto::rr::RecordType;
 
-use super::cookie;
+use super::cookie::{self, Cookie};
 use super::counters::{DnsCounters, count};
 use super::message::{Reply, encode};
 use super::reply::{self, Facts, Subject};
@@ -106,9 +106,10 @@ impl Answerer {
     }
 
     fn encode(&self, facts: &Facts<'_>, asked: &Asked, reply: &Reply, asker: IpAddr) -> Vec<u8> {
-        let client = asked.edns.and_then(|edns| edns.cookie);
-        let complete = |client| cookie::make(client, asker, facts.now_seconds, self.cookie_secret);
-        let encoded = encode(asked, reply, client.map(complete).as_deref());
+        let cookie = asked.edns.and_then(|edns| edns.cookie);
+        let complete =
+            |cookie: Cookie| cookie::make(cookie.client, asker, facts.now_seconds, self.cookie_secret);
+        let encoded = encode(asked, reply, cookie.map(complete).as_deref());
         self.counters.count_answer(encoded.code);
         if encoded.truncated {
             count(&self.counters.truncated);

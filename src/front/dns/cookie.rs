@@ -1,24 +1,56 @@
-//! DNS cookies (RFC 7873) in the interoperable form (RFC 9018): they let an asker tell our answers from forged ones.
+//! DNS cookies (RFC 7873) in the interoperable form (RFC 9018): they let a client tell our answers from forged ones, and
+//! let us tell a client that receives our answers from one that forges its address.
 //!
-//! A server cookie is made anew for each answer, from the asker's cookie and address, the time and a secret of this
-//! run. Nothing is asked of askers without cookies, so none is ever checked.
+//! A server cookie is made anew for each answer, from the client's cookie and address, the time and a secret of this run.
+//! None is demanded. One that comes back and is right proves the source address of the message that carries it.
 
 use std::net::IpAddr;
 
+use subtle::ConstantTimeEq as _;
+
 /// The option's code (RFC 7873 section 4).
 pub(super) const COOKIE: u16 = 10;
-/// Octets of the asker's part.
+/// Octets of the client's part.
 const CLIENT_BYTES: usize = 8;
+/// Octets of our part.
+const SERVER_BYTES: usize = 16;
 /// The form of RFC 9018 section 4.1 and its reserved octets.
 const VERSION: [u8; 4] = [1, 0, 0, 0];
 
-/// The asker's part of a cookie option; none when the option is malformed (RFC 7873 section 5.2.2).
-pub(super) fn client_part(option: &[u8]) -> Option<[u8; CLIENT_BYTES]> {
-    let (client, server) = option.split_first_chunk()?;
-    matches!(server.len(), 0 | 8..=32).then_some(*client)
+/// For how many seconds a server cookie is valid, and how far ahead of our clock it may be (RFC 9018 section 4.3).
+const VALID_SECONDS: u32 = 3_600;
+const AHEAD_SECONDS: u32 = 300;
+
+/// A cookie option as received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cookie {
+    /// The client's part.
+    pub(super) client: [u8; CLIENT_BYTES],
+    /// The server's part, when it has the form of ours.
+    pub(super) server: Option<[u8; SERVER_BYTES]>,
 }
 
-/// The cookie option of an answer: the asker's part and ours.
+/// Reads a cookie option; none when it is malformed (RFC 7873 section 5.2.2).
+pub(super) fn decode(option: &[u8]) -> Option<Cookie> {
+    let (client, server) = option.split_first_chunk()?;
+    matches!(server.len(), 0 | 8..=32).then_some(Cookie { client: *client, server: server.try_into().ok() })
+}
+
+impl Cookie {
+    /// Whether its server part was made by this server for this client's address, not too long ago.
+    pub(super) fn is_proof(&self, client: IpAddr, now_seconds: u64, secret: [u8; 16]) -> bool {
+        let Some([1, 0, 0, 0, t0, t1, t2, t3, ..]) = self.server else { return false };
+        let time = u32::from_be_bytes([t0, t1, t2, t3]);
+        let [_, _, _, _, now @ ..] = now_seconds.to_be_bytes();
+        // Serial arithmetic (RFC 1982): the difference is right across a wrap.
+        let age = u32::from_be_bytes(now).wrapping_sub(time);
+        let is_current = age <= VALID_SECONDS || age.wrapping_neg() <= AHEAD_SECONDS;
+        let whole = [&self.client[..], &self.server.unwrap_or_default()].concat();
+        is_current && bool::from(make(self.client, client, u64::from(time), secret).ct_eq(&whole))
+    }
+}
+
+/// The cookie option of an answer: the client's part and ours.
 pub(super) fn make(client: [u8; CLIENT_BYTES], asker: IpAddr, now_seconds: u64, secret: [u8; 16]) -> Vec<u8> {
     let mut cookie = client.to_vec();
     cookie.extend_from_slice(&VERSION);
@@ -47,7 +79,9 @@ fn sip_hash_2_4(secret: [u8; 16], bytes: &[u8]) -> [u8; 8] {
 
 #[cfg(test)]
 mod tests {
-    use super::{client_part, make};
+    use std::net::IpAddr;
+
+    use super::{Cookie, decode, make};
 
     fn hex(text: &str) -> Vec<u8> {
         data_encoding::HEXLOWER.decode(text.as_bytes()).expect("hexadecimal")
@@ -61,14 +95,50 @@ mod tests {
         let asker = "198.51.100.100".parse().expect("an address");
         let cookie = make(client, asker, 1_559_731_985, secret);
         assert_eq!(cookie, hex("2464c4abcf10c957010000005cf79f111f8130c3eee29480"));
-        assert_eq!(client_part(&cookie), Some(client));
+        assert_eq!(decode(&cookie).map(|cookie| cookie.client), Some(client));
     }
 
     #[test]
     fn a_malformed_cookie_is_none() {
         for length in 0..64 {
             let expected = matches!(length, 8 | 16..=40);
-            assert_eq!(client_part(&vec![7; length]).is_some(), expected, "{length} octets");
+            assert_eq!(decode(&vec![7; length]).is_some(), expected, "{length} octets");
+        }
+    }
+    const SECRET: [u8; 16] = [3; 16];
+    const NOW: u64 = 1_559_731_985;
+
+    fn made(client: IpAddr, now_seconds: u64) -> Cookie {
+        decode(&make([7; 8], client, now_seconds, SECRET)).expect("well formed")
+    }
+
+    #[test]
+    fn only_our_cookie_for_the_same_address_proves_it() {
+        let client: IpAddr = "198.51.100.100".parse().expect("an address");
+        let other: IpAddr = "198.51.100.101".parse().expect("an address");
+        let cookie = made(client, NOW);
+        assert!(cookie.is_proof(client, NOW, SECRET));
+        assert!(!cookie.is_proof(other, NOW, SECRET), "taken over to another address");
+        assert!(!cookie.is_proof(client, NOW, [4; 16]), "of another secret");
+        assert!(
+            !Cookie { client: [8; 8], ..cookie }.is_proof(client, NOW, SECRET),
+            "of another client cookie"
+        );
+        assert!(!Cookie { server: None, ..cookie }.is_proof(client, NOW, SECRET), "the client's part alone");
+        for position in 0..16 {
+            let mut server = cookie.server.expect("ours");
+            server[position] ^= 1;
+            assert!(!Cookie { server: Some(server), ..cookie }.is_proof(client, NOW, SECRET), "{position}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_is_valid_for_an_hour_and_across_the_wrap_of_its_clock() {
+        let client: IpAddr = "2001:db8::7".parse().expect("an address");
+        for made_at in [NOW, u64::from(u32::MAX) - 10] {
+            let valid = |at: u64| made(client, made_at).is_proof(client, at, SECRET);
+            assert!(valid(made_at + 3_600) && !valid(made_at + 3_601), "{made_at}");
+            assert!(valid(made_at - 300) && !valid(made_at - 301), "{made_at}");
         }
     }
 }

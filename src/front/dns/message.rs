@@ -100,6 +100,18 @@ pub(super) fn encode(asked: &Asked, reply: &Reply, cookie: Option<&[u8]>) -> Enc
     }
 }
 
+/// The answer that leads a client to TCP: the question and TC, no larger than the message that it answers but for the 16
+/// octets by which we complete a cookie.
+pub(super) fn encode_truncated(asked: &Asked, cookie: Option<&[u8]>) -> Encoded {
+    let mut asked = asked.clone();
+    asked.metadata.response_code = ResponseCode::NoError;
+    asked.metadata.truncation = true;
+    match emit(&asked, &Reply::default(), cookie) {
+        Ok((bytes, _)) => Encoded { bytes, code: ResponseCode::NoError, truncated: true },
+        Err(_) => encode_header(&asked),
+    }
+}
+
 fn emit(asked: &Asked, reply: &Reply, cookie: Option<&[u8]>) -> Result<(Vec<u8>, bool), ProtoError> {
     let mut bytes = Vec::with_capacity(512);
     let edns = asked.edns.map(|own| {
@@ -125,7 +137,7 @@ fn emit(asked: &Asked, reply: &Reply, cookie: Option<&[u8]>) -> Result<(Vec<u8>,
             &mut reply.authorities.iter(),
             &mut reply.additionals.iter(),
             edns.as_ref(),
-            None,
+            asked.unknown_key.as_deref(),
             &mut encoder,
         )?
     };

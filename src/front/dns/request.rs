@@ -1,15 +1,18 @@
 //! Bytes of a message → a question of ours, or the code that refuses it, or silence.
 //!
 //! Every message gets an answer but two: a response (answering it could loop) and what is shorter than a header
-//! (RFC 8906 section 3). The checks stand in the order in which later ones rely on earlier ones: operation, count of
-//! questions, form, EDNS version, class, type.
+//! (RFC 8906 section 3). The checks stand in the order in which later ones rely on earlier ones: signature, operation,
+//! form, count of questions, EDNS version, class, type. A message that is refused with OPT in it gets OPT back, also when
+//! what follows OPT is malformed.
 
-use hickory_proto::op::{Header, Message, MessageType, Metadata, OpCode, Query, ResponseCode};
-use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
-use hickory_proto::rr::{DNSClass, RecordType};
+use hickory_proto::op::{Header, MessageType, Metadata, OpCode, Query, ResponseCode};
+use hickory_proto::rr::rdata::TSIG;
+use hickory_proto::rr::rdata::tsig::{TsigAlgorithm, TsigError};
+use hickory_proto::rr::{DNSClass, Name, Record, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 
-use super::cookie;
+use super::cookie::{self, Cookie};
+use crate::wire::dns::additional::{Additional, SectionCounts, Tsig};
 
 /// Octets of an answer over UDP to an asker without EDNS (RFC 1035 section 4.2.1).
 const PLAIN_OCTETS_MAX: u16 = 512;
@@ -45,6 +48,8 @@ pub(super) struct Asked {
     pub(super) edns: Option<AskedEdns>,
     /// Octets that the answer may have.
     pub(super) octets_max: u16,
+    /// The unsigned TSIG record that says which key is not known here.
+    pub(super) unknown_key: Option<Box<Record<TSIG>>>,
 }
 
 /// What matters of the asker's OPT record.
@@ -52,8 +57,8 @@ pub(super) struct Asked {
 pub(super) struct AskedEdns {
     /// The DO bit, which the answer repeats (RFC 3225 section 3).
     pub(super) dnssec_ok: bool,
-    /// The asker's part of its cookie, which the answer completes.
-    pub(super) cookie: Option<[u8; 8]>,
+    /// Its cookie, which the answer completes.
+    pub(super) cookie: Option<Cookie>,
 }
 
 /// How a message came.
@@ -77,42 +82,75 @@ pub(super) fn decode(bytes: &[u8], transport: Transport) -> Request {
         query: None,
         edns: None,
         octets_max: if transport == Transport::Tcp { u16::MAX } else { PLAIN_OCTETS_MAX },
+        unknown_key: None,
     };
-    let mut has_sound_cookie = true;
-    // The codec makes room for as many questions as the header claims: only a small claim may reach it.
-    let message = (header.counts.queries <= 1).then(|| Message::from_vec(bytes).ok()).flatten();
-    if let Some(edns) = message.as_ref().and_then(|message| message.edns.as_ref()) {
-        let option = edns.option(EdnsCode::Cookie);
-        let cookie = option.and_then(|option| match option {
-            EdnsOption::Unknown(_, data) => cookie::client_part(data),
-            _ => None,
-        });
-        has_sound_cookie = option.is_none() || cookie.is_some();
-        asked.edns = Some(AskedEdns { dnssec_ok: edns.flags().dnssec_ok, cookie });
+    let counts = SectionCounts {
+        questions: header.counts.queries,
+        answers: header.counts.answers,
+        authorities: header.counts.authorities,
+        additionals: header.counts.additionals,
+    };
+    let (found, scanned) = Additional::scan(bytes, counts);
+    let mut is_well_formed = scanned.is_ok();
+    if let Some(opt) = found.opt {
+        let cookie = opt.cookie.and_then(cookie::decode);
+        is_well_formed &= opt.cookie.is_none() || cookie.is_some();
+        asked.edns = Some(AskedEdns { dnssec_ok: opt.dnssec_ok, cookie });
         if transport == Transport::Udp {
-            asked.octets_max = edns.max_payload().clamp(PLAIN_OCTETS_MAX, UDP_OCTETS_MAX);
+            asked.octets_max = opt.payload_octets.clamp(PLAIN_OCTETS_MAX, UDP_OCTETS_MAX);
         }
+    }
+    // RFC 9619: a QUERY has one question. Other counts are refused without decoding what they claim.
+    let query = (header.counts.queries == 1).then(|| Query::read(&mut decoder));
+    let query = query.transpose().unwrap_or_else(|_| {
+        is_well_formed = false;
+        None
+    });
+    // No key is known here, so that none can have signed what we would believe (RFC 8945 section 5.2.1).
+    if let Some(tsig) = found.tsig.filter(|_| is_well_formed) {
+        return match unknown_key(bytes, &tsig) {
+            Some(record) => {
+                (asked.query, asked.unknown_key) = (query, Some(Box::new(record)));
+                Request::Refused(asked, ResponseCode::NotAuth)
+            }
+            None => Request::Refused(asked, ResponseCode::FormErr),
+        };
     }
     if header.metadata.op_code != OpCode::Query {
         return Request::Refused(asked, ResponseCode::NotImp);
     }
-    let Some(message) = message.filter(|_| has_sound_cookie) else {
+    if !is_well_formed || header.counts.queries > 1 {
         return Request::Refused(asked, ResponseCode::FormErr);
-    };
-    let version = message.version();
-    // RFC 9619: a QUERY has exactly one question.
-    let Some(query) = message.queries.into_iter().next() else {
+    }
+    let Some(query) = query else {
         // RFC 7873 section 5.4: only a question for a cookie has none.
         let asks_cookie = asked.edns.is_some_and(|edns| edns.cookie.is_some());
         let code = if asks_cookie { ResponseCode::NoError } else { ResponseCode::FormErr };
         return Request::Refused(asked, code);
     };
+    let version = found.opt.map_or(0, |opt| opt.version);
     let refusal = if version > 0 { Some(ResponseCode::BADVERS) } else { refusal_of(&query) };
     asked.query = Some(query.clone());
     match refusal {
         Some(code) => Request::Refused(asked, code),
         None => Request::Question(asked, query),
     }
+}
+
+/// The TSIG record of the answer to a message that a key signed which is not known here: unsigned, with the error BADKEY
+/// (RFC 8945 section 5.3.2). None when a name in it cannot be read.
+fn unknown_key(message: &[u8], tsig: &Tsig) -> Option<Record<TSIG>> {
+    let name = |at: usize| {
+        let mut decoder = BinDecoder::new(message).clone(u16::try_from(at).ok()?);
+        Name::read(&mut decoder).ok()
+    };
+    let algorithm = TsigAlgorithm::from_name(name(tsig.algorithm_at)?);
+    let error = Some(TsigError::BadKey);
+    let data =
+        TSIG::new(algorithm, tsig.time_signed, tsig.fudge, Vec::new(), tsig.original_id, error, Vec::new());
+    let mut record = Record::from_rdata(name(tsig.key_at)?, 0, data);
+    record.dns_class = DNSClass::ANY;
+    Some(record)
 }
 
 fn refusal_of(query: &Query) -> Option<ResponseCode> {

@@ -15,3 +15,4 @@ mod rfc7873;
 mod rfc8482;
 mod rfc8906;
 mod rfc8914;
+mod rfc8945;

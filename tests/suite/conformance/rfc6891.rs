@@ -1,6 +1,6 @@
 //! RFC 6891: EDNS(0), with the size of RFC 9715.
 
-use hickory_proto::op::ResponseCode;
+use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::rdata::opt::EdnsOption;
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 
@@ -46,6 +46,60 @@ async fn s6_1_2_unknown_options_are_ignored() {
     assert_eq!(found.edns.expect("an OPT record").options().options, []);
 }
 
+/// §6.1.2: an option that is not used here is ignored whatever it holds, malformed by its own standard or not: client
+/// subnets of family 0, of an unknown family, cut short, and with more bits than an address has (RFC 7871 §6).
+#[tokio::test]
+async fn s6_1_2_the_data_of_unused_options_is_not_looked_at() {
+    let zone = Zone::start().await;
+    let data: [&[u8]; 6] = [
+        &[0, 0, 0, 0],
+        &[0, 99, 24, 0, 192, 0, 2],
+        &[],
+        &[0, 1],
+        &[0, 1, 200, 0, 192, 0, 2, 1],
+        &[0, 1, 24, 0, 192, 0, 2, 1, 9, 9],
+    ];
+    for code in [8_u16, 5, 6, 7, 9, 11, 12, 14, 15] {
+        for data in data {
+            let bytes = raw_with_option(code, u16::try_from(data.len()).expect("short"), data);
+            let answer = zone.exchange_bytes(&bytes).await;
+            let found = Message::from_vec(&answer).expect("it decodes");
+            let outcome = (found.response_code, found.answers.len(), found.edns.is_some());
+            assert_eq!(outcome, (ResponseCode::NoError, 2, true), "option {code} with {data:?}");
+        }
+    }
+}
+
+/// §7: a format error behind OPT is answered with OPT: an option longer than its record, a cookie of no proper length, a
+/// second OPT.
+#[tokio::test]
+async fn s7_a_format_error_carries_opt() {
+    let zone = Zone::start().await;
+    let mut twice = raw_with_option(3, 0, &[]);
+    twice[11] = 2;
+    twice.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
+    let malformed = [raw_with_option(8, 9, &[0, 1, 24]), raw_with_option(10, 7, &[1; 7]), twice];
+    for bytes in malformed {
+        let answer = zone.exchange_bytes(&bytes).await;
+        let found = Message::from_vec(&answer).expect("it decodes");
+        let outcome = (found.response_code, found.answers.len(), found.edns.is_some());
+        assert_eq!(outcome, (ResponseCode::FormErr, 0, true), "{bytes:?}");
+    }
+}
+
+/// A question with an OPT record that has one option, whatever its length claims.
+fn raw_with_option(code: u16, claimed: u16, data: &[u8]) -> Vec<u8> {
+    let mut bytes = question(NAME, RecordType::TXT).to_vec().expect("it encodes");
+    bytes[11] = 1;
+    let length = u16::try_from(4 + data.len()).expect("short");
+    bytes.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0]);
+    for number in [length, code, claimed] {
+        bytes.extend_from_slice(&number.to_be_bytes());
+    }
+    bytes.extend_from_slice(data);
+    bytes
+}
+
 /// §6.1.3: a later version is BADVERS, with ours and without an answer.
 #[tokio::test]
 async fn s6_1_3_a_later_version_is_badvers() {
@@ -82,7 +136,7 @@ async fn s6_2_3_the_askers_size_is_obeyed() {
         let asked = with_edns(question("kilo.8.118.88.id.internal.", RecordType::TXT), octets);
         let bytes = zone.exchange_bytes(&asked.to_vec().expect("it encodes")).await;
         assert!(bytes.len() <= usize::from(octets.clamp(512, 1_232)), "{} octets", bytes.len());
-        let found = hickory_proto::op::Message::from_vec(&bytes).expect("it decodes");
+        let found = Message::from_vec(&bytes).expect("it decodes");
         assert_eq!((found.truncation, found.answers.len()), (!fits, if fits { 10 } else { 0 }), "{octets}");
         assert!(found.edns.is_some(), "OPT stays when the rest is cut");
     }
