@@ -40,7 +40,7 @@ impl Key {
 
 /// Every key, in the order of the template.
 pub static KEYS: &[&[Key]] =
-    &[STORE, TLS, GRPC, DNS, HANDLE, HTTP, CONNECTIONS, UPPER, SITE, RECURSION, BACKUP, LOG, SHUTDOWN];
+    &[STORE, TLS, GRPC, DNS, HANDLE, HTTP, CONNECTIONS, UDP, UPPER, SITE, RECURSION, BACKUP, LOG, SHUTDOWN];
 
 /// Every key, one after the other.
 pub fn keys() -> impl Iterator<Item = &'static Key> {
@@ -64,6 +64,7 @@ macro_rules! key {
 const DAYS_MAX: u32 = 36_500;
 const CACHE_BYTES_MAX: u64 = 1 << 40;
 const CONNECTION_COUNTS: RangeInclusive<usize> = 1..=1_000_000;
+const UDP_BYTES_MAX: u32 = 1 << 30;
 const ENGINES: &[(&str, EngineKind)] = &[("fjall", EngineKind::Fjall), ("sled", EngineKind::Sled)];
 const FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 const LEVELS: &[(&str, LogLevel)] = &[
@@ -141,6 +142,20 @@ const CONNECTIONS: &[Key] = &[Key {
         Ok(())
     },
 }];
+
+const UDP: &[Key] = &[
+    key!("udp", "answer_bytes_max", |config, given| config.udp.answer_bytes_max
+        => given.integer(0..=UDP_BYTES_MAX)?),
+    key!("udp", "bytes_per_second", |config, given| config.udp.bytes_per_second
+        => given.integer(0..=UDP_BYTES_MAX)?),
+    key!("udp", "burst_bytes", |config, given| config.udp.burst_bytes => given.integer(0..=UDP_BYTES_MAX)?),
+    key!("udp", "proven_bytes_per_second", |config, given| config.udp.proven_bytes_per_second
+        => given.integer(0..=UDP_BYTES_MAX)?),
+    key!("udp", "proven_burst_bytes", |config, given| config.udp.proven_burst_bytes
+        => given.integer(0..=UDP_BYTES_MAX)?),
+    key!("udp", "slip", |config, given| config.udp.slip => given.integer(0..=10)?),
+    key!("udp", "exempt_networks", |config, given| config.udp.exempt_networks => given.networks()?),
+];
 
 const UPPER: &[Key] = &[
     key!("upper", "address", |config, given| config.upper.address => Some(upper_address(given)?)),

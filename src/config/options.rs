@@ -10,6 +10,7 @@ use crate::front::handle::HandleOptions;
 use crate::front::http::HttpOptions;
 use crate::front::listen::slots::ConnectionLimits;
 use crate::front::listen::tls::TlsOptions;
+use crate::front::listen::udp_rate_limit::UdpRateLimitOptions;
 use crate::model::limits;
 use crate::store::EngineKind;
 use crate::telemetry::LogOptions;
@@ -31,6 +32,8 @@ pub struct Config {
     pub handle: HandleOptions,
     /// The HTTP front end.
     pub http: HttpOptions,
+    /// How much DNS and Handle send over UDP to addresses that may be forged.
+    pub udp: UdpRateLimitOptions,
     /// The upper node, when `upper.address` is set.
     pub upper: UpperOptions,
     /// How this node is reached from outside.

@@ -21,7 +21,7 @@ use super::status::Status;
 use crate::config::{Config, SiteOptions};
 use crate::front::dns::{DnsDoor, DnsOptions};
 use crate::front::grpc::{GrpcDependencies, GrpcOptions, GrpcServer};
-use crate::front::handle::{HandleDoor, HandleRooms, HandleSockets, HandleTunnel, Tunneled};
+use crate::front::handle::{HandleDoor, HandleOptions, HandleRooms, HandleSockets, HandleTunnel, Tunneled};
 use crate::front::http::{HttpDoor, HttpOptions, HttpRooms, Tunnel};
 use crate::front::listen::crypto_pool::CryptoPool;
 use crate::front::listen::inherited;
@@ -97,7 +97,8 @@ fn bind_handle(config: &Config) -> Result<HandleSockets, DaemonError> {
 }
 
 fn bind_dns(config: &Config, core: &Core) -> Result<DnsDoor, DaemonError> {
-    let options = DnsOptions { is_top: config.upper.address.is_none(), ..config.dns.clone() };
+    let is_top = config.upper.address.is_none();
+    let options = DnsOptions { is_top, udp: config.udp.clone(), ..config.dns.clone() };
     let listen: Vec<String> = options.listen.iter().map(ToString::to_string).collect();
     DnsDoor::bind(options, Arc::clone(&core.resolver)).map_err(|source| DaemonError::Bind {
         key: "dns.listen",
@@ -218,13 +219,10 @@ impl Doors {
             tracing::info!(door = "DNS", %address, "listening");
             self.addresses.dns.push(reachable(*address));
         }
-        health::add_dns_metrics(metrics, door.counters());
+        health::add_dns_metrics(metrics, door.counters(), door.udp_answers());
         health::add_connection_metrics(metrics, &health::DNS_CONNECTIONS, door.connections());
         let drain = self.drain_signal();
-        self.spawn("DNS", async move {
-            door.run(drain).await;
-            Ok(())
-        });
+        self.spawn("DNS", async move { door.run(drain).await.map_err(|error| error.to_string()) });
         Ok(())
     }
 
@@ -237,6 +235,7 @@ impl Doors {
     ) -> Result<Tunnel, DaemonError> {
         let failed = |source| DaemonError::System { action: "open the Handle door", source };
         self.handle = sockets.local_addrs().map_err(failed)?;
+        let options = HandleOptions { udp: config.udp.clone(), ..config.handle.clone() };
         let rooms = HandleRooms {
             registry: Arc::clone(&core.registry),
             authority: core.authority.clone(),
@@ -245,8 +244,8 @@ impl Doors {
             server_key: Arc::clone(&core.server_key.private),
             crypto_pool: Arc::clone(&self.crypto_pool),
         };
-        let door = HandleDoor::new(&config.handle, sockets, rooms).map_err(failed)?;
-        health::add_handle_metrics(metrics, door.counters(), door.memory());
+        let door = HandleDoor::new(&options, sockets, rooms).map_err(failed)?;
+        health::add_handle_metrics(metrics, door.counters(), door.udp_answers(), door.memory());
         health::add_memory_metrics(metrics, &health::HANDLE_MEMORY, door.budget());
         health::add_connection_metrics(metrics, &health::HANDLE_CONNECTIONS, door.connections());
         let tunnel = carry(door.tunnel());
@@ -258,10 +257,7 @@ impl Doors {
             self.addresses.handle.push(reachable(*address));
         }
         let drain = self.drain_signal();
-        self.spawn("Handle", async move {
-            door.run(drain).await;
-            Ok(())
-        });
+        self.spawn("Handle", async move { door.run(drain).await.map_err(|error| error.to_string()) });
         Ok(tunnel)
     }
 

@@ -15,6 +15,7 @@ use crate::front::http::{HttpCounters, Readiness, Reason};
 use crate::front::listen::budget::MemoryBudget;
 use crate::front::listen::counters::ConnectionCounters;
 use crate::front::listen::crypto_pool::CryptoPool;
+use crate::front::listen::udp_rate_limit::UdpAnswerCounters;
 use crate::model::prefix::Homing;
 use crate::registry::counters::RegistryCounters;
 use crate::resolver::counters::ResolverCounters;
@@ -99,8 +100,9 @@ fn write_resolver(page: &mut Page, counters: &ResolverCounters) {
 }
 
 /// Adds the numbers of the DNS door.
-pub(super) fn add_dns_metrics(metrics: &Metrics, counters: Arc<DnsCounters>) {
+pub(super) fn add_dns_metrics(metrics: &Metrics, counters: Arc<DnsCounters>, udp: Arc<UdpAnswerCounters>) {
     metrics.add(move |page| {
+        write_udp_answers(page, "idnode_dns_udp_answers_total", &udp);
         let messages = [("udp", &counters.udp_messages), ("tcp", &counters.tcp_messages)];
         page.counters("idnode_dns_messages_total", "Messages received.", "transport", &read(messages));
         let answers: Vec<(&str, u64)> = counters.answers().collect();
@@ -116,8 +118,14 @@ pub(super) fn add_dns_metrics(metrics: &Metrics, counters: Arc<DnsCounters>) {
 }
 
 /// Adds the numbers of the Handle door.
-pub(super) fn add_handle_metrics(metrics: &Metrics, counters: Arc<HandleCounters>, memory: HandleMemory) {
+pub(super) fn add_handle_metrics(
+    metrics: &Metrics,
+    counters: Arc<HandleCounters>,
+    udp: Arc<UdpAnswerCounters>,
+    memory: HandleMemory,
+) {
     metrics.add(move |page| {
+        write_udp_answers(page, "idnode_handle_udp_answers_total", &udp);
         let messages = [("udp", &counters.udp_messages), ("tcp", &counters.tcp_messages)];
         page.counters("idnode_handle_messages_total", "Messages received.", "transport", &read(messages));
         let replies: Vec<(&str, u64)> = counters.replies().collect();
@@ -154,6 +162,12 @@ pub(super) fn add_crypto_metrics(metrics: &Metrics, pool: Arc<CryptoPool>) {
         page.counters("idnode_crypto_work_total", help, "outcome", &read(outcomes));
         page.gauge("idnode_crypto_queued", "Such work that is done or queued now.", pool.queued() as u64);
     });
+}
+
+fn write_udp_answers(page: &mut Page, name: &'static str, counters: &UdpAnswerCounters) {
+    let outcomes = [("sent", &counters.sent), ("slipped", &counters.slipped), ("dropped", &counters.dropped)];
+    let help = "Answers over UDP: sent whole, replaced by a short one that leads to TCP, or dropped by the rate limit.";
+    page.counters(name, help, "outcome", &read(outcomes));
 }
 
 /// Adds the use of a memory budget.

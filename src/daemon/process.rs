@@ -5,13 +5,17 @@
 //!   SIGHUP            read again: the log level, the certificate
 //! ```
 
+use std::io;
+use std::thread;
 use std::time::Duration;
 
+use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 
 use super::error::DaemonError;
 use super::node::{Node, RunningNode};
-use super::systemd;
+use super::systemd::{self, Watchdog};
 use crate::config::{Config, ConfigError};
 use crate::telemetry::{Chain, LogControl};
 
@@ -34,16 +38,14 @@ pub async fn serve(
             return Ok(());
         }
     };
-    let watchdog = systemd::spawn_watchdog(node.store().clone());
+    let watchdog = Watchdog::start(node.store().clone())?;
     announce(&node);
     systemd::ready(&status(&node));
     let outcome = wait(&mut node, &mut signals, &log, &reload).await;
     let grace = node.config().shutdown.grace;
     systemd::stopping(grace);
     let stopped = stop(node, &mut signals, grace).await;
-    if let Some(watchdog) = watchdog {
-        watchdog.abort();
-    }
+    drop(watchdog);
     outcome.and(stopped)
 }
 
@@ -110,35 +112,76 @@ fn status(node: &RunningNode) -> String {
 
 //----------- Signals --------------------------------------------------------
 
+/// Signals as they arrive. They are received by a thread with a runtime of its own, so that they are noticed however busy
+/// the node's runtime is.
 struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
+    received: mpsc::UnboundedReceiver<Told>,
 }
 
 impl Signals {
     fn new() -> Result<Self, DaemonError> {
-        let listen =
-            |kind| signal(kind).map_err(|source| DaemonError::System { action: "listen to signals", source });
-        Ok(Self {
-            terminate: listen(SignalKind::terminate())?,
-            interrupt: listen(SignalKind::interrupt())?,
-            hangup: listen(SignalKind::hangup())?,
-        })
+        let failed = |source| DaemonError::System { action: "listen to signals", source };
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let mut streams = {
+            let _entered = runtime.enter();
+            SignalStreams::new().map_err(failed)?
+        };
+        let (sender, received) = mpsc::unbounded_channel();
+        // Unbounded, but the system merges signals of one kind that were not received yet.
+        let forward = move || {
+            runtime.block_on(async {
+                loop {
+                    let signal = tokio::select! {
+                        () = sender.closed() => return,
+                        signal = streams.next() => signal,
+                    };
+                    if sender.send(signal).is_err() {
+                        return;
+                    }
+                }
+            });
+        };
+        thread::Builder::new().name("signals".to_owned()).spawn(forward).map_err(failed)?;
+        Ok(Self { received })
     }
 
-    /// Waits for the next word.
+    /// Waits for the next signal.
     async fn next(&mut self) -> Told {
-        tokio::select! {
-            _ = self.terminate.recv() => Told::Stop,
-            _ = self.interrupt.recv() => Told::Stop,
-            _ = self.hangup.recv() => Told::Reload,
+        match self.received.recv().await {
+            Some(signal) => signal,
+            // The thread ends after this receiver only.
+            None => std::future::pending().await,
         }
     }
 
     /// Waits until the process is told to stop.
     async fn stop(&mut self) {
         while self.next().await != Told::Stop {}
+    }
+}
+
+/// The signals of the operating system that the node listens to.
+struct SignalStreams {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl SignalStreams {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.hangup.recv() => Told::Reload,
+        }
     }
 }
 

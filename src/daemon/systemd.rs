@@ -1,11 +1,14 @@
-//! What systemd is told, and the watchdog it wants fed. Without systemd every call does nothing.
+//! Messages to systemd, and its watchdog. Without systemd every call does nothing.
 
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::task::JoinHandle;
+use tokio::runtime::{Builder, Handle};
 use tokio::time;
 
+use super::error::DaemonError;
 use crate::store::Store;
 use crate::telemetry::Chain;
 
@@ -14,24 +17,24 @@ const MORE_TIME: Duration = Duration::from_secs(60);
 /// How often it is asked for.
 const MORE_TIME_EVERY: Duration = Duration::from_secs(15);
 
-/// The node is ready.
+/// Reports that the node is ready.
 pub(super) fn ready(status: &str) {
-    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+    notify(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// The node reads again what can be read again; [`ready`] ends it.
+/// Reports that the node reads again what can be read again; [`ready`] ends it.
 pub(super) fn reloading() {
     let now = NotifyState::monotonic_usec_now().unwrap_or(NotifyState::Reloading);
-    tell(&[NotifyState::Reloading, now]);
+    notify(&[NotifyState::Reloading, now]);
 }
 
-/// The node drains.
+/// Reports that the node drains.
 pub(super) fn stopping(grace: Duration) {
     let more = NotifyState::ExtendTimeoutUsec(micros(grace + MORE_TIME));
-    tell(&[NotifyState::Stopping, more, NotifyState::Status("draining")]);
+    notify(&[NotifyState::Stopping, more, NotifyState::Status("draining")]);
 }
 
-fn tell(states: &[NotifyState<'_>]) {
+fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(%error, "cannot reach systemd");
     }
@@ -41,7 +44,7 @@ fn micros(duration: Duration) -> u32 {
     u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
 }
 
-/// Asks for more time until what is waited for has come: recovery of a large store may be long.
+/// Asks for more time until the work is done: recovery of a large store may be long.
 pub(super) async fn with_more_time<T>(status: &'static str, work: impl Future<Output = T>) -> T {
     let mut work = std::pin::pin!(work);
     let mut ticks = time::interval(MORE_TIME_EVERY);
@@ -50,26 +53,54 @@ pub(super) async fn with_more_time<T>(status: &'static str, work: impl Future<Ou
             biased;
             done = &mut work => return done,
             _ = ticks.tick() => {
-                tell(&[NotifyState::ExtendTimeoutUsec(micros(MORE_TIME)), NotifyState::Status(status)]);
+                notify(&[NotifyState::ExtendTimeoutUsec(micros(MORE_TIME)), NotifyState::Status(status)]);
             }
         }
     }
 }
 
-/// Feeds the watchdog as long as the store answers; none when systemd wants no feeding. Abort it to stop.
-pub(super) fn spawn_watchdog(store: Store) -> Option<JoinHandle<()>> {
-    let limit = sd_notify::watchdog_enabled()?;
-    Some(tokio::spawn(async move {
-        let mut ticks = time::interval(limit / 3);
-        loop {
-            ticks.tick().await;
-            match time::timeout(limit / 3, store.headers_at(&[store.end().sequence])).await {
-                Ok(Ok(_)) => tell(&[NotifyState::Watchdog]),
-                Ok(Err(error)) => {
-                    tracing::error!(error = %Chain(&error), "the store fails; the watchdog is not fed");
+//----------- Watchdog ---------------------------------------------------------
+
+/// The thread that feeds systemd's watchdog. Dropping it ends the thread.
+pub(super) struct Watchdog {
+    _alive: mpsc::Sender<()>,
+}
+
+impl Watchdog {
+    /// Starts feeding, as long as the store answers and the runtime runs tasks; none when systemd wants no feeding.
+    ///
+    /// The thread has a runtime of its own: however busy the node's runtime is, the watchdog is fed while it still runs
+    /// what it is given, and only then.
+    pub(super) fn start(store: Store) -> Result<Option<Self>, DaemonError> {
+        let Some(limit) = sd_notify::watchdog_enabled() else { return Ok(None) };
+        let failed = |source| DaemonError::System { action: "start the watchdog", source };
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let node = Handle::current();
+        let (alive, ended) = mpsc::channel();
+        let period = limit / 3;
+        let feed = move || {
+            loop {
+                runtime.block_on(check(&store, &node, period));
+                if ended.recv_timeout(period) != Err(RecvTimeoutError::Timeout) {
+                    return;
                 }
-                Err(_) => tracing::error!("the store does not answer; the watchdog is not fed"),
             }
+        };
+        thread::Builder::new().name("watchdog".to_owned()).spawn(feed).map_err(failed)?;
+        Ok(Some(Self { _alive: alive }))
+    }
+}
+
+/// Feeds the watchdog when the node answers in time, and says in the log why when it does not.
+async fn check(store: &Store, node: &Handle, limit: Duration) {
+    if time::timeout(limit, node.spawn(async {})).await.is_err() {
+        return tracing::error!("the runtime does not run its tasks; the watchdog is not fed");
+    }
+    match time::timeout(limit, store.headers_at(&[store.end().sequence])).await {
+        Ok(Ok(_)) => notify(&[NotifyState::Watchdog]),
+        Ok(Err(error)) => {
+            tracing::error!(error = %Chain(&error), "the store fails; the watchdog is not fed");
         }
-    }))
+        Err(_) => tracing::error!("the store does not answer; the watchdog is not fed"),
+    }
 }

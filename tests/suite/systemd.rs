@@ -9,6 +9,8 @@ use socket2::SockRef;
 
 use crate::support::clients::http_get;
 use crate::support::eventually::eventually;
+use crate::support::flood::Flood;
+use crate::support::handle::Request;
 use crate::support::node::NodeProcess;
 
 /// The node as a service: its messages, one line each.
@@ -21,12 +23,17 @@ struct Service {
 
 impl Service {
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(more: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("notify");
         let socket = UnixDatagram::bind(&path).expect("a socket");
         socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a deadline");
         let environment =
             [("NOTIFY_SOCKET", path.to_str().expect("a path in UTF-8")), ("WATCHDOG_USEC", "300000")];
+        let environment = [&environment[..], more].concat();
         let node = NodeProcess::start_with(&directory.path().join("data"), &[], &environment);
         Self { node, socket, heard: Vec::new(), _directory: directory }
     }
@@ -86,4 +93,19 @@ fn a_socket_that_systemd_passes_is_listened_on() {
     drop(bound);
     assert_eq!(http_get(node.http(), "/healthz").0, 200);
     node.kill();
+}
+
+#[test]
+fn the_watchdog_is_fed_while_datagrams_flood_the_node() {
+    let mut service = Service::start_with(&[("TOKIO_WORKER_THREADS", "1")]);
+    service.hears("READY=1");
+    let handle = *service.node.addresses.handle.first().expect("a Handle address");
+    let message = Request::resolve("77.7/x").bytes();
+    let flood = Flood::start(&[(service.node.dns(), message.clone()), (handle, message)]);
+    flood.sends(10_000);
+    service.heard.clear();
+    for _ in 0..3 {
+        service.hears("WATCHDOG=1");
+    }
+    assert!(flood.is_running(), "it was fed after the flood only");
 }

@@ -33,6 +33,8 @@ const CONFINED: &[Confined] = &[
         paths: &["prost", "prost_types"],
         homes: &["src/wire/proto.rs", "src/front/grpc", "src/federation", "src/cli"],
     },
+    // Datagrams are received and sent by one module, so that one policy decides which answers leave.
+    Confined { paths: &["quinn_udp", "nix::poll"], homes: &["src/front/listen/datagram"] },
     Confined { paths: &["hickory_proto"], homes: &["src/wire/dns", "src/front/dns"] },
     Confined {
         paths: &["serde", "serde_json"],

@@ -11,16 +11,18 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use hickory_proto::op::Query;
 use hickory_proto::rr::RecordType;
 
 use super::cookie::{self, Cookie};
 use super::counters::{DnsCounters, count};
-use super::message::{Reply, encode};
+use super::message::{Encoded, Reply, encode, encode_truncated};
 use super::reply::{self, Facts, Subject};
 use super::request::{Asked, Request, Transport, decode};
 use super::zone::{Place, Side, Zones, serial};
+use crate::front::listen::udp_rate_limit::{AddressProof, Exchanged, UdpRateLimit, Verdict};
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::limits::SUFFIX_DIGEST_BYTES;
 use crate::model::value::Index;
@@ -39,6 +41,7 @@ pub(super) struct Answerer {
     pub(super) is_top: bool,
     pub(super) minimum_seconds: u32,
     pub(super) cookie_secret: [u8; 16],
+    pub(super) rate_limit: UdpRateLimit,
     pub(super) counters: Arc<DnsCounters>,
 }
 
@@ -99,22 +102,55 @@ impl Answerer {
         let mut answers = Vec::with_capacity(messages.len());
         for (asked, message) in all_asked.into_iter().zip(messages) {
             let reply = asked.as_ref().and_then(|_| replies.next());
-            let encode = |(asked, reply)| self.encode(&facts, &asked, &reply, message.asker);
-            answers.push(asked.zip(reply).map(encode));
+            let encode = |(asked, reply)| self.encode(&facts, &asked, &reply, message, transport);
+            answers.push(asked.zip(reply).and_then(encode));
         }
         answers
     }
 
-    fn encode(&self, facts: &Facts<'_>, asked: &Asked, reply: &Reply, asker: IpAddr) -> Vec<u8> {
+    /// The bytes of an answer; none when its client is over the limit for datagrams and gets none.
+    fn encode(
+        &self,
+        facts: &Facts<'_>,
+        asked: &Asked,
+        reply: &Reply,
+        message: &Received<'_>,
+        transport: Transport,
+    ) -> Option<Vec<u8>> {
         let cookie = asked.edns.and_then(|edns| edns.cookie);
-        let complete =
-            |cookie: Cookie| cookie::make(cookie.client, asker, facts.now_seconds, self.cookie_secret);
-        let encoded = encode(asked, reply, cookie.map(complete).as_deref());
+        let complete = |cookie: Cookie| {
+            cookie::make(cookie.client, message.asker, facts.now_seconds, self.cookie_secret)
+        };
+        let completed = cookie.map(complete);
+        let encoded = encode(asked, reply, completed.as_deref());
+        let encoded = match transport {
+            Transport::Tcp => encoded,
+            Transport::Udp => match self.judge(facts, cookie, message, &encoded) {
+                Verdict::Send => encoded,
+                Verdict::Slip => encode_truncated(asked, completed.as_deref()),
+                Verdict::Drop => return None,
+            },
+        };
         self.counters.count_answer(encoded.code);
         if encoded.truncated {
             count(&self.counters.truncated);
         }
-        encoded.bytes
+        Some(encoded.bytes)
+    }
+
+    /// Whether a datagram is sent. A cookie of ours proves the address of the client that returns it.
+    fn judge(
+        &self,
+        facts: &Facts<'_>,
+        cookie: Option<Cookie>,
+        message: &Received<'_>,
+        encoded: &Encoded,
+    ) -> Verdict {
+        let (client, now) = (message.asker, Instant::now());
+        let is_proof = |cookie: Cookie| cookie.is_proof(client, facts.now_seconds, self.cookie_secret);
+        let proof = if cookie.is_some_and(is_proof) { AddressProof::Given } else { AddressProof::Missing };
+        let exchanged = Exchanged { request: message.bytes.len(), answer: encoded.bytes.len() };
+        self.rate_limit.decide(client, proof, exchanged, now)
     }
 
     fn facts(&self) -> Facts<'_> {

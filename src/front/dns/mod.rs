@@ -26,7 +26,7 @@ pub use self::counters::DnsCounters;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
@@ -35,15 +35,13 @@ use crate::front::listen::bind::bind_both;
 use crate::front::listen::counters::ConnectionCounters;
 use crate::front::listen::drain::Drain;
 use crate::front::listen::slots::ConnectionLimits;
+use crate::front::listen::udp_rate_limit::{UdpAnswerCounters, UdpRateLimit, UdpRateLimitOptions};
 use crate::resolver::Resolver;
 use crate::wire::dns::name::Naming;
 
 use self::answer::Answerer;
 use self::tcp::TcpSide;
 use self::udp::UdpSide;
-
-/// Tasks that answer datagrams at one address: while one waits for the store, another receives.
-const UDP_TASKS: usize = 4;
 
 //----------- DnsOptions -----------------------------------------------------
 
@@ -62,6 +60,8 @@ pub struct DnsOptions {
     pub idle_seconds: u64,
     /// Bounds of TCP connections.
     pub connections: ConnectionLimits,
+    /// How much is sent over UDP to addresses that may be forged.
+    pub udp: UdpRateLimitOptions,
 }
 
 impl Default for DnsOptions {
@@ -73,6 +73,7 @@ impl Default for DnsOptions {
             minimum_seconds: 10,
             idle_seconds: 10,
             connections: ConnectionLimits::new(512, 128),
+            udp: UdpRateLimitOptions::default(),
         }
     }
 }
@@ -82,7 +83,7 @@ impl Default for DnsOptions {
 /// A door whose sockets are bound.
 pub struct DnsDoor {
     answerer: Arc<Answerer>,
-    udp: Vec<Arc<UdpSide>>,
+    udp: Vec<UdpSide>,
     tcp: Vec<TcpSide>,
     connections: Arc<ConnectionCounters>,
 }
@@ -103,7 +104,7 @@ impl DnsDoor {
         let (mut udp, mut tcp) = (Vec::new(), Vec::new());
         for address in &options.listen {
             let (datagrams, connections) = bind_both(*address)?;
-            udp.push(Arc::new(UdpSide::new(datagrams)?));
+            udp.push(UdpSide::new(datagrams)?);
             tcp.push(TcpSide::new(connections, reception.clone(), idle_max)?);
         }
         let mut cookie_secret = [0; 16];
@@ -114,6 +115,7 @@ impl DnsDoor {
             is_top: options.is_top,
             minimum_seconds: options.minimum_seconds,
             cookie_secret,
+            rate_limit: UdpRateLimit::new(&options.udp, Instant::now()),
             counters: Arc::default(),
         };
         Ok(Self { answerer: Arc::new(answerer), udp, tcp, connections: reception.counters() })
@@ -134,24 +136,30 @@ impl DnsDoor {
         Arc::clone(&self.connections)
     }
 
+    /// Its answers over UDP, by what became of them.
+    pub fn udp_answers(&self) -> Arc<UdpAnswerCounters> {
+        self.answerer.rate_limit.counters()
+    }
+
     /// Answers until `shutdown` ends; then takes nothing new, answers what was received, and returns.
-    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> io::Result<()> {
         let drain = Drain::new();
         let mut tasks = JoinSet::new();
-        for side in &self.udp {
-            for _ in 0..UDP_TASKS {
-                tasks.spawn(Arc::clone(side).serve(Arc::clone(&self.answerer), drain.draining()));
-            }
+        let mut threads = Vec::with_capacity(self.udp.len());
+        for side in self.udp {
+            threads.push(side.start(Arc::clone(&self.answerer), &drain.draining())?);
         }
         for side in self.tcp {
             tasks.spawn(side.serve(Arc::clone(&self.answerer), drain.draining()));
         }
         shutdown.await;
+        drop(threads);
         drain.run().await;
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {
                 tracing::error!(%error, "a task of the DNS door ended abnormally");
             }
         }
+        Ok(())
     }
 }

@@ -58,6 +58,7 @@ impl TcpSide {
         let serve = move |accepted: Accepted| {
             let Accepted { stream, client, slot, draining, .. } = accepted;
             let answerer = Arc::clone(&answerer);
+            answerer.rate_limit.prove(client.ip(), std::time::Instant::now());
             Connection { stream, client: client.ip(), answerer, idle_max, slot }.serve(draining)
         };
         self.reception.serve(self.listener, draining, serve).await;

@@ -10,6 +10,7 @@ use crate::front::handle_semantics::own_site::{AskedAt, encode_own_site};
 use crate::front::handle_semantics::question::{Elsewhere, Hidden, QuestionOutcome, Wanted};
 use crate::front::handle_semantics::referral::{self, Direction, ReferralWish, Service};
 use crate::front::listen::crypto_pool::CryptoPool;
+use crate::front::listen::udp_rate_limit::UdpRateLimit;
 use crate::key::PrivateKey;
 use crate::model::limits::RECURSION_DEPTH_MAX;
 use crate::registry::Registry;
@@ -75,6 +76,7 @@ pub(super) struct Answerer {
     pub(super) sessions: Sessions,
     pub(super) challenges: Challenges<Challenged>,
     pub(super) crypto_pool: Arc<CryptoPool>,
+    pub(super) rate_limit: UdpRateLimit,
     pub(super) counters: Arc<HandleCounters>,
 }
 
@@ -142,6 +144,13 @@ impl Answerer {
         is_request.then(|| self.write(&frame, &reply::busy(), self.resolver.now_ms()))
     }
 
+    /// The short answer to a request whose own answer is beyond the limit for datagrams: clients repeat it over TCP.
+    pub(super) fn refuse_datagram(&self, received: Received<'_>) -> Option<Vec<u8>> {
+        let message = Message::decode(received.message).ok()?;
+        let frame = Frame::new(received.envelope, &message);
+        Some(self.write(&frame, &reply::ask_over_tcp(), self.resolver.now_ms()))
+    }
+
     /// Answers any message.
     pub(super) async fn answer(&self, origin: &Origin, received: Received<'_>) -> Said {
         let Received { envelope, message } = received;
@@ -197,10 +206,10 @@ impl Answerer {
         let reply = match done {
             Done::Reply(reply) => reply,
             Done::Listing(listing) => match origin.way {
-                Way::Datagrams if !listing.is_short() => {
+                Way::Datagrams(_) if !listing.is_short() => {
                     reply::not_offered("the list is longer than one message; ask for it over TCP")
                 }
-                Way::Datagrams | Way::Connection(_) | Way::Tunnel => {
+                Way::Datagrams(_) | Way::Connection(_) | Way::Tunnel => {
                     return Said::Stream(Box::new(Stream::new(listing, origin.source(), frame, session)));
                 }
             },
@@ -480,7 +489,7 @@ impl Answerer {
     /// The site of this node: what it announces, or else the address that was asked.
     fn site_info(&self, origin: &Origin) -> Reply {
         let asked_at = origin.own.map(|own| match origin.way {
-            Way::Datagrams | Way::Connection(_) => AskedAt::Handle(own),
+            Way::Datagrams(_) | Way::Connection(_) => AskedAt::Handle(own),
             Way::Tunnel => AskedAt::Http(own),
         });
         match encode_own_site(&self.resolver, &self.public_key, asked_at) {

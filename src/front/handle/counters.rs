@@ -19,7 +19,7 @@ pub struct HandleCounters {
     pub dropped: AtomicU64,
     /// Messages of several datagrams that were given up.
     pub incomplete: AtomicU64,
-    /// Answers not sent because their source had used up its share.
+    /// Answers not sent, or replaced by a short one, because their source was over its limit.
     pub withheld: AtomicU64,
     /// Datagrams that repeated a request, which was not run again.
     pub repeated: AtomicU64,

@@ -2,12 +2,14 @@
 //! (certified, encrypted, enclosed).
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::front::listen::channel::Channel;
 use crate::front::listen::slots::SlotUse;
 use crate::front::listen::source::Source;
+use crate::front::listen::udp_rate_limit::AddressProof;
 use crate::key::digest::DigestAlgorithm;
 use crate::key::session::SessionKey;
 use crate::key::{KeyError, PrivateKey};
@@ -47,7 +49,7 @@ pub(super) struct Origin {
 #[derive(Clone, Debug)]
 pub(super) enum Way {
     /// In datagrams: an answer is one message.
-    Datagrams,
+    Datagrams(Arc<DatagramState>),
     /// On a connection.
     Connection(Arc<ConnectionState>),
     /// Within HTTP: nothing is remembered from one message to the next.
@@ -64,8 +66,19 @@ impl Origin {
     pub(super) fn connection(&self) -> Option<&Arc<ConnectionState>> {
         match &self.way {
             Way::Connection(connection) => Some(connection),
-            Way::Datagrams | Way::Tunnel => None,
+            Way::Datagrams(_) | Way::Tunnel => None,
         }
+    }
+}
+
+/// What a message in datagrams has proved.
+#[derive(Debug, Default)]
+pub(super) struct DatagramState(AtomicBool);
+
+impl DatagramState {
+    /// Whether the message itself proves that its source address is not forged.
+    pub(super) fn proof(&self) -> AddressProof {
+        if self.0.load(Ordering::Relaxed) { AddressProof::Given } else { AddressProof::Missing }
     }
 }
 
@@ -193,6 +206,7 @@ impl Answerer {
                     return Err(Unaccepted::Repeated);
                 }
                 self.sessions.touch(&session, now);
+                note_proof(origin, session.source());
                 exchange.caller = login.or_else(|| session.caller()).unwrap_or(Caller::Anonymous);
                 exchange.session = Some(session);
                 exchange.voucher = Voucher::Session;
@@ -206,6 +220,16 @@ impl Answerer {
             None => exchange.caller = login.unwrap_or(Caller::Anonymous),
         }
         Ok(exchange)
+    }
+}
+
+/// Notes that a message proves its source address: by the code of a session that was set up from that address. Its key
+/// was made of what this server sent there; from elsewhere the code proves nothing about the address.
+fn note_proof(origin: &Origin, session_source: Source) {
+    if let Way::Datagrams(state) = &origin.way
+        && session_source == origin.source()
+    {
+        state.0.store(true, Ordering::Relaxed);
     }
 }
 

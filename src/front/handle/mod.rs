@@ -6,7 +6,8 @@
 //!   tunnel (of HTTP) ───────┘    session                           ├─ proof: challenges, logins · setup: sessions
 //!                                                                  └─ reply, frame ─ exchange: close ─▶
 //! ```
-//! Answers in datagrams are paid for (`allowance`), signatures are made off the reactor (`crypto_pool`).
+//! Answers in datagrams are limited by source (`listen::udp_rate_limit`), signatures are made off the reactor
+//! (`crypto_pool`).
 //!
 //! Messages are encoded and decoded in `wire::handle`; what is answered and who may do what is decided in the core.
 
@@ -14,7 +15,6 @@ mod tcp;
 mod tunnel;
 mod udp;
 
-mod allowance;
 mod kept;
 mod reassembly;
 
@@ -41,7 +41,7 @@ pub use self::tunnel::{HandleTunnel, Tunneled};
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
@@ -54,6 +54,7 @@ use crate::front::listen::drain::Drain;
 use crate::front::listen::quota::QuotaBounds;
 use crate::front::listen::slots::ConnectionLimits;
 use crate::front::listen::tls::{ClientCertificates, TlsIdentity};
+use crate::front::listen::udp_rate_limit::{UdpAnswerCounters, UdpRateLimit, UdpRateLimitOptions};
 use crate::key::PrivateKey;
 use crate::model::identity::Identity;
 use crate::registry::Registry;
@@ -70,8 +71,6 @@ use crate::front::listen::crypto_pool::CryptoPool;
 const SESSIONS: QuotaBounds = QuotaBounds { total: 32_768, per_source: 8_192 };
 /// Memory for requests whose callers are to prove who they are.
 const CHALLENGES: QuotaBounds = QuotaBounds { total: 64 * 1024 * 1024, per_source: 8 * 1024 * 1024 };
-/// Tasks that answer datagrams at one address: while one waits for the store, another receives.
-const UDP_TASKS: usize = 4;
 
 //----------- HandleOptions --------------------------------------------------
 
@@ -82,6 +81,8 @@ pub struct HandleOptions {
     pub listen: Vec<SocketAddr>,
     /// Seconds that a connection may be without a message.
     pub idle_seconds: u64,
+    /// How much is sent over UDP to addresses that may be forged.
+    pub udp: UdpRateLimitOptions,
     /// Who may home and unhome prefixes here, and list those homed.
     pub administrators: Vec<Identity>,
     /// Bounds of TCP connections: clients keep theirs open, and factories stand behind one address.
@@ -93,6 +94,7 @@ impl Default for HandleOptions {
         Self {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 2_641))],
             idle_seconds: 900,
+            udp: UdpRateLimitOptions::default(),
             administrators: Vec::new(),
             connections: ConnectionLimits::new(4_096, 1_024),
         }
@@ -171,6 +173,7 @@ impl HandleDoor {
             sessions: Sessions::new(SESSIONS),
             challenges: Challenges::new(CHALLENGES),
             crypto_pool,
+            rate_limit: UdpRateLimit::new(&options.udp, Instant::now()),
             counters: Arc::default(),
         };
         Ok(Self { answerer: Arc::new(answerer), udp, tcp, connections: reception.counters(), budget })
@@ -201,25 +204,31 @@ impl HandleDoor {
         Arc::clone(&self.budget)
     }
 
+    /// Its answers over UDP, by what became of them.
+    pub fn udp_answers(&self) -> Arc<UdpAnswerCounters> {
+        self.answerer.rate_limit.counters()
+    }
+
     /// Answers until `shutdown` ends; then takes nothing new, answers what was received, and returns.
-    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> io::Result<()> {
         let drain = Drain::new();
         let mut tasks = JoinSet::new();
+        let mut threads = Vec::with_capacity(self.udp.len());
         for side in &self.udp {
-            for _ in 0..UDP_TASKS {
-                tasks.spawn(Arc::clone(side).serve(Arc::clone(&self.answerer), drain.draining()));
-            }
+            threads.push(side.start(&self.answerer, &drain.draining())?);
         }
         for side in self.tcp {
             tasks.spawn(side.serve(Arc::clone(&self.answerer), drain.draining()));
         }
         shutdown.await;
+        drop(threads);
         drain.run().await;
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {
                 tracing::error!(%error, "a task of the Handle door ended abnormally");
             }
         }
+        Ok(())
     }
 }
 

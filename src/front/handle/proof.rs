@@ -14,6 +14,7 @@ use crate::authority::credential::{Proof, Unproven};
 use crate::front::handle_semantics::proof::{prove, verify_secret};
 use crate::front::handle_semantics::question::{Hidden, QuestionOutcome, Wanted};
 use crate::front::listen::channel::Channel;
+use crate::front::listen::source::Source;
 use crate::model::identifier::Folding;
 use crate::model::identity::Identity;
 use crate::registry::caller::{Caller, KeyHolder};
@@ -44,6 +45,8 @@ pub(super) struct Challenged {
     exchange: Exchange,
     /// Nonce and digest: what an answer is made of.
     challenge: Vec<u8>,
+    /// Where the challenge was sent.
+    source: Source,
 }
 
 /// An answer proves nobody, and may have been altered on the way.
@@ -70,7 +73,11 @@ impl Answerer {
                 (ChallengeKey { scope: Scope::Node, session }, Placement::In(session))
             }
         };
-        let asked = Challenged { exchange: exchange.clone(), challenge: challenge.signed_bytes() };
+        let asked = Challenged {
+            exchange: exchange.clone(),
+            challenge: challenge.signed_bytes(),
+            source: origin.source(),
+        };
         let bytes = exchange.message.len();
         if !self.challenges.put(key, origin.source(), bytes, asked, Instant::now()) {
             return reply::busy();
@@ -107,6 +114,10 @@ impl Answerer {
                 Ok(caller) => {
                     if !self.challenges.take(found.number) {
                         break;
+                    }
+                    // Who answers from where the challenge was sent receives what is sent there.
+                    if found.asked.source == origin.source() {
+                        self.rate_limit.prove(origin.asker.ip(), Instant::now());
                     }
                     return Ok(self.complete(origin, frame, &found.asked, caller).await);
                 }

@@ -262,6 +262,12 @@ pub(super) fn no_session(reason: &NoSession) -> Reply {
     }
 }
 
+/// The answer is too much for datagrams to an address that may be forged. Handle.Net's client takes this code over UDP for
+/// a failure of the transport and repeats its request over TCP at once; of the code for a busy server it makes an error.
+pub(super) fn ask_over_tcp() -> Reply {
+    Reply::refuse(ResponseCode::ERROR, "use TCP")
+}
+
 /// Too much is waiting.
 pub(super) fn busy() -> Reply {
     failure(&Failure::Overloaded)

@@ -52,6 +52,11 @@ struct State {
 }
 
 impl Session {
+    /// Where it was set up from.
+    pub(super) fn source(&self) -> Source {
+        self.source
+    }
+
     /// Its key, once both sides have it.
     pub(super) fn key(&self) -> Option<Arc<SessionKey>> {
         self.state().key.clone()

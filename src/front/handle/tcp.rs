@@ -70,6 +70,7 @@ impl TcpSide {
         let shared = self.shared;
         let serve = move |accepted: Accepted| {
             let Accepted { stream, client, own, channel, slot, draining, .. } = accepted;
+            answerer.rate_limit.prove(client.ip(), Instant::now().into_std());
             let way = Way::Connection(Arc::new(ConnectionState::new(slot.usage())));
             let connection = Connection {
                 answerer: Arc::clone(&answerer),

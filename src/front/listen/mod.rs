@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   bind ─▶ accept ─▶ slots ─▶ stream, plain or TLS ─▶ the front end's protocol
-//!   bind ─▶ datagram ───────────────────────────────▶ the front end's protocol
+//!   bind ─▶ datagram ───────────────────────────────▶ the front end's protocol ─▶ udp_rate_limit
 //! ```
 //!
 //! Bounds are counted per [`source::Source`] by [`quota`]; what is remembered for a time is in [`expiring`] maps; work that
@@ -20,6 +20,7 @@ pub(in crate::front) mod stream;
 pub mod tls;
 
 pub(in crate::front) mod datagram;
+pub mod udp_rate_limit;
 
 pub(in crate::front) mod drain;
 pub(in crate::front) mod in_flight;

@@ -90,7 +90,7 @@ async fn s7_a_format_error_carries_opt() {
 /// A question with an OPT record that has one option, whatever its length claims.
 fn raw_with_option(code: u16, claimed: u16, data: &[u8]) -> Vec<u8> {
     let mut bytes = question(NAME, RecordType::TXT).to_vec().expect("it encodes");
-    bytes[11] = 1;
+    *bytes.get_mut(11).expect("a header") = 1;
     let length = u16::try_from(4 + data.len()).expect("short");
     bytes.extend_from_slice(&[0, 0, 41, 4, 208, 0, 0, 0, 0]);
     for number in [length, code, claimed] {

@@ -46,7 +46,7 @@ pub(crate) struct Zone {
     pub(crate) counters: Arc<DnsCounters>,
     pub(crate) registry: Registry,
     stop: oneshot::Sender<()>,
-    door: JoinHandle<()>,
+    door: JoinHandle<std::io::Result<()>>,
     _directory: TempDir,
 }
 
@@ -154,7 +154,8 @@ impl Zone {
     /// Ends the door and waits until it is gone.
     pub(crate) async fn stop(self) {
         self.stop.send(()).expect("the door still runs");
-        timeout(PATIENCE, self.door).await.expect("it drains").expect("it ends well");
+        let ended = timeout(PATIENCE, self.door).await.expect("it drains");
+        ended.expect("it ends").expect("it ends well");
     }
 
     //------- Asking

@@ -71,6 +71,8 @@ async fn the_digest_of_the_request_comes_back_when_asked_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn long_messages_are_cut_and_put_together() {
     let (node, _) = node().await;
+    // An answer of several datagrams is sent to an address that proved itself: by a connection.
+    TcpClient::connect(node.handle()).ask(&Request::resolve("88.118.8/long"));
     let udp = UdpClient::connect(node.handle());
     let response = udp.ask(&Request::resolve("88.118.8/long"));
     assert_eq!(response.values().1, [(1, "x".repeat(5_000))]);

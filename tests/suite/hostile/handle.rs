@@ -2,7 +2,6 @@
 
 use std::io::Write as _;
 use std::net::{TcpStream, UdpSocket};
-use std::time::Duration;
 
 use idnode::wire::handle::code::{OpCode, Version};
 use idnode::wire::handle::envelope::{ENVELOPE_BYTES, Envelope, EnvelopeFlags};
@@ -195,46 +194,5 @@ async fn half_sent_messages_hold_nobody_up() {
     eventually("the door serves on", || {
         (TcpClient::connect(node.handle()).ask(&sentinel()).code() == 301).then_some(())
     });
-    node.stop().await;
-}
-
-/// An asker that forges its address must not make the door send somebody more than a share.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_source_is_answered_its_share_of_large_answers_and_every_small_one() {
-    let node = administered().await;
-    let client = node.client().await;
-    client.home("88.118.9").await.expect("homed");
-    client.register("88.118.9/large", &"x".repeat(60_000)).await.expect("registered");
-    client.register("88.118.9/small", "u").await.expect("registered");
-    let forged = UdpSocket::bind("127.0.0.3:0").expect("a socket");
-    forged.connect(node.handle()).expect("connected");
-    // Half a mebibyte is the share of a source that was quiet: nine such answers are more.
-    let large = Request::resolve("88.118.9/large").bytes();
-    eventually("answers are withheld", || {
-        forged.send(&large).expect("sent");
-        (exceptions(&node, "withheld") > 0).then_some(())
-    });
-    // What came fills the socket's buffer: the small answer may have to be asked for again.
-    forged.set_read_timeout(Some(Duration::from_millis(100))).expect("a deadline");
-    let question = Request::resolve("88.118.9/small").bytes();
-    let small = eventually("a small answer comes", || {
-        forged.send(&question).expect("sent");
-        let mut packet = vec![0; 1_024];
-        while let Ok(length) = forged.recv(&mut packet) {
-            let text = packet.get(..length).expect("within");
-            if text.windows(14).any(|window| window == b"88.118.9/small") {
-                return Some(length);
-            }
-        }
-        None
-    });
-    assert!(small < 512);
-    // Others have shares of their own, and a connection needs none.
-    let (_, values) = UdpClient::connect(node.handle()).ask(&Request::resolve("88.118.9/large")).values();
-    assert_eq!(values.first().map(|(_, data)| data.len()), Some(60_000));
-    let mut tcp = TcpClient::connect(node.handle());
-    for _ in 0..20 {
-        assert_eq!(tcp.ask(&Request::resolve("88.118.9/large")).code(), 1);
-    }
     node.stop().await;
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -155,7 +155,12 @@ pub(crate) struct UdpClient(UdpSocket);
 
 impl UdpClient {
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        Self::connect_from(Ipv4Addr::LOCALHOST, address)
+    }
+
+    /// The same from another address of this machine.
+    pub(crate) fn connect_from(own: Ipv4Addr, address: SocketAddr) -> Self {
+        let socket = UdpSocket::bind((own, 0)).expect("a socket");
         socket.connect(address).expect("connected");
         Self(socket)
     }

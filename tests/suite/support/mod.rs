@@ -2,6 +2,7 @@
 
 pub(crate) mod clients;
 pub(crate) mod eventually;
+pub(crate) mod flood;
 pub(crate) mod handle;
 pub(crate) mod node;
 pub(crate) mod session;
