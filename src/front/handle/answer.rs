@@ -3,40 +3,24 @@
 //! Plain questions are answered in batches, with one read of the store; everything else goes its own way, one message at
 //! a time.
 
-use std::sync::Arc;
-
-use crate::authority::Authority;
-use crate::front::handle_semantics::own_site::{AskedAt, encode_own_site};
-use crate::front::handle_semantics::question::{Elsewhere, Hidden, QuestionOutcome, Wanted};
-use crate::front::handle_semantics::referral::{self, Direction, ReferralWish, Service};
-use crate::front::listen::crypto_pool::CryptoPool;
-use crate::front::listen::udp_rate_limit::UdpRateLimit;
-use crate::key::PrivateKey;
-use crate::model::limits::RECURSION_DEPTH_MAX;
-use crate::registry::Registry;
+use crate::front::handle_semantics::question::{Hidden, QuestionOutcome};
 use crate::registry::caller::Caller;
-use crate::registry::command::Command;
-use crate::registry::refusal::{Failure, Problem, Refusal};
-use crate::resolver::Resolver;
+use crate::registry::refusal::Failure;
 use crate::resolver::answer::{Answer, Question};
-use crate::resolver::recursion::{Recursion, Unanswered};
 use crate::wire::cursor::{DecodeError, Reader};
-use crate::wire::handle::body::{TransactionId, encode_handle_and_values};
-use crate::wire::handle::code::{OpCode, OpFlags, ResponseCode, Version};
+use crate::wire::handle::code::{OpCode, OpFlags, ResponseCode};
 use crate::wire::handle::envelope::{Envelope, EnvelopeFlags};
 use crate::wire::handle::message::Message;
 
-use super::challenge::Challenges;
-use super::change;
-use super::counters::HandleCounters;
-use super::exchange::{Exchange, Origin, Way};
+use super::answerer::Answerer;
 use super::frame::Frame;
 use super::kept::Weight;
-use super::list::{Listing, Stream};
-use super::proof::{Challenged, Unfitting};
+use super::opened::Exchange;
+use super::origin::Origin;
+use super::outcome::{Done, Said, Stage};
+use super::proof::Unfitting;
 use super::reply::{self, Reply, Unaccepted};
-use super::resolution::{Asking, wanted, wants_recursion};
-use super::session::{Session, Sessions};
+use super::resolution::{Asking, wanted};
 
 //----------- Received -------------------------------------------------------
 
@@ -49,36 +33,7 @@ pub(super) struct Received<'a> {
     pub(super) message: &'a [u8],
 }
 
-/// What a message is answered with.
-#[derive(Debug)]
-pub(super) enum Said {
-    /// Nothing: it is no request.
-    Nothing,
-    /// One message, and what it stands for.
-    Message(Vec<u8>, Weight),
-    /// Messages, one behind the other.
-    Stream(Box<Stream>),
-    /// One message; what sent this cannot be trusted to send more.
-    Last(Vec<u8>),
-}
-
-//----------- Answerer -------------------------------------------------------
-
-/// What every way into the door shares.
-pub(super) struct Answerer {
-    pub(super) registry: Arc<Registry>,
-    pub(super) authority: Authority,
-    pub(super) resolver: Arc<Resolver>,
-    /// The key that this server signs with.
-    pub(super) server_key: Arc<PrivateKey>,
-    /// Its public half, as HS_PUBKEY.
-    pub(super) public_key: Vec<u8>,
-    pub(super) sessions: Sessions,
-    pub(super) challenges: Challenges<Challenged>,
-    pub(super) crypto_pool: Arc<CryptoPool>,
-    pub(super) rate_limit: UdpRateLimit,
-    pub(super) counters: Arc<HandleCounters>,
-}
+//----------- Answering ----------------------------------------------------
 
 impl Answerer {
     /// Answers the plain questions among messages; the others are left out.
@@ -195,30 +150,6 @@ impl Answerer {
         }
     }
 
-    /// Says what was done.
-    pub(super) async fn say(
-        &self,
-        origin: &Origin,
-        frame: Frame,
-        session: Option<Arc<Session>>,
-        done: Done,
-    ) -> Said {
-        let reply = match done {
-            Done::Reply(reply) => reply,
-            Done::Listing(listing) => match origin.way {
-                Way::Datagrams(_) if !listing.is_short() => {
-                    reply::not_offered("the list is longer than one message; ask for it over TCP")
-                }
-                Way::Datagrams(_) | Way::Connection(_) | Way::Tunnel => {
-                    return Said::Stream(Box::new(Stream::new(listing, origin.source(), frame, session)));
-                }
-            },
-            // Whoever proved who it is is not asked again.
-            Done::Prove | Done::Withdrawn => reply::key_withdrawn(),
-        };
-        Said::Message(self.close(origin.source(), &frame, session.as_deref(), &reply).await, reply.weight)
-    }
-
     fn refuse_unaccepted(&self, received: Received<'_>, reason: Unaccepted) -> Said {
         let frame = match Message::decode(received.message) {
             Ok(message) if message.header.response == ResponseCode::NONE => {
@@ -239,123 +170,6 @@ impl Answerer {
     /// The answer to a message that is not read for want of memory.
     pub(super) fn refuse_unread(&self, envelope: &Envelope) -> Vec<u8> {
         self.write(&Frame::of_unreadable(*envelope), &reply::busy(), self.resolver.now_ms())
-    }
-
-    fn write(&self, frame: &Frame, reply: &Reply, now_ms: u64) -> Vec<u8> {
-        self.counters.count_reply(reply.code);
-        frame.write_plain(reply, now_ms)
-    }
-
-    /// A number for a session or challenge: positive to clients that count it as signed.
-    pub(super) fn random_id(&self) -> u32 {
-        let mut bytes = [0; 4];
-        self.resolver.fill_random(&mut bytes);
-        (u32::from_be_bytes(bytes) >> 1).max(1)
-    }
-}
-
-//----------- Performing -----------------------------------------------------
-
-/// What came of a request.
-#[derive(Debug)]
-pub(super) enum Done {
-    /// This is to be said.
-    Reply(Reply),
-    /// A list is to be told.
-    Listing(Listing),
-    /// The caller is to prove who it is first.
-    Prove,
-    /// The key that proved the caller is withdrawn: it is nobody any more.
-    Withdrawn,
-}
-
-impl Done {
-    /// A caller is not served: nobody is to prove who it is, and so is who was proved and is nobody now.
-    fn refused(caller: &Caller, problem: &Problem) -> Self {
-        match (problem, caller) {
-            (Problem::Refused(Refusal::Unauthenticated), Caller::Anonymous) => Self::Prove,
-            (Problem::Refused(Refusal::Unauthenticated), _) => Self::Withdrawn,
-            (problem, _) => Self::Reply(reply::problem(problem)),
-        }
-    }
-}
-
-/// How far a request has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// It was received.
-    Asked,
-    /// Its caller has answered the challenge for it.
-    Proved,
-}
-
-impl Answerer {
-    /// Does what a request asks for, as its caller.
-    pub(super) async fn perform(
-        &self,
-        origin: &Origin,
-        exchange: &Exchange,
-        message: &Message<'_>,
-        stage: Stage,
-    ) -> Done {
-        let version = exchange.envelope.to_reply().version;
-        let reply = match message.header.op {
-            OpCode::RESOLUTION => return self.resolve(exchange, message).await,
-            OpCode::LIST_HANDLES => return self.list(&exchange.caller, message).await,
-            OpCode::LIST_HOMED_PREFIXES => return self.list_homed(&exchange.caller).await,
-            OpCode::LOGIN_KEY => return self.log_in(origin, exchange, message, stage),
-            OpCode::LOGIN_PASSWORD => self.log_in_by_password(origin, exchange, message).await,
-            OpCode::GET_SITE_INFO => self.site_info(origin),
-            OpCode::NEXT_TRANSACTION_ID => {
-                Reply::success(TransactionId(self.resolver.head().sequence).encode())
-            }
-            OpCode::VERIFY_RESPONSE => self.verify(message).await,
-            OpCode::SESSION_SETUP => self.set_up(origin, version, message).await,
-            OpCode::SESSION_EXCHANGE_KEY => self.exchange_key(origin, exchange, message).await,
-            OpCode::SESSION_TERMINATE => self.terminate(exchange),
-            OpCode(other) => match change::command(message, &self.resolver) {
-                Some(Ok(command)) => return self.change(&exchange.caller, message.header.op, command).await,
-                Some(Err(reply)) => reply,
-                None => reply::not_offered(&format!("operation {other} is not offered here")),
-            },
-        };
-        Done::Reply(reply)
-    }
-
-    async fn change(&self, caller: &Caller, op: OpCode, command: Command) -> Done {
-        if matches!(caller, Caller::Anonymous)
-            && let Err(problem) = self.registry.check(caller, &command).await
-        {
-            return Done::refused(caller, &problem);
-        }
-        match self.registry.apply_one(caller, command).await {
-            Ok(receipt) => Done::Reply(change::done(op, &receipt)),
-            Err(problem) => Done::refused(caller, &problem),
-        }
-    }
-
-    async fn list(&self, caller: &Caller, message: &Message<'_>) -> Done {
-        let prefix = match change::named_prefix(message.body) {
-            Ok(prefix) => prefix,
-            Err(reply) => return Done::Reply(reply),
-        };
-        if matches!(caller, Caller::Anonymous) {
-            return match change::responsible(&self.resolver, &prefix) {
-                Ok(()) => Done::Prove,
-                Err(reply) => Done::Reply(reply),
-            };
-        }
-        match Listing::of_prefix(self, caller.clone(), prefix).await {
-            Ok(listing) => Done::Listing(listing),
-            Err(problem) => Done::refused(caller, &problem),
-        }
-    }
-
-    async fn list_homed(&self, caller: &Caller) -> Done {
-        match self.resolver.homed_prefixes(caller).await {
-            Ok(prefixes) => Done::Listing(Listing::of_prefixes(&prefixes)),
-            Err(problem) => Done::refused(caller, &problem),
-        }
     }
 }
 
@@ -403,98 +217,6 @@ impl<'a> Plain<'a> {
             QuestionOutcome::NoIdentifier => Some(reply::absent()),
             QuestionOutcome::Hidden(Hidden::UntilProof) | QuestionOutcome::Elsewhere(_) => None,
             QuestionOutcome::Hidden(hidden) => Some(reply::hidden(hidden)),
-        }
-    }
-}
-
-//----------- Questions ------------------------------------------------------
-
-impl Answerer {
-    async fn resolve(&self, exchange: &Exchange, message: &Message<'_>) -> Done {
-        let asking = match Asking::decode(message.body) {
-            Ok(asking) => asking,
-            Err(reply) => return Done::Reply(reply),
-        };
-        let wanted = wanted(message.header.flags);
-        let caller = match wanted {
-            Wanted::Public => &Caller::Anonymous,
-            Wanted::Permitted | Wanted::All => &exchange.caller,
-        };
-        let answer = match self.resolver.answer(caller, &asking.question).await {
-            Ok(answer) => answer,
-            Err(problem) => return Done::refused(caller, &problem),
-        };
-        let reply = match asking.outcome(answer, wanted, caller) {
-            QuestionOutcome::Hidden(Hidden::UntilProof) => return Done::Prove,
-            QuestionOutcome::Elsewhere(elsewhere) => {
-                let version = exchange.envelope.to_reply().version;
-                self.go_on(version, message, &asking, elsewhere).await
-            }
-            QuestionOutcome::Values(found) => asking.values(&found),
-            QuestionOutcome::NoValues => reply::no_values(),
-            QuestionOutcome::NoIdentifier => reply::absent(),
-            QuestionOutcome::Hidden(hidden) => reply::hidden(hidden),
-        };
-        Done::Reply(reply)
-    }
-
-    /// Asks other nodes for a caller that cannot or does not want to go there itself; refers others.
-    async fn go_on(
-        &self,
-        version: Version,
-        message: &Message<'_>,
-        asking: &Asking<'_>,
-        elsewhere: Elsewhere,
-    ) -> Reply {
-        if !wants_recursion(message, version) {
-            return self.refer(message, asking, version, elsewhere).await;
-        }
-        if u32::from(message.header.recursion) >= RECURSION_DEPTH_MAX {
-            return reply::unanswered(&Unanswered::TooDeep);
-        }
-        let recursion = Recursion::default();
-        let caller = Caller::Anonymous;
-        let answer = match self.resolver.recurse(&caller, &asking.question, recursion).await {
-            Ok(answer) => answer,
-            Err(error) => return reply::unanswered(&error),
-        };
-        match asking.outcome(answer, Wanted::Public, &caller) {
-            QuestionOutcome::Values(found) => asking.values(&found),
-            QuestionOutcome::NoValues => reply::no_values(),
-            QuestionOutcome::NoIdentifier => reply::absent(),
-            QuestionOutcome::Hidden(hidden) => reply::hidden(hidden),
-            QuestionOutcome::Elsewhere(elsewhere) => self.refer(message, asking, version, elsewhere).await,
-        }
-    }
-
-    async fn refer(
-        &self,
-        message: &Message<'_>,
-        asking: &Asking<'_>,
-        version: Version,
-        elsewhere: Elsewhere,
-    ) -> Reply {
-        let declined = message.header.flags.has(OpFlags::NO_REFERRAL);
-        let wish = if declined { ReferralWish::Decline } else { ReferralWish::Follow };
-        match referral::direct(&self.resolver, elsewhere, wish).await {
-            Ok(Direction::Service(Service { identifier, sites })) => {
-                let body = encode_handle_and_values(identifier.to_string().as_bytes(), &sites);
-                reply::referral(&asking.question.identifier, version, body)
-            }
-            Ok(Direction::NotResponsible { upper }) => reply::not_responsible(upper.as_deref()),
-            Err(problem) => reply::problem(&problem),
-        }
-    }
-
-    /// The site of this node: what it announces, or else the address that was asked.
-    fn site_info(&self, origin: &Origin) -> Reply {
-        let asked_at = origin.own.map(|own| match origin.way {
-            Way::Datagrams(_) | Way::Connection(_) => AskedAt::Handle(own),
-            Way::Tunnel => AskedAt::Http(own),
-        });
-        match encode_own_site(&self.resolver, &self.public_key, asked_at) {
-            Some(site) => Reply::success(site),
-            None => Reply::refuse(ResponseCode::ERROR, "this node announces no site"),
         }
     }
 }

@@ -1,15 +1,10 @@
-//! Exchanges: a message opened (decrypted, its session found, its code and count verified), and replies closed again
-//! (certified, encrypted, enclosed).
+//! Security of messages: a request is opened (decrypted, its session found, its code and count verified), and a reply is
+//! closed (certified, encrypted, enclosed).
 
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
-use crate::front::listen::channel::Channel;
-use crate::front::listen::slots::SlotUse;
 use crate::front::listen::source::Source;
-use crate::front::listen::udp_rate_limit::AddressProof;
 use crate::key::digest::DigestAlgorithm;
 use crate::key::session::SessionKey;
 use crate::key::{KeyError, PrivateKey};
@@ -19,155 +14,18 @@ use crate::wire::handle::credential::{Credential, covered_bytes};
 use crate::wire::handle::envelope::{Envelope, EnvelopeFlags};
 use crate::wire::handle::message::{Message, seal};
 
-use super::answer::Answerer;
+use super::answerer::Answerer;
 use super::frame::{Certified, Frame};
+use super::opened::{Exchange, Voucher};
+use super::origin::{Origin, Way};
 use super::reply::{Placement, Reply, Secrecy, Unaccepted};
 use super::session::Session;
 
-/// Logins that one connection holds at most.
-const LOGINS_MAX: usize = 64;
 /// The name of the code that sessions use, by version.
 const HMAC_SHA256: &[u8] = b"HMAC-SHA256";
 const SHA1_CODE: &[u8] = &[2];
 
-//----------- Origin ---------------------------------------------------------
-
-/// Whence a message came.
-#[derive(Clone, Debug)]
-pub(super) struct Origin {
-    /// Who sent it.
-    pub(super) asker: SocketAddr,
-    /// Which of our addresses was asked, where that is known.
-    pub(super) own: Option<SocketAddr>,
-    /// Which way it came.
-    pub(super) way: Way,
-    /// How its bytes travel.
-    pub(super) channel: Channel,
-}
-
-/// Which way a message came.
-#[derive(Clone, Debug)]
-pub(super) enum Way {
-    /// In datagrams: an answer is one message.
-    Datagrams(Arc<DatagramState>),
-    /// On a connection.
-    Connection(Arc<ConnectionState>),
-    /// Within HTTP: nothing is remembered from one message to the next.
-    Tunnel,
-}
-
-impl Origin {
-    /// Whom it counts for.
-    pub(super) fn source(&self) -> Source {
-        Source::of(self.asker.ip())
-    }
-
-    /// The connection it came on.
-    pub(super) fn connection(&self) -> Option<&Arc<ConnectionState>> {
-        match &self.way {
-            Way::Connection(connection) => Some(connection),
-            Way::Datagrams(_) | Way::Tunnel => None,
-        }
-    }
-}
-
-/// What a message in datagrams has proved.
-#[derive(Debug, Default)]
-pub(super) struct DatagramState(AtomicBool);
-
-impl DatagramState {
-    /// Whether the message itself proves that its source address is not forged.
-    pub(super) fn proof(&self) -> AddressProof {
-        if self.0.load(Ordering::Relaxed) { AddressProof::Given } else { AddressProof::Missing }
-    }
-}
-
-/// What is remembered of a connection: who logged in on it, by the session ids that its client chose.
-#[derive(Debug)]
-pub(super) struct ConnectionState {
-    /// Its number among all connections.
-    pub(super) number: u64,
-    slot: SlotUse,
-    logins: Mutex<Vec<(u32, Caller)>>,
-}
-
-impl ConnectionState {
-    /// A connection on which nobody logged in.
-    pub(super) fn new(slot: SlotUse) -> Self {
-        Self { number: slot.number(), slot, logins: Mutex::default() }
-    }
-
-    /// Who logged in under a session id.
-    fn caller(&self, session: u32) -> Option<Caller> {
-        let logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
-        logins.iter().find(|(id, _)| *id == session).map(|(_, caller)| caller.clone())
-    }
-
-    /// Logs somebody in under a session id; the oldest login gives way when there are too many.
-    pub(super) fn log_in(&self, session: u32, caller: Caller) {
-        let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
-        logins.retain(|(id, _)| *id != session);
-        if logins.len() >= LOGINS_MAX {
-            logins.remove(0);
-        }
-        logins.push((session, caller));
-        self.slot.set_authenticated();
-    }
-
-    /// Forgets who logged in under a session id; false when nobody did.
-    fn log_out(&self, session: u32) -> bool {
-        let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = logins.len();
-        logins.retain(|(id, _)| *id != session);
-        logins.len() < count
-    }
-}
-
-//----------- Opened ---------------------------------------------------------
-
-/// A message that may be read.
-#[derive(Clone, Debug)]
-pub(super) struct Exchange {
-    /// What stood in front of it.
-    pub(super) envelope: Envelope,
-    /// Header, body and credential, in the clear.
-    pub(super) message: Vec<u8>,
-    /// Its session, when its key was used.
-    pub(super) session: Option<Arc<Session>>,
-    /// Whether the session vouches for it.
-    pub(super) voucher: Voucher,
-    /// Who sent it, as far as that was proved before.
-    pub(super) caller: Caller,
-}
-
-impl Exchange {
-    /// Whether it came encrypted and nothing says that it was not altered.
-    pub(super) fn is_malleable(&self) -> bool {
-        self.envelope.flags.has(EnvelopeFlags::ENCRYPTED) && self.voucher == Voucher::Nobody
-    }
-
-    /// Forgets the login under whose id it came; false when there is none.
-    pub(super) fn forget_login(&self, origin: &Origin) -> bool {
-        origin.connection().is_some_and(|connection| connection.log_out(self.envelope.session))
-    }
-
-    /// The same from nobody in particular, which is what its session is from now on.
-    pub(super) fn forgotten(&self) -> Self {
-        if let Some(session) = &self.session {
-            session.disprove();
-        }
-        Self { caller: Caller::Anonymous, ..self.clone() }
-    }
-}
-
-/// Whether a session vouches for a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Voucher {
-    /// It carries a code of the session's key.
-    Session,
-    /// It does not.
-    Nobody,
-}
+//----------- Opening ------------------------------------------------------
 
 impl Answerer {
     /// Opens a message. What a peer hears of one that fails does not depend on whether it could be decrypted.
@@ -229,7 +87,7 @@ fn note_proof(origin: &Origin, session_source: Source) {
     if let Way::Datagrams(state) = &origin.way
         && session_source == origin.source()
     {
-        state.0.store(true, Ordering::Relaxed);
+        state.note_proof();
     }
 }
 

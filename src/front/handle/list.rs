@@ -11,7 +11,7 @@ use crate::registry::refusal::{Problem, Refusal};
 use crate::wire::handle::body::Names;
 use crate::wire::handle::code::OpFlags;
 
-use super::answer::Answerer;
+use super::answerer::Answerer;
 use super::frame::Frame;
 use super::reply::{self, Reply};
 use super::session::Session;

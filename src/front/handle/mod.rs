@@ -1,15 +1,18 @@
-//! The Handle door: the Handle protocol over UDP and TCP on one port (RFC 3652, as its clients speak it).
+//! The Handle front end: the Handle protocol over UDP and TCP on one port (RFC 3652, as its clients speak it).
 //!
 //! ```text
-//!   udp ─ reassembly, kept ─┐
-//!   tcp, tls ───────────────┼─ messages ─ exchange: open ─ answer ─┬─ resolution, change, list: the core
-//!   tunnel (of HTTP) ───────┘    session                           ├─ proof: challenges, logins · setup: sessions
-//!                                                                  └─ reply, frame ─ exchange: close ─▶
+//!   udp ─ reassembly, kept ─┐                               ┌─ login, setup: sessions, logins
+//!   tcp, tls ───────────────┼─▶ answer ─▶ proof ─▶ perform ─┼─ resolution, change, list: the core
+//!   tunnel (in HTTP) ───────┘      │                        └─ own site, counters of transactions
+//!                                  └─ exchange: open   outcome, exchange: close ◀─┘
 //! ```
-//! Answers in datagrams are limited by source (`listen::udp_rate_limit`), signatures are made off the reactor
-//! (`crypto_pool`).
+//! `answer` opens each message and answers it; a request whose caller has to prove who it is waits in `challenge` until
+//! `proof` has judged the answer. `perform` does what a request asks for, and `outcome` makes messages of what became of
+//! it. Plain questions take a short way, many with one read of the store.
 //!
-//! Messages are encoded and decoded in `wire::handle`; what is answered and who may do what is decided in the core.
+//! Answers over UDP are limited per source (`listen::udp_rate_limit`), signatures are made off the reactor (`crypto_pool`).
+//! Messages are encoded and decoded in `wire::handle`; the rules that the JSON API shares are in `handle_semantics`; what
+//! is answered and who may do what is decided in the core.
 
 mod tcp;
 mod tunnel;
@@ -18,20 +21,28 @@ mod udp;
 mod kept;
 mod reassembly;
 
-mod exchange;
-mod frame;
-mod session;
-mod setup;
-
 mod answer;
-mod change;
-mod list;
-mod resolution;
-
-mod challenge;
 mod proof;
 
+mod perform;
+
+mod change;
+mod list;
+mod login;
+mod resolution;
+mod setup;
+
+mod outcome;
+
+mod exchange;
+mod frame;
 mod reply;
+
+mod answerer;
+mod challenge;
+mod opened;
+mod origin;
+mod session;
 
 mod counters;
 
@@ -60,7 +71,7 @@ use crate::model::identity::Identity;
 use crate::registry::Registry;
 use crate::resolver::Resolver;
 
-use self::answer::Answerer;
+use self::answerer::Answerer;
 use self::challenge::Challenges;
 use self::session::Sessions;
 use self::tcp::TcpSide;

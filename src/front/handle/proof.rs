@@ -1,4 +1,4 @@
-//! Proofs: challenges, their answers, and logins.
+//! Proofs: challenges and their answers.
 //!
 //! ```text
 //!   request ─ nobody may, somebody could ─▶ challenge: nonce and digest of the request
@@ -10,44 +10,29 @@
 
 use std::time::Instant;
 
-use crate::authority::credential::{Proof, Unproven};
-use crate::front::handle_semantics::proof::{prove, verify_secret};
+use crate::authority::credential::Proof;
+use crate::front::handle_semantics::proof::prove;
 use crate::front::handle_semantics::question::{Hidden, QuestionOutcome, Wanted};
-use crate::front::listen::channel::Channel;
-use crate::front::listen::source::Source;
-use crate::model::identifier::Folding;
 use crate::model::identity::Identity;
 use crate::registry::caller::{Caller, KeyHolder};
 use crate::registry::refusal::{Problem, Refusal};
-use crate::wire::handle::body::challenge::{
-    Challenge, ChallengeAnswer, RequestDigest, SignedAnswer, Verification, VerifyChallenge,
-};
-use crate::wire::handle::body::{HandleAndIndexes, Login, Resolution};
+use crate::wire::handle::body::challenge::{Challenge, ChallengeAnswer, RequestDigest, SignedAnswer};
 use crate::wire::handle::code::{OpCode, OpFlags, ResponseCode};
 use crate::wire::handle::message::Message;
 
-use super::answer::{Answerer, Done, Said, Stage};
-use super::challenge::{ChallengeKey, Scope};
+use super::answerer::Answerer;
+use super::challenge::{ChallengeKey, Found, Scope};
 use super::change;
-use super::exchange::{Exchange, Origin, Voucher, Way};
 use super::frame::{Frame, digest};
+use super::login::{identity, same_user};
+use super::opened::{Challenged, Exchange, Voucher};
+use super::origin::Origin;
+use super::outcome::{Done, Said, Stage};
 use super::reply::{self, Placement, Reply};
-use super::resolution::{Asking, identifier};
+use super::resolution::Asking;
 
 /// Bytes of a nonce.
 const NONCE_BYTES: usize = 16;
-
-//----------- Challenged -----------------------------------------------------
-
-/// A request that waits for its caller to prove who it is.
-#[derive(Debug)]
-pub(super) struct Challenged {
-    exchange: Exchange,
-    /// Nonce and digest: what an answer is made of.
-    challenge: Vec<u8>,
-    /// Where the challenge was sent.
-    source: Source,
-}
 
 /// An answer proves nobody, and may have been altered on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +122,7 @@ impl Answerer {
     }
 
     /// The requests that wait under a session id, the newest first.
-    fn waiting(&self, origin: &Origin, session: u32) -> Vec<super::challenge::Found<Challenged>> {
+    fn waiting(&self, origin: &Origin, session: u32) -> Vec<Found<Challenged>> {
         let now = Instant::now();
         let scope = origin.connection().map(|connection| Scope::Connection(connection.number));
         let scopes = scope.into_iter().chain([Scope::Node]);
@@ -240,102 +225,5 @@ impl Answered {
             unknown => return Err(reply::unknown_proof(unknown)),
         };
         Ok(Self { identity: identity(answer.user, answer.index)?, proof })
-    }
-}
-
-fn identity(user: &[u8], index: u32) -> Result<Identity, Reply> {
-    let identifier = identifier(user).map_err(|_| reply::nobody(user))?;
-    Ok(Identity { index, identifier })
-}
-
-//----------- Logins ---------------------------------------------------------
-
-/// Refuses an answer by another than who is to be logged in.
-fn same_user(body: &[u8], claimed: &Identity, folding: Folding) -> Result<(), Reply> {
-    let Login { user, index } = Login::decode(body).map_err(|error| reply::unreadable(&error))?;
-    let named = identity(user, index)?;
-    let is_same = named.identifier.canonical(folding) == claimed.identifier.canonical(folding);
-    if is_same && named.index == claimed.index {
-        return Ok(());
-    }
-    Err(reply::unproven(&Unproven::Wrong { identity: claimed.clone() }))
-}
-
-impl Answerer {
-    /// Logs a caller in on its connection, under the session id of its client: after a challenge, always.
-    pub(super) fn log_in(
-        &self,
-        origin: &Origin,
-        exchange: &Exchange,
-        message: &Message<'_>,
-        stage: Stage,
-    ) -> Done {
-        let Some(connection) = origin.connection() else {
-            return Done::Reply(reply::not_offered("a login holds for a connection; log in over TCP"));
-        };
-        if let Err(error) = Login::decode(message.body) {
-            return Done::Reply(reply::unreadable(&error));
-        }
-        match stage {
-            Stage::Asked => Done::Prove,
-            Stage::Proved => {
-                connection.log_in(exchange.envelope.session, exchange.caller.clone());
-                Done::Reply(Reply::changed(Vec::new()))
-            }
-        }
-    }
-
-    /// Logs a caller in by its secret key itself: only where nobody else reads it.
-    pub(super) async fn log_in_by_password(
-        &self,
-        origin: &Origin,
-        exchange: &Exchange,
-        message: &Message<'_>,
-    ) -> Reply {
-        let (Way::Connection(connection), Channel::Tls) = (&origin.way, origin.channel) else {
-            return reply::not_offered(
-                "passwords are taken over TLS only; log in by key, or connect with TLS",
-            );
-        };
-        let Resolution { handle: user, types: passwords, .. } = match Resolution::decode(message.body) {
-            Ok(decoded) => decoded,
-            Err(error) => return reply::unreadable(&error),
-        };
-        let named = core::str::from_utf8(user).ok().and_then(|text| Identity::parse(text).ok());
-        let identity = match named.map_or_else(|| identity(user, 0), Ok) {
-            Ok(identity) => identity,
-            Err(reply) => return reply,
-        };
-        let password = Proof::Password(passwords.first().copied().unwrap_or_default().to_vec());
-        let provers = (&self.authority, &*self.crypto_pool);
-        match prove(provers, origin.source(), &identity, password, Vec::new()).await {
-            Ok(caller) => {
-                connection.log_in(exchange.envelope.session, caller);
-                let handle = identity.to_string();
-                let body = HandleAndIndexes { handle: handle.as_bytes(), indexes: Vec::new() };
-                Reply::changed(body.encode())
-            }
-            Err(unproven) => reply::unproven(&unproven),
-        }
-    }
-
-    /// Tells another server whether an answer to its challenge was made with a secret key kept here.
-    pub(super) async fn verify(&self, message: &Message<'_>) -> Reply {
-        let asked = match VerifyChallenge::decode(message.body) {
-            Ok(asked) => asked,
-            Err(error) => return reply::unreadable(&error),
-        };
-        let identity = match identity(asked.user, asked.index) {
-            Ok(identity) => identity,
-            Err(reply) => return reply,
-        };
-        let challenge = Challenge { digest: asked.digest, nonce: asked.nonce }.signed_bytes();
-        match verify_secret((&self.authority, &self.crypto_pool), &identity, asked.answer.to_vec(), challenge)
-            .await
-        {
-            Ok(true) => Reply::success(Verification::Right.encode()),
-            Ok(false) => Reply::success(Verification::Wrong.encode()),
-            Err(unproven) => reply::unproven(&unproven),
-        }
     }
 }

@@ -1,15 +1,21 @@
 //! Resolution: a question of the protocol → a question of ours, and the answer back.
 
 use crate::front::handle_semantics::name;
-use crate::front::handle_semantics::question::{self, QuestionOutcome, Wanted};
+use crate::front::handle_semantics::question::{self, Elsewhere, Hidden, QuestionOutcome, Wanted};
+use crate::front::handle_semantics::referral::{self, Direction, ReferralWish, Service};
 use crate::model::identifier::{Identifier, IdentifierError};
+use crate::model::limits::RECURSION_DEPTH_MAX;
 use crate::model::value::{Index, Permissions, Value, ValueType};
 use crate::registry::caller::Caller;
 use crate::resolver::answer::{Absence, Answer, Found, Question};
+use crate::resolver::recursion::{Recursion, Unanswered};
 use crate::wire::handle::body::{Resolution, encode_handle_and_values};
 use crate::wire::handle::code::{OpFlags, ResponseCode, Version};
 use crate::wire::handle::message::Message;
 
+use super::answerer::Answerer;
+use super::opened::Exchange;
+use super::outcome::Done;
 use super::reply::{self, Reply, Secrecy, Standing};
 
 //----------- Asking ---------------------------------------------------------
@@ -78,8 +84,89 @@ impl Asking<'_> {
 }
 
 /// Whether other nodes are to be asked: the client says so, or is too old to go there itself.
-pub(super) fn wants_recursion(message: &Message<'_>, version: Version) -> bool {
+fn wants_recursion(message: &Message<'_>, version: Version) -> bool {
     message.header.flags.has(OpFlags::RECURSIVE) || version < Version::V2_10
+}
+
+//----------- Resolving ----------------------------------------------------
+
+impl Answerer {
+    /// Answers a question, as its caller.
+    pub(super) async fn resolve(&self, exchange: &Exchange, message: &Message<'_>) -> Done {
+        let asking = match Asking::decode(message.body) {
+            Ok(asking) => asking,
+            Err(reply) => return Done::Reply(reply),
+        };
+        let wanted = wanted(message.header.flags);
+        let caller = match wanted {
+            Wanted::Public => &Caller::Anonymous,
+            Wanted::Permitted | Wanted::All => &exchange.caller,
+        };
+        let answer = match self.resolver.answer(caller, &asking.question).await {
+            Ok(answer) => answer,
+            Err(problem) => return Done::refused(caller, &problem),
+        };
+        let reply = match asking.outcome(answer, wanted, caller) {
+            QuestionOutcome::Hidden(Hidden::UntilProof) => return Done::Prove,
+            QuestionOutcome::Elsewhere(elsewhere) => {
+                let version = exchange.envelope.to_reply().version;
+                self.go_on(version, message, &asking, elsewhere).await
+            }
+            QuestionOutcome::Values(found) => asking.values(&found),
+            QuestionOutcome::NoValues => reply::no_values(),
+            QuestionOutcome::NoIdentifier => reply::absent(),
+            QuestionOutcome::Hidden(hidden) => reply::hidden(hidden),
+        };
+        Done::Reply(reply)
+    }
+
+    /// Asks other nodes for a caller that cannot or does not want to go there itself; refers others.
+    async fn go_on(
+        &self,
+        version: Version,
+        message: &Message<'_>,
+        asking: &Asking<'_>,
+        elsewhere: Elsewhere,
+    ) -> Reply {
+        if !wants_recursion(message, version) {
+            return self.refer(message, asking, version, elsewhere).await;
+        }
+        if u32::from(message.header.recursion) >= RECURSION_DEPTH_MAX {
+            return reply::unanswered(&Unanswered::TooDeep);
+        }
+        let recursion = Recursion::default();
+        let caller = Caller::Anonymous;
+        let answer = match self.resolver.recurse(&caller, &asking.question, recursion).await {
+            Ok(answer) => answer,
+            Err(error) => return reply::unanswered(&error),
+        };
+        match asking.outcome(answer, Wanted::Public, &caller) {
+            QuestionOutcome::Values(found) => asking.values(&found),
+            QuestionOutcome::NoValues => reply::no_values(),
+            QuestionOutcome::NoIdentifier => reply::absent(),
+            QuestionOutcome::Hidden(hidden) => reply::hidden(hidden),
+            QuestionOutcome::Elsewhere(elsewhere) => self.refer(message, asking, version, elsewhere).await,
+        }
+    }
+
+    async fn refer(
+        &self,
+        message: &Message<'_>,
+        asking: &Asking<'_>,
+        version: Version,
+        elsewhere: Elsewhere,
+    ) -> Reply {
+        let declined = message.header.flags.has(OpFlags::NO_REFERRAL);
+        let wish = if declined { ReferralWish::Decline } else { ReferralWish::Follow };
+        match referral::direct(&self.resolver, elsewhere, wish).await {
+            Ok(Direction::Service(Service { identifier, sites })) => {
+                let body = encode_handle_and_values(identifier.to_string().as_bytes(), &sites);
+                reply::referral(&asking.question.identifier, version, body)
+            }
+            Ok(Direction::NotResponsible { upper }) => reply::not_responsible(upper.as_deref()),
+            Err(problem) => reply::problem(&problem),
+        }
+    }
 }
 
 //----------- Names ----------------------------------------------------------

@@ -17,8 +17,9 @@ use crate::wire::handle::body::session::{
 use crate::wire::handle::code::Version;
 use crate::wire::handle::message::Message;
 
-use super::answer::Answerer;
-use super::exchange::{Exchange, Origin, Voucher};
+use super::answerer::Answerer;
+use super::opened::{Exchange, Voucher};
+use super::origin::Origin;
 use super::reply::{self, NoSession, Placement, Reply, Unaccepted};
 use super::resolution::identifier;
 use super::session::Keyed;

@@ -23,11 +23,13 @@ use crate::model::limits::CONNECTION_MESSAGES_MAX;
 use crate::wire::cursor::{DecodeError, Reader};
 use crate::wire::handle::envelope::{ENVELOPE_BYTES, Envelope};
 
-use super::answer::{Answerer, Received, Said, envelope_of_unreadable};
+use super::answer::{Received, envelope_of_unreadable};
+use super::answerer::Answerer;
 use super::counters::count;
-use super::exchange::{ConnectionState, Origin, Way};
 use super::kept::Weight;
 use super::list::Stream as ListStream;
+use super::origin::{ConnectionState, Origin, Way};
+use super::outcome::Said;
 
 /// How long a message may take to come once it has begun.
 const MESSAGE_MAX: Duration = Duration::from_secs(30);

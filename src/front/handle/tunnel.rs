@@ -7,8 +7,10 @@ use crate::front::listen::channel::Channel;
 use crate::wire::cursor::Reader;
 use crate::wire::handle::envelope::{ENVELOPE_BYTES, Envelope};
 
-use super::answer::{Answerer, Received, Said};
-use super::exchange::{Origin, Way};
+use super::answer::Received;
+use super::answerer::Answerer;
+use super::origin::{Origin, Way};
+use super::outcome::Said;
 
 /// Bytes of the messages of one list at most; a longer one is asked for on a connection.
 const LIST_BYTES_MAX: usize = 16 * 1024 * 1024;

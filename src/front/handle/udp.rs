@@ -27,10 +27,12 @@ use crate::wire::cursor::Reader;
 use crate::wire::handle::envelope::{ENVELOPE_BYTES, Envelope};
 use crate::wire::handle::packet::{PIECE_BYTES, Piece, cut};
 
-use super::answer::{Answerer, Received, Said};
+use super::answer::Received;
+use super::answerer::Answerer;
 use super::counters::count;
-use super::exchange::{DatagramState, Origin, Way};
 use super::kept::{Begun, KeptKey, KeptReplies, Ticket, Weight};
+use super::origin::{DatagramState, Origin, Way};
+use super::outcome::Said;
 use super::reassembly::{Reassembly, ReassemblyBounds, Taken};
 
 /// Messages that are under way at one address beside the plain questions.
