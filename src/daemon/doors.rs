@@ -21,7 +21,9 @@ use super::status::Status;
 use crate::config::{Config, SiteOptions};
 use crate::front::dns::{DnsDoor, DnsOptions};
 use crate::front::grpc::{GrpcDependencies, GrpcOptions, GrpcServer};
-use crate::front::handle::{HandleDoor, HandleOptions, HandleRooms, HandleSockets, HandleTunnel, Tunneled};
+use crate::front::handle::{
+    HandleDependencies, HandleOptions, HandleServer, HandleSockets, HandleTunnel, Tunneled,
+};
 use crate::front::http::{HttpDoor, HttpOptions, HttpRooms, Tunnel};
 use crate::front::listen::crypto_pool::CryptoPool;
 use crate::front::listen::inherited;
@@ -112,7 +114,7 @@ fn bind_dns(config: &Config, core: &Core) -> Result<DnsDoor, DaemonError> {
 fn carry(tunnel: HandleTunnel) -> Tunnel {
     Arc::new(move |message, ends| {
         let tunnel = tunnel.clone();
-        let from = Tunneled { asker: ends.asker, own: ends.own, channel: ends.channel };
+        let from = Tunneled { client: ends.asker, own: ends.own, channel: ends.channel };
         Box::pin(async move { tunnel.answer(&message, from).await })
     })
 }
@@ -236,7 +238,7 @@ impl Doors {
         let failed = |source| DaemonError::System { action: "open the Handle door", source };
         self.handle = sockets.local_addrs().map_err(failed)?;
         let options = HandleOptions { udp: config.udp.clone(), ..config.handle.clone() };
-        let rooms = HandleRooms {
+        let rooms = HandleDependencies {
             registry: Arc::clone(&core.registry),
             authority: core.authority.clone(),
             resolver: Arc::clone(&core.resolver),
@@ -244,7 +246,7 @@ impl Doors {
             server_key: Arc::clone(&core.server_key.private),
             crypto_pool: Arc::clone(&self.crypto_pool),
         };
-        let door = HandleDoor::new(&options, sockets, rooms).map_err(failed)?;
+        let door = HandleServer::new(&options, sockets, rooms).map_err(failed)?;
         health::add_handle_metrics(metrics, door.counters(), door.udp_answers(), door.memory());
         health::add_memory_metrics(metrics, &health::HANDLE_MEMORY, door.budget());
         health::add_connection_metrics(metrics, &health::HANDLE_CONNECTIONS, door.connections());

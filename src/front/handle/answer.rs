@@ -1,7 +1,8 @@
-//! Messages → answers, whatever way they came.
+//! Answering messages, whichever transport they came by.
 //!
-//! Plain questions are answered in batches, with one read of the store; everything else goes its own way, one message at
-//! a time.
+//! Plain questions (public values, no session, no signature) are answered in batches, with one read of the store. Every
+//! other message is answered by itself: opened, performed as its caller, and challenged if the caller has to prove who it
+//! is first.
 
 use crate::front::handle_semantics::question::{Hidden, QuestionOutcome};
 use crate::registry::caller::Caller;
@@ -12,35 +13,35 @@ use crate::wire::handle::code::{OpCode, OpFlags, ResponseCode};
 use crate::wire::handle::envelope::{Envelope, EnvelopeFlags};
 use crate::wire::handle::message::Message;
 
-use super::answerer::Answerer;
 use super::frame::Frame;
-use super::kept::Weight;
-use super::opened::Exchange;
+use super::opened_message::OpenedMessage;
 use super::origin::Origin;
-use super::outcome::{Done, Said, Stage};
-use super::proof::Unfitting;
+use super::outcome::{Outgoing, RequestOutcome, Stage};
+use super::proof::UnusableAnswer;
 use super::reply::{self, Reply, Unaccepted};
-use super::resolution::{Asking, wanted};
+use super::reply_cache::Effect;
+use super::resolution::{ResolutionRequest, wanted};
+use super::responder::Responder;
 
 //----------- Received -------------------------------------------------------
 
 /// A whole message, as received.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Received<'a> {
-    /// What stood in front of it.
+    /// The envelope in front of the message.
     pub(super) envelope: Envelope,
     /// Header, body and credential.
     pub(super) message: &'a [u8],
 }
 
-//----------- Answering ----------------------------------------------------
+//----------- Answering ------------------------------------------------------
 
-impl Answerer {
-    /// Answers the plain questions among messages; the others are left out.
+impl Responder {
+    /// Answers the plain questions among messages; the entry of any other message is `None`.
     pub(super) async fn answer_plain(&self, messages: &[Received<'_>]) -> Vec<Option<Vec<u8>>> {
         let mut plain: Vec<Option<Plain<'_>>> = messages.iter().map(Plain::new).collect();
         let questions: Vec<Question> =
-            plain.iter().flatten().map(|plain| plain.asking.question.clone()).collect();
+            plain.iter().flatten().map(|plain| plain.request.question.clone()).collect();
         if questions.is_empty() {
             return messages.iter().map(|_| None).collect();
         }
@@ -57,7 +58,7 @@ impl Answerer {
             let reply = match answers.next() {
                 Some(Ok(answer)) => plain.reply(answer)?,
                 Some(Err(refusal)) => reply::refusal(&refusal),
-                // One answer a question is the resolver's promise.
+                // The resolver returns one answer for each question.
                 None => reply::failure(&Failure::Overloaded),
             };
             Some(self.write(&plain.frame, &reply, now_ms))
@@ -70,7 +71,7 @@ impl Answerer {
         Plain::new(received).is_some()
     }
 
-    /// Whether a message may be answered anew each time it comes: it only reads, and nothing counts it.
+    /// Whether a repeated message may be answered anew: it only reads, and no session counts it.
     pub(super) fn is_repeatable(received: &Received<'_>) -> bool {
         if received.envelope.flags.has(EnvelopeFlags::ENCRYPTED) {
             return false;
@@ -84,14 +85,14 @@ impl Answerer {
         only_reads && credential.is_none()
     }
 
-    /// What is said to a request for a list that is too long for its way.
+    /// The refusal of a list that is too long for its transport.
     pub(super) fn refuse_long(&self, received: Received<'_>) -> Option<Vec<u8>> {
         let message = Message::decode(received.message).ok()?;
         let reply = reply::not_offered("the list is too long for one answer; ask for it over TCP");
         Some(self.write(&Frame::new(received.envelope, &message), &reply, self.resolver.now_ms()))
     }
 
-    /// What is said to a request for which there is no place; nothing when it is none.
+    /// The refusal of a request for which there is no capacity; none when the message is not a request.
     pub(super) fn refuse_busy(&self, received: Received<'_>) -> Option<Vec<u8>> {
         let message = Message::decode(received.message).ok()?;
         let is_request = message.header.response == ResponseCode::NONE;
@@ -107,50 +108,56 @@ impl Answerer {
     }
 
     /// Answers any message.
-    pub(super) async fn answer(&self, origin: &Origin, received: Received<'_>) -> Said {
+    pub(super) async fn answer(&self, origin: &Origin, received: Received<'_>) -> Outgoing {
         let Received { envelope, message } = received;
-        let exchange = match self.open(origin, envelope, message) {
-            Ok(exchange) => exchange,
+        let opened = match self.open(origin, envelope, message) {
+            Ok(opened) => opened,
             Err(reason) => return self.refuse_unaccepted(received, reason),
         };
-        let decoded = match Message::decode(&exchange.message) {
+        let decoded = match Message::decode(&opened.message) {
             Ok(decoded) if decoded.header.response == ResponseCode::NONE => decoded,
-            // Answering an answer could go on for ever.
-            Ok(_) => return Said::Nothing,
-            Err(error) => return Said::Last(self.refuse_unreadable(&envelope, &error)),
+            // Two servers that answer each other's answers would never stop.
+            Ok(_) => return Outgoing::Nothing,
+            Err(error) => return Outgoing::Last(self.refuse_unreadable(&envelope, &error)),
         };
         let frame = Frame::new(envelope, &decoded);
         if decoded.header.op == OpCode::CHALLENGE_RESPONSE {
-            let answer = self.conclude(origin, &exchange, frame, &decoded).await;
-            // Whoever alters what was encrypted is not to learn from our reply that its padding was right.
-            return answer.unwrap_or_else(|Unfitting| self.refuse_unaccepted(received, Unaccepted::Key));
+            let answer = self.conclude(origin, &opened, frame, &decoded).await;
+            // The reply must not reveal to an attacker who altered the ciphertext that the padding was right.
+            return answer.unwrap_or_else(|UnusableAnswer| self.refuse_unaccepted(received, Unaccepted::Key));
         }
-        let done = match self.perform(origin, &exchange, &decoded, Stage::Asked).await {
-            Done::Withdrawn if exchange.forget_login(origin) => {
-                // Clients that log in take a challenge to anything else for a success: they are to connect anew.
+        let outcome = match self.perform(origin, &opened, &decoded, Stage::Received).await {
+            RequestOutcome::KeyWithdrawn if opened.forget_login(origin) => {
+                // Clients that log in take a later challenge for success, so the connection has to end instead.
                 let reply = reply::login_over();
-                let session = exchange.session.as_deref();
-                return Said::Last(self.close(origin.source(), &frame, session, &reply).await);
+                let session = opened.session.as_deref();
+                return Outgoing::Last(self.close(origin.source(), &frame, session, &reply).await);
             }
-            Done::Withdrawn => {
-                let exchange = exchange.forgotten();
-                let done = self.perform(origin, &exchange, &decoded, Stage::Asked).await;
-                self.challenge_for(origin, &exchange, &decoded, done)
+            RequestOutcome::KeyWithdrawn => {
+                let opened = opened.forgotten();
+                let outcome = self.perform(origin, &opened, &decoded, Stage::Received).await;
+                self.challenge_if_needed(origin, &opened, &decoded, outcome)
             }
-            done => self.challenge_for(origin, &exchange, &decoded, done),
+            outcome => self.challenge_if_needed(origin, &opened, &decoded, outcome),
         };
-        self.say(origin, frame, exchange.session, done).await
+        self.outgoing(origin, frame, opened.session, outcome).await
     }
 
-    /// The same, with a challenge where the caller is to prove who it is.
-    fn challenge_for(&self, origin: &Origin, exchange: &Exchange, message: &Message<'_>, done: Done) -> Done {
-        match done {
-            Done::Prove => Done::Reply(self.challenge(origin, exchange, message)),
-            done => done,
+    /// Replaces an outcome that needs proof by a challenge.
+    fn challenge_if_needed(
+        &self,
+        origin: &Origin,
+        opened: &OpenedMessage,
+        message: &Message<'_>,
+        outcome: RequestOutcome,
+    ) -> RequestOutcome {
+        match outcome {
+            RequestOutcome::ProofNeeded => RequestOutcome::Reply(self.challenge(origin, opened, message)),
+            outcome => outcome,
         }
     }
 
-    fn refuse_unaccepted(&self, received: Received<'_>, reason: Unaccepted) -> Said {
+    fn refuse_unaccepted(&self, received: Received<'_>, reason: Unaccepted) -> Outgoing {
         let frame = match Message::decode(received.message) {
             Ok(message) if message.header.response == ResponseCode::NONE => {
                 Frame::new(received.envelope, &message)
@@ -158,10 +165,10 @@ impl Answerer {
             Ok(_) | Err(_) => Frame::of_unreadable(received.envelope),
         };
         let reply = reply::unaccepted(reason);
-        Said::Message(self.write(&frame, &reply, self.resolver.now_ms()), Weight::Light)
+        Outgoing::Message(self.write(&frame, &reply, self.resolver.now_ms()), Effect::None)
     }
 
-    /// What is said to bytes that are no message, when at least the envelope could be read.
+    /// The refusal of bytes that are not a message but have a readable envelope.
     pub(super) fn refuse_unreadable(&self, envelope: &Envelope, error: &DecodeError) -> Vec<u8> {
         let frame = Frame::of_unreadable(*envelope);
         self.write(&frame, &reply::unreadable(error), self.resolver.now_ms())
@@ -173,7 +180,7 @@ impl Answerer {
     }
 }
 
-/// The envelope of a message whose length goes beyond what a message may have: enough to refuse it.
+/// The envelope of a message that states too great a length: enough to refuse it.
 pub(super) fn envelope_of_unreadable(bytes: &[u8]) -> Option<Envelope> {
     let mut head = bytes.get(..16)?.to_vec();
     head.extend_from_slice(&[0; 4]);
@@ -182,14 +189,14 @@ pub(super) fn envelope_of_unreadable(bytes: &[u8]) -> Option<Envelope> {
 
 //----------- Plain ----------------------------------------------------------
 
-/// A question that nothing but the store is needed for.
+/// A question for public values that only needs a read of the store.
 struct Plain<'a> {
     frame: Frame,
-    asking: Asking<'a>,
+    request: ResolutionRequest<'a>,
 }
 
 impl<'a> Plain<'a> {
-    /// None when the message is something else, or more.
+    /// None when the message is anything else.
     fn new(received: &Received<'a>) -> Option<Self> {
         let Received { envelope, message } = *received;
         if envelope.flags.has(EnvelopeFlags::ENCRYPTED) {
@@ -204,15 +211,15 @@ impl<'a> Plain<'a> {
         if !is_question || wants_more || !is_public || decoded.credential.is_some() {
             return None;
         }
-        let asking = Asking::decode(decoded.body).ok()?;
-        Some(Self { frame: Frame::new(envelope, &decoded), asking })
+        let request = ResolutionRequest::decode(decoded.body).ok()?;
+        Some(Self { frame: Frame::new(envelope, &decoded), request })
     }
 
-    /// The reply; none when the caller is to prove who it is or another node to be asked first.
+    /// The reply; none when the caller has to prove who it is or another node has to be asked.
     fn reply(&self, answer: Answer) -> Option<Reply> {
         let caller = Caller::Anonymous;
-        match self.asking.outcome(answer, wanted(self.frame.header.flags), &caller) {
-            QuestionOutcome::Values(found) => Some(self.asking.values(&found)),
+        match self.request.outcome(answer, wanted(self.frame.header.flags), &caller) {
+            QuestionOutcome::Values(found) => Some(self.request.values(&found)),
             QuestionOutcome::NoValues => Some(reply::no_values()),
             QuestionOutcome::NoIdentifier => Some(reply::absent()),
             QuestionOutcome::Hidden(Hidden::UntilProof) | QuestionOutcome::Elsewhere(_) => None,

@@ -1,7 +1,7 @@
-//! Challenges that wait for their answer: 20 seconds, for one answer, in bounded memory.
+//! Challenges that wait for their answer: for 20 seconds, for one answer, in bounded memory.
 //!
-//! A challenge stands under the session of its message: a session of ours, an id made for it alone, or, on a
-//! connection, the id that its client chose. Several may wait in one session, since clients send requests side by side.
+//! A challenge is found by the session id of its message: that of a session, an id made for the challenge alone, or, on a
+//! connection, an id that the client chose. Several may wait in one session, since clients send requests in parallel.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,26 +11,26 @@ use crate::front::listen::expiring::Expiring;
 use crate::front::listen::quota::{Exceeded, Quota, QuotaBounds};
 use crate::front::listen::source::Source;
 
-/// How long a challenge waits for its answer.
+/// Time for which a challenge waits for its answer.
 const LIFE: Duration = Duration::from_secs(20);
-/// Challenges of one session that wait at most; a further one evicts the oldest.
+/// Challenges that may wait in one session; a further one evicts the oldest.
 const OF_SESSION_MAX: usize = 8;
-/// Bytes that a waiting challenge takes beside its request.
+/// Bytes of a waiting challenge beside its request.
 const OVERHEAD_BYTES: usize = 512;
 
-/// Whose session id it is.
+/// The scope of a session id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Scope {
-    /// Ours: it means the same whichever way a message comes.
+    /// Chosen by this node: valid over all transports.
     Node,
-    /// The client's: it means something on this connection only.
+    /// Chosen by the client: valid on this connection only.
     Connection(u64),
 }
 
-/// Where a challenge waits.
+/// What identifies the challenges of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ChallengeKey {
-    /// Whose session id it is.
+    /// The scope of the session id.
     pub(super) scope: Scope,
     /// The session id.
     pub(super) session: u32,
@@ -38,7 +38,7 @@ pub(super) struct ChallengeKey {
 
 //----------- Challenges -----------------------------------------------------
 
-/// Challenges that wait, each with what was asked.
+/// Challenges that wait, each with its request.
 #[derive(Debug)]
 pub(super) struct Challenges<T> {
     quota: Arc<Quota>,
@@ -47,9 +47,9 @@ pub(super) struct Challenges<T> {
 
 #[derive(Debug)]
 struct Table<T> {
-    /// By their number: the older has the lower.
+    /// Challenges by number, in the order in which they were made.
     waiting: Expiring<u64, Waiting<T>>,
-    /// The numbers of a session, the oldest first.
+    /// The challenges of each session, the oldest first.
     sessions: HashMap<ChallengeKey, Vec<u64>>,
     made: u64,
 }
@@ -57,32 +57,32 @@ struct Table<T> {
 #[derive(Debug)]
 struct Waiting<T> {
     key: ChallengeKey,
-    asked: Arc<T>,
+    pending: Arc<T>,
 }
 
 /// A challenge that waits, as found for an answer.
 #[derive(Debug)]
 pub(super) struct Found<T> {
-    /// Its number, by which it is taken.
+    /// Its number, with which it is taken.
     pub(super) number: u64,
-    /// What was asked.
-    pub(super) asked: Arc<T>,
+    /// The request that waits.
+    pub(super) pending: Arc<T>,
 }
 
 impl<T> Challenges<T> {
-    /// None wait yet; the bounds are in bytes.
+    /// No challenges; the bounds are in bytes.
     pub(super) fn new(bounds: QuotaBounds) -> Self {
         let table = Table { waiting: Expiring::default(), sessions: HashMap::new(), made: 0 };
         Self { quota: Quota::new(bounds), table: Mutex::new(table) }
     }
 
-    /// Lets a challenge wait; false when its source has too many.
+    /// Adds a challenge; false if its source has too many.
     pub(super) fn put(
         &self,
         key: ChallengeKey,
         source: Source,
         bytes: usize,
-        asked: T,
+        pending: T,
         now: Instant,
     ) -> bool {
         let mut table = self.table();
@@ -103,29 +103,29 @@ impl<T> Challenges<T> {
         }
         table.made += 1;
         let number = table.made;
-        table.waiting.insert(number, Waiting { key, asked: Arc::new(asked) }, grant, now + LIFE);
+        table.waiting.insert(number, Waiting { key, pending: Arc::new(pending) }, grant, now + LIFE);
         table.sessions.entry(key).or_default().push(number);
         true
     }
 
-    /// Those that wait under a session, the newest first.
+    /// The challenges of a session, the newest first.
     pub(super) fn find(&self, key: &ChallengeKey, now: Instant) -> Vec<Found<T>> {
         let mut table = self.table();
         table.expire(now);
         let numbers = table.sessions.get(key).map(Vec::as_slice).unwrap_or_default();
         let found = |number: &u64| {
             let waiting = table.waiting.get(number)?;
-            Some(Found { number: *number, asked: Arc::clone(&waiting.asked) })
+            Some(Found { number: *number, pending: Arc::clone(&waiting.pending) })
         };
         numbers.iter().rev().filter_map(found).collect()
     }
 
-    /// Takes one for its answer; false when another answer took it, or it ran out.
+    /// Takes a challenge for its answer; false if it was taken before or has expired.
     pub(super) fn take(&self, number: u64) -> bool {
         self.table().remove(number)
     }
 
-    /// Challenges that wait.
+    /// Number of challenges that wait.
     pub(super) fn count(&self) -> usize {
         self.table().waiting.len()
     }
@@ -174,8 +174,8 @@ mod tests {
         Source::of(IpAddr::from([127, 0, 0, last]))
     }
 
-    fn asked(challenges: &Challenges<u32>, key: ChallengeKey, now: Instant) -> Vec<u32> {
-        challenges.find(&key, now).iter().map(|found| *found.asked).collect()
+    fn pending(challenges: &Challenges<u32>, key: ChallengeKey, now: Instant) -> Vec<u32> {
+        challenges.find(&key, now).iter().map(|found| *found.pending).collect()
     }
 
     #[test]
@@ -184,15 +184,15 @@ mod tests {
         let challenges = Challenges::new(BOUNDS);
         assert!(challenges.put(key(1), source(1), 0, 7, now));
         assert!(challenges.put(key(1), source(1), 0, 8, now + Duration::from_secs(1)));
-        assert_eq!(asked(&challenges, key(1), now), [8, 7]);
+        assert_eq!(pending(&challenges, key(1), now), [8, 7]);
         let on_connection = ChallengeKey { scope: Scope::Connection(1), session: 1 };
-        assert_eq!(asked(&challenges, on_connection, now), [0; 0]);
+        assert_eq!(pending(&challenges, on_connection, now), [0; 0]);
         let newest = challenges.find(&key(1), now).first().expect("one").number;
         assert!(challenges.take(newest));
-        assert!(!challenges.take(newest), "an answer is taken once");
+        assert!(!challenges.take(newest), "a challenge is taken once");
         let in_time = now + LIFE - Duration::from_millis(1);
-        assert_eq!(asked(&challenges, key(1), in_time), [7]);
-        assert_eq!(asked(&challenges, key(1), now + LIFE), [0; 0]);
+        assert_eq!(pending(&challenges, key(1), in_time), [7]);
+        assert_eq!(pending(&challenges, key(1), now + LIFE), [0; 0]);
         assert_eq!(challenges.quota.used(), 0);
     }
 
@@ -207,11 +207,11 @@ mod tests {
             put(session, u8::try_from(session % 100).expect("small") + 3);
         }
         assert_eq!(challenges.count(), 40);
-        assert_eq!(asked(&challenges, key(0), now), [0; 0], "the oldest went first");
-        assert_eq!(asked(&challenges, key(299), now), [299]);
+        assert_eq!(pending(&challenges, key(0), now), [0; 0], "the oldest went first");
+        assert_eq!(pending(&challenges, key(299), now), [299]);
         for number in 0..20 {
             challenges.put(key(1_000), source(250), 0, number, now);
         }
-        assert_eq!(asked(&challenges, key(1_000), now).len(), OF_SESSION_MAX);
+        assert_eq!(pending(&challenges, key(1_000), now).len(), OF_SESSION_MAX);
     }
 }

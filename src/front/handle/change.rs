@@ -22,7 +22,7 @@ use super::resolution::{Malformed, identifier};
 
 //----------- Commands -------------------------------------------------------
 
-/// The command of a request, when its operation is one that changes something.
+/// The command of a request; none when its operation changes nothing.
 pub(super) fn command(message: &Message<'_>, resolver: &Resolver) -> Option<Result<Command, Reply>> {
     let Message { header, body, .. } = message;
     let responsibility = Responsibility(resolver);
@@ -82,14 +82,14 @@ fn modify(body: &[u8], responsibility: &Responsibility<'_>) -> Result<Command, R
 fn remove_values(body: &[u8], responsibility: &Responsibility<'_>) -> Result<Command, Reply> {
     let HandleAndIndexes { handle, indexes } = decoded(HandleAndIndexes::decode(body))?;
     let identifier = named(handle)?;
-    // No value has an index that cannot be.
+    // No value can have such an index.
     let absent = |_| Reply::refuse(ResponseCode::VALUES_NOT_FOUND, "there is no value at such an index");
     let indexes = indexes.into_iter().map(|index| Index::new(index).map_err(absent));
     let remove = responsibility.or_refuse(&identifier.governing_prefix(), indexes.collect())?;
     Ok(rules::remove_values(identifier, remove))
 }
 
-/// What adding and modifying have in common: the identifier, and at least one value.
+/// The identifier and the values, at least one, of a request to add or modify values.
 fn amendment(body: &[u8], responsibility: &Responsibility<'_>) -> Result<(Identifier, Vec<Value>), Reply> {
     let HandleAndValues { handle, values } = decoded(HandleAndValues::decode(body))?;
     let identifier = named(handle)?;
@@ -108,7 +108,7 @@ fn decoded<T>(decoded: Result<T, DecodeError>) -> Result<T, Reply> {
     decoded.map_err(|error| reply::unreadable(&error))
 }
 
-/// The identifier to be changed.
+/// The identifier that a request changes.
 fn named(handle: &[u8]) -> Result<Identifier, Reply> {
     identifier(handle).map_err(|malformed| malformed.in_command())
 }
@@ -121,13 +121,13 @@ pub(super) fn named_prefix(body: &[u8]) -> Result<Prefix, Reply> {
     identifier.named_prefix().ok_or_else(|| Reply::refuse(ResponseCode::INVALID_HANDLE, sentence))
 }
 
-/// Prefix and beginning of a suffix to be minted; the beginning may be empty.
+/// The prefix under which to mint, and the beginning of the suffix, which may be empty.
 fn minted(handle: &[u8]) -> Result<(Prefix, String), Reply> {
     let text = core::str::from_utf8(handle).map_err(|_| Malformed::NotUtf8.in_command())?;
     name::minted_under(text).map_err(|error| reply::malformed(&error))
 }
 
-/// The values of a request, all of which an identifier can hold.
+/// The values of a request, as an identifier can hold them.
 fn complete(values: &[WireValue<'_>]) -> Result<Values, Reply> {
     let invalid = |sentence: String| Reply::refuse(ResponseCode::INVALID_VALUE, &sentence);
     let values = values.iter().map(|value| value.to_value().map_err(|problem| invalid(problem.to_string())));
@@ -145,7 +145,7 @@ impl Responsibility<'_> {
     }
 }
 
-/// Refuses what another node answers for.
+/// Refuses a prefix that another node is responsible for.
 pub(super) fn responsible(resolver: &Resolver, prefix: &Prefix) -> Result<(), Reply> {
     rules::check_responsible(resolver, prefix).map_err(|refusal| reply::refusal(&refusal))
 }

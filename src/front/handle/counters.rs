@@ -1,4 +1,4 @@
-//! What the Handle door counts: plain numbers that the telemetry reads. Never an identifier.
+//! Counters of the Handle front end, which telemetry reads. They never hold an identifier.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,31 +6,31 @@ use crate::wire::handle::code::ResponseCode;
 
 //----------- HandleCounters -------------------------------------------------
 
-/// Counts since the door was opened.
+/// Counts since the start of the server.
 #[derive(Debug, Default)]
 pub struct HandleCounters {
     /// Whole messages received over UDP.
     pub udp_messages: AtomicU64,
     /// Messages received over TCP, plain or TLS.
     pub tcp_messages: AtomicU64,
-    /// Replies by what their code says, in the order of [`HandleCounters::OUTCOMES`].
+    /// Replies by the group of their code, in the order of [`HandleCounters::OUTCOMES`].
     replies: [AtomicU64; Self::OUTCOMES.len()],
-    /// Datagrams that are no part of a request.
+    /// Datagrams that are not part of a request.
     pub dropped: AtomicU64,
     /// Messages of several datagrams that were given up.
     pub incomplete: AtomicU64,
     /// Answers not sent, or replaced by a short one, because their source was over its limit.
     pub withheld: AtomicU64,
-    /// Datagrams that repeated a request, which was not run again.
+    /// Repeated requests over UDP, which were not performed again.
     pub repeated: AtomicU64,
-    /// Messages told that the node is too busy.
+    /// Messages that were refused as too busy.
     pub busy: AtomicU64,
-    /// Answers that the system did not send.
+    /// Answers that the system failed to send.
     pub unsent: AtomicU64,
 }
 
 impl HandleCounters {
-    /// What replies say, as they are counted apart.
+    /// The groups of response codes that are counted.
     pub const OUTCOMES: [&'static str; 9] = [
         "success",
         "protocol_error",
@@ -43,7 +43,7 @@ impl HandleCounters {
         "failure",
     ];
 
-    /// Replies by what they say.
+    /// Replies by the group of their code.
     pub fn replies(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let counts = self.replies.iter().map(|count| count.load(Ordering::Relaxed));
         Self::OUTCOMES.into_iter().zip(counts)

@@ -1,4 +1,4 @@
-//! Frames: what a reply carries over from its request, and how it becomes bytes.
+//! Frames: what a reply takes over from its request, and how it becomes bytes.
 
 use crate::front::handle_semantics::own_site::SITE_SERIAL;
 use crate::key::digest::DigestAlgorithm;
@@ -8,30 +8,30 @@ use crate::wire::handle::code::{OpCode, OpFlags, ResponseCode, Version};
 use crate::wire::handle::envelope::Envelope;
 use crate::wire::handle::message::{Header, Message, encode_signed, seal};
 
-use super::reply::{Placement, Reply, Standing};
+use super::reply::{Provenance, Reply, ReplySession};
 
-/// Seconds for which a reply is worth keeping: what servers of this protocol say.
+/// Seconds for which clients may cache a reply: what other servers of this protocol state.
 const LIFE_SECONDS: u64 = 43_200;
 
 //----------- Frame ----------------------------------------------------------
 
-/// What a reply carries over from its request.
+/// What a reply takes over from its request.
 #[derive(Clone, Debug)]
 pub(super) struct Frame {
     /// The request's envelope.
     pub(super) envelope: Envelope,
     /// The request's header.
     pub(super) header: Header,
-    /// The digest of the request, when the reply is to show it.
+    /// The digest of the request, if the reply has to state it.
     digest: Option<Vec<u8>>,
 }
 
-/// Whether somebody vouches for a reply.
+/// Whether a reply is certified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Certified {
-    /// Nobody.
+    /// It is not.
     No,
-    /// This server, or the session.
+    /// By this server, or by its session.
     Yes,
 }
 
@@ -43,7 +43,7 @@ impl Frame {
         Self { envelope, header: message.header, digest }
     }
 
-    /// The frame for replies to what is no message.
+    /// The frame for replies to bytes that are not a message.
     pub(super) fn of_unreadable(envelope: Envelope) -> Self {
         let header = Header {
             op: OpCode::RESERVED,
@@ -56,7 +56,7 @@ impl Frame {
         Self { envelope, header, digest: None }
     }
 
-    /// The same, as replies to an earlier request that this one completes.
+    /// The same for replies to an earlier request, which this one completes.
     #[must_use]
     pub(super) fn completing(mut self, earlier: &Header) -> Self {
         let own = OpFlags::REQUEST_DIGEST.with(OpFlags::CERTIFY).with(OpFlags::ENCRYPT);
@@ -68,7 +68,7 @@ impl Frame {
     /// The envelope of a reply, and its header and body.
     pub(super) fn write(&self, reply: &Reply, certified: Certified, now_ms: u64) -> (Envelope, Vec<u8>) {
         let mut envelope = self.envelope.to_reply();
-        if let Placement::In(session) = reply.placement {
+        if let ReplySession::Id(session) = reply.session {
             envelope.session = session;
         }
         let own = OpFlags::CONTINUOUS.with(OpFlags::OVERWRITE).with(OpFlags::CERTIFY);
@@ -76,9 +76,9 @@ impl Frame {
         if certified == Certified::Yes {
             flags = flags.with(OpFlags::CERTIFY);
         }
-        flags = match reply.standing {
-            Standing::Authoritative => flags.with(OpFlags::AUTHORITATIVE),
-            Standing::Retold => flags.without(OpFlags::AUTHORITATIVE),
+        flags = match reply.provenance {
+            Provenance::Own => flags.with(OpFlags::AUTHORITATIVE),
+            Provenance::Relayed => flags.without(OpFlags::AUTHORITATIVE),
         };
         let header = Header {
             op: self.header.op,
@@ -89,7 +89,7 @@ impl Frame {
             expires: u32::try_from(now_ms / 1_000 + LIFE_SECONDS).unwrap_or(u32::MAX),
         };
         match &self.digest {
-            // A challenge shows the digest in its own place.
+            // The body of a challenge holds the digest itself.
             Some(digest) if reply.code != ResponseCode::AUTHENTICATION_NEEDED => {
                 let mut body = Writer::with_capacity(40 + reply.body.len());
                 RequestDigest { code: RequestDigest::code_of(envelope.version), digest }.encode(&mut body);
@@ -100,7 +100,7 @@ impl Frame {
         }
     }
 
-    /// The whole of a reply that nobody vouches for.
+    /// The bytes of a reply that is neither certified nor encrypted.
     pub(super) fn write_plain(&self, reply: &Reply, now_ms: u64) -> Vec<u8> {
         let (envelope, signed) = self.write(reply, Certified::No, now_ms);
         envelope.enclose(&seal(signed, None))

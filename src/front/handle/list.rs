@@ -1,4 +1,4 @@
-//! Lists: names in messages of fifty, one behind the other; all but the last say that more follow.
+//! Lists: names in messages of fifty, one after the other; all but the last are marked as continued.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use crate::registry::refusal::{Problem, Refusal};
 use crate::wire::handle::body::Names;
 use crate::wire::handle::code::OpFlags;
 
-use super::answerer::Answerer;
 use super::frame::Frame;
 use super::reply::{self, Reply};
+use super::responder::Responder;
 use super::session::Session;
 
 //----------- Listing --------------------------------------------------------
 
-/// A list that is being told.
+/// A list that is being sent.
 #[derive(Debug)]
 pub(super) struct Listing {
     waiting: VecDeque<String>,
@@ -29,13 +29,13 @@ pub(super) struct Listing {
 impl Listing {
     /// A list of the identifiers of a prefix, its first page read.
     pub(super) async fn of_prefix(
-        answerer: &Answerer,
+        responder: &Responder,
         caller: Caller,
         prefix: Prefix,
     ) -> Result<Self, Problem> {
         let unread = Some(HandlePages::new(caller, prefix));
         let mut listing = Self { waiting: VecDeque::new(), unread };
-        listing.read(answerer).await?;
+        listing.read(responder).await?;
         Ok(listing)
     }
 
@@ -44,16 +44,16 @@ impl Listing {
         Self { waiting: prefix_handles(prefixes).collect(), unread: None }
     }
 
-    /// Whether one message holds what is left.
+    /// Whether one message holds all that is left.
     pub(super) fn is_short(&self) -> bool {
         self.unread.is_none() && self.waiting.len() <= Names::ITEMS_MAX
     }
 
-    /// Reads names until there are more than one message holds, or no more at all.
-    async fn read(&mut self, answerer: &Answerer) -> Result<(), Problem> {
+    /// Reads names until there are more than one message holds, or the list ends.
+    async fn read(&mut self, responder: &Responder) -> Result<(), Problem> {
         while self.waiting.len() <= Names::ITEMS_MAX {
             let Some(pages) = &mut self.unread else { return Ok(()) };
-            self.waiting.extend(pages.next(&answerer.resolver, 0, CHUNK_NAMES).await?);
+            self.waiting.extend(pages.next(&responder.resolver, 0, CHUNK_NAMES).await?);
             if !pages.has_more() {
                 self.unread = None;
             }
@@ -61,56 +61,58 @@ impl Listing {
         Ok(())
     }
 
-    /// The next message of the list; none when it was told to its end.
-    async fn next(&mut self, answerer: &Answerer) -> (Reply, Course) {
-        match self.read(answerer).await {
+    /// The next message of the list, and whether more follow.
+    async fn next(&mut self, responder: &Responder) -> (Reply, Continuation) {
+        match self.read(responder).await {
             Ok(()) => {}
-            // In the middle of a list nobody answers challenges.
-            Err(Problem::Refused(Refusal::Unauthenticated)) => return (reply::key_withdrawn(), Course::End),
-            Err(problem) => return (reply::problem(&problem), Course::End),
+            // Clients do not answer a challenge in the middle of a list.
+            Err(Problem::Refused(Refusal::Unauthenticated)) => {
+                return (reply::key_withdrawn(), Continuation::Last);
+            }
+            Err(problem) => return (reply::problem(&problem), Continuation::Last),
         }
         let count = self.waiting.len().min(Names::ITEMS_MAX);
         let names: Vec<String> = self.waiting.drain(..count).collect();
         let body = Names(names.iter().map(String::as_bytes).collect()).encode();
         if self.waiting.is_empty() {
-            return (Reply::success(body), Course::End);
+            return (Reply::success(body), Continuation::Last);
         }
-        (Reply { flags: OpFlags::CONTINUOUS, ..Reply::success(body) }, Course::On)
+        (Reply { flags: OpFlags::CONTINUOUS, ..Reply::success(body) }, Continuation::More)
     }
 }
 
 /// Whether more messages follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Course {
-    On,
-    End,
+enum Continuation {
+    More,
+    Last,
 }
 
 //----------- Stream ---------------------------------------------------------
 
-/// The messages of a list, each closed as its request asked for.
+/// The messages of a list, each closed as the request asked for.
 #[derive(Debug)]
 pub(super) struct Stream {
     listing: Listing,
     source: Source,
     frame: Frame,
     session: Option<Arc<Session>>,
-    course: Course,
+    continuation: Continuation,
 }
 
 impl Stream {
     /// The messages of a list.
     pub(super) fn new(listing: Listing, source: Source, frame: Frame, session: Option<Arc<Session>>) -> Self {
-        Self { listing, source, frame, session, course: Course::On }
+        Self { listing, source, frame, session, continuation: Continuation::More }
     }
 
     /// The next message; none after the last.
-    pub(super) async fn next(&mut self, answerer: &Answerer) -> Option<Vec<u8>> {
-        if self.course == Course::End {
+    pub(super) async fn next(&mut self, responder: &Responder) -> Option<Vec<u8>> {
+        if self.continuation == Continuation::Last {
             return None;
         }
-        let (reply, course) = self.listing.next(answerer).await;
-        self.course = course;
-        Some(answerer.close(self.source, &self.frame, self.session.as_deref(), &reply).await)
+        let (reply, continuation) = self.listing.next(responder).await;
+        self.continuation = continuation;
+        Some(responder.close(self.source, &self.frame, self.session.as_deref(), &reply).await)
     }
 }

@@ -12,45 +12,47 @@ use crate::wire::handle::body::challenge::{Challenge, Verification, VerifyChalle
 use crate::wire::handle::body::{HandleAndIndexes, Login, Resolution};
 use crate::wire::handle::message::Message;
 
-use super::answerer::Answerer;
-use super::opened::Exchange;
-use super::origin::{Origin, Way};
-use super::outcome::{Done, Stage};
+use super::opened_message::OpenedMessage;
+use super::origin::{Origin, Transport};
+use super::outcome::{RequestOutcome, Stage};
 use super::reply::{self, Reply};
 use super::resolution::identifier;
+use super::responder::Responder;
 
-impl Answerer {
-    /// Logs a caller in on its connection, under the session id of its client: after a challenge, always.
+impl Responder {
+    /// Logs a caller in on its connection, under the session id that its client chose. It always needs a challenge.
     pub(super) fn log_in(
         &self,
         origin: &Origin,
-        exchange: &Exchange,
+        opened: &OpenedMessage,
         message: &Message<'_>,
         stage: Stage,
-    ) -> Done {
+    ) -> RequestOutcome {
         let Some(connection) = origin.connection() else {
-            return Done::Reply(reply::not_offered("a login holds for a connection; log in over TCP"));
+            return RequestOutcome::Reply(reply::not_offered(
+                "a login holds for a connection; log in over TCP",
+            ));
         };
         if let Err(error) = Login::decode(message.body) {
-            return Done::Reply(reply::unreadable(&error));
+            return RequestOutcome::Reply(reply::unreadable(&error));
         }
         match stage {
-            Stage::Asked => Done::Prove,
+            Stage::Received => RequestOutcome::ProofNeeded,
             Stage::Proved => {
-                connection.log_in(exchange.envelope.session, exchange.caller.clone());
-                Done::Reply(Reply::changed(Vec::new()))
+                connection.log_in(opened.envelope.session, opened.caller.clone());
+                RequestOutcome::Reply(Reply::changed(Vec::new()))
             }
         }
     }
 
-    /// Logs a caller in by its secret key itself: only where nobody else reads it.
+    /// Logs a caller in by its secret key itself, over TLS only.
     pub(super) async fn log_in_by_password(
         &self,
         origin: &Origin,
-        exchange: &Exchange,
+        opened: &OpenedMessage,
         message: &Message<'_>,
     ) -> Reply {
-        let (Way::Connection(connection), Channel::Tls) = (&origin.way, origin.channel) else {
+        let (Transport::Connection(connection), Channel::Tls) = (&origin.transport, origin.channel) else {
             return reply::not_offered(
                 "passwords are taken over TLS only; log in by key, or connect with TLS",
             );
@@ -68,7 +70,7 @@ impl Answerer {
         let provers = (&self.authority, &*self.crypto_pool);
         match prove(provers, origin.source(), &identity, password, Vec::new()).await {
             Ok(caller) => {
-                connection.log_in(exchange.envelope.session, caller);
+                connection.log_in(opened.envelope.session, caller);
                 let handle = identity.to_string();
                 let body = HandleAndIndexes { handle: handle.as_bytes(), indexes: Vec::new() };
                 Reply::changed(body.encode())
@@ -77,7 +79,7 @@ impl Answerer {
         }
     }
 
-    /// Tells another server whether an answer to its challenge was made with a secret key kept here.
+    /// Reports to another server whether an answer to its challenge was made with a secret key stored here.
     pub(super) async fn verify(&self, message: &Message<'_>) -> Reply {
         let asked = match VerifyChallenge::decode(message.body) {
             Ok(asked) => asked,
@@ -98,7 +100,7 @@ impl Answerer {
     }
 }
 
-/// Refuses an answer by another than who is to be logged in.
+/// Refuses an answer by another identity than the one that is to be logged in.
 pub(super) fn same_user(body: &[u8], claimed: &Identity, folding: Folding) -> Result<(), Reply> {
     let Login { user, index } = Login::decode(body).map_err(|error| reply::unreadable(&error))?;
     let named = identity(user, index)?;
@@ -111,6 +113,6 @@ pub(super) fn same_user(body: &[u8], claimed: &Identity, folding: Folding) -> Re
 
 /// The identity that a request names.
 pub(super) fn identity(user: &[u8], index: u32) -> Result<Identity, Reply> {
-    let identifier = identifier(user).map_err(|_| reply::nobody(user))?;
+    let identifier = identifier(user).map_err(|_| reply::not_an_identity(user))?;
     Ok(Identity { index, identifier })
 }

@@ -1,14 +1,14 @@
 //! The Handle front end: the Handle protocol over UDP and TCP on one port (RFC 3652, as its clients speak it).
 //!
 //! ```text
-//!   udp ─ reassembly, kept ─┐                               ┌─ login, setup: sessions, logins
-//!   tcp, tls ───────────────┼─▶ answer ─▶ proof ─▶ perform ─┼─ resolution, change, list: the core
-//!   tunnel (in HTTP) ───────┘      │                        └─ own site, counters of transactions
-//!                                  └─ exchange: open   outcome, exchange: close ◀─┘
+//!   udp ─ reassembly, cache ┐                                  ┌─ login, setup: logins and sessions
+//!   tcp, tls ───────────────┼─▶ answer ─▶ proof ─▶ operations ─┼─ resolution, change, list: the core
+//!   tunnel (in HTTP) ───────┘      │                              └─ own site, transaction number
+//!                                  └─ message_security: open     outcome, message_security: close ─▶
 //! ```
 //! `answer` opens each message and answers it; a request whose caller has to prove who it is waits in `challenge` until
-//! `proof` has judged the answer. `perform` does what a request asks for, and `outcome` makes messages of what became of
-//! it. Plain questions take a short way, many with one read of the store.
+//! `proof` has judged the answer. `operations` performs a request, and `outcome` turns its outcome into messages. Plain
+//! questions take a shorter path, many of them with one read of the store.
 //!
 //! Answers over UDP are limited per source (`listen::udp_rate_limit`), signatures are made off the reactor (`crypto_pool`).
 //! Messages are encoded and decoded in `wire::handle`; the rules that the JSON API shares are in `handle_semantics`; what
@@ -18,13 +18,13 @@ mod tcp;
 mod tunnel;
 mod udp;
 
-mod kept;
 mod reassembly;
+mod reply_cache;
 
 mod answer;
 mod proof;
 
-mod perform;
+mod operations;
 
 mod change;
 mod list;
@@ -34,14 +34,14 @@ mod setup;
 
 mod outcome;
 
-mod exchange;
 mod frame;
+mod message_security;
 mod reply;
 
-mod answerer;
 mod challenge;
-mod opened;
+mod opened_message;
 mod origin;
+mod responder;
 mod session;
 
 mod counters;
@@ -61,6 +61,7 @@ use crate::front::listen::accept::{Reception, ReceptionOptions, Security};
 use crate::front::listen::bind::bind_both;
 use crate::front::listen::budget::{HANDLE_MEMORY, MemoryBudget};
 use crate::front::listen::counters::ConnectionCounters;
+use crate::front::listen::crypto_pool::CryptoPool;
 use crate::front::listen::drain::Drain;
 use crate::front::listen::quota::QuotaBounds;
 use crate::front::listen::slots::ConnectionLimits;
@@ -71,30 +72,29 @@ use crate::model::identity::Identity;
 use crate::registry::Registry;
 use crate::resolver::Resolver;
 
-use self::answerer::Answerer;
 use self::challenge::Challenges;
+use self::responder::Responder;
 use self::session::Sessions;
 use self::tcp::TcpSide;
 use self::udp::UdpSide;
-use crate::front::listen::crypto_pool::CryptoPool;
 
 /// Sessions at a time: a client opens one, and one more for each identity that it acts as.
 const SESSIONS: QuotaBounds = QuotaBounds { total: 32_768, per_source: 8_192 };
-/// Memory for requests whose callers are to prove who they are.
+/// Bytes of requests that wait until their callers have proved who they are.
 const CHALLENGES: QuotaBounds = QuotaBounds { total: 64 * 1024 * 1024, per_source: 8 * 1024 * 1024 };
 
 //----------- HandleOptions --------------------------------------------------
 
-/// What the door needs to know.
+/// Options of the Handle front end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HandleOptions {
-    /// Where it listens, over UDP and TCP; port 0 finds one that is free for both.
+    /// Addresses to listen on, over UDP and TCP; port 0 finds one that is free for both.
     pub listen: Vec<SocketAddr>,
     /// Seconds that a connection may be without a message.
     pub idle_seconds: u64,
     /// How much is sent over UDP to addresses that may be forged.
     pub udp: UdpRateLimitOptions,
-    /// Who may home and unhome prefixes here, and list those homed.
+    /// Identities that may home and unhome prefixes here, and list the prefixes homed here.
     pub administrators: Vec<Identity>,
     /// Bounds of TCP connections: clients keep theirs open, and factories stand behind one address.
     pub connections: ConnectionLimits,
@@ -112,25 +112,25 @@ impl Default for HandleOptions {
     }
 }
 
-//----------- HandleDoor -----------------------------------------------------
+//----------- HandleServer ---------------------------------------------------
 
-/// What the door stands before.
-pub struct HandleRooms {
-    /// What decides and records.
+/// What the Handle front end depends on.
+pub struct HandleDependencies {
+    /// The registry, for changes.
     pub registry: Arc<Registry>,
-    /// Decides who callers are.
+    /// Proves and authorizes callers.
     pub authority: Authority,
-    /// What answers.
+    /// The resolver, for questions.
     pub resolver: Arc<Resolver>,
     /// The certificate for TLS; plain text only without.
     pub tls: Option<Arc<TlsIdentity>>,
-    /// The key that this server signs with.
+    /// The key with which this server signs.
     pub server_key: Arc<PrivateKey>,
-    /// Where signatures and keys are made and verified.
+    /// The pool in which signatures and keys are made and verified.
     pub crypto_pool: Arc<CryptoPool>,
 }
 
-/// Sockets that are bound, with nobody behind them yet.
+/// Bound sockets, before the server runs.
 pub struct HandleSockets(Vec<(UdpSocket, TcpListener)>);
 
 impl HandleSockets {
@@ -139,25 +139,29 @@ impl HandleSockets {
         listen.iter().map(|address| bind_both(*address)).collect::<io::Result<_>>().map(Self)
     }
 
-    /// Where they listen, over UDP and TCP alike.
+    /// The bound addresses, the same over UDP and TCP.
     pub fn local_addrs(&self) -> io::Result<Vec<SocketAddr>> {
         self.0.iter().map(|(_, connections)| connections.local_addr()).collect()
     }
 }
 
-/// A door whose sockets are bound.
-pub struct HandleDoor {
-    answerer: Arc<Answerer>,
+/// A Handle server with bound sockets.
+pub struct HandleServer {
+    responder: Arc<Responder>,
     udp: Vec<Arc<UdpSide>>,
     tcp: Vec<TcpSide>,
     connections: Arc<ConnectionCounters>,
     budget: Arc<MemoryBudget>,
 }
 
-impl HandleDoor {
-    /// A door at these sockets; it answers nothing yet.
-    pub fn new(options: &HandleOptions, sockets: HandleSockets, rooms: HandleRooms) -> io::Result<Self> {
-        let HandleRooms { registry, authority, resolver, tls, server_key, crypto_pool } = rooms;
+impl HandleServer {
+    /// Makes a server of bound sockets; it answers nothing before it runs.
+    pub fn new(
+        options: &HandleOptions,
+        sockets: HandleSockets,
+        dependencies: HandleDependencies,
+    ) -> io::Result<Self> {
+        let HandleDependencies { registry, authority, resolver, tls, server_key, crypto_pool } = dependencies;
         let tls = tls.map(|identity| identity.acceptor(None, ClientCertificates::NotAsked));
         let tls = tls.transpose().map_err(io::Error::other)?;
         let idle_max = Duration::from_secs(options.idle_seconds);
@@ -175,7 +179,7 @@ impl HandleDoor {
             udp.push(Arc::new(UdpSide::new(datagrams)?));
             tcp.push(TcpSide::new(connections, reception.clone(), idle_max, Arc::clone(&budget))?);
         }
-        let answerer = Answerer {
+        let responder = Responder {
             registry,
             authority,
             resolver,
@@ -187,25 +191,25 @@ impl HandleDoor {
             rate_limit: UdpRateLimit::new(&options.udp, Instant::now()),
             counters: Arc::default(),
         };
-        Ok(Self { answerer: Arc::new(answerer), udp, tcp, connections: reception.counters(), budget })
+        Ok(Self { responder: Arc::new(responder), udp, tcp, connections: reception.counters(), budget })
     }
 
-    /// Answers for messages that come by another door.
+    /// Answers messages that another front end carries.
     pub fn tunnel(&self) -> HandleTunnel {
-        HandleTunnel(Arc::clone(&self.answerer))
+        HandleTunnel(Arc::clone(&self.responder))
     }
 
-    /// What it remembers at present.
+    /// The sizes of what it remembers of its clients.
     pub fn memory(&self) -> HandleMemory {
-        HandleMemory(Arc::clone(&self.answerer))
+        HandleMemory(Arc::clone(&self.responder))
     }
 
-    /// What it counts.
+    /// Its counters.
     pub fn counters(&self) -> Arc<HandleCounters> {
-        Arc::clone(&self.answerer.counters)
+        Arc::clone(&self.responder.counters)
     }
 
-    /// What it counts of its TCP connections.
+    /// The counters of its TCP connections.
     pub fn connections(&self) -> Arc<ConnectionCounters> {
         Arc::clone(&self.connections)
     }
@@ -217,43 +221,43 @@ impl HandleDoor {
 
     /// Its answers over UDP, by what became of them.
     pub fn udp_answers(&self) -> Arc<UdpAnswerCounters> {
-        self.answerer.rate_limit.counters()
+        self.responder.rate_limit.counters()
     }
 
-    /// Answers until `shutdown` ends; then takes nothing new, answers what was received, and returns.
+    /// Answers until `shutdown` completes; then accepts nothing new, answers what was received, and returns.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> io::Result<()> {
         let drain = Drain::new();
         let mut tasks = JoinSet::new();
         let mut threads = Vec::with_capacity(self.udp.len());
         for side in &self.udp {
-            threads.push(side.start(&self.answerer, &drain.draining())?);
+            threads.push(side.start(&self.responder, &drain.draining())?);
         }
         for side in self.tcp {
-            tasks.spawn(side.serve(Arc::clone(&self.answerer), drain.draining()));
+            tasks.spawn(side.serve(Arc::clone(&self.responder), drain.draining()));
         }
         shutdown.await;
         drop(threads);
         drain.run().await;
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {
-                tracing::error!(%error, "a task of the Handle door ended abnormally");
+                tracing::error!(%error, "a task of the Handle front end ended abnormally");
             }
         }
         Ok(())
     }
 }
 
-/// What a door remembers of its clients at present.
+/// The sizes of what a server remembers of its clients.
 #[derive(Clone)]
-pub struct HandleMemory(Arc<Answerer>);
+pub struct HandleMemory(Arc<Responder>);
 
 impl HandleMemory {
-    /// Sessions that are not over.
+    /// Open sessions.
     pub fn sessions(&self) -> usize {
         self.0.sessions.count()
     }
 
-    /// Challenges that wait for their answers.
+    /// Challenges that have not been answered.
     pub fn challenges(&self) -> usize {
         self.0.challenges.count()
     }

@@ -15,46 +15,46 @@ const LOGINS_MAX: usize = 64;
 
 //----------- Origin ---------------------------------------------------------
 
-/// Whence a message came.
+/// Where a message came from.
 #[derive(Clone, Debug)]
 pub(super) struct Origin {
-    /// Who sent it.
-    pub(super) asker: SocketAddr,
-    /// Which of our addresses was asked, where that is known.
+    /// The address of the client.
+    pub(super) client: SocketAddr,
+    /// The address of this node that was asked, where that is known.
     pub(super) own: Option<SocketAddr>,
-    /// Which way it came.
-    pub(super) way: Way,
+    /// The transport that carried it.
+    pub(super) transport: Transport,
     /// How its bytes travel.
     pub(super) channel: Channel,
 }
 
-/// Which way a message came.
+/// A transport of messages.
 #[derive(Clone, Debug)]
-pub(super) enum Way {
-    /// In datagrams: an answer is one message.
+pub(super) enum Transport {
+    /// Datagrams: an answer is one message.
     Datagrams(Arc<DatagramState>),
-    /// On a connection.
+    /// A connection.
     Connection(Arc<ConnectionState>),
-    /// Within HTTP: nothing is remembered from one message to the next.
+    /// HTTP, which carries each message without regard to others.
     Tunnel,
 }
 
 impl Origin {
-    /// Whom it counts for.
+    /// The source whose quotas it counts for.
     pub(super) fn source(&self) -> Source {
-        Source::of(self.asker.ip())
+        Source::of(self.client.ip())
     }
 
-    /// The connection it came on.
+    /// The connection that carried it.
     pub(super) fn connection(&self) -> Option<&Arc<ConnectionState>> {
-        match &self.way {
-            Way::Connection(connection) => Some(connection),
-            Way::Datagrams(_) | Way::Tunnel => None,
+        match &self.transport {
+            Transport::Connection(connection) => Some(connection),
+            Transport::Datagrams(_) | Transport::Tunnel => None,
         }
     }
 }
 
-/// What a message in datagrams has proved.
+/// What a message that arrived in datagrams has proved.
 #[derive(Debug, Default)]
 pub(super) struct DatagramState(AtomicBool);
 
@@ -64,13 +64,13 @@ impl DatagramState {
         if self.0.load(Ordering::Relaxed) { AddressProof::Given } else { AddressProof::Missing }
     }
 
-    /// Notes that the message proves its source address.
+    /// Records that the message proves its source address.
     pub(super) fn note_proof(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
-/// What is remembered of a connection: who logged in on it, by the session ids that its client chose.
+/// What is remembered of a connection: its logins, by the session ids that the client chose.
 #[derive(Debug)]
 pub(super) struct ConnectionState {
     /// Its number among all connections.
@@ -80,18 +80,18 @@ pub(super) struct ConnectionState {
 }
 
 impl ConnectionState {
-    /// A connection on which nobody logged in.
+    /// A connection without logins.
     pub(super) fn new(slot: SlotUse) -> Self {
         Self { number: slot.number(), slot, logins: Mutex::default() }
     }
 
-    /// Who logged in under a session id.
+    /// The caller that logged in under a session id.
     pub(super) fn caller(&self, session: u32) -> Option<Caller> {
         let logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
         logins.iter().find(|(id, _)| *id == session).map(|(_, caller)| caller.clone())
     }
 
-    /// Logs somebody in under a session id; the oldest login gives way when there are too many.
+    /// Logs a caller in under a session id; the oldest login ends when there are too many.
     pub(super) fn log_in(&self, session: u32, caller: Caller) {
         let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
         logins.retain(|(id, _)| *id != session);
@@ -102,7 +102,7 @@ impl ConnectionState {
         self.slot.set_authenticated();
     }
 
-    /// Forgets who logged in under a session id; false when nobody did.
+    /// Ends the login under a session id; false when there is none.
     pub(super) fn log_out(&self, session: u32) -> bool {
         let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
         let count = logins.len();

@@ -1,90 +1,90 @@
-//! What becomes of a request, and the messages that report it.
+//! Outcomes of requests, and the messages that report them.
 
 use std::sync::Arc;
 
 use crate::registry::caller::Caller;
 use crate::registry::refusal::{Problem, Refusal};
 
-use super::answerer::Answerer;
 use super::frame::Frame;
-use super::kept::Weight;
 use super::list::{Listing, Stream};
-use super::origin::{Origin, Way};
+use super::origin::{Origin, Transport};
 use super::reply::{self, Reply};
+use super::reply_cache::Effect;
+use super::responder::Responder;
 use super::session::Session;
 
-//----------- Done ---------------------------------------------------------
+//----------- RequestOutcome -------------------------------------------------
 
-/// What came of a request.
+/// The outcome of a request.
 #[derive(Debug)]
-pub(super) enum Done {
-    /// This is to be said.
+pub(super) enum RequestOutcome {
+    /// One reply.
     Reply(Reply),
-    /// A list is to be told.
+    /// A list, of one or more messages.
     Listing(Listing),
-    /// The caller is to prove who it is first.
-    Prove,
-    /// The key that proved the caller is withdrawn: it is nobody any more.
-    Withdrawn,
+    /// The caller has to prove who it is first.
+    ProofNeeded,
+    /// The key that proved the caller was withdrawn, so that the proof is void.
+    KeyWithdrawn,
 }
 
-impl Done {
-    /// A caller is not served: nobody is to prove who it is, and so is who was proved and is nobody now.
+impl RequestOutcome {
+    /// The outcome of a request that the core does not serve.
     pub(super) fn refused(caller: &Caller, problem: &Problem) -> Self {
         match (problem, caller) {
-            (Problem::Refused(Refusal::Unauthenticated), Caller::Anonymous) => Self::Prove,
-            (Problem::Refused(Refusal::Unauthenticated), _) => Self::Withdrawn,
+            (Problem::Refused(Refusal::Unauthenticated), Caller::Anonymous) => Self::ProofNeeded,
+            (Problem::Refused(Refusal::Unauthenticated), _) => Self::KeyWithdrawn,
             (problem, _) => Self::Reply(reply::problem(problem)),
         }
     }
 }
 
-/// How far a request has come.
+/// How far a request has got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     /// It was received.
-    Asked,
+    Received,
     /// Its caller has answered the challenge for it.
     Proved,
 }
 
-//----------- Said ---------------------------------------------------------
+//----------- Outgoing -------------------------------------------------------
 
-/// What a message is answered with.
+/// What is sent in answer to a message.
 #[derive(Debug)]
-pub(super) enum Said {
-    /// Nothing: it is no request.
+pub(super) enum Outgoing {
+    /// Nothing: the message is not a request.
     Nothing,
-    /// One message, and what it stands for.
-    Message(Vec<u8>, Weight),
-    /// Messages, one behind the other.
-    Stream(Box<Stream>),
-    /// One message; what sent this cannot be trusted to send more.
+    /// One message, and whether it reports a change.
+    Message(Vec<u8>, Effect),
+    /// The messages of a list, one after the other.
+    List(Box<Stream>),
+    /// One message, after which the connection is closed.
     Last(Vec<u8>),
 }
 
-impl Answerer {
-    /// Says what was done.
-    pub(super) async fn say(
+impl Responder {
+    /// The messages that report an outcome, closed as the request asked for.
+    pub(super) async fn outgoing(
         &self,
         origin: &Origin,
         frame: Frame,
         session: Option<Arc<Session>>,
-        done: Done,
-    ) -> Said {
-        let reply = match done {
-            Done::Reply(reply) => reply,
-            Done::Listing(listing) => match origin.way {
-                Way::Datagrams(_) if !listing.is_short() => {
+        outcome: RequestOutcome,
+    ) -> Outgoing {
+        let reply = match outcome {
+            RequestOutcome::Reply(reply) => reply,
+            RequestOutcome::Listing(listing) => match origin.transport {
+                Transport::Datagrams(_) if !listing.is_short() => {
                     reply::not_offered("the list is longer than one message; ask for it over TCP")
                 }
-                Way::Datagrams(_) | Way::Connection(_) | Way::Tunnel => {
-                    return Said::Stream(Box::new(Stream::new(listing, origin.source(), frame, session)));
+                Transport::Datagrams(_) | Transport::Connection(_) | Transport::Tunnel => {
+                    return Outgoing::List(Box::new(Stream::new(listing, origin.source(), frame, session)));
                 }
             },
-            // Whoever proved who it is is not asked again.
-            Done::Prove | Done::Withdrawn => reply::key_withdrawn(),
+            // A caller that has just proved who it is is not challenged again.
+            RequestOutcome::ProofNeeded | RequestOutcome::KeyWithdrawn => reply::key_withdrawn(),
         };
-        Said::Message(self.close(origin.source(), &frame, session.as_deref(), &reply).await, reply.weight)
+        Outgoing::Message(self.close(origin.source(), &frame, session.as_deref(), &reply).await, reply.effect)
     }
 }

@@ -1,12 +1,11 @@
 //! Proofs: challenges and their answers.
 //!
 //! ```text
-//!   request ─ nobody may, somebody could ─▶ challenge: nonce and digest of the request
-//!   answer ─ is the claimed identity an administrator? ─ was the key used? ─▶ the request, as that caller
+//!   request without proof, that an administrator may make ─▶ challenge: nonce and digest of the request
+//!   answer ─ could this identity make the request? ─ was its key used? ─▶ the request is performed as that caller
 //! ```
-//! Whoever could not be allowed the request in any case is told so before its proof is looked at. An answer in a session
-//! proves the session; a login proves the connection, under the session id that its client chose. Both last no longer than
-//! the key: once it is withdrawn, a session is challenged anew, and a login ends with its connection.
+//! An identity that could not make the request even if proved is refused before its proof is judged. An answer given in
+//! a session proves the session, until its key is withdrawn; then the session is challenged again.
 
 use std::time::Instant;
 
@@ -20,168 +19,192 @@ use crate::wire::handle::body::challenge::{Challenge, ChallengeAnswer, RequestDi
 use crate::wire::handle::code::{OpCode, OpFlags, ResponseCode};
 use crate::wire::handle::message::Message;
 
-use super::answerer::Answerer;
 use super::challenge::{ChallengeKey, Found, Scope};
 use super::change;
 use super::frame::{Frame, digest};
 use super::login::{identity, same_user};
-use super::opened::{Challenged, Exchange, Voucher};
+use super::opened_message::{Integrity, OpenedMessage, PendingRequest};
 use super::origin::Origin;
-use super::outcome::{Done, Said, Stage};
-use super::reply::{self, Placement, Reply};
-use super::resolution::Asking;
+use super::outcome::{Outgoing, RequestOutcome, Stage};
+use super::reply::{self, Reply, ReplySession};
+use super::resolution::ResolutionRequest;
+use super::responder::Responder;
 
 /// Bytes of a nonce.
 const NONCE_BYTES: usize = 16;
 
-/// An answer proves nobody, and may have been altered on the way.
+/// The answer proves no identity, and may have been altered on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Unfitting;
+pub(super) struct UnusableAnswer;
 
-impl Answerer {
-    /// Asks the caller of a request to prove who it is; the request waits for the answer.
-    pub(super) fn challenge(&self, origin: &Origin, exchange: &Exchange, message: &Message<'_>) -> Reply {
-        let version = exchange.envelope.to_reply().version;
+impl Responder {
+    /// Challenges the caller of a request; the request waits for the answer.
+    pub(super) fn challenge(&self, origin: &Origin, opened: &OpenedMessage, message: &Message<'_>) -> Reply {
+        let version = opened.envelope.to_reply().version;
         let mut nonce = [0; NONCE_BYTES];
         self.resolver.fill_random(&mut nonce);
         let digest = digest(version, message.signed);
         let digest = RequestDigest { code: RequestDigest::code_of(version), digest: &digest };
         let challenge = Challenge { digest, nonce: &nonce };
-        let session = exchange.envelope.session;
-        let (key, placement) = match (&exchange.session, origin.connection()) {
-            (Some(session), _) => (ChallengeKey { scope: Scope::Node, session: session.id }, Placement::Same),
-            (None, Some(connection)) if session != 0 => {
-                (ChallengeKey { scope: Scope::Connection(connection.number), session }, Placement::Same)
+        let session = opened.envelope.session;
+        let (key, reply_session) = match (&opened.session, origin.connection()) {
+            (Some(session), _) => {
+                (ChallengeKey { scope: Scope::Node, session: session.id }, ReplySession::OfRequest)
             }
+            (None, Some(connection)) if session != 0 => (
+                ChallengeKey { scope: Scope::Connection(connection.number), session },
+                ReplySession::OfRequest,
+            ),
             (None, _) => {
                 let session = self.random_id();
-                (ChallengeKey { scope: Scope::Node, session }, Placement::In(session))
+                (ChallengeKey { scope: Scope::Node, session }, ReplySession::Id(session))
             }
         };
-        let asked = Challenged {
-            exchange: exchange.clone(),
+        let pending = PendingRequest {
+            opened: opened.clone(),
             challenge: challenge.signed_bytes(),
             source: origin.source(),
         };
-        let bytes = exchange.message.len();
-        if !self.challenges.put(key, origin.source(), bytes, asked, Instant::now()) {
+        let bytes = opened.message.len();
+        if !self.challenges.put(key, origin.source(), bytes, pending, Instant::now()) {
             return reply::busy();
         }
         Reply {
             code: ResponseCode::AUTHENTICATION_NEEDED,
             flags: OpFlags::REQUEST_DIGEST,
-            placement,
+            session: reply_session,
             ..Reply::success(challenge.encode(version))
         }
     }
 
-    /// Judges the answer to a challenge and does what was asked for. Of an answer that may have been altered on the way,
-    /// one that proves nobody changes nothing and is not told apart from noise.
+    /// Judges the answer to a challenge and performs the request that waits for it.
+    ///
+    /// An answer that may have been altered on its way and proves no identity changes nothing, and its reply does not
+    /// differ from that to random bytes.
     pub(super) async fn conclude(
         &self,
         origin: &Origin,
-        exchange: &Exchange,
+        opened: &OpenedMessage,
         frame: Frame,
         message: &Message<'_>,
-    ) -> Result<Said, Unfitting> {
-        let answer = match Answered::decode(message.body) {
+    ) -> Result<Outgoing, UnusableAnswer> {
+        let answer = match ProofAnswer::decode(message.body) {
             Ok(answer) => answer,
-            Err(_) if exchange.is_malleable() => return Err(Unfitting),
+            Err(_) if opened.is_malleable() => return Err(UnusableAnswer),
             Err(reply) => {
-                return Ok(self.say(origin, frame, exchange.session.clone(), Done::Reply(reply)).await);
+                return Ok(self
+                    .outgoing(origin, frame, opened.session.clone(), RequestOutcome::Reply(reply))
+                    .await);
             }
         };
-        let found = self.waiting(origin, exchange.envelope.session);
+        let found = self.waiting(origin, opened.envelope.session);
         let newest = found.first().map(|found| found.number);
         let mut first = None;
         for found in found {
-            match self.judge(origin, &found.asked, &answer).await {
+            match self.judge(origin, &found.pending, &answer).await {
                 Ok(caller) => {
                     if !self.challenges.take(found.number) {
                         break;
                     }
-                    // Who answers from where the challenge was sent receives what is sent there.
-                    if found.asked.source == origin.source() {
-                        self.rate_limit.prove(origin.asker.ip(), Instant::now());
+                    // A correct answer from the address of the challenge proves that the client receives what is sent there.
+                    if found.pending.source == origin.source() {
+                        self.rate_limit.prove(origin.client.ip(), Instant::now());
                     }
-                    return Ok(self.complete(origin, frame, &found.asked, caller).await);
+                    return Ok(self.complete(origin, frame, &found.pending, caller).await);
                 }
                 Err(reply) => first = first.or(Some((found, reply))),
             }
         }
-        if exchange.is_malleable() {
-            return Err(Unfitting);
+        if opened.is_malleable() {
+            return Err(UnusableAnswer);
         }
-        // An answer that fits none is the one for the newest, whose only chance it was.
+        // A wrong answer uses up the newest challenge: each can be answered once.
         newest.map(|number| self.challenges.take(number));
         let Some((found, reply)) = first else {
-            let reply = Done::Reply(reply::no_challenge());
-            return Ok(self.say(origin, frame, exchange.session.clone(), reply).await);
+            let reply = RequestOutcome::Reply(reply::no_challenge());
+            return Ok(self.outgoing(origin, frame, opened.session.clone(), reply).await);
         };
-        Ok(self.say_of(origin, frame, &found.asked, Done::Reply(reply)).await)
+        Ok(self.outgoing_of(origin, frame, &found.pending, RequestOutcome::Reply(reply)).await)
     }
 
     /// The requests that wait under a session id, the newest first.
-    fn waiting(&self, origin: &Origin, session: u32) -> Vec<Found<Challenged>> {
+    fn waiting(&self, origin: &Origin, session: u32) -> Vec<Found<PendingRequest>> {
         let now = Instant::now();
         let scope = origin.connection().map(|connection| Scope::Connection(connection.number));
         let scopes = scope.into_iter().chain([Scope::Node]);
         scopes.flat_map(|scope| self.challenges.find(&ChallengeKey { scope, session }, now)).collect()
     }
 
-    /// The caller that an answer proves, if it is one that could be allowed the request.
-    async fn judge(&self, origin: &Origin, asked: &Challenged, answer: &Answered) -> Result<Caller, Reply> {
-        let message = Message::decode(&asked.exchange.message).map_err(|error| reply::unreadable(&error))?;
-        self.rehearse(&message, &answer.identity).await?;
-        let (proof, challenge) = (answer.proof.clone(), asked.challenge.clone());
+    /// The caller that an answer proves, provided that it could make the request.
+    async fn judge(
+        &self,
+        origin: &Origin,
+        pending: &PendingRequest,
+        answer: &ProofAnswer,
+    ) -> Result<Caller, Reply> {
+        let message = Message::decode(&pending.opened.message).map_err(|error| reply::unreadable(&error))?;
+        self.check_beforehand(&message, &answer.identity).await?;
+        let (proof, challenge) = (answer.proof.clone(), pending.challenge.clone());
         let proved =
             prove((&self.authority, &self.crypto_pool), origin.source(), &answer.identity, proof, challenge)
                 .await;
         proved.map_err(|unproven| reply::unproven(&unproven))
     }
 
-    /// Does what was asked for, as the caller that was proved.
-    async fn complete(&self, origin: &Origin, frame: Frame, asked: &Challenged, caller: Caller) -> Said {
-        if let (Some(session), Voucher::Session) = (&asked.exchange.session, asked.exchange.voucher) {
+    /// Performs a request as the caller that was proved.
+    async fn complete(
+        &self,
+        origin: &Origin,
+        frame: Frame,
+        pending: &PendingRequest,
+        caller: Caller,
+    ) -> Outgoing {
+        if let (Some(session), Integrity::Verified) = (&pending.opened.session, pending.opened.integrity) {
             session.prove(caller.clone());
         }
-        let exchange = Exchange { caller, ..asked.exchange.clone() };
-        let done = match Message::decode(&exchange.message) {
-            Ok(message) => self.perform(origin, &exchange, &message, Stage::Proved).await,
-            Err(error) => Done::Reply(reply::unreadable(&error)),
+        let opened = OpenedMessage { caller, ..pending.opened.clone() };
+        let outcome = match Message::decode(&opened.message) {
+            Ok(message) => self.perform(origin, &opened, &message, Stage::Proved).await,
+            Err(error) => RequestOutcome::Reply(reply::unreadable(&error)),
         };
-        self.say_of(origin, frame, asked, done).await
+        self.outgoing_of(origin, frame, pending, outcome).await
     }
 
-    /// Says what came of a request whose challenge was answered: under its operation, and in no session when its own was
-    /// made for the challenge alone.
-    async fn say_of(&self, origin: &Origin, frame: Frame, asked: &Challenged, done: Done) -> Said {
-        let session = asked.exchange.session.clone();
-        let frame = match Message::decode(&asked.exchange.message) {
+    /// The messages that report the outcome of a request whose challenge was answered: with the operation of the request,
+    /// and outside of any session when the session id was made for the challenge alone.
+    async fn outgoing_of(
+        &self,
+        origin: &Origin,
+        frame: Frame,
+        pending: &PendingRequest,
+        outcome: RequestOutcome,
+    ) -> Outgoing {
+        let session = pending.opened.session.clone();
+        let frame = match Message::decode(&pending.opened.message) {
             Ok(message) => frame.completing(&message.header),
             Err(_) => frame,
         };
-        let was_outside = session.is_none() && asked.exchange.envelope.session == 0;
-        let done = match done {
-            Done::Reply(reply) if was_outside && reply.placement == Placement::Same => {
-                Done::Reply(Reply { placement: Placement::In(0), ..reply })
+        let was_outside = session.is_none() && pending.opened.envelope.session == 0;
+        let outcome = match outcome {
+            RequestOutcome::Reply(reply) if was_outside && reply.session == ReplySession::OfRequest => {
+                RequestOutcome::Reply(Reply { session: ReplySession::Id(0), ..reply })
             }
-            done => done,
+            outcome => outcome,
         };
-        self.say(origin, frame, session, done).await
+        self.outgoing(origin, frame, session, outcome).await
     }
 
-    /// Refuses whoever could not be allowed a request, were it proved; everything else is told when it is.
-    async fn rehearse(&self, message: &Message<'_>, identity: &Identity) -> Result<(), Reply> {
+    /// Refuses an identity that could not make a request even if proved; other reasons are reported once it is proved.
+    async fn check_beforehand(&self, message: &Message<'_>, identity: &Identity) -> Result<(), Reply> {
         let caller = Caller::Identity(KeyHolder::supposed(identity.clone()));
         let checked = match message.header.op {
             OpCode::LOGIN_KEY => return same_user(message.body, identity, self.resolver.folding()),
             OpCode::RESOLUTION => {
-                let asking = Asking::decode(message.body)?;
-                let Ok(answer) = self.resolver.answer(&caller, &asking.question).await else {
+                let request = ResolutionRequest::decode(message.body)?;
+                let Ok(answer) = self.resolver.answer(&caller, &request.question).await else {
                     return Ok(());
                 };
-                return match asking.outcome(answer, Wanted::All, &caller) {
+                return match request.outcome(answer, Wanted::All, &caller) {
                     QuestionOutcome::Hidden(Hidden::FromCaller) => Err(reply::hidden(Hidden::FromCaller)),
                     _ => Ok(()),
                 };
@@ -206,13 +229,13 @@ impl Answerer {
     }
 }
 
-/// An answer to a challenge, decoded: who says so, and the proof.
-struct Answered {
+/// An answer to a challenge: the claimed identity, and the proof.
+struct ProofAnswer {
     identity: Identity,
     proof: Proof,
 }
 
-impl Answered {
+impl ProofAnswer {
     fn decode(body: &[u8]) -> Result<Self, Reply> {
         let answer = ChallengeAnswer::decode(body).map_err(|error| reply::unreadable(&error))?;
         let proof = match answer.kind {

@@ -1,12 +1,12 @@
-//! Messages of many datagrams, put together again in bounded memory.
+//! Reassembly of messages that arrive in several datagrams, in bounded memory.
 //!
 //! ```text
-//!   piece k lies at 492 * k ─▶ whole: the message
-//!                            ├▶ waiting, for at most 5 seconds
-//!                            └▶ dropped: what does not fit what came before drops the whole message
+//!   piece k has offset 492 * k ─▶ whole: the message
+//!                               ├▶ waiting, for at most 5 seconds
+//!                               └▶ dropped: a piece that contradicts an earlier one drops the whole message
 //! ```
-//! Only what was received takes memory, never what a length promises. When there is no room left, the oldest message
-//! goes: a flood of beginnings costs its sender as many bytes as it occupies here.
+//! Memory is taken for received pieces only, not for the stated length. When it is used up, the oldest message is evicted:
+//! a flood of first pieces costs its sender as many bytes as it occupies here.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,32 +19,32 @@ use crate::front::listen::source::Source;
 use crate::wire::handle::envelope::Envelope;
 use crate::wire::handle::packet::{Piece, packets_of};
 
-/// How long the rest of a message may take to come.
+/// Time within which all pieces of a message have to arrive.
 const LIFE: Duration = Duration::from_secs(5);
-/// Bytes that a kept piece takes beside its own, and a begun message beside its pieces.
+/// Bytes of a stored piece beside its contents, and of a message beside its pieces.
 const OVERHEAD_BYTES: usize = 128;
 
 //----------- MessageKey -----------------------------------------------------
 
-/// What names a message while its pieces come.
+/// What identifies a message while its pieces arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct MessageKey {
-    /// Whence it comes.
-    asker: SocketAddr,
-    /// Its session.
+    /// The address of the client.
+    client: SocketAddr,
+    /// The session.
     session: u32,
-    /// Its request id.
+    /// The request id.
     request: u32,
 }
 
-/// What became of a piece.
+/// The result of adding a piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Taken {
-    /// It was the last that was missing: this is the message.
+    /// The message is complete.
     Whole(Vec<u8>),
-    /// Others are missing.
+    /// Other pieces are missing.
     Waiting,
-    /// It does not fit; what came of the message before is forgotten.
+    /// The piece contradicts earlier ones, or there is no memory; the message is dropped.
     Dropped,
 }
 
@@ -53,9 +53,9 @@ pub(super) enum Taken {
 /// Bounds of memory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReassemblyBounds {
-    /// Bytes kept in all.
+    /// Bytes in total.
     pub(super) bytes_max: usize,
-    /// Bytes kept of one source.
+    /// Bytes of one source.
     pub(super) source_bytes_max: usize,
 }
 
@@ -64,35 +64,35 @@ pub(super) struct ReassemblyBounds {
 pub(super) struct Reassembly {
     quota: Arc<Quota>,
     messages: Expiring<MessageKey, Partial>,
-    /// Messages given up: too old, inconsistent, or for want of room.
+    /// Messages given up: expired, inconsistent, or evicted.
     lost: u64,
 }
 
 #[derive(Debug)]
 struct Partial {
-    /// The envelope of every piece, but for its number.
+    /// The envelope of every piece, without its number.
     envelope: Envelope,
     pieces: BTreeMap<u32, Box<[u8]>>,
 }
 
 impl Reassembly {
-    /// Keeps nothing yet.
+    /// Without messages.
     pub(super) fn new(bounds: ReassemblyBounds) -> Self {
         let ReassemblyBounds { bytes_max, source_bytes_max } = bounds;
         let quota = Quota::new(QuotaBounds { total: bytes_max, per_source: source_bytes_max });
         Self { quota, messages: Expiring::default(), lost: 0 }
     }
 
-    /// Takes a piece.
-    pub(super) fn take(&mut self, asker: SocketAddr, piece: &Piece<'_>, now: Instant) -> Taken {
+    /// Adds a piece.
+    pub(super) fn take(&mut self, client: SocketAddr, piece: &Piece<'_>, now: Instant) -> Taken {
         let expired = self.messages.expire(now).len();
         self.lost += u64::try_from(expired).unwrap_or_default();
         let Envelope { session, request, sequence, .. } = piece.envelope;
-        let key = MessageKey { asker, session, request };
+        let key = MessageKey { client, session, request };
         if let Some(partial) = self.messages.get(&key) {
             let same = partial.envelope == Envelope { sequence: 0, ..piece.envelope };
             match partial.pieces.get(&sequence) {
-                Some(kept) if same && **kept == *piece.bytes => return Taken::Waiting,
+                Some(stored) if same && **stored == *piece.bytes => return Taken::Waiting,
                 None if same => {}
                 Some(_) | None => {
                     self.forget(&key);
@@ -109,10 +109,10 @@ impl Reassembly {
         self.lost
     }
 
-    /// Keeps the first piece that came of a message.
+    /// Stores the first piece that arrived of a message.
     fn begin(&mut self, key: MessageKey, piece: &Piece<'_>, now: Instant) -> Taken {
         let cost = piece.bytes.len() + 2 * OVERHEAD_BYTES;
-        let Some(grant) = self.take_room(Source::of(key.asker.ip()), cost) else {
+        let Some(grant) = self.take_evicting(Source::of(key.client.ip()), cost) else {
             self.lost += 1;
             return Taken::Dropped;
         };
@@ -122,7 +122,7 @@ impl Reassembly {
         self.whole(&key)
     }
 
-    /// Adds a piece to a message that has begun.
+    /// Adds a piece to a stored message.
     fn add(&mut self, key: &MessageKey, piece: &Piece<'_>) -> Taken {
         loop {
             // The message itself may be the one that was evicted.
@@ -141,7 +141,7 @@ impl Reassembly {
         }
     }
 
-    /// The message, when its last piece has come.
+    /// The message, if it is complete.
     fn whole(&mut self, key: &MessageKey) -> Taken {
         let is_whole = self
             .messages
@@ -154,8 +154,8 @@ impl Reassembly {
         }
     }
 
-    /// Takes bytes for a source, and evicts the oldest messages for them; none when its own share is used up.
-    fn take_room(&mut self, source: Source, cost: usize) -> Option<Grant> {
+    /// Takes bytes for a source, and evicts the oldest messages for them; none if the share of the source is used up.
+    fn take_evicting(&mut self, source: Source, cost: usize) -> Option<Grant> {
         loop {
             match self.quota.take(source, cost) {
                 Ok(grant) => return Some(grant),

@@ -1,4 +1,4 @@
-//! What is to be said → response codes, bodies and flags: the only place of this door that knows which is which.
+//! Replies: reasons become response codes, sentences and flags; only this file of the front end knows which.
 
 use crate::authority::credential::Unproven;
 use crate::front::handle_semantics::question::Hidden;
@@ -11,78 +11,78 @@ use crate::wire::cursor::DecodeError;
 use crate::wire::handle::body::ErrorText;
 use crate::wire::handle::code::{OpFlags, ResponseCode, Version};
 
-use super::kept::Weight;
+use super::reply_cache::Effect;
 
 //----------- Reply ----------------------------------------------------------
 
-/// What is to be said to a request, before it is framed.
+/// A reply to a request, before it is framed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reply {
-    /// How it went.
+    /// The response code.
     pub(super) code: ResponseCode,
     /// The body, without the digest of the request.
     pub(super) body: Vec<u8>,
-    /// Flags that the reply has beside those of its request.
+    /// Flags of the reply beside those of its request.
     pub(super) flags: OpFlags,
-    /// Whether this node keeps what it tells.
-    pub(super) standing: Standing,
-    /// In which session it is told.
-    pub(super) placement: Placement,
-    /// Who may overhear it.
+    /// Whether this node holds what it reports.
+    pub(super) provenance: Provenance,
+    /// The session that the reply belongs to.
+    pub(super) session: ReplySession,
+    /// Whether it may travel unencrypted.
     pub(super) secrecy: Secrecy,
-    /// Whether something was changed.
-    pub(super) weight: Weight,
+    /// The effect of the request.
+    pub(super) effect: Effect,
 }
 
-/// In which session a reply is told.
+/// The session that a reply belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Placement {
-    /// In that of its request.
-    Same,
-    /// Under this id: a new session, or an id made for a challenge; 0 for none.
-    In(u32),
-    /// In that of its request, which is over: the session's key is not used any more.
-    Over,
+pub(super) enum ReplySession {
+    /// That of its request.
+    OfRequest,
+    /// The one with this id: a new session, or an id made for a challenge; 0 for none.
+    Id(u32),
+    /// That of its request, which has ended, so that its key is not used any more.
+    Ended,
 }
 
-/// Who may overhear a reply.
+/// Whether a reply may travel unencrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Secrecy {
-    /// Anybody.
+    /// It may.
     Public,
-    /// Nobody, where the session can encrypt.
+    /// It is encrypted where the session can encrypt.
     Restricted,
 }
 
-/// Whether a reply is of this node's own knowledge.
+/// Whether this node itself holds what a reply reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// It is.
-    Authoritative,
-    /// Another node told it.
-    Retold,
+pub(super) enum Provenance {
+    /// It does.
+    Own,
+    /// Another node reported it.
+    Relayed,
 }
 
 impl Reply {
-    /// Done.
+    /// The reply to a request that was performed.
     pub(super) fn success(body: Vec<u8>) -> Self {
         Self {
             code: ResponseCode::SUCCESS,
             body,
             flags: OpFlags::NONE,
-            standing: Standing::Authoritative,
-            placement: Placement::Same,
+            provenance: Provenance::Own,
+            session: ReplySession::OfRequest,
             secrecy: Secrecy::Public,
-            weight: Weight::Light,
+            effect: Effect::None,
         }
     }
 
-    /// Done, and something was changed by it.
+    /// The reply to a request that changed something.
     pub(super) fn changed(body: Vec<u8>) -> Self {
-        Self { weight: Weight::Changed, ..Self::success(body) }
+        Self { effect: Effect::Changed, ..Self::success(body) }
     }
 
-    /// Not done: a code and a sentence that helps.
+    /// A refusal: a code, and a sentence that helps.
     pub(super) fn refuse(code: ResponseCode, sentence: &str) -> Self {
         Self { code, ..Self::success(ErrorText(sentence.as_bytes()).encode()) }
     }
@@ -90,17 +90,17 @@ impl Reply {
 
 //----------- Reasons --------------------------------------------------------
 
-/// A message that cannot be read.
+/// The message cannot be read.
 pub(super) fn unreadable(error: &DecodeError) -> Reply {
     Reply::refuse(ResponseCode::PROTOCOL_ERROR, &error.to_string())
 }
 
-/// A handle that is no identifier.
+/// The handle is not a well-formed identifier.
 pub(super) fn malformed(error: &IdentifierError) -> Reply {
     Reply::refuse(ResponseCode::INVALID_HANDLE, &error.to_string())
 }
 
-/// No node above knows more, or none is asked for this caller.
+/// This node is not responsible and refers to no service.
 pub(super) fn not_responsible(upper: Option<&str>) -> Reply {
     let sentence = match upper {
         Some(upper) => format!("that prefix is not served here; the node above is {upper}"),
@@ -109,22 +109,22 @@ pub(super) fn not_responsible(upper: Option<&str>) -> Reply {
     Reply::refuse(ResponseCode::SERVER_NOT_RESPONSIBLE, &sentence)
 }
 
-/// Why a question or command was refused or failed.
+/// A question or command was refused or failed.
 pub(super) fn problem(problem: &Problem) -> Reply {
     Reply::refuse(response_code::of_problem(problem), &problem.to_string())
 }
 
-/// The caller's part.
+/// The request was refused.
 pub(super) fn refusal(refusal: &Refusal) -> Reply {
     Reply::refuse(response_code::of_refusal(refusal), &refusal.to_string())
 }
 
-/// Our part.
+/// This node failed.
 pub(super) fn failure(failure: &Failure) -> Reply {
     Reply::refuse(response_code::of_failure(failure), &failure.to_string())
 }
 
-/// Why a question that went onward has no answer.
+/// A question that was passed on to other nodes has no answer.
 pub(super) fn unanswered(unanswered: &Unanswered) -> Reply {
     Reply::refuse(response_code::of_unanswered(unanswered), &unanswered.to_string())
 }
@@ -157,7 +157,7 @@ pub(super) fn referral(asked: &Identifier, version: Version, body: Vec<u8>) -> R
 
 //----------- Authentication -------------------------------------------------
 
-/// Why somebody is not proved to be who he says.
+/// The caller has not proved the identity that it claims.
 pub(super) fn unproven(unproven: &Unproven) -> Reply {
     let code = match unproven {
         Unproven::NoKey { .. } | Unproven::Wrong { .. } => ResponseCode::AUTHENTICATION_FAILED,
@@ -167,108 +167,112 @@ pub(super) fn unproven(unproven: &Unproven) -> Reply {
     Reply::refuse(code, &unproven.to_string())
 }
 
-/// An answer to a challenge that nobody waits for.
+/// No challenge waits for this answer.
 pub(super) fn no_challenge() -> Reply {
     let sentence =
         "no challenge waits for this answer: it was answered, or twenty seconds are over; ask again";
     Reply::refuse(ResponseCode::AUTHENTICATION_TIMEOUT, sentence)
 }
 
-/// A proof of a kind that is not known.
+/// The proof is of an unknown kind.
 pub(super) fn unknown_proof(kind: &[u8]) -> Reply {
     let kind = String::from_utf8_lossy(kind);
     let sentence = format!("a proof of kind {kind:?} is not known; HS_PUBKEY and HS_SECKEY are");
     Reply::refuse(ResponseCode::INVALID_CREDENTIAL, &sentence)
 }
 
-/// A name that names nobody.
-pub(super) fn nobody(user: &[u8]) -> Reply {
+/// The claimed identity is not an identifier.
+pub(super) fn not_an_identity(user: &[u8]) -> Reply {
     let user = String::from_utf8_lossy(user);
-    Reply::refuse(ResponseCode::INVALID_ADMIN, &format!("{user:?} is no identifier, and so nobody's"))
+    Reply::refuse(
+        ResponseCode::INVALID_ADMIN,
+        &format!("{user:?} is not an identifier, and so not an identity"),
+    )
 }
 
-/// A caller whose key was withdrawn after it proved itself.
+/// The key that proved the caller was withdrawn afterwards.
 pub(super) fn key_withdrawn() -> Reply {
     let sentence = "the key that proved this caller was withdrawn meanwhile";
     Reply::refuse(ResponseCode::AUTHENTICATION_FAILED, sentence)
 }
 
-/// An operation that is not offered, or not so.
+/// The operation is not offered, or not over this transport.
 pub(super) fn not_offered(sentence: &str) -> Reply {
     Reply::refuse(ResponseCode::OPERATION_NOT_SUPPORTED, sentence)
 }
 
 //----------- Sessions -------------------------------------------------------
 
-/// Why a message is not taken as one of its session.
+/// Why a message is not accepted as one of its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unaccepted {
     /// There is no such session.
     Unknown,
     /// Its code or its encryption is not the session's.
     Key,
-    /// Its count was taken before.
+    /// Its count was used before.
     Repeated,
 }
 
-/// The same, as told.
+/// The message is not accepted as one of its session.
 pub(super) fn unaccepted(reason: Unaccepted) -> Reply {
     let (code, sentence) = match reason {
         Unaccepted::Unknown => {
-            (ResponseCode::SESSION_TIMEOUT, "there is no such session, or it is over; set up another")
+            (ResponseCode::SESSION_TIMEOUT, "there is no such session, or it has ended; set up another")
         }
         Unaccepted::Key => {
             (ResponseCode::INVALID_SESSION_KEY, "the message was not made with the key of its session")
         }
         Unaccepted::Repeated => (
             ResponseCode::SESSION_MESSAGE_REJECTED,
-            "the count of this message was taken before, or lies too far behind the latest",
+            "the count of this message was used before, or lies too far behind the latest",
         ),
     };
     Reply::refuse(code, sentence)
 }
 
-/// The key that a login was proved with is withdrawn.
+/// The key that proved a login was withdrawn.
 pub(super) fn login_over() -> Reply {
-    let sentence = "the key that this login was proved with is withdrawn, and the login is over; connect and log in again";
+    let sentence =
+        "the key that proved this login was withdrawn, which ended the login; connect and log in again";
     Reply::refuse(ResponseCode::SESSION_TIMEOUT, sentence)
 }
 
-/// Why no session is set up.
+/// Why a session is not set up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NoSession {
-    /// A way to a key that is not known.
-    Way(u16),
-    /// Nothing can be computed with what the client sent.
+    /// The mode of setup is not known.
+    UnknownMode(u16),
+    /// The key that the client sent cannot be used.
     Key(KeyError),
-    /// The key that was to be used is not there.
+    /// The key that the client named does not exist.
     NoKey(Problem),
-    /// It has a key already, or there is no such session.
-    NotAwaited,
+    /// The session has a key already, or does not exist.
+    NotExpected,
 }
 
-/// The same, as told.
+/// The session is not set up.
 pub(super) fn no_session(reason: &NoSession) -> Reply {
     match reason {
-        NoSession::Way(mode) => Reply::refuse(
+        NoSession::UnknownMode(mode) => Reply::refuse(
             ResponseCode::INVALID_SESSION_SETUP,
             &format!("mode {mode} of setting up sessions is not known; 1 to 4 are"),
         ),
         NoSession::Key(error) => Reply::refuse(ResponseCode::SESSION_FAILED, &error.to_string()),
         NoSession::NoKey(problem) => Reply::refuse(ResponseCode::SESSION_FAILED, &problem.to_string()),
-        NoSession::NotAwaited => {
-            Reply::refuse(ResponseCode::SESSION_TIMEOUT, "no session under this id waits for its key")
+        NoSession::NotExpected => {
+            Reply::refuse(ResponseCode::SESSION_TIMEOUT, "no session with this id waits for its key")
         }
     }
 }
 
-/// The answer is too much for datagrams to an address that may be forged. Handle.Net's client takes this code over UDP for
-/// a failure of the transport and repeats its request over TCP at once; of the code for a busy server it makes an error.
+/// The answer is too large for datagrams to an address that may be forged. Handle.Net's client treats this code over UDP as
+/// a failure of the transport and repeats the request over TCP at once; it reports the code for a busy server as an error.
 pub(super) fn ask_over_tcp() -> Reply {
     Reply::refuse(ResponseCode::ERROR, "use TCP")
 }
 
-/// Too much is waiting.
+/// This node is too busy.
 pub(super) fn busy() -> Reply {
     failure(&Failure::Overloaded)
 }

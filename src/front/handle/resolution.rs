@@ -1,4 +1,4 @@
-//! Resolution: a question of the protocol → a question of ours, and the answer back.
+//! Resolution: requests become questions to the resolver, and its answers become replies.
 
 use crate::front::handle_semantics::name;
 use crate::front::handle_semantics::question::{self, Elsewhere, Hidden, QuestionOutcome, Wanted};
@@ -13,33 +13,33 @@ use crate::wire::handle::body::{Resolution, encode_handle_and_values};
 use crate::wire::handle::code::{OpFlags, ResponseCode, Version};
 use crate::wire::handle::message::Message;
 
-use super::answerer::Answerer;
-use super::opened::Exchange;
-use super::outcome::Done;
-use super::reply::{self, Reply, Secrecy, Standing};
+use super::opened_message::OpenedMessage;
+use super::outcome::RequestOutcome;
+use super::reply::{self, Provenance, Reply, Secrecy};
+use super::responder::Responder;
 
-//----------- Asking ---------------------------------------------------------
+//----------- ResolutionRequest ----------------------------------------------
 
-/// What a message asks for.
+/// A request to resolve a handle, decoded.
 #[derive(Clone, Debug)]
-pub(super) struct Asking<'a> {
-    /// The handle as sent: the answer repeats it.
+pub(super) struct ResolutionRequest<'a> {
+    /// The handle as sent; the reply repeats it.
     pub(super) handle: &'a [u8],
     /// The question.
     pub(super) question: Question,
     selection: Selection,
 }
 
-/// Whether any value can be meant.
+/// Whether the indexes and types of a request can select any value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Selection {
     Some,
-    /// Indexes and types were given, and none of them can exist.
+    /// Some were given, and no value can have any of them.
     None,
 }
 
-impl<'a> Asking<'a> {
-    /// Decodes the body of a question.
+impl<'a> ResolutionRequest<'a> {
+    /// Decodes the body of a request.
     pub(super) fn decode(body: &'a [u8]) -> Result<Self, Reply> {
         let Resolution { handle, indexes, types } =
             Resolution::decode(body).map_err(|error| reply::unreadable(&error))?;
@@ -57,13 +57,13 @@ impl<'a> Asking<'a> {
     }
 }
 
-/// What a question's flags want: public values only, or all of them.
+/// Which values the flags of a request want: public ones only, or all of them.
 pub(super) fn wanted(flags: OpFlags) -> Wanted {
     if flags.has(OpFlags::PUBLIC_ONLY) { Wanted::Public } else { Wanted::All }
 }
 
-impl Asking<'_> {
-    /// What a caller is shown of an answer to this question.
+impl ResolutionRequest<'_> {
+    /// What a caller is shown of an answer to this request.
     pub(super) fn outcome(&self, answer: Answer, wanted: Wanted, caller: &Caller) -> QuestionOutcome {
         match answer {
             Answer::Values(_) | Answer::Absent(Absence::Values(_)) if self.selection == Selection::None => {
@@ -77,82 +77,82 @@ impl Asking<'_> {
     pub(super) fn values(&self, found: &Found) -> Reply {
         let is_public = |value: &Value| value.permissions.has(Permissions::PUBLIC_READ);
         let secrecy = if found.values.iter().all(is_public) { Secrecy::Public } else { Secrecy::Restricted };
-        let standing = if found.authoritative { Standing::Authoritative } else { Standing::Retold };
+        let provenance = if found.authoritative { Provenance::Own } else { Provenance::Relayed };
         let body = encode_handle_and_values(self.handle, &found.values);
-        Reply { standing, secrecy, ..Reply::success(body) }
+        Reply { provenance, secrecy, ..Reply::success(body) }
     }
 }
 
-/// Whether other nodes are to be asked: the client says so, or is too old to go there itself.
+/// Whether this node asks other nodes: the client wants it, or is too old to follow referrals.
 fn wants_recursion(message: &Message<'_>, version: Version) -> bool {
     message.header.flags.has(OpFlags::RECURSIVE) || version < Version::V2_10
 }
 
-//----------- Resolving ----------------------------------------------------
+//----------- Resolving ------------------------------------------------------
 
-impl Answerer {
-    /// Answers a question, as its caller.
-    pub(super) async fn resolve(&self, exchange: &Exchange, message: &Message<'_>) -> Done {
-        let asking = match Asking::decode(message.body) {
-            Ok(asking) => asking,
-            Err(reply) => return Done::Reply(reply),
+impl Responder {
+    /// Resolves a handle as the caller of a request.
+    pub(super) async fn resolve(&self, opened: &OpenedMessage, message: &Message<'_>) -> RequestOutcome {
+        let request = match ResolutionRequest::decode(message.body) {
+            Ok(request) => request,
+            Err(reply) => return RequestOutcome::Reply(reply),
         };
         let wanted = wanted(message.header.flags);
         let caller = match wanted {
             Wanted::Public => &Caller::Anonymous,
-            Wanted::Permitted | Wanted::All => &exchange.caller,
+            Wanted::Permitted | Wanted::All => &opened.caller,
         };
-        let answer = match self.resolver.answer(caller, &asking.question).await {
+        let answer = match self.resolver.answer(caller, &request.question).await {
             Ok(answer) => answer,
-            Err(problem) => return Done::refused(caller, &problem),
+            Err(problem) => return RequestOutcome::refused(caller, &problem),
         };
-        let reply = match asking.outcome(answer, wanted, caller) {
-            QuestionOutcome::Hidden(Hidden::UntilProof) => return Done::Prove,
+        let reply = match request.outcome(answer, wanted, caller) {
+            QuestionOutcome::Hidden(Hidden::UntilProof) => return RequestOutcome::ProofNeeded,
             QuestionOutcome::Elsewhere(elsewhere) => {
-                let version = exchange.envelope.to_reply().version;
-                self.go_on(version, message, &asking, elsewhere).await
+                let version = opened.envelope.to_reply().version;
+                self.resolve_elsewhere(version, message, &request, elsewhere).await
             }
-            QuestionOutcome::Values(found) => asking.values(&found),
+            QuestionOutcome::Values(found) => request.values(&found),
             QuestionOutcome::NoValues => reply::no_values(),
             QuestionOutcome::NoIdentifier => reply::absent(),
             QuestionOutcome::Hidden(hidden) => reply::hidden(hidden),
         };
-        Done::Reply(reply)
+        RequestOutcome::Reply(reply)
     }
 
-    /// Asks other nodes for a caller that cannot or does not want to go there itself; refers others.
-    async fn go_on(
+    /// Asks other nodes for a client that cannot or does not want to do so itself; refers any other client.
+    async fn resolve_elsewhere(
         &self,
         version: Version,
         message: &Message<'_>,
-        asking: &Asking<'_>,
+        request: &ResolutionRequest<'_>,
         elsewhere: Elsewhere,
     ) -> Reply {
         if !wants_recursion(message, version) {
-            return self.refer(message, asking, version, elsewhere).await;
+            return self.refer(message, request, version, elsewhere).await;
         }
         if u32::from(message.header.recursion) >= RECURSION_DEPTH_MAX {
             return reply::unanswered(&Unanswered::TooDeep);
         }
         let recursion = Recursion::default();
         let caller = Caller::Anonymous;
-        let answer = match self.resolver.recurse(&caller, &asking.question, recursion).await {
+        let answer = match self.resolver.recurse(&caller, &request.question, recursion).await {
             Ok(answer) => answer,
             Err(error) => return reply::unanswered(&error),
         };
-        match asking.outcome(answer, Wanted::Public, &caller) {
-            QuestionOutcome::Values(found) => asking.values(&found),
+        match request.outcome(answer, Wanted::Public, &caller) {
+            QuestionOutcome::Values(found) => request.values(&found),
             QuestionOutcome::NoValues => reply::no_values(),
             QuestionOutcome::NoIdentifier => reply::absent(),
             QuestionOutcome::Hidden(hidden) => reply::hidden(hidden),
-            QuestionOutcome::Elsewhere(elsewhere) => self.refer(message, asking, version, elsewhere).await,
+            QuestionOutcome::Elsewhere(elsewhere) => self.refer(message, request, version, elsewhere).await,
         }
     }
 
     async fn refer(
         &self,
         message: &Message<'_>,
-        asking: &Asking<'_>,
+        request: &ResolutionRequest<'_>,
         version: Version,
         elsewhere: Elsewhere,
     ) -> Reply {
@@ -161,7 +161,7 @@ impl Answerer {
         match referral::direct(&self.resolver, elsewhere, wish).await {
             Ok(Direction::Service(Service { identifier, sites })) => {
                 let body = encode_handle_and_values(identifier.to_string().as_bytes(), &sites);
-                reply::referral(&asking.question.identifier, version, body)
+                reply::referral(&request.question.identifier, version, body)
             }
             Ok(Direction::NotResponsible { upper }) => reply::not_responsible(upper.as_deref()),
             Err(problem) => reply::problem(&problem),
@@ -171,7 +171,7 @@ impl Answerer {
 
 //----------- Names ----------------------------------------------------------
 
-/// A handle that is no identifier.
+/// Why a handle is not an identifier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Malformed {
     /// Not UTF-8.
@@ -181,7 +181,7 @@ pub(super) enum Malformed {
 }
 
 impl Malformed {
-    /// As a question hears it: what is no text cannot be registered.
+    /// The reply to a question: what is not text cannot be registered.
     pub(super) fn in_question(&self) -> Reply {
         match self {
             Self::NotUtf8 => Reply::refuse(ResponseCode::HANDLE_NOT_FOUND, "the handle is not UTF-8"),
@@ -189,7 +189,7 @@ impl Malformed {
         }
     }
 
-    /// As a command hears it.
+    /// The reply to a command.
     pub(super) fn in_command(&self) -> Reply {
         match self {
             Self::NotUtf8 => Reply::refuse(ResponseCode::INVALID_HANDLE, "the handle is not UTF-8"),

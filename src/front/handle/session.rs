@@ -1,12 +1,12 @@
-//! Sessions: keys that clients agreed on with this server, and whom they have proved to be since.
+//! Sessions: keys that clients have agreed on with this server, and the identities that they have proved since.
 //!
 //! ```text
-//!   setup ─▶ unproved ─ a challenge answered in it ─▶ proved ─▶ over: terminated, idle for too long, or pushed out
-//!               ▲─────── the key that proved it is withdrawn ──┘
+//!   setup ─▶ anonymous ─ a challenge answered in it ─▶ proved ─▶ ended: terminated, idle for too long, or evicted
+//!                ▲─────── the key that proved it is withdrawn ──┘
 //! ```
-//! A session's messages carry a code of its key and a count: each count is taken once, and none that lies far behind
-//! the latest. Sessions are bounded in total and for each source; the one idle for longest is evicted, an unproved one
-//! before a proved one. They belong to the server, not to a connection.
+//! The messages of a session carry a code of its key and a count. Each count is accepted once, and not if it is far behind
+//! the latest. Sessions are bounded in total and per source. When there are too many, anonymous ones are evicted before
+//! proved ones, the longest idle first. A session belongs to the server, not to a connection.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,18 +17,18 @@ use crate::front::listen::source::Source;
 use crate::key::session::SessionKey;
 use crate::registry::caller::Caller;
 
-/// How far a count may lie behind the latest: the custom of servers.
+/// Distance by which a count may be behind the latest, as other servers have it.
 const WINDOW: u32 = 200;
-/// The shortest and the longest time that a session may be idle, whatever was asked for.
+/// The shortest and the longest time that a session may be idle, whatever the client asks for.
 const IDLE_SECONDS_MIN: u32 = 60;
 const IDLE_SECONDS_MAX: u32 = 86_400;
 
-/// Of so many unproved sessions, one is evicted at a time.
+/// This fraction of the anonymous sessions is evicted at a time: a sixteenth.
 const EVICTED_SHARE: usize = 16;
 
 //----------- Session --------------------------------------------------------
 
-/// One session.
+/// A session.
 #[derive(Debug)]
 pub(super) struct Session {
     /// Its id.
@@ -38,9 +38,9 @@ pub(super) struct Session {
     state: Mutex<State>,
 }
 
-/// A session has its key already.
+/// The session has its key already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Keyed;
+pub(super) struct HasKey;
 
 #[derive(Debug)]
 struct State {
@@ -52,7 +52,7 @@ struct State {
 }
 
 impl Session {
-    /// Where it was set up from.
+    /// The source that set it up.
     pub(super) fn source(&self) -> Source {
         self.source
     }
@@ -62,37 +62,37 @@ impl Session {
         self.state().key.clone()
     }
 
-    /// Takes the key that the client handed in.
-    pub(super) fn set_key(&self, key: SessionKey) -> Result<(), Keyed> {
+    /// Sets the key that the client made.
+    pub(super) fn set_key(&self, key: SessionKey) -> Result<(), HasKey> {
         let mut state = self.state();
         if state.key.is_some() {
-            return Err(Keyed);
+            return Err(HasKey);
         }
         state.key = Some(Arc::new(key));
         Ok(())
     }
 
-    /// Who its messages are from, once that was proved.
+    /// The caller of its messages, once proved.
     pub(super) fn caller(&self) -> Option<Caller> {
         self.state().caller.clone()
     }
 
-    /// From now on its messages are from this caller.
+    /// Makes this caller the one of all further messages.
     pub(super) fn prove(&self, caller: Caller) {
         self.state().caller = Some(caller);
     }
 
-    /// From now on its messages are from nobody in particular, until somebody is proved anew.
+    /// Makes further messages anonymous, until a caller is proved again.
     pub(super) fn disprove(&self) {
         self.state().caller = None;
     }
 
-    /// Takes the count of a message; false when it was taken before or lies too far behind.
+    /// Accepts the count of a message; false if it was used before or is too far behind.
     pub(super) fn take_count(&self, count: u32) -> bool {
         self.state().window.take(count)
     }
 
-    /// The count of the next message that we send.
+    /// The count of the next message that this server sends.
     pub(super) fn next_count(&self) -> u32 {
         let mut state = self.state();
         state.sent = state.sent.wrapping_add(1);
@@ -103,7 +103,7 @@ impl Session {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is evicted first: unproved before proved, then the longest idle.
+    /// Order of eviction: anonymous before proved, then the longest idle.
     fn worth(&self) -> (bool, Instant) {
         let state = self.state();
         (state.caller.is_some(), state.used)
@@ -112,7 +112,7 @@ impl Session {
 
 //----------- Window ---------------------------------------------------------
 
-/// Which counts were taken: the latest, and those up to so many behind it.
+/// Counts that were used: the latest, and which of those shortly before it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Window {
     latest: u32,
@@ -131,26 +131,26 @@ impl Window {
         behind < WINDOW && self.mark(behind)
     }
 
-    /// Moves every bit so many places on.
-    fn advance(&mut self, places: u32) {
+    /// Moves every bit to a higher position.
+    fn advance(&mut self, distance: u32) {
         let mut moved = [0_u64; 4];
         for (word, bits) in (0_u32..).zip(self.taken) {
             for bit in (0..64).filter(|bit| bits >> bit & 1 == 1) {
-                let place = places.saturating_add(word * 64 + bit);
-                let target = usize::try_from(place / 64).ok().and_then(|word| moved.get_mut(word));
+                let position = distance.saturating_add(word * 64 + bit);
+                let target = usize::try_from(position / 64).ok().and_then(|word| moved.get_mut(word));
                 if let Some(target) = target {
-                    *target |= 1 << (place % 64);
+                    *target |= 1 << (position % 64);
                 }
             }
         }
         self.taken = moved;
     }
 
-    /// Sets a bit; false when it was set.
-    fn mark(&mut self, place: u32) -> bool {
-        let word = usize::try_from(place / 64).ok().and_then(|word| self.taken.get_mut(word));
+    /// Sets a bit; false if it was set before.
+    fn mark(&mut self, position: u32) -> bool {
+        let word = usize::try_from(position / 64).ok().and_then(|word| self.taken.get_mut(word));
         let Some(word) = word else { return false };
-        let bit = 1 << (place % 64);
+        let bit = 1 << (position % 64);
         let is_free = *word & bit == 0;
         *word |= bit;
         is_free
@@ -169,12 +169,12 @@ pub(super) struct Sessions {
 type Table = Expiring<u32, Arc<Session>>;
 
 impl Sessions {
-    /// None yet.
+    /// No sessions.
     pub(super) fn new(bounds: QuotaBounds) -> Self {
         Self { quota: Quota::new(bounds), table: Mutex::default() }
     }
 
-    /// Begins a session that may be idle for so long. `ids` yields random numbers, one of which becomes its id. None when no
+    /// Opens a session that may be idle for this long. `ids` yields random numbers, one of which becomes its id. None if no
     /// other session can be evicted for it.
     pub(super) fn open(
         &self,
@@ -197,7 +197,7 @@ impl Sessions {
             }
         };
         let is_free = |id: &u32| *id != 0 && table.get(id).is_none();
-        // Among two thousand million numbers a free one comes at once.
+        // The table uses a tiny part of all ids, so that a free one is found at once.
         let id = std::iter::repeat_with(ids).find(is_free).unwrap_or_default();
         let seconds = idle_seconds.clamp(IDLE_SECONDS_MIN, IDLE_SECONDS_MAX);
         let idle_max = Duration::from_secs(u64::from(seconds));
@@ -208,14 +208,14 @@ impl Sessions {
         Some(session)
     }
 
-    /// The session with an id, unless it is over.
+    /// The session with an id, unless it has ended.
     pub(super) fn find(&self, id: u32, now: Instant) -> Option<Arc<Session>> {
         let mut table = self.table();
         table.expire(now);
         table.get(&id).cloned()
     }
 
-    /// Notes that a session was used by who has its key.
+    /// Records that the holder of its key used a session.
     pub(super) fn touch(&self, session: &Session, now: Instant) {
         session.state().used = now;
         self.table().touch(session.id, now + session.idle_max);
@@ -226,7 +226,7 @@ impl Sessions {
         self.table().remove(&id);
     }
 
-    /// Sessions there are.
+    /// Number of sessions.
     pub(super) fn count(&self) -> usize {
         self.table().len()
     }
@@ -236,8 +236,8 @@ impl Sessions {
     }
 }
 
-/// Evicts those that are worth least among the sessions meant: many unproved ones at once, so that a flood of setups does
-/// not look through all of them each time, or one proved one.
+/// Evicts some of the sessions that `is_meant` selects: many anonymous ones at once, so that a flood of setups does not sort
+/// all sessions each time, or else a single proved one.
 fn evict(table: &mut Table, is_meant: impl Fn(&Session) -> bool) {
     let meant = table.values().filter(|session| is_meant(session.as_ref()));
     let mut worth: Vec<((bool, Instant), u32)> = meant.map(|session| (session.worth(), session.id)).collect();
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_worth_makes_room_in_its_source_and_in_all() {
+    fn anonymous_and_idle_sessions_are_evicted_in_their_source_and_in_all() {
         let now = Instant::now();
         let sessions = Sessions::new(BOUNDS);
         let at = |seconds: u64| now + Duration::from_secs(seconds);

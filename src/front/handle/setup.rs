@@ -1,4 +1,4 @@
-//! Setting up sessions, and ending them.
+//! Sessions: their setup, and their end.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,19 +12,19 @@ use crate::registry::refusal::{Problem, Refusal};
 use crate::resolver::answer::{Answer, Question};
 use crate::resolver::recursion::{Recursion, Unanswered};
 use crate::wire::handle::body::session::{
-    Exchange as Way, ExchangeKey, SessionKeyBytes, SessionReply, SessionSetup,
+    Exchange as KeyExchange, ExchangeKey, SessionKeyBytes, SessionReply, SessionSetup,
 };
 use crate::wire::handle::code::Version;
 use crate::wire::handle::message::Message;
 
-use super::answerer::Answerer;
-use super::opened::{Exchange, Voucher};
+use super::opened_message::{Integrity, OpenedMessage};
 use super::origin::Origin;
-use super::reply::{self, NoSession, Placement, Reply, Unaccepted};
+use super::reply::{self, NoSession, Reply, ReplySession, Unaccepted};
 use super::resolution::identifier;
-use super::session::Keyed;
+use super::responder::Responder;
+use super::session::HasKey;
 
-impl Answerer {
+impl Responder {
     /// Begins a session.
     pub(super) async fn set_up(&self, origin: &Origin, version: Version, message: &Message<'_>) -> Reply {
         let setup = match SessionSetup::decode(message.body) {
@@ -33,14 +33,14 @@ impl Answerer {
         };
         let source = origin.source();
         let made = match setup.exchange {
-            Way::DiffieHellman(half) => self.agree(source, half, version).await,
-            Way::ClientKey(key) => self.seal(source, key.to_vec(), version).await,
-            Way::KeyInHandle { handle, index } => match self.key_in_handle(handle, index).await {
+            KeyExchange::DiffieHellman(half) => self.agree(source, half, version).await,
+            KeyExchange::ClientKey(key) => self.seal(source, key.to_vec(), version).await,
+            KeyExchange::KeyInHandle { handle, index } => match self.key_in_handle(handle, index).await {
                 Ok(key) => self.seal(source, key, version).await,
                 Err(reply) => Err(reply),
             },
-            Way::ServerKey => Ok((None, self.public_key.clone())),
-            Way::Unknown(mode) => Err(reply::no_session(&NoSession::Way(mode))),
+            KeyExchange::ServerKey => Ok((None, self.public_key.clone())),
+            KeyExchange::Unknown(mode) => Err(reply::no_session(&NoSession::UnknownMode(mode))),
         };
         let (key, data) = match made {
             Ok(made) => made,
@@ -51,10 +51,10 @@ impl Answerer {
             return reply::busy();
         };
         let body = SessionReply { mode: setup.exchange.mode(), data: &data }.encode();
-        Reply { placement: Placement::In(session.id), ..Reply::success(body) }
+        Reply { session: ReplySession::Id(session.id), ..Reply::success(body) }
     }
 
-    /// Ours of a Diffie-Hellman agreement, and the key that it leads to.
+    /// Diffie-Hellman: the key that is agreed on, and our half for the client.
     async fn agree(
         &self,
         source: Source,
@@ -74,7 +74,7 @@ impl Answerer {
         Ok((Some(key), SessionKeyBytes { algorithm: cipher.code(), key: &half }.encode()))
     }
 
-    /// A key of ours, encrypted to a public key.
+    /// A key that this server makes, and the same encrypted to a public key of the client.
     async fn seal(
         &self,
         source: Source,
@@ -115,11 +115,11 @@ impl Answerer {
         }
     }
 
-    /// Takes the key of a session that its client made.
+    /// Accepts the key that the client made for its session.
     pub(super) async fn exchange_key(
         &self,
         origin: &Origin,
-        exchange: &Exchange,
+        opened: &OpenedMessage,
         message: &Message<'_>,
     ) -> Reply {
         let source = origin.source();
@@ -127,38 +127,38 @@ impl Answerer {
             Ok(decoded) => decoded,
             Err(error) => return reply::unreadable(&error),
         };
-        let awaiting = self.sessions.find(exchange.envelope.session, Instant::now());
+        let awaiting = self.sessions.find(opened.envelope.session, Instant::now());
         let Some(session) = awaiting.filter(|session| session.key().is_none()) else {
-            return reply::no_session(&NoSession::NotAwaited);
+            return reply::no_session(&NoSession::NotExpected);
         };
         let (sealed, key) = (sealed.to_vec(), Arc::clone(&self.server_key));
-        let (version, resolver) = (exchange.envelope.version, Arc::clone(&self.resolver));
+        let (version, resolver) = (opened.envelope.version, Arc::clone(&self.resolver));
         let unsealed = self.crypto_pool.run(source, move || {
             SessionKey::unseal(&key, version, &sealed, &|bytes: &mut [u8]| resolver.fill_random(bytes))
         });
         match unsealed.await {
             Some(Ok(key)) => match session.set_key(key) {
                 Ok(()) => Reply::changed(Vec::new()),
-                Err(Keyed) => reply::no_session(&NoSession::NotAwaited),
+                Err(HasKey) => reply::no_session(&NoSession::NotExpected),
             },
             Some(Err(_)) => reply::unaccepted(Unaccepted::Key),
             None => reply::busy(),
         }
     }
 
-    /// Ends a session for who has its key.
-    pub(super) fn terminate(&self, exchange: &Exchange) -> Reply {
-        match (&exchange.session, exchange.voucher) {
-            (Some(session), Voucher::Session) => {
+    /// Ends a session; the request has to be protected by its key.
+    pub(super) fn terminate(&self, opened: &OpenedMessage) -> Reply {
+        match (&opened.session, opened.integrity) {
+            (Some(session), Integrity::Verified) => {
                 self.sessions.end(session.id);
-                Reply { placement: Placement::Over, ..Reply::changed(Vec::new()) }
+                Reply { session: ReplySession::Ended, ..Reply::changed(Vec::new()) }
             }
             (Some(_) | None, _) => reply::unaccepted(Unaccepted::Unknown),
         }
     }
 }
 
-/// What the sessions of a version encrypt with.
+/// The cipher of sessions of a version.
 fn cipher_of(version: Version) -> Cipher {
     if version >= Version::V2_4 { Cipher::Aes } else { Cipher::Des }
 }

@@ -1,9 +1,9 @@
-//! Connections: messages one behind the other, answered in the order they came, plain or in TLS on the same port.
+//! Connections: messages one after the other, answered in their order, plain or in TLS on the same port.
 //!
-//! A connection stays open after an answer: many clients keep theirs for hours, and the others close by themselves. It
-//! is closed when nothing came for a time, when a message does not come to its end, when the client does not take its
-//! answers, after bytes that are no message, and when it is evicted. Large messages that come and large answers that wait
-//! to be taken come out of the memory budget; when it is spent, a message is answered as too busy and the connection ends.
+//! A connection stays open after an answer, since many clients use one for hours; others close it themselves. It is closed
+//! when no message arrives in time, when a message is not completed in time, when the client does not read its answers,
+//! after bytes that are not a message, and when it is evicted. Large messages being received and large answers being sent
+//! take from the memory budget; when it is spent, a message is refused as too busy and the connection is closed.
 
 use std::io;
 use std::sync::Arc;
@@ -24,25 +24,25 @@ use crate::wire::cursor::{DecodeError, Reader};
 use crate::wire::handle::envelope::{ENVELOPE_BYTES, Envelope};
 
 use super::answer::{Received, envelope_of_unreadable};
-use super::answerer::Answerer;
 use super::counters::count;
-use super::kept::Weight;
 use super::list::Stream as ListStream;
-use super::origin::{ConnectionState, Origin, Way};
-use super::outcome::Said;
+use super::origin::{ConnectionState, Origin, Transport};
+use super::outcome::Outgoing;
+use super::reply_cache::Effect;
+use super::responder::Responder;
 
-/// How long a message may take to come once it has begun.
+/// Time within which a message has to be complete after its beginning.
 const MESSAGE_MAX: Duration = Duration::from_secs(30);
-/// How long the client may take to read answers.
+/// Time within which the client has to read answers.
 const WRITE_MAX: Duration = Duration::from_secs(30);
-/// Bytes that every connection may hold without asking.
+/// Bytes that every connection may hold outside of the budgets.
 const FREE_BYTES: usize = 16 * 1024;
-/// Bytes that are read at once at least: nearly every request comes whole.
+/// Smallest size of the receive buffer: nearly every request fits.
 const READ_BYTES: usize = 512;
 
 //----------- TcpSide --------------------------------------------------------
 
-/// A listener and how its connections are received.
+/// A listener, and how its connections are accepted.
 pub(super) struct TcpSide {
     listener: TcpListener,
     reception: Reception,
@@ -56,7 +56,7 @@ struct Shared {
 }
 
 impl TcpSide {
-    /// Takes a listener; `idle_max` is how long a connection may be without a whole message.
+    /// Makes a server of a bound socket; a connection without a whole message for `idle_max` is closed.
     pub(super) fn new(
         listener: std::net::TcpListener,
         reception: Reception,
@@ -67,17 +67,17 @@ impl TcpSide {
         Ok(Self { listener: TcpListener::from_std(listener)?, reception, shared: Arc::new(shared) })
     }
 
-    /// Accepts connections until the drain begins. The open ones answer what they have received, and end with it.
-    pub(super) async fn serve(self, answerer: Arc<Answerer>, draining: Draining) {
+    /// Accepts connections until the drain begins. Open connections answer what they have received, then end.
+    pub(super) async fn serve(self, responder: Arc<Responder>, draining: Draining) {
         let shared = self.shared;
         let serve = move |accepted: Accepted| {
             let Accepted { stream, client, own, channel, slot, draining, .. } = accepted;
-            answerer.rate_limit.prove(client.ip(), Instant::now().into_std());
-            let way = Way::Connection(Arc::new(ConnectionState::new(slot.usage())));
+            responder.rate_limit.prove(client.ip(), Instant::now().into_std());
+            let transport = Transport::Connection(Arc::new(ConnectionState::new(slot.usage())));
             let connection = Connection {
-                answerer: Arc::clone(&answerer),
+                responder: Arc::clone(&responder),
                 shared: Arc::clone(&shared),
-                origin: Origin { asker: client, own: Some(own), way, channel },
+                origin: Origin { client, own: Some(own), transport, channel },
                 draining,
                 slot,
             };
@@ -90,18 +90,18 @@ impl TcpSide {
 //----------- Connection -----------------------------------------------------
 
 struct Connection {
-    answerer: Arc<Answerer>,
+    responder: Arc<Responder>,
     shared: Arc<Shared>,
     origin: Origin,
     draining: Draining,
     slot: Slot,
 }
 
-/// Whether a connection goes on.
+/// Whether a connection continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Course {
-    On,
-    End,
+    Continue,
+    Close,
 }
 
 impl Connection {
@@ -113,7 +113,7 @@ impl Connection {
         loop {
             let wanted = match take(&mut received) {
                 Taken::Messages(messages) => {
-                    if self.answer(&mut stream, &messages).await == Course::End {
+                    if self.answer(&mut stream, &messages).await == Course::Close {
                         return;
                     }
                     large = None;
@@ -122,7 +122,7 @@ impl Connection {
                     continue;
                 }
                 Taken::Unreadable(envelope, error) => {
-                    let refusal = self.answerer.refuse_unreadable(&envelope, &error);
+                    let refusal = self.responder.refuse_unreadable(&envelope, &error);
                     self.write(&mut stream, &refusal).await;
                     return;
                 }
@@ -138,8 +138,8 @@ impl Connection {
                 }
             }
             received.reserve(READ_BYTES);
-            let room = wanted.max(FREE_BYTES) - received.len();
-            let mut limited = (&mut stream).take(u64::try_from(room).unwrap_or(0));
+            let free_bytes = wanted.max(FREE_BYTES) - received.len();
+            let mut limited = (&mut stream).take(u64::try_from(free_bytes).unwrap_or(0));
             let read = tokio::select! {
                 biased;
                 () = self.draining.begins() => return,
@@ -160,31 +160,31 @@ impl Connection {
             messages.iter().map(|(envelope, message)| Received { envelope: *envelope, message }).collect();
         let mut answers = Vec::new();
         while !rest.is_empty() {
-            // A question sees what the messages before it changed: only a run of plain ones is answered at once.
-            let run = rest.iter().take_while(|message| Answerer::is_plain(message)).count();
+            // A question has to see the changes of earlier messages, so only a run of plain questions is answered at once.
+            let run = rest.iter().take_while(|message| Responder::is_plain(message)).count();
             let later = rest.split_off(run.max(1));
-            let told = self.answerer.answer_plain(&rest).await;
-            for (message, answer) in rest.into_iter().zip(told) {
-                count(&self.answerer.counters.tcp_messages);
-                let said = match answer {
-                    Some(answer) => Said::Message(answer, Weight::Light),
-                    None => self.answerer.answer(&self.origin, message).await,
+            let answered = self.responder.answer_plain(&rest).await;
+            for (message, answer) in rest.into_iter().zip(answered) {
+                count(&self.responder.counters.tcp_messages);
+                let outgoing = match answer {
+                    Some(answer) => Outgoing::Message(answer, Effect::None),
+                    None => self.responder.answer(&self.origin, message).await,
                 };
-                match said {
-                    Said::Nothing => {
+                match outgoing {
+                    Outgoing::Nothing => {
                         self.write(stream, &answers).await;
-                        return Course::End;
+                        return Course::Close;
                     }
-                    Said::Message(answer, _) => answers.extend_from_slice(&answer),
-                    Said::Stream(messages) => {
-                        if self.stream(stream, &mut answers, *messages).await == Course::End {
-                            return Course::End;
+                    Outgoing::Message(answer, _) => answers.extend_from_slice(&answer),
+                    Outgoing::List(messages) => {
+                        if self.stream(stream, &mut answers, *messages).await == Course::Close {
+                            return Course::Close;
                         }
                     }
-                    Said::Last(answer) => {
+                    Outgoing::Last(answer) => {
                         answers.extend_from_slice(&answer);
                         self.write(stream, &answers).await;
-                        return Course::End;
+                        return Course::Close;
                     }
                 }
             }
@@ -193,25 +193,25 @@ impl Connection {
         self.write(stream, &answers).await
     }
 
-    /// Writes the messages of a list as they are read, each time enough have gathered.
+    /// Writes the messages of a list as they are read, several at a time.
     async fn stream(&self, stream: &mut Stream, answers: &mut Vec<u8>, mut messages: ListStream) -> Course {
-        while let Some(message) = messages.next(&self.answerer).await {
+        while let Some(message) = messages.next(&self.responder).await {
             answers.extend_from_slice(&message);
             if answers.len() > FREE_BYTES {
-                if self.write(stream, answers).await == Course::End {
-                    return Course::End;
+                if self.write(stream, answers).await == Course::Close {
+                    return Course::Close;
                 }
                 answers.clear();
             }
         }
-        Course::On
+        Course::Continue
     }
 
-    /// Writes answers. Large ones take a part of the budget for as long as the client does not take them.
+    /// Writes answers. Large ones take a part of the budget until the client has read them.
     async fn write(&self, stream: &mut Stream, bytes: &[u8]) -> Course {
         let _waits = if bytes.len() > FREE_BYTES {
             let Some(grant) = self.take_memory(bytes.len()) else {
-                return Course::End;
+                return Course::Close;
             };
             Some(grant)
         } else {
@@ -221,19 +221,19 @@ impl Connection {
             stream.write_all(bytes).await?;
             stream.flush().await
         });
-        if matches!(written.await, Ok(Ok(()))) { Course::On } else { Course::End }
+        if matches!(written.await, Ok(Ok(()))) { Course::Continue } else { Course::Close }
     }
 
     /// Takes memory for a large message or answer; none when the budget is spent.
     fn take_memory(&self, bytes: usize) -> Option<Grant> {
-        let taken = self.shared.memory.take(Holder::of(self.origin.asker), bytes);
-        taken.inspect_err(|_| count(&self.answerer.counters.busy)).ok()
+        let taken = self.shared.memory.take(Holder::of(self.origin.client), bytes);
+        taken.inspect_err(|_| count(&self.responder.counters.busy)).ok()
     }
 
-    /// Answers the message that has begun to come as too busy. It is not read, so that the connection ends.
+    /// Refuses a message that has begun to arrive as too busy. It is not read, so that the connection has to be closed.
     async fn refuse_busy(&self, stream: &mut Stream, received: &[u8]) {
         if let Ok(envelope) = Envelope::decode(&mut Reader::new(received)) {
-            let refusal = self.answerer.refuse_unread(&envelope);
+            let refusal = self.responder.refuse_unread(&envelope);
             self.write(stream, &refusal).await;
         }
     }
@@ -241,14 +241,14 @@ impl Connection {
 
 //----------- Messages -------------------------------------------------------
 
-/// What stands at the beginning of the bytes received.
+/// What the received bytes begin with.
 #[derive(Debug)]
 enum Taken {
     /// Whole messages, as many as are answered at a time.
     Messages(Vec<(Envelope, Bytes)>),
-    /// The beginning of a message that has so many bytes in all.
+    /// A part of a message, whose total size is given.
     Wanted(usize),
-    /// No message: its envelope, and what is wrong with it.
+    /// Bytes that are not a message: the envelope, and the error.
     Unreadable(Envelope, DecodeError),
 }
 

@@ -14,27 +14,27 @@ use crate::wire::handle::credential::{Credential, covered_bytes};
 use crate::wire::handle::envelope::{Envelope, EnvelopeFlags};
 use crate::wire::handle::message::{Message, seal};
 
-use super::answerer::Answerer;
 use super::frame::{Certified, Frame};
-use super::opened::{Exchange, Voucher};
-use super::origin::{Origin, Way};
-use super::reply::{Placement, Reply, Secrecy, Unaccepted};
+use super::opened_message::{Integrity, OpenedMessage};
+use super::origin::{Origin, Transport};
+use super::reply::{Reply, ReplySession, Secrecy, Unaccepted};
+use super::responder::Responder;
 use super::session::Session;
 
 /// The name of the code that sessions use, by version.
 const HMAC_SHA256: &[u8] = b"HMAC-SHA256";
 const SHA1_CODE: &[u8] = &[2];
 
-//----------- Opening ------------------------------------------------------
+//----------- Opening --------------------------------------------------------
 
-impl Answerer {
-    /// Opens a message. What a peer hears of one that fails does not depend on whether it could be decrypted.
+impl Responder {
+    /// Opens a message. The reply to one that cannot be opened does not reveal whether it could be decrypted.
     pub(super) fn open(
         &self,
         origin: &Origin,
         envelope: Envelope,
         message: &[u8],
-    ) -> Result<Exchange, Unaccepted> {
+    ) -> Result<OpenedMessage, Unaccepted> {
         let now = Instant::now();
         let known = (envelope.session != 0).then(|| self.sessions.find(envelope.session, now)).flatten();
         let is_encrypted = envelope.flags.has(EnvelopeFlags::ENCRYPTED);
@@ -44,15 +44,15 @@ impl Answerer {
         } else {
             message.to_vec()
         };
-        let mut exchange = Exchange {
+        let mut opened = OpenedMessage {
             envelope,
             session: known.clone().filter(|_| is_encrypted),
-            voucher: Voucher::Nobody,
+            integrity: Integrity::Unverified,
             caller: Caller::Anonymous,
             message,
         };
-        let Ok(decoded) = Message::decode(&exchange.message) else {
-            return if is_encrypted { Err(Unaccepted::Key) } else { Ok(exchange) };
+        let Ok(decoded) = Message::decode(&opened.message) else {
+            return if is_encrypted { Err(Unaccepted::Key) } else { Ok(opened) };
         };
         let login = origin.connection().and_then(|connection| connection.caller(envelope.session));
         match decoded.credential.filter(|credential| credential.kind == Credential::MAC) {
@@ -65,26 +65,26 @@ impl Answerer {
                 }
                 self.sessions.touch(&session, now);
                 note_proof(origin, session.source());
-                exchange.caller = login.or_else(|| session.caller()).unwrap_or(Caller::Anonymous);
-                exchange.session = Some(session);
-                exchange.voucher = Voucher::Session;
+                opened.caller = login.or_else(|| session.caller()).unwrap_or(Caller::Anonymous);
+                opened.session = Some(session);
+                opened.integrity = Integrity::Verified;
             }
-            // Clients answer challenges without a code, and nothing else. Were more taken, whoever alters what was
-            // encrypted could tell from our replies whether its padding was right; of the answers, only those that
-            // prove somebody are told apart.
+            // Clients leave the code out of answers to challenges only. If other encrypted messages were accepted
+            // without it, an attacker who alters the ciphertext could learn from our replies whether the padding was
+            // right; among answers, only those that prove an identity are replied to differently.
             None if is_encrypted && decoded.header.op != OpCode::CHALLENGE_RESPONSE => {
                 return Err(Unaccepted::Key);
             }
-            None => exchange.caller = login.unwrap_or(Caller::Anonymous),
+            None => opened.caller = login.unwrap_or(Caller::Anonymous),
         }
-        Ok(exchange)
+        Ok(opened)
     }
 }
 
-/// Notes that a message proves its source address: by the code of a session that was set up from that address. Its key
-/// was made of what this server sent there; from elsewhere the code proves nothing about the address.
+/// Records that a message proves its source address: by the code of a session that was set up from that address. The key
+/// depends on what this server sent there; the code of a session from elsewhere proves nothing about the address.
 fn note_proof(origin: &Origin, session_source: Source) {
-    if let Way::Datagrams(state) = &origin.way
+    if let Transport::Datagrams(state) = &origin.transport
         && session_source == origin.source()
     {
         state.note_proof();
@@ -103,8 +103,8 @@ fn verify(
 
 //----------- Closing --------------------------------------------------------
 
-impl Answerer {
-    /// The whole of a reply: certified when that was asked for, encrypted when the request was or the reply must be.
+impl Responder {
+    /// The bytes of a reply: certified if the request wants it, encrypted if the request was or the reply has to be.
     pub(super) async fn close(
         &self,
         source: Source,
@@ -114,7 +114,7 @@ impl Answerer {
     ) -> Vec<u8> {
         self.counters.count_reply(reply.code);
         let now_ms = self.resolver.now_ms();
-        let session = session.filter(|_| !matches!(reply.placement, Placement::Over | Placement::In(_)));
+        let session = session.filter(|_| !matches!(reply.session, ReplySession::Ended | ReplySession::Id(_)));
         let key = session.and_then(|session| Some((session, session.key()?)));
         let (envelope, message) = match &key {
             Some((session, key)) if frame.header.flags.has(OpFlags::CERTIFY) => {
@@ -151,9 +151,9 @@ impl Answerer {
         }
     }
 
-    /// Signs a reply with the server's key; none when too many signatures are waiting to be made.
+    /// Signs a reply with the key of this server; none when too many signatures are queued.
     async fn sign(&self, source: Source, envelope: Envelope, signed: Vec<u8>) -> Option<Vec<u8>> {
-        // Versions that do not agree about what is covered have no signature.
+        // Clients of some versions do not agree about what is signed; they get no signature.
         let covered = covered_bytes(&envelope, 0, &signed)?;
         let key = Arc::clone(&self.server_key);
         let resolver = Arc::clone(&self.resolver);

@@ -12,34 +12,34 @@ use crate::resolver::Resolver;
 use super::challenge::Challenges;
 use super::counters::HandleCounters;
 use super::frame::Frame;
-use super::opened::Challenged;
+use super::opened_message::PendingRequest;
 use super::reply::Reply;
 use super::session::Sessions;
 
-/// What every way into the door shares.
-pub(super) struct Answerer {
+/// Answers Handle messages of all transports.
+pub(super) struct Responder {
     pub(super) registry: Arc<Registry>,
     pub(super) authority: Authority,
     pub(super) resolver: Arc<Resolver>,
-    /// The key that this server signs with.
+    /// The key with which this server signs.
     pub(super) server_key: Arc<PrivateKey>,
-    /// Its public half, as HS_PUBKEY.
+    /// The public half of that key, encoded as HS_PUBKEY data.
     pub(super) public_key: Vec<u8>,
     pub(super) sessions: Sessions,
-    pub(super) challenges: Challenges<Challenged>,
+    pub(super) challenges: Challenges<PendingRequest>,
     pub(super) crypto_pool: Arc<CryptoPool>,
     pub(super) rate_limit: UdpRateLimit,
     pub(super) counters: Arc<HandleCounters>,
 }
 
-impl Answerer {
+impl Responder {
     /// The bytes of a reply that is neither certified nor encrypted.
     pub(super) fn write(&self, frame: &Frame, reply: &Reply, now_ms: u64) -> Vec<u8> {
         self.counters.count_reply(reply.code);
         frame.write_plain(reply, now_ms)
     }
 
-    /// A number for a session or challenge: positive to clients that count it as signed.
+    /// A random id for a session or challenge; positive also for clients that read it as signed.
     pub(super) fn random_id(&self) -> u32 {
         let mut bytes = [0; 4];
         self.resolver.fill_random(&mut bytes);
