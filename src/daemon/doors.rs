@@ -19,7 +19,7 @@ use super::health;
 use super::socket;
 use super::status::Status;
 use crate::config::{Config, SiteOptions};
-use crate::front::dns::{DnsDoor, DnsOptions};
+use crate::front::dns::{DnsOptions, DnsServer};
 use crate::front::grpc::{GrpcDependencies, GrpcOptions, GrpcServer};
 use crate::front::handle::{
     HandleDependencies, HandleOptions, HandleServer, HandleSockets, HandleTunnel, Tunneled,
@@ -98,11 +98,11 @@ fn bind_handle(config: &Config) -> Result<HandleSockets, DaemonError> {
     })
 }
 
-fn bind_dns(config: &Config, core: &Core) -> Result<DnsDoor, DaemonError> {
+fn bind_dns(config: &Config, core: &Core) -> Result<DnsServer, DaemonError> {
     let is_top = config.upper.address.is_none();
     let options = DnsOptions { is_top, udp: config.udp.clone(), ..config.dns.clone() };
     let listen: Vec<String> = options.listen.iter().map(ToString::to_string).collect();
-    DnsDoor::bind(options, Arc::clone(&core.resolver)).map_err(|source| DaemonError::Bind {
+    DnsServer::bind(options, Arc::clone(&core.resolver)).map_err(|source| DaemonError::Bind {
         key: "dns.listen",
         address: listen.join(", "),
         transport: "UDP and TCP",
@@ -208,7 +208,7 @@ impl Doors {
         Ok(())
     }
 
-    fn open_dns(&mut self, door: DnsDoor, metrics: &Metrics) -> Result<(), DaemonError> {
+    fn open_dns(&mut self, door: DnsServer, metrics: &Metrics) -> Result<(), DaemonError> {
         let addresses = door.local_addrs();
         self.dns = addresses.map_err(|source| DaemonError::System {
             action: "learn the addresses of the DNS door",

@@ -1,13 +1,13 @@
-//! A batch of messages → their answers: decode, find the place, ask the resolver once for all, reply.
+//! Answering batches of messages: decode, locate the names, ask the resolver once for all, reply.
 //!
 //! ```text
-//!   bytes ─ request::decode ─▶ question ─ Naming::read ─ Zones::locate ─▶ place
-//!       place without data  ───────────────────────────────────────────▶ reply
-//!       place inside a zone ─ resolver.answer_many, once for the batch ─▶ reply
+//!   bytes ─ request::decode ─▶ question ─ Naming::read ─ Zones::locate ─▶ location
+//!       without data  ─────────────────────────────────────────────▶ reply
+//!       inside a zone ─ resolver.answer_many, once for the batch ─▶ reply
 //!   reply ─ message::encode ─▶ bytes
 //! ```
 //!
-//! Every asker is anonymous here: values that the public may not read are as if they were not there.
+//! Every client is anonymous: values that the public may not read are answered as if they did not exist.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use super::counters::{DnsCounters, count};
 use super::message::{Encoded, Reply, encode, encode_truncated};
 use super::reply::{self, Facts, Subject};
 use super::request::{Asked, Request, Transport, decode};
-use super::zone::{Place, Side, Zones, serial};
+use super::zone::{Location, Side, Zones, serial};
 use crate::front::listen::udp_rate_limit::{AddressProof, Exchanged, UdpRateLimit, Verdict};
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::limits::SUFFIX_DIGEST_BYTES;
@@ -34,7 +34,7 @@ use crate::wire::dns::name::{Naming, Part, is_above_server};
 
 //----------- Answerer -------------------------------------------------------
 
-/// What the tasks of the door share.
+/// Answers DNS messages of both transports.
 pub(super) struct Answerer {
     pub(super) resolver: Arc<Resolver>,
     pub(super) naming: Naming,
@@ -45,30 +45,30 @@ pub(super) struct Answerer {
     pub(super) counters: Arc<DnsCounters>,
 }
 
-/// A message and who sent it.
+/// A message, and the address of its client.
 #[derive(Clone, Copy)]
 pub(super) struct Received<'a> {
     pub(super) bytes: &'a [u8],
-    pub(super) asker: IpAddr,
+    pub(super) client: IpAddr,
 }
 
-/// What a question still needs.
+/// What is needed to answer a question.
 enum Step {
-    /// Nothing.
+    /// Nothing more.
     Done(Reply),
-    /// An identifier's values.
+    /// The values of an identifier.
     Values(Box<Subject>, Identifier),
-    /// The identifier of a digest, then its values.
+    /// The identifier that has a digest, then its values.
     Digest(Box<Subject>, Prefix, [u8; SUFFIX_DIGEST_BYTES]),
 }
 
 impl Answerer {
-    /// What the door counts.
+    /// The counters of the front end.
     pub(super) fn counters(&self) -> &DnsCounters {
         &self.counters
     }
 
-    /// Answers messages in their order; none where a message gets no answer.
+    /// Answers messages in their order; `None` for a message without an answer.
     pub(super) async fn answer_batch(
         &self,
         messages: &[Received<'_>],
@@ -98,7 +98,7 @@ impl Answerer {
             all_asked.push(Some(asked));
             steps.push(step);
         }
-        let mut replies = self.take(&facts, steps).await.into_iter();
+        let mut replies = self.ask(&facts, steps).await.into_iter();
         let mut answers = Vec::with_capacity(messages.len());
         for (asked, message) in all_asked.into_iter().zip(messages) {
             let reply = asked.as_ref().and_then(|_| replies.next());
@@ -108,7 +108,7 @@ impl Answerer {
         answers
     }
 
-    /// The bytes of an answer; none when its client is over the limit for datagrams and gets none.
+    /// The bytes of an answer; none if its client is over the limit for datagrams.
     fn encode(
         &self,
         facts: &Facts<'_>,
@@ -119,7 +119,7 @@ impl Answerer {
     ) -> Option<Vec<u8>> {
         let cookie = asked.edns.and_then(|edns| edns.cookie);
         let complete = |cookie: Cookie| {
-            cookie::make(cookie.client, message.asker, facts.now_seconds, self.cookie_secret)
+            cookie::make(cookie.client, message.client, facts.now_seconds, self.cookie_secret)
         };
         let completed = cookie.map(complete);
         let encoded = encode(asked, reply, completed.as_deref());
@@ -146,7 +146,7 @@ impl Answerer {
         message: &Received<'_>,
         encoded: &Encoded,
     ) -> Verdict {
-        let (client, now) = (message.asker, Instant::now());
+        let (client, now) = (message.client, Instant::now());
         let is_proof = |cookie: Cookie| cookie.is_proof(client, facts.now_seconds, self.cookie_secret);
         let proof = if cookie.is_some_and(is_proof) { AddressProof::Given } else { AddressProof::Missing };
         let exchanged = Exchanged { request: message.bytes.len(), answer: encoded.bytes.len() };
@@ -173,10 +173,10 @@ impl Answerer {
         let entry = |prefix: &Prefix| directory.get(prefix).map(AsRef::as_ref);
         let zones = Zones { entry: &entry, is_top: self.is_top };
         match zones.locate(&owner, side) {
-            Place::Elsewhere => Step::Done(reply::elsewhere()),
-            Place::Withdrawn(standing) => Step::Done(reply::withdrawn(standing)),
-            Place::Cut(cut, site) => Step::Done(facts.referral(query.name(), &cut, site)),
-            Place::WithoutDns(zone, prefix, site) => {
+            Location::Elsewhere => Step::Done(reply::elsewhere()),
+            Location::Withdrawn(standing) => Step::Done(reply::withdrawn(standing)),
+            Location::Cut(cut, site) => Step::Done(facts.referral(query.name(), &cut, site)),
+            Location::WithoutDns(zone, prefix, site) => {
                 let is_own = owner.part == Part::Own && owner.prefix.as_ref() == Some(&prefix);
                 if !is_own {
                     return Step::Done(reply::without_dns());
@@ -185,7 +185,7 @@ impl Answerer {
                 let subject = Subject { name: query.name, record_type, owner, zone, delegate };
                 Step::Values(Box::new(subject), Identifier::of_prefix(&prefix))
             }
-            Place::Inside(zone) => {
+            Location::Inside(zone) => {
                 let subject = Subject { name: query.name, record_type, owner, zone, delegate: None };
                 self.plan_inside(facts, subject)
             }
@@ -207,8 +207,8 @@ impl Answerer {
                 Step::Values(Box::new(subject), identifier)
             }
             (prefix, Part::Mark) => {
-                let is_there = prefix.as_ref().is_none_or(|prefix| self.is_there(prefix));
-                Step::Done(if is_there { facts.no_data(&subject) } else { facts.no_name(&subject) })
+                let exists = prefix.as_ref().is_none_or(|prefix| self.exists(prefix));
+                Step::Done(if exists { facts.no_data(&subject) } else { facts.no_name(&subject) })
             }
             (prefix, Part::Server) if *prefix == subject.zone.apex => Step::Done(facts.server(&subject)),
             (None, Part::Own) => Step::Done(facts.no_data(&subject)),
@@ -216,8 +216,8 @@ impl Answerer {
         }
     }
 
-    /// Whether a prefix's name is in the tree: it has an entry, or something stands below it.
-    fn is_there(&self, prefix: &Prefix) -> bool {
+    /// Whether the name of a prefix exists: the prefix has an entry, or there are names below it.
+    fn exists(&self, prefix: &Prefix) -> bool {
         let directory = self.resolver.directory();
         directory.get(prefix).is_some()
             || directory.below(prefix).next().is_some()
@@ -226,7 +226,7 @@ impl Answerer {
 
     //------- Asking: one read for the batch
 
-    async fn take(&self, facts: &Facts<'_>, steps: Vec<Step>) -> Vec<Reply> {
+    async fn ask(&self, facts: &Facts<'_>, steps: Vec<Step>) -> Vec<Reply> {
         let mut questions = Vec::with_capacity(steps.len());
         let mut pending = Vec::with_capacity(steps.len());
         for step in steps {
@@ -261,7 +261,7 @@ impl Answerer {
                 let mut answers = questions.iter().zip(answers);
                 let mut next = |subject: &Subject| match answers.next() {
                     Some((question, answer)) => self.reply(facts, subject, question, answer),
-                    // One answer a question is the resolver's promise.
+                    // The resolver returns one answer for each question.
                     None => reply::failure(&Failure::Overloaded),
                 };
                 pending.into_iter().map(|pending| pending.reply(&mut next)).collect()
@@ -288,7 +288,7 @@ impl Answerer {
             Ok(Answer::Absent(Absence::Identifier)) => self.absent(facts, subject),
             Ok(Answer::Absent(Absence::Values(_))) if subject.owner.index.is_some() => facts.no_name(subject),
             Ok(Answer::Absent(Absence::Values(_))) => facts.no_data(subject),
-            // The prefix was delegated since the place was found.
+            // The prefix was delegated after the name was located.
             Ok(Answer::Referral(_)) => reply::without_dns(),
             // Within the root zone, no entry governs the prefix.
             Ok(Answer::NotResponsible(_)) => self.absent(facts, subject),
@@ -296,21 +296,21 @@ impl Answerer {
         }
     }
 
-    /// No such identifier; its name may be in the tree all the same.
+    /// The reply for an identifier that is not registered; its name may exist for other reasons.
     fn absent(&self, facts: &Facts<'_>, subject: &Subject) -> Reply {
         let owner = &subject.owner;
-        let is_there = owner.index.is_none()
+        let exists = owner.index.is_none()
             && match (&owner.prefix, &owner.part) {
-                (Some(prefix), Part::Own) => self.is_there(prefix),
-                // The zone's server stands below the label `ns`.
+                (Some(prefix), Part::Own) => self.exists(prefix),
+                // The name of the zone's server is below the label `ns`.
                 (prefix, Part::Suffix(own)) => *prefix == subject.zone.apex && is_above_server(own.suffix()),
                 _ => false,
             };
-        if is_there { facts.no_data(subject) } else { facts.no_name(subject) }
+        if exists { facts.no_data(subject) } else { facts.no_name(subject) }
     }
 }
 
-/// A reply, or a place kept for one.
+/// A reply, or a question that waits for its answer.
 enum Pending {
     Done(Reply),
     Asked(Box<Subject>),

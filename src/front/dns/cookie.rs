@@ -10,9 +10,9 @@ use subtle::ConstantTimeEq as _;
 
 /// The option's code (RFC 7873 section 4).
 pub(super) const COOKIE: u16 = 10;
-/// Octets of the client's part.
+/// Octets of the client cookie.
 const CLIENT_BYTES: usize = 8;
-/// Octets of our part.
+/// Octets of the server cookie.
 const SERVER_BYTES: usize = 16;
 /// The form of RFC 9018 section 4.1 and its reserved octets.
 const VERSION: [u8; 4] = [1, 0, 0, 0];
@@ -51,14 +51,19 @@ impl Cookie {
 }
 
 /// The cookie option of an answer: the client's part and ours.
-pub(super) fn make(client: [u8; CLIENT_BYTES], asker: IpAddr, now_seconds: u64, secret: [u8; 16]) -> Vec<u8> {
+pub(super) fn make(
+    client: [u8; CLIENT_BYTES],
+    client_address: IpAddr,
+    now_seconds: u64,
+    secret: [u8; 16],
+) -> Vec<u8> {
     let mut cookie = client.to_vec();
     cookie.extend_from_slice(&VERSION);
     // Serial arithmetic: the time wraps around (RFC 9018 section 4.3).
     let [_, _, _, _, time @ ..] = now_seconds.to_be_bytes();
     cookie.extend_from_slice(&time);
     let mut hashed = cookie.clone();
-    match asker {
+    match client_address {
         IpAddr::V4(address) => hashed.extend_from_slice(&address.octets()),
         IpAddr::V6(address) => hashed.extend_from_slice(&address.octets()),
     }
@@ -92,8 +97,8 @@ mod tests {
     fn a_cookie_is_made_as_other_servers_make_it() {
         let client = hex("2464c4abcf10c957").try_into().expect("8 octets");
         let secret = hex("e5e973e5a6b2a43f48e7dc849e37bfcf").try_into().expect("16 octets");
-        let asker = "198.51.100.100".parse().expect("an address");
-        let cookie = make(client, asker, 1_559_731_985, secret);
+        let client_address = "198.51.100.100".parse().expect("an address");
+        let cookie = make(client, client_address, 1_559_731_985, secret);
         assert_eq!(cookie, hex("2464c4abcf10c957010000005cf79f111f8130c3eee29480"));
         assert_eq!(decode(&cookie).map(|cookie| cookie.client), Some(client));
     }

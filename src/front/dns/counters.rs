@@ -1,4 +1,4 @@
-//! What the DNS door counts: plain numbers that the telemetry reads. Never an identifier.
+//! Counters of the DNS front end, which telemetry reads. They never hold an identifier.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,7 +6,7 @@ use hickory_proto::op::ResponseCode;
 
 //----------- DnsCounters ----------------------------------------------------
 
-/// Counts since the door was opened.
+/// Counts since the start of the server.
 #[derive(Debug, Default)]
 pub struct DnsCounters {
     /// Messages received over UDP.
@@ -15,11 +15,11 @@ pub struct DnsCounters {
     pub tcp_messages: AtomicU64,
     /// Answers by response code, in the order of [`DnsCounters::CODES`]; the last is every other code.
     answers: [AtomicU64; Self::CODES.len()],
-    /// Answers over UDP that were cut to ask for TCP.
+    /// Answers over UDP that were truncated.
     pub truncated: AtomicU64,
-    /// Messages that get no answer: responses and what is shorter than a header.
+    /// Messages without an answer: responses, and those shorter than a header.
     pub dropped: AtomicU64,
-    /// Answers that the system did not send.
+    /// Answers that the system failed to send.
     pub unsent: AtomicU64,
 }
 

@@ -1,7 +1,7 @@
-//! What is to be said → bytes of a message, never larger than the asker may receive.
+//! Encoding of replies as messages, never larger than the client may receive.
 //!
-//! Every message is written by the codec of hickory-proto. Owner names that are the question's, or its end, are
-//! pointers to the question, so that they keep its case and cost two octets.
+//! Messages are written by the codec of hickory-proto. An owner name that is the name of the question, or the end of it,
+//! is a pointer to the question: it has the same case, and costs two octets.
 
 use hickory_proto::ProtoError;
 use hickory_proto::op::{Edns, Header, ResponseCode, emit_message_parts};
@@ -21,11 +21,11 @@ const EXTENDED_ERROR: u16 = 15;
 
 //----------- Reply ----------------------------------------------------------
 
-/// The outcome of a question, in the words of DNS.
+/// The outcome of a question in terms of DNS.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Reply {
     pub(super) code: ResponseCode,
-    /// Whether we are the authority for the name.
+    /// Whether this node is authoritative for the name.
     pub(super) authoritative: bool,
     pub(super) answers: Vec<Line>,
     pub(super) authorities: Vec<Line>,
@@ -34,7 +34,7 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    /// A code and nothing else.
+    /// A reply with a code, without records.
     pub(super) fn of(code: ResponseCode, extended: Option<Extended>) -> Self {
         Self { code, extended, ..Self::default() }
     }
@@ -48,16 +48,16 @@ pub(super) struct Line {
     pub(super) data: RData,
 }
 
-/// Whose record it is.
+/// The owner name of a record.
 #[derive(Clone, Debug)]
 pub(super) enum LineOwner {
-    /// The name asked, or its end: so many octets after its beginning.
+    /// The name of the question without this many octets at its beginning.
     Asked(u16),
     /// Another name.
     Name(Name),
 }
 
-/// An extended error (RFC 8914): why, for people and logs of resolvers.
+/// An extended error (RFC 8914), which explains a code to people and to the logs of resolvers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Extended {
     pub(super) code: u16,
@@ -80,7 +80,7 @@ pub(super) struct Encoded {
 
 //----------- Encoding -------------------------------------------------------
 
-/// Encodes a reply; what does not fit is left out whole and TC says so (RFC 2181 section 9, RFC 9471).
+/// Encodes a reply. Records that do not fit are left out entirely and TC is set (RFC 2181 section 9, RFC 9471).
 pub(super) fn encode(asked: &Asked, reply: &Reply, cookie: Option<&[u8]>) -> Encoded {
     let mut asked = asked.clone();
     asked.metadata.response_code = reply.code;
@@ -88,7 +88,7 @@ pub(super) fn encode(asked: &Asked, reply: &Reply, cookie: Option<&[u8]>) -> Enc
     if let Ok((bytes, false)) = emit(&asked, reply, cookie) {
         return Encoded { bytes, code: reply.code, truncated: false };
     }
-    // Addresses beside an answer are a courtesy; beside a referral they are the answer.
+    // Addresses beside an answer are optional; in a referral they are required.
     if reply.authoritative && !reply.additionals.is_empty() {
         return encode(&asked, &Reply { additionals: Vec::new(), ..reply.clone() }, cookie);
     }
@@ -144,7 +144,7 @@ fn emit(asked: &Asked, reply: &Reply, cookie: Option<&[u8]>) -> Result<(Vec<u8>,
     Ok((bytes, header.metadata.truncation))
 }
 
-/// The last resort, which only a defect of ours leads to: a header that says so.
+/// A header with SERVFAIL: the last resort, which only a defect of this program leads to.
 fn encode_header(asked: &Asked) -> Encoded {
     let mut metadata = asked.metadata;
     metadata.response_code = ResponseCode::ServFail;

@@ -1,15 +1,15 @@
-//! The DNS door: resolves identifiers over DNS messages, UDP and TCP on one port. It never recurses.
+//! The DNS front end: resolves identifiers over DNS messages, UDP and TCP on one port. It never recurses.
 //!
 //! ```text
-//!   udp ─┐  batches of messages            ┌─ zone: where the name lies
+//!   udp ─┐  batches of messages            ┌─ zone: which zone the name is in
 //!        ├──────────────▶ answer ──────────┼─ resolver: values, absent, suspended
 //!   tcp ─┘                  │              └─ reply: records and codes
 //!                           └─ request (decode), message (encode)
 //! ```
 //!
-//! Names and records are made in `wire::dns`; what may be answered is decided in the resolver. Zones and cuts are the
-//! one thing DNS adds: see `zone`. Bounds: a datagram's answer has at most 1,232 octets, a connection's 65,535; what
-//! does not fit says so by TC, or is a stub where no message could carry it.
+//! Names and records are made in `wire::dns`; what may be answered is decided in the resolver. Zones and zone cuts are
+//! the one thing that DNS adds: see `zone`. An answer over UDP has at most 1,232 octets, an answer over TCP 65,535. An
+//! answer that does not fit is truncated (TC), or is a stub if no message could carry it.
 
 mod answer;
 mod cookie;
@@ -45,16 +45,16 @@ use self::udp::UdpSide;
 
 //----------- DnsOptions -----------------------------------------------------
 
-/// What the door needs to know.
+/// Options of the DNS front end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DnsOptions {
-    /// Where it listens, over UDP and TCP; port 0 finds one that is free for both.
+    /// Addresses to listen on, over UDP and TCP; port 0 finds one that is free for both.
     pub listen: Vec<SocketAddr>,
-    /// The name that the whole tree stands under.
+    /// The name under which all identifiers are found.
     pub root: String,
-    /// Whether no node is above this one, so that the root zone is ours.
+    /// Whether this node has no upper node, so that it serves the root zone.
     pub is_top: bool,
-    /// Seconds for which absence may be kept.
+    /// Seconds for which resolvers may cache that a name does not exist.
     pub minimum_seconds: u32,
     /// Seconds that a connection may be without a message.
     pub idle_seconds: u64,
@@ -78,18 +78,18 @@ impl Default for DnsOptions {
     }
 }
 
-//----------- DnsDoor --------------------------------------------------------
+//----------- DnsServer ------------------------------------------------------
 
-/// A door whose sockets are bound.
-pub struct DnsDoor {
+/// A DNS server with bound sockets.
+pub struct DnsServer {
     answerer: Arc<Answerer>,
     udp: Vec<UdpSide>,
     tcp: Vec<TcpSide>,
     connections: Arc<ConnectionCounters>,
 }
 
-impl DnsDoor {
-    /// Checks the options and binds every address over UDP and TCP; answers nothing yet.
+impl DnsServer {
+    /// Checks the options and binds every address over UDP and TCP; the server answers nothing before it runs.
     pub fn bind(options: DnsOptions, resolver: Arc<Resolver>) -> io::Result<Self> {
         let naming = Naming::new(&options.root, resolver.folding())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
@@ -121,17 +121,17 @@ impl DnsDoor {
         Ok(Self { answerer: Arc::new(answerer), udp, tcp, connections: reception.counters() })
     }
 
-    /// Where it listens, over UDP and TCP alike.
+    /// The bound addresses, the same over UDP and TCP.
     pub fn local_addrs(&self) -> io::Result<Vec<SocketAddr>> {
         self.tcp.iter().map(TcpSide::local_addr).collect()
     }
 
-    /// What it counts.
+    /// Its counters.
     pub fn counters(&self) -> Arc<DnsCounters> {
         Arc::clone(&self.answerer.counters)
     }
 
-    /// What it counts of its TCP connections.
+    /// The counters of its TCP connections.
     pub fn connections(&self) -> Arc<ConnectionCounters> {
         Arc::clone(&self.connections)
     }
@@ -141,7 +141,7 @@ impl DnsDoor {
         self.answerer.rate_limit.counters()
     }
 
-    /// Answers until `shutdown` ends; then takes nothing new, answers what was received, and returns.
+    /// Answers until `shutdown` completes; then accepts nothing new, answers what was received, and returns.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> io::Result<()> {
         let drain = Drain::new();
         let mut tasks = JoinSet::new();
@@ -157,7 +157,7 @@ impl DnsDoor {
         drain.run().await;
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {
-                tracing::error!(%error, "a task of the DNS door ended abnormally");
+                tracing::error!(%error, "a task of the DNS front end ended abnormally");
             }
         }
         Ok(())

@@ -1,16 +1,16 @@
-//! Outcomes → replies: which records and which response code each answer, refusal and failure is.
+//! Replies: the records and the response code of each answer, refusal and failure.
 //!
 //! | Outcome | Code | AA | Sections |
 //! |---|---|---|---|
-//! | values of the type asked | NOERROR | yes | the record set |
-//! | the name is there, no such type | NOERROR | yes | SOA |
-//! | the name is not there | NXDOMAIN | yes | SOA |
-//! | beyond a cut | NOERROR | no | NS of the delegate, its addresses |
+//! | values of the type asked for | NOERROR | yes | the record set |
+//! | the name exists, without that type | NOERROR | yes | SOA |
+//! | the name does not exist | NXDOMAIN | yes | SOA |
+//! | beyond a zone cut | NOERROR | no | NS of the delegate, its addresses |
 //! | below a prefix whose site has no DNS | SERVFAIL, error 22 | no | |
 //! | that prefix itself | NOERROR | yes | its values, and the site |
 //! | prefix suspended or revoked | REFUSED, error 18 | no | |
-//! | in no zone of ours | REFUSED, error 20 | no | |
-//! | ours to repair | SERVFAIL | no | |
+//! | in no zone of this node | REFUSED, error 20 | no | |
+//! | failure of this node | SERVFAIL | no | |
 //!
 //! The SOA of a negative answer has the least of its TTL and its minimum (RFC 2308 section 5).
 
@@ -30,15 +30,15 @@ use crate::registry::refusal::{Failure, Refusal};
 use crate::wire::dns::name::{NameError, Naming, Owner};
 use crate::wire::dns::record::{Kind, Names, record_set, site_data};
 
-/// How long zone data (SOA, NS, addresses) may be kept.
+/// TTL in seconds of zone data: SOA, NS, addresses.
 const ZONE_TTL_SECONDS: u32 = 300;
-/// What a mirror of a zone would go by; nobody transfers ours.
+/// Timers of secondary servers in the SOA; this node offers no zone transfers, so that they have no effect.
 const SOA_REFRESH_SECONDS: i32 = 3_600;
 const SOA_RETRY_SECONDS: i32 = 600;
 const SOA_EXPIRE_SECONDS: i32 = 604_800;
-/// Where people write to: a mailbox label left of the server's name.
+/// The mailbox in the SOA, left of the server's name.
 const MAILBOX: &[u8] = b"hostmaster";
-/// What RFC 8482 section 4.2 has as the one record that answers ANY.
+/// The HINFO record that answers ANY (RFC 8482 section 4.2).
 const ANY_CPU: &str = "RFC8482";
 const ANY_TTL_SECONDS: u32 = 3_600;
 
@@ -50,24 +50,24 @@ const NOT_READY: u16 = 14;
 
 //----------- Facts ----------------------------------------------------------
 
-/// What replies are made from, besides the answer.
+/// What every reply depends on, besides the answer.
 pub(super) struct Facts<'a> {
     pub(super) naming: &'a Naming,
     pub(super) serial: u32,
     pub(super) minimum_seconds: u32,
-    /// Our own addresses, as announced.
+    /// The announced site of this node.
     pub(super) site: Option<&'a Site>,
     pub(super) now_seconds: u64,
 }
 
-/// A question in one of our zones.
+/// A question for a name in a zone of this node.
 #[derive(Clone, Debug)]
 pub(super) struct Subject {
     pub(super) name: Name,
     pub(super) record_type: RecordType,
     pub(super) owner: Owner,
     pub(super) zone: Zone,
-    /// The site without DNS that answers for the prefix of this name.
+    /// The site without DNS to which the prefix of this name is delegated.
     pub(super) delegate: Option<Site>,
 }
 
@@ -78,7 +78,7 @@ impl Subject {
 }
 
 impl Facts<'_> {
-    /// The records of an identifier's values, or of one of them.
+    /// The records of an identifier's values, or of a single value.
     pub(super) fn values(&self, subject: &Subject, identifier: &Identifier, values: &[Value]) -> Reply {
         if subject.record_type == RecordType::ANY {
             return any();
@@ -102,7 +102,7 @@ impl Facts<'_> {
         }
     }
 
-    /// The name is there, or has names below it, without what was asked.
+    /// The name exists, or there are names below it, but not with the type asked for.
     pub(super) fn no_data(&self, subject: &Subject) -> Reply {
         match self.apex(subject) {
             Some(reply) => reply,
@@ -110,12 +110,12 @@ impl Facts<'_> {
         }
     }
 
-    /// The name is not there, nor any below it.
+    /// Neither the name nor any name below it exists.
     pub(super) fn no_name(&self, subject: &Subject) -> Reply {
         if subject.is_apex() { self.no_data(subject) } else { self.negative(subject, ResponseCode::NXDomain) }
     }
 
-    /// The addresses of our own server's name.
+    /// The addresses of this node's server name.
     pub(super) fn server(&self, subject: &Subject) -> Reply {
         let addresses = self.site.map(Site::addresses).unwrap_or_default();
         let of_type = addresses.iter().map(|address| address_data(*address));
@@ -127,7 +127,7 @@ impl Facts<'_> {
         }
     }
 
-    /// Who answers beyond a cut, with the addresses of its server.
+    /// The delegate beyond a zone cut, with the addresses of its server.
     pub(super) fn referral(&self, asked: &Name, cut: &Prefix, site: &Site) -> Reply {
         let names = self.naming.server_name(Some(cut)).and_then(|server| {
             let labels = self.naming.prefix_name(cut)?.iter().len();
@@ -143,7 +143,7 @@ impl Facts<'_> {
         }
     }
 
-    /// SOA, NS or their like, when they are asked of a zone's topmost name.
+    /// The reply for SOA, NS or ANY at the apex of a zone; none for other questions.
     fn apex(&self, subject: &Subject) -> Option<Reply> {
         if !subject.is_apex() {
             return None;
@@ -195,19 +195,19 @@ impl Facts<'_> {
 
 //----------- Codes ----------------------------------------------------------
 
-/// A name in no zone of ours.
+/// The name is in no zone of this node.
 pub(super) fn elsewhere() -> Reply {
     Reply::of(ResponseCode::Refused, Some(Extended::new(NOT_AUTHORITATIVE, "in no zone of this node")))
 }
 
-/// A name below a prefix that a site without DNS answers for.
+/// The name is below a prefix that is delegated to a site without DNS.
 pub(super) fn without_dns() -> Reply {
     let extended =
         Extended::new(NO_REACHABLE_AUTHORITY, "the prefix is delegated to a site without DNS on port 53");
     Reply::of(ResponseCode::ServFail, Some(extended))
 }
 
-/// A name under a prefix that is not in use.
+/// The name is under a prefix that is suspended or revoked.
 pub(super) fn withdrawn(standing: Standing) -> Reply {
     let text = match standing {
         Standing::Active => "the prefix was withdrawn a moment ago",
@@ -217,7 +217,7 @@ pub(super) fn withdrawn(standing: Standing) -> Reply {
     Reply::of(ResponseCode::Refused, Some(Extended::new(PROHIBITED, text)))
 }
 
-/// A refusal of the core. Questions meet few of them; each has its code all the same.
+/// The core refused. Few refusals can happen to questions, but each has its code.
 pub(super) fn refusal(refusal: &Refusal) -> Reply {
     match refusal {
         Refusal::PrefixSuspended { .. } => withdrawn(Standing::Suspended),
@@ -256,11 +256,11 @@ pub(super) fn refusal(refusal: &Refusal) -> Reply {
     }
 }
 
-/// A failure of ours.
+/// This node failed.
 pub(super) fn failure(failure: &Failure) -> Reply {
     let extended = match failure {
         Failure::Store { .. } => Extended::new(OTHER, "the store could not be read"),
-        Failure::Overloaded => Extended::new(OTHER, "too much is waiting"),
+        Failure::Overloaded => Extended::new(OTHER, "the node is too busy"),
         Failure::Stopping => Extended::new(NOT_READY, "the node is stopping"),
         Failure::ReadOnly { .. }
         | Failure::OutcomeUnknown { .. }
@@ -270,7 +270,7 @@ pub(super) fn failure(failure: &Failure) -> Reply {
     Reply::of(ResponseCode::ServFail, Some(extended))
 }
 
-/// Something whose name would exceed 255 octets; refused when a prefix is homed.
+/// A name would exceed 255 octets; such prefixes cannot be homed.
 fn unnameable() -> Reply {
     Reply::of(ResponseCode::ServFail, Some(Extended::new(OTHER, "a name would exceed 255 octets")))
 }

@@ -1,9 +1,8 @@
-//! Bytes of a message → a question of ours, or the code that refuses it, or silence.
+//! Requests: a message is decoded into a question, refused with a code, or ignored.
 //!
-//! Every message gets an answer but two: a response (answering it could loop) and what is shorter than a header
-//! (RFC 8906 section 3). The checks stand in the order in which later ones rely on earlier ones: signature, operation,
-//! form, count of questions, EDNS version, class, type. A message that is refused with OPT in it gets OPT back, also when
-//! what follows OPT is malformed.
+//! Every message is answered except responses (answering them could loop) and messages shorter than a header (RFC 8906
+//! section 3). Later checks rely on earlier ones: signature, operation, form, count of questions, EDNS version, class,
+//! type. The answer to a refused message with OPT carries OPT, even if what follows OPT is malformed.
 
 use hickory_proto::op::{Header, MessageType, Metadata, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::TSIG;
@@ -14,59 +13,59 @@ use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 use super::cookie::{self, Cookie};
 use crate::wire::dns::additional::{Additional, SectionCounts, Tsig};
 
-/// Octets of an answer over UDP to an asker without EDNS (RFC 1035 section 4.2.1).
+/// Octets of an answer over UDP to a client without EDNS (RFC 1035 section 4.2.1).
 const PLAIN_OCTETS_MAX: u16 = 512;
 /// Octets of an answer over UDP at most, so that it is not fragmented (RFC 9715 section 3.1).
 pub(super) const UDP_OCTETS_MAX: u16 = 1_232;
 
-/// Obsolete or meta types that no zone holds (RFC 6895 section 3.1).
+/// Obsolete and meta types that are not stored in zones (RFC 6895 section 3.1).
 const META_TYPES: [u16; 3] = [249, 253, 254];
-/// Types that stand in the additional section only.
+/// Types that are allowed in the additional section only.
 const PSEUDO_TYPES: [u16; 2] = [41, 250];
 
 //----------- Request --------------------------------------------------------
 
-/// What a message asks for.
+/// A decoded message.
 #[derive(Debug)]
 pub(super) enum Request {
     /// A question for the zones.
     Question(Asked, Query),
-    /// A message that is answered with a code only.
+    /// A message that is refused with a code.
     Refused(Asked, ResponseCode),
     /// A message that is not answered.
     Silence,
 }
 
-/// What the answer has to carry over from the message.
+/// What the answer takes over from the message.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
-    /// The answer's header, its code and flags still to be set.
+    /// The header of the answer, without its code and flags.
     pub(super) metadata: Metadata,
-    /// The question, its case kept (RFC 1035 section 4.1.1 and common 0x20 practice).
+    /// The question, with its case as received (RFC 1035 section 4.1.1 and common 0x20 practice).
     pub(super) query: Option<Query>,
-    /// The asker's EDNS, when it sent any.
+    /// The EDNS of the client, if it sent any.
     pub(super) edns: Option<AskedEdns>,
-    /// Octets that the answer may have.
+    /// The largest number of octets of the answer.
     pub(super) octets_max: u16,
-    /// The unsigned TSIG record that says which key is not known here.
+    /// The unsigned TSIG record that reports an unknown key.
     pub(super) unknown_key: Option<Box<Record<TSIG>>>,
 }
 
-/// What matters of the asker's OPT record.
+/// The parts of a client's OPT record that the answer depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct AskedEdns {
     /// The DO bit, which the answer repeats (RFC 3225 section 3).
     pub(super) dnssec_ok: bool,
-    /// Its cookie, which the answer completes.
+    /// The cookie, which the answer completes.
     pub(super) cookie: Option<Cookie>,
 }
 
-/// How a message came.
+/// The transport of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Transport {
-    /// In a datagram.
+    /// A datagram.
     Udp,
-    /// Framed on a connection.
+    /// A connection.
     Tcp,
 }
 

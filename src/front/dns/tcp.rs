@@ -1,7 +1,8 @@
 //! Connections: messages framed by two octets of length, pipelined (RFC 7766).
 //!
-//! A connection's messages are answered in batches, in the order they came. It is closed when no whole message came
-//! for a time, when the client does not take its answers, when it sends what is no message, and when it is evicted.
+//! The messages of a connection are answered in batches, in the order in which they arrived. A connection is closed when
+//! no whole message arrives in time, when the client does not read its answers, when it sends bytes that are not a
+//! message, and when it is evicted.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -38,7 +39,7 @@ pub(super) struct TcpSide {
 }
 
 impl TcpSide {
-    /// Takes a listener; `idle_max` is how long a connection may be without a whole message.
+    /// Makes a server of a bound socket; a connection without a whole message for `idle_max` is closed.
     pub(super) fn new(
         listener: std::net::TcpListener,
         reception: Reception,
@@ -47,7 +48,7 @@ impl TcpSide {
         Ok(Self { listener: TcpListener::from_std(listener)?, reception, idle_max })
     }
 
-    /// Where it listens.
+    /// The bound address.
     pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
@@ -107,8 +108,8 @@ impl Connection {
 
     /// Answers messages; false when the connection is to be closed.
     async fn answer(&mut self, messages: &[Bytes]) -> bool {
-        let asker = self.client;
-        let messages: Vec<Received<'_>> = messages.iter().map(|bytes| Received { bytes, asker }).collect();
+        let client = self.client;
+        let messages: Vec<Received<'_>> = messages.iter().map(|bytes| Received { bytes, client }).collect();
         let answers = self.answerer.answer_batch(&messages, Transport::Tcp).await;
         let is_sound = answers.iter().all(Option::is_some);
         let mut framed = Vec::new();

@@ -1,4 +1,4 @@
-//! Datagrams: a message each, an answer each. Each datagram of a burst is answered or counted.
+//! Datagrams: each is one message. Every datagram of a burst is answered or counted.
 
 use std::io;
 use std::sync::Arc;
@@ -45,5 +45,5 @@ async fn answer(socket: Arc<DatagramSocket>, answerer: Arc<Answerer>, datagrams:
 }
 
 fn received(datagram: &Datagram) -> Received<'_> {
-    Received { bytes: &datagram.bytes, asker: datagram.client.ip() }
+    Received { bytes: &datagram.bytes, client: datagram.client.ip() }
 }

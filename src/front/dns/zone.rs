@@ -1,9 +1,8 @@
-//! Where a name lies: in which of our zones, beyond which cut, or nowhere of ours. Pure.
+//! Zones: which of this node's zones a name is in, or which zone cut it is beyond. Pure.
 //!
-//! A node has one zone for each topmost prefix it homes, and the root zone when no node is above it. A prefix
-//! delegated to a site with DNS is cut out of the zone around it; one delegated to a site without stays in the zone,
-//! but only its own name can be answered. A homed prefix below a cut, or directly in the root zone, begins a zone
-//! of its own:
+//! A node has one zone for each topmost prefix that it homes, and the root zone if it has no upper node. A prefix that is
+//! delegated to a site with DNS is a cut in its zone. One that is delegated to a site without DNS stays in the zone, but
+//! only its own name can be answered. A homed prefix below a cut, or directly in the root zone, begins a new zone:
 //!
 //! ```text
 //!   root zone ──┬── 88 delegated ──────── 88.118 homed     cut at 88; zone 88.118
@@ -23,37 +22,38 @@ const DNS_PORT: u16 = 53;
 
 //----------- Zones ----------------------------------------------------------
 
-/// The prefixes that make our zones.
+/// The prefixes of which this node's zones are made.
 pub(super) struct Zones<'a> {
-    /// The entry of exactly a prefix.
+    /// Looks up the entry of exactly this prefix.
     pub(super) entry: &'a dyn Fn(&Prefix) -> Option<&'a PrefixEntry>,
-    /// Whether the root zone is ours.
+    /// Whether this node serves the root zone.
     pub(super) is_top: bool,
 }
 
-/// A zone of ours, named by its topmost prefix; none for the root zone.
+/// A zone of this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Zone {
+    /// Its topmost prefix; none for the root zone.
     pub(super) apex: Option<Prefix>,
 }
 
 impl Zone {
-    /// Whether a name is the zone's topmost.
+    /// Whether a name is the apex of the zone.
     pub(super) fn is_apex(&self, owner: &Owner) -> bool {
         owner.part == Part::Own && owner.index.is_none() && owner.prefix == self.apex
     }
 }
 
-/// Where a name lies.
+/// The location of a name among zones.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Place<'a> {
-    /// In none of our zones.
+pub(super) enum Location<'a> {
+    /// In no zone of this node.
     Elsewhere,
-    /// In a zone of ours.
+    /// In a zone of this node.
     Inside(Zone),
-    /// At or below a cut: the prefix and the site to refer to.
+    /// At or below a zone cut: the prefix and the site to refer to.
     Cut(Prefix, &'a Site),
-    /// At or below a prefix that a site without DNS answers for.
+    /// At or below a prefix that is delegated to a site without DNS.
     WithoutDns(Zone, Prefix, &'a Site),
     /// Under a prefix that is suspended or revoked.
     Withdrawn(Standing),
@@ -64,13 +64,13 @@ pub(super) enum Place<'a> {
 pub(super) enum Side {
     /// Any type but DS.
     Child,
-    /// DS, which stands above the cut (RFC 4035 section 3.1.4.1).
+    /// DS, which belongs to the zone above the cut (RFC 4035 section 3.1.4.1).
     Parent,
 }
 
 impl<'a> Zones<'a> {
-    /// Finds where a name lies, from the root down.
-    pub(super) fn locate(&self, owner: &Owner, side: Side) -> Place<'a> {
+    /// Locates a name, from the root down.
+    pub(super) fn locate(&self, owner: &Owner, side: Side) -> Location<'a> {
         let mut zone = self.is_top.then_some(Zone { apex: None });
         let mut without_dns: Option<(Prefix, &'a Site)> = None;
         let mut cut: Option<(Prefix, &'a Site)> = None;
@@ -102,11 +102,11 @@ impl<'a> Zones<'a> {
             }
         }
         match (zone, cut, without_dns) {
-            (None, _, _) => Place::Elsewhere,
-            (Some(_), Some((prefix, site)), _) => Place::Cut(prefix, site),
-            (Some(_), None, _) if standing != Standing::Active => Place::Withdrawn(standing),
-            (Some(zone), None, Some((prefix, site))) => Place::WithoutDns(zone, prefix, site),
-            (Some(zone), None, None) => Place::Inside(zone),
+            (None, _, _) => Location::Elsewhere,
+            (Some(_), Some((prefix, site)), _) => Location::Cut(prefix, site),
+            (Some(_), None, _) if standing != Standing::Active => Location::Withdrawn(standing),
+            (Some(zone), None, Some((prefix, site))) => Location::WithoutDns(zone, prefix, site),
+            (Some(zone), None, None) => Location::Inside(zone),
         }
     }
 }
@@ -115,7 +115,7 @@ fn is_own_name(owner: &Owner, prefix: &Prefix) -> bool {
     owner.part == Part::Own && owner.index.is_none() && owner.prefix.as_ref() == Some(prefix)
 }
 
-/// Octets of a name left of its last `labels`: where the name of a zone begins in the names under it.
+/// Octets of a name before its last `labels`: the offset of the zone's name within it.
 pub(super) fn octets_before(name: &Name, labels: usize) -> u16 {
     let left = name.iter().len().saturating_sub(labels);
     let octets: usize = name.iter().take(left).map(|label| 1 + label.len()).sum();
@@ -126,15 +126,15 @@ pub(super) fn octets_before(name: &Name, labels: usize) -> u16 {
 /// The serial of every SOA: the last journal sequence, in the ring of RFC 1982 without zero.
 pub(super) fn serial(sequence: u64) -> u32 {
     let ring = u64::from(u32::MAX);
-    let place = sequence.saturating_sub(1) % ring + 1;
-    u32::try_from(place).unwrap_or(1)
+    let serial = sequence.saturating_sub(1) % ring + 1;
+    u32::try_from(serial).unwrap_or(1)
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{DNS_PORT, Place, Side, Zone, Zones, octets_before, serial};
+    use super::{DNS_PORT, Location, Side, Zone, Zones, octets_before, serial};
     use crate::model::identifier::{Folding, Prefix};
     use crate::model::prefix::{Homing, PrefixEntry, Standing};
     use crate::model::site::{Ports, Site};
@@ -174,7 +174,7 @@ mod tests {
         .collect()
     }
 
-    fn check(labels: &str, is_top: bool, side: Side, expected: Place<'_>) {
+    fn check(labels: &str, is_top: bool, side: Side, expected: Location<'_>) {
         let entries = entries();
         let lookup = |prefix: &Prefix| entries.get(prefix);
         let zones = Zones { entry: &lookup, is_top };
@@ -184,8 +184,8 @@ mod tests {
         assert_eq!(zones.locate(&owner, side), expected, "{labels} {is_top}");
     }
 
-    fn inside(apex: Option<&str>) -> Place<'static> {
-        Place::Inside(Zone { apex: apex.map(prefix) })
+    fn inside(apex: Option<&str>) -> Location<'static> {
+        Location::Inside(Zone { apex: apex.map(prefix) })
     }
 
     #[test]
@@ -199,21 +199,21 @@ mod tests {
     }
 
     #[test]
-    fn the_root_zone_is_ours_without_an_upper_node_only() {
+    fn the_root_zone_is_served_without_an_upper_node_only() {
         check("", true, Side::Child, inside(None));
         check("77.", true, Side::Child, inside(None));
-        check("", false, Side::Child, Place::Elsewhere);
-        check("77.", false, Side::Child, Place::Elsewhere);
-        check("7.88.", false, Side::Child, Place::Elsewhere);
+        check("", false, Side::Child, Location::Elsewhere);
+        check("77.", false, Side::Child, Location::Elsewhere);
+        check("7.88.", false, Side::Child, Location::Elsewhere);
     }
 
     #[test]
     fn a_delegated_prefix_is_a_cut() {
         let site = site(Some(DNS_PORT));
-        check("sn1.5.2.99.", false, Side::Child, Place::Cut(prefix("99.2"), &site));
-        check("7.88.", true, Side::Child, Place::Cut(prefix("88"), &site));
-        // Below the cut, DS is the delegate's affair; at the cut, it is ours.
-        check("5.2.99.", false, Side::Parent, Place::Cut(prefix("99.2"), &site));
+        check("sn1.5.2.99.", false, Side::Child, Location::Cut(prefix("99.2"), &site));
+        check("7.88.", true, Side::Child, Location::Cut(prefix("88"), &site));
+        // Below the cut the delegate answers for DS; at the cut this node does.
+        check("5.2.99.", false, Side::Parent, Location::Cut(prefix("99.2"), &site));
         check("2.99.", false, Side::Parent, inside(Some("99")));
         check("99.", true, Side::Parent, inside(None));
         check("99.", false, Side::Parent, inside(Some("99")));
@@ -222,15 +222,15 @@ mod tests {
     #[test]
     fn a_site_without_dns_gets_no_cut() {
         let site = site(Some(5_300));
-        let expected = || Place::WithoutDns(Zone { apex: Some(prefix("99")) }, prefix("99.3"), &site);
+        let expected = || Location::WithoutDns(Zone { apex: Some(prefix("99")) }, prefix("99.3"), &site);
         check("3.99.", false, Side::Child, expected());
         check("sn1.3.99.", false, Side::Child, expected());
     }
 
     #[test]
     fn a_withdrawn_prefix_is_not_answered() {
-        check("sn1.4.99.", false, Side::Child, Place::Withdrawn(Standing::Suspended));
-        check("5.99.", false, Side::Child, Place::Withdrawn(Standing::Revoked));
+        check("sn1.4.99.", false, Side::Child, Location::Withdrawn(Standing::Suspended));
+        check("5.99.", false, Side::Child, Location::Withdrawn(Standing::Revoked));
     }
 
     #[test]

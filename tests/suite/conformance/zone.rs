@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use idnode::authority::{Authority, AuthorityOptions};
-use idnode::front::dns::{DnsCounters, DnsDoor, DnsOptions};
+use idnode::front::dns::{DnsCounters, DnsOptions, DnsServer};
 use idnode::model::identifier::{Folding, Identifier, Prefix};
 use idnode::model::site::{Ports, Site};
 use idnode::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
@@ -94,7 +94,7 @@ impl Zone {
             authority,
             ResolverOptions { site: Some(own), ..ResolverOptions::default() },
         ));
-        let door = DnsDoor::bind(options, resolver).expect("a port is free");
+        let door = DnsServer::bind(options, resolver).expect("a port is free");
         let address = door.local_addrs().expect("bound").remove(0);
         let counters = door.counters();
         let (stop, stopped) = oneshot::channel();

@@ -1,4 +1,4 @@
-//! Bytes of strangers: whatever they are, they decode to something, cheaply, and what is answered is bounded.
+//! Requests of unknown clients: whatever the bytes are, decoding is cheap and the answer is bounded.
 
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RecordType};
