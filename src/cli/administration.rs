@@ -1,4 +1,4 @@
-//! Values that say who may do what, as people write and read them.
+//! The text form of administration values: HS_ADMIN and HS_VLIST as people write and read them.
 //!
 //! ```text
 //!   HS_ADMIN   300:0.NA/88.118.8                 an identity and everything it may do
@@ -13,7 +13,7 @@ use crate::wire::handle::administrator::{
     decode_administrator, decode_identities, encode_administrator, encode_identities,
 };
 
-/// The data of a value, from what was written for it.
+/// Encodes the text form of a value into its data.
 pub(super) fn parse(value_type: &str, text: &str) -> Result<Vec<u8>, String> {
     if value_type.eq_ignore_ascii_case(ValueType::HS_ADMIN) {
         return parse_administrator(text).map(|administrator| encode_administrator(&administrator));
@@ -49,7 +49,7 @@ fn parse_identity(text: &str) -> Result<Identity, String> {
     Identity::parse(text).map_err(|error| error.to_string())
 }
 
-/// The data of a value as it would be written; none where it is shown as it is.
+/// The text form of a value's data; none for types that are shown unchanged.
 pub(super) fn display(value_type: &str, data: &[u8]) -> Option<String> {
     match value_type.to_ascii_uppercase().as_str() {
         ValueType::HS_ADMIN => {
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_miswritten_is_told() {
+    fn malformed_values_are_reported() {
         let wrong = parse("HS_ADMIN", "88/a").expect_err("no index");
         assert!(wrong.contains("300:0.NA/88.118.8"), "{wrong}");
         let wrong = parse("HS_ADMIN", "300:88/a 0111").expect_err("four digits");

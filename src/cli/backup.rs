@@ -16,10 +16,10 @@ use crate::wire::proto::backup_service_client::BackupServiceClient;
 
 //----------- BackupCommand --------------------------------------------------
 
-/// What may be done with backups.
+/// Subcommands of `idnode backup`.
 #[derive(Debug, Subcommand)]
 pub(super) enum BackupCommand {
-    /// Back the node up while it works
+    /// Back up the running node
     #[command(after_help = "\
 Examples:
   idnode backup create
@@ -35,13 +35,13 @@ Examples:
   idnode backup list --offline --directory /srv/backups")]
     List(ListArguments),
 
-    /// Read a backup back and name what is wrong with it
+    /// Read a backup completely and report every fault
     #[command(after_help = "\
 Examples:
   idnode backup verify NAME
   idnode backup verify --offline --directory /srv/backups NAME
 
-Ends with 1 when the backup is not whole.")]
+Exits with 1 when the backup is damaged or incomplete.")]
     Verify(VerifyArguments),
 
     /// Build a new data directory from a backup on this machine
@@ -49,7 +49,7 @@ Ends with 1 when the backup is not whole.")]
 }
 
 impl BackupCommand {
-    /// For whom it prints.
+    /// The output format that the arguments ask for.
     pub(super) fn form(&self) -> Form {
         match self {
             Self::Create(arguments) => arguments.connection.form(),
@@ -71,7 +71,7 @@ impl BackupCommand {
 
 //----------- Arguments ------------------------------------------------------
 
-/// Which of the configured directories.
+/// Selects a backup directory.
 #[derive(Args, Debug)]
 struct DirectoryArguments {
     /// One of the directories that the node's configuration names; with --offline, any on this machine
@@ -82,12 +82,12 @@ struct DirectoryArguments {
 /// Arguments of `idnode backup create`.
 #[derive(Args, Debug)]
 pub(super) struct CreateArguments {
-    /// Only what changed since the backup before
+    /// Back up only the changes since the previous backup
     #[arg(long)]
     incremental: bool,
 
     #[command(flatten)]
-    place: DirectoryArguments,
+    location: DirectoryArguments,
 
     #[command(flatten)]
     connection: ConnectionArguments,
@@ -97,7 +97,7 @@ pub(super) struct CreateArguments {
 #[derive(Args, Debug)]
 pub(super) struct ListArguments {
     #[command(flatten)]
-    place: DirectoryArguments,
+    location: DirectoryArguments,
 
     #[command(flatten)]
     offline: OfflineArguments,
@@ -113,7 +113,7 @@ pub(super) struct VerifyArguments {
     name: String,
 
     #[command(flatten)]
-    place: DirectoryArguments,
+    location: DirectoryArguments,
 
     #[command(flatten)]
     offline: OfflineArguments,
@@ -128,7 +128,7 @@ async fn create(arguments: CreateArguments) -> Result<(), Error> {
     use proto::create_backup_response::Report;
     let connection = arguments.connection.connection()?;
     let kind = if arguments.incremental { proto::BackupKind::Incremental } else { proto::BackupKind::Full };
-    let request = proto::CreateBackupRequest { directory: arguments.place.directory, kind: kind.into() };
+    let request = proto::CreateBackupRequest { directory: arguments.location.directory, kind: kind.into() };
     let mut reports = connection
         .ask(async |channel| {
             BackupServiceClient::new(channel).create_backup(connection.streaming(request)).await
@@ -159,7 +159,8 @@ async fn create(arguments: CreateArguments) -> Result<(), Error> {
             made.to.as_ref().map(position).unwrap_or_default()
         ))?;
         if arguments.incremental && made.kind() == proto::BackupKind::Full {
-            output.line("It is a full one: there was none to continue. The node's log says why.")?;
+            output
+                .line("This is a full backup: no earlier one could be continued. The node's log says why.")?;
         }
     }
     output.flush()
@@ -167,10 +168,10 @@ async fn create(arguments: CreateArguments) -> Result<(), Error> {
 
 async fn list(arguments: ListArguments) -> Result<(), Error> {
     let response = if arguments.offline.is_offline() {
-        proto::ListBackupsResponse { backups: offline::list(&arguments.place.directory)? }
+        proto::ListBackupsResponse { backups: offline::list(&arguments.location.directory)? }
     } else {
         let connection = arguments.connection.connection()?;
-        let request = proto::ListBackupsRequest { directory: arguments.place.directory };
+        let request = proto::ListBackupsRequest { directory: arguments.location.directory };
         connection
             .ask(async |channel| {
                 BackupServiceClient::new(channel).list_backups(connection.request(request)).await
@@ -202,12 +203,12 @@ async fn verify(arguments: VerifyArguments) -> Result<(), Error> {
     use proto::verify_backup_response::Report;
     if arguments.offline.is_offline() {
         let (findings, verdict) =
-            arguments.offline.verify(&arguments.place.directory, &arguments.name).await?;
+            arguments.offline.verify(&arguments.location.directory, &arguments.name).await?;
         return print_verdict(&arguments, &findings, verdict);
     }
     let connection = arguments.connection.connection()?;
     let request = proto::VerifyBackupRequest {
-        directory: arguments.place.directory.clone(),
+        directory: arguments.location.directory.clone(),
         name: arguments.name.clone(),
     };
     let mut reports = connection
@@ -221,13 +222,13 @@ async fn verify(arguments: VerifyArguments) -> Result<(), Error> {
         match response.report {
             Some(Report::Progress(report)) => advance(&mut progress, &report),
             Some(Report::Finding(finding)) => findings.push(finding),
-            Some(Report::Verdict(said)) => verdict = Some(said),
+            Some(Report::Verdict(found)) => verdict = Some(found),
             None => {}
         }
     }
     progress.finish();
     let verdict = verdict.ok_or_else(|| {
-        Error::Incomplete("the node ended the call before everything was read; try again".into())
+        Error::Incomplete("the node ended the call before the backup was read completely; try again".into())
     })?;
     print_verdict(&arguments, &findings, verdict)
 }
@@ -256,7 +257,7 @@ fn print_verdict(
         }
         if verdict.whole {
             let (entries, bytes) = (HumanCount(verdict.entries), HumanBytes(verdict.bytes));
-            output.line(&format!("{}  whole: {entries} entries, {bytes}", escape(&arguments.name)))?;
+            output.line(&format!("{}  OK, {entries} entries, {bytes}", escape(&arguments.name)))?;
         }
     }
     output.flush()?;
@@ -264,7 +265,7 @@ fn print_verdict(
         return Ok(());
     }
     Err(Error::Incomplete(format!(
-        "backup {} is not whole: {} things are wrong with it; keep another one",
+        "backup {} is damaged: {} faults found; make another one",
         arguments.name,
         findings.len()
     )))

@@ -1,4 +1,4 @@
-//! Register, amend, remove: changes of one identifier, and the receipt they print.
+//! `idnode register`, `amend` and `remove`: changes of one identifier, and the receipts they print.
 
 use clap::Args;
 use serde_json::json;
@@ -22,7 +22,7 @@ Examples:
   idnode register 88.118.8/SN000123 --overwrite 1:URL=https://example.com/new
   idnode register 88.118.8/SN --mint URL=https://example.com/
 
-Prints the receipt; when it is printed, the identifier is on the node's disk. If the answer is lost on the way, the \
+Prints the receipt. A printed receipt means that the identifier is durable. If the answer is lost on the way, the \
 command is repeated under the same request id; if that does not help, the id is printed for --request-id.")]
 pub(super) struct RegisterArguments {
     /// The identifier: prefix, '/', suffix
@@ -31,8 +31,8 @@ pub(super) struct RegisterArguments {
     #[command(flatten)]
     values: ValuesArguments,
 
-    /// Let the node make up the suffix, or the rest of the one given: IDENTIFIER is a prefix alone, or a prefix,
-    /// '/' and the beginning of the suffix
+    /// Let the node generate the suffix, or the rest of it: IDENTIFIER is then a prefix alone, or a prefix, '/' and
+    /// the beginning of the suffix
     #[arg(long)]
     mint: bool,
 
@@ -44,7 +44,7 @@ pub(super) struct RegisterArguments {
     #[arg(long, conflicts_with_all = ["overwrite", "if_version"])]
     if_absent: bool,
 
-    /// Only if the identifier exists in this version
+    /// Only if the identifier exists and has this version
     #[arg(long, value_name = "VERSION", requires = "overwrite")]
     if_version: Option<u64>,
 
@@ -80,7 +80,7 @@ impl RegisterArguments {
     }
 }
 
-/// Under which name, or how the name begins that the node makes up.
+/// The identifier to register, or the beginning of the one that the node generates.
 fn target(identifier: String, mint: bool) -> proto::registration::Target {
     use proto::registration::Target;
     if !mint {
@@ -99,7 +99,7 @@ Examples:
   idnode amend 88.118.8/SN000123 --add 3:EMAIL=service@example.com
   idnode amend 88.118.8/SN000123 --replace 1:URL=https://example.com/b --remove 3 --if-version 2
 
-All parts hold, or none: an index to be added must be free, one to be replaced or removed must be taken.")]
+The change is atomic. An index to be added must be free; one to be replaced or removed must be in use.")]
 pub(super) struct AmendArguments {
     /// The identifier: prefix, '/', suffix
     identifier: String,
@@ -108,7 +108,7 @@ pub(super) struct AmendArguments {
     #[arg(long, value_name = "INDEX:TYPE=DATA", value_parser = parse_numbered_value)]
     add: Vec<ValueArgument>,
 
-    /// Replace the value at an index that is taken; may be given several times
+    /// Replace the value at an index that is in use; may be given several times
     #[arg(long, value_name = "INDEX:TYPE=DATA", value_parser = parse_numbered_value)]
     replace: Vec<ValueArgument>,
 
@@ -119,7 +119,7 @@ pub(super) struct AmendArguments {
     #[command(flatten)]
     common: CommonOfValues,
 
-    /// Only if the identifier exists in this version
+    /// Only if the identifier exists and has this version
     #[arg(long, value_name = "VERSION")]
     if_version: Option<u64>,
 
@@ -178,7 +178,7 @@ pub(super) struct RemoveArguments {
     /// The identifier: prefix, '/', suffix
     identifier: String,
 
-    /// Only if the identifier exists in this version
+    /// Only if the identifier exists and has this version
     #[arg(long, value_name = "VERSION")]
     if_version: Option<u64>,
 
@@ -210,18 +210,18 @@ impl RemoveArguments {
 
 //----------- Receipts -------------------------------------------------------
 
-/// What a change was done to.
+/// The object of a change.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Subject<'a> {
-    /// The identifier that the receipt names.
+    /// The identifier named in the receipt.
     Identifier,
-    /// This prefix.
+    /// A prefix.
     Prefix(&'a str),
-    /// The token of this id.
+    /// The token with this id.
     Token(&'a str),
 }
 
-/// Prints what was done.
+/// Prints a receipt.
 pub(super) fn print_receipt(
     output: &mut Output,
     receipt: Option<proto::Receipt>,
@@ -247,13 +247,13 @@ pub(super) fn print_receipt(
         let repeated = if receipt.repeated { ", done before under the same request id" } else { "" };
         let version =
             if receipt.version == 0 { String::new() } else { format!(", version {}", receipt.version) };
-        let place = position.map(|place| format!(", position {place}")).unwrap_or_default();
-        output.line(&format!("{kind} {}{version}{place}{repeated}", escape(name)))?;
+        let position = position.map(|position| format!(", position {position}")).unwrap_or_default();
+        output.line(&format!("{kind} {}{version}{position}{repeated}", escape(name)))?;
     }
     output.flush()
 }
 
-/// What was done, in a word.
+/// The outcome as one word or two.
 fn outcome(kind: proto::OutcomeKind) -> &'static str {
     use proto::OutcomeKind as Kind;
     match kind {
@@ -269,7 +269,7 @@ fn outcome(kind: proto::OutcomeKind) -> &'static str {
     }
 }
 
-/// A place in the journal as text: `incarnation:stream:sequence`.
+/// A journal position as text: `incarnation:stream:sequence`.
 pub(super) fn position(position: &proto::Position) -> String {
     let incarnation = data_encoding::HEXLOWER.encode(&position.incarnation);
     format!("{incarnation}:{}:{}", position.stream, position.sequence)

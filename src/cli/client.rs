@@ -1,17 +1,17 @@
-//! The commands of a client: what `idnode` does beside running a node.
+//! The client commands: everything that `idnode` does other than running a node.
 
 use std::process::ExitCode;
 
 use clap::Subcommand;
 
 use super::error::Error;
-use super::output::{Form, tell};
+use super::output::{Form, notice};
 use super::{backup, change, dns_name, export, import, key, prefix, question, status, token};
 
-/// What a client of a node may do.
+/// The client commands.
 #[derive(Debug, Subcommand)]
 pub(super) enum ClientCommand {
-    /// Decide who answers for a prefix
+    /// Home, delegate, suspend and revoke prefixes
     #[command(subcommand)]
     Prefix(prefix::PrefixCommand),
 
@@ -24,13 +24,13 @@ pub(super) enum ClientCommand {
     /// Remove an identifier
     Remove(change::RemoveArguments),
 
-    /// Ask what an identifier holds
+    /// Resolve an identifier
     Resolve(question::ResolveArguments),
 
     /// List the identifiers of a prefix
     List(question::ListArguments),
 
-    /// Show the changes of an identifier, the newest first
+    /// Show the changes of an identifier, newest first
     History(question::HistoryArguments),
 
     /// Register identifiers from a CSV or JSON lines file
@@ -39,7 +39,7 @@ pub(super) enum ClientCommand {
     /// Write the identifiers of a prefix to a CSV or JSON lines file
     Export(export::ExportArguments),
 
-    /// Back up a running node, and restore one
+    /// Back up a running node, verify and restore backups
     #[command(subcommand)]
     Backup(backup::BackupCommand),
 
@@ -47,33 +47,33 @@ pub(super) enum ClientCommand {
     #[command(subcommand)]
     Token(token::TokenCommand),
 
-    /// Make and convert keys, publish them, sign values and verify who signed them
+    /// Generate, convert and publish keys; sign values and verify signatures
     #[command(subcommand)]
     Key(key::KeyCommand),
 
-    /// Tell under which name DNS answers for an identifier
+    /// Print the DNS name of an identifier
     DnsName(dns_name::DnsNameArguments),
 
-    /// Show how the node is
+    /// Show the status of the node
     Status(status::StatusArguments),
 }
 
 impl ClientCommand {
-    /// Carries the command out and tells how it ended.
+    /// Runs the command; returns its exit code.
     pub(super) fn run(self) -> ExitCode {
         let form = self.form();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let ended = match runtime {
             Ok(runtime) => runtime.block_on(self.carry_out()),
-            Err(error) => Err(Error::Usage(format!("no runtime: {error}"))),
+            Err(error) => Err(Error::Usage(format!("the runtime cannot be started: {error}"))),
         };
         match ended {
             Ok(()) => ExitCode::SUCCESS,
             Err(Error::OutputClosed) => Error::OutputClosed.exit_code(),
             Err(error) => {
                 match form {
-                    Form::Text => tell(&format!("idnode: {error}")),
-                    Form::Json => tell(&error.to_json().to_string()),
+                    Form::Text => notice(&format!("idnode: {error}")),
+                    Form::Json => notice(&error.to_json().to_string()),
                 }
                 error.exit_code()
             }
@@ -99,7 +99,7 @@ impl ClientCommand {
         }
     }
 
-    /// For whom the command prints.
+    /// The output format that the arguments ask for.
     fn form(&self) -> Form {
         match self {
             Self::Prefix(command) => command.connection().form(),

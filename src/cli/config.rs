@@ -1,4 +1,4 @@
-//! `idnode config check`: proves a configuration file without starting.
+//! `idnode config check`: checks a configuration file without starting a node.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use crate::config::{Config, Sources};
 /// The exit code of a wrong configuration (sysexits' EX_CONFIG).
 pub(super) const CONFIG_WRONG: u8 = 78;
 
-/// Prove a configuration file
+/// Check a configuration file
 #[derive(Args, Debug)]
 pub(super) struct ConfigArguments {
     #[command(subcommand)]
@@ -20,10 +20,10 @@ pub(super) struct ConfigArguments {
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
-    /// Read a file as `idnode serve` would, without starting
+    /// Check a file as `idnode serve` would, without starting
     ///
-    /// Names every problem with its line, key, value and what would be right. Files that the configuration names
-    /// (certificates, tokens, keys) must be readable. The environment is not looked at.
+    /// Reports every problem with its line, key, value and what is expected. Files that the configuration names
+    /// (certificates, tokens, keys) must be readable. The environment is ignored.
     #[command(after_help = "Example:\n  idnode config check /etc/idnode/idnode.toml")]
     Check {
         /// The configuration file
@@ -31,13 +31,13 @@ enum ConfigCommand {
     },
 }
 
-/// Checks a file; says on standard output that it is right, or on standard error what is not.
+/// Checks a file: prints OK to standard output, or the problems to standard error.
 pub(super) fn run(arguments: &ConfigArguments) -> ExitCode {
     let ConfigCommand::Check { file } = &arguments.command;
     match Config::load(&Sources { file: Some(file.clone()), ..Sources::default() }) {
         Ok(_) => {
-            // Whether anybody reads it changes nothing: the exit code tells.
-            let _unread = writeln!(io::stdout(), "{}: right", file.display());
+            // A failed write changes nothing: the exit code carries the result.
+            let _unread = writeln!(io::stdout(), "{}: OK", file.display());
             ExitCode::SUCCESS
         }
         Err(error) => {

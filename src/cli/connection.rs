@@ -1,8 +1,8 @@
-//! Connection: how a command finds the node, shows its token, asks, and makes sure of the outcome.
+//! Connection: how a command finds the node, authenticates, sends requests, and learns the outcome of changes.
 //!
-//! A change carries a request id. When its answer is lost, the same change is sent again under the same id, within
-//! `--timeout`; the node answers a repetition with the first receipt and does nothing twice. When that does not help
-//! either, the id is printed, and the command can be repeated with `--request-id` later.
+//! A change carries a request id. When its answer is lost, the same change is sent again with the same id, within
+//! `--timeout`; the node answers a repetition with the first receipt and does nothing twice. If the outcome is still
+//! unknown then, the id is printed, and the command can be repeated later with `--request-id`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,37 +16,37 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Uri};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::contact::{self, Stranger};
+use super::contact::{self, Responder};
 use super::error::{self, Error, Reason};
 use super::output::{Form, Output};
 use crate::daemon::Addresses;
 
-/// The file in the data directory that the first start writes an admin token to.
+/// File in the data directory that holds the admin token of the first start.
 const TOKEN_FILE: &str = "admin-token";
-/// Where a node is that was told nothing else.
+/// Address of a node with the default configuration.
 const NODE_DEFAULT: &str = "http://127.0.0.1:7373";
-/// How long one attempt may take before it counts as lost.
+/// Time limit of one attempt.
 const ATTEMPT_MAX: Duration = Duration::from_secs(10);
-/// How long connecting may take.
+/// Time limit of connecting.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
-/// The first pause between two attempts; it doubles from there.
+/// Delay before the second attempt; it doubles from attempt to attempt.
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
-/// The longest pause between two attempts.
+/// Longest delay between two attempts.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 //----------- ConnectionArguments --------------------------------------------
 
-/// Which node, and with which token.
+/// Selects the node and the token.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Connection")]
 pub(super) struct ConnectionArguments {
-    /// The node's gRPC address, https:// for TLS; if not said, the node that runs on the data directory, or
+    /// The node's gRPC address, https:// for TLS; by default the node that runs on the data directory, or
     /// http://127.0.0.1:7373
     #[arg(long, env = "IDNODE_NODE", value_name = "URL")]
     node: Option<Uri>,
 
-    /// The token to show; without one, the file `admin-token` of the data directory is shown to a node on this
-    /// machine, when it can be read
+    /// The token to authenticate with; by default, for a node on this machine, the one in the file `admin-token` of
+    /// the data directory, if it is readable
     #[arg(long, env = "IDNODE_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     token: Option<String>,
 
@@ -54,35 +54,35 @@ pub(super) struct ConnectionArguments {
     #[arg(long, env = "IDNODE_STORE_DIRECTORY", value_name = "DIRECTORY", default_value = "./idnode-data")]
     data: PathBuf,
 
-    /// PEM file of the authority that signed the node's certificate
+    /// PEM file with the CA certificate that signed the node's certificate
     #[arg(long, env = "IDNODE_CA", value_name = "FILE")]
     ca: Option<PathBuf>,
 
-    /// Seconds until a command is given up, repetitions included
+    /// Time limit of the command in seconds, retries included
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout: u64,
 
-    /// Show the token in plain text even to a node on another machine
+    /// Send the token in plain text even to a node on another machine
     #[arg(long)]
     allow_plain_text: bool,
 
-    /// Print JSON, one document a line, for scripts
+    /// Print JSON for scripts, one document per line
     #[arg(long, help_heading = "Output")]
     json: bool,
 }
 
 impl ConnectionArguments {
-    /// Where the result goes.
+    /// The output for results.
     pub(super) fn output(&self) -> Output {
         Output::new(self.form())
     }
 
-    /// For whom results and errors are printed.
+    /// The output format that the arguments ask for.
     pub(super) fn form(&self) -> Form {
         if self.json { Form::Json } else { Form::Text }
     }
 
-    /// Everything that is needed to call the node; nothing is sent yet.
+    /// The connection that the arguments describe; nothing is sent yet.
     pub(super) fn connection(&self) -> Result<Connection, Error> {
         let node = self.node();
         Ok(Connection {
@@ -93,7 +93,7 @@ impl ConnectionArguments {
         })
     }
 
-    /// The node that is meant: the one named, the one that runs on the data directory, or the one at the usual place.
+    /// The node to call: the one named, the one that runs on the data directory, or the one at the default address.
     fn node(&self) -> Uri {
         let running = || Addresses::load(&self.data)?.grpc.first()?.parse().ok();
         self.node.clone().or_else(running).unwrap_or_else(|| Uri::from_static(NODE_DEFAULT))
@@ -101,7 +101,7 @@ impl ConnectionArguments {
 
     fn endpoint(&self, node: &Uri) -> Result<Endpoint, Error> {
         let wrong = |cause: &dyn core::fmt::Display| {
-            Error::Usage(format!("--node {node}: {cause}; write it such as {NODE_DEFAULT}"))
+            Error::Usage(format!("--node {node}: {cause}; expected a URL such as {NODE_DEFAULT}"))
         };
         if !matches!(node.scheme_str(), Some("http" | "https")) {
             return Err(wrong(&"it begins with neither http:// nor https://"));
@@ -126,7 +126,8 @@ impl ConnectionArguments {
         endpoint.tls_config(tls).map_err(|error| wrong(&error))
     }
 
-    /// The token to show, if any. The admin token of this machine's node goes nowhere else unasked.
+    /// The token to authenticate with, if any. The admin token of this machine's node is never sent elsewhere by
+    /// default.
     fn token(&self, node: &Uri) -> Result<Option<MetadataValue<Ascii>>, Error> {
         let is_near = is_loopback(node.host().unwrap_or_default());
         let text = match &self.token {
@@ -145,7 +146,9 @@ impl ConnectionArguments {
         };
         let shown = format!("Bearer {text}").parse::<MetadataValue<Ascii>>();
         let mut shown = shown.map_err(|_| {
-            Error::Usage("the token holds characters that no token has; copy it whole, on one line".into())
+            Error::Usage(
+                "the token contains characters that no token has; copy all of it, on one line".into(),
+            )
         })?;
         shown.set_sensitive(true);
         Ok(Some(shown))
@@ -160,10 +163,10 @@ fn is_loopback(host: &str) -> bool {
 
 //----------- RequestArguments -----------------------------------------------
 
-/// The name of a change.
+/// The request id of a change.
 #[derive(Args, Clone, Debug)]
 pub(super) struct RequestArguments {
-    /// Repeat a command whose outcome is unknown under the id that was printed; a new id otherwise
+    /// Repeat a command whose outcome is unknown with the id that it printed; by default a new id
     #[arg(long, value_name = "UUID", value_parser = parse_request_id)]
     request_id: Option<Uuid>,
 }
@@ -177,12 +180,12 @@ impl RequestArguments {
 
 fn parse_request_id(text: &str) -> Result<Uuid, String> {
     let found = Uuid::parse_str(text).ok().filter(|uuid| uuid.get_version_num() == 7);
-    found.ok_or_else(|| "a request id is a UUID of version 7, as it was printed".into())
+    found.ok_or_else(|| "a request id is a UUID of version 7, as printed by the command".into())
 }
 
 //----------- Connection -----------------------------------------------------
 
-/// A node and how to talk to it.
+/// A node, and how to call it.
 #[derive(Clone)]
 pub(super) struct Connection {
     endpoint: Endpoint,
@@ -192,10 +195,10 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects, or says that nobody is there.
+    /// Connects, or reports that no node answers.
     pub(super) async fn channel(&self) -> Result<Channel, Error> {
         if self.endpoint.uri().scheme_str() == Some("http")
-            && let Some(found) = contact::greet(self.endpoint.uri()).await
+            && let Some(found) = contact::probe(self.endpoint.uri()).await
         {
             return Err(Error::Misaddressed { address: self.address(), found });
         }
@@ -205,10 +208,10 @@ impl Connection {
             match tls_error(deepest) {
                 Some(rustls::Error::InvalidCertificate(_)) => Error::Distrusted { node, cause },
                 Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
-                    Error::Misaddressed { address: self.address(), found: Stranger::PlainText }
+                    Error::Misaddressed { address: self.address(), found: Responder::PlainText }
                 }
                 Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => {
-                    Error::Misaddressed { address: self.address(), found: Stranger::OtherDoor }
+                    Error::Misaddressed { address: self.address(), found: Responder::OtherProtocol }
                 }
                 _ => Error::Unreachable { node, cause },
             }
@@ -220,7 +223,7 @@ impl Connection {
         self.node.split_once("://").map_or(self.node.as_str(), |(_, address)| address).to_owned()
     }
 
-    /// How long a command may take, all attempts together.
+    /// Time limit of a command, all attempts together.
     pub(super) fn timeout(&self) -> Duration {
         self.timeout
     }
@@ -241,7 +244,7 @@ impl Connection {
         request
     }
 
-    /// Asks once.
+    /// Sends a request once.
     pub(super) async fn ask<T>(
         &self,
         call: impl AsyncFnOnce(Channel) -> Result<Response<T>, Status>,
@@ -254,7 +257,7 @@ impl Connection {
     }
 
     /// Sends a change that carries `request_id`, and again when its answer is lost, until the outcome is known or the
-    /// time is over.
+    /// time limit has passed.
     pub(super) async fn change<T>(
         &self,
         request_id: &str,
@@ -270,7 +273,7 @@ impl Connection {
                 Ok(Ok(response)) => return Ok(response.into_inner()),
                 Ok(Err(status)) if !error::is_passing(&status) => return Err(self.explain(&status)),
                 Ok(Err(status)) => Reason::of_status(&status).to_string(),
-                Err(_) => "no answer came in time".to_owned(),
+                Err(_) => "no answer in time".to_owned(),
             };
             if Instant::now() + pause >= until {
                 return Err(Error::OutcomeUnknown { request_id: request_id.to_owned(), cause });
@@ -283,7 +286,7 @@ impl Connection {
         }
     }
 
-    /// What a status means, with a hint when no token was shown.
+    /// Converts a status into an error, with a hint when no token was sent.
     pub(super) fn explain(&self, status: &Status) -> Error {
         let mut explained = Error::of_status(status);
         if let Error::Refused(reason) = &mut explained {
@@ -291,7 +294,7 @@ impl Connection {
                 matches!(status.code(), tonic::Code::Unauthenticated | tonic::Code::PermissionDenied);
             if wants_token && self.token.is_none() {
                 reason.message.push_str(
-                    "; no token was shown: give one with --token or IDNODE_TOKEN, or name the node's data \
+                    "; no token was sent: give one with --token or IDNODE_TOKEN, or name the node's data \
                      directory with --data",
                 );
             }
@@ -300,14 +303,14 @@ impl Connection {
     }
 }
 
-/// A pause that doubles up to its bound; waits it out.
+/// Waits; the delay doubles up to its bound.
 pub(super) async fn pause_and_double(pause: &mut Option<Duration>) {
     let length = pause.unwrap_or(PAUSE_FIRST);
     time::sleep(length).await;
     *pause = Some((length * 2).min(PAUSE_MAX));
 }
 
-/// The deepest source of an error: the transport wraps the system's words several times.
+/// The innermost source of an error: the transport wraps the system's message several times.
 fn innermost<'a>(error: &'a (dyn core::error::Error + 'static)) -> &'a (dyn core::error::Error + 'static) {
     let mut deepest = error;
     while let Some(source) = deepest.source() {
@@ -316,7 +319,7 @@ fn innermost<'a>(error: &'a (dyn core::error::Error + 'static)) -> &'a (dyn core
     deepest
 }
 
-/// What TLS says, when it was TLS that failed.
+/// The TLS error behind a failure, if there is one.
 fn tls_error<'a>(error: &'a (dyn core::error::Error + 'static)) -> Option<&'a rustls::Error> {
     let held = || error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     error.downcast_ref().or_else(|| held()?.downcast_ref())

@@ -1,7 +1,7 @@
-//! Contact: whether a gRPC door in plain text answers at an address, told by the first byte it says.
+//! Probe: finds out from the first byte that a server sends whether it speaks gRPC in plain text.
 //!
-//! Plain text to a TLS door, or to a door of another kind, fails late and in words of HTTP/2 that help nobody. A gRPC
-//! door opens with its settings, a frame whose length begins with 0 (RFC 9113 section 3.4).
+//! A request in plain text to a TLS listener, or to another protocol, fails late and with an HTTP/2 error that helps
+//! no user. A gRPC server begins with its settings, a frame whose length begins with 0 (RFC 9113 section 3.4).
 
 use std::time::Duration;
 
@@ -10,34 +10,34 @@ use tokio::net::TcpStream;
 use tokio::time;
 use tonic::transport::Uri;
 
-/// The beginning of what a client says first, before it says what it wants. A gRPC door says its settings at once; an
-/// HTTP/1.1 door that hears more of it closes without a word.
+/// The beginning of an HTTP/2 connection preface. A gRPC server answers it with its settings; an HTTP/1.1 server would
+/// close the connection without an answer if it received all of the preface.
 const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM";
-/// The first byte of a gRPC door's settings.
+/// The first byte of a gRPC server's settings.
 const SETTINGS: u8 = 0;
 /// The first byte of a TLS alert (RFC 8446 section 5.1).
 const TLS_ALERT: u8 = 0x15;
-/// How long the first byte is waited for.
+/// Time limit for the first byte.
 const FIRST_BYTE_MAX: Duration = Duration::from_secs(5);
 
-/// What answers otherwise than asked.
+/// A server that does not speak the protocol that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Stranger {
-    /// It wants TLS.
+pub(super) enum Responder {
+    /// It expects TLS.
     Tls,
-    /// It knows no TLS.
+    /// It does not speak TLS.
     PlainText,
-    /// It is a door of another kind.
-    OtherDoor,
+    /// It speaks another protocol than gRPC.
+    OtherProtocol,
 }
 
-/// Greets a node in plain text. None when a gRPC door answers, and when nobody does: the call itself tells more.
-pub(super) async fn greet(node: &Uri) -> Option<Stranger> {
-    let said = time::timeout(FIRST_BYTE_MAX, first_byte(node)).await.ok()??;
-    match said {
+/// Probes a node in plain text. None when a gRPC server answers, and when nothing does: the call itself reports more.
+pub(super) async fn probe(node: &Uri) -> Option<Responder> {
+    let first = time::timeout(FIRST_BYTE_MAX, first_byte(node)).await.ok()??;
+    match first {
         SETTINGS => None,
-        TLS_ALERT => Some(Stranger::Tls),
-        _ => Some(Stranger::OtherDoor),
+        TLS_ALERT => Some(Responder::Tls),
+        _ => Some(Responder::OtherProtocol),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Text for people: escaped, aligned in columns, with times.
 //!
-//! Whatever came from elsewhere passes [`escape`] before it reaches a terminal, so that no identifier, value or
-//! message can move the cursor, hide itself or turn the direction of reading.
+//! Text from outside passes [`escape`] before it reaches a terminal, so that no identifier, value or message can move
+//! the cursor, hide itself or change the direction of text.
 
 use std::borrow::Cow;
 
@@ -9,12 +9,12 @@ use comfy_table::TableStyle;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-/// Bytes of binary data that are shown in hexadecimal before it is cut.
+/// Bytes of binary data that are shown in hexadecimal; more are cut.
 const BINARY_BYTES_SHOWN: usize = 32;
 
 //----------- Escaping -------------------------------------------------------
 
-/// Replaces what a terminal would obey or not show by its escape: `\n`, `\u{1b}`.
+/// Escapes control characters and invisible characters: `\n`, `\u{1b}`.
 pub(super) fn escape(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_unsafe) {
         return Cow::Borrowed(text);
@@ -30,7 +30,7 @@ pub(super) fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Controls, line separators, and marks that turn the direction of text or take no space.
+/// Whether a character is a control, a line separator, zero-width or changes the direction of text.
 fn is_unsafe(letter: char) -> bool {
     letter.is_control()
         || matches!(letter,
@@ -38,7 +38,7 @@ fn is_unsafe(letter: char) -> bool {
             | '\u{61c}' | '\u{fff9}'..='\u{fffb}')
 }
 
-/// Data as text when it is text, else its size and the beginning in hexadecimal.
+/// Data as text when it is UTF-8, otherwise its size and its beginning in hexadecimal.
 pub(super) fn data(bytes: &[u8]) -> String {
     if let Ok(text) = core::str::from_utf8(bytes) {
         return escape(text).into_owned();
@@ -84,12 +84,12 @@ impl Table {
 
 //----------- Times ----------------------------------------------------------
 
-/// A time in RFC 3339 with the offset of this machine's time zone.
+/// A time in RFC 3339, in the time zone of this machine.
 pub(super) fn time(milliseconds: u64) -> String {
     time_in(milliseconds, TimeZone::system())
 }
 
-/// A time in whole seconds, likewise.
+/// A time given in seconds since 1970, in the same form.
 pub(super) fn time_of_seconds(seconds: u32) -> String {
     time(u64::from(seconds) * 1_000)
 }
@@ -109,9 +109,9 @@ fn time_in(milliseconds: u64, zone: TimeZone) -> String {
     }
 }
 
-/// A time in RFC 3339, as milliseconds since 1970.
+/// Parses a time in RFC 3339 into milliseconds since 1970.
 pub(super) fn parse_time(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text:?} is no time; write it such as 2026-12-31T23:59:59+08:00");
+    let wrong = || format!("{text:?} is not a valid time; example: 2026-12-31T23:59:59+08:00");
     let timestamp: Timestamp = text.parse().map_err(|_| wrong())?;
     u64::try_from(timestamp.as_millisecond()).map_err(|_| wrong())
 }
@@ -123,7 +123,7 @@ mod tests {
     use super::{Table, data, escape, parse_time, time_in};
 
     #[test]
-    fn what_a_terminal_would_obey_is_escaped() {
+    fn control_and_invisible_characters_are_escaped() {
         assert_eq!(escape("零件 SN-1"), "零件 SN-1");
         assert_eq!(escape("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\n");
         assert_eq!(escape("gpj\u{202e}exe"), "gpj\\u{202e}exe");
@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(time_in(1_645_557_742_000, zone.clone()), "2022-02-23T03:22:22+08:00");
         assert_eq!(time_in(1_645_557_742_001, zone), "2022-02-23T03:22:22.001+08:00");
         assert_eq!(parse_time("2022-02-23T03:22:22+08:00"), Ok(1_645_557_742_000));
-        let refused = parse_time("tomorrow").expect_err("no time");
+        let refused = parse_time("tomorrow").expect_err("not a time");
         assert!(refused.contains("2026-12-31T23:59:59+08:00"), "{refused}");
     }
 }

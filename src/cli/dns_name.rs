@@ -1,4 +1,4 @@
-//! The DNS name of an identifier: computed here, no node is asked.
+//! `idnode dns-name`: computes the DNS name of an identifier without a node.
 
 use clap::Args;
 use serde_json::json;
@@ -18,31 +18,31 @@ Examples:
   idnode dns-name 88.118.8/SN000123
   dig @127.0.0.1 -p 5300 TXT $(idnode dns-name 88.118.8/a+b:c)
 
-The name is computed by the rule that all nodes share; no node is asked. The root and the case of suffixes are those \
+The name is computed by the rule that all nodes share, without a node. The root and the case of suffixes are those \
 of the node's configuration (dns.root, store.case_sensitive_suffix).")]
 pub(super) struct DnsNameArguments {
     /// The identifier: prefix, '/', suffix
     identifier: String,
 
-    /// The name of the value at this index alone
+    /// Print the name of the value at this index
     #[arg(long, value_name = "INDEX", value_parser = parse_index)]
     index: Option<Index>,
 
-    /// The name under which the whole tree of prefixes hangs; id.internal if not said
+    /// The root name of the tree of prefixes; id.internal by default
     #[arg(long, env = "IDNODE_DNS_ROOT", value_name = "NAME")]
     root: Option<String>,
 
-    /// Letters of suffixes differ by case
+    /// Suffixes are case-sensitive
     #[arg(long)]
     case_sensitive_suffix: bool,
 
-    /// Print JSON, one document a line, for scripts
+    /// Print JSON for scripts, one document per line
     #[arg(long, help_heading = "Output")]
     json: bool,
 }
 
 impl DnsNameArguments {
-    /// For whom the name is printed.
+    /// The output format that the arguments ask for.
     pub(super) fn form(&self) -> Form {
         if self.json { Form::Json } else { Form::Text }
     }

@@ -1,6 +1,6 @@
-//! What can end a command early, its sentence, and its exit code.
+//! Errors of commands, with their messages and exit codes.
 //!
-//! Codes: 0 done · 1 refused, nothing found, or not whole · 2 wrong arguments · 65 an input file has errors · 69 no node
+//! Codes: 0 done · 1 refused, nothing found, or incomplete · 2 wrong arguments · 65 an input file has errors · 69 no node
 //! there · 70 the node failed · 74 a file could not be read or written · 75 outcome unknown, repeat with the id ·
 //! 130 interrupted.
 
@@ -14,25 +14,25 @@ use serde::Serialize;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use super::contact::Stranger;
+use super::contact::Responder;
 use super::display::escape;
 use crate::wire::proto;
 
-/// Reasons by which a node says that it failed, not the caller.
+/// Reasons that report a failure of the node rather than a fault of the caller.
 const FAILURES: &[&str] = &["OUTCOME_UNKNOWN", "READ_ONLY", "OVERLOADED", "STOPPING", "STORE"];
-/// Reasons after which repeating with the same request id is the right thing to do.
+/// Reasons after which a change is retried with the same request id.
 const PASSING: &[&str] = &["OUTCOME_UNKNOWN", "OVERLOADED", "STOPPING"];
 
 //----------- Error ----------------------------------------------------------
 
-/// Why a command did not come to its end.
+/// Why a command failed.
 #[derive(Debug)]
 pub(super) enum Error {
     /// The node refused.
     Refused(Reason),
-    /// The node answered that there is no such thing; the sentence says what.
+    /// The node has no such thing; the message says what.
     Missing(String),
-    /// It came to its end, but not everything is well; the sentence says what.
+    /// The command completed, but found or left something wrong; the message says what.
     Incomplete(String),
     /// The arguments are wrong.
     Usage(String),
@@ -40,57 +40,57 @@ pub(super) enum Error {
     Input(String),
     /// No node answers there.
     Unreachable {
-        /// The address tried.
+        /// The address of the attempt.
         node: String,
-        /// What the network said.
+        /// The network error.
         cause: String,
     },
-    /// Something answers there, but TLS with it fails: its certificate, mostly.
+    /// A server answers, but TLS with it fails, mostly because of its certificate.
     Distrusted {
-        /// The address tried.
+        /// The address of the attempt.
         node: String,
-        /// What TLS said.
+        /// The TLS error.
         cause: String,
     },
-    /// Something answers there, but in another protocol than asked.
+    /// A server answers, but in another protocol than asked for.
     Misaddressed {
         /// Host and port.
         address: String,
-        /// What answers.
-        found: Stranger,
+        /// The protocol that answers.
+        found: Responder,
     },
     /// The node failed.
     Failed(Reason),
-    /// A command was sent and its outcome could not be learned.
+    /// A command was sent and its outcome is unknown.
     OutcomeUnknown {
         /// The id to repeat it with.
         request_id: String,
-        /// What went wrong the last time.
+        /// The error of the last attempt.
         cause: String,
     },
-    /// The node stopped answering in the middle; the sentence says how to go on.
+    /// The node stopped answering before the end; the message says how to continue.
     BrokenOff(String),
     /// A file could not be read or written.
     File {
         /// Which one.
         path: String,
-        /// What the system said.
+        /// The error of the operating system.
         cause: String,
     },
-    /// Nobody reads our output any more.
+    /// Standard output was closed by its reader.
     OutputClosed,
-    /// A person stopped it; the sentence says what to do.
+    /// The user interrupted the command; the message says what to do.
     Interrupted(String),
 }
 
-/// A stable code, its sentence, and the facts the sentence speaks of.
+/// A stable code, its message, and the facts in the message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Reason {
-    /// Such as `ALREADY_EXISTS`.
+    /// The stable code, such as `ALREADY_EXISTS`.
     pub(super) code: String,
-    /// What is wrong and what would be right.
+    /// What is wrong, and what to do instead.
     pub(super) message: String,
-    /// For programs.
+    /// The facts for programs.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) facts: BTreeMap<String, String>,
 }
@@ -101,7 +101,7 @@ impl Error {
         Self::File { path: path.display().to_string(), cause: cause.to_string() }
     }
 
-    /// What a status means that is not worth another attempt.
+    /// Converts a status that is not worth another attempt.
     pub(super) fn of_status(status: &Status) -> Self {
         let reason = Reason::of_status(status);
         let is_failure = FAILURES.contains(&reason.code.as_str())
@@ -124,7 +124,7 @@ impl Error {
         })
     }
 
-    /// The stable code, the node's where there is one.
+    /// The stable code: the node's, if it sent one.
     fn code(&self) -> &str {
         match self {
             Self::Refused(reason) | Self::Failed(reason) => &reason.code,
@@ -141,7 +141,7 @@ impl Error {
         }
     }
 
-    /// The same for programs: `{"error": {"code": ..., "message": ..., "facts": ...}}`.
+    /// The error for programs: `{"error": {"code": ..., "message": ..., "facts": ...}}`.
     pub(super) fn to_json(&self) -> serde_json::Value {
         let facts = match self {
             Self::Refused(reason) | Self::Failed(reason) => reason.facts.clone(),
@@ -177,8 +177,8 @@ impl fmt::Display for Error {
             ),
             Self::Distrusted { node, cause } => write!(
                 f,
-                "{} answers, but not so that it can be trusted: {}; its certificate must be valid now, name this host \
-                 as a DNS name or address (subjectAltName), be signed by the authority of --ca or be that very file, and not be an \
+                "{} answers, but its certificate is not trusted: {}; its certificate must be valid now, name this host \
+                 as a DNS name or address (subjectAltName), be signed by the CA in --ca or be that very file, and not be a \
                  authority's own (basicConstraints CA:FALSE)",
                 escape(node),
                 escape(cause)
@@ -191,24 +191,24 @@ impl fmt::Display for Error {
                 escape(cause)
             ),
             Self::File { path, cause } => write!(f, "{}: {}", escape(path), escape(cause)),
-            Self::OutputClosed => f.write_str("nobody reads the output"),
+            Self::OutputClosed => f.write_str("standard output was closed"),
         }
     }
 }
 
-fn describe(address: &str, found: &Stranger, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn describe(address: &str, found: &Responder, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match found {
-        Stranger::Tls => write!(
+        Responder::Tls => write!(
             f,
             "the node at {address} speaks TLS: use --node https://{address} with --ca FILE, the PEM file of the \
              authority that signed its certificate"
         ),
-        Stranger::PlainText => {
+        Responder::PlainText => {
             write!(f, "the node at {address} does not speak TLS: use --node http://{address}")
         }
-        Stranger::OtherDoor => write!(
+        Responder::OtherProtocol => write!(
             f,
-            "what answers at {address} is no gRPC door: use the address that the node tells when it starts, and in \
+            "the server at {address} does not speak gRPC: use the address that the node prints when it starts, also in \
              the file `addresses` of its data directory"
         ),
     }
@@ -217,7 +217,7 @@ fn describe(address: &str, found: &Stranger, f: &mut fmt::Formatter<'_>) -> fmt:
 //----------- Reason ---------------------------------------------------------
 
 impl Reason {
-    /// A reason of our own making.
+    /// A reason of this program.
     pub(super) fn new(code: &str, message: impl Into<String>) -> Self {
         Self { code: code.to_owned(), message: message.into(), facts: BTreeMap::new() }
     }
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_told_from_refusals() {
+    fn failures_and_refusals_are_distinguished() {
         let failed = Error::of_status(&status(Code::FailedPrecondition, "READ_ONLY"));
         assert!(matches!(&failed, Error::Failed(reason) if reason.code == "READ_ONLY"), "{failed:?}");
         let refused = Error::of_status(&status(Code::NotFound, "PREFIX_ABSENT"));

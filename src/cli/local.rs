@@ -1,4 +1,4 @@
-//! What the commands have in common that work on this machine's node itself, not as its client.
+//! What the commands share that work on a node of this machine directly and not as its client.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use crate::config::Sources;
 
 //----------- LocalArguments -------------------------------------------------
 
-/// How a node of this machine is configured.
+/// Configuration of a node of this machine.
 #[derive(Args, Debug)]
 pub(super) struct LocalArguments {
     /// Configuration file; config/idnode.toml documents every key
@@ -29,11 +29,11 @@ fn pair(text: &str) -> Result<(String, String), String> {
     let split = text.split_once('=').filter(|(key, _)| key.contains('.'));
     split
         .map(|(key, value)| (key.trim().to_owned(), value.to_owned()))
-        .ok_or_else(|| "write SECTION.KEY=VALUE such as dns.listen=127.0.0.1:53".into())
+        .ok_or_else(|| "expected SECTION.KEY=VALUE, such as dns.listen=127.0.0.1:53".into())
 }
 
 impl LocalArguments {
-    /// Where the configuration comes from: file, environment, these arguments.
+    /// The sources of the configuration: file, environment, these arguments.
     pub(super) fn sources(&self) -> Sources {
         let data = self.data.iter().map(|data| ("store.directory".to_owned(), data.clone()));
         Sources {
@@ -44,8 +44,8 @@ impl LocalArguments {
     }
 }
 
-/// Tells a person something on standard error.
-pub(super) fn tell(text: &str) {
-    // There is nobody left to tell when standard error cannot be written.
+/// Writes a line for people to standard error.
+pub(super) fn notice(text: &str) {
+    // A failure to write to standard error cannot be reported anywhere.
     let _unread = writeln!(io::stderr(), "{text}");
 }

@@ -1,6 +1,6 @@
 //! The command line: `idnode serve`, `idnode config check`, and the commands that speak to a node like any client.
 //!
-//! Exit codes: 0 done · 1 refused, nothing found, or not whole · 2 wrong arguments · 65 an input file has errors ·
+//! Exit codes: 0 done · 1 refused, nothing found, or incomplete · 2 wrong arguments · 65 an input file has errors ·
 //! 69 no node there, or an address that cannot be listened on · 70 the node failed · 71 the system refused ·
 //! 73 the data directory cannot be made · 74 a file or the store could not be read or written · 75 try again: outcome
 //! unknown, or another process holds the data directory · 78 the configuration is wrong · 130 interrupted.
@@ -13,9 +13,8 @@
 //!                                        Output (text or JSON) ◀─────────────────┘
 //! ```
 //!
-//! What a command prints goes to standard output, for people or, with `--json`, for programs; what went wrong goes to
-//! standard error as one sentence with a stable code. The client commands decide nothing about identifiers: the node
-//! does.
+//! Results go to standard output, as text or, with `--json`, as JSON; errors go to standard error as one sentence with a
+//! stable code. The client commands decide nothing about identifiers: the node does.
 
 mod config;
 mod local;
@@ -52,9 +51,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// What the help ends with.
+/// The end of the help text.
 const EXIT_CODES: &str = "\
-Exit codes: 0 done; 1 refused, nothing found, or not everything well; 2 wrong arguments; 65 an input file has errors; \
+Exit codes: 0 done; 1 refused, nothing found, or something is wrong; 2 wrong arguments; 65 an input file has errors; \
 69 no node answers; 70 the node failed; 74 a file could not be read or written; 75 outcome unknown, repeat with the \
 id; 78 the configuration is wrong; 130 interrupted.";
 
@@ -75,7 +74,7 @@ enum Command {
     Client(Box<client::ClientCommand>),
 }
 
-/// Does what the arguments say; everything that is to be said has been said when it returns.
+/// Runs the command; when this returns, all output has been written.
 pub fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
         Command::Serve(arguments) => serve::run(&arguments),

@@ -18,15 +18,15 @@ use crate::store::EngineKind;
 use crate::telemetry::Chain;
 use crate::wire::proto;
 
-/// Bytes of the engine's cache while it is filled.
+/// Bytes of the engine's cache during a restore.
 const CACHE_BYTES: u64 = 256 * 1024 * 1024;
 
 //----------- OfflineArguments -----------------------------------------------
 
-/// Whether to ask a node or to look for oneself.
+/// Selects between asking a node and reading the directory.
 #[derive(Args, Debug)]
 pub(super) struct OfflineArguments {
-    /// Ask no node: look into --directory on this machine
+    /// Read --directory on this machine instead of asking a node
     #[arg(long, requires = "directory")]
     offline: bool,
 
@@ -36,12 +36,12 @@ pub(super) struct OfflineArguments {
 }
 
 impl OfflineArguments {
-    /// Whether no node is asked.
+    /// Whether the directory is read without a node.
     pub(super) fn is_offline(&self) -> bool {
         self.offline
     }
 
-    /// Reads a backup back.
+    /// Reads a backup completely and checks it.
     pub(super) async fn verify(
         &self,
         directory: &str,
@@ -49,8 +49,8 @@ impl OfflineArguments {
     ) -> Result<(Vec<proto::Finding>, proto::Verdict), Error> {
         let folder = Path::new(directory).join(name);
         let progress = Watched::new();
-        let tell = |now| progress.advance(&now);
-        let verdict = backup::verify_folder(&folder, self.key_file.as_deref(), &tell).await;
+        let report = |now| progress.advance(&now);
+        let verdict = backup::verify_folder(&folder, self.key_file.as_deref(), &report).await;
         progress.finish();
         let verdict = verdict.map_err(|error| explain(&error))?;
         let whole = verdict.is_whole();
@@ -64,7 +64,7 @@ impl OfflineArguments {
 /// The backups in a directory of this machine.
 pub(super) fn list(directory: &str) -> Result<Vec<proto::Backup>, Error> {
     let listed = backup::list_directory(Path::new(directory)).map_err(|error| explain(&error))?;
-    let place = |position: Position| proto::Position {
+    let position = |position: Position| proto::Position {
         incarnation: position.incarnation.0.to_vec(),
         stream: position.stream.0.into(),
         sequence: position.sequence,
@@ -76,8 +76,8 @@ pub(super) fn list(directory: &str) -> Result<Vec<proto::Backup>, Error> {
             Kind::Full => proto::BackupKind::Full.into(),
             Kind::Incremental => proto::BackupKind::Incremental.into(),
         },
-        from: Some(place(backup.from)),
-        to: Some(place(backup.to)),
+        from: Some(position(backup.from)),
+        to: Some(position(backup.to)),
         created_ms: backup.created_ms,
         entries: backup.entries,
         bytes: backup.bytes,
@@ -96,9 +96,9 @@ Examples:
   idnode backup restore /srv/backups/2026-11-23T023000Z-full --data /var/lib/idnode
   idnode backup restore /srv/backups --data ./restored --to-time 2026-11-23T10:00:00+08:00
 
-FROM is the folder of one backup, or a directory of backups of which the one that suits best is taken. An incremental
-backup is restored with all it continues. Every chunk is checked while it is read; what is not whole is refused, and
-the data directory is then left as it was. The restored store begins a new incarnation.
+FROM is the folder of one backup, or a directory of backups, of which the most suitable is chosen. An incremental backup
+is restored with those that it continues. Every chunk is checked while it is read; a damaged or incomplete backup is
+refused, and the data directory then remains unchanged. The restored store begins a new incarnation.
 
 A backup holds tokens as hashes only. The first start after a restore writes a new admin token, unless the file
 admin-token was put back into the data directory. Run it as the user that the node runs as.")]
@@ -106,11 +106,11 @@ pub(super) struct RestoreArguments {
     /// A backup, or a directory of backups
     from: PathBuf,
 
-    /// The new data directory: empty, or not there yet
+    /// The new data directory: empty, or not yet existing
     #[arg(long, value_name = "DIRECTORY")]
     data: PathBuf,
 
-    /// The engine of the restored store, fjall or sled; that of the backup unless told otherwise
+    /// The engine of the restored store, fjall or sled; by default that of the backup
     #[arg(long, value_name = "ENGINE")]
     engine: Option<EngineKind>,
 
@@ -132,7 +132,8 @@ pub(super) struct RestoreArguments {
 }
 
 fn position(text: &str) -> Result<Until, String> {
-    Until::parse_position(text).ok_or_else(|| "write it as `idnode backup list --json` shows it".into())
+    Until::parse_position(text)
+        .ok_or_else(|| "expected a position as `idnode backup list --json` prints it".into())
 }
 
 fn time(text: &str) -> Result<Until, String> {
@@ -140,12 +141,12 @@ fn time(text: &str) -> Result<Until, String> {
 }
 
 impl RestoreArguments {
-    /// For whom it prints.
+    /// The output format that the arguments ask for.
     pub(super) fn form(&self) -> Form {
         if self.json { Form::Json } else { Form::Text }
     }
 
-    /// Restores, and says what came of it.
+    /// Restores, and prints a summary.
     pub(super) async fn run(self) -> Result<(), Error> {
         let mut output = Output::new(self.form());
         let request = RestoreRequest {
@@ -198,7 +199,7 @@ fn json_of(report: &RestoreReport) -> serde_json::Value {
 
 //----------- Progress and errors --------------------------------------------
 
-/// Progress that is told from where the work is done.
+/// Progress that is reported from the thread that does the work.
 struct Watched(Mutex<Progress>);
 
 impl Watched {
@@ -221,7 +222,7 @@ impl Watched {
     }
 }
 
-/// What an error of the backup room means to who runs the command.
+/// Converts an error of the backup module into one of this command.
 fn explain(error: &backup::Error) -> Error {
     use backup::Error as Cause;
     let text = Chain(error).to_string();

@@ -1,7 +1,7 @@
-//! Output: standard output for people or for programs.
+//! Output: results on standard output, as text for people or as JSON for programs.
 //!
-//! `--json` prints one JSON document a line: one line for a single thing, one line a thing for lists, so that scripts
-//! read lists of any length line by line. Words for people that are no result go to standard error.
+//! `--json` prints one JSON document per line, and lists as one line per item, so that scripts read lists of any length
+//! line by line. Text that is not part of the result goes to standard error.
 
 use std::io::{self, BufWriter, ErrorKind, Write};
 
@@ -10,56 +10,56 @@ use serde::Serialize;
 use super::display::Table;
 use super::error::Error;
 
-/// For whom a command prints.
+/// The output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// People.
+    /// Text for people.
     Text,
-    /// Programs.
+    /// JSON for programs.
     Json,
 }
 
-/// Where a command's result goes.
+/// The output of a command's result.
 pub(super) struct Output {
     form: Form,
     out: Box<dyn Write + Send>,
 }
 
 impl Output {
-    /// Standard output.
+    /// Output to standard output.
     pub(super) fn new(form: Form) -> Self {
         Self { form, out: Box::new(BufWriter::new(io::stdout())) }
     }
 
-    /// Whether programs read it.
+    /// Whether the format is JSON.
     pub(super) fn is_json(&self) -> bool {
         self.form == Form::Json
     }
 
-    /// One line for people.
+    /// Writes one line of text.
     pub(super) fn line(&mut self, line: &str) -> Result<(), Error> {
         writeln!(self.out, "{line}").map_err(|error| closed(&error))
     }
 
-    /// A table for people.
+    /// Writes a table as text.
     pub(super) fn table(&mut self, table: Table) -> Result<(), Error> {
         table.lines().iter().try_for_each(|line| self.line(line))
     }
 
-    /// One document for programs.
+    /// Writes one JSON document.
     pub(super) fn json(&mut self, document: &impl Serialize) -> Result<(), Error> {
         let line = serde_json::to_string(document)
             .map_err(|error| Error::File { path: "standard output".into(), cause: error.to_string() })?;
         self.line(&line)
     }
 
-    /// Sends what is buffered.
+    /// Flushes the buffer.
     pub(super) fn flush(&mut self) -> Result<(), Error> {
         self.out.flush().map_err(|error| closed(&error))
     }
 }
 
-/// What a write to standard output that failed means: a reader such as `head` that has had enough is no error.
+/// Converts a failed write to standard output; a reader such as `head` that ended early is not an error.
 pub(super) fn closed(error: &io::Error) -> Error {
     match error.kind() {
         ErrorKind::BrokenPipe => Error::OutputClosed,
@@ -67,7 +67,7 @@ pub(super) fn closed(error: &io::Error) -> Error {
     }
 }
 
-/// Tells a person something that is no result. That nobody can read it is no reason to stop.
-pub(super) fn tell(line: &str) {
+/// Writes a line that is not part of the result to standard error. A failure to write is ignored.
+pub(super) fn notice(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }

@@ -1,4 +1,4 @@
-//! Prefix: home, delegate, suspend, revoke, list and show prefixes.
+//! `idnode prefix`: home, delegate, suspend, revoke, list and show prefixes.
 
 use std::net::IpAddr;
 
@@ -14,10 +14,10 @@ use crate::wire::proto::prefix_service_client::PrefixServiceClient;
 
 //----------- PrefixCommand --------------------------------------------------
 
-/// What may be done with a prefix.
+/// Subcommands of `idnode prefix`.
 #[derive(Debug, Subcommand)]
 pub(super) enum PrefixCommand {
-    /// Keep the identifiers of a prefix at this node
+    /// Home a prefix at this node, which then holds its identifiers
     #[command(after_help = "\
 Examples:
   idnode prefix home 88.118.8
@@ -26,7 +26,7 @@ Examples:
 Also lifts a suspension or revocation, and ends a delegation.")]
     Home(HomeArguments),
 
-    /// Name another site that answers for a prefix
+    /// Delegate a prefix to another site, which then answers for it
     #[command(after_help = "\
 Examples:
   idnode prefix delegate 88.118.9 --address 192.0.2.9 --grpc 7373 --dns 53
@@ -35,11 +35,11 @@ Examples:
 Questions for the prefix are then answered with a referral to that site.")]
     Delegate(DelegateArguments),
 
-    /// Refuse changes and questions for a time; the data is kept
+    /// Refuse changes and questions temporarily; the data remains
     #[command(after_help = "Example:\n  idnode prefix suspend 88.118.8\n\n`idnode prefix home` lifts it.")]
     Suspend(OnePrefixArguments),
 
-    /// Withdraw a prefix; the data is kept
+    /// Withdraw a prefix; the data remains
     #[command(after_help = "Example:\n  idnode prefix revoke 88.118.8\n\n`idnode prefix home` lifts it.")]
     Revoke(OnePrefixArguments),
 
@@ -47,13 +47,13 @@ Questions for the prefix are then answered with a referral to that site.")]
     #[command(after_help = "Examples:\n  idnode prefix list\n  idnode prefix list --under 88.118 --json")]
     List(ListArguments),
 
-    /// Show what the node knows of one prefix
+    /// Show one prefix
     #[command(after_help = "Example:\n  idnode prefix show 88.118.8")]
     Show(ShowArguments),
 }
 
 impl PrefixCommand {
-    /// How the node is reached.
+    /// The connection arguments.
     pub(super) fn connection(&self) -> &ConnectionArguments {
         match self {
             Self::Home(arguments) => &arguments.connection,
@@ -78,19 +78,19 @@ impl PrefixCommand {
 
 //----------- Arguments ------------------------------------------------------
 
-/// For whom a prefix is registered.
+/// The registrant of a prefix.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Registrant")]
 struct RegistrantArguments {
-    /// Name of the party the prefix is registered for; what was named before is kept if not said
+    /// Name of the party that the prefix is registered for; by default unchanged
     #[arg(long, value_name = "NAME")]
     registrant: Option<String>,
 
-    /// Its unified social credit code
+    /// Unified social credit code of the registrant
     #[arg(long, value_name = "CODE", requires = "registrant", default_value = "", hide_default_value = true)]
     credit_code: String,
 
-    /// How to reach it
+    /// Contact of the registrant
     #[arg(long, value_name = "TEXT", requires = "registrant", default_value = "", hide_default_value = true)]
     contact: String,
 }
@@ -128,7 +128,7 @@ pub(super) struct DelegateArguments {
     #[arg(long, required = true, value_name = "ADDRESS")]
     address: Vec<IpAddr>,
 
-    /// The name that the site's TLS certificate carries; plain text if not said
+    /// The name in the site's TLS certificate; without it, plain text
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     host_name: String,
 
@@ -314,7 +314,7 @@ async fn show(arguments: ShowArguments) -> Result<(), Error> {
         .await?;
     let entry = response
         .entry
-        .ok_or_else(|| Error::Missing(format!("prefix {} is not known here", arguments.prefix)))?;
+        .ok_or_else(|| Error::Missing(format!("this node has no entry for prefix {}", arguments.prefix)))?;
     let mut output = arguments.connection.output();
     if output.is_json() {
         output.json(&entry_json(&entry))?;
@@ -386,27 +386,27 @@ fn homing(entry: &proto::PrefixEntry) -> String {
     }
 }
 
-/// A site in one line: where, and the port of each door.
+/// A site as one line: its addresses and ports.
 pub(super) fn site_text(site: &proto::Site) -> String {
     let mut text = site.addresses.join(", ");
     if !site.host_name.is_empty() {
         text.push_str(&format!(" ({})", site.host_name));
     }
-    for (door, port) in doors(site) {
-        text.push_str(&format!(" {door} {port}"));
+    for (protocol, port) in ports(site) {
+        text.push_str(&format!(" {protocol} {port}"));
     }
     text
 }
 
-/// A site for programs.
+/// A site as JSON.
 pub(super) fn site_json(site: &proto::Site) -> Json {
     let ports: serde_json::Map<String, Json> =
-        doors(site).map(|(door, port)| (door.to_owned(), port.into())).collect();
+        ports(site).map(|(protocol, port)| (protocol.to_owned(), port.into())).collect();
     json!({ "addresses": site.addresses, "host_name": site.host_name, "ports": ports })
 }
 
-fn doors(site: &proto::Site) -> impl Iterator<Item = (&'static str, u32)> {
+fn ports(site: &proto::Site) -> impl Iterator<Item = (&'static str, u32)> {
     let ports = site.ports.unwrap_or_default();
     let all = [("grpc", ports.grpc), ("dns", ports.dns), ("handle", ports.handle), ("http", ports.http)];
-    all.into_iter().filter_map(|(door, port)| Some((door, port?)))
+    all.into_iter().filter_map(|(protocol, port)| Some((protocol, port?)))
 }

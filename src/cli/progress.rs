@@ -1,18 +1,18 @@
-//! Progress of long commands: a bar when a person watches standard error, a plain line now and then when not.
+//! Progress of long commands on standard error: a bar on a terminal, otherwise a line from time to time.
 
 use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
 
-use super::output::tell;
+use super::output::notice;
 
-/// How often a plain line is written.
+/// Interval of lines when standard error is not a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 //----------- Progress -------------------------------------------------------
 
-/// How far a long command has come, told on standard error.
+/// Progress of a long command, reported on standard error.
 pub(super) struct Progress {
     bar: Option<ProgressBar>,
     noun: &'static str,
@@ -20,26 +20,26 @@ pub(super) struct Progress {
     line_due: Instant,
 }
 
-/// How far it has come.
+/// A point of progress.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Point {
-    /// Things done.
+    /// Number of items done.
     pub(super) things: u64,
-    /// How much of the whole is done, such as bytes read.
+    /// Amount of work done, such as bytes read.
     pub(super) done: u64,
-    /// The whole; 0 when it is not known.
+    /// Amount of all work; 0 when it is unknown.
     pub(super) whole: u64,
 }
 
 impl Progress {
-    /// Begins to watch; `noun` names the things that are counted.
+    /// Starts the clock; `noun` names the items.
     pub(super) fn new(noun: &'static str) -> Self {
         let started = Instant::now();
         let bar = io::stderr().is_terminal().then(|| ProgressBar::new(0).with_style(unknown_style()));
         Self { bar, noun, started, line_due: started + LINE_EVERY }
     }
 
-    /// Tells how far it has come, when that is due.
+    /// Updates the bar, or writes a line when one is due.
     pub(super) fn advance(&mut self, stage: &str, point: Point) {
         let now = Instant::now();
         if let Some(bar) = &self.bar {
@@ -51,16 +51,16 @@ impl Progress {
             bar.set_message(self.sentence(stage, point, now));
         } else if now >= self.line_due {
             self.line_due = now + LINE_EVERY;
-            tell(&self.sentence(stage, point, now));
+            notice(&self.sentence(stage, point, now));
         }
     }
 
-    /// How long it has taken so far.
+    /// Time since the start.
     pub(super) fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(super) fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -73,7 +73,7 @@ impl Progress {
         if !stage.is_empty() {
             sentence = format!("{stage}: {sentence}");
         }
-        sentence.push_str(&format!(", {} a second", HumanCount(rate(point.things, elapsed))));
+        sentence.push_str(&format!(", {} per second", HumanCount(rate(point.things, elapsed))));
         if let Some(left) = left(point, elapsed) {
             sentence.push_str(&format!(", {} left", HumanDuration(left)));
         }
@@ -91,17 +91,17 @@ fn unknown_style() -> ProgressStyle {
     style.unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
-/// Things a second.
+/// Items per second.
 pub(super) fn rate(things: u64, elapsed: Duration) -> u64 {
     let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
     things.saturating_mul(1_000) / milliseconds
 }
 
-/// How long it will still take, at the pace so far.
+/// Estimated remaining time at the rate so far.
 fn left(point: Point, elapsed: Duration) -> Option<Duration> {
     let remaining = point.whole.checked_sub(point.done)?;
-    let pace = rate(point.done, elapsed);
-    (point.whole > 0 && pace > 0).then(|| Duration::from_secs(remaining / pace))
+    let per_second = rate(point.done, elapsed);
+    (point.whole > 0 && per_second > 0).then(|| Duration::from_secs(remaining / per_second))
 }
 
 #[cfg(test)]
@@ -111,7 +111,7 @@ mod tests {
     use super::{Point, left, rate};
 
     #[test]
-    fn the_time_left_follows_the_pace_so_far() {
+    fn the_remaining_time_follows_the_rate_so_far() {
         let point = Point { things: 10, done: 250, whole: 1_000 };
         assert_eq!(left(point, Duration::from_secs(5)), Some(Duration::from_secs(15)));
         assert_eq!(left(Point { whole: 0, ..point }, Duration::from_secs(5)), None);

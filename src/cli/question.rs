@@ -1,4 +1,4 @@
-//! Resolve, list, history: what identifiers hold, and how they came to hold it.
+//! `idnode resolve`, `list` and `history`: the values of identifiers and their changes.
 
 use clap::Args;
 use serde_json::{Value as Json, json};
@@ -8,7 +8,7 @@ use super::change::{parse_index, position};
 use super::connection::{Connection, ConnectionArguments};
 use super::display::{self, Table, escape};
 use super::error::Error;
-use super::output::{Output, tell};
+use super::output::{Output, notice};
 use super::prefix::{site_json, site_text};
 use super::value_form::{ValueForm, permissions};
 use crate::model::limits::TTL_DEFAULT_SECONDS;
@@ -26,13 +26,13 @@ Examples:
   idnode resolve 88.118.8/SN000123 --type URL --type HS_SITE. --index 3
   idnode resolve 88.118.8/SN000123 --json | jq -r '.values[].data'
 
-Ends with 0 when there are values, and with 1 when there are none, when another site answers for the prefix, or when \
+Exits with 0 when there are values, and with 1 when there are none, when another site answers for the prefix, or when \
 this node is not responsible for it.")]
 pub(super) struct ResolveArguments {
     /// The identifier: prefix, '/', suffix
     identifier: String,
 
-    /// Only values of this type, or of this family when it ends in a dot; may be given several times
+    /// Only values of this type, or of all its subtypes when it ends in a dot; may be given several times
     #[arg(long = "type", value_name = "TYPE")]
     types: Vec<String>,
 
@@ -40,7 +40,7 @@ pub(super) struct ResolveArguments {
     #[arg(long = "index", value_name = "INDEX", value_parser = parse_index)]
     indexes: Vec<Index>,
 
-    /// Let the node ask other nodes when it does not keep the identifier itself
+    /// Let the node ask other nodes when it does not hold the identifier itself
     #[arg(long)]
     recursive: bool,
 
@@ -89,7 +89,7 @@ fn print_answer(
     missing.map_or(Ok(()), |sentence| Err(Error::Missing(sentence)))
 }
 
-/// The identifier that an answer holds, or why it holds none.
+/// The identifier in an answer, or why there is none.
 pub(super) fn found(identifier: &str, answer: Option<proto::answer::Answer>) -> Result<proto::Found, Error> {
     match answer {
         Some(proto::answer::Answer::Values(found)) => Ok(found),
@@ -97,7 +97,7 @@ pub(super) fn found(identifier: &str, answer: Option<proto::answer::Answer>) -> 
     }
 }
 
-/// Why an answer holds no values: for programs and for people.
+/// Why an answer has no values: as JSON and as a sentence.
 fn nothing_found(identifier: &str, answer: Option<proto::answer::Answer>) -> (Json, Option<String>) {
     use proto::answer::Answer;
     match answer {
@@ -105,7 +105,7 @@ fn nothing_found(identifier: &str, answer: Option<proto::answer::Answer>) -> (Js
         Some(Answer::NotResponsible(answer)) => not_responsible(identifier, &answer.upper),
         Some(Answer::Absent(absence)) if absence == i32::from(proto::Absence::Values) => (
             json!({ "absent": "values" }),
-            Some(format!("{identifier} exists, but holds no such value that may be seen")),
+            Some(format!("{identifier} exists, but has no matching values visible to you")),
         ),
         Some(Answer::Absent(_) | Answer::Values(_)) | None => {
             (json!({ "absent": "identifier" }), Some(format!("{identifier} is not registered")))
@@ -125,7 +125,7 @@ fn referred(referral: &proto::Referral) -> (Json, Option<String>) {
 
 fn not_responsible(identifier: &str, upper: &str) -> (Json, Option<String>) {
     let advice = if upper.is_empty() {
-        "it is the top of its tree: no node above it could know".to_owned()
+        "it is the top of its tree and has no upper node to ask".to_owned()
     } else {
         format!("ask the upper node {upper}, or try --recursive")
     };
@@ -134,7 +134,7 @@ fn not_responsible(identifier: &str, upper: &str) -> (Json, Option<String>) {
     (json!({ "not_responsible": { "upper": upper } }), Some(sentence))
 }
 
-/// An identifier and its values for programs.
+/// An identifier and its values as JSON.
 fn found_json(found: &proto::Found) -> Json {
     let values: Vec<ValueForm> = found.values.iter().map(ValueForm::whole).collect();
     json!({
@@ -189,7 +189,7 @@ pub(super) struct ListArguments {
     /// The prefix, such as 88.118.8
     prefix: String,
 
-    /// How many identifiers to list at most; all if not said
+    /// Maximum number of identifiers; all by default
     #[arg(long, value_name = "NUMBER")]
     limit: Option<u64>,
 
@@ -222,7 +222,7 @@ impl ListArguments {
     }
 }
 
-/// How many entries to ask for at once; 0 leaves it to the node.
+/// Number of entries per page; 0 leaves it to the node.
 fn page_size(limit: Option<u64>) -> u32 {
     limit.and_then(|limit| u32::try_from(limit).ok()).filter(|limit| *limit < 1_000).unwrap_or_default()
 }
@@ -233,12 +233,12 @@ fn page_size(limit: Option<u64>) -> u32 {
 pub(super) struct Pages {
     connection: Connection,
     client: ResolutionServiceClient<tonic::transport::Channel>,
-    /// Asks for the next page; none after the last.
+    /// The token of the next page; none after the last.
     request: Option<proto::ListIdentifiersRequest>,
 }
 
 impl Pages {
-    /// Connects; nothing is asked yet.
+    /// Connects; sends no request yet.
     pub(super) async fn new(connection: Connection, prefix: &str, page_size: u32) -> Result<Self, Error> {
         let client = ResolutionServiceClient::new(connection.channel().await?);
         let request =
@@ -269,12 +269,12 @@ Examples:
   idnode history 88.118.8/SN000123
   idnode history 88.118.8/SN000123 --limit 1 --json
 
-Tells who changed what and when. Needs a token that may read the prefix.")]
+Shows who changed what and when. Needs a token that may read the prefix.")]
 pub(super) struct HistoryArguments {
     /// The identifier: prefix, '/', suffix
     identifier: String,
 
-    /// How many changes to show at most; all if not said
+    /// Maximum number of changes; all by default
     #[arg(long, value_name = "NUMBER")]
     limit: Option<u64>,
 
@@ -306,7 +306,7 @@ impl HistoryArguments {
             }
             page_token = page.next_page_token;
             if page_token.is_empty() {
-                tell_completeness(&output, page.complete_from.as_ref());
+                notice_pruned_history(&output, page.complete_from.as_ref());
                 break;
             }
         }
@@ -319,7 +319,7 @@ impl HistoryArguments {
 }
 
 fn print_change(output: &mut Output, change: &proto::Change) -> Result<(), Error> {
-    let place = change.position.as_ref().map(position).unwrap_or_default();
+    let position = change.position.as_ref().map(position).unwrap_or_default();
     let time = display::time(change.time_ms);
     if output.is_json() {
         let values: Vec<ValueForm> = change.values.iter().map(ValueForm::whole).collect();
@@ -328,15 +328,15 @@ fn print_change(output: &mut Output, change: &proto::Change) -> Result<(), Error
             "change": change.operation,
             "version": change.version,
             "caller": change.caller,
-            "position": place,
+            "position": position,
             "erased": change.erased,
             "values": values,
         }));
     }
     let (kind, caller) = (escape(&change.operation), escape(&change.caller));
-    output.line(&format!("{time}  version {}  {kind} by {caller}  position {place}", change.version))?;
+    output.line(&format!("{time}  version {}  {kind} by {caller}  position {position}", change.version))?;
     if change.erased {
-        output.line("  what was changed has been erased")?;
+        output.line("  the contents of this change have been pruned")?;
     }
     if change.values.is_empty() {
         return Ok(());
@@ -344,9 +344,9 @@ fn print_change(output: &mut Output, change: &proto::Change) -> Result<(), Error
     values_table(&change.values).lines().iter().try_for_each(|line| output.line(&format!("  {line}")))
 }
 
-/// Tells a person where the history begins, when that is not the beginning of the journal.
-fn tell_completeness(output: &Output, complete_from: Option<&proto::Position>) {
-    if let Some(place) = complete_from.filter(|place| place.sequence > 1 && !output.is_json()) {
-        tell(&format!("older changes have been pruned: the history is complete from {}", position(place)));
+/// Notes on standard error where the history begins, when that is not the beginning of the journal.
+fn notice_pruned_history(output: &Output, complete_from: Option<&proto::Position>) {
+    if let Some(from) = complete_from.filter(|from| from.sequence > 1 && !output.is_json()) {
+        notice(&format!("older changes have been pruned: the history is complete from {}", position(from)));
     }
 }

@@ -7,17 +7,17 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::config::CONFIG_WRONG;
-use super::local::{LocalArguments, tell};
+use super::local::{LocalArguments, notice};
 use crate::config::Config;
 use crate::daemon::{self, DaemonError, RunningNode};
 use crate::telemetry::{self, Chain, Destination};
 
 /// Run a node
 ///
-/// Without a configuration the data lies in ./idnode-data and every door listens on this machine only. The first
-/// start writes an admin token to the file admin-token there, which the other commands find by themselves.
+/// Without a configuration the data directory is ./idnode-data and all protocols listen on loopback only. The first
+/// start writes an admin token to the file admin-token there, where the other commands find it by default.
 ///
-/// SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reads certificates and log level again.
+/// SIGTERM and SIGINT drain connections and stop, a second one stops at once; SIGHUP reloads certificates and log level.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Examples:\n  idnode serve\n  idnode serve --data /srv/idnode --set log.level=debug\n  \
@@ -28,13 +28,13 @@ pub(super) struct ServeArguments {
     local: LocalArguments,
 }
 
-/// Serves until told to stop.
+/// Serves until a signal stops it.
 pub(super) fn run(arguments: &ServeArguments) -> ExitCode {
     let sources = arguments.local.sources();
     let config = match Config::load(&sources) {
         Ok(config) => config,
         Err(error) => {
-            tell(&error.to_string());
+            notice(&error.to_string());
             return ExitCode::from(CONFIG_WRONG);
         }
     };
@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &ServeArguments) -> ExitCode {
     let log = match telemetry::log::start(&config.log, destination) {
         Ok(log) => log,
         Err(error) => {
-            tell(&error.to_string());
+            notice(&error.to_string());
             return ExitCode::FAILURE;
         }
     };
@@ -50,7 +50,7 @@ pub(super) fn run(arguments: &ServeArguments) -> ExitCode {
     let reload = Box::new(move || Config::load(&sources));
     let announce = |node: &RunningNode| {
         if destination == Destination::StandardError {
-            // A node serves whether or not somebody reads its greeting.
+            // A node serves whether or not its start message can be written.
             let _unread = io::stdout().write_all(greeting(&program, node).as_bytes());
         }
     };
@@ -61,13 +61,13 @@ pub(super) fn run(arguments: &ServeArguments) -> ExitCode {
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tell(&format!("idnode: {}", Chain(&error)));
+            notice(&format!("idnode: {}", Chain(&error)));
             ExitCode::from(error.exit_code())
         }
     }
 }
 
-/// Where the doors are, and what to try next.
+/// The start message: the bound addresses, and commands to try.
 fn greeting(program: &str, node: &RunningNode) -> String {
     let addresses = node.addresses();
     let mut text = format!("idnode {} is ready\n", env!("IDNODE_VERSION"));
@@ -79,9 +79,9 @@ fn greeting(program: &str, node: &RunningNode) -> String {
         ("Handle", addresses.handle.iter().map(ToString::to_string).collect()),
         ("HTTP", addresses.http.clone()),
     ];
-    for (name, places) in rows.into_iter().filter(|(_, places)| !places.is_empty()) {
+    for (name, addresses) in rows.into_iter().filter(|(_, addresses)| !addresses.is_empty()) {
         // Writing to a String cannot fail.
-        let _never = writeln!(text, "  {name:<6} {}", places.join("  "));
+        let _never = writeln!(text, "  {name:<6} {}", addresses.join("  "));
     }
     match node.store().read_only_reason() {
         Some(reason) => {
@@ -92,7 +92,7 @@ fn greeting(program: &str, node: &RunningNode) -> String {
     text
 }
 
-/// Commands that work as they are printed: the client commands look for the node where it is by default.
+/// Commands that work as printed; options are added where the node does not use the defaults.
 fn next_steps(program: &str, node: &RunningNode) -> String {
     let (addresses, present, default) = (node.addresses(), node.config(), Config::default());
     let mut options = String::new();

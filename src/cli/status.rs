@@ -1,4 +1,4 @@
-//! Status: how the node is.
+//! `idnode status`: the status of a node.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ Examples:
   idnode status
   idnode status --json | jq .filing.lag_entries
 
-Ends with 1 when the node accepts no changes.")]
+Exits with 1 when the node is read-only.")]
 pub(super) struct StatusArguments {
     #[command(flatten)]
     pub(super) connection: ConnectionArguments,
@@ -81,8 +81,8 @@ fn status_table(status: &proto::Status) -> Table {
 fn filing_rows(table: &mut Table, filing: &proto::FilingStatus) {
     table.row(["Upper node", &filing.upper]);
     let heard = match filing.last_contact_ms {
-        0 => "not heard yet".to_owned(),
-        heard_ms => format!("last heard at {}", display::time(heard_ms)),
+        0 => "no contact yet".to_owned(),
+        heard_ms => format!("last contact at {}", display::time(heard_ms)),
     };
     table.row(["Filing", &format!("{}; {heard}", filing.state)]);
     let confirmed = filing.confirmed.as_ref().map_or_else(|| "nothing yet".to_owned(), position);
@@ -94,7 +94,7 @@ fn filing_rows(table: &mut Table, filing: &proto::FilingStatus) {
     );
     table.row(["Filing lag", &waiting]);
     let changes = (HumanCount(filing.filed), HumanCount(filing.identifier_changes));
-    let since = format!("{} changes of prefixes; passed {} of identifiers", changes.0, changes.1);
+    let since = format!("{} changes of prefixes; skipped {} of identifiers", changes.0, changes.1);
     table.row(["Filed since start", &since]);
     if !filing.last_error.is_empty() {
         table.row(["Filing trouble", &filing.last_error]);

@@ -1,4 +1,4 @@
-//! `idnode store`: work on the store of a node that does not run.
+//! `idnode store`: checks the store of a stopped node, and accepts a loss.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -9,14 +9,14 @@ use serde_json::json;
 
 use super::config::CONFIG_WRONG;
 use super::display::escape;
-use super::local::{LocalArguments, tell};
+use super::local::{LocalArguments, notice};
 use crate::config::Config;
 use crate::daemon::DaemonError;
 use crate::daemon::offline::{self, Loss};
 use crate::store::check::CheckReport;
 use crate::telemetry::Chain;
 
-/// Work on the store of a node that does not run
+/// Check the store of a stopped node, or accept a loss
 #[derive(Args, Debug)]
 pub(super) struct StoreArguments {
     #[command(subcommand)]
@@ -29,16 +29,16 @@ enum StoreCommand {
     AcceptLoss(AcceptLossArguments),
 }
 
-/// Read a whole store and tell everything that is wrong with it
+/// Read a whole store and report everything that is wrong with it
 ///
-/// Holds the journal against the states and both against their counts, checksums and chained hashes, and tells all
-/// problems with their places. Nothing is mended. The node must be stopped.
+/// Compares the journal with the entries, and both with their counts, checksums and chained hashes, and reports each
+/// problem with its position. Nothing is repaired. The node must be stopped.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Example:
   idnode store check --data /var/lib/idnode
 
-Ends with 1 when something is wrong; a backup brings it back: idnode backup restore.")]
+Exits with 1 when something is wrong; then restore a backup: idnode backup restore.")]
 struct CheckArguments {
     #[command(flatten)]
     local: LocalArguments,
@@ -48,11 +48,11 @@ struct CheckArguments {
     json: bool,
 }
 
-/// Let a store take changes again though acknowledged ones are missing
+/// Let a store accept changes again although acknowledged ones are missing
 ///
-/// A store whose journal ends before what was acknowledged takes no changes: a disk or a copy has lost some.
-/// Restoring a backup brings them back. When there is none, this accepts the loss: what is left becomes the start
-/// of a new incarnation, and followers take up its present state anew. The node must be stopped.
+/// A store whose journal ends before the last acknowledged change is read-only: a disk or a copy has lost changes.
+/// Restoring a backup brings them back. Without a backup, this accepts the loss: the remaining entries become the
+/// start of a new incarnation, and followers read its present state from the beginning. The node must be stopped.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  idnode store accept-loss --data /var/lib/idnode")]
 struct AcceptLossArguments {
@@ -64,7 +64,7 @@ struct AcceptLossArguments {
     json: bool,
 }
 
-/// Does it; says on standard output what came of it, or on standard error why nothing did.
+/// Runs the command; prints the result to standard output, or the error to standard error.
 pub(super) fn run(arguments: &StoreArguments) -> ExitCode {
     let local = match &arguments.command {
         StoreCommand::Check(arguments) => &arguments.local,
@@ -73,7 +73,7 @@ pub(super) fn run(arguments: &StoreArguments) -> ExitCode {
     let config = match Config::load(&local.sources()) {
         Ok(config) => config,
         Err(error) => {
-            tell(&error.to_string());
+            notice(&error.to_string());
             return ExitCode::from(CONFIG_WRONG);
         }
     };
@@ -83,18 +83,18 @@ pub(super) fn run(arguments: &StoreArguments) -> ExitCode {
         .and_then(|runtime| runtime.block_on(carry_out(&arguments.command, &config)));
     match done {
         Ok((text, code)) => {
-            // Whether anybody reads it changes nothing: it is done.
+            // A failed write changes nothing: the work is done.
             let _unread = writeln!(io::stdout(), "{text}");
             code
         }
         Err(error) => {
-            tell(&format!("idnode: {}", Chain(&error)));
+            notice(&format!("idnode: {}", Chain(&error)));
             ExitCode::from(error.exit_code())
         }
     }
 }
 
-/// What is to be printed, and how the program ends.
+/// The text to print, and the exit code.
 async fn carry_out(command: &StoreCommand, config: &Config) -> Result<(String, ExitCode), DaemonError> {
     match command {
         StoreCommand::Check(arguments) => {
@@ -113,13 +113,13 @@ async fn carry_out(command: &StoreCommand, config: &Config) -> Result<(String, E
 
 fn report_text(report: &CheckReport) -> String {
     let mut lines: Vec<String> = report.problems.iter().map(|problem| escape(problem).into_owned()).collect();
-    let told = u64::try_from(report.problems.len()).unwrap_or(u64::MAX);
-    if report.problem_count > told {
-        lines.push(format!("and {} more", HumanCount(report.problem_count - told)));
+    let listed = u64::try_from(report.problems.len()).unwrap_or(u64::MAX);
+    if report.problem_count > listed {
+        lines.push(format!("and {} more", HumanCount(report.problem_count - listed)));
     }
     let verdict = match report.problem_count {
-        0 => "sound".to_owned(),
-        problems => format!("not sound, {} problems", HumanCount(problems)),
+        0 => "OK".to_owned(),
+        problems => format!("{} problems", HumanCount(problems)),
     };
     lines.push(format!(
         "{verdict}: journal entries {} to {}, {} identifiers, {} removed, {} prefixes, {} tokens, {} request ids",
@@ -158,7 +158,7 @@ fn text_of(loss: &Loss) -> String {
     match loss {
         Loss::None => "nothing is missing; nothing was done".into(),
         Loss::Accepted { lost, adopted } => format!(
-            "accepted: {lost} acknowledged journal entries are gone, {adopted} states that outlived theirs were \
+            "accepted: {lost} acknowledged journal entries are lost, {adopted} entries that outlived theirs were \
              entered again; the store takes changes when the node starts"
         ),
     }

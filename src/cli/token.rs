@@ -1,4 +1,4 @@
-//! Token: create, list and revoke what opens the node.
+//! `idnode token`: create, list and revoke tokens.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
@@ -7,23 +7,23 @@ use super::change::{Subject, print_receipt};
 use super::connection::{ConnectionArguments, RequestArguments};
 use super::display::{self, Table, parse_time};
 use super::error::{Error, Reason, is_passing};
-use super::output::tell;
+use super::output::notice;
 use crate::wire::proto;
 use crate::wire::proto::administration_service_client::AdministrationServiceClient;
 
 //----------- TokenCommand ---------------------------------------------------
 
-/// What may be done with tokens.
+/// Subcommands of `idnode token`.
 #[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {
     /// Create a token; its text is shown once and never again
     #[command(after_help = "\
 Examples:
-  idnode token create 'workshop 3' --registrar 88.118.8
-  idnode token create 'workshop 3' --reader 88.118 --expires 2027-01-01T00:00:00+08:00
+  idnode token create 'line 3' --registrar 88.118.8
+  idnode token create 'line 3' --reader 88.118 --expires 2027-01-01T00:00:00+08:00
   idnode token create 'lower node' --peer 88.118
 
-The text goes to standard output, alone, so that it can be sent to a file; a named prefix opens what lies below it, \
+The text alone goes to standard output, so that it can be redirected to a file; a prefix includes those below it, \
 too.")]
     Create(CreateArguments),
 
@@ -31,13 +31,13 @@ too.")]
     #[command(after_help = "Example:\n  idnode token list")]
     List(ListArguments),
 
-    /// Revoke a token; from the receipt on it opens nothing
+    /// Revoke a token, which takes effect before the receipt is printed
     #[command(after_help = "Example:\n  idnode token revoke 3f6c0a9d52e87b14")]
     Revoke(RevokeArguments),
 }
 
 impl TokenCommand {
-    /// How the node is reached.
+    /// The connection arguments.
     pub(super) fn connection(&self) -> &ConnectionArguments {
         match self {
             Self::Create(arguments) => &arguments.connection,
@@ -60,13 +60,13 @@ impl TokenCommand {
 /// Arguments of `idnode token create`.
 #[derive(Args, Debug)]
 pub(super) struct CreateArguments {
-    /// What people call it
+    /// A label for people
     label: String,
 
     #[command(flatten)]
     scopes: ScopeArguments,
 
-    /// When it ends; never if not said
+    /// Expiry time; never by default
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     expires: Option<u64>,
 
@@ -74,7 +74,7 @@ pub(super) struct CreateArguments {
     connection: ConnectionArguments,
 }
 
-/// What a token opens.
+/// The scopes of a token.
 #[derive(Args, Clone, Debug)]
 #[group(required = true, multiple = true)]
 struct ScopeArguments {
@@ -144,7 +144,7 @@ async fn create(arguments: CreateArguments) -> Result<(), Error> {
     };
     let mut client = AdministrationServiceClient::new(connection.channel().await?);
     let answered = client.create_token(connection.request(request)).await;
-    // A token's text cannot be told a second time, so that repeating would make another token.
+    // The node returns a token's text once only, so that a retry would create another token.
     let response = answered.map_err(|status| match is_passing(&status) {
         true => Error::BrokenOff(format!(
             "the command was sent, but its outcome is unknown ({}); look with `idnode token list`, and revoke what \
@@ -164,7 +164,7 @@ async fn create(arguments: CreateArguments) -> Result<(), Error> {
         output.json(&document)?;
     } else {
         output.line(&response.text)?;
-        tell(&format!("token {} created; its text is not shown again, keep it in a safe place", token.id));
+        notice(&format!("token {} created; its text is not shown again; store it securely", token.id));
     }
     output.flush()
 }

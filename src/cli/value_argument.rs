@@ -34,16 +34,18 @@ pub(super) fn parse_value(text: &str) -> Result<ValueArgument, String> {
     Ok(ValueArgument { index, value_type: value_type.to_owned(), data })
 }
 
-/// The same where the index must be said.
+/// Parses `INDEX:TYPE=DATA`, where the index is required.
 pub(super) fn parse_numbered_value(text: &str) -> Result<ValueArgument, String> {
     let value = parse_value(text)?;
     match value.index {
         Some(_) => Ok(value),
-        None => Err("say which index: INDEX:TYPE=DATA, such as 3:EMAIL=service@example.com".into()),
+        None => {
+            Err("the index is missing: write INDEX:TYPE=DATA, such as 3:EMAIL=service@example.com".into())
+        }
     }
 }
 
-/// Divides `INDEX:TYPE` when digits stand before the first colon; otherwise all of it is the type.
+/// Splits `INDEX:TYPE` when there are digits before the first colon; otherwise all of it is the type.
 pub(super) fn split_index(name: &str) -> Result<(Option<Index>, &str), String> {
     match name.split_once(':') {
         Some((digits, value_type))
@@ -59,15 +61,15 @@ pub(super) fn split_index(name: &str) -> Result<(Option<Index>, &str), String> {
 
 //----------- ValueArguments -------------------------------------------------
 
-/// What all values of one command have in common.
+/// Settings for all values of one command.
 #[derive(Args, Clone, Debug)]
 pub(super) struct CommonOfValues {
-    /// How many seconds an answer may be kept, for all values given as arguments; 86400 if not said
+    /// TTL in seconds of all values given as arguments; 86400 by default
     #[arg(long, value_name = "SECONDS")]
     ttl: Option<u32>,
 
-    /// Four digits 0 or 1, for all values given as arguments: administrators read, write, the public reads, writes;
-    /// 1110 if not said
+    /// Permissions of all values given as arguments, four digits 0 or 1: administrators read, administrators write,
+    /// public read, public write; 1110 by default
     #[arg(long, value_name = "DIGITS", value_parser = parse_permissions)]
     permissions: Option<Permissions>,
 }
@@ -80,7 +82,7 @@ fn parse_permissions(text: &str) -> Result<Permissions, String> {
 #[derive(Args, Clone, Debug)]
 pub(super) struct ValuesArguments {
     /// Values; one without an index takes the next free number from 1. HS_ADMIN is written as an identity, such as
-    /// 100:HS_ADMIN=300:0.NA/88.118.8, and HS_VLIST as identities divided by commas
+    /// 100:HS_ADMIN=300:0.NA/88.118.8, and HS_VLIST as identities separated by commas
     #[arg(value_name = "[INDEX:]TYPE=DATA", value_parser = parse_value)]
     values: Vec<ValueArgument>,
 
@@ -93,7 +95,7 @@ pub(super) struct ValuesArguments {
 }
 
 impl ValuesArguments {
-    /// The values as they travel.
+    /// The values as protobuf messages.
     pub(super) fn to_protos(&self) -> Result<Vec<proto::Value>, Error> {
         if let Some(path) = &self.file {
             return load(path);
@@ -105,7 +107,7 @@ impl ValuesArguments {
     }
 }
 
-/// One value as it travels; its index is 0 when none was said.
+/// The value as a protobuf message; its index is 0 when none was given.
 pub(super) fn to_proto(value: &ValueArgument, common: &CommonOfValues) -> proto::Value {
     proto::Value {
         index: value.index.map_or(0, Index::get),

@@ -5,10 +5,10 @@
 //!  "references": [{"identifier": "88.118.8/A", "index": 2}], "timestamp": "2026-01-01T00:00:00+08:00"}
 //! ```
 //!
-//! `data` is text, or `{"base64": "..."}` where it is no UTF-8. A value that lives until a point in time has
-//! `ttl_until` in place of `ttl`. Only `type` and `data` are needed: without `index` a value takes the next free number
-//! from 1, in the order given; without the others it has the defaults. `timestamp` is the node's own note of when the
-//! value was set; it is accepted and passed over on the way in.
+//! `data` is text, or `{"base64": "..."}` where it is not UTF-8. A value that expires at a point in time has
+//! `ttl_until` instead of `ttl`. Only `type` and `data` are needed: without `index` a value takes the next free number
+//! from 1, in the order given; without the others it has the defaults. `timestamp` is the time at which the
+//! node set the value; it is ignored in input.
 
 use core::fmt;
 use std::collections::BTreeSet;
@@ -45,7 +45,7 @@ pub(super) struct ValueForm {
     timestamp: Option<String>,
 }
 
-/// A value elsewhere.
+/// A reference to a value of another identifier.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ReferenceForm {
@@ -55,7 +55,7 @@ struct ReferenceForm {
 }
 
 impl ValueForm {
-    /// Everything about a value, defaults included.
+    /// A value with all its members, defaults included.
     pub(super) fn whole(value: &proto::Value) -> Self {
         let (ttl, ttl_until) = match value.ttl {
             None => (Some(TTL_DEFAULT_SECONDS), None),
@@ -84,7 +84,7 @@ impl ValueForm {
         }
     }
 
-    /// What has to be said to register the same content elsewhere.
+    /// A value with the members needed to register the same content again.
     pub(super) fn content(value: &proto::Value) -> Self {
         let mut form = Self::whole(value);
         form.timestamp = None;
@@ -93,7 +93,7 @@ impl ValueForm {
         form
     }
 
-    /// The value as it travels; the index is 0 when none was given.
+    /// The value as a protobuf message; the index is 0 when none was given.
     fn into_proto(self) -> Result<proto::Value, String> {
         let ttl = match (self.ttl, self.ttl_until) {
             (None, None) => None,
@@ -126,7 +126,7 @@ impl ValueForm {
     }
 }
 
-/// Values as they travel; those without an index get the next free number from 1, in their order.
+/// Values as protobuf messages; those without an index get the next free number from 1, in their order.
 pub(super) fn into_protos(forms: Vec<ValueForm>) -> Result<Vec<proto::Value>, String> {
     if forms.iter().any(|form| form.index == Some(0)) {
         return Err("index 0 is not from 1 to 2147483647".into());
@@ -166,7 +166,7 @@ fn default_permissions(value: &proto::Value) -> Permissions {
 
 //----------- DataForm -------------------------------------------------------
 
-/// Data: text, or base64 where it is no text.
+/// Data as text, or as base64 where it is not UTF-8.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum DataForm {
     Text(String),

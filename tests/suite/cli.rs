@@ -156,7 +156,7 @@ fn refusals_are_one_sentence_with_a_code() {
     let url = node.addresses.grpc.first().expect("a gRPC door").as_str();
     let (code, told) = refuse(&node, &[&anonymous[..], &[url]].concat());
     assert_eq!(code, Some(1));
-    assert!(told.contains("no token was shown"), "{told}");
+    assert!(told.contains("no token was sent"), "{told}");
     let (code, told) = refuse(&node, &["status", "--node", "http://127.0.0.1:1"]);
     assert_eq!(code, Some(69));
     assert!(told.contains("no node answers at http://127.0.0.1:1"), "{told}");
@@ -235,7 +235,7 @@ fn a_certificate_that_cannot_be_trusted_is_told_from_a_node_that_is_away() {
     let node = NodeProcess::start(&directory.path().join("data"), &["--set", &pair[0], "--set", &pair[1]]);
     let (code, told) = refuse(&node, &["status", "--ca", &path("node.crt")]);
     assert_eq!(code, Some(69), "{told}");
-    assert!(told.contains("answers, but not so that it can be trusted"), "{told}");
+    assert!(told.contains("answers, but its certificate is not trusted"), "{told}");
     assert!(told.contains("CA:FALSE") && !told.contains("no node answers"), "{told}");
 }
 
@@ -278,7 +278,7 @@ fn a_door_that_speaks_otherwise_is_told_with_what_would_be_right() {
     check("https", plain.grpc(), &format!("the node at {at} does not speak TLS: use --node http://{at}"));
     for (scheme, door) in [("http", plain.http()), ("https", guarded.http())] {
         let expected = format!(
-            "what answers at {} is no gRPC door: use the address that the node tells when it starts, and in the file \
+            "the server at {} does not speak gRPC: use the address that the node prints when it starts, also in the file \
              `addresses` of its data directory",
             address(door)
         );

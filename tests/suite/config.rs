@@ -15,9 +15,9 @@ fn check(text: &str) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn a_right_file_is_proved_without_starting() {
+fn a_correct_file_is_checked_without_starting() {
     let (code, said, complaint) = check("version = 1\n[log]\nlevel = \"debug\"\n");
-    assert_eq!((code, said.as_str(), complaint.as_str()), (Some(0), "FILE: right\n", ""));
+    assert_eq!((code, said.as_str(), complaint.as_str()), (Some(0), "FILE: OK\n", ""));
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! Export: writes the identifiers of prefixes to a CSV or JSON lines file that `import` reads back as equal content.
+//! `idnode export`: writes the identifiers of prefixes to a CSV or JSON lines file that `import` reads back as equal content.
 //!
-//! JSON lines carry everything. CSV carries text under default TTL and permissions, without references; what it cannot
-//! carry is refused by name, before anything is written. Its columns are `INDEX:TYPE`, known only after all identifiers
+//! JSON lines carry everything. CSV carries text with default TTL and permissions, without references; anything else is
+//! refused with the name of the identifier, before anything is written. Its columns are `INDEX:TYPE`, known only after all identifiers
 //! have been seen, so that a CSV export reads them twice.
 
 mod table;
@@ -18,7 +18,7 @@ use self::table::{Sheet, SheetColumns};
 use super::connection::ConnectionArguments;
 use super::error::Error;
 use super::import::FileFormat;
-use super::output::{self, tell};
+use super::output::{self, notice};
 use super::progress::{Point, Progress};
 use super::question::Pages;
 use super::value_form::ValueForm;
@@ -43,20 +43,20 @@ pub(super) struct ExportArguments {
     #[arg(required = true, value_name = "PREFIX")]
     prefixes: Vec<String>,
 
-    /// The file to write; standard output if not said
+    /// The file to write; standard output by default
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// The file's form; told by its name (.csv, .jsonl, .ndjson) if not said, JSON lines without a name
+    /// The file format; by default from the file name (.csv, .jsonl, .ndjson), and JSON lines without a name
     #[arg(long, value_enum)]
     format: Option<FileFormat>,
 
-    /// Begin a CSV file with a byte order mark, by which spreadsheets know UTF-8
+    /// Begin a CSV file with a byte order mark, by which spreadsheets recognize UTF-8
     #[arg(long)]
     bom: bool,
 
-    /// What to do with CSV cells that a spreadsheet would run as a formula, those that begin with = + - @; refuse with
-    /// --bom and keep without it, if not said
+    /// What to do with CSV cells that a spreadsheet would run as a formula, those that begin with = + - @; by default
+    /// refuse with --bom and keep without it
     #[arg(long, value_enum)]
     formulas: Option<Formulas>,
 
@@ -64,12 +64,12 @@ pub(super) struct ExportArguments {
     pub(super) connection: ConnectionArguments,
 }
 
-/// What to do with cells that a spreadsheet would run.
+/// Treatment of cells that a spreadsheet would run as a formula.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Formulas {
-    /// Write them as they are
+    /// Write them unchanged
     Keep,
-    /// Refuse, naming the identifier
+    /// Refuse the export, naming the identifier
     Refuse,
 }
 
@@ -79,12 +79,12 @@ impl ExportArguments {
         let format = self.format.or(named);
         if format.is_none() && self.output.is_some() {
             return Err(Error::Usage(
-                "the file's name does not tell its form; say --format csv or --format jsonl".into(),
+                "the file name does not determine the format; use --format csv or --format jsonl".into(),
             ));
         }
         match format.unwrap_or(FileFormat::Jsonl) {
             FileFormat::Jsonl if self.bom || self.formulas.is_some() => Err(Error::Usage(
-                "--bom and --formulas are for spreadsheets; leave them out, or say --format csv".into(),
+                "--bom and --formulas are for spreadsheets; leave them out, or use --format csv".into(),
             )),
             FileFormat::Jsonl => self.write_lines().await,
             FileFormat::Csv => self.write_table().await,
@@ -151,7 +151,7 @@ impl ExportArguments {
     }
 }
 
-/// One line of JSON lines.
+/// An identifier as one JSON line.
 #[derive(Serialize)]
 struct Line<'a> {
     identifier: &'a str,
@@ -163,14 +163,14 @@ fn finish(target: Target, progress: &Progress, written: u64) -> Result<(), Error
     target.finish()?;
     progress.finish();
     if is_file {
-        tell(&format!("{} identifiers written", HumanCount(written)));
+        notice(&format!("{} identifiers written", HumanCount(written)));
     }
     Ok(())
 }
 
 //----------- Target ---------------------------------------------------------
 
-/// Where an export goes: standard output, or a file that appears when it is complete.
+/// The target of an export: standard output, or a file that appears when it is complete.
 struct Target {
     writer: BufWriter<Box<dyn Write + Send>>,
     path: Option<PathBuf>,
@@ -194,7 +194,7 @@ impl Target {
         written.map_err(|error| self.refused(&error))
     }
 
-    /// Sends what is buffered, and gives the file its name.
+    /// Flushes the buffer, and renames the file to its final name.
     fn finish(mut self) -> Result<(), Error> {
         let flushed = self.writer.flush();
         flushed.map_err(|error| self.refused(&error))?;
@@ -217,10 +217,10 @@ impl Target {
 }
 
 impl Drop for Target {
-    /// A file that is not complete is not left behind.
+    /// Removes an incomplete file.
     fn drop(&mut self) {
         if let Some(path) = &self.path {
-            // Nothing better can be done when it cannot be removed.
+            // A failure to remove it cannot be handled any better.
             let _ = fs::remove_file(partial(path));
         }
     }

@@ -1,4 +1,4 @@
-//! Table: identifiers as the rows of a CSV file (RFC 4180), and what such a file cannot carry.
+//! Table: identifiers as the rows of a CSV file (RFC 4180), and a check for what such a file cannot carry.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::Formulas;
 use crate::model::limits::TTL_DEFAULT_SECONDS;
 use crate::wire::proto;
 
-/// Columns of one file at most: a sheet with more is no sheet.
+/// Maximum number of columns of a file; spreadsheets do not open more.
 const COLUMNS_MAX: usize = 2_048;
 
 //----------- SheetColumns ---------------------------------------------------
@@ -21,12 +21,12 @@ pub(super) struct SheetColumns {
 }
 
 impl SheetColumns {
-    /// None yet.
+    /// No columns yet.
     pub(super) fn new(formulas: Formulas) -> Self {
         Self { columns: BTreeSet::new(), formulas }
     }
 
-    /// Makes room for an identifier, or says why CSV cannot carry it.
+    /// Adds the columns that an identifier needs, or returns why CSV cannot carry it.
     pub(super) fn see(&mut self, found: &proto::Found) -> Result<(), Error> {
         self.check_cell(found, "its name", &found.identifier)?;
         for value in &found.values {
@@ -44,12 +44,12 @@ impl SheetColumns {
         Ok(())
     }
 
-    fn check_cell(&self, found: &proto::Found, place: &str, text: &str) -> Result<(), Error> {
+    fn check_cell(&self, found: &proto::Found, location: &str, text: &str) -> Result<(), Error> {
         if self.formulas == Formulas::Keep || !text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
             return Ok(());
         }
         Err(Error::Incomplete(format!(
-            "{}: {place} begins with {:?}, which a spreadsheet may run as a formula; say --formulas keep to write it \
+            "{}: {location} begins with {:?}, which a spreadsheet may run as a formula; use --formulas keep to write it \
              all the same, or --format jsonl",
             escape(&found.identifier),
             text.chars().next().unwrap_or_default()
@@ -59,9 +59,9 @@ impl SheetColumns {
 
 /// The text of a value that CSV can carry, or why it cannot.
 fn carried(value: &proto::Value) -> Result<&str, &'static str> {
-    let text = core::str::from_utf8(&value.data).map_err(|_| "its data is no text")?;
+    let text = core::str::from_utf8(&value.data).map_err(|_| "its data is not text")?;
     if text.is_empty() {
-        return Err("its data is empty, and an empty cell is no value");
+        return Err("its data is empty, and an empty cell means no value");
     }
     if !value.references.is_empty() {
         return Err("it has references");
@@ -108,7 +108,7 @@ impl Sheet {
         self.columns.see(found)?;
         if self.columns.columns.len() > self.order.len() {
             return Err(Error::Incomplete(format!(
-                "{} was changed during the export and needs a column more; export again",
+                "{} was changed during the export and needs another column; export again",
                 found.identifier
             )));
         }
@@ -171,7 +171,7 @@ mod tests {
             assert!(refused.contains("88/x: CSV cannot carry index 1"), "{refused}");
             assert!(refused.contains(cause) && refused.contains("--format jsonl"), "{refused}");
         };
-        check(value(1, "A", b"\xff"), "no text");
+        check(value(1, "A", b"\xff"), "not text");
         check(value(1, "A", b""), "empty");
         let plain = value(1, "A", b"x");
         let ttl = Some(proto::value::Ttl::RelativeSeconds(60));
@@ -182,10 +182,10 @@ mod tests {
     }
 
     #[test]
-    fn formulas_are_kept_or_refused() {
+    fn formulas_are_written_or_refused() {
         let formula = value(1, "A", b"=1+1");
         let refused = refusal(Formulas::Refuse, formula.clone());
         assert!(refused.contains("index 1 begins with '='"), "{refused}");
-        SheetColumns::new(Formulas::Keep).see(&found("88/x", vec![formula])).expect("kept");
+        SheetColumns::new(Formulas::Keep).see(&found("88/x", vec![formula])).expect("written");
     }
 }

@@ -1,4 +1,4 @@
-//! Columns: what the header of a CSV file says about the cells below it.
+//! Columns: the meaning of cells, from the header of a CSV file.
 //!
 //! A column named `identifier` (or `suffix`) names the rows; every other name is a value type or `INDEX:TYPE`. Columns
 //! without an index take the numbers from 1 in column order, leaving out those that other columns claim, whether or
@@ -13,25 +13,25 @@ use crate::wire::proto;
 
 //----------- Columns --------------------------------------------------------
 
-/// What the cells of a row mean, in their order.
+/// The meaning of the cells of a row, in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Columns(Vec<Column>);
 
-/// What the cells of one column mean.
+/// The meaning of the cells of one column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Column {
-    /// They name the row.
+    /// The identifier of the row.
     Name,
-    /// They are data of one value.
+    /// The data of one value.
     Value {
-        /// Its index.
+        /// Index of the value.
         index: u32,
-        /// Its type.
+        /// Type of the value.
         value_type: String,
-        /// The column's name as it stands in the header.
+        /// Name of the column in the header.
         name: String,
     },
-    /// Nothing: the column has no name, and its cells must be empty.
+    /// None: the column has no name, and its cells must be empty.
     Nameless,
 }
 
@@ -55,12 +55,12 @@ impl Columns {
         Ok(columns)
     }
 
-    /// How many there are.
+    /// Number of columns.
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// The name of a column as it stands in the header.
+    /// The name of a column in the header.
     pub(super) fn name(&self, position: usize) -> String {
         match self.0.get(position) {
             Some(Column::Value { name, .. }) => name.clone(),
@@ -75,7 +75,7 @@ impl Columns {
         named.map_or("", |(_, cell)| cell)
     }
 
-    /// The values of a row; an empty cell is none.
+    /// The values of a row; an empty cell is no value.
     pub(super) fn values<'a>(
         &self,
         cells: impl Iterator<Item = &'a str>,
@@ -99,7 +99,7 @@ impl Columns {
         Ok(values)
     }
 
-    /// Gives columns without an index the next number from 1 that no other claims.
+    /// Gives columns without an index the next number from 1 that no other column has.
     fn number(&mut self) {
         let claimed: BTreeSet<u32> = self.0.iter().map(Column::index).collect();
         let mut free = (1_u32..).filter(|index| !claimed.contains(index));
@@ -123,7 +123,7 @@ impl Column {
         }
         let is_identifier = name.eq_ignore_ascii_case("identifier");
         if is_identifier {
-            return Err("the file names whole identifiers; leave --prefix out".into());
+            return Err("the file has complete identifiers; leave --prefix out".into());
         }
         let (index, value_type) = split_index(name).map_err(|wrong| format!("column {name:?}: {wrong}"))?;
         ValueType::new(value_type).map_err(|wrong| format!("column {name:?}: {wrong}"))?;
@@ -131,7 +131,7 @@ impl Column {
         Ok(Self::Value { index, value_type: value_type.to_owned(), name: name.to_owned() })
     }
 
-    /// The index that it claims; 0 for none.
+    /// Index in the header; 0 for none.
     fn index(&self) -> u32 {
         match self {
             Self::Value { index, .. } => *index,
@@ -140,14 +140,14 @@ impl Column {
     }
 }
 
-/// What to say when no column names the rows.
+/// The message when no column holds identifiers.
 fn no_name<'a>(header: impl Iterator<Item = &'a str> + Clone, naming: &Naming) -> String {
     let found: Vec<String> = header.clone().take(8).map(|name| format!("{name:?}")).collect();
     let noun = naming.noun();
     let advice = if header.clone().any(|name| name.eq_ignore_ascii_case("suffix")) {
         "give --prefix PREFIX for the suffixes of the file".to_owned()
     } else if header.clone().any(|name| name.contains(';') || name.contains('\t')) {
-        "if its columns are divided by something else than commas, say so with --delimiter".to_owned()
+        "if its columns are not separated by commas, use --delimiter".to_owned()
     } else {
         format!("name the column of the {noun}s {noun:?}")
     };

@@ -6,9 +6,9 @@
 //! ```
 //!
 //! The first is what `export` writes and carries everything; `version`, `changed` and `authoritative`, which
-//! `resolve --json` adds, are passed over. In the second each key is a type or `INDEX:TYPE`; a list gives several
-//! values, `null` none; those without an index take the free numbers from 1 in their order. Numbers are refused, so
-//! that nothing is rewritten on the way.
+//! `resolve --json` adds, are ignored. In the second each key is a type or `INDEX:TYPE`; a list gives several
+//! values, `null` none; those without an index take the free numbers from 1 in their order. Numbers are refused,
+//! since their text would change on the way.
 
 use core::fmt;
 use std::io::{BufRead as _, BufReader, Read};
@@ -37,12 +37,12 @@ pub(super) struct Lines<R> {
     line: Vec<u8>,
     /// The number of the last line read.
     number: u64,
-    /// Bytes of text read so far, a byte order mark included.
+    /// Bytes of text read so far, including a byte order mark.
     text_bytes: u64,
 }
 
 impl<R: Read> Lines<R> {
-    /// Nothing is read yet.
+    /// Creates a reader; nothing is read yet.
     pub(super) fn new(source: Source<R>, naming: Naming) -> Self {
         let text_bytes = source.given_bytes();
         Self { reader: BufReader::new(source), naming, line: Vec::new(), number: 0, text_bytes }
@@ -84,7 +84,7 @@ impl<R: Read> Lines<R> {
 
 //----------- Parsing --------------------------------------------------------
 
-/// The identifier of a line and its values; or as much of the identifier as could be read, and what is wrong.
+/// The identifier and the values of a line, or as much of the identifier as could be read, and the error.
 fn parse(line: &str, naming: &Naming) -> Result<(String, Vec<proto::Value>), (String, String)> {
     let members: Members = serde_json::from_str(line).map_err(|error| (String::new(), error.to_string()))?;
     let (mut name, mut values, mut others) = (None, None, Vec::new());
@@ -94,7 +94,7 @@ fn parse(line: &str, naming: &Naming) -> Result<(String, Vec<proto::Value>), (St
                 return Err((String::new(), format!("{key:?} is not text in quotes")));
             };
             if name.replace(text).is_some() {
-                return Err((String::new(), format!("{key:?} stands twice")));
+                return Err((String::new(), format!("{key:?} occurs twice")));
             }
         } else if key == "values" && value.is_array() {
             values = Some(value);
@@ -130,10 +130,10 @@ fn no_name(naming: &Naming, others: &[(String, Json)]) -> String {
 }
 
 fn whole_form(values: Json, others: &[(String, Json)]) -> Result<Vec<proto::Value>, String> {
-    let stranger = others.iter().find(|(key, _)| !PASSED_OVER.contains(&key.as_str()));
-    if let Some((key, _)) = stranger {
+    let unexpected = others.iter().find(|(key, _)| !PASSED_OVER.contains(&key.as_str()));
+    if let Some((key, _)) = unexpected {
         return Err(format!(
-            "{key:?} stands beside \"values\"; put it into the list, or leave \"values\" out"
+            "{key:?} occurs beside \"values\"; put it into the list, or leave \"values\" out"
         ));
     }
     let forms: Vec<ValueForm> =
@@ -162,7 +162,7 @@ fn flat_form(members: Vec<(String, Json)>) -> Result<Vec<proto::Value>, String> 
 
 /// The texts under one key.
 fn texts(key: &str, member: Json) -> Result<Vec<String>, String> {
-    let wrong = || format!("{key:?} is not text; write it in quotes, so that it stays as it is");
+    let wrong = || format!("{key:?} is not text; write it in quotes, so that it remains unchanged");
     match member {
         Json::Null => Ok(Vec::new()),
         Json::String(text) => Ok(vec![text]),
@@ -260,18 +260,19 @@ mod tests {
         let rows = rows(text.as_bytes(), Naming::Whole);
         let numbers: Vec<u64> = rows.iter().map(|row| row.number).collect();
         assert_eq!(numbers, [2, 3, 4, 5, 6, 7, 8]);
-        let told = |position: usize| rows[position].content.as_ref().expect_err("a bad line").message.clone();
-        assert!(told(0).contains("\"N\" is not text"), "{}", told(0));
+        let message =
+            |position: usize| rows[position].content.as_ref().expect_err("a bad line").message.clone();
+        assert!(message(0).contains("\"N\" is not text"), "{}", message(0));
         assert_eq!(rows[0].identifier, "88/a", "the refusal can name it");
-        assert!(told(1).contains("no \"identifier\""), "{}", told(1));
-        assert!(told(2).contains("EOF"), "{}", told(2));
-        assert!(told(4).contains("beside \"values\""), "{}", told(4));
-        assert!(told(5).contains("leave the index out"), "{}", told(5));
+        assert!(message(1).contains("no \"identifier\""), "{}", message(1));
+        assert!(message(2).contains("EOF"), "{}", message(2));
+        assert!(message(4).contains("beside \"values\""), "{}", message(4));
+        assert!(message(5).contains("leave the index out"), "{}", message(5));
         assert_eq!(values(&rows[6]), [(1, "URL", &b"u"[..])]);
     }
 
     #[test]
-    fn an_invalid_byte_is_named_by_its_place() {
+    fn an_invalid_byte_is_reported_with_its_offset() {
         let rows = rows(b"{\"identifier\":\"88/\xff\"}\n{\"identifier\":\"88/b\"}\n", Naming::Whole);
         let refused = rows[0].content.as_ref().expect_err("no UTF-8");
         assert!(refused.message.contains("byte 18 of the file"), "{refused}");

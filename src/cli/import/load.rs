@@ -1,4 +1,4 @@
-//! Load: sends rows to the node as one stream, in their order, and learns what became of each.
+//! Load: sends rows to the node as one stream, in their order, and receives the outcome of each.
 //!
 //! ```text
 //!   reader ─▶ rows ─▶ in flight (bounded by number and bytes) ─▶ ApplyStream ─▶ node
@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Every item carries the request id of the import and the row's number. When the stream breaks, what is in flight is
-//! sent again under the same names on a new one: the node answers what it did before with the first receipt. One
+//! sent again with the same ids on a new one: the node answers a repeated item with its first receipt. One
 //! stream keeps the order of the file, so that two rows of one identifier have the outcome that their order says.
 
 use std::collections::VecDeque;
@@ -28,11 +28,11 @@ use crate::model::limits::{MESSAGE_BYTES_MAX, STREAM_UNACKNOWLEDGED_MAX, VALUES_
 use crate::wire::proto;
 use crate::wire::proto::registration_service_client::RegistrationServiceClient;
 
-/// Rows in flight at most.
+/// Maximum number of rows in flight.
 const IN_FLIGHT_MAX: usize = 8_000;
-/// Bytes of data in flight at which no more rows are taken.
+/// Bytes of data in flight at which no further row is read.
 const IN_FLIGHT_BYTES_MAX: usize = 4 * MESSAGE_BYTES_MAX;
-/// Messages handed to the transport at once.
+/// Capacity of the queue to the transport.
 const TRANSPORT_QUEUE: usize = 64;
 
 const _: () = assert!(IN_FLIGHT_MAX <= STREAM_UNACKNOWLEDGED_MAX);
@@ -40,16 +40,16 @@ const _: () = assert!(VALUES_BYTES_MAX * 2 < MESSAGE_BYTES_MAX);
 
 //----------- Tally ----------------------------------------------------------
 
-/// What became of the rows.
+/// Outcomes of the rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     /// New identifiers.
     pub(super) registered: u64,
-    /// Identifiers that held the same already.
+    /// Identifiers that already had the same values.
     pub(super) skipped: u64,
-    /// Identifiers that held something else before.
+    /// Identifiers whose other values were replaced.
     pub(super) overwritten: u64,
-    /// Rows that changed nothing because something is wrong with them.
+    /// Rows that were refused.
     pub(super) refused: u64,
 }
 
@@ -62,74 +62,74 @@ impl Tally {
 
 //----------- Loader ---------------------------------------------------------
 
-/// What is to happen with an identifier that holds something else.
+/// Treatment of an identifier that has other values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Existing {
     /// The row is refused.
     Refuse,
-    /// The row takes its place.
+    /// The row replaces the values.
     Overwrite,
 }
 
-/// What one import is told.
+/// Settings of one import.
 pub(super) struct Orders {
-    /// The name under which its items are repeated.
+    /// Request id of all its items.
     pub(super) request_id: String,
-    /// What is to happen with an identifier that holds something else.
+    /// Treatment of an identifier that has other values.
     pub(super) existing: Existing,
-    /// Bytes of the file; 0 when that is not known.
+    /// Bytes of the file; 0 when unknown.
     pub(super) file_bytes: u64,
 }
 
-/// An import under way.
+/// A running import.
 pub(super) struct Loader {
     connection: Connection,
     orders: Orders,
     rows: mpsc::Receiver<Result<Row, Error>>,
-    /// Turns true when a person wants it to stop.
+    /// Becomes true when the user interrupts the import.
     stop: watch::Receiver<bool>,
     input: Input,
     in_flight: VecDeque<Flight>,
     in_flight_bytes: usize,
-    /// How many in flight, from the front, have been sent on the present stream.
+    /// Number of rows in flight, from the front, that were sent on the present stream.
     sent: usize,
     tally: Tally,
     result: ResultFile,
     progress: Progress,
 }
 
-/// Whether more rows will come.
+/// State of the input.
 enum Input {
-    /// They may.
+    /// More rows may come.
     Open,
-    /// All have been taken.
+    /// All rows have been read.
     Complete,
-    /// Reading them failed.
+    /// Reading failed.
     Failed(Error),
-    /// A person wants it to stop.
+    /// The user interrupted the import.
     Stopped,
 }
 
-/// A row whose outcome is not told yet.
+/// A row whose outcome is unknown yet.
 struct Flight {
     row: u64,
     identifier: String,
     read_bytes: u64,
     bytes: usize,
-    /// What is sent, or why nothing is.
+    /// The item to send, or why none is sent.
     item: Result<proto::Item, Reason>,
 }
 
-/// Why a stream ended before its rows.
+/// Why a stream ended before all rows were settled.
 enum Break {
-    /// It may work on another one.
+    /// A new stream may succeed.
     Lost(String),
-    /// It will not.
+    /// No new stream will succeed.
     Final(Error),
 }
 
 impl Loader {
-    /// An import that has not begun.
+    /// Creates an import that is not started yet.
     pub(super) fn new(
         connection: Connection,
         orders: Orders,
@@ -152,7 +152,7 @@ impl Loader {
         }
     }
 
-    /// Sends all rows; what became of them, and how it ended.
+    /// Sends all rows; returns their outcomes, and how the import ended.
     pub(super) async fn load(mut self) -> (Loaded, Result<(), Error>) {
         let ended = self.work().await;
         let flushed = self.result.flush();
@@ -161,14 +161,14 @@ impl Loader {
         let ended = ended.and(flushed).and(match self.input {
             Input::Failed(error) => Err(error),
             Input::Stopped => Err(Error::Interrupted(
-                "interrupted; run the same command again to go on: what is registered is skipped".into(),
+                "interrupted; run the same command again to continue: registered rows are skipped".into(),
             )),
             Input::Open | Input::Complete => Ok(()),
         });
         (loaded, ended)
     }
 
-    /// Streams until all rows are settled; again after a break, as long as it gets further.
+    /// Streams until all rows are settled; retries after a break, as long as there is progress.
     async fn work(&mut self) -> Result<(), Error> {
         let mut channel = self.connection.channel().await?;
         let mut pause = None;
@@ -200,7 +200,7 @@ impl Loader {
 
     fn broken_off(&self, cause: &str) -> Error {
         Error::BrokenOff(format!(
-            "the node stopped answering after {} rows ({cause}); run the same command again to go on, what is \
+            "the node stopped answering after {} rows ({cause}); run the same command again to continue, what is \
              registered is skipped; the request id was {}",
             self.tally.rows(),
             self.orders.request_id
@@ -217,7 +217,7 @@ impl Loader {
         let mut outcomes = match opened {
             Ok(Ok(response)) => response.into_inner(),
             Ok(Err(status)) => return Err(self.broken(&status)),
-            Err(_) => return Err(Break::Lost("no answer came in time".into())),
+            Err(_) => return Err(Break::Lost("no answer in time".into())),
         };
         self.sent = 0;
         while !self.is_settled() {
@@ -227,13 +227,13 @@ impl Loader {
                     let outcome = outcome.map_err(|status| self.broken(&status))?;
                     self.settle(outcome)?;
                 }
-                place = sender.reserve(), if self.next_unsent().is_some() => {
-                    let place = place.map_err(|_| Break::Lost("the stream was closed".into()))?;
+                permit = sender.reserve(), if self.next_unsent().is_some() => {
+                    let permit = permit.map_err(|_| Break::Lost("the stream was closed".into()))?;
                     if let Some(message) = self.take_unsent() {
-                        place.send(message);
+                        permit.send(message);
                     }
                 }
-                row = self.rows.recv(), if self.has_room() => self.take(row)?,
+                row = self.rows.recv(), if self.has_capacity() => self.take(row)?,
                 () = asked(&mut self.stop), if matches!(self.input, Input::Open) => {
                     self.input = Input::Stopped;
                 }
@@ -246,8 +246,8 @@ impl Loader {
         self.in_flight.is_empty() && !matches!(self.input, Input::Open)
     }
 
-    /// Whether another row may be taken: there is room, and all taken before are on their way.
-    fn has_room(&self) -> bool {
+    /// Whether another row may be read: there is capacity, and all rows read before have been sent.
+    fn has_capacity(&self) -> bool {
         matches!(self.input, Input::Open)
             && self.in_flight.len() < IN_FLIGHT_MAX
             && self.in_flight_bytes < IN_FLIGHT_BYTES_MAX
@@ -307,16 +307,16 @@ impl Loader {
 
     //--- Items going out ---
 
-    /// The first in flight that is to be sent on this stream, if any.
+    /// The first row in flight that is still to be sent on this stream, if any.
     fn next_unsent(&self) -> Option<usize> {
         let unsent = self.in_flight.iter().enumerate().skip(self.sent);
-        unsent.into_iter().find(|(_, flight)| flight.item.is_ok()).map(|(place, _)| place)
+        unsent.into_iter().find(|(_, flight)| flight.item.is_ok()).map(|(position, _)| position)
     }
 
     fn take_unsent(&mut self) -> Option<proto::ApplyStreamRequest> {
-        let place = self.next_unsent()?;
-        self.sent = place + 1;
-        let item = self.in_flight.get(place)?.item.as_ref().ok()?.clone();
+        let position = self.next_unsent()?;
+        self.sent = position + 1;
+        let item = self.in_flight.get(position)?.item.as_ref().ok()?.clone();
         Some(proto::ApplyStreamRequest { request_id: self.orders.request_id.clone(), item: Some(item) })
     }
 
@@ -325,7 +325,7 @@ impl Loader {
     fn settle(&mut self, outcome: proto::Outcome) -> Result<(), Break> {
         let front = self.in_flight.front().and_then(|flight| flight.item.as_ref().ok());
         if front.map(|item| item.number) != Some(outcome.number) {
-            let sentence = format!("the node answered for row {}, which is not its turn", outcome.number);
+            let sentence = format!("the node answered row {} out of order", outcome.number);
             return Err(Break::Final(Error::Failed(Reason::new("PROTOCOL", sentence))));
         }
         let Some(flight) = self.pop() else { return Ok(()) };
@@ -348,12 +348,12 @@ impl Loader {
             },
             Some(Done::Refusal(refusal)) if is_same(&refusal) => self.tally.skipped += 1,
             Some(Done::Refusal(refusal)) => self.refuse(flight, &Reason::of_refusal(refusal))?,
-            None => self.refuse(flight, &Reason::new("PROTOCOL", "the node told no outcome"))?,
+            None => self.refuse(flight, &Reason::new("PROTOCOL", "the node sent no outcome"))?,
         }
         Ok(())
     }
 
-    /// Settles the rows at the front that could not be read.
+    /// Settles rows at the front that could not be read.
     fn settle_unsendable(&mut self) -> Result<(), Error> {
         while self.in_flight.front().is_some_and(|flight| flight.item.is_err()) {
             if let Some(flight) = self.pop()
@@ -378,17 +378,17 @@ impl Loader {
     }
 }
 
-/// What an import came to.
+/// The result of an import.
 pub(super) struct Loaded {
-    /// What became of the rows.
+    /// Outcomes of the rows.
     pub(super) tally: Tally,
-    /// How long it took.
+    /// Duration of the import.
     pub(super) elapsed: Duration,
-    /// Where refused rows were told.
+    /// The report of refused rows.
     pub(super) result: ResultFile,
 }
 
-/// Whether an identifier was refused because it exists and holds the same.
+/// Whether an identifier was refused because it exists with the same values.
 fn is_same(refusal: &proto::Refusal) -> bool {
     refusal.code == "ALREADY_EXISTS" && refusal.facts.get("same").is_some_and(|same| same == "true")
 }
@@ -405,11 +405,11 @@ async fn next_outcome(
         Ok(Ok(Some(response))) => Ok(response.outcome.unwrap_or_default()),
         Ok(Ok(None)) => Err(Status::unavailable("the node ended the stream")),
         Ok(Err(status)) => Err(status),
-        Err(_) => Err(Status::unavailable("no answer came in time")),
+        Err(_) => Err(Status::unavailable("no answer in time")),
     }
 }
 
-/// Returns when a person wants it to stop; never, when nobody can want it any more.
+/// Returns when the user interrupts the import; never, when interruption is no longer possible.
 async fn asked(stop: &mut watch::Receiver<bool>) {
     if stop.wait_for(|stop| *stop).await.is_err() {
         core::future::pending().await

@@ -1,13 +1,14 @@
-//! Import: registers the identifiers of a CSV or JSON lines file.
+//! `idnode import`: registers the identifiers of a CSV or JSON lines file.
 //!
 //! ```text
 //!   file ─▶ source (recognize, decode) ─▶ table | lines ─▶ rows ─▶ load ─▶ node
 //!                 a thread of its own, bounded queue ──────┘        └─▶ result file, progress, summary
 //! ```
 //!
-//! The file is read once, in order, with constant memory. A row that cannot be read or that the node refuses is told
-//! in the result file, and the rest goes on. A row equal to what is held is skipped, so that an interrupted import is
-//! simply run again. The forms of the file are told in `table`, `columns` and `lines`; `export` writes the same.
+//! The file is read once, in order, with constant memory. A row that cannot be read or that the node refuses is
+//! reported in the result file, and the import continues. A row whose values are registered already is skipped, so that
+//! an interrupted import is simply run again. `table`, `columns` and `lines` document the file formats; `export` writes
+//! the same.
 
 mod row;
 mod source;
@@ -65,22 +66,22 @@ Examples:
   idnode import parts.csv --prefix 88.118.8 --encoding gb18030
   zcat parts.jsonl.gz | idnode import - --format jsonl --overwrite
 
-Rows equal to what is held are skipped, so that an interrupted import is simply run again; different ones are refused \
+Rows whose values are registered already are skipped, so that an interrupted import is simply run again; different ones are refused \
 unless --overwrite. Row numbers are those a spreadsheet shows. Ends with 1 when a row was refused. With --timeout, the \
 import is given up when the node has not answered for so long.")]
 pub(super) struct ImportArguments {
     /// The file; - for standard input
     file: PathBuf,
 
-    /// The file's form; told by its name (.csv, .jsonl, .ndjson) if not said
+    /// The file format; by default from the file name (.csv, .jsonl, .ndjson)
     #[arg(long, value_enum)]
     format: Option<FileFormat>,
 
-    /// How the letters of the file are written
+    /// Character encoding of the file
     #[arg(long, value_enum, default_value = "utf-8")]
     encoding: Encoding,
 
-    /// What stands between the columns of a CSV file
+    /// Separator of the columns of a CSV file
     #[arg(long, value_name = "CHARACTER", default_value = ",", value_parser = parse_delimiter)]
     delimiter: u8,
 
@@ -88,11 +89,11 @@ pub(super) struct ImportArguments {
     #[arg(long)]
     prefix: Option<String>,
 
-    /// Replace the values of identifiers that hold something else
+    /// Replace the values of identifiers that have other values
     #[arg(long)]
     overwrite: bool,
 
-    /// The result file: one line a refused row; FILE.result.csv if not said, standard error for standard input
+    /// The result file, with one line per refused row; by default FILE.result.csv, and standard error for standard input
     #[arg(long, value_name = "RESULT")]
     result: Option<PathBuf>,
 
@@ -103,7 +104,7 @@ pub(super) struct ImportArguments {
     pub(super) connection: ConnectionArguments,
 }
 
-/// The form of a file of identifiers.
+/// The format of a file of identifiers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum FileFormat {
     /// Comma-separated values
@@ -113,7 +114,7 @@ pub(super) enum FileFormat {
 }
 
 impl FileFormat {
-    /// What a file's name says.
+    /// The format that a file name implies.
     pub(super) fn of_name(path: &Path) -> Option<Self> {
         let extension = path.extension()?.to_str()?.to_ascii_lowercase();
         match extension.as_str() {
@@ -159,13 +160,13 @@ impl ImportArguments {
         refused_at_all(&loaded)
     }
 
-    /// Begins to read, in a thread of its own, as fast as rows are taken.
+    /// Starts reading on its own thread, as fast as rows are received.
     fn rows(&self, input: Box<dyn Read + Send>) -> Result<mpsc::Receiver<Result<Row, Error>>, Error> {
         let source = Source::new(input, self.encoding).map_err(|error| self.named(error))?;
         let format = self.format.or_else(|| FileFormat::of_name(&self.file)).ok_or_else(|| {
             let name = self.file.display();
             Error::Usage(format!(
-                "{name}: the name does not tell the form; say --format csv or --format jsonl"
+                "{name}: the file name does not determine the format; use --format csv or --format jsonl"
             ))
         })?;
         let naming = match &self.prefix {
@@ -187,7 +188,7 @@ impl ImportArguments {
         Ok(receiver)
     }
 
-    /// An error of the file, with its name before it.
+    /// Prefixes an error of the file with its name.
     fn named(&self, error: Error) -> Error {
         match error {
             Error::Input(sentence) => Error::Input(format!("{}: {sentence}", self.file.display())),
@@ -221,7 +222,7 @@ impl ImportArguments {
             }))?;
         } else {
             output.line(&format!(
-                "registered {}, skipped {}, overwritten {}, refused {}; {:.1} s, {} rows a second",
+                "registered {}, skipped {}, overwritten {}, refused {}; {:.1} s, {} rows per second",
                 HumanCount(tally.registered),
                 HumanCount(tally.skipped),
                 HumanCount(tally.overwritten),
@@ -234,7 +235,7 @@ impl ImportArguments {
     }
 }
 
-/// The input and its size; 0 when that is not known.
+/// The input and its size; 0 when unknown.
 fn open(path: &Path) -> Result<(Box<dyn Read + Send>, u64), Error> {
     if path == Path::new("-") {
         return Ok((Box::new(io::stdin()), 0));
@@ -247,7 +248,7 @@ fn open(path: &Path) -> Result<(Box<dyn Read + Send>, u64), Error> {
     Ok((Box::new(file), metadata.len()))
 }
 
-/// Hands rows over until there are none, or nobody takes them.
+/// Sends rows until there are none, or the receiver has gone.
 fn feed(sender: &mpsc::Sender<Result<Row, Error>>, mut next: impl FnMut() -> Result<Option<Row>, Error>) {
     loop {
         let row = match next() {
@@ -267,9 +268,9 @@ fn refused_at_all(loaded: &Loaded) -> Result<(), Error> {
     if refused == 0 {
         return Ok(());
     }
-    let place = match loaded.result.path() {
+    let report = match loaded.result.path() {
         Some(path) => format!("; {} names each", path.display()),
         None => String::new(),
     };
-    Err(Error::Incomplete(format!("{} rows were refused{place}", HumanCount(refused))))
+    Err(Error::Incomplete(format!("{} rows were refused{report}", HumanCount(refused))))
 }

@@ -1,4 +1,4 @@
-//! Result file: one line a refused row, for a spreadsheet or a script.
+//! Result file: one line per refused row, for a spreadsheet or a script.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -6,23 +6,23 @@ use std::path::{Path, PathBuf};
 
 use super::super::display::escape;
 use super::super::error::{Error, Reason};
-use super::super::output::tell;
+use super::super::output::notice;
 
-/// Where refused rows are told.
+/// The report of refused rows.
 pub(super) enum ResultFile {
     /// A CSV file.
     File {
-        /// Its path.
+        /// Path of the file.
         path: PathBuf,
-        /// Its writer.
+        /// Writer of the file.
         writer: Box<csv::Writer<BufWriter<File>>>,
     },
-    /// Lines on standard error, where the input has no name.
+    /// Lines on standard error, when the input has no name.
     Lines,
 }
 
 impl ResultFile {
-    /// Begins a file, in place of one that an earlier import left there.
+    /// Creates the file; replaces one of an earlier import.
     pub(super) fn create(path: Option<&Path>) -> Result<Self, Error> {
         let Some(path) = path else { return Ok(Self::Lines) };
         let file = File::create(path).map_err(|error| Error::file(path, &error))?;
@@ -32,7 +32,7 @@ impl ResultFile {
         Ok(Self::File { path: path.to_owned(), writer: Box::new(writer) })
     }
 
-    /// Tells of one refused row.
+    /// Reports one refused row.
     pub(super) fn refuse(&mut self, row: u64, identifier: &str, reason: &Reason) -> Result<(), Error> {
         match self {
             Self::File { path, writer } => {
@@ -41,13 +41,13 @@ impl ResultFile {
                 writer.write_record(cells).map_err(|error| failed(path, error))
             }
             Self::Lines => {
-                tell(&format!("row {row}: {}: {reason}", escape(identifier)));
+                notice(&format!("row {row}: {}: {reason}", escape(identifier)));
                 Ok(())
             }
         }
     }
 
-    /// Sends what is buffered to the file.
+    /// Flushes the buffer.
     pub(super) fn flush(&mut self) -> Result<(), Error> {
         match self {
             Self::File { path, writer } => writer.flush().map_err(|error| Error::file(path, &error)),
@@ -57,7 +57,7 @@ impl ResultFile {
         }
     }
 
-    /// Where it is, for the summary.
+    /// Path of the file, for the summary.
     pub(super) fn path(&self) -> Option<&Path> {
         match self {
             Self::File { path, .. } => Some(path),
@@ -70,7 +70,7 @@ fn failed(path: &Path, error: csv::Error) -> Error {
     Error::File { path: path.display().to_string(), cause: error.to_string() }
 }
 
-/// A cell that a spreadsheet neither runs nor obeys: what would begin a formula is led by an apostrophe.
+/// A cell that is safe in a spreadsheet: an apostrophe is put before text that would be a formula.
 fn plain(text: &str) -> String {
     let escaped = escape(text).into_owned();
     if escaped.starts_with(['=', '+', '-', '@']) { format!("'{escaped}") } else { escaped }

@@ -6,22 +6,22 @@ use crate::wire::proto;
 /// One row of a file, or one line of JSON lines.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Row {
-    /// Its number as a spreadsheet or an editor shows it, from 1.
+    /// Number of the row as a spreadsheet or an editor shows it, from 1.
     pub(super) number: u64,
-    /// The identifier as it stands in the file; empty when it could not be read.
+    /// The identifier as in the file; empty when it could not be read.
     pub(super) identifier: String,
-    /// What it is to hold, or why that could not be read.
+    /// The registration, or why the row could not be read.
     pub(super) content: Result<Vec<proto::Value>, Reason>,
-    /// Bytes of the file up to about here.
+    /// Approximate bytes of the file up to this row.
     pub(super) read_bytes: u64,
 }
 
-/// Why a row could not be read: its form is wrong.
+/// Code of a malformed row.
 pub(super) fn malformed(message: impl Into<String>) -> Reason {
     Reason::new("ROW_MALFORMED", message)
 }
 
-/// Why a row could not be read: it holds bytes that are no text.
+/// Code of a row with bytes that are invalid in the encoding.
 pub(super) fn undecodable(message: impl Into<String>) -> Reason {
     Reason::new("ENCODING_INVALID", message)
 }
@@ -29,17 +29,17 @@ pub(super) fn undecodable(message: impl Into<String>) -> Reason {
 /// How identifiers are written in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Naming {
-    /// Whole, under the name `identifier`.
+    /// Complete, under the name `identifier`.
     Whole,
     /// Without the prefix, under the name `suffix`.
     Under {
-        /// The prefix they all have.
+        /// The prefix of all identifiers.
         prefix: String,
     },
 }
 
 impl Naming {
-    /// The name under which they stand.
+    /// Name of the column or key.
     pub(super) fn noun(&self) -> &'static str {
         match self {
             Self::Whole => "identifier",
@@ -47,7 +47,7 @@ impl Naming {
         }
     }
 
-    /// The identifier that a cell means.
+    /// The identifier of a cell.
     pub(super) fn identifier(&self, cell: &str) -> String {
         match self {
             Self::Whole => cell.to_owned(),

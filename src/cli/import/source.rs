@@ -1,7 +1,7 @@
 //! Source: the bytes of an input file, recognized and turned into UTF-8.
 //!
-//! A byte that is no text in the encoding does not end the import: its place is kept, a mark stands in for it, and the
-//! row that holds the mark is refused by name. Spreadsheets and UTF-16 are recognized by how they begin.
+//! A byte that is invalid in the encoding does not end the import: a mark replaces it, its offset is recorded, and the row
+//! with the mark is refused. Spreadsheets and UTF-16 are recognized by their first bytes.
 
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -14,12 +14,12 @@ use crate::model::limits::MESSAGE_BYTES_MAX;
 
 /// Bytes read from a file at once.
 const CHUNK_BYTES: usize = 64 * 1024;
-/// Bytes of the longest row: above it, a quote is not closed, or this is no such file.
+/// Maximum bytes of a row; a longer one has an open quote, or the file has another format.
 pub(super) const ROW_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
-/// Stands for a byte that is no text: a code point that is no character (Unicode 23.7).
+/// Replaces an invalid byte: a code point that is not a character (Unicode 23.7).
 pub(super) const MARK: char = '\u{fdd0}';
 
-/// How the letters of a file are written.
+/// Character encoding of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in super::super) enum Encoding {
     /// UTF-8, with or without a byte order mark
@@ -48,8 +48,8 @@ impl Encoding {
 
 //----------- Recognition ----------------------------------------------------
 
-/// How files begin that are no text in our encodings, and what to do with them.
-const STRANGERS: &[(&[u8], &str)] = &[
+/// First bytes of unsupported files, and the advice for each.
+const UNSUPPORTED: &[(&[u8], &str)] = &[
     (
         b"PK\x03\x04",
         "this is a spreadsheet (xlsx) or another zip file, not text; open it and save it as \"CSV UTF-8\"",
@@ -64,9 +64,9 @@ const STRANGERS: &[(&[u8], &str)] = &[
     (b"\x28\xb5\x2f\xfd", "this is a zstd file; unpack it first: zstd -dc FILE | idnode import -"),
 ];
 
-/// Reads how a file begins, and refuses what is no text.
+/// Checks the first bytes of a file, and refuses unsupported formats.
 fn recognize(start: &[u8], encoding: Encoding) -> Result<(), String> {
-    if let Some((_, explanation)) = STRANGERS.iter().find(|(magic, _)| start.starts_with(magic)) {
+    if let Some((_, explanation)) = UNSUPPORTED.iter().find(|(magic, _)| start.starts_with(magic)) {
         return Err((*explanation).to_owned());
     }
     if encoding == Encoding::Gb18030 && start.starts_with(b"\xef\xbb\xbf") {
@@ -77,12 +77,12 @@ fn recognize(start: &[u8], encoding: Encoding) -> Result<(), String> {
 
 //----------- Source ---------------------------------------------------------
 
-/// A byte of the input that is no text.
+/// An invalid byte of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Invalid {
-    /// Where its mark stands in the decoded text.
+    /// Offset of its mark in the decoded text.
     mark: u64,
-    /// Where it stands in the file.
+    /// Offset in the file.
     offset: u64,
 }
 
@@ -91,24 +91,24 @@ pub(super) struct Source<R> {
     input: R,
     encoding: Encoding,
     decoder: Decoder,
-    /// Bytes read, not decoded yet.
+    /// Bytes that are read and not yet decoded.
     raw: Vec<u8>,
     /// Whether the input has ended.
     ended: bool,
     /// Bytes of the input that have been decoded.
     decoded_bytes: u64,
-    /// Text decoded, not handed out yet, and how much of it has been.
+    /// Decoded text, and how much of it has been handed out.
     text: String,
     given: usize,
-    /// Bytes of text decoded in all, the present `text` included.
+    /// Bytes of text decoded in all, including `text`.
     text_bytes: u64,
-    /// Bytes of text that the present row may still take.
+    /// Bytes of text that the present row may still use.
     row_bytes_left: usize,
     invalid: VecDeque<Invalid>,
 }
 
 impl<R: Read> Source<R> {
-    /// Reads the beginning; refuses what is recognized as no text.
+    /// Reads the first bytes; refuses unsupported formats.
     pub(super) fn new(input: R, encoding: Encoding) -> Result<Self, Error> {
         let mut source = Self {
             input,
@@ -138,13 +138,12 @@ impl<R: Read> Source<R> {
         self.decoded_bytes
     }
 
-    /// Lets the next row begin: it has all its bytes before it.
+    /// Begins the next row with the full limit of bytes.
     pub(super) fn begin_row(&mut self) {
         self.row_bytes_left = ROW_BYTES_MAX;
     }
 
-    /// The first byte of the file that is no text and whose mark stands before `end`, a place in the decoded text;
-    /// all before `end` are forgotten.
+    /// The first invalid byte whose mark is before `end`, an offset in the decoded text; drops all records before `end`.
     pub(super) fn take_invalid(&mut self, end: u64) -> Option<u64> {
         let mut first = None;
         while let Some(invalid) = self.invalid.front().filter(|invalid| invalid.mark < end) {
@@ -154,20 +153,20 @@ impl<R: Read> Source<R> {
         first
     }
 
-    /// Bytes of text that have been handed out, a byte order mark included.
+    /// Bytes of text that have been handed out, including a byte order mark.
     pub(super) fn given_bytes(&self) -> u64 {
         self.text_bytes - self.held() as u64
     }
 
-    /// What to say of a byte that is no text.
+    /// The message about an invalid byte.
     pub(super) fn complaint(&self, offset: u64, column: Option<&str>) -> String {
-        let place = column.map(|column| format!(" in column {column:?}")).unwrap_or_default();
+        let column = column.map(|column| format!(" in column {column:?}")).unwrap_or_default();
         let advice = match self.encoding {
             Encoding::Utf8 => "save the file as UTF-8, or give --encoding gb18030 if that is what it is",
             Encoding::Gb18030 => "leave --encoding out if the file is UTF-8",
         };
         let name = self.encoding.name();
-        format!("byte {offset} of the file{place} is not {name}; {advice}")
+        format!("byte {offset} of the file{column} is not {name}; {advice}")
     }
 
     fn held(&self) -> usize {
@@ -175,21 +174,21 @@ impl<R: Read> Source<R> {
     }
 
     fn read_chunk(&mut self) -> io::Result<()> {
-        let room = u64::try_from(CHUNK_BYTES).unwrap_or(u64::MAX);
-        let read = self.input.by_ref().take(room).read_to_end(&mut self.raw)?;
+        let limit = u64::try_from(CHUNK_BYTES).unwrap_or(u64::MAX);
+        let read = self.input.by_ref().take(limit).read_to_end(&mut self.raw)?;
         self.ended = read == 0;
         Ok(())
     }
 
-    /// Turns what was read into text, with a mark for each byte that is none.
+    /// Decodes the bytes read, with a mark for each invalid byte.
     fn decode(&mut self) {
         self.text.clear();
         self.given = 0;
         let mut raw = core::mem::take(&mut self.raw);
         let mut rest = raw.as_slice();
         loop {
-            let room = self.decoder.max_utf8_buffer_length_without_replacement(rest.len());
-            self.text.reserve(room.unwrap_or(CHUNK_BYTES));
+            let needed = self.decoder.max_utf8_buffer_length_without_replacement(rest.len());
+            self.text.reserve(needed.unwrap_or(CHUNK_BYTES));
             let before = self.text.len();
             let (result, read) =
                 self.decoder.decode_to_string_without_replacement(rest, &mut self.text, self.ended);
@@ -223,7 +222,7 @@ impl<R: Read> Read for Source<R> {
         let count = text.len().min(out.len()).min(self.row_bytes_left);
         if count == 0 && !text.is_empty() && !out.is_empty() {
             return Err(io::Error::other(format!(
-                "a row goes on for more than {ROW_BYTES_MAX} bytes; perhaps a quote is not closed"
+                "a row has more than {ROW_BYTES_MAX} bytes; perhaps a quote is not closed"
             )));
         }
         if let (Some(to), Some(from)) = (out.get_mut(..count), text.get(..count)) {

@@ -1,7 +1,7 @@
 //! Table: the rows of a CSV file (RFC 4180), numbered as a spreadsheet shows them.
 //!
-//! The header is row 1. A cell in quotes may hold line breaks; it is one row all the same. Rows of empty cells and
-//! blank lines are passed over, but counted.
+//! The header is row 1. A cell in quotes may hold line breaks; it is still one row. Rows of empty cells and
+//! blank lines are skipped, but counted.
 
 use std::io::{Chain, Read};
 
@@ -12,9 +12,9 @@ use super::columns::Columns;
 use super::row::{Naming, Row, malformed, undecodable};
 use super::source::{MARK, Source};
 
-/// Stands after the last row, so that a quote that is not closed shows: a code point that is no character.
+/// Follows the last row, so that an open quote is detected: a code point that is not a character.
 const END: &str = "\u{fdd1}";
-/// What is read after the file: the end of a last line that has none, and a row of its own.
+/// Appended to the file: a line end for a last line without one, and a row of its own.
 const AFTER: &str = "\n\u{fdd1}\n";
 
 //----------- Table ----------------------------------------------------------
@@ -81,7 +81,7 @@ impl<R: Read> Table<R> {
         })?;
         let lines = self.reader.position().line() - lines_before;
         let breaks: u64 = self.record.iter().map(line_breaks).sum();
-        // A blank line is a row in a spreadsheet; the reader passes over it.
+        // A blank line is a row in a spreadsheet; the reader skips it.
         let blank = if self.row == 0 { 0 } else { lines.saturating_sub(breaks + 1) };
         self.row += blank + 1;
         Ok(found && self.record.iter().ne([END]))
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_byte_names_row_column_and_place() {
+    fn an_invalid_byte_is_reported_with_row_column_and_offset() {
         let found = rows(b"\xef\xbb\xbfidentifier,NAME\n88/a,caf\xe9\n88/b,good\n", Encoding::Utf8);
         let refused = found[0].content.as_ref().expect_err("no UTF-8");
         assert_eq!(found[0].number, 2);

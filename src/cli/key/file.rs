@@ -1,4 +1,4 @@
-//! Key files: made, read in any form, written in another.
+//! Key files: generated, read in any format, converted to another.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -14,11 +14,11 @@ use crate::daemon::entropy;
 use crate::key::public::KEY_BYTES_MAX;
 use crate::key::{KeyError, PrivateKey, PublicKey};
 
-/// Permissions of a file with a secret.
+/// File mode of a file with a secret.
 const OWNER_ONLY: u32 = 0o600;
-/// Permissions of a file that everybody may read.
+/// File mode of a public file.
 const PUBLIC: u32 = 0o644;
-/// Size of an RSA key when none is said.
+/// Default size of an RSA key.
 const RSA_BITS_DEFAULT: usize = 2_048;
 
 //----------- MakeArguments --------------------------------------------------
@@ -30,7 +30,7 @@ pub(in crate::cli) struct MakeArguments {
     #[arg(long, value_enum, value_name = "ALGORITHM")]
     algorithm: Algorithm,
 
-    /// Size of an RSA key: 2048 to 8192; 2048 if not said
+    /// Size of an RSA key: 2048 to 8192; 2048 by default
     #[arg(long, value_name = "NUMBER")]
     bits: Option<usize>,
 
@@ -43,7 +43,7 @@ pub(in crate::cli) struct MakeArguments {
     json: bool,
 }
 
-/// A kind of key that can be made.
+/// An algorithm of keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Algorithm {
     Rsa,
@@ -51,7 +51,7 @@ enum Algorithm {
 }
 
 impl MakeArguments {
-    /// For whom the command prints.
+    /// The output format that the arguments ask for.
     pub(super) fn form(&self) -> Form {
         form(self.json)
     }
@@ -95,10 +95,10 @@ fn form(json: bool) -> Form {
 /// Arguments of `idnode key convert`.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct ConvertArguments {
-    /// The key file to read, in any form
+    /// The key file to read, in any format
     file: PathBuf,
 
-    /// The form to write
+    /// The format to write
     #[arg(long, value_enum, value_name = "FORM")]
     to: Spelling,
 
@@ -106,7 +106,7 @@ pub(in crate::cli) struct ConvertArguments {
     #[arg(long)]
     public: bool,
 
-    /// The file to write; standard output if not said
+    /// The file to write; standard output by default
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 
@@ -119,7 +119,7 @@ pub(in crate::cli) struct ConvertArguments {
     json: bool,
 }
 
-/// A form of keys.
+/// A format of keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Spelling {
     /// PKCS#8 or X.509 as text
@@ -133,7 +133,7 @@ enum Spelling {
 }
 
 impl ConvertArguments {
-    /// For whom the command prints.
+    /// The output format that the arguments ask for.
     pub(super) fn form(&self) -> Form {
         form(self.json)
     }
@@ -149,9 +149,7 @@ impl ConvertArguments {
         let is_binary = matches!(self.to, Spelling::Der | Spelling::Handle);
         match &self.out {
             Some(path) => save_new(path, &content, key.permissions()),
-            None if is_binary => {
-                Err(Error::Usage("this form is binary; say with --out FILE where to write it".into()))
-            }
+            None if is_binary => Err(Error::Usage("this format is binary; use --out FILE".into())),
             None => {
                 let mut output = Output::new(Form::Text);
                 output.line(String::from_utf8_lossy(&content).trim_end())?;
@@ -167,16 +165,16 @@ fn first_line(content: &[u8]) -> &[u8] {
 
 //----------- AnyKey ---------------------------------------------------------
 
-/// Whatever key a file holds.
+/// The key in a file.
 pub(super) enum AnyKey {
-    /// Both halves.
+    /// A private key.
     Private(PrivateKey),
-    /// The public half.
+    /// A public key.
     Public(PublicKey),
 }
 
 impl AnyKey {
-    /// Reads a key file in any form.
+    /// Reads a key file in any format.
     pub(super) fn load(path: &Path, pass_phrase: Option<&[u8]>) -> Result<Self, Error> {
         let content = load(path)?;
         Self::decode(&content, pass_phrase).map_err(|error| wrong(path, &error))
@@ -195,7 +193,7 @@ impl AnyKey {
             (Ok(key), _) => Ok(Self::Private(key)),
             (_, Ok(key)) => Ok(Self::Public(key)),
             (Err(KeyError::Locked), _) => Err(KeyError::Locked),
-            // What is neither PEM nor DER was taken for a Handle blob; where it failed there tells people nothing.
+            // What is neither PEM nor DER was parsed as a Handle blob; the position of that error does not help users.
             (_, Err(KeyError::Decode(_))) => {
                 Err(KeyError::Malformed { wanted: "a key: PEM, DER, JWK or Handle form" })
             }
@@ -206,7 +204,7 @@ impl AnyKey {
         }
     }
 
-    /// Its public half.
+    /// The public half of the key.
     pub(super) fn public(&self) -> PublicKey {
         match self {
             Self::Private(key) => key.public(),
@@ -260,19 +258,19 @@ fn load(path: &Path) -> Result<Vec<u8>, Error> {
     Ok(content)
 }
 
-/// Writes a file that does not exist yet; a part of one is not left behind.
+/// Writes a file that does not exist yet; removes it when it is incomplete.
 fn save_new(path: &Path, content: &[u8], permissions: u32) -> Result<(), Error> {
     let opened = OpenOptions::new().write(true).create_new(true).mode(permissions).open(path);
     let mut file = opened.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => Error::File {
             path: path.display().to_string(),
-            cause: "exists already and is not replaced; name another file, or move this one away".into(),
+            cause: "exists and is not replaced; choose another file, or move this one".into(),
         },
         _ => Error::file(path, &error),
     })?;
     let written = file.write_all(content).and_then(|()| file.sync_all());
     written.map_err(|error| {
-        // What could be written is of no use; that it cannot be removed either is told by the same error.
+        // An incomplete file is useless. If it cannot be removed either, the same error reports it.
         let _left = fs::remove_file(path);
         Error::file(path, &error)
     })

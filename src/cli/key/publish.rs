@@ -1,4 +1,4 @@
-//! Values that keys stand behind: HS_PUBKEY, HS_SIGNATURE and HS_CERT, put on identifiers.
+//! Publishing of keys, signatures and certificates: HS_PUBKEY, HS_SIGNATURE and HS_CERT values of identifiers.
 
 use std::path::PathBuf;
 
@@ -23,14 +23,14 @@ use crate::wire::proto::resolution_service_client::ResolutionServiceClient;
 /// Type of values that hold a public key.
 pub(super) const PUBLIC_KEY_TYPE: &str = "HS_PUBKEY";
 const SECONDS_OF_DAY: u64 = 86_400;
-/// Days that a signature or certificate is valid at most: a century.
+/// Maximum validity of a signature or certificate in days: a century.
 const DAYS_MAX: u64 = 36_500;
 
 //----------- Arguments ------------------------------------------------------
 
-/// How a value is put.
+/// How a value is written, and to which node.
 #[derive(Args, Debug)]
-pub(super) struct PlaceArguments {
+pub(super) struct TargetArguments {
     /// Replace the value at the index; without this, the index must be free
     #[arg(long)]
     replace: bool,
@@ -42,10 +42,10 @@ pub(super) struct PlaceArguments {
     connection: ConnectionArguments,
 }
 
-/// Who signs, and for how long.
+/// The signer, and the validity.
 #[derive(Args, Debug)]
 struct IssuerArguments {
-    /// The identity that signs; its public key stands at this index of this identifier
+    /// The identity that signs; its public key is at this index of this identifier
     #[arg(long, value_name = "INDEX:IDENTIFIER", value_parser = parse_identity)]
     issuer: Identity,
 
@@ -53,23 +53,24 @@ struct IssuerArguments {
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
 
-    /// For how many days from now on it holds
+    /// Validity in days from now
     #[arg(long, value_name = "NUMBER", default_value_t = 365, value_parser = clap::value_parser!(u64).range(1..=DAYS_MAX))]
     days: u64,
 }
 
 impl IssuerArguments {
-    /// The private key, which is the identity's own where the node can tell: nobody could verify what another signs.
+    /// Loads the private key. Where the node knows the identity's public key, the two must match: otherwise the signature
+    /// could not be verified.
     async fn load_key(&self, connection: &Connection) -> Result<PrivateKey, Error> {
         let key = load_private(&self.key)?;
         match published_key(connection, &self.issuer).await {
             Ok(published) if published != key.public() => Err(Error::Input(format!(
-                "{}: {} shows another key; name the identity whose key this is, or put this one there with `idnode \
+                "{}: {} has another public key; name the identity of this key, or publish this key with `idnode \
                  key put --replace`",
                 self.key.display(),
                 self.issuer
             ))),
-            // A root may stand where this node cannot look, and its key need not be published.
+            // A root may be unreachable from this node, and its key need not be published.
             _ => Ok(key),
         }
     }
@@ -90,7 +91,7 @@ pub(in crate::cli) struct PutArguments {
     /// The identifier: prefix, '/', suffix; 0.NA/PREFIX for the prefix itself
     identifier: String,
 
-    /// The key file, private or public, in any form
+    /// The key file, private or public, in any format
     file: PathBuf,
 
     /// The index of the value; 300 by convention
@@ -98,7 +99,7 @@ pub(in crate::cli) struct PutArguments {
     index: Index,
 
     #[command(flatten)]
-    pub(super) place: PlaceArguments,
+    pub(super) target: TargetArguments,
 }
 
 /// Arguments of `idnode key sign-record`.
@@ -120,7 +121,7 @@ pub(in crate::cli) struct SignArguments {
     issuer: IssuerArguments,
 
     #[command(flatten)]
-    pub(super) place: PlaceArguments,
+    pub(super) target: TargetArguments,
 }
 
 /// Arguments of `idnode key issue-certificate`.
@@ -133,7 +134,7 @@ pub(in crate::cli) struct CertifyArguments {
     #[command(flatten)]
     grants: GrantArguments,
 
-    /// The file with the identity's key; if not said, its HS_PUBKEY value is asked for
+    /// The file with the identity's key; by default its HS_PUBKEY value is resolved
     #[arg(long, value_name = "FILE")]
     subject_key: Option<PathBuf>,
 
@@ -145,10 +146,10 @@ pub(in crate::cli) struct CertifyArguments {
     issuer: IssuerArguments,
 
     #[command(flatten)]
-    pub(super) place: PlaceArguments,
+    pub(super) target: TargetArguments,
 }
 
-/// What the identity may sign for.
+/// The scope of the certificate.
 #[derive(Args, Clone, Debug)]
 #[group(required = true, multiple = true)]
 struct GrantArguments {
@@ -164,7 +165,7 @@ struct GrantArguments {
     #[arg(long, value_name = "PREFIX", value_parser = parse_prefix)]
     under_prefix: Vec<Prefix>,
 
-    /// It may sign for the prefixes below this one and what is under them; may be given several times
+    /// It may sign for the prefixes below this one and their identifiers; may be given several times
     #[arg(long, value_name = "PREFIX", value_parser = parse_prefix)]
     derived_prefixes: Vec<Prefix>,
 }
@@ -199,13 +200,13 @@ impl PutArguments {
     pub(super) async fn run(self) -> Result<(), Error> {
         let data = AnyKey::load(&self.file, None)?.public().encode_blob();
         let value = NewValue { index: self.index, value_type: PUBLIC_KEY_TYPE, data };
-        self.place.put(&self.identifier, value, None).await
+        self.target.put(&self.identifier, value, None).await
     }
 }
 
 impl SignArguments {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let connection = self.place.connection.connection()?;
+        let connection = self.target.connection.connection()?;
         let key = self.issuer.load_key(&connection).await?;
         let (version, values) = resolve(&connection, &self.identifier, Reach::ThisNode).await?;
         let values = self.chosen(values)?;
@@ -216,10 +217,10 @@ impl SignArguments {
         let data = signed.map_err(|error| unsigned(&error))?.into_bytes();
         let value = NewValue { index: self.index, value_type: SIGNATURE_TYPE, data };
         // What was signed is what is stored: if it changed meanwhile, the node refuses.
-        self.place.put(&self.identifier.to_string(), value, Some(version)).await
+        self.target.put(&self.identifier.to_string(), value, Some(version)).await
     }
 
-    /// The values to sign: those named, or all that the public may read, but for signatures.
+    /// The values to sign: those named, or all public ones except signatures.
     fn chosen(&self, values: Vec<Value>) -> Result<Vec<Value>, Error> {
         if let Some(index) = self.only.iter().find(|index| !values.iter().any(|value| value.index == **index))
         {
@@ -238,7 +239,7 @@ impl SignArguments {
         };
         let chosen: Vec<Value> = values.into_iter().filter(is_chosen).collect();
         if chosen.is_empty() {
-            let sentence = format!("{} holds no value that the public may read", self.identifier);
+            let sentence = format!("{} has no public values", self.identifier);
             return Err(Error::Missing(format!("{sentence}; name the values to sign with --only")));
         }
         Ok(chosen)
@@ -247,7 +248,7 @@ impl SignArguments {
 
 impl CertifyArguments {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let connection = self.place.connection.connection()?;
+        let connection = self.target.connection.connection()?;
         let key = self.issuer.load_key(&connection).await?;
         let public = match &self.subject_key {
             Some(path) => AnyKey::load(path, None)?.public(),
@@ -260,21 +261,21 @@ impl CertifyArguments {
             certify(issuer, subject, &self.grants.into_grants(), validity, &|bytes| entropy(bytes));
         let data = certificate.map_err(|error| unsigned(&error))?.into_bytes();
         let value = NewValue { index: self.index, value_type: CERTIFICATE_TYPE, data };
-        self.place.put(&self.subject.identifier.to_string(), value, None).await
+        self.target.put(&self.subject.identifier.to_string(), value, None).await
     }
 }
 
 fn unsigned(error: &KeyError) -> Error {
-    Error::Input(format!("the key does not sign: {error}"))
+    Error::Input(format!("the key cannot sign: {error}"))
 }
 
-/// The public key that an identity shows.
+/// The public key of an identity.
 async fn published_key(connection: &Connection, identity: &Identity) -> Result<PublicKey, Error> {
     let (_, values) = resolve(connection, &identity.identifier, Reach::AnyNode).await?;
     let held = values.iter().find(|value| value.index.get() == identity.index);
     let held = held.filter(|value| value.value_type.is(PUBLIC_KEY_TYPE)).ok_or_else(|| {
         Error::Missing(format!(
-            "{} holds no HS_PUBKEY value at index {}; put it there with `idnode key put`, or give --subject-key",
+            "{} has no HS_PUBKEY value at index {}; publish it with `idnode key put`, or use --subject-key",
             identity.identifier, identity.index
         ))
     })?;
@@ -283,12 +284,12 @@ async fn published_key(connection: &Connection, identity: &Identity) -> Result<P
 
 //----------- Asking and putting ---------------------------------------------
 
-/// Who may be asked for an identifier.
+/// The nodes that may answer for an identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// This node, which keeps it.
+    /// Only this node.
     ThisNode,
-    /// Other nodes, too, through this one.
+    /// Also other nodes, through this one.
     AnyNode,
 }
 
@@ -312,15 +313,15 @@ pub(super) async fn resolve(
     Ok((found.version, values))
 }
 
-/// A value to put.
+/// A value to write.
 struct NewValue {
     index: Index,
     value_type: &'static str,
     data: Vec<u8>,
 }
 
-impl PlaceArguments {
-    /// For whom the command prints.
+impl TargetArguments {
+    /// The output format that the arguments ask for.
     pub(super) fn form(&self) -> Form {
         self.connection.form()
     }

@@ -1,4 +1,4 @@
-//! Verify: from the values of an identifier to a root that the person trusts.
+//! `idnode key verify`: verifies the signatures of an identifier up to a root that the user trusts.
 
 use std::path::{Path, PathBuf};
 
@@ -27,7 +27,7 @@ pub(in crate::cli) struct VerifyArguments {
     #[arg(long = "root", value_name = "INDEX:IDENTIFIER=FILE", value_parser = parse_root, required = true)]
     roots: Vec<(Identity, PathBuf)>,
 
-    /// Be content when values that were signed are not shown
+    /// Accept that signed values are not visible
     #[arg(long)]
     partial: bool,
 
@@ -38,11 +38,11 @@ pub(in crate::cli) struct VerifyArguments {
 fn parse_root(text: &str) -> Result<(Identity, PathBuf), String> {
     let (identity, file) = text
         .rsplit_once('=')
-        .ok_or("a root is written INDEX:IDENTIFIER=FILE, such as 301:88.111.1/0.0=root.pub.pem")?;
+        .ok_or("expected INDEX:IDENTIFIER=FILE, such as 301:88.111.1/0.0=root.pub.pem")?;
     Ok((parse_identity(identity)?, Path::new(file).to_owned()))
 }
 
-/// What came of one signature.
+/// The result for one signature.
 struct Outcome {
     index: u32,
     result: Result<Report, String>,
@@ -67,7 +67,7 @@ impl VerifyArguments {
         self.conclude(&outcomes)
     }
 
-    /// Follows one signature to a root; the inner error is a sentence about why it is not to be trusted.
+    /// Follows one signature to a root; the inner error is a sentence that says why it is not trusted.
     async fn follow(
         &self,
         connection: &Connection,
@@ -83,14 +83,16 @@ impl VerifyArguments {
         while let Some(wanted) = verification.wanted().cloned() {
             let supplied = match resolve(connection, &wanted, Reach::AnyNode).await {
                 Ok((_, values)) => verification.supply(&values).map_err(|error| sentence(&error)),
-                Err(Error::Missing(reason)) => Err(format!("a certificate is wanted of {wanted}: {reason}")),
+                Err(Error::Missing(reason)) => {
+                    Err(format!("the certificate of {wanted} is missing: {reason}"))
+                }
                 Err(other) => return Err(other),
             };
             if let Err(reason) = supplied {
                 return Ok(Err(reason));
             }
         }
-        Ok(verification.report().cloned().ok_or_else(|| "the chain leads nowhere".to_owned()))
+        Ok(verification.report().cloned().ok_or_else(|| "the chain does not lead to a root".to_owned()))
     }
 
     fn conclude(&self, outcomes: &[Outcome]) -> Result<(), Error> {
@@ -101,22 +103,20 @@ impl VerifyArguments {
         }
         if let Some(report) = reports().next() {
             return Err(Error::Incomplete(format!(
-                "the signature of {name} holds, but values that it covers are not shown: {}; they were removed, or \
+                "the signature of {name} is valid, but values that it covers are not visible: {}; they were removed, or \
                  this token may not see them (--partial is content with that)",
                 list(&report.missing)
             )));
         }
         let reason = outcomes.iter().find_map(|outcome| outcome.result.as_ref().err());
         Err(match reason {
-            Some(reason) => Error::Incomplete(format!("{name} is not to be trusted: {reason}")),
-            None => {
-                Error::Missing(format!("{name} holds no {SIGNATURE_TYPE} value: nobody signed what it says"))
-            }
+            Some(reason) => Error::Incomplete(format!("{name} is not trusted: {reason}")),
+            None => Error::Missing(format!("{name} has no {SIGNATURE_TYPE} value: it is not signed")),
         })
     }
 }
 
-/// A reason with times that people read.
+/// A reason as text, with formatted times.
 fn sentence(error: &TrustError) -> String {
     match error {
         TrustError::OutOfDate { what, from, until, .. } => {
@@ -148,7 +148,7 @@ fn print_report(output: &mut Output, index: u32, report: &Report) -> Result<(), 
     output.line(&format!("signature {index}: trusted, by {}", path.join(" under ")))?;
     output.line(&format!("  signed and unchanged: {}", list(&report.signed)))?;
     for (words, indexes) in
-        [("signed, but not shown", &report.missing), ("not covered by it", &report.unsigned)]
+        [("signed, but not visible", &report.missing), ("not covered by it", &report.unsigned)]
     {
         if !indexes.is_empty() {
             output.line(&format!("  {words}: {}", list(indexes)))?;
