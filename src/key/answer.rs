@@ -1,7 +1,7 @@
 //! Answers to a challenge with a public key: what clients sign, and how each kind of key signs it.
 //!
 //! A challenge is the nonce and the request's digest side by side (over HTTP, nonce and client nonce). RSA and DSA keys
-//! sign it as it is. An SM2 key signs its SM3 digest, and SM2 digests that once more, together with the user id, which is
+//! sign it unchanged. An SM2 key signs its SM3 digest, and SM2 digests that once more, together with the user id, which is
 //! the signer's identifier.
 
 use super::digest::DigestAlgorithm;
@@ -35,8 +35,7 @@ impl PublicKey {
     }
 }
 
-/// Clients differ in the user id and in whether they digest the challenge first; the name that they give the digest
-/// says neither.
+/// Clients differ in the user id and in whether they digest the challenge first; the digest name determines neither.
 fn verify_sm2_answer(
     key: &sm2::PublicKey,
     signer: &str,

@@ -1,4 +1,4 @@
-//! The Handle spelling of a public key: HS_PUBKEY data (RFC 3651 section 3.2.6 as clients write it).
+//! The Handle encoding of a public key: HS_PUBKEY data (RFC 3651 section 3.2.6 as clients write it).
 //!
 //! ```text
 //!   RSA_PUB_KEY  exponent · modulus, then four zero bytes that CNRI's writer leaves behind
@@ -11,7 +11,7 @@ use super::public::{self, PublicKey};
 use super::{KeyError, pem};
 use crate::wire::handle::key::KeyBlob;
 
-/// Decodes the blob; fields behind those that are wanted are passed over.
+/// Decodes the blob; further fields are ignored.
 pub(super) fn decode(data: &[u8]) -> Result<PublicKey, KeyError> {
     let blob = KeyBlob::decode(data)?;
     match (blob.kind, blob.fields.as_slice()) {

@@ -16,7 +16,7 @@ pub enum DigestAlgorithm {
     Sha1,
     /// SHA-256.
     Sha256,
-    /// SM3 (GB/T 32905-2016): beside SM2 only.
+    /// SM3 (GB/T 32905-2016): used with SM2 only.
     Sm3,
 }
 
@@ -53,7 +53,7 @@ impl DigestAlgorithm {
         found.ok_or_else(|| KeyError::Unknown { what: "digest algorithm", found: unknown() })
     }
 
-    /// Its name, as people write it.
+    /// The usual name of the algorithm.
     pub fn name(self) -> &'static str {
         match self {
             Self::Md5 => "MD5",
@@ -63,7 +63,7 @@ impl DigestAlgorithm {
         }
     }
 
-    /// Its one-byte code; SM3 has none.
+    /// The one-byte code; SM3 has none.
     pub fn code(self) -> Option<u8> {
         match self {
             Self::Md5 => Some(1),
@@ -82,7 +82,7 @@ impl DigestAlgorithm {
         }
     }
 
-    /// The digest of parts, one behind the other.
+    /// The digest of concatenated parts.
     pub fn digest(self, parts: &[&[u8]]) -> Vec<u8> {
         fn over<D: md5::Digest>(parts: &[&[u8]]) -> Vec<u8> {
             let mut digest = D::new();

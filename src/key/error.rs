@@ -1,47 +1,47 @@
-//! What can be wrong with a key, or with what it should prove.
+//! Errors of keys and of verification.
 
 use thiserror::Error;
 
 use crate::wire::cursor::DecodeError;
 
-/// Why a key cannot be read or used, or proves nothing.
+/// Why a key cannot be read or used, or a verification failed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum KeyError {
     /// The bytes end early, or a length in them exceeds its bound.
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    /// It names a kind of key, digest or answer that is not known here.
+    /// The kind of key, digest or answer is unknown.
     #[error("unknown {what} {found:?}")]
     Unknown {
-        /// What was being read.
+        /// The object being read.
         what: &'static str,
-        /// What it names.
+        /// The unknown name.
         found: String,
     },
-    /// It is not what it should be.
+    /// The data has the wrong form.
     #[error("not {wanted}")]
     Malformed {
-        /// What it should be.
+        /// The expected form.
         wanted: &'static str,
     },
-    /// A number that another chose lies outside of what we work with.
+    /// A number chosen by a peer is outside of its bounds.
     #[error("{what} is {found}; allowed is {min} to {max}")]
     OutOfBounds {
-        /// The number.
+        /// The name of the number.
         what: &'static str,
-        /// What it is.
+        /// The value of the number.
         found: usize,
         /// The least allowed.
         min: usize,
         /// The greatest allowed.
         max: usize,
     },
-    /// This kind of key does not do that.
+    /// This kind of key does not support the operation.
     #[error("{key} keys do not work with {with}")]
     Unsuited {
         /// The kind of key.
         key: &'static str,
-        /// What it should have worked with.
+        /// The operation or format.
         with: &'static str,
     },
     /// The file is encrypted, and no or a wrong pass phrase was given.
@@ -54,7 +54,7 @@ pub enum KeyError {
     Wrong,
 }
 
-/// Refuses a number outside of its bounds.
+/// Checks that a number is within its bounds.
 pub(super) fn bound(what: &'static str, found: usize, min: usize, max: usize) -> Result<(), KeyError> {
     if (min..=max).contains(&found) {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Large integers as keys spell them: big-endian, signed, so that a leading zero byte keeps them positive.
+//! Large integers as key formats encode them: big-endian and signed, so that positive ones may begin with a zero byte.
 
 use crypto_bigint::BoxedUint;
 
@@ -8,7 +8,7 @@ pub(super) fn magnitude(bytes: &[u8]) -> &[u8] {
     bytes.get(start..).unwrap_or_default()
 }
 
-/// The integer in big-endian two's complement, which puts a zero before a high first bit.
+/// The integer in big-endian two's complement, with a zero byte before a first byte whose high bit is set.
 pub(super) fn signed_bytes(integer: &BoxedUint) -> Vec<u8> {
     let bytes = integer.to_be_bytes();
     let magnitude = magnitude(&bytes);

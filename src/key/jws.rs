@@ -5,7 +5,7 @@
 //!   DS160, DS256    DSA, SHA-1 (CNRI) and SHA-256 (Teleinfo)
 //!   SM2256, SM2SM3  SM2, SM3, the default user id (Teleinfo, 4IOT)
 //! ```
-//! The name must suit the kind of the key that verifies; the text never chooses how it is verified.
+//! The algorithm name must fit the kind of the verifying key; a text never selects how it is verified.
 
 use data_encoding::BASE64URL_NOPAD;
 use serde::Deserialize;
@@ -16,10 +16,10 @@ use super::error::bound;
 use super::{KeyError, PrivateKey, PublicKey, Random};
 use crate::model::limits::VALUES_BYTES_MAX;
 
-/// A signed text, taken apart; nothing is verified yet.
+/// A parsed signed text; nothing is verified yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Jws {
-    /// What it says.
+    /// The payload.
     pub payload: Vec<u8>,
     algorithm: String,
     signed: String,
@@ -48,7 +48,7 @@ struct SerializedSignature {
 }
 
 impl Jws {
-    /// Takes a text apart.
+    /// Parses a signed text.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
         bound("length of a signed text in bytes", text.len(), 1, VALUES_BYTES_MAX)?;
         let text = text.trim();
@@ -85,7 +85,7 @@ impl Jws {
         })
     }
 
-    /// Verifies that the key signed it.
+    /// Verifies the signature with a key.
     pub fn verify(&self, key: &PublicKey) -> Result<(), KeyError> {
         let algorithm = match (key, self.algorithm.as_str()) {
             (PublicKey::Rsa(_), "RS256") | (PublicKey::Dsa(_), "DS256") => DigestAlgorithm::Sha256,

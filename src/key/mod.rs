@@ -1,15 +1,15 @@
-//! Keys, and what they prove: RSA, DSA and SM2 keys in every spelling that Handle clients use, secret keys, and the
-//! keys of sessions. Pure: randomness is handed in.
+//! Keys and their verification: RSA, DSA and SM2 keys in every encoding that Handle clients use, secret keys, and session
+//! keys. The module is pure: randomness is passed in.
 //!
 //! ```text
 //!   HS_PUBKEY data ─▶ public  ─ verify_answer ─┐
 //!   HS_SECKEY data ─▶ secret  ─ verify_answer ─┴▶ a challenge is answered, or not
 //!   key files      ─▶ private ─ sign, answer
-//!   HS_SIGNATURE, HS_CERT ─▶ trust: whether a pinned root stands behind values
+//!   HS_SIGNATURE, HS_CERT ─▶ trust: whether values are signed under a pinned root
 //! ```
 //!
-//! Only here are keys worked with. Digests and comparisons in constant time, which need no key, are made where they are
-//! wanted: checksums of the store and of backups, hashes of tokens, names of DNS; and backups encrypt themselves.
+//! No other module operates on keys, except that backups encrypt themselves. Digests and comparisons in constant time
+//! need no key and are used directly: checksums of the store and of backups, hashes of tokens, DNS names.
 
 pub mod digest;
 pub mod error;

@@ -19,7 +19,7 @@ pub(super) fn is_pem(data: &[u8]) -> bool {
 pub(super) fn parse(data: &[u8]) -> Result<(&str, Vec<u8>), KeyError> {
     const WRONG: KeyError = KeyError::Malformed { wanted: "a PEM text with its BEGIN and END lines" };
     let text = core::str::from_utf8(data).map_err(|_| WRONG)?;
-    // Some tools put the name of the curve, which the key repeats, in a text of its own before it.
+    // Some tools write the name of the curve as a separate PEM text before the key, which also holds it.
     let text = text.split_once("-----END EC PARAMETERS-----").map_or(text, |(_, after)| after);
     let (_, after) = text.split_once(BEGIN).ok_or(WRONG)?;
     let (label, after) = after.split_once(DASHES).ok_or(WRONG)?;

@@ -1,6 +1,6 @@
-//! Private keys: made, read in any spelling, written in each, and what they sign.
+//! Private keys: generation, decoding, encoding and signing.
 //!
-//! Signing takes randomness, which blinds RSA against timing and feeds the secret number of SM2; DSA derives its own.
+//! Signing needs randomness: for RSA, blinding against timing attacks; for SM2, the secret number. DSA derives its own.
 
 use core::fmt;
 
@@ -21,7 +21,7 @@ use super::public::{KEY_BYTES_MAX, PublicKey, RSA_BITS_MAX, SM2_USER_DEFAULT, rs
 use super::random::Generator;
 use super::{KeyError, Random, pem, private_file};
 
-/// Bits of the smallest RSA key that is made.
+/// Bits of the smallest RSA key that can be generated.
 pub const RSA_MADE_BITS_MIN: usize = 2_048;
 /// Attempts at an SM2 signature: one in 2^32 draws an unusable number.
 const SIGN_ATTEMPTS_MAX: usize = 4;
@@ -35,21 +35,21 @@ const SM2_CURVE_DER: &[u8] = &[0x06, 0x08, 0x2a, 0x81, 0x1c, 0xcf, 0x55, 0x01, 0
 pub enum PrivateKey {
     /// RSA.
     Rsa(Box<RsaKey>),
-    /// DSA, taken over from a CNRI server; none is made.
+    /// DSA, imported from a CNRI server; not generated here.
     Dsa(Box<DsaKey>),
     /// SM2.
     Sm2(Sm2Key),
 }
 
 impl PrivateKey {
-    /// Makes an RSA key of 2048 to 8192 bits; takes from a tenth of a second to minutes.
+    /// Generates an RSA key of 2048 to 8192 bits; takes from a tenth of a second to minutes.
     pub fn generate_rsa(bits: usize, random: Random<'_>) -> Result<Self, KeyError> {
         bound("size of an RSA key in bits", bits, RSA_MADE_BITS_MIN, RSA_BITS_MAX)?;
         let key = RsaKey::new(&mut Generator(random), bits);
         key.map(Box::new).map(Self::Rsa).map_err(|_| KeyError::Malformed { wanted: "a size of RSA keys" })
     }
 
-    /// Makes an SM2 key.
+    /// Generates an SM2 key.
     pub fn generate_sm2(random: Random<'_>) -> Self {
         Self::Sm2(Sm2Key::generate_from_rng(&mut Generator(random)))
     }
@@ -81,17 +81,17 @@ impl PrivateKey {
         document.map(|document: SecretDocument| document.as_bytes().to_vec()).unwrap_or_default()
     }
 
-    /// The same as PEM text.
+    /// PKCS#8 as PEM text.
     pub fn to_pem(&self) -> String {
         pem::display("PRIVATE KEY", &self.to_der())
     }
 
-    /// A Handle private key file, not encrypted; the Handle tools have no spelling for SM2.
+    /// A Handle private key file, not encrypted; the Handle tools have no format for SM2.
     pub fn encode_file(&self) -> Result<Vec<u8>, KeyError> {
         private_file::encode(self)
     }
 
-    /// Its public half.
+    /// The public half.
     pub fn public(&self) -> PublicKey {
         match self {
             Self::Rsa(key) => PublicKey::Rsa(key.to_public_key()),
@@ -164,7 +164,7 @@ fn parse_pem(data: &[u8]) -> Result<PrivateKey, KeyError> {
     }
 }
 
-/// DER says not what it is; the three forms exclude each other.
+/// DER does not name its format; the three formats exclude each other.
 fn decode_der(data: &[u8]) -> Result<PrivateKey, KeyError> {
     let shorter = decode_pkcs1(data).or_else(|_| decode_sec1(data));
     shorter.or_else(|_| decode_pkcs8(data))

@@ -29,9 +29,9 @@ const NOT_ENCRYPTED: u32 = 1;
 const PBKDF2_AES: u32 = 4;
 const RSA: &str = "RSA_PRIVCRT_KEY";
 const DSA: &str = "DSA_PRIV_KEY";
-/// Bytes of the block and of the key: of a longer key, the tools use the beginning.
+/// Bytes of the block and of the key; the tools use the beginning of a longer key.
 const BLOCK_BYTES: usize = 16;
-/// Rounds of key derivation: the file is its owner's, who waits for them.
+/// Maximum rounds of key derivation. The bound is generous, since only the owner of the file waits for them.
 const ROUNDS_MAX: usize = 10_000_000;
 
 /// Decodes the file, with its pass phrase if it is encrypted.
@@ -74,14 +74,14 @@ fn decode_key(data: &[u8]) -> Result<PrivateKey, KeyError> {
     }
 }
 
-/// An RSA key of modulus, public and private exponent, and its two primes.
+/// An RSA key from modulus, public and private exponent, and its two primes.
 pub(super) fn rsa([modulus, exponent, private, p, q]: [&[u8]; 5]) -> Result<PrivateKey, KeyError> {
     let primes = vec![integer(p), integer(q)];
     let key = RsaKey::from_components(integer(modulus), integer(exponent), integer(private), primes);
     checked_rsa(key.map_err(|_| KeyError::Malformed { wanted: "the numbers of an RSA private key" })?)
 }
 
-/// A DSA key of its secret number and its group.
+/// A DSA key from its secret number and its group.
 pub(super) fn dsa(x: &[u8], p: &[u8], q: &[u8], g: &[u8]) -> Result<PrivateKey, KeyError> {
     let wrong = KeyError::Malformed { wanted: "the numbers of a DSA private key" };
     let domain = dsa_domain(p, q, g)?;

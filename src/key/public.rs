@@ -1,7 +1,7 @@
-//! Public keys: read in any spelling, written in each, and what they verify.
+//! Public keys: decoding, encoding and verification of signatures.
 //!
 //! HS_PUBKEY data comes as the Handle blob, as PEM text, as PEM or DER inside the blob, or as bare DER. Sizes are
-//! bounded, because the key is somebody else's and the work is ours.
+//! bounded, because clients choose the key and the node does the work.
 
 use crypto_bigint::Integer;
 use dsa::{Components, Signature as DsaSignature, VerifyingKey as DsaKey};
@@ -22,15 +22,15 @@ use super::error::bound;
 use super::integer::{integer, integer_within};
 use super::{KeyError, blob, pem};
 
-/// Bits of the smallest RSA key taken.
+/// Bits of the smallest accepted RSA key.
 pub const RSA_BITS_MIN: usize = 1_024;
-/// Bits of the largest RSA key taken.
+/// Bits of the largest accepted RSA key.
 pub const RSA_BITS_MAX: usize = 8_192;
-/// Bytes of the longest key in any spelling.
+/// Bytes of the longest key in any encoding.
 pub const KEY_BYTES_MAX: usize = 16_384;
 /// Bytes of the longest signature: that of the largest RSA key, with the framing of DER.
 pub const SIGNATURE_BYTES_MAX: usize = 1_040;
-/// The user id of SM2 where nobody agreed on another (GM/T 0009-2012).
+/// The default user id of SM2 (GM/T 0009-2012).
 pub const SM2_USER_DEFAULT: &str = "1234567812345678";
 
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
@@ -55,7 +55,7 @@ pub enum PublicKey {
 }
 
 impl PublicKey {
-    /// Reads HS_PUBKEY data, or a key file, in any of its spellings.
+    /// Decodes HS_PUBKEY data, or a key file, in any of its encodings.
     pub fn decode(data: &[u8]) -> Result<Self, KeyError> {
         bound("length of a key in bytes", data.len(), 1, KEY_BYTES_MAX)?;
         if pem::is_pem(data) {
@@ -67,7 +67,7 @@ impl PublicKey {
         }
     }
 
-    /// Its Handle blob: HS_PUBKEY data, byte for byte as CNRI's writer makes it for RSA and DSA.
+    /// The Handle blob: HS_PUBKEY data, byte for byte as CNRI's software writes it for RSA and DSA.
     pub fn encode_blob(&self) -> Vec<u8> {
         blob::encode(self)
     }
@@ -82,12 +82,12 @@ impl PublicKey {
         document.map(|document| document.as_bytes().to_vec()).unwrap_or_default()
     }
 
-    /// The same as PEM text.
+    /// X.509 SubjectPublicKeyInfo as PEM text.
     pub fn to_pem(&self) -> String {
         pem::display("PUBLIC KEY", &self.to_der())
     }
 
-    /// The kind of key, as people name it.
+    /// The usual name of the kind of key.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Rsa(_) => "RSA",
@@ -167,7 +167,7 @@ fn decode_dsa(parameters: &[u8], content: &[u8]) -> Result<PublicKey, KeyError> 
     dsa(&p, &q, &g, y.as_bytes())
 }
 
-/// An RSA key of its numbers.
+/// An RSA key from its numbers.
 pub(super) fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<PublicKey, KeyError> {
     let (modulus, exponent) = (integer(modulus), integer(exponent));
     bound("size of an RSA key in bits", bits(&modulus), RSA_BITS_MIN, RSA_BITS_MAX)?;
@@ -180,7 +180,7 @@ pub(super) fn rsa_numbers(key: &RsaKey) -> [BoxedUint; 2] {
     [key.e().clone(), key.n().as_ref().clone()]
 }
 
-/// A DSA key of its numbers.
+/// A DSA key from its numbers.
 pub(super) fn dsa(p: &[u8], q: &[u8], g: &[u8], y: &[u8]) -> Result<PublicKey, KeyError> {
     let wrong = KeyError::Malformed { wanted: "the numbers of a DSA key" };
     let domain = dsa_domain(p, q, g)?;

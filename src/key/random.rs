@@ -1,13 +1,13 @@
-//! Randomness, as it is handed in: a function that fills bytes.
+//! The source of randomness that callers pass in: a function that fills bytes.
 
 use core::convert::Infallible;
 
 use rsa::rand_core::{TryCryptoRng, TryRng};
 
-/// Where randomness comes from: fills the bytes with secrets nobody can guess.
+/// Source of randomness: fills the bytes with unpredictable values.
 pub type Random<'a> = &'a dyn Fn(&mut [u8]);
 
-/// The same, as the cryptographic crates want it.
+/// The same source with the interface of the cryptographic crates.
 pub(super) struct Generator<'a>(pub(super) Random<'a>);
 
 impl TryRng for Generator<'_> {

@@ -1,4 +1,4 @@
-//! Answers to a challenge with a secret key (HS_SECKEY): every form that clients of any age send.
+//! Answers to a challenge with a secret key (HS_SECKEY): all forms that old and new clients send.
 //!
 //! ```text
 //!   code (1) · the rest
@@ -7,7 +7,7 @@
 //!   0x01, 0x02, 0x03  MD5, SHA-1, SHA-256 of secret, challenge, secret
 //!   no code, 16 bytes: MD5 as under 0x01, from clients before 2.1
 //! ```
-//! In the first form the client chooses how much we compute; [`ROUNDS_MAX`] bounds it.
+//! In the first form the client chooses the number of rounds; [`ROUNDS_MAX`] bounds it.
 
 use hmac::{Hmac, KeyInit, Mac};
 use pbkdf2::pbkdf2_hmac;
@@ -20,8 +20,8 @@ use super::error::bound;
 use super::{KeyError, Random};
 use crate::wire::cursor::{Reader, Writer};
 
-/// Rounds of key derivation that a client may ask of us, over all blocks of the key: ten times the usual, some tens of
-/// milliseconds.
+/// Maximum rounds of key derivation that a client may request, over all blocks of the key: ten times the usual number,
+/// which takes some tens of milliseconds.
 pub const ROUNDS_MAX: usize = 100_000;
 /// Bits of the longest derived key.
 pub const KEY_BITS_MAX: usize = 4_096;
@@ -79,7 +79,7 @@ fn verify_derived(secret: &[u8], reader: &mut Reader<'_>, challenge: &[u8]) -> R
     let fits = |secret: &[u8]| equal(&hmac_sha1(&derivation.derive(secret), challenge), mac);
     match fits(secret) {
         Ok(()) => Ok(()),
-        // Some clients hand the secret over as characters, which doubles each byte that is not ASCII.
+        // Some clients convert the secret to characters first, which doubles each byte that is not ASCII.
         Err(_) if !secret.is_ascii() => fits(latin(secret).as_bytes()),
         Err(wrong) => Err(wrong),
     }
@@ -95,7 +95,7 @@ fn equal(expected: &[u8], found: &[u8]) -> Result<(), KeyError> {
     if bool::from(expected.ct_eq(found)) { Ok(()) } else { Err(KeyError::Wrong) }
 }
 
-/// Whether two secrets are the same, in constant time but for their length: a password against an HS_SECKEY.
+/// Compares a password with an HS_SECKEY, in constant time except for the length.
 pub fn verify_password(secret: &[u8], password: &[u8]) -> Result<(), KeyError> {
     if secret.is_empty() {
         return Err(KeyError::Malformed { wanted: "a secret key with at least one byte" });
@@ -117,7 +117,7 @@ pub struct Derivation {
 }
 
 impl Derivation {
-    /// Refuses work beyond our bounds.
+    /// Checks the bounds of the work.
     fn check(&self) -> Result<(), KeyError> {
         let [rounds, bits] =
             [self.rounds, self.bits].map(|number| usize::try_from(number).unwrap_or(usize::MAX));
@@ -147,7 +147,7 @@ pub fn answer(secret: &[u8], challenge: &[u8], random: Random<'_>) -> Vec<u8> {
     derived_answer(&derivation, &mac)
 }
 
-/// An answer as it came over HTTP, by the name of its algorithm, in the form that [`verify_answer`] takes.
+/// Converts an answer received over HTTP, with the name of its algorithm, into the form that [`verify_answer`] expects.
 pub fn named_answer(name: &str, mac: &[u8], derivation: Option<&Derivation>) -> Result<Vec<u8>, KeyError> {
     let plain: String =
         name.chars().filter(|c| *c != '-' && *c != '_').collect::<String>().to_ascii_uppercase();
@@ -190,7 +190,7 @@ fn hmac_sha1(key: &[u8], message: &[u8]) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
-/// HMAC-SHA256 over parts, one behind the other.
+/// HMAC-SHA256 over concatenated parts.
 pub(super) fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
     parts.iter().for_each(|part| mac.update(part));

@@ -1,16 +1,16 @@
-//! How the journal names who made a change.
+//! The name of a caller in the journal.
 
 use core::fmt;
 
 use super::identity::Identity;
 use super::token::TokenId;
 
-/// The proven name of whoever made a change.
+/// The authenticated name of the caller that made a change.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum CallerName {
     /// The node itself.
     Node,
-    /// Nobody in particular: a value that anybody may write was written.
+    /// An unauthenticated caller, which wrote a publicly writable value.
     Anonymous,
     /// The holder of a token.
     Token(TokenId),

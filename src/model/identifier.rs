@@ -18,7 +18,7 @@ const PREFIX_OF_PREFIXES: &str = "0.NA";
 
 //----------- Identifier -----------------------------------------------------
 
-/// A whole name, as spelled by whoever wrote it. Compare the canonical forms, not the spellings.
+/// A complete name as spelled by its author. Compare canonical forms, not spellings.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Identifier {
     prefix: Prefix,
@@ -257,7 +257,7 @@ impl fmt::Debug for Prefix {
 
 //----------- IdentifierError ------------------------------------------------
 
-/// Why a text is no identifier or prefix: what is wrong, where, and what would be right.
+/// Why a text is not an identifier or prefix: what is wrong, where, and what is expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IdentifierError {
     /// The whole identifier exceeds its bound.

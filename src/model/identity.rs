@@ -7,7 +7,7 @@ use super::identifier::{Identifier, IdentifierError};
 
 //----------- Identity -------------------------------------------------------
 
-/// Who acts: the key at an index of an identifier, written `300:0.NA/88.118.8`.
+/// An identity: the key at an index of an identifier, written `300:0.NA/88.118.8`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// The index of the key; in a value that names administrators, 0 stands for any index.
@@ -33,7 +33,7 @@ impl fmt::Display for Identity {
     }
 }
 
-/// Why a text names no identity.
+/// Why a text is not an identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IdentityError {
     /// Not of the form `index:identifier`.
@@ -41,7 +41,7 @@ pub enum IdentityError {
         /// The beginning of what was found.
         found: String,
     },
-    /// The part behind the colon is no identifier.
+    /// The part after the colon is not an identifier.
     Identifier(IdentifierError),
 }
 
@@ -85,7 +85,7 @@ impl AdminPermissions {
     pub const REMOVE_ADMIN: Self = Self(0x0100);
     /// Add HS_ADMIN values.
     pub const ADD_ADMIN: Self = Self(0x0200);
-    /// Read values that the public may not.
+    /// Read values that are not public.
     pub const READ_VALUE: Self = Self(0x0400);
     /// List the identifiers of the prefix.
     pub const LIST_IDENTIFIERS: Self = Self(0x0800);
@@ -137,12 +137,12 @@ impl fmt::Debug for AdminPermissions {
     }
 }
 
-/// What one HS_ADMIN value says: these permissions, for this identity or the list it names.
+/// The contents of one HS_ADMIN value: permissions of an identity, or of a list of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Administrator {
-    /// What is allowed.
+    /// The permissions.
     pub permissions: AdminPermissions,
-    /// Whom: a key, any key of an identifier (index 0), or an HS_VLIST.
+    /// The identity: a key, any key of an identifier (index 0), or an HS_VLIST.
     pub identity: Identity,
 }
 

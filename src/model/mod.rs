@@ -1,7 +1,7 @@
 //! The vocabulary: identifiers, values, prefixes, sites, tokens, positions, bounds.
 //!
-//! Plain data with checked constructors; no IO, no waiting, no clock, no serialization. Everything above speaks in
-//! these types, so that what one of them holds has been checked once and need not be checked again.
+//! Plain data with checked constructors; no IO, no waiting, no clock, no serialization. All other modules use
+//! these types, so that their contents are checked once and need not be checked again.
 
 pub mod identifier;
 pub mod identity;

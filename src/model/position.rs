@@ -1,16 +1,16 @@
-//! Positions: places in the journal, and the bookmarks that followers keep of them.
+//! Positions in the journal, and the bookmarks of followers.
 
 use core::fmt;
 use std::collections::BTreeMap;
 
 //----------- Position -------------------------------------------------------
 
-/// A place in the journal: which life of the store, which stream, which entry.
+/// A position in the journal: incarnation of the store, stream, entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Position {
-    /// The life of the store that wrote the entry.
+    /// The incarnation that wrote the entry.
     pub incarnation: Incarnation,
-    /// The stream the entry stands in.
+    /// The stream of the entry.
     pub stream: Stream,
     /// The entry's number in that stream, dense from 1.
     pub sequence: u64,
@@ -35,10 +35,10 @@ impl Position {
 
 //----------- Incarnation ----------------------------------------------------
 
-/// One life of a store, renewed by restore, repair or accepted loss.
+/// One history of a store, renewed by restore, repair or accepted loss.
 ///
-/// It is a UUIDv7 (RFC 9562 section 5.7), so that of two lives the later is the greater: a peer that has met the
-/// later refuses the earlier.
+/// It is a UUIDv7 (RFC 9562 section 5.7), so that the later of two incarnations is the greater: a peer that has
+/// seen the later one refuses the earlier one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incarnation(pub [u8; 16]);
 
@@ -74,12 +74,12 @@ impl Stream {
 
 //----------- Bookmark -------------------------------------------------------
 
-/// A follower's last confirmed places, one a stream. Clients treat it as opaque.
+/// A follower's last confirmed positions, one per stream. Clients treat it as opaque.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bookmark(BTreeMap<Stream, (Incarnation, u64)>);
 
 impl Bookmark {
-    /// The place confirmed in a stream.
+    /// The confirmed position in a stream.
     pub fn at(&self, stream: Stream) -> Option<Position> {
         self.0.get(&stream).map(|(incarnation, sequence)| Position {
             incarnation: *incarnation,
@@ -93,7 +93,7 @@ impl Bookmark {
         self.0.insert(position.stream, (position.incarnation, position.sequence));
     }
 
-    /// The places, by stream.
+    /// The positions, by stream.
     pub fn positions(&self) -> impl Iterator<Item = Position> {
         self.0.iter().map(|(stream, (incarnation, sequence))| Position {
             incarnation: *incarnation,

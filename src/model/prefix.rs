@@ -1,4 +1,4 @@
-//! Prefix entries: who answers for a prefix, in which standing, registered for whom.
+//! Prefix entries: which site answers for a prefix, its standing and its registrant.
 
 use core::fmt;
 
@@ -10,16 +10,16 @@ use super::token::TokenId;
 
 //----------- PrefixEntry ----------------------------------------------------
 
-/// What a node knows of one prefix. It is the truth from which HS_SITE and zone cuts are derived.
+/// What a node has recorded about one prefix. HS_SITE and zone cuts are derived from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrefixEntry {
     /// The prefix, as spelled when it was first entered.
     pub prefix: Prefix,
-    /// Who answers for it.
+    /// The site that answers for it.
     pub homing: Homing,
     /// Whether it may be used.
     pub standing: Standing,
-    /// For whom it is registered.
+    /// The party that it is registered for.
     pub registrant: Option<Registrant>,
     /// The lower node that filed it, when it was filed.
     pub filing: Option<FilingMark>,
@@ -29,12 +29,12 @@ pub struct PrefixEntry {
     pub changed_ms: u64,
 }
 
-/// Who answers for a prefix.
+/// Which site answers for a prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Homing {
-    /// This node keeps its identifiers.
+    /// This node holds its identifiers.
     Here,
-    /// Another site does.
+    /// Another site answers.
     Delegated(Site),
 }
 
@@ -94,7 +94,7 @@ impl Registrant {
         self.credit_code.as_ref()
     }
 
-    /// How to reach it; may be empty.
+    /// The contact; may be empty.
     pub fn contact(&self) -> &str {
         &self.contact
     }
@@ -147,12 +147,12 @@ pub enum RegistrantError {
         /// Bytes found.
         bytes: usize,
     },
-    /// A credit code of another shape.
+    /// A credit code of another form.
     CreditCode {
         /// The beginning of what was found.
         found: String,
     },
-    /// A credit code whose check character does not fit: a typing error.
+    /// A credit code whose check character is wrong, which shows a typing error.
     CreditCodeCheck {
         /// The code.
         found: String,

@@ -1,4 +1,4 @@
-//! Request ids: how a caller makes the repetition of a command harmless.
+//! Request ids: they make it safe to repeat a command.
 
 use core::fmt;
 
@@ -33,7 +33,7 @@ impl RequestId {
         &self.0
     }
 
-    /// When the caller made it, in milliseconds since 1970.
+    /// Time at which the caller created it, in milliseconds since 1970.
     pub fn made_ms(&self) -> u64 {
         let [a, b, c, d, e, f, ..] = self.0;
         u64::from_be_bytes([0, 0, a, b, c, d, e, f])

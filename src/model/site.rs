@@ -1,4 +1,4 @@
-//! Site: where the service of a prefix lives.
+//! Site: the addresses and ports that serve a prefix.
 
 use core::fmt;
 use std::net::IpAddr;
@@ -54,7 +54,7 @@ impl Site {
         &self.addresses
     }
 
-    /// The name its TLS certificate carries; none where it speaks plain text.
+    /// The name in its TLS certificate; none where it speaks plain text.
     pub fn host_name(&self) -> Option<&str> {
         self.host_name.as_deref()
     }
@@ -85,7 +85,7 @@ pub enum SiteError {
         /// Addresses found.
         count: usize,
     },
-    /// An address at which nobody can be reached.
+    /// An address that cannot be reached.
     Address {
         /// The address.
         found: IpAddr,

@@ -6,20 +6,20 @@ use super::identifier::Prefix;
 
 //----------- TokenEntry -----------------------------------------------------
 
-/// What a node keeps of a token.
+/// The stored entry of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenEntry {
     /// Its public name.
     pub id: TokenId,
     /// SHA-256 of its 256-bit secret.
     pub secret_hash: [u8; 32],
-    /// What people call it.
+    /// The label for people.
     pub label: String,
-    /// What it opens.
+    /// The scopes.
     pub scopes: Vec<Scope>,
-    /// When it was made, in milliseconds since 1970.
+    /// Time of creation, in milliseconds since 1970.
     pub created_ms: u64,
-    /// When it ends, in milliseconds since 1970; none when it does not.
+    /// Expiry time, in milliseconds since 1970; none when it does not expire.
     pub expires_ms: Option<u64>,
     /// When it was revoked, in milliseconds since 1970.
     pub revoked_ms: Option<u64>,
@@ -54,7 +54,7 @@ impl fmt::Debug for TokenId {
 
 //----------- Scope ----------------------------------------------------------
 
-/// What a token opens. A named prefix opens what lies below it, too.
+/// A scope of a token. A prefix includes those below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// Everything, on every prefix.

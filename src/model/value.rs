@@ -1,4 +1,4 @@
-//! Values: what an identifier holds, one typed datum an index.
+//! Values: the indexed, typed data of an identifier.
 //!
 //! The shape is the Handle protocol's (RFC 3651 section 3.1): index, type, data, TTL, permissions, references,
 //! timestamp. [`Values`] is the checked whole of one identifier: ascending, unique indexes, within the bounds that
@@ -17,11 +17,11 @@ use super::limits::{
 /// One indexed item of an identifier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Value {
-    /// Its number within the identifier.
+    /// The number of the value within its identifier.
     pub index: Index,
-    /// What the data is, such as `URL` or `HS_ADMIN`.
+    /// The type, such as `URL` or `HS_ADMIN`.
     pub value_type: ValueType,
-    /// The datum, opaque to the node.
+    /// The data, opaque to the node.
     pub data: Vec<u8>,
     /// How long an answer may be cached.
     pub ttl: Ttl,
@@ -29,7 +29,7 @@ pub struct Value {
     pub permissions: Permissions,
     /// Values of other identifiers that it refers to.
     pub references: Vec<Reference>,
-    /// When it was last set, in seconds since 1970; the node sets it, a caller's is ignored.
+    /// Time of the last change in seconds since 1970; set by the node, ignored in requests.
     pub timestamp: u32,
 }
 
@@ -41,7 +41,7 @@ impl Value {
         4 + 4 + 1 + 4 + 1 + 4 + self.value_type.as_str().len() + 4 + self.data.len() + 4 + references
     }
 
-    /// Whether both say the same, whenever each was set.
+    /// Whether both are equal except for their timestamps.
     pub fn says_the_same(&self, other: &Self) -> bool {
         self.index == other.index
             && self.value_type == other.value_type
@@ -99,7 +99,7 @@ impl Values {
         self.0.get(position)
     }
 
-    /// Gives up the values, by ascending index.
+    /// Converts into the values, by ascending index.
     pub fn into_vec(self) -> Vec<Value> {
         self.0
     }
@@ -109,7 +109,7 @@ impl Values {
         self.0.iter().map(Value::encoded_bytes).sum()
     }
 
-    /// Whether both hold the same values, whenever each was set.
+    /// Whether both have equal values, except for timestamps.
     pub fn say_the_same(&self, other: &Self) -> bool {
         self.0.len() == other.0.len()
             && self.0.iter().zip(&other.0).all(|(left, right)| left.says_the_same(right))
@@ -182,7 +182,7 @@ impl ValueType {
         self.0.eq_ignore_ascii_case(name)
     }
 
-    /// Whether a question for `asked` selects it: the type itself, or the family when `asked` ends in a dot.
+    /// Whether a question for `asked` selects it: the type itself, or all its subtypes when `asked` ends in a dot.
     pub fn is_selected_by(&self, asked: &Self) -> bool {
         let Some(family) = asked.0.strip_suffix('.') else {
             return self == asked;
@@ -265,7 +265,7 @@ impl Permissions {
         if value_type.is(ValueType::HS_SECKEY) { Self::SECRET } else { Self::DEFAULT }
     }
 
-    /// Keeps the four low bits.
+    /// Creates permissions from the four low bits.
     pub fn from_bits(bits: u8) -> Self {
         Self(bits & 0xf)
     }
@@ -304,7 +304,7 @@ impl fmt::Debug for Permissions {
 
 //----------- Reference ------------------------------------------------------
 
-/// A value elsewhere: an index of another identifier.
+/// A reference to a value of another identifier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
     /// The identifier referred to.
@@ -339,7 +339,7 @@ pub enum ValueError {
         /// The beginning of what was found.
         found: String,
     },
-    /// One index stands twice.
+    /// One index occurs twice.
     RepeatedIndex {
         /// The index.
         index: Index,

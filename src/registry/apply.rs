@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::authority::caller::Caller;
 use crate::authority::unread;
 use crate::model::limits::{
-    BATCH_ITEMS_MAX, GROUP_BYTES_MAX, PLACE_BYTES, REQUEST_AHEAD_SECONDS_MAX, STEP_ITEMS_MAX,
+    BATCH_ITEMS_MAX, COMMAND_SLOT_BYTES, GROUP_BYTES_MAX, REQUEST_AHEAD_SECONDS_MAX, STEP_ITEMS_MAX,
     VALUES_BYTES_MAX,
 };
 use crate::model::refusal::{Failure, Refusal};
@@ -235,7 +235,7 @@ fn shares(authorized: Vec<(Authorized, Remember)>) -> Vec<Vec<(Authorized, Remem
 
 /// Slots in the queue that a command takes while it waits.
 fn places_of(command: &Command) -> u32 {
-    u32::try_from(1 + command.bytes() / PLACE_BYTES).unwrap_or(u32::MAX)
+    u32::try_from(1 + command.bytes() / COMMAND_SLOT_BYTES).unwrap_or(u32::MAX)
 }
 
 async fn answered(

@@ -1,13 +1,13 @@
-//! An error with all that caused it, on one line.
+//! An error with its causes, on one line.
 
 use core::error::Error;
 use core::fmt;
 
-/// Links of a chain that are shown at most.
+/// Maximum number of errors shown of a chain.
 const LINKS_MAX: usize = 16;
 
 /// Displays an error and its sources, separated by colons. An error's own text does not repeat its source, so
-/// nothing is said twice.
+/// that nothing is repeated.
 pub struct Chain<'a>(pub &'a dyn Error);
 
 impl fmt::Display for Chain<'_> {

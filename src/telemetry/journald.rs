@@ -1,4 +1,4 @@
-//! Events as journald entries with fields of their own (systemd.io, "Native Journal Protocol").
+//! Events as journald entries with structured fields (systemd.io, "Native Journal Protocol").
 //!
 //! One event is one datagram: `MESSAGE`, `PRIORITY`, `SYSLOG_IDENTIFIER`, `TARGET`, and `IDNODE_…` for every field of
 //! the event. A datagram that journald does not take at once is dropped: a node never waits for its log.
@@ -13,7 +13,7 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
-/// Where journald listens.
+/// Socket of journald.
 const SOCKET: &str = "/run/systemd/journal/socket";
 /// Bytes of one field's value that are sent.
 const FIELD_BYTES_MAX: usize = 16 * 1024;
@@ -46,12 +46,12 @@ impl<S: Subscriber> Layer<S> for Journald {
         entry.field("SYSLOG_IDENTIFIER", "idnode");
         entry.field("TARGET", metadata.target());
         event.record(&mut entry);
-        // There is nobody left to tell when the log itself cannot be written.
+        // A failure to write the log cannot be logged.
         let _dropped = self.socket.send(&entry.bytes);
     }
 }
 
-/// The syslog priority of a consequence.
+/// The syslog priority of a level.
 fn priority(level: Level) -> &'static str {
     match level {
         Level::ERROR => "3",

@@ -1,7 +1,7 @@
-//! The lines for people: how much is written, how it looks, where it goes.
+//! The log: level, format and destination of its lines.
 //!
-//! Our own events are written from the configured level up, those of libraries from warnings up. The level can be
-//! changed while the node runs; form and destination cannot.
+//! Events of this program are written from the configured level up, those of libraries from warnings up. The level can be
+//! changed while the node runs; format and destination cannot.
 
 use core::fmt;
 use std::io::{self, IsTerminal};
@@ -17,12 +17,12 @@ use super::journald::Journald;
 
 //----------- LogOptions -----------------------------------------------------
 
-/// How much is written and how a line looks.
+/// Level and format of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogOptions {
-    /// The least consequence that is written.
+    /// The lowest level that is written.
     pub level: LogLevel,
-    /// How a line looks.
+    /// The format of a line.
     pub format: LogFormat,
 }
 
@@ -32,27 +32,27 @@ impl Default for LogOptions {
     }
 }
 
-/// Consequence of a log line.
+/// Level of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLevel {
-    /// We failed a request or a promise.
+    /// A request or a guarantee has failed.
     Error,
-    /// We recovered; someone should look.
+    /// The node recovered; an operator should look.
     Warn,
-    /// Life of the node.
+    /// Events in the life cycle of the node.
     Info,
-    /// One request.
+    /// One line per request.
     Debug,
-    /// One step.
+    /// One line per step.
     Trace,
 }
 
-/// How a log line looks.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -71,7 +71,7 @@ impl LogLevel {
 
 //----------- Destination ----------------------------------------------------
 
-/// Where the lines go.
+/// Destination of the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Destination {
     /// Standard error, with times.
@@ -81,8 +81,8 @@ pub enum Destination {
 }
 
 impl Destination {
-    /// Decides by `JOURNAL_STREAM`, which systemd sets to device and inode of the stream it gave us; when standard
-    /// error is another file by now, somebody redirected it and wants the lines there.
+    /// Decides by `JOURNAL_STREAM`, which systemd sets to device and inode of the stream that it passed. When standard
+    /// error is another file, it was redirected, and the lines go there.
     pub fn detect(journal_stream: Option<&str>) -> Self {
         let stream = journal_stream.and_then(|text| text.split_once(':'));
         let stated = stream.and_then(|(device, inode)| Some((device.parse().ok()?, inode.parse().ok()?)));
@@ -102,12 +102,12 @@ pub struct LogControl {
 impl LogControl {
     /// Writes from this level up from now on.
     pub fn set_level(&self, level: LogLevel) {
-        // This fails only when the log itself is gone, and then nobody reads the complaint either.
+        // This fails only when the log itself is gone, and then an error could not be logged either.
         let _gone = self.filter.reload(level.filter());
     }
 }
 
-/// What decides whether a line is written; the lines themselves are a layer on top of it.
+/// The filter that decides whether a line is written; the writer is a layer on top of it.
 type Filtered = Layered<reload::Layer<Targets, Registry>, Registry>;
 type Lines = Box<dyn Layer<Filtered> + Send + Sync>;
 
@@ -123,7 +123,7 @@ fn lines(format: LogFormat, destination: Destination) -> Lines {
     if destination == Destination::Journald {
         match Journald::connect() {
             Ok(journald) => return Box::new(journald),
-            // The stream on standard error still reaches it, one line an event.
+            // The stream on standard error still reaches it, one line per event.
             Err(_) => return Box::new(text::layer().with_writer(io::stderr).with_ansi(false).without_time()),
         }
     }

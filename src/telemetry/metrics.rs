@@ -1,4 +1,4 @@
-//! Numbers for monitors: a page in Prometheus's text exposition format, version 0.0.4.
+//! Metrics: a page in Prometheus's text exposition format, version 0.0.4.
 //!
 //! Names begin with `idnode_`, counters end in `_total`, and units are base units (`_seconds`, `_bytes`). Labels have
 //! few possible values, known when the program is written: never an identifier, a prefix or an address.
@@ -109,7 +109,7 @@ impl Page {
         self.line(format_args!("{name} {}", Seconds(duration)));
     }
 
-    /// Durations by how long they were; the name ends in `_seconds`.
+    /// A histogram of durations; the name ends in `_seconds`.
     pub fn histogram(&mut self, name: &'static str, help: &'static str, histogram: &Histogram) {
         self.head(name, help, "histogram");
         let mut below = 0;
@@ -179,7 +179,7 @@ impl fmt::Display for Seconds {
 
 //----------- Histogram ------------------------------------------------------
 
-/// Counts durations by how long they were, from 100 microseconds to 10 seconds. Adding is lock-free.
+/// A histogram of durations from 100 microseconds to 10 seconds. Adding is lock-free.
 #[derive(Debug, Default)]
 pub struct Histogram {
     buckets: [AtomicU64; BUCKETS.len()],

@@ -1,4 +1,4 @@
-//! Telemetry: what people and monitors see of a node. Lines for people in [`log`], numbers in [`metrics`].
+//! Telemetry: the log ([`log`]) and the metrics ([`metrics`]) of a node.
 //!
 //! ```text
 //!   any module ── tracing events ──▶ log ──▶ standard error (text, JSON) or journald (structured fields)

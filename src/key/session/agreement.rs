@@ -1,7 +1,7 @@
 //! The Diffie-Hellman agreement of a session (RFC 2631 without its key derivation).
 //!
-//! The client chooses the group and sends its half; we send ours in the same group. Everything of the client's is checked
-//! before it is computed with: the size of the group, which bounds our work, and the ranges, so that no half forces the
+//! The client chooses the group and sends its half; we send ours in the same group. The client's numbers are checked
+//! before any computation: the size of the group, which bounds our work, and the ranges, so that no value can force the
 //! secret.
 
 use core::fmt;
@@ -20,7 +20,7 @@ use crate::wire::handle::key::KeyBlob;
 pub const GROUP_BITS_MIN: usize = 512;
 /// Bits of the largest group.
 pub const GROUP_BITS_MAX: usize = 4_096;
-/// Bytes of our secret exponent: twice the strength of the largest group, and less work than a full one.
+/// Bytes of our secret exponent: twice the security level of the largest group, and cheaper than a full-size one.
 const EXPONENT_BYTES: usize = 48;
 const EXPONENT_BITS: u32 = 384;
 
@@ -59,7 +59,7 @@ impl Agreement {
         Ok(side)
     }
 
-    /// Our half, as the other side reads it.
+    /// Our public number in the encoding of the protocol.
     pub fn half(&self) -> Vec<u8> {
         let numbers = [&self.power(&self.generator), self.modulus.as_ref(), &self.generator];
         encode_fields(KeyBlob::DIFFIE_HELLMAN, &numbers.map(signed_bytes))
@@ -78,10 +78,10 @@ impl Agreement {
         self.member(y).map(Peer).ok_or(wrong)
     }
 
-    /// The key that both sides come to.
+    /// The shared key.
     ///
-    /// Clients take the bytes of the shared number as they are. For AES they pass over leading zeros while more than 32
-    /// bytes are left; for DES they do not.
+    /// Clients use the bytes of the shared number unchanged. For AES they skip leading zeros while more than 32 bytes
+    /// remain; for DES they do not.
     pub fn key(&self, peer: &Peer, cipher: Cipher) -> Result<SessionKey, KeyError> {
         let shared = self.power(&peer.0);
         if !self.inside(&shared) {

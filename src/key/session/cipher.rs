@@ -1,7 +1,7 @@
 //! The ciphers of sessions.
 //!
-//! Since 2.4, blocks are chained, and a random first block stands in front of the message; before, each block stands for
-//! itself. SM4 is younger, always chained, and takes its key as the first block, which is not sent.
+//! Since version 2.4, blocks are chained, and a random first block precedes the message; before, each block is encrypted
+//! independently. SM4 is newer, always chained, and uses its key as the initial block, which is not sent.
 
 use aes::Aes128;
 use aes::cipher::block_padding::Pkcs7;
@@ -39,7 +39,7 @@ impl Cipher {
         }
     }
 
-    /// Its code.
+    /// The code of the cipher.
     pub fn code(self) -> u32 {
         match self {
             Self::Des => 1,
@@ -49,8 +49,8 @@ impl Cipher {
         }
     }
 
-    /// Bytes of a secret that it takes. Of AES, clients keep 32 bytes as the session's secret, for authentication, and
-    /// cut the key of the cipher to 16.
+    /// Bytes of a secret that the cipher uses. With AES, clients use 32 bytes as the session's secret for
+    /// authentication, and the first 16 as the key of the cipher.
     pub(super) fn key_bytes(self) -> usize {
         match self {
             Self::Des => 8,
@@ -66,8 +66,8 @@ impl Cipher {
         }
     }
 
-    /// The bytes as a key of the cipher: DES keeps the last bit of each byte for odd parity, and clients set it, which
-    /// authentication then sees.
+    /// The bytes as a key of the cipher. DES reserves the last bit of each byte for odd parity; clients set it, and
+    /// authentication uses the bytes with parity.
     pub(super) fn with_parity(self, mut key: Vec<u8>) -> Vec<u8> {
         if matches!(self, Self::Des | Self::TripleDes) {
             for byte in &mut key {

@@ -1,4 +1,4 @@
-//! The keys of Handle sessions: how both sides come to one, how it encrypts messages and authenticates them.
+//! Keys of Handle sessions: how client and server agree on one, and how it encrypts and authenticates messages.
 //!
 //! ```text
 //!   mode 4      agreement: each side sends half of a Diffie-Hellman agreement, in a group that the client chose
@@ -6,8 +6,8 @@
 //!   mode 2      unseal: the client makes the key and encrypts it to the server's public key
 //! ```
 //! A session's secret has up to 32 bytes. All of it goes into message authentication; the cipher takes as many of its
-//! first bytes as it needs. What a peer reports about a message that fails must not depend on whether it could be
-//! decrypted: padding is not authenticated on its own.
+//! first bytes as it needs. An error that is reported to a peer must not reveal whether a message could be decrypted:
+//! padding is not authenticated by itself.
 
 mod agreement;
 mod cipher;
@@ -39,25 +39,25 @@ pub struct SessionKey {
 }
 
 impl SessionKey {
-    /// A key of given bytes: at least as many as the cipher needs, at most 32.
+    /// Creates a key from its bytes: at least as many as the cipher needs, at most 32.
     pub fn new(cipher: Cipher, secret: Vec<u8>) -> Result<Self, KeyError> {
         bound("length of a session key in bytes", secret.len(), cipher.key_bytes(), SECRET_BYTES_MAX)?;
         Ok(Self { cipher, secret })
     }
 
-    /// Makes a key.
+    /// Generates a key.
     pub fn generate(cipher: Cipher, random: Random<'_>) -> Self {
         let mut secret = vec![0; cipher.key_bytes()];
         random(&mut secret);
         Self { cipher, secret: cipher.with_parity(secret) }
     }
 
-    /// Its cipher.
+    /// The cipher of the session.
     pub fn cipher(&self) -> Cipher {
         self.cipher
     }
 
-    /// Encrypts a message, as peers of this version do; what stands before the first block is part of the result.
+    /// Encrypts a message as peers of this version do; the result includes the random first block, if there is one.
     pub fn encrypt(&self, version: Version, message: &[u8], random: Random<'_>) -> Vec<u8> {
         self.cipher.encrypt(&self.secret, version, message, random)
     }
@@ -96,7 +96,7 @@ impl SessionKey {
     }
 
     /// Decrypts the key that a client encrypted to us. A message that was not encrypted to this key yields an error or,
-    /// with RSA, a key that nobody has: it gives nothing away.
+    /// with RSA, a random key, so that the result reveals nothing.
     pub fn unseal(
         key: &PrivateKey,
         version: Version,

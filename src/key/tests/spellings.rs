@@ -154,7 +154,7 @@ fn public_keys() -> Vec<PublicKey> {
 }
 
 proptest! {
-    /// Whatever bytes come, they are read or refused.
+    /// Arbitrary bytes are read or refused without a panic.
     #[test]
     fn noise_is_refused_or_read(noise in proptest::collection::vec(any::<u8>(), 0..300), kind in 0_usize..6) {
         let kinds = ["RSA_PUB_KEY", "DSA_PUB_KEY", "SM2_PUB_KEY", "DH_PUB_KEY", "RSA_PRIVCRT_KEY", "{\"kty\":"];
@@ -168,7 +168,7 @@ proptest! {
         }
     }
 
-    /// Whatever a client sends as a signature or as a sealed key, it proves nothing.
+    /// Arbitrary bytes are never accepted as a signature or as a sealed key.
     #[test]
     fn noise_proves_nothing(noise in proptest::collection::vec(any::<u8>(), 0..300), lead in any::<bool>()) {
         let noise = if lead { [&[0x30, 0x44, 0x02, 0x20][..], &noise].concat() } else { noise };

@@ -1,4 +1,4 @@
-//! What signatures and certificates say, and how they are made.
+//! The claims of signatures and certificates, and their creation.
 
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
@@ -16,61 +16,61 @@ const BEHIND_SECONDS: u64 = 600;
 
 //----------- Claims ---------------------------------------------------------
 
-/// What a signature says (HS_SIGNATURE).
+/// The claims of a signature (HS_SIGNATURE).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct SignatureClaims {
-    /// Who signed.
+    /// The signer.
     pub(super) iss: String,
     /// The identifier.
     pub(super) sub: String,
     #[serde(flatten)]
     pub(super) validity: Validity,
     pub(super) digests: Digests,
-    /// Where the certificates stand, the signer's first; else each at its identity's identifier.
+    /// Locations of the certificates, the signer's first; otherwise each is at its identity's identifier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) chain: Option<Vec<String>>,
 }
 
-/// What a certificate says (HS_CERT).
+/// The claims of a certificate (HS_CERT).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct CertificateClaims {
-    /// Who certifies.
+    /// The issuer.
     pub(super) iss: String,
     /// The identity that is certified.
     pub(super) sub: String,
     #[serde(flatten)]
     pub(super) validity: Validity,
-    /// Its key.
+    /// The certified key.
     #[serde(rename = "publicKey")]
     pub(super) public_key: Json,
     #[serde(default)]
     pub(super) perms: Vec<Permission>,
-    /// Where the certificates of its issuer and of those above stand.
+    /// Locations of the certificates of its issuer and of those above.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) chain: Option<Vec<String>>,
 }
 
-/// When a signature or certificate counts, in seconds since 1970.
+/// Validity of a signature or certificate, in seconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Validity {
-    /// The last second.
+    /// The last valid second.
     #[serde(rename = "exp", default = "forever")]
     pub until: u64,
-    /// The first second.
+    /// The first valid second.
     #[serde(rename = "nbf", default)]
     pub from: u64,
-    /// When it was made.
+    /// The time of creation.
     #[serde(rename = "iat", default)]
     pub made: u64,
 }
 
-/// The last second of what does not end.
+/// The last valid second of unlimited validity.
 fn forever() -> u64 {
     u64::MAX
 }
 
 impl Validity {
-    /// From now on for so many seconds.
+    /// Validity from now on for a number of seconds.
     pub fn new(now: u64, seconds: u64) -> Self {
         Self { until: now.saturating_add(seconds), from: now.saturating_sub(BEHIND_SECONDS), made: now }
     }
@@ -94,20 +94,20 @@ pub(super) struct IndexDigest {
     pub(super) digest: String,
 }
 
-/// The digest of a value, in base64: what it says, without index and timestamp.
+/// The digest of a value, in base64, without index and timestamp.
 pub(super) fn digest(algorithm: DigestAlgorithm, value: &Value) -> String {
     BASE64.encode(&algorithm.digest(&[&encode_digested(value)]))
 }
 
 //----------- Grant ----------------------------------------------------------
 
-/// What a certificate's holder may sign for, as it is written.
+/// The text form of what a certificate's holder may sign for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Permission {
     perm: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     handle: Option<String>,
-    /// Whether the holder may certify others; yes if not said.
+    /// Whether the holder may certify others; by default it may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) ca: Option<bool>,
 }
@@ -121,12 +121,12 @@ pub enum Grant {
     Identifier(Identifier),
     /// The identifiers under this prefix.
     UnderPrefix(Prefix),
-    /// The prefixes below this one, and what is under them.
+    /// The prefixes below this one and their identifiers.
     DerivedPrefixes(Prefix),
 }
 
 impl Grant {
-    /// The grant that a certificate writes so; none for one that is not known, which grants nothing.
+    /// Parses a grant; none for an unknown one, which grants nothing.
     fn read(permission: &Permission) -> Option<Self> {
         if permission.perm == "everything" {
             return Some(Self::Everything);
@@ -205,7 +205,7 @@ pub fn sign_values(
     random: Random<'_>,
 ) -> Result<String, KeyError> {
     let (issuer, key) = issuer;
-    // Clients know no other here, whatever the kind of the key.
+    // Clients accept no other algorithm here, for any kind of key.
     let algorithm = DigestAlgorithm::Sha256;
     let digests = values
         .iter()

@@ -1,13 +1,13 @@
-//! Trusted resolution: who signed the values of an identifier, and whether a pinned root stands behind it.
+//! Trusted resolution: verifies who signed the values of an identifier, up to a pinned root.
 //!
 //! ```text
 //!   HS_SIGNATURE  digests of the values ─ signed by ─▶ an identity, such as 300:88.118.8/it
 //!   HS_CERT       its public key, and what it may sign for ─ signed by ─▶ another identity
 //!   …             up to an identity whose public key the verifier has pinned
 //! ```
-//! Both are signed texts ([`Jws`](super::jws::Jws)). Nothing is fetched here: [`Verification`] says whose certificate it
-//! needs, and is supplied with the values of that identifier. Each certificate on the way must grant the identifier in
-//! question, so that no chain grants more than its narrowest link.
+//! Both are signed texts ([`Jws`](super::jws::Jws)). Nothing is fetched here: [`Verification`] reports whose certificate
+//! it needs, and the caller supplies the values of that identifier. Each certificate of a chain must grant the identifier
+//! in question, so that no chain grants more than its narrowest link.
 
 mod claims;
 mod verification;
@@ -25,73 +25,73 @@ use crate::model::identity::Identity;
 pub const SIGNATURE_TYPE: &str = "HS_SIGNATURE";
 /// Type of values that hold a certificate.
 pub const CERTIFICATE_TYPE: &str = "HS_CERT";
-/// Certificates between a signature and a pinned root at most.
+/// Maximum number of certificates between a signature and a pinned root.
 pub const CHAIN_MAX: usize = 8;
 
-/// Why values are not to be trusted.
+/// Why values are not trusted.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TrustError {
     /// A signature or certificate cannot be read.
     #[error("{what} cannot be read: {reason}")]
     Unreadable {
-        /// Which one.
+        /// Description of the signature or certificate.
         what: String,
-        /// What is wrong with it.
+        /// The error.
         reason: String,
     },
-    /// It is not valid yet, or no longer.
+    /// A signature or certificate is not valid yet, or no longer.
     #[error("{what} is valid from {from} to {until} (seconds since 1970); now is {now}")]
     OutOfDate {
-        /// Which one.
+        /// Description of the signature or certificate.
         what: String,
         /// The first second.
         from: u64,
         /// The last second.
         until: u64,
-        /// The second that counts as now.
+        /// The present second.
         now: u64,
     },
-    /// The signature speaks about another identifier.
+    /// The signature is for another identifier.
     #[error("the signature is for {signed}, not for {asked}")]
     OtherIdentifier {
-        /// What it is for.
+        /// The signed identifier.
         signed: String,
-        /// What was asked about.
+        /// The identifier in question.
         asked: Identifier,
     },
     /// The signature covers nothing.
     #[error("the signature covers no value")]
     Empty,
-    /// A value is not what was signed.
+    /// A value differs from the signed one.
     #[error("value {index} is not what {issuer} signed")]
     Changed {
         /// The value's index.
         index: u32,
-        /// Who signed.
+        /// The signer.
         issuer: Identity,
     },
-    /// The identity has no certificate where it should stand.
+    /// The identity has no certificate at the expected location.
     #[error("{identity} has no certificate (HS_CERT) at {at}, and is no pinned root")]
     NoCertificate {
         /// Whose certificate is missing.
         identity: Identity,
-        /// Where it was looked for.
+        /// The location that was searched.
         at: Identifier,
     },
     /// The signature was made with another key than the identity's.
     #[error("{what} was not signed with the key of {identity}")]
     OtherKey {
-        /// What was signed.
+        /// Description of what was signed.
         what: String,
-        /// Who should have signed it.
+        /// The expected signer.
         identity: Identity,
-        /// What is wrong.
+        /// The verification error.
         reason: KeyError,
     },
     /// A certificate does not grant the identifier.
     #[error("the certificate of {identity} does not grant {identifier}")]
     NotGranted {
-        /// Whose certificate.
+        /// The holder of the certificate.
         identity: Identity,
         /// The identifier in question.
         identifier: Identifier,
@@ -99,13 +99,13 @@ pub enum TrustError {
     /// An identity certified another one, which its certificate does not allow.
     #[error("{identity} issued a certificate, which its own certificate does not allow")]
     NotIssuer {
-        /// Whose certificate.
+        /// The holder of the certificate.
         identity: Identity,
     },
     /// The chain ends at an identity that certifies itself and is not pinned.
     #[error("the chain ends at {identity}, which certifies itself and is no pinned root")]
     UnpinnedRoot {
-        /// Where it ends.
+        /// The last identity of the chain.
         identity: Identity,
     },
     /// The chain has more links than are followed.

@@ -37,7 +37,7 @@ fn value(index: u32, value_type: &str, data: &str) -> Value {
     }
 }
 
-/// A key of which nobody else has the letter.
+/// A deterministic key, one for each letter.
 fn sm2(letter: u8) -> PrivateKey {
     PrivateKey::generate_sm2(&|bytes| bytes.fill(letter))
 }

@@ -16,37 +16,37 @@ use crate::model::value::Value;
 /// An identity that is trusted without a certificate, and its key.
 #[derive(Clone, Debug)]
 pub struct Root {
-    /// The identity.
+    /// The trusted identity.
     pub identity: Identity,
-    /// Its key.
+    /// The public key of the identity.
     pub key: PublicKey,
 }
 
-/// What a signature is worth.
+/// The result of a verification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// The identities from the signer up to the pinned root.
     pub path: Vec<Identity>,
-    /// Indexes of values that are as they were signed.
+    /// Indexes of values that are unchanged since they were signed.
     pub signed: Vec<u32>,
-    /// Indexes of values that were signed and are not there: removed, or not shown to whoever asks.
+    /// Indexes of signed values that are missing: removed, or not visible to the caller.
     pub missing: Vec<u32>,
     /// Indexes of values that the signature does not cover; signatures are not counted.
     pub unsigned: Vec<u32>,
 }
 
-/// A verification under way.
+/// A running verification.
 #[derive(Debug)]
 pub struct Verification<'a> {
     identifier: &'a Identifier,
     roots: &'a [Root],
     now: u64,
     report: Report,
-    /// What is signed, for words.
+    /// Description of what is signed, for messages.
     what: String,
     jws: Jws,
     issuer: Identity,
-    /// Where the next certificates stand, if that was said; else at the identifiers of their holders.
+    /// Locations of the next certificates, if stated; otherwise they are at the identifiers of their holders.
     chain: VecDeque<Identifier>,
     is_trusted: bool,
 }
@@ -76,13 +76,13 @@ impl<'a> Verification<'a> {
         Ok(verification)
     }
 
-    /// The identifier whose HS_CERT values are needed next; none when a pinned root is reached.
+    /// The identifier whose HS_CERT values are needed next; none once a pinned root is reached.
     pub fn wanted(&self) -> Option<&Identifier> {
         let place = self.chain.front().unwrap_or(&self.issuer.identifier);
         (!self.is_trusted).then_some(place)
     }
 
-    /// Supplies the values of the identifier that was wanted.
+    /// Supplies the values of the identifier that was requested.
     pub fn supply(&mut self, values: &[Value]) -> Result<(), TrustError> {
         if self.depth() >= CHAIN_MAX {
             return Err(TrustError::TooLong);
@@ -105,7 +105,7 @@ impl<'a> Verification<'a> {
         self.is_trusted.then_some(&self.report)
     }
 
-    /// Certificates behind us.
+    /// Certificates verified so far.
     fn depth(&self) -> usize {
         self.report.path.len()
     }
@@ -132,7 +132,7 @@ impl<'a> Verification<'a> {
         Ok(Some((jws, claims)))
     }
 
-    /// Goes on from a certificate that holds to whoever issued it.
+    /// Continues from a valid certificate to its issuer.
     fn climb(&mut self, jws: Jws, claims: &CertificateClaims) -> Result<(), TrustError> {
         let what = self.certificate();
         let next = parse_identity(&what, &claims.iss)?;
@@ -149,7 +149,7 @@ impl<'a> Verification<'a> {
         self.look_for_root()
     }
 
-    /// Ends the way when the issuer is a pinned root.
+    /// Ends the verification when the issuer is a pinned root.
     fn look_for_root(&mut self) -> Result<(), TrustError> {
         let Some(root) = self.roots.iter().find(|root| is(&root.identity, &self.issuer)) else {
             return Ok(());
@@ -192,7 +192,7 @@ fn parse_identity(what: &str, text: &str) -> Result<Identity, TrustError> {
         .map_err(|error| TrustError::Unreadable { what: what.to_owned(), reason: error.to_string() })
 }
 
-/// Where certificates stand: each as a value of an identifier, or at the identifier.
+/// Locations of certificates: each a value of an identifier, or the identifier.
 fn places(what: &str, chain: Option<&[String]>) -> Result<VecDeque<Identifier>, TrustError> {
     let place = |text: &String| match Identifier::parse(text) {
         Ok(identifier) if !text.split('/').next().is_some_and(|start| start.contains(':')) => Ok(identifier),
