@@ -61,7 +61,7 @@ pub const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Slots for commands that wait for the committer; beyond them callers wait, or are refused as overloaded.
 pub const COMMANDS_WAITING_MAX: usize = 40_000;
 /// Bytes of a waiting command that one slot holds; a larger command takes several slots.
-pub const PLACE_BYTES: usize = 4 * 1024;
+pub const COMMAND_SLOT_BYTES: usize = 4 * 1024;
 /// Commands of one registration stream that may be unacknowledged.
 pub const STREAM_UNACKNOWLEDGED_MAX: usize = 10_000;
 /// Bytes of one stored piece; larger states and bodies are divided.
@@ -114,7 +114,7 @@ const _: () = {
     assert!(VALUES_BYTES_MAX < GROUP_BYTES_MAX);
     assert!(GROUP_ITEMS_SLED_MAX <= GROUP_ITEMS_MAX);
     assert!(STEP_ITEMS_MAX <= GROUP_ITEMS_SLED_MAX);
-    assert!(STEP_ITEMS_MAX * (1 + VALUES_BYTES_MAX / PLACE_BYTES) <= COMMANDS_WAITING_MAX);
+    assert!(STEP_ITEMS_MAX * (1 + VALUES_BYTES_MAX / COMMAND_SLOT_BYTES) <= COMMANDS_WAITING_MAX);
     assert!(PAGE_ITEMS_DEFAULT <= PAGE_ITEMS_MAX);
     assert!(LISTS_MAX <= LISTS_SOUGHT_MAX);
 };

@@ -1,7 +1,7 @@
 //! Reader and Writer: the only code that walks over bytes of a packet or a stored entry.
 //!
 //! Integers are big-endian; texts and byte strings carry a four-byte length, as in the Handle protocol. A read never
-//! panics, never allocates from an unchecked length, and says what it wanted and where when it fails.
+//! panics, never allocates from an unchecked length, and reports what was expected and where when it fails.
 
 use core::fmt;
 
@@ -15,7 +15,7 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Begins at the first byte.
+    /// Creates a reader at the first byte.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes, whole: bytes.len() }
     }
@@ -68,7 +68,7 @@ impl<'a> Reader<'a> {
         self.array(what).map(u64::from_be_bytes)
     }
 
-    /// A byte string behind its four-byte length, of at most `max` bytes.
+    /// A byte string after its four-byte length, of at most `max` bytes.
     pub fn bytes(&mut self, what: &'static str, max: usize) -> Result<&'a [u8], DecodeError> {
         let at = self.position();
         let found = self.u32(what)?;
@@ -79,7 +79,7 @@ impl<'a> Reader<'a> {
         self.take(what, length)
     }
 
-    /// A UTF-8 text behind its four-byte length, of at most `max` bytes.
+    /// A UTF-8 text after its four-byte length, of at most `max` bytes.
     pub fn text(&mut self, what: &'static str, max: usize) -> Result<&'a str, DecodeError> {
         let at = self.position();
         core::str::from_utf8(self.bytes(what, max)?).map_err(|error| DecodeError {
@@ -105,12 +105,12 @@ impl<'a> Reader<'a> {
         Ok(found)
     }
 
-    /// Everything left.
+    /// All remaining bytes.
     pub fn rest(&mut self) -> &'a [u8] {
         core::mem::take(&mut self.rest)
     }
 
-    /// Demands that nothing is left.
+    /// Checks that no bytes remain.
     pub fn finish(&self, what: &'static str) -> Result<(), DecodeError> {
         if self.rest.is_empty() {
             return Ok(());
@@ -118,7 +118,7 @@ impl<'a> Reader<'a> {
         Err(DecodeError { what, at: self.position(), problem: Problem::Trailing { found: self.rest.len() } })
     }
 
-    /// An error at the current place: a value was read that means nothing.
+    /// An error at the current place: an invalid value was read.
     pub fn refuse(&self, what: &'static str) -> DecodeError {
         DecodeError { what, at: self.position(), problem: Problem::Meaningless }
     }
@@ -156,18 +156,18 @@ impl Writer {
         self.raw(&value.to_be_bytes())
     }
 
-    /// Bytes as they are.
+    /// Bytes without a length.
     pub fn raw(&mut self, bytes: &[u8]) -> &mut Self {
         self.0.extend_from_slice(bytes);
         self
     }
 
-    /// A byte string behind its four-byte length; what is longer than 4 GiB is cut, which no bound allows.
+    /// A byte string after its four-byte length. One above 4 GiB would be truncated, which no bound allows.
     pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
         self.count(bytes.len()).raw(bytes)
     }
 
-    /// A text behind its four-byte length.
+    /// A text after its four-byte length.
     pub fn text(&mut self, text: &str) -> &mut Self {
         self.bytes(text.as_bytes())
     }
@@ -182,7 +182,7 @@ impl Writer {
         &self.0
     }
 
-    /// Gives up the bytes.
+    /// Converts into the bytes.
     pub fn into_vec(self) -> Vec<u8> {
         self.0
     }
@@ -222,7 +222,7 @@ pub enum Problem {
     NotUtf8,
     /// Bytes follow where the message ends.
     Trailing {
-        /// How many.
+        /// Number of bytes.
         found: usize,
     },
     /// A number or text that has no meaning here.

@@ -1,7 +1,7 @@
 //! The model's words as protobuf messages, and back: what the gRPC front end and the federation translate alike.
 //!
-//! A message that means nothing in the model is refused with a sentence that says what would be right. What only one
-//! side speaks of, commands and answers above all, is translated where it is spoken.
+//! An invalid message is refused with a sentence that says what is expected. Types that only one side uses, above all
+//! commands and answers, are translated there.
 
 use crate::model::identifier::{Identifier, IdentifierError, Prefix};
 use crate::model::limits::{INDEX_MAX, TTL_MAX_SECONDS};
@@ -28,22 +28,22 @@ pub enum MessageError {
     /// A registrant.
     #[error(transparent)]
     Registrant(RegistrantError),
-    /// A field that must be there.
+    /// A required field is missing.
     #[error("the message lacks its {what}")]
     Missing {
-        /// Which.
+        /// Name of the field.
         what: &'static str,
     },
-    /// A field that means nothing.
+    /// A field has an invalid value.
     #[error("{reason}")]
     Meaningless {
-        /// Which, and what would be right.
+        /// Name of the field, and what is expected.
         reason: String,
     },
 }
 
 impl MessageError {
-    /// A field that means nothing, and why.
+    /// A field has an invalid value for a reason.
     pub fn meaningless(reason: impl Into<String>) -> Self {
         Self::Meaningless { reason: reason.into() }
     }

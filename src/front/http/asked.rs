@@ -22,7 +22,7 @@ const BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Bytes of the bodies of all connections together.
 const BODIES_BYTES: usize = 64 * 1024 * 1024;
 /// Bytes of one place of that bound.
-const COMMAND_SLOT_BYTES: usize = 1_024;
+const PLACE_BYTES: usize = 1_024;
 /// How long a body may take to come.
 const BODY_MAX: Duration = Duration::from_secs(15);
 
@@ -91,7 +91,7 @@ pub(super) struct Bodies(Semaphore);
 impl Bodies {
     /// All of it is free.
     pub(super) fn new() -> Self {
-        Self(Semaphore::new(BODIES_BYTES / COMMAND_SLOT_BYTES))
+        Self(Semaphore::new(BODIES_BYTES / PLACE_BYTES))
     }
 
     /// Reads a whole body within its bounds of size and time. Its memory counts until what is returned beside it goes.
@@ -112,7 +112,7 @@ impl Bodies {
             if whole > bytes_max {
                 return Err(DoorRefusal::TooLarge { max: bytes_max }.into());
             }
-            let places = whole.div_ceil(COMMAND_SLOT_BYTES) - bytes.len().div_ceil(COMMAND_SLOT_BYTES);
+            let places = whole.div_ceil(PLACE_BYTES) - bytes.len().div_ceil(PLACE_BYTES);
             let places = u32::try_from(places).unwrap_or(u32::MAX);
             let more = self.0.try_acquire_many(places).map_err(|_| Failure::Overloaded)?;
             match &mut held {

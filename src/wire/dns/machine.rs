@@ -10,9 +10,9 @@
 //!          · addresses u8, each: 4 or 6 u8, its 4 or 16 bytes
 //! ```
 //!
-//! A site stands at the name of a prefix that is delegated to a site without DNS: it says where to ask instead.
-//! A stub stands where the values themselves fit no message: it says what there is, so that nothing is cut silently.
-//! A reader ignores a record whose first byte it does not know.
+//! A site record is at the name of a prefix that is delegated to a site without DNS: it holds the addresses to ask
+//! instead. A stub replaces values that fit no message: it lists them, so that nothing is cut silently. A reader ignores
+//! a record whose first byte is unknown to it.
 
 use core::net::IpAddr;
 
@@ -32,9 +32,9 @@ const FORM_STUB: u8 = 2;
 const FORM_SITE: u8 = 3;
 const TTL_RELATIVE: u8 = 0;
 const TTL_ABSOLUTE: u8 = 1;
-/// Bytes of a value's machine form beside its type, references and data.
+/// Bytes of a value's machine form without its type, references and data.
 const VALUE_BYTES: usize = 1 + 4 + 1 + 1 + 4 + 4 + 1 + 1;
-/// Bytes of one line of a stub.
+/// Bytes of one entry of a stub.
 const STUB_LINE_BYTES: usize = 4 + 4 + STUB_DIGEST_BYTES;
 /// Bytes of a digest in a stub.
 const STUB_DIGEST_BYTES: usize = 20;
@@ -47,30 +47,30 @@ const _: () = {
 
 //----------- Machine --------------------------------------------------------
 
-/// What a record of the machine form holds.
+/// The contents of a record of the machine form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Machine {
-    /// A value, whole.
+    /// A complete value.
     Value(Value),
-    /// What the values are that fit no message.
+    /// A list of the values that fit no message.
     Stub(Vec<StubLine>),
-    /// Where else to ask for a prefix.
+    /// The site to ask for a prefix.
     Site(Site),
 }
 
 /// One value in a stub.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StubLine {
-    /// Its index.
+    /// Index of the value.
     pub index: Index,
-    /// Bytes of its data.
+    /// Number of bytes of its data.
     pub data_bytes: u32,
     /// The first 20 bytes of its data's SHA-256.
     pub digest: [u8; STUB_DIGEST_BYTES],
 }
 
 impl StubLine {
-    /// What a stub says of a value.
+    /// Describes a value in a stub.
     pub fn of(value: &Value) -> Self {
         let mut digest = [0; STUB_DIGEST_BYTES];
         for (byte, own) in digest.iter_mut().zip(Sha256::digest(&value.data).iter()) {
@@ -124,7 +124,7 @@ pub fn encode_site(site: &Site) -> Vec<u8> {
     for port in [grpc, dns, handle, http] {
         writer.u16(port.unwrap_or(0));
     }
-    // A host name has at most 253 bytes, a site at most 16 addresses: the model says so.
+    // A host name has at most 253 bytes, a site at most 16 addresses (see the model).
     let host_name = site.host_name().unwrap_or_default();
     writer.u8(u8::try_from(host_name.len()).unwrap_or(u8::MAX)).raw(host_name.as_bytes());
     writer.u8(u8::try_from(site.addresses().len()).unwrap_or(u8::MAX));
@@ -150,7 +150,7 @@ pub fn encoded_bytes(value: &Value) -> usize {
     VALUE_BYTES + value.value_type.as_str().len() + references + value.data.len()
 }
 
-/// Decodes what [`encode_value`] or [`encode_stub`] wrote.
+/// Decodes the output of [`encode_value`], [`encode_stub`] or [`encode_site`].
 pub fn decode(bytes: &[u8]) -> Result<Machine, DecodeError> {
     let mut reader = Reader::new(bytes);
     match reader.u8("form")? {

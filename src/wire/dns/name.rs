@@ -7,7 +7,7 @@
 //!   value  suffix    prefix      root
 //! ```
 //!
-//! | Part | Label or labels | Why nothing else looks so |
+//! | Part | Label or labels | Why it is unambiguous |
 //! |---|---|---|
 //! | segment of digits only | itself | a plain suffix is never digits only; every other label holds more than digits |
 //! | other segment, to 62 bytes | `_` and the segment | the only labels of one `_` and then letters, digits, `-` |
@@ -18,8 +18,8 @@
 //! | value | `_` and its index, left of its identifier's name | a marked segment is never digits only |
 //! | name server | `dns.ns` | left of a plain suffix stand value labels only, and `dns` is none |
 //!
-//! Only canonical spellings name anything: a suffix escaped though it is plain, an index with a leading zero or
-//! base32hex with stray bits is nobody's name. Labels compare without ASCII case (RFC 4343), so a suffix is plain only
+//! Only canonical spellings are names: a needlessly escaped suffix, an index with a leading zero and base32hex with
+//! unused bits set name nothing. Labels compare without ASCII case (RFC 4343), so a suffix is plain only
 //! if its canonical form has no upper-case letter. `0.NA/<prefix>` has the prefix's own name.
 
 use core::fmt;
@@ -38,12 +38,12 @@ pub const NAME_OCTETS_MAX: usize = 255;
 pub const LABEL_OCTETS_MAX: usize = 63;
 /// Octets of the root name on the wire: leaves space for a prefix of one segment of any length.
 pub const ROOT_OCTETS_MAX: usize = 64;
-/// Octets left of a prefix's name at most: an escaped suffix, then a value label.
+/// Maximum octets left of a prefix's name: an escaped suffix, then a value label.
 pub const LEFT_OCTETS_MAX: usize = SUFFIX_OCTETS_MAX + VALUE_LABEL_OCTETS_MAX;
 
-/// Stands right of an escaped suffix.
+/// Label to the right of an escaped suffix.
 const ESCAPED: &str = "__x";
-/// Stands right of a suffix's digest.
+/// Label to the right of a suffix's digest.
 const HASHED: &str = "__h";
 /// The label to the right of a segment that leaves no space for the mark.
 const LONG_SEGMENT: &str = "_";
@@ -78,21 +78,21 @@ pub struct Naming {
     base32: Encoding,
 }
 
-/// What a name under the root stands for.
+/// The meaning of a name under the root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// The segments read before anything else; none directly at or below the root.
+    /// The prefix; none at the root and for names without one.
     pub prefix: Option<Prefix>,
-    /// What stands left of them.
+    /// What follows to the left of the prefix.
     pub part: Part,
-    /// The value that the leftmost label names.
+    /// The index of the value that the leftmost label names.
     pub index: Option<Index>,
 }
 
-/// What stands left of the prefix in a name.
+/// The part of a name left of the prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Nothing: the name is the prefix's own, or the root.
+    /// Nothing: the name of a prefix, or the root.
     Own,
     /// A suffix that the name carries.
     Suffix(Identifier),
@@ -102,7 +102,7 @@ pub enum Part {
     Mark,
     /// The name server of the zone at the prefix.
     Server,
-    /// What no identifier, value or server is named.
+    /// A name of no identifier, value or server.
     Nobody,
 }
 
@@ -116,7 +116,7 @@ impl Naming {
         Ok(Self { root: check_root(root)?, folding, base32 })
     }
 
-    /// The name everything stands under, in lower case.
+    /// The root name, in lower case.
     pub fn root(&self) -> &Name {
         &self.root
     }
@@ -126,7 +126,7 @@ impl Naming {
         self.compose(Some(prefix), &[])
     }
 
-    /// The name of the server of the zone at a prefix, or at the root: made alike on both sides of a zone cut.
+    /// The name of the server of the zone at a prefix, or at the root: the same on both sides of a zone cut.
     pub fn server_name(&self, apex: Option<&Prefix>) -> Result<Name, NameError> {
         self.compose(apex, &SERVER)
     }
@@ -141,7 +141,7 @@ impl Naming {
         self.named(identifier, Some(index))
     }
 
-    /// What a name stands for; none when it does not stand under the root.
+    /// The meaning of a name; none when it is not under the root.
     pub fn read(&self, name: &Name) -> Option<Owner> {
         let mut labels = Labels { inner: name.iter().rev().peekable() };
         for own in self.root.iter().rev() {
@@ -193,7 +193,7 @@ impl Naming {
         };
         match read {
             Some(identifier) => Part::Suffix(identifier),
-            // Under the root, `ns` is a node because the root zone's server stands below it.
+            // Under the root, `ns` is a node because the root zone's server is below it.
             None if prefix.is_none() && is(label, SERVER[0]) && labels.peek().is_none() => Part::Mark,
             None => Part::Nobody,
         }
@@ -236,7 +236,7 @@ impl Naming {
         }
     }
 
-    /// The identifier that has its name by this suffix: the suffix is canonical, and names no prefix.
+    /// The identifier that this suffix names: the suffix is canonical, and does not name a prefix.
     fn own(&self, prefix: &Prefix, suffix: &str) -> Option<Identifier> {
         let identifier = Identifier::new(prefix.clone(), suffix).ok()?;
         let is_canonical = canonical_suffix(&identifier, self.folding) == suffix;
@@ -298,7 +298,7 @@ impl Naming {
 
 //----------- Checks ---------------------------------------------------------
 
-/// Checks a root: labels of letters, digits and `-`, at most 64 octets on the wire. Gives it as a name.
+/// Checks a root: labels of letters, digits and `-`, at most 64 octets on the wire. Returns it as a name.
 pub fn check_root(root: &str) -> Result<Name, NameError> {
     let text = root.strip_suffix('.').unwrap_or(root).to_ascii_lowercase();
     let label = |label: &str| {
@@ -317,7 +317,7 @@ pub fn check_root(root: &str) -> Result<Name, NameError> {
     Name::from_labels(text.split('.').map(str::as_bytes)).map_err(|_| NameError::RootTooLong { octets })
 }
 
-/// Checks that every identifier under a prefix has a name under the root: asked when a prefix is homed.
+/// Checks that every identifier under a prefix has a name under the root: checked when a prefix is homed.
 pub fn check_prefix_fits(root: &str, prefix: &Prefix) -> Result<(), NameError> {
     let root_octets = check_root(root)?.iter().map(|label| 1 + label.len()).sum::<usize>() + 1;
     let octets: usize = prefix.segments().map(segment_octets).sum();
@@ -328,12 +328,12 @@ pub fn check_prefix_fits(root: &str, prefix: &Prefix) -> Result<(), NameError> {
     Ok(())
 }
 
-/// Whether a suffix is the label below which a zone's server is named: its name is there even when it is not registered.
+/// Whether a suffix is the label below which a zone's server is named: its name exists even when it is not registered.
 pub fn is_above_server(suffix: &str) -> bool {
     is(suffix.as_bytes(), SERVER[0])
 }
 
-/// SHA-256 of a canonical suffix, cut: what a long suffix is found by.
+/// Truncated SHA-256 of a canonical suffix, by which a long suffix is found.
 pub fn suffix_digest(canonical_suffix: &str) -> [u8; SUFFIX_DIGEST_BYTES] {
     let mut digest = [0; SUFFIX_DIGEST_BYTES];
     let whole = Sha256::digest(canonical_suffix.as_bytes());
@@ -406,7 +406,7 @@ impl<'a> Labels<'a> {
     }
 }
 
-/// What the labels next to the root are.
+/// The kind of the labels next to the root.
 enum Segments {
     /// Segments, or none; other labels may follow.
     Prefix(Option<Prefix>),
@@ -472,10 +472,10 @@ fn lower_text(label: &[u8]) -> Option<String> {
 
 //----------- NameError ------------------------------------------------------
 
-/// Why something has no name in DNS: what was found, what would be right.
+/// Why something has no name in DNS: what was found, and what is expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NameError {
-    /// A root that is no host name.
+    /// A root that is not a host name.
     Root {
         /// The beginning of what was found.
         found: String,

@@ -1,19 +1,19 @@
 //! Values as records: NAPTR and URI for values that are URIs, TXT and the machine form for every value.
 //!
 //! - **URI** (RFC 7553, type 256): a value of type `URL` or `URI`, or of a type below them such as `URL.MIRROR`, whose
-//!   data is a URI. Letters beyond ASCII are percent-encoded (RFC 3987 section 3.1); data that is no URI even so has no
+//!   data is a URI. Letters beyond ASCII are percent-encoded (RFC 3987 section 3.1); data that is still not a URI has no
 //!   URI record, but has the others. The priority is the value's index, so that the lowest index is preferred.
 //! - **NAPTR** (RFC 3403): the same values; order 100, preference the index, flag `U`, service `ID+` and the type,
 //!   and `!^.*$!…!` as the expression. A URI that does not fit the expression's 255 octets gets flag `P`, service
-//!   `ID+STUB` and the name at which its URI record stands.
+//!   `ID+STUB` and the name of its URI record.
 //! - **TXT**: `index type data`, cut into strings of 255 octets; a blank, control character or `\` of the type is
 //!   written `\DDD`, so that the second blank ends the type.
 //! - **TYPE65416**: see [`super::machine`].
 //!
 //! The name of a prefix whose site has no DNS also has the site, as TXT (`site`, addresses, ports) and TYPE65416.
 //!
-//! A record set that fits no message is replaced, whole, by one stub record of its type; the stub of the machine form
-//! lists index, size and digest of each value, and the other stubs lead to it.
+//! A record set that fits no message is replaced completely by one stub record of its type; the stub of the machine form
+//! lists index, size and digest of each value, and the other stubs point to it.
 
 use data_encoding::HEXLOWER;
 use hickory_proto::rr::rdata::{NAPTR, NULL, TXT};
@@ -45,7 +45,7 @@ const URI_WEIGHT: u16 = 1;
 
 //----------- Kind -----------------------------------------------------------
 
-/// A record type that values are shown as.
+/// A record type that represents values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// NAPTR, for values that are URIs.
@@ -59,7 +59,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind that a question for a record type asks for.
+    /// The kind that a queried record type selects.
     pub fn asked_by(record_type: RecordType) -> Option<Self> {
         match u16::from(record_type) {
             URI_TYPE => Some(Self::Uri),
@@ -80,20 +80,20 @@ impl Kind {
 pub struct RecordSet {
     /// Seconds that they may be cached: the least of their values'.
     pub ttl: u32,
-    /// What each record holds.
+    /// The data of each record.
     pub data: Vec<RData>,
 }
 
-/// Where stubs lead: the names of what is asked.
+/// The names that stubs point to.
 #[derive(Clone, Copy)]
 pub struct Names<'a> {
-    /// The name that was asked.
+    /// The queried name.
     pub asked: &'a Name,
     /// The name of one of its values, when it has one.
     pub of_value: &'a dyn Fn(Index) -> Option<Name>,
 }
 
-/// The records of one kind for values; none when no value has any.
+/// The records of one kind for values; none when no value has a record.
 pub fn record_set(kind: Kind, values: &[Value], names: Names<'_>, now_seconds: u64) -> Option<RecordSet> {
     let mut set = RecordSet { ttl: u32::MAX, data: Vec::with_capacity(values.len()) };
     let mut bytes = 0;

@@ -1,7 +1,7 @@
 //! HS_ADMIN and HS_VLIST: who administers an identifier (RFC 3651 sections 3.2.1 and 3.2.7).
 //!
 //! ```text
-//!   HS_ADMIN: permissions (2) · identifier (string) · index (4), sometimes two zero bytes behind
+//!   HS_ADMIN: permissions (2) · identifier (string) · index (4), sometimes followed by two zero bytes
 //!   HS_VLIST: count (4) · { identifier (string) · index (4) }
 //! ```
 
@@ -13,7 +13,7 @@ use crate::wire::cursor::{DecodeError, Reader, Writer};
 /// Bytes of the shortest identity: an empty string and an index.
 const IDENTITY_BYTES_MIN: usize = 8;
 
-/// Decodes the data of an HS_ADMIN value; what old writers leave behind it is passed over.
+/// Decodes the data of an HS_ADMIN value; trailing bytes of old writers are ignored.
 pub fn decode_administrator(data: &[u8]) -> Result<Administrator, DecodeError> {
     let mut reader = Reader::new(data);
     let permissions = AdminPermissions::from_bits(reader.u16("administrator permissions")?);

@@ -1,11 +1,11 @@
-//! The numbers of the Handle protocol: operations, response codes, flags and versions. Unknown ones survive.
+//! The numbers of the Handle protocol: operations, response codes, flags and versions. Unknown ones are retained.
 
 use core::cmp::Ordering;
 use core::fmt;
 
 //----------- OpCode ---------------------------------------------------------
 
-/// What a message asks for (RFC 3652 section 2.2.2.1, and the operations that clients have added since).
+/// The operation of a message (RFC 3652 section 2.2.2.1, and the operations that clients have added since).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct OpCode(pub u32);
 
@@ -30,7 +30,7 @@ impl OpCode {
     pub const LIST_HANDLES: Self = Self(105);
     /// Answer a challenge.
     pub const CHALLENGE_RESPONSE: Self = Self(200);
-    /// Ask whether another's answer to a challenge is right.
+    /// Ask whether another client's answer to a challenge is correct.
     pub const VERIFY_RESPONSE: Self = Self(201);
     /// Home a prefix here.
     pub const HOME_PREFIX: Self = Self(300);
@@ -42,7 +42,7 @@ impl OpCode {
     pub const SESSION_SETUP: Self = Self(400);
     /// End a session.
     pub const SESSION_TERMINATE: Self = Self(401);
-    /// Hand in the key of a session.
+    /// Send the key of a session.
     pub const SESSION_EXCHANGE_KEY: Self = Self(402);
     /// Ask for the number of the next transaction.
     pub const NEXT_TRANSACTION_ID: Self = Self(1000);
@@ -66,16 +66,16 @@ impl fmt::Display for OpCode {
 
 //----------- ResponseCode ---------------------------------------------------
 
-/// How a request went (RFC 3652 section 2.2.2.2).
+/// The result of a request (RFC 3652 section 2.2.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ResponseCode(pub u32);
 
 impl ResponseCode {
-    /// What requests carry.
+    /// The code in requests.
     pub const NONE: Self = Self(0);
-    /// Done.
+    /// Success.
     pub const SUCCESS: Self = Self(1);
-    /// A failure of ours.
+    /// A failure of the server.
     pub const ERROR: Self = Self(2);
     /// Too busy.
     pub const SERVER_BUSY: Self = Self(3);
@@ -83,31 +83,31 @@ impl ResponseCode {
     pub const PROTOCOL_ERROR: Self = Self(4);
     /// The operation is not offered.
     pub const OPERATION_NOT_SUPPORTED: Self = Self(5);
-    /// Passed through too many servers.
+    /// Forwarded by too many servers.
     pub const RECURSION_COUNT_TOO_HIGH: Self = Self(6);
-    /// The server takes no changes.
+    /// The server accepts no changes.
     pub const SERVER_READ_ONLY: Self = Self(7);
     /// The identifier is not registered.
     pub const HANDLE_NOT_FOUND: Self = Self(100);
     /// The identifier is registered already.
     pub const HANDLE_ALREADY_EXISTS: Self = Self(101);
-    /// No well-formed identifier.
+    /// The identifier is malformed.
     pub const INVALID_HANDLE: Self = Self(102);
     /// The identifier has no such values.
     pub const VALUES_NOT_FOUND: Self = Self(200);
     /// The identifier has such a value already.
     pub const VALUE_ALREADY_EXISTS: Self = Self(201);
-    /// No well-formed value.
+    /// The value is malformed.
     pub const INVALID_VALUE: Self = Self(202);
     /// The client's HS_SITE is out of date.
     pub const OUT_OF_DATE_SITE_INFO: Self = Self(300);
     /// The prefix is not served here.
     pub const SERVER_NOT_RESPONSIBLE: Self = Self(301);
-    /// Ask another service.
+    /// Referral to another service.
     pub const SERVICE_REFERRAL: Self = Self(302);
-    /// Ask the service of this prefix.
+    /// Referral to the service of this prefix.
     pub const PREFIX_REFERRAL: Self = Self(303);
-    /// The caller is no administrator of it.
+    /// The caller is not an administrator of the identifier.
     pub const INVALID_ADMIN: Self = Self(400);
     /// The caller's permissions do not suffice.
     pub const INSUFFICIENT_PERMISSIONS: Self = Self(401);
@@ -115,7 +115,7 @@ impl ResponseCode {
     pub const AUTHENTICATION_NEEDED: Self = Self(402);
     /// The answer to the challenge is wrong.
     pub const AUTHENTICATION_FAILED: Self = Self(403);
-    /// The kind of proof is not known.
+    /// The kind of credential is unknown.
     pub const INVALID_CREDENTIAL: Self = Self(404);
     /// The challenge has expired.
     pub const AUTHENTICATION_TIMEOUT: Self = Self(405);
@@ -134,7 +134,7 @@ impl ResponseCode {
     /// A message of the session was repeated.
     pub const SESSION_MESSAGE_REJECTED: Self = Self(505);
 
-    /// As peers of this version know it: before 2.5, read-only servers and bad values had other numbers.
+    /// The number in a protocol version: before 2.5, read-only servers and bad values had other numbers.
     #[must_use]
     pub fn spoken_in(self, version: Version) -> Self {
         match self {
@@ -178,9 +178,9 @@ impl OpFlags {
     pub const PUBLIC_ONLY: Self = Self(0x0100_0000);
     /// RRDG: the digest of the request stands before the body.
     pub const REQUEST_DIGEST: Self = Self(0x0080_0000);
-    /// OVRW: overwrite what exists; in a reply, something was.
+    /// OVRW: overwrite existing values; in a reply: values were overwritten.
     pub const OVERWRITE: Self = Self(0x0040_0000);
-    /// MINT: make up the rest of the suffix.
+    /// MINT: generate the rest of the suffix.
     pub const MINT: Self = Self(0x0020_0000);
     /// DNRF: do not refer.
     pub const NO_REFERRAL: Self = Self(0x0010_0000);
@@ -196,13 +196,13 @@ impl OpFlags {
         self.0 & flags.0 == flags.0
     }
 
-    /// These set too.
+    /// These flags and others.
     #[must_use]
     pub fn with(self, flags: Self) -> Self {
         Self(self.0 | flags.0)
     }
 
-    /// These cleared.
+    /// These flags without others.
     #[must_use]
     pub fn without(self, flags: Self) -> Self {
         Self(self.0 & !flags.0)
@@ -217,7 +217,7 @@ impl fmt::Debug for OpFlags {
 
 //----------- Version --------------------------------------------------------
 
-/// A version of the protocol, as spelled: "5.0" stays in the bytes and means 2.0 in every comparison.
+/// A version of the protocol, as spelled: "5.0" is retained in messages and compares as 2.0.
 #[derive(Clone, Copy, Debug)]
 pub struct Version {
     /// The major number.
@@ -227,7 +227,7 @@ pub struct Version {
 }
 
 impl Version {
-    /// The first: MD5, no code before digests.
+    /// The first version: MD5, no code before digests.
     pub const V2_0: Self = Self::new(2, 0);
     /// Digests carry their code.
     pub const V2_1: Self = Self::new(2, 1);
@@ -245,7 +245,7 @@ impl Version {
     pub const V2_10: Self = Self::new(2, 10);
     /// SHA-256 with DSA: the newest that is in use.
     pub const V2_11: Self = Self::new(2, 11);
-    /// What we speak at most.
+    /// The highest version that this node speaks.
     pub const OURS: Self = Self::V2_11;
 
     /// A version by its numbers.

@@ -1,4 +1,4 @@
-//! The credential behind a body: a signature of the sender's key or of the session's (RFC 3652 section 2.2.4).
+//! The credential after a body: a signature of the sender's key or of the session's (RFC 3652 section 2.2.4).
 //!
 //! ```text
 //!   version (1) · reserved (1) · flags (2) · signer (string) · session counter (4) · kind (string)
@@ -13,18 +13,18 @@ use crate::wire::handle::envelope::Envelope;
 /// Bytes of the names of a kind and of an algorithm.
 const NAME_BYTES_MAX: usize = 64;
 
-/// Who vouches for a message, and by what.
+/// The signature or authentication code of a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Credential<'a> {
     /// The layout's version: 0.
     pub version: u8,
-    /// Flags: none are known.
+    /// Flags; none are defined.
     pub flags: u16,
     /// The identifier of the signer; servers and sessions leave it empty.
     pub signer: &'a [u8],
     /// The session's count of messages; from old peers, the index of the signer's key.
     pub counter: u32,
-    /// What kind of proof: [`Credential::SIGNED`], [`Credential::MAC`] or another.
+    /// The kind: [`Credential::SIGNED`], [`Credential::MAC`] or another.
     pub kind: &'a str,
     /// The digest algorithm by name, or by a one-byte code.
     pub algorithm: &'a [u8],
@@ -38,7 +38,7 @@ impl<'a> Credential<'a> {
     /// A code of a session's key.
     pub const MAC: &'static str = "HS_MAC";
 
-    /// Decodes the inside of a credential section; what is behind the signature is passed over.
+    /// Decodes the contents of a credential section; bytes after the signature are ignored.
     pub fn decode(section: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(section);
         let version = reader.u8("credential version")?;
@@ -53,7 +53,7 @@ impl<'a> Credential<'a> {
         Ok(Self { version, flags, signer, counter, kind, algorithm, signature })
     }
 
-    /// Encodes the inside of a credential section.
+    /// Encodes the contents of a credential section.
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::with_capacity(32 + self.kind.len() + 8 + self.signature.len());
         writer.u8(self.version).u8(0).u16(self.flags);
@@ -64,10 +64,10 @@ impl<'a> Credential<'a> {
     }
 }
 
-/// What a signature or authentication code covers: the envelope's numbers where the version has them, then `signed`
+/// The bytes that a signature or authentication code covers: the envelope's numbers where the version has them, then `signed`
 /// (header and body).
 ///
-/// None in versions 2.5 and 2.6, whose writers disagree about it: their signatures prove nothing.
+/// None in versions 2.5 and 2.6, whose implementations disagree about them: their signatures cannot be verified.
 pub fn covered_bytes(envelope: &Envelope, counter: u32, signed: &[u8]) -> Option<Vec<u8>> {
     let version = envelope.version;
     let mut writer = Writer::with_capacity(16 + signed.len());

@@ -12,19 +12,19 @@ use crate::wire::handle::code::Version;
 /// Bytes of an envelope.
 pub const ENVELOPE_BYTES: usize = 20;
 
-/// The two bits beside the flags that hold the suggested major version.
+/// The two bits next to the flags that hold the suggested major version.
 const SUGGESTED_MAJOR: u8 = 0x03;
 
 //----------- Envelope -------------------------------------------------------
 
-/// What stands in front of a message.
+/// The fields before a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Envelope {
     /// The version the message is written in.
     pub version: Version,
-    /// The version the sender would like to hear.
+    /// The version that the sender prefers for replies.
     pub suggested: Version,
-    /// How the message travels.
+    /// Flags of the transport.
     pub flags: EnvelopeFlags,
     /// The session; 0 is none.
     pub session: u32,
@@ -32,12 +32,12 @@ pub struct Envelope {
     pub request: u32,
     /// The number of this packet, from 0.
     pub sequence: u32,
-    /// Bytes of the whole message behind the envelope or envelopes.
+    /// Bytes of the complete message after the envelope or envelopes.
     pub message_bytes: u32,
 }
 
 impl Envelope {
-    /// Decodes an envelope; a message beyond the bound is refused here, before anything is set aside for it.
+    /// Decodes an envelope; a message beyond the bound is refused here, before memory is allocated for it.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let [major, minor] = reader.array("version")?;
         let [bits, suggested_minor] = reader.array("envelope flags")?;
@@ -76,7 +76,7 @@ impl Envelope {
         writer.u32(self.session).u32(self.request).u32(self.sequence).u32(self.message_bytes);
     }
 
-    /// The envelope and behind it a message, whose length it states whatever it stated before.
+    /// The envelope with a message after it; sets the length to that of the message.
     pub fn enclose(&self, message: &[u8]) -> Vec<u8> {
         let message_bytes = u32::try_from(message.len()).unwrap_or(u32::MAX);
         let mut writer = Writer::with_capacity(ENVELOPE_BYTES + message.len());
@@ -107,18 +107,18 @@ impl Envelope {
 
 //----------- EnvelopeFlags --------------------------------------------------
 
-/// How a message travels: the six high bits of the third byte.
+/// Flags of the transport: the six high bits of the third byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EnvelopeFlags(pub u8);
 
 impl EnvelopeFlags {
-    /// In the clear and whole.
+    /// Unencrypted and complete.
     pub const NONE: Self = Self(0);
-    /// Compressed; nobody does it.
+    /// Compressed; not used in practice.
     pub const COMPRESSED: Self = Self(0x80);
     /// Encrypted with the session's key.
     pub const ENCRYPTED: Self = Self(0x40);
-    /// Cut into packets; servers need not say so.
+    /// Cut into packets; servers need not set it.
     pub const TRUNCATED: Self = Self(0x20);
 
     /// Whether all of these are set.
@@ -126,7 +126,7 @@ impl EnvelopeFlags {
         self.0 & flags.0 == flags.0
     }
 
-    /// These set too.
+    /// These flags and others.
     #[must_use]
     pub fn with(self, flags: Self) -> Self {
         Self(self.0 | flags.0)

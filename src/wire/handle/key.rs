@@ -1,5 +1,5 @@
-//! The blob of an HS_PUBKEY and of key files: a kind and byte strings, as CNRI's library writes them. What the strings
-//! mean is `crate::key`'s.
+//! The blob of an HS_PUBKEY and of key files: a kind and byte strings, as CNRI's library writes them. `crate::key`
+//! interprets the strings.
 //!
 //! ```text
 //!   kind (string) · flags (2) · fields (strings, to the end)
@@ -16,11 +16,11 @@ const FIELDS_MAX: usize = 16;
 /// A key as fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyBlob<'a> {
-    /// What the fields are, such as [`KeyBlob::RSA`].
+    /// The kind of key, such as [`KeyBlob::RSA`].
     pub kind: &'a str,
-    /// Flags: none are known.
+    /// Flags; none are defined.
     pub flags: u16,
-    /// The fields. CNRI's writer leaves four zero bytes behind those of an RSA key, which stand as an empty last field.
+    /// The fields. CNRI's writer appends four zero bytes to those of an RSA key, which decode as an empty last field.
     pub fields: Vec<&'a [u8]>,
 }
 
@@ -29,7 +29,7 @@ impl<'a> KeyBlob<'a> {
     pub const RSA: &'static str = "RSA_PUB_KEY";
     /// A DSA public key: q, p, g, y.
     pub const DSA: &'static str = "DSA_PUB_KEY";
-    /// A half of a Diffie-Hellman agreement: y, p, g.
+    /// A public number of a Diffie-Hellman agreement: y, p, g.
     pub const DIFFIE_HELLMAN: &'static str = "DH_PUB_KEY";
     /// An SM2 public key: PEM text or DER (Teleinfo).
     pub const SM2: &'static str = "SM2_PUB_KEY";

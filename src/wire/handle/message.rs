@@ -1,4 +1,4 @@
-//! A message behind its envelope: header, body, credential (RFC 3652 sections 2.2.2 to 2.2.4).
+//! A message after its envelope: header, body, credential (RFC 3652 sections 2.2.2 to 2.2.4).
 //!
 //! ```text
 //!   op (4) · response code (4) · flags (4) · site serial (2) · recursion (1) · reserved (1) · expires (4) · body bytes (4)
@@ -18,17 +18,17 @@ pub const HEADER_BYTES: usize = 24;
 /// The fixed beginning of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// What is asked for.
+    /// The operation.
     pub op: OpCode,
-    /// How it went; [`ResponseCode::NONE`] in requests.
+    /// The result; [`ResponseCode::NONE`] in requests.
     pub response: ResponseCode,
-    /// How it shall be done.
+    /// Options of the operation.
     pub flags: OpFlags,
     /// The serial of the HS_SITE that the client used, 65535 when it knows none; in replies, the server's own.
     pub serial: u16,
-    /// Servers it was passed through.
+    /// Number of servers that forwarded the request.
     pub recursion: u8,
-    /// When it is no longer worth answering, in seconds since 1970; nobody enforces it.
+    /// Expiry time of the request, in seconds since 1970; not enforced by servers.
     pub expires: u32,
 }
 
@@ -36,7 +36,7 @@ impl Header {
     /// The serial of a client that knows no HS_SITE.
     pub const SERIAL_UNKNOWN: u16 = 0xffff;
 
-    /// Decodes a header and the length of the body behind it.
+    /// Decodes a header and the length of the body that follows.
     fn decode(reader: &mut Reader<'_>) -> Result<(Self, usize), DecodeError> {
         let op = OpCode(reader.u32("operation")?);
         let response = ResponseCode(reader.u32("response code")?);
@@ -63,15 +63,15 @@ pub struct Message<'a> {
     pub header: Header,
     /// The body, not yet decoded.
     pub body: &'a [u8],
-    /// Who vouches for it, when anybody does.
+    /// The credential, if the message has one.
     pub credential: Option<Credential<'a>>,
     /// Header and body as received: what digests and signatures cover.
     pub signed: &'a [u8],
 }
 
 impl<'a> Message<'a> {
-    /// Decodes a whole message, without its envelope. A missing credential section is an empty one, and what stands
-    /// behind it is passed over.
+    /// Decodes a complete message without its envelope. A missing credential section counts as empty; bytes after it are
+    /// ignored.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         let (header, body_bytes) = Header::decode(&mut reader)?;
@@ -88,7 +88,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Header and body: what a digest or signature covers; [`seal`] makes a message of it.
+/// Encodes header and body, which digests and signatures cover; [`seal`] completes the message.
 pub fn encode_signed(header: &Header, body: &[u8]) -> Vec<u8> {
     let mut writer = Writer::with_capacity(HEADER_BYTES + body.len() + 4);
     header.encode(&mut writer, body.len());
@@ -96,7 +96,7 @@ pub fn encode_signed(header: &Header, body: &[u8]) -> Vec<u8> {
     writer.into_vec()
 }
 
-/// Puts the credential, or an empty section, behind header and body.
+/// Appends the credential, or an empty section, to header and body.
 pub fn seal(mut signed: Vec<u8>, credential: Option<&Credential<'_>>) -> Vec<u8> {
     let mut writer = Writer::default();
     writer.bytes(&credential.map(Credential::encode).unwrap_or_default());
@@ -104,7 +104,7 @@ pub fn seal(mut signed: Vec<u8>, credential: Option<&Credential<'_>>) -> Vec<u8>
     signed
 }
 
-/// A whole message, without its envelope.
+/// Encodes a complete message without its envelope.
 pub fn encode_message(header: &Header, body: &[u8], credential: Option<&Credential<'_>>) -> Vec<u8> {
     seal(encode_signed(header, body), credential)
 }

@@ -6,7 +6,7 @@
 //!   in bodies: values (`value`), whose data may be an administrator, a site or a key
 //! ```
 //!
-//! Pure and bounded: a decoder takes linear time, never panics, and keeps numbers that it does not know. What the
+//! Pure and bounded: a decoder takes linear time, never panics, and retains unknown numbers. What the
 //! messages mean is decided by the front ends, and what keys prove is `crate::key`'s.
 
 pub mod code;

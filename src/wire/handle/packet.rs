@@ -1,4 +1,4 @@
-//! Packets: a message over UDP is cut into pieces, each behind its own envelope (RFC 3652 section 2.3).
+//! Packets: a message over UDP is cut into pieces, each after its own envelope (RFC 3652 section 2.3).
 //!
 //! ```text
 //!   message ─ cut ─▶ envelope #0 │ 492 bytes    envelope #1 │ 492 bytes    envelope #2 │ the rest
@@ -44,7 +44,7 @@ pub fn cut<'a>(envelope: &Envelope, message: &'a [u8]) -> impl Iterator<Item = V
 pub struct Piece<'a> {
     /// The packet's envelope.
     pub envelope: Envelope,
-    /// Where in the message the part belongs.
+    /// Offset of the part in the message.
     pub place: Range<usize>,
     /// The part, exactly as long as its place.
     pub bytes: &'a [u8],
@@ -54,7 +54,7 @@ impl<'a> Piece<'a> {
     /// Decodes a packet. Refused are one whose number lies beyond the message, and one that is shorter than its place;
     /// what is longer is passed over.
     ///
-    /// A first packet that carries its whole message is taken whole, however long: some clients send one large datagram.
+    /// A first packet that carries its complete message is accepted at any length: some clients send one large datagram.
     pub fn decode(packet: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(packet);
         let envelope = Envelope::decode(&mut reader)?;
@@ -74,13 +74,13 @@ impl<'a> Piece<'a> {
         Ok(Self { envelope, place, bytes })
     }
 
-    /// Whether it is the whole message.
+    /// Whether the part is the complete message.
     pub fn is_whole(&self) -> bool {
         self.bytes.len() == self.envelope.message_length()
     }
 }
 
-/// Where the part with this number belongs in a message; none beyond its end.
+/// The range of a part in a message by its number; none beyond the end.
 pub fn place_of(sequence: u32, message_bytes: usize) -> Option<Range<usize>> {
     let start = usize::try_from(sequence).ok()?.checked_mul(PIECE_BYTES)?;
     let end = start.checked_add(PIECE_BYTES)?.min(message_bytes);

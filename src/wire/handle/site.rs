@@ -1,4 +1,4 @@
-//! HS_SITE: where the service of a prefix lives, as Handle clients read it (RFC 3651 section 3.2.2).
+//! HS_SITE: the site that serves a prefix, as Handle clients read it (RFC 3651 section 3.2.2).
 //!
 //! ```text
 //!   version 1 (2) · protocol (2) · serial (2) · primary (1) · hash option (1) · hash filter (string)
@@ -6,7 +6,7 @@
 //!   interface: role (1) · protocol (1) · port (4)
 //! ```
 //!
-//! A [`SiteRecord`] is all that stands in the bytes; [`encode_site`] makes one of this node's own kind of site.
+//! A [`SiteRecord`] holds all fields; [`encode_site`] encodes a site of the model.
 
 use core::net::{IpAddr, Ipv6Addr};
 
@@ -24,20 +24,20 @@ const ATTRIBUTE_BYTES_MIN: usize = 8;
 
 //----------- SiteRecord -----------------------------------------------------
 
-/// A site as it stands in the data of an HS_SITE value.
+/// A site in the data of an HS_SITE value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SiteRecord {
     /// The layout's version: 1.
     pub version: u16,
     /// The protocol that its servers speak.
     pub protocol: Version,
-    /// Counts the changes of the site.
+    /// Serial number, which counts the changes of the site.
     pub serial: u16,
-    /// Whether it takes changes: [`SiteRecord::PRIMARY`], [`SiteRecord::MULTI_PRIMARY`].
+    /// Whether it accepts changes: [`SiteRecord::PRIMARY`], [`SiteRecord::MULTI_PRIMARY`].
     pub primary: u8,
-    /// By which part of a handle its server is chosen: [`SiteRecord::HASH_BY_HANDLE`] and others.
+    /// The part of a handle that selects the server: [`SiteRecord::HASH_BY_HANDLE`] and others.
     pub hash_option: u8,
-    /// Empty: nobody uses it.
+    /// Hash filter; empty in practice.
     pub hash_filter: Vec<u8>,
     /// Names and values, such as `desc` and `alt_addr`.
     pub attributes: Vec<SiteAttribute>,
@@ -59,29 +59,29 @@ pub struct SiteAttribute {
 pub struct SiteServer {
     /// Its number within the site.
     pub id: u32,
-    /// Its address: IPv6, or IPv4 behind twelve zero bytes.
+    /// Its address: IPv6, or IPv4 after twelve zero bytes.
     pub address: [u8; 16],
     /// Its public key as in HS_PUBKEY; may be empty, or a PEM text.
     pub public_key: Vec<u8>,
-    /// Where it listens.
+    /// Its interfaces.
     pub interfaces: Vec<SiteInterface>,
 }
 
-/// Where a server listens, and for what.
+/// An interface: what a server listens on, and for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SiteInterface {
-    /// What it serves: [`SiteInterface::ADMIN`], [`SiteInterface::QUERY`], both, or nothing.
+    /// The role: [`SiteInterface::ADMIN`], [`SiteInterface::QUERY`], both, or nothing.
     pub role: u8,
-    /// What it speaks: [`SiteInterface::UDP`] and others.
+    /// The protocol: [`SiteInterface::UDP`] and others.
     pub protocol: u8,
     /// The port.
     pub port: u32,
 }
 
 impl SiteRecord {
-    /// The bit of a site that takes changes.
+    /// The bit of a site that accepts changes.
     pub const PRIMARY: u8 = 0x80;
-    /// The bit of a site beside which others take changes.
+    /// The bit of a site with other sites that accept changes.
     pub const MULTI_PRIMARY: u8 = 0x40;
     /// The server is chosen by the prefix.
     pub const HASH_BY_PREFIX: u8 = 0;
@@ -90,7 +90,7 @@ impl SiteRecord {
     /// The server is chosen by the whole handle.
     pub const HASH_BY_HANDLE: u8 = 2;
 
-    /// Decodes the data of an HS_SITE value; bytes behind the end are refused, as its readers do.
+    /// Decodes the data of an HS_SITE value; trailing bytes are refused, as other readers do.
     pub fn decode(data: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(data);
         let version = reader.u16("site version")?;
@@ -147,7 +147,7 @@ impl SiteServer {
         }
     }
 
-    /// Its address; IPv4 behind zeros, but for `::1`, which is IPv6's.
+    /// Its address; IPv4 after zeros, except `::1`, which is an IPv6 address.
     pub fn ip_address(&self) -> IpAddr {
         match self.address {
             [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, rest @ ..] if rest != [0, 0, 0, 1] => IpAddr::from(rest),
@@ -181,8 +181,8 @@ impl SiteInterface {
 /// Encodes a site, or none when it offers neither Handle nor HTTP, so that no Handle client could use it. The public
 /// key is that of the server, as in HS_PUBKEY; empty where none is known.
 ///
-/// The first address is the server's; the others are `alt_addr` attributes. TCP stands first: some clients take the
-/// first interface as it comes.
+/// The first address is the server's; the others are `alt_addr` attributes. TCP comes first: some clients use the
+/// first interface.
 pub fn encode_site(site: &Site, serial: u16, public_key: &[u8]) -> Option<Vec<u8>> {
     let ports = site.ports();
     let handle = ports.handle.map(|port| [(SiteInterface::TCP, port), (SiteInterface::UDP, port)]);
@@ -216,7 +216,7 @@ fn alternative((number, address): (usize, &IpAddr)) -> SiteAttribute {
     SiteAttribute { name: name.into_bytes(), value: address.to_string().into_bytes() }
 }
 
-/// IPv4 stands in the last four bytes, behind zeros.
+/// IPv4 is in the last four bytes, after zeros.
 fn sixteen_bytes(address: IpAddr) -> [u8; 16] {
     match address {
         IpAddr::V4(address) => {

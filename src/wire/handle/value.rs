@@ -1,12 +1,12 @@
-//! Values as the Handle protocol lays them out (RFC 3651 section 3.1).
+//! The Handle encoding of values (RFC 3651 section 3.1).
 //!
 //! ```text
 //!   index (4) · timestamp (4) · TTL kind (1) · TTL (4) · permissions (1) · type (string) · data (string)
 //!   references (count; identifier (string) · index (4))
 //! ```
 //!
-//! A [`WireValue`] is what stands in the bytes, and may be none that an identifier can hold; [`WireValue::to_value`]
-//! makes a [`Value`] of it or says why not.
+//! A [`WireValue`] is a decoded value that may be invalid for an identifier; [`WireValue::to_value`] converts it into a
+//! [`Value`] or returns the reason why not.
 
 use thiserror::Error;
 
@@ -25,10 +25,10 @@ const TTL_ABSOLUTE: u8 = 1;
 
 //----------- WireValue ------------------------------------------------------
 
-/// A value as it stands in a message.
+/// A value of a message, unchecked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WireValue<'a> {
-    /// The index; a signed number to its writers, so that those above 2^31-1 are negative.
+    /// The index; clients read and write it as a signed number, so that those above 2^31-1 are negative.
     pub index: u32,
     /// When it was last set, in seconds since 1970.
     pub timestamp: u32,
@@ -36,22 +36,22 @@ pub struct WireValue<'a> {
     pub ttl_kind: u8,
     /// Seconds, or the second since 1970.
     pub ttl: u32,
-    /// Permissions; the four high bits mean nothing.
+    /// Permissions; the four high bits have no meaning.
     pub permissions: u8,
     /// The type.
     pub value_type: &'a [u8],
     /// The data.
     pub data: &'a [u8],
-    /// Values elsewhere.
+    /// References to values of other identifiers.
     pub references: Vec<WireReference<'a>>,
 }
 
-/// A reference as it stands in a message.
+/// A reference of a message, unchecked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WireReference<'a> {
     /// The identifier.
     pub identifier: &'a [u8],
-    /// The index there.
+    /// The index at that identifier.
     pub index: u32,
 }
 
@@ -79,7 +79,7 @@ impl<'a> WireValue<'a> {
         }
     }
 
-    /// The value an identifier can hold, or why it can hold none such.
+    /// Converts into a value that an identifier can hold, or returns why it cannot.
     pub fn to_value(&self) -> Result<Value, ValueProblem> {
         let index = Index::new(self.index).map_err(|_| ValueProblem::Index { found: self.index })?;
         let value_type =
@@ -142,7 +142,7 @@ pub fn encode_value(writer: &mut Writer, value: &Value) {
     }
 }
 
-/// What the digest in an HS_SIGNATURE covers: the value from its TTL on, without index and timestamp.
+/// The bytes that the digest in an HS_SIGNATURE covers: the value from its TTL on, without index and timestamp.
 pub fn encode_digested(value: &Value) -> Vec<u8> {
     let mut writer = Writer::with_capacity(value.encoded_bytes());
     encode_value(&mut writer, value);
@@ -151,7 +151,7 @@ pub fn encode_digested(value: &Value) -> Vec<u8> {
 
 //----------- ValueProblem ---------------------------------------------------
 
-/// Why the value in a message is none that an identifier can hold.
+/// Why the value of a message is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ValueProblem {
     /// An index outside 1 to 2^31-1.
@@ -160,7 +160,7 @@ pub enum ValueProblem {
         /// The number found.
         found: u32,
     },
-    /// A type that is no text.
+    /// A type that is not UTF-8.
     #[error("the type of index {index} is not UTF-8")]
     TypeNotUtf8 {
         /// The value's index.
@@ -174,7 +174,7 @@ pub enum ValueProblem {
         /// What is wrong with it.
         error: ValueError,
     },
-    /// A TTL of neither kind.
+    /// A TTL of an unknown kind.
     #[error("the TTL of index {index} is of kind {found}; 0 (seconds) or 1 (point in time) are right")]
     TtlKind {
         /// The value's index.
@@ -193,7 +193,7 @@ pub enum ValueProblem {
     /// Too many references.
     #[error("{0}")]
     References(ValueError),
-    /// A reference to nothing.
+    /// An invalid reference.
     #[error("reference {place} of index {index}: {problem}")]
     Reference {
         /// The value's index.
@@ -205,13 +205,13 @@ pub enum ValueProblem {
     },
 }
 
-/// Why a reference leads nowhere.
+/// Why a reference is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ReferenceProblem {
-    /// Not a text.
+    /// Not UTF-8.
     #[error("the identifier is not UTF-8")]
     NotUtf8,
-    /// No identifier.
+    /// Not an identifier.
     #[error("{0}")]
     Identifier(IdentifierError),
     /// An index below 0.

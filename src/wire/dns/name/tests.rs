@@ -1,4 +1,4 @@
-//! The naming rule, by example and by property: both directions, no two names alike, every length in bounds.
+//! The naming rule, by example and by property: both directions, no two equal names, every length within bounds.
 
 use std::collections::HashMap;
 

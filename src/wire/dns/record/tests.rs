@@ -1,4 +1,4 @@
-//! What values look like as records, octet by octet, and when stubs stand in for them.
+//! The encoding of values as records, octet by octet, and the conditions for stubs.
 
 use hickory_proto::rr::{Name, RData, RecordType};
 use hickory_proto::serialize::binary::{BinEncodable, BinEncoder};
@@ -107,7 +107,7 @@ fn what_fits_no_message_is_a_marked_stub() {
     let [found] = found.as_slice() else { panic!("one record") };
     assert!(found.starts_with(b"dstub sha256=") && found.ends_with(b" 1:30002 2:30002 3:30002"), "{found:?}");
     assert_eq!(octets(Kind::Uri, &values), [b"\0\0\0\x01dns:sn1.88.id.internal?type=TYPE65416".to_vec()]);
-    // NAPTR stays small: each long URI leads to its value's own name.
+    // NAPTR stays small: each long URI points to its value's own name.
     assert_eq!(octets(Kind::Naptr, &values).len(), 3);
     // One value alone fits.
     assert_eq!(octets(Kind::Machine, &values[..1]).len(), 1);

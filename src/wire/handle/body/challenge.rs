@@ -27,8 +27,8 @@ pub struct RequestDigest<'a> {
 }
 
 impl<'a> RequestDigest<'a> {
-    /// No code but a length, from which the algorithm follows: what peers before 2.1 have (MD5), and questions about
-    /// answers at any version.
+    /// A length instead of a code, from which the algorithm follows: used by peers before 2.1 (MD5), and in verification
+    /// requests of any version.
     pub const UNCODED: u8 = 0;
     /// MD5.
     pub const MD5: u8 = 1;
@@ -48,8 +48,8 @@ impl<'a> RequestDigest<'a> {
         }
     }
 
-    /// Takes the digest off the front of a reply's body, where the flag RRDG says that there is one; the body proper
-    /// is left in the reader.
+    /// Reads the digest at the front of a reply's body, when the flag RRDG announces one; the rest of the body remains in
+    /// the reader.
     pub fn decode(reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let unknown = reader.refuse("request digest code");
         let code = reader.u8("request digest code")?;
@@ -69,7 +69,7 @@ impl<'a> RequestDigest<'a> {
         Ok(Self { code, digest: reader.take("request digest", bytes.into())? })
     }
 
-    /// Puts the digest in front of a reply's body.
+    /// Writes the digest at the front of a reply's body.
     pub fn encode(&self, writer: &mut Writer) {
         match self.code {
             Self::UNCODED => writer.bytes(self.digest),
@@ -80,7 +80,7 @@ impl<'a> RequestDigest<'a> {
 
 //----------- Challenge ------------------------------------------------------
 
-/// The body of a challenge: sign this nonce and the digest of what you asked.
+/// The body of a challenge: the nonce and the digest of the request, which the client has to sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Challenge<'a> {
     /// The digest of the request.
@@ -114,7 +114,7 @@ impl<'a> Challenge<'a> {
         writer.into_vec()
     }
 
-    /// What an answer signs: the nonce, then the digest without its code.
+    /// The bytes that an answer signs: the nonce, then the digest without its code.
     pub fn signed_bytes(&self) -> Vec<u8> {
         [self.nonce, self.digest.digest].concat()
     }
@@ -122,10 +122,10 @@ impl<'a> Challenge<'a> {
 
 //----------- ChallengeAnswer ------------------------------------------------
 
-/// The answer to a challenge: whose key, and what it made of the challenge.
+/// The answer to a challenge: the key, and its signature or code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChallengeAnswer<'a> {
-    /// What kind of key: [`ChallengeAnswer::PUBLIC_KEY`], [`ChallengeAnswer::SECRET_KEY`] or another.
+    /// The kind of key: [`ChallengeAnswer::PUBLIC_KEY`], [`ChallengeAnswer::SECRET_KEY`] or another.
     pub kind: &'a [u8],
     /// The identifier that holds the key.
     pub user: &'a [u8],
@@ -160,7 +160,7 @@ impl<'a> ChallengeAnswer<'a> {
     }
 }
 
-/// What a public key answers: the digest algorithm by name, and the signature.
+/// The answer of a public key: the digest algorithm by name, and the signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignedAnswer<'a> {
     /// The digest algorithm, such as `SHA-256` or `SM3`.
@@ -187,7 +187,7 @@ impl<'a> SignedAnswer<'a> {
 
 //----------- VerifyChallenge ------------------------------------------------
 
-/// A server asks the home of a secret key whether an answer to its challenge is right.
+/// A server asks the node that holds a secret key whether an answer to its challenge is correct.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerifyChallenge<'a> {
     /// The identifier that holds the key.
@@ -196,7 +196,7 @@ pub struct VerifyChallenge<'a> {
     pub index: u32,
     /// The nonce of the challenge.
     pub nonce: &'a [u8],
-    /// The digest of the challenge; clients leave its code out.
+    /// The digest of the challenge; clients omit its code.
     pub digest: RequestDigest<'a>,
     /// The answer given.
     pub answer: &'a [u8],
@@ -225,12 +225,12 @@ impl<'a> VerifyChallenge<'a> {
     }
 }
 
-/// Whether the answer was right.
+/// Whether the answer was correct.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verification {
-    /// It is the key's.
+    /// The answer is correct.
     Right,
-    /// It is not.
+    /// The answer is wrong.
     Wrong,
 }
 

@@ -1,4 +1,4 @@
-//! The bodies of messages, one type for each layout. What stands behind a body is passed over: real clients add some.
+//! The bodies of messages, one type for each layout. Trailing bytes after a body are ignored: real clients add some.
 //!
 //! ```text
 //!   resolution ........ handle · indexes · types                  reply: handle · values
@@ -54,14 +54,14 @@ fn put_strings(writer: &mut Writer, strings: &[&[u8]]) {
 
 //----------- Resolution -----------------------------------------------------
 
-/// The body of a question: which values of which handle.
+/// The body of a resolution request: a handle, and which of its values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolution<'a> {
     /// The handle.
     pub handle: &'a [u8],
-    /// Indexes asked for.
+    /// Requested indexes.
     pub indexes: Vec<u32>,
-    /// Types asked for; with neither indexes nor types, all values are.
+    /// Requested types; without indexes and types, all values are requested.
     pub types: Vec<&'a [u8]>,
 }
 
@@ -174,7 +174,7 @@ impl<'a> HandleOnly<'a> {
 pub struct Names<'a>(pub Vec<&'a [u8]>);
 
 impl<'a> Names<'a> {
-    /// Names that one message carries at most, by the custom of servers.
+    /// Maximum number of names in one message, as other servers send.
     pub const ITEMS_MAX: usize = 50;
 
     /// Decodes the body.
@@ -192,7 +192,7 @@ impl<'a> Names<'a> {
 
 //----------- Referral -------------------------------------------------------
 
-/// Where to ask instead: a service handle, or the HS_SITE and HS_SERV values themselves.
+/// A referral: a service handle, or the HS_SITE and HS_SERV values themselves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Referral<'a> {
     /// The handle of the service; may be empty.
@@ -210,7 +210,7 @@ impl<'a> Referral<'a> {
         Ok(Self { handle, values })
     }
 
-    /// Encodes the body; without values, their count is left out too.
+    /// Encodes the body; without values, their count is omitted too.
     pub fn encode(&self) -> Vec<u8> {
         if self.values.is_empty() {
             return HandleOnly(self.handle).encode();
@@ -221,7 +221,7 @@ impl<'a> Referral<'a> {
 
 //----------- ErrorText ------------------------------------------------------
 
-/// The sentence of a refusal or failure.
+/// The message of a refusal or failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ErrorText<'a>(pub &'a [u8]);
 
@@ -242,7 +242,7 @@ impl<'a> ErrorText<'a> {
 
 //----------- Login ----------------------------------------------------------
 
-/// The request to log a connection in by key (Teleinfo, 4iot): whose.
+/// The request to log a connection in by key (Teleinfo, 4iot).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Login<'a> {
     /// The identifier that holds the key.

@@ -1,4 +1,4 @@
-//! Setting up a session: how the two sides come to one key.
+//! Session setup: the messages by which client and server agree on a key.
 
 use crate::model::limits::{HANDLE_MESSAGE_BYTES_MAX, IDENTIFIER_BYTES_MAX};
 use crate::wire::cursor::{DecodeError, Reader, Writer};
@@ -13,7 +13,7 @@ const DIFFIE_HELLMAN: u16 = 4;
 /// The request to set up a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionSetup<'a> {
-    /// Seconds the session shall live.
+    /// Requested lifetime of the session in seconds.
     pub timeout: u32,
     /// The identifier that the client claims to be; may be empty.
     pub user: &'a [u8],
@@ -26,25 +26,25 @@ pub struct SessionSetup<'a> {
 /// How the key of a session is agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exchange<'a> {
-    /// The server makes it and encrypts it to this public key.
+    /// The server generates it and encrypts it to this public key.
     ClientKey(&'a [u8]),
-    /// The client makes it and encrypts it to the server's public key.
+    /// The client generates it and encrypts it to the server's public key.
     ServerKey,
-    /// The server makes it and encrypts it to the public key at an index of a handle.
+    /// The server generates it and encrypts it to the public key at an index of a handle.
     KeyInHandle {
         /// The handle.
         handle: &'a [u8],
         /// The index.
         index: u32,
     },
-    /// Both make it: the client's half of a Diffie-Hellman agreement.
+    /// Diffie-Hellman agreement; holds the client's public number.
     DiffieHellman(&'a [u8]),
-    /// A way that is not known.
+    /// An unknown mode.
     Unknown(u16),
 }
 
 impl Exchange<'_> {
-    /// The number of the way.
+    /// The number of the mode.
     pub fn mode(&self) -> u16 {
         match self {
             Self::ClientKey(_) => CLIENT_KEY,
@@ -57,7 +57,7 @@ impl Exchange<'_> {
 }
 
 impl<'a> SessionSetup<'a> {
-    /// Decodes the body; CNRI's writer leaves two zero bytes behind it.
+    /// Decodes the body; CNRI's writer appends two zero bytes.
     pub fn decode(body: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(body);
         let mode = reader.u16("session mode")?;
@@ -77,7 +77,7 @@ impl<'a> SessionSetup<'a> {
         Ok(Self { timeout, user, index, exchange })
     }
 
-    /// Encodes the body, with the two zero bytes that readers may count on.
+    /// Encodes the body, with the two zero bytes that readers may expect.
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::with_capacity(64);
         writer.u16(self.exchange.mode()).u32(self.timeout).bytes(self.user).u32(self.index);
@@ -97,12 +97,12 @@ impl<'a> SessionSetup<'a> {
 
 //----------- SessionReply ---------------------------------------------------
 
-/// The reply to a setup: the other half, or the key itself, encrypted.
+/// The reply to a setup: the server's public number, or the encrypted key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionReply<'a> {
-    /// The number of the way, as asked.
+    /// The number of the mode, as requested.
     pub mode: u16,
-    /// Encrypted: a [`SessionKeyBytes`]; in the clear: one with the server's half, or the server's public key.
+    /// Encrypted: a [`SessionKeyBytes`]; unencrypted: one with the server's public number, or the server's public key.
     pub data: &'a [u8],
 }
 
@@ -114,7 +114,7 @@ impl<'a> SessionReply<'a> {
         Ok(Self { mode, data: reader.bytes("session data", HANDLE_MESSAGE_BYTES_MAX)? })
     }
 
-    /// Encodes the body, with the two zero bytes that readers may count on.
+    /// Encodes the body, with the two zero bytes that readers may expect.
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::with_capacity(8 + self.data.len());
         writer.u16(self.mode).bytes(self.data).u16(0);
@@ -122,7 +122,7 @@ impl<'a> SessionReply<'a> {
     }
 }
 
-/// A key behind the number of the cipher it is for: a session's key, or the server's half of an agreement on one.
+/// The number of a cipher and a key: a session's key, or the server's public number of an agreement.
 /// Versions before 2.2 (before 2.4 in an agreement) have the bytes alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionKeyBytes<'a> {
@@ -133,14 +133,14 @@ pub struct SessionKeyBytes<'a> {
 }
 
 impl<'a> SessionKeyBytes<'a> {
-    /// Takes a key and its algorithm apart.
+    /// Decodes the algorithm and the key.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         let algorithm = reader.u32("session cipher")?;
         Ok(Self { algorithm, key: reader.rest() })
     }
 
-    /// Puts the algorithm in front of the key.
+    /// Encodes the algorithm and the key.
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::with_capacity(4 + self.key.len());
         writer.u32(self.algorithm).raw(self.key);

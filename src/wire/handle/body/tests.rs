@@ -1,4 +1,4 @@
-//! Every body reads back, and what clients leave behind it is passed over.
+//! Every body decodes to what was encoded, and trailing bytes of clients are ignored.
 
 use super::challenge::{
     Challenge, ChallengeAnswer, RequestDigest, SignedAnswer, Verification, VerifyChallenge,
@@ -27,7 +27,7 @@ fn value() -> WireValue<'static> {
     }
 }
 
-/// Decodes `encoded` as it is and with bytes behind it; both give `body`.
+/// Decodes `encoded` with and without trailing bytes; both give `body`.
 macro_rules! reads_back {
     ($type:ident, $body:expr) => {{
         let body = $body;
