@@ -1,11 +1,11 @@
-//! The check of a store at rest: everything in it is read, and held against everything else.
+//! The check of a stopped store: reads everything in it, and checks that all parts agree.
 //!
 //! ```text
 //!   journal, as retained      dense · chained · of its incarnation · bodies with their digests · every state at least as new
 //!   states                    checksums · each names the journal entry that it comes from · none ahead of the journal
 //!   beside them               counts as counted · requests of entries that exist · the high-water mark
 //! ```
-//! It writes nothing but what the engine itself does when it opens its files. It reads on after a problem, so that all
+//! It writes nothing except what the engine itself writes when it opens its files. It reads on after a problem, so that all
 //! damage is reported at once.
 
 use std::collections::{BTreeSet, HashMap};
@@ -27,12 +27,12 @@ use super::{Store, entry_v1, key};
 
 /// Problems that are reported one by one; the others are counted.
 const PROBLEMS_MAX: usize = 100;
-/// How much one step reads.
+/// Size of one step.
 const STEP: ScanLimit = ScanLimit { entries: 256, bytes: 4 * 1024 * 1024 };
 
 //----------- CheckReport ----------------------------------------------------
 
-/// What a check found.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckReport {
     /// The journal's end.
@@ -55,12 +55,12 @@ pub struct CheckReport {
     pub requests: u64,
     /// What is wrong: the first hundred, each with its place.
     pub problems: Vec<String>,
-    /// How much is wrong in all.
+    /// Number of all problems.
     pub problem_count: u64,
 }
 
 impl CheckReport {
-    /// Whether nothing is wrong.
+    /// Whether there are no problems.
     pub fn is_sound(&self) -> bool {
         self.problem_count == 0
     }
@@ -92,7 +92,7 @@ pub async fn check(options: StoreOptions) -> Result<CheckReport, Error> {
     report
 }
 
-/// A check under way.
+/// A running check.
 struct Check {
     store: Store,
     report: CheckReport,
@@ -284,7 +284,7 @@ fn display(subject: &Subject) -> String {
 //----------- States ---------------------------------------------------------
 
 impl Check {
-    /// The next page of a table, and where to go on.
+    /// The next page of a table, and where to continue.
     async fn page(&self, table: Table, start: &mut Bound<Vec<u8>>) -> Result<Vec<KeyValue>, Error> {
         let range = ScanRange { start: start.clone(), end: Bound::Unbounded };
         let page = self.store.inner.engine.scan(table, range, Order::Forward, STEP).await?;
@@ -354,7 +354,7 @@ impl Check {
         }
     }
 
-    /// Each state must name the journal entry that it comes from, unless that is pruned.
+    /// Checks that each state names its journal entry, unless that is pruned.
     async fn compare_with_journal(&mut self, states: &[State]) {
         let (from, end) = (self.report.headers_from, self.report.end.sequence);
         let retained: Vec<&State> = states.iter().filter(|state| state.sequence >= from).collect();
@@ -378,7 +378,7 @@ impl Check {
     }
 }
 
-/// A state, and the journal entry that it names.
+/// A state, and the position of its journal entry.
 struct State {
     subject: Subject,
     sequence: u64,

@@ -1,10 +1,10 @@
-//! The one way in: a block of changes becomes states and journal entries in one atomic, durable write.
+//! The only way to change a store: a block of changes becomes states and journal entries in one atomic, durable write.
 //!
 //! ```text
 //!   Block ─ build (pure: positions, times, chain, encoding) ─ engine.commit ─▶ on disk ─ publish ─▶ Committed
 //! ```
-//! There is one [`Appender`] a stream, and it cannot be cloned: one writer a stream. After a failed write the store
-//! accepts no further change, because what is on disk is not known until it is opened again.
+//! There is one [`Appender`] per stream, and it cannot be cloned: one writer per stream. After a failed write the store
+//! accepts no further change, because the state on disk is unknown until it is opened again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -68,7 +68,7 @@ pub struct Block {
     pub since: u64,
     /// The changes, in order.
     pub changes: Vec<Proposed>,
-    /// Requests to remember that changed nothing; they are no part of the journal.
+    /// Requests to remember that changed nothing; they are not part of the journal.
     pub remembered: Vec<(RequestKey, RequestMemory)>,
 }
 
@@ -76,21 +76,21 @@ pub struct Block {
 pub struct Proposed {
     /// The new state.
     pub change: Change,
-    /// What is done.
+    /// The operation.
     pub operation: Operation,
-    /// Who does it.
+    /// The caller.
     pub caller: CallerName,
-    /// The version it leads to.
+    /// The resulting version.
     pub version: u64,
     /// The stored state it replaces, as read; none when there was none. Changes before it in the block are known.
     pub replaces: Option<Mark>,
-    /// What is to be remembered of its request; position and version are filled in here.
+    /// The memory of its request; position and version are filled in here.
     pub request: Option<(RequestKey, [u8; 16])>,
     /// Whether the memory names the identifier, because the command does not tell it: minted, or spelled otherwise.
     pub named: bool,
 }
 
-/// What a block became.
+/// The result of a block.
 pub struct Committed {
     /// The position of each change, in order.
     pub positions: Vec<Position>,
@@ -170,7 +170,7 @@ struct Builder {
     end: End,
     time_ms: u64,
     seed: [u8; 32],
-    /// Of the prefixes whose identifiers it changes.
+    /// Counts of the prefixes whose identifiers it changes.
     counts: Counts,
     writes: Writes,
     marks: HashMap<Subject, (u64, Option<Mark>)>,
@@ -215,7 +215,7 @@ impl Builder {
         let position = Position { sequence, ..self.end.position() };
         let subject = self.subject(&proposed.change);
         let before = self.marks.get(&subject).copied();
-        // An adopted state names an entry that was lost; its number belongs to another entry by now.
+        // An adopted state names an entry that was lost; its number belongs to another entry now.
         let known = match &proposed.change {
             _ if proposed.operation == Operation::Adopted => None,
             Change::Identifier { .. } => proposed.replaces.map(|mark| mark.sequence),
@@ -341,7 +341,7 @@ impl Builder {
     }
 }
 
-/// A salt that nobody who lacks the block's seed can guess.
+/// A salt that cannot be guessed without the block's seed.
 fn salt(seed: &[u8; 32], sequence: u64) -> [u8; 16] {
     use sha2::{Digest as _, Sha256};
     let hash: Hash = Sha256::new().chain_update(seed).chain_update(sequence.to_be_bytes()).finalize().into();
@@ -351,7 +351,7 @@ fn salt(seed: &[u8; 32], sequence: u64) -> [u8; 16] {
 }
 
 impl Store {
-    /// Publishes a durable block: from here on every question sees it.
+    /// Publishes a durable block: every later question sees it.
     fn publish(
         &self,
         end: End,

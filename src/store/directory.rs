@@ -1,4 +1,4 @@
-//! Prefixes and tokens, held in memory as of the last durable block: few, small, asked on every request.
+//! Prefixes and tokens, held in memory as of the last durable block: they are few and small, and every request reads them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ pub struct Directory {
     tokens: BTreeMap<TokenId, Held<TokenEntry>>,
 }
 
-/// An entry, and where in the journal it last changed.
+/// An entry, and the position of its last change.
 #[derive(Clone, Debug)]
 struct Held<T> {
     entry: Arc<T>,
@@ -27,7 +27,7 @@ impl Directory {
         self.prefixes.get(prefix).map(|held| &held.entry)
     }
 
-    /// Where in the journal exactly this prefix last changed.
+    /// Position of the last change of exactly this prefix.
     pub fn prefix_sequence(&self, prefix: &Prefix) -> Option<u64> {
         self.prefixes.get(prefix).map(|held| held.sequence)
     }
@@ -46,7 +46,7 @@ impl Directory {
     /// Entries strictly below a prefix, in order.
     pub fn below<'a>(&'a self, prefix: &'a Prefix) -> impl Iterator<Item = &'a Arc<PrefixEntry>> {
         let after = self.prefixes.range(prefix.clone()..).map(|(_, held)| &held.entry);
-        // Prefixes that merely begin with the same text ("88.1", "88.1-x", "88.1.5") stand among those below.
+        // Prefixes that merely begin with the same text ("88.1", "88.1-x", "88.1.5") are among those below.
         let same_text = move |entry: &&Arc<PrefixEntry>| begins_with(&entry.prefix, prefix);
         after.take_while(same_text).filter(|entry| prefix.covers(&entry.prefix) && entry.prefix != *prefix)
     }
@@ -61,7 +61,7 @@ impl Directory {
         self.tokens.get(&id).map(|held| &held.entry)
     }
 
-    /// Where in the journal a token last changed.
+    /// Position of the last change of a token.
     pub fn token_sequence(&self, id: TokenId) -> Option<u64> {
         self.tokens.get(&id).map(|held| held.sequence)
     }
@@ -71,12 +71,12 @@ impl Directory {
         self.tokens.values().map(|held| &held.entry)
     }
 
-    /// Takes up a prefix entry's new state, written by this journal entry.
+    /// Sets a prefix entry's new state, written by this journal entry.
     pub fn put_prefix(&mut self, entry: PrefixEntry, sequence: u64) {
         self.prefixes.insert(entry.prefix.clone(), Held { entry: Arc::new(entry), sequence });
     }
 
-    /// Takes up a token entry's new state, written by this journal entry.
+    /// Sets a token entry's new state, written by this journal entry.
     pub fn put_token(&mut self, entry: TokenEntry, sequence: u64) {
         self.tokens.insert(entry.id, Held { entry: Arc::new(entry), sequence });
     }

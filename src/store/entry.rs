@@ -1,4 +1,4 @@
-//! What the store keeps of an identifier, of a request, and of a change.
+//! Entries of the store: states of identifiers, changes, and the memory of requests.
 
 use crate::model::identifier::Identifier;
 use crate::model::position::Position;
@@ -16,38 +16,38 @@ use super::envelope::Cut;
 pub struct IdentifierEntry {
     /// The identifier as spelled when it was registered.
     pub identifier: Identifier,
-    /// Count of its changes; never goes back, not even over a removal.
+    /// Count of its changes; never decreases, not even by a removal.
     pub version: u64,
-    /// Its values, or none when it was removed and only a tombstone stands.
+    /// Its values; none for a tombstone, after a removal.
     pub values: Option<Values>,
-    /// When it was last registered anew, in milliseconds since 1970.
+    /// Time of its last registration, in milliseconds since 1970.
     pub created_ms: u64,
     /// When it last changed, in milliseconds since 1970.
     pub changed_ms: u64,
-    /// Where in the journal it last changed.
+    /// Position of its last change.
     pub sequence: u64,
-    /// How the stored form is cut; none when it is whole.
+    /// How the stored form is cut; none when it is in one piece.
     pub(in crate::store) cut: Option<Cut>,
 }
 
 impl IdentifierEntry {
-    /// Whether it is there for questions, lists and counts.
+    /// Whether questions, lists and counts include it.
     pub fn is_live(&self) -> bool {
         self.values.is_some()
     }
 
-    /// What a later commit must know of this state.
+    /// The properties of this state that a later commit needs.
     pub fn mark(&self) -> Mark {
         Mark { version: self.version, sequence: self.sequence, cut: self.cut, live: self.is_live() }
     }
 }
 
-/// What a commit must know of the state it replaces.
+/// The properties of a replaced state that a commit needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// The version read.
     pub version: u64,
-    /// Where it was written.
+    /// Position of the change that wrote it.
     pub sequence: u64,
     /// How it is cut.
     pub(in crate::store) cut: Option<Cut>,
@@ -57,16 +57,16 @@ pub struct Mark {
 
 //----------- Change ---------------------------------------------------------
 
-/// The whole of one change: enough to redo it.
+/// A complete change, sufficient to redo it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// An identifier's new state; none of values means removed.
+    /// An identifier's new state; without values, a removal.
     Identifier {
-        /// As spelled.
+        /// The identifier as spelled.
         identifier: Identifier,
         /// The state after the change.
         values: Option<Values>,
-        /// When it was registered anew, in milliseconds since 1970.
+        /// Time of its registration, in milliseconds since 1970.
         created_ms: u64,
     },
     /// A prefix entry's new state.
@@ -84,14 +84,14 @@ pub enum Change {
     },
 }
 
-/// What kind of change an entry records. Code points are stable.
+/// The kind of change that an entry records. Code points are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// An incarnation of the store began.
     Begun,
     /// An identifier was registered.
     Registered,
-    /// A live identifier was registered over.
+    /// All values of a live identifier were replaced.
     Overwritten,
     /// Single values were added, replaced or removed.
     Amended,
@@ -109,7 +109,7 @@ pub enum Operation {
     TokenCreated,
     /// A token was revoked.
     TokenRevoked,
-    /// A state without journal entry was found after a loss, and entered again.
+    /// A state without journal entry was found after a loss, and recorded again.
     Adopted,
 }
 
@@ -130,7 +130,7 @@ impl Operation {
         (Self::Adopted, 12, "adopted"),
     ];
 
-    /// Its code on disk.
+    /// The code on disk.
     pub fn code(self) -> u8 {
         Self::TABLE.iter().find(|row| row.0 == self).map_or(0, |row| row.1)
     }
@@ -140,7 +140,7 @@ impl Operation {
         Self::TABLE.iter().find(|row| row.1 == code).map(|row| row.0)
     }
 
-    /// Its stable name for people and clients.
+    /// The stable name for people and clients.
     pub fn name(self) -> &'static str {
         Self::TABLE.iter().find(|row| row.0 == self).map_or("", |row| row.2)
     }
@@ -148,27 +148,27 @@ impl Operation {
 
 //----------- RequestMemory --------------------------------------------------
 
-/// Under which key a request's item is remembered.
+/// The key of a remembered request item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RequestKey {
     /// The caller's id of the request.
     pub request: RequestId,
-    /// SHA-256 of the caller's name, cut: ids are scoped to the caller.
+    /// Truncated SHA-256 of the caller's name: ids are scoped to the caller.
     pub caller: [u8; 16],
     /// The item of the request.
     pub item: u32,
 }
 
-/// What was done for an item, so that its repetition gets the same receipt. About 80 bytes on disk with its key.
+/// The outcome of an item, so that its repetition gets the same receipt. About 80 bytes on disk with its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestMemory {
-    /// SHA-256 of the command, cut: the same id with other content is refused.
+    /// Truncated SHA-256 of the command: the same id with other content is refused.
     pub content: [u8; 16],
-    /// What was done; none when it held already.
+    /// The operation; none when the command changed nothing.
     pub operation: Option<Operation>,
-    /// The version reached.
+    /// The resulting version.
     pub version: u64,
-    /// Where in the journal.
+    /// Position in the journal.
     pub sequence: u64,
     /// The identifier, where the command does not tell it: minted, or registered with another spelling.
     pub identifier: Option<Identifier>,

@@ -1,11 +1,11 @@
-//! The stored form of entries, version 1. Frozen once released; a new form gets a file of its own.
+//! The stored form of entries, version 1. It is frozen once released; a new form gets its own file.
 //!
 //! ```text
 //!   envelope   crc32c of all that follows and of the key (4) · format = 1 (1) · body kind (1) · body
 //!   body       kind 0: the bytes themselves
-//!              kind 1: cut: pieces (2) · cut name (8) · the bytes stand in the piece table
+//!              kind 1: cut: pieces (2) · cut name (8) · the bytes are in the piece table
 //! ```
-//! The checksum covers the uncut bytes, so that a missing or exchanged piece is found. Integers are big-endian.
+//! The checksum covers the uncut bytes, so that a missing or exchanged piece is detected. Integers are big-endian.
 
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::limits::{
@@ -33,7 +33,7 @@ pub(super) fn encode_identifier(entry: &IdentifierEntry) -> Vec<u8> {
     writer.into_vec()
 }
 
-/// Decodes an identifier's state; `cut` is how its stored form was cut.
+/// Decodes an identifier's state; `cut` describes how its stored form was cut.
 pub(super) fn decode_identifier(bytes: &[u8], cut: Option<Cut>) -> Result<IdentifierEntry, DecodeError> {
     let mut reader = Reader::new(bytes);
     let version = reader.u64("version")?;
@@ -46,7 +46,7 @@ pub(super) fn decode_identifier(bytes: &[u8], cut: Option<Cut>) -> Result<Identi
     Ok(IdentifierEntry { identifier, version, values, created_ms, changed_ms, sequence, cut })
 }
 
-/// Reads the name at the beginning of an identifier's state, as spelled; none when only a tombstone stands.
+/// Reads the name at the beginning of an identifier's state, as spelled; none for a tombstone.
 pub(super) fn read_live_name<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a str>, DecodeError> {
     for what in ["version", "created", "changed", "sequence"] {
         reader.u64(what)?;
@@ -64,7 +64,7 @@ pub(super) fn read_identifier(reader: &mut Reader<'_>) -> Result<Identifier, Dec
     Identifier::parse(text).map_err(|_| reader.refuse("identifier"))
 }
 
-/// Writes values; none is a tombstone.
+/// Writes values, or a tombstone.
 pub(super) fn write_values(writer: &mut Writer, values: Option<&Values>) {
     let Some(values) = values else {
         writer.u8(0);
@@ -98,7 +98,7 @@ pub(super) fn read_values(reader: &mut Reader<'_>) -> Result<Option<Values>, Dec
     Values::new(values).map(Some).map_err(|_| reader.refuse("values"))
 }
 
-/// Whether values follow, or it is a tombstone.
+/// Reads whether values follow; otherwise the entry is a tombstone.
 fn read_liveness(reader: &mut Reader<'_>) -> Result<bool, DecodeError> {
     match reader.u8("state")? {
         0 => Ok(false),
@@ -152,7 +152,7 @@ pub(super) fn write_prefix(writer: &mut Writer, entry: &PrefixEntry) {
     };
 }
 
-/// Reads a prefix's state: its entry, and the journal entry that leads to it.
+/// Reads a prefix's state: its entry, and the position of its last change.
 pub(super) fn read_prefix_state(reader: &mut Reader<'_>) -> Result<(PrefixEntry, u64), DecodeError> {
     let state = (read_prefix(reader)?, reader.u64("sequence")?);
     reader.finish("prefix state")?;
@@ -247,7 +247,7 @@ pub(super) fn write_token(writer: &mut Writer, entry: &TokenEntry) {
     }
 }
 
-/// Reads a token's state: its entry, and the journal entry that leads to it.
+/// Reads a token's state: its entry, and the position of its last change.
 pub(super) fn read_token_state(reader: &mut Reader<'_>) -> Result<(TokenEntry, u64), DecodeError> {
     let state = (read_token(reader)?, reader.u64("sequence")?);
     reader.finish("token state")?;
@@ -284,7 +284,7 @@ fn read_scope(reader: &mut Reader<'_>) -> Result<Scope, DecodeError> {
 
 //----------- Requests and positions -----------------------------------------
 
-/// Writes what is remembered of a request's item.
+/// Writes the memory of a request item.
 pub(super) fn write_memory(writer: &mut Writer, memory: &RequestMemory) {
     writer
         .raw(&memory.content)
@@ -296,7 +296,7 @@ pub(super) fn write_memory(writer: &mut Writer, memory: &RequestMemory) {
     }
 }
 
-/// Reads what is remembered of a request's item; it extends to the end.
+/// Reads the memory of a request item, which extends to the end.
 pub(super) fn read_memory(reader: &mut Reader<'_>) -> Result<RequestMemory, DecodeError> {
     let content = reader.array("content digest")?;
     let code = reader.u8("operation")?;
@@ -308,7 +308,7 @@ pub(super) fn read_memory(reader: &mut Reader<'_>) -> Result<RequestMemory, Deco
     Ok(RequestMemory { content, operation, version, sequence, identifier })
 }
 
-/// Reads the places that a follower confirmed.
+/// Reads the positions that a follower confirmed.
 pub(super) fn read_bookmark(reader: &mut Reader<'_>) -> Result<Bookmark, DecodeError> {
     let count = reader.count("positions", 65_536, 26)?;
     (0..count).map(|_| read_position(reader)).collect()

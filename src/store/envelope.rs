@@ -1,7 +1,7 @@
 //! The envelope around every stored entry: a checksum, a format, and the cut into pieces. See `entry_v1`.
 //!
-//! Pieces stand under the name of their cut, a number that no two writes share: what one write leaves behind can
-//! never be taken for a piece of another.
+//! Pieces are stored under the name of their cut, a number that no two writes share: a leftover piece of one write is
+//! never used for another.
 
 use crate::model::limits::PIECE_BYTES_MAX;
 use crate::wire::cursor::{Reader, Writer};
@@ -13,7 +13,7 @@ use super::key;
 const FORMAT: u8 = 1;
 const WHOLE: u8 = 0;
 const CUT: u8 = 1;
-/// Bytes of the envelope around a whole entry.
+/// Bytes of the envelope around an uncut entry.
 const OVERHEAD: usize = 6;
 
 /// How an entry was cut: the name of the cut, and into how many pieces.
@@ -24,7 +24,7 @@ pub(in crate::store) struct Cut {
 }
 
 impl Cut {
-    /// How a body of this size is cut; none when it stays whole.
+    /// How a body of this size is cut; none when it remains uncut.
     pub(super) fn of(body_bytes: usize, name: u64) -> Option<Self> {
         let pieces = pieces_of(body_bytes);
         (pieces > 0).then_some(Self { name, pieces })
@@ -36,13 +36,13 @@ impl Cut {
     }
 }
 
-/// An entry ready to be written: what stands under its key, and its pieces when it was cut.
+/// An entry ready to be written: the bytes under its key, and its pieces when it is cut.
 pub(super) struct Closed {
     pub(super) stored: Vec<u8>,
     pub(super) pieces: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-/// Into how many pieces a body of this size is cut; 0 when it stays whole.
+/// Number of pieces of a body of this size; 0 when it remains uncut.
 fn pieces_of(body_bytes: usize) -> u16 {
     if body_bytes + OVERHEAD <= PIECE_BYTES_MAX {
         return 0;
@@ -67,7 +67,7 @@ pub(super) fn close(table: Table, key: &[u8], body: &[u8], name: u64) -> Closed 
     Closed { pieces: pieces.collect(), stored: writer.into_vec() }
 }
 
-/// What stands under a key, before its pieces are fetched.
+/// The entry under a key, before its pieces are read.
 pub(super) enum Opened {
     /// The body, verified.
     Whole(Vec<u8>),
@@ -83,7 +83,7 @@ pub(super) struct CutMark {
 }
 
 impl CutMark {
-    /// Joins the pieces and verifies the whole.
+    /// Joins the pieces and verifies the result.
     pub(super) fn join(&self, key: &[u8], pieces: &[Option<Vec<u8>>]) -> Result<Vec<u8>, Unreadable> {
         let expected = self.cut.pieces;
         let mut body = Vec::with_capacity(usize::from(expected) * PIECE_BYTES_MAX);
@@ -96,7 +96,7 @@ impl CutMark {
     }
 }
 
-/// Unwraps what stands under a key.
+/// Unwraps the bytes under a key.
 pub(super) fn open(key: &[u8], stored: &[u8]) -> Result<Opened, Unreadable> {
     let mut reader = Reader::new(stored);
     let found = reader.u32("checksum")?;

@@ -1,4 +1,4 @@
-//! What can go wrong below the core: each error says where and what leads back.
+//! Errors of the store; each names the location and the remedy.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use crate::wire::cursor::DecodeError;
 
 use super::engine::EngineError;
 
-/// Why the store could not do what was asked.
+/// Why a call of the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The engine failed.
@@ -24,10 +24,10 @@ pub enum Error {
         table: &'static str,
         /// The key, escaped.
         key: String,
-        /// What does not fit.
+        /// The inconsistency.
         detail: String,
     },
-    /// The journal does not hold together.
+    /// The journal is inconsistent.
     #[error(
         "journal damaged at {directory}, entry {sequence}: {detail}; \
          restore it with `idnode backup restore` into an empty directory"
@@ -37,30 +37,30 @@ pub enum Error {
         directory: PathBuf,
         /// The entry.
         sequence: u64,
-        /// What does not fit.
+        /// The inconsistency.
         detail: String,
     },
-    /// A copy of a store does not hold together.
+    /// A copy of a store is inconsistent.
     #[error("the backup does not hold together: {detail}")]
     CopyDamaged {
-        /// What does not fit.
+        /// The inconsistency.
         detail: String,
     },
-    /// Changes are not accepted.
+    /// The store is read-only.
     #[error("the store accepts no changes: {reason}")]
     ReadOnly {
-        /// Why, and what leads back.
+        /// The reason, and the remedy.
         reason: String,
     },
-    /// The store was written in a way this program does not know.
+    /// The store has a form that this program does not know.
     #[error("the store at {directory} {detail}")]
     Format {
         /// The data directory.
         directory: PathBuf,
-        /// What does not fit, and what would.
+        /// The form found, and the expected one.
         detail: String,
     },
-    /// States were read before others committed; read again.
+    /// States were read before another commit; read them again.
     #[error("{expected} was the journal's end when the states were read, {found} is now")]
     Outdated {
         /// The sequence the states were read at.
@@ -71,7 +71,7 @@ pub enum Error {
     /// A small file beside the engine cannot be read or written.
     #[error("{action} {path}")]
     File {
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
         /// The file.
         path: PathBuf,
@@ -87,7 +87,7 @@ impl From<EngineError> for Error {
     }
 }
 
-/// A stored form that does not read back.
+/// Why a stored form cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unreadable {
     /// The checksum differs.
@@ -107,9 +107,9 @@ pub(super) enum Unreadable {
     /// A piece is missing.
     #[error("piece {piece} of {pieces} is missing")]
     Piece {
-        /// Which.
+        /// Number of the piece.
         piece: u16,
-        /// Of how many.
+        /// Number of pieces.
         pieces: u16,
     },
     /// The fields do not decode.

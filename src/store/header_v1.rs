@@ -1,4 +1,4 @@
-//! The store header, version 1: what is fixed when a store is created.
+//! The store header, version 1: properties that are fixed when a store is created.
 
 use crate::model::identifier::Folding;
 use crate::wire::cursor::{DecodeError, Reader, Writer};
@@ -10,12 +10,12 @@ const FORMAT: u8 = 1;
 /// The hash that chains the journal: 1 is SHA-256.
 const HASH: u8 = 1;
 
-/// What is fixed when a store is created.
+/// Properties that are fixed when a store is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct StoreHeader {
     /// Which letters of a suffix are folded.
     pub(super) folding: Folding,
-    /// How many streams the journal has.
+    /// Number of streams of the journal.
     pub(super) streams: u16,
 }
 
@@ -31,7 +31,7 @@ impl StoreHeader {
         writer.into_vec()
     }
 
-    /// Decodes a header; a format or hash that this program does not know is meaningless to it.
+    /// Decodes a header; an unknown format or hash is an error.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         if reader.u8("store format")? != FORMAT {

@@ -1,10 +1,11 @@
-//! The high-water file: a small witness of how far the journal was acknowledged.
+//! The high-water file: a small record of the last acknowledged position of the journal.
 //!
-//! An engine may silently drop the tail of its files (a truncated file opens without an error on sled and fjall). This file, beside the engine's, keeps the
-//! last durable position and its chained hash; a journal found behind it, or with another hash there, is noticed.
+//! An engine may silently drop the tail of its files (a truncated file opens without an error on sled and fjall). This
+//! file, next to the engine's, holds the last durable position and its chained hash; a journal that ends before it, or
+//! has another hash there, is detected.
 //!
 //! It is written after the journal, never before, at most [`LAG_MS`] milliseconds later: a loss within that time of
-//! the end may go unnoticed. Two slots are written in turn, so that a torn write leaves the older one.
+//! the end may remain undetected. Two slots are written alternately, so that a torn write leaves the older one intact.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -22,7 +23,7 @@ pub(super) const LAG_MS: u64 = 200;
 
 const SLOT_BYTES: usize = 128;
 
-/// The witness: a position that was durable, and the chained hash there.
+/// A durable position, and the chained hash there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct HighWater {
     pub(super) position: Position,
@@ -60,7 +61,7 @@ impl HighWaterFile {
         Ok((Self { file, path, next_slot }, latest))
     }
 
-    /// Writes the witness; when this returns, it is on disk.
+    /// Writes a durable position; when this returns, it is on disk.
     pub(super) fn save(&mut self, mark: &HighWater) -> Result<(), Error> {
         let written = self.write(mark);
         written.map_err(|source| Error::File { action: "cannot write", path: self.path.clone(), source })

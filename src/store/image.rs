@@ -1,15 +1,15 @@
-//! Copies of a store for backups: an image of its present states, and its journal, while it goes on working.
+//! Copies of a running store for backups: an image of its present states, and its journal.
 //!
 //! ```text
 //!   hold_journal ─▶ image: from ─ next, next, … ─ finish: to ─▶ copy_journal ─▶ release
 //! ```
 //! An image is *exact* where the engine has snapshots (fjall): all of it belongs to one instant, and `from` is `to`.
-//! Elsewhere (sled) it is *fuzzy*: each state in it is whole, but some are those of `from` and some are later, up to
+//! Otherwise (sled) it is *fuzzy*: each state in it is complete, but some are those of `from` and some are later, up to
 //! `to`. It is repaired by redoing the journal entries after `from`, by version, and is valid from `to` on.
 //!
-//! States are copied joined, as the bytes before they are cut into pieces: a large state that is written anew while
-//! the image is read is copied whole, the old one or the new one, and a copy of one engine suits the other. What can
-//! be derived (counts, digests of suffixes, pieces) is not copied.
+//! States are copied joined, as before they are cut into pieces: a large state that is rewritten while the image is read
+//! is copied completely, in its old or its new version, and a copy of one engine fits the other. Derived data (counts,
+//! digests of suffixes, pieces) is not copied.
 
 use std::ops::Bound;
 
@@ -36,7 +36,7 @@ use super::{entry_v1, key};
 /// The tables that are copied, in this order; the others can be derived from them or are the journal.
 const COPIED: [Table; 6] =
     [Table::Meta, Table::Bookmark, Table::Prefix, Table::Token, Table::Request, Table::Identifier];
-/// How much one step copies: entries, and bytes after which it ends.
+/// Size of one step: entries, and bytes after which it ends.
 const STEP: ScanLimit = ScanLimit { entries: 1_000, bytes: 4 * 1024 * 1024 };
 /// Bytes of the longest body: a token that names as many prefixes as a token may.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -49,12 +49,12 @@ pub struct JournalHold {
 }
 
 impl Store {
-    /// Keeps the journal from being pruned; waits for a pruning under way.
+    /// Keeps the journal from being pruned; waits for a running pruning.
     pub async fn hold_journal(&self) -> JournalHold {
         JournalHold { _held: self.inner.held.clone().read_owned().await }
     }
 
-    /// Begins an image of the present states.
+    /// Starts an image of the present states.
     pub async fn image(&self) -> Result<Image, Error> {
         let snapshot = self.inner.engine.snapshot().await?;
         let from = if snapshot.is_exact() {
@@ -77,14 +77,14 @@ pub struct Image {
     store: Store,
     snapshot: EngineSnapshot,
     from: End,
-    /// Tables yet to be read, the present one last.
+    /// Tables still to be read, the present one last.
     waiting: Vec<Table>,
-    /// Where the present table is read on.
+    /// Next key of the present table.
     start: Bound<Vec<u8>>,
 }
 
 impl Image {
-    /// Where the journal ended when the image began.
+    /// End of the journal when the image was started.
     pub fn from(&self) -> End {
         self.from
     }
@@ -112,7 +112,7 @@ impl Image {
         Ok(Vec::new())
     }
 
-    /// Where the journal ends now that everything was read: the image is valid from here on.
+    /// End of the journal after everything was read: the image is valid from here on.
     pub async fn finish(self) -> Result<End, Error> {
         if self.snapshot.is_exact() {
             return Ok(self.from);
@@ -121,7 +121,7 @@ impl Image {
         Ok(last.map_or(self.from, |header| End::at(&header)))
     }
 
-    /// Joins a page; ends early when its bytes are many, and notes where to go on.
+    /// Joins a page; ends early at the limit of bytes, and records where to continue.
     async fn copy(&mut self, table: Table, page: Vec<KeyValue>) -> Result<Vec<CopiedEntry>, Error> {
         let mut copied = Vec::with_capacity(page.len());
         let mut bytes = 0;
@@ -159,7 +159,7 @@ impl Image {
 
 //----------- CopiedEntry ----------------------------------------------------
 
-/// One entry of an image, whole.
+/// A complete entry of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CopiedEntry {
     pub(super) table: Table,
@@ -178,13 +178,13 @@ impl CopiedEntry {
         self.key.len() + self.body.len()
     }
 
-    /// Writes it: table, key, body, and a checksum of both.
+    /// Encodes table, key, body, and a checksum of both.
     pub fn encode(&self, writer: &mut Writer) {
         let checksum = envelope::checksum(&self.key, &self.body);
         writer.u8(self.table.code()).bytes(&self.key).bytes(&self.body).u32(checksum);
     }
 
-    /// Reads what [`CopiedEntry::encode`] wrote, and checks it.
+    /// Decodes and checks the output of [`CopiedEntry::encode`].
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let table = Table::from_code(reader.u8("table")?).filter(|table| COPIED.contains(table));
         let table = table.ok_or_else(|| reader.refuse("table"))?;
@@ -196,7 +196,7 @@ impl CopiedEntry {
         Ok(Self { table, key, body })
     }
 
-    /// Checks that it means something in a store with this folding. Tells the identifier, when it is a live one.
+    /// Checks that it is valid in a store with this folding. Returns the identifier, when it is a live one.
     pub fn check(&self, folding: Folding) -> Result<Option<Identifier>, DecodeError> {
         let mut reader = Reader::new(&self.body);
         match self.table {
@@ -244,7 +244,7 @@ impl CopiedEntry {
 
 //----------- CopiedChange ---------------------------------------------------
 
-/// One journal entry, as it stands in the store.
+/// A journal entry as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CopiedChange {
     /// The chained part.
@@ -253,17 +253,17 @@ pub struct CopiedChange {
 }
 
 impl CopiedChange {
-    /// Bytes of its header's subject and of its body, about.
+    /// Approximate bytes of its header's subject and of its body.
     pub fn bytes(&self) -> usize {
         self.body.as_ref().map_or(0, Vec::len) + 256
     }
 
-    /// Whether its body is there; a pruned one is not.
+    /// Whether it has a body; a pruned entry has none.
     pub fn has_body(&self) -> bool {
         self.body.is_some()
     }
 
-    /// Writes it: the header as stored, and the body when there is one.
+    /// Encodes the header as stored, and the body if there is one.
     pub fn encode(&self, writer: &mut Writer) {
         writer.bytes(&self.header.encode_stored());
         match &self.body {
@@ -272,7 +272,7 @@ impl CopiedChange {
         };
     }
 
-    /// Reads what [`CopiedChange::encode`] wrote; checks the body's digest, and that the body decodes.
+    /// Decodes the output of [`CopiedChange::encode`]; checks the body's digest, and that the body decodes.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let header = Header::decode_stored(reader.bytes("header", BODY_BYTES_MAX)?)?;
         let body = match reader.u8("body retained")? {

@@ -1,10 +1,10 @@
-//! The journal: the ordered, durable sequence of every committed change. Everything follows it.
+//! The journal: the ordered, durable sequence of all committed changes, from which filing and backup proceed.
 //!
 //! # What it is
 //!
 //! A store has one or more *streams*; an embedded engine has exactly one. Within a stream, entries are dense from 1
-//! and chained. One group commit appends one *block* of entries, in the same atomic write as the states they lead
-//! to: after recovery nobody sees a state without its entry, or the reverse.
+//! and chained. One group commit appends one *block* of entries, in the same atomic write as the resulting
+//! states: after recovery there is no state without its entry, and no entry without its state.
 //!
 //! ```text
 //!   header  position · time · operation · subject · version · previous · caller · body digest     ─┐ SHA-256
@@ -14,13 +14,13 @@
 //!
 //! The chain covers headers only. A header holds the salted digest of its body, so that a body can be erased, by law
 //! or by policy, without breaking the chain and without leaving a digest from which short data could be guessed.
-//! The byte 0x02 keeps chain hashes apart from the leaves (0x00) and nodes (0x01) of a Merkle tree (RFC 6962
+//! The byte 0x02 distinguishes chain hashes from the leaves (0x00) and nodes (0x01) of a Merkle tree (RFC 6962
 //! section 2.1), for which each seal has a field.
 //!
 //! # Order and time
 //!
-//! Positions order; time is for people. Journal time never runs backwards: an entry's time is at least its
-//! predecessor's, whatever the clock says.
+//! Positions define the order; times are for people. Journal time never goes backwards: an entry's time is at least its
+//! predecessor's, even when the clock was set back.
 //!
 //! # Incarnations
 //!
@@ -32,7 +32,7 @@
 //! # Pruning
 //!
 //! Segments of 65,536 entries are sealed. Whole sealed segments are pruned, bodies before headers; the seals stay.
-//! History says from where it is complete.
+//! A history reports the position from which it is complete.
 
 use sha2::{Digest as _, Sha256};
 
@@ -56,31 +56,31 @@ pub type Hash = [u8; 32];
 
 //----------- JournalEntry ---------------------------------------------------
 
-/// One entry: its header, and its body unless that was pruned.
+/// A journal entry: its header, and its body unless that was pruned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JournalEntry {
     /// The chained part.
     pub header: Header,
-    /// The whole change; none once pruned or erased.
+    /// The complete change; none once pruned or erased.
     pub body: Option<Body>,
 }
 
 /// The canonical, chained part of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Its place.
+    /// Position of the entry.
     pub position: Position,
-    /// When it was committed, in milliseconds since 1970.
+    /// Time of the commit, in milliseconds since 1970.
     pub time_ms: u64,
-    /// What was done.
+    /// The operation.
     pub operation: Operation,
-    /// To what.
+    /// The subject of the change.
     pub subject: Subject,
-    /// The version reached.
+    /// The resulting version.
     pub version: u64,
-    /// Where the same subject changed before.
+    /// Position of the previous change of the same subject.
     pub previous: Option<u64>,
-    /// Who did it.
+    /// The caller.
     pub caller: CallerName,
     /// SHA-256 of the encoded body, which begins with a salt.
     pub body_digest: Hash,
@@ -88,7 +88,7 @@ pub struct Header {
     pub chain: Hash,
 }
 
-/// What an entry is about.
+/// The subject of an entry.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
     /// An identifier, in canonical form.
@@ -101,10 +101,10 @@ pub enum Subject {
     Store,
 }
 
-/// The whole change, and what is remembered of its request.
+/// A complete change, and the memory of its request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Body {
-    /// Random bytes that make the digest say nothing about short data.
+    /// Random bytes, so that the digest reveals nothing about short data.
     pub salt: [u8; 16],
     /// The change.
     pub change: Change,
@@ -132,7 +132,7 @@ impl Header {
         writer.into_vec()
     }
 
-    /// The hash that chains this header to the one before.
+    /// The hash that chains this header to its predecessor.
     pub fn chain_after(&self, before: &Hash) -> Hash {
         chain(before, &self.encode())
     }

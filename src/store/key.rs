@@ -1,4 +1,4 @@
-//! The key layout, one function a table. Keys order as their numbers do.
+//! The key layout, with one function per table. Keys are ordered like their numbers.
 
 use crate::model::identifier::Prefix;
 use crate::model::limits::SUFFIX_DIGEST_BYTES;
@@ -6,7 +6,7 @@ use crate::model::position::Stream;
 
 use super::entry::RequestKey;
 
-/// Where journal headers and bodies stand.
+/// The key of a journal header and of its body.
 pub(super) fn journal(stream: Stream, sequence: u64) -> Vec<u8> {
     let mut key = stream.0.to_be_bytes().to_vec();
     key.extend_from_slice(&sequence.to_be_bytes());
@@ -19,21 +19,21 @@ pub(super) fn sequence_of(key: &[u8]) -> Option<u64> {
     sequence.try_into().ok().map(u64::from_be_bytes)
 }
 
-/// What the keys of all pieces of one cut begin with: the table, and the name of the cut.
+/// The common beginning of the keys of all pieces of one cut: the table, and the name of the cut.
 pub(super) fn pieces(table: u8, cut_name: u64) -> Vec<u8> {
     let mut key = vec![table];
     key.extend_from_slice(&cut_name.to_be_bytes());
     key
 }
 
-/// Where a piece of a cut entry stands.
+/// The key of a piece of a cut entry.
 pub(super) fn piece(table: u8, cut_name: u64, piece: u16) -> Vec<u8> {
     let mut key = pieces(table, cut_name);
     key.extend_from_slice(&piece.to_be_bytes());
     key
 }
 
-/// Where a request's item is remembered: by time first, so that what expires stands together.
+/// The key of a remembered request item; it begins with the time, so that expired ones are adjacent.
 pub(super) fn request(key: &RequestKey) -> Vec<u8> {
     let mut bytes = key.request.as_bytes().to_vec();
     bytes.extend_from_slice(&key.caller);
@@ -55,7 +55,7 @@ pub(super) fn identifiers_of(prefix: &Prefix) -> (Vec<u8>, Vec<u8>) {
     (from, to)
 }
 
-/// Where a long suffix is found by its digest.
+/// The key of a long suffix, by its digest.
 pub(super) fn digest(prefix: &Prefix, digest: &[u8; SUFFIX_DIGEST_BYTES]) -> Vec<u8> {
     let mut key = prefix.canonical().into_bytes();
     key.push(b'/');
@@ -72,7 +72,7 @@ pub(super) mod meta {
     /// The first headers and bodies that are retained.
     pub(in crate::store) const RETAINED: &[u8] = b"floor";
 
-    /// What the keys of all seals begin with.
+    /// The common beginning of the keys of all seals.
     pub(in crate::store) const SEALS: &[u8] = b"seal/";
 
     /// A seal, by the first sequence after its segment.

@@ -1,16 +1,16 @@
 //! The store: identifiers, prefixes, tokens and the journal, on disk. The only module that names a storage engine.
 //!
 //! ```text
-//!   registry ─▶ Appender.commit(Block) ─▶ engine ─▶ on disk ─▶ publish      (one writer a stream)
+//!   registry ─▶ Appender.commit(Block) ─▶ engine ─▶ on disk ─▶ publish      (one writer per stream)
 //!   registry, resolver ─▶ Store: identifiers, list, requests, directory     (many readers, batched)
 //!   filing, backup ─▶ Store: follow, entries_from, bookmarks, image         (followers of the journal)
 //! ```
 //!
 //! What is durable when: [`commit::Appender::commit`] returns after the block survives power loss; readers and
-//! followers never see a block before that. The store never knows who is asking.
+//! followers never see a block before that. The store does not know callers.
 //!
-//! It promises only what an engine on other machines could promise too: asynchronous calls, batched reads and
-//! commits, a journal by stream and position, ordered scans by prefix.
+//! Its interface would also fit an engine on other machines: asynchronous calls, batched reads and commits, a journal by
+//! stream and position, ordered scans by prefix.
 
 pub mod entry;
 pub mod journal;
@@ -85,10 +85,10 @@ struct Inner {
     retained: ArcSwap<RetainedFrom>,
     counts: Arc<Mutex<Counts>>,
     end: watch::Sender<End>,
-    /// Why changes are not accepted; none while they are.
+    /// Why the store is read-only; none while it accepts changes.
     stopped: watch::Sender<Option<String>>,
     high_water: Mutex<high_water::HighWaterFile>,
-    /// Read by those who copy the journal, written by who prunes it.
+    /// Read lock for copies of the journal, write lock for pruning.
     held: Arc<RwLock<()>>,
 }
 
@@ -128,12 +128,12 @@ impl Store {
         self.inner.folding
     }
 
-    /// Which engine keeps the data.
+    /// The kind of engine.
     pub fn engine_kind(&self) -> EngineKind {
         self.inner.kind
     }
 
-    /// Changes that one block should carry at most, so that readers are not held up while it is taken in.
+    /// Maximum number of changes of one block, so that readers are not blocked while it is committed.
     pub fn block_changes_max(&self) -> usize {
         match self.inner.kind {
             EngineKind::Fjall => GROUP_ITEMS_MAX,
@@ -156,7 +156,7 @@ impl Store {
         (self.inner.entropy)(bytes);
     }
 
-    /// How many live identifiers have exactly this prefix.
+    /// Number of live identifiers with exactly this prefix.
     pub fn count_of(&self, prefix: &Prefix) -> u64 {
         self.lock_counts().of(prefix)
     }
@@ -166,12 +166,12 @@ impl Store {
         self.lock_counts().any_within(prefix)
     }
 
-    /// How many live identifiers there are.
+    /// Number of live identifiers.
     pub fn count(&self) -> u64 {
         self.lock_counts().total()
     }
 
-    /// Why changes are not accepted, or none while they are.
+    /// Why the store is read-only; none while it accepts changes.
     pub fn read_only_reason(&self) -> Option<String> {
         self.inner.stopped.borrow().clone()
     }
@@ -181,12 +181,12 @@ impl Store {
         Ok(self.inner.engine.disk_bytes().await?)
     }
 
-    /// Refuses when changes are not accepted.
+    /// Returns an error when the store is read-only.
     pub fn check_writable(&self) -> Result<(), Error> {
         self.read_only_reason().map_or(Ok(()), |reason| Err(Error::ReadOnly { reason }))
     }
 
-    /// Accepts no further change; the first reason stays.
+    /// Makes the store read-only; the first reason remains.
     fn stop_writing(&self, reason: &str) {
         let first = self.note_stop(reason);
         if first {
@@ -194,7 +194,7 @@ impl Store {
         }
     }
 
-    /// Notes why changes are not accepted any more. Tells whether it is the first reason.
+    /// Records why the store is read-only. Returns whether it is the first reason.
     fn note_stop(&self, reason: &str) -> bool {
         self.inner.stopped.send_if_modified(|stopped| {
             let first = stopped.is_none();

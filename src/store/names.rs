@@ -1,7 +1,7 @@
 //! Names: the live identifiers of a prefix in order, without their values.
 //!
-//! A state begins with the name and tells whether it is live before its values begin; nothing behind that is decoded.
-//! What is skipped costs the reading of its bytes and their checksum.
+//! A state begins with its name and whether it is live; the values after that are not decoded. A skipped state costs
+//! reading its bytes and their checksum.
 
 use std::ops::Bound;
 
@@ -14,12 +14,12 @@ use super::engine::table::Table;
 use super::error::Error;
 use super::{entry_v1, key};
 
-/// Bytes that one step reads at most.
+/// Maximum bytes of one step.
 const STEP_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// States that one step reads at least, where there are so many: tombstones stand among them.
 const STEP_ENTRIES_MIN: usize = 64;
 
-/// Which names of a prefix are wanted.
+/// A selection of the names of a prefix.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NameRange<'a> {
     /// The one behind which they begin; none for the first.

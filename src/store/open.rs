@@ -31,20 +31,20 @@ use super::writes::{Counts, Writes};
 use super::{Inner, Store, key};
 use crate::model::environment::{Clock, Entropy};
 
-/// What a store needs to open.
+/// Options of a store.
 #[derive(Clone)]
 pub struct StoreOptions {
     /// The data directory; the engine's files stand in a folder below it.
     pub directory: PathBuf,
-    /// Which engine keeps the data.
+    /// The storage engine.
     pub engine: EngineKind,
     /// Bytes of the engine's cache.
     pub cache_bytes: u64,
     /// Which letters of a suffix are folded; must be that of the store when there is one.
     pub folding: Folding,
-    /// Tells the time.
+    /// The clock.
     pub clock: Clock,
-    /// Fills bytes with randomness.
+    /// The source of randomness.
     pub entropy: Entropy,
 }
 
@@ -54,18 +54,18 @@ pub struct Opened {
     pub store: Store,
     /// The only writer.
     pub appender: Appender,
-    /// What opening found.
+    /// The findings of opening.
     pub report: OpenReport,
 }
 
-/// What opening found.
+/// The findings of opening.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenReport {
-    /// Whether the store was created just now.
+    /// Whether the store was created.
     pub created: bool,
     /// Journal entries that were checked.
     pub checked: u64,
-    /// States that were redone from the journal.
+    /// Entries that were redone from the journal.
     pub repaired: u64,
 }
 
@@ -88,9 +88,9 @@ pub async fn open(options: StoreOptions) -> Result<Opened, Error> {
     Ok(Opened { store, appender, report })
 }
 
-/// Accepts that a journal ends before its high-water mark: a new incarnation begins at the end that there is.
+/// Accepts that a journal ends before its high-water mark: a new incarnation begins at its present end.
 ///
-/// States that outlived their journal entries are entered again, so that followers see them.
+/// Entries that outlived their journal entries are recorded again, so that followers see them.
 pub async fn accept_loss(options: StoreOptions) -> Result<Accepted, Error> {
     let (store, _) = attach(options).await?;
     let found = store.end();
@@ -107,9 +107,9 @@ pub async fn accept_loss(options: StoreOptions) -> Result<Accepted, Error> {
 /// What [`accept_loss`] accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accepted {
-    /// Acknowledged journal entries that are gone.
+    /// Acknowledged journal entries that are lost.
     pub lost: u64,
-    /// States that outlived their entries and were entered again.
+    /// Entries that outlived their journal entries and were recorded again.
     pub adopted: u64,
 }
 
@@ -151,7 +151,7 @@ pub(super) async fn begin_incarnation(appender: &mut Appender, reason: &str) -> 
 
 //----------- Taking up a store ----------------------------------------------
 
-/// Opens the engine and reads everything that is held in memory. Tells whether the store is new.
+/// Opens the engine and reads everything that is held in memory. Returns whether the store is new.
 pub(super) async fn attach(options: StoreOptions) -> Result<(Store, bool), Error> {
     let folder = options.directory.join(engine_folder(options.engine));
     let engine = Engine::open(options.engine, &folder, options.cache_bytes).await?;
@@ -184,7 +184,7 @@ pub(super) async fn attach(options: StoreOptions) -> Result<(Store, bool), Error
 }
 
 impl Store {
-    /// Checks the store header, or writes it where the store is empty. Tells whether it was written.
+    /// Checks the store header, or writes it where the store is empty. Returns whether it was written.
     async fn take_up_header(&self) -> Result<bool, Error> {
         let mine = StoreHeader { folding: self.folding(), streams: 1 };
         let Some(body) = self.meta(key::meta::HEADER).await? else {
@@ -251,12 +251,12 @@ impl Store {
         Ok(())
     }
 
-    /// Puts the store aside: the high-water file is written, the engine's files are released.
+    /// Closes the store: writes the high-water file and releases the engine's files.
     ///
-    /// The appender is given back, so that nothing can be committed any more.
+    /// It takes the appender, so that nothing can be committed afterwards.
     pub async fn close(&self, appender: Appender) -> Result<(), Error> {
         drop(appender);
-        // Of a store that is behind its high-water mark the mark must stay: it is what makes the loss visible.
+        // A store that is behind its high-water mark retains the mark: it is the only evidence of the loss.
         if self.read_only_reason().is_none() {
             self.save_high_water()?;
         }
@@ -345,7 +345,7 @@ impl Store {
         Ok(loaded.into_iter().flatten().next().map(|loaded| loaded.body))
     }
 
-    /// The last header there is, durable by definition when a store opens.
+    /// The last header; it is durable, since the store has just been opened.
     pub(super) async fn last_header(&self) -> Result<Option<super::journal::Header>, Error> {
         use super::engine::scan::{Order, ScanLimit, ScanRange};
         let range = ScanRange::starting_with(&Stream::ONLY.0.to_be_bytes());

@@ -1,4 +1,4 @@
-//! Reading: batched, verified, and never from a block that is not durable.
+//! Reading: batched and verified, and only from durable blocks.
 
 use std::ops::Bound;
 
@@ -17,11 +17,11 @@ use super::journal::{Body, Header, JournalEntry};
 use super::names::Walk;
 use super::{entry_v1, key};
 
-/// Bytes that one scan step carries at most.
+/// Maximum bytes of one scan step.
 const SCAN_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Bodies that are read together; bounds what a step exceeds its bytes by.
+/// Bodies that are read together; bounds the bytes by which a step exceeds its limit.
 const BODIES_STEP: usize = 64;
-/// Times that a read is repeated when a commit exchanges pieces under it.
+/// Number of retries of a read whose pieces a concurrent commit replaces.
 const REREADS_MAX: usize = 5;
 
 /// A body as read, and how it was cut.
@@ -33,7 +33,7 @@ pub(super) struct Loaded {
 //----------- Entries --------------------------------------------------------
 
 impl Store {
-    /// The present states of identifiers, tombstones included, in the order asked.
+    /// The present states of identifiers, tombstones included, in the order of the question.
     pub async fn identifiers(
         &self,
         asked: &[CanonicalIdentifier],
@@ -46,7 +46,7 @@ impl Store {
         keys.into_iter().zip(loaded).map(decode).collect()
     }
 
-    /// What is remembered of request items, in the order asked.
+    /// The memories of request items, in the order of the keys.
     pub async fn requests(&self, asked: &[RequestKey]) -> Result<Vec<Option<RequestMemory>>, Error> {
         let keys: Vec<Vec<u8>> = asked.iter().map(key::request).collect();
         let loaded = self.load(Table::Request, keys.clone()).await?;
@@ -141,7 +141,7 @@ impl Store {
         self.decode_headers(page).await
     }
 
-    /// The headers at these sequences, in the order asked; none where pruned.
+    /// The headers at these sequences, in this order; none where pruned.
     pub async fn headers_at(&self, sequences: &[u64]) -> Result<Vec<Option<Header>>, Error> {
         let keys: Vec<Vec<u8>> =
             sequences.iter().map(|sequence| key::journal(Stream::ONLY, *sequence)).collect();
@@ -226,7 +226,7 @@ impl Store {
 //----------- Envelopes and pieces -------------------------------------------
 
 impl Store {
-    /// Reads bodies by key, in the order asked. Repeats what a concurrent commit cut anew meanwhile.
+    /// Reads bodies in the order of the keys. Retries those whose pieces a concurrent commit has replaced.
     pub(super) async fn load(&self, table: Table, keys: Vec<Vec<u8>>) -> Result<Vec<Option<Loaded>>, Error> {
         if keys.is_empty() {
             return Ok(Vec::new());
@@ -243,7 +243,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Joins what a scan found with its pieces; none where an entry went away meanwhile.
+    /// Joins the entries of a scan with their pieces; none where an entry has been deleted meanwhile.
     pub(super) async fn join(
         &self,
         table: Table,
@@ -256,7 +256,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Joins what stands under a key with its pieces; none where it went away meanwhile.
+    /// Joins the entry under a key with its pieces; none where it has been deleted meanwhile.
     pub(super) async fn join_one(
         &self,
         table: Table,
@@ -277,7 +277,7 @@ impl Store {
                 Ok(body) => return Ok(Some(Loaded { body, cut: Some(mark.cut) })),
                 Err(error) => problem = error,
             }
-            // A commit may have put other pieces in their place between the two reads.
+            // A commit may have replaced the pieces between the two reads.
             let again = self.inner.engine.get_many(table, vec![key.to_vec()]).await?;
             match again.into_iter().flatten().next() {
                 Some(now) if now != stored => stored = now,

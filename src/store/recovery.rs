@@ -1,4 +1,4 @@
-//! Repairs at open, and redoing journal entries onto states: by version, so that doing it twice does no harm.
+//! Repairs at open, and redoing journal entries onto states: by version, so that repetition has no effect.
 
 use std::collections::HashMap;
 
@@ -68,7 +68,7 @@ impl Store {
         Ok(())
     }
 
-    /// Redoes entries whose states are older than what the journal says. Returns how many states it wrote.
+    /// Redoes entries whose states are older than what the journal says. Returns the number of states written.
     async fn redo(&self, entries: &[JournalEntry]) -> Result<u64, Error> {
         let mut writes = Writes::default();
         let redone = self.redo_into(entries, &mut writes).await?;
@@ -78,7 +78,7 @@ impl Store {
         Ok(redone)
     }
 
-    /// Gathers what redoing entries writes: states that are older, and all memory of requests.
+    /// Collects the writes of redone entries: states that are older, and all memory of requests.
     pub(super) async fn redo_into(
         &self,
         entries: &[JournalEntry],
@@ -174,7 +174,7 @@ impl Store {
         Ok(lineage)
     }
 
-    /// Enters states again that name a journal entry beyond the journal's end. Returns how many there were.
+    /// Records states again that name a journal entry beyond the journal's end. Returns their number.
     pub(super) async fn adopt_ahead_of(&self, end: u64, appender: &mut Appender) -> Result<u64, Error> {
         let mut ahead = Vec::new();
         let mut adopted = 0;
@@ -200,7 +200,7 @@ impl Store {
         Ok(adopted + self.adopt_few(end, appender).await?)
     }
 
-    /// Enters prefixes and tokens again that name a journal entry beyond the journal's end.
+    /// Records prefixes and tokens again that name a journal entry beyond the journal's end.
     async fn adopt_few(&self, end: u64, appender: &mut Appender) -> Result<u64, Error> {
         let directory = self.directory();
         let is_ahead = |sequence: Option<u64>| sequence.is_some_and(|sequence| sequence > end);

@@ -1,11 +1,11 @@
-//! Building a store anew from copies: an image, and journal entries that are redone onto it.
+//! Rebuilding a store from copies: an image, and journal entries that are redone onto it.
 //!
 //! ```text
 //!   begin ─ put_entries … ─ put_changes … (checked, redone up to the target) ─ finish ─▶ a new incarnation, reopened
 //! ```
-//! Entries of the journal are put as they are; those after the image began are also redone onto the states, by
-//! version. What an image holds cannot be undone: a target lies at or after its end. The store that results is
-//! whole only when [`Restorer::finish`] has returned; before that, its directory is to be thrown away.
+//! Journal entries are copied unchanged; those after the start of the image are also redone onto the states, by version.
+//! An image cannot be undone: a target is at or after its end. The resulting store is complete only when
+//! [`Restorer::finish`] has returned; after a failure before that, its directory has to be deleted.
 
 use std::ops::Bound;
 
@@ -27,19 +27,19 @@ use super::{Store, entry_v1, key};
 
 /// Why the incarnation of a restored store began, as its first entry says.
 pub const RESTORED: &str = "restored";
-/// Bytes after which a write is closed.
+/// Bytes after which a batch is written.
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
 
 //----------- Target ---------------------------------------------------------
 
-/// How far a restore goes.
+/// The target of a restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// To the end of what there is.
+    /// The end of the copies.
     End,
-    /// To the entry of this sequence.
+    /// The entry of this sequence.
     Sequence(u64),
-    /// To the last entry not after this time, in milliseconds since 1970.
+    /// The last entry not after this time, in milliseconds since 1970.
     Time(u64),
 }
 
@@ -64,18 +64,18 @@ pub struct JournalCheck {
     time_ms: u64,
 }
 
-/// A place where copied journal entries do not follow each other.
+/// A position at which copied journal entries do not follow each other.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("journal entry {sequence}: {detail}")]
 pub struct JournalBreak {
     /// The entry.
     pub sequence: u64,
-    /// What does not fit.
+    /// The inconsistency.
     pub detail: String,
 }
 
 impl JournalCheck {
-    /// Expects the first entry at this sequence; at 1, where a store begins, its hash is known to follow nothing.
+    /// Expects the first entry at this sequence; entry 1 has no predecessor.
     pub fn starting_at(first: u64) -> Self {
         Self { next: first, chain: (first == 1).then_some([0; 32]), time_ms: 0 }
     }
@@ -85,12 +85,12 @@ impl JournalCheck {
         Self { next: end.sequence + 1, chain: Some(end.chain), time_ms: end.time_ms }
     }
 
-    /// Expects the entry after this one, whatever came before.
+    /// Expects the entry after this one, without a check of earlier ones.
     pub fn resuming_after(change: &CopiedChange) -> Self {
         Self::after(&End::at(&change.header))
     }
 
-    /// Expects to go on after so many entries that cannot be read; what hash they end with is not known.
+    /// Skips a number of unreadable entries; the hash after them is unknown.
     pub fn skipping(self, entries: u64) -> Self {
         Self { next: self.next + entries, chain: None, time_ms: self.time_ms }
     }
@@ -105,7 +105,7 @@ impl JournalCheck {
         self.chain
     }
 
-    /// Takes the next entry.
+    /// Checks the next entry.
     pub fn follow(&mut self, change: &CopiedChange) -> Result<(), JournalBreak> {
         let header = &change.header;
         let sequence = header.position.sequence;
@@ -126,7 +126,7 @@ impl JournalCheck {
 
 //----------- Restorer -------------------------------------------------------
 
-/// A store being built. What it takes must be given in the order of the copy.
+/// A store being rebuilt, from entries in the order of the copy.
 pub struct Restorer {
     options: StoreOptions,
     store: Store,
@@ -140,7 +140,7 @@ pub struct Restorer {
     end: Option<End>,
 }
 
-/// What a restore came to.
+/// The result of a restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Restored {
     /// The last entry that was restored.
@@ -154,7 +154,7 @@ pub struct Restored {
 }
 
 impl Restorer {
-    /// Begins in an empty directory; the image spans these sequences.
+    /// Starts in an empty directory; the image spans these sequences.
     pub async fn begin(
         options: StoreOptions,
         image_from: u64,
@@ -217,7 +217,7 @@ impl Restorer {
     }
 
     /// Puts journal entries, in order; redoes those after the image began. When this returns, they are on disk.
-    /// Tells whether more are wanted: not when the target is reached.
+    /// Returns whether more are needed: not once the target is reached.
     pub async fn put_changes(&mut self, changes: Vec<CopiedChange>) -> Result<bool, Error> {
         self.prepare().await?;
         let given = changes.len();
@@ -261,7 +261,7 @@ impl Restorer {
         Ok(self.store.inner.engine.commit(writes.into_batch()).await?)
     }
 
-    /// Puts one journal entry as it is, and the seal it earns.
+    /// Puts one journal entry unchanged, and a seal when it completes a segment.
     fn put_change(&mut self, change: CopiedChange, writes: &mut Writes) -> Result<JournalEntry, Error> {
         let CopiedChange { header, body } = change;
         let sequence = header.position.sequence;
@@ -284,7 +284,7 @@ impl Restorer {
         Ok(entry)
     }
 
-    /// Takes up an incarnation that begins after the image, and checks that each entry belongs to its incarnation.
+    /// Records an incarnation that begins after the image, and checks that each entry belongs to its incarnation.
     fn follow_lives(&mut self, entry: &JournalEntry) -> Result<(), Error> {
         let position = entry.header.position;
         let present = self.lineage.present().map(|entry| entry.incarnation);
@@ -311,7 +311,7 @@ impl Restorer {
         self.end
     }
 
-    /// Completes the store: counts anew, begins a new incarnation, closes, opens again and checks. When this returns, all of
+    /// Completes the store: counts, begins a new incarnation, closes, opens again and checks. When this returns, all of
     /// it is on disk and closed.
     pub async fn finish(self) -> Result<Restored, Error> {
         let Some(end) = self.end.filter(|end| end.sequence >= self.image_to) else {
@@ -328,7 +328,7 @@ impl Restorer {
         self.reopen(end, identifiers).await
     }
 
-    /// Lets go of the files, so that the directory can be thrown away.
+    /// Releases the files, so that the directory can be deleted.
     pub async fn abandon(&self) -> Result<(), Error> {
         Ok(self.store.inner.engine.clone().close().await?)
     }
@@ -360,7 +360,7 @@ impl Restorer {
         Ok(counts.total())
     }
 
-    /// Opens what was built as a node would, and checks that it is what was meant.
+    /// Opens the rebuilt store as a node would, and checks the result.
     async fn reopen(self, end: End, identifiers: u64) -> Result<Restored, Error> {
         let Opened { store, appender, report } = open(self.options).await?;
         let present = store.head();
@@ -394,7 +394,7 @@ fn cut_name(entry: &CopiedEntry) -> u64 {
     u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
-/// Cuts a long list into groups that one write carries.
+/// Splits a long list into groups of one write each.
 fn groups<T>(items: Vec<T>, bytes_of: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
     let mut groups = Vec::new();
     let (mut group, mut bytes) = (Vec::new(), 0);

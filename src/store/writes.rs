@@ -1,5 +1,5 @@
-//! What one atomic write carries, gathered: states, journal entries, request memory, counts. The last write to a key
-//! counts, so that several changes of one identifier may stand in one block.
+//! Collects the writes of one atomic batch: states, journal entries, request memory, counts. The last write to a key
+//! wins, so that one block may hold several changes of one identifier.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use super::lineage::Lineage;
 use super::retention::RetainedFrom;
 use super::{entry_v1, envelope, key};
 
-/// Writes to come, by table and key; none deletes.
+/// Collected writes, by table and key; none deletes.
 #[derive(Default)]
 pub(super) struct Writes(BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>);
 
@@ -33,7 +33,7 @@ impl Writes {
         self.raw(table, key, Some(closed.stored));
     }
 
-    /// Deletes what stands under a key.
+    /// Deletes the entry under a key.
     pub(super) fn delete(&mut self, table: Table, key: Vec<u8>) {
         self.raw(table, key, None);
     }
@@ -42,7 +42,7 @@ impl Writes {
         self.0.insert((table, key), value);
     }
 
-    /// The writes as the engine takes them.
+    /// Converts into a batch of the engine.
     pub(super) fn into_batch(self) -> Batch {
         let mut batch = Batch::new();
         for ((table, key), value) in self.0 {
@@ -54,7 +54,7 @@ impl Writes {
         batch
     }
 
-    /// Puts an identifier's state, in place of the one marked.
+    /// Puts an identifier's state, which replaces the one marked.
     pub(super) fn put_identifier(
         &mut self,
         folding: Folding,
@@ -75,7 +75,7 @@ impl Writes {
         Mark { cut: envelope::Cut::of(body.len(), cut_name), ..entry.mark() }
     }
 
-    /// Puts a prefix entry's state, and the journal entry that leads to it.
+    /// Puts a prefix entry's state, and the position of its change.
     pub(super) fn put_prefix(&mut self, entry: &PrefixEntry, sequence: u64, cut_name: u64) {
         let mut writer = Writer::default();
         entry_v1::write_prefix(&mut writer, entry);
@@ -83,7 +83,7 @@ impl Writes {
         self.put(Table::Prefix, entry.prefix.canonical().into_bytes(), writer.as_slice(), cut_name);
     }
 
-    /// Puts a token entry's state, and the journal entry that leads to it.
+    /// Puts a token entry's state, and the position of its change.
     pub(super) fn put_token(&mut self, entry: &TokenEntry, sequence: u64, cut_name: u64) {
         let mut writer = Writer::default();
         entry_v1::write_token(&mut writer, entry);
@@ -98,13 +98,13 @@ impl Writes {
         self.put(Table::Body, key, body, cut_name);
     }
 
-    /// Puts the header of a journal entry; it is never so large as to be cut.
+    /// Puts the header of a journal entry, which is never large enough to be cut.
     pub(super) fn put_header(&mut self, header: &Header) {
         let key = key::journal(header.position.stream, header.position.sequence);
         self.put(Table::Header, key, &header.encode_stored(), 0);
     }
 
-    /// Puts what a body says is to be remembered of its request.
+    /// Puts the request memory in a body.
     pub(super) fn put_request(&mut self, body: &Body) {
         let Some((request, memory)) = &body.request else {
             return;
@@ -112,14 +112,14 @@ impl Writes {
         self.put_memory(request, memory, body.cut_name());
     }
 
-    /// Puts what is to be remembered of a request's item.
+    /// Puts the memory of a request item.
     pub(super) fn put_memory(&mut self, key: &RequestKey, memory: &RequestMemory, cut_name: u64) {
         let mut writer = Writer::default();
         entry_v1::write_memory(&mut writer, memory);
         self.put(Table::Request, key::request(key), writer.as_slice(), cut_name);
     }
 
-    /// Puts how many live identifiers a prefix has.
+    /// Puts the number of live identifiers of a prefix.
     pub(super) fn put_count(&mut self, prefix: &str, count: u64) {
         self.put(Table::Count, prefix.as_bytes().to_vec(), &count.to_be_bytes(), 0);
     }
@@ -150,7 +150,7 @@ pub(super) fn suffix_digest(
 
 //----------- States of a journal entry --------------------------------------
 
-/// The state of an identifier that a journal entry leads to, and the name under which it is cut.
+/// The state of an identifier after a journal entry, and the name under which it is cut.
 pub(super) fn identifier_state(entry: &JournalEntry) -> Option<(IdentifierEntry, u64)> {
     let body = entry.body.as_ref()?;
     let Change::Identifier { identifier, values, created_ms } = &body.change else {
@@ -170,23 +170,23 @@ pub(super) fn identifier_state(entry: &JournalEntry) -> Option<(IdentifierEntry,
 
 //----------- Counts ---------------------------------------------------------
 
-/// How many live identifiers each literal prefix has.
+/// Numbers of live identifiers by literal prefix.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counts(BTreeMap<String, u64>);
 
 impl Counts {
-    /// Takes up a count read from disk.
+    /// Sets a count read from disk.
     pub(super) fn load(&mut self, prefix: String, count: u64) {
         self.0.insert(prefix, count);
     }
 
-    /// Takes up counts that are durable now.
+    /// Sets counts that have become durable.
     pub(super) fn take_up(&mut self, counts: Self) {
         self.0.extend(counts.0);
     }
 
-    /// Follows an identifier that was created or removed; returns the prefix and its count now. `known` tells the
-    /// count of a prefix that is met for the first time.
+    /// Follows an identifier that was created or removed; returns the prefix and its count now. `known` returns
+    /// the count of a prefix that occurs for the first time.
     pub(super) fn follow(
         &mut self,
         prefix: &Prefix,
@@ -214,7 +214,7 @@ impl Counts {
         self.get(&prefix.canonical())
     }
 
-    /// Shows each prefix and its count.
+    /// Each prefix and its count.
     pub(super) fn each(&self, mut show: impl FnMut(&str, u64)) {
         self.0.iter().for_each(|(prefix, count)| show(prefix, *count));
     }

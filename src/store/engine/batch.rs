@@ -1,4 +1,4 @@
-//! What one commit changes, across tables.
+//! The changes of one commit, across tables.
 
 use std::io;
 
@@ -13,7 +13,7 @@ pub(in crate::store) const VALUE_BYTES_MAX: usize = 24 * 1_024;
 
 //----------- Batch ---------------------------------------------------------------------------------------------------
 
-/// Changes that are committed together, or not at all.
+/// Changes that are committed atomically.
 ///
 /// When a key is named more than once, the last change counts.
 #[derive(Debug, Default, Clone)]
@@ -26,7 +26,7 @@ pub(in crate::store) struct Batch {
 pub(super) struct Change {
     pub(super) table: Table,
     pub(super) key: Vec<u8>,
-    /// The new value; nothing removes the key.
+    /// The new value; none removes the key.
     pub(super) value: Option<Vec<u8>>,
 }
 

@@ -1,23 +1,23 @@
-//! What can go wrong in an engine, in words that an operator can act on.
+//! Errors of an engine, with messages that an operator can act on.
 
 use std::{
     io,
     path::{Path, PathBuf},
 };
 
-/// Why an engine did not do what was asked.
+/// Why a call of an engine failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The files cannot be read as what was written.
+    /// The files are damaged.
     #[error(
         "the stored data at {} is damaged ({detail}); stop the node and restore it from a backup with \
          `idnode backup restore`",
         path.display()
     )]
     Damaged {
-        /// The damaged file; the directory where the engine does not say which file it was.
+        /// The damaged file; the directory when the engine does not report the file.
         path: PathBuf,
-        /// What was found.
+        /// Description of the damage.
         detail: String,
     },
     /// The file system is full.
@@ -29,9 +29,9 @@ pub enum EngineError {
     /// The operating system refused a read, a write or a sync.
     #[error("the stored data at {} could not be read or written", path.display())]
     Io {
-        /// What was read or written.
+        /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// An earlier write or sync failed: nothing is written any more until the store is opened again.
@@ -50,7 +50,7 @@ impl EngineError {
         Self::Damaged { path: path.to_path_buf(), detail: detail.into() }
     }
 
-    /// What the operating system said about `path`, while the engine runs.
+    /// Converts an error of the operating system about `path`, while the engine runs.
     pub(super) fn from_io(path: &Path, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -63,7 +63,7 @@ impl EngineError {
         }
     }
 
-    /// The same error as met while opening: there, a file that is missing, or present where none may be, is damage.
+    /// Converts an error during opening, when a missing file, or an unexpected one, is damage.
     pub(super) fn while_opening(self) -> Self {
         match self {
             Self::Io { path, source }

@@ -1,18 +1,18 @@
 //! The default engine: a log-structured tree, one keyspace per table, over the fjall crate.
 //!
 //! **Durable.** A commit is one write to fjall's journal followed by `fsync`; only then do its entries enter the
-//! tables in memory, and only then does the instant move that readers look at. So a reader never sees an entry that
-//! could be lost, and, because every read here goes through an instant, never half a commit. If writing or syncing
-//! fails, the entries stay invisible and fjall refuses all further writes; after reopening, such a commit is there as a
-//! whole or not at all.
+//! tables in memory, and only then does the instant that readers use advance. So a reader never sees an entry that
+//! could be lost, and, because every read uses an instant, never a part of a commit. If writing or syncing
+//! fails, the entries stay invisible and fjall refuses all further writes; after reopening, such a commit is present
+//! completely or not at all.
 //!
 //! **Damage.** Blocks of tables and entries of the journal carry checksums: a flipped bit is refused at open or when the
 //! block is read. A cut journal, a zeroed stretch in it, or a flip in the one byte that marks an entry, looks like a
-//! crash in the middle of writing: what follows is dropped without a word. The store above notices that by its dense
-//! journal positions and its high-water file.
+//! crash in the middle of writing: what follows is dropped silently. The store detects that by its dense journal
+//! positions and its high-water file.
 //!
-//! **Memory.** Bounded by the cache, plus the write buffers: `write_buffer_bytes` for each table, about 240 MiB in all; while
-//! flushing lags behind, up to four more of a table wait, then commits do.
+//! **Memory.** Bounded by the cache, plus the write buffers: `write_buffer_bytes` for each table, about 240 MiB in all.
+//! When flushing is slow, up to four more buffers of a table are queued; then commits wait.
 
 use std::path::{Path, PathBuf};
 
@@ -87,7 +87,7 @@ impl Fjall {
             .collect()
     }
 
-    /// An instant to read at; old entries stay on disk as long as it is held.
+    /// An instant to read at; old entries remain on disk as long as it is held.
     pub(super) fn snapshot(&self) -> Snapshot {
         self.database.snapshot()
     }
@@ -167,7 +167,7 @@ fn options(table: Table) -> KeyspaceCreateOptions {
     }
 }
 
-/// Bytes of a table that are gathered in memory before they are written as a sorted file.
+/// Bytes of a table that are buffered in memory before they are written as a sorted file.
 const fn write_buffer_bytes(table: Table) -> u64 {
     match table {
         Table::Identifier | Table::Body => 64 * MEBIBYTE,
@@ -180,8 +180,8 @@ const fn write_buffer_bytes(table: Table) -> u64 {
 
 //----------- errors --------------------------------------------------------------------------------------------------
 
-/// Refuses a directory that holds data but not the file by which fjall knows its own: it would begin a new, empty
-/// database there.
+/// Refuses a directory with data but without the file by which fjall recognizes a database: fjall would create a new,
+/// empty one there.
 fn refuse_headless(directory: &Path) -> Result<(), EngineError> {
     let version = directory.join("version");
     if version.exists() || !(directory.join("keyspaces").exists() || journals(directory)?.next().is_some()) {
@@ -197,7 +197,7 @@ fn journals(directory: &Path) -> Result<impl Iterator<Item = PathBuf> + use<>, E
     Ok(paths.filter(|path| path.extension().is_some_and(|extension| extension == "jnl")))
 }
 
-/// Says what an error of fjall at `path` means.
+/// Converts an error of fjall at `path`.
 fn explain(path: &Path, error: Error) -> EngineError {
     match error {
         Error::Io(source) | Error::Storage(LsmError::Io(source)) => EngineError::from_io(path, source),
@@ -212,7 +212,7 @@ fn explain(path: &Path, error: Error) -> EngineError {
     }
 }
 
-/// The journal file, when there is only one; else the directory, because fjall does not say which of them it was.
+/// The journal file, when there is only one; otherwise the directory, because fjall does not report which of them it was.
 fn damaged_journal(directory: &Path) -> PathBuf {
     let found: Vec<PathBuf> = journals(directory).map(Iterator::collect).unwrap_or_default();
     match found.as_slice() {

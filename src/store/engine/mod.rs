@@ -1,13 +1,13 @@
-//! The engines that keep the data, behind one plain enum. Only this folder names fjall or sled.
+//! The storage engines, behind one plain enum. Only this folder names fjall or sled.
 //!
 //! An engine keeps ordered tables of bytes. It knows nothing of identifiers, of the journal, or of who asks; checksums
-//! of values are laid on above it. What every engine promises:
+//! of values are added above it. Every engine guarantees:
 //!
-//! - [`Engine::commit`] is atomic across tables and on disk when it returns. After one that failed, no other is taken
-//!   until the store is opened again, and readers never see the failed one; after reopening, it is there whole or not
-//!   at all.
+//! - [`Engine::commit`] is atomic across tables and on disk when it returns. After a failed commit, no other is accepted
+//!   until the store is opened again, and readers never see the failed one; after reopening, it is present completely
+//!   or not at all.
 //! - One reading call sees all or nothing of each commit, and never a commit that is not on disk.
-//! - Damage is an error that names the place and the way back; a panic inside an engine is caught and becomes one.
+//! - Damage is an error that names the file and the remedy; a panic inside an engine is caught and becomes one.
 //! - No call blocks the reactor, but for short reads as long as they come from memory (see `read_offload`). Dropping a call's
 //!   future does not undo it: a commit runs to its end.
 //!
@@ -57,10 +57,10 @@ const KEYS_SHORT_MAX: usize = 32;
 
 //----------- EngineKind ----------------------------------------------------------------------------------------------
 
-/// Which engine keeps the data.
+/// The kind of engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum EngineKind {
-    /// A log-structured tree: the default; takes bursts of registrations well.
+    /// A log-structured tree: the default; handles bursts of registrations well.
     #[default]
     Fjall,
     /// A tree over a log, synced by us.
@@ -68,7 +68,7 @@ pub enum EngineKind {
 }
 
 impl EngineKind {
-    /// Every kind.
+    /// All kinds.
     pub const ALL: [Self; 2] = [Self::Fjall, Self::Sled];
 }
 
@@ -81,7 +81,7 @@ impl fmt::Display for EngineKind {
     }
 }
 
-/// A name that is no engine's.
+/// A name that is not an engine's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a storage engine; it is \"fjall\" or \"sled\"")]
 pub struct UnknownEngine(pub String);
@@ -95,13 +95,13 @@ impl FromStr for EngineKind {
     }
 }
 
-/// What a commit waits for.
+/// Durability of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum SyncPolicy {
-    /// Until it is on disk.
+    /// It waits until it is on disk.
     Full,
     /// **Loses acknowledged commits at a power cut.** On sled, our own sync after its flush is left out. Only for the
-    /// test that cuts the power, to prove that it can fail; on fjall it changes nothing.
+    /// test that cuts the power, to show that it can fail; on fjall it changes nothing.
     #[cfg_attr(
         not(test),
         expect(dead_code, reason = "only the test that cuts the power leaves the sync out")
@@ -157,7 +157,7 @@ impl Engine {
         }
     }
 
-    /// The values of these keys, in the order of the keys; nothing where a key is absent.
+    /// The values of these keys, in the order of the keys; none where a key is absent.
     pub(in crate::store) async fn get_many(
         &self,
         table: Table,
@@ -195,8 +195,8 @@ impl Engine {
         }
     }
 
-    /// Commits a batch: all of it is on disk when this returns. A batch that breaks a bound is refused and harms
-    /// nothing; after any other failure the outcome is unknown and later commits fail with [`EngineError::Poisoned`].
+    /// Commits a batch: all of it is on disk when this returns. A batch that exceeds a bound is refused without
+    /// effect; after any other failure the outcome is unknown and later commits fail with [`EngineError::Poisoned`].
     pub(in crate::store) async fn commit(&self, batch: Batch) -> Result<(), EngineError> {
         batch.check().map_err(|source| EngineError::Io { path: self.directory().to_path_buf(), source })?;
         if batch.is_empty() {
@@ -208,7 +208,7 @@ impl Engine {
         }
     }
 
-    /// An image to read from while commits go on; whether it is one instant, [`EngineSnapshot::is_exact`] tells.
+    /// An image to read from while commits continue; [`EngineSnapshot::is_exact`] reports whether it is one instant.
     pub(in crate::store) async fn snapshot(&self) -> Result<EngineSnapshot, EngineError> {
         match self {
             Self::Fjall(running) => {
@@ -231,8 +231,8 @@ impl Engine {
         }
     }
 
-    /// Waits for the calls under way and releases the files; when this returns, the same process can open them again.
-    /// Every other clone and snapshot then says [`EngineError::Stopped`].
+    /// Waits for the running calls and releases the files; when this returns, the same process can open them again.
+    /// Every other clone and snapshot then returns [`EngineError::Stopped`].
     pub(in crate::store) async fn close(self) -> Result<(), EngineError> {
         match self {
             Self::Fjall(running) => {
@@ -262,10 +262,10 @@ pub(in crate::store) enum EngineSnapshot {
     Exact {
         /// The engine it belongs to.
         running: Arc<Running<Fjall>>,
-        /// The instant; old entries stay on disk while it is held.
+        /// The instant; old entries remain on disk while it is held.
         instant: ::fjall::Snapshot,
     },
-    /// The live tables: each page is whole, but later pages may see later commits.
+    /// The live tables: each page is consistent, but later pages may see later commits.
     Fuzzy {
         /// The engine it belongs to.
         running: Arc<Running<Sled>>,
@@ -329,7 +329,7 @@ fn sync_file(file: &File, path: &Path) -> Result<(), EngineError> {
     file.sync_data().map_err(|error| EngineError::from_io(path, error))
 }
 
-/// Bytes on disk of all files in a directory and below; files that vanish meanwhile count nothing.
+/// Bytes on disk of all files in a directory and below; files that are deleted meanwhile are not counted.
 fn occupied_bytes(directory: &Path) -> Result<u64, EngineError> {
     let mut bytes = 0;
     let mut waiting: Vec<PathBuf> = vec![directory.to_path_buf()];
@@ -343,7 +343,7 @@ fn occupied_bytes(directory: &Path) -> Result<u64, EngineError> {
     Ok(bytes)
 }
 
-/// Bytes of one file, or none for a directory, whose content is put on the waiting list.
+/// Bytes of one file, or none for a directory, whose contents are queued.
 fn occupied_here(path: &Path, waiting: &mut Vec<PathBuf>) -> std::io::Result<u64> {
     let facts = std::fs::symlink_metadata(path)?;
     if !facts.is_dir() {

@@ -1,8 +1,8 @@
-//! What a commit in progress has replaced, so that readers of sled see only what is on disk.
+//! The values that a commit in progress replaces, so that readers of sled see durable values only.
 //!
-//! Sled shows a commit to readers as soon as it is in memory, before it is on disk. So the commit notes here, for each
-//! key it is about to change, the value before it, and readers let that value win until the commit is on disk. If the
-//! commit fails, the note stays: what may be lost is never shown.
+//! Sled shows a commit to readers as soon as it is in memory, before it is on disk. So the commit records here, for
+//! each key that it changes, the previous value, and readers use that value until the commit is on disk. If the commit
+//! fails, the record remains: a value that may be lost is never shown.
 
 use std::{collections::BTreeMap, ops::Bound};
 
@@ -13,7 +13,7 @@ use super::{
     table::Table,
 };
 
-/// The values before the commit in progress; nothing for a key that was absent.
+/// The values before the commit in progress; none for a key that was absent.
 #[derive(Default)]
 pub(super) struct Pending {
     before: BTreeMap<Table, BTreeMap<IVec, Option<IVec>>>,
@@ -25,7 +25,7 @@ impl Pending {
         self.before.is_empty()
     }
 
-    /// Notes the value before the first change of a key.
+    /// Records the value before the first change of a key.
     pub(super) fn note(&mut self, table: Table, key: &[u8], before: Option<IVec>) {
         self.before.entry(table).or_default().entry(IVec::from(key)).or_insert(before);
     }
@@ -38,7 +38,7 @@ impl Pending {
         }
     }
 
-    /// What readers still see between two neighboring keys of the tree: what the commit in progress removes there.
+    /// The entries that readers still see between two neighboring keys of the tree: what the commit in progress removes there.
     pub(super) fn between<'a>(
         &'a self,
         table: Table,

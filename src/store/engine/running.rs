@@ -1,12 +1,12 @@
-//! One open engine and what surrounds its work: off the reactor, after a panic, after a failed write, after closing.
+//! One open engine, and how its work is run: off the reactor, after a panic, after a failed write, after closing.
 //!
 //! Calls run on threads for blocking work, short reads where they are asked while they come from memory (see `read_offload`).
-//! A call holds the engine open while it runs; closing waits for the calls under way. A call whose future is dropped
+//! A call holds the engine open while it runs; closing waits for the running calls. A call whose future is dropped
 //! still runs to its end.
 //!
 //! ```text
-//! open ──▶ running ──failed write──▶ poisoned (reads go on) ──▶ closed
-//!             └─────panic inside the engine──▶ broken (every call says Damaged; the process must be restarted)
+//! open ──▶ running ──failed write──▶ poisoned (reads continue) ──▶ closed
+//!             └─────panic inside the engine──▶ broken (every call returns Damaged; the process must be restarted)
 //! ```
 
 use std::{
@@ -25,7 +25,7 @@ use tokio::task::spawn_blocking;
 use super::error::EngineError;
 use super::read_offload::{ReadOffload, TimedRead};
 
-/// An open engine `T`, shared by everyone who reads and writes.
+/// An open engine `T`, shared by readers and writers.
 pub(in crate::store) struct Running<T> {
     directory: PathBuf,
     engine: RwLock<Option<T>>,
@@ -55,7 +55,7 @@ impl<T: Send + Sync + 'static> Running<T> {
         }))
     }
 
-    /// Where the engine keeps its files.
+    /// The directory of the engine's files.
     pub(super) fn directory(&self) -> &Path {
         &self.directory
     }
@@ -84,7 +84,7 @@ impl<T: Send + Sync + 'static> Running<T> {
         self: &Arc<Self>,
         work: impl FnOnce(&T) -> Result<R, EngineError> + Send + 'static,
     ) -> Result<R, EngineError> {
-        // The lock is not to be had while the engine is taken out to be closed.
+        // The lock is held while the engine is being closed.
         if self.broken.get().is_none()
             && let Some(read) = self.read_offload.begin(Instant::now())
             && let Ok(engine) = self.engine.try_read()
@@ -121,7 +121,7 @@ impl<T: Send + Sync + 'static> Running<T> {
         .await
     }
 
-    /// Waits for the calls under way, then releases the files.
+    /// Waits for the running calls, then releases the files.
     pub(super) async fn close(
         self: &Arc<Self>,
         close: impl FnOnce(T) -> Result<(), EngineError> + Send + 'static,
@@ -140,15 +140,15 @@ impl<T: Send + Sync + 'static> Running<T> {
         }
     }
 
-    /// Changes the open engine under everyone's feet.
+    /// Modifies the open engine.
     #[cfg(test)]
     pub(super) fn exchange(&self, change: impl FnMut(&mut T)) {
         let mut engine = self.engine.write().unwrap_or_else(PoisonError::into_inner);
         engine.as_mut().into_iter().for_each(change);
     }
 
-    /// After a panic inside the engine: no call enters it again, and it is never dropped, because what its own
-    /// cleaning up would do is unknown.
+    /// State after a panic inside the engine: no call uses it again, and it is never dropped, because the effect of its
+    /// destructor is unknown.
     fn take_out_of_use(self: &Arc<Self>, error: EngineError) -> EngineError {
         if let EngineError::Damaged { detail, .. } = &error
             && self.broken.set(detail.clone()).is_ok()
@@ -159,7 +159,7 @@ impl<T: Send + Sync + 'static> Running<T> {
     }
 }
 
-/// A panic is damage with the panic's own words; anything else means that the runtime is shutting down.
+/// A panic is reported as damage with its message; anything else means that the runtime is shutting down.
 fn explain_join(directory: &Path, failed: tokio::task::JoinError) -> EngineError {
     match failed.try_into_panic() {
         Ok(panic) => explain_panic(directory, panic.as_ref()),
@@ -171,7 +171,7 @@ fn explain_panic(directory: &Path, panic: &(dyn Any + Send)) -> EngineError {
     EngineError::damaged(directory, format!("the engine gave up: {}", panic_text(panic)))
 }
 
-/// What a panic said.
+/// The message of a panic.
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<String>()

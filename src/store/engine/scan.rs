@@ -1,4 +1,4 @@
-//! Ordered reading of a part of one table: where, which way, how much.
+//! Ordered reading of a part of one table: range, direction, limit.
 
 use std::ops::Bound;
 
@@ -10,9 +10,9 @@ pub(in crate::store) type KeyValue = (Vec<u8>, Vec<u8>);
 /// The keys that a scan covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::store) struct ScanRange {
-    /// Where the keys begin.
+    /// Lower bound of the keys.
     pub(in crate::store) start: Bound<Vec<u8>>,
-    /// Where the keys end.
+    /// Upper bound of the keys.
     pub(in crate::store) end: Bound<Vec<u8>>,
 }
 
@@ -43,7 +43,7 @@ impl ScanRange {
         holds_nothing(start, end)
     }
 
-    /// The bounds, as the collections of the standard library and of the engines take them.
+    /// The bounds in the form that the standard library and the engines expect.
     pub(super) fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
         (self.start.as_ref().map(Vec::as_slice), self.end.as_ref().map(Vec::as_slice))
     }
@@ -60,7 +60,7 @@ pub(super) fn holds_nothing(start: Bound<&[u8]>, end: Bound<&[u8]>) -> bool {
     }
 }
 
-/// Which way a scan goes.
+/// The direction of a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum Order {
     /// From the first key to the last.
@@ -69,10 +69,10 @@ pub(in crate::store) enum Order {
     Backward,
 }
 
-/// How much one scan returns at most.
+/// The maximum size of one scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) struct ScanLimit {
-    /// Keys returned at most.
+    /// Maximum number of keys.
     pub(in crate::store) entries: usize,
     /// Bytes of keys and values after which the scan ends; the key that reaches this is still returned, so that a
     /// scan always advances.
@@ -81,7 +81,7 @@ pub(in crate::store) struct ScanLimit {
 
 //----------- Page ----------------------------------------------------------------------------------------------------
 
-/// What a scan has found so far, bounded by its limit.
+/// The results of a scan so far, bounded by its limit.
 pub(super) struct Page {
     found: Vec<KeyValue>,
     bytes: usize,
@@ -99,7 +99,7 @@ impl Page {
         self.found.len() >= self.limit.entries || (self.bytes >= self.limit.bytes && !self.found.is_empty())
     }
 
-    /// Takes one more key, unless the page is full.
+    /// Adds a key, unless the page is full.
     pub(super) fn push(&mut self, key: &[u8], value: &[u8]) {
         if !self.is_full() {
             self.bytes += key.len() + value.len();
@@ -107,7 +107,7 @@ impl Page {
         }
     }
 
-    /// What was found, in the order of the scan.
+    /// The results, in the order of the scan.
     pub(super) fn into_found(self) -> Vec<KeyValue> {
         self.found
     }

@@ -2,21 +2,21 @@
 //!
 //! **Durable.** Sled's `flush` hands its log to the operating system and does not wait for the disk. So a commit here is
 //! one transaction over all tables it touches, a flush, and our own `fdatasync` of the file `db`. Sled shows a commit
-//! to readers as soon as it is in memory; [`Pending`] hides it until it is on disk, and for good if that fails. One
-//! reading call sees every commit as a whole or not at all; two calls may see different commits, and there is no
+//! to readers as soon as it is in memory; [`Pending`] hides it until it is on disk, and permanently if that fails. One
+//! reading call sees every commit completely or not at all; two calls may see different commits, and there is no
 //! instant across calls: a snapshot of sled is a fuzzy scan of the live tables.
 //!
 //! **Inside the log.** Sled moves a page that exceeds a quarter of a segment into a file of its own under `blobs/`, which
-//! no sync covers. A leaf holds up to twenty entries whatever their size, so with sled's usual segments a few pieces of 16
-//! KiB would be enough, and a power cut would leave a store that does not open. [`SEGMENT_BYTES`] is chosen so that no
-//! page within our bounds can get there.
+//! no sync covers. A leaf holds up to twenty entries whatever their size, so with sled's default segments a few pieces of
+//! 16 KiB would suffice, and a power cut would leave a store that does not open. [`SEGMENT_BYTES`] is chosen so that no
+//! page within our bounds reaches that size.
 //!
 //! **Damage.** Sled panics when it meets damage, mostly while opening; [`super::running`] catches that and turns it into
-//! an error. Damage in the last segment of the log, and a cut log, drop what follows without a word, and may leave a part of
-//! the first commit dropped; the store above notices by its dense journal positions and its high-water file.
+//! an error. Damage in the last segment of the log, and a cut log, silently drop what follows, and may leave a part of the
+//! first dropped commit; the store detects that by its dense journal positions and its high-water file.
 //!
 //! **Memory.** The cache is not a limit: plan for it plus 90 MB per million identifiers. While a commit enters memory, a
-//! lock of the whole process holds up every reader of sled: commit in chunks of about a hundred entries.
+//! lock of the whole process blocks every reader of sled: commit in chunks of about a hundred entries.
 
 use std::{
     fs::File,
@@ -46,7 +46,7 @@ use super::{
 const SEGMENT_BYTES: usize = 4 * 1_024 * 1_024;
 /// How often sled's own thread writes, syncs and collects free segments.
 const COLLECT_EVERY_MS: u64 = 500;
-/// How long an earlier opening in this process may take to let go of its lock.
+/// How long an earlier opening in this process may take to release its lock.
 const LOCK_WAIT: Duration = Duration::from_secs(2);
 
 const _: () = {
@@ -68,7 +68,7 @@ pub(in crate::store) struct Sled {
     policy: SyncPolicy,
     /// Held by the one commit in progress; true while it is not known to be on disk.
     unsettled: Mutex<bool>,
-    /// Held while reading; a commit shows itself between readings.
+    /// Held while reading; a commit becomes visible between reads.
     reading: RwLock<()>,
     pending: Mutex<Arc<Pending>>,
 }
@@ -110,7 +110,7 @@ impl Sled {
         self.log = file;
     }
 
-    /// Flushes what is left and releases the files.
+    /// Flushes the rest and releases the files.
     pub(super) fn close(self) -> Result<(), EngineError> {
         let Self { log_path, log, database, trees, .. } = self;
         database.flush().map_err(|error| explain(&log_path, error))?;
@@ -120,7 +120,7 @@ impl Sled {
     }
 }
 
-/// Opens sled; waits a little while the lock of an earlier opening goes away.
+/// Opens sled; waits briefly until the lock of an earlier opening is released.
 fn open_when_unlocked(config: &Config) -> Result<Db, Error> {
     let deadline = Instant::now() + LOCK_WAIT;
     loop {
@@ -152,7 +152,7 @@ fn sync_beside(directory: &Path) -> Result<(), EngineError> {
 //----------- reading -------------------------------------------------------------------------------------------------
 
 impl Sled {
-    /// The values of these keys, in the order of the keys; of each commit all or nothing is seen.
+    /// The values of these keys, in the order of the keys; each commit is seen completely or not at all.
     pub(super) fn get_many(
         &self,
         table: Table,
@@ -162,13 +162,13 @@ impl Sled {
         let tree = self.trees.of(table);
         let in_tree: Result<Vec<_>, Error> = keys.iter().map(|key| tree.get(key)).collect();
         let in_tree = in_tree.map_err(|error| explain(&self.log_path, error))?;
-        // Looked at after the tree: a commit that entered the tree meanwhile is found here.
+        // Read after the tree: a commit that has entered the tree meanwhile is found here.
         let pending = self.pending();
         let seen = keys.iter().zip(in_tree).map(|(key, value)| pending.seen(table, key, value));
         Ok(seen.map(|value| value.map(|value| value.to_vec())).collect())
     }
 
-    /// A part of a table; of each commit all or nothing is seen.
+    /// A part of a table; each commit is seen completely or not at all.
     pub(super) fn scan(
         &self,
         table: Table,
@@ -193,7 +193,7 @@ impl Sled {
             };
             let next = next.transpose().map_err(|error| explain(&self.log_path, error))?;
             if Pending::is_empty(&pending) {
-                // Looked at after the tree; it cannot go away while we read.
+                // Read after the tree; it cannot be removed while we read.
                 pending = self.pending();
             }
             let from = last.as_deref().map_or(near, Bound::Excluded);
@@ -241,7 +241,7 @@ impl Sled {
         Ok(())
     }
 
-    /// One transaction over the trees of the batch. What it replaces is noted before sled lets readers in again.
+    /// One transaction over the trees of the batch. The replaced values are recorded before sled admits readers again.
     fn apply(&self, batch: &ByTable) -> Result<(), EngineError> {
         let trees: Vec<Tree> = batch.tables.iter().map(|table| self.trees.of(*table).clone()).collect();
         let applied = trees.transaction(|trees: &Vec<TransactionalTree>| {
@@ -284,7 +284,7 @@ impl ByTable {
 
 //----------- errors --------------------------------------------------------------------------------------------------
 
-/// Says what an error of sled means.
+/// Converts an error of sled.
 fn explain(log_path: &Path, error: Error) -> EngineError {
     match error {
         Error::Io(source) => EngineError::from_io(log_path, source),

@@ -1,4 +1,4 @@
-//! The tables that every engine keeps, and their stable codes.
+//! The tables of every engine, and their stable codes.
 
 /// One ordered table of keys and values.
 ///
@@ -88,7 +88,7 @@ impl Table {
 
 //----------- PerTable ------------------------------------------------------------------------------------------------
 
-/// One thing for each table.
+/// One item per table.
 pub(super) struct PerTable<T> {
     meta: T,
     identifier: T,
@@ -104,7 +104,7 @@ pub(super) struct PerTable<T> {
 }
 
 impl<T> PerTable<T> {
-    /// Makes one thing for each table; the first failure ends it.
+    /// Creates one item per table; ends at the first failure.
     pub(super) fn try_new<E>(mut make: impl FnMut(Table) -> Result<T, E>) -> Result<Self, E> {
         Ok(Self {
             meta: make(Table::Meta)?,

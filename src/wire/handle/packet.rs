@@ -51,8 +51,8 @@ pub struct Piece<'a> {
 }
 
 impl<'a> Piece<'a> {
-    /// Decodes a packet. Refused are one whose number lies beyond the message, and one that is shorter than its place;
-    /// what is longer is passed over.
+    /// Decodes a packet. A packet whose number is beyond the message, or which is too short, is refused; extra
+    /// bytes are ignored.
     ///
     /// A first packet that carries its complete message is accepted at any length: some clients send one large datagram.
     pub fn decode(packet: &'a [u8]) -> Result<Self, DecodeError> {
