@@ -24,7 +24,7 @@ use crate::front::grpc::{GrpcDependencies, GrpcOptions, GrpcServer};
 use crate::front::handle::{
     HandleDependencies, HandleOptions, HandleServer, HandleSockets, HandleTunnel, Tunneled,
 };
-use crate::front::http::{HttpDoor, HttpOptions, HttpRooms, Tunnel};
+use crate::front::http::{HttpDependencies, HttpOptions, HttpServer, Tunnel};
 use crate::front::listen::crypto_pool::CryptoPool;
 use crate::front::listen::inherited;
 use crate::front::listen::tls::TlsIdentity;
@@ -271,7 +271,7 @@ impl Doors {
         core: &Core,
         metrics: &Arc<Metrics>,
     ) -> Result<(), DaemonError> {
-        let rooms = HttpRooms {
+        let rooms = HttpDependencies {
             registry: Arc::clone(&core.registry),
             authority: core.authority.clone(),
             resolver: Arc::clone(&core.resolver),
@@ -281,10 +281,11 @@ impl Doors {
             crypto_pool: Arc::clone(&self.crypto_pool),
             tunnel: Some(tunnel),
         };
-        let door = HttpDoor::new(options, rooms, self.tls.clone()).map_err(|error| {
+        let door = HttpServer::new(options, rooms, self.tls.clone()).map_err(|error| {
             DaemonError::Configured { key: "tls.certificate", reason: Chain(&error).to_string() }
         })?;
         health::add_http_metrics(metrics, door.counters());
+        health::add_memory_metrics(metrics, &health::HTTP_MEMORY, door.memory());
         health::add_connection_metrics(metrics, &health::HTTP_CONNECTIONS, door.connections());
         for (address, listener) in bound {
             tracing::info!(door = "HTTP", %address, tls = self.tls.is_some(), "listening");

@@ -192,6 +192,10 @@ pub(super) const GRPC_MEMORY: [&str; 3] =
 pub(super) const HANDLE_MEMORY: [&str; 3] =
     ["idnode_handle_memory_bytes", "idnode_handle_memory_max_bytes", "idnode_handle_memory_refusals_total"];
 
+/// The memory of HTTP.
+pub(super) const HTTP_MEMORY: [&str; 3] =
+    ["idnode_http_memory_bytes", "idnode_http_memory_max_bytes", "idnode_http_memory_refusals_total"];
+
 /// Adds the numbers of the gRPC door.
 pub(super) fn add_grpc_metrics(metrics: &Metrics, counters: Arc<GrpcCounters>) {
     metrics.add(move |page| {

@@ -97,6 +97,8 @@ pub enum Precondition {
     None,
     /// The identifier is not registered.
     Absent,
+    /// The identifier is registered, at whatever version.
+    Present,
     /// The identifier is at this version.
     Version(u64),
 }

@@ -78,6 +78,7 @@ fn write_precondition(writer: &mut Writer, precondition: Precondition) {
         Precondition::None => writer.u8(0),
         Precondition::Absent => writer.u8(1),
         Precondition::Version(version) => writer.u8(2).u64(version),
+        Precondition::Present => writer.u8(3),
     };
 }
 

@@ -78,7 +78,7 @@ pub(super) fn register(
     let version = present.map_or(0, |present| present.version);
     let refuses = command.existing == Existing::Refuse || command.precondition == Precondition::Absent;
     let held = present.and_then(|present| Some((present, present.values.as_ref()?)));
-    if let Precondition::Version(_) = command.precondition {
+    if let Precondition::Version(_) | Precondition::Present = command.precondition {
         check_precondition(present, command.precondition)?;
     }
     let (operation, spelled, created_ms) = match held {
@@ -142,6 +142,7 @@ fn check_precondition(present: Option<&Present>, precondition: Precondition) -> 
             None => Ok(()),
             Some(present) => Err(Refusal::AlreadyExists { version: present.version, same: false }),
         },
+        Precondition::Present => live.map(|_| ()).ok_or(Refusal::Absent),
         Precondition::Version(expected) => {
             let found = live.map_or(0, |present| present.version);
             if found == expected { Ok(()) } else { Err(Refusal::VersionMismatch { expected, found }) }

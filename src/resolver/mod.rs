@@ -285,6 +285,15 @@ impl Resolver {
         Ok(live.map(|entry| entry.identifier))
     }
 
+    /// The version of an identifier kept here and when it changed last, in milliseconds since 1970; none when it is not
+    /// registered.
+    pub async fn revision(&self, identifier: &Identifier) -> Result<Option<(u64, u64)>, Problem> {
+        let name = identifier.canonical(self.store.folding());
+        let present = self.store.identifiers(&[name]).await.map_err(|error| unread(&error))?;
+        let live = present.into_iter().flatten().find(IdentifierEntry::is_live);
+        Ok(live.map(|entry| (entry.version, entry.changed_ms)))
+    }
+
     /// Whether any live identifier has exactly this prefix.
     pub fn has_identifiers(&self, prefix: &Prefix) -> bool {
         self.store.count_of(prefix) > 0

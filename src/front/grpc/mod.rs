@@ -179,7 +179,7 @@ impl GrpcServer {
         dependencies: GrpcDependencies,
         tls: Option<Arc<TlsIdentity>>,
     ) -> Result<Self, TlsError> {
-        let tls = tls.map(|tls| tls.acceptor(Some(HTTP2), ClientCertificates::NotAsked)).transpose()?;
+        let tls = tls.map(|tls| tls.acceptor(&[HTTP2], ClientCertificates::NotAsked)).transpose()?;
         let (close, closing) = watch::channel(false);
         let inbound = Arc::new(Inbound::new(Arc::clone(&dependencies.registry)));
         let shared = Shared {

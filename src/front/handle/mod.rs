@@ -162,7 +162,7 @@ impl HandleServer {
         dependencies: HandleDependencies,
     ) -> io::Result<Self> {
         let HandleDependencies { registry, authority, resolver, tls, server_key, crypto_pool } = dependencies;
-        let tls = tls.map(|identity| identity.acceptor(None, ClientCertificates::NotAsked));
+        let tls = tls.map(|identity| identity.acceptor(&[], ClientCertificates::NotAsked));
         let tls = tls.transpose().map_err(io::Error::other)?;
         let idle_max = Duration::from_secs(options.idle_seconds);
         let reception = Reception::new(ReceptionOptions {

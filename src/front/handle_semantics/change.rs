@@ -41,6 +41,16 @@ pub(in crate::front) fn remove_values(identifier: Identifier, remove: Vec<Index>
     Command::Amend(Amend { remove, ..no_change(identifier) })
 }
 
+/// The same command, carried out only if a precondition holds where it commits.
+pub(in crate::front) fn conditioned(command: Command, precondition: Precondition) -> Command {
+    match command {
+        Command::Register(register) => Command::Register(Register { precondition, ..register }),
+        Command::Amend(amend) => Command::Amend(Amend { precondition, ..amend }),
+        Command::Remove(remove) => Command::Remove(Remove { precondition, ..remove }),
+        other @ (Command::Prefix(_) | Command::Token(_)) => other,
+    }
+}
+
 fn no_change(identifier: Identifier) -> Amend {
     let (add, replace, set, remove) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     Amend { identifier, add, replace, set, remove, precondition: Precondition::None }

@@ -6,9 +6,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::http::Version;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -16,6 +18,9 @@ use crate::front::listen::channel::Channel;
 use crate::front::listen::in_flight::InFlight;
 use crate::front::listen::source::Source;
 use crate::front::listen::stream::Stream;
+
+/// How long an HTTP/2 connection must be quiet before it is closed in order.
+const GOAWAY_GRACE: Duration = Duration::from_secs(1);
 
 //----------- Peer -----------------------------------------------------------
 
@@ -32,9 +37,28 @@ pub(super) struct Peer {
     pub(super) certificate: Option<Arc<[u8]>>,
     /// What is in flight on the connection.
     pub(super) in_flight: InFlight,
+    /// Whether it speaks HTTP/2.
+    pub(super) is_multiplexed: Arc<AtomicBool>,
 }
 
 impl Peer {
+    /// Notes the version of a request.
+    pub(super) fn note_version(&self, version: Version) {
+        if version == Version::HTTP_2 {
+            self.is_multiplexed.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until nothing is in flight. With HTTP/2, an answer that was made is sent by another task, and the client
+    /// acknowledges what it has heard (RFC 9113 section 6.8): the connection must have been quiet for a while, too.
+    pub(super) async fn settled(&self) {
+        if self.is_multiplexed.load(Ordering::Relaxed) {
+            self.in_flight.quiet(GOAWAY_GRACE).await;
+        } else {
+            self.in_flight.settled().await;
+        }
+    }
+
     /// What bounds are counted by.
     pub(super) fn source(&self) -> Source {
         Source::of(self.address.ip())

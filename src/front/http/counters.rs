@@ -1,4 +1,4 @@
-//! Counts of the HTTP door.
+//! Counts of the HTTP front end.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 /// The classes of statuses, as labels.
 const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 
-/// What the HTTP door did since it was opened.
+/// What the HTTP front end did since it was made.
 #[derive(Debug, Default)]
 pub struct HttpCounters {
     responses: [AtomicU64; CLASSES.len()],

@@ -1,7 +1,7 @@
 //! From accepted connections to served ones, drained in order.
 //!
 //! ```text
-//!   accepted ──▶ Connection ──▶ HTTP/1.1 ──▶ route
+//!   accepted ──▶ Connection ──▶ HTTP/1.1, or HTTP/2 by its preface ──▶ route
 //! ```
 //!
 //! A connection in a reserved slot is served for a few seconds, and only what tells how the node is.
@@ -26,12 +26,21 @@ use crate::front::listen::drain::Drain;
 use crate::front::listen::in_flight::InFlight;
 
 use super::connection::{Connection, Peer};
-use super::reply;
+use super::handle_api::reply;
 
 /// Bytes of a request's line and headers together.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Headers of one request.
 const HEADERS_MAX: usize = 64;
+/// The same for HTTP/2, which counts them decoded.
+const HEAD_LIST_BYTES_MAX: u32 = 32 * 1024;
+/// Requests of one HTTP/2 connection at a time.
+const STREAMS_MAX: u32 = 32;
+/// Streams that a client may open and reset before they are looked at, and that we may reset for its errors, before the
+/// connection is closed: a client that does so much of either floods us (CVE-2023-44487).
+const RESETS_MAX: usize = 32;
+/// Bytes of one HTTP/2 stream that wait for the client to take them, beside the answer itself.
+const SEND_BYTES_MAX: usize = 64 * 1024;
 /// How long a connection may have a reserved slot.
 const RESERVED_MAX: Duration = Duration::from_secs(5);
 /// How long an evicted connection may take for the answers in flight.
@@ -86,20 +95,40 @@ async fn restrict(request: Request, next: Next) -> Response {
     response
 }
 
-async fn serve_one(accepted: Accepted, router: Router, silence_max: Duration) {
-    let Accepted { stream, client, own, channel, client_certificate, slot, mut draining } = accepted;
-    let in_flight = InFlight::new(slot.usage());
-    let connection = Connection::new(stream, silence_max, in_flight.clone());
-    let peer =
-        Peer { address: client, own, channel, certificate: client_certificate, in_flight: in_flight.clone() };
-    let router = router.layer(Extension(peer));
-    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+/// What speaks HTTP, within its bounds.
+fn builder(silence_max: Duration) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(silence_max)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(HEAD_LIST_BYTES_MAX)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_pending_accept_reset_streams(RESETS_MAX)
+        .max_local_error_reset_streams(RESETS_MAX)
+        .max_send_buf_size(SEND_BYTES_MAX);
+    builder
+}
+
+async fn serve_one(accepted: Accepted, router: Router, silence_max: Duration) {
+    let Accepted { stream, client, own, channel, client_certificate, slot, mut draining } = accepted;
+    let in_flight = InFlight::new(slot.usage());
+    let connection = Connection::new(stream, silence_max, in_flight.clone());
+    let peer = Peer {
+        address: client,
+        own,
+        channel,
+        certificate: client_certificate,
+        in_flight,
+        is_multiplexed: Arc::default(),
+    };
+    let router = router.layer(Extension(peer.clone()));
+    let builder = builder(silence_max);
     let serving = builder.serve_connection(TokioIo::new(connection), TowerToHyperService::new(router));
     let mut serving = pin!(serving);
     let closing_max = tokio::select! {
@@ -118,7 +147,7 @@ async fn serve_one(accepted: Accepted, router: Router, silence_max: Duration) {
         biased;
         _ended = &mut serving => {}
         // Idle, or half a request: it cannot be waited for.
-        () = in_flight.settled() => {}
+        () = peer.settled() => {}
         () = sleep(closing_max) => {}
     }
 }

@@ -1,51 +1,22 @@
-//! The HTTP door: the Handle JSON API, the native messages of the Handle protocol over HTTP, handles as web addresses,
-//! and how the node is. Plain text and TLS share each port.
+//! The HTTP front end: a transport, and faces on it. Plain text and TLS share each port, as do HTTP/1.1 and HTTP/2.
 //!
 //! ```text
-//!   connection ─▶ route ─┬▶ handles, list, prefixes, site ─▶ asked, credential ─▶ registry | resolver
-//!                        ├▶ sessions, verifications                                   │
-//!                        ├▶ native: to the Handle door, by the daemon                 │
-//!                        ├▶ page: a redirect to the URL value                         │
-//!                        └▶ health, openapi                 status or JSON ◀─ reply ◀─┘
+//!   connection ─▶ transport ─┬▶ handle_api   the Handle JSON API and native messages ─▶ registry | resolver
+//!                            ├▶ pages        handles as web addresses, for people
+//!                            └▶ operations   health, readiness, metrics, the description of the interface
 //! ```
-//!
-//! `value_json`, `data_json` and their like write the model's words as JSON and read them; `denial` names why a request
-//! is not fulfilled; `reply` alone knows response codes and statuses.
+//! A face is a set of routes that renders its own refusals; the transport does the rest and knows no face. Another face is
+//! added by merging its routes in `HttpServer::new`. The OpenAPI document is made of the routes that are served.
 
 mod connection;
 mod counters;
 mod listener;
 
-mod asked;
-mod query;
-mod route;
+mod transport;
 
-mod handles;
-mod list;
-mod native;
-mod page;
-mod prefixes;
-mod sessions;
-mod site;
-mod verifications;
-
-mod health;
-
-mod described;
-mod openapi;
-
-mod authorization;
-mod certificate;
-mod challenge;
-mod credential;
-mod origin;
-
-mod data_json;
-mod site_json;
-mod value_json;
-
-mod denial;
-mod reply;
+mod handle_api;
+mod operations;
+mod pages;
 
 #[cfg(test)]
 mod tests;
@@ -57,27 +28,26 @@ use std::time::Duration;
 use axum::Router;
 use futures_util::future::BoxFuture;
 use tokio::net::TcpListener;
-use tokio::time::Instant;
 
 pub use self::counters::HttpCounters;
 pub use crate::front::listen::channel::Channel;
 
-use self::asked::Bodies;
-use self::challenge::Sessions;
-use self::denial::Denial;
+use self::handle_api::HandleApi;
 use self::listener::Service;
+use self::operations::{Operations, openapi};
+use self::transport::Transport;
+use self::transport::authentication::Authenticator;
+use self::transport::authentication::sessions::Sessions;
+use self::transport::body::Bodies;
 use crate::authority::Authority;
 use crate::front::listen::accept::{Reception, ReceptionOptions, Security};
+use crate::front::listen::budget::{HTTP_MEMORY, MemoryBudget};
 use crate::front::listen::counters::ConnectionCounters;
 use crate::front::listen::crypto_pool::CryptoPool;
 use crate::front::listen::slots::ConnectionLimits;
-use crate::front::listen::tls::{ClientCertificates, HTTP1, TlsError, TlsIdentity};
+use crate::front::listen::tls::{ClientCertificates, HTTP1, HTTP2, TlsError, TlsIdentity};
 use crate::key::PrivateKey;
 use crate::registry::Registry;
-use crate::registry::caller::Caller;
-use crate::registry::command::{Batch, Command, Item};
-use crate::registry::receipt::Receipt;
-use crate::registry::refusal::Failure;
 use crate::resolver::Resolver;
 use crate::telemetry::Metrics;
 
@@ -85,15 +55,13 @@ use crate::telemetry::Metrics;
 pub const RESERVED_SLOTS: usize = 16;
 /// How long a connection may take for its first byte.
 const FIRST_BYTE_MAX: Duration = Duration::from_secs(10);
-/// How long a command may wait for its outcome.
-const COMMAND_MAX: Duration = Duration::from_secs(20);
 
 //----------- HttpOptions ----------------------------------------------------
 
-/// Where the door listens, and what it accepts.
+/// Where the front end listens, and what it accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpOptions {
-    /// Addresses; empty for no such door.
+    /// Addresses; empty for no such front end.
     pub listen: Vec<SocketAddr>,
     /// How long a connection may be silent, in seconds.
     pub idle_seconds: u32,
@@ -128,26 +96,26 @@ pub struct Reason {
     pub message: String,
 }
 
-//----------- HttpRooms ------------------------------------------------------
+//----------- HttpDependencies -----------------------------------------------
 
-/// Carries a native message, envelope and all, to the Handle door, and its reply back. The doors do not know each
-/// other: the daemon, which knows both, plugs this in.
+/// Carries a native message, envelope and all, to the Handle front end, and its reply back. The front ends do not know each
+/// other: the daemon, which knows both, provides this.
 pub type Tunnel = Arc<dyn Fn(Vec<u8>, Ends) -> BoxFuture<'static, Vec<u8>> + Send + Sync>;
 
-/// Between whom a native message travels, and how.
+/// Between which addresses a native message travels, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ends {
-    /// Who sent it.
+    /// Address of the sender.
     pub asker: SocketAddr,
-    /// Where it reached this node.
+    /// Address of this node at which it arrived.
     pub own: SocketAddr,
     /// How bytes travel between them.
     pub channel: Channel,
 }
 
-/// Whom the door asks.
+/// What the front end works with.
 #[derive(Clone)]
-pub struct HttpRooms {
+pub struct HttpDependencies {
     /// Decides commands.
     pub registry: Arc<Registry>,
     /// Decides who callers are.
@@ -156,69 +124,48 @@ pub struct HttpRooms {
     pub resolver: Arc<Resolver>,
     /// Tells whether the node is ready.
     pub readiness: Readiness,
-    /// The numbers of the node.
+    /// The metrics of the node.
     pub metrics: Arc<Metrics>,
     /// The key that the node signs with.
     pub server_key: Arc<PrivateKey>,
     /// Where signatures are made and verified.
     pub crypto_pool: Arc<CryptoPool>,
-    /// The Handle door; none where the node has none.
+    /// The Handle front end; none where the node has none.
     pub tunnel: Option<Tunnel>,
 }
 
-//----------- HttpDoor -------------------------------------------------------
+//----------- HttpServer -----------------------------------------------------
 
-/// The door before it listens. Clones share sessions and counts: serve each listener with one.
+/// The front end before it listens. Clones share sessions and counts: serve each listener with one.
 #[derive(Clone)]
-pub struct HttpDoor {
-    shared: Arc<Shared>,
+pub struct HttpServer {
+    router: Router,
+    counters: Arc<HttpCounters>,
+    memory: Arc<MemoryBudget>,
     reception: Reception,
     silence_max: Duration,
 }
 
-/// What every request needs.
-struct Shared {
-    registry: Arc<Registry>,
-    authority: Authority,
-    resolver: Arc<Resolver>,
-    readiness: Readiness,
-    metrics: Arc<Metrics>,
-    server_key: Arc<PrivateKey>,
-    crypto_pool: Arc<CryptoPool>,
-    tunnel: Option<Tunnel>,
-    sessions: Sessions,
-    bodies: Arc<Bodies>,
-    counters: Arc<HttpCounters>,
-    allow_tokens_in_plain_text: bool,
-}
-
-impl HttpDoor {
-    /// Makes the door; with a certificate it takes TLS on the same ports as plain text.
+impl HttpServer {
+    /// Makes the front end; with a certificate it takes TLS on the same ports as plain text.
     pub fn new(
         options: &HttpOptions,
-        rooms: HttpRooms,
+        dependencies: HttpDependencies,
         tls: Option<Arc<TlsIdentity>>,
     ) -> Result<Self, TlsError> {
-        let HttpRooms { registry, authority, resolver, readiness, metrics, server_key, crypto_pool, tunnel } =
-            rooms;
         let tls =
-            tls.map(|identity| identity.acceptor(Some(HTTP1), ClientCertificates::Taken)).transpose()?;
-        let mut secret = [0; 32];
-        resolver.fill_random(&mut secret);
-        let shared = Arc::new(Shared {
-            registry,
-            authority,
-            resolver,
-            readiness,
-            metrics,
-            server_key,
-            crypto_pool,
-            tunnel,
-            sessions: Sessions::new(secret),
-            bodies: Arc::new(Bodies::new()),
-            counters: Arc::default(),
-            allow_tokens_in_plain_text: options.allow_tokens_in_plain_text,
-        });
+            tls.map(|identity| identity.acceptor(&[HTTP2, HTTP1], ClientCertificates::Taken)).transpose()?;
+        let (counters, memory) = (Arc::default(), MemoryBudget::new(HTTP_MEMORY));
+        let transport = Transport {
+            authenticator: authenticator(options, &dependencies, Arc::clone(&counters)),
+            bodies: Bodies::new(Arc::clone(&memory)),
+        };
+        let api = HandleApi::new(&dependencies, Arc::new(transport));
+        let faces =
+            [handle_api::routes(api.clone()), pages::routes(api), Operations::new(&dependencies).routes()];
+        let (routers, descriptions): (Vec<_>, Vec<_>) = faces.into_iter().unzip();
+        let faces = routers.into_iter().fold(openapi::routes(descriptions), Router::merge);
+        let router = transport::finish(faces, Arc::clone(&counters), Arc::clone(&memory));
         let silence_max = Duration::from_secs(u64::from(options.idle_seconds));
         let reception = Reception::new(ReceptionOptions {
             front_end: "HTTP",
@@ -227,12 +174,17 @@ impl HttpDoor {
             reserved: RESERVED_SLOTS,
             first_byte_max: FIRST_BYTE_MAX.min(silence_max),
         });
-        Ok(Self { shared, reception, silence_max })
+        Ok(Self { router, counters, memory, reception, silence_max })
     }
 
     /// Counts since it was made.
     pub fn counters(&self) -> Arc<HttpCounters> {
-        Arc::clone(&self.shared.counters)
+        Arc::clone(&self.counters)
+    }
+
+    /// The memory that requests and answers take.
+    pub fn memory(&self) -> Arc<MemoryBudget> {
+        Arc::clone(&self.memory)
     }
 
     /// What is counted of the connections; all clones count together.
@@ -243,19 +195,24 @@ impl HttpDoor {
     /// Serves a bound listener until `drain` ends; then no connection is taken, the answer to each request that came in
     /// whole is given, and the other connections are closed at once.
     pub async fn serve(self, listener: TcpListener, drain: impl Future<Output = ()> + Send + 'static) {
-        let (reception, silence_max) = (self.reception.clone(), self.silence_max);
-        let router = Router::new().fallback(route::dispatch).with_state(self);
+        let Self { router, reception, silence_max, .. } = self;
         listener::serve(listener, Service { router, reception, silence_max }, drain).await;
     }
 }
 
-impl Shared {
-    /// Has a command carried out: the receipt means that it is on disk.
-    async fn command(&self, caller: &Caller, command: Command) -> Result<Receipt, Denial> {
-        let deadline = Some(Instant::now() + COMMAND_MAX);
-        let batch = Batch { request: None, items: vec![Item { number: 0, command }], deadline };
-        let outcome = self.registry.apply(caller, batch).await?.into_iter().next();
-        let lost = || Failure::OutcomeUnknown { cause: "the node lost an outcome".to_owned() };
-        Ok(outcome.ok_or_else(lost)??)
+fn authenticator(
+    options: &HttpOptions,
+    dependencies: &HttpDependencies,
+    counters: Arc<HttpCounters>,
+) -> Authenticator {
+    let mut secret = [0; 32];
+    dependencies.resolver.fill_random(&mut secret);
+    Authenticator {
+        authority: dependencies.authority.clone(),
+        resolver: Arc::clone(&dependencies.resolver),
+        crypto_pool: Arc::clone(&dependencies.crypto_pool),
+        sessions: Sessions::new(secret),
+        counters,
+        allow_tokens_in_plain_text: options.allow_tokens_in_plain_text,
     }
 }

@@ -1,4 +1,4 @@
-//! The HTTP door over a real socket.
+//! The HTTP front end over a real socket.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
-use super::{HttpDoor, HttpOptions, HttpRooms, Readiness, Reason, Tunnel};
+use super::{HttpDependencies, HttpOptions, HttpServer, Readiness, Reason, Tunnel};
 use crate::key::PrivateKey;
 use crate::registry::tests::fixture::Fixture;
 use crate::resolver::{Resolver, ResolverOptions};
@@ -21,22 +21,22 @@ fn server_key() -> Arc<PrivateKey> {
     Arc::new(PrivateKey::generate_sm2(&random))
 }
 
-fn door(fixture: &Fixture, readiness: Readiness, metrics: Arc<Metrics>) -> HttpDoor {
-    door_with(fixture, readiness, metrics, None)
+fn server(fixture: &Fixture, readiness: Readiness, metrics: Arc<Metrics>) -> HttpServer {
+    server_with(fixture, readiness, metrics, None)
 }
 
-fn door_with(
+fn server_with(
     fixture: &Fixture,
     readiness: Readiness,
     metrics: Arc<Metrics>,
     tunnel: Option<Tunnel>,
-) -> HttpDoor {
+) -> HttpServer {
     let authority = fixture.authority.clone();
     let resolver = Resolver::new(fixture.store.clone(), authority.clone(), ResolverOptions::default());
     let resolver = Arc::new(resolver);
     let registry = Arc::clone(&fixture.registry);
     let crypto_pool = Arc::default();
-    let rooms = HttpRooms {
+    let dependencies = HttpDependencies {
         registry,
         authority,
         resolver,
@@ -46,7 +46,7 @@ fn door_with(
         crypto_pool,
         tunnel,
     };
-    HttpDoor::new(&HttpOptions::default(), rooms, None).expect("a door")
+    HttpServer::new(&HttpOptions::default(), dependencies, None).expect("a front end")
 }
 
 async fn get(address: std::net::SocketAddr, path: &str) -> (String, String) {
@@ -60,7 +60,7 @@ async fn get(address: std::net::SocketAddr, path: &str) -> (String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_door_tells_life_readiness_and_numbers_until_it_drains() {
+async fn health_readiness_and_metrics_are_served_until_it_drains() {
     let metrics = Arc::new(Metrics::default());
     metrics.add(|page| page.counter("idnode_one_total", "First.", 7));
     let stopped = Arc::new(AtomicBool::new(false));
@@ -68,12 +68,12 @@ async fn the_door_tells_life_readiness_and_numbers_until_it_drains() {
     let reason = Reason { code: "READ_ONLY", message: "the journal is \"behind\"".into() };
     let readiness = move || if seen.load(Ordering::Relaxed) { vec![reason.clone()] } else { Vec::new() };
     let fixture = Fixture::open(EngineKind::Fjall).await;
-    let door = door(&fixture, Arc::new(readiness), metrics);
+    let server = server(&fixture, Arc::new(readiness), metrics);
     // An address that no other test listens at: once left, its port stays without a listener.
     let listener = TcpListener::bind("127.72.0.1:0").await.expect("bound");
     let address = listener.local_addr().expect("an address");
     let (drain, drained) = oneshot::channel::<()>();
-    let serving = tokio::spawn(door.serve(listener, async move { drained.await.unwrap_or(()) }));
+    let serving = tokio::spawn(server.serve(listener, async move { drained.await.unwrap_or(()) }));
 
     assert_eq!(get(address, "/healthz").await, ("HTTP/1.1 200 OK".into(), "{\"status\":\"live\"}\n".into()));
     assert_eq!(get(address, "/readyz").await, ("HTTP/1.1 200 OK".into(), "{\"status\":\"ready\"}\n".into()));
@@ -93,21 +93,21 @@ async fn the_door_tells_life_readiness_and_numbers_until_it_drains() {
 
     drain.send(()).expect("still serving");
     serving.await.expect("served");
-    assert!(TcpStream::connect(address).await.is_err(), "the door is still open");
+    assert!(TcpStream::connect(address).await.is_err(), "the listener is still open");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_connection_is_closed() {
     let fixture = Fixture::open(EngineKind::Fjall).await;
-    let door = door(&fixture, Arc::new(Vec::new), Arc::new(Metrics::default()));
-    let door = HttpDoor { silence_max: Duration::from_millis(20), ..door };
+    let server = server(&fixture, Arc::new(Vec::new), Arc::new(Metrics::default()));
+    let server = HttpServer { silence_max: Duration::from_millis(20), ..server };
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let address = listener.local_addr().expect("an address");
-    let serving = tokio::spawn(door.serve(listener, std::future::pending()));
+    let serving = tokio::spawn(server.serve(listener, std::future::pending()));
     let mut silent = TcpStream::connect(address).await.expect("connected");
     silent.write_all(b"GET /healthz HT").await.expect("sent");
     let mut rest = Vec::new();
-    // Closed in order, or reset where the half request came just as the door closed: an end either way.
+    // Closed in order, or reset where the half request came just as the connection closed: an end either way.
     let ended = timeout(Duration::from_secs(60), silent.read_to_end(&mut rest)).await;
     assert!(ended.is_ok(), "the connection is still open");
     assert_eq!(rest, b"", "half a request was answered");
@@ -145,7 +145,7 @@ async fn read_answer(stream: &mut TcpStream, end: &str) -> String {
 ///   whole, its answer held back ───────────────────────────────────────┴─ let go ──▶ answered, closed
 /// ```
 #[tokio::test(flavor = "multi_thread")]
-async fn a_draining_door_answers_what_came_in_whole_and_closes_the_rest_before() {
+async fn a_draining_server_answers_what_came_in_whole_and_closes_the_rest_before() {
     let fixture = Fixture::open(EngineKind::Fjall).await;
     let (reached, released) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (arrived, gate) = (Arc::clone(&reached), Arc::clone(&released));
@@ -157,11 +157,11 @@ async fn a_draining_door_answers_what_came_in_whole_and_closes_the_rest_before()
             message
         })
     });
-    let door = door_with(&fixture, Arc::new(Vec::new), Arc::default(), Some(tunnel));
+    let server = server_with(&fixture, Arc::new(Vec::new), Arc::default(), Some(tunnel));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let address = listener.local_addr().expect("an address");
     let (drain, drained) = oneshot::channel::<()>();
-    let serving = tokio::spawn(door.serve(listener, async move { drained.await.unwrap_or(()) }));
+    let serving = tokio::spawn(server.serve(listener, async move { drained.await.unwrap_or(()) }));
 
     let mut whole = send(address, &(native(5) + "whole")).await;
     reached.notified().await;

@@ -25,6 +25,10 @@ pub(in crate::front) const GRPC_MEMORY: MemoryLimits =
 pub(in crate::front) const HANDLE_MEMORY: MemoryLimits =
     MemoryLimits { total: 256 * 1024 * 1024, source: 64 * 1024 * 1024, connection: 8 * 1024 * 1024 };
 
+/// The bounds of the HTTP front end.
+pub(in crate::front) const HTTP_MEMORY: MemoryLimits =
+    MemoryLimits { total: 128 * 1024 * 1024, source: 64 * 1024 * 1024, connection: 32 * 1024 * 1024 };
+
 //----------- MemoryBudget ---------------------------------------------------
 
 /// The memory of one front end that clients may occupy.

@@ -93,10 +93,10 @@ impl TlsIdentity {
         (from.as_secs()..=until.as_secs()).contains(&seconds)
     }
 
-    /// What makes TLS of accepted connections, for one protocol; none for a protocol without a name.
+    /// What makes TLS of accepted connections, for these protocols, the preferred first; none for a protocol without a name.
     pub fn acceptor(
         self: Arc<Self>,
-        protocol: Option<&'static [u8]>,
+        protocols: &[&'static [u8]],
         clients: ClientCertificates,
     ) -> Result<TlsAcceptor, TlsError> {
         let files = self.files.clone();
@@ -111,7 +111,7 @@ impl TlsIdentity {
             }
         };
         let mut config = builder.with_cert_resolver(self);
-        config.alpn_protocols = protocol.into_iter().map(<[u8]>::to_vec).collect();
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 }

@@ -138,7 +138,7 @@ async fn what_cannot_be_kept_is_refused_by_its_own_code() {
     assert_eq!(client.put("/api/handles/88..8/x", url("a")).await.verdict(), (400, 102));
     assert_eq!(client.put("/api/handles/99.1/x", url("a")).await.verdict(), (400, 301));
     let text = client.with("Content-Type", "text/plain").put(PATH, url("a")).await;
-    assert_eq!(text.verdict(), (400, 4));
+    assert_eq!(text.verdict(), (415, 4));
     assert_eq!(client.get(PATH).await.verdict(), (404, 100), "nothing was written");
     door.close().await;
 }

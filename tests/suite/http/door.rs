@@ -29,7 +29,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use crate::support::node::{admin_token, config, give_server_key};
 
 /// How long a client waits for an answer.
-const ANSWER_MAX: Duration = Duration::from_secs(60);
+pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(60);
 
 //----------- Door -----------------------------------------------------------
 

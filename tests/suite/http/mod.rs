@@ -3,10 +3,13 @@
 pub(crate) mod door;
 pub(crate) mod identity;
 
+mod negotiation;
 mod referral;
 mod resolution;
 
 mod commands;
+mod conditions;
+mod http2;
 mod listing;
 
 mod authentication;

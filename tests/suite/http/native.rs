@@ -87,7 +87,7 @@ async fn what_is_no_native_message_is_refused() {
     assert_eq!(written.verdict(), (201, 1));
     for path in ["/88.118.8/SN1", "/"] {
         let unsaid = door.plain().ask("POST", path, Some(&resolution("88.118.8/SN1"))).await;
-        assert_eq!(unsaid.verdict(), (400, 4), "{path}: without its content type it is no native message");
+        assert_eq!(unsaid.verdict(), (415, 4), "{path}: without its content type it is no native message");
         assert!(unsaid.text().contains("Content-Type: application/x-hdl-message"), "{unsaid:?}");
     }
     assert_eq!(door.plain().get("/88.118.8/SN1").await.status, 302);

@@ -6,7 +6,7 @@
 //!   enterprise
 //! ```
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::door::Client;
 use crate::support::node::admin_token;
@@ -64,4 +64,21 @@ async fn an_authoritative_answer_is_had_where_it_is_kept() {
     let elsewhere = tree.client().bearer(&token);
     let values = json!([{"index": 1, "type": "URL", "data": "x"}]);
     assert_eq!(elsewhere.put("/api/handles/88.118/SN2", values).await.verdict(), (400, 301));
+}
+
+/// A person who scanned a code is led to the site that keeps it, over as many nodes as it takes; a program gets the referral.
+#[tokio::test(flavor = "multi_thread")]
+async fn people_are_led_to_the_site_that_keeps_an_identifier() {
+    let tree = Tree::grow().await;
+    let person = tree.client().with("Accept", "text/html,*/*;q=0.8");
+    let led = person.get("/88.118/SN%201?auth=true").await;
+    // The site below announces the usual port.
+    let referred = tree.client().get("/88.118/SN%201?auth=true").await;
+    assert_eq!(referred.verdict(), (300, 302), "a program gets the referral");
+    let json = referred.json();
+    let address = json.pointer("/values/0/data/value/servers/0/address").and_then(Json::as_str);
+    let expected = format!("http://{}/88.118/SN%201", address.expect("an address"));
+    assert_eq!((led.status, led.header("location")), (302, Some(expected.as_str())), "{led:?}");
+    assert!(led.all("vary").any(|names| names == "Accept"), "{led:?}");
+    assert!(referred.all("vary").any(|names| names == "Accept"), "{referred:?}");
 }

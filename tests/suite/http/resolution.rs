@@ -141,7 +141,7 @@ async fn a_verb_that_a_path_does_not_take_is_answered_by_those_it_takes() {
         ("QUERY", "/api/handles/88.118.8/SN1", "GET, HEAD, POST, PUT, DELETE, OPTIONS"),
         ("TRACE", "/api/handles", "GET, HEAD, POST, OPTIONS"),
         ("PUT", "/88.118.8/SN1", "GET, HEAD, POST, OPTIONS"),
-        ("POST", "/healthz", "GET, HEAD, OPTIONS"),
+        ("PUT", "/", "GET, HEAD, POST, OPTIONS"),
     ] {
         let reply = door.plain().ask(verb, path, None).await;
         assert_eq!(reply.verdict(), (405, 4), "{verb} {path}");
@@ -165,7 +165,10 @@ async fn scripts_of_any_origin_may_ask() {
     assert_eq!(preflight.header("access-control-max-age"), Some("86400"));
     assert_eq!(preflight.header("access-control-allow-credentials"), None);
     let headers = preflight.header("access-control-allow-headers").expect("headers");
-    assert_eq!(headers, "X-Requested-With, Authorization, Origin, Accept, Content-Type");
+    assert_eq!(
+        headers,
+        "X-Requested-With, Authorization, Origin, Accept, Content-Type, If-Match, If-None-Match"
+    );
     for path in ["/api/handles/88.118.8/SN1", "/api/handles/88.118.8/none"] {
         let reply = client.get(path).await;
         assert_eq!(reply.header("access-control-allow-origin"), Some("*"), "{path}");

@@ -1,0 +1,70 @@
+//! Who calls, as an extractor: of a question or of a command.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRef, FromRequestParts};
+use axum::http::request::Parts;
+
+use super::reply::Format;
+use crate::front::http::transport::Transport;
+use crate::front::http::transport::authentication::{Claim, Intent};
+use crate::front::http::transport::extract::peer_of;
+use crate::front::http::transport::host::Host;
+use crate::front::http::transport::query::Query;
+use crate::front::http::transport::rejection::Rejection;
+use crate::registry::caller::Caller;
+
+/// Who asks a question.
+pub(in crate::front::http) struct Asking(pub(super) Caller);
+
+/// Who gives a command.
+pub(super) struct Commanding(pub(super) Caller);
+
+/// What a request shows of who sent it.
+pub(super) fn claim(parts: &Parts, intent: Intent) -> Result<Claim, Rejection> {
+    let format = Format::of(&Query::parse(parts.uri.query().unwrap_or_default()));
+    Ok(Claim {
+        headers: parts.headers.clone(),
+        peer: peer_of(parts)?,
+        host: parts.extensions.get::<Host>().cloned().unwrap_or_default(),
+        intent,
+        readers: format.readers(),
+    })
+}
+
+impl<S> FromRequestParts<S> for Asking
+where
+    S: Send + Sync,
+    Arc<Transport>: FromRef<S>,
+{
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
+        let claim = claim(parts, Intent::Question)?;
+        Arc::<Transport>::from_ref(state).authenticator.admit(&claim).await.map(Self)
+    }
+}
+
+impl<S> FromRequestParts<S> for Commanding
+where
+    S: Send + Sync,
+    Arc<Transport>: FromRef<S>,
+{
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
+        let claim = claim(parts, Intent::Command)?;
+        Arc::<Transport>::from_ref(state).authenticator.admit(&claim).await.map(Self)
+    }
+}
+
+/// What a request shows of who sent it, for handlers that judge it themselves.
+pub(in crate::front::http) struct Shown(pub(in crate::front::http) Claim);
+
+impl<S: Send + Sync> FromRequestParts<S> for Shown {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Rejection> {
+        claim(parts, Intent::Question).map(Self)
+    }
+}

@@ -1,0 +1,164 @@
+//! Why the Handle JSON API does not fulfill a request: the core's reasons, the transport's, and its own.
+//!
+//! A denial travels within the response; the renderer around the routes writes it, in the form that the request wishes.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use super::json::shape::Wrong;
+use crate::front::handle_semantics::question::Hidden;
+use crate::front::http::transport::rejection::Rejection;
+use crate::model::identifier::IdentifierError;
+use crate::model::value::ValueError;
+use crate::registry::refusal::{Failure, Problem, Refusal};
+use crate::resolver::recursion::Unanswered;
+
+//----------- Denial ---------------------------------------------------------
+
+/// Why a request is not fulfilled.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(in crate::front::http) enum Denial {
+    /// The core refused.
+    #[error(transparent)]
+    Refused(Refusal),
+    /// The core failed.
+    #[error(transparent)]
+    Failed(Failure),
+    /// Another node was asked in vain.
+    #[error(transparent)]
+    Unanswered(Unanswered),
+    /// The transport refused.
+    #[error(transparent)]
+    Rejected(Rejection),
+    /// The API refuses by itself.
+    #[error(transparent)]
+    Here(ApiRefusal),
+}
+
+/// What the API refuses by itself.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(in crate::front::http) enum ApiRefusal {
+    /// The path names no identifier.
+    #[error("Empty handle invalid")]
+    EmptyHandle,
+    /// The path is not of the API.
+    #[error("Unknown HTTP API endpoint {endpoint}")]
+    UnknownEndpoint {
+        /// Method and path.
+        endpoint: String,
+    },
+    /// Values asked for are hidden from the caller.
+    #[error("{}", hidden_from(*.0))]
+    Hidden(Hidden),
+    /// Another service answers, and the caller wishes no referral.
+    #[error("this node is not responsible for the handle")]
+    NotResponsible,
+    /// What is asked for is not offered by this node.
+    #[error("{what} is not offered by this node")]
+    NotOffered {
+        /// What.
+        what: &'static str,
+    },
+    /// The path names neither a handle nor anything else.
+    #[error("nothing stands here: see /openapi.json, /healthz, /readyz, /metrics, or name a handle")]
+    NoPage,
+    /// The record is not in the state that the request is conditioned on.
+    #[error("the record is not in the state that If-Match or If-None-Match names: {present}")]
+    ConditionFailed {
+        /// What was found instead.
+        present: Refusal,
+    },
+    /// The representation is not the one that a read is conditioned on.
+    #[error("the representation is not the one that If-Match names; read it again")]
+    RepresentationChanged,
+}
+
+fn hidden_from(hidden: Hidden) -> &'static str {
+    match hidden {
+        Hidden::FromAll => "values asked for may be read by nobody",
+        Hidden::UntilProof | Hidden::FromCaller => {
+            "values asked for may be read by administrators with the permission to read values, and the caller is none"
+        }
+    }
+}
+
+impl Denial {
+    /// A request of another shape.
+    pub(in crate::front::http) fn malformed(reason: &str) -> Self {
+        Self::Rejected(Rejection::malformed(reason))
+    }
+}
+
+impl IntoResponse for Denial {
+    fn into_response(self) -> Response {
+        let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<Rejection> for Denial {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::Refused(refusal) => Self::Refused(refusal),
+            Rejection::Failed(failure) => Self::Failed(failure),
+            other => Self::Rejected(other),
+        }
+    }
+}
+
+impl From<Refusal> for Denial {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Failure> for Denial {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Problem> for Denial {
+    fn from(problem: Problem) -> Self {
+        match problem {
+            Problem::Refused(refusal) => Self::Refused(refusal),
+            Problem::Failed(failure) => Self::Failed(failure),
+        }
+    }
+}
+
+impl From<Unanswered> for Denial {
+    fn from(unanswered: Unanswered) -> Self {
+        Self::Unanswered(unanswered)
+    }
+}
+
+impl From<ApiRefusal> for Denial {
+    fn from(refusal: ApiRefusal) -> Self {
+        Self::Here(refusal)
+    }
+}
+
+impl From<IdentifierError> for Denial {
+    fn from(error: IdentifierError) -> Self {
+        Self::Refused(Refusal::IdentifierMalformed(error))
+    }
+}
+
+impl From<ValueError> for Denial {
+    fn from(error: ValueError) -> Self {
+        Self::Refused(Refusal::ValueInvalid(error))
+    }
+}
+
+impl From<Wrong> for Denial {
+    fn from(wrong: Wrong) -> Self {
+        match wrong {
+            Wrong::Shape(reason) => Self::malformed(&reason),
+            Wrong::Value(error) => error.into(),
+            // An identifier within a value makes the value invalid, not the identifier asked about.
+            Wrong::Identifier(error) => Self::malformed(&error.to_string()),
+        }
+    }
+}

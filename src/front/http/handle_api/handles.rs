@@ -1,0 +1,489 @@
+//! Handles: what they hold, and commands on them.
+//!
+//! ```text
+//!   GET     resolve; POST does the same with the parameters in a JSON body
+//!   PUT     the whole record, or only the values at `index=...`
+//!   DELETE  the whole handle, or only the values at `index=...`
+//! ```
+//! The reply spells the handle as the request did.
+#![expect(unused_qualifications, reason = "the macro of utoipa repeats the path of a parameter type")]
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::Value as Json;
+use tokio::time::Instant;
+use utoipa::IntoParams;
+
+use super::HandleApi;
+use super::caller::{Asking, Commanding};
+use super::denial::{ApiRefusal, Denial};
+use super::json::described::{Flag, IndexNumber, QuestionGiven, TypeName, ValuesGiven};
+use super::json::value::{ValueJson, parse_values};
+use super::reply::{self, Format, HandleReply};
+use crate::front::handle_semantics::question::{self, Elsewhere, Hidden, QuestionOutcome, Wanted};
+use crate::front::handle_semantics::referral::{self, Direction, ReferralWish};
+use crate::front::handle_semantics::{change, name, response_code};
+use crate::front::http::transport::condition::{Conditions, ReadOutcome, RecordState, add_tag};
+use crate::front::http::transport::extract::{GivenParameters, JsonBody, Named, Parameters};
+use crate::front::http::transport::query::clip;
+use crate::model::identifier::Identifier;
+use crate::model::limits::VALUES_MAX;
+use crate::model::value::{Index, Value, ValueType, Values};
+use crate::registry::caller::Caller;
+use crate::registry::command::{Command, Existing, Precondition, Target};
+use crate::registry::refusal::Refusal;
+use crate::resolver::answer::{Answer, Found, Question};
+use crate::resolver::recursion::Recursion;
+use crate::wire::handle::code::{ResponseCode, Version};
+
+/// How long other nodes may be asked for one reply.
+const RECURSION_MAX: Duration = Duration::from_secs(20);
+
+/// The handle that a path spells. Without a slash it is a prefix, named by its own handle under `0.NA`.
+pub(in crate::front::http) fn parse_handle(text: &str) -> Result<Identifier, Denial> {
+    if text.is_empty() {
+        return Err(ApiRefusal::EmptyHandle.into());
+    }
+    Ok(name::identifier_of(text)?)
+}
+
+//----------- Resolution -----------------------------------------------------
+
+/// What a question asks for.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", default)]
+#[into_params(parameter_in = Query)]
+pub(in crate::front::http) struct ResolveParameters {
+    /// Values at these indexes; with types, the union.
+    #[param(value_type = Option<Vec<IndexNumber>>)]
+    index: Vec<String>,
+    /// Values of these types; a final dot means the family.
+    #[param(value_type = Option<Vec<TypeName>>)]
+    r#type: Vec<String>,
+    /// Asks no other node.
+    #[param(value_type = Option<Flag>)]
+    auth: bool,
+    /// Only values that everybody may read; the default without proof.
+    #[param(value_type = Option<Flag>)]
+    public_only: Option<bool>,
+    /// No referral to another service.
+    #[param(value_type = Option<Flag>)]
+    do_not_refer: bool,
+    /// To be read by people.
+    #[param(value_type = Option<Flag>)]
+    pretty: Option<bool>,
+    /// A function to be called with the reply (JSONP).
+    callback: Option<String>,
+}
+
+impl ResolveParameters {
+    /// The question about an identifier.
+    fn question(&self, identifier: Identifier) -> Result<Question, Denial> {
+        let types = self.r#type.iter().map(|text| ValueType::new(text).map_err(Denial::from));
+        let types = bounded(types.collect::<Result<Vec<_>, _>>()?, "type")?;
+        Ok(Question { identifier, indexes: parse_indexes(&self.index)?, types })
+    }
+}
+
+/// Indexes as a query names them.
+fn parse_indexes(texts: &[String]) -> Result<Vec<Index>, Denial> {
+    let parse = |text: &String| {
+        let number = text.parse().ok().and_then(|number| Index::new(number).ok());
+        number
+            .ok_or_else(|| Denial::malformed(&format!("index {:?} is not from 1 to 2147483647", clip(text))))
+    };
+    bounded(texts.iter().map(parse).collect::<Result<Vec<_>, _>>()?, "index")
+}
+
+/// Indexes or types of one question: at most as many as an identifier has values.
+fn bounded<T>(items: Vec<T>, name: &str) -> Result<Vec<T>, Denial> {
+    if items.len() > VALUES_MAX {
+        return Err(Denial::malformed(&format!("{name} stands more than {VALUES_MAX} times")));
+    }
+    Ok(items)
+}
+
+/// What a handle holds.
+#[utoipa::path(get, path = "/api/handles/{*handle}", tag = "handles", operation_id = "resolve",
+    params(
+        ("handle" = String, Path, description = "The handle; its slash may be percent-encoded.",
+            example = "88.118.8/SN000123"),
+        ResolveParameters,
+        ("If-Match" = Option<String>, Header, description = "Tags of one of which the representation must have (RFC 9110 section 13.1.1)."),
+        ("If-None-Match" = Option<String>, Header, description = "Tags of representations that the client has already.")),
+    security((), ("basic" = []), ("bearer" = []), ("handle" = [])),
+    responses(
+        (status = 200, description = "The values; response code 200 when none was selected.", body = HandleReply,
+            headers(("ETag" = String, description = "The tag of this representation of the record's present state."))),
+        (status = 304, description = "The client has this representation already."),
+        (status = 300, description = "Another service answers.", body = HandleReply),
+        (status = 400, description = "The request is malformed, or this node does not answer for the prefix.", body = HandleReply),
+        (status = 401, description = "Proof is needed, or not accepted.", body = HandleReply),
+        (status = 403, description = "The caller may not; or proof is needed over plain text.", body = HandleReply),
+        (status = 404, description = "There is no such handle.", body = HandleReply),
+        (status = 412, description = "The representation is not the one that If-Match names.", body = HandleReply),
+        (status = 500, description = "The node, or another that it asked, failed.", body = HandleReply),
+        (status = 503, description = "The node is too busy, read-only or stopping.", body = HandleReply)))]
+pub(in crate::front::http) async fn resolve(
+    State(api): State<HandleApi>,
+    Named(handle): Named,
+    Parameters(parameters): Parameters<ResolveParameters>,
+    Asking(caller): Asking,
+    format: Format,
+    headers: HeaderMap,
+) -> Result<Response, Denial> {
+    let conditions = Conditions::of(&headers)?;
+    let resolution = Resolution { api: &api, handle: &handle, parameters: &parameters, format: &format };
+    resolution.run(caller, &conditions).await
+}
+
+/// What a handle holds; the parameters stand in a JSON body.
+#[utoipa::path(post, path = "/api/handles/{*handle}", tag = "handles", operation_id = "resolveByBody",
+    params(("handle" = String, Path, description = "The handle; its slash may be percent-encoded.",
+            example = "88.118.8/SN000123")),
+    request_body(content = Option<QuestionGiven>, content_type = "application/json"),
+    security((), ("basic" = []), ("bearer" = []), ("handle" = [])),
+    responses(
+        (status = 200, description = "The values; response code 200 when none was selected.", body = HandleReply),
+        (status = 300, description = "Another service answers.", body = HandleReply),
+        (status = 400, description = "The request is malformed, or this node does not answer for the prefix.", body = HandleReply),
+        (status = 401, description = "Proof is needed, or not accepted.", body = HandleReply),
+        (status = 403, description = "The caller may not; or proof is needed over plain text.", body = HandleReply),
+        (status = 404, description = "There is no such handle.", body = HandleReply),
+        (status = 408, description = "The body did not come in time.", body = HandleReply),
+        (status = 413, description = "The body is too large.", body = HandleReply),
+        (status = 415, description = "The body is no JSON, or encoded.", body = HandleReply),
+        (status = 500, description = "The node, or another that it asked, failed.", body = HandleReply),
+        (status = 503, description = "The node is too busy, read-only or stopping.", body = HandleReply)))]
+pub(super) async fn resolve_by_body(
+    State(api): State<HandleApi>,
+    Named(handle): Named,
+    Asking(caller): Asking,
+    format: Format,
+    GivenParameters(parameters): GivenParameters<ResolveParameters>,
+) -> Result<Response, Denial> {
+    let resolution = Resolution { api: &api, handle: &handle, parameters: &parameters, format: &format };
+    resolution.run(caller, &Conditions::default()).await
+}
+
+/// What everybody may see of a handle.
+pub(in crate::front::http) async fn ask(
+    api: &HandleApi,
+    parameters: &ResolveParameters,
+    identifier: Identifier,
+) -> Result<Answer, Denial> {
+    answer(api, parameters, &Caller::Anonymous, identifier).await
+}
+
+/// Asks what a query asks of a handle; other nodes too, unless an authoritative answer is wished.
+async fn answer(
+    api: &HandleApi,
+    parameters: &ResolveParameters,
+    caller: &Caller,
+    identifier: Identifier,
+) -> Result<Answer, Denial> {
+    let question = parameters.question(identifier)?;
+    if parameters.auth {
+        return Ok(api.resolver.answer(caller, &question).await?);
+    }
+    let recursion = Recursion { deadline: Some(Instant::now() + RECURSION_MAX), path: Vec::new() };
+    Ok(api.resolver.recurse(caller, &question, recursion).await?)
+}
+
+/// Which values a query wants: without the parameter, public ones for a caller without proof and all for the holder of a
+/// key. A token sees what it may: it has no HS_ADMIN that could be changed to name it.
+fn wanted(parameters: &ResolveParameters, caller: &Caller) -> Wanted {
+    match (parameters.public_only, caller) {
+        (Some(true), _) | (None, Caller::Anonymous) => Wanted::Public,
+        (Some(false), _) | (None, Caller::Identity(_)) => Wanted::All,
+        (None, Caller::Node | Caller::Token(_)) => Wanted::Permitted,
+    }
+}
+
+/// One question about a handle, and the form of its reply.
+#[derive(Clone, Copy)]
+pub(in crate::front::http) struct Resolution<'r> {
+    pub(in crate::front::http) api: &'r HandleApi,
+    /// The handle, as the request spelled it.
+    pub(in crate::front::http) handle: &'r str,
+    pub(in crate::front::http) parameters: &'r ResolveParameters,
+    pub(in crate::front::http) format: &'r Format,
+}
+
+impl Resolution<'_> {
+    /// Answers it for a caller.
+    pub(in crate::front::http) async fn run(
+        self,
+        caller: Caller,
+        conditions: &Conditions,
+    ) -> Result<Response, Denial> {
+        let identifier = parse_handle(self.handle)?;
+        let wanted = wanted(self.parameters, &caller);
+        let caller = if wanted == Wanted::Public { Caller::Anonymous } else { caller };
+        let answer = answer(self.api, self.parameters, &caller, identifier).await?;
+        self.show(question::outcome(answer, wanted, &caller), conditions).await
+    }
+
+    /// Shows the outcome of a question.
+    pub(in crate::front::http) async fn show(
+        self,
+        outcome: QuestionOutcome,
+        conditions: &Conditions,
+    ) -> Result<Response, Denial> {
+        match outcome {
+            QuestionOutcome::Values(found) => self.found(&found, conditions),
+            QuestionOutcome::NoValues => {
+                let body = HandleReply::new(ResponseCode::VALUES_NOT_FOUND, Some(self.handle));
+                Ok(reply::json(StatusCode::OK, &body.with_values(Vec::new()), self.format))
+            }
+            QuestionOutcome::NoIdentifier => Err(Refusal::Absent.into()),
+            QuestionOutcome::Hidden(Hidden::UntilProof) => Err(Refusal::Unauthenticated.into()),
+            QuestionOutcome::Hidden(hidden) => Err(ApiRefusal::Hidden(hidden).into()),
+            QuestionOutcome::Elsewhere(elsewhere) => self.refer(elsewhere).await,
+        }
+    }
+
+    /// Shows the values that were found, unless the client has them already.
+    fn found(self, found: &Found, conditions: &Conditions) -> Result<Response, Denial> {
+        let is_empty = found.values.is_empty();
+        let code = if is_empty { ResponseCode::VALUES_NOT_FOUND } else { ResponseCode::SUCCESS };
+        let values = found.values.iter().map(ValueJson::of).collect();
+        let body = HandleReply::new(code, Some(self.handle)).with_values(values);
+        let Some(text) = reply::write(&body, self.format) else {
+            return Ok(StatusCode::INTERNAL_SERVER_ERROR.into_response());
+        };
+        let state = RecordState { version: found.version, changed_ms: found.changed_ms };
+        let tag = state.tag(text.as_bytes());
+        let mut response = match conditions.judge_read(&tag) {
+            ReadOutcome::Shown => reply::respond(StatusCode::OK, reply::content_type(self.format), text),
+            ReadOutcome::NotModified => StatusCode::NOT_MODIFIED.into_response(),
+            ReadOutcome::Failed => return Err(ApiRefusal::RepresentationChanged.into()),
+        };
+        add_tag(&mut response, &tag);
+        Ok(response)
+    }
+
+    /// Names the service that answers, with the values by which clients find it, unless the caller wishes no referral.
+    async fn refer(self, elsewhere: Elsewhere) -> Result<Response, Denial> {
+        let declined = self.parameters.do_not_refer;
+        let wish = if declined { ReferralWish::Decline } else { ReferralWish::Follow };
+        let service = match referral::direct(&self.api.resolver, elsewhere, wish).await? {
+            Direction::Service(service) => service,
+            Direction::NotResponsible { .. } => return Err(ApiRefusal::NotResponsible.into()),
+        };
+        let code = response_code::of_referral(&parse_handle(self.handle)?, Version::OURS);
+        let values = service.sites.iter().map(ValueJson::of).collect();
+        let body = HandleReply::new(code, Some(self.handle)).with_values(values);
+        let body = body.with_referral(service.identifier.to_string());
+        Ok(reply::json(StatusCode::MULTIPLE_CHOICES, &body, self.format))
+    }
+}
+
+//----------- Commands -------------------------------------------------------
+
+/// How a record is written.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct WriteParameters {
+    /// Only the values at these indexes, those of the body; or `various`.
+    #[param(value_type = Option<Vec<String>>)]
+    index: Vec<String>,
+    /// Whether what exists is replaced; the default.
+    #[param(value_type = Option<Flag>)]
+    overwrite: Option<bool>,
+    /// The path is a prefix, or the beginning of a handle: the node mints the rest.
+    #[param(value_type = Option<Flag>)]
+    mint_new_suffix: bool,
+}
+
+/// Writes the whole record, or the values at the indexes that the query names.
+#[utoipa::path(put, path = "/api/handles/{*handle}", tag = "handles", operation_id = "write",
+    params(
+        ("handle" = String, Path, description = "The handle; its slash may be percent-encoded.",
+            example = "88.118.8/SN000123"),
+        WriteParameters,
+        ("If-Match" = Option<String>, Header, description = "Tags of states of which the record must be in one; * for any (RFC 9110 section 13.1.1)."),
+        ("If-None-Match" = Option<String>, Header, description = "Tags of states of which the record must be in none; * for any (RFC 9110 section 13.1.2).")),
+    request_body(content = ValuesGiven, content_type = "application/json"),
+    security((), ("basic" = []), ("bearer" = []), ("handle" = [])),
+    responses(
+        (status = 200, description = "What existed was overwritten, or held already.", body = HandleReply),
+        (status = 201, description = "Created, or added, and nothing was overwritten.", body = HandleReply),
+        (status = 400, description = "The request is malformed, or this node does not answer for the prefix.", body = HandleReply),
+        (status = 401, description = "Proof is needed, or not accepted.", body = HandleReply),
+        (status = 403, description = "The caller may not; or proof is needed over plain text.", body = HandleReply),
+        (status = 404, description = "There is no such handle to write single values of.", body = HandleReply),
+        (status = 409, description = "It exists, or an index stands twice.", body = HandleReply),
+        (status = 408, description = "The body did not come in time.", body = HandleReply),
+        (status = 412, description = "The record is not in a state that the request is conditioned on.", body = HandleReply),
+        (status = 413, description = "The body is too large.", body = HandleReply),
+        (status = 415, description = "The body is no JSON, or encoded.", body = HandleReply),
+        (status = 500, description = "The node, or another that it asked, failed.", body = HandleReply),
+        (status = 503, description = "The node is too busy, read-only or stopping.", body = HandleReply)))]
+pub(super) async fn put(
+    State(api): State<HandleApi>,
+    Named(handle): Named,
+    Parameters(parameters): Parameters<WriteParameters>,
+    Commanding(caller): Commanding,
+    format: Format,
+    headers: HeaderMap,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Denial> {
+    let target = parameters.target(&handle)?;
+    if !parameters.mint_new_suffix {
+        check_handle(&body, &handle)?;
+    }
+    let values = parse_values(&body)?;
+    let condition = Condition::of(&api, &headers, &target).await?;
+    let receipt = api.command(&caller, parameters.command(target, values, condition.precondition)?).await;
+    let receipt = receipt.map_err(|denial| condition.explain(denial))?;
+    let created = !change::has_overwritten(&receipt);
+    // Minted names are ours to spell; all others are spelled as the request did.
+    let minted = receipt.identifier.filter(|_| parameters.mint_new_suffix);
+    let spelled = minted.map_or(handle, |identifier| identifier.to_string());
+    Ok(reply::done(created, &spelled, &format))
+}
+
+impl WriteParameters {
+    /// What is written: the handle of the path, or a new one that begins so.
+    fn target(&self, handle: &str) -> Result<Target, Denial> {
+        if !self.mint_new_suffix {
+            return Ok(Target::Named(parse_handle(handle)?));
+        }
+        let (prefix, start) = name::minted_under(handle)?;
+        Ok(Target::Minted { prefix, start })
+    }
+
+    fn command(
+        &self,
+        target: Target,
+        values: Vec<Value>,
+        precondition: Precondition,
+    ) -> Result<Command, Denial> {
+        let overwrite = self.overwrite.unwrap_or(true);
+        let existing = if overwrite { Existing::Overwrite } else { Existing::Refuse };
+        let command = match target {
+            Target::Named(identifier) if !self.index.is_empty() => {
+                self.check_indexes(&values)?;
+                change::add_values(identifier, values, existing)
+            }
+            target => change::register(target, Values::new(values)?, existing),
+        };
+        Ok(change::conditioned(command, precondition))
+    }
+
+    /// Refuses indexes in the query that are not those of the body; `various` stands for whatever the body has.
+    fn check_indexes(&self, values: &[Value]) -> Result<(), Denial> {
+        if self.index.iter().any(|text| text == "various") {
+            return Ok(());
+        }
+        let stated: BTreeSet<Index> = parse_indexes(&self.index)?.into_iter().collect();
+        let given: BTreeSet<Index> = values.iter().map(|value| value.index).collect();
+        if stated == given {
+            return Ok(());
+        }
+        Err(Denial::malformed("Mismatched indexes: the query names other indexes than the body"))
+    }
+}
+
+/// Refuses a body that is about another handle.
+fn check_handle(body: &Json, handle: &str) -> Result<(), Denial> {
+    match body.get("handle") {
+        None | Some(Json::Null) => Ok(()),
+        Some(Json::String(stated)) if stated.eq_ignore_ascii_case(handle) => Ok(()),
+        Some(_) => Err(Denial::malformed("Mismatched handle: the body names another handle than the path")),
+    }
+}
+
+/// Which values are removed.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct RemoveParameters {
+    /// Only the values at these indexes.
+    #[param(value_type = Option<Vec<IndexNumber>>)]
+    index: Vec<String>,
+}
+
+/// Removes the handle, or the values at the indexes that the query names.
+#[utoipa::path(delete, path = "/api/handles/{*handle}", tag = "handles", operation_id = "remove",
+    params(
+        ("handle" = String, Path, description = "The handle; its slash may be percent-encoded.",
+            example = "88.118.8/SN000123"),
+        RemoveParameters,
+        ("If-Match" = Option<String>, Header, description = "Tags of states of which the record must be in one; * for any (RFC 9110 section 13.1.1)."),
+        ("If-None-Match" = Option<String>, Header, description = "Tags of states of which the record must be in none.")),
+    security((), ("basic" = []), ("bearer" = []), ("handle" = [])),
+    responses(
+        (status = 200, description = "Removed.", body = HandleReply),
+        (status = 400, description = "The request is malformed, or this node does not answer for the prefix.", body = HandleReply),
+        (status = 401, description = "Proof is needed, or not accepted.", body = HandleReply),
+        (status = 403, description = "The caller may not; or proof is needed over plain text.", body = HandleReply),
+        (status = 404, description = "There is no such handle.", body = HandleReply),
+        (status = 412, description = "The record is not in a state that the request is conditioned on.", body = HandleReply),
+        (status = 500, description = "The node, or another that it asked, failed.", body = HandleReply),
+        (status = 503, description = "The node is too busy, read-only or stopping.", body = HandleReply)))]
+pub(super) async fn delete(
+    State(api): State<HandleApi>,
+    Named(handle): Named,
+    Parameters(parameters): Parameters<RemoveParameters>,
+    Commanding(caller): Commanding,
+    format: Format,
+    headers: HeaderMap,
+) -> Result<Response, Denial> {
+    let identifier = parse_handle(&handle)?;
+    let remove = parse_indexes(&parameters.index)?;
+    let condition = Condition::of(&api, &headers, &Target::Named(identifier.clone())).await?;
+    let command = if remove.is_empty() {
+        change::remove(identifier)
+    } else {
+        change::remove_values(identifier, remove)
+    };
+    let command = change::conditioned(command, condition.precondition);
+    api.command(&caller, command).await.map_err(|denial| condition.explain(denial))?;
+    Ok(reply::done(false, &handle, &format))
+}
+
+//----------- Condition ------------------------------------------------------
+
+/// What a write is conditioned on: checked by the registry where the command commits, after the caller was found to be
+/// allowed it (RFC 9110 section 13.2.1).
+#[derive(Clone, Copy, Debug)]
+struct Condition {
+    precondition: Precondition,
+}
+
+impl Condition {
+    /// The condition that the headers state, by the present state of the record where it matters.
+    async fn of(api: &HandleApi, headers: &HeaderMap, target: &Target) -> Result<Self, Denial> {
+        let conditions = Conditions::of(headers)?;
+        if conditions.is_empty() {
+            return Ok(Self { precondition: Precondition::None });
+        }
+        let present = match target {
+            Target::Named(identifier) => api.resolver.revision(identifier).await?,
+            Target::Minted { .. } => None,
+        };
+        let state = present.map(|(version, changed_ms)| RecordState { version, changed_ms });
+        Ok(Self { precondition: conditions.precondition(state) })
+    }
+
+    /// Tells a failed condition from other refusals: a record that exists is a conflict unless the request demanded that it
+    /// does not.
+    fn explain(self, denial: Denial) -> Denial {
+        match (self.precondition, denial) {
+            (Precondition::Absent, Denial::Refused(present @ Refusal::AlreadyExists { .. }))
+            | (Precondition::Present, Denial::Refused(present @ Refusal::Absent))
+            | (_, Denial::Refused(present @ Refusal::VersionMismatch { .. })) => {
+                ApiRefusal::ConditionFailed { present }.into()
+            }
+            (_, other) => other,
+        }
+    }
+}

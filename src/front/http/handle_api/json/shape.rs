@@ -1,0 +1,85 @@
+//! The shape of JSON that requests hold: members that must be there, and why they are not as they must be.
+
+use serde::Serialize;
+use serde_json::{Map, Value as Json};
+use utoipa::ToSchema;
+
+use crate::model::identifier::IdentifierError;
+use crate::model::value::ValueError;
+
+//----------- Wrong ----------------------------------------------------------
+
+/// Why JSON is no values.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(in crate::front::http) enum Wrong {
+    /// It is of another shape.
+    #[error("{0}")]
+    Shape(String),
+    /// The values cannot be stored.
+    #[error("{0}")]
+    Value(ValueError),
+    /// An identifier in it is none.
+    #[error("{0}")]
+    Identifier(IdentifierError),
+}
+
+impl Wrong {
+    /// JSON of another shape.
+    pub(super) fn shape(reason: impl Into<String>) -> Self {
+        Self::Shape(reason.into())
+    }
+}
+
+impl From<ValueError> for Wrong {
+    fn from(error: ValueError) -> Self {
+        Self::Value(error)
+    }
+}
+
+impl From<IdentifierError> for Wrong {
+    fn from(error: IdentifierError) -> Self {
+        Self::Identifier(error)
+    }
+}
+
+//----------- References -----------------------------------------------------
+
+/// A value elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(title = "Reference")]
+pub(in crate::front::http) struct ReferenceJson {
+    /// The identifier.
+    #[schema(example = "0.NA/88.118.8")]
+    pub(super) handle: String,
+    /// The index there; 0 for any.
+    #[schema(example = 300)]
+    pub(super) index: u32,
+}
+
+/// The handle and the index of `{"handle": ..., "index": ...}`.
+pub(super) fn parse_reference(json: &Json) -> Result<(&str, u32), Wrong> {
+    let Json::Object(members) = json else {
+        return Err(Wrong::shape("a reference is no object with \"handle\" and \"index\""));
+    };
+    let index = integer(members, "index")?.unwrap_or(0);
+    let index =
+        u32::try_from(index).map_err(|_| Wrong::shape("the index of a reference is below 0 or too large"))?;
+    Ok((text(members, "handle")?, index))
+}
+
+/// A member that must be a text.
+pub(super) fn text<'j>(members: &'j Map<String, Json>, name: &str) -> Result<&'j str, Wrong> {
+    let found = members.get(name).and_then(Json::as_str);
+    found.ok_or_else(|| Wrong::shape(format!("{name:?} is missing or no text")))
+}
+
+/// A member that must be a whole number, or the text of one; none when it is not there.
+pub(super) fn integer(members: &Map<String, Json>, name: &str) -> Result<Option<i64>, Wrong> {
+    let number = match members.get(name) {
+        None | Some(Json::Null) => return Ok(None),
+        Some(Json::Number(number)) => number.as_i64(),
+        Some(Json::String(text)) => text.trim().parse().ok(),
+        Some(_) => None,
+    };
+    number.map(Some).ok_or_else(|| Wrong::shape(format!("{name:?} is no whole number that fits")))
+}

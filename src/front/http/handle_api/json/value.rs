@@ -1,0 +1,175 @@
+//! Values as the Handle JSON API writes them.
+//!
+//! ```json
+//! {"index": 1, "type": "URL", "data": {"format": "string", "value": "https://example.com/"},
+//!  "ttl": 86400, "timestamp": "2026-01-01T00:00:00Z"}
+//! ```
+//!
+//! `permissions` is left out where they are `1110`, `references` where there are none; a TTL that is a time is a text.
+//! On the way in, numbers may be texts, and the timestamp is passed over: the node sets it. Unlike CNRI's server, which
+//! passes over the first of four permission digits, this one takes all four at their word.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value as Json;
+use utoipa::ToSchema;
+
+use super::data::{self, DataJson};
+use super::shape::{ReferenceJson, Wrong, integer, parse_reference, text};
+use crate::front::http::transport::query::clip;
+use crate::model::identifier::Identifier;
+use crate::model::limits::{REFERENCES_MAX, TTL_MAX_SECONDS, VALUES_MAX};
+use crate::model::value::{Index, Permissions, Reference, Ttl, Value, ValueError, ValueType};
+
+//----------- ValueJson ------------------------------------------------------
+
+/// One value of an identifier.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(title = "Value")]
+pub(in crate::front::http) struct ValueJson {
+    /// Its number within the identifier.
+    #[schema(minimum = 1, maximum = 2147483647, example = 1)]
+    index: u32,
+    /// What the data is.
+    #[serde(rename = "type")]
+    #[schema(example = "URL")]
+    value_type: String,
+    /// The datum.
+    data: DataJson,
+    /// Admin read, admin write, public read, public write; left out where it is 1110.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "1110", pattern = "^[01]{4}$")]
+    permissions: Option<String>,
+    /// How long an answer may be cached.
+    ttl: TtlJson,
+    /// When it was last set; the node sets it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "2026-01-01T00:00:00Z")]
+    timestamp: Option<String>,
+    /// Values of other identifiers that it refers to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    references: Vec<ReferenceJson>,
+}
+
+/// Seconds from the answer on, or a point in time (ISO 8601).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(title = "Ttl")]
+pub(in crate::front::http) enum TtlJson {
+    /// Seconds.
+    Seconds(u32),
+    /// A point in time.
+    Until(String),
+}
+
+impl ValueJson {
+    /// A value as it is written.
+    pub(in crate::front::http) fn of(value: &Value) -> Self {
+        let Value { index, value_type, data, ttl, permissions, references, timestamp } = value;
+        let reference = |reference: &Reference| ReferenceJson {
+            handle: reference.identifier.to_string(),
+            index: reference.index,
+        };
+        Self {
+            index: index.get(),
+            value_type: value_type.as_str().to_owned(),
+            data: DataJson::of(value_type, data),
+            permissions: (*permissions != Permissions::DEFAULT).then(|| permissions.to_string()),
+            ttl: match ttl {
+                Ttl::Relative(seconds) => TtlJson::Seconds(*seconds),
+                Ttl::Absolute(until) => TtlJson::Until(time_text(*until)),
+            },
+            timestamp: (*timestamp != 0).then(|| time_text(*timestamp)),
+            references: references.iter().map(reference).collect(),
+        }
+    }
+}
+
+/// Seconds since 1970 as `2026-01-01T00:00:00Z`.
+fn time_text(seconds: u32) -> String {
+    Timestamp::from_second(i64::from(seconds)).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
+}
+
+//----------- Parsing --------------------------------------------------------
+
+/// The values of a body: an array of them, an object with `values`, or one value.
+pub(in crate::front::http) fn parse_values(body: &Json) -> Result<Vec<Value>, Wrong> {
+    let items = match body {
+        Json::Array(items) => items.as_slice(),
+        Json::Object(members) => match members.get("values") {
+            Some(Json::Array(items)) => items.as_slice(),
+            Some(_) => return Err(Wrong::shape("\"values\" is no array")),
+            None => std::slice::from_ref(body),
+        },
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {
+            return Err(Wrong::shape("the body is no array of values and no object with \"values\""));
+        }
+    };
+    if items.len() > VALUES_MAX {
+        return Err(ValueError::TooMany { count: items.len() }.into());
+    }
+    items.iter().map(parse_value).collect()
+}
+
+fn parse_value(json: &Json) -> Result<Value, Wrong> {
+    let Json::Object(members) = json else {
+        return Err(Wrong::shape("a value is no JSON object"));
+    };
+    let index = integer(members, "index")?.ok_or_else(|| Wrong::shape("a value has no \"index\""))?;
+    let index = Index::new(u32::try_from(index).unwrap_or(if index < 0 { 0 } else { u32::MAX }))?;
+    let value_type = ValueType::new(text(members, "type")?)?;
+    let data = members.get("data").ok_or_else(|| Wrong::shape(format!("index {index} has no \"data\"")))?;
+    let data = data::parse_data(data)?;
+    let permissions = match members.get("permissions") {
+        None | Some(Json::Null) => Permissions::default_of(&value_type),
+        Some(Json::String(all)) if all == "*" => Permissions::from_bits(0xf),
+        Some(Json::String(digits)) => Permissions::parse(digits)?,
+        Some(_) => return Err(Wrong::shape("\"permissions\" is no text such as \"1110\"")),
+    };
+    let references = parse_references(members.get("references"))?;
+    let ttl = parse_ttl(members.get("ttl"))?;
+    Ok(Value { index, value_type, data, ttl, permissions, references, timestamp: 0 })
+}
+
+fn parse_ttl(json: Option<&Json>) -> Result<Ttl, Wrong> {
+    match json {
+        None | Some(Json::Null) => Ok(Ttl::default()),
+        Some(Json::Number(number)) => {
+            let seconds = number.as_u64().and_then(|seconds| u32::try_from(seconds).ok());
+            let seconds = seconds.filter(|seconds| *seconds <= TTL_MAX_SECONDS);
+            seconds.map(Ttl::Relative).ok_or_else(|| {
+                Wrong::shape(format!("\"ttl\" {number} is not from 0 to {TTL_MAX_SECONDS} seconds"))
+            })
+        }
+        Some(Json::String(text)) => {
+            let time = text.parse::<Timestamp>().ok();
+            let until = time.and_then(|time| u32::try_from(time.as_second()).ok());
+            until.map(Ttl::Absolute).ok_or_else(|| {
+                Wrong::shape(format!(
+                    "\"ttl\" {:?} is no time such as \"2026-01-01T00:00:00Z\" from 1970 to 2106",
+                    clip(text)
+                ))
+            })
+        }
+        Some(_) => Err(Wrong::shape("\"ttl\" is neither seconds nor a time")),
+    }
+}
+
+fn parse_references(json: Option<&Json>) -> Result<Vec<Reference>, Wrong> {
+    let items = match json {
+        None | Some(Json::Null) => return Ok(Vec::new()),
+        Some(Json::Array(items)) if items.len() <= REFERENCES_MAX => items,
+        Some(_) => {
+            return Err(Wrong::shape(format!("\"references\" is no array of at most {REFERENCES_MAX}")));
+        }
+    };
+    let parse = |item: &Json| {
+        let (handle, index) = parse_reference(item)?;
+        Ok(Reference { identifier: Identifier::parse(handle)?, index })
+    };
+    items.iter().map(parse).collect()
+}
+
+#[cfg(test)]
+mod tests;

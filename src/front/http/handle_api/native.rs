@@ -1,0 +1,87 @@
+//! Messages of the Handle protocol, carried over HTTP: POST to any path, with their own content type.
+//!
+//! The body is one envelope and its message, as it would stand on TCP; the path says nothing. Every reply of the Handle
+//! front end comes back with status 200, also one that refuses. A body that could not be read has a line of text as its
+//! reply: its sender does not read JSON.
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::{HandleApi, reply};
+use crate::front::http::Ends;
+use crate::front::http::connection::Peer;
+use crate::front::http::transport::body::{check_encoding, media_type};
+use crate::front::http::transport::rejection::Rejection;
+use crate::model::limits::HANDLE_MESSAGE_BYTES_MAX;
+use crate::wire::handle::envelope::ENVELOPE_BYTES;
+
+/// The content type of a native message.
+pub(in crate::front::http) const CONTENT_TYPE: &str = "application/x-hdl-message";
+/// Bytes of line ends that some clients put before the envelope.
+const LINE_ENDS_MAX: usize = 16;
+
+/// Carries a native message that is posted to a path of the JSON API.
+pub(super) async fn intercept(
+    State(api): State<HandleApi>,
+    peer: Peer,
+    request: Request,
+    next: Next,
+) -> Response {
+    if request.method() == Method::POST && is_native(request.headers()) {
+        let (parts, body) = request.into_parts();
+        return api.carry(&peer, &parts.headers, body).await;
+    }
+    next.run(request).await
+}
+
+fn is_native(headers: &HeaderMap) -> bool {
+    media_type(headers).is_some_and(|given| given == CONTENT_TYPE)
+}
+
+impl HandleApi {
+    /// Carries what was posted to the Handle front end, and its reply back.
+    pub(in crate::front::http) async fn post(
+        &self,
+        peer: &Peer,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<Response, Rejection> {
+        if !is_native(headers) {
+            return Err(Rejection::UnsupportedMediaType { accepted: CONTENT_TYPE });
+        }
+        Ok(self.carry(peer, headers, body).await)
+    }
+
+    async fn carry(&self, peer: &Peer, headers: &HeaderMap, body: Body) -> Response {
+        let Some(tunnel) = &self.tunnel else {
+            return reply::text(StatusCode::NOT_IMPLEMENTED, "this node does not speak the Handle protocol");
+        };
+        let bytes_max = ENVELOPE_BYTES + HANDLE_MESSAGE_BYTES_MAX + LINE_ENDS_MAX;
+        let read = match check_encoding(headers) {
+            Ok(()) => self.transport.bodies.read(peer, body, bytes_max).await,
+            Err(rejection) => Err(rejection),
+        };
+        let (bytes, _held) = match read {
+            Ok(read) => read,
+            Err(rejection) => return unread(rejection),
+        };
+        let blank = bytes.iter().take(LINE_ENDS_MAX).take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let message = bytes.get(blank..).unwrap_or_default().to_vec();
+        let ends = Ends { asker: peer.address, own: peer.own, channel: peer.channel };
+        let answer = tunnel(message, ends).await;
+        if answer.is_empty() {
+            return reply::text(StatusCode::BAD_REQUEST, "the body is no message of the Handle protocol");
+        }
+        reply::respond(StatusCode::OK, CONTENT_TYPE, answer)
+    }
+}
+
+/// The reply to a body that was not read, which no face renders as JSON.
+fn unread(rejection: Rejection) -> Response {
+    let mut response = rejection.into_response();
+    response.extensions_mut().clear();
+    response
+}

@@ -1,0 +1,108 @@
+//! The renderer of this face: writes denials as JSON, in the form that the request wishes, with a challenge where proof is
+//! needed.
+
+use axum::extract::{FromRequestParts, RawPathParams, Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use percent_encoding::percent_decode_str;
+
+use super::HandleApi;
+use super::caller::claim;
+use super::denial::Denial;
+use super::reply::{self, Format};
+use crate::front::http::transport::authentication::{Claim, Intent};
+use crate::front::http::transport::query::Query;
+use crate::front::http::transport::rejection::Rejection;
+use crate::registry::refusal::Failure;
+use crate::wire::handle::code::ResponseCode;
+
+/// Paths whose variable part is spelled in replies.
+const SPELLED: [&str; 2] = ["handle", "prefix"];
+
+/// What a denial is written with.
+pub(in crate::front::http) struct Rendering {
+    format: Format,
+    /// The handle or prefix, as the request spelled it.
+    spelled: Option<String>,
+    claim: Claim,
+}
+
+impl Rendering {
+    /// What a request wishes.
+    pub(in crate::front::http) async fn of(request: Request) -> Result<(Self, Request), Rejection> {
+        let (mut parts, body) = request.into_parts();
+        let query = Query::parse(parts.uri.query().unwrap_or_default());
+        let intent = match parts.method {
+            Method::PUT | Method::DELETE => Intent::Command,
+            _ => Intent::Question,
+        };
+        let claim = claim(&parts, intent)?;
+        let in_path = RawPathParams::from_request_parts(&mut parts, &()).await.ok();
+        let in_path = in_path.iter().flatten().find(|(name, _)| SPELLED.contains(name));
+        let in_path = in_path.and_then(|(_, text)| percent_decode_str(text).decode_utf8().ok());
+        let spelled = in_path.map(|text| text.into_owned());
+        let spelled = spelled.or_else(|| query.get("prefix").map(str::to_owned));
+        let format = Format::of(&query);
+        Ok((Self { format, spelled, claim }, Request::from_parts(parts, body)))
+    }
+
+    /// The handle or prefix, as the request spelled it.
+    pub(in crate::front::http) fn spelled(&self) -> Option<&str> {
+        self.spelled.as_deref()
+    }
+}
+
+impl HandleApi {
+    /// Writes a denial.
+    pub(in crate::front::http) fn deny(&self, denial: Denial, rendering: &Rendering) -> Response {
+        let Rendering { format, spelled, claim } = rendering;
+        let denial = self.explain(denial, claim);
+        let status = reply::status_of_denial(&denial, claim.intent, claim.peer.channel);
+        let spelled = spelled.as_deref().filter(|spelled| !spelled.is_empty());
+        let mut response = reply::json(status, &reply::denied(&denial, spelled), format);
+        match &denial {
+            Denial::Rejected(rejection) => rejection.add_headers(&mut response),
+            Denial::Failed(Failure::Overloaded | Failure::Contended | Failure::Stopping) => {
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            Denial::Refused(_) | Denial::Failed(_) | Denial::Unanswered(_) | Denial::Here(_) => {}
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            let complaint = match &denial {
+                Denial::Rejected(Rejection::AuthenticationNeeded { complaint }) => complaint.as_deref(),
+                _ => None,
+            };
+            self.transport.authenticator.challenge(claim, complaint, response.headers_mut());
+        }
+        response
+    }
+
+    /// Where proof is missing because what was shown was passed over, says so instead.
+    fn explain(&self, denial: Denial, claim: &Claim) -> Denial {
+        if reply::code_of(&denial) != ResponseCode::AUTHENTICATION_NEEDED {
+            return denial;
+        }
+        claim.passed_over().map_or(denial, Denial::from)
+    }
+}
+
+/// The denial that a response carries.
+pub(in crate::front::http) fn take_denial(response: &mut Response) -> Option<Denial> {
+    let extensions = response.extensions_mut();
+    let rejected = extensions.remove::<Rejection>().map(Denial::from);
+    extensions.remove::<Denial>().or(rejected)
+}
+
+/// Writes the denial of a request that is not fulfilled.
+pub(super) async fn render(State(api): State<HandleApi>, request: Request, next: Next) -> Response {
+    let (rendering, request) = match Rendering::of(request).await {
+        Ok(read) => read,
+        Err(rejection) => return rejection.into_response(),
+    };
+    let mut response = next.run(request).await;
+    match take_denial(&mut response) {
+        Some(denial) => api.deny(denial, &rendering),
+        None => response,
+    }
+}

@@ -1,0 +1,307 @@
+//! From answers, receipts, refusals and failures to JSON, response codes and statuses; the only place of the Handle JSON API
+//! that knows them. What the binary protocol says too has the same response code as there.
+//!
+//! Every match is total, so that a new reason does not compile until its response code is decided. The status follows from
+//! the response code, as CNRI's servers map them, with two exceptions: a question for values that are not there is
+//! answered, a command on them is refused; and where HTTP has a status of its own for what happened, that one is used.
+
+use core::convert::Infallible;
+
+use axum::body::Body;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::denial::{ApiRefusal, Denial};
+use super::json::value::ValueJson;
+use crate::front::handle_semantics::response_code;
+use crate::front::http::transport::authentication::{Intent, Readers};
+use crate::front::http::transport::query::Query;
+use crate::front::http::transport::rejection::Rejection;
+use crate::front::listen::channel::Channel;
+use crate::registry::refusal::Refusal;
+use crate::wire::handle::code::ResponseCode;
+
+const JSON: &str = "application/json;charset=utf-8";
+const SCRIPT: &str = "application/javascript;charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+//----------- Response codes -------------------------------------------------
+
+/// The response code that says why.
+pub(in crate::front::http) fn code_of(denial: &Denial) -> ResponseCode {
+    match denial {
+        Denial::Refused(refusal) => response_code::of_refusal(refusal),
+        Denial::Failed(failure) => response_code::of_failure(failure),
+        Denial::Unanswered(unanswered) => response_code::of_unanswered(unanswered),
+        Denial::Rejected(rejection) => code_of_rejection(rejection),
+        Denial::Here(refusal) => code_of_api(refusal),
+    }
+}
+
+fn code_of_rejection(rejection: &Rejection) -> ResponseCode {
+    match rejection {
+        Rejection::Malformed { .. }
+        | Rejection::TooLarge { .. }
+        | Rejection::TooSlow
+        | Rejection::UnsupportedMediaType { .. }
+        | Rejection::UnsupportedEncoding
+        | Rejection::MethodNotAllowed { .. } => ResponseCode::PROTOCOL_ERROR,
+        Rejection::AuthenticationNeeded { .. } => ResponseCode::AUTHENTICATION_NEEDED,
+        Rejection::CrossOrigin => ResponseCode::INVALID_CREDENTIAL,
+        Rejection::Refused(refusal) => response_code::of_refusal(refusal),
+        Rejection::Failed(failure) => response_code::of_failure(failure),
+        Rejection::TooLate => ResponseCode::ERROR,
+    }
+}
+
+fn code_of_api(refusal: &ApiRefusal) -> ResponseCode {
+    match refusal {
+        ApiRefusal::UnknownEndpoint { .. } | ApiRefusal::NoPage | ApiRefusal::RepresentationChanged => {
+            ResponseCode::PROTOCOL_ERROR
+        }
+        ApiRefusal::EmptyHandle => ResponseCode::INVALID_HANDLE,
+        ApiRefusal::Hidden(hidden) => response_code::of_hidden(*hidden),
+        ApiRefusal::NotResponsible => ResponseCode::SERVER_NOT_RESPONSIBLE,
+        ApiRefusal::NotOffered { .. } => ResponseCode::OPERATION_NOT_SUPPORTED,
+        ApiRefusal::ConditionFailed { present } => response_code::of_refusal(present),
+    }
+}
+
+//----------- Statuses -------------------------------------------------------
+
+/// The status of a response code.
+pub(in crate::front::http) fn status_of(code: ResponseCode, intent: Intent) -> StatusCode {
+    match code {
+        ResponseCode::SUCCESS => StatusCode::OK,
+        ResponseCode::VALUES_NOT_FOUND => match intent {
+            Intent::Question => StatusCode::OK,
+            Intent::Command => StatusCode::BAD_REQUEST,
+        },
+        ResponseCode::HANDLE_NOT_FOUND => StatusCode::NOT_FOUND,
+        ResponseCode::HANDLE_ALREADY_EXISTS | ResponseCode::VALUE_ALREADY_EXISTS => StatusCode::CONFLICT,
+        ResponseCode::PROTOCOL_ERROR
+        | ResponseCode::INVALID_HANDLE
+        | ResponseCode::INVALID_VALUE
+        | ResponseCode::SERVER_NOT_RESPONSIBLE => StatusCode::BAD_REQUEST,
+        ResponseCode::SERVICE_REFERRAL | ResponseCode::PREFIX_REFERRAL => StatusCode::MULTIPLE_CHOICES,
+        ResponseCode::OPERATION_NOT_SUPPORTED => StatusCode::NOT_IMPLEMENTED,
+        ResponseCode::SERVER_BUSY | ResponseCode::SERVER_READ_ONLY => StatusCode::SERVICE_UNAVAILABLE,
+        ResponseCode::AUTHENTICATION_NEEDED => StatusCode::UNAUTHORIZED,
+        ResponseCode::INVALID_ADMIN
+        | ResponseCode::INSUFFICIENT_PERMISSIONS
+        | ResponseCode::AUTHENTICATION_FAILED
+        | ResponseCode::INVALID_CREDENTIAL => StatusCode::FORBIDDEN,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// The status of a denial, where HTTP has a better one than the response code says.
+pub(in crate::front::http) fn status_of_denial(
+    denial: &Denial,
+    intent: Intent,
+    channel: Channel,
+) -> StatusCode {
+    let code = code_of(denial);
+    // Over plain text no proof is taken, so that asking for one would mislead.
+    if code == ResponseCode::AUTHENTICATION_NEEDED && channel == Channel::Plain {
+        return StatusCode::FORBIDDEN;
+    }
+    match denial {
+        Denial::Here(ApiRefusal::UnknownEndpoint { .. } | ApiRefusal::NoPage) => StatusCode::NOT_FOUND,
+        Denial::Here(ApiRefusal::ConditionFailed { .. } | ApiRefusal::RepresentationChanged) => {
+            StatusCode::PRECONDITION_FAILED
+        }
+        Denial::Rejected(rejection) => rejection.status().unwrap_or_else(|| status_of(code, intent)),
+        Denial::Here(_) | Denial::Refused(_) | Denial::Failed(_) | Denial::Unanswered(_) => {
+            status_of(code, intent)
+        }
+    }
+}
+
+//----------- Format ---------------------------------------------------------
+
+/// How a reply is to be written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::front::http) struct Format {
+    /// Whether it is to be read by people.
+    is_pretty: bool,
+    /// The function that it is given to (JSONP).
+    callback: Option<String>,
+}
+
+impl Format {
+    /// The form that a query asks for.
+    pub(in crate::front::http) fn of(query: &Query) -> Self {
+        Self {
+            is_pretty: query.flag("pretty").unwrap_or(false),
+            callback: query.get("callback").filter(|name| !name.is_empty()).map(scrub),
+        }
+    }
+
+    /// Who can read the reply: a script is run by pages of any origin.
+    pub(in crate::front::http) fn readers(&self) -> Readers {
+        if self.callback.is_some() { Readers::AnyPage } else { Readers::Client }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Format {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(&Query::parse(parts.uri.query().unwrap_or_default())))
+    }
+}
+
+/// Leaves nothing of a callback's name but what names a function.
+fn scrub(name: &str) -> String {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '$' | '[' | ']');
+    name.chars().map(|c| if is_name(c) { c } else { '_' }).collect()
+}
+
+/// The text of a JSON body; none when it cannot be written, which is a fault of ours.
+pub(in crate::front::http) fn write(body: &impl Serialize, format: &Format) -> Option<String> {
+    let text =
+        if format.is_pretty { serde_json::to_string_pretty(body) } else { serde_json::to_string(body) };
+    let text = text.inspect_err(|error| tracing::error!(%error, "a JSON reply cannot be written")).ok()?;
+    Some(match &format.callback {
+        None => text,
+        Some(callback) => format!("{callback}({text});"),
+    })
+}
+
+/// A JSON body, as the caller wishes it.
+pub(in crate::front::http) fn json(status: StatusCode, body: &impl Serialize, format: &Format) -> Response {
+    match write(body, format) {
+        Some(text) => respond(status, content_type(format), text),
+        None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// What a JSON body is sent as.
+pub(in crate::front::http) fn content_type(format: &Format) -> &'static str {
+    if format.callback.is_some() { SCRIPT } else { JSON }
+}
+
+/// A JSON body that ends in an empty array, whose items are sent between what stands before and behind them.
+pub(in crate::front::http) fn json_around(
+    body: &impl Serialize,
+    fill: impl FnOnce(String, String) -> Body,
+    format: &Format,
+) -> Response {
+    let text = serde_json::to_string(body).unwrap_or_default();
+    let Some((head, tail)) = text.rsplit_once(']') else {
+        tracing::error!("a JSON reply cannot be written around its items");
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    match &format.callback {
+        None => respond(StatusCode::OK, JSON, fill(head.to_owned(), format!("]{tail}"))),
+        Some(name) => respond(StatusCode::OK, SCRIPT, fill(format!("{name}({head}"), format!("]{tail});"))),
+    }
+}
+
+/// A body and what it is.
+pub(in crate::front::http) fn respond(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Body>,
+) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// A line of text.
+pub(in crate::front::http) fn text(status: StatusCode, line: &str) -> Response {
+    respond(status, TEXT, format!("{line}\n"))
+}
+
+//----------- Bodies ---------------------------------------------------------
+
+/// The outcome of a request about one identifier.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(title = "HandleReply")]
+pub(in crate::front::http) struct HandleReply {
+    /// 1 for success; the others as the Handle protocol has them.
+    #[schema(example = 1)]
+    response_code: u32,
+    /// The identifier, as the request spelled it, or as it was minted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "88.118.8/SN000123")]
+    handle: Option<String>,
+    /// The values, by ascending index.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    values: Option<Vec<ValueJson>>,
+    /// Where to go on asking, when another service answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    referral_handle: Option<String>,
+    /// What is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+}
+
+impl HandleReply {
+    /// A reply of this response code about an identifier.
+    pub(in crate::front::http) fn new(code: ResponseCode, handle: Option<&str>) -> Self {
+        let handle = handle.map(str::to_owned);
+        Self { response_code: code.0, handle, values: None, referral_handle: None, message: None }
+    }
+
+    /// With these values.
+    pub(in crate::front::http) fn with_values(self, values: Vec<ValueJson>) -> Self {
+        Self { values: Some(values), ..self }
+    }
+
+    /// With the handle to go on asking about.
+    pub(in crate::front::http) fn with_referral(self, handle: String) -> Self {
+        Self { referral_handle: Some(handle), ..self }
+    }
+}
+
+/// A command about one identifier was carried out: created, or changed.
+pub(in crate::front::http) fn done(created: bool, handle: &str, format: &Format) -> Response {
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    json(status, &HandleReply::new(ResponseCode::SUCCESS, Some(handle)), format)
+}
+
+/// The body of a reply to a request that is not fulfilled.
+pub(in crate::front::http) fn denied(denial: &Denial, handle: Option<&str>) -> HandleReply {
+    let message = Some(denial.to_string());
+    let is_silent = matches!(denial, Denial::Refused(Refusal::Absent));
+    HandleReply { message: message.filter(|_| !is_silent), ..HandleReply::new(code_of(denial), handle) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Intent, status_of};
+    use crate::wire::handle::code::ResponseCode;
+
+    #[test]
+    fn statuses_follow_from_response_codes_as_clients_expect() {
+        let check = |codes: &[u32], status: u16| {
+            for code in codes {
+                assert_eq!(status_of(ResponseCode(*code), Intent::Command).as_u16(), status, "{code}");
+            }
+        };
+        check(&[1], 200);
+        check(&[4, 102, 200, 202, 301], 400);
+        check(&[100], 404);
+        check(&[101, 201], 409);
+        check(&[302, 303], 300);
+        check(&[5], 501);
+        check(&[3, 7], 503);
+        check(&[402], 401);
+        check(&[400, 401, 403, 404], 403);
+        check(&[0, 2, 6, 300, 405, 406, 500, 501, 505, 4_711], 500);
+        assert_eq!(
+            status_of(ResponseCode(200), Intent::Question).as_u16(),
+            200,
+            "an answer, if an empty one"
+        );
+    }
+}

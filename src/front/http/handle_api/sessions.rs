@@ -1,0 +1,294 @@
+//! Sessions as a resource: begun, proved, looked at and ended, over TLS only.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use data_encoding::BASE64;
+use serde::Serialize;
+use serde_json::Value as Json;
+use utoipa::ToSchema;
+
+use super::HandleApi;
+use super::caller::Shown;
+use super::denial::Denial;
+use super::reply::{self, Format};
+use crate::front::http::transport::authentication::Claim;
+use crate::front::http::transport::authentication::authorization::Parts;
+use crate::front::http::transport::authentication::sessions::{SessionId, Standing};
+use crate::front::http::transport::extract::OptionalJson;
+use crate::front::http::transport::rejection::Rejection;
+use crate::front::listen::channel::Channel;
+use crate::front::listen::source::Source;
+use crate::key::digest::DigestAlgorithm;
+use crate::registry::refusal::Failure;
+
+/// The digest under this server's signature of a client's nonce.
+const SERVER_ALGORITHM: DigestAlgorithm = DigestAlgorithm::Sha256;
+
+/// How a session stands.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(title = "Session")]
+pub(super) struct SessionReply {
+    /// Its name, to be shown in `Authorization: Handle sessionId="..."`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_id: Option<String>,
+    /// The nonce that an answer signs, with one of the client's behind it, in base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nonce: Option<String>,
+    /// The digest of the server's signature.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_alg: Option<&'static str>,
+    /// The server's signature of both nonces, in base64, when the client gave one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_signature: Option<String>,
+    /// Whether it is somebody's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authenticated: Option<bool>,
+    /// Whose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "300:88.118.8/a")]
+    id: Option<String>,
+    /// What is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// What proves a session: an answer to its challenge.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(title = "SessionProof")]
+pub(super) struct ProofGiven {
+    /// The session; also in the header.
+    session_id: Option<String>,
+    /// `HS_PUBKEY` or `HS_SECKEY`.
+    r#type: Option<String>,
+    /// The identity, `index:handle`.
+    id: Option<String>,
+    /// The client's nonce, in base64.
+    cnonce: Option<String>,
+    /// The digest or the way of the answer, such as `SHA256` or `PBKDF2-HMAC-SHA1`.
+    alg: Option<String>,
+    /// The signature or answer, in base64.
+    signature: Option<String>,
+    /// Of a derived key.
+    salt: Option<String>,
+    /// Of a derived key.
+    iterations: Option<u32>,
+    /// Of a derived key, in bits.
+    length: Option<u32>,
+}
+
+/// Begins a session.
+#[utoipa::path(post, path = "/api/sessions", tag = "sessions", operation_id = "beginSession",
+    request_body(content = Option<ProofGiven>, content_type = "application/json"),
+    responses(
+        (status = 201, description = "Begun; its challenge may be answered.", body = SessionReply,
+            headers(("location" = String, description = "/api/sessions/this"))),
+        (status = 400, description = "The request names a session, or its body is malformed.", body = SessionReply),
+        (status = 403, description = "Over plain text there are no sessions.", body = SessionReply),
+        (status = 408, description = "The body did not come in time.", body = reply::HandleReply),
+        (status = 413, description = "The body is too large.", body = reply::HandleReply),
+        (status = 415, description = "The body is no JSON, or encoded.", body = reply::HandleReply),
+        (status = 503, description = "The node is too busy to sign.", body = reply::HandleReply)))]
+pub(super) async fn begin(
+    State(api): State<HandleApi>,
+    Shown(claim): Shown,
+    format: Format,
+    OptionalJson(body): OptionalJson,
+) -> Result<Response, Denial> {
+    if let Some(refused) = over_plain_text(&claim, &format) {
+        return Ok(refused);
+    }
+    let parts = parts(&claim, body)?;
+    if parts.get("sessionId").is_some() {
+        let body = failed("the request names a session; begin one without");
+        return Ok(reply::json(StatusCode::BAD_REQUEST, &body, &format));
+    }
+    let session = api.transport.authenticator.new_session();
+    let shown = api.shown(session, &parts, claim.peer.source()).await?;
+    let mut response = reply::json(StatusCode::CREATED, &shown, &format);
+    response.headers_mut().insert(header::LOCATION, HeaderValue::from_static("/api/sessions/this"));
+    Ok(response)
+}
+
+/// Proves a session by an answer to its challenge.
+#[utoipa::path(put, path = "/api/sessions/this", tag = "sessions", operation_id = "proveSession",
+    request_body(content = Option<ProofGiven>, content_type = "application/json"),
+    security((), ("handle" = [])),
+    responses(
+        (status = 200, description = "How the session stands.", body = SessionReply),
+        (status = 400, description = "The body is malformed.", body = reply::HandleReply),
+        (status = 401, description = "The answer is not accepted.", body = SessionReply),
+        (status = 403, description = "There is no such session.", body = SessionReply),
+        (status = 408, description = "The body did not come in time.", body = reply::HandleReply),
+        (status = 413, description = "The body is too large.", body = reply::HandleReply),
+        (status = 415, description = "The body is no JSON, or encoded.", body = reply::HandleReply),
+        (status = 503, description = "The node is too busy to sign or to judge.", body = reply::HandleReply)))]
+pub(super) async fn prove(
+    State(api): State<HandleApi>,
+    Shown(claim): Shown,
+    format: Format,
+    OptionalJson(body): OptionalJson,
+) -> Result<Response, Denial> {
+    if let Some(refused) = over_plain_text(&claim, &format) {
+        return Ok(refused);
+    }
+    let parts = parts(&claim, body)?;
+    api.proved(&claim, &parts, &format).await
+}
+
+/// The same by POST, for clients that cannot PUT.
+#[utoipa::path(post, path = "/api/sessions/this", tag = "sessions", operation_id = "proveSessionByPost",
+    request_body(content = Option<ProofGiven>, content_type = "application/json"),
+    security((), ("handle" = [])),
+    responses(
+        (status = 200, description = "How the session stands.", body = SessionReply),
+        (status = 400, description = "The body is malformed.", body = reply::HandleReply),
+        (status = 401, description = "The answer is not accepted.", body = SessionReply),
+        (status = 403, description = "There is no such session.", body = SessionReply),
+        (status = 408, description = "The body did not come in time.", body = reply::HandleReply),
+        (status = 413, description = "The body is too large.", body = reply::HandleReply),
+        (status = 415, description = "The body is no JSON, or encoded.", body = reply::HandleReply),
+        (status = 503, description = "The node is too busy to sign or to judge.", body = reply::HandleReply)))]
+pub(super) async fn prove_by_post(
+    api: State<HandleApi>,
+    shown: Shown,
+    format: Format,
+    body: OptionalJson,
+) -> Result<Response, Denial> {
+    prove(api, shown, format, body).await
+}
+
+/// How a session stands.
+#[utoipa::path(get, path = "/api/sessions/this", tag = "sessions", operation_id = "session",
+    security((), ("handle" = [])),
+    responses(
+        (status = 200, description = "How the session stands.", body = SessionReply),
+        (status = 401, description = "The answer is not accepted.", body = SessionReply),
+        (status = 403, description = "There is no such session.", body = SessionReply)))]
+pub(super) async fn show(
+    State(api): State<HandleApi>,
+    Shown(claim): Shown,
+    format: Format,
+) -> Result<Response, Denial> {
+    if let Some(refused) = over_plain_text(&claim, &format) {
+        return Ok(refused);
+    }
+    let parts = claim.handle_parts();
+    if parts.get("sessionId").is_none() {
+        let nobody = SessionReply { authenticated: Some(false), ..SessionReply::default() };
+        return Ok(reply::json(StatusCode::OK, &nobody, &format));
+    }
+    api.proved(&claim, &parts, &format).await
+}
+
+/// Ends a session.
+#[utoipa::path(delete, path = "/api/sessions/this", tag = "sessions", operation_id = "endSession",
+    security((), ("handle" = [])),
+    responses(
+        (status = 204, description = "Ended."),
+        (status = 403, description = "There is no such session.", body = SessionReply)))]
+pub(super) async fn end(State(api): State<HandleApi>, Shown(claim): Shown, format: Format) -> Response {
+    if let Some(refused) = over_plain_text(&claim, &format) {
+        return refused;
+    }
+    let authenticator = &api.transport.authenticator;
+    match authenticator.session(&claim.handle_parts()).await {
+        Ok((session, _)) => {
+            authenticator.sessions.end(session, api.resolver.now_ms());
+            StatusCode::NO_CONTENT.into_response()
+        }
+        Err(_) => no_session(&format),
+    }
+}
+
+/// A session that the path names otherwise than as the request's own.
+pub(super) async fn unknown(format: Format) -> Response {
+    no_session(&format)
+}
+
+fn no_session(format: &Format) -> Response {
+    let body = failed("there is no such session; begin one by POST to /api/sessions");
+    reply::json(StatusCode::FORBIDDEN, &body, format)
+}
+
+fn over_plain_text(claim: &Claim, format: &Format) -> Option<Response> {
+    let refused =
+        || reply::json(StatusCode::FORBIDDEN, &failed("sessions are offered under TLS only"), format);
+    (claim.peer.channel == Channel::Plain).then(refused)
+}
+
+/// What the header says, and the body behind it.
+fn parts(claim: &Claim, body: Option<Json>) -> Result<Parts, Denial> {
+    let parts = claim.handle_parts();
+    match body {
+        None => Ok(parts),
+        Some(Json::Object(members)) => Ok(parts.and(Parts::of_body(&members))),
+        Some(_) => Err(Denial::malformed("the body is no JSON object")),
+    }
+}
+
+impl HandleApi {
+    /// How a session stands, after its challenge was answered where the parts hold an answer.
+    async fn proved(&self, claim: &Claim, parts: &Parts, format: &Format) -> Result<Response, Denial> {
+        let authenticator = &self.transport.authenticator;
+        let source = claim.peer.source();
+        let (session, mut standing) = match authenticator.session(parts).await {
+            Ok(found) => found,
+            Err(Rejection::Failed(failure)) => return Err(failure.into()),
+            Err(_) => return Ok(no_session(format)),
+        };
+        if parts.is_answer() {
+            match authenticator.answered(claim, parts).await {
+                Ok(_) => standing = authenticator.session(parts).await?.1,
+                Err(Rejection::AuthenticationNeeded { complaint }) => {
+                    authenticator.count_refused();
+                    let shown = self.shown(session, parts, source).await?;
+                    let body = SessionReply { error: complaint, ..shown };
+                    return Ok(reply::json(StatusCode::UNAUTHORIZED, &body, format));
+                }
+                Err(other) => {
+                    authenticator.count_refused();
+                    return Err(other.into());
+                }
+            }
+        }
+        let shown = self.shown(session, parts, source).await?;
+        let body = match standing {
+            Standing::Challenged => shown,
+            Standing::Proved(holder) => {
+                SessionReply { authenticated: Some(true), id: Some(holder.identity.to_string()), ..shown }
+            }
+        };
+        Ok(reply::json(StatusCode::OK, &body, format))
+    }
+
+    /// A session and its nonce, signed by this server when the client gave a nonce of its own.
+    async fn shown(&self, session: SessionId, parts: &Parts, source: Source) -> Result<SessionReply, Denial> {
+        let (session_id, nonce) = (Some(session.to_text()), Some(session.nonce_text()));
+        let shown = SessionReply { session_id, nonce, ..SessionReply::default() };
+        let Some(theirs) = parts.bytes("cnonce") else { return Ok(shown) };
+        let signature = self.sign(source, [session.nonce(), &theirs].concat()).await?;
+        Ok(SessionReply {
+            server_alg: signature.as_ref().map(|_| SERVER_ALGORITHM.name()),
+            server_signature: signature.map(|signature| BASE64.encode(&signature)),
+            ..shown
+        })
+    }
+
+    /// Signs with this server's key; refused when too many signatures are waiting to be made.
+    async fn sign(&self, source: Source, message: Vec<u8>) -> Result<Option<Vec<u8>>, Failure> {
+        let (key, resolver) = (Arc::clone(&self.server_key), Arc::clone(&self.resolver));
+        let made = self.crypto_pool.run(source, move || {
+            key.sign(SERVER_ALGORITHM, &message, &|bytes: &mut [u8]| resolver.fill_random(bytes))
+        });
+        Ok(made.await.ok_or(Failure::Overloaded)?.ok())
+    }
+}
+
+fn failed(error: &str) -> SessionReply {
+    SessionReply { error: Some(error.to_owned()), ..SessionReply::default() }
+}

@@ -1,0 +1,79 @@
+//! This node's own site, as Handle clients want it to find the server again.
+#![expect(unused_qualifications, reason = "the macro of utoipa repeats the path of a parameter type")]
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::HandleApi;
+use super::denial::{ApiRefusal, Denial};
+use super::json::described::Flag;
+use super::json::site::SiteJson;
+use super::reply::{self, Format, HandleReply};
+use crate::front::handle_semantics::own_site::{AskedAt, encode_own_site};
+use crate::front::http::connection::Peer;
+use crate::front::http::transport::extract::Parameters;
+use crate::wire::handle::code::ResponseCode;
+
+/// This node's own site.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SiteReply {
+    /// 1 for success.
+    #[schema(example = 1)]
+    response_code: u32,
+    /// The site.
+    site: SiteJson,
+}
+
+/// In which form it is shown; read by the reply itself.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct FormatParameters {
+    /// To be read by people.
+    #[param(value_type = Option<Flag>)]
+    pretty: Option<bool>,
+    /// A function to be called with the reply (JSONP).
+    callback: Option<String>,
+}
+
+/// Shows this node's own site: the one that is announced, else where the request came in.
+#[utoipa::path(get, path = "/api/site", tag = "node", operation_id = "site",
+    params(FormatParameters),
+    responses(
+        (status = 200, description = "The site.", body = SiteReply),
+        (status = 400, description = "The request is malformed.", body = HandleReply),
+        (status = 501, description = "The node has no site to show.", body = HandleReply)))]
+pub(super) async fn show(
+    State(api): State<HandleApi>,
+    peer: Peer,
+    _checked: Parameters<FormatParameters>,
+    format: Format,
+) -> Result<Response, Denial> {
+    let key = api.server_key.public().encode_blob();
+    let data = encode_own_site(&api.resolver, &key, Some(AskedAt::Http(peer.own)));
+    let Some(site) = data.and_then(|data| SiteJson::decode(&data)) else {
+        return Err(ApiRefusal::NotOffered { what: "a site" }.into());
+    };
+    let body = SiteReply { response_code: ResponseCode::SUCCESS.0, site };
+    Ok(reply::json(StatusCode::OK, &body, &format))
+}
+
+/// The same under the name that some documents give it.
+#[utoipa::path(get, path = "/api/sites", tag = "node", operation_id = "sites",
+    params(FormatParameters),
+    responses(
+        (status = 200, description = "The site.", body = SiteReply),
+        (status = 400, description = "The request is malformed.", body = HandleReply),
+        (status = 501, description = "The node has no site to show.", body = HandleReply)))]
+pub(super) async fn show_again(
+    api: State<HandleApi>,
+    peer: Peer,
+    checked: Parameters<FormatParameters>,
+    format: Format,
+) -> Result<Response, Denial> {
+    show(api, peer, checked, format).await
+}

@@ -1,0 +1,138 @@
+//! Verifications: whether an answer to a challenge was made with a secret key that is stored here. For services
+//! that accept identities of the Handle system and cannot see their secret keys.
+#![expect(unused_qualifications, reason = "the macro of utoipa repeats the path of a parameter type")]
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::HandleApi;
+use super::denial::{ApiRefusal, Denial};
+use super::reply::{self, Format, HandleReply};
+use crate::authority::credential::Unproven;
+use crate::front::handle_semantics::proof::verify_secret;
+use crate::front::http::transport::authentication::authorization::{Parts, decode_base64, parse_identity};
+use crate::front::http::transport::extract::{Named, Parameters};
+use crate::model::identity::Identity;
+use crate::wire::handle::code::ResponseCode;
+
+/// Whether an answer is right.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(title = "Verification")]
+pub(super) struct VerificationReply {
+    /// 1: the answer could be judged.
+    #[schema(example = 1)]
+    response_code: u32,
+    /// The handle that holds the key.
+    #[schema(example = "88.118.8/a")]
+    handle: String,
+    /// Whether it is right.
+    is_valid: bool,
+}
+
+/// An answer to a challenge of another server.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct VerifyParameters {
+    /// The challenger's nonce, in base64.
+    #[param(value_type = String, required = true, min_length = 4, pattern = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$",
+        example = "AAECAwQFBgcICQoLDA0ODw==")]
+    nonce: Option<String>,
+    /// What was signed behind it, in base64.
+    #[param(value_type = String, required = true, min_length = 4, pattern = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$",
+        example = "AAECAwQFBgcICQoLDA0ODw==")]
+    cnonce: Option<String>,
+    /// The way of the answer.
+    #[param(value_type = String, required = true, example = "HMAC-SHA256")]
+    alg: Option<String>,
+    /// The answer, in base64.
+    #[param(value_type = String, required = true, min_length = 4, pattern = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$",
+        example = "AAECAwQFBgcICQoLDA0ODw==")]
+    signature: Option<String>,
+    /// Of a derived key, in base64.
+    salt: Option<String>,
+    /// Of a derived key.
+    #[param(value_type = Option<u32>)]
+    iterations: Option<String>,
+    /// Of a derived key, in bits.
+    #[param(value_type = Option<u32>)]
+    length: Option<String>,
+    /// The index of the key, where the path names a handle alone.
+    index: Option<u32>,
+}
+
+/// Judges an answer to a challenge.
+#[utoipa::path(get, path = "/api/verifications/{*identity}", tag = "sessions", operation_id = "verify",
+    params(
+        ("identity" = String, Path, description = "Whose key: index:handle.",
+            pattern = "^[1-9][0-9]{0,8}:[A-Za-z0-9-]{1,63}(\\.[A-Za-z0-9-]{1,63})*/[^/]+$", example = "301:88.118.8/a"),
+        VerifyParameters),
+    responses(
+        (status = 200, description = "Whether the answer is right.", body = VerificationReply),
+        (status = 400, description = "The request is malformed, or the key is not stored here.", body = HandleReply),
+        (status = 500, description = "The node failed.", body = HandleReply),
+        (status = 503, description = "The node is too busy or stopping.", body = HandleReply)))]
+pub(super) async fn verify(
+    State(api): State<HandleApi>,
+    Named(spelled): Named,
+    Parameters(parameters): Parameters<VerifyParameters>,
+    format: Format,
+) -> Result<Response, Denial> {
+    let identity = identity(&parameters, &spelled)?;
+    let bytes = |name: &str, text: &Option<String>| {
+        let decoded = text.as_deref().and_then(decode_query);
+        decoded.ok_or_else(|| Denial::malformed(&format!("{name} is missing or no base64")))
+    };
+    let challenge = [bytes("nonce", &parameters.nonce)?, bytes("cnonce", &parameters.cnonce)?].concat();
+    bytes("signature", &parameters.signature)?;
+    let answer = parameters.parts().secret_answer();
+    let answer = answer.map_err(|error| Denial::malformed(&error.to_string()))?;
+    let verified = verify_secret((api.authority(), &api.crypto_pool), &identity, answer, challenge).await;
+    let is_valid = match verified {
+        Ok(is_valid) => is_valid,
+        Err(Unproven::NoKey { .. } | Unproven::Wrong { .. }) => false,
+        Err(Unproven::Failed(failure)) => return Err(failure.into()),
+        Err(Unproven::Unreachable { .. }) => return Err(ApiRefusal::NotResponsible.into()),
+        Err(unusable @ Unproven::Unusable { .. }) => return Err(Denial::malformed(&unusable.to_string())),
+    };
+    let handle = identity.identifier.to_string();
+    let body = VerificationReply { response_code: ResponseCode::SUCCESS.0, handle, is_valid };
+    Ok(reply::json(StatusCode::OK, &body, &format))
+}
+
+impl VerifyParameters {
+    /// What an answer is made of.
+    fn parts(&self) -> Parts {
+        Parts::of_texts([
+            ("alg", self.alg.as_deref()),
+            ("signature", self.signature.as_deref()),
+            ("salt", self.salt.as_deref()),
+            ("iterations", self.iterations.as_deref()),
+            ("length", self.length.as_deref()),
+        ])
+    }
+}
+
+/// Whose key is meant: the index stands in the path or in the query, not in both.
+fn identity(parameters: &VerifyParameters, spelled: &str) -> Result<Identity, Denial> {
+    let identity = parse_identity(spelled);
+    let identity =
+        identity.ok_or_else(|| Denial::malformed("the path names no identity such as 301:88.118.8/a"))?;
+    match parameters.index {
+        None if identity.index == 0 => Err(Denial::malformed("No index provided")),
+        Some(_) if identity.index != 0 => {
+            Err(Denial::malformed("the index stands in the path and in the query"))
+        }
+        None => Ok(identity),
+        Some(index) => Ok(Identity { index, ..identity }),
+    }
+}
+
+/// Base64 in a query, where a plus may have become a blank on the way.
+fn decode_query(text: &str) -> Option<Vec<u8>> {
+    decode_base64(&text.replace(' ', "+"))
+}

@@ -1,0 +1,117 @@
+//! Operations: whether the node lives, whether it is ready, its metrics, and the description of its interface. These ask
+//! neither registry nor resolver.
+
+pub(super) mod openapi;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::transport::cors::method_not_allowed;
+use super::transport::guard;
+use super::{HttpDependencies, Readiness, Reason};
+use crate::telemetry::Metrics;
+
+const JSON: &str = "application/json";
+const TEXT_EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What the handlers of this face work with.
+#[derive(Clone)]
+pub(super) struct Operations {
+    readiness: Readiness,
+    metrics: Arc<Metrics>,
+}
+
+impl Operations {
+    /// The face over what a node has.
+    pub(super) fn new(dependencies: &HttpDependencies) -> Self {
+        let metrics = Arc::clone(&dependencies.metrics);
+        Self { readiness: Arc::clone(&dependencies.readiness), metrics }
+    }
+
+    /// The routes of this face, and their description. Scripts of other origins read none of them.
+    pub(super) fn routes(self) -> (Router, OpenApi) {
+        let (router, openapi) = OpenApiRouter::new()
+            .routes(routes!(live))
+            .routes(routes!(ready))
+            .routes(routes!(metrics))
+            .split_for_parts();
+        (guard(router.method_not_allowed_fallback(method_not_allowed).with_state(self)), openapi)
+    }
+}
+
+/// How the node is.
+#[derive(Serialize, ToSchema)]
+struct Health<'a> {
+    /// In a word.
+    #[schema(example = "ready")]
+    status: &'static str,
+    /// Why it is not ready.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasons: Vec<ReasonJson<'a>>,
+}
+
+/// One promise that the node cannot keep now.
+#[derive(Serialize, ToSchema)]
+struct ReasonJson<'a> {
+    /// Stable, for programs.
+    code: &'static str,
+    /// For people.
+    message: &'a str,
+}
+
+/// The process answers.
+#[utoipa::path(get, path = "/healthz", tag = "node", operation_id = "live",
+    responses((status = 200, description = "The process answers.", body = Health)))]
+async fn live() -> Response {
+    health(StatusCode::OK, &Health { status: "live", reasons: Vec::new() })
+}
+
+/// Ready, or the reasons why not.
+#[utoipa::path(get, path = "/readyz", tag = "node", operation_id = "ready", responses(
+    (status = 200, description = "Every promise holds.", body = Health),
+    (status = 503, description = "Some do not; the reasons.", body = Health)))]
+async fn ready(State(operations): State<Operations>) -> Response {
+    let reasons: Vec<Reason> = (operations.readiness)();
+    let shown = reasons.iter().map(|reason| ReasonJson { code: reason.code, message: &reason.message });
+    let reasons: Vec<ReasonJson<'_>> = shown.collect();
+    if reasons.is_empty() {
+        return health(StatusCode::OK, &Health { status: "ready", reasons });
+    }
+    health(StatusCode::SERVICE_UNAVAILABLE, &Health { status: "not ready", reasons })
+}
+
+/// The numbers of the node.
+#[utoipa::path(get, path = "/metrics", tag = "node", operation_id = "metrics", responses(
+    (status = 200, description = "The numbers, in the text format of Prometheus.", body = String,
+        content_type = "text/plain")))]
+async fn metrics(State(operations): State<Operations>) -> Response {
+    fresh(respond(StatusCode::OK, TEXT_EXPOSITION, operations.metrics.render()))
+}
+
+fn health(status: StatusCode, health: &Health<'_>) -> Response {
+    match serde_json::to_string(health) {
+        Ok(text) => fresh(respond(status, JSON, text + "\n")),
+        Err(error) => {
+            tracing::error!(%error, "the health of the node cannot be written");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+fn respond(status: StatusCode, content_type: &'static str, body: String) -> Response {
+    (status, [(header::CONTENT_TYPE, HeaderValue::from_static(content_type))], body).into_response()
+}
+
+fn fresh(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,71 @@
+//! Web addresses: what a record's URL value names, where a record is shown, and where another site shows it.
+
+use std::net::IpAddr;
+
+use axum::http::HeaderValue;
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::model::site::Site;
+use crate::model::value::ValueType;
+use crate::resolver::answer::Found;
+
+/// What must be escaped in an address that is otherwise left as the record spells it.
+const IN_ADDRESS: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'`');
+/// What must be escaped in one path of our own; slashes stay.
+const IN_PATH: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_').remove(b'~').remove(b':');
+
+/// What the URL value of the lowest index names, when a header can carry it.
+pub(super) fn of_record(found: &Found) -> Option<HeaderValue> {
+    let url = found.values.iter().find(|value| value.value_type.is(ValueType::URL))?;
+    let text = core::str::from_utf8(&url.data).ok()?.trim();
+    let escaped = utf8_percent_encode(text, IN_ADDRESS).to_string();
+    HeaderValue::from_str(&escaped).ok().filter(|_| !text.is_empty())
+}
+
+/// Where the API of this node shows a record.
+pub(super) fn of_api(handle: &str) -> HeaderValue {
+    let path = format!("/api/handles/{}", utf8_percent_encode(handle, IN_PATH));
+    HeaderValue::from_str(&path).unwrap_or(HeaderValue::from_static("/api/handles/"))
+}
+
+/// Where another site shows a handle; none when it offers no HTTP. A site with a host name has a certificate for it.
+pub(super) fn at_site(site: &Site, handle: &str) -> Option<HeaderValue> {
+    let port = site.ports().http?;
+    let (scheme, host, usual) = match (site.host_name(), site.addresses().first()?) {
+        (Some(name), _) => ("https", name.to_owned(), 443),
+        (None, IpAddr::V4(address)) => ("http", address.to_string(), 80),
+        (None, IpAddr::V6(address)) => ("http", format!("[{address}]"), 80),
+    };
+    let port = if port == usual { String::new() } else { format!(":{port}") };
+    let path = utf8_percent_encode(handle, IN_PATH);
+    HeaderValue::from_str(&format!("{scheme}://{host}{port}/{path}")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+    use super::{at_site, of_api};
+    use crate::model::site::{Ports, Site};
+
+    #[test]
+    fn a_handle_stays_one_path() {
+        assert_eq!(of_api("88.118.8/零?a#b%"), "/api/handles/88.118.8/%E9%9B%B6%3Fa%23b%25");
+    }
+
+    #[test]
+    fn a_site_is_reached_by_its_name_or_else_its_first_address() {
+        let at = |address: IpAddr, name: Option<&str>, http: Option<u16>| {
+            let ports = Ports { http, handle: Some(2_641), ..Ports::default() };
+            let site = Site::new(vec![address], name, ports).expect("a site");
+            at_site(&site, "88.118.8/a b").map(|found| found.to_str().expect("text").to_owned())
+        };
+        let (four, six) = (IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST));
+        assert_eq!(at(four, None, Some(8_080)).as_deref(), Some("http://127.0.0.1:8080/88.118.8/a%20b"));
+        assert_eq!(at(six, None, Some(80)).as_deref(), Some("http://[::1]/88.118.8/a%20b"));
+        let named = at(four, Some("below.example"), Some(443));
+        assert_eq!(named.as_deref(), Some("https://below.example/88.118.8/a%20b"));
+        assert_eq!(at(four, Some("below.example"), None), None);
+    }
+}

@@ -1,0 +1,275 @@
+//! Pages: `/{handle}` leads to what the handle's URL value names, as a proxy does, and shows people what else there is.
+//!
+//! ```text
+//!   GET /{handle} ─▶ a URL value: 302 to it
+//!                 ├▶ none, or `noredirect`: people see the record, programs are led to its JSON
+//!                 ├▶ stored at another site: people are led to its web address, programs get the referral
+//!                 └▶ anything else: its status, as a page for people and as JSON for programs
+//!   POST ─▶ a native message of the Handle protocol
+//! ```
+//! Who prefers `text/html` is a person; every response that depends on it says so by `Vary: Accept`.
+#![expect(unused_qualifications, reason = "the macro of utoipa repeats the path of a parameter type")]
+
+mod address;
+mod html;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::connection::Peer;
+use super::handle_api::HandleApi;
+use super::handle_api::caller::Shown;
+use super::handle_api::denial::{ApiRefusal, Denial};
+use super::handle_api::handles::{Resolution, ResolveParameters, ask, parse_handle};
+use super::handle_api::json::described::Flag;
+use super::handle_api::renderer::{Rendering, take_denial};
+use super::handle_api::reply::{Format, HandleReply};
+use super::transport::condition::Conditions;
+use super::transport::cors::{allow_any_origin, method_not_allowed};
+use super::transport::extract::{Named, Parameters};
+use super::transport::guard;
+use super::transport::negotiation::{Preference, vary_by_accept};
+use super::transport::rejection::Rejection;
+use crate::front::handle_semantics::question::{self, Wanted};
+use crate::registry::caller::Caller;
+use crate::resolver::answer::{Absence, Answer, Found, Referral};
+
+/// The methods of a target that is no path.
+const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, POST");
+
+//----------- Routes ---------------------------------------------------------
+
+/// The routes of this face, and their description.
+pub(super) fn routes(api: HandleApi) -> (Router, OpenApi) {
+    let (router, openapi) = OpenApiRouter::new()
+        .routes(routes!(welcome, post_to_root))
+        .routes(routes!(visit, post))
+        .split_for_parts();
+    let router =
+        router.fallback(no_path).method_not_allowed_fallback(method_not_allowed).with_state(api.clone());
+    let rendered = guard(router).layer(from_fn_with_state(api, render)).layer(from_fn(allow_any_origin));
+    (rendered, openapi)
+}
+
+/// Writes a denial as a page for people, and as JSON for programs.
+async fn render(State(api): State<HandleApi>, request: Request, next: Next) -> Response {
+    let preference = Preference::of(request.headers());
+    let (rendering, request) = match Rendering::of(request).await {
+        Ok(read) => read,
+        Err(rejection) => return rejection.into_response(),
+    };
+    let mut response = next.run(request).await;
+    let Some(denial) = take_denial(&mut response) else { return response };
+    let title = rendering.spelled().unwrap_or("Not found").to_owned();
+    let message = denial.to_string();
+    let mut denied = api.deny(denial, &rendering);
+    match preference {
+        Preference::Data => {
+            vary_by_accept(denied.headers_mut());
+            denied
+        }
+        Preference::Page => {
+            let mut page = html::sentence(denied.status(), &title, &message);
+            // What headers say to a client holds for a page, too.
+            let shared = [header::WWW_AUTHENTICATE, header::RETRY_AFTER, header::ACCEPT];
+            for name in shared {
+                for value in denied.headers().get_all(&name) {
+                    page.headers_mut().append(name.clone(), value.clone());
+                }
+            }
+            page
+        }
+    }
+}
+
+/// A target that is no path, such as `*`.
+async fn no_path(request: Request) -> Response {
+    let mut response = method_not_allowed(request).await;
+    response.headers_mut().insert(header::ALLOW, ALLOW);
+    response
+}
+
+//----------- Visits ---------------------------------------------------------
+
+/// How a handle is visited.
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+struct VisitParameters {
+    /// Shows the record instead.
+    #[param(value_type = Option<Flag>)]
+    noredirect: bool,
+}
+
+/// Says what this node is, to people.
+#[utoipa::path(get, path = "/", tag = "handles", operation_id = "welcome",
+    responses(
+        (status = 200, description = "A page, for people.", body = String, content_type = "text/html"),
+        (status = 404, description = "Programs find nothing here.", body = HandleReply)))]
+async fn welcome(headers: HeaderMap) -> Result<Response, Denial> {
+    match Preference::of(&headers) {
+        Preference::Data => Err(ApiRefusal::NoPage.into()),
+        Preference::Page => {
+            let markup = "<p>This is a node of the industrial-internet identifier resolution system. An identifier such as \
+                          <code>88.118.8/SN000123</code> is visited as the path of an address here.</p>\n\
+                          <p>For programs: <a href=\"/openapi.json\">the description of its interface</a>. \
+                          For operators: <a href=\"/readyz\">its readiness</a>, <a href=\"/metrics\">its metrics</a>.</p>\n";
+            Ok(html::page(StatusCode::OK, "Identifier node", markup))
+        }
+    }
+}
+
+/// Leads to what the handle's URL value names, or shows the record.
+#[utoipa::path(get, path = "/{*handle}", tag = "handles", operation_id = "visit",
+    params(
+        ("handle" = String, Path, description = "The handle; its slash may be percent-encoded.",
+            example = "88.118.8/SN000123"),
+        VisitParameters,
+        ("auth" = Option<Flag>, Query, description = "Asks no other node.")),
+    responses(
+        (status = 200, description = "The record, as a page or as JSON.",
+            content((HandleReply = "application/json"), (String = "text/html"))),
+        (status = 302, description = "To what the URL value names; without one, to the record; for people, to the site that answers.",
+            headers(("location" = String, description = "Where to go."))),
+        (status = 304, description = "The client has this representation already."),
+        (status = 300, description = "Another service answers.",
+            content((HandleReply = "application/json"), (String = "text/html"))),
+        (status = 400, description = "No handle of a prefix that this node answers for.",
+            content((HandleReply = "application/json"), (String = "text/html"))),
+        (status = 401, description = "The proof is not accepted.",
+            content((HandleReply = "application/json"), (String = "text/html"))),
+        (status = 403, description = "Proof is needed over plain text.",
+            content((HandleReply = "application/json"), (String = "text/html"))),
+        (status = 404, description = "There is no such handle.",
+            content((HandleReply = "application/json"), (String = "text/html"))),
+        (status = 412, description = "The representation is not the one that If-Match names.",
+            content((HandleReply = "application/json"), (String = "text/html"))),
+        (status = 500, description = "The node, or another that it asked, failed.",
+            content((HandleReply = "application/json"), (String = "text/html"))),
+        (status = 503, description = "The node is too busy, or stopping.",
+            content((HandleReply = "application/json"), (String = "text/html")))))]
+async fn visit(
+    State(api): State<HandleApi>,
+    Named(handle): Named,
+    Parameters(VisitParameters { noredirect }): Parameters<VisitParameters>,
+    Parameters(parameters): Parameters<ResolveParameters>,
+    Shown(claim): Shown,
+    format: Format,
+) -> Result<Response, Denial> {
+    let Ok(identifier) = parse_handle(&handle) else {
+        return Err(ApiRefusal::NoPage.into());
+    };
+    let preference = Preference::of(&claim.headers);
+    let resolution = Resolution { api: &api, handle: &handle, parameters: &parameters, format: &format };
+    if noredirect && preference == Preference::Data {
+        let conditions = Conditions::of(&claim.headers)?;
+        let caller = api.authenticator().admit(&claim).await?;
+        return resolution.run(caller, &conditions).await.map(varying);
+    }
+    match (ask(&api, &parameters, identifier).await?, preference) {
+        (Answer::Values(found), _) => Ok(lead(&handle, &found, noredirect, preference)),
+        // Without a slash it looks like any other path that is not there.
+        (Answer::Absent(_) | Answer::Referral(_) | Answer::NotResponsible(_), _) if !handle.contains('/') => {
+            Err(ApiRefusal::NoPage.into())
+        }
+        (Answer::Referral(referral), Preference::Page) => Ok(lead_to_site(&handle, &referral)),
+        (Answer::Absent(Absence::Values(_)), Preference::Page) => Ok(html::sentence(
+            StatusCode::OK,
+            &handle,
+            "This identifier has no values that everybody may see.",
+        )),
+        (answer @ (Answer::Absent(_) | Answer::Referral(_) | Answer::NotResponsible(_)), _) => {
+            let outcome = question::outcome(answer, Wanted::Public, &Caller::Anonymous);
+            resolution.show(outcome, &Conditions::default()).await.map(varying)
+        }
+    }
+}
+
+/// Leads to what the URL value of a record names; without one, or where it is wished, to the record itself.
+fn lead(handle: &str, found: &Found, wants_record: bool, preference: Preference) -> Response {
+    let address = address::of_record(found).filter(|_| !wants_record);
+    match (address, preference) {
+        (Some(address), _) => redirect(address),
+        (None, Preference::Page) => html::record(handle, &found.values),
+        (None, Preference::Data) => varying(redirect(address::of_api(handle))),
+    }
+}
+
+/// Leads a person to the site that answers, when it has a web address.
+fn lead_to_site(handle: &str, referral: &Referral) -> Response {
+    match address::at_site(&referral.site, handle) {
+        Some(address) => varying(redirect(address)),
+        None => {
+            let sentence = format!(
+                "This identifier is registered at the site of prefix {}, which has no web address.",
+                referral.prefix
+            );
+            html::sentence(StatusCode::MULTIPLE_CHOICES, handle, &sentence)
+        }
+    }
+}
+
+/// Leads elsewhere; only for now, since the record may change.
+fn redirect(location: HeaderValue) -> Response {
+    (StatusCode::FOUND, [(header::LOCATION, location)]).into_response()
+}
+
+fn varying(mut response: Response) -> Response {
+    vary_by_accept(response.headers_mut());
+    response
+}
+
+//----------- Native messages ------------------------------------------------
+
+/// Carries a native message to the Handle front end, and its reply back.
+#[utoipa::path(post, path = "/{*handle}", tag = "native", operation_id = "native",
+    params(("handle" = String, Path, description = "Any handle; the message says what it is about.",
+        example = "88.118.8/SN000123")),
+    request_body(content = String, content_type = "application/x-hdl-message",
+        description = "One envelope and its message, as on TCP."),
+    responses(
+        (status = 200, description = "The reply message.", body = String, content_type = "application/x-hdl-message"),
+        (status = 400, description = "The body broke off, or is no message."),
+        (status = 408, description = "The body did not come in time."),
+        (status = 413, description = "The body is larger than any message."),
+        (status = 415, description = "The body is of another content type, or encoded."),
+        (status = 501, description = "The node does not speak the Handle protocol."),
+        (status = 503, description = "The node is too busy.")))]
+async fn post(
+    State(api): State<HandleApi>,
+    peer: Peer,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Rejection> {
+    api.post(&peer, &headers, body).await
+}
+
+/// Carries a native message to the Handle front end, and its reply back, by the shortest path.
+#[utoipa::path(post, path = "/", tag = "native", operation_id = "nativeAtRoot",
+    request_body(content = String, content_type = "application/x-hdl-message",
+        description = "One envelope and its message, as on TCP."),
+    responses(
+        (status = 200, description = "The reply message.", body = String, content_type = "application/x-hdl-message"),
+        (status = 400, description = "The body broke off, or is no message."),
+        (status = 408, description = "The body did not come in time."),
+        (status = 413, description = "The body is larger than any message."),
+        (status = 415, description = "The body is of another content type, or encoded."),
+        (status = 501, description = "The node does not speak the Handle protocol."),
+        (status = 503, description = "The node is too busy.")))]
+async fn post_to_root(
+    api: State<HandleApi>,
+    peer: Peer,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Rejection> {
+    post(api, peer, headers, body).await
+}

@@ -1,0 +1,84 @@
+//! Answers on their way out: their memory counts until the client has taken them.
+//!
+//! A client that does not read what it asked for holds the answer, however many of them it asks for at once. The bytes are
+//! taken from the budget when the answer is made; without them it is dropped and 503 sent in its stead. They leave in
+//! pieces, so that the connection buffers little beside what is counted.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes, HttpBody as _};
+use axum::http::{HeaderValue, Version, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
+use super::rejection::Rejection;
+use crate::front::http::connection::Peer;
+use crate::front::listen::budget::{Holder, MemoryBudget};
+use crate::front::listen::in_flight::AnswerMark;
+use crate::registry::refusal::Failure;
+
+/// Bytes of one piece of an answer.
+const PIECE_BYTES: usize = 16 * 1024;
+/// Bytes of an answer that is sent at once where a connection has one answer at a time, and is never refused: no more than
+/// the buffers of a connection hold.
+const SMALL_BYTES: usize = 8 * 1024;
+/// Bytes that count for an answer whose length is not known, which is made while it is taken.
+const STREAMED_BYTES: usize = 256 * 1024;
+
+/// An answer whose memory counts, and which is in flight, until it has left.
+pub(super) fn hold(
+    response: Response,
+    (budget, peer): (&Arc<MemoryBudget>, &Peer),
+    version: Version,
+    in_flight: AnswerMark,
+) -> Response {
+    let exact = response.body().size_hint().exact().map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    let small_bytes = if version == Version::HTTP_2 { 0 } else { SMALL_BYTES };
+    if exact.is_some_and(|bytes| bytes <= small_bytes) {
+        return response;
+    }
+    let bytes = exact.unwrap_or(STREAMED_BYTES);
+    let held = match budget.take(Holder::of(peer.address), bytes) {
+        Ok(held) => held,
+        // The outcome of a change is never replaced by a refusal; it is short.
+        Err(_) if bytes <= SMALL_BYTES => return response,
+        Err(_) => return Rejection::Failed(Failure::Overloaded).into_response(),
+    };
+    let (mut parts, body) = response.into_parts();
+    if let Some(length) = exact {
+        parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    let held = (held, in_flight);
+    let pieces = body
+        .into_data_stream()
+        .map_ok(|data| stream::iter(split(data)).map(Ok::<_, axum::Error>))
+        .try_flatten();
+    let pieces = pieces.inspect(move |_| {
+        // Dropped with the stream: when the last piece is taken, or the client is gone.
+        let _held = &held;
+    });
+    Response::from_parts(parts, Body::from_stream(pieces))
+}
+
+/// Pieces that share the memory of the whole.
+fn split(mut data: Bytes) -> impl Iterator<Item = Bytes> {
+    core::iter::from_fn(move || {
+        let piece = data.split_to(data.len().min(PIECE_BYTES));
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Bytes;
+
+    use super::{PIECE_BYTES, split};
+
+    #[test]
+    fn an_answer_leaves_in_pieces_and_whole() {
+        let data = Bytes::from(vec![7; 2 * PIECE_BYTES + 1]);
+        let pieces: Vec<usize> = split(data).map(|piece| piece.len()).collect();
+        assert_eq!(pieces, [PIECE_BYTES, PIECE_BYTES, 1]);
+        assert_eq!(split(Bytes::new()).count(), 0);
+    }
+}

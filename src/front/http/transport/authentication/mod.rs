@@ -1,0 +1,327 @@
+//! Who calls, by what the request shows.
+//!
+//! ```text
+//!   Bearer       a token of the node: over TLS, from this machine, or where the configuration takes it in plain text
+//!   Basic        an identity and its secret key                  ┐
+//!   Handle       a session, or the answer to its challenge       ├ over TLS only
+//!   certificate  an identity whose HS_PUBKEY the connection has  ┘
+//! ```
+//! Over plain text the last three are passed over, as if they were not there. So are a password and a certificate where a
+//! function is to be called with the reply (JSONP): a page of any origin could read it in its visitor's name. A command
+//! that such a page makes by them is refused. What is shown and does not hold is refused, also where nobody asked for it;
+//! only a certificate that names nobody is no offense, since browsers show theirs unasked.
+
+pub(in crate::front::http) mod authorization;
+mod certificate;
+mod origin;
+pub(in crate::front::http) mod sessions;
+
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, HeaderValue, header};
+
+use self::authorization::{Authorization, Parts, parse_identity};
+use self::sessions::{SessionId, Sessions, Standing};
+use super::host::Host;
+use super::rejection::Rejection;
+use crate::authority::Authority;
+use crate::authority::credential::{Proof, Unproven};
+use crate::front::handle_semantics::proof;
+use crate::front::http::connection::Peer;
+use crate::front::http::counters::{HttpCounters, count};
+use crate::front::listen::channel::Channel;
+use crate::front::listen::crypto_pool::CryptoPool;
+use crate::model::identity::Identity;
+use crate::model::value::ValueType;
+use crate::registry::caller::Caller;
+use crate::registry::refusal::Problem;
+use crate::resolver::Resolver;
+
+/// Bytes of the longest nonce that a client may add to ours.
+const CLIENT_NONCE_BYTES_MAX: usize = 1_024;
+
+//----------- Claim ----------------------------------------------------------
+
+/// What a request shows of who sent it.
+#[derive(Clone, Debug)]
+pub(in crate::front::http) struct Claim {
+    /// The headers.
+    pub(in crate::front::http) headers: HeaderMap,
+    /// The other end.
+    pub(in crate::front::http) peer: Peer,
+    /// The host that the request is for.
+    pub(in crate::front::http) host: Host,
+    /// Whether it asks or changes.
+    pub(in crate::front::http) intent: Intent,
+    /// Who can read the response.
+    pub(in crate::front::http) readers: Readers,
+}
+
+/// Whether a request asks or changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::front::http) enum Intent {
+    /// It asks.
+    Question,
+    /// It changes something.
+    Command,
+}
+
+/// Who can read the response to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::front::http) enum Readers {
+    /// The client, and pages of its origin.
+    Client,
+    /// Pages of any origin too, since it is a script (JSONP).
+    AnyPage,
+}
+
+impl Claim {
+    fn authorization(&self) -> Option<Authorization<'_>> {
+        self.headers.get(header::AUTHORIZATION)?.to_str().ok().map(Authorization::parse)
+    }
+
+    /// What the scheme `Handle` says in the header.
+    pub(in crate::front::http) fn handle_parts(&self) -> Parts {
+        match self.authorization() {
+            Some(Authorization::Handle(parts)) => parts,
+            Some(Authorization::Bearer(_) | Authorization::Basic(..) | Authorization::Other) | None => {
+                Parts::default()
+            }
+        }
+    }
+
+    /// Where proof is missing because what was shown over plain text was passed over: the sentence that says so.
+    pub(in crate::front::http) fn passed_over(&self) -> Option<Rejection> {
+        let is_bearer = matches!(self.authorization()?, Authorization::Bearer(_));
+        let is_passed_over = self.peer.channel == Channel::Plain && !is_bearer;
+        is_passed_over.then(|| {
+            complain(
+                "keys and passwords are looked at over TLS only: use https://, and change a secret that others could read",
+            )
+        })
+    }
+
+    /// Refuses a command of a page of another origin: the browser may have shown its password or certificate unasked.
+    /// Tokens and Handle sessions are shown by who knows them.
+    fn check_page(&self) -> Result<(), Rejection> {
+        if self.intent == Intent::Command && origin::is_foreign(&self.headers, &self.host) {
+            return Err(Rejection::CrossOrigin);
+        }
+        Ok(())
+    }
+}
+
+//----------- Authenticator --------------------------------------------------
+
+/// Finds out who calls.
+pub(in crate::front::http) struct Authenticator {
+    pub(in crate::front::http) authority: Authority,
+    pub(in crate::front::http) resolver: Arc<Resolver>,
+    pub(in crate::front::http) crypto_pool: Arc<CryptoPool>,
+    pub(in crate::front::http) sessions: Sessions,
+    pub(in crate::front::http) counters: Arc<HttpCounters>,
+    /// Whether tokens are taken over plain text from beyond loopback.
+    pub(in crate::front::http) allow_tokens_in_plain_text: bool,
+}
+
+impl Authenticator {
+    /// Finds out who calls.
+    pub(in crate::front::http) async fn admit(&self, claim: &Claim) -> Result<Caller, Rejection> {
+        let admitted = self.caller(claim).await;
+        match &admitted {
+            Ok(Caller::Anonymous) => {}
+            Ok(Caller::Node | Caller::Token(_) | Caller::Identity(_)) => {
+                claim.peer.in_flight.slot().set_authenticated();
+            }
+            Err(_) => self.count_refused(),
+        }
+        admitted
+    }
+
+    /// Counts a credential that was shown and not accepted.
+    pub(in crate::front::http) fn count_refused(&self) {
+        count(&self.counters.credentials_refused);
+    }
+
+    async fn caller(&self, claim: &Claim) -> Result<Caller, Rejection> {
+        match claim.authorization() {
+            Some(Authorization::Bearer(token)) => self.token_holder(claim, token),
+            _ if claim.peer.channel == Channel::Plain => Ok(Caller::Anonymous),
+            // A browser shows these by itself, also for a script that a page of another origin loads and reads.
+            None | Some(Authorization::Basic(..)) if claim.readers == Readers::AnyPage => {
+                Ok(Caller::Anonymous)
+            }
+            None => self.perhaps_certified(claim).await,
+            Some(Authorization::Basic(identity, password)) => {
+                claim.check_page()?;
+                self.prove(claim, &identity, Proof::Password(password), Vec::new()).await
+            }
+            Some(Authorization::Handle(parts)) if parts.is_answer() => {
+                self.answered(claim, &parts).await.map(|(_, caller)| caller)
+            }
+            Some(Authorization::Handle(parts)) if parts.get("sessionId").is_some() => {
+                self.session_holder(claim, &parts).await
+            }
+            Some(Authorization::Handle(parts)) if parts.wishes_certificate() => self.certified(claim).await,
+            Some(Authorization::Handle(_) | Authorization::Other) => {
+                Err(complain("the authorization is not understood"))
+            }
+        }
+    }
+
+    fn token_holder(&self, claim: &Claim, token: &str) -> Result<Caller, Rejection> {
+        if claim.peer.is_overheard() && !self.allow_tokens_in_plain_text {
+            return Err(complain(
+                "a token was shown in plain text; use TLS, and have this token revoked if others could read it",
+            ));
+        }
+        Ok(self.authority.authenticate(token)?)
+    }
+
+    /// The identity of the certificate, if there is one that names somebody.
+    async fn perhaps_certified(&self, claim: &Claim) -> Result<Caller, Rejection> {
+        match self.certified(claim).await {
+            Err(refused @ (Rejection::CrossOrigin | Rejection::Failed(_))) => Err(refused),
+            certified => Ok(certified.unwrap_or(Caller::Anonymous)),
+        }
+    }
+
+    /// The identity that the certificate of the connection names, when the key is its own.
+    async fn certified(&self, claim: &Claim) -> Result<Caller, Rejection> {
+        let shown = claim.peer.certificate.as_deref();
+        let shown = shown.ok_or_else(|| complain("the connection shows no certificate"))?;
+        claim.check_page()?;
+        let (identity, key) = certificate::read(shown).ok_or_else(|| {
+            complain(
+                "the certificate names no identity such as UID=300:88.118.8/a, or has a key of another kind",
+            )
+        })?;
+        self.prove(claim, &identity, Proof::Certificate { key }, Vec::new()).await
+    }
+
+    /// Whose session it is. Before its challenge is answered it is nobody's, or the certificate's.
+    async fn session_holder(&self, claim: &Claim, parts: &Parts) -> Result<Caller, Rejection> {
+        match self.session(parts).await? {
+            (_, Standing::Proved(holder)) => Ok(Caller::Identity(holder)),
+            (_, Standing::Challenged) => self.perhaps_certified(claim).await,
+        }
+    }
+
+    /// The session that is named. One whose key is withdrawn is over from now on.
+    pub(in crate::front::http) async fn session(
+        &self,
+        parts: &Parts,
+    ) -> Result<(SessionId, Standing), Rejection> {
+        let named = parts.get("sessionId").unwrap_or_default();
+        let found = self.sessions.find(named, self.resolver.now_ms());
+        let (session, standing) =
+            found.ok_or_else(|| complain("the session is unknown or over; begin another"))?;
+        if let Standing::Proved(holder) = &standing {
+            match self.authority.check_key(holder).await {
+                Ok(()) => {}
+                Err(Problem::Refused(_)) => {
+                    self.sessions.end(session, self.resolver.now_ms());
+                    return Err(complain("the key that proved the session is withdrawn; begin another"));
+                }
+                Err(Problem::Failed(failure)) => return Err(failure.into()),
+            }
+        }
+        Ok((session, standing))
+    }
+
+    /// Judges the answer to a session's challenge; from then on the session is the caller's.
+    pub(in crate::front::http) async fn answered(
+        &self,
+        claim: &Claim,
+        parts: &Parts,
+    ) -> Result<(SessionId, Caller), Rejection> {
+        if parts.get("version").is_some_and(|version| version != "0") {
+            return Err(complain("the version of the authorization is not 0"));
+        }
+        let (session, _) = self.session(parts).await?;
+        let identity = parts.get("id").and_then(parse_identity);
+        let identity = identity.ok_or_else(|| complain("the id is no identity such as 300:88.118.8/a"))?;
+        let nonce = parts.bytes("cnonce").filter(|nonce| nonce.len() <= CLIENT_NONCE_BYTES_MAX);
+        let nonce = nonce.ok_or_else(|| complain("the cnonce is missing or no base64"))?;
+        let challenge = [session.nonce(), &nonce].concat();
+        let caller = self.judge(claim, &identity, parts, challenge).await?;
+        if let Caller::Identity(holder) = &caller {
+            self.sessions.prove(session, holder.clone(), self.resolver.now_ms());
+        }
+        Ok((session, caller))
+    }
+
+    async fn judge(
+        &self,
+        claim: &Claim,
+        identity: &Identity,
+        parts: &Parts,
+        challenge: Vec<u8>,
+    ) -> Result<Caller, Rejection> {
+        let kind = parts.get("type").unwrap_or_default();
+        if kind.eq_ignore_ascii_case(ValueType::HS_SECKEY) {
+            let answer = parts.secret_answer().map_err(|error| complain(&error.to_string()))?;
+            return self.prove(claim, identity, Proof::Secret { answer }, challenge).await;
+        }
+        if kind.eq_ignore_ascii_case(ValueType::HS_PUBKEY) {
+            let signature = parts.bytes("signature").ok_or_else(|| complain("the signature is no base64"))?;
+            let hash = parts.get("alg").unwrap_or_default().as_bytes().to_vec();
+            return self.prove(claim, identity, Proof::PublicKey { hash, signature }, challenge).await;
+        }
+        Err(complain("the type is neither HS_PUBKEY nor HS_SECKEY"))
+    }
+
+    async fn prove(
+        &self,
+        claim: &Claim,
+        identity: &Identity,
+        proof: Proof,
+        challenge: Vec<u8>,
+    ) -> Result<Caller, Rejection> {
+        let provers = (&self.authority, &*self.crypto_pool);
+        let proved = proof::prove(provers, claim.peer.source(), identity, proof, challenge).await;
+        proved.map_err(|unproven| match unproven {
+            Unproven::Failed(failure) => Rejection::Failed(failure),
+            // Which of them it is would tell an unknown client which keys there are.
+            Unproven::NoKey { .. } | Unproven::Wrong { .. } => complain("Identity not verified"),
+            other @ (Unproven::Unusable { .. } | Unproven::Unreachable { .. }) => {
+                complain(&other.to_string())
+            }
+        })
+    }
+
+    /// Tells how to prove who one is, with a challenge to be answered.
+    pub(in crate::front::http) fn challenge(
+        &self,
+        claim: &Claim,
+        complaint: Option<&str>,
+        headers: &mut HeaderMap,
+    ) {
+        // A script asks its user itself; a browser would ask in a window of its own.
+        if claim.headers.get("x-requested-with").is_none_or(|by| by != "XMLHttpRequest") {
+            headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"handle\""));
+        }
+        let session = self.new_session();
+        let mut handle =
+            format!("Handle sessionId=\"{}\", nonce=\"{}\"", session.to_text(), session.nonce_text());
+        if let Some(complaint) = complaint {
+            let plain = |c: &char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
+            handle.push_str(&format!(", error=\"{}\"", complaint.chars().filter(plain).collect::<String>()));
+        }
+        if let Ok(handle) = HeaderValue::from_str(&handle) {
+            headers.append(header::WWW_AUTHENTICATE, handle);
+        }
+        headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"idnode\""));
+    }
+
+    /// A challenge that nobody has seen.
+    pub(in crate::front::http) fn new_session(&self) -> SessionId {
+        let mut nonce = [0; 16];
+        self.resolver.fill_random(&mut nonce);
+        self.sessions.challenge(nonce, self.resolver.now_ms())
+    }
+}
+
+fn complain(complaint: &str) -> Rejection {
+    Rejection::unproven(complaint)
+}

@@ -1,0 +1,116 @@
+//! Typed extractors: what handlers take of a request, the same for every face.
+//!
+//! Each rejects with a [`Rejection`], which the face renders.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRef, FromRequest, FromRequestParts, Path, Request};
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
+
+use super::Transport;
+use super::query::Query;
+use super::rejection::Rejection;
+use crate::front::http::connection::Peer;
+use crate::registry::refusal::Failure;
+
+//----------- Path -----------------------------------------------------------
+
+/// The variable part of a path, percent-decoded: `%2F` and `/` mean the same, and a plus is no blank.
+pub(in crate::front::http) struct Named(pub(in crate::front::http) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        path.map(|Path(text)| Self(text)).map_err(|_| Rejection::malformed("the path is no UTF-8"))
+    }
+}
+
+//----------- Query ----------------------------------------------------------
+
+/// The parameters of an operation, from the query.
+pub(in crate::front::http) struct Parameters<T>(pub(in crate::front::http) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Rejection> {
+        Query::parse(parts.uri.query().unwrap_or_default()).read().map(Self)
+    }
+}
+
+/// The parameters of an operation, from the query and, where there is one, from a JSON body.
+pub(in crate::front::http) struct GivenParameters<T>(pub(in crate::front::http) T);
+
+impl<S, T> FromRequest<S> for GivenParameters<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned,
+    Arc<Transport>: FromRef<S>,
+{
+    type Rejection = Rejection;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Rejection> {
+        let mut query = Query::parse(request.uri().query().unwrap_or_default());
+        if let OptionalJson(Some(json)) = OptionalJson::from_request(request, state).await? {
+            query.add_json(&json)?;
+        }
+        query.read().map(Self)
+    }
+}
+
+//----------- Body -----------------------------------------------------------
+
+/// A body that must be JSON.
+pub(in crate::front::http) struct JsonBody(pub(in crate::front::http) Json);
+
+impl<S> FromRequest<S> for JsonBody
+where
+    S: Send + Sync,
+    Arc<Transport>: FromRef<S>,
+{
+    type Rejection = Rejection;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Rejection> {
+        let (parts, body) = request.into_parts();
+        let peer = peer_of(&parts)?;
+        Arc::<Transport>::from_ref(state).bodies.read_json(&peer, &parts.headers, body).await.map(Self)
+    }
+}
+
+/// A body that may be missing; where there is one it must be JSON.
+pub(in crate::front::http) struct OptionalJson(pub(in crate::front::http) Option<Json>);
+
+impl<S> FromRequest<S> for OptionalJson
+where
+    S: Send + Sync,
+    Arc<Transport>: FromRef<S>,
+{
+    type Rejection = Rejection;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Rejection> {
+        let (parts, body) = request.into_parts();
+        let peer = peer_of(&parts)?;
+        let transport = Arc::<Transport>::from_ref(state);
+        transport.bodies.read_optional_json(&peer, (&parts.method, &parts.headers), body).await.map(Self)
+    }
+}
+
+//----------- Connection -----------------------------------------------------
+
+/// The other end of the connection.
+pub(in crate::front::http) fn peer_of(parts: &Parts) -> Result<Peer, Rejection> {
+    // Every connection is served with its peer noted.
+    parts.extensions.get::<Peer>().cloned().ok_or(Rejection::Failed(Failure::Stopping))
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Peer {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Rejection> {
+        peer_of(parts)
+    }
+}

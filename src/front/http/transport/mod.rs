@@ -1,0 +1,92 @@
+//! The HTTP transport: everything between a connection and a face, the same for every face.
+//!
+//! ```text
+//!   connection ─▶ router ─▶ face's renderer ─▶ guard: time, host, count ─▶ extractors ─▶ handler
+//!                                   ▲                     │                    │            │
+//!                                   └── Rejection ────────┴────────────────────┘            │
+//!                                   └── the face's own refusals ────────────────────────────┘
+//! ```
+//! A face is a set of routes and a renderer of its refusals. It takes what it needs of a request by the extractors, asks the
+//! [`authentication::Authenticator`] who calls, and names neither sockets nor limits. To add a face is to merge its routes in
+//! the module above; nothing here changes.
+
+mod answer;
+pub(super) mod authentication;
+pub(super) mod body;
+pub(super) mod condition;
+pub(super) mod cors;
+pub(super) mod extract;
+pub(super) mod host;
+pub(super) mod negotiation;
+pub(super) mod query;
+pub(super) mod rejection;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
+use tokio::time::timeout;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use self::authentication::Authenticator;
+use self::body::Bodies;
+use self::rejection::Rejection;
+use super::connection::Peer;
+use super::counters::HttpCounters;
+use crate::front::listen::budget::MemoryBudget;
+
+/// How long one request may take, its body included.
+const REQUEST_MAX: Duration = Duration::from_secs(28);
+
+//----------- Transport ------------------------------------------------------
+
+/// What the extractors of every face need.
+pub(super) struct Transport {
+    /// Tells who calls.
+    pub(super) authenticator: Authenticator,
+    /// Memory for bodies.
+    pub(super) bodies: Bodies,
+}
+
+/// Puts the routes of a face behind what every request passes: one host, and a bound of time. The renderer of the face goes
+/// around it.
+pub(super) fn guard(face: Router) -> Router {
+    face.layer(from_fn(host::check)).layer(from_fn(answer_in_time))
+}
+
+/// Puts all faces behind what every response passes.
+pub(super) fn finish(faces: Router, counters: Arc<HttpCounters>, memory: Arc<MemoryBudget>) -> Router {
+    let nosniff = SetResponseHeaderLayer::if_not_present(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    // Layers around a router of its own see what the inner one adds last, such as the header Allow; and each connection adds
+    // its peer to one route instead of to all.
+    Router::new().fallback_service(faces).layer(nosniff).layer(from_fn_with_state((counters, memory), send))
+}
+
+/// Ends a request that takes too long.
+async fn answer_in_time(request: Request, next: Next) -> Response {
+    timeout(REQUEST_MAX, next.run(request)).await.unwrap_or_else(|_| Rejection::TooLate.into_response())
+}
+
+/// Counts a response and its memory, and lets the connection know that one is due until it has left.
+async fn send(
+    State((counters, memory)): State<(Arc<HttpCounters>, Arc<MemoryBudget>)>,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let version = request.version();
+    peer.note_version(version);
+    let in_flight = peer.in_flight.begin_answer();
+    let response = next.run(request).await;
+    let mut response = answer::hold(response, (&memory, &peer), version, in_flight);
+    cors::complete_allow(response.headers_mut());
+    counters.count_response(response.status());
+    response
+}

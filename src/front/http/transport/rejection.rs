@@ -1,0 +1,135 @@
+//! What the transport itself refuses, whatever face a request is for.
+//!
+//! A rejection travels within the response, so that the face renders it in its own form; without a face it is a line of text.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::registry::refusal::{Failure, Problem, Refusal};
+
+/// Why the transport does not pass a request on, or does not wait for its answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(in crate::front::http) enum Rejection {
+    /// The request is of another shape.
+    #[error("{reason}")]
+    Malformed {
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+    /// The method is not offered at the path; the header `Allow` says which are.
+    #[error("Unknown HTTP API endpoint {endpoint}; the header Allow names the methods it takes")]
+    MethodNotAllowed {
+        /// Method and path.
+        endpoint: String,
+    },
+    /// The body is larger than any record.
+    #[error("the body has more than {max} bytes")]
+    TooLarge {
+        /// The bound.
+        max: usize,
+    },
+    /// The body did not come.
+    #[error("the body did not come in time")]
+    TooSlow,
+    /// The body is of a content type that is not taken.
+    #[error("the body must be {accepted}; send it with Content-Type: {accepted}")]
+    UnsupportedMediaType {
+        /// The content type that is taken.
+        accepted: &'static str,
+    },
+    /// The body is encoded in a way that is not taken.
+    #[error("the body must be sent without Content-Encoding")]
+    UnsupportedEncoding,
+    /// The caller must prove who it is, or its proof is not accepted.
+    #[error("{}", complaint.as_deref().unwrap_or("this needs a caller that proves who it is"))]
+    AuthenticationNeeded {
+        /// What is wrong with the proof that was shown.
+        complaint: Option<String>,
+    },
+    /// A page of another origin commands with what its visitor's browser shows by itself.
+    #[error(
+        "a page of another origin sent this command with the browser's own password or certificate, and it was refused; \
+         prove yourself by a token or a Handle session, or send it from a page of this host"
+    )]
+    CrossOrigin,
+    /// The core refused to say who calls.
+    #[error(transparent)]
+    Refused(Refusal),
+    /// The node failed, or has no capacity.
+    #[error(transparent)]
+    Failed(Failure),
+    /// The answer took too long.
+    #[error("the answer took too long; nothing is known of its outcome")]
+    TooLate,
+}
+
+impl Rejection {
+    /// A request of another shape.
+    pub(in crate::front::http) fn malformed(reason: &str) -> Self {
+        Self::Malformed { reason: reason.to_owned() }
+    }
+
+    /// A proof that is missing or not accepted.
+    pub(in crate::front::http) fn unproven(complaint: &str) -> Self {
+        Self::AuthenticationNeeded { complaint: Some(complaint.to_owned()) }
+    }
+
+    /// The status of what the transport itself refuses; none where it follows from the core's reason.
+    pub(in crate::front::http) fn status(&self) -> Option<StatusCode> {
+        Some(match self {
+            Self::Malformed { .. } => StatusCode::BAD_REQUEST,
+            Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::UnsupportedMediaType { .. } | Self::UnsupportedEncoding => {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE
+            }
+            Self::AuthenticationNeeded { .. } => StatusCode::UNAUTHORIZED,
+            Self::CrossOrigin => StatusCode::FORBIDDEN,
+            Self::TooLate => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Refused(_) | Self::Failed(_) => return None,
+        })
+    }
+
+    /// Adds the headers by which a client learns what would be taken (RFC 9110 section 15.5.16).
+    pub(in crate::front::http) fn add_headers(&self, response: &mut Response) {
+        let (name, value) = match self {
+            Self::UnsupportedMediaType { accepted } => (header::ACCEPT, *accepted),
+            Self::UnsupportedEncoding => (header::ACCEPT_ENCODING, "identity"),
+            Self::Failed(Failure::Overloaded) => (header::RETRY_AFTER, "1"),
+            _ => return,
+        };
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+}
+
+impl IntoResponse for Rejection {
+    fn into_response(self) -> Response {
+        let status = self.status().unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+        let mut response = (status, format!("{self}\n")).into_response();
+        self.add_headers(&mut response);
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<Failure> for Rejection {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Refusal> for Rejection {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Problem> for Rejection {
+    fn from(problem: Problem) -> Self {
+        match problem {
+            Problem::Refused(refusal) => Self::Refused(refusal),
+            Problem::Failed(failure) => Self::Failed(failure),
+        }
+    }
+}
