@@ -10,7 +10,7 @@
 //!   7  daemon                         assembly and lifetime: starts bottom-up, drains top-down
 //!   6  config                         the options of every module, from file, environment and arguments
 //!   5  front                          the front ends: DNS, Handle, HTTP, gRPC
-//!   4  filing   backup                reports prefixes to the upper node · copies kept outside
+//!   4  filing   backup                reports prefixes to the upper node · copies stored outside
 //!   3  authority ─▶ registry          who may see and do what · decides and records, the only way to change anything
 //!                ─▶ resolver          produces answers
 //!   2  store   federation   key       entries and the journal, on disk · calls other nodes · keys and what they prove
