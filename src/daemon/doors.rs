@@ -114,7 +114,7 @@ fn bind_dns(config: &Config, core: &Core) -> Result<DnsServer, DaemonError> {
 fn carry(tunnel: HandleTunnel) -> Tunnel {
     Arc::new(move |message, ends| {
         let tunnel = tunnel.clone();
-        let from = Tunneled { client: ends.asker, own: ends.own, channel: ends.channel };
+        let from = Tunneled { client: ends.client, own: ends.own, channel: ends.channel };
         Box::pin(async move { tunnel.answer(&message, from).await })
     })
 }

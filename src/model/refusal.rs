@@ -15,13 +15,13 @@ pub enum Refusal {
     /// The text is no identifier or prefix.
     #[error("{0}")]
     IdentifierMalformed(IdentifierError),
-    /// The values cannot be kept.
+    /// The values cannot be stored.
     #[error("{0}")]
     ValueInvalid(ValueError),
-    /// The site cannot be kept.
+    /// The site cannot be stored.
     #[error("{0}")]
     SiteInvalid(SiteError),
-    /// The registrant cannot be kept.
+    /// The registrant cannot be stored.
     #[error("{0}")]
     RegistrantInvalid(RegistrantError),
     /// The command contradicts itself or lacks something.
@@ -46,16 +46,14 @@ pub enum Refusal {
     },
     /// The prefix is suspended.
     #[error(
-        "prefix {prefix} is suspended; its data is kept until an administrator homes or delegates it again"
+        "prefix {prefix} is suspended; its data stays until an administrator homes or delegates it again"
     )]
     PrefixSuspended {
         /// The suspended prefix.
         prefix: Prefix,
     },
     /// The prefix is revoked.
-    #[error(
-        "prefix {prefix} is revoked; its data is kept until an administrator homes or delegates it again"
-    )]
+    #[error("prefix {prefix} is revoked; its data stays until an administrator homes or delegates it again")]
     PrefixRevoked {
         /// The revoked prefix.
         prefix: Prefix,

@@ -285,7 +285,7 @@ impl Resolver {
         Ok(live.map(|entry| entry.identifier))
     }
 
-    /// The version of an identifier kept here and when it changed last, in milliseconds since 1970; none when it is not
+    /// The version of an identifier stored here and its last change, in milliseconds since 1970; none when it is not
     /// registered.
     pub async fn revision(&self, identifier: &Identifier) -> Result<Option<(u64, u64)>, Problem> {
         let name = identifier.canonical(self.store.folding());

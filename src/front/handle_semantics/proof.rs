@@ -24,7 +24,7 @@ pub(in crate::front) async fn prove(
     judged.unwrap_or(Err(Failure::Overloaded.into()))
 }
 
-/// Whether an answer to a challenge was made with a secret key kept here: for nodes that cannot see it.
+/// Whether an answer to a challenge was made with a secret key stored here, for nodes that cannot read it.
 ///
 /// Anybody may ask, and chooses what it costs: one question at a time, about one key, so that callers who prove themselves
 /// here never wait behind more than one of them.

@@ -2,7 +2,7 @@
 //!
 //! A caller that asks for all values never gets only some of them: if one that was asked for is hidden from it, it
 //! learns why instead. A caller without proof can prove who it is and ask again; for a proved caller, and for values
-//! that nobody may read, a refusal is final. A caller that asks for public values only is not told of others.
+//! that nobody may read, a refusal is final. A caller that asks for public values only learns nothing of others.
 
 use crate::authority::visibility::Withheld;
 use crate::registry::caller::Caller;

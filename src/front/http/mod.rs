@@ -106,7 +106,7 @@ pub type Tunnel = Arc<dyn Fn(Vec<u8>, Ends) -> BoxFuture<'static, Vec<u8>> + Sen
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ends {
     /// Address of the sender.
-    pub asker: SocketAddr,
+    pub client: SocketAddr,
     /// Address of this node at which it arrived.
     pub own: SocketAddr,
     /// How bytes travel between them.

@@ -59,7 +59,7 @@ fn bind_udp(address: SocketAddr) -> io::Result<UdpSocket> {
         return Ok(socket);
     }
     let socket = open(address, Type::DGRAM, Protocol::UDP)?;
-    // The system may grant less; a burst then loses more, and no more is at stake.
+    // The system may grant less; then more datagrams of a burst are lost, which is acceptable.
     if let Err(error) = socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES) {
         tracing::debug!(%error, %address, "the receive buffer of datagrams stays at the system's size");
     }

@@ -1,6 +1,6 @@
-//! Work that takes a processor for long: signatures, their verification, key agreements, derived keys. A few pieces at a
-//! time, off the reactor, with a bounded queue before them, of which no source fills more than a part. One pool serves all
-//! front ends of a node, so that its bounds are the node's.
+//! Cryptography that occupies a processor for long: signatures and their verification, key agreements, derived keys. A few
+//! operations run at a time, off the reactor; the queue for them is bounded, in total and per source. One pool serves all
+//! front ends, so that its bounds hold for the node.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,11 +19,11 @@ const QUEUED: QuotaBounds = QuotaBounds { total: 256, per_source: 64 };
 
 //----------- CryptoPool -------------------------------------------------------
 
-/// Where signatures and keys are made and verified.
+/// The pool in which signatures and keys are made and verified.
 #[derive(Debug)]
 pub struct CryptoPool {
     workers: Arc<Semaphore>,
-    /// The one slot for work that anybody may ask for and that says nothing of who asks.
+    /// The single slot for work that unauthenticated clients ask for.
     unproven: Semaphore,
     queued: Arc<Quota>,
     counters: CryptoCounters,
@@ -84,7 +84,7 @@ impl CryptoPool {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
         let done = task::spawn_blocking(move || {
-            // The worker is free when the work is done, even when nobody waits for it any more.
+            // The permit is held until the work is done, even if its caller has stopped waiting.
             let _worker = worker;
             work()
         });

@@ -34,7 +34,7 @@ impl Drain {
 impl Draining {
     /// Waits until the drain begins. Safe to drop.
     pub(in crate::front) async fn begins(&mut self) {
-        // An error means that the front end itself is gone.
+        // An error means that the front end itself was dropped.
         let _begun = self.0.wait_for(|begun| *begun).await;
     }
 }

@@ -141,7 +141,7 @@ impl Slots {
             true
         } else if table.taken >= self.limits.max {
             let leaving_max = self.limits.max.div_ceil(LEAVING_SHARE);
-            if table.leaving >= leaving_max || !table.make_room(of_source, now_ms) {
+            if table.leaving >= leaving_max || !table.evict_for(of_source, now_ms) {
                 drop(table);
                 return self.take_reserved(source, now_ms);
             }
@@ -224,8 +224,8 @@ impl Table {
         self.resize(resized, is_exempt);
     }
 
-    /// Makes room for a connection of a source that has so many; false when all others are to stay.
-    fn make_room(&mut self, of_source: usize, now_ms: u64) -> bool {
+    /// Evicts a connection for one of a source that has this many; false if none may be evicted.
+    fn evict_for(&mut self, of_source: usize, now_ms: u64) -> bool {
         let largest = self.sizes.last().copied().filter(|(size, _)| *size > of_source + 1);
         if largest
             .is_some_and(|(_, source)| self.evict_of(source, now_ms, Eviction::Unauthenticated, usize::MAX))

@@ -1,16 +1,16 @@
-//! Sources: whom the bounds of the doors count.
+//! Sources: the unit by which the bounds of all front ends count clients.
 //!
-//! A party is given at least one IPv6 network of 64 bits and chooses within it (RFC 6177 section 2), so that counting
-//! addresses would bound nobody. IPv4 addresses that a socket for both families shows as IPv6 are IPv4 addresses.
+//! A network operator assigns at least 64 bits of IPv6 addresses to each customer (RFC 6177 section 2), who chooses freely
+//! among them, so that counting single addresses would bound nothing. IPv4 addresses that a socket for both families shows as IPv6 are IPv4 addresses.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The part of an address that one party is given: all of IPv4, of IPv6 the first 64 bits.
+/// The part of an address that identifies a client: all of IPv4, the first 64 bits of IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::front) struct Source(IpAddr);
 
 impl Source {
-    /// The source of what came from an address.
+    /// The source of an address.
     pub(in crate::front) fn of(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
             address @ IpAddr::V4(_) => address,
@@ -28,7 +28,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbors_in_one_ipv6_network_are_one_source() {
+    fn addresses_of_one_ipv6_network_are_one_source() {
         assert_eq!(source("2001:db8::1"), source("2001:db8::ffff:0:0:1"));
         assert_ne!(source("2001:db8::1"), source("2001:db8:0:1::1"));
         assert_ne!(source("192.0.2.1"), source("192.0.2.2"));

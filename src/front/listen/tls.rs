@@ -1,13 +1,13 @@
-//! TLS at the doors: one certificate from PEM files for all of them, exchanged while they are open.
+//! TLS of all front ends: one certificate from PEM files, which can be replaced while they run.
 //!
 //! ```text
 //!   PEM files ── load ──▶ TlsIdentity ◀── reload (on SIGHUP, by the daemon)
-//!                             │ the certificate that stands when a handshake begins
+//!                             │ the certificate that is loaded when a handshake begins
 //!                             ▼
 //!                         TlsAcceptor
 //! ```
 //!
-//! Connections keep the certificate they began with; a reload that fails changes nothing.
+//! Open connections continue with the certificate of their handshake; a reload that fails changes nothing.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,24 +25,24 @@ use tokio_rustls::rustls::{self, DigitallySignedStruct, DistinguishedName, Serve
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
-/// What HTTP/2 is called when TLS negotiates it (RFC 9113 section 3.2).
+/// The protocol name of HTTP/2 in ALPN (RFC 9113 section 3.2).
 pub const HTTP2: &[u8] = b"h2";
-/// What HTTP/1.1 is called (RFC 7301 section 6).
+/// The protocol name of HTTP/1.1 in ALPN (RFC 7301 section 6).
 pub const HTTP1: &[u8] = b"http/1.1";
 
 //----------- TlsOptions -----------------------------------------------------
 
-/// Where the certificate of the doors lies; plain text only without.
+/// The files of the certificate; without them, all front ends use plain text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsOptions {
-    /// PEM file of the certificate chain, ours first.
+    /// PEM file of the certificate chain, beginning with this node's certificate.
     pub certificate: Option<PathBuf>,
     /// PEM file of its private key.
     pub key: Option<PathBuf>,
 }
 
 impl TlsOptions {
-    /// Reads the certificate and key, when they are named.
+    /// Reads the certificate and key, if they are configured.
     pub fn load_identity(&self) -> Result<Option<Arc<TlsIdentity>>, TlsError> {
         let (Some(certificate), Some(key)) = (&self.certificate, &self.key) else {
             return Ok(None);
@@ -54,14 +54,14 @@ impl TlsOptions {
 
 //----------- TlsIdentity ----------------------------------------------------
 
-/// The certificate and key that a door shows, from files that can be read again.
+/// The certificate and key of this node, from files that can be read again.
 #[derive(Debug)]
 pub struct TlsIdentity {
     files: TlsFiles,
     current: ArcSwap<CertifiedKey>,
 }
 
-/// Where a certificate and its key lie.
+/// The files of a certificate and its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
     /// PEM file of the certificate, followed by those that lead to its root.
@@ -77,13 +77,13 @@ impl TlsIdentity {
         Ok(Self { files, current })
     }
 
-    /// Reads the files again; handshakes from now on show what they hold. When this fails, nothing changes.
+    /// Reads the files again; later handshakes use their content. If this fails, nothing changes.
     pub fn reload(&self) -> Result<(), TlsError> {
         self.current.store(Arc::new(read(&self.files)?));
         Ok(())
     }
 
-    /// Whether clients accept the certificate at a time, in seconds since 1970; true when it does not say.
+    /// Whether the certificate is valid at a time in seconds since 1970; true if it does not state a period.
     pub fn is_valid_at(&self, seconds: u64) -> bool {
         let current = self.current.load();
         let read = current.end_entity_cert().ok().map(|certificate| Certificate::from_der(certificate));
@@ -93,7 +93,7 @@ impl TlsIdentity {
         (from.as_secs()..=until.as_secs()).contains(&seconds)
     }
 
-    /// What makes TLS of accepted connections, for these protocols, the preferred first; none for a protocol without a name.
+    /// The acceptor of TLS connections, for these protocols in order of preference; with none, ALPN is not used.
     pub fn acceptor(
         self: Arc<Self>,
         protocols: &[&'static [u8]],
@@ -124,17 +124,17 @@ impl ResolvesServerCert for TlsIdentity {
 
 //----------- ClientCertificates ---------------------------------------------
 
-/// Whether a door asks its clients for a certificate.
+/// Whether clients are asked for a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientCertificates {
-    /// No.
+    /// They are not asked.
     NotAsked,
-    /// A client may show one, and proves that it holds the key. Who issued it says nothing: the door compares the key
-    /// with the one of the identity that the certificate names.
+    /// A client may present one, and proves that it holds the key. The issuer does not matter: the front end compares the
+    /// key with that of the identity that the certificate names.
     Taken,
 }
 
-/// Takes any certificate whose key the client holds.
+/// Accepts any certificate whose key the client holds.
 #[derive(Debug)]
 struct AnyCertificate {
     provider: Arc<CryptoProvider>,
@@ -207,7 +207,7 @@ fn read_error(path: &Path, wanted: &'static str, source: pem::Error) -> TlsError
 
 //----------- TlsError -------------------------------------------------------
 
-/// Why there is no certificate to show.
+/// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read or holds no such PEM item.
@@ -215,13 +215,13 @@ pub enum TlsError {
     Read {
         /// The file.
         path: PathBuf,
-        /// The item that it is to hold.
+        /// The item that it has to contain.
         wanted: &'static str,
         /// What went wrong.
         source: pem::Error,
     },
-    /// Certificate and key are of no use: of another kind, or they do not belong together.
-    #[error("{} and {} are of no use together", files.certificates.display(), files.key.display())]
+    /// Certificate and key are of an unsupported kind, or do not match.
+    #[error("{} and {} do not match or are not supported", files.certificates.display(), files.key.display())]
     Unusable {
         /// Both files.
         files: TlsFiles,

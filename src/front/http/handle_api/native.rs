@@ -70,7 +70,7 @@ impl HandleApi {
         };
         let blank = bytes.iter().take(LINE_ENDS_MAX).take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         let message = bytes.get(blank..).unwrap_or_default().to_vec();
-        let ends = Ends { asker: peer.address, own: peer.own, channel: peer.channel };
+        let ends = Ends { client: peer.address, own: peer.own, channel: peer.channel };
         let answer = tunnel(message, ends).await;
         if answer.is_empty() {
             return reply::text(StatusCode::BAD_REQUEST, "the body is no message of the Handle protocol");
