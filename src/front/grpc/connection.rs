@@ -13,6 +13,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use tokio::time;
 use tonic::transport::server::Connected;
 
 use crate::front::listen::accept::Accepted;
+use crate::front::listen::budget::{Holder, MemoryAccount, MemoryBudget};
 use crate::front::listen::channel::Channel;
 use crate::front::listen::drain::Draining;
 use crate::front::listen::in_flight::InFlight;
@@ -48,6 +50,8 @@ pub(super) struct Peer {
     pub(super) channel: Channel,
     /// What is in flight on the connection.
     pub(super) in_flight: InFlight,
+    /// What the connection holds of the memory budget.
+    pub(super) memory: Arc<MemoryAccount>,
 }
 
 impl Peer {
@@ -71,19 +75,23 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    fn new(accepted: Accepted) -> (Self, oneshot::Receiver<()>) {
+    fn new(accepted: Accepted, memory: &Arc<MemoryBudget>) -> (Self, oneshot::Receiver<()>) {
         let Accepted { stream, client, channel, slot, draining, .. } = accepted;
         let in_flight = InFlight::new(slot.usage());
         let closable = closable(slot.usage(), draining, in_flight.clone()).boxed();
         let (open, closed) = oneshot::channel();
-        let peer = Peer { address: client, channel, in_flight };
+        let peer = Peer { address: client, channel, in_flight, memory: memory.account(Holder::of(client)) };
         (Self { stream, peer, closable, _slot: slot, _open: open }, closed)
     }
 }
 
 /// Hands an accepted connection over to tonic, and returns when it is closed.
-pub(super) async fn hand_over(accepted: Accepted, connections: mpsc::Sender<Connection>) {
-    let (connection, closed) = Connection::new(accepted);
+pub(super) async fn hand_over(
+    accepted: Accepted,
+    memory: Arc<MemoryBudget>,
+    connections: mpsc::Sender<Connection>,
+) {
+    let (connection, closed) = Connection::new(accepted, &memory);
     if connections.send(connection).await.is_ok() {
         // Nothing is ever sent: the sender is dropped with the connection.
         let _dropped = closed.await;

@@ -227,9 +227,10 @@ impl GrpcServer {
         let routes = add_reflection(routes).map_err(GrpcError::Reflection)?;
         let end = Drain::new();
         let (accepted, connections) = mpsc::channel(ACCEPTED_MAX);
-        let accepting = self
-            .reception
-            .serve(listener, end.draining(), move |connection| hand_over(connection, accepted.clone()));
+        let memory = Arc::clone(&self.shared.memory);
+        let accepting = self.reception.serve(listener, end.draining(), move |connection| {
+            hand_over(connection, Arc::clone(&memory), accepted.clone())
+        });
         let close = self.close;
         let closed = async move {
             drain.await;
@@ -239,7 +240,7 @@ impl GrpcServer {
             drop(end);
         };
         let connections = ReceiverStream::new(connections).map(Ok::<_, io::Error>);
-        let service = Budgeted::new(routes.prepare(), Arc::clone(&self.shared.memory));
+        let service = Budgeted::new(routes.prepare());
         let serving = server().serve_with_incoming_shutdown(service, connections, closed);
         let mut serving = pin!(serving);
         let served = tokio::select! {

@@ -17,7 +17,7 @@ use super::inbound::Inbound;
 use super::registration::RegistrationApi;
 use super::{GrpcOptions, GrpcServer, Shared, StatusPort, StatusReport, reception};
 use crate::authority::{Authority, AuthorityOptions};
-use crate::front::listen::budget::{GRPC_MEMORY, MemoryBudget};
+use crate::front::listen::budget::{GRPC_MEMORY, Holder, MemoryBudget};
 use crate::front::listen::channel::Channel;
 use crate::front::listen::in_flight::InFlight;
 use crate::front::listen::slots::SlotUse;
@@ -137,7 +137,8 @@ impl Bench {
         request.metadata_mut().insert("authorization", bearer);
         let address = address.parse().expect("an address");
         let in_flight = InFlight::new(SlotUse::detached());
-        request.extensions_mut().insert(Peer { address, channel, in_flight });
+        let memory = MemoryBudget::new(GRPC_MEMORY).account(Holder::of(address));
+        request.extensions_mut().insert(Peer { address, channel, in_flight, memory });
         request
     }
 }

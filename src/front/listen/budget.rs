@@ -10,10 +10,10 @@
 //! ```
 
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::source::Source;
 
@@ -35,8 +35,34 @@ pub(in crate::front) const HTTP_MEMORY: MemoryLimits =
 #[derive(Debug)]
 pub struct MemoryBudget {
     limits: MemoryLimits,
-    held: Mutex<Held>,
+    total: AtomicUsize,
+    accounts: Mutex<Accounts>,
     refused: [AtomicU64; Bound::ALL.len()],
+}
+
+/// The connections and sources that have an account.
+#[derive(Debug, Default)]
+struct Accounts {
+    connections: HashMap<SocketAddr, Weak<MemoryAccount>>,
+    sources: HashMap<Source, SourceUse>,
+}
+
+/// What one source holds.
+#[derive(Debug, Default)]
+struct SourceUse {
+    connections: usize,
+    bytes: Arc<AtomicUsize>,
+}
+
+/// The client for which memory is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::front) struct Holder(SocketAddr);
+
+impl Holder {
+    /// The holder behind the remote address of a connection.
+    pub(in crate::front) fn of(client: SocketAddr) -> Self {
+        Self(client)
+    }
 }
 
 /// How many bytes may be held at a time.
@@ -48,20 +74,6 @@ pub(in crate::front) struct MemoryLimits {
     pub(in crate::front) source: usize,
     /// For one connection.
     pub(in crate::front) connection: usize,
-}
-
-/// The client for which memory is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::front) struct Holder {
-    source: Source,
-    connection: SocketAddr,
-}
-
-impl Holder {
-    /// The holder behind the remote address of a connection.
-    pub(in crate::front) fn of(address: SocketAddr) -> Self {
-        Self { source: Source::of(address.ip()), connection: address }
-    }
 }
 
 /// A bound of a budget.
@@ -96,22 +108,20 @@ pub(in crate::front) struct BudgetSpent {
     pub(in crate::front) bound: Bound,
 }
 
-#[derive(Debug, Default)]
-struct Held {
-    total: usize,
-    sources: HashMap<Source, usize>,
-    connections: HashMap<SocketAddr, usize>,
-}
-
 impl MemoryBudget {
     /// A budget of which nothing is used.
     pub(in crate::front) fn new(limits: MemoryLimits) -> Arc<Self> {
-        Arc::new(Self { limits, held: Mutex::default(), refused: Default::default() })
+        Arc::new(Self {
+            limits,
+            total: AtomicUsize::new(0),
+            accounts: Mutex::default(),
+            refused: Default::default(),
+        })
     }
 
     /// Bytes held now.
     pub fn bytes_in_use(&self) -> u64 {
-        self.held().total as u64
+        self.total.load(Ordering::Relaxed) as u64
     }
 
     /// Bytes that may be held.
@@ -130,74 +140,125 @@ impl MemoryBudget {
         ]
     }
 
-    /// Takes bytes for a holder. They are given back when the grant is dropped.
+    /// Takes bytes for a holder. They are given back when the grant is dropped. A front end that takes often asks for the
+    /// account of a connection once.
     pub(in crate::front) fn take(
         self: &Arc<Self>,
         holder: Holder,
         bytes: usize,
     ) -> Result<Grant, BudgetSpent> {
-        self.add(&holder, bytes)?;
-        Ok(Grant { budget: Arc::clone(self), holder, bytes })
+        self.account(holder).take(bytes)
     }
 
-    fn add(&self, holder: &Holder, bytes: usize) -> Result<(), BudgetSpent> {
-        let mut held = self.held();
-        if let Some(bound) = held.exceeded(&self.limits, holder, bytes) {
-            drop(held);
-            let [connection, source, total] = &self.refused;
-            let counter = match bound {
-                Bound::Connection => connection,
-                Bound::Source => source,
-                Bound::Total => total,
-            };
-            counter.fetch_add(1, Ordering::Relaxed);
-            return Err(BudgetSpent { bound });
+    /// The account of a connection: the same as long as anything of it is held.
+    pub(in crate::front) fn account(self: &Arc<Self>, holder: Holder) -> Arc<MemoryAccount> {
+        let Holder(client) = holder;
+        let mut accounts = self.accounts();
+        if let Some(account) = accounts.connections.get(&client).and_then(Weak::upgrade) {
+            return account;
         }
-        held.add(holder, bytes);
+        let source = Source::of(client.ip());
+        let in_use = accounts.sources.entry(source).or_default();
+        in_use.connections += 1;
+        let of_source = Arc::clone(&in_use.bytes);
+        let of_connection = AtomicUsize::new(0);
+        let budget = Arc::clone(self);
+        let account = Arc::new(MemoryAccount { budget, client, source, of_source, of_connection });
+        accounts.connections.insert(client, Arc::downgrade(&account));
+        account
+    }
+
+    fn refuse(&self, bound: Bound) -> BudgetSpent {
+        let [connection, source, total] = &self.refused;
+        let counter = match bound {
+            Bound::Connection => connection,
+            Bound::Source => source,
+            Bound::Total => total,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        BudgetSpent { bound }
+    }
+
+    fn accounts(&self) -> MutexGuard<'_, Accounts> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+//----------- MemoryAccount --------------------------------------------------
+
+/// What one connection holds of a budget. Taking and giving back costs three additions and no lock.
+#[derive(Debug)]
+pub(in crate::front) struct MemoryAccount {
+    budget: Arc<MemoryBudget>,
+    client: SocketAddr,
+    source: Source,
+    of_source: Arc<AtomicUsize>,
+    of_connection: AtomicUsize,
+}
+
+impl MemoryAccount {
+    /// Takes bytes. They are given back when the grant is dropped.
+    pub(in crate::front) fn take(self: &Arc<Self>, bytes: usize) -> Result<Grant, BudgetSpent> {
+        self.add(bytes)?;
+        Ok(Grant { account: Arc::clone(self), bytes })
+    }
+
+    /// Adds to all three counts, or to none.
+    fn add(&self, bytes: usize) -> Result<(), BudgetSpent> {
+        let MemoryLimits { total, source, connection } = self.budget.limits;
+        if !add_within(&self.of_connection, bytes, connection) {
+            return Err(self.budget.refuse(Bound::Connection));
+        }
+        if !add_within(&self.of_source, bytes, source) {
+            self.of_connection.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(self.budget.refuse(Bound::Source));
+        }
+        if !add_within(&self.budget.total, bytes, total) {
+            self.of_connection.fetch_sub(bytes, Ordering::Relaxed);
+            self.of_source.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(self.budget.refuse(Bound::Total));
+        }
         Ok(())
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Held {
-    fn exceeded(&self, limits: &MemoryLimits, holder: &Holder, bytes: usize) -> Option<Bound> {
-        let of_connection = self.connections.get(&holder.connection).copied().unwrap_or(0);
-        let of_source = self.sources.get(&holder.source).copied().unwrap_or(0);
-        if of_connection.saturating_add(bytes) > limits.connection {
-            Some(Bound::Connection)
-        } else if of_source.saturating_add(bytes) > limits.source {
-            Some(Bound::Source)
-        } else if self.total.saturating_add(bytes) > limits.total {
-            Some(Bound::Total)
-        } else {
-            None
+    fn force(&self, bytes: usize) {
+        for count in [&self.of_connection, &*self.of_source, &self.budget.total] {
+            count.fetch_add(bytes, Ordering::Relaxed);
         }
     }
 
-    fn add(&mut self, holder: &Holder, bytes: usize) {
-        self.total += bytes;
-        *self.sources.entry(holder.source).or_default() += bytes;
-        *self.connections.entry(holder.connection).or_default() += bytes;
-    }
-
-    fn remove(&mut self, holder: &Holder, bytes: usize) {
-        self.total -= bytes;
-        subtract(&mut self.sources, &holder.source, bytes);
-        subtract(&mut self.connections, &holder.connection, bytes);
+    fn remove(&self, bytes: usize) {
+        for count in [&self.of_connection, &*self.of_source, &self.budget.total] {
+            count.fetch_sub(bytes, Ordering::Relaxed);
+        }
     }
 }
 
-/// Subtracts from an entry, and removes it when nothing is left: the maps hold only those that hold something.
-fn subtract<K: Eq + Hash>(map: &mut HashMap<K, usize>, key: &K, bytes: usize) {
-    if let Some(held) = map.get_mut(key) {
-        *held -= bytes;
-        if *held == 0 {
-            map.remove(key);
+impl Drop for MemoryAccount {
+    fn drop(&mut self) {
+        let mut accounts = self.budget.accounts();
+        let Accounts { connections, sources } = &mut *accounts;
+        // Another account for the same address may have been opened since nothing held this one.
+        if connections.get(&self.client).is_some_and(|account| account.strong_count() == 0) {
+            connections.remove(&self.client);
+        }
+        if let Entry::Occupied(mut in_use) = sources.entry(self.source) {
+            in_use.get_mut().connections -= 1;
+            if in_use.get().connections == 0 {
+                in_use.remove();
+            }
         }
     }
+}
+
+/// Adds to a count unless it would exceed its bound.
+fn add_within(count: &AtomicUsize, bytes: usize, max: usize) -> bool {
+    let before = count.fetch_add(bytes, Ordering::Relaxed);
+    let fits = before.saturating_add(bytes) <= max;
+    if !fits {
+        count.fetch_sub(bytes, Ordering::Relaxed);
+    }
+    fits
 }
 
 //----------- Grant ----------------------------------------------------------
@@ -205,8 +266,7 @@ fn subtract<K: Eq + Hash>(map: &mut HashMap<K, usize>, key: &K, bytes: usize) {
 /// Bytes that are held for a client. Dropping it gives them back.
 #[derive(Debug)]
 pub(in crate::front) struct Grant {
-    budget: Arc<MemoryBudget>,
-    holder: Holder,
+    account: Arc<MemoryAccount>,
     bytes: usize,
 }
 
@@ -215,8 +275,8 @@ impl Grant {
     pub(in crate::front) fn resize(&mut self, bytes: usize) -> Result<(), BudgetSpent> {
         match bytes.checked_sub(self.bytes) {
             Some(0) => {}
-            Some(more) => self.budget.add(&self.holder, more)?,
-            None => self.budget.held().remove(&self.holder, self.bytes - bytes),
+            Some(more) => self.account.add(more)?,
+            None => self.account.remove(self.bytes - bytes),
         }
         self.bytes = bytes;
         Ok(())
@@ -225,39 +285,35 @@ impl Grant {
     /// Holds so many bytes whatever the bounds say, for what cannot be refused any more: the outcome of a change that
     /// is on disk. Callers bound such answers by what they took for the request.
     pub(in crate::front) fn force(&mut self, bytes: usize) {
-        let mut held = self.budget.held();
         match bytes.checked_sub(self.bytes) {
-            Some(more) => held.add(&self.holder, more),
-            None => held.remove(&self.holder, self.bytes - bytes),
+            Some(more) => self.account.force(more),
+            None => self.account.remove(self.bytes - bytes),
         }
-        drop(held);
         self.bytes = bytes;
     }
 
     /// Another grant for the same client.
     pub(in crate::front) fn beside(&self, bytes: usize) -> Result<Self, BudgetSpent> {
-        self.budget.take(self.holder, bytes)
+        self.account.take(bytes)
     }
 }
 
 impl Drop for Grant {
     fn drop(&mut self) {
-        if self.bytes > 0 {
-            self.budget.held().remove(&self.holder, self.bytes);
-        }
+        self.account.remove(self.bytes);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
+    use std::sync::Arc;
 
-    use super::{Bound, BudgetSpent, Holder, MemoryBudget, MemoryLimits};
+    use super::{Bound, BudgetSpent, Holder, MemoryAccount, MemoryBudget, MemoryLimits};
 
     const LIMITS: MemoryLimits = MemoryLimits { total: 100, source: 60, connection: 40 };
 
-    fn holder(address: &str) -> Holder {
-        Holder::of(address.parse::<SocketAddr>().expect("an address"))
+    fn account(budget: &Arc<MemoryBudget>, client: &str) -> Arc<MemoryAccount> {
+        budget.account(Holder::of(client.parse().expect("an address")))
     }
 
     fn spent(bound: Bound) -> BudgetSpent {
@@ -267,23 +323,28 @@ mod tests {
     #[test]
     fn each_bound_holds_and_is_counted() {
         let budget = MemoryBudget::new(LIMITS);
-        let first = budget.take(holder("192.0.2.1:1"), 40).expect("the share of a connection");
-        assert_eq!(budget.take(holder("192.0.2.1:1"), 1).expect_err("beyond"), spent(Bound::Connection));
-        let second = budget.take(holder("192.0.2.1:2"), 20).expect("the share of a source");
-        assert_eq!(budget.take(holder("192.0.2.1:3"), 1).expect_err("beyond"), spent(Bound::Source));
-        let third = budget.take(holder("192.0.2.2:1"), 40).expect("all that is left");
-        assert_eq!(budget.take(holder("192.0.2.3:1"), 1).expect_err("beyond"), spent(Bound::Total));
+        let take = |account: &Arc<MemoryAccount>, bytes| account.take(bytes);
+        let one = account(&budget, "192.0.2.1:1");
+        let first = take(&one, 40).expect("the share of a connection");
+        assert_eq!(take(&one, 1).expect_err("beyond"), spent(Bound::Connection));
+        let second = take(&account(&budget, "192.0.2.1:2"), 20).expect("the share of a source");
+        let refused = take(&account(&budget, "192.0.2.1:3"), 1).expect_err("beyond");
+        assert_eq!(refused, spent(Bound::Source));
+        let third = take(&account(&budget, "192.0.2.2:1"), 40).expect("all that is left");
+        let refused = take(&account(&budget, "192.0.2.3:1"), 1).expect_err("beyond");
+        assert_eq!(refused, spent(Bound::Total));
         assert_eq!(budget.refusals(), [("connection", 1), ("source", 1), ("total", 1)]);
         assert_eq!((budget.bytes_in_use(), budget.bytes_max()), (100, 100));
-        drop((first, second, third));
+        drop((first, second, third, one));
         assert_eq!(budget.bytes_in_use(), 0);
-        assert!(budget.held().sources.is_empty() && budget.held().connections.is_empty());
+        let accounts = budget.accounts();
+        assert!(accounts.sources.is_empty() && accounts.connections.is_empty(), "nobody is connected");
     }
 
     #[test]
     fn a_grant_changes_its_size_and_stays_as_it_was_when_refused() {
         let budget = MemoryBudget::new(LIMITS);
-        let mut grant = budget.take(holder("[2001:db8::1]:1"), 10).expect("free");
+        let mut grant = account(&budget, "[2001:db8::1]:1").take(10).expect("free");
         grant.resize(40).expect("within the share");
         assert_eq!(grant.resize(41).expect_err("beyond"), spent(Bound::Connection));
         assert_eq!(budget.bytes_in_use(), 40);
@@ -297,10 +358,20 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_has_one_account_while_anything_is_held() {
+        let budget = MemoryBudget::new(LIMITS);
+        let holder = Holder::of("192.0.2.1:1".parse().expect("an address"));
+        let first = budget.take(holder, 30).expect("free");
+        assert_eq!(budget.take(holder, 11).expect_err("beyond"), spent(Bound::Connection));
+        drop(first);
+        budget.take(holder, 40).expect("free again");
+    }
+
+    #[test]
     fn the_addresses_of_one_ipv6_network_share_a_source() {
         let budget = MemoryBudget::new(LIMITS);
-        let _first = budget.take(holder("[2001:db8::1]:1"), 40).expect("free");
-        let refused = budget.take(holder("[2001:db8::2]:1"), 21).expect_err("beyond");
+        let _first = account(&budget, "[2001:db8::1]:1").take(40).expect("free");
+        let refused = account(&budget, "[2001:db8::2]:1").take(21).expect_err("beyond");
         assert_eq!(refused, spent(Bound::Source));
     }
 }

@@ -31,7 +31,7 @@ use self::request_body::{Compression, RequestBody};
 use self::response_body::ResponseBody;
 use super::connection::Peer;
 use super::reply::{self, FrontRefusal};
-use crate::front::listen::budget::{BudgetSpent, Grant, Holder, MemoryBudget};
+use crate::front::listen::budget::{BudgetSpent, Grant};
 use crate::wire::message_size::Method;
 
 /// Bytes that a call takes whatever it asks: its task, its headers, and the buffers that tonic makes for it.
@@ -48,23 +48,22 @@ const VALUE_BYTES: usize = 192;
 #[derive(Clone)]
 pub(super) struct Budgeted<S> {
     service: S,
-    budget: Arc<MemoryBudget>,
 }
 
 impl<S> Budgeted<S> {
-    /// Puts a budget before a service.
-    pub(super) fn new(service: S, budget: Arc<MemoryBudget>) -> Self {
-        Self { service, budget }
+    /// Puts the budget before a service.
+    pub(super) fn new(service: S) -> Self {
+        Self { service }
     }
+}
 
-    /// Takes what the call needs before anything of it is read.
-    fn admit(&self, request: &Request<Body>, window: usize) -> Result<Option<Arc<CallMemory>>, BudgetSpent> {
-        let Some(peer) = request.extensions().get::<Peer>() else {
-            return Ok(None);
-        };
-        let grant = self.budget.take(Holder::of(peer.address), CALL_BYTES + window)?;
-        Ok(Some(Arc::new(CallMemory::new(grant, window))))
-    }
+/// Takes what a call needs before anything of it is read. None where no connection carries it.
+fn admit(request: &Request<Body>, window: usize) -> Result<Option<Arc<CallMemory>>, BudgetSpent> {
+    let Some(peer) = request.extensions().get::<Peer>() else {
+        return Ok(None);
+    };
+    let grant = peer.memory.take(CALL_BYTES + window)?;
+    Ok(Some(Arc::new(CallMemory::new(grant, window))))
 }
 
 impl<S> Service<Request<Body>> for Budgeted<S>
@@ -87,7 +86,7 @@ where
         // What a client may send on a stream before it is read, while nothing of its answers is taken.
         let has_window = method.is_none_or(|method| method.has_request_stream);
         let window = if has_window { super::STREAM_WINDOW_BYTES as usize } else { 0 };
-        let memory = match self.admit(&request, window) {
+        let memory = match admit(&request, window) {
             Ok(memory) => memory,
             Err(spent) => {
                 let status = reply::refused_here(&FrontRefusal::MemorySpent(spent));

@@ -28,7 +28,7 @@ use crate::wire::message_size::{Method, measure};
 const HEADER_BYTES: usize = 5;
 /// Bytes that are inflated between two looks at the budget, and before other tasks have their turn.
 const INFLATE_STEP: usize = 128 * 1024;
-/// How long the message of a call without streams may take to come.
+/// How long the message of a call without streams may take to come, once it has begun.
 const REQUEST_MAX: Duration = Duration::from_secs(60);
 
 /// How the messages of a call are compressed.
@@ -195,7 +195,8 @@ impl RequestBody {
     }
 
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        if self.method.has_request_stream {
+        // A call whose message has not begun holds nothing that is worth a timer.
+        if self.method.has_request_stream || self.received.len() == 0 {
             return Poll::Pending;
         }
         let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(REQUEST_MAX)));
