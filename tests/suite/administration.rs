@@ -1,4 +1,4 @@
-//! Identities of the Handle protocol across nodes: keys and lists count where they are kept, seen from anywhere.
+//! Identities of the Handle protocol across nodes: keys and lists count where they are stored, seen from anywhere.
 //!
 //! ```text
 //!                    top
@@ -62,7 +62,7 @@ fn fill(bytes: &mut [u8]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_and_lists_count_where_they_are_kept() {
+async fn keys_and_lists_count_where_they_are_stored() {
     let top = Tier::top().await;
     let secondary = Tier::below(&top, &["88.118"]).await;
     let enterprise = Tier::below(&secondary, &["88.118.8"]).await;
@@ -101,9 +101,9 @@ async fn keys_and_lists_count_where_they_are_kept() {
             Ok(candidates) => candidates.judge(&password, b""),
             Err(unproven) => Err(unproven),
         };
-        // Who keeps the secret sees it; the others are told nothing.
-        let kept_here = std::ptr::eq(tier, &enterprise);
-        assert_eq!(by_password.is_ok(), kept_here, "{by_password:?}");
+        // The node that holds the secret sees it; the others learn nothing.
+        let held_here = std::ptr::eq(tier, &enterprise);
+        assert_eq!(by_password.is_ok(), held_here, "{by_password:?}");
     }
 
     let registry = secondary.node().registry();
@@ -119,8 +119,8 @@ async fn keys_and_lists_count_where_they_are_kept() {
     };
     let member = Caller::Identity(KeyHolder::supposed(identity(MEMBER)));
     registry.apply_one(&member, add(1)).await.expect("a member of the list may");
-    let stranger = Caller::Identity(KeyHolder::supposed(identity("301:88.118.8/member")));
-    let refused = registry.apply_one(&stranger, add(2)).await;
+    let other_party = Caller::Identity(KeyHolder::supposed(identity("301:88.118.8/member")));
+    let refused = registry.apply_one(&other_party, add(2)).await;
     let expected =
         Refusal::NotAdministrator { identity: identity("301:88.118.8/member"), of: "88.118/x".into() };
     assert_eq!(refused, Err(Problem::Refused(expected)));

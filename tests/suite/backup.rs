@@ -38,7 +38,7 @@ fn sequence(position: &str) -> u64 {
     position.rsplit(':').next().and_then(|sequence| sequence.parse().ok()).expect("a position")
 }
 
-/// Registers one identifier after the other until told to stop; each identifier's number is also its value.
+/// Registers one identifier after the other until stopped; each identifier's number is also its value.
 async fn register_until(
     client: GrpcClient,
     from: u64,
@@ -65,8 +65,8 @@ async fn client(node: &NodeProcess, data: &Path) -> GrpcClient {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_data_directory_is_restored_from_a_backup_made_during_writes() {
     for engine in EngineKind::ALL {
-        let room = tempfile::tempdir().expect("a directory");
-        let data = room.path().join("data");
+        let scratch = tempfile::tempdir().expect("a directory");
+        let data = scratch.path().join("data");
         let engine_key = format!("store.engine={engine}");
         let node = NodeProcess::start(&data, &["--set", &engine_key]);
         let (url, data_text) = (node.grpc().to_owned(), data.to_str().expect("text").to_owned());
@@ -101,7 +101,7 @@ async fn a_lost_data_directory_is_restored_from_a_backup_made_during_writes() {
 
         node.kill();
         fs::remove_dir_all(&data).expect("the data directory goes");
-        let directory = room.path().join("data-backups");
+        let directory = scratch.path().join("data-backups");
         let directory = directory.to_str().expect("text");
         let offline = json(&["backup", "list", "--offline", "--directory", directory]);
         assert_eq!(offline, listed);
@@ -134,8 +134,8 @@ async fn a_lost_data_directory_is_restored_from_a_backup_made_during_writes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_earlier_position_is_restored_and_the_old_token_opens_when_its_file_is_put_back() {
-    let room = tempfile::tempdir().expect("a directory");
-    let (data, again) = (room.path().join("data"), room.path().join("again"));
+    let scratch = tempfile::tempdir().expect("a directory");
+    let (data, again) = (scratch.path().join("data"), scratch.path().join("again"));
     let node = NodeProcess::start(&data, &[]);
     let admin = client(&node, &data).await;
     admin.home("88.118").await.expect("homed");
@@ -145,7 +145,7 @@ async fn an_earlier_position_is_restored_and_the_old_token_opens_when_its_file_i
     admin.register("88.118/y", "second").await.expect("registered");
     json(&[&["backup", "create", "--incremental"], asked.as_slice()].concat());
     node.kill();
-    let directory = room.path().join("data-backups");
+    let directory = scratch.path().join("data-backups");
     let directory = directory.to_str().expect("text");
     let until = first.sequence.to_string();
     let restore =
@@ -167,15 +167,15 @@ async fn an_earlier_position_is_restored_and_the_old_token_opens_when_its_file_i
     assert_eq!(receipt.version, 1);
 }
 
-/// What the upper node was told after the position is taken back; what comes after the restore is filed.
+/// What was filed after the restored position is taken back; what comes after the restore is filed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lower_node_restored_to_an_earlier_position_is_filed_right_afterwards() {
     let top = Tier::top().await;
     let mut lower = Tier::below(&top, &["88.118"]).await;
     lower.home("88.118.1").await;
-    let room = tempfile::tempdir().expect("a directory");
+    let scratch = tempfile::tempdir().expect("a directory");
     let options = Options {
-        directories: vec![room.path().to_owned()],
+        directories: vec![scratch.path().to_owned()],
         key_file: None,
         keep_count: 0,
         keep_days: 0,
@@ -195,7 +195,7 @@ async fn a_lower_node_restored_to_an_earlier_position_is_filed_right_afterwards(
     lower.stop().await;
     fs::remove_dir_all(&data).expect("the data directory goes");
     let request = RestoreRequest {
-        from: room.path().to_owned(),
+        from: scratch.path().to_owned(),
         data,
         engine: None,
         until: Until::Position(wanted),
@@ -222,8 +222,8 @@ async fn a_lower_node_restored_to_an_earlier_position_is_filed_right_afterwards(
 
 #[test]
 fn what_cannot_be_restored_says_why_and_leaves_nothing() {
-    let room = tempfile::tempdir().expect("a directory");
-    let (nowhere, data) = (room.path().join("nowhere"), room.path().join("data"));
+    let scratch = tempfile::tempdir().expect("a directory");
+    let (nowhere, data) = (scratch.path().join("nowhere"), scratch.path().join("data"));
     let (nowhere, data_text) = (nowhere.to_str().expect("text"), data.to_str().expect("text"));
     let missing = run(&["backup", "restore", nowhere, "--data", data_text]);
     assert_eq!(missing.status.code(), Some(1));

@@ -22,8 +22,8 @@ fn run(node: &NodeProcess, arguments: &[&str]) -> Output {
 /// What a command that succeeds prints.
 fn print(node: &NodeProcess, arguments: &[&str]) -> String {
     let output = run(node, arguments);
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {told}");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {stderr}");
     String::from_utf8(output.stdout).expect("text")
 }
 
@@ -57,8 +57,8 @@ fn the_names_of_commands_and_arguments_are_a_contract() {
     }
     let expected: BTreeSet<String> =
         COMMANDS.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
-    let told: Vec<&String> = found.iter().collect();
-    assert_eq!(found, expected, "found:\n{told:#?}");
+    let listed: Vec<&String> = found.iter().collect();
+    assert_eq!(found, expected, "found:\n{listed:#?}");
 }
 
 fn line(path: &str, names: BTreeSet<String>) -> String {
@@ -108,8 +108,8 @@ fn an_identifier_lives_from_registration_to_removal() {
     assert_eq!(json["values"].as_array().map(Vec::len), Some(1));
 
     print(&node, &["remove", "88.118.8/SN1"]);
-    let (code, told) = refuse(&node, &["resolve", "88.118.8/SN1"]);
-    assert_eq!((code, told.as_str()), (Some(1), "idnode: 88.118.8/SN1 is not registered\n"));
+    let (code, stderr) = refuse(&node, &["resolve", "88.118.8/SN1"]);
+    assert_eq!((code, stderr.as_str()), (Some(1), "idnode: 88.118.8/SN1 is not registered\n"));
     let history = print(&node, &["history", "88.118.8/SN1"]);
     let changes = history.lines().filter(|line| !line.starts_with(' '));
     let changes: Vec<&str> = changes.filter_map(|line| line.split("  ").nth(2)).collect();
@@ -140,29 +140,29 @@ fn a_command_that_is_repeated_under_its_id_is_done_once() {
 fn refusals_are_one_sentence_with_a_code() {
     let directory = tempfile::tempdir().expect("a directory");
     let node = NodeProcess::start(directory.path(), &[]);
-    let (code, told) = refuse(&node, &["register", "88.118.8/SN1", "URL=x"]);
+    let (code, stderr) = refuse(&node, &["register", "88.118.8/SN1", "URL=x"]);
     assert_eq!(code, Some(1));
-    assert!(told.starts_with("idnode: refused: ") && told.lines().count() == 1, "{told}");
-    let (code, told) = refuse(&node, &["register", "88.118.8", "URL=x", "--json"]);
-    let json: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+    assert!(stderr.starts_with("idnode: refused: ") && stderr.lines().count() == 1, "{stderr}");
+    let (code, stderr) = refuse(&node, &["register", "88.118.8", "URL=x", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&stderr).expect("JSON");
     assert_eq!((code, &json["error"]["code"]), (Some(1), &"IDENTIFIER_MALFORMED".into()));
-    let (code, told) = refuse(&node, &["register", "88.118.8/SN1", "URL"]);
+    let (code, stderr) = refuse(&node, &["register", "88.118.8/SN1", "URL"]);
     assert_eq!(code, Some(2));
-    assert!(told.contains("INDEX:TYPE=DATA"), "{told}");
+    assert!(stderr.contains("INDEX:TYPE=DATA"), "{stderr}");
 
     print(&node, &["prefix", "home", "88.118.8"]);
     let elsewhere = tempfile::tempdir().expect("a directory");
     let anonymous = ["list", "88.118.8", "--data", &elsewhere.path().display().to_string(), "--node"];
-    let url = node.addresses.grpc.first().expect("a gRPC door").as_str();
-    let (code, told) = refuse(&node, &[&anonymous[..], &[url]].concat());
+    let url = node.addresses.grpc.first().expect("a gRPC address").as_str();
+    let (code, stderr) = refuse(&node, &[&anonymous[..], &[url]].concat());
     assert_eq!(code, Some(1));
-    assert!(told.contains("no token was sent"), "{told}");
-    let (code, told) = refuse(&node, &["status", "--node", "http://127.0.0.1:1"]);
+    assert!(stderr.contains("no token was sent"), "{stderr}");
+    let (code, stderr) = refuse(&node, &["status", "--node", "http://127.0.0.1:1"]);
     assert_eq!(code, Some(69));
-    assert!(told.contains("no node answers at http://127.0.0.1:1"), "{told}");
-    let (code, told) = refuse(&node, &["status", "--node", "http://192.0.2.1:1", "--token", "idn_x"]);
+    assert!(stderr.contains("no node answers at http://127.0.0.1:1"), "{stderr}");
+    let (code, stderr) = refuse(&node, &["status", "--node", "http://192.0.2.1:1", "--token", "idn_x"]);
     assert_eq!(code, Some(2));
-    assert!(told.contains("in plain text"), "{told}");
+    assert!(stderr.contains("in plain text"), "{stderr}");
 }
 
 #[test]
@@ -173,17 +173,17 @@ fn tokens_are_created_used_and_revoked() {
     let text = print(&node, &["token", "create", "车间", "--registrar", "88.118.8"]);
     let token = text.trim();
     print(&node, &["register", "88.118.8/A", "URL=x", "--token", token]);
-    let (code, told) = refuse(&node, &["prefix", "home", "88.118.9", "--token", token]);
+    let (code, stderr) = refuse(&node, &["prefix", "home", "88.118.9", "--token", token]);
     assert_eq!(code, Some(1));
-    assert!(told.contains("[PERMISSION_DENIED]"), "{told}");
+    assert!(stderr.contains("[PERMISSION_DENIED]"), "{stderr}");
     let listed = print(&node, &["token", "list"]);
     let row = listed.lines().find(|line| line.contains("车间")).expect("the token");
     assert!(row.contains("registrar 88.118.8") && !listed.contains(token), "{listed}");
     let id = row.split(' ').next().expect("an id");
     assert!(print(&node, &["token", "revoke", id]).starts_with(&format!("revoked token {id}")));
-    let (code, told) = refuse(&node, &["register", "88.118.8/B", "URL=x", "--token", token]);
+    let (code, stderr) = refuse(&node, &["register", "88.118.8/B", "URL=x", "--token", token]);
     assert_eq!(code, Some(1));
-    assert!(told.contains("[TOKEN_REVOKED]"), "{told}");
+    assert!(stderr.contains("[TOKEN_REVOKED]"), "{stderr}");
 }
 
 #[test]
@@ -196,9 +196,9 @@ fn a_store_at_rest_is_checked() {
     print(&node, &["register", "88.118.8/B", "URL=x"]);
     print(&node, &["remove", "88.118.8/B"]);
     let check = ["store", "check", "--data", &data, "--json"];
-    let (code, told) = refuse(&node, &check);
-    assert_eq!(code, Some(75), "a node has it open: {told}");
-    assert!(told.contains("is in use by process"), "{told}");
+    let (code, stderr) = refuse(&node, &check);
+    assert_eq!(code, Some(75), "a node has it open: {stderr}");
+    assert!(stderr.contains("is in use by process"), "{stderr}");
     node.kill();
     let output = program(&check).output().expect("a process");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -222,7 +222,7 @@ fn the_dns_name_of_an_identifier_needs_no_node() {
 
 /// OpenSSL makes an authority of what it signs itself, which no client takes for a server's.
 #[test]
-fn a_certificate_that_cannot_be_trusted_is_told_from_a_node_that_is_away() {
+fn an_untrusted_certificate_is_reported_as_such_and_not_as_an_absent_node() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = |name: &str| directory.path().join(name).display().to_string();
     let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("names");
@@ -233,10 +233,10 @@ fn a_certificate_that_cannot_be_trusted_is_told_from_a_node_that_is_away() {
     fs::write(path("node.key"), key.serialize_pem()).expect("a file");
     let pair = [format!("tls.certificate={}", path("node.crt")), format!("tls.key={}", path("node.key"))];
     let node = NodeProcess::start(&directory.path().join("data"), &["--set", &pair[0], "--set", &pair[1]]);
-    let (code, told) = refuse(&node, &["status", "--ca", &path("node.crt")]);
-    assert_eq!(code, Some(69), "{told}");
-    assert!(told.contains("answers, but its certificate is not trusted"), "{told}");
-    assert!(told.contains("CA:FALSE") && !told.contains("no node answers"), "{told}");
+    let (code, stderr) = refuse(&node, &["status", "--ca", &path("node.crt")]);
+    assert_eq!(code, Some(69), "{stderr}");
+    assert!(stderr.contains("answers, but its certificate is not trusted"), "{stderr}");
+    assert!(stderr.contains("CA:FALSE") && !stderr.contains("no node answers"), "{stderr}");
 }
 
 /// A certificate for 127.0.0.1 and its key, in a directory; the arguments that have a node show it.
@@ -249,7 +249,7 @@ fn certificate_in(directory: &Path) -> [String; 2] {
 }
 
 #[test]
-fn a_door_that_speaks_otherwise_is_told_with_what_would_be_right() {
+fn a_port_of_another_protocol_is_named_with_what_would_be_right() {
     let (plain, tls) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
     let certificate = certificate_in(tls.path());
     let plain = NodeProcess::start(&plain.path().join("data"), &[]);
@@ -258,14 +258,14 @@ fn a_door_that_speaks_otherwise_is_told_with_what_would_be_right() {
     let guarded = NodeProcess::start(&data, &arguments);
     let ca = tls.path().join("node.crt").display().to_string();
     let address = |url: &str| url.split_once("://").expect("a URL").1.to_owned();
-    let check = |scheme: &str, door: &str, expected: &str| {
-        let url = format!("{scheme}://{}", address(door));
+    let check = |scheme: &str, front_end: &str, expected: &str| {
+        let url = format!("{scheme}://{}", address(front_end));
         // A change, too, is not left as an unknown outcome.
         for command in [&["status"][..], &["remove", "88.118.8/SN000123"]] {
             let arguments = [command, &["--node", &url, "--ca", &ca]].concat();
             let output = program(&arguments).output().expect("a process");
-            let told = String::from_utf8(output.stderr).expect("text");
-            assert_eq!((output.status.code(), told), (Some(69), format!("idnode: {expected}\n")), "{url}");
+            let stderr = String::from_utf8(output.stderr).expect("text");
+            assert_eq!((output.status.code(), stderr), (Some(69), format!("idnode: {expected}\n")), "{url}");
         }
     };
     let at = address(guarded.grpc());
@@ -276,12 +276,12 @@ fn a_door_that_speaks_otherwise_is_told_with_what_would_be_right() {
     check("http", guarded.grpc(), &speaks_tls);
     let at = address(plain.grpc());
     check("https", plain.grpc(), &format!("the node at {at} does not speak TLS: use --node http://{at}"));
-    for (scheme, door) in [("http", plain.http()), ("https", guarded.http())] {
+    for (scheme, front_end) in [("http", plain.http()), ("https", guarded.http())] {
         let expected = format!(
             "the server at {} does not speak gRPC: use the address that the node prints when it starts, also in the file \
              `addresses` of its data directory",
-            address(door)
+            address(front_end)
         );
-        check(scheme, door, &expected);
+        check(scheme, front_end, &expected);
     }
 }

@@ -15,14 +15,14 @@ use crate::support::tree::own_address;
 struct Ended {
     code: Option<i32>,
     printed: String,
-    told: String,
+    stderr: String,
 }
 
 impl Ended {
     /// Registered, skipped, overwritten, refused.
     fn tally(&self) -> [u64; 4] {
         let summary: serde_json::Value = serde_json::from_str(&self.printed)
-            .unwrap_or_else(|error| panic!("{error}: {} {}", self.printed, self.told));
+            .unwrap_or_else(|error| panic!("{error}: {} {}", self.printed, self.stderr));
         ["registered", "skipped", "overwritten", "refused"]
             .map(|name| summary.get(name).and_then(serde_json::Value::as_u64).expect("a count"))
     }
@@ -33,7 +33,7 @@ fn run(node: &NodeProcess, arguments: &[&str]) -> Ended {
     Ended {
         code: output.status.code(),
         printed: String::from_utf8(output.stdout).expect("text"),
-        told: String::from_utf8(output.stderr).expect("text"),
+        stderr: String::from_utf8(output.stderr).expect("text"),
     }
 }
 
@@ -81,7 +81,7 @@ fn ten_thousand_rows_are_imported_and_the_bad_ones_named() {
     fs::write(&path, bytes).expect("a file");
 
     let ended = import(&node, &path, &[]);
-    assert_eq!((ended.code, ended.tally()), (Some(1), [9_995, 0, 0, 5]), "{}", ended.told);
+    assert_eq!((ended.code, ended.tally()), (Some(1), [9_995, 0, 0, 5]), "{}", ended.stderr);
     let result = fs::read_to_string(directory.path().join("parts.csv.result.csv")).expect("a result file");
     let named: Vec<String> =
         result.lines().map(|line| line.splitn(4, ',').take(3).collect::<Vec<_>>().join(",")).collect();
@@ -100,7 +100,7 @@ fn ten_thousand_rows_are_imported_and_the_bad_ones_named() {
 
     let before = status(&node)["position"].clone();
     let again = import(&node, &path, &[]);
-    assert_eq!((again.code, again.tally()), (Some(1), [0, 9_995, 0, 5]), "{}", again.told);
+    assert_eq!((again.code, again.tally()), (Some(1), [0, 9_995, 0, 5]), "{}", again.stderr);
     assert_eq!(status(&node)["position"], before, "the second import changed something");
 }
 
@@ -140,7 +140,7 @@ fn an_export_is_imported_elsewhere_as_equal_content() {
     let sheet = directory.path().join("sheet.csv");
     let sheet_path = sheet.to_str().expect("a path in UTF-8");
     let written = run(&first, &["export", "88.118.8", "--output", sheet_path, "--bom"]);
-    assert_eq!(written.code, Some(0), "{}", written.told);
+    assert_eq!(written.code, Some(0), "{}", written.stderr);
     assert!(fs::read(&sheet).expect("a file").starts_with("\u{feff}identifier,1:N,7:URL\r\n".as_bytes()));
     let second = homed(&directory.path().join("second"), &[]);
     assert_eq!(import(&second, &sheet, &[]).tally(), [3_000, 0, 0, 0]);
@@ -155,7 +155,7 @@ fn an_export_is_imported_elsewhere_as_equal_content() {
     }
     let refused = run(&first, &["export", "88.118.8", "--format", "csv"]);
     assert_eq!((refused.code, refused.printed.as_str()), (Some(1), ""));
-    assert!(refused.told.contains("88.118.8/extra: CSV cannot carry index 4"), "{}", refused.told);
+    assert!(refused.stderr.contains("88.118.8/extra: CSV cannot carry index 4"), "{}", refused.stderr);
 
     let export = |node: &NodeProcess| run(node, &["export", "88.118.8"]).printed;
     let whole = export(&first);
@@ -176,21 +176,21 @@ fn a_gb18030_spreadsheet_is_imported_and_an_xlsx_explained() {
     let (bytes, _, _) = encoding_rs::GB18030.encode("identifier,名称\r\n88.118.8/零1,深沟球轴承€\r\n");
     fs::write(&path, &bytes).expect("a file");
     let ended = import(&node, &path, &["--encoding", "gb18030"]);
-    assert_eq!((ended.code, ended.tally()), (Some(0), [1, 0, 0, 0]), "{}", ended.told);
+    assert_eq!((ended.code, ended.tally()), (Some(0), [1, 0, 0, 0]), "{}", ended.stderr);
     assert_eq!(data(&node, "88.118.8/零1"), ["深沟球轴承€"]);
     let wrong = import(&node, &path, &[]);
     assert_eq!(wrong.code, Some(65));
     assert!(
-        wrong.told.contains("row 1: byte 11") && wrong.told.contains("--encoding gb18030"),
+        wrong.stderr.contains("row 1: byte 11") && wrong.stderr.contains("--encoding gb18030"),
         "{}",
-        wrong.told
+        wrong.stderr
     );
 
     let sheet = directory.path().join("parts.xlsx");
     fs::write(&sheet, b"PK\x03\x04 and so on").expect("a file");
     let explained = import(&node, &sheet, &[]);
     assert_eq!(explained.code, Some(65));
-    assert!(explained.told.contains("CSV UTF-8"), "{}", explained.told);
+    assert!(explained.stderr.contains("CSV UTF-8"), "{}", explained.stderr);
 }
 
 /// An import that reads what the test writes.
@@ -248,11 +248,11 @@ fn an_interrupted_import_settles_what_it_has_sent_and_says_how_to_go_on() {
     assert!(Command::new("kill").args(["-INT", &id]).status().expect("kill runs").success());
     let code = eventually("the import ends", || child.try_wait().expect("a child")).code();
     let output = child.wait_with_output().expect("a child");
-    let told = String::from_utf8(output.stderr).expect("text");
-    let ended = Ended { code, printed: String::from_utf8(output.stdout).expect("text"), told };
+    let stderr = String::from_utf8(output.stderr).expect("text");
+    let ended = Ended { code, printed: String::from_utf8(output.stdout).expect("text"), stderr };
     let [registered, ..] = ended.tally();
-    assert_eq!(code, Some(130), "{}", ended.told);
-    assert!(ended.told.contains("INTERRUPTED") && ended.told.contains("run the same command again"));
+    assert_eq!(code, Some(130), "{}", ended.stderr);
+    assert!(ended.stderr.contains("INTERRUPTED") && ended.stderr.contains("run the same command again"));
     assert_eq!(status(&node)["identifiers"], registered, "what is counted is what is held");
 }
 
@@ -262,7 +262,7 @@ fn an_import_goes_on_when_the_node_comes_back() {
     let data = directory.path().join("data");
     // At an address that is nobody else's, so that the port is still free when the node comes back.
     let node = homed(&data, &["--set", &format!("grpc.listen={}:0", own_address())]);
-    let url = node.addresses.grpc.first().expect("a gRPC door").clone();
+    let url = node.addresses.grpc.first().expect("a gRPC address").clone();
     let mut child = begin(&node, &["--node", &url, "--timeout", "600"]);
     feed(&mut child, "identifier,URL\n");
     feed(&mut child, &rows(0..4_000));
@@ -278,9 +278,12 @@ fn an_import_goes_on_when_the_node_comes_back() {
     });
     feed(&mut child, &rows(5_000..6_000));
     let output = child.wait_with_output().expect("a child");
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    let ended =
-        Ended { code: output.status.code(), printed: String::from_utf8(output.stdout).expect("text"), told };
-    assert_eq!((ended.code, ended.tally()), (Some(0), [6_000, 0, 0, 0]), "{}", ended.told);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let ended = Ended {
+        code: output.status.code(),
+        printed: String::from_utf8(output.stdout).expect("text"),
+        stderr,
+    };
+    assert_eq!((ended.code, ended.tally()), (Some(0), [6_000, 0, 0, 0]), "{}", ended.stderr);
     assert_eq!(status(&node)["identifiers"], 6_000);
 }

@@ -18,7 +18,7 @@ struct Bench {
 struct Ended {
     code: Option<i32>,
     printed: String,
-    told: String,
+    stderr: String,
 }
 
 impl Bench {
@@ -50,22 +50,22 @@ impl Bench {
         Ended {
             code: output.status.code(),
             printed: String::from_utf8(output.stdout).expect("text"),
-            told: String::from_utf8(output.stderr).expect("text"),
+            stderr: String::from_utf8(output.stderr).expect("text"),
         }
     }
 
     /// What a command that succeeds prints.
     fn run(&self, arguments: &[&str]) -> String {
         let ended = self.ended(arguments);
-        assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.told);
+        assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.stderr);
         ended.printed
     }
 
     /// What a command that ends with this code complains of.
     fn refuse(&self, code: i32, arguments: &[&str]) -> String {
         let ended = self.ended(arguments);
-        assert_eq!(ended.code, Some(code), "{arguments:?}: {}{}", ended.printed, ended.told);
-        ended.told
+        assert_eq!(ended.code, Some(code), "{arguments:?}: {}{}", ended.printed, ended.stderr);
+        ended.stderr
     }
 }
 
@@ -77,13 +77,15 @@ fn a_key_is_made_for_its_owner_alone_and_never_replaced() {
     let mode = fs::metadata(bench.path("signer.pem")).expect("a file").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let before = fs::read(bench.path("signer.pem")).expect("a file");
-    let told = bench.refuse(74, &["key", "make", "--algorithm", "sm2", "--out", "signer.pem"]);
-    assert!(told.contains("signer.pem: exists and is not replaced"), "{told}");
+    let stderr = bench.refuse(74, &["key", "make", "--algorithm", "sm2", "--out", "signer.pem"]);
+    assert!(stderr.contains("signer.pem: exists and is not replaced"), "{stderr}");
     assert_eq!(fs::read(bench.path("signer.pem")).expect("a file"), before);
-    let told = bench.refuse(2, &["key", "make", "--algorithm", "rsa", "--bits", "1024", "--out", "weak.pem"]);
-    assert!(told.contains("1024; allowed is 2048 to 8192"), "{told}");
-    let told = bench.refuse(2, &["key", "make", "--algorithm", "sm2", "--bits", "256", "--out", "other.pem"]);
-    assert!(told.contains("all SM2 keys are of one size"), "{told}");
+    let stderr =
+        bench.refuse(2, &["key", "make", "--algorithm", "rsa", "--bits", "1024", "--out", "weak.pem"]);
+    assert!(stderr.contains("1024; allowed is 2048 to 8192"), "{stderr}");
+    let stderr =
+        bench.refuse(2, &["key", "make", "--algorithm", "sm2", "--bits", "256", "--out", "other.pem"]);
+    assert!(stderr.contains("all SM2 keys are of one size"), "{stderr}");
 }
 
 #[test]
@@ -109,19 +111,19 @@ fn a_key_goes_through_every_form_and_back() {
             assert_eq!(bench.run(&["key", "convert", &file, "--to", "pem"]), public, "{file}");
         }
     }
-    let told = bench.refuse(65, &["key", "convert", "sm2.pem", "--to", "handle", "--out", "x"]);
-    assert!(told.contains("sm2.pem: SM2 keys do not work with the Handle key file"), "{told}");
-    let told = bench.refuse(2, &["key", "convert", "sm2.pem", "--to", "der"]);
-    assert!(told.contains("--out FILE"), "{told}");
+    let stderr = bench.refuse(65, &["key", "convert", "sm2.pem", "--to", "handle", "--out", "x"]);
+    assert!(stderr.contains("sm2.pem: SM2 keys do not work with the Handle key file"), "{stderr}");
+    let stderr = bench.refuse(2, &["key", "convert", "sm2.pem", "--to", "der"]);
+    assert!(stderr.contains("--out FILE"), "{stderr}");
     fs::write(bench.path("noise"), "no key").expect("a file");
-    let told = bench.refuse(65, &["key", "convert", "noise", "--to", "pem"]);
-    assert_eq!(told, "idnode: noise: not a key: PEM, DER, JWK or Handle form\n");
+    let stderr = bench.refuse(65, &["key", "convert", "noise", "--to", "pem"]);
+    assert_eq!(stderr, "idnode: noise: not a key: PEM, DER, JWK or Handle form\n");
 }
 
 #[test]
 fn values_are_signed_certified_and_verified_up_to_a_root() {
     let bench = Bench::with_node();
-    for (name, algorithm) in [("root", "rsa"), ("signer", "sm2"), ("stranger", "sm2")] {
+    for (name, algorithm) in [("root", "rsa"), ("signer", "sm2"), ("foreign", "sm2")] {
         bench.run(&["key", "make", "--algorithm", algorithm, "--out", &format!("{name}.pem")]);
     }
     bench.run(&["key", "convert", "root.pem", "--to", "pem", "--public", "--out", "root.pub.pem"]);
@@ -129,19 +131,19 @@ fn values_are_signed_certified_and_verified_up_to_a_root() {
     bench.run(&["register", "88.118.8/SN1", "URL=https://example.com/", "NAME=轴承"]);
     let root = "301:88.111.1/0.0=root.pub.pem";
     let verify = ["key", "verify", "88.118.8/SN1", "--root", root];
-    let told = bench.refuse(1, &verify);
-    assert!(told.contains("has no HS_SIGNATURE value"), "{told}");
+    let stderr = bench.refuse(1, &verify);
+    assert!(stderr.contains("has no HS_SIGNATURE value"), "{stderr}");
 
     let signer = "300:0.NA/88.118.8";
     let sign = ["key", "sign-record", "88.118.8/SN1", "--issuer", signer, "--key", "signer.pem"];
     assert!(bench.run(&sign).starts_with("amended 88.118.8/SN1, version 2"));
-    let told = bench.refuse(1, &verify);
-    assert!(told.contains("300:0.NA/88.118.8 has no certificate (HS_CERT) at 0.NA/88.118.8"), "{told}");
+    let stderr = bench.refuse(1, &verify);
+    assert!(stderr.contains("300:0.NA/88.118.8 has no certificate (HS_CERT) at 0.NA/88.118.8"), "{stderr}");
 
     let certify = ["key", "issue-certificate", signer, "--issuer", "301:88.111.1/0.0", "--key", "root.pem"];
     let grant = ["--under-prefix", "88.118.8"];
-    let told = bench.refuse(1, &[&certify[..], &grant].concat());
-    assert!(told.contains("has no HS_PUBKEY value at index 300"), "{told}");
+    let stderr = bench.refuse(1, &[&certify[..], &grant].concat());
+    assert!(stderr.contains("has no HS_PUBKEY value at index 300"), "{stderr}");
     bench.run(&["key", "put", "0.NA/88.118.8", "signer.pem"]);
     bench.run(&[&certify[..], &grant].concat());
     let shown = bench.run(&verify);
@@ -153,24 +155,24 @@ fn values_are_signed_certified_and_verified_up_to_a_root() {
     let json: Json = serde_json::from_str(&bench.run(&[&verify[..], &["--json"]].concat())).expect("JSON");
     assert_eq!(json["signatures"][0]["unsigned"], serde_json::json!([3]));
     bench.run(&["amend", "88.118.8/SN1", "--remove", "2"]);
-    let told = bench.refuse(1, &verify);
-    assert!(told.contains("values that it covers are not visible: 2"), "{told}");
+    let stderr = bench.refuse(1, &verify);
+    assert!(stderr.contains("values that it covers are not visible: 2"), "{stderr}");
     assert!(bench.run(&[&verify[..], &["--partial"]].concat()).contains("signed, but not visible: 2"));
     bench.run(&["amend", "88.118.8/SN1", "--replace", "1:URL=https://example.org/"]);
-    let told = bench.refuse(1, &verify);
-    assert!(told.contains("value 1 is not what 300:0.NA/88.118.8 signed"), "{told}");
+    let stderr = bench.refuse(1, &verify);
+    assert!(stderr.contains("value 1 is not what 300:0.NA/88.118.8 signed"), "{stderr}");
 
     bench.run(&[&sign[..], &["--replace"]].concat());
     assert!(bench.run(&verify).contains("signed and unchanged: 1, 3"));
     let forge = |issuer| {
-        ["key", "sign-record", "88.118.8/SN1", "--issuer", issuer, "--key", "stranger.pem", "--replace"]
+        ["key", "sign-record", "88.118.8/SN1", "--issuer", issuer, "--key", "foreign.pem", "--replace"]
     };
-    let told = bench.refuse(65, &forge(signer));
-    assert!(told.contains("stranger.pem: 300:0.NA/88.118.8 has another public key"), "{told}");
+    let stderr = bench.refuse(65, &forge(signer));
+    assert!(stderr.contains("foreign.pem: 300:0.NA/88.118.8 has another public key"), "{stderr}");
     // The root's key is not published, so that only who verifies can tell.
     bench.run(&forge("301:88.111.1/0.0"));
-    let told = bench.refuse(1, &verify);
-    assert!(told.contains("the signature was not signed with the key of 301:88.111.1/0.0"), "{told}");
+    let stderr = bench.refuse(1, &verify);
+    assert!(stderr.contains("the signature was not signed with the key of 301:88.111.1/0.0"), "{stderr}");
 }
 
 #[test]
@@ -184,10 +186,10 @@ fn a_certificate_for_another_prefix_is_not_enough() {
         ["key", "issue-certificate", "300:88.111.1/it", "--subject-key", "key.pem", "--under-prefix"];
     bench.run(&[&certify[..], &["88.111.1"], &issuer].concat());
     bench.run(&["key", "sign-record", "88.118.8/SN1", "--issuer", "300:88.111.1/it", "--key", "key.pem"]);
-    let told = bench.refuse(1, &["key", "verify", "88.118.8/SN1", "--root", root]);
-    assert!(told.contains("the certificate of 300:88.111.1/it does not grant 88.118.8/SN1"), "{told}");
+    let stderr = bench.refuse(1, &["key", "verify", "88.118.8/SN1", "--root", root]);
+    assert!(stderr.contains("the certificate of 300:88.111.1/it does not grant 88.118.8/SN1"), "{stderr}");
     bench.run(&[&certify[..], &["88.118.8", "--replace"], &issuer].concat());
     assert!(bench.run(&["key", "verify", "88.118.8/SN1", "--root", root]).contains("trusted"));
-    let told = bench.refuse(2, &["key", "verify", "88.118.8/SN1", "--root", "301:88.111.1/0.0"]);
-    assert!(told.contains("INDEX:IDENTIFIER=FILE"), "{told}");
+    let stderr = bench.refuse(2, &["key", "verify", "88.118.8/SN1", "--root", "301:88.111.1/0.0"]);
+    assert!(stderr.contains("INDEX:IDENTIFIER=FILE"), "{stderr}");
 }

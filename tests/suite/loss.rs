@@ -41,7 +41,7 @@ fn accept_loss(data: &Path, engine: &str) -> (Option<i32>, String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_loss_is_told_and_taken_only_when_accepted_on_both_engines() {
+async fn a_loss_is_reported_and_taken_only_when_accepted_on_both_engines() {
     for kind in EngineKind::ALL {
         let directory = tempfile::tempdir().expect("a directory");
         let data = directory.path().join("data");
@@ -50,7 +50,7 @@ async fn a_loss_is_told_and_taken_only_when_accepted_on_both_engines() {
         let token = admin_token(&data);
         let client = GrpcClient::connect(node.grpc(), Some(&token)).await;
         client.home("88.118.8").await.expect("homed");
-        client.register("88.118.8/KEPT", "https://example.com/1").await.expect("registered");
+        client.register("88.118.8/HELD", "https://example.com/1").await.expect("registered");
         end(node);
         let (engine_files, aside) = (data.join(kind.to_string()), directory.path().join("aside"));
         copy(&engine_files, &aside);
@@ -78,7 +78,7 @@ async fn a_loss_is_told_and_taken_only_when_accepted_on_both_engines() {
         let client = GrpcClient::connect(node.grpc(), Some(&token)).await;
         let receipt = client.register("88.118.8/LOST", "https://example.com/3").await.expect("registered");
         assert_eq!(receipt.version, 1);
-        assert_eq!(client.values("88.118.8/KEPT").await, ["https://example.com/1"]);
+        assert_eq!(client.values("88.118.8/HELD").await, ["https://example.com/1"]);
     }
 }
 
@@ -87,7 +87,7 @@ async fn check_read_only(node: &NodeProcess, token: &str) {
     assert_eq!(status, 503, "{body}");
     assert!(body.contains("\"code\":\"READ_ONLY\"") && body.contains("idnode store accept-loss"), "{body}");
     let client = GrpcClient::connect(node.grpc(), Some(token)).await;
-    assert_eq!(client.values("88.118.8/KEPT").await, ["https://example.com/1"]);
+    assert_eq!(client.values("88.118.8/HELD").await, ["https://example.com/1"]);
     let failed = client.register("88.118.8/MORE", "https://example.com/3").await.expect_err("no changes");
     assert_eq!(reason(&failed), "READ_ONLY");
     let (code, _, complaint) = accept_loss(node.data(), "log.level=info");
@@ -111,7 +111,7 @@ async fn files_of_two_copies_stay_noticed_after_an_ordered_stop() {
     copy(&one, &other);
     for (data, prefixes) in [(&one, &["88.1"][..]), (&other, &["88.2", "88.3", "88.4"][..])] {
         let node = start(data).await;
-        let url = node.addresses().grpc.first().expect("a gRPC door").clone();
+        let url = node.addresses().grpc.first().expect("a gRPC address").clone();
         let client = GrpcClient::connect(&url, Some(&admin_token(data))).await;
         for prefix in prefixes {
             client.home(prefix).await.expect("homed");

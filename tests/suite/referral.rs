@@ -24,7 +24,7 @@ use idnode::registry::command::{Command, PrefixCommand};
 use idnode::resolver::answer::{Absence, Answer, Question};
 use idnode::resolver::recursion::Recursion;
 use idnode::wire::proto;
-use idnode::wire::proto::answer::Answer as Told;
+use idnode::wire::proto::answer::Answer as AnswerKind;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -58,9 +58,9 @@ impl Tree {
 }
 
 /// The data of an answer's values, and whether they came from who keeps them.
-fn data(answer: Result<Told, Status>) -> (Vec<String>, bool) {
+fn data(answer: Result<AnswerKind, Status>) -> (Vec<String>, bool) {
     match answer.expect("an answer") {
-        Told::Values(found) => {
+        AnswerKind::Values(found) => {
             let text = |value: proto::Value| String::from_utf8(value.data).expect("text");
             (found.values.into_iter().map(text).collect(), found.authoritative)
         }
@@ -69,7 +69,7 @@ fn data(answer: Result<Told, Status>) -> (Vec<String>, bool) {
 }
 
 /// Status and stable reason of a refusal, and its sentence.
-fn refusal(answer: Result<Told, Status>) -> (Code, String, String) {
+fn refusal(answer: Result<AnswerKind, Status>) -> (Code, String, String) {
     let status = answer.expect_err("no answer");
     let reason = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
     (status.code(), reason, status.message().to_owned())
@@ -82,14 +82,15 @@ async fn asking(tier: &Tier) -> GrpcClient {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_recursion_a_node_refers() {
     let tree = Tree::grow().await;
-    let Told::Referral(referral) = asking(&tree.top).await.resolve("88.118.8/SN1").await.expect("an answer")
+    let AnswerKind::Referral(referral) =
+        asking(&tree.top).await.resolve("88.118.8/SN1").await.expect("an answer")
     else {
         panic!("no referral")
     };
     assert_eq!(referral.prefix, "88.118.8", "the enterprise's prefix is filed up to the top");
     let site = referral.site.expect("a site");
     assert_eq!(site.addresses, [tree.secondary.grpc().ip().to_string()], "by way of the secondary node");
-    let Told::NotResponsible(elsewhere) =
+    let AnswerKind::NotResponsible(elsewhere) =
         asking(&tree.enterprise).await.resolve("88.119/SN2").await.expect("an answer")
     else {
         panic!("not elsewhere")
@@ -107,9 +108,9 @@ async fn a_question_goes_down_and_up_the_tree() {
     let own = asking(&tree.enterprise).await.recurse("88.118.8/SN1", &[]).await;
     assert_eq!(data(own), (vec!["https://factory.example/1".to_owned()], true));
     let absent = asking(&tree.other).await.recurse("88.118.8/none", &[]).await.expect("an answer");
-    assert_eq!(absent, Told::Absent(proto::Absence::Identifier.into()));
+    assert_eq!(absent, AnswerKind::Absent(proto::Absence::Identifier.into()));
     let nowhere = asking(&tree.enterprise).await.recurse("77.1/none", &[]).await.expect("an answer");
-    assert!(matches!(nowhere, Told::NotResponsible(_)), "{nowhere:?}");
+    assert!(matches!(nowhere, AnswerKind::NotResponsible(_)), "{nowhere:?}");
 }
 
 /// The top may decline to ask; then the node that wants to know follows the referral itself.
@@ -124,7 +125,7 @@ async fn a_referral_from_above_is_followed() {
     let answer = asking(&left).await.recurse("88.119/SN2", &[]).await;
     assert_eq!(data(answer).0, ["https://other.example/2"]);
     let refused = asking(&top).await.recurse("88.119/SN2", &[]).await.expect("an answer");
-    assert!(matches!(refused, Told::Referral(_)), "recursion is wished but not allowed: {refused:?}");
+    assert!(matches!(refused, AnswerKind::Referral(_)), "recursion is wished but not allowed: {refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,7 +159,7 @@ async fn restricted_values_do_not_travel() {
 
 /// Many ask the same at once: the other node is asked once.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_question_is_asked_once_and_its_answer_kept() {
+async fn the_same_question_is_asked_once_and_its_answer_cached() {
     let mut tree = Tree::grow().await;
     let question = Question::all(Identifier::parse("88.118.8/SN1").expect("an identifier"));
     let resolver = tree.secondary.node().resolver();
@@ -171,7 +172,7 @@ async fn the_same_question_is_asked_once_and_its_answer_kept() {
     tree.enterprise.stop().await;
     let client = asking(&tree.secondary).await;
     assert_eq!(data(client.recurse("88.118.8/SN1", &[]).await).0, ["https://factory.example/1"]);
-    let (_, page) = http_get(tree.secondary.node().addresses().http.first().expect("a door"), "/metrics");
+    let (_, page) = http_get(tree.secondary.node().addresses().http.first().expect("an address"), "/metrics");
     let line = "idnode_federation_questions_total{outcome=\"answered\"} 1";
     assert!(page.lines().any(|found| found == line), "{page}");
 }
@@ -217,11 +218,11 @@ async fn nodes_speak_tls_to_each_other() {
     };
     let answer = ask(&top).await;
     assert!(matches!(&answer, Ok(Answer::Values(found)) if !found.authoritative), "{answer:?}");
-    let stranger = Tier::top().await;
+    let other_party = Tier::top().await;
     let site = top.entry("88.118").map(|entry| entry.homing);
     let Some(Homing::Delegated(site)) = site else { panic!("{site:?}") };
-    delegate(&stranger, "88.118", site).await;
-    let error = ask(&stranger).await.expect_err("no authority");
+    delegate(&other_party, "88.118", site).await;
+    let error = ask(&other_party).await.expect_err("no authority");
     assert_eq!(error.code(), "PEER_NO_AUTHORITY");
     assert!(error.to_string().contains("recursion.tls_ca"), "{error}");
 }
@@ -253,13 +254,13 @@ async fn a_loop_is_found() {
 /// Two nodes that only refer, to each other: who follows their referrals finds the loop.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_loop_of_referrals_is_found() {
-    let asker = Tier::top().await;
+    let client = Tier::top().await;
     let silent = async || Tier::start(|config| config.recursion.allowed = false).await;
     let (left, right) = (silent().await, silent().await);
     delegate_to(&left, "99", &right).await;
     delegate_to(&right, "99", &left).await;
-    delegate_to(&asker, "99", &left).await;
-    let (_, reason, _) = refusal(asking(&asker).await.recurse("99/SN1", &[]).await);
+    delegate_to(&client, "99", &left).await;
+    let (_, reason, _) = refusal(asking(&client).await.recurse("99/SN1", &[]).await);
     assert_eq!(reason, "RECURSION_LOOP");
 }
 
@@ -288,7 +289,7 @@ async fn the_next_address_is_tried() {
     assert_eq!(data(answer).0, ["https://second.example"]);
 }
 
-/// What another node refuses is told with its reason and its name.
+/// What another node refuses is reported with its reason and the name of that node.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_of_another_node_names_it() {
     let (from, to) = (Tier::top().await, Tier::top().await);
@@ -299,8 +300,8 @@ async fn a_refusal_of_another_node_names_it() {
     assert_eq!((code, reason.as_str()), (Code::FailedPrecondition, "PEER_REFUSED"));
     assert!(message.starts_with(&format!("node {} refused: prefix 99 is suspended", to.grpc())), "{message}");
     assert!(message.ends_with("(PREFIX_SUSPENDED)"), "{message}");
-    let no_door = Site::new(vec![to.grpc().ip()], None, Ports { dns: Some(53), ..Ports::default() });
-    delegate(&from, "98", no_door.expect("a site")).await;
+    let no_front_end = Site::new(vec![to.grpc().ip()], None, Ports { dns: Some(53), ..Ports::default() });
+    delegate(&from, "98", no_front_end.expect("a site")).await;
     let (_, reason, _) = refusal(asking(&from).await.recurse("98/SN1", &[]).await);
     assert_eq!(reason, "PEER_NOWHERE");
 }

@@ -1,4 +1,4 @@
-//! One node, all doors: what is acknowledged at one is seen by the next question at every other.
+//! One node, all front ends: what one acknowledged, the next question at every other one sees.
 //!
 //! ```text
 //!   gRPC: home, register ──▶ node ──▶ gRPC: resolve   DNS over UDP and TCP: TXT, NAPTR   HTTP: metrics
@@ -18,7 +18,7 @@ use crate::support::node::{NodeProcess, TestNode, admin_token, config};
 const NAME: &str = "sn000123.8.118.88.id.internal.";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_registration_is_seen_at_every_door_and_after_a_restart_on_both_engines() {
+async fn a_registration_is_seen_at_every_front_end_and_after_a_restart_on_both_engines() {
     for engine in EngineKind::ALL {
         let node = TestNode::start(engine).await;
         let client = node.client().await;
@@ -26,14 +26,14 @@ async fn a_registration_is_seen_at_every_door_and_after_a_restart_on_both_engine
         let receipt =
             client.register("88.118.8/SN000123", "https://example.com/1").await.expect("registered");
         assert_eq!((receipt.identifier.as_str(), receipt.version), ("88.118.8/SN000123", 1));
-        check_doors(&node, 1).await;
+        check_front_ends(&node, 1).await;
         let node = node.restart().await;
-        check_doors(&node, 0).await;
+        check_front_ends(&node, 0).await;
         node.stop().await;
     }
 }
 
-async fn check_doors(node: &TestNode, registered: u64) {
+async fn check_front_ends(node: &TestNode, registered: u64) {
     let client = node.anonymous_client().await;
     assert_eq!(client.values("88.118.8/sn000123").await, ["https://example.com/1"]);
     for transport in [Transport::Udp, Transport::Tcp] {

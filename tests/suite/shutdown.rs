@@ -18,12 +18,12 @@ async fn a_node_starts_again_where_it_stopped_on_both_engines() {
         // Nobody else listens at this address: once left, its port stays without a listener.
         let own = SocketAddr::new(own_address().into(), 0);
         let node = TestNode::start_with(engine, |config| config.http.listen = vec![own]).await;
-        let first_door = node.http().trim_start_matches("http://").to_owned();
+        let first_front_end = node.http().trim_start_matches("http://").to_owned();
         assert_eq!(http_get(node.http(), "/readyz"), (200, "{\"status\":\"ready\"}\n".into()));
         let before = node.node().store().head();
         let node = node.restart().await;
         assert_eq!(node.node().store().head(), before, "{engine}");
-        assert!(TcpStream::connect(first_door).is_err(), "the door is still open");
+        assert!(TcpStream::connect(first_front_end).is_err(), "the front_end is still open");
         let directory = node.stop().await;
         assert_eq!(Addresses::load(&directory.path().join("data")), None);
     }
@@ -58,7 +58,7 @@ async fn a_start_that_fails_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_second_process_is_told_who_holds_the_directory() {
+fn a_second_process_learns_which_one_holds_the_directory() {
     let directory = tempfile::tempdir().expect("a directory");
     let node = NodeProcess::start(directory.path(), &[]);
     let output = serve_and_end(directory.path(), &[]);
@@ -103,8 +103,8 @@ fn half_requests_and_silent_connections_do_not_hold_the_stop() {
         (node.grpc(), "PRI * HTTP/2.0"),
         (node.grpc(), "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\u{4}\0\0\0\0\0"),
     ];
-    let open = said.map(|(door, said)| {
-        let address = door.trim_start_matches("http://");
+    let open = said.map(|(front_end, said)| {
+        let address = front_end.trim_start_matches("http://");
         let mut stream = TcpStream::connect(address).expect("connected");
         stream.write_all(said.as_bytes()).expect("sent");
         let (near, far) = (stream.local_addr().expect("bound"), stream.peer_addr().expect("connected"));
@@ -123,7 +123,7 @@ fn half_requests_and_silent_connections_do_not_hold_the_stop() {
 fn the_grace_period_bounds_what_hangs() {
     let directory = tempfile::tempdir().expect("a directory");
     let silent = TcpListener::bind("127.0.0.1:0").expect("bound");
-    silent.set_nonblocking(true).expect("told");
+    silent.set_nonblocking(true).expect("set");
     let port = silent.local_addr().expect("bound").port().to_string();
     let settings = ["shutdown.grace_seconds=1", "recursion.allowed=true", "recursion.deadline_seconds=60"];
     let arguments: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();

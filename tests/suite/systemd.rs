@@ -61,7 +61,7 @@ fn systemd_hears_of_every_stage_and_the_watchdog_is_fed() {
     let mut service = Service::start();
     assert_eq!(service.hears("EXTEND_TIMEOUT_USEC="), "EXTEND_TIMEOUT_USEC=60000000");
     assert_eq!(service.hears("STATUS="), "STATUS=opening the store");
-    // Ready comes after every door is bound: the addresses were told before.
+    // Ready comes after every address is bound: the addresses were written before.
     service.hears("READY=1");
     assert_eq!(service.hears("STATUS="), "STATUS=serving 0 identifiers");
     service.hears("WATCHDOG=1");

@@ -38,8 +38,18 @@ const OUTSIDE_NAMES: &[(&str, &str)] = &[
 ];
 
 /// Beginnings of paths that are not yet clean. Entries leave this list and never join it.
-const NOT_YET: &[&str] =
-    &["src/backup/", "src/daemon/", "src/federation/", "src/filing/", "src/front/http/", "tests/suite/"];
+const NOT_YET: &[&str] = &[
+    "src/backup/",
+    "src/daemon/",
+    "src/federation/",
+    "src/filing/",
+    "src/front/http/",
+    "tests/suite/filing.rs",
+    "tests/suite/grpc/",
+    "tests/suite/hostile/grpc.rs",
+    "tests/suite/hostile/http2.rs",
+    "tests/suite/support/tree.rs",
+];
 
 /// The rules of this file.
 pub(crate) const RULES: &[Rule] = &[Rule {

@@ -1,6 +1,6 @@
-//! The node against the standards, clause by clause: real messages to the real doors over real sockets.
+//! The node against the standards, clause by clause: real messages to the real front ends over real sockets.
 //!
-//! A module is a standard, a test is a clause, told in our own words. Run one with
+//! A module is a standard, a test is a clause, in our own words. Run one with
 //! `cargo test --test suite conformance::rfc8906`.
 
 pub(crate) mod zone;

@@ -12,7 +12,7 @@ use idnode::front::dns::DnsOptions;
 
 use super::zone::{Zone, options, value};
 
-/// The nodes by the address that glue names; behind each stands a door on a port of its own.
+/// The nodes by the address that glue names; behind each is a front end on a port of its own.
 type Tiers = HashMap<&'static str, Zone>;
 
 async fn tiers() -> Tiers {

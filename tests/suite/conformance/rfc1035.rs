@@ -44,7 +44,7 @@ async fn s3_1_a_value_has_a_name_of_its_own() {
 
 /// 4343 §3 and common practice: names compare without case, and the answer repeats the question's spelling.
 #[tokio::test]
-async fn s3_case_is_ignored_and_kept() {
+async fn s3_case_is_ignored_and_preserved() {
     let zone = Zone::start().await;
     let asked = "Sn000123.8.118.88.iD.InTeRnAl.";
     let found = zone.ask(asked, RecordType::TXT).await;
@@ -160,7 +160,7 @@ async fn s4_1_answers_leave_from_the_address_asked() {
     let everywhere = std::net::SocketAddr::from(([0, 0, 0, 0], 0));
     let mut zone = Zone::start_with(DnsOptions { listen: vec![everywhere], ..options() }).await;
     for last in 1..6 {
-        // The asker's socket is connected: it takes datagrams from this address only.
+        // The client's socket is connected: it takes datagrams from this address only.
         zone.address.set_ip([127, 0, 0, last].into());
         let found = zone.ask("sn000123.8.118.88.id.internal.", RecordType::TXT).await;
         assert_eq!(found.answers.len(), 2);

@@ -77,7 +77,7 @@ async fn s2_empty_non_terminals_are_nodata() {
     assert_eq!(soa(&found).0, "id.internal.");
 }
 
-/// §5: absence is kept for the least of the SOA's TTL and its minimum.
+/// §5: absence is cached for the least of the SOA's TTL and its minimum.
 #[tokio::test]
 async fn s5_the_negative_ttl_is_the_least_of_both() {
     for (minimum_seconds, ttl) in [(10, 10), (9_000, 300)] {

@@ -125,10 +125,10 @@ async fn s6_1_4_unknown_flags_are_zero() {
     }
 }
 
-/// §6.2.3 and RFC 9715 §3.1: a datagram is never larger than the asker says, nor than 1,232 octets, nor is less than
+/// §6.2.3 and RFC 9715 §3.1: a datagram is never larger than the client says, nor than 1,232 octets, nor is less than
 /// 512 believed.
 #[tokio::test]
-async fn s6_2_3_the_askers_size_is_obeyed() {
+async fn s6_2_3_the_clients_size_is_obeyed() {
     let zone = Zone::start().await;
     let values = (1..=10).map(|n| super::zone::value(n, "NOTE", &[b'n'; 80])).collect();
     zone.register("88.118.8/kilo", values).await;

@@ -73,13 +73,13 @@ async fn s6_2_3_idle_connections_are_closed() {
     let _sent = half.write_all(&[0, 40, 1]).await;
     expect_closed(&mut silent).await;
     expect_closed(&mut half).await;
-    let told = rest_of(&mut asking).await;
-    if let Some(answer) = told.get(2..) {
+    let received = rest_of(&mut asking).await;
+    if let Some(answer) = received.get(2..) {
         assert_eq!(Message::from_vec(answer).expect("the answer decodes").answers.len(), 2);
     }
 }
 
-/// §6.2.4: when the door drains, what was received is answered and the connection is closed.
+/// §6.2.4: when the front end drains, what was received is answered and the connection is closed.
 #[tokio::test]
 async fn s6_2_4_a_drain_closes_connections() {
     let zone = Zone::start_with(DnsOptions { idle_seconds: 600, ..options() }).await;

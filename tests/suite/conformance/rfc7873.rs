@@ -23,7 +23,7 @@ fn cookie(found: &Message) -> Option<Vec<u8>> {
     })
 }
 
-/// §5.2.3: the answer repeats the asker's part and completes it, whatever the answer is.
+/// §5.2.3: the answer repeats the client's part and completes it, whatever the answer is.
 #[tokio::test]
 async fn s5_2_3_a_cookie_is_completed() {
     let zone = Zone::start().await;
@@ -31,7 +31,7 @@ async fn s5_2_3_a_cookie_is_completed() {
         let found = zone.exchange(&with_cookie(question(name, RecordType::TXT), &CLIENT)).await;
         let whole = cookie(&found).expect("a cookie");
         assert_eq!((whole.len(), whole.starts_with(&CLIENT)), (24, true), "{name}");
-        // What it got, the asker sends with its next question.
+        // The client sends what it received with its next question.
         let found = zone.exchange(&with_cookie(question(name, RecordType::TXT), &whole)).await;
         assert!(cookie(&found).expect("a cookie").starts_with(&CLIENT));
     }

@@ -1,4 +1,4 @@
-//! A node with a DNS door, its own store and a few prefixes, and an asker that speaks to it.
+//! A DNS front end with its own store and a few prefixes, and a client of it.
 //!
 //! ```text
 //!   root ──┬── 88.118.8   homed: SN000123 (URL, TXT), big (70,000 bytes), hidden (not public), 1, ns-less siblings
@@ -40,13 +40,13 @@ pub(crate) const URI: RecordType = RecordType::Unknown(256);
 
 //----------- Zone -----------------------------------------------------------
 
-/// A running door and what it stands on.
+/// A running front end and what it needs.
 pub(crate) struct Zone {
     pub(crate) address: SocketAddr,
     pub(crate) counters: Arc<DnsCounters>,
     pub(crate) registry: Registry,
     stop: oneshot::Sender<()>,
-    door: JoinHandle<std::io::Result<()>>,
+    front_end: JoinHandle<std::io::Result<()>>,
     _directory: TempDir,
 }
 
@@ -94,14 +94,14 @@ impl Zone {
             authority,
             ResolverOptions { site: Some(own), ..ResolverOptions::default() },
         ));
-        let door = DnsServer::bind(options, resolver).expect("a port is free");
-        let address = door.local_addrs().expect("bound").remove(0);
-        let counters = door.counters();
+        let front_end = DnsServer::bind(options, resolver).expect("a port is free");
+        let address = front_end.local_addrs().expect("bound").remove(0);
+        let counters = front_end.counters();
         let (stop, stopped) = oneshot::channel();
-        let door = tokio::spawn(door.run(async move {
+        let front_end = tokio::spawn(front_end.run(async move {
             let _gone = stopped.await;
         }));
-        Self { address, counters, registry, stop, door, _directory: directory }
+        Self { address, counters, registry, stop, front_end, _directory: directory }
     }
 
     async fn fill(&self) {
@@ -151,10 +151,10 @@ impl Zone {
         self.registry.apply_one(&Caller::Node, Command::Prefix(command)).await.expect("entered");
     }
 
-    /// Ends the door and waits until it is gone.
+    /// Ends the front end and waits until it has ended.
     pub(crate) async fn stop(self) {
-        self.stop.send(()).expect("the door still runs");
-        let ended = timeout(PATIENCE, self.door).await.expect("it drains");
+        self.stop.send(()).expect("the front end still runs");
+        let ended = timeout(PATIENCE, self.front_end).await.expect("it drains");
         ended.expect("it ends").expect("it ends well");
     }
 
@@ -260,7 +260,7 @@ pub(crate) fn with_edns(mut message: Message, octets: u16) -> Message {
     message
 }
 
-/// A name, its case kept.
+/// A name, with its case preserved.
 pub(crate) fn name(text: &str) -> Name {
     let labels = text.trim_end_matches('.').split('.').filter(|label| !label.is_empty());
     Name::from_labels(labels.map(str::as_bytes)).expect("a name")

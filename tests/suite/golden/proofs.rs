@@ -78,7 +78,7 @@ fn decoded<'a>(name: &str, sent: &'a Sent) -> Message<'a> {
 //----------- Digests and signatures -----------------------------------------
 
 impl Rig {
-    /// The digest in front of a reply is that of the request; a challenge is kept for its answer.
+    /// The digest in front of a reply is that of the request; a challenge is held for its answer.
     fn check_digest(&mut self, name: &str, asked: &Message<'_>, replied: &Message<'_>, sent: &Sent) {
         if !replied.header.flags.has(OpFlags::REQUEST_DIGEST) {
             return;
@@ -169,8 +169,8 @@ impl Rig {
 fn proved(transports: &[&str]) -> BTreeMap<&'static str, usize> {
     let vectors = Vectors::load();
     let mut rig = Rig::new(&vectors);
-    let told = |exchange: &&Exchange| transports.contains(&exchange.transport.as_str());
-    vectors.exchanges.iter().filter(told).for_each(|exchange| rig.follow(exchange));
+    let is_of_transport = |exchange: &&Exchange| transports.contains(&exchange.transport.as_str());
+    vectors.exchanges.iter().filter(is_of_transport).for_each(|exchange| rig.follow(exchange));
     rig.tally
 }
 

@@ -83,7 +83,7 @@ async fn a_suffix_is_minted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_malformed_or_elsewhere_is_told_before_a_challenge() {
+async fn what_is_malformed_or_elsewhere_is_refused_before_a_challenge() {
     let node = administered().await;
     let mut tcp = TcpClient::connect(node.handle());
     let url = || value(1, "URL", b"u");
@@ -123,13 +123,13 @@ async fn a_wrong_proof_proves_nothing() {
     let mut tcp = TcpClient::connect(node.handle());
     let wrong = |index: u32, key: SignerKey| Signer { user: "0.NA/88.118.8".into(), index, key };
     let rsa = || SignerKey::Private(std::sync::Arc::new(rsa_key()));
-    let stranger = Signer { user: "0.NA/77.7".into(), index: 300, key: rsa() };
+    let other_party = Signer { user: "0.NA/77.7".into(), index: 300, key: rsa() };
     let cases = [
         (wrong(301, SignerKey::Secret(b"another".to_vec())), 403),
         (wrong(302, rsa()), 403),
-        // Not an administrator: told before the key is looked at.
+        // Not an administrator: refused before the key is looked at.
         (wrong(309, rsa()), 400),
-        (stranger, 400),
+        (other_party, 400),
     ];
     for (signer, code) in cases {
         let response = tcp.ask_as(&signer, &create("88.118.8/x"));
@@ -171,8 +171,8 @@ async fn hidden_values_are_for_administrators() {
     assert_eq!(tcp.ask(&secret).code(), 402);
     let (_, values) = tcp.ask_as(&Signer::rsa(), &secret).values();
     assert_eq!(values, [(301, "test-secret-key-1".to_owned())]);
-    let stranger = Signer { index: 309, ..Signer::rsa() };
-    assert_eq!(tcp.ask_as(&stranger, &secret).code(), 400);
+    let other_party = Signer { index: 309, ..Signer::rsa() };
+    assert_eq!(tcp.ask_as(&other_party, &secret).code(), 400);
     node.stop().await;
 }
 
@@ -325,9 +325,9 @@ async fn a_retransmitted_request_runs_once() {
     assert_eq!(first.code(), 1);
     for _ in 0..3 {
         let again = udp.ask(&answer);
-        assert_eq!(again.message, first.message, "the kept reply, to the byte");
+        assert_eq!(again.message, first.message, "the cached reply, to the byte");
     }
-    // The challenge itself is kept, too: the answer to the first fits the second.
+    // The challenge itself is cached, too: the answer to the first fits the second.
     let add = with_values(OpCode::ADD_VALUE, "88.118.8/twice", vec![value(7, "NOTE", b"n")]);
     let (one, two) = (udp.ask(&add), udp.ask(&add));
     assert_eq!(one.message, two.message);
@@ -341,7 +341,7 @@ async fn a_retransmitted_request_runs_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_next_transaction_is_told_and_not_moved() {
+async fn the_next_transaction_is_reported_and_not_moved() {
     let node = administered().await;
     let mut tcp = TcpClient::connect(node.handle());
     let ask = with_handle(OpCode::NEXT_TRANSACTION_ID, "0.SITE/NEXT-TXN-ID");

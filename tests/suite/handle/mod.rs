@@ -1,4 +1,4 @@
-//! The Handle door, as its clients meet it: real sockets, UDP and TCP.
+//! The Handle front end, as its clients meet it: real sockets, UDP and TCP.
 
 mod administration;
 mod referral;

@@ -19,7 +19,7 @@ async fn tree() -> (Tier, Tier) {
 }
 
 fn connect(tier: &Tier) -> TcpClient {
-    TcpClient::connect(tier.node().handle_addr().expect("a Handle door"))
+    TcpClient::connect(tier.node().handle_addr().expect("a Handle address"))
 }
 
 #[tokio::test(flavor = "multi_thread")]

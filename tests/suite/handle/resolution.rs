@@ -1,4 +1,4 @@
-//! Questions over both transports: what is told, how it is cut, and in which order.
+//! Questions over both transports: what is answered, how it is cut, and in which order.
 
 use idnode::store::EngineKind;
 use idnode::wire::handle::code::{OpCode, OpFlags};

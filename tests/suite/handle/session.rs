@@ -122,7 +122,7 @@ async fn everything_may_be_encrypted() {
     let raw = tcp.receive();
     assert!(raw.envelope.flags.has(EnvelopeFlags::ENCRYPTED), "a reply to what was encrypted is, too");
     let challenge = session.open(raw);
-    // An answer without a code that proves nobody is told what noise is told, byte for byte, and changes nothing.
+    // An answer without a code, which proves nothing, is answered like noise, byte for byte, and changes nothing.
     let encrypted = |answer: Request| {
         let mut request = answer;
         request.envelope.request = 4_711;
@@ -132,28 +132,28 @@ async fn everything_may_be_encrypted() {
     let garbled = encrypted(Request { body: b"no answer".to_vec(), ..Signer::sm2().answer(&challenge) });
     let mut noise = another.clone();
     noise.message.iter_mut().for_each(|byte| *byte ^= 0xff);
-    let mut told = [&another, &garbled, &noise].map(|sealed| {
+    let mut replies = [&another, &garbled, &noise].map(|sealed| {
         tcp.send(&sealed.bytes());
         tcp.receive()
     });
-    for response in &mut told {
+    for response in &mut replies {
         assert_eq!((response.code(), response.envelope.flags), (502, EnvelopeFlags::NONE));
         // But for the time of the answer.
         response.message.get_mut(16..20).expect("a header").fill(0);
     }
-    let [first, rest @ ..] = &told;
+    let [first, rest @ ..] = &replies;
     assert!(rest.iter().all(|other| (other.envelope, &other.message) == (first.envelope, &first.message)));
     let answer = encrypted(Signer::sm2().answer(&challenge));
     assert_eq!(tcp.tell(&session, &answer).code(), 1);
     let delete = session.next(with_handle(OpCode::DELETE, "88.118.8/e")).encrypted(&session);
     assert_eq!(tcp.tell(&session, &delete).code(), 1);
-    // Encrypted is not authenticated: without a code it is told no more than what cannot be decrypted.
+    // Encrypted is not authenticated: without a code it is answered like what cannot be decrypted.
     let mut bare = Request::select("88.118.8/e", &[], &[]);
     bare.envelope.session = session.id;
     let bare = Sealed { message: bare.message(), request: bare }.encrypted(&session);
     tcp.send(&bare.bytes());
     assert_eq!(tcp.receive().code(), 502);
-    // What was not encrypted with the key is no message of the session, and no reason is told apart.
+    // What was not encrypted with the key is no message of the session, and the reasons cannot be distinguished.
     let mut broken = session.next(with_handle(OpCode::DELETE, "88.118.8/e")).encrypted(&session);
     for position in [0, 20, broken.message.len() - 1] {
         let byte = broken.message.get_mut(position).expect("within");
@@ -199,7 +199,7 @@ async fn a_message_counts_once_and_only_with_the_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_repeated_datagram_of_a_session_is_told_its_reply_again() {
+async fn a_repeated_datagram_of_a_session_gets_its_reply_again() {
     let node = administered().await;
     let mut udp = UdpClient::connect(node.handle());
     let mut session = ClientSession::agree(&mut udp);

@@ -1,4 +1,4 @@
-//! Damaged DNS messages at a running door: it answers in bounds or not at all, and goes on answering others.
+//! Damaged DNS messages at a running node: it answers in bounds or not at all, and continues to answer others.
 
 use std::time::Duration;
 

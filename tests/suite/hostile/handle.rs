@@ -1,4 +1,4 @@
-//! Damaged and malicious Handle messages at a running door: bounded memory, and others are served meanwhile.
+//! Damaged and malicious Handle messages at a running node: bounded memory, and others are served meanwhile.
 
 use std::io::Write as _;
 use std::net::{TcpStream, UdpSocket};
@@ -42,7 +42,7 @@ fn resident_bytes(process: u32) -> u64 {
     kibibytes * 1024
 }
 
-/// A count of the door's exceptions, as the metrics tell it.
+/// A count of the exceptions of the front end, from the metrics.
 fn exceptions(node: &TestNode, kind: &str) -> u64 {
     let (_, page) = http_get(node.http(), "/metrics");
     let name = format!("idnode_handle_exceptions_total{{kind=\"{kind}\"}} ");
@@ -72,7 +72,7 @@ fn beginning(request: u32, piece: &[u8]) -> Vec<u8> {
 fn a_hundred_thousand_beginnings_take_bounded_memory() {
     let directory = tempfile::tempdir().expect("a directory");
     let node = NodeProcess::start(directory.path(), &[]);
-    let address = *node.addresses.handle.first().expect("a Handle door");
+    let address = *node.addresses.handle.first().expect("a Handle address");
     let patient = UdpClient::connect(address);
     assert_eq!(patient.ask(&sentinel()).code(), 301);
     let before = resident_bytes(node.addresses.process);
@@ -141,7 +141,7 @@ async fn garbage_is_answered_in_bounds_or_not_at_all() {
     for _ in 0..200 {
         let mut stream = TcpStream::connect(node.handle()).expect("connected");
         let length = dice.below(2_000);
-        // The door may have closed already.
+        // The node may have closed already.
         let _sent = stream.write_all(&dice.bytes(length));
     }
     assert_eq!(TcpClient::connect(node.handle()).ask(&sentinel()).code(), 301);
@@ -183,7 +183,7 @@ async fn half_sent_messages_hold_nobody_up() {
     let mut waiting: Vec<TcpStream> = Vec::new();
     for length in (1..200).map(|step| step * 900) {
         let mut stream = TcpStream::connect(node.handle()).expect("connected");
-        // The door reads as much as its budget allows; what is left waits in the system.
+        // The node reads as much as its budget allows; what is left waits in the system.
         stream.set_nonblocking(true).expect("not blocking");
         let _sent = stream.write(whole.get(..length).unwrap_or(&whole));
         waiting.push(stream);
@@ -191,7 +191,7 @@ async fn half_sent_messages_hold_nobody_up() {
     let mut tcp = TcpClient::connect(node.handle());
     assert_eq!(tcp.ask(&sentinel()).code(), 301);
     drop(waiting);
-    eventually("the door serves on", || {
+    eventually("the front end serves on", || {
         (TcpClient::connect(node.handle()).ask(&sentinel()).code() == 301).then_some(())
     });
     node.stop().await;

@@ -1,4 +1,4 @@
-//! Strangers' bytes at the real doors: seeded, bounded, and never the end of the door.
+//! Bytes of unknown clients at the real front ends: seeded, bounded, and never the end of one.
 
 mod amplification;
 mod connections;

@@ -6,7 +6,7 @@ use rcgen::{CertificateParams, DnType, KeyPair};
 use serde_json::{Value as Json, json};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
-use super::door::Client;
+use super::front_end::Client;
 use super::identity::{
     Challenge, NOBODY, PASSWORD, RSA, SECRET, SM2, USER, header, open, open_with, part, rsa_key, sm2_key,
 };
@@ -19,12 +19,12 @@ fn url(data: &str) -> Json {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_key_is_taken_under_tls_only() {
-    let door = open().await;
-    let own = door.tls().basic(SECRET, PASSWORD);
+    let front_end = open().await;
+    let own = front_end.tls().basic(SECRET, PASSWORD);
     assert_eq!(own.put(PATH, url("a")).await.verdict(), (201, 1));
     assert_eq!(own.get(PATH).await.verdict(), (200, 1));
 
-    let wrong = door.tls().basic(SECRET, "password");
+    let wrong = front_end.tls().basic(SECRET, "password");
     let refused = wrong.put(PATH, url("b")).await;
     assert_eq!(refused.verdict(), (401, 402));
     let handle =
@@ -32,26 +32,26 @@ async fn a_secret_key_is_taken_under_tls_only() {
     assert_eq!(part(handle, "error"), "Identity not verified");
     assert_eq!(wrong.get(PATH).await.verdict(), (401, 402), "a wrong proof is no proof of nothing");
     for index in [7, RSA] {
-        assert_eq!(door.tls().basic(index, PASSWORD).put(PATH, url("b")).await.verdict(), (401, 402));
+        assert_eq!(front_end.tls().basic(index, PASSWORD).put(PATH, url("b")).await.verdict(), (401, 402));
     }
-    let garbled = door.tls().with("Authorization", "Basic ???");
+    let garbled = front_end.tls().with("Authorization", "Basic ???");
     assert_eq!(garbled.put(PATH, url("b")).await.verdict(), (401, 402));
 
-    let overheard = door.plain().basic(SECRET, PASSWORD);
+    let overheard = front_end.plain().basic(SECRET, PASSWORD);
     let refused = overheard.put(PATH, url("b")).await;
     assert_eq!(refused.verdict(), (403, 402));
     assert!(refused.text().contains("over TLS only: use https://"), "{refused:?}");
     assert_eq!(overheard.get(PATH).await.verdict(), (200, 1));
-    door.close().await;
+    front_end.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_proved_and_no_administrator_is_told_so() {
-    let door = open().await;
-    let nobody = door.tls().basic(NOBODY, PASSWORD);
+async fn a_proved_caller_that_is_no_administrator_learns_so() {
+    let front_end = open().await;
+    let nobody = front_end.tls().basic(NOBODY, PASSWORD);
     assert_eq!(nobody.put(PATH, url("a")).await.verdict(), (403, 400));
     assert_eq!(nobody.delete(&format!("/api/handles/{USER}")).await.verdict(), (403, 400));
-    let own = door.tls().basic(SECRET, PASSWORD);
+    let own = front_end.tls().basic(SECRET, PASSWORD);
     assert_eq!(own.put(PATH, url("a")).await.verdict(), (201, 1));
     assert_eq!(
         own.delete(&format!("{PATH}?index=1")).await.verdict(),
@@ -67,36 +67,36 @@ async fn who_is_proved_and_no_administrator_is_told_so() {
         (403, 401),
         "it may only add"
     );
-    door.close().await;
+    front_end.close().await;
 }
 
 /// Whoever proves itself means all values; others see the public ones.
 #[tokio::test(flavor = "multi_thread")]
 async fn hidden_values_are_shown_to_administrators_alone() {
-    let door = open().await;
+    let front_end = open().await;
     let secret = json!([{"index": 1, "type": "NOTE", "data": "n", "permissions": "1100"},
         {"index": 100, "type": "HS_ADMIN", "data": {"format": "admin", "value":
             {"handle": USER, "index": SECRET, "permissions": "*"}}}]);
-    assert_eq!(door.tls().basic(SECRET, PASSWORD).put(PATH, secret).await.verdict(), (201, 1));
+    assert_eq!(front_end.tls().basic(SECRET, PASSWORD).put(PATH, secret).await.verdict(), (201, 1));
     let count = |reply: &Json| reply.get("values").and_then(Json::as_array).map(Vec::len);
-    assert_eq!(count(&door.tls().get(PATH).await.json()), Some(1));
-    assert_eq!(count(&door.tls().basic(SECRET, PASSWORD).get(PATH).await.json()), Some(2));
+    assert_eq!(count(&front_end.tls().get(PATH).await.json()), Some(1));
+    assert_eq!(count(&front_end.tls().basic(SECRET, PASSWORD).get(PATH).await.json()), Some(2));
     // A page of another origin reads what a script brings, and the browser shows the password unasked.
-    let script = door.tls().basic(SECRET, PASSWORD).get(&format!("{PATH}?callback=f")).await;
+    let script = front_end.tls().basic(SECRET, PASSWORD).get(&format!("{PATH}?callback=f")).await;
     let text = script.text();
     assert!(text.starts_with("f({\"responseCode\":1,") && !text.contains("NOTE"), "{text}");
-    assert_eq!(door.tls().basic(NOBODY, PASSWORD).get(PATH).await.verdict(), (403, 400));
-    let public = door.tls().basic(NOBODY, PASSWORD).get(&format!("{PATH}?publicOnly=true")).await;
+    assert_eq!(front_end.tls().basic(NOBODY, PASSWORD).get(PATH).await.verdict(), (403, 400));
+    let public = front_end.tls().basic(NOBODY, PASSWORD).get(&format!("{PATH}?publicOnly=true")).await;
     assert_eq!(count(&public.json()), Some(1));
-    door.close().await;
+    front_end.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_challenge_is_answered_by_each_kind_of_key() {
-    let door = open().await;
+    let front_end = open().await;
     for (number, kind) in ["RSA", "SM2", "derived"].into_iter().enumerate() {
         let path = format!("{PATH}{number}");
-        let asked = door.tls().put(&path, url("a")).await;
+        let asked = front_end.tls().put(&path, url("a")).await;
         assert_eq!(asked.verdict(), (401, 402), "{kind}");
         let challenge = Challenge::of(&asked);
         let answer = match kind {
@@ -104,27 +104,27 @@ async fn a_challenge_is_answered_by_each_kind_of_key() {
             "SM2" => challenge.answer(SM2, sm2_key()),
             _ => challenge.answer_derived(SECRET, PASSWORD),
         };
-        let client = door.tls().with("Authorization", &header(&answer));
+        let client = front_end.tls().with("Authorization", &header(&answer));
         assert_eq!(client.put(&path, url("a")).await.verdict(), (201, 1), "{kind}");
         let session = format!("Handle sessionId=\"{}\"", challenge.session);
-        let later = door.tls().with("Authorization", &session);
+        let later = front_end.tls().with("Authorization", &session);
         assert_eq!(
             later.put(&path, url("b")).await.verdict(),
             (403, 400),
             "the record names no administrator"
         );
         assert_eq!(later.put(&format!("{path}x"), url("b")).await.verdict(), (201, 1), "{kind}");
-        let overheard = door.plain().with("Authorization", &session);
+        let overheard = front_end.plain().with("Authorization", &session);
         assert_eq!(overheard.put(&format!("{path}y"), url("b")).await.verdict(), (403, 402), "{kind}");
     }
-    door.close().await;
+    front_end.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_answer_opens_nothing() {
-    let door = open().await;
-    let challenge = Challenge::of(&door.tls().put(PATH, url("a")).await);
-    let other = Challenge::of(&door.tls().put(PATH, url("a")).await);
+    let front_end = open().await;
+    let challenge = Challenge::of(&front_end.tls().put(PATH, url("a")).await);
+    let other = Challenge::of(&front_end.tls().put(PATH, url("a")).await);
     let right = challenge.answer(RSA, rsa_key());
     let with = |name: &str, value: &str| {
         let mut answer = right.clone();
@@ -145,32 +145,32 @@ async fn a_wrong_answer_opens_nothing() {
         ("another version", with("version", "1")),
         ("another password", challenge.answer_derived(SECRET, "password")),
     ] {
-        let refused = door.tls().with("Authorization", &header(&answer)).put(PATH, url("a")).await;
+        let refused = front_end.tls().with("Authorization", &header(&answer)).put(PATH, url("a")).await;
         assert_eq!(refused.verdict(), (401, 402), "{what}");
         let session = format!("Handle sessionId=\"{}\"", challenge.session);
-        let later = door.tls().with("Authorization", &session).put(PATH, url("a")).await;
+        let later = front_end.tls().with("Authorization", &session).put(PATH, url("a")).await;
         assert_eq!(later.verdict(), (401, 402), "{what}");
     }
-    door.close().await;
+    front_end.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_is_begun_proved_and_ended() {
-    let door = open().await;
-    assert_eq!(door.plain().post("/api/sessions", None).await.status, 403);
-    let begun = door.tls().post("/api/sessions", None).await;
+    let front_end = open().await;
+    assert_eq!(front_end.plain().post("/api/sessions", None).await.status, 403);
+    let begun = front_end.tls().post("/api/sessions", None).await;
     assert_eq!((begun.status, begun.header("location")), (201, Some("/api/sessions/this")));
     let challenge = Challenge::of_json(&begun.json());
     let session = format!("Handle sessionId=\"{}\"", challenge.session);
-    let client = door.tls().with("Authorization", &session);
+    let client = front_end.tls().with("Authorization", &session);
     assert_eq!(client.post("/api/sessions", None).await.status, 400, "it names a session");
     let pending = client.get("/api/sessions/this").await;
     assert_eq!((pending.status, pending.json()), (200, begun.json()));
 
     let wrong = challenge.answer_derived(SECRET, "password");
-    let refused = door.tls().post("/api/sessions/this", Some(wrong)).await;
+    let refused = front_end.tls().post("/api/sessions/this", Some(wrong)).await;
     assert_eq!((refused.status, &refused.json()["error"]), (401, &json!("Identity not verified")));
-    let proved = door.tls().put("/api/sessions/this", challenge.answer(RSA, rsa_key())).await.json();
+    let proved = front_end.tls().put("/api/sessions/this", challenge.answer(RSA, rsa_key())).await.json();
     assert_eq!((&proved["authenticated"], &proved["id"]), (&json!(true), &json!(format!("{RSA}:{USER}"))));
     let signature =
         BASE64.decode(proved["serverSignature"].as_str().expect("text").as_bytes()).expect("base64");
@@ -183,25 +183,25 @@ async fn a_session_is_begun_proved_and_ended() {
     assert_eq!(client.get("/api/sessions/this").await.status, 403);
     assert_eq!(client.put(PATH, url("a")).await.verdict(), (401, 402));
     assert_eq!(client.get("/api/sessions/other").await.status, 403);
-    let none = door.tls().get("/api/sessions/this").await;
+    let none = front_end.tls().get("/api/sessions/this").await;
     assert_eq!((none.status, none.json()), (200, json!({"authenticated": false})));
-    assert_eq!(door.tls().get("/api/sessions").await.status, 405);
-    door.close().await;
+    assert_eq!(front_end.tls().get("/api/sessions").await.status, 405);
+    front_end.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_is_over_once_its_key_is_withdrawn() {
-    let door = open().await;
+    let front_end = open().await;
     let begin = async |index: u32, key: &idnode::key::PrivateKey| {
-        let challenge = Challenge::of_json(&door.tls().post("/api/sessions", None).await.json());
-        let proved = door.tls().put("/api/sessions/this", challenge.answer(index, key)).await.json();
+        let challenge = Challenge::of_json(&front_end.tls().post("/api/sessions", None).await.json());
+        let proved = front_end.tls().put("/api/sessions/this", challenge.answer(index, key)).await.json();
         assert_eq!(proved["authenticated"], json!(true));
-        door.tls().with("Authorization", &format!("Handle sessionId=\"{}\"", challenge.session))
+        front_end.tls().with("Authorization", &format!("Handle sessionId=\"{}\"", challenge.session))
     };
     let (stolen, other) = (begin(SM2, sm2_key()).await, begin(RSA, rsa_key()).await);
     assert_eq!(stolen.put(PATH, url("a")).await.verdict(), (201, 1));
 
-    let client = door.tls().bearer(&door.token());
+    let client = front_end.tls().bearer(&front_end.token());
     let withdrawn = client.delete(&format!("/api/handles/{USER}?index={SM2}")).await;
     assert_eq!(withdrawn.verdict(), (200, 1));
     let refused = stolen.put("/api/handles/88.118.8/SN2", url("b")).await;
@@ -213,11 +213,11 @@ async fn a_session_is_over_once_its_key_is_withdrawn() {
     assert_eq!(created.verdict(), (201, 1), "another key still stands");
 
     let answer = header(&challenge.answer(RSA, rsa_key()));
-    let proved = door.tls().with("Authorization", &answer);
+    let proved = front_end.tls().with("Authorization", &answer);
     assert_eq!(proved.put("/api/handles/88.118.8/SN3", url("d")).await.verdict(), (201, 1));
     assert_eq!(client.delete(&format!("/api/handles/{USER}")).await.verdict(), (200, 1));
     assert_eq!(other.get("/api/sessions/this").await.status, 403);
-    door.close().await;
+    front_end.close().await;
 }
 
 /// A certificate of this subject for the RSA key, signed by itself.
@@ -231,11 +231,11 @@ fn certificate(kind: DnType, name: &str) -> (CertificateDer<'static>, KeyPair) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_proves_the_identity_that_it_names() {
-    let door = open().await;
+    let front_end = open().await;
     let user_id = || DnType::CustomDnType(vec![0, 9, 2342, 19_200_300, 100, 1, 1]);
     let identity = format!("{RSA}:{USER}");
     let client = |(certificate, key): (CertificateDer<'static>, KeyPair)| -> Client {
-        door.tls_with(Some((certificate, &key)))
+        front_end.tls_with(Some((certificate, &key)))
     };
     let wish = |client: &Client| client.with("Authorization", "Handle clientCert=\"true\"");
     for (number, kind) in [user_id(), DnType::CommonName].into_iter().enumerate() {
@@ -250,7 +250,7 @@ async fn a_certificate_proves_the_identity_that_it_names() {
     assert_eq!(nobody.get(&format!("{PATH}0")).await.verdict(), (200, 1), "browsers show theirs unasked");
     assert_eq!(wish(&nobody).get(&format!("{PATH}0")).await.verdict(), (401, 402));
     assert_eq!(
-        wish(&door.tls()).get(&format!("{PATH}0")).await.verdict(),
+        wish(&front_end.tls()).get(&format!("{PATH}0")).await.verdict(),
         (401, 402),
         "no certificate at all"
     );
@@ -261,12 +261,12 @@ async fn a_certificate_proves_the_identity_that_it_names() {
     let key = KeyPair::from_pem(&rsa_key().to_pem()).expect("a key");
     let spelled = params.self_signed(&key).expect("a certificate").der().clone();
     assert_eq!(client((spelled, key)).put(PATH, url("a")).await.verdict(), (201, 1));
-    door.close().await;
+    front_end.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_is_verified_for_others() {
-    let door = open().await;
+    let front_end = open().await;
     let challenge = Challenge { session: String::new(), nonce: vec![3; 16] };
     let answer = challenge.answer_derived(SECRET, PASSWORD);
     let encode = |text: &str| text.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
@@ -280,7 +280,7 @@ async fn an_answer_is_verified_for_others() {
         format!("nonce={}&{}", encode(&BASE64.encode(&challenge.nonce)), parts.join("&"))
     };
     let ask = async |identity: &str, query: String| {
-        door.plain().get(&format!("/api/verifications/{identity}?{query}")).await
+        front_end.plain().get(&format!("/api/verifications/{identity}?{query}")).await
     };
     let right = ask("301:88.118.8/USER", query(&answer)).await;
     assert_eq!(right.json(), json!({"responseCode": 1, "handle": USER, "isValid": true}));
@@ -294,7 +294,7 @@ async fn an_answer_is_verified_for_others() {
     assert_eq!(ask("x", query(&answer)).await.verdict(), (400, 4));
     let costly = query(&answer).replace("iterations=10000", "iterations=100000000");
     assert_eq!(ask("301:88.118.8/USER", costly).await.verdict(), (400, 4));
-    door.close().await;
+    front_end.close().await;
 }
 
 /// A prefix is homed and unhomed by those whom the configuration names, and listed by them.
@@ -304,8 +304,8 @@ async fn prefixes_are_homed_by_administrators_of_the_node() {
         let identity = idnode::model::identity::Identity::parse(&format!("{SECRET}:{USER}"));
         config.handle.administrators = vec![identity.expect("an identity")];
     };
-    let door = open_with(named).await;
-    let own = door.tls().basic(SECRET, PASSWORD);
+    let front_end = open_with(named).await;
+    let own = front_end.tls().basic(SECRET, PASSWORD);
     let homed = own.post("/api/prefixes/0.NA/88.119", None).await;
     assert_eq!((homed.status, homed.json()), (200, json!({"responseCode": 1, "handle": "0.NA/88.119"})));
     let all = json!({"responseCode": 1, "totalCount": "2", "prefixes": ["0.NA/88.118.8", "0.NA/88.119"]});
@@ -314,18 +314,18 @@ async fn prefixes_are_homed_by_administrators_of_the_node() {
     let expected =
         json!({"responseCode": 1, "totalCount": "2", "page": 1, "pageSize": 1, "prefixes": ["0.NA/88.119"]});
     assert_eq!(second, expected);
-    let rsa = Challenge::of(&door.tls().post("/api/prefixes/88.120", None).await).answer(RSA, rsa_key());
-    let other = door.tls().with("Authorization", &header(&rsa));
+    let rsa = Challenge::of(&front_end.tls().post("/api/prefixes/88.120", None).await).answer(RSA, rsa_key());
+    let other = front_end.tls().with("Authorization", &header(&rsa));
     assert_eq!(other.post("/api/prefixes/88.120", None).await.verdict(), (403, 400));
     assert_eq!(other.get("/api/prefixes").await.verdict(), (403, 400));
-    assert_eq!(door.tls().get("/api/prefixes").await.verdict(), (401, 402));
-    assert_eq!(door.plain().get("/api/prefixes").await.verdict(), (403, 402));
+    assert_eq!(front_end.tls().get("/api/prefixes").await.verdict(), (401, 402));
+    assert_eq!(front_end.plain().get("/api/prefixes").await.verdict(), (403, 402));
     assert_eq!(own.post("/api/prefixes/8..8", None).await.verdict(), (400, 102));
 
     assert_eq!(own.delete("/api/prefixes/88.119").await.verdict(), (200, 1));
     assert_eq!(own.get("/api/prefixes").await.json()["totalCount"], json!("1"));
     assert_eq!(own.delete("/api/prefixes/88.121").await.verdict(), (400, 301));
-    door.close().await;
+    front_end.close().await;
 }
 
 /// A browser shows its password and certificate with requests of any page; tokens and sessions it does not know.
@@ -336,9 +336,9 @@ async fn a_page_of_another_origin_commands_nothing_by_what_a_browser_shows() {
         config.handle.administrators =
             [RSA, SECRET].map(|index| identity(index).expect("an identity")).into();
     };
-    let door = open_with(named).await;
+    let front_end = open_with(named).await;
     let (by_rsa, key) = certificate(DnType::CommonName, &format!("{RSA}:{USER}"));
-    let browsers = [door.tls().basic(SECRET, PASSWORD), door.tls_with(Some((by_rsa, &key)))];
+    let browsers = [front_end.tls().basic(SECRET, PASSWORD), front_end.tls_with(Some((by_rsa, &key)))];
     let foreign = [
         ("Sec-Fetch-Site", "cross-site"),
         ("Sec-Fetch-Site", "same-site"),
@@ -362,9 +362,9 @@ async fn a_page_of_another_origin_commands_nothing_by_what_a_browser_shows() {
             assert_eq!(own.post("/api/prefixes/88.120", None).await.verdict(), (200, 1), "{name}: {value}");
         }
     }
-    let page = door.tls().with("Sec-Fetch-Site", "cross-site");
+    let page = front_end.tls().with("Sec-Fetch-Site", "cross-site");
     assert_eq!(page.post("/api/prefixes/88.119", None).await.verdict(), (401, 402), "nothing is shown");
-    let token = page.bearer(&door.token());
+    let token = page.bearer(&front_end.token());
     let homed = token.get("/api/prefixes").await.json()["prefixes"].clone();
     assert_eq!(homed, json!(["0.NA/88.118.8", "0.NA/88.120"]));
     assert_eq!(token.post("/api/prefixes/88.121", None).await.verdict(), (200, 1));
@@ -373,16 +373,16 @@ async fn a_page_of_another_origin_commands_nothing_by_what_a_browser_shows() {
     assert_eq!(answered.post("/api/prefixes/88.122", None).await.verdict(), (200, 1));
     let session = page.with("Authorization", &format!("Handle sessionId=\"{}\"", challenge.session));
     assert_eq!(session.post("/api/prefixes/88.123", None).await.verdict(), (200, 1));
-    door.close().await;
+    front_end.close().await;
 }
 
 /// Every signature made or verified for a client is a piece of bounded work, whichever request asks for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn signatures_are_made_and_verified_in_the_bounded_pool() {
-    let door = open().await;
-    let client = door.tls();
+    let front_end = open().await;
+    let client = front_end.tls();
     let work = async || {
-        let page = door.plain().get("/metrics").await;
+        let page = front_end.plain().get("/metrics").await;
         let line =
             page.text().lines().find(|line| line.starts_with("idnode_crypto_work_total{outcome=\"done\"}"));
         let count = line.and_then(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
@@ -402,5 +402,5 @@ async fn signatures_are_made_and_verified_in_the_bounded_pool() {
     assert_eq!(work().await, before + 3, "a client's RSA signature, and ours");
     assert_eq!(client.post("/api/sessions", None).await.status, 201);
     assert_eq!(work().await, before + 3, "nothing was to be signed");
-    door.close().await;
+    front_end.close().await;
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::door::{Client, Door};
+use super::front_end::{Client, FrontEnd};
 
 const PATH: &str = "/api/handles/88.118.8/SN1";
 
@@ -22,8 +22,8 @@ async fn record(client: &Client, path: &str) -> Vec<(u64, String)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_whole_record_is_created_replaced_and_removed() {
-    let door = Door::open().await;
-    let client = door.tls().bearer(&door.token());
+    let front_end = FrontEnd::open().await;
+    let client = front_end.tls().bearer(&front_end.token());
     let created = client.put(PATH, url("http://a")).await;
     assert_eq!((created.status, created.json()), (201, json!({"responseCode": 1, "handle": "88.118.8/SN1"})));
     let spelled = client.put("/api/handles/88.118.8%2Fsn1", json!({"values": url("http://b")})).await;
@@ -44,13 +44,13 @@ async fn a_whole_record_is_created_replaced_and_removed() {
     assert_eq!((removed.status, removed.json()), (200, json!({"responseCode": 1, "handle": "88.118.8/SN1"})));
     assert_eq!(client.get(PATH).await.verdict(), (404, 100));
     assert_eq!(client.delete(PATH).await.verdict(), (404, 100));
-    door.close().await;
+    front_end.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn single_values_are_added_replaced_and_removed() {
-    let door = Door::open().await;
-    let client = door.tls().bearer(&door.token());
+    let front_end = FrontEnd::open().await;
+    let client = front_end.tls().bearer(&front_end.token());
     let two = json!([{"index": 1, "type": "URL", "data": "b"}, {"index": 7, "type": "X", "data": "x"}]);
     let by_index = format!("{PATH}?index=1&index=7&overwrite=true");
     assert_eq!(client.put(&by_index, two.clone()).await.verdict(), (404, 100), "no record to write into");
@@ -75,13 +75,13 @@ async fn single_values_are_added_replaced_and_removed() {
     assert_eq!(client.delete(&format!("{PATH}?index=1&index=8")).await.verdict(), (400, 200));
     assert_eq!(client.delete(&format!("{PATH}?index=1&index=9")).await.verdict(), (200, 1));
     assert_eq!(record(&client, PATH).await, [(7, "x".to_owned())]);
-    door.close().await;
+    front_end.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_suffix_is_minted() {
-    let door = Door::open().await;
-    let client = door.tls().bearer(&door.token());
+    let front_end = FrontEnd::open().await;
+    let client = front_end.tls().bearer(&front_end.token());
     for (path, start) in [
         ("/api/handles/88.118.8?mintNewSuffix=true", "88.118.8/"),
         ("/api/handles/88.118.8/?mintNewSuffix", "88.118.8/"),
@@ -93,32 +93,32 @@ async fn a_new_suffix_is_minted() {
         assert!(handle.starts_with(start) && handle.len() > start.len() + 20, "{handle}");
         assert_eq!(record(&client, &format!("/api/handles/{handle}")).await, [(1, "http://a".to_owned())]);
     }
-    door.close().await;
+    front_end.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_needs_proof() {
-    let door = Door::open().await;
-    let asked = door.tls().put(PATH, url("a")).await;
+    let front_end = FrontEnd::open().await;
+    let asked = front_end.tls().put(PATH, url("a")).await;
     assert_eq!(asked.verdict(), (401, 402));
     let schemes: Vec<&str> = asked.all("www-authenticate").collect();
     assert!(schemes.contains(&"Basic realm=\"handle\""), "{schemes:?}");
-    let script = door.tls().with("X-Requested-With", "XMLHttpRequest").put(PATH, url("a")).await;
+    let script = front_end.tls().with("X-Requested-With", "XMLHttpRequest").put(PATH, url("a")).await;
     assert!(!script.all("www-authenticate").any(|scheme| scheme.starts_with("Basic")), "{script:?}");
-    let plain = door.plain().put(PATH, url("a")).await;
+    let plain = front_end.plain().put(PATH, url("a")).await;
     assert_eq!((plain.verdict(), plain.header("www-authenticate")), ((403, 402), None));
-    assert_eq!(door.tls().delete(PATH).await.verdict(), (401, 402));
-    let wrong = door.tls().bearer("idn_0000000000000000_00").put(PATH, url("a")).await;
+    assert_eq!(front_end.tls().delete(PATH).await.verdict(), (401, 402));
+    let wrong = front_end.tls().bearer("idn_0000000000000000_00").put(PATH, url("a")).await;
     assert_eq!(wrong.verdict(), (401, 402));
     // From this machine nobody overhears a token.
-    assert_eq!(door.plain().bearer(&door.token()).put(PATH, url("a")).await.verdict(), (201, 1));
-    door.close().await;
+    assert_eq!(front_end.plain().bearer(&front_end.token()).put(PATH, url("a")).await.verdict(), (201, 1));
+    front_end.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_kept_is_refused_by_its_own_code() {
-    let door = Door::open().await;
-    let client = door.tls().bearer(&door.token());
+async fn what_cannot_be_stored_is_refused_by_its_own_code() {
+    let front_end = FrontEnd::open().await;
+    let client = front_end.tls().bearer(&front_end.token());
     let value = |index: Json| json!({"index": index, "type": "URL", "data": "x"});
     for (body, verdict) in [
         (json!([value(json!(0))]), (400, 202)),
@@ -140,5 +140,5 @@ async fn what_cannot_be_kept_is_refused_by_its_own_code() {
     let text = client.with("Content-Type", "text/plain").put(PATH, url("a")).await;
     assert_eq!(text.verdict(), (415, 4));
     assert_eq!(client.get(PATH).await.verdict(), (404, 100), "nothing was written");
-    door.close().await;
+    front_end.close().await;
 }

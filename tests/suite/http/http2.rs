@@ -11,7 +11,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::door::{ANSWER_MAX, Door};
+use super::front_end::{ANSWER_MAX, FrontEnd};
 
 /// What a client sends first (section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -91,19 +91,19 @@ async fn ask(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rfc_9113_3_3_http_2_is_spoken_by_prior_knowledge() {
-    let door = Door::open().await;
-    let mut stream = TcpStream::connect(door.address()).await.expect("connected");
+    let front_end = FrontEnd::open().await;
+    let mut stream = TcpStream::connect(front_end.address()).await.expect("connected");
     ask(&mut stream).await;
     // An open connection does not keep the node from stopping.
-    door.close().await;
+    front_end.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rfc_9113_3_2_http_2_is_negotiated_under_tls() {
-    let door = Door::open().await;
+    let front_end = FrontEnd::open().await;
     let mut roots = RootCertStore::empty();
     let certificate =
-        CertificateDer::from_pem_slice(door.certificate_pem().as_bytes()).expect("a certificate");
+        CertificateDer::from_pem_slice(front_end.certificate_pem().as_bytes()).expect("a certificate");
     roots.add(certificate).expect("a root");
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -111,19 +111,19 @@ async fn rfc_9113_3_2_http_2_is_negotiated_under_tls() {
         .with_root_certificates(roots);
     let mut config = builder.with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let stream = TcpStream::connect(door.address()).await.expect("connected");
+    let stream = TcpStream::connect(front_end.address()).await.expect("connected");
     let name = ServerName::try_from("localhost").expect("a name");
     let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("a handshake");
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
     ask(&mut stream).await;
-    door.close().await;
+    front_end.close().await;
 }
 
 /// A client that opens and resets streams faster than they are looked at is sent away (section 10.5).
 #[tokio::test(flavor = "multi_thread")]
 async fn rfc_9113_10_5_a_client_that_resets_its_streams_at_once_is_sent_away() {
-    let door = Door::open().await;
-    let mut stream = TcpStream::connect(door.address()).await.expect("connected");
+    let front_end = FrontEnd::open().await;
+    let mut stream = TcpStream::connect(front_end.address()).await.expect("connected");
     open(&mut stream).await;
     let cancel = 8_u32.to_be_bytes();
     let reset = |number: u32| {
@@ -138,7 +138,7 @@ async fn rfc_9113_10_5_a_client_that_resets_its_streams_at_once_is_sent_away() {
         is_sent_away |= frame.kind == GOAWAY;
     }
     assert!(is_sent_away, "the connection ended without a word");
-    let other = door.plain().get("/healthz").await;
+    let other = front_end.plain().get("/healthz").await;
     assert_eq!(other.status, 200, "others are served");
-    door.close().await;
+    front_end.close().await;
 }

@@ -7,7 +7,7 @@ use idnode::key::PrivateKey;
 use idnode::key::secret::{self, Derivation};
 use serde_json::{Value as Json, json};
 
-use super::door::{Client, Door, Reply};
+use super::front_end::{Client, FrontEnd, Reply};
 
 /// The record that holds all keys.
 pub(crate) const USER: &str = "88.118.8/USER";
@@ -38,15 +38,15 @@ pub(crate) fn sm2_key() -> &'static PrivateKey {
     KEY.get_or_init(|| PrivateKey::generate_sm2(&random))
 }
 
-/// Opens a door at which the keys of [`USER`] administer 88.118.8.
-pub(crate) async fn open() -> Door {
+/// Starts a front end at which the keys of [`USER`] administer 88.118.8.
+pub(crate) async fn open() -> FrontEnd {
     open_with(|_| ()).await
 }
 
 /// The same, with a configuration changed beforehand.
-pub(crate) async fn open_with(change: impl FnOnce(&mut idnode::config::Config)) -> Door {
-    let door = Door::open_with(change).await;
-    let client = door.tls().bearer(&door.token());
+pub(crate) async fn open_with(change: impl FnOnce(&mut idnode::config::Config)) -> FrontEnd {
+    let front_end = FrontEnd::open_with(change).await;
+    let client = front_end.tls().bearer(&front_end.token());
     let base64 = |data: Vec<u8>| json!({"format": "base64", "value": BASE64.encode(&data)});
     let keys = json!([
         {"index": RSA, "type": "HS_PUBKEY", "data": base64(rsa_key().public().encode_blob())},
@@ -61,7 +61,7 @@ pub(crate) async fn open_with(change: impl FnOnce(&mut idnode::config::Config)) 
     };
     let admins = json!([admin(100, RSA), admin(101, SECRET), admin(102, SM2)]);
     assert_eq!(client.put("/api/handles/0.NA/88.118.8", admins).await.verdict(), (201, 1));
-    door
+    front_end
 }
 
 impl Client {

@@ -2,11 +2,11 @@
 
 use serde_json::{Value as Json, json};
 
-use super::door::Door;
+use super::front_end::FrontEnd;
 use super::identity::{NOBODY, PASSWORD, SECRET, open};
 
-async fn fill(door: &Door, count: usize) {
-    let client = door.tls().bearer(&door.token());
+async fn fill(front_end: &FrontEnd, count: usize) {
+    let client = front_end.tls().bearer(&front_end.token());
     for number in 0..count {
         let values = json!([{"index": 1, "type": "URL", "data": "http://a"}]);
         let reply = client.put(&format!("/api/handles/88.118.8/SN{number}"), values).await;
@@ -16,9 +16,9 @@ async fn fill(door: &Door, count: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn handles_are_listed_by_pages_or_all() {
-    let door = Door::open().await;
-    fill(&door, 5).await;
-    let client = door.tls().bearer(&door.token());
+    let front_end = FrontEnd::open().await;
+    fill(&front_end, 5).await;
+    let client = front_end.tls().bearer(&front_end.token());
     let list = async |query: &str| client.get(&format!("/api/handles?{query}")).await.json();
     let names = ["88.118.8/SN0", "88.118.8/SN1", "88.118.8/SN2", "88.118.8/SN3", "88.118.8/SN4"];
     let all = json!({"responseCode": 1, "prefix": "88.118.8", "totalCount": "5", "handles": names});
@@ -52,14 +52,14 @@ async fn handles_are_listed_by_pages_or_all() {
     ] {
         assert_eq!(client.get(&format!("/api/handles?{query}")).await.verdict(), verdict, "{query}");
     }
-    door.close().await;
+    front_end.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_long_list_is_sent_whole() {
-    let door = Door::open().await;
-    let directory = door.fill_quickly(2_500).await;
-    let client = door.tls().bearer(&door.token());
+    let front_end = FrontEnd::open().await;
+    let directory = front_end.fill_quickly(2_500).await;
+    let client = front_end.tls().bearer(&front_end.token());
     let json = client.get("/api/handles?prefix=88.118.8").await.json();
     assert_eq!(json["totalCount"], json!("2500"));
     let found: Vec<&str> =
@@ -67,29 +67,29 @@ async fn a_long_list_is_sent_whole() {
     assert_eq!(found, directory);
     let page = client.get("/api/handles?prefix=88.118.8&page=2&pageSize=1000").await.json();
     assert_eq!(page["handles"], json!(directory[2_000..]));
-    door.close().await;
+    front_end.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_is_for_those_who_may_list() {
-    let door = open().await;
+    let front_end = open().await;
     let path = "/api/handles?prefix=88.118.8";
-    assert_eq!(door.tls().get(path).await.verdict(), (401, 402));
-    let refused = door.plain().get(path).await;
+    assert_eq!(front_end.tls().get(path).await.verdict(), (401, 402));
+    let refused = front_end.plain().get(path).await;
     assert_eq!((refused.verdict(), &refused.json()["handle"]), ((403, 402), &json!("88.118.8")));
-    assert_eq!(door.tls().basic(NOBODY, PASSWORD).get(path).await.verdict(), (403, 400));
-    let own = door.tls().basic(SECRET, PASSWORD).get(path).await.json();
+    assert_eq!(front_end.tls().basic(NOBODY, PASSWORD).get(path).await.verdict(), (403, 400));
+    let own = front_end.tls().basic(SECRET, PASSWORD).get(path).await.json();
     assert_eq!(own["handles"], json!(["88.118.8/USER"]));
-    door.close().await;
+    front_end.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_node_shows_its_site() {
-    let door = Door::open().await;
-    let port = door.address().port();
-    let shown = door.plain().get("/api/site").await;
+    let front_end = FrontEnd::open().await;
+    let port = front_end.address().port();
+    let shown = front_end.plain().get("/api/site").await;
     assert_eq!(shown.verdict(), (200, 1));
-    assert_eq!(door.plain().get("/api/sites").await.json(), shown.json());
+    assert_eq!(front_end.plain().get("/api/sites").await.json(), shown.json());
     let site = &shown.json()["site"];
     assert_eq!((&site["version"], &site["primarySite"]), (&json!(1), &json!(true)));
     let server = &site["servers"][0];
@@ -106,23 +106,23 @@ async fn the_node_shows_its_site() {
     // What is shown can be written as the value of a handle, and is read as it was.
     let values = json!([{"index": 1, "type": "HS_SITE", "data": {"format": "site", "value": site}},
         {"index": 2, "type": "HS_PUBKEY", "data": server["publicKey"]}]);
-    let client = door.tls().bearer(&door.token());
+    let client = front_end.tls().bearer(&front_end.token());
     assert_eq!(client.put("/api/handles/88.118.8/site", values).await.verdict(), (201, 1));
     let read = client.get("/api/handles/88.118.8/site").await.json();
     assert_eq!(
         (&read["values"][0]["data"]["value"], &read["values"][1]["data"]),
         (site, &server["publicKey"])
     );
-    door.close().await;
+    front_end.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_interface_describes_itself() {
-    let door = Door::open().await;
-    let reply = door.plain().get("/openapi.json").await;
+    let front_end = FrontEnd::open().await;
+    let reply = front_end.plain().get("/openapi.json").await;
     assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/json")));
     let json = reply.json();
     assert_eq!(json["openapi"], json!("3.1.0"));
     assert!(json["paths"]["/api/handles/{handle}"]["put"]["requestBody"].is_object());
-    door.close().await;
+    front_end.close().await;
 }

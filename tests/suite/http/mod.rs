@@ -1,6 +1,6 @@
-//! The HTTP door over real sockets: the Handle JSON API, plain and under TLS.
+//! The HTTP front end over real sockets: the Handle JSON API, plain and under TLS.
 
-pub(crate) mod door;
+pub(crate) mod front_end;
 pub(crate) mod identity;
 
 mod negotiation;

@@ -4,7 +4,7 @@ use data_encoding::HEXLOWER;
 use idnode::wire::handle::site::{SiteInterface, SiteRecord};
 use serde_json::json;
 
-use super::door::{Client, Door, Reply};
+use super::front_end::{Client, FrontEnd, Reply};
 
 /// Asks for all public values of a handle: version 2.10, request 1.
 fn resolution(handle: &str) -> Vec<u8> {
@@ -40,11 +40,11 @@ fn code(reply: &Reply) -> u32 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_native_message_is_answered_by_one() {
-    let door = Door::open().await;
+    let front_end = FrontEnd::open().await;
     let values = json!([{"index": 1, "type": "URL", "data": "http://a"}]);
-    let written = door.tls().bearer(&door.token()).put("/api/handles/88.118.8/SN1", values).await;
+    let written = front_end.tls().bearer(&front_end.token()).put("/api/handles/88.118.8/SN1", values).await;
     assert_eq!(written.verdict(), (201, 1));
-    for client in [door.plain(), door.tls()] {
+    for client in [front_end.plain(), front_end.tls()] {
         for path in ["/", "/88.118.8%2FSN1", "/api/handles/88.118.8/SN1"] {
             let reply = post(&client, path, &resolution("88.118.8/SN1")).await;
             assert_eq!(
@@ -56,40 +56,40 @@ async fn a_native_message_is_answered_by_one() {
         }
     }
     let blank = [b"\r\n\r\n".as_slice(), &resolution("88.118.8/none")].concat();
-    let absent = post(&door.plain(), "/88.118.8/none", &blank).await;
+    let absent = post(&front_end.plain(), "/88.118.8/none", &blank).await;
     assert_eq!((absent.status, code(&absent)), (200, 100));
-    door.close().await;
+    front_end.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_site_names_the_address_and_port_that_were_asked() {
-    let door = Door::open().await;
-    let reply = post(&door.plain(), "/", &site()).await;
+    let front_end = FrontEnd::open().await;
+    let reply = post(&front_end.plain(), "/", &site()).await;
     assert_eq!((reply.status, code(&reply)), (200, 1), "{reply:?}");
     let body = reply.body.get(44..reply.body.len() - 4).expect("a body");
     let record = SiteRecord::decode(body).expect("a site");
     let server = record.servers.first().expect("a server");
-    assert_eq!(server.ip_address(), door.address().ip());
+    assert_eq!(server.ip_address(), front_end.address().ip());
     let interfaces: Vec<(u8, u32)> = server.interfaces.iter().map(|one| (one.protocol, one.port)).collect();
-    assert_eq!(interfaces, [(SiteInterface::HTTP, u32::from(door.address().port()))]);
-    door.close().await;
+    assert_eq!(interfaces, [(SiteInterface::HTTP, u32::from(front_end.address().port()))]);
+    front_end.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_native_message_is_refused() {
-    let door = Door::open().await;
-    assert_eq!(post(&door.plain(), "/", b"").await.status, 400);
-    assert_eq!(post(&door.plain(), "/", b"no message at all, but long enough").await.status, 400);
-    assert_eq!(post(&door.plain(), "/", &vec![0; 300_000]).await.status, 413);
+    let front_end = FrontEnd::open().await;
+    assert_eq!(post(&front_end.plain(), "/", b"").await.status, 400);
+    assert_eq!(post(&front_end.plain(), "/", b"no message at all, but long enough").await.status, 400);
+    assert_eq!(post(&front_end.plain(), "/", &vec![0; 300_000]).await.status, 413);
     // The identifier is there: what is refused is the content.
     let values = json!([{"index": 1, "type": "URL", "data": "http://a"}]);
-    let written = door.tls().bearer(&door.token()).put("/api/handles/88.118.8/SN1", values).await;
+    let written = front_end.tls().bearer(&front_end.token()).put("/api/handles/88.118.8/SN1", values).await;
     assert_eq!(written.verdict(), (201, 1));
     for path in ["/88.118.8/SN1", "/"] {
-        let unsaid = door.plain().ask("POST", path, Some(&resolution("88.118.8/SN1"))).await;
+        let unsaid = front_end.plain().ask("POST", path, Some(&resolution("88.118.8/SN1"))).await;
         assert_eq!(unsaid.verdict(), (415, 4), "{path}: without its content type it is no native message");
         assert!(unsaid.text().contains("Content-Type: application/x-hdl-message"), "{unsaid:?}");
     }
-    assert_eq!(door.plain().get("/88.118.8/SN1").await.status, 302);
-    door.close().await;
+    assert_eq!(front_end.plain().get("/88.118.8/SN1").await.status, 302);
+    front_end.close().await;
 }

@@ -3,19 +3,19 @@
 
 use serde_json::json;
 
-use super::door::{Client, Door, Reply};
+use super::front_end::{Client, FrontEnd, Reply};
 
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 
 /// A node with a record that has a URL, and one that has none.
-async fn open() -> Door {
-    let door = Door::open().await;
-    let writer = door.tls().bearer(&door.token());
+async fn open() -> FrontEnd {
+    let front_end = FrontEnd::open().await;
+    let writer = front_end.tls().bearer(&front_end.token());
     for (path, kind) in [("/api/handles/88.118.8/SN1", "URL"), ("/api/handles/88.118.8/plain", "DESC")] {
         let values = json!([{"index": 1, "type": kind, "data": "https://a.example/?<b>"}]);
         assert_eq!(writer.put(path, values).await.verdict(), (201, 1));
     }
-    door
+    front_end
 }
 
 fn is_page(reply: &Reply) -> bool {
@@ -29,7 +29,7 @@ fn varies(reply: &Reply) -> bool {
 /// RFC 9110 section 12.5.1: ranges, the most specific first, with weights, in any case.
 #[tokio::test(flavor = "multi_thread")]
 async fn rfc_9110_12_5_1_the_form_follows_the_ranges_and_their_weights() {
-    let door = open().await;
+    let front_end = open().await;
     for (accept, page) in [
         (BROWSER, true),
         ("TEXT/HTML", true),
@@ -42,20 +42,20 @@ async fn rfc_9110_12_5_1_the_form_follows_the_ranges_and_their_weights() {
         ("*/*", false),
         ("image/png", false),
     ] {
-        let reply = door.plain().with("Accept", accept).get("/88.118.8/SN1?noredirect").await;
+        let reply = front_end.plain().with("Accept", accept).get("/88.118.8/SN1?noredirect").await;
         assert_eq!((reply.status, is_page(&reply)), (200, page), "{accept}: {reply:?}");
         assert!(varies(&reply), "section 12.5.5, {accept}: {reply:?}");
     }
-    let led = door.plain().with("Accept", BROWSER).get("/88.118.8/SN1").await;
+    let led = front_end.plain().with("Accept", BROWSER).get("/88.118.8/SN1").await;
     assert_eq!((led.status, varies(&led)), (302, false), "where the form does not matter");
-    door.close().await;
+    front_end.close().await;
 }
 
 /// RFC 9110 section 15.5.16: 415 where the content is in a format that the method does not support.
 #[tokio::test(flavor = "multi_thread")]
 async fn rfc_9110_15_5_16_content_of_another_type_or_coding_is_refused() {
-    let door = open().await;
-    let writer = door.tls().bearer(&door.token());
+    let front_end = open().await;
+    let writer = front_end.tls().bearer(&front_end.token());
     let body = br#"[{"index":1,"type":"URL","data":"x"}]"#.as_slice();
     let path = "/api/handles/88.118.8/SN2";
     for content_type in ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", ""] {
@@ -76,14 +76,14 @@ async fn rfc_9110_15_5_16_content_of_another_type_or_coding_is_refused() {
         assert_eq!(refused.header("accept-encoding"), Some("identity"), "{coding}");
     }
     let native =
-        door.plain().with("Content-Type", "text/plain").ask("POST", "/88.118.8/SN1", Some(body)).await;
+        front_end.plain().with("Content-Type", "text/plain").ask("POST", "/88.118.8/SN1", Some(body)).await;
     assert_eq!((native.status, native.header("accept")), (415, Some("application/x-hdl-message")));
     let written =
         writer.with("Content-Type", "Application/JSON; charset=utf-8").with("Content-Encoding", "identity");
     assert_eq!(written.ask("PUT", path, Some(body)).await.verdict(), (201, 1));
     // Without content there is nothing that could have a type.
-    assert_eq!(door.plain().post("/api/handles/88.118.8/SN1", None).await.verdict(), (200, 1));
-    door.close().await;
+    assert_eq!(front_end.plain().post("/api/handles/88.118.8/SN1", None).await.verdict(), (200, 1));
+    front_end.close().await;
 }
 
 /// RFC 9112 section 3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request message that lacks
@@ -91,7 +91,7 @@ async fn rfc_9110_15_5_16_content_of_another_type_or_coding_is_refused() {
 /// with an invalid field value."
 #[tokio::test(flavor = "multi_thread")]
 async fn rfc_9112_3_2_a_request_names_one_host() {
-    let door = open().await;
+    let front_end = open().await;
     for (version, hosts, expected) in [
         ("1.1", vec!["localhost"], 200),
         ("1.1", vec!["localhost:8080"], 200),
@@ -107,18 +107,18 @@ async fn rfc_9112_3_2_a_request_names_one_host() {
         {
             let lines: String = hosts.iter().map(|host| format!("Host: {host}\r\n")).collect();
             let request = format!("GET {path} HTTP/{version}\r\n{lines}Connection: close\r\n\r\n");
-            let reply = Reply::parse(&door.plain().send(request.as_bytes()).await);
+            let reply = Reply::parse(&front_end.plain().send(request.as_bytes()).await);
             assert_eq!(reply.status, expected, "HTTP/{version} {hosts:?} {path}: {reply:?}");
         }
     }
-    door.close().await;
+    front_end.close().await;
 }
 
 /// Statuses stay what they are for programs; people see what happened.
 #[tokio::test(flavor = "multi_thread")]
 async fn people_see_a_page_where_programs_get_json() {
-    let door = open().await;
-    let (program, person) = (door.plain(), door.plain().with("Accept", BROWSER));
+    let front_end = open().await;
+    let (program, person) = (front_end.plain(), front_end.plain().with("Accept", BROWSER));
     for (path, for_programs, for_people, shown) in [
         ("/", (404, 4), 200, "Identifier node"),
         ("/88.118.8/none", (404, 100), 404, "88.118.8/none"),
@@ -143,35 +143,35 @@ async fn people_see_a_page_where_programs_get_json() {
     assert!(page.text().contains("https://a.example/?&lt;b&gt;"), "{}", page.text());
     let policy = page.header("content-security-policy");
     assert!(policy.is_some_and(|policy| policy.contains("default-src 'none'")), "{page:?}");
-    door.close().await;
+    front_end.close().await;
 }
 
 /// Whoever may see the metrics is decided by the network, not by a page that its visitor happened to open.
 #[tokio::test(flavor = "multi_thread")]
 async fn scripts_of_other_origins_read_no_metrics() {
-    let door = open().await;
-    let script = door.plain().with("Origin", "https://elsewhere.example");
+    let front_end = open().await;
+    let script = front_end.plain().with("Origin", "https://elsewhere.example");
     for path in ["/metrics", "/readyz", "/healthz"] {
         let reply = script.get(path).await;
         assert_eq!((reply.status, reply.header("access-control-allow-origin")), (200, None), "{path}");
     }
     let described = script.get("/openapi.json").await;
     assert_eq!((described.status, described.header("access-control-allow-origin")), (200, Some("*")));
-    door.close().await;
+    front_end.close().await;
 }
 
 /// The document names routes that are served: none of them is unknown, none of its references leads nowhere.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_description_is_of_the_routes_that_are_served() {
-    let door = open().await;
-    let description = door.plain().get("/openapi.json").await.json();
+    let front_end = open().await;
+    let description = front_end.plain().get("/openapi.json").await.json();
     let mut names = std::collections::BTreeSet::new();
     for (path, item) in description["paths"].as_object().expect("paths") {
         for (verb, operation) in item.as_object().expect("operations") {
             let name = operation["operationId"].as_str().expect("a name").to_owned();
             assert!(names.insert(name.clone()), "{name} stands twice");
             assert!(operation["summary"].is_string(), "{name} has no summary");
-            check_served(&door.plain(), &verb.to_uppercase(), path).await;
+            check_served(&front_end.plain(), &verb.to_uppercase(), path).await;
         }
     }
     assert_eq!(names.len(), 25, "{names:?}");
@@ -179,7 +179,7 @@ async fn the_description_is_of_the_routes_that_are_served() {
         let pointer = reference.split('"').next().expect("a pointer");
         assert!(description.pointer(pointer).is_some(), "{pointer} leads nowhere");
     }
-    door.close().await;
+    front_end.close().await;
 }
 
 async fn check_served(client: &Client, verb: &str, path: &str) {

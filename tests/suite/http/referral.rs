@@ -8,7 +8,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::door::Client;
+use super::front_end::Client;
 use crate::support::node::admin_token;
 use crate::support::tree::Tier;
 
@@ -28,7 +28,7 @@ impl Tree {
     }
 
     fn client(&self) -> Client {
-        Client::of(self.top.node().http_addr().expect("an HTTP door"))
+        Client::of(self.top.node().http_addr().expect("an HTTP address"))
     }
 }
 
@@ -45,7 +45,7 @@ async fn what_another_node_keeps_is_fetched_from_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_authoritative_answer_is_had_where_it_is_kept() {
+async fn an_authoritative_answer_comes_from_its_own_node() {
     let tree = Tree::grow().await;
     let referred = tree.client().get("/api/handles/88.118/SN1?auth=true").await;
     assert_eq!(referred.verdict(), (300, 302));

@@ -1,4 +1,4 @@
-//! Commands: what is done, and why it is not, is the same at every door that takes commands.
+//! Commands: effects and refusals are the same at every front end that accepts commands.
 
 use idnode::model::identifier::Prefix;
 use idnode::model::identity::{AdminPermissions, Administrator, Identity};
@@ -15,7 +15,7 @@ use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
-use crate::http::door::{Client, Door, Reply};
+use crate::http::front_end::{Client, FrontEnd, Reply};
 use crate::http::identity::{NOBODY, PASSWORD, SECRET, USER, open};
 use crate::support::clients::GrpcClient;
 use crate::support::handle::{
@@ -57,7 +57,7 @@ pub(super) enum Who {
     /// An administrator of the prefix and of what it creates; over gRPC, the holder of the admin token.
     Administrator,
     /// Somebody with a key that no record names; over gRPC, a registrar of another prefix.
-    Stranger,
+    OtherParty,
     /// Nobody in particular.
     Nobody,
     /// Somebody who claims to be the administrator and shows another key; over gRPC, a token of nobody's.
@@ -168,15 +168,15 @@ pub(super) fn grpc_verdict(reason: &str, sentence: &str) -> Verdict {
 }
 
 /// A token that registers identifiers of another prefix.
-pub(super) async fn foreign_token(door: &Door) -> String {
-    let channel = door.grpc().await;
+pub(super) async fn foreign_token(front_end: &FrontEnd) -> String {
+    let channel = front_end.grpc().await;
     let scope = proto::Scope { kind: ScopeKind::Registrar.into(), prefixes: vec!["77".into()] };
     let mut request = tonic::Request::new(proto::CreateTokenRequest {
         label: "another factory".into(),
         scopes: vec![scope],
         ..Default::default()
     });
-    let shown = format!("Bearer {}", door.token()).parse().expect("a token");
+    let shown = format!("Bearer {}", front_end.token()).parse().expect("a token");
     request.metadata_mut().insert("authorization", shown);
     let created = AdministrationServiceClient::new(channel).create_token(request).await.expect("created");
     created.into_inner().text
@@ -230,7 +230,7 @@ fn signer(who: Who) -> Option<Signer> {
     };
     match who {
         Who::Administrator => signer(SECRET, PASSWORD),
-        Who::Stranger => signer(NOBODY, PASSWORD),
+        Who::OtherParty => signer(NOBODY, PASSWORD),
         Who::Nobody => None,
         Who::Impostor => signer(SECRET, "a guess"),
     }
@@ -307,21 +307,21 @@ pub(super) fn http_verdict(reply: &Reply) -> Verdict {
     verdict(reply.code(), reply.json().get("message").and_then(Json::as_str).unwrap_or_default())
 }
 
-pub(super) fn http_client(door: &Door, who: Who) -> Client {
+pub(super) fn http_client(front_end: &FrontEnd, who: Who) -> Client {
     match who {
-        Who::Administrator => door.tls().basic(SECRET, PASSWORD),
-        Who::Stranger => door.tls().basic(NOBODY, PASSWORD),
-        Who::Nobody => door.tls(),
-        Who::Impostor => door.tls().basic(SECRET, "a guess"),
+        Who::Administrator => front_end.tls().basic(SECRET, PASSWORD),
+        Who::OtherParty => front_end.tls().basic(NOBODY, PASSWORD),
+        Who::Nobody => front_end.tls(),
+        Who::Impostor => front_end.tls().basic(SECRET, "a guess"),
     }
 }
 
 //----------- The table ------------------------------------------------------
 
-/// One life of an identifier, with everything that can be refused on the way. `#` is the suffix, another at each door.
+/// One life of an identifier, with everything that can be refused on the way. `#` is the suffix, another at each front end.
 const LIFE: &[(Who, &str, Change, Verdict)] = &[
     (Who::Nobody, "88.118.8/#", Change::Create, Verdict::MustProve),
-    (Who::Stranger, "88.118.8/#", Change::Create, Verdict::NotAllowed),
+    (Who::OtherParty, "88.118.8/#", Change::Create, Verdict::NotAllowed),
     (Who::Impostor, "88.118.8/#", Change::Create, Verdict::NotProved),
     (Who::Administrator, "77.1/#", Change::Create, Verdict::NotOurs),
     (Who::Administrator, "77.1/#", Change::Add(2), Verdict::NotOurs),
@@ -344,7 +344,7 @@ const LIFE: &[(Who, &str, Change, Verdict)] = &[
     (Who::Administrator, "88.118.8/#", Change::Take(1), Verdict::Absent),
     (Who::Administrator, "88.118.8/#", Change::Remove, Verdict::Absent),
     (Who::Nobody, "88.118.8/mint-#", Change::Mint, Verdict::MustProve),
-    (Who::Stranger, "88.118.8/mint-#", Change::Mint, Verdict::NotAllowed),
+    (Who::OtherParty, "88.118.8/mint-#", Change::Mint, Verdict::NotAllowed),
     (Who::Administrator, "88.118.8/mint-#", Change::Mint, Verdict::Done),
     (Who::Administrator, "88.118.8/mint-#", Change::Remove, Verdict::Absent),
     (Who::Administrator, "88.118.8/#", Change::Create, Verdict::Done),
@@ -353,29 +353,29 @@ const LIFE: &[(Who, &str, Change, Verdict)] = &[
     (Who::Administrator, "88.118.8/#", Change::Add(2), Verdict::IndexExists),
     (Who::Nobody, "88.118.8/#", Change::Add(3), Verdict::MustProve),
     (Who::Impostor, "88.118.8/#", Change::Add(3), Verdict::NotProved),
-    (Who::Stranger, "88.118.8/#", Change::Add(3), Verdict::NotAllowed),
+    (Who::OtherParty, "88.118.8/#", Change::Add(3), Verdict::NotAllowed),
     (Who::Administrator, "88.118.8/#", Change::Put(2), Verdict::Done),
     (Who::Administrator, "88.118.8/#", Change::Put(3), Verdict::Done),
-    (Who::Stranger, "88.118.8/#", Change::Modify(1), Verdict::NotAllowed),
+    (Who::OtherParty, "88.118.8/#", Change::Modify(1), Verdict::NotAllowed),
     (Who::Administrator, "88.118.8/#", Change::Modify(1), Verdict::Done),
     (Who::Administrator, "88.118.8/#", Change::ModifyFree(9), Verdict::IndexAbsent),
-    (Who::Stranger, "88.118.8/#", Change::Take(2), Verdict::NotAllowed),
-    (Who::Stranger, "88.118.8/#", Change::Overwrite, Verdict::NotAllowed),
+    (Who::OtherParty, "88.118.8/#", Change::Take(2), Verdict::NotAllowed),
+    (Who::OtherParty, "88.118.8/#", Change::Overwrite, Verdict::NotAllowed),
     (Who::Nobody, "88.118.8/#", Change::Overwrite, Verdict::MustProve),
     (Who::Administrator, "88.118.8/#", Change::Overwrite, Verdict::Done),
     (Who::Administrator, "88.118.8/#", Change::Overwrite, Verdict::Done),
     (Who::Administrator, "88.118.8/#", Change::Take(4), Verdict::Done),
     (Who::Administrator, "88.118.8/#", Change::Take(4), Verdict::IndexAbsent),
-    (Who::Stranger, "88.118.8/#", Change::Remove, Verdict::NotAllowed),
+    (Who::OtherParty, "88.118.8/#", Change::Remove, Verdict::NotAllowed),
     (Who::Nobody, "88.118.8/#", Change::Remove, Verdict::MustProve),
     (Who::Impostor, "88.118.8/#", Change::Remove, Verdict::NotProved),
     (Who::Administrator, "88.118.8/#", Change::Remove, Verdict::Done),
     (Who::Administrator, "88.118.8/#", Change::Remove, Verdict::Absent),
 ];
 
-/// The door at which these commands are given: with a suspended, a revoked and a delegated prefix beside its own.
-async fn open_all() -> Door {
-    let door = open().await;
+/// The front end that these commands are sent to, with a suspended, a revoked and a delegated prefix beside its own.
+async fn open_all() -> FrontEnd {
+    let front_end = open().await;
     let prefix = |text| Prefix::parse(text).expect("a prefix");
     let ports = Ports { handle: Some(2641), ..Ports::default() };
     let site = Site::new(vec!["192.0.2.9".parse().expect("an address")], None, ports).expect("a site");
@@ -386,51 +386,51 @@ async fn open_all() -> Door {
         PrefixCommand::Revoke { prefix: prefix("88.118.6") },
         PrefixCommand::Delegate { prefix: prefix("88.118.8.9"), site, registrant: None },
     ] {
-        let registry = door.node().registry();
+        let registry = front_end.node().registry();
         registry.apply_one(&Caller::Node, Command::Prefix(command)).await.expect("done");
     }
-    door
+    front_end
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_change_and_refusal_means_the_same_at_every_door() {
-    let door = open_all().await;
-    let foreign = foreign_token(&door).await;
-    let handle = door.node().handle_addr().expect("a Handle door");
+async fn every_change_and_refusal_means_the_same_at_every_front_end() {
+    let front_end = open_all().await;
+    let foreign = foreign_token(&front_end).await;
+    let handle = front_end.node().handle_addr().expect("a Handle address");
     let (mut udp, mut tcp) = (UdpClient::connect(handle), TcpClient::connect(handle));
     for (step, (who, pattern, change, expected)) in LIFE.iter().enumerate() {
-        let named = |door: &str| pattern.replace('#', door);
-        let grpc = grpc_client(&door, *who, &foreign).await;
-        let told = [
+        let named = |front_end: &str| pattern.replace('#', front_end);
+        let grpc = grpc_client(&front_end, *who, &foreign).await;
+        let answers = [
             ("gRPC", by_grpc(&grpc, &named("grpc"), *change).await),
             ("Handle over UDP", Some(by_handle(&mut udp, *who, &named("udp"), *change))),
             ("Handle over TCP", Some(by_handle(&mut tcp, *who, &named("tcp"), *change))),
-            ("HTTP", by_http(&http_client(&door, *who), &named("http"), *change).await),
+            ("HTTP", by_http(&http_client(&front_end, *who), &named("http"), *change).await),
         ];
-        for (at, verdict) in told {
+        for (at, verdict) in answers {
             let verdict = verdict.unwrap_or(*expected);
             assert_eq!(verdict, *expected, "step {step}, {at}: {who:?} {pattern} {change:?}");
         }
     }
-    door.close().await;
+    front_end.close().await;
 }
 
-/// Somebody's client of the gRPC door.
-pub(super) async fn grpc_client(door: &Door, who: Who, foreign: &str) -> GrpcClient {
-    let own = door.token();
+/// A gRPC client of one caller.
+pub(super) async fn grpc_client(front_end: &FrontEnd, who: Who, foreign: &str) -> GrpcClient {
+    let own = front_end.token();
     let shown = match who {
         Who::Administrator => Some(own.as_str()),
-        Who::Stranger => Some(foreign),
+        Who::OtherParty => Some(foreign),
         Who::Nobody => None,
         Who::Impostor => Some("idn_0000000000000000_00000000000000000000000000000000"),
     };
-    GrpcClient::over(door.grpc().await, shown)
+    GrpcClient::over(front_end.grpc().await, shown)
 }
 
-impl Door {
-    /// A channel to the gRPC door, under TLS like all doors of this node.
+impl FrontEnd {
+    /// A gRPC channel, under TLS like all front ends of this node.
     pub(super) async fn grpc(&self) -> tonic::transport::Channel {
-        let url = self.node().addresses().grpc.first().expect("a gRPC door").clone();
+        let url = self.node().addresses().grpc.first().expect("a gRPC address").clone();
         let tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(self.certificate_pem()))
             .domain_name("localhost");

@@ -1,4 +1,4 @@
-//! What an answer means, told by each door in its own form.
+//! The meaning of an answer, read from the form of each front end.
 
 use std::net::SocketAddr;
 
@@ -29,7 +29,7 @@ const MACHINE: RecordType = RecordType::Unknown(65_416);
 
 //----------- Meaning --------------------------------------------------------
 
-/// What an answer says, whatever door gave it.
+/// What an answer says, whichever front end gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
     /// These values, whole.
@@ -62,7 +62,7 @@ impl Meaning {
     }
 }
 
-/// Whether the doors that can are to ask other nodes.
+/// Whether the front ends that can are to ask other nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Onward {
     /// They are.
@@ -81,14 +81,14 @@ pub(super) struct Select {
 /// Everything that it holds.
 pub(super) const ALL: Select = Select { indexes: &[], types: &[] };
 
-/// What every door says to the same question; none where DNS has no name for it.
+/// The answer of every front end to the same question; none where DNS has no name for it.
 pub(super) async fn ask(
     node: &RunningNode,
     identifier: &str,
     select: Select,
     onward: Onward,
 ) -> Vec<(&'static str, Option<Meaning>)> {
-    let url = node.addresses().grpc.first().expect("a gRPC door");
+    let url = node.addresses().grpc.first().expect("a gRPC address");
     let anonymous = GrpcClient::connect(url, None).await;
     let question = Question {
         identifier: identifier.into(),
@@ -100,22 +100,22 @@ pub(super) async fn ask(
         Onward::Asked => request,
         Onward::NotAsked => request.without(OpFlags::RECURSIVE),
     };
-    let handle = node.handle_addr().expect("a Handle door");
+    let handle = node.handle_addr().expect("a Handle address");
     let over_udp = UdpClient::connect(handle).ask(&request);
     let over_tcp = TcpClient::connect(handle).ask(&request);
-    let http = node.addresses().http.first().expect("an HTTP door");
+    let http = node.addresses().http.first().expect("an HTTP address");
     let (_, body) = http_get(http, &path(identifier, select));
     let recursion = (onward == Onward::Asked).then(|| Recursion { desired: true, path: Vec::new() });
-    let mut told = vec![
+    let mut answers = vec![
         ("gRPC", Some(by_grpc(anonymous.ask(question, recursion).await))),
         ("Handle over UDP", Some(by_handle(&over_udp))),
         ("Handle over TCP", Some(by_handle(&over_tcp))),
         ("HTTP", Some(by_http(&serde_json::from_str(&body).expect("JSON")))),
     ];
     if onward == Onward::NotAsked {
-        told.push(("DNS", by_dns(node.dns_addr().expect("a DNS door"), identifier, select)));
+        answers.push(("DNS", by_dns(node.dns_addr().expect("a DNS address"), identifier, select)));
     }
-    told
+    answers
 }
 
 //----------- gRPC -----------------------------------------------------------
@@ -136,7 +136,7 @@ fn by_grpc(answer: Result<Answer, tonic::Status>) -> Meaning {
     }
 }
 
-/// A prefix that was withdrawn says so in words at doors whose codes do not.
+/// A withdrawn prefix is named in the message of front ends that have no code for it.
 fn by_sentence(sentence: &str) -> Meaning {
     let is_withdrawn = sentence.contains("suspended") || sentence.contains("revoked");
     if is_withdrawn { Meaning::Withdrawn } else { Meaning::NotOurs }
@@ -145,7 +145,7 @@ fn by_sentence(sentence: &str) -> Meaning {
 //----------- DNS ------------------------------------------------------------
 
 /// None where DNS has no name for what is asked: names that are none, and types.
-fn by_dns(door: SocketAddr, identifier: &str, select: Select) -> Option<Meaning> {
+fn by_dns(front_end: SocketAddr, identifier: &str, select: Select) -> Option<Meaning> {
     let naming = Naming::new("id.internal", Folding::Insensitive).expect("a root");
     let identifier = Identifier::parse(identifier).ok()?;
     let name = match (select.indexes, select.types) {
@@ -153,7 +153,7 @@ fn by_dns(door: SocketAddr, identifier: &str, select: Select) -> Option<Meaning>
         ([index], []) => naming.value_name(&identifier, Index::new(*index).ok()?).ok()?,
         _ => return None,
     };
-    let answer = dns_ask_why(door, &name.to_ascii(), MACHINE);
+    let answer = dns_ask_why(front_end, &name.to_ascii(), MACHINE);
     Some(match answer.metadata.response_code {
         // A value's own name is there when the value is.
         ResponseCode::NXDomain if !select.indexes.is_empty() => Meaning::NoValues,

@@ -1,7 +1,7 @@
-//! The same at every door: gRPC, DNS, Handle over UDP and TCP, HTTP. The forms differ, the meaning does not.
+//! The same at every front end: gRPC, DNS, Handle over UDP and TCP, HTTP. The forms differ, the meaning does not.
 //!
 //! ```text
-//!   questions:   one table ─▶ ask each door ─▶ Meaning, all alike
+//!   questions:   one table ─▶ ask each front end ─▶ Meaning, all alike
 //!   commands:    one table ─▶ gRPC by token, Handle and HTTP by identity ─▶ Verdict, all alike
 //!   prefixes:    the same, of homing, unhoming and listing
 //!   permissions: what each bit of an HS_ADMIN allows ─▶ Handle and HTTP, which know identities

@@ -13,7 +13,7 @@ use idnode::wire::handle::code::{OpCode, OpFlags};
 use idnode::wire::handle::value::WireValue;
 use serde_json::json;
 
-use crate::http::door::{Client, Door};
+use crate::http::front_end::{Client, FrontEnd};
 use crate::support::handle::{
     Ask, Request, Signer, SignerKey, TcpClient, UdpClient, with_handle, with_values,
 };
@@ -22,7 +22,7 @@ use crate::support::handle::{
 const KEYS: &str = "88.118.8/KEYS";
 const PASSWORD: &str = "a password";
 /// The key that no HS_ADMIN value names.
-const STRANGER: u32 = 600;
+const OTHER_PARTY: u32 = 600;
 /// The key that only a list within a list names, which may do everything.
 const MEMBER: u32 = 601;
 
@@ -92,7 +92,7 @@ const NEEDS: &[(Need, AdminPermissions)] = &[
 ];
 
 impl Need {
-    /// What it is about: something of its own for each case and door.
+    /// The target: one of its own for each case and front end.
     fn target(self, case: &str) -> String {
         match self {
             Self::CreatePrefix => format!("0.NA/88.118.8.new-{case}"),
@@ -135,7 +135,7 @@ fn without(bit: AdminPermissions) -> AdminPermissions {
     AdminPermissions::from_bits(AdminPermissions::ALL.bits() & !bit.bits())
 }
 
-/// An HS_ADMIN value for every key but the stranger's.
+/// An HS_ADMIN value for every key but that of the other party.
 fn administrators() -> Vec<Value> {
     let mut values = vec![value(
         1_000,
@@ -167,30 +167,30 @@ fn target() -> Vec<Value> {
     values
 }
 
-async fn register(door: &Door, name: &str, values: Vec<Value>) {
+async fn register(front_end: &FrontEnd, name: &str, values: Vec<Value>) {
     let register = Register {
         target: Target::Named(Identifier::parse(name).expect("an identifier")),
         values: Values::new(values).expect("values"),
         existing: Existing::Refuse,
         precondition: Precondition::None,
     };
-    let registry = door.node().registry();
+    let registry = front_end.node().registry();
     registry.apply_one(&Caller::Node, Command::Register(register)).await.expect("registered");
 }
 
-async fn open() -> Door {
-    let door = Door::open().await;
+async fn open() -> FrontEnd {
+    let front_end = FrontEnd::open().await;
     let home = PrefixCommand::Home { prefix: Prefix::parse("88.118.7").expect("a prefix"), registrant: None };
-    door.node().registry().apply_one(&Caller::Node, Command::Prefix(home)).await.expect("homed");
-    let keys = (0..12).flat_map(|bit| [only(bit), all_but(bit)]).chain([STRANGER, MEMBER]);
+    front_end.node().registry().apply_one(&Caller::Node, Command::Prefix(home)).await.expect("homed");
+    let keys = (0..12).flat_map(|bit| [only(bit), all_but(bit)]).chain([OTHER_PARTY, MEMBER]);
     let secret = |index| value(index, "HS_SECKEY", PASSWORD.as_bytes().to_vec(), 0xc);
-    register(&door, KEYS, keys.map(secret).collect()).await;
+    register(&front_end, KEYS, keys.map(secret).collect()).await;
     let list = |index: u32, of: Identity| value(index, "HS_VLIST", encode_identities(&[of]), 0xe);
     let lists = vec![list(200, identity(201, "88.118.8/LIST")), list(201, identity(MEMBER, KEYS))];
-    register(&door, "88.118.8/LIST", lists).await;
-    register(&door, "0.NA/88.118.8", administrators()).await;
-    register(&door, "0.NA/88.118.7", administrators()).await;
-    door
+    register(&front_end, "88.118.8/LIST", lists).await;
+    register(&front_end, "0.NA/88.118.8", administrators()).await;
+    register(&front_end, "0.NA/88.118.7", administrators()).await;
+    front_end
 }
 
 //----------- Asking ---------------------------------------------------------
@@ -257,26 +257,26 @@ async fn by_http(client: &Client, need: Need, target: &str) -> u64 {
     reply.code()
 }
 
-fn client(door: &Door, key: u32) -> Client {
+fn client(front_end: &FrontEnd, key: u32) -> Client {
     let shown = BASE64.encode(format!("{key}%3A{KEYS}:{PASSWORD}").as_bytes());
-    door.tls().with("Authorization", &format!("Basic {shown}"))
+    front_end.tls().with("Authorization", &format!("Basic {shown}"))
 }
 
-/// What a key's request comes to at each door, on a target of its own.
-async fn codes(door: &Door, key: u32, need: Need) -> [u64; 3] {
+/// The outcome of a key's request at each front end, on a target of its own.
+async fn codes(front_end: &FrontEnd, key: u32, need: Need) -> [u64; 3] {
     let targets =
         ["udp", "tcp", "http"].map(|at| need.target(&format!("{at}-{key}-{need:?}").to_lowercase()));
     if need.has_target() {
         for name in &targets {
-            register(door, name, target()).await;
+            register(front_end, name, target()).await;
         }
     }
-    let handle = door.node().handle_addr().expect("a Handle door");
+    let handle = front_end.node().handle_addr().expect("a Handle address");
     let [udp, tcp, http] = &targets;
     [
         by_handle(&mut UdpClient::connect(handle), key, need, udp),
         by_handle(&mut TcpClient::connect(handle), key, need, tcp),
-        by_http(&client(door, key), need, http).await,
+        by_http(&client(front_end, key), need, http).await,
     ]
 }
 
@@ -285,28 +285,32 @@ async fn codes(door: &Door, key: u32, need: Need) -> [u64; 3] {
 /// 400 is said to whom no HS_ADMIN value names, 401 to whom one names without the permission; of what is hidden both
 /// hear 400, as from other servers.
 #[tokio::test(flavor = "multi_thread")]
-async fn each_permission_allows_the_same_at_every_door_and_nothing_else_does() {
-    let door = open().await;
+async fn each_permission_allows_the_same_at_every_front_end_and_nothing_else_does() {
+    let front_end = open().await;
     for (need, bit) in NEEDS {
         let place = bit.bits().trailing_zeros();
         let missing = if matches!(need, Need::Read) { 400 } else { 401 };
-        assert_eq!(codes(&door, only(place), *need).await, [1; 3], "{need:?}: nothing but this");
-        assert_eq!(codes(&door, all_but(place), *need).await, [missing; 3], "{need:?}: everything but this");
-        assert_eq!(codes(&door, STRANGER, *need).await, [400; 3], "{need:?}: a stranger");
-        assert_eq!(codes(&door, MEMBER, *need).await, [1; 3], "{need:?}: by a list within a list");
+        assert_eq!(codes(&front_end, only(place), *need).await, [1; 3], "{need:?}: nothing but this");
+        assert_eq!(
+            codes(&front_end, all_but(place), *need).await,
+            [missing; 3],
+            "{need:?}: everything but this"
+        );
+        assert_eq!(codes(&front_end, OTHER_PARTY, *need).await, [400; 3], "{need:?}: another party");
+        assert_eq!(codes(&front_end, MEMBER, *need).await, [1; 3], "{need:?}: by a list within a list");
     }
     // Every bit was looked at but the one that no server of this protocol asks for.
     let asked = NEEDS.iter().fold(0, |bits, (_, bit)| bits | bit.bits());
     assert_eq!(asked, without(AdminPermissions::DELETE_DERIVED_PREFIX).bits());
     let unasked = AdminPermissions::DELETE_DERIVED_PREFIX.bits().trailing_zeros();
-    assert_eq!(codes(&door, all_but(unasked), Need::RemovePrefix).await, [1; 3]);
-    assert_eq!(codes(&door, only(unasked), Need::RemovePrefix).await, [401; 3]);
-    door.close().await;
+    assert_eq!(codes(&front_end, all_but(unasked), Need::RemovePrefix).await, [1; 3]);
+    assert_eq!(codes(&front_end, only(unasked), Need::RemovePrefix).await, [401; 3]);
+    front_end.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn turning_a_value_into_an_administrator_and_back_needs_both_permissions() {
-    let door = open().await;
+    let front_end = open().await;
     let place = |bit: AdminPermissions| bit.bits().trailing_zeros();
     let (modify, add, remove) = (
         place(AdminPermissions::MODIFY_VALUE),
@@ -315,23 +319,23 @@ async fn turning_a_value_into_an_administrator_and_back_needs_both_permissions()
     );
     for (need, second, first) in [(Need::Promote, modify, add), (Need::Demote, modify, remove)] {
         for bit in [first, second] {
-            assert_eq!(codes(&door, all_but(bit), need).await, [401; 3], "{need:?} without {bit}");
-            assert_eq!(codes(&door, only(bit), need).await, [401; 3], "{need:?} by {bit} alone");
+            assert_eq!(codes(&front_end, all_but(bit), need).await, [401; 3], "{need:?} without {bit}");
+            assert_eq!(codes(&front_end, only(bit), need).await, [401; 3], "{need:?} by {bit} alone");
         }
-        assert_eq!(codes(&door, MEMBER, need).await, [1; 3], "{need:?}");
+        assert_eq!(codes(&front_end, MEMBER, need).await, [1; 3], "{need:?}");
     }
-    door.close().await;
+    front_end.close().await;
 }
 
 /// Whoever may not change what is hidden does not learn by trying whether it is what he guessed: a right guess and a
 /// wrong one are refused alike, alone and beside a change that everybody may make.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guess_of_what_is_hidden_is_not_confirmed() {
-    let door = open().await;
-    register(&door, "88.118.8/guess", target()).await;
-    let handle = door.node().handle_addr().expect("a Handle door");
+    let front_end = open().await;
+    register(&front_end, "88.118.8/guess", target()).await;
+    let handle = front_end.node().handle_addr().expect("a Handle address");
     let (mut udp, mut tcp) = (UdpClient::connect(handle), TcpClient::connect(handle));
-    let (nobody, stranger) = (door.tls(), client(&door, STRANGER));
+    let (nobody, other_party) = (front_end.tls(), client(&front_end, OTHER_PARTY));
     for guess in ["hidden", "wrong"] {
         let hidden = || WireValue { permissions: 0xc, ..wire(HIDDEN, "NOTE", guess.as_bytes()) };
         let open = || WireValue { permissions: 0xf, ..wire(7, "NOTE", guess.as_bytes()) };
@@ -340,8 +344,9 @@ async fn a_guess_of_what_is_hidden_is_not_confirmed() {
                 [(OpCode::MODIFY_VALUE, OpFlags::NONE), (OpCode::ADD_VALUE, OpFlags::OVERWRITE)]
             {
                 let request = || with_values(op, "88.118.8/guess", values.clone()).with(flags);
-                for (at, told) in [("UDP", tried(&mut udp, &request)), ("TCP", tried(&mut tcp, &request))] {
-                    assert_eq!(told, (402, 400), "{at}, {op}, {guess}: nobody, a stranger");
+                for (at, answers) in [("UDP", tried(&mut udp, &request)), ("TCP", tried(&mut tcp, &request))]
+                {
+                    assert_eq!(answers, (402, 400), "{at}, {op}, {guess}: anonymous, another party");
                 }
             }
         }
@@ -349,39 +354,40 @@ async fn a_guess_of_what_is_hidden_is_not_confirmed() {
         for values in [json!([value(HIDDEN, "1100")]), json!([value(7, "1111"), value(HIDDEN, "1100")])] {
             let path = "/api/handles/88.118.8/guess?index=various";
             assert_eq!(nobody.put(path, values.clone()).await.code(), 402, "{guess}: nobody");
-            assert_eq!(stranger.put(path, values).await.code(), 400, "{guess}: a stranger");
+            assert_eq!(other_party.put(path, values).await.code(), 400, "{guess}: another party");
         }
     }
     // Whole records: as it is, and with another secret.
     let record = |secret: &str| json!([{"index": 4, "type": "NOTE", "data": secret, "permissions": "1100"}]);
     let path = "/api/handles/88.118.8/whole";
-    register(&door, "88.118.8/whole", vec![value(4, "NOTE", b"hidden".to_vec(), 0xc)]).await;
+    register(&front_end, "88.118.8/whole", vec![value(4, "NOTE", b"hidden".to_vec(), 0xc)]).await;
     for guess in ["hidden", "wrong"] {
-        assert_eq!(stranger.put(path, record(guess)).await.code(), 400, "{guess}");
-        let exists = stranger.put(&format!("{path}?overwrite=false"), record(guess)).await;
+        assert_eq!(other_party.put(path, record(guess)).await.code(), 400, "{guess}");
+        let exists = other_party.put(&format!("{path}?overwrite=false"), record(guess)).await;
         assert_eq!(exists.code(), 101, "{guess}");
         assert!(!exists.text().contains("the same values"), "{exists:?}");
     }
-    door.close().await;
+    front_end.close().await;
 }
 
-/// What a request comes to when nobody in particular makes it, and when the stranger does.
+/// The outcome of a request that is anonymous, and of one by the other party.
 fn tried(client: &mut impl Ask, request: &impl Fn() -> Request) -> (u32, u32) {
     let nobody = client.ask(&request()).code();
     let first = client.ask(&request());
-    let stranger = if first.code() == 402 { client.ask(&signer(STRANGER).answer(&first)) } else { first };
-    (nobody, stranger.code())
+    let other_party =
+        if first.code() == 402 { client.ask(&signer(OTHER_PARTY).answer(&first)) } else { first };
+    (nobody, other_party.code())
 }
 
 /// A value's own permissions: one that administrators may not write is not changed by them, one that everybody may write
 /// is changed by nobody in particular.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_permissions_of_values_count_the_same_at_every_door() {
-    let door = open().await;
+async fn the_permissions_of_values_count_the_same_at_every_front_end() {
+    let front_end = open().await;
     for name in ["udp", "tcp", "http"] {
-        register(&door, &format!("88.118.8/{name}"), target()).await;
+        register(&front_end, &format!("88.118.8/{name}"), target()).await;
     }
-    let handle = door.node().handle_addr().expect("a Handle door");
+    let handle = front_end.node().handle_addr().expect("a Handle address");
     let (udp, mut tcp) = (UdpClient::connect(handle), TcpClient::connect(handle));
     let modify = |name: &str, index: u32| {
         with_values(OpCode::MODIFY_VALUE, &format!("88.118.8/{name}"), vec![wire(index, "NOTE", b"changed")])
@@ -392,21 +398,21 @@ async fn the_permissions_of_values_count_the_same_at_every_door() {
         // Nobody may, so that nobody is asked to prove anything.
         udp.ask(&modify("udp", 6)).code().into(),
         tcp.ask(&modify("tcp", 6)).code().into(),
-        door.tls().put(&path(6), body(6)).await.code(),
-        client(&door, MEMBER).put(&path(6), body(6)).await.code(),
+        front_end.tls().put(&path(6), body(6)).await.code(),
+        client(&front_end, MEMBER).put(&path(6), body(6)).await.code(),
     ];
     assert_eq!(guarded, [401_u64; 4]);
     let open = [
         udp.ask(&modify("udp", 7)).code().into(),
         tcp.ask(&modify("tcp", 7)).code().into(),
-        door.tls().put(&path(7), body(7)).await.code(),
+        front_end.tls().put(&path(7), body(7)).await.code(),
     ];
     assert_eq!(open, [1_u64; 3]);
     let plain = [
         udp.ask(&modify("udp", PLAIN)).code().into(),
         tcp.ask(&modify("tcp", PLAIN)).code().into(),
-        door.tls().put(&path(PLAIN), body(PLAIN)).await.code(),
+        front_end.tls().put(&path(PLAIN), body(PLAIN)).await.code(),
     ];
     assert_eq!(plain, [402_u64; 3]);
-    door.close().await;
+    front_end.close().await;
 }

@@ -1,4 +1,4 @@
-//! Prefixes: who may home, unhome and list, and what is listed, is the same at every door that takes it.
+//! Prefixes: who may home, unhome and list, and what is listed, is the same at every front end that offers it.
 
 use idnode::model::identity::Identity;
 use idnode::wire::handle::body::Names;
@@ -9,7 +9,7 @@ use super::commands::{
     Verdict, Who, ask_as, foreign_token, grpc_client, grpc_verdict, http_client, http_verdict, reason,
     verdict,
 };
-use crate::http::door::{Client, Door};
+use crate::http::front_end::{Client, FrontEnd};
 use crate::http::identity::{SECRET, USER, open_with};
 use crate::support::clients::GrpcClient;
 use crate::support::handle::{Ask, TcpClient, UdpClient, with_handle};
@@ -22,7 +22,7 @@ enum Change {
 }
 
 /// A node that the secret key of [`USER`] administers.
-async fn open() -> Door {
+async fn open() -> FrontEnd {
     open_with(|config| {
         let identity = Identity::parse(&format!("{SECRET}:{USER}")).expect("an identity");
         config.handle.administrators = vec![identity];
@@ -57,17 +57,17 @@ async fn by_http(client: &Client, prefix: &str, change: Change) -> Verdict {
     })
 }
 
-/// One life of a prefix. `#` is its last segment, another at each door.
+/// One life of a prefix. `#` is its last segment, another at each front end.
 const LIFE: &[(Who, &str, Change, Verdict)] = &[
     (Who::Nobody, "88.200.#", Change::Home, Verdict::MustProve),
-    (Who::Stranger, "88.200.#", Change::Home, Verdict::NotAllowed),
+    (Who::OtherParty, "88.200.#", Change::Home, Verdict::NotAllowed),
     (Who::Impostor, "88.200.#", Change::Home, Verdict::NotProved),
     (Who::Administrator, "88..#", Change::Home, Verdict::Malformed),
     (Who::Administrator, "88.200.#", Change::Unhome, Verdict::NotOurs),
     (Who::Administrator, "88.200.#", Change::Home, Verdict::Done),
     (Who::Administrator, "88.200.#", Change::Home, Verdict::Done),
     (Who::Nobody, "88.200.#", Change::Unhome, Verdict::MustProve),
-    (Who::Stranger, "88.200.#", Change::Unhome, Verdict::NotAllowed),
+    (Who::OtherParty, "88.200.#", Change::Unhome, Verdict::NotAllowed),
     (Who::Impostor, "88.200.#", Change::Unhome, Verdict::NotProved),
     (Who::Administrator, "88.200.#", Change::Unhome, Verdict::Done),
     (Who::Administrator, "88.200.#", Change::Unhome, Verdict::Done),
@@ -75,25 +75,25 @@ const LIFE: &[(Who, &str, Change, Verdict)] = &[
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn prefixes_are_homed_and_unhomed_alike_at_every_door() {
-    let door = open().await;
-    let foreign = foreign_token(&door).await;
-    let handle = door.node().handle_addr().expect("a Handle door");
+async fn prefixes_are_homed_and_unhomed_alike_at_every_front_end() {
+    let front_end = open().await;
+    let foreign = foreign_token(&front_end).await;
+    let handle = front_end.node().handle_addr().expect("a Handle address");
     let (mut udp, mut tcp) = (UdpClient::connect(handle), TcpClient::connect(handle));
     for (step, (who, pattern, change, expected)) in LIFE.iter().enumerate() {
-        let named = |door: &str| pattern.replace('#', door);
-        let grpc = grpc_client(&door, *who, &foreign).await;
-        let told = [
+        let named = |front_end: &str| pattern.replace('#', front_end);
+        let grpc = grpc_client(&front_end, *who, &foreign).await;
+        let answers = [
             ("gRPC", by_grpc(&grpc, &named("grpc"), *change).await),
             ("Handle over UDP", by_handle(&mut udp, *who, &named("udp"), *change)),
             ("Handle over TCP", by_handle(&mut tcp, *who, &named("tcp"), *change)),
-            ("HTTP", by_http(&http_client(&door, *who), &named("http"), *change).await),
+            ("HTTP", by_http(&http_client(&front_end, *who), &named("http"), *change).await),
         ];
-        for (at, verdict) in told {
+        for (at, verdict) in answers {
             assert_eq!(verdict, *expected, "step {step}, {at}: {who:?} {pattern} {change:?}");
         }
     }
-    door.close().await;
+    front_end.close().await;
 }
 
 //----------- Listing --------------------------------------------------------
@@ -137,54 +137,54 @@ async fn listed_by_http(client: &Client, path: &str, names: &str) -> Listed {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lists_are_the_same_at_every_door() {
-    let door = open().await;
-    let foreign = foreign_token(&door).await;
-    let admin = door.tls().bearer(&door.token());
+async fn lists_are_the_same_at_every_front_end() {
+    let front_end = open().await;
+    let foreign = foreign_token(&front_end).await;
+    let admin = front_end.tls().bearer(&front_end.token());
     for name in ["b", "a", "零"] {
         let path = format!("/api/handles/88.118.8/{}", name.replace('零', "%E9%9B%B6"));
         assert_eq!(admin.put(&path, Json::Array(Vec::new())).await.verdict(), (201, 1));
     }
-    let handle = door.node().handle_addr().expect("a Handle door");
+    let handle = front_end.node().handle_addr().expect("a Handle address");
     let (mut udp, mut tcp) = (UdpClient::connect(handle), TcpClient::connect(handle));
     let all = ["88.118.8/a", "88.118.8/b", "88.118.8/USER", "88.118.8/零"].map(str::to_owned).to_vec();
     for (who, prefix, expected) in [
         (Who::Nobody, "88.118.8", Listed::Refused(Verdict::MustProve)),
-        (Who::Stranger, "88.118.8", Listed::Refused(Verdict::NotAllowed)),
+        (Who::OtherParty, "88.118.8", Listed::Refused(Verdict::NotAllowed)),
         (Who::Impostor, "88.118.8", Listed::Refused(Verdict::NotProved)),
         (Who::Administrator, "77.1", Listed::Refused(Verdict::NotOurs)),
         (Who::Administrator, "88..8", Listed::Refused(Verdict::Malformed)),
         (Who::Administrator, "88.118.8", Listed::Names(all)),
         (Who::Administrator, "88.118.8.1", Listed::Names(Vec::new())),
     ] {
-        let grpc = grpc_client(&door, who, &foreign).await;
+        let grpc = grpc_client(&front_end, who, &foreign).await;
         let named = format!("0.NA/{prefix}");
         let path = format!("/api/handles?prefix={prefix}");
-        let told = [
+        let answers = [
             ("gRPC", listed_by_grpc(&grpc, prefix).await),
             ("Handle over UDP", listed_by_handle(&mut udp, who, OpCode::LIST_HANDLES, &named)),
             ("Handle over TCP", listed_by_handle(&mut tcp, who, OpCode::LIST_HANDLES, &named)),
-            ("HTTP", listed_by_http(&http_client(&door, who), &path, "handles").await),
+            ("HTTP", listed_by_http(&http_client(&front_end, who), &path, "handles").await),
         ];
-        for (at, listed) in told {
+        for (at, listed) in answers {
             assert_eq!(listed, expected, "{at}: {who:?} {prefix}");
         }
     }
     let homed = vec!["0.NA/88.118.8".to_owned()];
     for (who, expected) in [
         (Who::Nobody, Listed::Refused(Verdict::MustProve)),
-        (Who::Stranger, Listed::Refused(Verdict::NotAllowed)),
+        (Who::OtherParty, Listed::Refused(Verdict::NotAllowed)),
         (Who::Impostor, Listed::Refused(Verdict::NotProved)),
         (Who::Administrator, Listed::Names(homed)),
     ] {
-        let told = [
+        let answers = [
             ("Handle over UDP", listed_by_handle(&mut udp, who, OpCode::LIST_HOMED_PREFIXES, "/")),
             ("Handle over TCP", listed_by_handle(&mut tcp, who, OpCode::LIST_HOMED_PREFIXES, "/")),
-            ("HTTP", listed_by_http(&http_client(&door, who), "/api/prefixes", "prefixes").await),
+            ("HTTP", listed_by_http(&http_client(&front_end, who), "/api/prefixes", "prefixes").await),
         ];
-        for (at, listed) in told {
+        for (at, listed) in answers {
             assert_eq!(listed, expected, "{at}: {who:?}, homed prefixes");
         }
     }
-    door.close().await;
+    front_end.close().await;
 }

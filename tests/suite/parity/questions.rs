@@ -1,4 +1,4 @@
-//! Questions: every answer is the same at every door, down to the last field of a value.
+//! Questions: every answer is the same at every front end, down to the last field of a value.
 
 use std::fs;
 
@@ -64,7 +64,7 @@ fn odd() -> Vec<Value> {
     vec![
         Value { ttl: Ttl::Absolute(1_000_000_000), ..value(1, "PAST", "its time is over") },
         Value { ttl: Ttl::Absolute(4_000_000_000), ..value(2, "UNTIL", "its time comes") },
-        Value { ttl: Ttl::Relative(0), ..value(3, "NOW", "not to be kept") },
+        Value { ttl: Ttl::Relative(0), ..value(3, "NOW", "not to be cached") },
         Value { references, ..value(4, "PART", "of others") },
         with_permissions(0b1111, value(5, "NOTE", "for everybody to write")),
         with_permissions(0b0010, value(6, "SEAL", "for nobody to write")),
@@ -230,24 +230,28 @@ fn questions() -> Vec<(String, Select, Meaning)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_answer_means_the_same_at_every_door() {
+async fn every_answer_means_the_same_at_every_front_end() {
     let node = Everything::start().await;
     for (name, select, meaning) in questions() {
-        let told = ask(&node.node, &name, select, Onward::NotAsked).await;
-        // When a value was set is told alike, too.
-        let first = told.first().expect("doors").1.clone();
-        for (door, told) in told {
-            let told = told.or_else(|| first.clone());
-            assert_eq!(told, first, "{door}, {name} {select:?}");
-            assert_eq!(told.map(Meaning::undated), Some(meaning.clone()), "{door}, {name} {select:?}");
+        let answers = ask(&node.node, &name, select, Onward::NotAsked).await;
+        // The time at which a value was set is the same, too.
+        let first = answers.first().expect("front ends").1.clone();
+        for (front_end, answers) in answers {
+            let answers = answers.or_else(|| first.clone());
+            assert_eq!(answers, first, "{front_end}, {name} {select:?}");
+            assert_eq!(
+                answers.map(Meaning::undated),
+                Some(meaning.clone()),
+                "{front_end}, {name} {select:?}"
+            );
         }
     }
     node.stop().await;
 }
 
-/// What another node keeps is the same through whichever door this one is asked to fetch it; DNS never asks.
+/// What another node holds is the same through whichever front end this one is asked to fetch it; DNS never asks.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_kept_elsewhere_means_the_same_through_every_door() {
+async fn what_another_node_holds_means_the_same_through_every_front_end() {
     let mut upper = Tier::top().await;
     let mut lower = Tier::below(&upper, &["88.118.8"]).await;
     lower.home("88.118.8").await;
@@ -262,16 +266,16 @@ async fn what_is_kept_elsewhere_means_the_same_through_every_door() {
         ("99.1/SN1", ALL, Meaning::NotOurs),
     ];
     let check = async |name: &str, select: Select, meaning: &Meaning| {
-        for (door, told) in ask(upper.node(), name, select, Onward::Asked).await {
-            let told = told.map(Meaning::undated);
-            // How long it may still be kept depends on when it was fetched.
-            let told = match told {
+        for (front_end, answers) in ask(upper.node(), name, select, Onward::Asked).await {
+            let answers = answers.map(Meaning::undated);
+            // How long it may still be cached depends on when it was fetched.
+            let answers = match answers {
                 Some(Meaning::Values(values)) => {
                     Some(Meaning::Values(values.into_iter().map(full_ttl).collect()))
                 }
                 other => other,
             };
-            assert_eq!(told.as_ref(), Some(meaning), "{door}, {name} {select:?}");
+            assert_eq!(answers.as_ref(), Some(meaning), "{front_end}, {name} {select:?}");
         }
     };
     for (name, select, meaning) in rows {

@@ -1,4 +1,4 @@
-//! kill -9 at random moments during registration: what was acknowledged is there, whole, and told again.
+//! kill -9 at random moments during registration: what was acknowledged is there, whole, and reported again.
 //!
 //! ```text
 //!   writers ─ batches ─▶ node process ─ kill -9 ─▶ store checked at rest ─▶ node again ─▶ every batch repeated

@@ -1,4 +1,4 @@
-//! Clients of the doors: gRPC as generated from our proto files, DNS by messages of our own making, HTTP by hand.
+//! Clients of the front ends: gRPC as generated from our proto files, DNS by messages of our own making, HTTP by hand.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -28,7 +28,7 @@ const MESSAGE_BYTES_MAX: usize = 65_535;
 
 //----------- GrpcClient -----------------------------------------------------
 
-/// A client of the gRPC door that shows a token with every call.
+/// A gRPC client that sends a token with every call.
 #[derive(Clone)]
 pub(crate) struct GrpcClient {
     channel: InterceptedService<Channel, ShowToken>,
@@ -175,7 +175,7 @@ pub(crate) enum Transport {
     Tcp,
 }
 
-/// Asks a DNS door for the records of a name, as a stub resolver does.
+/// Asks DNS for the records of a name, as a stub resolver does.
 pub(crate) fn dns_ask(address: SocketAddr, transport: Transport, name: &str, kind: RecordType) -> Message {
     dns_send(address, transport, &dns_question(name, kind))
 }
@@ -227,7 +227,7 @@ fn ask_by_tcp(address: SocketAddr, question: &[u8]) -> Vec<u8> {
 
 //----------- HTTP -----------------------------------------------------------
 
-/// Asks the HTTP door at `url` (`http://address`) for a path; status and body.
+/// Gets a path over HTTP from `url` (`http://address`); returns status and body.
 pub(crate) fn http_get(url: &str, path: &str) -> (u16, String) {
     let address = url.strip_prefix("http://").expect("an http URL");
     let mut stream = TcpStream::connect(address).expect("connected");

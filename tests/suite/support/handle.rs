@@ -1,4 +1,4 @@
-//! A client of the Handle door: messages of our own making over real sockets.
+//! A client of the Handle protocol: messages of our own making over real sockets.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -177,7 +177,7 @@ impl UdpClient {
         self.receive_of(None, Instant::now() + ANSWER_MAX).expect("an answer")
     }
 
-    /// Receives the response to one request; what may have been told twice before is passed over.
+    /// Receives the response to one request; what may have arrived twice before is ignored.
     pub(crate) fn receive_answer(&self, request: &Request) -> Response {
         self.receive_of(Some(request.envelope.request), Instant::now() + ANSWER_MAX).expect("an answer")
     }
@@ -198,7 +198,7 @@ impl UdpClient {
             let piece = Piece::decode(&packet).expect("a packet");
             let envelope = Envelope { sequence: 0, ..piece.envelope };
             if request.is_some_and(|request| request != envelope.request) {
-                // A reply told twice.
+                // A reply that arrived twice.
                 continue;
             }
             pieces.insert((envelope.request, piece.envelope.sequence), piece.bytes.to_vec());
@@ -416,7 +416,7 @@ pub(crate) async fn administered() -> TestNode {
     administered_with(|_| {}).await
 }
 
-/// The same, told something else.
+/// The same with a changed configuration.
 pub(crate) async fn administered_with(tell: impl FnOnce(&mut Config)) -> TestNode {
     let node = TestNode::start_with(EngineKind::Fjall, |config| {
         let administrator = Identity::parse(&format!("300:0.NA/{PREFIX}")).expect("an identity");

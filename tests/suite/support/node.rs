@@ -19,7 +19,7 @@ use super::eventually::eventually;
 /// Any free port on loopback.
 const ANY: &str = "127.0.0.1:0";
 
-/// A configuration with every door on any free port and the data in `data`.
+/// A configuration with every front end on any free port and the data in `data`.
 pub(crate) fn config(data: &Path, engine: EngineKind) -> Config {
     let any = vec![ANY.parse().expect("an address")];
     let mut config = Config::default();
@@ -60,17 +60,17 @@ impl TestNode {
         Self::start_with(engine, |_| {}).await
     }
 
-    /// The same, told something else; a restart forgets it.
+    /// The same with a changed configuration; a restart forgets the change.
     pub(crate) async fn start_with(engine: EngineKind, tell: impl FnOnce(&mut Config)) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        Self::start_told(directory, engine, tell).await
+        Self::start_changed(directory, engine, tell).await
     }
 
     async fn start_in(directory: TempDir, engine: EngineKind) -> Self {
-        Self::start_told(directory, engine, |_| {}).await
+        Self::start_changed(directory, engine, |_| {}).await
     }
 
-    async fn start_told(directory: TempDir, engine: EngineKind, tell: impl FnOnce(&mut Config)) -> Self {
+    async fn start_changed(directory: TempDir, engine: EngineKind, tell: impl FnOnce(&mut Config)) -> Self {
         let mut config = config(&directory.path().join("data"), engine);
         give_server_key(&config.store.directory);
         tell(&mut config);
@@ -96,24 +96,24 @@ impl TestNode {
         GrpcClient::connect(self.grpc(), None).await
     }
 
-    /// The URL of its gRPC door.
+    /// The URL of its gRPC front end.
     pub(crate) fn grpc(&self) -> &str {
-        self.running.addresses().grpc.first().expect("a gRPC door")
+        self.running.addresses().grpc.first().expect("a gRPC address")
     }
 
-    /// The address of its DNS door.
+    /// The address of its DNS front end.
     pub(crate) fn dns(&self) -> SocketAddr {
-        self.running.dns_addr().expect("a DNS door")
+        self.running.dns_addr().expect("a DNS address")
     }
 
-    /// The address of its Handle door.
+    /// The address of its Handle front end.
     pub(crate) fn handle(&self) -> SocketAddr {
-        self.running.handle_addr().expect("a Handle door")
+        self.running.handle_addr().expect("a Handle address")
     }
 
-    /// The URL of its HTTP door.
+    /// The URL of its HTTP front end.
     pub(crate) fn http(&self) -> &str {
-        self.running.addresses().http.first().expect("an HTTP door")
+        self.running.addresses().http.first().expect("an HTTP address")
     }
 
     /// The node itself.
@@ -135,12 +135,12 @@ pub(crate) struct NodeProcess {
     child: Child,
     data: PathBuf,
     log: TempDir,
-    /// Where its doors are.
+    /// Its addresses.
     pub(crate) addresses: Addresses,
 }
 
 impl NodeProcess {
-    /// Starts one with its data in `data`, and waits until its doors are open.
+    /// Starts one with its data in `data`, and waits until it listens.
     pub(crate) fn start(data: &Path, arguments: &[&str]) -> Self {
         Self::start_with(data, arguments, &[])
     }
@@ -166,7 +166,7 @@ impl NodeProcess {
         let lines = File::create(log.path().join("log")).expect("a file");
         let child = command.stderr(lines).spawn().expect("a process");
         let mut node = Self { child, data: data.into(), log, addresses: Addresses::default() };
-        node.addresses = eventually("the node says where its doors are", || {
+        node.addresses = eventually("the node has written its addresses", || {
             if let Some(status) = node.child.try_wait().expect("a child") {
                 panic!("the node ended with {status}: {}", node.log());
             }
@@ -185,19 +185,19 @@ impl NodeProcess {
         &self.data
     }
 
-    /// The URL of its gRPC door.
+    /// The URL of its gRPC front end.
     pub(crate) fn grpc(&self) -> &str {
-        self.addresses.grpc.first().expect("a gRPC door")
+        self.addresses.grpc.first().expect("a gRPC address")
     }
 
-    /// The address of its DNS door.
+    /// The address of its DNS front end.
     pub(crate) fn dns(&self) -> SocketAddr {
-        *self.addresses.dns.first().expect("a DNS door")
+        *self.addresses.dns.first().expect("a DNS address")
     }
 
-    /// The URL of its HTTP door.
+    /// The URL of its HTTP front end.
     pub(crate) fn http(&self) -> &str {
-        self.addresses.http.first().expect("an HTTP door")
+        self.addresses.http.first().expect("an HTTP address")
     }
 
     /// The most memory that it has had in RAM so far, in MiB.
@@ -252,8 +252,8 @@ pub(crate) fn program(arguments: &[&str]) -> Command {
 
 fn serve(data: &Path, arguments: &[&str]) -> Command {
     let mut command = program(&["serve"]);
-    for door in ["grpc.listen", "dns.listen", "handle.listen", "http.listen"] {
-        command.args(["--set", &format!("{door}={ANY}")]);
+    for front_end in ["grpc.listen", "dns.listen", "handle.listen", "http.listen"] {
+        command.args(["--set", &format!("{front_end}={ANY}")]);
     }
     command.arg("--data").arg(data).args(arguments);
     command

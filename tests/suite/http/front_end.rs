@@ -1,4 +1,4 @@
-//! A node with an HTTP door to be asked, and a client that shows all of a reply.
+//! A node with an HTTP front end, and a client that returns all of a reply.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -31,16 +31,16 @@ use crate::support::node::{admin_token, config, give_server_key};
 /// How long a client waits for an answer.
 pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(60);
 
-//----------- Door -----------------------------------------------------------
+//----------- FrontEnd -------------------------------------------------------
 
-/// A node whose HTTP door takes plain text and TLS.
-pub(crate) struct Door {
+/// A node whose HTTP front end accepts plain text and TLS.
+pub(crate) struct FrontEnd {
     running: RunningNode,
     certificate: CertificateDer<'static>,
     _directory: TempDir,
 }
 
-impl Door {
+impl FrontEnd {
     /// Starts a node that homes 88.118.8.
     pub(crate) async fn open() -> Self {
         Self::open_with(|_| ()).await
@@ -63,14 +63,14 @@ impl Door {
         change(&mut config);
         give_server_key(&config.store.directory);
         let running = Node::start(config).await.expect("the node starts");
-        let door = Self { running, certificate: cert.der().clone(), _directory: directory };
+        let front_end = Self { running, certificate: cert.der().clone(), _directory: directory };
         let prefix = Prefix::parse("88.118.8").expect("a prefix");
         let home = Command::Prefix(PrefixCommand::Home { prefix, registrant: None });
-        door.running.registry().apply_one(&Caller::Node, home).await.expect("homed");
-        door
+        front_end.running.registry().apply_one(&Caller::Node, home).await.expect("homed");
+        front_end
     }
 
-    /// Registers so many identifiers past the door; their names, in order.
+    /// Registers so many identifiers directly in the registry; returns their names, in order.
     pub(crate) async fn fill_quickly(&self, count: u32) -> Vec<String> {
         let names: Vec<String> = (0..count).map(|number| format!("88.118.8/{number:06}")).collect();
         let item = |(number, name): (u32, &String)| {
@@ -95,9 +95,9 @@ impl Door {
         format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
     }
 
-    /// Where the door is.
+    /// Its address.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.running.http_addr().expect("an HTTP door")
+        self.running.http_addr().expect("an HTTP address")
     }
 
     /// The admin token of the first start.
@@ -142,7 +142,7 @@ impl Door {
 
 //----------- Client ---------------------------------------------------------
 
-/// Asks a door, one connection a request.
+/// An HTTP client with one connection per request.
 #[derive(Clone)]
 pub(crate) struct Client {
     address: SocketAddr,
@@ -151,7 +151,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// A client in plain text of the door at an address.
+    /// A plain text client of the front end at an address.
     pub(crate) fn of(address: SocketAddr) -> Self {
         Self { address, tls: None, headers: Vec::new() }
     }
@@ -205,7 +205,7 @@ impl Client {
         Reply::parse(&self.send(&request).await)
     }
 
-    /// Sends bytes as they are; all bytes that come back until the door closes.
+    /// Sends bytes as they are; returns all bytes that arrive until the connection closes.
     pub(crate) async fn send(&self, bytes: &[u8]) -> Vec<u8> {
         let stream = TcpStream::connect(self.address).await.expect("connected");
         match &self.tls {
@@ -219,7 +219,7 @@ impl Client {
 }
 
 async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8]) -> Vec<u8> {
-    // The door may reply before it has read everything, and close.
+    // The node may reply before it has read everything, and close.
     let _sent = stream.write_all(bytes).await;
     let mut answer = Vec::new();
     let read = timeout(ANSWER_MAX, stream.read_to_end(&mut answer)).await.expect("an answer in time");
