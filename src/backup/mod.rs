@@ -47,6 +47,7 @@ mod create;
 mod list;
 mod verify;
 
+mod report;
 mod restore;
 
 mod counters;
@@ -62,6 +63,7 @@ pub use self::file::KeptFile;
 pub use self::finding::{Finding, Verdict};
 pub use self::list::{Kind, Summary, list_directory};
 pub use self::progress::Progress;
+pub use self::report::{CreateReport, VerifyReport};
 pub use self::restore::{RestoreReport, RestoreRequest, Until, restore};
 pub use self::schedule::Schedule;
 pub use self::verify::verify_folder;

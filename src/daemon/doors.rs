@@ -2,14 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time;
 
-use super::backup::BackupDesk;
 use super::clock_and_entropy::clock;
 use super::core::Core;
 use super::descriptors::Descriptors;
@@ -17,7 +16,6 @@ use super::directory::{Addresses, reachable};
 use super::error::DaemonError;
 use super::health;
 use super::socket;
-use super::status::Status;
 use crate::config::{Config, SiteOptions};
 use crate::front::dns::{DnsOptions, DnsServer};
 use crate::front::grpc::{GrpcDependencies, GrpcOptions, GrpcServer};
@@ -186,8 +184,9 @@ impl Doors {
             registry: Arc::clone(&core.registry),
             authority: core.authority.clone(),
             resolver: Arc::clone(&core.resolver),
-            status: Arc::new(Status::new(core)),
-            backup: Some(Arc::new(BackupDesk(core.backups.clone()))),
+            filing: core.filing.as_ref().map(|filing| filing.watch.clone()),
+            backups: Some(core.backups.clone()),
+            started: Instant::now(),
         };
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         let door = GrpcServer::new(options, rooms, self.tls.clone()).map_err(|error| {

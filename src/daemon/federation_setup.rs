@@ -16,7 +16,6 @@ use crate::federation::upper::UpperOptions;
 use crate::federation::{Federation, FederationOptions};
 use crate::filing::status::FilingWatch;
 use crate::filing::{self, FilingOptions};
-use crate::front::grpc::FilingReport;
 use crate::model::site::Site;
 use crate::store::Store;
 use crate::telemetry::{Metrics, Page};
@@ -75,25 +74,6 @@ pub(super) fn start_filing(
     let options = FilingOptions { site, pause_first, pause_longest, jitter: clock_and_entropy::jitter() };
     let (watch, task) = filing::start(store.clone(), upper, options, stop);
     Some(RunningFiling { watch, task })
-}
-
-/// How filing stands, for the administration service.
-pub(super) fn filing_report(watch: &FilingWatch) -> FilingReport {
-    let status = watch.status();
-    FilingReport {
-        upper: status.upper,
-        connected: status.state.is_connected(),
-        confirmed: status.confirmed,
-        lag_entries: status.lag_entries,
-        lag_ms: status.lag_ms,
-        last_error: status.last_error,
-        state: status.state.name().to_owned(),
-        last_contact_ms: status.last_contact_ms,
-        filed: status.counts.filed,
-        identifier_changes: status.counts.identifiers,
-        set_aside_count: status.counts.set_aside,
-        set_aside: status.set_aside.into_iter().map(|aside| (aside.prefix, aside.message)).collect(),
-    }
 }
 
 //----------- Numbers --------------------------------------------------------

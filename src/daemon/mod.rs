@@ -25,7 +25,6 @@ mod clock_and_entropy;
 mod health;
 mod server_key;
 mod socket;
-mod status;
 mod systemd;
 
 mod error;

@@ -27,6 +27,7 @@ mod group;
 mod rules;
 
 mod filing;
+pub mod store_status;
 
 pub mod counters;
 

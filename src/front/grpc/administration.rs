@@ -6,8 +6,12 @@ use tonic::{Request, Response, Status};
 
 use super::Shared;
 use super::counters::Service;
+use super::reply::NodeStatus;
 use super::{reply, request};
+use crate::backup::Summary;
+use crate::filing::status::FilingWatch;
 use crate::registry::command::{Command, TokenCommand};
+use crate::telemetry::Chain;
 use crate::wire::proto;
 use crate::wire::proto::administration_service_server::AdministrationService;
 
@@ -57,7 +61,28 @@ impl AdministrationService for AdministrationApi {
     ) -> Result<Response<proto::GetStatusResponse>, Status> {
         let call = self.0.admit(&request, Service::Administration)?;
         call.must_be_known()?;
-        let report = call.ask(self.0.status.report()).await?;
-        Ok(Response::new(proto::GetStatusResponse { status: Some(reply::status_report(report)) }))
+        let status = call.ask(self.0.node_status()).await?;
+        Ok(Response::new(proto::GetStatusResponse { status: Some(reply::node_status(status)) }))
+    }
+}
+
+impl Shared {
+    async fn node_status(&self) -> NodeStatus {
+        NodeStatus {
+            store: self.registry.store_status().await,
+            filing: self.filing.as_ref().map(FilingWatch::status),
+            uptime: self.started.elapsed(),
+            newest_backup: self.newest_backup().await,
+        }
+    }
+
+    /// The newest backup; none when there is none, or the backups cannot be listed.
+    async fn newest_backup(&self) -> Option<Summary> {
+        let listed = self.backups.as_ref()?.list(None).await;
+        listed
+            .inspect_err(|error| tracing::warn!(error = %Chain(error), "the backups cannot be listed"))
+            .ok()?
+            .into_iter()
+            .next()
     }
 }

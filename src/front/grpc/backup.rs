@@ -1,5 +1,6 @@
 //! BackupService: backups of the running node.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -9,8 +10,8 @@ use tonic::{Request, Response, Status};
 use super::Shared;
 use super::call::Call;
 use super::counters::Service;
-use super::ports::{BackupKind, BackupPort, BackupProblem};
 use super::reply::{self, FrontRefusal};
+use crate::backup::{self, Backups, Kind};
 use crate::wire::proto;
 use crate::wire::proto::backup_service_server::BackupService;
 
@@ -28,13 +29,13 @@ impl BackupService for BackupApi {
         &self,
         request: Request<proto::CreateBackupRequest>,
     ) -> Result<Response<Self::CreateBackupStream>, Status> {
-        let (backup, call) = self.0.admit_to_backup(&request)?;
+        let (backups, call) = self.0.admit_to_backup(&request)?;
         let message = request.into_inner();
         let kind = match message.kind() {
-            proto::BackupKind::Incremental => BackupKind::Incremental,
-            proto::BackupKind::Full | proto::BackupKind::Unspecified => BackupKind::Full,
+            proto::BackupKind::Incremental => Kind::Incremental,
+            proto::BackupKind::Full | proto::BackupKind::Unspecified => Kind::Full,
         };
-        let reports = backup.create(named(message.directory), kind);
+        let reports = backups.create_reported(named(message.directory), kind);
         Ok(Response::new(replies(reports, call, reply::create_report)))
     }
 
@@ -42,9 +43,9 @@ impl BackupService for BackupApi {
         &self,
         request: Request<proto::ListBackupsRequest>,
     ) -> Result<Response<proto::ListBackupsResponse>, Status> {
-        let (backup, _call) = self.0.admit_to_backup(&request)?;
-        let listed =
-            backup.list(named(request.into_inner().directory)).await.map_err(reply::backup_problem)?;
+        let (backups, _call) = self.0.admit_to_backup(&request)?;
+        let directory = named(request.into_inner().directory);
+        let listed = backups.list(directory.as_deref()).await.map_err(reply::backup_failed)?;
         let backups = listed.into_iter().map(reply::backup_summary).collect();
         Ok(Response::new(proto::ListBackupsResponse { backups }))
     }
@@ -53,38 +54,38 @@ impl BackupService for BackupApi {
         &self,
         request: Request<proto::VerifyBackupRequest>,
     ) -> Result<Response<Self::VerifyBackupStream>, Status> {
-        let (backup, call) = self.0.admit_to_backup(&request)?;
+        let (backups, call) = self.0.admit_to_backup(&request)?;
         let message = request.into_inner();
-        let reports = backup.verify(named(message.directory), message.name);
+        let reports = backups.verify_reported(named(message.directory), message.name);
         Ok(Response::new(replies(reports, call, reply::verify_report)))
     }
 }
 
-/// The text, unless it is empty and leaves the choice to the node.
-fn named(text: String) -> Option<String> {
-    Some(text).filter(|text| !text.is_empty())
+/// The directory that a request names; none when the text is empty.
+fn named(text: String) -> Option<PathBuf> {
+    Some(text).filter(|text| !text.is_empty()).map(PathBuf::from)
 }
 
-/// Reports as replies; the call stays open until their end.
+/// Reports as responses; the call is held until they end.
 fn replies<T: Send + 'static, R: 'static>(
-    reports: BoxStream<'static, Result<T, BackupProblem>>,
+    reports: BoxStream<'static, Result<T, backup::Error>>,
     call: Call,
     into_reply: fn(T) -> R,
 ) -> BoxStream<'static, Result<R, Status>> {
     let replies = reports.map(move |report| {
         let _held = &call;
-        report.map(into_reply).map_err(reply::backup_problem)
+        report.map(into_reply).map_err(reply::backup_failed)
     });
     replies.boxed()
 }
 
 impl Shared {
     /// The backups, for administrators of the node.
-    fn admit_to_backup<T>(&self, request: &Request<T>) -> Result<(&Arc<dyn BackupPort>, Call), Status> {
+    fn admit_to_backup<T>(&self, request: &Request<T>) -> Result<(&Backups, Call), Status> {
         let call = self.admit(request, Service::Backup)?;
         call.must_run_the_node()?;
-        let backup =
-            self.backup.as_ref().ok_or_else(|| reply::refused_here(&FrontRefusal::BackupNotConfigured))?;
-        Ok((backup, call))
+        let backups =
+            self.backups.as_ref().ok_or_else(|| reply::refused_here(&FrontRefusal::BackupNotConfigured))?;
+        Ok((backups, call))
     }
 }

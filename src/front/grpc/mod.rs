@@ -1,7 +1,7 @@
 //! The gRPC front end: every service of `proto/idnode/v1`, with health and reflection, over plain text or TLS.
 //!
 //! ```text
-//!   connection ─▶ tonic ─▶ call (caller, deadline) ─▶ request ─▶ registry | resolver | ports
+//!   connection ─▶ tonic ─▶ call (caller, deadline) ─▶ request ─▶ registry | resolver | backup
 //!                                                                        │
 //!                                       status or message ◀─ reply ◀─────┘
 //! ```
@@ -14,7 +14,6 @@ mod call;
 mod connection;
 mod counters;
 mod memory;
-mod ports;
 
 mod registration;
 mod resolution;
@@ -38,7 +37,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use tokio::net::TcpListener;
@@ -53,10 +52,6 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 pub use self::counters::GrpcCounters;
-pub use self::ports::{
-    BackupKind, BackupMark, BackupPort, BackupProblem, BackupSummary, CreateReport, FilingReport,
-    ProgressReport, StatusPort, StatusReport, VerifyReport,
-};
 
 use self::administration::AdministrationApi;
 use self::backup::BackupApi;
@@ -68,6 +63,8 @@ use self::prefixes::PrefixApi;
 use self::registration::RegistrationApi;
 use self::resolution::ResolutionApi;
 use crate::authority::Authority;
+use crate::backup::Backups;
+use crate::filing::status::FilingWatch;
 use crate::front::listen::accept::{Reception, ReceptionOptions, Security};
 use crate::front::listen::budget::{GRPC_MEMORY, MemoryBudget};
 use crate::front::listen::counters::ConnectionCounters;
@@ -149,10 +146,12 @@ pub struct GrpcDependencies {
     pub authority: Authority,
     /// The resolver, for questions.
     pub resolver: Arc<Resolver>,
-    /// Tells how the node is.
-    pub status: Arc<dyn StatusPort>,
+    /// The state of filing; none at a node without an upper node.
+    pub filing: Option<FilingWatch>,
     /// Creates, lists and verifies backups; none where no directory is configured.
-    pub backup: Option<Arc<dyn BackupPort>>,
+    pub backups: Option<Backups>,
+    /// Time at which the node started.
+    pub started: Instant,
 }
 
 /// What all services share.
@@ -161,8 +160,9 @@ struct Shared {
     registry: Arc<Registry>,
     authority: Authority,
     resolver: Arc<Resolver>,
-    status: Arc<dyn StatusPort>,
-    backup: Option<Arc<dyn BackupPort>>,
+    filing: Option<FilingWatch>,
+    backups: Option<Backups>,
+    started: Instant,
     inbound: Arc<Inbound>,
     counters: Arc<GrpcCounters>,
     closing: watch::Receiver<bool>,
@@ -187,8 +187,9 @@ impl GrpcServer {
             registry: dependencies.registry,
             authority: dependencies.authority,
             resolver: dependencies.resolver,
-            status: dependencies.status,
-            backup: dependencies.backup,
+            filing: dependencies.filing,
+            backups: dependencies.backups,
+            started: dependencies.started,
             inbound,
             counters: Arc::default(),
             closing,

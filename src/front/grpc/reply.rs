@@ -10,19 +10,19 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
-use super::ports::{
-    BackupKind, BackupProblem, BackupSummary, CreateReport, FilingReport, ProgressReport, StatusReport,
-    VerifyReport,
-};
+use crate::backup;
 use crate::federation::error::PeerError;
+use crate::filing::status::FilingStatus;
 use crate::front::listen::budget::BudgetSpent;
 use crate::model::prefix::{Homing, PrefixEntry};
 use crate::model::request::RequestId;
 use crate::model::token::{Scope, TokenEntry};
 use crate::registry::receipt::{Outcome, Receipt};
 use crate::registry::refusal::{Failure, Problem, Refusal};
+use crate::registry::store_status::StoreStatus;
 use crate::resolver::answer::{Absence, Answer, Found, HistoryChange, NotResponsible, Referral};
 use crate::resolver::recursion::Unanswered;
+use crate::telemetry::Chain;
 use crate::wire::proto;
 use crate::wire::proto::{
     answer, create_backup_response, outcome, prefix_entry, resolve_outcome, verify_backup_response,
@@ -88,9 +88,32 @@ fn peer_facts(error: &PeerError) -> HashMap<String, String> {
     [("peer".to_owned(), error.peer().to_owned())].into_iter().chain(reason).collect()
 }
 
-/// The status of a backup operation that failed.
-pub(super) fn backup_problem(problem: BackupProblem) -> Status {
-    refused_here(&FrontRefusal::Backup(problem))
+/// A backup operation that failed.
+pub(super) fn backup_failed(error: backup::Error) -> Status {
+    let (code, reason) = codes_of_backup(&error);
+    let sentence = match code {
+        Code::Internal => format!("backup failed: {}", Chain(&error)),
+        _ => error.to_string(),
+    };
+    status(code, reason, sentence, HashMap::new())
+}
+
+/// The status and the stable reason of a backup operation that failed.
+fn codes_of_backup(error: &backup::Error) -> (Code, &'static str) {
+    match error {
+        backup::Error::DirectoryUnknown { .. } => (Code::InvalidArgument, "BACKUP_DIRECTORY_UNKNOWN"),
+        backup::Error::Absent { .. } => (Code::NotFound, "BACKUP_ABSENT"),
+        backup::Error::Busy { .. } => (Code::Unavailable, "BACKUP_UNDER_WAY"),
+        backup::Error::Store { .. }
+        | backup::Error::File { .. }
+        | backup::Error::Key { .. }
+        | backup::Error::KeyWanted { .. }
+        | backup::Error::NotWhole { .. }
+        | backup::Error::Unreachable { .. }
+        | backup::Error::DataNotEmpty { .. }
+        | backup::Error::RestoreUnderWay { .. }
+        | backup::Error::Stopped { .. } => (Code::Internal, "BACKUP_FAILED"),
+    }
 }
 
 /// The status of a refusal that only this front end makes.
@@ -208,9 +231,6 @@ pub(super) enum FrontRefusal {
     /// No backup directory is configured.
     #[error("no backup directory is configured; name one in the node's configuration")]
     BackupNotConfigured,
-    /// A refusal of a backup operation.
-    #[error(transparent)]
-    Backup(#[from] BackupProblem),
 }
 
 impl FrontRefusal {
@@ -227,12 +247,6 @@ impl FrontRefusal {
             Self::MessageTooLarge => (Code::ResourceExhausted, "MESSAGE_TOO_LARGE"),
             Self::RequestTooSlow => (Code::DeadlineExceeded, "REQUEST_TIMEOUT"),
             Self::BackupNotConfigured => (Code::Unimplemented, "BACKUP_NOT_CONFIGURED"),
-            Self::Backup(BackupProblem::DirectoryUnknown { .. }) => {
-                (Code::InvalidArgument, "BACKUP_DIRECTORY_UNKNOWN")
-            }
-            Self::Backup(BackupProblem::Absent { .. }) => (Code::NotFound, "BACKUP_ABSENT"),
-            Self::Backup(BackupProblem::Busy) => (Code::Unavailable, "BACKUP_UNDER_WAY"),
-            Self::Backup(BackupProblem::Failed { .. }) => (Code::Internal, "BACKUP_FAILED"),
         }
     }
 }
@@ -394,57 +408,65 @@ fn scope(scope: &Scope) -> proto::Scope {
 //----------- Reports --------------------------------------------------------
 
 /// The status of the node.
-pub(super) fn status_report(report: StatusReport) -> proto::Status {
+pub(super) fn node_status(status: NodeStatus) -> proto::Status {
+    let NodeStatus { store, filing, uptime, newest_backup } = status;
     proto::Status {
-        version: report.version,
-        engine: report.engine,
-        incarnation: report.position.incarnation.0.to_vec(),
-        position: Some(report.position.into()),
-        identifiers: report.identifiers,
-        prefixes_homed: report.prefixes_homed,
-        prefixes_delegated: report.prefixes_delegated,
-        filing: report.filing.map(filing_report),
-        read_only_reason: report.read_only_reason.unwrap_or_default(),
-        uptime_seconds: report.uptime.as_secs(),
-        disk_bytes: report.disk_bytes,
-        last_backup: report.last_backup.map(|mark| proto::LastBackup {
-            name: mark.name,
-            created_ms: mark.created_ms,
-            to: Some(mark.to.into()),
+        version: env!("IDNODE_VERSION").to_owned(),
+        engine: store.engine,
+        incarnation: store.position.incarnation.0.to_vec(),
+        position: Some(store.position.into()),
+        identifiers: store.identifiers,
+        prefixes_homed: store.prefixes_homed,
+        prefixes_delegated: store.prefixes_delegated,
+        filing: filing.map(filing_status),
+        read_only_reason: store.read_only_reason.unwrap_or_default(),
+        uptime_seconds: uptime.as_secs(),
+        disk_bytes: store.disk_bytes,
+        last_backup: newest_backup.map(|backup| proto::LastBackup {
+            name: backup.name,
+            created_ms: backup.created_ms,
+            to: Some(backup.to.into()),
         }),
     }
 }
 
-fn filing_report(report: FilingReport) -> proto::FilingStatus {
+/// The parts of the status of a node.
+pub(super) struct NodeStatus {
+    pub(super) store: StoreStatus,
+    pub(super) filing: Option<FilingStatus>,
+    pub(super) uptime: Duration,
+    pub(super) newest_backup: Option<backup::Summary>,
+}
+
+fn filing_status(status: FilingStatus) -> proto::FilingStatus {
+    let set_aside = status.set_aside.into_iter();
     proto::FilingStatus {
-        upper: report.upper,
-        connected: report.connected,
-        confirmed: report.confirmed.map(proto::Position::from),
-        lag_entries: report.lag_entries,
-        lag_ms: report.lag_ms,
-        last_error: report.last_error.unwrap_or_default(),
-        state: report.state,
-        last_contact_ms: report.last_contact_ms.unwrap_or_default(),
-        filed: report.filed,
-        identifier_changes: report.identifier_changes,
-        set_aside_count: report.set_aside_count,
-        set_aside: report
-            .set_aside
-            .into_iter()
-            .map(|(prefix, message)| proto::SetAsidePrefix { prefix: prefix.to_string(), message })
+        upper: status.upper,
+        connected: status.state.is_connected(),
+        confirmed: status.confirmed.map(proto::Position::from),
+        lag_entries: status.lag_entries,
+        lag_ms: status.lag_ms,
+        last_error: status.last_error.unwrap_or_default(),
+        state: status.state.name().to_owned(),
+        last_contact_ms: status.last_contact_ms.unwrap_or_default(),
+        filed: status.counts.filed,
+        identifier_changes: status.counts.identifiers,
+        set_aside_count: status.counts.set_aside,
+        set_aside: set_aside
+            .map(|one| proto::SetAsidePrefix { prefix: one.prefix.to_string(), message: one.message })
             .collect(),
     }
 }
 
 /// One backup.
-pub(super) fn backup_summary(summary: BackupSummary) -> proto::Backup {
+pub(super) fn backup_summary(summary: backup::Summary) -> proto::Backup {
     let kind = match summary.kind {
-        BackupKind::Full => proto::BackupKind::Full,
-        BackupKind::Incremental => proto::BackupKind::Incremental,
+        backup::Kind::Full => proto::BackupKind::Full,
+        backup::Kind::Incremental => proto::BackupKind::Incremental,
     };
     proto::Backup {
         name: summary.name,
-        directory: summary.directory,
+        directory: summary.directory.display().to_string(),
         kind: kind.into(),
         from: Some(summary.from.into()),
         to: Some(summary.to.into()),
@@ -456,32 +478,35 @@ pub(super) fn backup_summary(summary: BackupSummary) -> proto::Backup {
     }
 }
 
-fn progress(report: ProgressReport) -> proto::Progress {
+fn progress(progress: backup::Progress) -> proto::Progress {
     proto::Progress {
-        stage: report.stage,
-        done_bytes: report.done_bytes,
-        total_bytes: report.total_bytes.unwrap_or_default(),
-        entries: report.entries,
+        stage: progress.stage.to_owned(),
+        done_bytes: progress.done_bytes,
+        total_bytes: progress.total_bytes.unwrap_or_default(),
+        entries: progress.entries,
     }
 }
 
-/// A report of a backup being created.
-pub(super) fn create_report(report: CreateReport) -> proto::CreateBackupResponse {
+/// A report of a backup that is being made.
+pub(super) fn create_report(report: backup::CreateReport) -> proto::CreateBackupResponse {
     let report = match report {
-        CreateReport::Progress(report) => create_backup_response::Report::Progress(progress(report)),
-        CreateReport::Done(summary) => create_backup_response::Report::Backup(backup_summary(summary)),
+        backup::CreateReport::Progress(report) => create_backup_response::Report::Progress(progress(report)),
+        backup::CreateReport::Done(summary) => {
+            create_backup_response::Report::Backup(backup_summary(summary))
+        }
     };
     proto::CreateBackupResponse { report: Some(report) }
 }
 
-/// A report of a backup being verified.
-pub(super) fn verify_report(report: VerifyReport) -> proto::VerifyBackupResponse {
+/// A report of a backup that is being verified.
+pub(super) fn verify_report(report: backup::VerifyReport) -> proto::VerifyBackupResponse {
     let report = match report {
-        VerifyReport::Progress(report) => verify_backup_response::Report::Progress(progress(report)),
-        VerifyReport::Finding { file, message } => {
-            verify_backup_response::Report::Finding(proto::Finding { file, message })
-        }
-        VerifyReport::Verdict { whole, entries, bytes } => {
+        backup::VerifyReport::Progress(report) => verify_backup_response::Report::Progress(progress(report)),
+        backup::VerifyReport::Finding(finding) => verify_backup_response::Report::Finding(proto::Finding {
+            file: finding.file,
+            message: finding.message,
+        }),
+        backup::VerifyReport::Done { whole, entries, bytes } => {
             verify_backup_response::Report::Verdict(proto::Verdict { whole, entries, bytes })
         }
     };

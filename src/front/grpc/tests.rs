@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -15,7 +14,7 @@ use tonic_types::StatusExt;
 use super::connection::Peer;
 use super::inbound::Inbound;
 use super::registration::RegistrationApi;
-use super::{GrpcOptions, GrpcServer, Shared, StatusPort, StatusReport, reception};
+use super::{GrpcOptions, GrpcServer, Shared, reception};
 use crate::authority::{Authority, AuthorityOptions};
 use crate::front::listen::budget::{GRPC_MEMORY, Holder, MemoryBudget};
 use crate::front::listen::channel::Channel;
@@ -66,14 +65,6 @@ impl Tap {
     }
 }
 
-struct NoStatus;
-
-impl StatusPort for NoStatus {
-    fn report(&self) -> BoxFuture<'_, StatusReport> {
-        Box::pin(std::future::pending())
-    }
-}
-
 /// A registration service without a socket, and a token that may register.
 struct Bench {
     api: RegistrationApi,
@@ -111,8 +102,9 @@ async fn bench(allow_tokens_in_plain_text: bool) -> Bench {
         registry: Arc::clone(&registry),
         authority: authority.clone(),
         resolver: Arc::new(Resolver::new(store, authority, ResolverOptions::default())),
-        status: Arc::new(NoStatus),
-        backup: None,
+        filing: None,
+        backups: None,
+        started: Instant::now(),
         inbound: Arc::new(Inbound::new(registry)),
         counters: Arc::default(),
         closing,

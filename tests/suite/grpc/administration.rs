@@ -72,7 +72,8 @@ async fn status_is_for_token_holders() {
     let mut client = AdministrationServiceClient::with_interceptor(door.channel().await, door.admin.clone());
     let response = client.get_status(proto::GetStatusRequest {}).await.expect("a status").into_inner();
     let status = response.status.expect("a status");
-    assert_eq!((status.engine.as_str(), status.uptime_seconds, status.disk_bytes), ("fjall", 5, 7));
+    assert_eq!((status.engine.as_str(), status.prefixes_homed), ("fjall", 1));
+    assert!(status.disk_bytes > 0 && status.uptime_seconds < 600, "{status:?}");
     assert_eq!(status.position.expect("a position").incarnation, status.incarnation);
     door.close().await;
 }

@@ -1,131 +1,121 @@
-//! Backups over gRPC: who may, what is reported, what is refused. The backup room itself is another test's.
+//! Backups over gRPC: who may, what is reported, what is refused.
 
-use std::sync::Arc;
+use std::path::Path;
 
-use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
-use futures_util::{StreamExt, stream};
-use idnode::front::grpc::{
-    BackupKind, BackupPort, BackupProblem, BackupSummary, CreateReport, ProgressReport, VerifyReport,
-};
 use idnode::model::identifier::Prefix;
-use idnode::model::position::{Incarnation, Position, Stream};
 use idnode::model::token::Scope;
 use idnode::wire::proto;
 use idnode::wire::proto::backup_service_client::BackupServiceClient;
 use idnode::wire::proto::{create_backup_response, verify_backup_response};
+use tempfile::TempDir;
 use tonic::Code;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Channel;
 
-use super::door::{Door, PREFIX, Wishes, reason};
+use super::door::{Bearer, Door, PREFIX, Wishes, reason};
 
-/// Reports what it was asked, as a backup room would.
-struct Recorder;
+type Client = BackupServiceClient<InterceptedService<Channel, Bearer>>;
 
-fn summary(directory: Option<String>, kind: BackupKind) -> BackupSummary {
-    let position = |sequence| Position { incarnation: Incarnation([3; 16]), stream: Stream::ONLY, sequence };
-    BackupSummary {
-        name: "20261123T200000Z".to_owned(),
-        directory: directory.unwrap_or_else(|| "/first".to_owned()),
-        kind,
-        from: position(1),
-        to: position(9),
-        created_ms: 5,
-        entries: 6,
-        bytes: 7,
-        encrypted: true,
-        base: None,
+/// A node with two directories of backups.
+struct Backed {
+    door: Door,
+    first: TempDir,
+    second: TempDir,
+}
+
+impl Backed {
+    async fn open() -> Self {
+        let directory = || tempfile::tempdir().expect("a directory");
+        let (first, second) = (directory(), directory());
+        let backup_directories = vec![first.path().to_owned(), second.path().to_owned()];
+        let door = Door::open_with(Wishes { backup_directories, ..Wishes::default() }).await;
+        Self { door, first, second }
+    }
+
+    async fn client(&self) -> Client {
+        BackupServiceClient::with_interceptor(self.door.channel().await, self.door.admin.clone())
     }
 }
 
-impl BackupPort for Recorder {
-    fn create(
-        &self,
-        directory: Option<String>,
-        kind: BackupKind,
-    ) -> BoxStream<'static, Result<CreateReport, BackupProblem>> {
-        let progress =
-            ProgressReport { stage: "image".to_owned(), done_bytes: 1, total_bytes: None, entries: 2 };
-        let done = CreateReport::Done(summary(directory, kind));
-        stream::iter([Ok(CreateReport::Progress(progress)), Ok(done)]).boxed()
-    }
+fn text(path: &Path) -> String {
+    path.to_str().expect("a path in UTF-8").to_owned()
+}
 
-    fn list(
-        &self,
-        directory: Option<String>,
-    ) -> BoxFuture<'static, Result<Vec<BackupSummary>, BackupProblem>> {
-        Box::pin(async move {
-            match directory.as_deref() {
-                Some("/etc") => {
-                    let known = vec!["/first".to_owned()];
-                    Err(BackupProblem::DirectoryUnknown { directory: "/etc".to_owned(), known })
-                }
-                _ => Ok(vec![summary(directory, BackupKind::Incremental)]),
+/// Makes a backup; returns the stages that were reported and the backup.
+async fn create(
+    client: &mut Client,
+    directory: &Path,
+    kind: proto::BackupKind,
+) -> (Vec<String>, proto::Backup) {
+    let request = proto::CreateBackupRequest { directory: text(directory), kind: kind.into() };
+    let mut reports = client.create_backup(request).await.expect("a stream").into_inner();
+    let mut stages = Vec::new();
+    loop {
+        match reports.message().await.expect("a message").expect("the backup").report {
+            Some(create_backup_response::Report::Progress(progress)) => stages.push(progress.stage),
+            Some(create_backup_response::Report::Backup(backup)) => {
+                assert!(reports.message().await.expect("a clean end").is_none(), "the backup is last");
+                return (stages, backup);
             }
-        })
-    }
-
-    fn verify(
-        &self,
-        _directory: Option<String>,
-        name: String,
-    ) -> BoxStream<'static, Result<VerifyReport, BackupProblem>> {
-        if name.is_empty() {
-            return stream::iter([Err(BackupProblem::Absent { name })]).boxed();
+            None => panic!("an empty report"),
         }
-        let finding =
-            VerifyReport::Finding { file: "chunk-3".to_owned(), message: "a bit flipped".to_owned() };
-        let verdict = VerifyReport::Verdict { whole: false, entries: 4, bytes: 5 };
-        stream::iter([Ok(finding), Ok(verdict)]).boxed()
     }
-}
-
-async fn open() -> Door {
-    Door::open_with(Wishes { backup: Some(Arc::new(Recorder)), ..Wishes::default() }).await
 }
 
 /// Progress first, the backup last.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_is_reported_as_it_goes() {
-    let door = open().await;
-    let mut client = BackupServiceClient::with_interceptor(door.channel().await, door.admin.clone());
-    let kind = proto::BackupKind::Incremental.into();
-    let request = proto::CreateBackupRequest { directory: "/other".to_owned(), kind };
-    let mut reports = client.create_backup(request).await.expect("a stream").into_inner();
-    let first = reports.message().await.expect("a message").expect("progress").report;
-    let Some(create_backup_response::Report::Progress(progress)) = first else { panic!("{first:?}") };
-    assert_eq!((progress.stage.as_str(), progress.done_bytes, progress.entries), ("image", 1, 2));
-    let last = reports.message().await.expect("a message").expect("the backup").report;
-    let Some(create_backup_response::Report::Backup(backup)) = last else { panic!("{last:?}") };
-    assert_eq!((backup.directory.as_str(), backup.kind()), ("/other", proto::BackupKind::Incremental));
-    assert_eq!(backup.to.map(|to| to.sequence), Some(9));
-    assert!(reports.message().await.expect("a clean end").is_none());
-    door.close().await;
+    let node = Backed::open().await;
+    let mut client = node.client().await;
+    let (stages, full) = create(&mut client, node.second.path(), proto::BackupKind::Full).await;
+    assert_eq!(stages.first().map(String::as_str), Some("begin"));
+    assert_eq!(
+        (full.directory.as_str(), full.kind()),
+        (text(node.second.path()).as_str(), proto::BackupKind::Full)
+    );
+    assert!(full.name.ends_with("-full") && full.entries > 0 && full.bytes > 0, "{full:?}");
+    node.door.token(Scope::Admin).await;
+    let (_, next) = create(&mut client, node.second.path(), proto::BackupKind::Incremental).await;
+    assert_eq!((next.kind(), &next.base), (proto::BackupKind::Incremental, &full.name));
+    assert_eq!((&next.from, next.entries), (&full.to, 1));
+    node.door.close().await;
 }
 
 /// Findings name the file; the verdict is last; a missing backup is a status.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_verification_names_what_is_wrong() {
-    let door = open().await;
-    let mut client = BackupServiceClient::with_interceptor(door.channel().await, door.admin.clone());
-    let request = proto::VerifyBackupRequest { directory: String::new(), name: "b".to_owned() };
+    let node = Backed::open().await;
+    let mut client = node.client().await;
+    let (_, backup) = create(&mut client, node.first.path(), proto::BackupKind::Full).await;
+    let file = "image-000001.zst";
+    let path = node.first.path().join(&backup.name).join(file);
+    let mut bytes = std::fs::read(&path).expect("the chunk");
+    *bytes.last_mut().expect("some bytes") ^= 1;
+    std::fs::write(&path, bytes).expect("written");
+    let request = proto::VerifyBackupRequest { directory: String::new(), name: backup.name };
     let mut reports = client.verify_backup(request).await.expect("a stream").into_inner();
-    let finding = reports.message().await.expect("a message").expect("a finding").report;
-    let expected = proto::Finding { file: "chunk-3".to_owned(), message: "a bit flipped".to_owned() };
-    assert_eq!(finding, Some(verify_backup_response::Report::Finding(expected)));
-    let verdict = reports.message().await.expect("a message").expect("a verdict").report;
-    let expected = proto::Verdict { whole: false, entries: 4, bytes: 5 };
-    assert_eq!(verdict, Some(verify_backup_response::Report::Verdict(expected)));
-    let request = proto::VerifyBackupRequest::default();
+    let (mut files, mut verdict) = (Vec::new(), None);
+    while let Some(message) = reports.message().await.expect("a message") {
+        assert_eq!(verdict, None, "the verdict is last");
+        match message.report.expect("a report") {
+            verify_backup_response::Report::Progress(_) => {}
+            verify_backup_response::Report::Finding(finding) => files.push(finding.file),
+            verify_backup_response::Report::Verdict(done) => verdict = Some(done.whole),
+        }
+    }
+    assert_eq!((files, verdict), (vec![file.to_owned()], Some(false)));
+    let name = "2026-01-01T000000Z-full".to_owned();
+    let request = proto::VerifyBackupRequest { directory: String::new(), name };
     let mut reports = client.verify_backup(request).await.expect("a stream").into_inner();
-    let status = reports.message().await.expect_err("no name");
+    let status = reports.message().await.expect_err("no such backup");
     assert_eq!((status.code(), reason(&status).as_str()), (Code::NotFound, "BACKUP_ABSENT"));
-    door.close().await;
+    node.door.close().await;
 }
 
 /// Only configured directories, only for those who run the node, only where backups are configured.
 #[tokio::test(flavor = "multi_thread")]
 async fn backups_are_for_those_who_run_the_node() {
-    let door = open().await;
+    let Backed { door, first, second: _second } = Backed::open().await;
     let mut anonymous = BackupServiceClient::new(door.channel().await);
     let request = proto::ListBackupsRequest { directory: String::new() };
     let status = anonymous.list_backups(request.clone()).await.expect_err("nobody may");
@@ -137,7 +127,10 @@ async fn backups_are_for_those_who_run_the_node() {
     assert_eq!((status.code(), reason(&status).as_str()), (Code::PermissionDenied, "PERMISSION_DENIED"));
     let mut client = BackupServiceClient::with_interceptor(door.channel().await, door.admin.clone());
     let listed = client.list_backups(request.clone()).await.expect("a list").into_inner().backups;
-    assert_eq!(listed.len(), 1);
+    assert_eq!(listed, []);
+    let (_, backup) = create(&mut client, first.path(), proto::BackupKind::Full).await;
+    let listed = client.list_backups(request.clone()).await.expect("a list").into_inner().backups;
+    assert_eq!(listed, [backup]);
     let status = client.list_backups(proto::ListBackupsRequest { directory: "/etc".to_owned() }).await;
     let status = status.expect_err("not configured");
     assert_eq!(

@@ -1,13 +1,12 @@
 //! A gRPC door to test, and words to speak to it with.
 
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use futures_util::future::BoxFuture;
 use idnode::authority::{Authority, AuthorityOptions};
-use idnode::front::grpc::{
-    BackupPort, GrpcCounters, GrpcDependencies, GrpcError, GrpcOptions, GrpcServer, StatusPort, StatusReport,
-};
+use idnode::backup::{Backups, CHUNK_BYTES_DEFAULT, Options};
+use idnode::front::grpc::{GrpcCounters, GrpcDependencies, GrpcError, GrpcOptions, GrpcServer};
 use idnode::front::listen::tls::TlsIdentity;
 use idnode::model::identifier::Folding;
 use idnode::model::token::Scope;
@@ -50,7 +49,8 @@ pub(crate) struct Door {
 #[derive(Default)]
 pub(crate) struct Wishes {
     pub(crate) tls: Option<Arc<TlsIdentity>>,
-    pub(crate) backup: Option<Arc<dyn BackupPort>>,
+    /// Directories of backups; without any, the node makes none.
+    pub(crate) backup_directories: Vec<PathBuf>,
 }
 
 impl Door {
@@ -77,8 +77,10 @@ impl Door {
             registry: Arc::clone(&registry),
             authority: authority.clone(),
             resolver: Arc::new(Resolver::new(store.clone(), authority, ResolverOptions::default())),
-            status: Arc::new(TestStatus(store)),
-            backup: wishes.backup,
+            filing: None,
+            backups: (!wishes.backup_directories.is_empty())
+                .then(|| backups(store, wishes.backup_directories)),
+            started: Instant::now(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
@@ -141,6 +143,19 @@ fn store_options(directory: &TempDir) -> StoreOptions {
     }
 }
 
+fn backups(store: Store, directories: Vec<PathBuf>) -> Backups {
+    let options = Options {
+        directories,
+        key_file: None,
+        keep_count: 0,
+        keep_days: 0,
+        chunk_bytes: CHUNK_BYTES_DEFAULT,
+        files: Vec::new(),
+        node_version: "0.0.0-test".to_owned(),
+    };
+    Backups::new(store, options).expect("no key file is needed")
+}
+
 fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     u64::try_from(since.as_millis()).expect("before the year 584942417")
@@ -150,28 +165,6 @@ async fn token(registry: &Registry, scopes: Vec<Scope>) -> Bearer {
     let draft = TokenDraft { label: "test".to_owned(), scopes, expires_ms: None };
     let (text, _) = registry.create_token(&Caller::Node, draft).await.expect("a token");
     Bearer(text)
-}
-
-struct TestStatus(Store);
-
-impl StatusPort for TestStatus {
-    fn report(&self) -> BoxFuture<'_, StatusReport> {
-        Box::pin(async {
-            StatusReport {
-                version: "0.0.0-test".to_owned(),
-                engine: self.0.engine_kind().to_string(),
-                position: self.0.head(),
-                identifiers: self.0.count(),
-                prefixes_homed: 1,
-                prefixes_delegated: 0,
-                filing: None,
-                read_only_reason: None,
-                uptime: Duration::from_secs(5),
-                disk_bytes: 7,
-                last_backup: None,
-            }
-        })
-    }
 }
 
 //----------- Words ----------------------------------------------------------

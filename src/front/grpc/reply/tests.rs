@@ -1,15 +1,18 @@
 //! Every refusal, failure and answer has its status or message, and each is looked at here.
 
+use std::path::PathBuf;
+
 use std::collections::BTreeSet;
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use super::{
-    FrontRefusal, answer, failed, outcome, problem, refused, refused_here, too_large, unanswered_onward,
+    FrontRefusal, answer, backup_failed, failed, outcome, problem, refused, refused_here, too_large,
+    unanswered_onward,
 };
 use crate::authority::visibility::Withheld;
-use crate::front::grpc::ports::BackupProblem;
+use crate::backup;
 use crate::model::identifier::{Identifier, IdentifierError, Prefix};
 use crate::model::identity::Identity;
 use crate::model::prefix::RegistrantError;
@@ -188,8 +191,6 @@ fn a_question_that_went_onward_in_vain_has_its_status() {
 
 #[test]
 fn every_refusal_of_this_front_end_has_its_status_and_reason() {
-    let unknown =
-        BackupProblem::DirectoryUnknown { directory: "/x".to_owned(), known: vec!["/y".to_owned()] };
     let table = [
         (FrontRefusal::TokenOverheard, Code::Unauthenticated, "TOKEN_IN_PLAIN_TEXT"),
         (FrontRefusal::AuthorizationMalformed, Code::Unauthenticated, "AUTHORIZATION_MALFORMED"),
@@ -198,22 +199,35 @@ fn every_refusal_of_this_front_end_has_its_status_and_reason() {
         (FrontRefusal::DeadlinePassed, Code::DeadlineExceeded, "DEADLINE_PASSED"),
         (FrontRefusal::NotAnnounced, Code::FailedPrecondition, "NOT_ANNOUNCED"),
         (FrontRefusal::BackupNotConfigured, Code::Unimplemented, "BACKUP_NOT_CONFIGURED"),
-        (FrontRefusal::Backup(unknown), Code::InvalidArgument, "BACKUP_DIRECTORY_UNKNOWN"),
-        (
-            FrontRefusal::Backup(BackupProblem::Absent { name: "b".to_owned() }),
-            Code::NotFound,
-            "BACKUP_ABSENT",
-        ),
-        (FrontRefusal::Backup(BackupProblem::Busy), Code::Unavailable, "BACKUP_UNDER_WAY"),
-        (
-            FrontRefusal::Backup(BackupProblem::Failed { message: "disk full".to_owned() }),
-            Code::Internal,
-            "BACKUP_FAILED",
-        ),
     ];
     for (refusal, code, reason) in table {
         let status = refused_here(&refusal);
         assert_eq!((status.code(), status.message()), (code, refusal.to_string().as_str()));
+        check_info(&status, reason);
+    }
+}
+
+#[test]
+fn a_backup_that_fails_has_its_status_and_reason() {
+    let (directory, name) = (PathBuf::from("/x"), "b".to_owned());
+    let known = vec![PathBuf::from("/y")];
+    let detail = "disk full".to_owned();
+    let unknown = backup::Error::DirectoryUnknown { directory: directory.clone(), known };
+    let table = [
+        (unknown, Code::InvalidArgument, "BACKUP_DIRECTORY_UNKNOWN", "/x is no configured backup directory"),
+        (backup::Error::Absent { name }, Code::NotFound, "BACKUP_ABSENT", "there is no backup \"b\""),
+        (backup::Error::Busy { directory }, Code::Unavailable, "BACKUP_UNDER_WAY", "a backup is under way"),
+        (
+            backup::Error::Stopped { detail },
+            Code::Internal,
+            "BACKUP_FAILED",
+            "backup failed: the work was ended",
+        ),
+    ];
+    for (error, code, reason, sentence) in table {
+        let status = backup_failed(error);
+        assert_eq!(status.code(), code, "{status:?}");
+        assert!(status.message().starts_with(sentence), "{status:?}");
         check_info(&status, reason);
     }
 }
