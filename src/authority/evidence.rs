@@ -10,6 +10,7 @@ use crate::model::refusal::Failure;
 use crate::model::value::{Value, ValueType};
 use crate::store::directory::Directory;
 use crate::store::entry::IdentifierEntry;
+use crate::telemetry::bug;
 
 use super::administration::Record;
 use super::prefix::RecordSource;
@@ -96,11 +97,11 @@ impl Authority {
             let mut record = ReadRecord { identifier: identifier.clone(), entry: None, remote: Vec::new() };
             match source {
                 RecordSource::Here => {
-                    if let Some((name, entry)) = entries.next() {
-                        let version = entry.as_ref().map_or(0, |entry| entry.version);
-                        evidence.read.push(ReadVersion { identifier: identifier.clone(), name, version });
-                        record.entry = entry;
-                    }
+                    let read = entries.next();
+                    let (name, entry) = read.ok_or_else(|| bug("one entry for each name read"))?;
+                    let version = entry.as_ref().map_or(0, |entry| entry.version);
+                    evidence.read.push(ReadVersion { identifier: identifier.clone(), name, version });
+                    record.entry = entry;
                 }
                 RecordSource::Elsewhere => {
                     record.remote = self.read_elsewhere(identifier, &directory, evidence).await;

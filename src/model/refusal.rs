@@ -322,6 +322,14 @@ pub enum Failure {
         /// What happened.
         detail: String,
     },
+    /// A case that is impossible unless this program has a bug. Made by `telemetry::bug`, which logs it.
+    #[error(
+        "the node has a bug: {what} does not hold; repeat with the same request id, and report it to the operator"
+    )]
+    Bug {
+        /// The invariant that does not hold.
+        what: &'static str,
+    },
     /// The store could not be read.
     #[error("the store could not be read: {detail}")]
     Store {
@@ -340,6 +348,7 @@ impl Failure {
             Self::Stopping => "STOPPING",
             Self::Contended => "CONTENDED",
             Self::AdministratorsUnread { .. } => "ADMINISTRATORS_UNREAD",
+            Self::Bug { .. } => "INTERNAL",
             Self::Store { .. } => "STORE",
         }
     }

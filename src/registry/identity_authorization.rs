@@ -21,6 +21,7 @@ use crate::model::identifier::Identifier;
 use crate::model::identity::{AdminPermissions, Identity};
 use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::store::directory::Directory;
+use crate::telemetry::bug;
 
 use super::Registry;
 use super::apply::check_command;
@@ -96,8 +97,8 @@ impl Registry {
                 Err(Failure::Contended) => {}
                 Err(failure) => return Err(failure.into()),
                 Ok(outcomes) => {
-                    let lost = || Failure::OutcomeUnknown { cause: "the outcome was lost".to_owned() };
-                    return Ok(outcomes.into_iter().next().ok_or_else(lost)??);
+                    let outcome = outcomes.into_iter().next();
+                    return Ok(outcome.ok_or_else(|| bug("one outcome for each item"))??);
                 }
             }
         }
@@ -268,7 +269,7 @@ impl Registry {
     async fn read_target(&self, target: &Identifier) -> Result<(ReadRecord, Evidence), Problem> {
         let mut evidence = Evidence::default();
         let stored = self.authority.read(std::slice::from_ref(target), &mut evidence).await?;
-        let stored = stored.into_iter().next().ok_or(Refusal::Absent)?;
+        let stored = stored.into_iter().next().ok_or_else(|| bug("one record for each identifier read"))?;
         Ok((stored, evidence))
     }
 

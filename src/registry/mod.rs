@@ -52,6 +52,7 @@ use crate::model::token::{Scope, TokenEntry, TokenId};
 use crate::store::Store;
 use crate::store::commit::Appender;
 use crate::store::retention::Retention;
+use crate::telemetry::bug;
 
 use self::command::{Batch, Command, Item, TokenCommand};
 use self::committer::{Committer, Submission};
@@ -195,7 +196,7 @@ impl Registry {
     pub async fn apply_one(&self, caller: &Caller, command: Command) -> Result<Receipt, Problem> {
         let batch = Batch { request: None, items: vec![Item { number: 0, command }], deadline: None };
         let outcome = self.apply(caller, batch).await?.into_iter().next();
-        Ok(outcome.unwrap_or(Err(Refusal::TooManyItems { count: 0 }))?)
+        Ok(outcome.ok_or_else(|| bug("one outcome for each item"))??)
     }
 }
 

@@ -38,6 +38,7 @@ use crate::store::Store;
 use crate::store::directory::Directory;
 use crate::store::entry::IdentifierEntry;
 use crate::store::names::NameRange;
+use crate::telemetry::bug;
 use crate::wire::handle::site::encode_site;
 
 use self::answer::{Absence, Answer, Found, NamesAsked, NotResponsible, Page, Question, Referral};
@@ -87,7 +88,7 @@ impl Resolver {
     pub async fn answer(&self, caller: &Caller, question: &Question) -> Result<Answer, Problem> {
         let answers = self.answer_many(caller, std::slice::from_ref(question)).await?;
         let answer = answers.into_iter().next();
-        Ok(answer.unwrap_or(Ok(Answer::Absent(Absence::Identifier)))?)
+        Ok(answer.ok_or_else(|| bug("one answer for each question"))??)
     }
 
     /// Answers many questions with one read of the store, one answer for each, in their order.
@@ -111,7 +112,7 @@ impl Resolver {
                 Err(refusal) => Err(refusal),
                 Ok(Route::Known(answer)) => Ok(answer),
                 Ok(Route::Here(_, prefix)) => {
-                    let entry = entries.next().flatten();
+                    let entry = entries.next().ok_or_else(|| bug("one entry for each name read"))?;
                     match self.visibility(caller, question, entry.as_ref()).await {
                         Ok(visibility) => Ok(self.show(visibility, question, entry, &prefix)),
                         Err(Problem::Refused(refusal)) => Err(refusal),

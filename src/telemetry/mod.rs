@@ -7,11 +7,13 @@
 //!
 //! A module owns its counters and knows nothing of how they are shown; the daemon gives their names to [`Metrics`].
 
+mod bug;
 mod chain;
 mod journald;
 pub mod log;
 pub mod metrics;
 
+pub use self::bug::bug;
 pub use self::chain::Chain;
 pub use self::log::{Destination, LogControl, LogError, LogFormat, LogLevel, LogOptions};
 pub use self::metrics::{Histogram, Metrics, Page};

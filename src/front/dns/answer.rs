@@ -27,9 +27,10 @@ use crate::model::identifier::{Identifier, Prefix};
 use crate::model::limits::SUFFIX_DIGEST_BYTES;
 use crate::model::value::Index;
 use crate::registry::caller::Caller;
-use crate::registry::refusal::{Failure, Refusal};
+use crate::registry::refusal::Refusal;
 use crate::resolver::Resolver;
 use crate::resolver::answer::{Absence, Answer, Question};
+use crate::telemetry::bug;
 use crate::wire::dns::name::{Naming, Part, is_above_server};
 
 //----------- Answerer -------------------------------------------------------
@@ -261,8 +262,7 @@ impl Answerer {
                 let mut answers = questions.iter().zip(answers);
                 let mut next = |subject: &Subject| match answers.next() {
                     Some((question, answer)) => self.reply(facts, subject, question, answer),
-                    // The resolver returns one answer for each question.
-                    None => reply::failure(&Failure::Overloaded),
+                    None => reply::failure(&bug("one answer for each question")),
                 };
                 pending.into_iter().map(|pending| pending.reply(&mut next)).collect()
             }

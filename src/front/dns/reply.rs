@@ -260,6 +260,7 @@ pub(super) fn refusal(refusal: &Refusal) -> Reply {
 pub(super) fn failure(failure: &Failure) -> Reply {
     let extended = match failure {
         Failure::Store { .. } => Extended::new(OTHER, "the store could not be read"),
+        Failure::Bug { .. } => Extended::new(OTHER, "the node has a bug"),
         Failure::Overloaded => Extended::new(OTHER, "the node is too busy"),
         Failure::Stopping => Extended::new(NOT_READY, "the node is stopping"),
         Failure::ReadOnly { .. }

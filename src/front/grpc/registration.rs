@@ -22,6 +22,7 @@ use crate::model::request::RequestId;
 use crate::registry::command::{Batch, Command, Item};
 use crate::registry::receipt::Receipt;
 use crate::registry::refusal::Refusal;
+use crate::telemetry::bug;
 use crate::wire::proto;
 use crate::wire::proto::registration_service_server::RegistrationService;
 
@@ -174,7 +175,7 @@ impl Shared {
         let outcomes = outcomes.map_err(|failure| reply::failed(&failure, request))?;
         match outcomes.into_iter().next() {
             Some(outcome) => outcome.map_err(|refusal| reply::refused(&refusal, request)),
-            None => Err(reply::unanswered()),
+            None => Err(reply::failed(&bug("one outcome for each item"), request)),
         }
     }
 
@@ -200,10 +201,11 @@ impl Shared {
         let batch = Batch { request, items, deadline: call.deadline };
         let applied = call.command(self.registry.apply(&call.caller, batch)).await;
         let mut applied = applied.map_err(|failure| reply::failed(&failure, request))?.into_iter();
+        let lost = || reply::failed(&bug("one outcome for each item"), request);
         let outcomes = numbers.into_iter().zip(refused).map(|(number, refused)| {
             let result = match refused {
                 Some(refusal) => Err(refusal),
-                None => applied.next().ok_or_else(reply::unanswered)?,
+                None => applied.next().ok_or_else(lost)?,
             };
             Ok(reply::outcome(number, result))
         });

@@ -126,17 +126,6 @@ pub(super) fn refused_here(refusal: &FrontRefusal) -> Status {
     Status::with_error_details(code, refusal.to_string(), details)
 }
 
-/// The core did not return one outcome for each item: a bug, reported as such.
-pub(super) fn unanswered() -> Status {
-    tracing::error!("the core gave fewer outcomes than it was given items");
-    status(
-        Code::Internal,
-        "INTERNAL",
-        "the node lost an outcome; repeat with the same request_id".to_owned(),
-        HashMap::new(),
-    )
-}
-
 fn with_request(
     facts: impl IntoIterator<Item = (String, String)>,
     request: Option<RequestId>,
@@ -192,7 +181,7 @@ fn code_of_failure(failure: &Failure) -> Code {
         | Failure::Stopping
         | Failure::Contended
         | Failure::AdministratorsUnread { .. } => Code::Unavailable,
-        Failure::Store { .. } => Code::Internal,
+        Failure::Bug { .. } | Failure::Store { .. } => Code::Internal,
     }
 }
 

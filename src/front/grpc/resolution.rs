@@ -23,6 +23,7 @@ use crate::model::limits::{BATCH_ITEMS_MAX, MESSAGE_BYTES_MAX, VALUES_BYTES_MAX}
 use crate::registry::refusal::Refusal;
 use crate::resolver::answer::Question;
 use crate::resolver::recursion::Recursion;
+use crate::telemetry::bug;
 use crate::wire::proto;
 use crate::wire::proto::resolution_service_server::ResolutionService;
 use crate::wire::proto::{answer, resolve_outcome};
@@ -183,9 +184,10 @@ impl Shared {
             questions.iter().filter_map(|(_, question)| question.as_ref().ok().cloned()).collect();
         let answers = call.ask(self.resolver.answer_many(&call.caller, &understood)).await?;
         let mut answers = answers.map_err(|failure| reply::failed(&failure, None))?.into_iter();
+        let lost = || reply::failed(&bug("one answer for each question"), None);
         let outcomes = questions.into_iter().map(|(number, question)| {
             let result = match question {
-                Ok(_) => answers.next().ok_or_else(reply::unanswered)?,
+                Ok(_) => answers.next().ok_or_else(lost)?,
                 Err(refusal) => Err(refusal),
             };
             Ok(reply::resolve_outcome(number, result))

@@ -6,8 +6,8 @@
 
 use crate::front::handle_semantics::question::{Hidden, QuestionOutcome};
 use crate::registry::caller::Caller;
-use crate::registry::refusal::Failure;
 use crate::resolver::answer::{Answer, Question};
+use crate::telemetry::bug;
 use crate::wire::cursor::{DecodeError, Reader};
 use crate::wire::handle::code::{OpCode, OpFlags, ResponseCode};
 use crate::wire::handle::envelope::{Envelope, EnvelopeFlags};
@@ -58,8 +58,7 @@ impl Responder {
             let reply = match answers.next() {
                 Some(Ok(answer)) => plain.reply(answer)?,
                 Some(Err(refusal)) => reply::refusal(&refusal),
-                // The resolver returns one answer for each question.
-                None => reply::failure(&Failure::Overloaded),
+                None => reply::failure(&bug("one answer for each question")),
             };
             Some(self.write(&plain.frame, &reply, now_ms))
         };

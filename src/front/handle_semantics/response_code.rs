@@ -63,7 +63,7 @@ pub(in crate::front) fn of_failure(failure: &Failure) -> ResponseCode {
         Failure::ReadOnly { .. } => ResponseCode::SERVER_READ_ONLY,
         Failure::Overloaded | Failure::Stopping | Failure::Contended => ResponseCode::SERVER_BUSY,
         Failure::AdministratorsUnread { .. } => ResponseCode::UNABLE_TO_AUTHENTICATE,
-        Failure::OutcomeUnknown { .. } | Failure::Store { .. } => ResponseCode::ERROR,
+        Failure::OutcomeUnknown { .. } | Failure::Bug { .. } | Failure::Store { .. } => ResponseCode::ERROR,
     }
 }
 

@@ -171,6 +171,7 @@ fn every_failure_has_its_status_and_reason() {
     check(Failure::Overloaded, Code::Unavailable, "OVERLOADED");
     check(Failure::Stopping, Code::Unavailable, "STOPPING");
     check(store, Code::Internal, "STORE");
+    check(Failure::Bug { what: "an invariant" }, Code::Internal, "INTERNAL");
     let message = failed(&unknown, None).message().to_owned();
     assert!(message.starts_with("outcome unknown: repeat with the same request"), "{message}");
 }

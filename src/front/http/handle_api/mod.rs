@@ -53,8 +53,8 @@ use crate::registry::Registry;
 use crate::registry::caller::Caller;
 use crate::registry::command::{Batch, Command, Item};
 use crate::registry::receipt::Receipt;
-use crate::registry::refusal::Failure;
 use crate::resolver::Resolver;
+use crate::telemetry::bug;
 
 /// How long a command may wait for its outcome.
 const COMMAND_MAX: Duration = Duration::from_secs(20);
@@ -106,8 +106,7 @@ impl HandleApi {
         let deadline = Some(Instant::now() + COMMAND_MAX);
         let batch = Batch { request: None, items: vec![Item { number: 0, command }], deadline };
         let outcome = self.registry.apply(caller, batch).await?.into_iter().next();
-        let lost = || Failure::OutcomeUnknown { cause: "the node lost an outcome".to_owned() };
-        Ok(outcome.ok_or_else(lost)??)
+        Ok(outcome.ok_or_else(|| bug("one outcome for each item"))??)
     }
 }
 
