@@ -10,6 +10,8 @@ mod form;
 mod imports;
 #[path = "tidy/listening.rs"]
 mod listening;
+#[path = "tidy/names.rs"]
+mod names;
 #[path = "tidy/papers.rs"]
 mod papers;
 #[path = "tidy/paths.rs"]
@@ -40,7 +42,8 @@ pub(crate) struct Rule {
 
 /// Every rule, in the order of the modules that hold them.
 fn rules() -> impl Iterator<Item = &'static Rule> {
-    imports::RULES.iter().chain(listening::RULES).chain(form::RULES).chain(words::RULES).chain(papers::RULES)
+    let all = [imports::RULES, listening::RULES, form::RULES, words::RULES, names::RULES, papers::RULES];
+    all.into_iter().flatten()
 }
 
 //----------- Tests ----------------------------------------------------------

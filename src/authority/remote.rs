@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::federation::follow::{FollowError, Follower};
-use crate::federation::question::{PeerAnswer, PeerQuestion, Target};
+use crate::federation::question::{PeerAnswer, PeerQuestion, PeerTarget};
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::position::Incarnation;
 use crate::model::prefix::Homing;
@@ -91,8 +91,8 @@ impl RemoteRecords {
             RemoteOptions::Stub(stub) => return stub(question.identifier).await.map_err(RemoteError::Stub),
         };
         let target = match governing.map(|entry| &entry.homing) {
-            Some(Homing::Delegated(site)) => Target::Site(site.clone()),
-            None if follower.has_upper() => Target::Upper,
+            Some(Homing::Delegated(site)) => PeerTarget::Site(site.clone()),
+            None if follower.has_upper() => PeerTarget::Upper,
             Some(Homing::Here) | None => return Err(RemoteError::NoNode),
         };
         let RemoteQuestion { identifier, indexes, types, own, deadline } = question;

@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use super::blocking::off_the_reactor;
 use super::error::Error;
 use super::file::{KeptFile, RestoredFile};
 use super::finding::Finding;
 use super::key::DataKey;
 use super::manifest::{Chunk, Holds};
-use super::off_the_reactor;
 use crate::store::image::{CopiedChange, CopiedEntry};
 use crate::wire::cursor::{DecodeError, Reader, Writer};
 

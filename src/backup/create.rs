@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::blocking::off_the_reactor;
 use super::chunk::{self, ChunkWriter};
 use super::error::Error;
 use super::file::KeptFile;
 use super::folder::{LockedDirectory, PartialFolder};
 use super::key::{DataKey, Key};
-use super::list::{Kind, Summary, manifests};
+use super::kind::Kind;
+use super::list::{Summary, manifests};
 use super::manifest::{self, Base, Chunk, Holds, ImageSpan, Lock, Manifest};
+use super::options::Options;
 use super::progress::Progress;
-use super::{Options, off_the_reactor};
 use crate::model::position::Incarnation;
 use crate::store::Store;
 use crate::store::commit::End;

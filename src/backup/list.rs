@@ -1,37 +1,17 @@
 //! Listing: the backups that lie in a directory, and the chain that each belongs to.
 
-use core::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::Error;
 use super::finding::Finding;
 use super::folder;
+use super::kind::Kind;
 use super::manifest::{self, Manifest};
 use crate::model::position::Position;
 
 /// Increments that one full backup carries at most; a chain that is longer goes in a circle.
 pub(super) const CHAIN_MAX: usize = 10_000;
-
-//----------- Kind -----------------------------------------------------------
-
-/// What a backup holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// An image of everything, and the journal since.
-    Full,
-    /// The journal since an earlier backup.
-    Incremental,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Full => "full",
-            Self::Incremental => "incremental",
-        })
-    }
-}
 
 //----------- Summary --------------------------------------------------------
 

@@ -33,12 +33,17 @@
 
 mod error;
 mod finding;
+mod kind;
+mod options;
 mod progress;
+
+mod blocking;
 
 mod chunk;
 mod file;
 mod key;
 mod manifest;
+mod manifest_file;
 mod manifest_v1;
 
 mod folder;
@@ -61,7 +66,9 @@ pub use self::counters::Counters;
 pub use self::error::Error;
 pub use self::file::KeptFile;
 pub use self::finding::{Finding, Verdict};
-pub use self::list::{Kind, Summary, list_directory};
+pub use self::kind::Kind;
+pub use self::list::{Summary, list_directory};
+pub use self::options::{CHUNK_BYTES_DEFAULT, Options};
 pub use self::progress::Progress;
 pub use self::report::{CreateReport, VerifyReport};
 pub use self::restore::{RestoreReport, RestoreRequest, Until, restore};
@@ -76,31 +83,8 @@ use tokio::sync::Mutex;
 use crate::store::Store;
 use crate::telemetry::Chain;
 
+use self::blocking::off_the_reactor;
 use self::key::Key;
-
-/// Bytes of a chunk before it is compressed, unless told otherwise.
-pub const CHUNK_BYTES_DEFAULT: usize = 8 * 1024 * 1024;
-
-//----------- Options --------------------------------------------------------
-
-/// What backups need to know.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Where backups may be kept; the schedule uses the first.
-    pub directories: Vec<PathBuf>,
-    /// The file of the key that they are encrypted with; plain without.
-    pub key_file: Option<PathBuf>,
-    /// Full backups that the schedule keeps, with their increments; 0 for all.
-    pub keep_count: u32,
-    /// Days that the schedule keeps a backup; 0 for ever.
-    pub keep_days: u32,
-    /// Bytes of a chunk before it is compressed.
-    pub chunk_bytes: usize,
-    /// Small files of the data directory that are backed up with the store: the server key.
-    pub files: Vec<KeptFile>,
-    /// The program's version, for the manifest.
-    pub node_version: String,
-}
 
 //----------- Backups --------------------------------------------------------
 
@@ -225,15 +209,5 @@ impl Backups {
             directory: asked.unwrap_or(Path::new("")).to_owned(),
             known: known.clone(),
         })
-    }
-}
-
-/// Runs work that waits for the disk.
-async fn off_the_reactor<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(outcome) => outcome,
-        Err(failed) => Err(Error::Stopped { detail: failed.to_string() }),
     }
 }

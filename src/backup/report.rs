@@ -11,7 +11,8 @@ use tokio::task::JoinSet;
 use super::Backups;
 use super::error::Error;
 use super::finding::{Finding, Verdict};
-use super::list::{Kind, Summary};
+use super::kind::Kind;
+use super::list::Summary;
 use super::progress::Progress;
 
 /// Reports that wait for a slow reader; progress beyond that is dropped.

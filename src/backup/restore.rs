@@ -7,6 +7,7 @@ use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use super::blocking::off_the_reactor;
 use super::chunk::{self, Content};
 use super::error::Error;
 use super::file::RestoredFile;
@@ -15,7 +16,6 @@ use super::folder::{create_directory, sync_directory};
 use super::list::{chain, manifests};
 use super::manifest::{self, Manifest};
 use super::manifest_v1::time;
-use super::off_the_reactor;
 use super::progress::Progress;
 use crate::model::environment::{Clock, Entropy};
 use crate::model::position::Position;

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::Options;
 use super::error::Error;
 use super::folder::LockedDirectory;
-use super::list::{Kind, manifests};
+use super::kind::Kind;
+use super::list::manifests;
 use super::manifest::Manifest;
+use super::options::Options;
 use crate::store::Store;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;

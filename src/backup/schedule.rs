@@ -12,8 +12,9 @@ use jiff::{Timestamp, ToSpan as _};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::list::Kind;
-use super::{Backups, Error};
+use super::Backups;
+use super::error::Error;
+use super::kind::Kind;
 use crate::telemetry::Chain;
 
 /// After how long a scheduled backup is full again.

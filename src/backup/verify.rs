@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::blocking::off_the_reactor;
 use super::chunk::{self, Content};
 use super::create::{FILES, JOURNAL};
 use super::error::Error;
@@ -15,7 +16,6 @@ use super::finding::{Finding, Verdict};
 use super::key::DataKey;
 use super::list::{chain, named_manifest};
 use super::manifest::{self, Holds, Manifest};
-use super::off_the_reactor;
 use super::progress::Progress;
 use crate::store::image::{CopiedChange, CopiedEntry};
 use crate::store::restore::JournalCheck;

@@ -106,7 +106,7 @@ fn aged(told: &PeerAnswer, age_seconds: u32) -> PeerAnswer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::question::Target;
+    use super::super::question::PeerTarget;
     use super::super::question::{PeerAnswer, PeerQuestion, PeerValues};
     use super::AnswerCache;
     use crate::model::identifier::Identifier;
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn an_answer_lives_for_the_least_ttl_of_its_values() {
         let cache = AnswerCache::new(100);
-        let key = || asked("a").key(&Target::Upper);
+        let key = || asked("a").key(&PeerTarget::Upper);
         cache.put(key(), &told(&[Ttl::Relative(60), Ttl::Relative(5), Ttl::Absolute(1_030)]), 1_000_000);
         let expected = [Ttl::Relative(58), Ttl::Relative(3), Ttl::Absolute(1_030)];
         assert_eq!(ttls(cache.get(&key(), 1_001_500)), expected);
@@ -159,19 +159,19 @@ mod tests {
     #[test]
     fn absence_is_kept_for_ten_seconds_and_a_referral_not_at_all() {
         let cache = AnswerCache::new(100);
-        cache.put(asked("a").key(&Target::Upper), &PeerAnswer::NoIdentifier, 1_000);
-        assert_eq!(cache.get(&asked("a").key(&Target::Upper), 10_999), Some(PeerAnswer::NoIdentifier));
-        assert_eq!(cache.get(&asked("a").key(&Target::Upper), 11_000), None);
-        cache.put(asked("b").key(&Target::Upper), &PeerAnswer::Unknown, 1_000);
-        assert_eq!(cache.get(&asked("b").key(&Target::Upper), 1_000), None);
-        cache.put(asked("c").key(&Target::Upper), &told(&[Ttl::Relative(0)]), 1_000);
-        assert_eq!(cache.get(&asked("c").key(&Target::Upper), 1_000), None);
+        cache.put(asked("a").key(&PeerTarget::Upper), &PeerAnswer::NoIdentifier, 1_000);
+        assert_eq!(cache.get(&asked("a").key(&PeerTarget::Upper), 10_999), Some(PeerAnswer::NoIdentifier));
+        assert_eq!(cache.get(&asked("a").key(&PeerTarget::Upper), 11_000), None);
+        cache.put(asked("b").key(&PeerTarget::Upper), &PeerAnswer::Unknown, 1_000);
+        assert_eq!(cache.get(&asked("b").key(&PeerTarget::Upper), 1_000), None);
+        cache.put(asked("c").key(&PeerTarget::Upper), &told(&[Ttl::Relative(0)]), 1_000);
+        assert_eq!(cache.get(&asked("c").key(&PeerTarget::Upper), 1_000), None);
     }
 
     #[test]
     fn names_that_differ_by_case_are_kept_apart() {
         let cache = AnswerCache::new(100);
-        cache.put(asked("a").key(&Target::Upper), &PeerAnswer::NoIdentifier, 0);
-        assert_eq!(cache.get(&asked("A").key(&Target::Upper), 0), None);
+        cache.put(asked("a").key(&PeerTarget::Upper), &PeerAnswer::NoIdentifier, 0);
+        assert_eq!(cache.get(&asked("A").key(&PeerTarget::Upper), 0), None);
     }
 }

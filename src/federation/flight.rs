@@ -52,7 +52,7 @@ mod tests {
     use futures_util::FutureExt;
     use tokio::sync::Notify;
 
-    use super::super::question::{PeerAnswer, PeerQuestion, Target};
+    use super::super::question::{PeerAnswer, PeerQuestion, PeerTarget};
     use super::Flights;
     use crate::model::identifier::Identifier;
     use crate::model::position::Incarnation;
@@ -68,7 +68,7 @@ mod tests {
         let (begun, landing) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
         let fly = |suffix: &str, path: Vec<Incarnation>| {
             let (begun, landing) = (Arc::clone(&begun), Arc::clone(&landing));
-            flights.join((asked(suffix).key(&Target::Upper), path), || {
+            flights.join((asked(suffix).key(&PeerTarget::Upper), path), || {
                 begun.fetch_add(1, Ordering::SeqCst);
                 async move {
                     landing.notified().await;

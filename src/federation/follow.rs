@@ -17,7 +17,7 @@ use crate::model::limits::RECURSION_DEPTH_MAX;
 
 use super::Federation;
 use super::error::PeerError;
-use super::question::{PeerAnswer, PeerQuestion, Target};
+use super::question::{PeerAnswer, PeerQuestion, PeerTarget};
 
 /// The reason of a question that returned to a node which had passed it on.
 const LOOP: &str = "RECURSION_LOOP";
@@ -82,14 +82,14 @@ impl Follower {
     /// the deadline, or when one question may take no longer. Safe to drop.
     pub async fn follow(
         &self,
-        mut target: Target,
+        mut target: PeerTarget,
         question: &PeerQuestion,
         deadline: Option<Instant>,
     ) -> Result<PeerAnswer, FollowError> {
         let latest = Instant::now() + self.question_max;
         let deadline = deadline.map_or(latest, |deadline| deadline.min(latest));
         let depth_max = usize::try_from(RECURSION_DEPTH_MAX).unwrap_or(usize::MAX);
-        let mut visited: Vec<Target> = Vec::new();
+        let mut visited: Vec<PeerTarget> = Vec::new();
         loop {
             if visited.contains(&target) {
                 return Err(FollowError::Loop);
@@ -101,7 +101,7 @@ impl Follower {
             let PeerAnswer::Elsewhere { site, .. } = answer else {
                 return Ok(answer);
             };
-            visited.push(std::mem::replace(&mut target, Target::Site(site)));
+            visited.push(std::mem::replace(&mut target, PeerTarget::Site(site)));
         }
     }
 }

@@ -11,8 +11,8 @@ use crate::wire::proto::answer::Answer;
 use crate::wire::proto::{file_request, filing};
 use crate::wire::{message, proto};
 
+use super::filing_message::{Acknowledged, Announced, FiledPrefix, FilingMessage, RefusedFiling};
 use super::question::{PeerAnswer, PeerQuestion, PeerValues};
-use super::upper::{Acknowledged, Announced, Filed, Refused, Say};
 
 //----------- Questions ------------------------------------------------------
 
@@ -87,17 +87,21 @@ pub(super) fn announced(message: proto::AnnounceResponse) -> Result<Announced, S
 }
 
 /// One message of the stream.
-pub(super) fn say(said: Say) -> proto::FileRequest {
-    let message = match said {
-        Say::Begin(as_of) => file_request::Message::BeginResynchronization(proto::BeginResynchronization {
-            incarnation: as_of.incarnation.0.to_vec(),
-            as_of: Some(as_of.into()),
-        }),
-        Say::Filed(filed) => file_request::Message::Filing(filing_message(filed)),
-        Say::End(as_of) => file_request::Message::EndResynchronization(proto::EndResynchronization {
-            as_of: Some(as_of.into()),
-        }),
-        Say::Progress { position, identifier_changes } => {
+pub(super) fn filing_message_of(filed: FilingMessage) -> proto::FileRequest {
+    let message = match filed {
+        FilingMessage::Begin(as_of) => {
+            file_request::Message::BeginResynchronization(proto::BeginResynchronization {
+                incarnation: as_of.incarnation.0.to_vec(),
+                as_of: Some(as_of.into()),
+            })
+        }
+        FilingMessage::Filed(filed) => file_request::Message::Filing(filing_message(filed)),
+        FilingMessage::End(as_of) => {
+            file_request::Message::EndResynchronization(proto::EndResynchronization {
+                as_of: Some(as_of.into()),
+            })
+        }
+        FilingMessage::Progress { position, identifier_changes } => {
             file_request::Message::Progress(proto::FilingProgress {
                 position: Some(position.into()),
                 identifier_changes,
@@ -107,7 +111,7 @@ pub(super) fn say(said: Say) -> proto::FileRequest {
     proto::FileRequest { message: Some(message) }
 }
 
-fn filing_message(filed: Filed) -> proto::Filing {
+fn filing_message(filed: FiledPrefix) -> proto::Filing {
     let homing = match &filed.homing {
         Homing::Here => filing::Homing::Homed(proto::Homed {}),
         Homing::Delegated(to) => filing::Homing::Delegated(to.into()),
@@ -125,7 +129,7 @@ fn filing_message(filed: Filed) -> proto::Filing {
 pub(super) fn acknowledged(message: proto::FileResponse) -> Result<Acknowledged, String> {
     let refused = message.refused.into_iter().map(|refused| {
         let refusal = refused.refusal.unwrap_or_default();
-        Ok(Refused {
+        Ok(RefusedFiling {
             prefix: Prefix::parse(&refused.prefix).map_err(|error| error.to_string())?,
             code: refusal.code,
             message: refusal.message,

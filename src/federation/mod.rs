@@ -16,6 +16,7 @@ pub mod question;
 mod cache;
 mod flight;
 
+pub mod filing_message;
 pub mod peer;
 pub mod upper;
 
@@ -40,7 +41,7 @@ use self::counters::FederationCounters;
 use self::error::PeerError;
 use self::flight::Flights;
 use self::peer::{Endpoint, Peer, Trust};
-use self::question::{PeerAnswer, PeerQuestion, Target};
+use self::question::{PeerAnswer, PeerQuestion, PeerTarget};
 use self::upper::{Upper, UpperOptions};
 
 pub use self::backoff::Backoff;
@@ -107,7 +108,7 @@ impl Federation {
     /// Asks another node, unless its answer is cached or under way. Ends by the deadline. Safe to drop.
     pub async fn ask(
         self: &Arc<Self>,
-        target: &Target,
+        target: &PeerTarget,
         asked: &PeerQuestion,
         deadline: Instant,
     ) -> Result<PeerAnswer, PeerError> {
@@ -129,7 +130,7 @@ impl Federation {
 
     async fn ask_anew(
         &self,
-        target: &Target,
+        target: &PeerTarget,
         asked: &PeerQuestion,
         deadline: Instant,
     ) -> Result<PeerAnswer, PeerError> {
@@ -170,13 +171,13 @@ impl Federation {
         Err(last.unwrap_or_else(|| PeerError::Nowhere { peer: "the site".to_owned() }))
     }
 
-    fn peers_of(&self, target: &Target) -> Result<Vec<Arc<Peer>>, PeerError> {
+    fn peers_of(&self, target: &PeerTarget) -> Result<Vec<Arc<Peer>>, PeerError> {
         match target {
-            Target::Upper => match &self.upper {
+            PeerTarget::Upper => match &self.upper {
                 Some(upper) => Ok(vec![Arc::clone(upper.anonymous())]),
                 None => Err(PeerError::Nowhere { peer: self.name(target) }),
             },
-            Target::Site(site) => {
+            PeerTarget::Site(site) => {
                 let endpoints = Endpoint::of_site(site)?;
                 endpoints.into_iter().map(|endpoint| self.peer(endpoint)).collect()
             }
@@ -191,11 +192,11 @@ impl Federation {
         self.peers.get_or_insert_with(&endpoint, connect)
     }
 
-    fn name(&self, target: &Target) -> String {
+    fn name(&self, target: &PeerTarget) -> String {
         match (target, &self.upper) {
-            (Target::Upper, Some(upper)) => upper.anonymous().name(),
-            (Target::Upper, None) => "the upper node".to_owned(),
-            (Target::Site(site), _) => peer::name_of(site),
+            (PeerTarget::Upper, Some(upper)) => upper.anonymous().name(),
+            (PeerTarget::Upper, None) => "the upper node".to_owned(),
+            (PeerTarget::Site(site), _) => peer::name_of(site),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::model::value::{Index, Value, ValueType};
 
 /// Which node to ask.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Target {
+pub enum PeerTarget {
     /// A site that a prefix is delegated to.
     Site(Site),
     /// The node above.
@@ -63,7 +63,7 @@ pub struct PeerValues {
 /// What makes two questions the same. Suffixes that differ by case may be two identifiers elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct QuestionKey {
-    target: Target,
+    target: PeerTarget,
     identifier: CanonicalIdentifier,
     indexes: Vec<Index>,
     types: Vec<String>,
@@ -71,7 +71,7 @@ pub(super) struct QuestionKey {
 
 impl PeerQuestion {
     /// What makes it the same question as another, to this node.
-    pub(super) fn key(&self, target: &Target) -> QuestionKey {
+    pub(super) fn key(&self, target: &PeerTarget) -> QuestionKey {
         let mut types: Vec<String> =
             self.types.iter().map(|asked| asked.as_str().to_ascii_uppercase()).collect();
         types.sort_unstable();

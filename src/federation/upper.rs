@@ -15,15 +15,14 @@ use tonic::transport::Channel;
 use tonic::{Request, Streaming};
 
 use crate::model::environment::{Clock, Jitter};
-use crate::model::identifier::Prefix;
 use crate::model::limits::MESSAGE_BYTES_MAX;
-use crate::model::position::{Incarnation, Position};
-use crate::model::prefix::{Homing, Registrant, Standing};
+use crate::model::position::Incarnation;
 use crate::model::site::Site;
 use crate::wire::proto;
 use crate::wire::proto::federation_service_client::FederationServiceClient;
 
 use super::error::PeerError;
+use super::filing_message::{Acknowledged, Announced, FilingMessage};
 use super::message;
 use super::peer::{Endpoint, Peer, Trust, failure};
 
@@ -85,11 +84,15 @@ impl Upper {
     }
 
     /// Announces where this node answers and which life of its store it lives.
-    pub async fn announce(&self, site: &Site, incarnation: Incarnation) -> Result<Line, PeerError> {
+    pub async fn announce(
+        &self,
+        site: &Site,
+        incarnation: Incarnation,
+    ) -> Result<UpperConnection, PeerError> {
         let token = self.token().await?;
         // A connection of its own, made anew each time: an upper node that moved is found again.
         let channel = self.endpoint.channel(&self.trust)?;
-        let mut line = Line { name: self.name(), token, channel, announced: Announced::default() };
+        let mut line = UpperConnection { name: self.name(), token, channel, announced: Announced::default() };
         let mut request = line.request(message::announce(site, incarnation));
         request.set_timeout(ANNOUNCE_MAX);
         let answered = time::timeout(ANNOUNCE_MAX, line.client().announce(request)).await;
@@ -111,50 +114,30 @@ impl Upper {
     }
 }
 
-/// What the upper node answers to an announcement.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Announced {
-    /// Its own incarnation.
-    pub incarnation: Incarnation,
-    /// The last place that it confirmed.
-    pub bookmark: Option<Position>,
-    /// Whether it wants the present state.
-    pub resynchronize: bool,
-    /// The prefixes that our token names: nothing else is to be filed.
-    pub scope: Vec<Prefix>,
-}
-
-impl Default for Announced {
-    fn default() -> Self {
-        let incarnation = Incarnation([0; 16]);
-        Self { incarnation, bookmark: None, resynchronize: false, scope: Vec::new() }
-    }
-}
-
-//----------- Line -----------------------------------------------------------
+//----------- UpperConnection -----------------------------------------------------------
 
 /// A connection to an upper node that knows us.
-pub struct Line {
+pub struct UpperConnection {
     name: String,
     token: MetadataValue<Ascii>,
     channel: Channel,
     announced: Announced,
 }
 
-impl Line {
+impl UpperConnection {
     /// What the upper node answered to our announcement.
     pub fn announced(&self) -> &Announced {
         &self.announced
     }
 
     /// Opens the stream of filings.
-    pub async fn file(&self) -> Result<(Speaker, Listener), PeerError> {
+    pub async fn file(&self) -> Result<(FilingSender, AcknowledgementReceiver), PeerError> {
         let (sender, waiting) = mpsc::channel(WAITING_MAX);
         let request = self.request(ReceiverStream::new(waiting));
         let opened = time::timeout(ANNOUNCE_MAX, self.client().file(request)).await;
         let opened = opened.map_err(|_| PeerError::DeadlinePassed { peer: self.name.clone() })?;
         let responses = opened.map_err(|status| failure(self.name.clone(), &status))?.into_inner();
-        Ok((Speaker { sender }, Listener { name: self.name.clone(), responses }))
+        Ok((FilingSender { sender }, AcknowledgementReceiver { name: self.name.clone(), responses }))
     }
 
     fn client(&self) -> FederationServiceClient<Channel> {
@@ -172,70 +155,15 @@ impl Line {
     }
 }
 
-/// One message to the upper node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Say {
-    /// The present state follows, as of this place or later.
-    Begin(Position),
-    /// One prefix as it stands.
-    Filed(Filed),
-    /// The present state is complete.
-    End(Position),
-    /// Nothing more to file up to a place.
-    Progress {
-        /// The place.
-        position: Position,
-        /// Changes of identifiers since the last progress.
-        identifier_changes: u64,
-    },
-}
-
-/// One prefix as it stands here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Filed {
-    /// The prefix.
-    pub prefix: Prefix,
-    /// For whom it is registered.
-    pub registrant: Option<Registrant>,
-    /// Whether it may be used.
-    pub standing: Standing,
-    /// Who answers for it, as seen from here.
-    pub homing: Homing,
-    /// Where it changed in the journal.
-    pub position: Position,
-}
-
-/// What the upper node acknowledges.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Acknowledged {
-    /// Everything up to here is on its disk; none while present state is filed.
-    pub position: Option<Position>,
-    /// Its own incarnation.
-    pub incarnation: Incarnation,
-    /// What it did not take.
-    pub refused: Vec<Refused>,
-}
-
-/// A filing that the upper node did not take.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
-    /// The prefix.
-    pub prefix: Prefix,
-    /// The stable reason.
-    pub code: String,
-    /// The sentence.
-    pub message: String,
-}
-
 /// The speaking end of a stream of filings.
-pub struct Speaker {
+pub struct FilingSender {
     sender: mpsc::Sender<proto::FileRequest>,
 }
 
-impl Speaker {
+impl FilingSender {
     /// Sends a message; waits while too many wait before it. Fails when the stream is gone: the listener knows why.
-    pub async fn say(&self, said: Say) -> Result<(), StreamGone> {
-        self.sender.send(message::say(said)).await.map_err(|_| StreamGone)
+    pub async fn send(&self, filed: FilingMessage) -> Result<(), StreamGone> {
+        self.sender.send(message::filing_message_of(filed)).await.map_err(|_| StreamGone)
     }
 }
 
@@ -244,12 +172,12 @@ impl Speaker {
 pub struct StreamGone;
 
 /// The listening end of a stream of filings.
-pub struct Listener {
+pub struct AcknowledgementReceiver {
     name: String,
     responses: Streaming<proto::FileResponse>,
 }
 
-impl Listener {
+impl AcknowledgementReceiver {
     /// Waits for the next acknowledgement. Safe to drop between two.
     pub async fn next(&mut self) -> Result<Acknowledged, PeerError> {
         let peer = || self.name.clone();

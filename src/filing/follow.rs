@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::{self, Instant};
 
-use crate::federation::upper::{Filed, Say};
+use crate::federation::filing_message::{FiledPrefix, FilingMessage};
 use crate::model::identifier::Prefix;
 use crate::model::limits::FILING_STEP_ENTRIES;
 use crate::model::position::Position;
@@ -33,7 +33,7 @@ struct Unsent {
     /// Changes of identifiers in between.
     identifiers: u64,
     /// Filings in between.
-    filings: Vec<Filed>,
+    filings: Vec<FiledPrefix>,
     /// When it must go out.
     due: Instant,
 }
@@ -112,7 +112,7 @@ impl Filing {
     }
 
     /// A change of a prefix as it is filed. Where its body is no longer kept, the prefix as it stands now.
-    fn filing(&self, entry: JournalEntry) -> Option<Filed> {
+    fn filing(&self, entry: JournalEntry) -> Option<FiledPrefix> {
         let JournalEntry { header, body } = entry;
         match body.map(|body| body.change) {
             Some(Change::Prefix(entry)) => Some(filed(&entry, header.position)),
@@ -139,9 +139,9 @@ impl Filing {
         let position = Position { sequence: unsent.read_to, ..from };
         let prefixes: BTreeSet<Prefix> = filings.iter().map(|filing| filing.prefix.clone()).collect();
         let count = filings.len();
-        let progress = Say::Progress { position, identifier_changes };
-        let said = filings.into_iter().map(Say::Filed).chain([progress]).collect();
-        let aside = conversation.deliver(said, position).await?;
+        let progress = FilingMessage::Progress { position, identifier_changes };
+        let messages = filings.into_iter().map(FilingMessage::Filed).chain([progress]).collect();
+        let aside = conversation.deliver(messages, position).await?;
         let filed = count - aside.len().min(count);
         let identifiers = identifier_changes;
         self.watch.filed(Delivered { place: position, filed, identifiers, prefixes, aside });

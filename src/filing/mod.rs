@@ -33,7 +33,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{self, Instant};
 
 use crate::federation::Backoff;
-use crate::federation::upper::{Acknowledged, Announced, Listener, Say, Speaker, Upper};
+use crate::federation::filing_message::{Acknowledged, Announced, FilingMessage};
+use crate::federation::upper::{AcknowledgementReceiver, FilingSender, Upper};
 use crate::model::environment::Jitter;
 use crate::model::identifier::Prefix;
 use crate::model::position::{Bookmark, Incarnation, Position, Stream};
@@ -41,7 +42,7 @@ use crate::model::site::Site;
 use crate::store::Store;
 
 use self::error::FilingError;
-use self::status::{FilingWatch, SetAside, State};
+use self::status::{FilingState, FilingWatch, SetAside};
 
 /// The bookmark of the last place confirmed.
 const CONFIRMED: &str = "upper";
@@ -100,7 +101,7 @@ impl Filing {
             let reason =
                 "nothing is announced to the upper node: name this node's addresses in site.addresses";
             tracing::warn!(reason, "filing does not begin");
-            self.watch.broke(State::Ended, reason.to_owned());
+            self.watch.broke(FilingState::Ended, reason.to_owned());
             return;
         };
         let mut backoff = Backoff::new(self.options.pause_first, self.options.pause_longest);
@@ -108,11 +109,11 @@ impl Filing {
             let Err(error) = self.file(&site, &mut backoff).await;
             if error.is_final() {
                 tracing::error!(upper = %self.upper.name(), %error, "filing has ended");
-                self.watch.broke(State::Ended, error.to_string());
+                self.watch.broke(FilingState::Ended, error.to_string());
                 return;
             }
             let pause = backoff.next((self.options.jitter)());
-            if self.watch.broke(State::Away, error.to_string()) {
+            if self.watch.broke(FilingState::Away, error.to_string()) {
                 tracing::warn!(upper = %self.upper.name(), %error, "filing is interrupted and tried again");
             }
             self.note_oldest().await;
@@ -138,7 +139,7 @@ impl Filing {
         };
         backoff.reset();
         tracing::info!(upper = %self.upper.name(), after = %from, "filing");
-        self.watch.entered(State::Filing);
+        self.watch.entered(FilingState::Filing);
         self.follow(&mut conversation, from).await
     }
 
@@ -194,19 +195,23 @@ fn basis(announced: &Announced, site: &Site) -> Bookmark {
 
 /// One stream of filings and what it rests on.
 struct Conversation {
-    speaker: Speaker,
-    listener: Listener,
+    speaker: FilingSender,
+    listener: AcknowledgementReceiver,
     announced: Announced,
     watch: FilingWatch,
 }
 
 impl Conversation {
     /// Says all of it, and listens until it is confirmed up to a place, which the caller notes. What was not taken.
-    async fn deliver(&mut self, said: Vec<Say>, until: Position) -> Result<Vec<SetAside>, FilingError> {
+    async fn deliver(
+        &mut self,
+        messages: Vec<FilingMessage>,
+        until: Position,
+    ) -> Result<Vec<SetAside>, FilingError> {
         let Self { speaker, listener, announced, watch } = self;
         let speaking = async {
-            for one in said {
-                if speaker.say(one).await.is_err() {
+            for one in messages {
+                if speaker.send(one).await.is_err() {
                     break;
                 }
             }

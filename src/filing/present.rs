@@ -1,11 +1,11 @@
 //! Resynchronizing: filing the present state as a whole. One procedure for every reason to do so.
 
-use crate::federation::upper::{Filed, Say};
+use crate::federation::filing_message::{FiledPrefix, FilingMessage};
 use crate::model::position::{Bookmark, Position};
 use crate::model::prefix::PrefixEntry;
 
 use super::error::FilingError;
-use super::status::State;
+use super::status::FilingState;
 use super::{BASIS, Conversation, Filing};
 
 impl Filing {
@@ -18,7 +18,7 @@ impl Filing {
         conversation: &mut Conversation,
         basis: &Bookmark,
     ) -> Result<Position, FilingError> {
-        self.watch.entered(State::Resynchronizing);
+        self.watch.entered(FilingState::Resynchronizing);
         // The place is read first: what changes in between is filed again when the journal is followed from it.
         let as_of = self.store.head();
         let directory = self.store.directory();
@@ -27,11 +27,14 @@ impl Filing {
         self.watch.clear_aside();
         self.watch.set_aside(beyond.iter().map(|entry| conversation.beyond_scope(&entry.prefix)).collect());
         tracing::info!(upper = %self.upper.name(), prefixes = taken.len(), as_of = %as_of, "filing the present state");
-        let filings = taken.iter().map(|entry| Say::Filed(filed(entry, as_of)));
-        let said: Vec<Say> =
-            [Say::Begin(as_of)].into_iter().chain(filings).chain([Say::End(as_of)]).collect();
+        let filings = taken.iter().map(|entry| FilingMessage::Filed(filed(entry, as_of)));
+        let messages: Vec<FilingMessage> = [FilingMessage::Begin(as_of)]
+            .into_iter()
+            .chain(filings)
+            .chain([FilingMessage::End(as_of)])
+            .collect();
         let count = taken.len();
-        let aside = conversation.deliver(said, as_of).await?;
+        let aside = conversation.deliver(messages, as_of).await?;
         self.watch.resynchronized(as_of, count - aside.len().min(count), aside);
         self.keep(as_of).await?;
         self.store.set_bookmark(BASIS, basis).await?;
@@ -40,8 +43,8 @@ impl Filing {
 }
 
 /// A prefix entry as it is filed.
-pub(super) fn filed(entry: &PrefixEntry, position: Position) -> Filed {
-    Filed {
+pub(super) fn filed(entry: &PrefixEntry, position: Position) -> FiledPrefix {
+    FiledPrefix {
         prefix: entry.prefix.clone(),
         registrant: entry.registrant.clone(),
         standing: entry.standing,

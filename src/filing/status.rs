@@ -16,7 +16,7 @@ pub struct FilingStatus {
     /// The upper node.
     pub upper: String,
     /// What filing is at.
-    pub state: State,
+    pub state: FilingState,
     /// The last place that the upper node confirmed.
     pub confirmed: Option<Position>,
     /// Journal entries that it has not confirmed.
@@ -28,14 +28,14 @@ pub struct FilingStatus {
     /// What went wrong the last time; none once it goes well again.
     pub last_error: Option<String>,
     /// Counts since the start.
-    pub counts: Counts,
+    pub counts: FilingCounts,
     /// Prefixes that are not filed, and why; at most a hundred of them.
     pub set_aside: Vec<SetAside>,
 }
 
 /// What filing is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum FilingState {
     /// It has not reached the upper node yet.
     Starting,
     /// It files the present state.
@@ -48,7 +48,7 @@ pub enum State {
     Ended,
 }
 
-impl State {
+impl FilingState {
     /// Its name for people and clients.
     pub fn name(self) -> &'static str {
         match self {
@@ -68,7 +68,7 @@ impl State {
 
 /// What filing counts, since the node started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct FilingCounts {
     /// Changes of prefixes that the upper node took.
     pub filed: u64,
     /// Changes of identifiers that the bookmark moved over.
@@ -101,24 +101,24 @@ pub struct FilingWatch {
 }
 
 struct Noted {
-    state: State,
+    state: FilingState,
     confirmed: Option<Position>,
     oldest_ms: Option<u64>,
     last_contact_ms: Option<u64>,
     last_error: Option<String>,
-    counts: Counts,
+    counts: FilingCounts,
     set_aside: BTreeMap<Prefix, String>,
 }
 
 impl FilingWatch {
     pub(super) fn new(store: Store, upper: String) -> Self {
         let noted = Noted {
-            state: State::Starting,
+            state: FilingState::Starting,
             confirmed: None,
             oldest_ms: None,
             last_contact_ms: None,
             last_error: None,
-            counts: Counts::default(),
+            counts: FilingCounts::default(),
             set_aside: BTreeMap::new(),
         };
         Self { store, upper: upper.into(), noted: Arc::new(Mutex::new(noted)) }
@@ -140,7 +140,7 @@ impl FilingWatch {
             lag_ms: oldest_ms.map_or(0, |oldest_ms| now_ms.saturating_sub(oldest_ms)),
             last_contact_ms: noted.last_contact_ms,
             last_error: noted.last_error.clone(),
-            counts: Counts { set_aside: noted.set_aside.len() as u64, ..noted.counts },
+            counts: FilingCounts { set_aside: noted.set_aside.len() as u64, ..noted.counts },
             set_aside: set_aside
                 .map(|(prefix, message)| SetAside { prefix: prefix.clone(), message: message.clone() })
                 .collect(),
@@ -148,14 +148,14 @@ impl FilingWatch {
     }
 
     /// The upper node answers again.
-    pub(super) fn entered(&self, state: State) {
+    pub(super) fn entered(&self, state: FilingState) {
         let now_ms = self.store.now_ms();
         let mut noted = self.lock();
         (noted.state, noted.last_error, noted.last_contact_ms) = (state, None, Some(now_ms));
     }
 
     /// Something went wrong. Whether that is news.
-    pub(super) fn broke(&self, state: State, error: String) -> bool {
+    pub(super) fn broke(&self, state: FilingState, error: String) -> bool {
         let mut noted = self.lock();
         let is_news = noted.state != state || noted.last_error.as_ref() != Some(&error);
         if noted.state.is_connected() {

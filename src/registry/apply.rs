@@ -19,7 +19,7 @@ use crate::store::entry::RequestKey;
 use super::Registry;
 use super::authorize::{self, Authorized, Unauthorized};
 use super::command::{Batch, Command, PrefixCommand, Target, mint};
-use super::committer::{Outcomes, Reply, Submission};
+use super::committer::{OutcomeSender, Outcomes, Submission};
 use super::digest;
 use super::group::Remember;
 use super::receipt::Receipt;
@@ -133,7 +133,7 @@ impl Registry {
         let places = timeout_at(deadline, places).await.map_err(|_| Failure::Overloaded)?;
         let places = places.map_err(|_| Failure::Stopping)?;
         let (sender, answer) = oneshot::channel();
-        let submission = Submission { items, reply: Reply { sender, places } };
+        let submission = Submission { items, reply: OutcomeSender { sender, places } };
         self.queue.send(submission).await.map_err(|_| Failure::Stopping)?;
         Ok(answer)
     }

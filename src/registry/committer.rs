@@ -31,16 +31,16 @@ use super::receipt::Receipt;
 /// Commands of one caller that are decided in one step, and the channel for their outcomes.
 pub(super) struct Submission {
     pub(super) items: Vec<(Authorized, Remember)>,
-    pub(super) reply: Reply,
+    pub(super) reply: OutcomeSender,
 }
 
 /// The channel for outcomes, and the slots in the queue that are held until they are sent.
-pub(super) struct Reply {
+pub(super) struct OutcomeSender {
     pub(super) sender: oneshot::Sender<Result<Outcomes, Failure>>,
     pub(super) places: OwnedSemaphorePermit,
 }
 
-impl Reply {
+impl OutcomeSender {
     fn send(self, outcomes: Result<Outcomes, Failure>) {
         // A caller that stopped waiting learns the outcome by repeating its request id.
         let _gone = self.sender.send(outcomes);
@@ -122,7 +122,7 @@ impl Committer {
     }
 
     /// Decides the commands of a step. If their state cannot be read, the failure is their outcome.
-    async fn decide(&self, group: &mut Group, step: Vec<Submission>) -> Vec<(Reply, Outcomes)> {
+    async fn decide(&self, group: &mut Group, step: Vec<Submission>) -> Vec<(OutcomeSender, Outcomes)> {
         let prepared: Vec<Prepared> = step.into_iter().map(|one| self.prepare(one)).collect();
         let read = match self.store.check_writable() {
             Ok(()) => self.read(group, &prepared).await.map_err(|error| unread(&error)),
@@ -198,7 +198,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 /// A submission, with the identifier and the memory of each item.
 struct Prepared {
     items: Vec<(Authorized, Option<Identifier>, Remember)>,
-    reply: Reply,
+    reply: OutcomeSender,
 }
 
 /// The outcome for callers whose commands were being committed when the store failed.

@@ -37,7 +37,7 @@ pub(super) struct Group {
     since: Position,
     lineage: Arc<Lineage>,
     directory: Arc<Directory>,
-    present: HashMap<CanonicalIdentifier, State>,
+    present: HashMap<CanonicalIdentifier, DecidedEntry>,
     requests: HashMap<RequestKey, RequestMemory>,
     proposed: Vec<Proposed>,
     remembered: Vec<(RequestKey, RequestMemory)>,
@@ -46,7 +46,7 @@ pub(super) struct Group {
 }
 
 /// An identifier's state as this group sees it.
-struct State {
+struct DecidedEntry {
     present: Present,
     /// The state in the store, which the block replaces, however many changes the group makes.
     mark: Option<Mark>,
@@ -54,7 +54,7 @@ struct State {
     sequence: u64,
 }
 
-impl From<IdentifierEntry> for State {
+impl From<IdentifierEntry> for DecidedEntry {
     fn from(entry: IdentifierEntry) -> Self {
         let (mark, sequence) = (Some(entry.mark()), entry.sequence);
         Self { present: Present::from(entry), mark, sequence }
@@ -107,7 +107,7 @@ impl Group {
 
     /// Whether records still have the versions to which an authorization is bound, under prefixes homed here.
     pub(super) fn stands(&self, read: &[ReadVersion]) -> bool {
-        let version = |name| self.present.get(name).map_or(0, |state: &State| state.present.version);
+        let version = |name| self.present.get(name).map_or(0, |state: &DecidedEntry| state.present.version);
         read.iter().all(|read| read.stands(version(&read.name), &self.directory))
     }
 
@@ -117,7 +117,7 @@ impl Group {
         states: impl Iterator<Item = (CanonicalIdentifier, IdentifierEntry)>,
         memories: impl Iterator<Item = (RequestKey, RequestMemory)>,
     ) {
-        self.present.extend(states.map(|(name, entry)| (name, State::from(entry))));
+        self.present.extend(states.map(|(name, entry)| (name, DecidedEntry::from(entry))));
         self.requests.extend(memories);
     }
 
@@ -245,7 +245,7 @@ impl Group {
             request: remember,
             named,
         });
-        self.present.insert(canonical, State { present: next, mark, sequence });
+        self.present.insert(canonical, DecidedEntry { present: next, mark, sequence });
         Ok(Decided { identifier: Some(identifier), version, sequence, operation: Some(operation), replaced })
     }
 

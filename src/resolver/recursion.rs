@@ -17,7 +17,7 @@ use crate::authority::caller::Caller;
 use crate::authority::visibility::Withheld;
 use crate::federation::error::PeerError;
 use crate::federation::follow::{FollowError, Follower};
-use crate::federation::question::{PeerAnswer, PeerQuestion, Target};
+use crate::federation::question::{PeerAnswer, PeerQuestion, PeerTarget};
 use crate::model::position::Incarnation;
 use crate::model::refusal::Problem;
 
@@ -91,8 +91,8 @@ impl Resolver {
             return Ok(answer);
         };
         let target = match &answer {
-            Answer::Referral(referral) => Target::Site(referral.site.clone()),
-            Answer::NotResponsible(_) if follower.has_upper() => Target::Upper,
+            Answer::Referral(referral) => PeerTarget::Site(referral.site.clone()),
+            Answer::NotResponsible(_) if follower.has_upper() => PeerTarget::Upper,
             Answer::NotResponsible(_) | Answer::Values(_) | Answer::Absent(_) => return Ok(answer),
         };
         let own = self.store.head().incarnation;

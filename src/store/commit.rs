@@ -16,7 +16,7 @@ use crate::model::token::TokenEntry;
 
 use super::Store;
 use super::directory::Directory;
-use super::engine::batch::Batch;
+use super::engine::batch::WriteBatch;
 use super::engine::table::Table;
 use super::entry::{Change, IdentifierEntry, Mark, Operation, RequestKey, RequestMemory};
 use super::error::Error;
@@ -151,7 +151,7 @@ impl Appender {
 
 /// A block, encoded.
 struct Built {
-    batch: Batch,
+    batch: WriteBatch,
     end: End,
     positions: Vec<Position>,
     prefixes: Vec<(PrefixEntry, u64)>,

@@ -12,7 +12,7 @@ use crate::wire::cursor::{DecodeError, Reader, Writer};
 
 use super::Store;
 use super::commit::End;
-use super::engine::batch::Batch;
+use super::engine::batch::WriteBatch;
 use super::engine::scan::{Order, ScanLimit, ScanRange};
 use super::engine::table::Table;
 use super::error::Error;
@@ -134,7 +134,7 @@ impl Store {
             if page.is_empty() {
                 return Ok(());
             }
-            let mut batch = Batch::new();
+            let mut batch = WriteBatch::new();
             for (key, stored) in page {
                 if let Ok(envelope::Opened::Cut(mark)) = envelope::open(&key, &stored) {
                     mark.cut.piece_keys(table).for_each(|piece| batch.delete(Table::Piece, piece));
@@ -157,7 +157,7 @@ impl Store {
             if page.is_empty() {
                 return Ok(forgotten);
             }
-            let mut batch = Batch::new();
+            let mut batch = WriteBatch::new();
             for (key, _) in page {
                 forgotten += 1;
                 batch.delete(Table::Request, key);

@@ -344,9 +344,9 @@ impl Store {
 
     /// Loses a journal entry, header and body.
     async fn lose_entry(&self, sequence: u64) {
-        use super::engine::batch::Batch;
+        use super::engine::batch::WriteBatch;
         use super::engine::table::Table;
-        let mut batch = Batch::new();
+        let mut batch = WriteBatch::new();
         for table in [Table::Header, Table::Body] {
             batch.delete(table, super::key::journal(Stream::ONLY, sequence));
         }
@@ -360,21 +360,21 @@ impl Store {
     }
 
     async fn lose_state(&self, text: &str) {
-        use super::engine::batch::Batch;
+        use super::engine::batch::WriteBatch;
         use super::engine::table::Table;
-        let mut batch = Batch::new();
+        let mut batch = WriteBatch::new();
         batch.delete(Table::Identifier, canonical(text).as_bytes().to_vec());
         self.inner.engine.commit(batch).await.expect("the engine writes");
     }
 
     async fn flip_state(&self, text: &str) {
-        use super::engine::batch::Batch;
+        use super::engine::batch::WriteBatch;
         use super::engine::table::Table;
         let key = canonical(text).as_bytes().to_vec();
         let stored = self.inner.engine.get_many(Table::Identifier, vec![key.clone()]).await;
         let mut stored = stored.expect("the table reads").remove(0).expect("the entry");
         *stored.last_mut().expect("some bytes") ^= 1;
-        let mut batch = Batch::new();
+        let mut batch = WriteBatch::new();
         batch.put(Table::Identifier, key, stored);
         self.inner.engine.commit(batch).await.expect("the engine writes");
     }

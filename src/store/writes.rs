@@ -11,7 +11,7 @@ use crate::model::prefix::PrefixEntry;
 use crate::model::token::TokenEntry;
 use crate::wire::cursor::Writer;
 
-use super::engine::batch::Batch;
+use super::engine::batch::WriteBatch;
 use super::engine::table::Table;
 use super::entry::{Change, IdentifierEntry, Mark, RequestKey, RequestMemory};
 use super::journal::{Body, Header, JournalEntry};
@@ -43,8 +43,8 @@ impl Writes {
     }
 
     /// Converts into a batch of the engine.
-    pub(super) fn into_batch(self) -> Batch {
-        let mut batch = Batch::new();
+    pub(super) fn into_batch(self) -> WriteBatch {
+        let mut batch = WriteBatch::new();
         for ((table, key), value) in self.0 {
             match value {
                 Some(value) => batch.put(table, key, value),

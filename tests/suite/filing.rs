@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use idnode::filing::status::State;
+use idnode::filing::status::FilingState;
 use idnode::model::limits::SEGMENT_ENTRIES;
 use idnode::model::prefix::{Homing, Standing};
 use idnode::registry::caller::Caller;
@@ -59,7 +59,7 @@ async fn a_lower_node_files_what_it_homes_and_suspends() {
     lower.home("88.118").await;
     let status = lower.settled();
     assert_eq!(top.entry("88.118").map(|entry| entry.standing), Some(Standing::Active));
-    assert_eq!((status.state, status.last_error, status.counts.filed), (State::Filing, None, 3));
+    assert_eq!((status.state, status.last_error, status.counts.filed), (FilingState::Filing, None, 3));
     let (_, page) = http_get(lower.node().addresses().http.first().expect("a door"), "/metrics");
     for line in ["idnode_filing_connected 1", "idnode_filing_lag_entries 0", "idnode_filing_filed_total 3"] {
         assert!(page.lines().any(|found| found == line), "{line} in {page}");
@@ -77,7 +77,7 @@ async fn an_upper_node_that_was_away_gets_everything_once_in_order() {
     top.stop().await;
     lower.apply(mixed(999, 20)).await;
     let status = lower.troubled("cannot be reached");
-    assert_eq!((status.state, status.lag_entries), (State::Away, 999 * 21));
+    assert_eq!((status.state, status.lag_entries), (FilingState::Away, 999 * 21));
     top.go_on().await;
     let status = lower.settled();
     assert_eq!(status.counts.identifiers, 999 * 20);
@@ -175,7 +175,7 @@ async fn a_restored_lower_node_files_anew_and_its_older_copy_is_refused() {
     lower.home("88.118.4").await;
     let status = lower.troubled("INCARNATION_SUPERSEDED");
     assert!(status.last_error.is_some_and(|error| error.contains("stop whichever of the two is not wanted")));
-    assert_eq!(status.state, State::Ended);
+    assert_eq!(status.state, FilingState::Ended);
     assert_eq!(standing("88.118.4"), None, "two copies never both file");
 }
 
@@ -339,5 +339,5 @@ async fn a_node_without_a_place_files_nothing_and_says_so() {
     let token = top.peer_token(&["88.118"]).await;
     let lower = Tier::below_with(&top, &token, |config| config.site.addresses.clear()).await;
     let status = lower.troubled("name this node's addresses in site.addresses");
-    assert_eq!(status.state, State::Ended);
+    assert_eq!(status.state, FilingState::Ended);
 }

@@ -11,13 +11,13 @@ pub(in crate::store) const KEY_BYTES_MAX: usize = 3_072;
 /// bound (see `sled.rs`).
 pub(in crate::store) const VALUE_BYTES_MAX: usize = 24 * 1_024;
 
-//----------- Batch ---------------------------------------------------------------------------------------------------
+//----------- WriteBatch ----------------------------------------------------------------------------------------------
 
 /// Changes that are committed atomically.
 ///
 /// When a key is named more than once, the last change counts.
 #[derive(Debug, Default, Clone)]
-pub(in crate::store) struct Batch {
+pub(in crate::store) struct WriteBatch {
     changes: Vec<Change>,
 }
 
@@ -30,7 +30,7 @@ pub(super) struct Change {
     pub(super) value: Option<Vec<u8>>,
 }
 
-impl Batch {
+impl WriteBatch {
     /// A batch without changes.
     pub(in crate::store) fn new() -> Self {
         Self::default()

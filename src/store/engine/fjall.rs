@@ -24,7 +24,7 @@ use ::fjall::{
 use nix::sys::resource::{Resource, getrlimit};
 
 use super::{
-    batch::Batch,
+    batch::WriteBatch,
     error::EngineError,
     scan::{KeyValue, Order, Page, ScanLimit, ScanRange},
     sync_directory,
@@ -128,7 +128,7 @@ impl Fjall {
     }
 
     /// Writes the batch to the journal and syncs it; when this returns, it is on disk.
-    pub(super) fn commit(&self, batch: Batch) -> Result<(), EngineError> {
+    pub(super) fn commit(&self, batch: WriteBatch) -> Result<(), EngineError> {
         let mut writing = self.database.batch().durability(Some(PersistMode::SyncAll));
         for change in batch.into_changes() {
             let keyspace = self.keyspaces.of(change.table);

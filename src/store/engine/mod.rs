@@ -44,7 +44,7 @@ use std::{
 
 pub use self::error::EngineError;
 use self::{
-    batch::Batch,
+    batch::WriteBatch,
     fjall::Fjall,
     running::Running,
     scan::{KeyValue, Order, ScanLimit, ScanRange},
@@ -197,7 +197,7 @@ impl Engine {
 
     /// Commits a batch: all of it is on disk when this returns. A batch that exceeds a bound is refused without
     /// effect; after any other failure the outcome is unknown and later commits fail with [`EngineError::Poisoned`].
-    pub(in crate::store) async fn commit(&self, batch: Batch) -> Result<(), EngineError> {
+    pub(in crate::store) async fn commit(&self, batch: WriteBatch) -> Result<(), EngineError> {
         batch.check().map_err(|source| EngineError::Io { path: self.directory().to_path_buf(), source })?;
         if batch.is_empty() {
             return Ok(());

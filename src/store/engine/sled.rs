@@ -34,7 +34,7 @@ use ::sled::{
 
 use super::{
     SyncPolicy,
-    batch::{Batch, Change, KEY_BYTES_MAX, VALUE_BYTES_MAX},
+    batch::{Change, KEY_BYTES_MAX, VALUE_BYTES_MAX, WriteBatch},
     error::EngineError,
     pending::{Gap, Pending},
     scan::{KeyValue, Order, Page, ScanLimit, ScanRange},
@@ -223,7 +223,7 @@ impl Sled {
 
 impl Sled {
     /// Applies the batch as one transaction and brings it to disk; only then readers see it.
-    pub(super) fn commit(&self, batch: Batch) -> Result<(), EngineError> {
+    pub(super) fn commit(&self, batch: WriteBatch) -> Result<(), EngineError> {
         let mut unsettled = self.unsettled.lock().map_err(|_| EngineError::Poisoned)?;
         if *unsettled {
             return Err(EngineError::Poisoned);

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::{
     Engine, EngineError, EngineKind, SyncPolicy,
-    batch::{Batch, KEY_BYTES_MAX, VALUE_BYTES_MAX},
+    batch::{KEY_BYTES_MAX, VALUE_BYTES_MAX, WriteBatch},
     scan::{KeyValue, Order, ScanLimit, ScanRange},
     table::Table,
 };
@@ -67,8 +67,8 @@ fn key(number: u32) -> Vec<u8> {
     number.to_be_bytes().to_vec()
 }
 
-fn puts(table: Table, entries: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Batch {
-    let mut batch = Batch::new();
+fn puts(table: Table, entries: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> WriteBatch {
+    let mut batch = WriteBatch::new();
     for (key, value) in entries {
         batch.put(table, key, value);
     }
@@ -145,7 +145,7 @@ fn a_range_covers_the_keys_that_begin_so() {
 
 async fn commits_across_tables(kind: EngineKind) {
     let (_directory, engine) = fresh(kind).await;
-    let mut batch = Batch::new();
+    let mut batch = WriteBatch::new();
     for table in Table::ALL {
         batch.put(table, key(1), table.name().into());
     }
@@ -153,7 +153,7 @@ async fn commits_across_tables(kind: EngineKind) {
     for table in Table::ALL {
         assert_eq!(all(&engine, table).await, [(key(1), table.name().into())]);
     }
-    engine.commit(Batch::new()).await.unwrap();
+    engine.commit(WriteBatch::new()).await.unwrap();
 }
 
 async fn scans_in_order(kind: EngineKind) {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use idnode::config::Config;
 use idnode::daemon::{Node, RunningNode, store_options};
-use idnode::filing::status::{FilingStatus, State};
+use idnode::filing::status::{FilingState, FilingStatus};
 use idnode::model::identifier::{Identifier, Prefix};
 use idnode::model::prefix::{PrefixEntry, Registrant, Standing};
 use idnode::model::token::Scope;
@@ -251,7 +251,7 @@ impl Tier {
     pub(crate) fn settled(&self) -> FilingStatus {
         eventually("the upper node has confirmed everything", || {
             let status = self.filing();
-            (status.lag_entries == 0 && status.state == State::Filing).then_some(status)
+            (status.lag_entries == 0 && status.state == FilingState::Filing).then_some(status)
         })
     }
 

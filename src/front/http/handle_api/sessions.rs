@@ -16,7 +16,7 @@ use super::denial::Denial;
 use super::reply::{self, Format};
 use crate::front::http::transport::authentication::Claim;
 use crate::front::http::transport::authentication::authorization::Parts;
-use crate::front::http::transport::authentication::sessions::{SessionId, Standing};
+use crate::front::http::transport::authentication::sessions::{SessionId, SessionState};
 use crate::front::http::transport::extract::OptionalJson;
 use crate::front::http::transport::rejection::Rejection;
 use crate::front::listen::channel::Channel;
@@ -258,8 +258,8 @@ impl HandleApi {
         }
         let shown = self.shown(session, parts, source).await?;
         let body = match standing {
-            Standing::Challenged => shown,
-            Standing::Proved(holder) => {
+            SessionState::Challenged => shown,
+            SessionState::Proved(holder) => {
                 SessionReply { authenticated: Some(true), id: Some(holder.identity.to_string()), ..shown }
             }
         };

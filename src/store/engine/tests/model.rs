@@ -7,7 +7,7 @@ use proptest::{collection::vec, prelude::Strategy, prop_oneof, strategy::Just, t
 use super::{
     super::{
         Engine, EngineKind,
-        batch::Batch,
+        batch::WriteBatch,
         scan::{Order, ScanLimit, ScanRange},
         table::Table,
     },
@@ -71,8 +71,8 @@ async fn run(kind: EngineKind, steps: Vec<Step>) {
 fn change_both(
     changes: Vec<(u8, Vec<u8>, Option<Vec<u8>>)>,
     model: &mut BTreeMap<(Table, Vec<u8>), Vec<u8>>,
-) -> Batch {
-    let mut batch = Batch::new();
+) -> WriteBatch {
+    let mut batch = WriteBatch::new();
     for (code, key, value) in changes {
         let table = Table::from_code(code).unwrap();
         match value {

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use axum::http::{HeaderMap, HeaderValue, header};
 
 use self::authorization::{Authorization, Parts, parse_identity};
-use self::sessions::{SessionId, Sessions, Standing};
+use self::sessions::{SessionId, SessionState, Sessions};
 use super::host::Host;
 use super::rejection::Rejection;
 use crate::authority::Authority;
@@ -202,8 +202,8 @@ impl Authenticator {
     /// Whose session it is. Before its challenge is answered it is nobody's, or the certificate's.
     async fn session_holder(&self, claim: &Claim, parts: &Parts) -> Result<Caller, Rejection> {
         match self.session(parts).await? {
-            (_, Standing::Proved(holder)) => Ok(Caller::Identity(holder)),
-            (_, Standing::Challenged) => self.perhaps_certified(claim).await,
+            (_, SessionState::Proved(holder)) => Ok(Caller::Identity(holder)),
+            (_, SessionState::Challenged) => self.perhaps_certified(claim).await,
         }
     }
 
@@ -211,12 +211,12 @@ impl Authenticator {
     pub(in crate::front::http) async fn session(
         &self,
         parts: &Parts,
-    ) -> Result<(SessionId, Standing), Rejection> {
+    ) -> Result<(SessionId, SessionState), Rejection> {
         let named = parts.get("sessionId").unwrap_or_default();
         let found = self.sessions.find(named, self.resolver.now_ms());
-        let (session, standing) =
+        let (session, state) =
             found.ok_or_else(|| complain("the session is unknown or over; begin another"))?;
-        if let Standing::Proved(holder) = &standing {
+        if let SessionState::Proved(holder) = &state {
             match self.authority.check_key(holder).await {
                 Ok(()) => {}
                 Err(Problem::Refused(_)) => {
@@ -226,7 +226,7 @@ impl Authenticator {
                 Err(Problem::Failed(failure)) => return Err(failure.into()),
             }
         }
-        Ok((session, standing))
+        Ok((session, state))
     }
 
     /// Judges the answer to a session's challenge; from then on the session is the caller's.

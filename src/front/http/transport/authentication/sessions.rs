@@ -78,7 +78,7 @@ struct Held {
 
 /// How a session stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::front::http) enum Standing {
+pub(in crate::front::http) enum SessionState {
     /// Nobody has answered its challenge yet.
     Challenged,
     /// It is this identity's, by this key.
@@ -97,7 +97,7 @@ impl Sessions {
     }
 
     /// The session of this name and how it stands; none when it is none of ours, or over.
-    pub(in crate::front::http) fn find(&self, text: &str, now_ms: u64) -> Option<(SessionId, Standing)> {
+    pub(in crate::front::http) fn find(&self, text: &str, now_ms: u64) -> Option<(SessionId, SessionState)> {
         let id = SessionId::parse(text)?;
         let ours: bool = self.seal(id.made_ms, &id.nonce).ct_eq(&id.seal).into();
         let age_ms = now_ms.saturating_sub(id.made_ms);
@@ -106,12 +106,12 @@ impl Sessions {
         }
         let mut held = self.held();
         let Some(session) = held.get_mut(&id) else {
-            return (age_ms <= IDLE_MAX_MS).then_some((id, Standing::Challenged));
+            return (age_ms <= IDLE_MAX_MS).then_some((id, SessionState::Challenged));
         };
         let idle_ms = now_ms.saturating_sub(session.used_ms);
         let holder = session.holder.clone().filter(|_| idle_ms <= IDLE_MAX_MS)?;
         session.used_ms = now_ms;
-        Some((id, Standing::Proved(holder)))
+        Some((id, SessionState::Proved(holder)))
     }
 
     /// Notes whose session it is.
@@ -158,7 +158,7 @@ impl Sessions {
 
 #[cfg(test)]
 mod tests {
-    use super::{IDLE_MAX_MS, LIFE_MAX_MS, SESSIONS_MAX, Sessions, Standing};
+    use super::{IDLE_MAX_MS, LIFE_MAX_MS, SESSIONS_MAX, SessionState, Sessions};
     use crate::model::identity::Identity;
     use crate::registry::caller::KeyHolder;
 
@@ -171,16 +171,16 @@ mod tests {
         let sessions = Sessions::new([7; 32]);
         let id = sessions.challenge([1; 16], 1_000);
         let text = id.to_text();
-        let standing = |now_ms| sessions.find(&text, now_ms).map(|(_, standing)| standing);
-        assert_eq!(standing(2_000), Some(Standing::Challenged));
-        assert_eq!(standing(1_001 + IDLE_MAX_MS), None, "nobody answered in time");
+        let state = |now_ms| sessions.find(&text, now_ms).map(|(_, state)| state);
+        assert_eq!(state(2_000), Some(SessionState::Challenged));
+        assert_eq!(state(1_001 + IDLE_MAX_MS), None, "nobody answered in time");
         sessions.prove(id, holder(), 3_000);
-        assert_eq!(standing(3_000 + IDLE_MAX_MS), Some(Standing::Proved(holder())));
-        assert_eq!(standing(3_000 + 2 * IDLE_MAX_MS), Some(Standing::Proved(holder())), "used meanwhile");
-        assert_eq!(standing(3_001 + 3 * IDLE_MAX_MS), None, "idle for too long");
-        assert_eq!(standing(1_001 + LIFE_MAX_MS), None);
+        assert_eq!(state(3_000 + IDLE_MAX_MS), Some(SessionState::Proved(holder())));
+        assert_eq!(state(3_000 + 2 * IDLE_MAX_MS), Some(SessionState::Proved(holder())), "used meanwhile");
+        assert_eq!(state(3_001 + 3 * IDLE_MAX_MS), None, "idle for too long");
+        assert_eq!(state(1_001 + LIFE_MAX_MS), None);
         sessions.end(id, 4_000);
-        assert_eq!(standing(4_001), None, "its challenge is not answered again");
+        assert_eq!(state(4_001), None, "its challenge is not answered again");
     }
 
     #[test]
@@ -205,9 +205,8 @@ mod tests {
             sessions.prove(id(number), holder(), number);
         }
         assert_eq!(sessions.held().len(), SESSIONS_MAX);
-        let standing =
-            |number: u64| sessions.find(&id(number).to_text(), count).map(|(_, standing)| standing);
-        assert_eq!(standing(0), Some(Standing::Challenged), "displaced: it has to be proved again");
-        assert_eq!(standing(1), Some(Standing::Proved(holder())));
+        let state = |number: u64| sessions.find(&id(number).to_text(), count).map(|(_, state)| state);
+        assert_eq!(state(0), Some(SessionState::Challenged), "displaced: it has to be proved again");
+        assert_eq!(state(1), Some(SessionState::Proved(holder())));
     }
 }

@@ -1,0 +1,102 @@
+//! The file of a manifest: encoded with a digest and a seal over all lines before, loaded and checked by them.
+
+use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
+
+use super::error::Error;
+use super::finding::Finding;
+use super::key::{DataKey, Key};
+use super::manifest::{FILE, Manifest};
+use super::manifest_v1::ManifestV1;
+
+/// Bytes of the longest manifest that is read: a hundred thousand chunks.
+const BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+impl Manifest {
+    /// Encodes the file, sealed when the backup is encrypted.
+    pub(super) fn encode(&self, key: Option<&DataKey>) -> Result<Vec<u8>, serde_json::Error> {
+        let mut text = serde_json::to_string_pretty(&ManifestV1::from(self))?;
+        // The object is left open; the lines that close it cover all lines before.
+        text.truncate(text.trim_end_matches(['}', '\n']).len());
+        let digest = digest(&text);
+        let seal = key.map(|key| data_encoding::HEXLOWER.encode(&key.seal_manifest(&digest)));
+        text.push_str(&closing(&digest, seal.as_deref()));
+        Ok(text.into_bytes())
+    }
+
+    /// Decodes a file: its digest first, then its content.
+    fn decode(bytes: &[u8]) -> Result<Signed, String> {
+        let text = str::from_utf8(bytes).map_err(|error| error.to_string())?;
+        let missing = || "its last lines are not those of a manifest: it was cut or changed".to_owned();
+        let (open, last) = text.rsplit_once(DIGEST).ok_or_else(missing)?;
+        let (found, rest) = last.split_once('"').ok_or_else(missing)?;
+        let seal = rest.strip_prefix(SEAL).and_then(|rest| rest.split_once('"')).map(|(seal, _)| seal);
+        let right = digest(open);
+        if found != right || last != closing(found, seal).trim_start_matches(DIGEST) {
+            return Err(format!("its SHA-256 is {right}, not the one in its last lines: it was changed"));
+        }
+        let seal = seal.map(|seal| data_encoding::HEXLOWER.decode(seal.as_bytes())).transpose();
+        let seal = seal.map_err(|error| error.to_string())?;
+        let mirror: ManifestV1 =
+            serde_json::from_str(&format!("{open}\n}}")).map_err(|error| error.to_string())?;
+        Ok(Signed { manifest: mirror.try_into()?, digest: right, seal })
+    }
+
+    /// Loads the manifest of a backup's folder.
+    pub(super) fn load(folder: &Path) -> Result<Self, Finding> {
+        load(folder).map(|signed| signed.manifest)
+    }
+
+    /// Loads the manifest of a backup's folder and unlocks the backup when it is encrypted.
+    pub(super) fn load_with_key(
+        folder: &Path,
+        key_file: Option<&Path>,
+    ) -> Result<Result<(Self, Option<DataKey>), Finding>, Error> {
+        let Signed { manifest, digest, seal } = match load(folder) {
+            Ok(signed) => signed,
+            Err(finding) => return Ok(Err(finding)),
+        };
+        let Some(lock) = &manifest.lock else {
+            return Ok(Ok((manifest, None)));
+        };
+        let key_file = key_file.ok_or_else(|| Error::KeyWanted { folder: folder.to_owned() })?;
+        let key = Key::load(key_file)?.unlock(&manifest.id, &lock.nonce, &lock.data_key)?;
+        if seal.is_some_and(|seal| key.has_sealed(&digest, &seal)) {
+            return Ok(Ok((manifest, Some(key))));
+        }
+        let message = "it was not sealed with this backup's key: it was exchanged";
+        Ok(Err(Finding::new(FILE, message)))
+    }
+}
+
+/// A manifest with the digest and seal that its file ends with.
+struct Signed {
+    manifest: Manifest,
+    digest: String,
+    seal: Option<Vec<u8>>,
+}
+
+const DIGEST: &str = ",\n  \"sha256\": \"";
+const SEAL: &str = ",\n  \"seal\": \"";
+
+/// The lines that end a manifest.
+fn closing(digest: &str, seal: Option<&str>) -> String {
+    let seal = seal.map(|seal| format!("{SEAL}{seal}\"")).unwrap_or_default();
+    format!("{DIGEST}{digest}\"{seal}\n}}\n")
+}
+
+fn digest(text: &str) -> String {
+    data_encoding::HEXLOWER.encode(&Sha256::digest(text))
+}
+
+fn load(folder: &Path) -> Result<Signed, Finding> {
+    let path = folder.join(FILE);
+    let refuse = |message: String| Finding::new(FILE, message);
+    let facts = std::fs::metadata(&path).map_err(|error| refuse(format!("cannot be read: {error}")))?;
+    if facts.len() > BYTES_MAX {
+        return Err(refuse(format!("its {} bytes are more than any manifest has", facts.len())));
+    }
+    let bytes = std::fs::read(&path).map_err(|error| refuse(format!("cannot be read: {error}")))?;
+    Manifest::decode(&bytes).map_err(refuse)
+}
