@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use idnode::authority::caller::Caller;
 use idnode::config::Config;
 use idnode::daemon::{Node, RunningNode};
 use idnode::filing::status::FilingStatus;
@@ -22,7 +23,6 @@ use idnode::model::prefix::{Registrant, Standing};
 use idnode::model::token::Scope;
 use idnode::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
 use idnode::registry::TokenDraft;
-use idnode::registry::caller::Caller;
 use idnode::registry::command::{
     Batch, Command, Existing, Item, Precondition, PrefixCommand, Register, Target,
 };

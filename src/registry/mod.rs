@@ -11,9 +11,6 @@
 //!
 //! It knows no packet, no status number and no protobuf type.
 
-pub use crate::authority::caller;
-pub use crate::model::refusal;
-
 pub mod command;
 pub mod receipt;
 

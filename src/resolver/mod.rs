@@ -295,19 +295,9 @@ impl Resolver {
         Ok(live.map(|entry| (entry.version, entry.changed_ms)))
     }
 
-    /// Whether any live identifier has exactly this prefix.
-    pub fn has_identifiers(&self, prefix: &Prefix) -> bool {
-        self.store.count_of(prefix) > 0
-    }
-
     /// Whether any live identifier has this prefix or one below it.
     pub fn holds_within(&self, prefix: &Prefix) -> bool {
         self.store.holds_within(prefix)
-    }
-
-    /// Number of live identifiers.
-    pub fn count(&self) -> u64 {
-        self.store.count()
     }
 
     /// Number of live identifiers of exactly this prefix.

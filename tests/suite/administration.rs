@@ -8,14 +8,14 @@
 //!        enterprise          keeps the list, and the key of its member
 //! ```
 
+use idnode::authority::caller::{Caller, KeyHolder};
 use idnode::authority::credential::{Proof, Unproven};
 use idnode::key::PrivateKey;
 use idnode::model::identifier::Identifier;
 use idnode::model::identity::{AdminPermissions, Administrator, Identity};
+use idnode::model::refusal::{Problem, Refusal};
 use idnode::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
-use idnode::registry::caller::{Caller, KeyHolder};
 use idnode::registry::command::{Amend, Command, Existing, Precondition, Register, Remove, Target};
-use idnode::registry::refusal::{Problem, Refusal};
 use idnode::wire::handle::administrator::{encode_administrator, encode_identities};
 
 use crate::support::tree::Tier;

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use idnode::authority::caller::Caller;
 use idnode::filing::status::FilingState;
 use idnode::model::limits::SEGMENT_ENTRIES;
 use idnode::model::prefix::{Homing, Standing};
-use idnode::registry::caller::Caller;
 use idnode::registry::command::{Command, PrefixCommand, TokenCommand};
 use idnode::store::retention::Retention;
 

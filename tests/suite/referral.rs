@@ -14,12 +14,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use futures_util::future::join_all;
+use idnode::authority::caller::Caller;
 use idnode::authority::visibility::Withheld;
 use idnode::model::identifier::Identifier;
 use idnode::model::prefix::Homing;
 use idnode::model::site::{Ports, Site};
 use idnode::model::value::Permissions;
-use idnode::registry::caller::Caller;
 use idnode::registry::command::{Command, PrefixCommand};
 use idnode::resolver::answer::{Absence, Answer, Question};
 use idnode::resolver::recursion::Recursion;

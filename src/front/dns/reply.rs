@@ -24,9 +24,9 @@ use super::message::{Extended, Line, LineOwner, Reply};
 use super::zone::{Zone, octets_before};
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::prefix::Standing;
+use crate::model::refusal::{Failure, Refusal};
 use crate::model::site::Site;
 use crate::model::value::{Index, Value};
-use crate::registry::refusal::{Failure, Refusal};
 use crate::wire::dns::name::{NameError, Naming, Owner};
 use crate::wire::dns::record::{Kind, Names, record_set, site_data};
 

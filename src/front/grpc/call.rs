@@ -16,9 +16,9 @@ use super::connection::Peer;
 use super::counters::{Service, count};
 use super::memory::{self, CallMemory};
 use super::reply::{self, FrontRefusal};
+use crate::authority::caller::Caller;
 use crate::front::listen::in_flight::AnswerMark;
-use crate::registry::caller::Caller;
-use crate::registry::refusal::{Failure, Problem, Refusal};
+use crate::model::refusal::{Failure, Problem, Refusal};
 
 /// The part of the time to the deadline that is reserved for sending the answer.
 const TRAVEL_SHARE: u32 = 10;

@@ -13,7 +13,7 @@ use super::inbound::{Announcement, Desk, Draft, Message, Taken};
 use super::stream::{Converse, GroupBounds, converse};
 use super::{inbound, reply, request};
 use crate::model::limits::{GROUP_ITEMS_MAX, MESSAGE_BYTES_MAX};
-use crate::registry::refusal::Refusal;
+use crate::model::refusal::Refusal;
 use crate::wire::proto;
 use crate::wire::proto::federation_service_server::FederationService;
 use crate::wire::proto::file_request;

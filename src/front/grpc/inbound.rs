@@ -20,15 +20,15 @@ use tonic::Status;
 use super::call::Call;
 use super::reply::{self, FrontRefusal};
 use super::request;
+use crate::authority::caller::Caller;
 use crate::model::identifier::Prefix;
 use crate::model::position::{Incarnation, Position, Stream};
 use crate::model::prefix::{Registrant, Standing};
+use crate::model::refusal::Refusal;
 use crate::model::site::Site;
 use crate::model::token::{Scope, TokenId};
 use crate::registry::Registry;
-use crate::registry::caller::Caller;
 use crate::registry::command::{Batch, Command, Filing, Item, PrefixCommand};
-use crate::registry::refusal::Refusal;
 
 //----------- Inbound --------------------------------------------------------
 

@@ -11,8 +11,8 @@ use super::counters::Service;
 use super::page::{self, Page};
 use super::{memory, reply, request};
 use crate::model::identifier::Prefix;
+use crate::model::refusal::Refusal;
 use crate::registry::command::{Command, PrefixCommand};
-use crate::registry::refusal::Refusal;
 use crate::wire::proto;
 use crate::wire::proto::prefix_service_server::PrefixService;
 

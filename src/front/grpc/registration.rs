@@ -18,10 +18,10 @@ use super::{memory, reply, request};
 use crate::model::limits::{
     BATCH_ITEMS_MAX, GROUP_BYTES_MAX, GROUP_ITEMS_MAX, MESSAGE_BYTES_MAX, STREAM_UNACKNOWLEDGED_MAX,
 };
+use crate::model::refusal::Refusal;
 use crate::model::request::RequestId;
 use crate::registry::command::{Batch, Command, Item};
 use crate::registry::receipt::Receipt;
-use crate::registry::refusal::Refusal;
 use crate::telemetry::bug;
 use crate::wire::proto;
 use crate::wire::proto::registration_service_server::RegistrationService;

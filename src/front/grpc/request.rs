@@ -7,6 +7,7 @@ use crate::model::identifier::{Identifier, Prefix};
 use crate::model::limits::RECURSION_DEPTH_MAX;
 use crate::model::position::{Incarnation, Position};
 use crate::model::prefix::{Registrant, Standing};
+use crate::model::refusal::Refusal;
 use crate::model::request::RequestId;
 use crate::model::site::Site;
 use crate::model::token::{Scope, TokenId};
@@ -15,7 +16,6 @@ use crate::registry::TokenDraft;
 use crate::registry::command::{
     Amend, Command, Existing, Item, Precondition, PrefixCommand, Register, Remove, Target,
 };
-use crate::registry::refusal::Refusal;
 use crate::resolver::answer::Question;
 use crate::wire::message::{self, MessageError};
 use crate::wire::proto;

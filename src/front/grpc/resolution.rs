@@ -20,7 +20,7 @@ use super::stream::{Converse, GroupBounds, converse};
 use super::{memory, reply, request};
 use crate::model::identifier::Identifier;
 use crate::model::limits::{BATCH_ITEMS_MAX, MESSAGE_BYTES_MAX, VALUES_BYTES_MAX};
-use crate::registry::refusal::Refusal;
+use crate::model::refusal::Refusal;
 use crate::resolver::answer::Question;
 use crate::resolver::recursion::Recursion;
 use crate::telemetry::bug;

@@ -21,7 +21,7 @@ use tonic::Status;
 
 use super::call::closed;
 use super::reply;
-use crate::registry::refusal::Failure;
+use crate::model::refusal::Failure;
 
 //----------- Conversation ---------------------------------------------------
 

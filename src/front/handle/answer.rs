@@ -4,8 +4,8 @@
 //! other message is answered by itself: opened, performed as its caller, and challenged if the caller has to prove who it
 //! is first.
 
+use crate::authority::caller::Caller;
 use crate::front::handle_semantics::question::{Hidden, QuestionOutcome};
-use crate::registry::caller::Caller;
 use crate::resolver::answer::{Answer, Question};
 use crate::telemetry::bug;
 use crate::wire::cursor::{DecodeError, Reader};

@@ -6,10 +6,10 @@
 
 use crate::front::handle_semantics::{change as rules, name};
 use crate::model::identifier::{Identifier, Prefix};
+use crate::model::refusal::Refusal;
 use crate::model::value::{Index, Value, Values};
 use crate::registry::command::{Command, Existing, PrefixCommand, Target};
 use crate::registry::receipt::Receipt;
-use crate::registry::refusal::Refusal;
 use crate::resolver::Resolver;
 use crate::wire::cursor::DecodeError;
 use crate::wire::handle::body::{HandleAndIndexes, HandleAndValues, HandleOnly};

@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::authority::caller::Caller;
 use crate::front::handle_semantics::list::{CHUNK_NAMES, HandlePages, prefix_handles};
 use crate::front::listen::source::Source;
 use crate::model::identifier::Prefix;
-use crate::registry::caller::Caller;
-use crate::registry::refusal::{Problem, Refusal};
+use crate::model::refusal::{Problem, Refusal};
 use crate::wire::handle::body::Names;
 use crate::wire::handle::code::OpFlags;
 

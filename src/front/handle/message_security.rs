@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::authority::caller::Caller;
 use crate::front::listen::source::Source;
 use crate::key::digest::DigestAlgorithm;
 use crate::key::session::SessionKey;
 use crate::key::{KeyError, PrivateKey};
-use crate::registry::caller::Caller;
 use crate::wire::handle::code::{OpCode, OpFlags, Version};
 use crate::wire::handle::credential::{Credential, covered_bytes};
 use crate::wire::handle::envelope::{Envelope, EnvelopeFlags};

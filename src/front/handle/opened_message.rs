@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::authority::caller::Caller;
 use crate::front::listen::source::Source;
-use crate::registry::caller::Caller;
 use crate::wire::handle::envelope::{Envelope, EnvelopeFlags};
 
 use super::origin::Origin;

@@ -1,7 +1,7 @@
 //! Operations of the protocol, each performed as the caller of its request.
 
+use crate::authority::caller::Caller;
 use crate::front::handle_semantics::own_site::{AskedAt, encode_own_site};
-use crate::registry::caller::Caller;
 use crate::registry::command::Command;
 use crate::wire::handle::body::TransactionId;
 use crate::wire::handle::code::{OpCode, ResponseCode};

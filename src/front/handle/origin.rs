@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::authority::caller::Caller;
 use crate::front::listen::channel::Channel;
 use crate::front::listen::slots::SlotUse;
 use crate::front::listen::source::Source;
 use crate::front::listen::udp_rate_limit::AddressProof;
-use crate::registry::caller::Caller;
 
 /// Logins that one connection holds at most.
 const LOGINS_MAX: usize = 64;

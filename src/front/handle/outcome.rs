@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::registry::caller::Caller;
-use crate::registry::refusal::{Problem, Refusal};
+use crate::authority::caller::Caller;
+use crate::model::refusal::{Problem, Refusal};
 
 use super::frame::Frame;
 use super::list::{Listing, Stream};

@@ -9,12 +9,12 @@
 
 use std::time::Instant;
 
+use crate::authority::caller::{Caller, KeyHolder};
 use crate::authority::credential::Proof;
 use crate::front::handle_semantics::proof::prove;
 use crate::front::handle_semantics::question::{Hidden, QuestionOutcome, Wanted};
 use crate::model::identity::Identity;
-use crate::registry::caller::{Caller, KeyHolder};
-use crate::registry::refusal::{Problem, Refusal};
+use crate::model::refusal::{Problem, Refusal};
 use crate::wire::handle::body::challenge::{Challenge, ChallengeAnswer, RequestDigest, SignedAnswer};
 use crate::wire::handle::code::{OpCode, OpFlags, ResponseCode};
 use crate::wire::handle::message::Message;

@@ -5,7 +5,7 @@ use crate::front::handle_semantics::question::Hidden;
 use crate::front::handle_semantics::response_code;
 use crate::key::KeyError;
 use crate::model::identifier::{Identifier, IdentifierError};
-use crate::registry::refusal::{Failure, Problem, Refusal};
+use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::resolver::recursion::Unanswered;
 use crate::wire::cursor::DecodeError;
 use crate::wire::handle::body::ErrorText;

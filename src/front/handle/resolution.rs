@@ -1,12 +1,12 @@
 //! Resolution: requests become questions to the resolver, and its answers become replies.
 
+use crate::authority::caller::Caller;
 use crate::front::handle_semantics::name;
 use crate::front::handle_semantics::question::{self, Elsewhere, Hidden, QuestionOutcome, Wanted};
 use crate::front::handle_semantics::referral::{self, Direction, ReferralWish, Service};
 use crate::model::identifier::{Identifier, IdentifierError};
 use crate::model::limits::RECURSION_DEPTH_MAX;
 use crate::model::value::{Index, Permissions, Value, ValueType};
-use crate::registry::caller::Caller;
 use crate::resolver::answer::{Absence, Answer, Found, Question};
 use crate::resolver::recursion::{Recursion, Unanswered};
 use crate::wire::handle::body::{Resolution, encode_handle_and_values};

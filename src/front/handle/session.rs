@@ -11,11 +11,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::authority::caller::Caller;
 use crate::front::listen::expiring::Expiring;
 use crate::front::listen::quota::{Exceeded, Quota, QuotaBounds};
 use crate::front::listen::source::Source;
 use crate::key::session::SessionKey;
-use crate::registry::caller::Caller;
 
 /// Distance by which a count may be behind the latest, as other servers have it.
 const WINDOW: u32 = 200;
@@ -257,7 +257,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::{QuotaBounds, Session, Sessions, Source, WINDOW, Window};
-    use crate::registry::caller::Caller;
+    use crate::authority::caller::Caller;
 
     const BOUNDS: QuotaBounds = QuotaBounds { total: 6, per_source: 4 };
 

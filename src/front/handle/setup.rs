@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::authority::caller::Caller;
 use crate::front::listen::source::Source;
 use crate::key::session::{Agreement, Cipher, SessionKey};
 use crate::key::{KeyError, PublicKey};
+use crate::model::refusal::{Problem, Refusal};
 use crate::model::value::{Index, Value, ValueType};
-use crate::registry::caller::Caller;
-use crate::registry::refusal::{Problem, Refusal};
 use crate::resolver::answer::{Answer, Question};
 use crate::resolver::recursion::{Recursion, Unanswered};
 use crate::wire::handle::body::session::{

@@ -2,10 +2,10 @@
 
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::prefix::Homing;
+use crate::model::refusal::Refusal;
 use crate::model::value::{Index, Value, Values};
 use crate::registry::command::{Amend, Command, Existing, Precondition, Register, Remove, Target};
 use crate::registry::receipt::{Outcome, Receipt};
-use crate::registry::refusal::Refusal;
 use crate::resolver::Resolver;
 
 /// Registers an identifier with these values.

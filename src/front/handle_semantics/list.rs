@@ -1,8 +1,8 @@
 //! Lists: the handles of a prefix, read page by page, and the prefixes homed here as handles.
 
+use crate::authority::caller::Caller;
 use crate::model::identifier::{Identifier, Prefix};
-use crate::registry::caller::Caller;
-use crate::registry::refusal::Problem;
+use crate::model::refusal::Problem;
 use crate::resolver::Resolver;
 use crate::resolver::answer::NamesAsked;
 

@@ -1,12 +1,12 @@
 //! Proving an identity, at every front end that takes proofs: keys are read first, then the proof is judged off the reactor.
 
 use crate::authority::Authority;
+use crate::authority::caller::Caller;
 use crate::authority::credential::{Proof, Unproven};
 use crate::front::listen::crypto_pool::CryptoPool;
 use crate::front::listen::source::Source;
 use crate::model::identity::Identity;
-use crate::registry::caller::Caller;
-use crate::registry::refusal::Failure;
+use crate::model::refusal::Failure;
 
 /// The caller that a proof of a source proves. The challenge is what was signed; passwords and certificates have none.
 pub(in crate::front) async fn prove(

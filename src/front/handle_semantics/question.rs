@@ -4,8 +4,8 @@
 //! learns why instead. A caller without proof can prove who it is and ask again; for a proved caller, and for values
 //! that nobody may read, a refusal is final. A caller that asks for public values only learns nothing of others.
 
+use crate::authority::caller::Caller;
 use crate::authority::visibility::Withheld;
-use crate::registry::caller::Caller;
 use crate::resolver::answer::{Absence, Answer, Found, NotResponsible, Referral};
 
 /// Which values a caller asks to be shown.
@@ -88,9 +88,9 @@ fn hidden(withheld: Withheld, caller: &Caller) -> Option<Hidden> {
 #[cfg(test)]
 mod tests {
     use super::{Elsewhere, Hidden, QuestionOutcome, Wanted, outcome};
+    use crate::authority::caller::Caller;
     use crate::authority::visibility::Withheld;
     use crate::model::identifier::Identifier;
-    use crate::registry::caller::Caller;
     use crate::resolver::answer::{Absence, Answer, Found, NotResponsible};
 
     fn values(withheld: Withheld) -> Answer {

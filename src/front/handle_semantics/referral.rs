@@ -4,10 +4,10 @@
 //! Handle clients reach the service. A delegate without a Handle site cannot be reached by them: for them, this node is
 //! then not responsible and knows nobody who is.
 
+use crate::authority::caller::Caller;
 use crate::model::identifier::Identifier;
+use crate::model::refusal::Problem;
 use crate::model::value::{Value, ValueType};
-use crate::registry::caller::Caller;
-use crate::registry::refusal::Problem;
 use crate::resolver::Resolver;
 use crate::resolver::answer::{Answer, Question};
 

@@ -4,8 +4,8 @@
 //! knows, such as an expired challenge or an HTTP method that is not allowed, gets its code there.
 
 use crate::model::identifier::Identifier;
+use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::model::value::ValueError;
-use crate::registry::refusal::{Failure, Problem, Refusal};
 use crate::resolver::recursion::Unanswered;
 use crate::wire::handle::code::{ResponseCode, Version};
 

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
+use crate::authority::caller::Caller;
 use crate::authority::remote::Stub;
 use crate::authority::{AuthorityOptions, RemoteOptions};
 use crate::model::caller::CallerName;
 use crate::model::identity::AdminPermissions as May;
 use crate::model::limits::{LISTS_MAX, LISTS_SOUGHT_MAX};
+use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::model::value::{Index, Value, ValueType, Values};
-use crate::registry::caller::Caller;
 use crate::registry::command::{
     Amend, Command, Existing, Precondition, Register, Remove, Target, TokenCommand,
 };
 use crate::registry::receipt::Outcome;
-use crate::registry::refusal::{Failure, Problem, Refusal};
 use crate::store::EngineKind;
 
 use super::fixture::{

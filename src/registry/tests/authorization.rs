@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::authority::caller::Caller;
 use crate::model::prefix::Standing;
+use crate::model::refusal::{Problem, Refusal};
 use crate::model::token::{Scope, TokenId};
 use crate::registry::TokenDraft;
-use crate::registry::caller::Caller;
 use crate::registry::command::{Command, Filing, PrefixCommand, TokenCommand};
-use crate::registry::refusal::{Problem, Refusal};
 use crate::store::EngineKind;
 
 use super::fixture::{

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::authority::caller::Caller;
 use crate::model::limits::{
     BATCH_ITEMS_MAX, COMMANDS_WAITING_MAX, GROUP_BYTES_MAX, STEP_ITEMS_MAX, VALUES_BYTES_MAX,
 };
+use crate::model::refusal::{Failure, Refusal};
 use crate::model::value::Value;
-use crate::registry::caller::Caller;
 use crate::registry::command::{Batch, Command};
-use crate::registry::refusal::{Failure, Refusal};
 use crate::store::EngineKind;
 
 use super::fixture::{Fixture, add, batch, passed, register, remove, value};

@@ -4,13 +4,13 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use crate::authority::caller::{Caller, HeldKey, KeyHolder};
 use crate::authority::remote::Stub;
 use crate::authority::{AuthorityOptions, RemoteOptions};
 use crate::model::identity::AdminPermissions as May;
+use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::registry::Registry;
-use crate::registry::caller::{Caller, HeldKey, KeyHolder};
 use crate::registry::command::Command;
-use crate::registry::refusal::{Failure, Problem, Refusal};
 
 use super::fixture::{
     Fixture, add, admin, home, identity, list, proved, register, registration, suspend, typed, value, with,

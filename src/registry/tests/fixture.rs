@@ -8,20 +8,20 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::authority::caller::{Caller, KeyHolder};
 use crate::authority::{Authority, AuthorityOptions};
 use crate::model::identifier::{Folding, Identifier, Prefix};
 use crate::model::identity::{AdminPermissions, Administrator, Identity};
 use crate::model::position::Position;
+use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::model::request::RequestId;
 use crate::model::site::{Ports, Site};
 use crate::model::token::Scope;
 use crate::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
-use crate::registry::caller::{Caller, KeyHolder};
 use crate::registry::command::{
     Amend, Batch, Command, Existing, Item, Precondition, PrefixCommand, Register, Remove, Target,
 };
 use crate::registry::receipt::{Outcome, Receipt};
-use crate::registry::refusal::{Failure, Problem, Refusal};
 use crate::registry::{Registry, RegistryOptions, TokenDraft};
 use crate::store::commit::Appender;
 use crate::store::entry::IdentifierEntry;

@@ -2,10 +2,10 @@
 
 use crate::model::identifier::IdentifierError;
 use crate::model::limits::{VALUES_BYTES_MAX, VALUES_MAX};
+use crate::model::refusal::Refusal;
 use crate::model::value::{Index, Permissions, Value, ValueError, ValueType, Values};
 use crate::registry::command::{Amend, Command, Existing, Precondition, Register, Target};
 use crate::registry::receipt::Outcome;
-use crate::registry::refusal::Refusal;
 use crate::store::EngineKind;
 
 use super::fixture::{

@@ -7,11 +7,11 @@ use super::fixture::{
     Fixture, START_MS, add, admin, amend, home, identity, register, registration, remove, revoke, suspend,
     typed, value, with,
 };
+use crate::authority::caller::{Caller, HeldKey, KeyHolder};
 use crate::model::identity::AdminPermissions as May;
+use crate::model::refusal::Refusal;
 use crate::model::value::{Index, Value, ValueType};
-use crate::registry::caller::{Caller, HeldKey, KeyHolder};
 use crate::registry::command::{Amend, Command};
-use crate::registry::refusal::Refusal;
 use crate::store::EngineKind;
 
 const OURS: &str = "300:88.118/us";

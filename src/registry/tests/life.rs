@@ -1,10 +1,10 @@
 //! The committer's life: draining, a store that accepts no changes, a write that fails.
 
+use crate::authority::caller::Caller;
 use crate::authority::{Authority, AuthorityOptions};
 use crate::model::position::Position;
-use crate::registry::caller::Caller;
+use crate::model::refusal::{Failure, Problem};
 use crate::registry::receipt::Outcome;
-use crate::registry::refusal::{Failure, Problem};
 use crate::registry::{Registry, RegistryOptions};
 use crate::store::EngineKind;
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use crate::authority::caller::Caller;
 use crate::model::prefix::{Homing, Registrant, Standing};
+use crate::model::refusal::{Problem, Refusal};
 use crate::model::token::Scope;
-use crate::registry::caller::Caller;
 use crate::registry::command::{Command, Filing, PrefixCommand};
 use crate::registry::receipt::Outcome;
-use crate::registry::refusal::{Problem, Refusal};
 use crate::store::EngineKind;
 
 use super::fixture::{Fixture, delegate, elsewhere, home, prefix, register, revoke, site, suspend};

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use crate::authority::caller::Caller;
 use crate::model::caller::CallerName;
+use crate::model::refusal::{Failure, Refusal};
 use crate::model::token::Scope;
-use crate::registry::caller::Caller;
 use crate::registry::command::{Batch, Item};
 use crate::registry::receipt::{Outcome, Receipt};
-use crate::registry::refusal::{Failure, Refusal};
 use crate::store::EngineKind;
 
 use super::fixture::{

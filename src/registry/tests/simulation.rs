@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::authority::caller::Caller;
 use crate::model::request::RequestId;
 use crate::model::value::{Index, Values};
-use crate::registry::caller::Caller;
 use crate::registry::command::{Amend, Command, Existing, Precondition, Register, Target};
 use crate::registry::receipt::{Outcome, Receipt};
 use crate::store::EngineKind;

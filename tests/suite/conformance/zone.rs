@@ -13,12 +13,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
+use idnode::authority::caller::Caller;
 use idnode::authority::{Authority, AuthorityOptions};
 use idnode::front::dns::{DnsCounters, DnsOptions, DnsServer};
 use idnode::model::identifier::{Folding, Identifier, Prefix};
 use idnode::model::site::{Ports, Site};
 use idnode::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
-use idnode::registry::caller::Caller;
 use idnode::registry::command::{Command, Existing, Precondition, PrefixCommand, Register, Target};
 use idnode::registry::{Registry, RegistryOptions};
 use idnode::resolver::{Resolver, ResolverOptions};

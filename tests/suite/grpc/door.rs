@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use idnode::authority::caller::Caller;
 use idnode::authority::{Authority, AuthorityOptions};
 use idnode::backup::{Backups, CHUNK_BYTES_DEFAULT, Options};
 use idnode::front::grpc::{GrpcCounters, GrpcDependencies, GrpcError, GrpcOptions, GrpcServer};
 use idnode::front::listen::tls::TlsIdentity;
 use idnode::model::identifier::Folding;
 use idnode::model::token::Scope;
-use idnode::registry::caller::Caller;
 use idnode::registry::{Registry, RegistryOptions, TokenDraft};
 use idnode::resolver::{Resolver, ResolverOptions};
 use idnode::store::open::{self, Opened, StoreOptions};

@@ -1,6 +1,6 @@
 //! Changes by administrators, each with a challenge: what is done, what is refused, and in which order it is checked.
 
-use idnode::registry::caller::Caller;
+use idnode::authority::caller::Caller;
 use idnode::wire::handle::body::challenge::ChallengeAnswer;
 use idnode::wire::handle::body::{HandleAndIndexes, HandleAndValues, HandleOnly, Login, Names};
 use idnode::wire::handle::code::{OpCode, OpFlags, ResponseCode};

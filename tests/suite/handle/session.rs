@@ -1,7 +1,7 @@
 //! Sessions, as the stock client opens one for every administrator's request.
 
+use idnode::authority::caller::Caller;
 use idnode::key::session::{Cipher, SessionKey};
-use idnode::registry::caller::Caller;
 use idnode::wire::handle::body::session::{Exchange, ExchangeKey, SessionReply};
 use idnode::wire::handle::code::{OpCode, OpFlags, Version};
 use idnode::wire::handle::credential::Credential;

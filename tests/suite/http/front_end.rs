@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use idnode::authority::caller::Caller;
 use idnode::config::Config;
 use idnode::daemon::{Node, RunningNode};
 use idnode::model::identifier::{Identifier, Prefix};
 use idnode::model::value::Values;
-use idnode::registry::caller::Caller;
 use idnode::registry::command::{
     Batch, Command, Existing, Item, Precondition, PrefixCommand, Register, Target,
 };

@@ -1,9 +1,9 @@
 //! Commands: effects and refusals are the same at every front end that accepts commands.
 
+use idnode::authority::caller::Caller;
 use idnode::model::identifier::Prefix;
 use idnode::model::identity::{AdminPermissions, Administrator, Identity};
 use idnode::model::site::{Ports, Site};
-use idnode::registry::caller::Caller;
 use idnode::registry::command::{Command, PrefixCommand};
 use idnode::wire::handle::administrator::encode_administrator;
 use idnode::wire::handle::body::HandleAndIndexes;

@@ -2,10 +2,10 @@
 //! HTTP. Whoever asks proves itself with a secret key of one record, a key for each case.
 
 use data_encoding::BASE64;
+use idnode::authority::caller::Caller;
 use idnode::model::identifier::{Identifier, Prefix};
 use idnode::model::identity::{AdminPermissions, Administrator, Identity};
 use idnode::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
-use idnode::registry::caller::Caller;
 use idnode::registry::command::{Command, Existing, Precondition, PrefixCommand, Register, Target};
 use idnode::wire::handle::administrator::{encode_administrator, encode_identities};
 use idnode::wire::handle::body::HandleAndIndexes;

@@ -2,12 +2,12 @@
 
 use std::fs;
 
+use idnode::authority::caller::Caller;
 use idnode::daemon::{Node, RunningNode};
 use idnode::model::identifier::{Identifier, Prefix};
 use idnode::model::identity::{AdminPermissions, Administrator, Identity};
 use idnode::model::site::{Ports, Site};
 use idnode::model::value::{Index, Permissions, Reference, Ttl, Value, ValueType, Values};
-use idnode::registry::caller::Caller;
 use idnode::registry::command::{Command, Existing, Precondition, PrefixCommand, Register, Target};
 use idnode::store::EngineKind;
 use idnode::wire::handle::administrator::encode_administrator;

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use idnode::authority::caller::Caller;
 use idnode::config::Config;
 use idnode::key::PrivateKey;
 use idnode::model::identifier::{Identifier, Prefix};
 use idnode::model::identity::{AdminPermissions, Administrator, Identity};
 use idnode::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
-use idnode::registry::caller::Caller;
 use idnode::registry::command::{Amend, Command, Existing, Precondition, PrefixCommand, Register, Target};
 use idnode::store::EngineKind;
 use idnode::wire::cursor::Reader;

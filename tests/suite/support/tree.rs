@@ -12,6 +12,7 @@ use std::process;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use idnode::authority::caller::Caller;
 use idnode::config::Config;
 use idnode::daemon::{Node, RunningNode, store_options};
 use idnode::filing::status::{FilingState, FilingStatus};
@@ -20,7 +21,6 @@ use idnode::model::prefix::{PrefixEntry, Registrant, Standing};
 use idnode::model::token::Scope;
 use idnode::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
 use idnode::registry::TokenDraft;
-use idnode::registry::caller::Caller;
 use idnode::registry::command::{
     Batch, Command, Existing, Item, Precondition, PrefixCommand, Register, Target,
 };

@@ -21,7 +21,7 @@ use tonic::codegen::http::HeaderMap;
 use super::{CallMemory, outcomes_bytes, spent};
 use crate::front::grpc::reply::{self, FrontRefusal};
 use crate::model::limits::{BATCH_ITEMS_MAX, MESSAGE_BYTES_MAX, MESSAGE_MEMORY_MAX};
-use crate::registry::refusal::Refusal;
+use crate::model::refusal::Refusal;
 use crate::wire::message_size::{Method, measure};
 
 /// Bytes before each message: a flag and the length (gRPC over HTTP/2, "Length-Prefixed-Message").

@@ -9,8 +9,8 @@ use super::json::shape::Wrong;
 use crate::front::handle_semantics::question::Hidden;
 use crate::front::http::transport::rejection::Rejection;
 use crate::model::identifier::IdentifierError;
+use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::model::value::ValueError;
-use crate::registry::refusal::{Failure, Problem, Refusal};
 use crate::resolver::recursion::Unanswered;
 
 //----------- Denial ---------------------------------------------------------

@@ -20,6 +20,7 @@ use super::caller::Asking;
 use super::denial::{ApiRefusal, Denial};
 use super::json::described::{Flag, ListGiven};
 use super::reply::{self, Format, HandleReply};
+use crate::authority::caller::Caller;
 use crate::front::handle_semantics::list::{CHUNK_NAMES, HandlePages};
 use crate::front::handle_semantics::name;
 use crate::front::http::connection::Peer;
@@ -27,8 +28,7 @@ use crate::front::http::transport::extract::{GivenParameters, Parameters};
 use crate::front::listen::in_flight::AnswerMark;
 use crate::model::identifier::Prefix;
 use crate::model::limits::PAGE_ITEMS_MAX;
-use crate::registry::caller::Caller;
-use crate::registry::refusal::Problem;
+use crate::model::refusal::Problem;
 use crate::resolver::Resolver;
 use crate::wire::handle::code::ResponseCode;
 

@@ -13,9 +13,9 @@ use super::denial::Denial;
 use super::json::described::Flag;
 use super::list::{PageAsked, parse_prefix};
 use super::reply::{self, Format, HandleReply};
+use crate::authority::caller::Caller;
 use crate::front::handle_semantics::list::prefix_handles;
 use crate::front::http::transport::extract::{Named, Parameters};
-use crate::registry::caller::Caller;
 use crate::registry::command::{Command, PrefixCommand};
 use crate::wire::handle::code::ResponseCode;
 

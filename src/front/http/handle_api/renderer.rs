@@ -14,7 +14,7 @@ use super::reply::{self, Format};
 use crate::front::http::transport::authentication::{Claim, Intent};
 use crate::front::http::transport::query::Query;
 use crate::front::http::transport::rejection::Rejection;
-use crate::registry::refusal::Failure;
+use crate::model::refusal::Failure;
 use crate::wire::handle::code::ResponseCode;
 
 /// Paths whose variable part is spelled in replies.

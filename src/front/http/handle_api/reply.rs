@@ -22,7 +22,7 @@ use crate::front::http::transport::authentication::{Intent, Readers};
 use crate::front::http::transport::query::Query;
 use crate::front::http::transport::rejection::Rejection;
 use crate::front::listen::channel::Channel;
-use crate::registry::refusal::Refusal;
+use crate::model::refusal::Refusal;
 use crate::wire::handle::code::ResponseCode;
 
 const JSON: &str = "application/json;charset=utf-8";

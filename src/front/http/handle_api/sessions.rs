@@ -22,7 +22,7 @@ use crate::front::http::transport::rejection::Rejection;
 use crate::front::listen::channel::Channel;
 use crate::front::listen::source::Source;
 use crate::key::digest::DigestAlgorithm;
-use crate::registry::refusal::Failure;
+use crate::model::refusal::Failure;
 
 /// The digest under this server's signature of a client's nonce.
 const SERVER_ALGORITHM: DigestAlgorithm = DigestAlgorithm::Sha256;

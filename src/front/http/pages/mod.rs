@@ -39,8 +39,8 @@ use super::transport::extract::{Named, Parameters};
 use super::transport::guard;
 use super::transport::negotiation::{Preference, vary_by_accept};
 use super::transport::rejection::Rejection;
+use crate::authority::caller::Caller;
 use crate::front::handle_semantics::question::{self, Wanted};
-use crate::registry::caller::Caller;
 use crate::resolver::answer::{Absence, Answer, Found, Referral};
 
 /// The methods of a target that is no path.

@@ -15,7 +15,7 @@ use super::rejection::Rejection;
 use crate::front::http::connection::Peer;
 use crate::front::listen::budget::{Holder, MemoryBudget};
 use crate::front::listen::in_flight::AnswerMark;
-use crate::registry::refusal::Failure;
+use crate::model::refusal::Failure;
 
 /// Bytes of one piece of an answer.
 const PIECE_BYTES: usize = 16 * 1024;

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use super::rejection::Rejection;
 use crate::front::http::connection::Peer;
 use crate::front::listen::budget::{Grant, Holder, MemoryBudget};
-use crate::registry::refusal::Failure;
+use crate::model::refusal::Failure;
 
 /// Bytes of a JSON body: the largest record, however much its text grows by escapes.
 const JSON_BYTES_MAX: usize = 2 * 1024 * 1024;

@@ -13,7 +13,7 @@ use super::Transport;
 use super::query::Query;
 use super::rejection::Rejection;
 use crate::front::http::connection::Peer;
-use crate::registry::refusal::Failure;
+use crate::model::refusal::Failure;
 
 //----------- Path -----------------------------------------------------------
 

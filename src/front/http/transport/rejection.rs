@@ -5,7 +5,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::registry::refusal::{Failure, Problem, Refusal};
+use crate::model::refusal::{Failure, Problem, Refusal};
 
 /// Why the transport does not pass a request on, or does not wait for its answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -25,6 +25,7 @@ use self::sessions::{SessionId, SessionState, Sessions};
 use super::host::Host;
 use super::rejection::Rejection;
 use crate::authority::Authority;
+use crate::authority::caller::Caller;
 use crate::authority::credential::{Proof, Unproven};
 use crate::front::handle_semantics::proof;
 use crate::front::http::connection::Peer;
@@ -32,9 +33,8 @@ use crate::front::http::counters::{HttpCounters, count};
 use crate::front::listen::channel::Channel;
 use crate::front::listen::crypto_pool::CryptoPool;
 use crate::model::identity::Identity;
+use crate::model::refusal::Problem;
 use crate::model::value::ValueType;
-use crate::registry::caller::Caller;
-use crate::registry::refusal::Problem;
 use crate::resolver::Resolver;
 
 /// Bytes of the longest nonce that a client may add to ours.

@@ -13,7 +13,7 @@ use data_encoding::{BASE64, BASE64URL_NOPAD};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::registry::caller::KeyHolder;
+use crate::authority::caller::KeyHolder;
 
 /// Milliseconds within which a challenge may be answered, and a session may be idle.
 const IDLE_MAX_MS: u64 = 30 * 60 * 1_000;
@@ -159,8 +159,8 @@ impl Sessions {
 #[cfg(test)]
 mod tests {
     use super::{IDLE_MAX_MS, LIFE_MAX_MS, SESSIONS_MAX, SessionState, Sessions};
+    use crate::authority::caller::KeyHolder;
     use crate::model::identity::Identity;
-    use crate::registry::caller::KeyHolder;
 
     fn holder() -> KeyHolder {
         KeyHolder::supposed(Identity::parse("300:0.NA/88.118.8").expect("an identity"))
