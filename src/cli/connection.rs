@@ -202,6 +202,14 @@ impl Connection {
         {
             return Err(Error::Misaddressed { address: self.address(), found });
         }
+        let channel = self.connect().await?;
+        if !contact::speaks_grpc(&channel).await {
+            return Err(Error::Misaddressed { address: self.address(), found: Responder::OtherProtocol });
+        }
+        Ok(channel)
+    }
+
+    async fn connect(&self) -> Result<Channel, Error> {
         self.endpoint.connect().await.map_err(|error| {
             let (node, deepest) = (self.node.clone(), innermost(&error));
             let cause = deepest.to_string();
