@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::blocking::off_the_reactor;
 use super::error::Error;
-use super::file::{KeptFile, RestoredFile};
+use super::file::{BackedUpFile, RestoredFile};
 use super::finding::Finding;
 use super::key::DataKey;
 use super::manifest::{Chunk, Holds};
@@ -56,7 +56,7 @@ impl ChunkWriter {
     }
 
     /// Adds a small file.
-    pub(super) async fn add_file(&mut self, file: &KeptFile) -> Result<(), Error> {
+    pub(super) async fn add_file(&mut self, file: &BackedUpFile) -> Result<(), Error> {
         file.encode(&mut self.body);
         self.added().await
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::blocking::off_the_reactor;
 use super::chunk::{self, ChunkWriter};
 use super::error::Error;
-use super::file::KeptFile;
+use super::file::BackedUpFile;
 use super::folder::{LockedDirectory, PartialFolder};
 use super::key::{DataKey, Key};
 use super::kind::Kind;
@@ -189,7 +189,7 @@ struct Copying<'a> {
 
 impl Copying<'_> {
     /// Copies the small files of the data directory.
-    async fn copy_files(&mut self, files: &[KeptFile]) -> Result<(), Error> {
+    async fn copy_files(&mut self, files: &[BackedUpFile]) -> Result<(), Error> {
         for file in files {
             self.count(FILES);
             self.writer.add_file(file).await?;

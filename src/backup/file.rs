@@ -16,7 +16,7 @@ const CONTENT_BYTES_MAX: usize = 64 * 1024;
 
 /// A small file: its name in the data directory, and its bytes.
 #[derive(Clone, PartialEq, Eq)]
-pub struct KeptFile {
+pub struct BackedUpFile {
     /// Letters, digits, `-` and `.`.
     pub name: &'static str,
     /// What it holds, at most 64 KiB; secret.
@@ -24,13 +24,13 @@ pub struct KeptFile {
 }
 
 /// Its content may be a key, which no log is to show.
-impl fmt::Debug for KeptFile {
+impl fmt::Debug for BackedUpFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "KeptFile({}, {} bytes)", self.name, self.content.len())
+        write!(f, "BackedUpFile({}, {} bytes)", self.name, self.content.len())
     }
 }
 
-impl KeptFile {
+impl BackedUpFile {
     pub(super) fn encode(&self, writer: &mut Writer) {
         writer.text(self.name).bytes(&self.content);
     }
@@ -73,16 +73,17 @@ impl RestoredFile {
 
 #[cfg(test)]
 mod tests {
-    use super::{KeptFile, RestoredFile};
+    use super::{BackedUpFile, RestoredFile};
     use crate::wire::cursor::{Reader, Writer};
 
     #[test]
     fn a_file_that_would_leave_the_directory_is_refused() {
-        for (name, is_kept) in [("server-key.pem", true), ("../server-key.pem", false), (".lock", false)] {
+        for (name, is_accepted) in [("server-key.pem", true), ("../server-key.pem", false), (".lock", false)]
+        {
             let mut writer = Writer::default();
-            KeptFile { name, content: b"key"[..].into() }.encode(&mut writer);
+            BackedUpFile { name, content: b"key"[..].into() }.encode(&mut writer);
             let decoded = RestoredFile::decode(&mut Reader::new(writer.as_slice()));
-            assert_eq!(decoded.is_ok(), is_kept, "{name}: {decoded:?}");
+            assert_eq!(decoded.is_ok(), is_accepted, "{name}: {decoded:?}");
         }
     }
 }

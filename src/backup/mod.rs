@@ -1,7 +1,7 @@
-//! Backups: made while the node works, kept outside of it, read back, restored from.
+//! Backups: made while the node works, stored outside of it, verified, restored.
 //!
 //! ```text
-//!   create  image [from, to] + journal ─▶ chunks ─▶ manifest ─▶ NAME.partial ─ renamed ─▶ NAME     (floor 2 copies)
+//!   create  image [from, to] + journal ─▶ chunks ─▶ manifest ─▶ NAME.partial ─ renamed ─▶ NAME     (the store copies)
 //!   verify  every chunk read back ─▶ findings that name the file
 //!   restore chain: full, incremental … ─▶ a new store beside the data directory ─ renamed ─▶ the data directory
 //! ```
@@ -64,7 +64,7 @@ mod tests;
 
 pub use self::counters::Counters;
 pub use self::error::Error;
-pub use self::file::KeptFile;
+pub use self::file::BackedUpFile;
 pub use self::finding::{Finding, Verdict};
 pub use self::kind::Kind;
 pub use self::list::{Summary, list_directory};
@@ -119,7 +119,7 @@ impl Backups {
         &self.inner.counters
     }
 
-    /// Makes a backup in one of the directories, by default the first. Progress is told as it goes. Dropping the
+    /// Makes a backup in one of the directories, by default the first. Progress is reported. Dropping the
     /// future abandons the backup; when it returns a summary, the backup is on disk.
     ///
     /// An incremental backup that nothing can be continued from becomes a full one; its summary says why.

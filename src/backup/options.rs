@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::file::KeptFile;
+use super::file::BackedUpFile;
 
 /// Bytes of a chunk before it is compressed, by default.
 pub const CHUNK_BYTES_DEFAULT: usize = 8 * 1024 * 1024;
@@ -10,7 +10,7 @@ pub const CHUNK_BYTES_DEFAULT: usize = 8 * 1024 * 1024;
 /// What backups need to know.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where backups may be kept; the schedule uses the first.
+    /// Directories of backups; the schedule uses the first.
     pub directories: Vec<PathBuf>,
     /// The file of the key that they are encrypted with; plain without.
     pub key_file: Option<PathBuf>,
@@ -21,7 +21,7 @@ pub struct Options {
     /// Bytes of a chunk before it is compressed.
     pub chunk_bytes: usize,
     /// Small files of the data directory that are backed up with the store: the server key.
-    pub files: Vec<KeptFile>,
+    pub files: Vec<BackedUpFile>,
     /// The program's version, for the manifest.
     pub node_version: String,
 }

@@ -33,7 +33,7 @@ pub struct RestoreRequest {
     pub from: PathBuf,
     /// The data directory: empty or absent.
     pub data: PathBuf,
-    /// The engine; that of the backup unless told otherwise.
+    /// The engine; by default that of the backup.
     pub engine: Option<EngineKind>,
     /// How far.
     pub until: Until,

@@ -28,7 +28,7 @@ pub(super) fn retire(store: &Store, options: &Options, directory: &Path) -> Resu
     Ok(gone)
 }
 
-/// What is kept.
+/// What is retained.
 #[derive(Clone, Copy)]
 struct Keep {
     /// Full backups; 0 for all.
@@ -38,7 +38,7 @@ struct Keep {
 }
 
 /// The names of backups that go, given those held, the newest first. A full backup and all that continue it stay or
-/// go together: they go when as many newer full ones are kept, or when the newest of them is too old. Increments go
+/// go together: they go when as many newer full ones are retained, or when the newest of them is too old. Increments go
 /// before what they continue, so that an interruption leaves no increment without its base.
 fn choose(held: &[Manifest], keep: Keep, now_ms: u64) -> Vec<String> {
     let groups = group(held);

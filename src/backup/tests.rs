@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::TempDir;
 
 use super::{
-    Backups, Error, KeptFile, Kind, Options, RestoreReport, RestoreRequest, Summary, Until, Verdict, restore,
-    verify_folder,
+    BackedUpFile, Backups, Error, Kind, Options, RestoreReport, RestoreRequest, Summary, Until, Verdict,
+    restore, verify_folder,
 };
 use crate::model::caller::CallerName;
 use crate::model::environment::{Clock, Entropy};
@@ -29,7 +29,7 @@ use crate::store::{EngineKind, Store};
 
 /// A store with its writer, what every identifier was after each block, and a directory for its backups.
 struct Bench {
-    room: TempDir,
+    scratch: TempDir,
     store: Store,
     appender: Appender,
     /// After this sequence, the identifiers were these.
@@ -40,7 +40,7 @@ struct Bench {
 type States = BTreeMap<String, (u64, Option<Values>)>;
 
 fn clock() -> Clock {
-    // One for all: a later store must not be told an earlier time.
+    // One clock for all: a later store must not see an earlier time.
     static NOW_MS: AtomicU64 = AtomicU64::new(1_800_000_000_000);
     Arc::new(|| NOW_MS.fetch_add(7, Ordering::Relaxed))
 }
@@ -60,34 +60,34 @@ fn store_options(directory: &Path, engine: EngineKind) -> StoreOptions {
     }
 }
 
-fn options(room: &Path) -> Options {
+fn options(scratch: &Path) -> Options {
     Options {
-        directories: vec![room.join("backups"), room.join("others")],
+        directories: vec![scratch.join("backups"), scratch.join("others")],
         key_file: None,
         keep_count: 0,
         keep_days: 0,
         chunk_bytes: 64 * 1024,
-        files: vec![KeptFile { name: "server-key.pem", content: b"a secret"[..].into() }],
+        files: vec![BackedUpFile { name: "server-key.pem", content: b"a secret"[..].into() }],
         node_version: "test".to_owned(),
     }
 }
 
 impl Bench {
     async fn new(engine: EngineKind) -> Self {
-        let room = tempfile::tempdir().expect("a directory");
-        Self::at(room, "data", engine).await
+        let scratch = tempfile::tempdir().expect("a directory");
+        Self::at(scratch, "data", engine).await
     }
 
-    /// Takes up the store in a directory of the room.
-    async fn at(room: TempDir, data: &str, engine: EngineKind) -> Self {
-        let options = store_options(&room.path().join(data), engine);
+    /// Opens the store in a directory of the scratch directory.
+    async fn at(scratch: TempDir, data: &str, engine: EngineKind) -> Self {
+        let options = store_options(&scratch.path().join(data), engine);
         let Opened { store, appender, .. } = open(options).await.expect("the store opens");
         assert_eq!(store.read_only_reason(), None);
-        Self { room, store, appender, past: vec![(0, States::new())] }
+        Self { scratch, store, appender, past: vec![(0, States::new())] }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.room.path().join(name)
+        self.scratch.path().join(name)
     }
 
     /// Writes the next version of these identifiers; each seventh is large, some are removed again.
@@ -108,7 +108,7 @@ impl Bench {
     }
 
     fn backups(&self) -> Backups {
-        self.backups_with(options(self.room.path()))
+        self.backups_with(options(self.scratch.path()))
     }
 
     fn backups_with(&self, options: Options) -> Backups {
@@ -132,10 +132,10 @@ impl Bench {
         }
     }
 
-    /// Closes the store and gives back the room.
+    /// Closes the store and returns its scratch directory.
     async fn close(self) -> TempDir {
         self.store.close(self.appender).await.expect("the store closes");
-        self.room
+        self.scratch
     }
 }
 

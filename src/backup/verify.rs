@@ -157,7 +157,7 @@ impl Reading {
             self.compare_totals(&manifest);
         }
         self.check_name();
-        self.find_strangers(&manifest);
+        self.find_foreign_files(&manifest);
         if manifest.base.is_some() {
             self.check_bases();
         }
@@ -186,7 +186,7 @@ impl Reading {
         }
     }
 
-    fn find_strangers(&mut self, manifest: &Manifest) {
+    fn find_foreign_files(&mut self, manifest: &Manifest) {
         let known: BTreeSet<&str> = manifest.chunks.iter().map(|chunk| chunk.file.as_str()).collect();
         let Ok(files) = fs::read_dir(&self.folder) else {
             return;

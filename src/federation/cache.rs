@@ -1,7 +1,7 @@
 //! Remote public answers, for as long as their values allow.
 //!
 //! An answer lives for the least TTL of its values, absence for ten seconds, nothing longer than a day. What comes out
-//! has only the TTL that remains. Referrals are not kept: whoever moved away says so at once.
+//! has only the TTL that remains. Referrals are not cached, so that a moved prefix is found at once.
 
 use std::sync::Arc;
 
@@ -24,23 +24,23 @@ const ANSWER_BYTES: usize = 1_024;
 
 /// A bounded cache of answers.
 pub(super) struct AnswerCache {
-    kept: Cache<QuestionKey, Arc<Kept>, Size>,
+    answers: Cache<QuestionKey, Arc<CachedAnswer>, Size>,
 }
 
 /// An answer and its time.
-struct Kept {
-    told: PeerAnswer,
-    kept_ms: u64,
+struct CachedAnswer {
+    answer: PeerAnswer,
+    stored_ms: u64,
     until_ms: u64,
 }
 
 #[derive(Clone)]
 struct Size;
 
-impl Weighter<QuestionKey, Arc<Kept>> for Size {
-    fn weight(&self, _key: &QuestionKey, kept: &Arc<Kept>) -> u64 {
-        let bytes: usize = match &kept.told {
-            PeerAnswer::Values(told) => told.values.iter().map(Value::encoded_bytes).sum(),
+impl Weighter<QuestionKey, Arc<CachedAnswer>> for Size {
+    fn weight(&self, _key: &QuestionKey, cached: &Arc<CachedAnswer>) -> u64 {
+        let bytes: usize = match &cached.answer {
+            PeerAnswer::Values(answer) => answer.values.iter().map(Value::encoded_bytes).sum(),
             PeerAnswer::NoIdentifier
             | PeerAnswer::NoValues
             | PeerAnswer::Elsewhere { .. }
@@ -54,46 +54,47 @@ impl AnswerCache {
     /// Keeps this many answers of usual size at most.
     pub(super) fn new(answers: u64) -> Self {
         let items = usize::try_from(answers).unwrap_or(usize::MAX);
-        Self { kept: Cache::with_weighter(items.min(1_000_000), answers, Size) }
+        Self { answers: Cache::with_weighter(items.min(1_000_000), answers, Size) }
     }
 
     /// An answer that still holds, with what remains of its TTL.
     pub(super) fn get(&self, key: &QuestionKey, now_ms: u64) -> Option<PeerAnswer> {
-        let kept = self.kept.get(key)?;
+        let cached = self.answers.get(key)?;
         // A clock that was set back makes nothing young again.
-        if now_ms >= kept.until_ms || now_ms < kept.kept_ms {
-            self.kept.remove(key);
+        if now_ms >= cached.until_ms || now_ms < cached.stored_ms {
+            self.answers.remove(key);
             return None;
         }
-        let age_seconds = u32::try_from((now_ms - kept.kept_ms).div_ceil(1_000)).unwrap_or(u32::MAX);
-        Some(aged(&kept.told, age_seconds))
+        let age_seconds = u32::try_from((now_ms - cached.stored_ms).div_ceil(1_000)).unwrap_or(u32::MAX);
+        Some(aged(&cached.answer, age_seconds))
     }
 
-    /// Keeps an answer that may be kept.
-    pub(super) fn put(&self, key: QuestionKey, told: &PeerAnswer, now_ms: u64) {
-        let seconds = life_seconds(told, now_ms / 1_000).min(AGE_SECONDS_MAX);
+    /// Stores an answer that may be cached.
+    pub(super) fn put(&self, key: QuestionKey, answer: &PeerAnswer, now_ms: u64) {
+        let seconds = valid_seconds(answer, now_ms / 1_000).min(AGE_SECONDS_MAX);
         if seconds == 0 {
             return;
         }
         let until_ms = now_ms.saturating_add(u64::from(seconds) * 1_000);
-        self.kept.insert(key, Arc::new(Kept { told: told.clone(), kept_ms: now_ms, until_ms }));
+        self.answers
+            .insert(key, Arc::new(CachedAnswer { answer: answer.clone(), stored_ms: now_ms, until_ms }));
     }
 }
 
-fn life_seconds(told: &PeerAnswer, now_seconds: u64) -> u32 {
-    match told {
-        PeerAnswer::Values(told) => {
-            let lives = told.values.iter().map(|value| value.ttl.remaining_seconds(now_seconds));
-            lives.min().unwrap_or(ABSENCE_SECONDS)
+fn valid_seconds(answer: &PeerAnswer, now_seconds: u64) -> u32 {
+    match answer {
+        PeerAnswer::Values(answer) => {
+            let ttls = answer.values.iter().map(|value| value.ttl.remaining_seconds(now_seconds));
+            ttls.min().unwrap_or(ABSENCE_SECONDS)
         }
         PeerAnswer::NoIdentifier | PeerAnswer::NoValues => ABSENCE_SECONDS,
         PeerAnswer::Elsewhere { .. } | PeerAnswer::Unknown => 0,
     }
 }
 
-fn aged(told: &PeerAnswer, age_seconds: u32) -> PeerAnswer {
-    let PeerAnswer::Values(told) = told else {
-        return told.clone();
+fn aged(answer: &PeerAnswer, age_seconds: u32) -> PeerAnswer {
+    let PeerAnswer::Values(answer) = answer else {
+        return answer.clone();
     };
     let age = |value: &Value| match value.ttl {
         Ttl::Relative(seconds) => {
@@ -101,7 +102,7 @@ fn aged(told: &PeerAnswer, age_seconds: u32) -> PeerAnswer {
         }
         Ttl::Absolute(_) => value.clone(),
     };
-    PeerAnswer::Values(PeerValues { values: told.values.iter().map(age).collect(), ..told.clone() })
+    PeerAnswer::Values(PeerValues { values: answer.values.iter().map(age).collect(), ..answer.clone() })
 }
 
 #[cfg(test)]
@@ -117,7 +118,7 @@ mod tests {
         PeerQuestion { identifier, indexes: Vec::new(), types: Vec::new(), path: Vec::new() }
     }
 
-    fn told(ttls: &[Ttl]) -> PeerAnswer {
+    fn answer(ttls: &[Ttl]) -> PeerAnswer {
         let value = |(index, ttl): (u32, &Ttl)| Value {
             index: Index::new(index).expect("an index"),
             value_type: ValueType::new("URL").expect("a type"),
@@ -136,9 +137,9 @@ mod tests {
         })
     }
 
-    fn ttls(told: Option<PeerAnswer>) -> Vec<Ttl> {
-        match told {
-            Some(PeerAnswer::Values(told)) => told.values.iter().map(|value| value.ttl).collect(),
+    fn ttls(answer: Option<PeerAnswer>) -> Vec<Ttl> {
+        match answer {
+            Some(PeerAnswer::Values(answer)) => answer.values.iter().map(|value| value.ttl).collect(),
             other => panic!("no values: {other:?}"),
         }
     }
@@ -147,29 +148,29 @@ mod tests {
     fn an_answer_lives_for_the_least_ttl_of_its_values() {
         let cache = AnswerCache::new(100);
         let key = || asked("a").key(&PeerTarget::Upper);
-        cache.put(key(), &told(&[Ttl::Relative(60), Ttl::Relative(5), Ttl::Absolute(1_030)]), 1_000_000);
+        cache.put(key(), &answer(&[Ttl::Relative(60), Ttl::Relative(5), Ttl::Absolute(1_030)]), 1_000_000);
         let expected = [Ttl::Relative(58), Ttl::Relative(3), Ttl::Absolute(1_030)];
         assert_eq!(ttls(cache.get(&key(), 1_001_500)), expected);
         assert_eq!(cache.get(&key(), 1_005_000), None);
-        cache.put(key(), &told(&[Ttl::Relative(60), Ttl::Absolute(1_002)]), 1_000_000);
+        cache.put(key(), &answer(&[Ttl::Relative(60), Ttl::Absolute(1_002)]), 1_000_000);
         assert!(cache.get(&key(), 1_001_999).is_some());
         assert_eq!(cache.get(&key(), 1_002_000), None);
     }
 
     #[test]
-    fn absence_is_kept_for_ten_seconds_and_a_referral_not_at_all() {
+    fn absence_is_cached_for_ten_seconds_and_a_referral_not_at_all() {
         let cache = AnswerCache::new(100);
         cache.put(asked("a").key(&PeerTarget::Upper), &PeerAnswer::NoIdentifier, 1_000);
         assert_eq!(cache.get(&asked("a").key(&PeerTarget::Upper), 10_999), Some(PeerAnswer::NoIdentifier));
         assert_eq!(cache.get(&asked("a").key(&PeerTarget::Upper), 11_000), None);
         cache.put(asked("b").key(&PeerTarget::Upper), &PeerAnswer::Unknown, 1_000);
         assert_eq!(cache.get(&asked("b").key(&PeerTarget::Upper), 1_000), None);
-        cache.put(asked("c").key(&PeerTarget::Upper), &told(&[Ttl::Relative(0)]), 1_000);
+        cache.put(asked("c").key(&PeerTarget::Upper), &answer(&[Ttl::Relative(0)]), 1_000);
         assert_eq!(cache.get(&asked("c").key(&PeerTarget::Upper), 1_000), None);
     }
 
     #[test]
-    fn names_that_differ_by_case_are_kept_apart() {
+    fn names_that_differ_by_case_are_cached_separately() {
         let cache = AnswerCache::new(100);
         cache.put(asked("a").key(&PeerTarget::Upper), &PeerAnswer::NoIdentifier, 0);
         assert_eq!(cache.get(&asked("A").key(&PeerTarget::Upper), 0), None);

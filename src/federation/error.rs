@@ -48,7 +48,7 @@ pub enum PeerError {
         detail: String,
     },
     /// Nothing says where to ask it.
-    #[error("node {peer} offers no gRPC door; name one in its site, or ask it by another protocol")]
+    #[error("node {peer} offers no gRPC port; add one to its site, or use another protocol")]
     Nowhere {
         /// Which node.
         peer: String,

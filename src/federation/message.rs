@@ -1,6 +1,6 @@
 //! Between the model and the messages that other nodes are sent and send.
 //!
-//! What cannot be understood is told as a sentence; the caller knows whose it was.
+//! What cannot be understood is reported as a sentence; the caller knows which node sent it.
 
 use crate::model::identifier::{Folding, Identifier, Prefix};
 use crate::model::position::{Incarnation, Position, Stream};
@@ -29,9 +29,12 @@ pub(super) fn resolve(asked: &PeerQuestion) -> proto::ResolveRequest {
 }
 
 /// The answer to a question. One about something else is not believed.
-pub(super) fn told(answer: Option<proto::Answer>, asked: &PeerQuestion) -> Result<PeerAnswer, String> {
+pub(super) fn parse_answer(
+    answer: Option<proto::Answer>,
+    asked: &PeerQuestion,
+) -> Result<PeerAnswer, String> {
     match answer.and_then(|answer| answer.answer).ok_or("it has no answer")? {
-        Answer::Values(found) => values_told(found, asked).map(PeerAnswer::Values),
+        Answer::Values(found) => parse_values(found, asked).map(PeerAnswer::Values),
         Answer::Absent(absence) => match proto::Absence::try_from(absence) {
             Ok(proto::Absence::Identifier) => Ok(PeerAnswer::NoIdentifier),
             Ok(proto::Absence::Values) => Ok(PeerAnswer::NoValues),
@@ -42,7 +45,7 @@ pub(super) fn told(answer: Option<proto::Answer>, asked: &PeerQuestion) -> Resul
     }
 }
 
-fn values_told(found: proto::Found, asked: &PeerQuestion) -> Result<PeerValues, String> {
+fn parse_values(found: proto::Found, asked: &PeerQuestion) -> Result<PeerValues, String> {
     let identifier = Identifier::parse(&found.identifier).map_err(|error| error.to_string())?;
     let name = |identifier: &Identifier| identifier.canonical(Folding::Insensitive);
     if name(&identifier) != name(&asked.identifier) {
@@ -144,7 +147,7 @@ pub(super) fn acknowledged(message: proto::FileResponse) -> Result<Acknowledged,
 
 #[cfg(test)]
 mod tests {
-    use super::{proto, told};
+    use super::{parse_answer, proto};
     use crate::federation::question::{PeerAnswer, PeerQuestion};
     use crate::model::identifier::Identifier;
 
@@ -154,7 +157,7 @@ mod tests {
     }
 
     fn read(answer: proto::answer::Answer) -> Result<PeerAnswer, String> {
-        told(Some(proto::Answer { answer: Some(answer) }), &asked())
+        parse_answer(Some(proto::Answer { answer: Some(answer) }), &asked())
     }
 
     #[test]
@@ -162,7 +165,7 @@ mod tests {
         let found = |identifier: &str| proto::Found { identifier: identifier.into(), ..Default::default() };
         let own = read(proto::answer::Answer::Values(found("88.1.2/sn1")));
         assert!(
-            matches!(&own, Ok(PeerAnswer::Values(told)) if told.identifier.to_string() == "88.1.2/sn1"),
+            matches!(&own, Ok(PeerAnswer::Values(values)) if values.identifier.to_string() == "88.1.2/sn1"),
             "{own:?}"
         );
         let other = read(proto::answer::Answer::Values(found("88.1.2/sn2")));
@@ -184,6 +187,6 @@ mod tests {
         );
         let other = read(proto::answer::Answer::Referral(referral("88.3")));
         assert_eq!(other, Err("it refers for prefix 88.3, which is not the one asked about".into()));
-        assert_eq!(told(None, &asked()), Err("it has no answer".into()));
+        assert_eq!(parse_answer(None, &asked()), Err("it has no answer".into()));
     }
 }

@@ -1,4 +1,4 @@
-//! Federation: everything this node asks of other nodes, and the only room that calls them.
+//! Federation: everything this node asks of other nodes; the only module that calls them.
 //!
 //! ```text
 //!   resolver ─▶ Federation.ask ─▶ cache ─▶ in flight already? ─▶ Peer ─▶ a delegated site, or the upper node
@@ -58,7 +58,7 @@ pub struct FederationOptions {
     pub upper: Option<UpperOptions>,
     /// PEM text of the authorities that sign the certificates of delegated sites.
     pub authorities: Option<Vec<u8>>,
-    /// Remote answers kept at most; 0 for none.
+    /// Answers of other nodes cached at most; 0 for none.
     pub cache_answers: u64,
     /// The time.
     pub clock: Clock,
@@ -79,7 +79,7 @@ pub struct Federation {
 }
 
 impl Federation {
-    /// Connects to nobody yet. Fails when what it is told of the upper node cannot be used.
+    /// Makes no connection yet. Fails when the configuration of the upper node cannot be used.
     pub fn new(options: FederationOptions) -> Result<Self, PeerError> {
         let FederationOptions { upper, authorities, cache_answers, clock, jitter } = options;
         let upper = upper.map(|upper| Upper::new(upper, &clock, &jitter)).transpose()?.map(Arc::new);
@@ -113,9 +113,9 @@ impl Federation {
         deadline: Instant,
     ) -> Result<PeerAnswer, PeerError> {
         let key = asked.key(target);
-        if let Some(told) = self.answers.get(&key, (self.clock)()) {
+        if let Some(answer) = self.answers.get(&key, (self.clock)()) {
             self.counters.cached.fetch_add(1, Ordering::Relaxed);
-            return Ok(told);
+            return Ok(answer);
         }
         let asking = || {
             let (federation, target, asked) = (Arc::clone(self), target.clone(), asked.clone());
@@ -135,12 +135,12 @@ impl Federation {
         deadline: Instant,
     ) -> Result<PeerAnswer, PeerError> {
         let peers = self.peers_of(target)?;
-        let told = self.ask_each(&peers, asked, deadline).await;
-        let counter = if told.is_ok() { &self.counters.asked } else { &self.counters.failed };
+        let answer = self.ask_each(&peers, asked, deadline).await;
+        let counter = if answer.is_ok() { &self.counters.asked } else { &self.counters.failed };
         counter.fetch_add(1, Ordering::Relaxed);
-        let told = told?;
-        self.answers.put(asked.key(target), &told, (self.clock)());
-        Ok(told)
+        let answer = answer?;
+        self.answers.put(asked.key(target), &answer, (self.clock)());
+        Ok(answer)
     }
 
     /// Asks one address after the other, and all once more when none could be reached and there is time.
@@ -164,7 +164,7 @@ impl Federation {
                 let until = share(deadline, peers.len() - position);
                 match peer.ask(asked, until, &self.counters).await {
                     Err(error) if error.is_absence() => last = Some(error),
-                    told => return told,
+                    answer => return answer,
                 }
             }
         }

@@ -33,7 +33,7 @@ const SIGN_OF_LIFE_MAX: Duration = Duration::from_secs(10);
 
 //----------- Endpoint -------------------------------------------------------
 
-/// Where a node's gRPC door is and how it is spoken to.
+/// The gRPC address of a node, and how to connect to it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     /// Host and port, as in a URL.
@@ -186,8 +186,8 @@ impl Peer {
             detail: open.detail,
         })?;
         let had_time = deadline.saturating_duration_since(Instant::now()) >= CONNECT_MAX;
-        let told = self.call(asked, deadline).await;
-        match &told {
+        let answer = self.call(asked, deadline).await;
+        match &answer {
             // A caller in a hurry proves nothing about the node.
             Err(PeerError::DeadlinePassed { .. }) if !had_time => {}
             Err(error) if error.is_absence() => {
@@ -196,7 +196,7 @@ impl Peer {
             }
             _ => self.breaker().succeeded(),
         }
-        told
+        answer
     }
 
     async fn call(&self, asked: &PeerQuestion, deadline: Instant) -> Result<PeerAnswer, PeerError> {
@@ -208,7 +208,8 @@ impl Peer {
         let answered = time::timeout_at(deadline, client.resolve(request)).await;
         let answered = answered.map_err(|_| PeerError::DeadlinePassed { peer: self.name() })?;
         let answer = answered.map_err(|status| failure(self.name(), &status))?.into_inner().answer;
-        message::told(answer, asked).map_err(|detail| PeerError::Unintelligible { peer: self.name(), detail })
+        message::parse_answer(answer, asked)
+            .map_err(|detail| PeerError::Unintelligible { peer: self.name(), detail })
     }
 
     fn breaker(&self) -> MutexGuard<'_, Breaker> {

@@ -36,7 +36,7 @@ const WAITING_MAX: usize = 256;
 /// What is known of the upper node.
 #[derive(Clone, Debug)]
 pub struct UpperOptions {
-    /// Its gRPC door: `https://host:port`, or `http://host:port` for plain text.
+    /// Its gRPC address: `https://host:port`, or `http://host:port` for plain text.
     pub address: String,
     /// File that holds the peer token it gave us; none when nothing is filed.
     pub token_file: Option<PathBuf>,

@@ -111,7 +111,7 @@ impl Filing {
         Ok(())
     }
 
-    /// A change of a prefix as it is filed. Where its body is no longer kept, the prefix as it stands now.
+    /// A change of a prefix as it is filed. Where its body is no longer retained, the present state of the prefix.
     fn filing(&self, entry: JournalEntry) -> Option<FiledPrefix> {
         let JournalEntry { header, body } = entry;
         match body.map(|body| body.change) {

@@ -3,7 +3,7 @@
 //! ```text
 //!   announce ─▶ where the upper node stands
 //!      │  it knows us: go on after its bookmark
-//!      │  first contact, a new life on either side, another scope or site, a bookmark below the journal's floor:
+//!      │  first contact, a new incarnation on either side, another scope or site, a bookmark before the retained journal:
 //!      ▼  the present state, as a whole
 //!   follow the journal ─▶ prefix changes filed, in order ─▶ acknowledged, on its disk ─▶ bookmark
 //!      ▲                  identifier changes counted                                        │
@@ -12,7 +12,7 @@
 //! - The truth of what is filed is the upper node's bookmark, durable there. What is sent again after a break has no
 //!   second effect.
 //! - An upper node that is away changes nothing for this node's own work; filing waits, longer each time, and goes on.
-//! - A prefix that the upper node does not take is set aside and told of; the others go on.
+//! - A prefix that the upper node refuses is set aside and reported; the others continue.
 //! - A later life of this store that filed already ends filing: two copies never both file.
 //!
 //! It reads the store and keeps bookmarks there; it never changes what is registered.
@@ -158,9 +158,9 @@ impl Filing {
             return Err(FilingError::Ahead { confirmed: place.sequence, head: head.sequence });
         }
         let retained = self.store.retained();
-        let is_kept = place.sequence + 1 >= retained.headers_from.max(retained.bodies_from);
+        let is_retained = place.sequence + 1 >= retained.headers_from.max(retained.bodies_from);
         let is_same = self.store.bookmark(BASIS).await?.as_ref() == Some(basis);
-        Ok(Some(place).filter(|_| is_kept && is_same))
+        Ok(Some(place).filter(|_| is_retained && is_same))
     }
 
     /// Keeps the place that the upper node confirmed.
@@ -178,7 +178,7 @@ impl Filing {
 }
 
 /// What a confirmation rests on: the upper node's life, what its token takes from us, and where we said we answer.
-/// When one of these changes, the present state is filed anew. It is kept as one digest, in the place of a life.
+/// When one of these changes, the present state is filed anew. It is stored as one digest, in the field of an incarnation.
 fn basis(announced: &Announced, site: &Site) -> Bookmark {
     let mut scope: Vec<String> = announced.scope.iter().map(Prefix::canonical).collect();
     scope.sort_unstable();

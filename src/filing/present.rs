@@ -12,7 +12,7 @@ impl Filing {
     /// Files every prefix as it stands; the place it stands for. What the upper node holds from us beyond that, it
     /// revokes.
     ///
-    /// The basis is kept last: a break anywhere before leads here again.
+    /// The basis is stored last: an interruption anywhere before leads here again.
     pub(super) async fn resynchronize(
         &self,
         conversation: &mut Conversation,

@@ -228,7 +228,7 @@ pub(super) struct Delivered {
 }
 
 impl Noted {
-    /// Sets prefixes aside. Each is told once.
+    /// Sets prefixes aside. Each is reported once.
     fn set_aside(&mut self, aside: Vec<SetAside>) {
         for SetAside { prefix, message } in aside {
             if self.set_aside.get(&prefix) != Some(&message) {

@@ -135,8 +135,8 @@ async fn what_cannot_be_continued_becomes_a_full_backup_that_says_why() {
     assert_eq!(later.kind, Kind::Incremental);
     // A store restored to before the end of that increment goes another way.
     restored(bench.request(&made.name, "again")).await;
-    let room = bench.close().await;
-    let mut again = Bench::at(room, "again", EngineKind::Fjall).await;
+    let scratch = bench.close().await;
+    let mut again = Bench::at(scratch, "again", EngineKind::Fjall).await;
     again.write(0..500).await;
     let next = again.create(Kind::Incremental).await;
     assert_eq!(next.kind, Kind::Full);

@@ -91,7 +91,7 @@ async fn a_manifest_of_an_encrypted_backup_cannot_be_written_anew_without_the_ke
     let key = bench.path("key");
     fs::write(&key, [9; 32]).expect("space on disk");
     fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("it is ours");
-    let options = super::Options { key_file: Some(key.clone()), ..super::options(bench.room.path()) };
+    let options = super::Options { key_file: Some(key.clone()), ..super::options(bench.scratch.path()) };
     let made = bench.backups_with(options).create(None, Kind::Full, &|_| {}).await.expect("it is made");
     let folder = bench.path("backups").join(&made.name);
     let mut manifest = crate::backup::manifest::Manifest::load(&folder).expect("the manifest");

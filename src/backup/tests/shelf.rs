@@ -135,7 +135,7 @@ async fn retention_goes_by_count_and_age_and_keeps_what_increments_need() {
         bench.write(0..5).await;
         names.push(bench.create(kind).await.name);
     }
-    let keep = |keep_count, keep_days| Options { keep_count, keep_days, ..options(bench.room.path()) };
+    let keep = |keep_count, keep_days| Options { keep_count, keep_days, ..options(bench.scratch.path()) };
     let retire = async |options| bench.backups_with(options).retire(None).await.expect("it retires");
     assert_eq!(retire(keep(0, 0)).await.len(), 0);
     assert_eq!(retire(keep(3, 1)).await.len(), 0);

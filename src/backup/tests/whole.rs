@@ -37,7 +37,7 @@ async fn a_backup_made_during_writes_restores_every_identifier_as_it_was_at_its_
         for block in 0..4 {
             bench.write(block * 500..(block + 1) * 500).await;
         }
-        let Bench { room, store, mut appender, past } = bench;
+        let Bench { scratch, store, mut appender, past } = bench;
         let stop = Arc::new(AtomicBool::new(false));
         let writer = tokio::spawn({
             let (store, stop) = (store.clone(), Arc::clone(&stop));
@@ -52,21 +52,22 @@ async fn a_backup_made_during_writes_restores_every_identifier_as_it_was_at_its_
             }
         });
         let before = store.end().sequence;
-        let backups = super::Backups::new(store.clone(), super::options(room.path())).expect("no key file");
+        let backups =
+            super::Backups::new(store.clone(), super::options(scratch.path())).expect("no key file");
         let made = backups.create(None, Kind::Full, &|_| {}).await.expect("the backup is made");
         stop.store(true, Ordering::Relaxed);
         let appender = writer.await.expect("the writer ends");
         assert!(made.to.sequence > before, "nothing was written meanwhile");
-        let bench = Bench { room, store, appender, past };
+        let bench = Bench { scratch, store, appender, past };
         let found = verdict(&bench.path("backups").join(&made.name)).await;
         assert_eq!((found.findings.as_slice(), found.entries), ([].as_slice(), made.entries));
         let expected = states_of_journal(&bench, made.to.sequence).await;
         let old = bench.store.head();
         let request = bench.request(&made.name, "data");
-        let room = bench.close().await;
-        std::fs::remove_dir_all(room.path().join("data")).expect("the data directory goes");
+        let scratch = bench.close().await;
+        std::fs::remove_dir_all(scratch.path().join("data")).expect("the data directory goes");
         for target in EngineKind::ALL {
-            let data = room.path().join(format!("data-{target}"));
+            let data = scratch.path().join(format!("data-{target}"));
             let request = RestoreRequest { data: data.clone(), engine: Some(target), ..request.clone() };
             let report = restored(request).await;
             assert_eq!(report.restored.continues, made.to);
@@ -84,8 +85,8 @@ async fn a_restored_node_writes_on_and_its_history_reaches_back() {
     let made = bench.create(Kind::Full).await;
     restored(bench.request(&made.name, "again")).await;
     let expected = bench.states_at(made.to.sequence).clone();
-    let room = bench.close().await;
-    let mut again = Bench::at(room, "again", EngineKind::Fjall).await;
+    let scratch = bench.close().await;
+    let mut again = Bench::at(scratch, "again", EngineKind::Fjall).await;
     check_states(&again.store, &expected).await;
     again.write(3..5).await;
     let entry = read(&again.store, &[3]).await.remove(0);
@@ -104,11 +105,11 @@ async fn a_restored_node_writes_on_and_its_history_reaches_back() {
 }
 
 #[tokio::test]
-async fn folders_and_files_are_ours_alone_and_progress_is_told() {
+async fn folders_and_files_are_ours_alone_and_progress_is_reported() {
     let mut bench = Bench::new(EngineKind::Fjall).await;
     bench.write(0..200).await;
-    let told = Mutex::new(Vec::new());
-    let tell = |progress| told.lock().expect("no panic").push(progress);
+    let reports = Mutex::new(Vec::new());
+    let tell = |progress| reports.lock().expect("no panic").push(progress);
     let made = bench.backups().create(None, Kind::Full, &tell).await.expect("the backup is made");
     let folder = bench.path("backups").join(&made.name);
     let mode =
@@ -120,10 +121,10 @@ async fn folders_and_files_are_ours_alone_and_progress_is_told() {
     let bytes: u64 = files.iter().map(|file| std::fs::metadata(file).expect("a file").len()).sum();
     assert_eq!(bytes, made.bytes);
     verify_folder(&folder, None, &tell).await.expect("it can be examined");
-    let told = told.into_inner().expect("no panic");
-    let stages: std::collections::BTreeSet<&str> = told.iter().map(|progress| progress.stage).collect();
+    let reports = reports.into_inner().expect("no panic");
+    let stages: std::collections::BTreeSet<&str> = reports.iter().map(|progress| progress.stage).collect();
     assert_eq!(stages.into_iter().collect::<Vec<_>>(), ["begin", "done", "image", "journal", "read back"]);
-    let last = told.last().expect("progress");
+    let last = reports.last().expect("progress");
     assert_eq!((Some(last.done_bytes), last.entries), (last.total_bytes, made.entries));
 }
 
@@ -141,7 +142,7 @@ async fn an_encrypted_backup_needs_its_key() {
     let other = key("other", &[7; 32], 0o400);
     let open_to_all = key("open", &[7; 32], 0o644);
     let short = key("short", b"00112233", 0o600);
-    let with = |key| super::Options { key_file: Some(key), ..super::options(bench.room.path()) };
+    let with = |key| super::Options { key_file: Some(key), ..super::options(bench.scratch.path()) };
     for (wrong, expected) in [(open_to_all, "chmod 600"), (short, "openssl rand -hex 32")] {
         let refused = super::Backups::new(bench.store.clone(), with(wrong)).err().expect("it is refused");
         assert!(refused.to_string().contains(expected), "{refused}");
