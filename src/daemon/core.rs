@@ -1,4 +1,4 @@
-//! Core: everything below the doors, from the open store to the resolver, and its upkeep.
+//! Core: everything below the front ends, from the open store to the resolver, and its upkeep.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -37,14 +37,14 @@ use crate::wire::dns::name::check_prefix_fits;
 
 /// How often request ids that ran out are forgotten and the journal is pruned.
 const UPKEEP_EVERY: Duration = Duration::from_secs(3_600);
-/// How long a task may take to end once it is told to: the longest is a group commit on a busy disk.
+/// How long a task may take to end once it is asked to: the longest is a group commit on a busy disk.
 const TASK_END_MAX: Duration = Duration::from_secs(30);
 /// Milliseconds of a day.
 const DAY_MS: u64 = 86_400_000;
 
 //----------- Core -----------------------------------------------------------
 
-/// Everything below the doors.
+/// Everything below the front ends.
 pub(super) struct Core {
     pub(super) store: Store,
     pub(super) authority: Authority,
@@ -210,19 +210,19 @@ fn resolver(
     Resolver::new(store.clone(), authority.clone(), options)
 }
 
-/// The outcome of a task that was told to end. One that does not is ended; the next start mends what that leaves.
+/// The outcome of a task that was asked to end. One that does not is aborted; the next start repairs what that leaves.
 async fn join<T>(task: &'static str, mut running: JoinHandle<T>) -> Option<T> {
     match time::timeout(TASK_END_MAX, &mut running).await {
         Ok(ended) => ended.inspect_err(|error| tracing::error!(%error, task, "a task has failed")).ok(),
         Err(_) => {
-            tracing::error!(task, "a task did not end when it was told to");
+            tracing::error!(task, "a task did not end when it was asked to");
             running.abort();
             None
         }
     }
 }
 
-//----------- Options of the rooms -------------------------------------------
+//----------- Options of the modules -----------------------------------------
 
 fn registry_options(config: &Config) -> RegistryOptions {
     let root = config.dns.root.clone();
@@ -299,7 +299,7 @@ impl Upkeep {
         }
     }
 
-    /// What to let go of now; none when the journal is kept for ever.
+    /// What to prune now; none when the journal is retained without end.
     fn retention(&self) -> Option<Retention> {
         let now_ms = self.store.now_ms();
         let before = |days: u32| match days {

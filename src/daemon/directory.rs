@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   <data>/lock          locked while a process uses the directory; holds its process id
-//!   <data>/addresses     where the doors of the running node are; removed when it stops
+//!   <data>/addresses     the addresses of the running node; removed when it stops
 //!   <data>/admin-token   the token of the first start, readable by its owner only
 //!   <data>/server-key.pem  the key the node signs with, readable by its owner only
 //!   <data>/<engine>/     the store
@@ -121,12 +121,12 @@ impl DataDirectory {
         EngineKind::ALL.iter().any(|engine| self.path.join(engine.to_string()).exists())
     }
 
-    /// Tells other processes where the doors are.
+    /// Writes the addresses of the node for other processes.
     pub(super) fn save_addresses(&self, addresses: &Addresses) -> Result<(), DaemonError> {
         self.save(Self::ADDRESSES, &addresses.display())
     }
 
-    /// Tells other processes that there are no doors.
+    /// Removes the addresses, so that other processes find no node.
     pub(super) fn remove_addresses(&self) -> Result<(), DaemonError> {
         let path = self.path.join(Self::ADDRESSES);
         match fs::remove_file(&path) {
@@ -178,18 +178,18 @@ fn failed(action: &'static str, path: &Path, source: io::Error) -> DaemonError {
 
 //----------- Addresses ------------------------------------------------------
 
-/// Where the doors of a running node are, as seen from this machine.
+/// The addresses of a running node, as seen from this machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Addresses {
     /// The process.
     pub process: u32,
-    /// URLs of the gRPC door.
+    /// URLs of gRPC.
     pub grpc: Vec<String>,
-    /// Socket addresses of the DNS door.
+    /// Socket addresses of DNS.
     pub dns: Vec<SocketAddr>,
-    /// Socket addresses of the Handle door.
+    /// Socket addresses of the Handle protocol.
     pub handle: Vec<SocketAddr>,
-    /// URLs of the HTTP door.
+    /// URLs of HTTP.
     pub http: Vec<String>,
 }
 
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_told_while_the_node_runs() {
+    fn addresses_are_written_while_the_node_runs() {
         let parent = tempfile::tempdir().expect("a directory");
         let directory = DataDirectory::open(parent.path()).expect("opened");
         let addresses = Addresses {

@@ -65,18 +65,18 @@ pub enum DaemonError {
     Bind {
         /// The key that names it.
         key: &'static str,
-        /// The address, or all of the door.
+        /// The address, or all addresses of the front end.
         address: String,
         /// UDP or TCP.
         transport: &'static str,
         /// What the system says.
         source: io::Error,
     },
-    /// A door ended though nobody stopped it.
-    #[error("the {door} door ended by itself: {reason}")]
-    Door {
+    /// A front end ended although it was not stopped.
+    #[error("the {front_end} front end ended by itself: {reason}")]
+    FrontEnd {
         /// Which.
-        door: &'static str,
+        front_end: &'static str,
         /// Why.
         reason: String,
     },
@@ -107,7 +107,7 @@ impl DaemonError {
             Self::EngineChanged { .. } | Self::Configured { .. } | Self::ServerKey { .. } => 78,
             Self::Store(_) | Self::Close(_) => 74,
             Self::Bind { .. } => 69,
-            Self::Door { .. } | Self::FirstToken { .. } => 70,
+            Self::FrontEnd { .. } | Self::FirstToken { .. } => 70,
             Self::System { .. } => 71,
         }
     }

@@ -1,4 +1,4 @@
-//! How the node is: the reasons why it is not ready, and the numbers that belong to no room.
+//! How the node is: the reasons why it is not ready, and the numbers that belong to no module.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,7 +36,7 @@ pub(super) fn readiness(store: Store, draining: watch::Receiver<bool>) -> Readin
     })
 }
 
-/// Adds the numbers of the node as a whole and of the rooms below the doors.
+/// Adds the numbers of the node as a whole and of the modules below the front ends.
 pub(super) fn add_metrics(metrics: &Metrics, core: &Core) {
     let store = core.store.clone();
     let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -99,7 +99,7 @@ fn write_resolver(page: &mut Page, counters: &ResolverCounters) {
     page.counter("idnode_resolver_names_skipped_total", "Names read only to find a page of a list.", skipped);
 }
 
-/// Adds the numbers of the DNS door.
+/// Adds the numbers of the DNS front end.
 pub(super) fn add_dns_metrics(metrics: &Metrics, counters: Arc<DnsCounters>, udp: Arc<UdpAnswerCounters>) {
     metrics.add(move |page| {
         write_udp_answers(page, "idnode_dns_udp_answers_total", &udp);
@@ -117,7 +117,7 @@ pub(super) fn add_dns_metrics(metrics: &Metrics, counters: Arc<DnsCounters>, udp
     });
 }
 
-/// Adds the numbers of the Handle door.
+/// Adds the numbers of the Handle front end.
 pub(super) fn add_handle_metrics(
     metrics: &Metrics,
     counters: Arc<HandleCounters>,
@@ -196,7 +196,7 @@ pub(super) const HANDLE_MEMORY: [&str; 3] =
 pub(super) const HTTP_MEMORY: [&str; 3] =
     ["idnode_http_memory_bytes", "idnode_http_memory_max_bytes", "idnode_http_memory_refusals_total"];
 
-/// Adds the numbers of the gRPC door.
+/// Adds the numbers of the gRPC front end.
 pub(super) fn add_grpc_metrics(metrics: &Metrics, counters: Arc<GrpcCounters>) {
     metrics.add(move |page| {
         let calls: Vec<(&str, u64)> = counters.calls().collect();
@@ -206,7 +206,7 @@ pub(super) fn add_grpc_metrics(metrics: &Metrics, counters: Arc<GrpcCounters>) {
     });
 }
 
-/// Adds the numbers of the HTTP door.
+/// Adds the numbers of the HTTP front end.
 pub(super) fn add_http_metrics(metrics: &Metrics, counters: Arc<HttpCounters>) {
     metrics.add(move |page| {
         let responses: Vec<(&str, u64)> = counters.responses().collect();

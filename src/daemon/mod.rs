@@ -1,8 +1,8 @@
-//! Daemon: builds the rooms bottom-up, opens the doors, keeps watch, and takes all down top-down.
+//! Daemon: builds the modules bottom-up, starts the front ends, watches, and stops all top-down.
 //!
 //! ```text
-//!   Config ─▶ data directory, locked ─▶ store ─▶ registry, resolver ─▶ sockets bound ─▶ doors ─▶ ready
-//!   stop:  doors drain (grace) ─▶ followers end ─▶ registry gives the writer back ─▶ store closed ─▶ lock released
+//!   Config ─▶ data directory, locked ─▶ store ─▶ registry, resolver ─▶ sockets bound ─▶ front ends ─▶ ready
+//!   stop:  front ends drain (grace) ─▶ followers end ─▶ registry returns the writer ─▶ store closed ─▶ lock released
 //! ```
 //!
 //! Two ways in: [`serve`] is a process's whole life, with signals and systemd; [`Node::start`] is a node inside
@@ -17,7 +17,7 @@ mod directory;
 pub mod offline;
 
 mod core;
-mod doors;
+mod front_ends;
 
 mod backup;
 

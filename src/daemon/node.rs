@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::core::Core;
 use super::descriptors::Descriptors;
 use super::directory::{Addresses, DataDirectory};
-use super::doors::{Bound, Doors, warn_if_not_valid};
 use super::error::DaemonError;
+use super::front_ends::{Bound, FrontEnds, warn_if_not_valid};
 use crate::authority::Authority;
 use crate::config::Config;
 use crate::filing::status::FilingStatus;
@@ -24,7 +24,7 @@ use crate::telemetry::Chain;
 pub struct Node;
 
 impl Node {
-    /// Starts a node: when this returns, the store is open and every door is bound. Port 0 means any that is free.
+    /// Starts a node: when this returns, the store is open and every address is bound. Port 0 means any that is free.
     pub async fn start(config: Config) -> Result<RunningNode, DaemonError> {
         let directory = DataDirectory::open(&config.store.directory)?;
         let descriptors = Descriptors::raise();
@@ -32,15 +32,15 @@ impl Node {
         descriptors.bound(&mut bounded);
         let bound = Bound::bind(&bounded)?;
         let core = Core::open(&bounded, &directory, bound.site(&bounded)?).await?;
-        let doors = match Doors::open(&bounded, bound, &core, descriptors) {
-            Ok(doors) => doors,
+        let front_ends = match FrontEnds::open(&bounded, bound, &core, descriptors) {
+            Ok(front_ends) => front_ends,
             Err(error) => {
                 core.close().await?;
                 return Err(error);
             }
         };
-        let node = RunningNode { config, directory, core, doors };
-        match node.directory.save_addresses(&node.doors.addresses) {
+        let node = RunningNode { config, directory, core, front_ends };
+        match node.directory.save_addresses(&node.front_ends.addresses) {
             Ok(()) => Ok(node),
             Err(error) => {
                 node.stop().await?;
@@ -52,39 +52,39 @@ impl Node {
 
 //----------- RunningNode ----------------------------------------------------
 
-/// A node whose doors are open. Dropping it ends everything at once, as a crash would; [`RunningNode::stop`] is the
+/// A running node. Dropping it ends everything at once, as a crash would; [`RunningNode::stop`] is the
 /// orderly way.
 pub struct RunningNode {
     config: Config,
     directory: DataDirectory,
     core: Core,
-    doors: Doors,
+    front_ends: FrontEnds,
 }
 
 impl RunningNode {
-    /// Where the doors are, as seen from this machine.
+    /// Its addresses, as seen from this machine.
     pub fn addresses(&self) -> &Addresses {
-        &self.doors.addresses
+        &self.front_ends.addresses
     }
 
-    /// The first address of the gRPC door.
+    /// The first address of gRPC.
     pub fn grpc_addr(&self) -> Option<SocketAddr> {
-        self.doors.grpc.first().copied()
+        self.front_ends.grpc.first().copied()
     }
 
-    /// The first address of the DNS door.
+    /// The first address of DNS.
     pub fn dns_addr(&self) -> Option<SocketAddr> {
-        self.doors.dns.first().copied()
+        self.front_ends.dns.first().copied()
     }
 
-    /// The first address of the Handle door.
+    /// The first address of the Handle protocol.
     pub fn handle_addr(&self) -> Option<SocketAddr> {
-        self.doors.handle.first().copied()
+        self.front_ends.handle.first().copied()
     }
 
-    /// The first address of the HTTP door.
+    /// The first address of HTTP.
     pub fn http_addr(&self) -> Option<SocketAddr> {
-        self.doors.http.first().copied()
+        self.front_ends.http.first().copied()
     }
 
     /// The data directory.
@@ -97,7 +97,7 @@ impl RunningNode {
         self.core.server_key.public_blob()
     }
 
-    /// What it was told.
+    /// Its configuration.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -127,9 +127,9 @@ impl RunningNode {
         &self.core.store
     }
 
-    /// Reads again what can be read again while the doors are open.
+    /// Reads again what can be read again while the node runs.
     pub fn reload(&self) {
-        let Some(tls) = &self.doors.tls else { return };
+        let Some(tls) = &self.front_ends.tls else { return };
         match tls.reload() {
             Ok(()) => {
                 tracing::info!("certificate read again");
@@ -141,12 +141,12 @@ impl RunningNode {
         }
     }
 
-    /// Waits until a door ends by itself, which none should.
+    /// Waits until a front end ends by itself, which none should.
     pub async fn failed(&mut self) -> DaemonError {
-        self.doors.failed().await
+        self.front_ends.failed().await
     }
 
-    /// Drains the doors within the grace period, then closes the store. What was acknowledged is on disk either way.
+    /// Drains the front ends within the grace period, then closes the store. What was acknowledged is on disk either way.
     pub async fn stop(self) -> Result<(), DaemonError> {
         let grace = self.config.shutdown.grace;
         self.stop_within(grace).await
@@ -154,7 +154,7 @@ impl RunningNode {
 
     /// The same with another grace period.
     pub async fn stop_within(mut self, grace: Duration) -> Result<(), DaemonError> {
-        self.doors.drain(grace).await;
+        self.front_ends.drain(grace).await;
         let closed = self.core.close().await;
         self.directory.remove_addresses()?;
         closed

@@ -22,7 +22,7 @@ use crate::telemetry::{Chain, LogControl};
 /// Reads the configuration again, from the sources of the start.
 pub type Reload = Box<dyn Fn() -> Result<Config, ConfigError> + Send>;
 
-/// Serves until the process is told to stop. `announce` is called once, when the node is ready.
+/// Serves until the process has to stop. `announce` is called once, when the node is ready.
 pub async fn serve(
     config: Config,
     log: LogControl,
@@ -34,7 +34,7 @@ pub async fn serve(
     let mut node = tokio::select! {
         started = starting => started?,
         () = signals.stop() => {
-            tracing::info!("told to stop before the store was open");
+            tracing::info!("asked to stop before the store was open");
             return Ok(());
         }
     };
@@ -49,7 +49,7 @@ pub async fn serve(
     outcome.and(stopped)
 }
 
-/// Waits for the end: ordered, or because a door failed.
+/// Waits for the end: on a signal, or because a front end failed.
 async fn wait(
     node: &mut RunningNode,
     signals: &mut Signals,
@@ -58,12 +58,12 @@ async fn wait(
 ) -> Result<(), DaemonError> {
     loop {
         tokio::select! {
-            told = signals.next() => match told {
-                Told::Stop => {
-                    tracing::info!("told to stop; draining");
+            order = signals.next() => match order {
+                Order::Stop => {
+                    tracing::info!("asked to stop; draining");
                     return Ok(());
                 }
-                Told::Reload => {
+                Order::Reload => {
                     systemd::reloading();
                     reload_from(node, log, reload);
                     systemd::ready(&status(node));
@@ -85,7 +85,7 @@ async fn stop(node: RunningNode, signals: &mut Signals, grace: Duration) -> Resu
             stopped
         }
         () = signals.stop() => {
-            tracing::warn!("told to stop twice; ending at once");
+            tracing::warn!("asked to stop twice; ending at once");
             Ok(())
         }
     }
@@ -115,7 +115,7 @@ fn status(node: &RunningNode) -> String {
 /// Signals as they arrive. They are received by a thread with a runtime of its own, so that they are noticed however busy
 /// the node's runtime is.
 struct Signals {
-    received: mpsc::UnboundedReceiver<Told>,
+    received: mpsc::UnboundedReceiver<Order>,
 }
 
 impl Signals {
@@ -146,7 +146,7 @@ impl Signals {
     }
 
     /// Waits for the next signal.
-    async fn next(&mut self) -> Told {
+    async fn next(&mut self) -> Order {
         match self.received.recv().await {
             Some(signal) => signal,
             // The thread ends after this receiver only.
@@ -154,9 +154,9 @@ impl Signals {
         }
     }
 
-    /// Waits until the process is told to stop.
+    /// Waits until the process has to stop.
     async fn stop(&mut self) {
-        while self.next().await != Told::Stop {}
+        while self.next().await != Order::Stop {}
     }
 }
 
@@ -176,18 +176,18 @@ impl SignalStreams {
         })
     }
 
-    async fn next(&mut self) -> Told {
+    async fn next(&mut self) -> Order {
         tokio::select! {
-            _ = self.terminate.recv() => Told::Stop,
-            _ = self.interrupt.recv() => Told::Stop,
-            _ = self.hangup.recv() => Told::Reload,
+            _ = self.terminate.recv() => Order::Stop,
+            _ = self.interrupt.recv() => Order::Stop,
+            _ = self.hangup.recv() => Order::Reload,
         }
     }
 }
 
 /// What a signal says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
+enum Order {
     Stop,
     Reload,
 }

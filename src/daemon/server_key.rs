@@ -1,4 +1,4 @@
-//! The key that the node signs with: made once, kept for its owner only, part of every backup.
+//! The key that the node signs with: made once, readable by its owner only, part of every backup.
 //!
 //! Handle clients trust answers signed by the key that the HS_SITE of a prefix shows. A node that lost the key would
 //! have to make all of them learn another one; therefore it is in backups, and a restore brings it back.
@@ -10,7 +10,7 @@ use tokio::task;
 use super::clock_and_entropy;
 use super::directory::DataDirectory;
 use super::error::DaemonError;
-use crate::backup::KeptFile;
+use crate::backup::BackedUpFile;
 use crate::key::PrivateKey;
 use crate::telemetry::Chain;
 
@@ -23,7 +23,7 @@ pub(super) struct ServerKey {
     /// The key.
     pub(super) private: Arc<PrivateKey>,
     /// The file, for backups.
-    pub(super) file: KeptFile,
+    pub(super) file: BackedUpFile,
 }
 
 impl ServerKey {
@@ -60,7 +60,7 @@ impl ServerKey {
     }
 
     fn new(private: PrivateKey, text: String) -> Self {
-        let file = KeptFile { name: DataDirectory::SERVER_KEY, content: text.into_bytes().into() };
+        let file = BackedUpFile { name: DataDirectory::SERVER_KEY, content: text.into_bytes().into() };
         Self { private: Arc::new(private), file }
     }
 

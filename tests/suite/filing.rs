@@ -13,7 +13,7 @@ use idnode::store::retention::Retention;
 use crate::support::clients::{GrpcClient, http_get};
 use crate::support::eventually::eventually;
 use crate::support::node::{NodeProcess, admin_token};
-use crate::support::tree::{Tier, Told, home, prefix, register};
+use crate::support::tree::{FiledChange, Tier, home, prefix, register};
 
 /// Changes of prefixes among so many changes of identifiers each: homed, suspended, homed for somebody else.
 fn mixed(prefixes: usize, identifiers_each: usize) -> Vec<Command> {
@@ -33,7 +33,7 @@ fn mixed(prefixes: usize, identifiers_each: usize) -> Vec<Command> {
 }
 
 /// The upper node's journal holds what was filed first, then each of these changes once, in this order.
-async fn assert_filed_once(upper: &Tier, expected: &[Told]) {
+async fn assert_filed_once(upper: &Tier, expected: &[FiledChange]) {
     let found = upper.prefix_changes(0).await.split_off(1);
     for (found, expected) in found.iter().zip(expected) {
         assert_eq!(found, expected);
@@ -60,7 +60,7 @@ async fn a_lower_node_files_what_it_homes_and_suspends() {
     let status = lower.settled();
     assert_eq!(top.entry("88.118").map(|entry| entry.standing), Some(Standing::Active));
     assert_eq!((status.state, status.last_error, status.counts.filed), (FilingState::Filing, None, 3));
-    let (_, page) = http_get(lower.node().addresses().http.first().expect("a door"), "/metrics");
+    let (_, page) = http_get(lower.node().addresses().http.first().expect("an address"), "/metrics");
     for line in ["idnode_filing_connected 1", "idnode_filing_lag_entries 0", "idnode_filing_filed_total 3"] {
         assert!(page.lines().any(|found| found == line), "{line} in {page}");
     }
@@ -258,7 +258,7 @@ async fn a_revoked_token_loses_no_filing() {
 
 /// When the journal was pruned while the upper node was away, the present state is filed.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bookmark_below_the_journals_floor_leads_to_the_present_state() {
+async fn a_bookmark_below_the_pruned_journal_leads_to_the_present_state() {
     let mut top = Tier::top().await;
     let lower = Tier::below(&top, &["88.118"]).await;
     lower.home("88.118.1").await;
@@ -279,12 +279,12 @@ async fn a_bookmark_below_the_journals_floor_leads_to_the_present_state() {
     assert_eq!(top.entry("88.118.2").map(|entry| entry.standing), Some(Standing::Active));
 }
 
-/// A wrong token is told in words; the right one in the file is taken up without a restart.
+/// A wrong token is reported; the right one in the file is used without a restart.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_token_is_told_and_a_right_one_taken_up() {
+async fn a_wrong_token_is_reported_and_a_right_one_used() {
     let top = Tier::top().await;
-    let stranger = Tier::top().await.peer_token(&["88.118"]).await;
-    let lower = Tier::below_with(&top, &stranger, |_| {}).await;
+    let other_party = Tier::top().await.peer_token(&["88.118"]).await;
+    let lower = Tier::below_with(&top, &other_party, |_| {}).await;
     lower.home("88.118.1").await;
     let status = lower.troubled("TOKEN_UNKNOWN");
     let expected = "put a peer token of the upper node into the file that upper.token_file names";

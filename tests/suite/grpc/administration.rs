@@ -6,13 +6,14 @@ use idnode::wire::proto::registration_service_client::RegistrationServiceClient;
 use idnode::wire::proto::{OutcomeKind, ScopeKind};
 use tonic::Code;
 
-use super::door::{Bearer, Door, PREFIX, reason, registration};
+use super::front_end::{Bearer, FrontEnd, PREFIX, reason, registration};
 
 /// A token opens what its scopes say until it is revoked.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_opens_until_it_is_revoked() {
-    let door = Door::open().await;
-    let mut client = AdministrationServiceClient::with_interceptor(door.channel().await, door.admin.clone());
+    let front_end = FrontEnd::open().await;
+    let mut client =
+        AdministrationServiceClient::with_interceptor(front_end.channel().await, front_end.admin.clone());
     let scope = proto::Scope { kind: ScopeKind::Registrar.into(), prefixes: vec![PREFIX.to_owned()] };
     let request = proto::CreateTokenRequest {
         label: "line 4".to_owned(),
@@ -25,7 +26,7 @@ async fn a_token_opens_until_it_is_revoked() {
     assert!(created.text.starts_with(&format!("idn_{}_", token.id)), "{}", token.id);
 
     let mut registrar =
-        RegistrationServiceClient::with_interceptor(door.channel().await, Bearer(created.text));
+        RegistrationServiceClient::with_interceptor(front_end.channel().await, Bearer(created.text));
     let request = proto::RegisterRequest { registration: Some(registration("a")), ..Default::default() };
     registrar.register(request).await.expect("registered");
     let revoke = proto::RevokeTokenRequest { request_id: String::new(), id: token.id.clone() };
@@ -38,14 +39,15 @@ async fn a_token_opens_until_it_is_revoked() {
     let listed = client.list_tokens(proto::ListTokensRequest {}).await.expect("a list").into_inner().tokens;
     let revoked = listed.iter().find(|listed| listed.id == token.id).expect("it is listed");
     assert!(revoked.revoked_ms.is_some());
-    door.close().await;
+    front_end.close().await;
 }
 
 /// A malformed scope is refused; so is a list for those who do not run the node.
 #[tokio::test(flavor = "multi_thread")]
 async fn scopes_are_checked() {
-    let door = Door::open().await;
-    let mut client = AdministrationServiceClient::with_interceptor(door.channel().await, door.admin.clone());
+    let front_end = FrontEnd::open().await;
+    let mut client =
+        AdministrationServiceClient::with_interceptor(front_end.channel().await, front_end.admin.clone());
     let request = proto::CreateTokenRequest {
         label: "x".to_owned(),
         scopes: vec![proto::Scope { kind: ScopeKind::Admin.into(), prefixes: vec!["88".to_owned()] }],
@@ -56,24 +58,25 @@ async fn scopes_are_checked() {
     let revoke = proto::RevokeTokenRequest { request_id: String::new(), id: "0123456789abcdef".to_owned() };
     let status = client.revoke_token(revoke).await.expect_err("no such token");
     assert_eq!((status.code(), reason(&status).as_str()), (Code::NotFound, "TOKEN_ABSENT"));
-    let mut anonymous = AdministrationServiceClient::new(door.channel().await);
+    let mut anonymous = AdministrationServiceClient::new(front_end.channel().await);
     let status = anonymous.list_tokens(proto::ListTokensRequest {}).await.expect_err("nobody may");
     assert!(matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied), "{status:?}");
-    door.close().await;
+    front_end.close().await;
 }
 
-/// Status is told to whoever has a token.
+/// Status is reported to every caller with a token.
 #[tokio::test(flavor = "multi_thread")]
 async fn status_is_for_token_holders() {
-    let door = Door::open().await;
-    let mut anonymous = AdministrationServiceClient::new(door.channel().await);
+    let front_end = FrontEnd::open().await;
+    let mut anonymous = AdministrationServiceClient::new(front_end.channel().await);
     let status = anonymous.get_status(proto::GetStatusRequest {}).await.expect_err("nobody may");
     assert_eq!(reason(&status), "UNAUTHENTICATED");
-    let mut client = AdministrationServiceClient::with_interceptor(door.channel().await, door.admin.clone());
+    let mut client =
+        AdministrationServiceClient::with_interceptor(front_end.channel().await, front_end.admin.clone());
     let response = client.get_status(proto::GetStatusRequest {}).await.expect("a status").into_inner();
     let status = response.status.expect("a status");
     assert_eq!((status.engine.as_str(), status.prefixes_homed), ("fjall", 1));
     assert!(status.disk_bytes > 0 && status.uptime_seconds < 600, "{status:?}");
     assert_eq!(status.position.expect("a position").incarnation, status.incarnation);
-    door.close().await;
+    front_end.close().await;
 }

@@ -12,13 +12,13 @@ use tonic::Code;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 
-use super::door::{Bearer, Door, PREFIX, Wishes, reason};
+use super::front_end::{Bearer, FrontEnd, PREFIX, Wishes, reason};
 
 type Client = BackupServiceClient<InterceptedService<Channel, Bearer>>;
 
 /// A node with two directories of backups.
 struct Backed {
-    door: Door,
+    front_end: FrontEnd,
     first: TempDir,
     second: TempDir,
 }
@@ -28,12 +28,12 @@ impl Backed {
         let directory = || tempfile::tempdir().expect("a directory");
         let (first, second) = (directory(), directory());
         let backup_directories = vec![first.path().to_owned(), second.path().to_owned()];
-        let door = Door::open_with(Wishes { backup_directories, ..Wishes::default() }).await;
-        Self { door, first, second }
+        let front_end = FrontEnd::open_with(Wishes { backup_directories, ..Wishes::default() }).await;
+        Self { front_end, first, second }
     }
 
     async fn client(&self) -> Client {
-        BackupServiceClient::with_interceptor(self.door.channel().await, self.door.admin.clone())
+        BackupServiceClient::with_interceptor(self.front_end.channel().await, self.front_end.admin.clone())
     }
 }
 
@@ -74,11 +74,11 @@ async fn a_backup_is_reported_as_it_goes() {
         (text(node.second.path()).as_str(), proto::BackupKind::Full)
     );
     assert!(full.name.ends_with("-full") && full.entries > 0 && full.bytes > 0, "{full:?}");
-    node.door.token(Scope::Admin).await;
+    node.front_end.token(Scope::Admin).await;
     let (_, next) = create(&mut client, node.second.path(), proto::BackupKind::Incremental).await;
     assert_eq!((next.kind(), &next.base), (proto::BackupKind::Incremental, &full.name));
     assert_eq!((&next.from, next.entries), (&full.to, 1));
-    node.door.close().await;
+    node.front_end.close().await;
 }
 
 /// Findings name the file; the verdict is last; a missing backup is a status.
@@ -109,23 +109,24 @@ async fn a_verification_names_what_is_wrong() {
     let mut reports = client.verify_backup(request).await.expect("a stream").into_inner();
     let status = reports.message().await.expect_err("no such backup");
     assert_eq!((status.code(), reason(&status).as_str()), (Code::NotFound, "BACKUP_ABSENT"));
-    node.door.close().await;
+    node.front_end.close().await;
 }
 
 /// Only configured directories, only for those who run the node, only where backups are configured.
 #[tokio::test(flavor = "multi_thread")]
 async fn backups_are_for_those_who_run_the_node() {
-    let Backed { door, first, second: _second } = Backed::open().await;
-    let mut anonymous = BackupServiceClient::new(door.channel().await);
+    let Backed { front_end, first, second: _second } = Backed::open().await;
+    let mut anonymous = BackupServiceClient::new(front_end.channel().await);
     let request = proto::ListBackupsRequest { directory: String::new() };
     let status = anonymous.list_backups(request.clone()).await.expect_err("nobody may");
     assert_eq!(reason(&status), "UNAUTHENTICATED");
     let registrar = Scope::Registrar(vec![Prefix::parse(PREFIX).expect("a prefix")]);
-    let registrar = door.token(registrar).await;
-    let mut registrar = BackupServiceClient::with_interceptor(door.channel().await, registrar);
+    let registrar = front_end.token(registrar).await;
+    let mut registrar = BackupServiceClient::with_interceptor(front_end.channel().await, registrar);
     let status = registrar.list_backups(request.clone()).await.expect_err("a registrar may not");
     assert_eq!((status.code(), reason(&status).as_str()), (Code::PermissionDenied, "PERMISSION_DENIED"));
-    let mut client = BackupServiceClient::with_interceptor(door.channel().await, door.admin.clone());
+    let mut client =
+        BackupServiceClient::with_interceptor(front_end.channel().await, front_end.admin.clone());
     let listed = client.list_backups(request.clone()).await.expect("a list").into_inner().backups;
     assert_eq!(listed, []);
     let (_, backup) = create(&mut client, first.path(), proto::BackupKind::Full).await;
@@ -137,9 +138,9 @@ async fn backups_are_for_those_who_run_the_node() {
         (status.code(), reason(&status).as_str()),
         (Code::InvalidArgument, "BACKUP_DIRECTORY_UNKNOWN")
     );
-    door.close().await;
+    front_end.close().await;
 
-    let without = Door::open_with(Wishes::default()).await;
+    let without = FrontEnd::open_with(Wishes::default()).await;
     let mut client = BackupServiceClient::with_interceptor(without.channel().await, without.admin.clone());
     let status = client.list_backups(request).await.expect_err("no backups here");
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Unimplemented, "BACKUP_NOT_CONFIGURED"));

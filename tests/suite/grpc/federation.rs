@@ -13,16 +13,16 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
-use super::door::{Bearer, Door, reason};
+use super::front_end::{Bearer, FrontEnd, reason};
 
 const LIFE: u8 = 5;
 
 type Client = FederationServiceClient<InterceptedService<Channel, Bearer>>;
 
-async fn peer(door: &Door) -> Client {
+async fn peer(front_end: &FrontEnd) -> Client {
     let scope = Scope::Peer(vec![Prefix::parse("88.200").expect("a prefix")]);
-    let token = door.token(scope).await;
-    FederationServiceClient::with_interceptor(door.channel().await, token)
+    let token = front_end.token(scope).await;
+    FederationServiceClient::with_interceptor(front_end.channel().await, token)
 }
 
 fn site() -> proto::Site {
@@ -94,15 +94,15 @@ impl Filing {
     }
 }
 
-fn entry(door: &Door, prefix: &str) -> Option<idnode::model::prefix::PrefixEntry> {
-    door.registry.prefix(&Prefix::parse(prefix).expect("a prefix"))
+fn entry(front_end: &FrontEnd, prefix: &str) -> Option<idnode::model::prefix::PrefixEntry> {
+    front_end.registry.prefix(&Prefix::parse(prefix).expect("a prefix"))
 }
 
 /// First contact resynchronizes; then filings are confirmed in order, and a return goes on from the bookmark.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lower_node_files_and_goes_on_where_it_was() {
-    let door = Door::open().await;
-    let mut client = peer(&door).await;
+    let front_end = FrontEnd::open().await;
+    let mut client = peer(&front_end).await;
     let welcome = client.announce(announcement(LIFE)).await.expect("welcome").into_inner();
     assert!(welcome.resynchronize && welcome.bookmark.is_empty());
     assert_eq!(welcome.incarnation.len(), 16);
@@ -120,10 +120,10 @@ async fn a_lower_node_files_and_goes_on_where_it_was() {
     let refused = filings.until(20).await;
     assert_eq!(refused, [("88.201".to_owned(), "PERMISSION_DENIED".to_owned())]);
 
-    let filed = entry(&door, "88.200.3").expect("it was filed");
+    let filed = entry(&front_end, "88.200.3").expect("it was filed");
     assert_eq!(filed.registrant.map(|registrant| registrant.name().to_owned()).as_deref(), Some("A factory"));
-    assert!(entry(&door, "88.201").is_none(), "beyond the peer's prefixes");
-    let mut prefixes = proto::prefix_service_client::PrefixServiceClient::new(door.channel().await);
+    assert!(entry(&front_end, "88.201").is_none(), "beyond the peer's prefixes");
+    let mut prefixes = proto::prefix_service_client::PrefixServiceClient::new(front_end.channel().await);
     let request = proto::GetPrefixRequest { prefix: "88.200.1".to_owned() };
     let seen = prefixes.get_prefix(request).await.expect("an entry").into_inner().entry.expect("an entry");
     assert_eq!(seen.homing, Some(Homing::Delegated(site())));
@@ -133,14 +133,14 @@ async fn a_lower_node_files_and_goes_on_where_it_was() {
     assert!(!welcome.resynchronize);
     assert_eq!(welcome.bookmark, [place(LIFE, 20)]);
     drop(filings);
-    door.close().await;
+    front_end.close().await;
 }
 
 /// What is not filed again by a resynchronization is revoked; one that is not ended is asked for anew.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_resynchronization_revokes_what_is_gone() {
-    let door = Door::open().await;
-    let mut client = peer(&door).await;
+    let front_end = FrontEnd::open().await;
+    let mut client = peer(&front_end).await;
     client.announce(announcement(LIFE)).await.expect("welcome");
     let mut filings = Filing::open(&mut client).await.expect("a stream");
     for message in [begin(), filing("88.200.1", 3), filing("88.200.2", 7), end(10)] {
@@ -151,19 +151,19 @@ async fn a_resynchronization_revokes_what_is_gone() {
         filings.say(message).await;
     }
     filings.until(30).await;
-    let standing = |prefix| entry(&door, prefix).map(|entry| entry.standing);
+    let standing = |prefix| entry(&front_end, prefix).map(|entry| entry.standing);
     use idnode::model::prefix::Standing as Held;
     assert_eq!(standing("88.200.1"), Some(Held::Revoked));
     assert_eq!(standing("88.200.2"), Some(Held::Active));
     drop(filings);
-    door.close().await;
+    front_end.close().await;
 }
 
 /// A later life resynchronizes and shuts out the earlier one, on the stream it has open as well.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_incarnation_is_refused() {
-    let door = Door::open().await;
-    let mut client = peer(&door).await;
+    let front_end = FrontEnd::open().await;
+    let mut client = peer(&front_end).await;
     client.announce(announcement(LIFE)).await.expect("welcome");
     let mut filings = Filing::open(&mut client).await.expect("a stream");
     for message in [begin(), end(10)] {
@@ -180,22 +180,23 @@ async fn an_older_incarnation_is_refused() {
     filings.say(filing("88.200.1", 12)).await;
     let status = filings.answers.message().await.expect_err("an older life");
     assert_eq!(reason(&status), "INCARNATION_SUPERSEDED");
-    assert!(entry(&door, "88.200.1").is_none());
-    door.close().await;
+    assert!(entry(&front_end, "88.200.1").is_none());
+    front_end.close().await;
 }
 
 /// Only a peer announces, and it announces before it files.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_a_peer_files() {
-    let door = Door::open().await;
-    let mut client = peer(&door).await;
+    let front_end = FrontEnd::open().await;
+    let mut client = peer(&front_end).await;
     let status = Filing::open(&mut client).await.err().expect("not announced");
     assert_eq!((status.code(), reason(&status).as_str()), (Code::FailedPrecondition, "NOT_ANNOUNCED"));
-    let mut admin = FederationServiceClient::with_interceptor(door.channel().await, door.admin.clone());
+    let mut admin =
+        FederationServiceClient::with_interceptor(front_end.channel().await, front_end.admin.clone());
     let status = admin.announce(announcement(LIFE)).await.expect_err("no peer");
     assert_eq!(reason(&status), "PERMISSION_DENIED");
-    let mut anonymous = FederationServiceClient::new(door.channel().await);
+    let mut anonymous = FederationServiceClient::new(front_end.channel().await);
     let status = anonymous.announce(announcement(LIFE)).await.expect_err("nobody");
     assert_eq!(reason(&status), "UNAUTHENTICATED");
-    door.close().await;
+    front_end.close().await;
 }

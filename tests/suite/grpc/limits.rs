@@ -1,15 +1,15 @@
-//! Bounds of the gRPC door: message size, batch size, answers that do not fit, what is described and watched.
+//! Bounds of the gRPC front end: message size, batch size, answers that do not fit, reflection and health.
 
 use idnode::wire::proto;
 use tonic::Code;
 
-use super::door::{Door, PREFIX, item, question, reason, receipt, url};
+use super::front_end::{FrontEnd, PREFIX, item, question, reason, receipt, url};
 
 /// A message above 4 MiB is refused by its size; the connection serves on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_above_4_mib_is_refused() {
-    let door = Door::open().await;
-    let mut client = door.registration().await;
+    let front_end = FrontEnd::open().await;
+    let mut client = front_end.registration().await;
     let large = |number| proto::Item {
         number,
         command: Some(proto::item::Command::Register(proto::Registration {
@@ -24,29 +24,29 @@ async fn a_message_above_4_mib_is_refused() {
     assert_eq!(status.code(), Code::OutOfRange, "{status:?}");
     let response = client.apply_batch(request(18)).await.expect("18 fit").into_inner();
     assert_eq!(response.outcomes.iter().filter_map(receipt).count(), 18);
-    door.close().await;
+    front_end.close().await;
 }
 
 /// More than 10,000 items are refused as a whole, and nothing is done.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_has_at_most_10_000_items() {
-    let door = Door::open().await;
+    let front_end = FrontEnd::open().await;
     let items = (0..10_001).map(|number| item(number, "a")).collect();
     let request = proto::ApplyBatchRequest { items, ..Default::default() };
-    let status = door.registration().await.apply_batch(request).await.expect_err("one too many");
+    let status = front_end.registration().await.apply_batch(request).await.expect_err("one too many");
     assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "TOO_MANY_ITEMS"));
     let request = proto::ResolveRequest { question: Some(question("a")), recursion: None };
-    let response = door.resolution().await.resolve(request).await.expect("answered").into_inner();
+    let response = front_end.resolution().await.resolve(request).await.expect("answered").into_inner();
     let absent = proto::answer::Answer::Absent(proto::Absence::Identifier.into());
-    assert_eq!(super::door::answer(response), absent);
-    door.close().await;
+    assert_eq!(super::front_end::answer(response), absent);
+    front_end.close().await;
 }
 
 /// Answers that no longer fit one message are refused one by one, never cut; a list goes on by its token.
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_that_do_not_fit_are_named() {
-    let door = Door::open().await;
-    let mut client = door.registration().await;
+    let front_end = FrontEnd::open().await;
+    let mut client = front_end.registration().await;
     for number in 0..20 {
         let registration = proto::Registration {
             target: Some(proto::registration::Target::Identifier(format!("{PREFIX}/{number:02}"))),
@@ -58,7 +58,7 @@ async fn answers_that_do_not_fit_are_named() {
     }
     let questions = (0..20).map(|number| question(&format!("{number:02}"))).collect();
     let request = proto::ResolveBatchRequest { questions };
-    let response = door.resolution().await.resolve_batch(request).await.expect("answered").into_inner();
+    let response = front_end.resolution().await.resolve_batch(request).await.expect("answered").into_inner();
     let numbers: Vec<u32> = response.outcomes.iter().map(|outcome| outcome.number).collect();
     assert_eq!(numbers, (0..20).collect::<Vec<u32>>());
     let is_too_large = |outcome: &&proto::ResolveOutcome| match &outcome.result {
@@ -71,7 +71,7 @@ async fn answers_that_do_not_fit_are_named() {
         "17 answers of 230,000 bytes fit 4 MiB"
     );
 
-    let mut client = door.resolution_as_admin().await;
+    let mut client = front_end.resolution_as_admin().await;
     let mut listed = Vec::new();
     let mut page_token = String::new();
     loop {
@@ -86,16 +86,16 @@ async fn answers_that_do_not_fit_are_named() {
     }
     let expected: Vec<String> = (0..20).map(|number| format!("{PREFIX}/{number:02}")).collect();
     assert_eq!(listed, expected);
-    door.close().await;
+    front_end.close().await;
 }
 
-/// Health tells of the whole and of every service; it ends its watchers when the door closes.
+/// Health reports on the whole and on every service; it ends its watchers when the front end closes.
 #[tokio::test(flavor = "multi_thread")]
 async fn health_tells_of_every_service() {
     use tonic_health::pb::health_check_response::ServingStatus;
     use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
-    let door = Door::open().await;
-    let mut client = HealthClient::new(door.channel().await);
+    let front_end = FrontEnd::open().await;
+    let mut client = HealthClient::new(front_end.channel().await);
     let services =
         ["", "idnode.v1.RegistrationService", "idnode.v1.ResolutionService", "idnode.v1.PrefixService"];
     let more = ["idnode.v1.BackupService", "idnode.v1.FederationService", "idnode.v1.AdministrationService"];
@@ -109,7 +109,7 @@ async fn health_tells_of_every_service() {
     let mut watched = client.watch(HealthCheckRequest::default()).await.expect("watched").into_inner();
     let first = watched.message().await.expect("a message").expect("a status");
     assert_eq!(first.status(), ServingStatus::Serving);
-    door.close().await;
+    front_end.close().await;
     let next = watched.message().await.expect("a message").expect("a status");
     assert_eq!(next.status(), ServingStatus::NotServing);
     assert!(watched.message().await.expect("a clean end").is_none());
@@ -118,7 +118,7 @@ async fn health_tells_of_every_service() {
 /// Reflection lists every service, in the present and the older form.
 #[tokio::test(flavor = "multi_thread")]
 async fn reflection_lists_every_service() {
-    let door = Door::open().await;
+    let front_end = FrontEnd::open().await;
     let expected = [
         "grpc.health.v1.Health",
         "idnode.v1.AdministrationService",
@@ -128,21 +128,21 @@ async fn reflection_lists_every_service() {
         "idnode.v1.RegistrationService",
         "idnode.v1.ResolutionService",
     ];
-    for found in [services_v1(&door).await, services_v1alpha(&door).await] {
+    for found in [services_v1(&front_end).await, services_v1alpha(&front_end).await] {
         for service in expected {
             assert!(found.iter().any(|found| found == service), "{service} is not in {found:?}");
         }
     }
-    door.close().await;
+    front_end.close().await;
 }
 
-async fn services_v1(door: &Door) -> Vec<String> {
+async fn services_v1(front_end: &FrontEnd) -> Vec<String> {
     use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
     use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
     use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
     let message_request = Some(MessageRequest::ListServices(String::new()));
     let request = tonic_reflection::pb::v1::ServerReflectionRequest { host: String::new(), message_request };
-    let mut client = ServerReflectionClient::new(door.channel().await);
+    let mut client = ServerReflectionClient::new(front_end.channel().await);
     let answers = client.server_reflection_info(tokio_stream::once(request)).await.expect("a stream");
     let answer = answers.into_inner().message().await.expect("a message").expect("an answer");
     match answer.message_response {
@@ -153,14 +153,14 @@ async fn services_v1(door: &Door) -> Vec<String> {
     }
 }
 
-async fn services_v1alpha(door: &Door) -> Vec<String> {
+async fn services_v1alpha(front_end: &FrontEnd) -> Vec<String> {
     use tonic_reflection::pb::v1alpha::server_reflection_client::ServerReflectionClient;
     use tonic_reflection::pb::v1alpha::server_reflection_request::MessageRequest;
     use tonic_reflection::pb::v1alpha::server_reflection_response::MessageResponse;
     let message_request = Some(MessageRequest::ListServices(String::new()));
     let request =
         tonic_reflection::pb::v1alpha::ServerReflectionRequest { host: String::new(), message_request };
-    let mut client = ServerReflectionClient::new(door.channel().await);
+    let mut client = ServerReflectionClient::new(front_end.channel().await);
     let answers = client.server_reflection_info(tokio_stream::once(request)).await.expect("a stream");
     let answer = answers.into_inner().message().await.expect("a message").expect("an answer");
     match answer.message_response {
@@ -174,25 +174,26 @@ async fn services_v1alpha(door: &Door) -> Vec<String> {
 /// A generic client finds the messages of our statuses' details by reflection, in the present and the older form.
 #[tokio::test(flavor = "multi_thread")]
 async fn reflection_describes_the_details_of_statuses() {
-    let door = Door::open().await;
+    let front_end = FrontEnd::open().await;
     for symbol in ["google.rpc.Status", "google.rpc.ErrorInfo", "google.rpc.RetryInfo"] {
-        for descriptors in [describe_v1(&door, symbol).await, describe_v1alpha(&door, symbol).await] {
+        for descriptors in [describe_v1(&front_end, symbol).await, describe_v1alpha(&front_end, symbol).await]
+        {
             let files = descriptors.unwrap_or_else(|error| panic!("{symbol}: {error}"));
             let name = symbol.rsplit('.').next().expect("a name").as_bytes();
             let is_described = files.iter().any(|file| file.windows(name.len()).any(|window| window == name));
             assert!(is_described, "{symbol} is in no file of the answer");
         }
     }
-    door.close().await;
+    front_end.close().await;
 }
 
-async fn describe_v1(door: &Door, symbol: &str) -> Result<Vec<Vec<u8>>, String> {
+async fn describe_v1(front_end: &FrontEnd, symbol: &str) -> Result<Vec<Vec<u8>>, String> {
     use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
     use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
     use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
     let message_request = Some(MessageRequest::FileContainingSymbol(symbol.to_owned()));
     let request = tonic_reflection::pb::v1::ServerReflectionRequest { host: String::new(), message_request };
-    let mut client = ServerReflectionClient::new(door.channel().await);
+    let mut client = ServerReflectionClient::new(front_end.channel().await);
     let answers = client.server_reflection_info(tokio_stream::once(request)).await.expect("a stream");
     let answer = answers.into_inner().message().await.map_err(|status| status.to_string())?;
     match answer.and_then(|answer| answer.message_response) {
@@ -201,14 +202,14 @@ async fn describe_v1(door: &Door, symbol: &str) -> Result<Vec<Vec<u8>>, String> 
     }
 }
 
-async fn describe_v1alpha(door: &Door, symbol: &str) -> Result<Vec<Vec<u8>>, String> {
+async fn describe_v1alpha(front_end: &FrontEnd, symbol: &str) -> Result<Vec<Vec<u8>>, String> {
     use tonic_reflection::pb::v1alpha::server_reflection_client::ServerReflectionClient;
     use tonic_reflection::pb::v1alpha::server_reflection_request::MessageRequest;
     use tonic_reflection::pb::v1alpha::server_reflection_response::MessageResponse;
     let message_request = Some(MessageRequest::FileContainingSymbol(symbol.to_owned()));
     let request =
         tonic_reflection::pb::v1alpha::ServerReflectionRequest { host: String::new(), message_request };
-    let mut client = ServerReflectionClient::new(door.channel().await);
+    let mut client = ServerReflectionClient::new(front_end.channel().await);
     let answers = client.server_reflection_info(tokio_stream::once(request)).await.expect("a stream");
     let answer = answers.into_inner().message().await.map_err(|status| status.to_string())?;
     match answer.and_then(|answer| answer.message_response) {

@@ -1,6 +1,6 @@
-//! The gRPC door over real sockets: a real store, registry and resolver behind it, generated clients before it.
+//! The gRPC front end over real sockets: a real store, registry and resolver behind it, generated clients before it.
 
-pub(crate) mod door;
+pub(crate) mod front_end;
 
 mod administration;
 mod backup;

@@ -6,7 +6,7 @@ use idnode::wire::proto::prefix_service_client::PrefixServiceClient;
 use idnode::wire::proto::{OutcomeKind, Standing};
 use tonic::Code;
 
-use super::door::{Door, PREFIX, answer, fact, question, reason, registration};
+use super::front_end::{FrontEnd, PREFIX, answer, fact, question, reason, registration};
 
 fn site() -> proto::Site {
     proto::Site {
@@ -27,8 +27,9 @@ fn registrant() -> proto::Registrant {
 /// A delegated prefix refers, a suspended one refuses, homing lifts both.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_prefix_changes_hands() {
-    let door = Door::open().await;
-    let mut client = PrefixServiceClient::with_interceptor(door.channel().await, door.admin.clone());
+    let front_end = FrontEnd::open().await;
+    let mut client =
+        PrefixServiceClient::with_interceptor(front_end.channel().await, front_end.admin.clone());
     let request = proto::DelegatePrefixRequest {
         prefix: "88.118.9".to_owned(),
         site: Some(site()),
@@ -46,30 +47,31 @@ async fn a_prefix_changes_hands() {
         question: Some(proto::Question { identifier: "88.118.9/x".to_owned(), ..Default::default() }),
         recursion: None,
     };
-    let response = door.resolution().await.resolve(ask).await.expect("answered").into_inner();
+    let response = front_end.resolution().await.resolve(ask).await.expect("answered").into_inner();
     let referral = proto::Referral { prefix: "88.118.9".to_owned(), site: Some(site()) };
     assert_eq!(answer(response), proto::answer::Answer::Referral(referral));
 
     let request = proto::SuspendPrefixRequest { prefix: PREFIX.to_owned(), ..Default::default() };
     client.suspend_prefix(request).await.expect("suspended");
     let request = proto::RegisterRequest { registration: Some(registration("a")), ..Default::default() };
-    let status = door.registration().await.register(request.clone()).await.expect_err("suspended");
+    let status = front_end.registration().await.register(request.clone()).await.expect_err("suspended");
     assert_eq!((status.code(), reason(&status).as_str()), (Code::FailedPrecondition, "PREFIX_SUSPENDED"));
     assert_eq!(fact(&status, "prefix").as_deref(), Some(PREFIX));
     let ask = proto::ResolveRequest { question: Some(question("a")), recursion: None };
-    let status = door.resolution().await.resolve(ask).await.expect_err("suspended");
+    let status = front_end.resolution().await.resolve(ask).await.expect_err("suspended");
     assert_eq!(reason(&status), "PREFIX_SUSPENDED");
     let home = proto::HomePrefixRequest { prefix: PREFIX.to_owned(), ..Default::default() };
     client.home_prefix(home).await.expect("homed again");
-    door.registration().await.register(request).await.expect("registered");
-    door.close().await;
+    front_end.registration().await.register(request).await.expect("registered");
+    front_end.close().await;
 }
 
 /// Entries are listed in order, by pages, below a prefix; an absent one is named.
 #[tokio::test(flavor = "multi_thread")]
 async fn prefixes_are_listed() {
-    let door = Door::open().await;
-    let mut client = PrefixServiceClient::with_interceptor(door.channel().await, door.admin.clone());
+    let front_end = FrontEnd::open().await;
+    let mut client =
+        PrefixServiceClient::with_interceptor(front_end.channel().await, front_end.admin.clone());
     for prefix in ["88.118.9", "88.119", "77"] {
         let request = proto::HomePrefixRequest { prefix: prefix.to_owned(), ..Default::default() };
         client.home_prefix(request).await.expect("homed");
@@ -92,5 +94,5 @@ async fn prefixes_are_listed() {
     let request = proto::DelegatePrefixRequest { prefix: "66".to_owned(), ..Default::default() };
     let status = client.delegate_prefix(request).await.expect_err("no site");
     assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "COMMAND_INVALID"));
-    door.close().await;
+    front_end.close().await;
 }

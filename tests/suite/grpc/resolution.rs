@@ -7,11 +7,11 @@ use idnode::wire::proto::answer::Answer;
 use idnode::wire::proto::resolution_service_client::ResolutionServiceClient;
 use tonic::Code;
 
-use super::door::{Door, PREFIX, answer, question, reason, registration, url};
+use super::front_end::{FrontEnd, PREFIX, answer, question, reason, registration, url};
 
-async fn register(door: &Door, registration: proto::Registration) {
+async fn register(front_end: &FrontEnd, registration: proto::Registration) {
     let request = proto::RegisterRequest { registration: Some(registration), ..Default::default() };
-    door.registration().await.register(request).await.expect("registered");
+    front_end.registration().await.register(request).await.expect("registered");
 }
 
 fn typed(index: u32, value_type: &str, permissions: u32) -> proto::Value {
@@ -21,9 +21,9 @@ fn typed(index: u32, value_type: &str, permissions: u32) -> proto::Value {
 /// Indexes and types select; values that the public may not read are for those whose token covers the prefix.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_question_selects_what_the_caller_may_see() {
-    let door = Door::open().await;
+    let front_end = FrontEnd::open().await;
     let values = vec![typed(1, "URL", 0b1110), typed(2, "PRICE", 0b1100), typed(3, "SITE.A", 0b1110)];
-    register(&door, proto::Registration { values, ..registration("a") }).await;
+    register(&front_end, proto::Registration { values, ..registration("a") }).await;
     let ask = |indexes: &[u32], types: &[&str]| {
         let types = types.iter().map(|text| (*text).to_owned()).collect();
         let question = proto::Question { indexes: indexes.to_vec(), types, ..question("a") };
@@ -33,8 +33,8 @@ async fn a_question_selects_what_the_caller_may_see() {
         Answer::Values(found) => found.values.iter().map(|value| value.index).collect(),
         _ => Vec::new(),
     };
-    let mut public = door.resolution().await;
-    let mut admin = door.resolution_as_admin().await;
+    let mut public = front_end.resolution().await;
+    let mut admin = front_end.resolution_as_admin().await;
     let response = public.resolve(ask(&[], &[])).await.expect("answered").into_inner();
     assert_eq!(indexes(response), [1, 3]);
     let response = admin.resolve(ask(&[], &[])).await.expect("answered").into_inner();
@@ -43,26 +43,26 @@ async fn a_question_selects_what_the_caller_may_see() {
     assert_eq!(indexes(response), [1, 3]);
     let response = public.resolve(ask(&[2], &[])).await.expect("answered").into_inner();
     assert_eq!(answer(response), Answer::Absent(proto::Absence::Values.into()));
-    door.close().await;
+    front_end.close().await;
 }
 
 /// Every question of a batch has its outcome in its place.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_answers_every_question_in_its_place() {
-    let door = Door::open().await;
-    register(&door, registration("a")).await;
+    let front_end = FrontEnd::open().await;
+    register(&front_end, registration("a")).await;
     let malformed = proto::Question { identifier: "no slash".to_owned(), ..Default::default() };
     let questions = vec![question("b"), malformed, question("a")];
     let request = proto::ResolveBatchRequest { questions };
-    let response = door.resolution().await.resolve_batch(request).await.expect("answered").into_inner();
+    let response = front_end.resolution().await.resolve_batch(request).await.expect("answered").into_inner();
     let numbers: Vec<u32> = response.outcomes.iter().map(|outcome| outcome.number).collect();
     assert_eq!(numbers, [0, 1, 2]);
-    let results: Vec<&str> = response.outcomes.iter().map(told).collect();
+    let results: Vec<&str> = response.outcomes.iter().map(outcome_name).collect();
     assert_eq!(results, ["absent", "IDENTIFIER_MALFORMED", "values"]);
-    door.close().await;
+    front_end.close().await;
 }
 
-fn told(outcome: &proto::ResolveOutcome) -> &str {
+fn outcome_name(outcome: &proto::ResolveOutcome) -> &str {
     match outcome.result.as_ref().expect("a result") {
         proto::resolve_outcome::Result::Refusal(refusal) => &refusal.code,
         proto::resolve_outcome::Result::Answer(answer) => match &answer.answer {
@@ -78,42 +78,44 @@ fn told(outcome: &proto::ResolveOutcome) -> &str {
 /// A stream of questions is answered in order.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_of_questions_is_answered_in_order() {
-    let door = Door::open().await;
-    register(&door, registration("a")).await;
+    let front_end = FrontEnd::open().await;
+    register(&front_end, registration("a")).await;
     let asked = (0..500).map(|number| proto::ResolveStreamRequest {
         number,
         question: Some(question(if number % 2 == 0 { "a" } else { "b" })),
     });
-    let answers = door.resolution().await.resolve_stream(tokio_stream::iter(asked)).await.expect("a stream");
+    let answers =
+        front_end.resolution().await.resolve_stream(tokio_stream::iter(asked)).await.expect("a stream");
     let mut answers = answers.into_inner();
     for number in 0..500 {
         let outcome = answers.message().await.expect("a message").and_then(|answer| answer.outcome);
         let outcome = outcome.expect("an outcome");
         assert_eq!(
-            (outcome.number, told(&outcome)),
+            (outcome.number, outcome_name(&outcome)),
             (number, if number % 2 == 0 { "values" } else { "absent" })
         );
     }
     assert!(answers.message().await.expect("a clean end").is_none());
-    door.close().await;
+    front_end.close().await;
 }
 
 /// A list is paged by tokens and needs a token that covers the prefix.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_is_paged() {
-    let door = Door::open().await;
+    let front_end = FrontEnd::open().await;
     for suffix in ["a", "b", "c", "d", "e"] {
-        register(&door, registration(suffix)).await;
+        register(&front_end, registration(suffix)).await;
     }
     let request = |page_token: &str| proto::ListIdentifiersRequest {
         prefix: PREFIX.to_owned(),
         page_size: 2,
         page_token: page_token.to_owned(),
     };
-    let status = door.resolution().await.list_identifiers(request("")).await.expect_err("a token is needed");
+    let status =
+        front_end.resolution().await.list_identifiers(request("")).await.expect_err("a token is needed");
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Unauthenticated, "UNAUTHENTICATED"));
-    let reader = door.token(Scope::Reader(vec![Prefix::parse("88.118").expect("a prefix")])).await;
-    let mut client = ResolutionServiceClient::with_interceptor(door.channel().await, reader);
+    let reader = front_end.token(Scope::Reader(vec![Prefix::parse("88.118").expect("a prefix")])).await;
+    let mut client = ResolutionServiceClient::with_interceptor(front_end.channel().await, reader);
     let mut pages = Vec::new();
     let mut page_token = String::new();
     loop {
@@ -127,14 +129,14 @@ async fn a_list_is_paged() {
     assert_eq!(pages, ["88.118.8/a 88.118.8/b", "88.118.8/c 88.118.8/d", "88.118.8/e"]);
     let status = client.list_identifiers(request("made up")).await.expect_err("no token of ours");
     assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "PAGE_TOKEN_INVALID"));
-    door.close().await;
+    front_end.close().await;
 }
 
 /// A history tells the changes, the newest first, by pages.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_history_is_paged_newest_first() {
-    let door = Door::open().await;
-    register(&door, registration("a")).await;
+    let front_end = FrontEnd::open().await;
+    register(&front_end, registration("a")).await;
     for index in 2..=3 {
         let amendment = proto::Amendment {
             identifier: format!("{PREFIX}/a"),
@@ -142,9 +144,9 @@ async fn a_history_is_paged_newest_first() {
             ..Default::default()
         };
         let request = proto::AmendRequest { amendment: Some(amendment), ..Default::default() };
-        door.registration().await.amend(request).await.expect("amended");
+        front_end.registration().await.amend(request).await.expect("amended");
     }
-    let mut client = door.resolution_as_admin().await;
+    let mut client = front_end.resolution_as_admin().await;
     let request = |page_token: String| proto::GetHistoryRequest {
         identifier: format!("{PREFIX}/a"),
         page_size: 2,
@@ -163,5 +165,5 @@ async fn a_history_is_paged_newest_first() {
     assert_eq!(changes, [(3, "amended", 3), (2, "amended", 2), (1, "registered", 1)]);
     assert!(first.changes.iter().all(|change| change.caller.starts_with("token ") && !change.erased));
     assert_eq!(first.complete_from, None, "nothing was pruned: complete from the beginning");
-    door.close().await;
+    front_end.close().await;
 }

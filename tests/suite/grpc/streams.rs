@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use idnode::wire::proto;
 
-use super::door::{Door, item, receipt, refused, registration, request_id};
+use super::front_end::{FrontEnd, item, receipt, refused, registration, request_id};
 
 fn message(item: proto::Item) -> proto::ApplyStreamRequest {
     proto::ApplyStreamRequest { request_id: String::new(), item: Some(item) }
@@ -14,13 +14,14 @@ fn message(item: proto::Item) -> proto::ApplyStreamRequest {
 /// Outcomes come in the order of the items, whatever becomes of each.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_answers_in_order() {
-    let door = Door::open().await;
+    let front_end = FrontEnd::open().await;
     let items = (0..3_000).map(|number| match number % 3 {
         0 => message(item(number, &format!("s{number}"))),
         1 => message(item(number, &format!("s{}", number - 1))),
         _ => message(proto::Item { number, command: None }),
     });
-    let outcomes = door.registration().await.apply_stream(tokio_stream::iter(items)).await.expect("a stream");
+    let outcomes =
+        front_end.registration().await.apply_stream(tokio_stream::iter(items)).await.expect("a stream");
     let mut outcomes = outcomes.into_inner();
     for number in 0..3_000 {
         let answer = outcomes.message().await.expect("a message").expect("an answer");
@@ -31,13 +32,13 @@ async fn a_stream_answers_in_order() {
         assert_eq!(code, expected[(number % 3) as usize], "item {number}");
     }
     assert!(outcomes.message().await.expect("a clean end").is_none());
-    door.close().await;
+    front_end.close().await;
 }
 
 /// Items of several requests may follow each other; repeating a stream does nothing twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_stream_gets_the_first_receipts() {
-    let door = Door::open().await;
+    let front_end = FrontEnd::open().await;
     let ids = [request_id(), request_id()];
     let messages: Vec<proto::ApplyStreamRequest> = (0..6)
         .map(|number| proto::ApplyStreamRequest {
@@ -45,26 +46,27 @@ async fn a_repeated_stream_gets_the_first_receipts() {
             item: Some(item(number, &format!("s{number}"))),
         })
         .collect();
-    let mut told = Vec::new();
+    let mut receipts = Vec::new();
     for _ in 0..2 {
-        let answers = door.registration().await.apply_stream(tokio_stream::iter(messages.clone())).await;
+        let answers = front_end.registration().await.apply_stream(tokio_stream::iter(messages.clone())).await;
         let mut answers = answers.expect("a stream").into_inner();
         while let Some(answer) = answers.message().await.expect("a message") {
             let outcome = answer.outcome.expect("an outcome");
             let receipt = receipt(&outcome).expect("a receipt");
-            told.push((outcome.number, receipt.version, receipt.position.clone(), receipt.repeated));
+            receipts.push((outcome.number, receipt.version, receipt.position.clone(), receipt.repeated));
         }
     }
-    let (first, second) = told.split_at(6);
+    let (first, second) = receipts.split_at(6);
     assert!(first.iter().all(|(.., repeated)| !repeated));
     assert!(second.iter().all(|(.., repeated)| *repeated));
-    let without = |told: &[(u32, u64, Option<proto::Position>, bool)]| {
-        told.iter()
+    let without = |receipts: &[(u32, u64, Option<proto::Position>, bool)]| {
+        receipts
+            .iter()
             .map(|(number, version, position, _)| (*number, *version, position.clone()))
             .collect::<Vec<_>>()
     };
     assert_eq!(without(first), without(second));
-    door.close().await;
+    front_end.close().await;
 }
 
 /// As long as outcomes are not taken, the node stops reading; once they are, everything goes on.
@@ -74,7 +76,7 @@ async fn a_repeated_stream_gets_the_first_receipts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_whose_outcomes_are_not_taken_is_not_read() {
     const ITEMS: u32 = 100_000;
-    let door = Door::open().await;
+    let front_end = FrontEnd::open().await;
     let sent = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&sent);
     let items = (0..ITEMS).map(move |number| {
@@ -84,8 +86,9 @@ async fn a_stream_whose_outcomes_are_not_taken_is_not_read() {
         let malformed = proto::Registration { target: Some(target), ..Default::default() };
         message(proto::Item { number, command: Some(proto::item::Command::Register(malformed)) })
     });
-    let outcomes = door.registration().await.apply_stream(tokio_stream::iter(items)).await.expect("a stream");
-    let mut client = door.registration().await;
+    let outcomes =
+        front_end.registration().await.apply_stream(tokio_stream::iter(items)).await.expect("a stream");
+    let mut client = front_end.registration().await;
     for number in 0..100 {
         let registration = Some(registration(&number.to_string()));
         let request = proto::RegisterRequest { request_id: String::new(), registration };
@@ -100,24 +103,24 @@ async fn a_stream_whose_outcomes_are_not_taken_is_not_read() {
         taken += 1;
     }
     assert_eq!(taken, ITEMS);
-    door.close().await;
+    front_end.close().await;
 }
 
-/// A door that closes ends an idle stream with a status that says so.
+/// A front end that closes ends an idle stream with a status that says so.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_closing_door_ends_an_idle_stream() {
-    let door = Door::open().await;
+async fn a_closing_front_end_ends_an_idle_stream() {
+    let front_end = FrontEnd::open().await;
     let (send, received) = tokio::sync::mpsc::channel(4);
     let messages = tokio_stream::wrappers::ReceiverStream::new(received);
-    send.send(message(item(1, "a"))).await.expect("room");
-    let outcomes = door.registration().await.apply_stream(messages).await.expect("a stream");
+    send.send(message(item(1, "a"))).await.expect("capacity");
+    let outcomes = front_end.registration().await.apply_stream(messages).await.expect("a stream");
     let mut outcomes = outcomes.into_inner();
     let first = outcomes.message().await.expect("a message").expect("an answer").outcome.expect("an outcome");
     assert!(receipt(&first).is_some());
-    door.close().await;
-    let status = outcomes.message().await.expect_err("the door closed");
+    front_end.close().await;
+    let status = outcomes.message().await.expect_err("the front end closed");
     assert_eq!(
-        (status.code(), super::door::reason(&status).as_str()),
+        (status.code(), super::front_end::reason(&status).as_str()),
         (tonic::Code::Unavailable, "STOPPING")
     );
     drop(send);

@@ -1,4 +1,4 @@
-//! Damaged messages and foreign protocols at a running gRPC door: each gets a status or an end, and the door goes on
+//! Damaged messages and foreign protocols at a running gRPC front end: each gets a status or an end, and it goes on
 //! answering others.
 
 use std::time::Duration;
@@ -15,9 +15,9 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
-use crate::grpc::door::{Door, item, question, registration};
+use crate::grpc::front_end::{FrontEnd, item, question, registration};
 
-/// How long a stranger waits for the door to end a connection.
+/// How long an unknown client waits for the node to end a connection.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A small generator, so that a failure repeats: xorshift.
@@ -72,11 +72,16 @@ impl Decoder for Raw {
     }
 }
 
-async fn call(door: &Door, channel: &Channel, path: &'static str, bytes: Vec<u8>) -> Result<Vec<u8>, Status> {
+async fn call(
+    front_end: &FrontEnd,
+    channel: &Channel,
+    path: &'static str,
+    bytes: Vec<u8>,
+) -> Result<Vec<u8>, Status> {
     let mut client = Grpc::new(channel.clone());
     client.ready().await.expect("the connection stands");
     let mut request = Request::new(bytes);
-    let bearer = MetadataValue::try_from(format!("Bearer {}", door.admin.0)).expect("ASCII");
+    let bearer = MetadataValue::try_from(format!("Bearer {}", front_end.admin.0)).expect("ASCII");
     request.metadata_mut().insert("authorization", bearer);
     let path = path.parse().expect("a path");
     client.unary(request, path, Raw).await.map(tonic::Response::into_inner)
@@ -109,8 +114,8 @@ fn damaged(dice: &mut Dice, sound: &[u8]) -> Vec<u8> {
 /// Flipped bits and cut ends: a status of the caller's, or an outcome for every item that is left to be seen.
 #[tokio::test(flavor = "multi_thread")]
 async fn damaged_messages_are_the_callers_fault() {
-    let door = Door::open().await;
-    let channel = door.channel().await;
+    let front_end = FrontEnd::open().await;
+    let channel = front_end.channel().await;
     let sound = batch();
     let seed = 0x1d0d_e5ee_d000_0007;
     let mut dice = Dice(seed);
@@ -119,7 +124,7 @@ async fn damaged_messages_are_the_callers_fault() {
         let bytes = damaged(&mut dice, &sound);
         let items = proto::ApplyBatchRequest::decode(bytes.as_slice()).map(|request| request.items.len());
         let path = "/idnode.v1.RegistrationService/ApplyBatch";
-        match call(&door, &channel, path, bytes).await {
+        match call(&front_end, &channel, path, bytes).await {
             Ok(response) => {
                 let response = proto::ApplyBatchResponse::decode(response.as_slice()).expect("it decodes");
                 assert_eq!(Ok(response.outcomes.len()), items, "seed {seed:#x}, round {round}");
@@ -139,19 +144,19 @@ async fn damaged_messages_are_the_callers_fault() {
     }
     assert!(answered > 100 && refused > 100, "{answered} answered, {refused} refused");
     let request = proto::RegisterRequest { registration: Some(registration("after")), ..Default::default() };
-    door.registration().await.register(request).await.expect("the door is sound");
-    door.close().await;
+    front_end.registration().await.register(request).await.expect("the front_end is sound");
+    front_end.close().await;
 }
 
 /// Other protocols, torn frames and noise end their connection and no other.
 #[tokio::test(flavor = "multi_thread")]
 async fn foreign_protocols_end_their_own_connection() {
-    let door = Door::open().await;
+    let front_end = FrontEnd::open().await;
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice();
     let mut dice = Dice(0x1d0d_e5ee_d000_0008);
     let mut noise =
         || (0..2_000).map(|_| u8::try_from(dice.below(256)).expect("a byte")).collect::<Vec<u8>>();
-    let strangers = [
+    let unknown_clients = [
         b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec(),
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(),
         noise(),
@@ -162,18 +167,18 @@ async fn foreign_protocols_end_their_own_connection() {
         [preface, b"\x00\x00\x00\x04\x00\x00\x00\x00\x00", b"\x00\x00\x01\x01\x04\x00\x00\x00\x00\x82"]
             .concat(),
     ];
-    for (number, bytes) in strangers.iter().enumerate() {
-        let mut stream = TcpStream::connect(door.address).await.expect("connected");
+    for (number, bytes) in unknown_clients.iter().enumerate() {
+        let mut stream = TcpStream::connect(front_end.address).await.expect("connected");
         stream.write_all(bytes).await.expect("sent");
-        // The door may have ended the connection already.
+        // The node may have ended the connection already.
         let _said = stream.shutdown().await;
-        let mut told = Vec::new();
+        let mut received = Vec::new();
         // A reset is an end as good as any.
-        let ended = timeout(PATIENCE, stream.read_to_end(&mut told)).await;
-        assert!(ended.is_ok(), "stranger {number} was kept");
-        assert!(told.len() < 4_096, "stranger {number} was told {} bytes", told.len());
+        let ended = timeout(PATIENCE, stream.read_to_end(&mut received)).await;
+        assert!(ended.is_ok(), "client {number} was not disconnected");
+        assert!(received.len() < 4_096, "client {number} received {} bytes", received.len());
     }
     let request = proto::ResolveRequest { question: Some(question("a")), recursion: None };
-    door.resolution().await.resolve(request).await.expect("the door goes on answering");
-    door.close().await;
+    front_end.resolution().await.resolve(request).await.expect("the front_end goes on answering");
+    front_end.close().await;
 }

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use crate::grpc::door::{Door, question};
+use crate::grpc::front_end::{FrontEnd, question};
 use idnode::wire::proto;
 
 const DATA: u8 = 0;
@@ -37,8 +37,8 @@ fn call_headers() -> Vec<u8> {
 }
 
 /// Sends the preface and bytes, and reads until the front end ends the connection; the error codes of its GOAWAYs.
-fn flood(door: &Door, bytes: &[u8]) -> Vec<u32> {
-    let mut stream = TcpStream::connect(door.address).expect("connected");
+fn flood(front_end: &FrontEnd, bytes: &[u8]) -> Vec<u32> {
+    let mut stream = TcpStream::connect(front_end.address).expect("connected");
     stream.set_read_timeout(Some(Duration::from_secs(60))).expect("set");
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").expect("sent");
     stream.write_all(&frame(SETTINGS, 0, 0, &[])).expect("sent");
@@ -65,63 +65,63 @@ fn goaways(mut answer: &[u8]) -> Vec<u32> {
     codes
 }
 
-async fn is_served(door: &Door) {
+async fn is_served(front_end: &FrontEnd) {
     let request = proto::ResolveRequest { question: Some(question("a")), recursion: None };
-    door.resolution().await.resolve(request).await.expect("the others are served");
+    front_end.resolution().await.resolve(request).await.expect("the others are served");
 }
 
 /// Streams that are opened and reset at once, more than may be pending (CVE-2023-44487).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rapid_reset_ends_its_connection() {
-    let door = Door::open().await;
+    let front_end = FrontEnd::open().await;
     let mut bytes = Vec::new();
     for number in 0..2_000u32 {
         bytes.extend(frame(HEADERS, END_HEADERS, 2 * number + 1, &call_headers()));
         bytes.extend(frame(RST_STREAM, 0, 2 * number + 1, &8u32.to_be_bytes()));
     }
-    assert_eq!(tokio::task::block_in_place(|| flood(&door, &bytes)), [ENHANCE_YOUR_CALM]);
-    is_served(&door).await;
-    door.close().await;
+    assert_eq!(tokio::task::block_in_place(|| flood(&front_end, &bytes)), [ENHANCE_YOUR_CALM]);
+    is_served(&front_end).await;
+    front_end.close().await;
 }
 
 /// Errors that make us reset streams ourselves: window updates of nothing (CVE-2025-8671).
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_that_we_reset_end_their_connection() {
     const WINDOW_UPDATE: u8 = 8;
-    let door = Door::open().await;
+    let front_end = FrontEnd::open().await;
     let mut bytes = Vec::new();
     for number in 0..2_000u32 {
         bytes.extend(frame(HEADERS, END_HEADERS, 2 * number + 1, &call_headers()));
         bytes.extend(frame(WINDOW_UPDATE, 0, 2 * number + 1, &0u32.to_be_bytes()));
     }
-    let codes = tokio::task::block_in_place(|| flood(&door, &bytes));
+    let codes = tokio::task::block_in_place(|| flood(&front_end, &bytes));
     assert_eq!(codes.len(), 1, "{codes:?}");
-    is_served(&door).await;
-    door.close().await;
+    is_served(&front_end).await;
+    front_end.close().await;
 }
 
 /// Headers that go on for ever (CVE-2024-27316).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_continuation_frames_ends_its_connection() {
-    let door = Door::open().await;
+    let front_end = FrontEnd::open().await;
     let mut bytes = frame(HEADERS, END_STREAM, 1, &call_headers());
     // A header without indexing: name "x", value of 100 bytes.
     let header = [&[0x00, 1, b'x', 100][..], &[b'y'; 100]].concat();
     for _ in 0..10_000 {
         bytes.extend(frame(CONTINUATION, 0, 1, &header));
     }
-    let codes = tokio::task::block_in_place(|| flood(&door, &bytes));
+    let codes = tokio::task::block_in_place(|| flood(&front_end, &bytes));
     assert!(codes.iter().all(|code| *code != 0) && codes.len() == 1, "{codes:?}");
-    is_served(&door).await;
-    door.close().await;
+    is_served(&front_end).await;
+    front_end.close().await;
 }
 
 /// SETTINGS and PING frames whose acknowledgements are never read: the front end stops reading them.
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledgements_that_are_not_read_are_not_gathered() {
-    let door = Door::open().await;
+    let front_end = FrontEnd::open().await;
     let flood = |unit: Vec<u8>| {
-        let mut stream = TcpStream::connect(door.address).expect("connected");
+        let mut stream = TcpStream::connect(front_end.address).expect("connected");
         stream.set_write_timeout(Some(Duration::from_secs(1))).expect("set");
         stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").expect("sent");
         stream.write_all(&frame(SETTINGS, 0, 0, &[])).expect("sent");
@@ -140,23 +140,23 @@ async fn acknowledgements_that_are_not_read_are_not_gathered() {
     let settings = frame(SETTINGS, 0, 0, &[0, 4, 0, 1, 0, 0]);
     let (pinging, _) = tokio::task::block_in_place(|| flood(ping));
     let (setting, _) = tokio::task::block_in_place(|| flood(settings));
-    is_served(&door).await;
+    is_served(&front_end).await;
     drop((pinging, setting));
-    door.close().await;
+    front_end.close().await;
 }
 
 /// Empty DATA frames, which no window bounds (CVE-2019-9518), cost nothing but their reading.
 #[tokio::test(flavor = "multi_thread")]
 async fn empty_data_frames_hold_nothing() {
-    let door = Door::open().await;
+    let front_end = FrontEnd::open().await;
     let mut bytes = frame(HEADERS, END_HEADERS, 1, &call_headers());
     for _ in 0..50_000 {
         bytes.extend(frame(DATA, 0, 1, &[]));
     }
     bytes.extend(frame(DATA, END_STREAM, 1, &[0, 0, 0, 0, 0]));
     bytes.extend(frame(GOAWAY, 0, 0, &[0; 8]));
-    let codes = tokio::task::block_in_place(|| flood(&door, &bytes));
+    let codes = tokio::task::block_in_place(|| flood(&front_end, &bytes));
     assert!(codes.len() <= 2, "{codes:?}");
-    is_served(&door).await;
-    door.close().await;
+    is_served(&front_end).await;
+    front_end.close().await;
 }

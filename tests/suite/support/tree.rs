@@ -41,7 +41,7 @@ pub(crate) struct Tier {
 }
 
 /// One change of a prefix, as the journals of both sides tell it: prefix, standing, registrant, place at the lower node.
-pub(crate) type Told = (String, Standing, Option<String>, u64);
+pub(crate) type FiledChange = (String, Standing, Option<String>, u64);
 
 /// A loopback address that no other node of these tests has.
 pub(crate) fn own_address() -> Ipv4Addr {
@@ -63,7 +63,7 @@ impl Tier {
         Self::below_with(upper, &token, |_| {}).await
     }
 
-    /// The same with this token, and something else told to it.
+    /// The same with this token and a changed configuration.
     pub(crate) async fn below_with(upper: &Self, token: &str, tell: impl FnOnce(&mut Config)) -> Self {
         let address = format!("http://{}", upper.grpc());
         Self::start(|config| {
@@ -76,7 +76,7 @@ impl Tier {
         .await
     }
 
-    /// A node on an address of its own, told more by `tell`.
+    /// A node on an address of its own, with its configuration changed by `tell`.
     pub(crate) async fn start(tell: impl FnOnce(&mut Config)) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let mut config = config(&directory.path().join("data"), EngineKind::Fjall);
@@ -95,7 +95,7 @@ impl Tier {
         tell(&mut config);
         give_server_key(&config.store.directory);
         let running = Node::start(config.clone()).await.expect("the node starts");
-        config.grpc.listen = vec![running.grpc_addr().expect("a gRPC door")];
+        config.grpc.listen = vec![running.grpc_addr().expect("a gRPC address")];
         Self { running: Some(running), config, directory }
     }
 
@@ -111,7 +111,7 @@ impl Tier {
         self.running = Some(running);
     }
 
-    /// Starts it again, told something else.
+    /// Starts it again with a changed configuration.
     pub(crate) async fn go_on_with(&mut self, tell: impl FnOnce(&mut Config)) {
         tell(&mut self.config);
         self.go_on().await;
@@ -144,14 +144,14 @@ impl Tier {
         self.running.as_ref().expect("it runs")
     }
 
-    /// Where its gRPC door listens.
+    /// The address of its gRPC front end.
     pub(crate) fn grpc(&self) -> SocketAddr {
-        self.node().grpc_addr().expect("a gRPC door")
+        self.node().grpc_addr().expect("a gRPC address")
     }
 
-    /// Where its DNS door listens.
+    /// The address of its DNS front end.
     pub(crate) fn dns(&self) -> SocketAddr {
-        self.node().dns_addr().expect("a DNS door")
+        self.node().dns_addr().expect("a DNS address")
     }
 
     /// A client that shows no token.
@@ -266,7 +266,7 @@ impl Tier {
     }
 
     /// The changes of prefixes in its journal after an entry, with their places.
-    pub(crate) async fn prefix_changes(&self, after: u64) -> Vec<Told> {
+    pub(crate) async fn prefix_changes(&self, after: u64) -> Vec<FiledChange> {
         let store = self.node().store();
         let mut found = Vec::new();
         let mut next = after + 1;

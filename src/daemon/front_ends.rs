@@ -1,4 +1,4 @@
-//! Doors: bound, open, drained. How each is reached from this machine is written down for other processes.
+//! Front ends: bound, started, drained. Their addresses as seen from this machine are written for other processes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -69,9 +69,9 @@ impl Bound {
             return Ok(None);
         }
         let first = |bound: &[(SocketAddr, TcpListener)]| bound.first().map(|(address, _)| address.port());
-        // The DNS door is bound after the resolver, which tells the site; a port that the system chooses is not told.
+        // DNS is bound after the resolver, which announces the site; a port that the system chooses is not announced.
         let handle = self.handle.local_addrs().map_err(|source| DaemonError::System {
-            action: "learn the addresses of the Handle door",
+            action: "learn the addresses of the Handle front end",
             source,
         })?;
         let dns = config.dns.listen.iter().map(SocketAddr::port).find(|port| *port != 0);
@@ -108,7 +108,7 @@ fn bind_dns(config: &Config, core: &Core) -> Result<DnsServer, DaemonError> {
     })
 }
 
-/// Carries native messages from the HTTP door to the Handle door, and its answers back.
+/// Carries native messages from the HTTP front end to the Handle front end, and its answers back.
 fn carry(tunnel: HandleTunnel) -> Tunnel {
     Arc::new(move |message, ends| {
         let tunnel = tunnel.clone();
@@ -117,30 +117,30 @@ fn carry(tunnel: HandleTunnel) -> Tunnel {
     })
 }
 
-//----------- Doors ----------------------------------------------------------
+//----------- FrontEnds ------------------------------------------------------
 
-/// The open doors and what ends them.
-pub(super) struct Doors {
+/// The running front ends and what ends them.
+pub(super) struct FrontEnds {
     tasks: JoinSet<(&'static str, Result<(), String>)>,
     draining: watch::Sender<bool>,
     /// Where all front ends make and verify signatures.
     crypto_pool: Arc<CryptoPool>,
-    /// The certificate that the doors show.
+    /// The certificate that the front ends present.
     pub(super) tls: Option<Arc<TlsIdentity>>,
-    /// How the doors are reached.
+    /// The addresses of the front ends.
     pub(super) addresses: Addresses,
-    /// Where the gRPC door listens.
+    /// Where gRPC listens.
     pub(super) grpc: Vec<SocketAddr>,
-    /// Where the DNS door listens.
+    /// Where DNS listens.
     pub(super) dns: Vec<SocketAddr>,
-    /// Where the Handle door listens.
+    /// Where the Handle protocol listens.
     pub(super) handle: Vec<SocketAddr>,
-    /// Where the HTTP door listens.
+    /// Where HTTP listens.
     pub(super) http: Vec<SocketAddr>,
 }
 
-impl Doors {
-    /// Opens every door.
+impl FrontEnds {
+    /// Starts every front end.
     pub(super) fn open(
         config: &Config,
         bound: Bound,
@@ -151,7 +151,7 @@ impl Doors {
         let metrics = Arc::new(Metrics::default());
         health::add_metrics(&metrics, core);
         descriptors.add_metrics(&metrics);
-        let mut doors = Self {
+        let mut front_ends = Self {
             tasks: JoinSet::new(),
             draining: watch::Sender::new(false),
             crypto_pool: Arc::default(),
@@ -162,15 +162,15 @@ impl Doors {
             handle: Vec::new(),
             http: Vec::new(),
         };
-        health::add_crypto_metrics(&metrics, Arc::clone(&doors.crypto_pool));
-        doors.open_grpc(&config.grpc, bound.grpc, core, &metrics)?;
-        doors.open_dns(dns, &metrics)?;
-        let tunnel = doors.open_handle(config, bound.handle, core, &metrics)?;
-        doors.open_http(&config.http, bound.http, tunnel, core, &metrics)?;
+        health::add_crypto_metrics(&metrics, Arc::clone(&front_ends.crypto_pool));
+        front_ends.open_grpc(&config.grpc, bound.grpc, core, &metrics)?;
+        front_ends.open_dns(dns, &metrics)?;
+        let tunnel = front_ends.open_handle(config, bound.handle, core, &metrics)?;
+        front_ends.open_http(&config.http, bound.http, tunnel, core, &metrics)?;
         for address in inherited::unused() {
             tracing::warn!(%address, "no listener is configured at the address of an inherited socket");
         }
-        Ok(doors)
+        Ok(front_ends)
     }
 
     fn open_grpc(
@@ -180,7 +180,7 @@ impl Doors {
         core: &Core,
         metrics: &Metrics,
     ) -> Result<(), DaemonError> {
-        let rooms = GrpcDependencies {
+        let dependencies = GrpcDependencies {
             registry: Arc::clone(&core.registry),
             authority: core.authority.clone(),
             resolver: Arc::clone(&core.resolver),
@@ -189,28 +189,28 @@ impl Doors {
             started: Instant::now(),
         };
         let scheme = if self.tls.is_some() { "https" } else { "http" };
-        let door = GrpcServer::new(options, rooms, self.tls.clone()).map_err(|error| {
+        let front_end = GrpcServer::new(options, dependencies, self.tls.clone()).map_err(|error| {
             DaemonError::Configured { key: "tls.certificate", reason: Chain(&error).to_string() }
         })?;
-        health::add_grpc_metrics(metrics, door.counters());
-        health::add_memory_metrics(metrics, &health::GRPC_MEMORY, door.memory());
-        health::add_connection_metrics(metrics, &health::GRPC_CONNECTIONS, door.connections());
+        health::add_grpc_metrics(metrics, front_end.counters());
+        health::add_memory_metrics(metrics, &health::GRPC_MEMORY, front_end.memory());
+        health::add_connection_metrics(metrics, &health::GRPC_CONNECTIONS, front_end.connections());
         for (address, listener) in bound {
             tracing::info!(door = "gRPC", %address, tls = self.tls.is_some(), "listening");
             self.grpc.push(address);
             self.addresses.grpc.push(format!("{scheme}://{}", reachable(address)));
-            let (door, drain) = (door.clone(), self.drain_signal());
+            let (front_end, drain) = (front_end.clone(), self.drain_signal());
             self.spawn("gRPC", async move {
-                door.serve(listener, drain).await.map_err(|error| Chain(&error).to_string())
+                front_end.serve(listener, drain).await.map_err(|error| Chain(&error).to_string())
             });
         }
         Ok(())
     }
 
-    fn open_dns(&mut self, door: DnsServer, metrics: &Metrics) -> Result<(), DaemonError> {
-        let addresses = door.local_addrs();
+    fn open_dns(&mut self, front_end: DnsServer, metrics: &Metrics) -> Result<(), DaemonError> {
+        let addresses = front_end.local_addrs();
         self.dns = addresses.map_err(|source| DaemonError::System {
-            action: "learn the addresses of the DNS door",
+            action: "learn the addresses of the DNS front end",
             source,
         })?;
         if self.dns.is_empty() {
@@ -220,10 +220,10 @@ impl Doors {
             tracing::info!(door = "DNS", %address, "listening");
             self.addresses.dns.push(reachable(*address));
         }
-        health::add_dns_metrics(metrics, door.counters(), door.udp_answers());
-        health::add_connection_metrics(metrics, &health::DNS_CONNECTIONS, door.connections());
+        health::add_dns_metrics(metrics, front_end.counters(), front_end.udp_answers());
+        health::add_connection_metrics(metrics, &health::DNS_CONNECTIONS, front_end.connections());
         let drain = self.drain_signal();
-        self.spawn("DNS", async move { door.run(drain).await.map_err(|error| error.to_string()) });
+        self.spawn("DNS", async move { front_end.run(drain).await.map_err(|error| error.to_string()) });
         Ok(())
     }
 
@@ -234,10 +234,10 @@ impl Doors {
         core: &Core,
         metrics: &Metrics,
     ) -> Result<Tunnel, DaemonError> {
-        let failed = |source| DaemonError::System { action: "open the Handle door", source };
+        let failed = |source| DaemonError::System { action: "start the Handle front end", source };
         self.handle = sockets.local_addrs().map_err(failed)?;
         let options = HandleOptions { udp: config.udp.clone(), ..config.handle.clone() };
-        let rooms = HandleDependencies {
+        let dependencies = HandleDependencies {
             registry: Arc::clone(&core.registry),
             authority: core.authority.clone(),
             resolver: Arc::clone(&core.resolver),
@@ -245,11 +245,16 @@ impl Doors {
             server_key: Arc::clone(&core.server_key.private),
             crypto_pool: Arc::clone(&self.crypto_pool),
         };
-        let door = HandleServer::new(&options, sockets, rooms).map_err(failed)?;
-        health::add_handle_metrics(metrics, door.counters(), door.udp_answers(), door.memory());
-        health::add_memory_metrics(metrics, &health::HANDLE_MEMORY, door.budget());
-        health::add_connection_metrics(metrics, &health::HANDLE_CONNECTIONS, door.connections());
-        let tunnel = carry(door.tunnel());
+        let front_end = HandleServer::new(&options, sockets, dependencies).map_err(failed)?;
+        health::add_handle_metrics(
+            metrics,
+            front_end.counters(),
+            front_end.udp_answers(),
+            front_end.memory(),
+        );
+        health::add_memory_metrics(metrics, &health::HANDLE_MEMORY, front_end.budget());
+        health::add_connection_metrics(metrics, &health::HANDLE_CONNECTIONS, front_end.connections());
+        let tunnel = carry(front_end.tunnel());
         if self.handle.is_empty() {
             return Ok(tunnel);
         }
@@ -258,7 +263,7 @@ impl Doors {
             self.addresses.handle.push(reachable(*address));
         }
         let drain = self.drain_signal();
-        self.spawn("Handle", async move { door.run(drain).await.map_err(|error| error.to_string()) });
+        self.spawn("Handle", async move { front_end.run(drain).await.map_err(|error| error.to_string()) });
         Ok(tunnel)
     }
 
@@ -270,7 +275,7 @@ impl Doors {
         core: &Core,
         metrics: &Arc<Metrics>,
     ) -> Result<(), DaemonError> {
-        let rooms = HttpDependencies {
+        let dependencies = HttpDependencies {
             registry: Arc::clone(&core.registry),
             authority: core.authority.clone(),
             resolver: Arc::clone(&core.resolver),
@@ -280,19 +285,19 @@ impl Doors {
             crypto_pool: Arc::clone(&self.crypto_pool),
             tunnel: Some(tunnel),
         };
-        let door = HttpServer::new(options, rooms, self.tls.clone()).map_err(|error| {
+        let front_end = HttpServer::new(options, dependencies, self.tls.clone()).map_err(|error| {
             DaemonError::Configured { key: "tls.certificate", reason: Chain(&error).to_string() }
         })?;
-        health::add_http_metrics(metrics, door.counters());
-        health::add_memory_metrics(metrics, &health::HTTP_MEMORY, door.memory());
-        health::add_connection_metrics(metrics, &health::HTTP_CONNECTIONS, door.connections());
+        health::add_http_metrics(metrics, front_end.counters());
+        health::add_memory_metrics(metrics, &health::HTTP_MEMORY, front_end.memory());
+        health::add_connection_metrics(metrics, &health::HTTP_CONNECTIONS, front_end.connections());
         for (address, listener) in bound {
             tracing::info!(door = "HTTP", %address, tls = self.tls.is_some(), "listening");
             self.http.push(address);
             self.addresses.http.push(format!("http://{}", reachable(address)));
-            let (door, drain) = (door.clone(), self.drain_signal());
+            let (front_end, drain) = (front_end.clone(), self.drain_signal());
             self.spawn("HTTP", async move {
-                door.serve(listener, drain).await;
+                front_end.serve(listener, drain).await;
                 Ok(())
             });
         }
@@ -301,13 +306,13 @@ impl Doors {
 
     fn spawn(
         &mut self,
-        door: &'static str,
+        front_end: &'static str,
         serving: impl Future<Output = Result<(), String>> + Send + 'static,
     ) {
-        self.tasks.spawn(async move { (door, serving.await) });
+        self.tasks.spawn(async move { (front_end, serving.await) });
     }
 
-    /// Resolves when the doors are to drain.
+    /// Resolves when the front ends have to drain.
     fn drain_signal(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut draining = self.draining.subscribe();
         async move {
@@ -316,15 +321,15 @@ impl Doors {
         }
     }
 
-    /// Waits until a door ends by itself, which none should.
+    /// Waits until a front end ends by itself, which none should.
     pub(super) async fn failed(&mut self) -> DaemonError {
         match self.tasks.join_next().await {
-            Some(Ok((door, ended))) => {
+            Some(Ok((front_end, ended))) => {
                 let reason = ended.map_or_else(|error| error, |()| "it was not asked to".into());
-                DaemonError::Door { door, reason }
+                DaemonError::FrontEnd { front_end, reason }
             }
-            Some(Err(error)) => DaemonError::Door { door: "broken", reason: error.to_string() },
-            // A node without doors has none that could fail.
+            Some(Err(error)) => DaemonError::FrontEnd { front_end: "broken", reason: error.to_string() },
+            // A node without front ends has none that could fail.
             None => std::future::pending().await,
         }
     }

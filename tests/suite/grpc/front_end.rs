@@ -1,4 +1,4 @@
-//! A gRPC door to test, and words to speak to it with.
+//! A gRPC front end to test, and the calls to test it with.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,13 +29,13 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 use tonic_types::StatusExt;
 
-/// The prefix that every test door homes.
+/// The prefix that every front end under test homes.
 pub(crate) const PREFIX: &str = "88.118.8";
 
-//----------- Door -----------------------------------------------------------
+//----------- FrontEnd -------------------------------------------------------
 
-/// An open door with everything behind it.
-pub(crate) struct Door {
+/// A running front end with everything behind it.
+pub(crate) struct FrontEnd {
     pub(crate) address: std::net::SocketAddr,
     pub(crate) registry: Arc<Registry>,
     pub(crate) admin: Bearer,
@@ -53,14 +53,15 @@ pub(crate) struct Wishes {
     pub(crate) backup_directories: Vec<PathBuf>,
 }
 
-impl Door {
+impl FrontEnd {
     /// Opens one that speaks plain text and homes [`PREFIX`].
     pub(crate) async fn open() -> Self {
-        let door = Self::open_with(Wishes::default()).await;
-        let mut prefixes = PrefixServiceClient::with_interceptor(door.channel().await, door.admin.clone());
+        let front_end = Self::open_with(Wishes::default()).await;
+        let mut prefixes =
+            PrefixServiceClient::with_interceptor(front_end.channel().await, front_end.admin.clone());
         let request = proto::HomePrefixRequest { prefix: PREFIX.to_owned(), ..Default::default() };
         prefixes.home_prefix(request).await.expect("the prefix is homed");
-        door
+        front_end
     }
 
     /// Opens one with wishes; nothing is homed.
@@ -73,7 +74,7 @@ impl Door {
         let authority = Authority::new(store.clone(), AuthorityOptions::default());
         let (registry, _committer) = Registry::start(store.clone(), appender, authority.clone(), options);
         let registry = Arc::new(registry);
-        let rooms = GrpcDependencies {
+        let dependencies = GrpcDependencies {
             registry: Arc::clone(&registry),
             authority: authority.clone(),
             resolver: Arc::new(Resolver::new(store.clone(), authority, ResolverOptions::default())),
@@ -85,9 +86,10 @@ impl Door {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (drain, drained) = oneshot::channel::<()>();
-        let door = GrpcServer::new(&GrpcOptions::default(), rooms, wishes.tls).expect("a front end");
-        let counters = door.counters();
-        let serving = tokio::spawn(door.serve(listener, async move {
+        let front_end =
+            GrpcServer::new(&GrpcOptions::default(), dependencies, wishes.tls).expect("a front end");
+        let counters = front_end.counters();
+        let serving = tokio::spawn(front_end.serve(listener, async move {
             let _gone = drained.await;
         }));
         let admin = token(&registry, vec![Scope::Admin]).await;
@@ -126,9 +128,9 @@ impl Door {
 
     /// Tells it to close and waits until it has.
     pub(crate) async fn close(self) {
-        self.drain.send(()).expect("the door is open");
+        self.drain.send(()).expect("the front_end is open");
         let closed = tokio::time::timeout(Duration::from_secs(60), self.serving).await;
-        closed.expect("the door closes").expect("no panic").expect("no error");
+        closed.expect("the front_end closes").expect("no panic").expect("no error");
     }
 }
 
