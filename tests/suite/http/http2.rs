@@ -1,7 +1,9 @@
 //! HTTP/2 (RFC 9113) on the ports of HTTP/1.1: by ALPN under TLS, by prior knowledge in plain text.
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -116,6 +118,45 @@ async fn rfc_9113_3_2_http_2_is_negotiated_under_tls() {
     let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("a handshake");
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
     ask(&mut stream).await;
+    front_end.close().await;
+}
+
+/// A client that opens its window for no answer holds no more of them than its share, and nobody else's (section 10.5).
+#[tokio::test(flavor = "multi_thread")]
+async fn rfc_9113_10_5_answers_that_are_not_taken_are_bounded() {
+    let front_end = FrontEnd::open().await;
+    let values = json!([{"index": 1, "type": "DESC", "data": "\"".repeat(200_000)}]);
+    let path = "/api/handles/88.118.8/large";
+    assert_eq!(front_end.tls().bearer(&front_end.token()).put(path, values).await.verdict(), (201, 1));
+    let shut = Frame::encode(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    let mut connections = Vec::new();
+    let (mut made, mut refused) = (0, 0);
+    for _ in 0..8 {
+        let mut stream = TcpStream::connect(front_end.address()).await.expect("connected");
+        stream.write_all(&[PREFACE, &shut].concat()).await.expect("sent");
+        for number in (0..30).map(|number| 2 * number + 1) {
+            stream.write_all(&get(number, path, Some("localhost"))).await.expect("sent");
+            match status(&mut stream, number).await {
+                OK => made += 1,
+                _ => refused += 1,
+            }
+        }
+        connections.push(stream);
+    }
+    // Each quotation mark is two bytes of JSON; a source has 64 MiB.
+    assert!((150..=175).contains(&made) && refused > 0, "{made} made, {refused} refused");
+    let gauge = async |name: &str| {
+        let page = front_end.plain().get("/metrics").await;
+        let line = page.text().lines().find(|line| line.starts_with(name)).expect("a gauge").to_owned();
+        line.rsplit(' ').next().and_then(|number| number.parse::<u64>().ok()).expect("a number")
+    };
+    assert!(gauge("idnode_http_memory_bytes ").await > 50_000_000);
+    assert!(gauge("idnode_http_memory_refusals_total{bound=\"source\"}").await > 0);
+    drop(connections);
+    let deadline = Instant::now() + ANSWER_MAX;
+    while gauge("idnode_http_memory_bytes ").await > 0 {
+        assert!(Instant::now() < deadline, "the memory of clients that have left is not given back");
+    }
     front_end.close().await;
 }
 
