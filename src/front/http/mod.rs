@@ -8,9 +8,7 @@
 //! A face is a set of routes that renders its own refusals; the transport does the rest and knows no face. Another face is
 //! added by merging its routes in `HttpServer::new`. The OpenAPI document is made of the routes that are served.
 
-mod connection;
-mod counters;
-mod listener;
+mod dependencies;
 
 mod transport;
 
@@ -26,30 +24,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use futures_util::future::BoxFuture;
 use tokio::net::TcpListener;
 
-pub use self::counters::HttpCounters;
+pub use self::dependencies::{Ends, HttpDependencies, Readiness, Reason, Tunnel};
+pub use self::transport::counters::HttpCounters;
 pub use crate::front::listen::channel::Channel;
 
-use self::handle_api::HandleApi;
-use self::listener::Service;
+use self::handle_api::state::HandleApi;
 use self::operations::{Operations, openapi};
-use self::transport::Transport;
 use self::transport::authentication::Authenticator;
 use self::transport::authentication::sessions::Sessions;
 use self::transport::body::Bodies;
-use crate::authority::Authority;
+use self::transport::listener::{self, Service};
+use self::transport::state::Transport;
 use crate::front::listen::accept::{Reception, ReceptionOptions, Security};
 use crate::front::listen::budget::{HTTP_MEMORY, MemoryBudget};
 use crate::front::listen::counters::ConnectionCounters;
-use crate::front::listen::crypto_pool::CryptoPool;
 use crate::front::listen::slots::ConnectionLimits;
 use crate::front::listen::tls::{ClientCertificates, HTTP1, HTTP2, TlsError, TlsIdentity};
-use crate::key::PrivateKey;
-use crate::registry::Registry;
-use crate::resolver::Resolver;
-use crate::telemetry::Metrics;
 
 /// Connections beside the configured limit that serve health, readiness and metrics alone.
 pub const RESERVED_SLOTS: usize = 16;
@@ -80,58 +72,6 @@ impl Default for HttpOptions {
             connections: ConnectionLimits::new(4_096, 1_024),
         }
     }
-}
-
-//----------- Readiness ------------------------------------------------------
-
-/// Tells why the node is not ready; called for each question, must not wait.
-pub type Readiness = Arc<dyn Fn() -> Vec<Reason> + Send + Sync>;
-
-/// One promise that the node cannot keep now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reason {
-    /// Stable, for programs: `STARTING`, `READ_ONLY`, `STOPPING`.
-    pub code: &'static str,
-    /// What is wrong and what to do, for people.
-    pub message: String,
-}
-
-//----------- HttpDependencies -----------------------------------------------
-
-/// Carries a native message, envelope and all, to the Handle front end, and its reply back. The front ends do not know each
-/// other: the daemon, which knows both, provides this.
-pub type Tunnel = Arc<dyn Fn(Vec<u8>, Ends) -> BoxFuture<'static, Vec<u8>> + Send + Sync>;
-
-/// Between which addresses a native message travels, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ends {
-    /// Address of the sender.
-    pub client: SocketAddr,
-    /// Address of this node at which it arrived.
-    pub own: SocketAddr,
-    /// How bytes travel between them.
-    pub channel: Channel,
-}
-
-/// What the front end works with.
-#[derive(Clone)]
-pub struct HttpDependencies {
-    /// Decides commands.
-    pub registry: Arc<Registry>,
-    /// Decides who callers are.
-    pub authority: Authority,
-    /// Answers questions.
-    pub resolver: Arc<Resolver>,
-    /// Tells whether the node is ready.
-    pub readiness: Readiness,
-    /// The metrics of the node.
-    pub metrics: Arc<Metrics>,
-    /// The key that the node signs with.
-    pub server_key: Arc<PrivateKey>,
-    /// Where signatures are made and verified.
-    pub crypto_pool: Arc<CryptoPool>,
-    /// The Handle front end; none where the node has none.
-    pub tunnel: Option<Tunnel>,
 }
 
 //----------- HttpServer -----------------------------------------------------

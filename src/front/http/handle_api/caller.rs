@@ -7,12 +7,12 @@ use axum::http::request::Parts;
 
 use super::reply::Format;
 use crate::authority::caller::Caller;
-use crate::front::http::transport::Transport;
 use crate::front::http::transport::authentication::{Claim, Intent};
 use crate::front::http::transport::extract::peer_of;
 use crate::front::http::transport::host::Host;
 use crate::front::http::transport::query::Query;
 use crate::front::http::transport::rejection::Rejection;
+use crate::front::http::transport::state::Transport;
 
 /// Who asks a question.
 pub(in crate::front::http) struct Asking(pub(super) Caller);

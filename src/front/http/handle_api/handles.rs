@@ -19,12 +19,12 @@ use serde_json::Value as Json;
 use tokio::time::Instant;
 use utoipa::IntoParams;
 
-use super::HandleApi;
 use super::caller::{Asking, Commanding};
 use super::denial::{ApiRefusal, Denial};
 use super::json::described::{Flag, IndexNumber, QuestionGiven, TypeName, ValuesGiven};
 use super::json::value::{ValueJson, parse_values};
 use super::reply::{self, Format, HandleReply};
+use super::state::HandleApi;
 use crate::authority::caller::Caller;
 use crate::front::handle_semantics::question::{self, Elsewhere, Hidden, QuestionOutcome, Wanted};
 use crate::front::handle_semantics::referral::{self, Direction, ReferralWish};

@@ -15,15 +15,15 @@ use futures_util::stream::{self, Stream};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::HandleApi;
 use super::caller::Asking;
 use super::denial::{ApiRefusal, Denial};
 use super::json::described::{Flag, ListGiven};
 use super::reply::{self, Format, HandleReply};
+use super::state::HandleApi;
 use crate::authority::caller::Caller;
 use crate::front::handle_semantics::list::{CHUNK_NAMES, HandlePages};
 use crate::front::handle_semantics::name;
-use crate::front::http::connection::Peer;
+use crate::front::http::transport::connection::Peer;
 use crate::front::http::transport::extract::{GivenParameters, Parameters};
 use crate::front::listen::in_flight::AnswerMark;
 use crate::model::identifier::Prefix;

@@ -15,6 +15,8 @@ pub(super) mod json;
 pub(super) mod denial;
 pub(super) mod reply;
 
+pub(super) mod state;
+
 pub(super) mod caller;
 pub(super) mod renderer;
 
@@ -27,88 +29,20 @@ mod verifications;
 
 pub(super) mod native;
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use axum::Router;
-use axum::extract::{FromRef, Request};
+use axum::extract::Request;
 use axum::http::Uri;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
-use tokio::time::Instant;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::denial::{ApiRefusal, Denial};
-use super::transport::authentication::Authenticator;
+use self::state::HandleApi;
 use super::transport::cors::{allow_any_origin, method_not_allowed};
+use super::transport::guard;
 use super::transport::query::clip;
-use super::transport::{Transport, guard};
-use super::{HttpDependencies, Tunnel};
-use crate::authority::Authority;
-use crate::authority::caller::Caller;
-use crate::front::listen::crypto_pool::CryptoPool;
-use crate::key::PrivateKey;
-use crate::registry::Registry;
-use crate::registry::command::{Batch, Command, Item};
-use crate::registry::receipt::Receipt;
-use crate::resolver::Resolver;
-use crate::telemetry::bug;
-
-/// How long a command may wait for its outcome.
-const COMMAND_MAX: Duration = Duration::from_secs(20);
-
-//----------- HandleApi ------------------------------------------------------
-
-/// What the handlers of this face work with.
-#[derive(Clone)]
-pub(super) struct HandleApi {
-    transport: Arc<Transport>,
-    registry: Arc<Registry>,
-    resolver: Arc<Resolver>,
-    server_key: Arc<PrivateKey>,
-    crypto_pool: Arc<CryptoPool>,
-    tunnel: Option<Tunnel>,
-}
-
-impl FromRef<HandleApi> for Arc<Transport> {
-    fn from_ref(api: &HandleApi) -> Self {
-        Arc::clone(&api.transport)
-    }
-}
-
-impl HandleApi {
-    /// The face over what a node has.
-    pub(super) fn new(dependencies: &HttpDependencies, transport: Arc<Transport>) -> Self {
-        Self {
-            transport,
-            registry: Arc::clone(&dependencies.registry),
-            resolver: Arc::clone(&dependencies.resolver),
-            server_key: Arc::clone(&dependencies.server_key),
-            crypto_pool: Arc::clone(&dependencies.crypto_pool),
-            tunnel: dependencies.tunnel.clone(),
-        }
-    }
-
-    /// Decides who callers are.
-    fn authority(&self) -> &Authority {
-        &self.transport.authenticator.authority
-    }
-
-    /// What finds out who calls.
-    pub(super) fn authenticator(&self) -> &Authenticator {
-        &self.transport.authenticator
-    }
-
-    /// Has a command carried out: when it returns a receipt, the change is durable.
-    async fn command(&self, caller: &Caller, command: Command) -> Result<Receipt, Denial> {
-        let deadline = Some(Instant::now() + COMMAND_MAX);
-        let batch = Batch { request: None, items: vec![Item { number: 0, command }], deadline };
-        let outcome = self.registry.apply(caller, batch).await?.into_iter().next();
-        Ok(outcome.ok_or_else(|| bug("one outcome for each item"))??)
-    }
-}
 
 //----------- Routes ---------------------------------------------------------
 

@@ -10,10 +10,11 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::{HandleApi, reply};
-use crate::front::http::Ends;
-use crate::front::http::connection::Peer;
+use super::reply;
+use super::state::HandleApi;
+use crate::front::http::dependencies::Ends;
 use crate::front::http::transport::body::{check_encoding, media_type};
+use crate::front::http::transport::connection::Peer;
 use crate::front::http::transport::rejection::Rejection;
 use crate::model::limits::HANDLE_MESSAGE_BYTES_MAX;
 use crate::wire::handle::envelope::ENVELOPE_BYTES;

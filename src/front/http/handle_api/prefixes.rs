@@ -7,12 +7,12 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::HandleApi;
 use super::caller::{Asking, Commanding};
 use super::denial::Denial;
 use super::json::described::Flag;
 use super::list::{PageAsked, parse_prefix};
 use super::reply::{self, Format, HandleReply};
+use super::state::HandleApi;
 use crate::authority::caller::Caller;
 use crate::front::handle_semantics::list::prefix_handles;
 use crate::front::http::transport::extract::{Named, Parameters};

@@ -7,10 +7,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use percent_encoding::percent_decode_str;
 
-use super::HandleApi;
 use super::caller::claim;
 use super::denial::Denial;
 use super::reply::{self, Format};
+use super::state::HandleApi;
 use crate::front::http::transport::authentication::{Claim, Intent};
 use crate::front::http::transport::query::Query;
 use crate::front::http::transport::rejection::Rejection;

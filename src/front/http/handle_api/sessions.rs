@@ -10,10 +10,10 @@ use serde::Serialize;
 use serde_json::Value as Json;
 use utoipa::ToSchema;
 
-use super::HandleApi;
 use super::caller::Shown;
 use super::denial::Denial;
 use super::reply::{self, Format};
+use super::state::HandleApi;
 use crate::front::http::transport::authentication::Claim;
 use crate::front::http::transport::authentication::authorization::Parts;
 use crate::front::http::transport::authentication::sessions::{SessionId, SessionState};

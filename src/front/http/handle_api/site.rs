@@ -7,13 +7,13 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::HandleApi;
 use super::denial::{ApiRefusal, Denial};
 use super::json::described::Flag;
 use super::json::site::SiteJson;
 use super::reply::{self, Format, HandleReply};
+use super::state::HandleApi;
 use crate::front::handle_semantics::own_site::{AskedAt, encode_own_site};
-use crate::front::http::connection::Peer;
+use crate::front::http::transport::connection::Peer;
 use crate::front::http::transport::extract::Parameters;
 use crate::wire::handle::code::ResponseCode;
 

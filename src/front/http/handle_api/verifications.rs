@@ -8,9 +8,9 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::HandleApi;
 use super::denial::{ApiRefusal, Denial};
 use super::reply::{self, Format, HandleReply};
+use super::state::HandleApi;
 use crate::authority::credential::Unproven;
 use crate::front::handle_semantics::proof::verify_secret;
 use crate::front::http::transport::authentication::authorization::{Parts, decode_base64, parse_identity};

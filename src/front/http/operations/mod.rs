@@ -15,9 +15,9 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::dependencies::{HttpDependencies, Readiness, Reason};
 use super::transport::cors::method_not_allowed;
 use super::transport::guard;
-use super::{HttpDependencies, Readiness, Reason};
 use crate::telemetry::Metrics;
 
 const JSON: &str = "application/json";

@@ -25,15 +25,15 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::connection::Peer;
-use super::handle_api::HandleApi;
 use super::handle_api::caller::Shown;
 use super::handle_api::denial::{ApiRefusal, Denial};
 use super::handle_api::handles::{Resolution, ResolveParameters, ask, parse_handle};
 use super::handle_api::json::described::Flag;
 use super::handle_api::renderer::{Rendering, take_denial};
 use super::handle_api::reply::{Format, HandleReply};
+use super::handle_api::state::HandleApi;
 use super::transport::condition::Conditions;
+use super::transport::connection::Peer;
 use super::transport::cors::{allow_any_origin, method_not_allowed};
 use super::transport::extract::{Named, Parameters};
 use super::transport::guard;

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::rejection::Rejection;
-use crate::front::http::connection::Peer;
+use crate::front::http::transport::connection::Peer;
 use crate::front::listen::budget::{Holder, MemoryBudget};
 use crate::front::listen::in_flight::AnswerMark;
 use crate::model::refusal::Failure;

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use tokio::time::{Instant, timeout_at};
 
 use super::rejection::Rejection;
-use crate::front::http::connection::Peer;
+use crate::front::http::transport::connection::Peer;
 use crate::front::listen::budget::{Grant, Holder, MemoryBudget};
 use crate::model::refusal::Failure;
 
@@ -136,7 +136,7 @@ mod tests {
     use axum::http::{HeaderMap, HeaderValue, header};
 
     use super::{Bodies, Failure, MemoryBudget, Rejection, check_encoding};
-    use crate::front::http::connection::Peer;
+    use crate::front::http::transport::connection::Peer;
     use crate::front::listen::budget::MemoryLimits;
     use crate::front::listen::channel::Channel;
     use crate::front::listen::in_flight::InFlight;

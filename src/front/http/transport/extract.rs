@@ -9,10 +9,10 @@ use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
-use super::Transport;
 use super::query::Query;
 use super::rejection::Rejection;
-use crate::front::http::connection::Peer;
+use super::state::Transport;
+use crate::front::http::transport::connection::Peer;
 use crate::model::refusal::Failure;
 
 //----------- Path -----------------------------------------------------------

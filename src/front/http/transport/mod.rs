@@ -10,16 +10,24 @@
 //! [`authentication::Authenticator`] who calls, and names neither sockets nor limits. To add a face is to merge its routes in
 //! the module above; nothing here changes.
 
-mod answer;
+pub(super) mod connection;
+pub(super) mod counters;
+pub(super) mod listener;
+
+pub(super) mod rejection;
+
 pub(super) mod authentication;
 pub(super) mod body;
-pub(super) mod condition;
-pub(super) mod cors;
 pub(super) mod extract;
 pub(super) mod host;
-pub(super) mod negotiation;
 pub(super) mod query;
-pub(super) mod rejection;
+pub(super) mod state;
+
+pub(super) mod condition;
+pub(super) mod cors;
+pub(super) mod negotiation;
+
+mod answer;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,25 +40,15 @@ use axum::{Extension, Router};
 use tokio::time::timeout;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use self::authentication::Authenticator;
-use self::body::Bodies;
+use self::connection::Peer;
+use self::counters::HttpCounters;
 use self::rejection::Rejection;
-use super::connection::Peer;
-use super::counters::HttpCounters;
 use crate::front::listen::budget::MemoryBudget;
 
 /// How long one request may take, its body included.
 const REQUEST_MAX: Duration = Duration::from_secs(28);
 
-//----------- Transport ------------------------------------------------------
-
-/// What the extractors of every face need.
-pub(super) struct Transport {
-    /// Tells who calls.
-    pub(super) authenticator: Authenticator,
-    /// Memory for bodies.
-    pub(super) bodies: Bodies,
-}
+//----------- Layers ---------------------------------------------------------
 
 /// Puts the routes of a face behind what every request passes: one host, and a bound of time. The renderer of the face goes
 /// around it.

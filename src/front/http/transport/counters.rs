@@ -17,7 +17,7 @@ pub struct HttpCounters {
 
 impl HttpCounters {
     /// Counts a response.
-    pub(super) fn count_response(&self, status: StatusCode) {
+    pub(in crate::front::http) fn count_response(&self, status: StatusCode) {
         let class = usize::from(status.as_u16() / 100).saturating_sub(2);
         if let Some(counter) = self.responses.get(class) {
             count(counter);
@@ -31,7 +31,7 @@ impl HttpCounters {
 }
 
 /// Adds one.
-pub(super) fn count(counter: &AtomicU64) {
+pub(in crate::front::http) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -26,7 +26,6 @@ use crate::front::listen::drain::Drain;
 use crate::front::listen::in_flight::InFlight;
 
 use super::connection::{Connection, Peer};
-use super::handle_api::reply;
 
 /// Bytes of a request's line and headers together.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -49,16 +48,20 @@ const EVICTED_MAX: Duration = Duration::from_secs(30);
 const RESERVED_PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
 /// What every connection of a listener is served with.
-pub(super) struct Service {
-    pub(super) router: Router,
-    pub(super) reception: Reception,
+pub(in crate::front::http) struct Service {
+    pub(in crate::front::http) router: Router,
+    pub(in crate::front::http) reception: Reception,
     /// How long a connection may be without a byte from or to the client, and a request's head may take.
-    pub(super) silence_max: Duration,
+    pub(in crate::front::http) silence_max: Duration,
 }
 
 /// Serves a listener until `drain` ends; then no connection is accepted, and of those open the ones that have an answer in
 /// flight give it before they are closed.
-pub(super) async fn serve(listener: TcpListener, service: Service, drain: impl Future<Output = ()>) {
+pub(in crate::front::http) async fn serve(
+    listener: TcpListener,
+    service: Service,
+    drain: impl Future<Output = ()>,
+) {
     let Service { router, reception, silence_max } = service;
     let end = Drain::new();
     let restricted = router.clone().layer(from_fn(restrict));
@@ -86,8 +89,8 @@ async fn restrict(request: Request, next: Next) -> Response {
     let mut response = if RESERVED_PATHS.contains(&request.uri().path()) {
         next.run(request).await
     } else {
-        let message = "too many connections are open; try again in a few seconds";
-        let mut busy = reply::text(StatusCode::SERVICE_UNAVAILABLE, message);
+        let message = "too many connections are open; try again in a few seconds\n";
+        let mut busy = (StatusCode::SERVICE_UNAVAILABLE, message).into_response();
         busy.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         busy
     };

@@ -26,24 +26,24 @@ const GOAWAY_GRACE: Duration = Duration::from_secs(1);
 
 /// What is known of the client of a connection.
 #[derive(Clone, Debug)]
-pub(super) struct Peer {
+pub(in crate::front::http) struct Peer {
     /// Its address.
-    pub(super) address: SocketAddr,
+    pub(in crate::front::http) address: SocketAddr,
     /// Address of this node that it connected to.
-    pub(super) own: SocketAddr,
+    pub(in crate::front::http) own: SocketAddr,
     /// How bytes travel.
-    pub(super) channel: Channel,
+    pub(in crate::front::http) channel: Channel,
     /// The certificate it showed, in DER; it holds the key.
-    pub(super) certificate: Option<Arc<[u8]>>,
+    pub(in crate::front::http) certificate: Option<Arc<[u8]>>,
     /// What is in flight on the connection.
-    pub(super) in_flight: InFlight,
+    pub(in crate::front::http) in_flight: InFlight,
     /// Whether it speaks HTTP/2.
-    pub(super) is_multiplexed: Arc<AtomicBool>,
+    pub(in crate::front::http) is_multiplexed: Arc<AtomicBool>,
 }
 
 impl Peer {
     /// Notes the version of a request.
-    pub(super) fn note_version(&self, version: Version) {
+    pub(in crate::front::http) fn note_version(&self, version: Version) {
         if version == Version::HTTP_2 {
             self.is_multiplexed.store(true, Ordering::Relaxed);
         }
@@ -51,7 +51,7 @@ impl Peer {
 
     /// Waits until nothing is in flight. With HTTP/2, an answer that was made is sent by another task, and the client
     /// acknowledges what it has heard (RFC 9113 section 6.8): the connection must have been quiet for a while, too.
-    pub(super) async fn settled(&self) {
+    pub(in crate::front::http) async fn settled(&self) {
         if self.is_multiplexed.load(Ordering::Relaxed) {
             self.in_flight.quiet(GOAWAY_GRACE).await;
         } else {
@@ -60,12 +60,12 @@ impl Peer {
     }
 
     /// What bounds are counted by.
-    pub(super) fn source(&self) -> Source {
+    pub(in crate::front::http) fn source(&self) -> Source {
         Source::of(self.address.ip())
     }
 
     /// Whether what it sends can be read on the way: plain text from beyond this machine.
-    pub(super) fn is_overheard(&self) -> bool {
+    pub(in crate::front::http) fn is_overheard(&self) -> bool {
         self.channel.is_overheard(self.address)
     }
 }
@@ -73,7 +73,7 @@ impl Peer {
 //----------- Connection -----------------------------------------------------
 
 /// One accepted connection.
-pub(super) struct Connection {
+pub(in crate::front::http) struct Connection {
     stream: Stream,
     silence_max: Duration,
     silence: Pin<Box<Sleep>>,
@@ -82,7 +82,7 @@ pub(super) struct Connection {
 
 impl Connection {
     /// A connection which is closed when no byte moves for so long.
-    pub(super) fn new(stream: Stream, silence_max: Duration, in_flight: InFlight) -> Self {
+    pub(in crate::front::http) fn new(stream: Stream, silence_max: Duration, in_flight: InFlight) -> Self {
         Self { stream, silence_max, silence: Box::pin(sleep(silence_max)), in_flight }
     }
 

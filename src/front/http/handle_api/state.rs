@@ -1,0 +1,75 @@
+//! What the handlers of the Handle JSON API work with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::FromRef;
+use tokio::time::Instant;
+
+use super::denial::Denial;
+use crate::authority::Authority;
+use crate::authority::caller::Caller;
+use crate::front::http::dependencies::{HttpDependencies, Tunnel};
+use crate::front::http::transport::authentication::Authenticator;
+use crate::front::http::transport::state::Transport;
+use crate::front::listen::crypto_pool::CryptoPool;
+use crate::key::PrivateKey;
+use crate::registry::Registry;
+use crate::registry::command::{Batch, Command, Item};
+use crate::registry::receipt::Receipt;
+use crate::resolver::Resolver;
+use crate::telemetry::bug;
+
+/// How long a command may wait for its outcome.
+const COMMAND_MAX: Duration = Duration::from_secs(20);
+
+//----------- HandleApi ------------------------------------------------------
+
+/// What the handlers of this face work with.
+#[derive(Clone)]
+pub(in crate::front::http) struct HandleApi {
+    pub(super) transport: Arc<Transport>,
+    registry: Arc<Registry>,
+    pub(super) resolver: Arc<Resolver>,
+    pub(super) server_key: Arc<PrivateKey>,
+    pub(super) crypto_pool: Arc<CryptoPool>,
+    pub(super) tunnel: Option<Tunnel>,
+}
+
+impl FromRef<HandleApi> for Arc<Transport> {
+    fn from_ref(api: &HandleApi) -> Self {
+        Arc::clone(&api.transport)
+    }
+}
+
+impl HandleApi {
+    /// The face over what a node has.
+    pub(in crate::front::http) fn new(dependencies: &HttpDependencies, transport: Arc<Transport>) -> Self {
+        Self {
+            transport,
+            registry: Arc::clone(&dependencies.registry),
+            resolver: Arc::clone(&dependencies.resolver),
+            server_key: Arc::clone(&dependencies.server_key),
+            crypto_pool: Arc::clone(&dependencies.crypto_pool),
+            tunnel: dependencies.tunnel.clone(),
+        }
+    }
+
+    /// Decides who callers are.
+    pub(super) fn authority(&self) -> &Authority {
+        &self.transport.authenticator.authority
+    }
+
+    /// What finds out who calls.
+    pub(in crate::front::http) fn authenticator(&self) -> &Authenticator {
+        &self.transport.authenticator
+    }
+
+    /// Has a command carried out: when it returns a receipt, the change is durable.
+    pub(super) async fn command(&self, caller: &Caller, command: Command) -> Result<Receipt, Denial> {
+        let deadline = Some(Instant::now() + COMMAND_MAX);
+        let batch = Batch { request: None, items: vec![Item { number: 0, command }], deadline };
+        let outcome = self.registry.apply(caller, batch).await?.into_iter().next();
+        Ok(outcome.ok_or_else(|| bug("one outcome for each item"))??)
+    }
+}
