@@ -27,18 +27,26 @@ impl Query {
         Self(text.split('&').filter(|piece| !piece.is_empty()).map(pair).collect())
     }
 
-    /// Adds the names of a JSON object; an array repeats its name.
+    /// Adds the names of a JSON object; an array repeats its name, and nothing stands for no names.
     pub(in crate::front::http) fn add_json(&mut self, json: &Json) -> Result<(), Rejection> {
-        let Json::Object(members) = json else {
-            return Err(Rejection::malformed("the body is no JSON object of parameters"));
+        let members = match json {
+            Json::Null => return Ok(()),
+            Json::Object(members) => members,
+            Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) => {
+                return Err(Rejection::malformed("the body is no JSON object of parameters"));
+            }
         };
         for (name, value) in members {
-            match value {
-                Json::Array(items) => {
-                    items.iter().filter_map(plain).for_each(|text| self.0.push((name.clone(), text)));
-                }
-                single => self.0.extend(plain(single).map(|text| (name.clone(), text))),
-            }
+            let texts = match value {
+                Json::Null => continue,
+                Json::Array(items) => items.iter().map(plain).collect(),
+                single => plain(single).map(|text| vec![text]),
+            };
+            let wrong = || {
+                Rejection::malformed(&format!("{:?} is no text, number, flag or list of these", clip(name)))
+            };
+            let texts: Vec<String> = texts.ok_or_else(wrong)?;
+            self.0.extend(texts.into_iter().map(|text| (name.clone(), text)));
         }
         Ok(())
     }
@@ -218,6 +226,11 @@ mod tests {
             .add_json(&serde_json::json!({"index": [1, "2"], "auth": true, "none": null}))
             .expect("an object");
         assert_eq!(query, Query::parse("auth=true&index=1&index=2"));
-        assert!(query.add_json(&serde_json::json!([1])).is_err());
+        assert!(query.add_json(&serde_json::json!(null)).is_ok(), "no names");
+        for wrong in
+            [serde_json::json!([1]), serde_json::json!({"page": {}}), serde_json::json!({"index": [[1]]})]
+        {
+            assert!(query.add_json(&wrong).is_err(), "{wrong}");
+        }
     }
 }
