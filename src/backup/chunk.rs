@@ -1,4 +1,4 @@
-//! Chunks: entries gathered, compressed, encrypted, written; and read back again.
+//! Chunks: entries are collected, compressed, encrypted and written, and later read back.
 //!
 //! ```text
 //!   chunk   magic "idnode" · format 1 · holds: image 1, journal 2, files 3 · count (4) · the entries   ─ zstd ─ cipher ─▶ file
@@ -22,15 +22,14 @@ use crate::wire::cursor::{DecodeError, Reader, Writer};
 
 const MAGIC: &[u8] = b"idnode";
 const FORMAT: u8 = 1;
-/// How hard zstd tries: its own default.
+/// Compression level of zstd: its default.
 const COMPRESSION: i32 = 3;
-/// Bytes that a chunk has at most before it is compressed: the largest chunk that may be asked for, and one entry
-/// more.
+/// Largest chunk before compression, in bytes: the largest configurable size and one more entry.
 const RAW_BYTES_MAX: u64 = 96 * 1024 * 1024;
 
 //----------- ChunkWriter ----------------------------------------------------
 
-/// Gathers entries and writes them as chunks into a folder.
+/// Collects entries and writes them as chunks into a folder.
 pub(super) struct ChunkWriter {
     folder: PathBuf,
     key: Option<DataKey>,
@@ -42,13 +41,13 @@ pub(super) struct ChunkWriter {
 }
 
 impl ChunkWriter {
-    /// Begins with the small files.
+    /// Starts with the small files.
     pub(super) fn new(folder: &Path, key: Option<DataKey>, chunk_bytes: usize) -> Self {
         let (holds, body) = (Holds::Files, Writer::default());
         Self { folder: folder.to_owned(), key, chunk_bytes, holds, body, count: 0, chunks: Vec::new() }
     }
 
-    /// Closes the present chunk; what follows holds something else.
+    /// Closes the present chunk; the next one holds entries of another sort.
     pub(super) async fn turn_to(&mut self, holds: Holds) -> Result<(), Error> {
         self.close().await?;
         self.holds = holds;
@@ -81,13 +80,13 @@ impl ChunkWriter {
         self.close().await
     }
 
-    /// Bytes before compression, so far.
+    /// Returns the bytes before compression, so far.
     pub(super) fn raw_bytes(&self) -> u64 {
         let open = u64::try_from(self.body.as_slice().len()).unwrap_or(u64::MAX);
         self.chunks.iter().map(|chunk| chunk.raw_bytes).sum::<u64>() + open
     }
 
-    /// Closes the last chunk and gives up the list.
+    /// Closes the last chunk and returns the list of chunks.
     pub(super) async fn finish(mut self) -> Result<Vec<Chunk>, Error> {
         self.close().await?;
         Ok(self.chunks)
@@ -122,7 +121,7 @@ fn number_of(before: &[Chunk]) -> u64 {
     u64::try_from(before.len()).unwrap_or(u64::MAX) + 1
 }
 
-/// A chunk that is full.
+/// A complete chunk that is not written yet.
 struct OpenChunk {
     path: PathBuf,
     holds: Holds,
@@ -164,7 +163,7 @@ const fn code(holds: Holds) -> u8 {
     }
 }
 
-/// Writes a new file that only we may read; when this returns, its bytes are on disk.
+/// Writes a new file with mode 0600; when this returns, its bytes are on disk.
 pub(super) fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(bytes)?;
@@ -173,7 +172,7 @@ pub(super) fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 //----------- Reading --------------------------------------------------------
 
-/// What a chunk held.
+/// Decoded content of a chunk.
 pub(super) enum Content {
     /// Entries of the image.
     Entries(Vec<CopiedEntry>),
@@ -203,7 +202,7 @@ pub(super) fn read(
     decode(&raw, chunk).map_err(|error| refuse(error.to_string()))
 }
 
-/// Reads the file and compares it with what the manifest says of it.
+/// Reads the file and compares its size and SHA-256 with the manifest.
 fn read_stored(folder: &Path, chunk: &Chunk) -> Result<Vec<u8>, String> {
     let path = folder.join(&chunk.file);
     let unreadable = |error: io::Error| match error.kind() {

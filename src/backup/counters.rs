@@ -1,4 +1,4 @@
-//! How backups went, for monitors.
+//! Counters of backups, for monitoring.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,22 +17,22 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// When the newest backup was completed, in milliseconds since 1970; none without any.
+    /// Returns when the newest backup was completed, in milliseconds since 1970; none without any.
     pub fn last_success_ms(&self) -> Option<u64> {
         Some(self.last_success_ms.load(Ordering::Relaxed)).filter(|ms| *ms > 0)
     }
 
-    /// Backups that failed since the node started.
+    /// Returns the number of backups that failed since the node started.
     pub fn failures(&self) -> u64 {
         self.failures.load(Ordering::Relaxed)
     }
 
-    /// Backups made since the node started.
+    /// Returns the number of backups created since the node started.
     pub fn successes(&self) -> u64 {
         self.successes.load(Ordering::Relaxed)
     }
 
-    /// Takes up the newest backup that was there when the node started.
+    /// Records the newest backup.
     pub(super) fn take_up(&self, newest: &Summary) {
         self.last_success_ms.store(newest.created_ms, Ordering::Relaxed);
         self.last_bytes.store(newest.bytes, Ordering::Relaxed);
@@ -48,7 +48,7 @@ impl Counters {
         self.failures.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Writes them on a page of metrics.
+    /// Writes the counts to a page of metrics.
     pub fn write(&self, page: &mut Page) {
         let milliseconds = |number: &AtomicU64| Duration::from_millis(number.load(Ordering::Relaxed));
         page.counter("idnode_backups_total", "Backups made since the node started.", self.successes());

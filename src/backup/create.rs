@@ -1,4 +1,4 @@
-//! Creating: the store is copied, chunk by chunk, while it goes on working.
+//! Creation of a backup: the store is copied, chunk by chunk, while it is in use.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,9 +21,9 @@ use crate::store::error::Error as StoreError;
 use crate::store::image::CopiedChange;
 use crate::store::restore::JournalCheck;
 
-/// What the counts call journal entries.
+/// Key of the journal entries in the counts.
 pub(super) const JOURNAL: &str = "journal";
-/// What the counts call small files.
+/// Key of the small files in the counts.
 pub(super) const FILES: &str = "files";
 
 type Tell<'a> = &'a (dyn Fn(Progress) + Send + Sync);
@@ -34,9 +34,9 @@ pub(super) async fn create(
     options: &Options,
     directory: &Path,
     kind: Kind,
-    tell: Tell<'_>,
+    on_progress: Tell<'_>,
 ) -> Result<Summary, Error> {
-    tell(Progress { stage: "begin", done_bytes: 0, total_bytes: None, entries: 0 });
+    on_progress(Progress { stage: "begin", done_bytes: 0, total_bytes: None, entries: 0 });
     let locked = off_the_reactor({
         let directory = directory.to_owned();
         move || LockedDirectory::open(&directory)
@@ -58,7 +58,8 @@ pub(super) async fn create(
     let (key, lock) = lock(store, options, &id)?.unzip();
     let chunk_bytes = options.chunk_bytes.clamp(1, 64 * 1024 * 1024);
     let writer = ChunkWriter::new(folder.path(), key.clone(), chunk_bytes);
-    let mut copying = Copying { store, tell, writer, counts: BTreeMap::new(), identifiers: 0, entries: 0 };
+    let mut copying =
+        Copying { store, on_progress, writer, counts: BTreeMap::new(), identifiers: 0, entries: 0 };
     copying.copy_files(&options.files).await?;
     let copied = match &base {
         Some(base) => copying.copy_since(base.to).await?,
@@ -85,7 +86,7 @@ pub(super) async fn create(
     complete(manifest, key, folder, directory, note).await
 }
 
-/// Writes the manifest and gives the folder its name.
+/// Writes the manifest and renames the folder to its final name.
 async fn complete(
     manifest: Manifest,
     key: Option<DataKey>,
@@ -105,7 +106,7 @@ async fn complete(
     .await
 }
 
-/// The first life of a store: what its backups share.
+/// Returns the first incarnation of a store, which all its backups share.
 fn origin(store: &Store) -> Result<Incarnation, Error> {
     let lineage = store.lineage();
     let first = lineage.entries().first().map(|entry| entry.incarnation);
@@ -114,14 +115,14 @@ fn origin(store: &Store) -> Result<Incarnation, Error> {
         .map_err(Error::store("cannot back up the store"))
 }
 
-/// How the name of a backup starts: its time in UTC, and its kind.
+/// Returns the beginning of a backup's name: its time in UTC, and its kind.
 fn name_start(now_ms: u64, kind: Kind) -> String {
     let timestamp = i64::try_from(now_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     let time = timestamp.unwrap_or(jiff::Timestamp::UNIX_EPOCH).strftime("%Y-%m-%dT%H%M%SZ");
     format!("{time}-{kind}")
 }
 
-/// A fresh data key, and the same locked, when a key file is configured.
+/// Returns a new data key, and the same key locked, when a key file is configured.
 fn lock(store: &Store, options: &Options, id: &[u8; 16]) -> Result<Option<(DataKey, Lock)>, Error> {
     let Some(path) = &options.key_file else {
         return Ok(None);
@@ -136,7 +137,7 @@ fn lock(store: &Store, options: &Options, id: &[u8; 16]) -> Result<Option<(DataK
 
 //----------- Base -----------------------------------------------------------
 
-/// The newest backup of this store in the directory, if an incremental one can continue it; else why none can.
+/// Returns the newest backup of this store in the directory that an incremental one can continue; else why none can.
 async fn find_base(
     store: &Store,
     options: &Options,
@@ -177,10 +178,10 @@ async fn find_base(
 
 //----------- Copying --------------------------------------------------------
 
-/// A copy under way.
+/// A copy in progress.
 struct Copying<'a> {
     store: &'a Store,
-    tell: Tell<'a>,
+    on_progress: Tell<'a>,
     writer: ChunkWriter,
     counts: BTreeMap<String, u64>,
     identifiers: u64,
@@ -232,7 +233,7 @@ impl Copying<'_> {
         self.finish(None, from.sequence + 1, from, last.unwrap_or(from)).await
     }
 
-    /// Copies journal entries from where the check stands to `last`; returns the end of the copy, if any was copied.
+    /// Copies journal entries from the position of the check to `last`; returns the end of the copy, if any was copied.
     async fn copy_journal(&mut self, last: u64, check: &mut JournalCheck) -> Result<Option<End>, Error> {
         self.writer.turn_to(Holds::Journal).await?;
         let mut end = None;
@@ -271,7 +272,7 @@ impl Copying<'_> {
 
     fn report(&self, stage: &'static str) {
         let done_bytes = self.writer.raw_bytes();
-        (self.tell)(Progress { stage, done_bytes, total_bytes: None, entries: self.entries });
+        (self.on_progress)(Progress { stage, done_bytes, total_bytes: None, entries: self.entries });
     }
 
     async fn finish(
@@ -287,7 +288,7 @@ impl Copying<'_> {
     }
 }
 
-/// What was copied, for the manifest.
+/// Result of a copy, for the manifest.
 struct Copied {
     image: Option<ImageSpan>,
     journal_first: u64,

@@ -1,114 +1,114 @@
-//! What can go wrong with backups: each error says which file and what leads on.
+//! Errors of backup operations: each names the file and says what to do.
 
 use std::path::{Path, PathBuf};
 
 use super::finding::Finding;
 use crate::store;
 
-/// Why a backup operation came to nothing.
+/// Why a backup operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The directory is none that the configuration names.
+    /// The directory is not configured for backups.
     #[error(
         "{} is no configured backup directory; use one of {}", directory.display(), paths(known)
     )]
     DirectoryUnknown {
-        /// The directory asked for.
+        /// The requested directory.
         directory: PathBuf,
-        /// Those configured.
+        /// The configured directories.
         known: Vec<PathBuf>,
     },
-    /// There is no such backup.
+    /// No backup has this name.
     #[error("there is no backup {name:?}; list the backups to see their names")]
     Absent {
-        /// The name or path asked for.
+        /// The requested name or path.
         name: String,
     },
-    /// Another backup is under way there.
+    /// Another backup is in progress in the directory.
     #[error("a backup is under way in {}; wait for its end", directory.display())]
     Busy {
-        /// Where.
+        /// The directory of the backups.
         directory: PathBuf,
     },
     /// The store failed.
     #[error("{what}")]
     Store {
-        /// What was being done.
+        /// The operation that failed.
         what: &'static str,
-        /// What went wrong.
+        /// The cause.
         #[source]
         source: store::error::Error,
     },
     /// A file cannot be read or written.
     #[error("{action} {}", path.display())]
     File {
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why it failed.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
     /// The key file cannot be used.
     #[error("key file {}: {detail}", path.display())]
     Key {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What does not fit, and what would.
+        /// What is wrong, and how to correct it.
         detail: String,
     },
     /// A backup is encrypted and no key file was named.
     #[error("{} is encrypted; name its key file with --key-file", folder.display())]
     KeyWanted {
-        /// The backup.
+        /// Folder of the backup.
         folder: PathBuf,
     },
-    /// The backup, or one that it continues, is not whole.
+    /// The backup, or one that it continues, is damaged or incomplete.
     #[error("the backup is not whole: {}", findings(found))]
     NotWhole {
-        /// What is wrong.
+        /// The damage that was found.
         found: Vec<Finding>,
     },
     /// No backup reaches the target.
     #[error("{target} cannot be reached: {}", reach.join("; "))]
     Unreachable {
-        /// The position or time asked for.
+        /// The requested position or time.
         target: String,
-        /// What each backup reaches.
+        /// The range that each backup reaches.
         reach: Vec<String>,
     },
-    /// The data directory holds something.
+    /// The data directory is not empty.
     #[error("{} is not empty; name a directory that is empty or does not exist yet", directory.display())]
     DataNotEmpty {
         /// The data directory.
         directory: PathBuf,
     },
-    /// Another restore is under way, or was interrupted.
+    /// Another restore is in progress, or was interrupted.
     #[error(
         "{} exists: another restore is under way, or one was interrupted; if none is under way, remove it",
         directory.display()
     )]
     RestoreUnderWay {
-        /// The directory it works in.
+        /// The directory of the other restore.
         directory: PathBuf,
     },
-    /// The program is ending.
+    /// The program is shutting down.
     #[error("the work was ended: {detail}")]
     Stopped {
-        /// What ended it.
+        /// The cause.
         detail: String,
     },
 }
 
 impl Error {
-    /// What to call a failure with a file.
+    /// Converts an error of a file operation.
     pub(super) fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::File { action, path, source }
     }
 
-    /// What to call a failure of the store.
+    /// Converts an error of the store.
     pub(super) fn store(what: &'static str) -> impl FnOnce(store::error::Error) -> Self {
         move |source| Self::Store { what, source }
     }

@@ -1,4 +1,4 @@
-//! Small files of the data directory that a backup holds beside the store: what the node is known by.
+//! Small files of the data directory that a backup holds beside the store: the server key.
 
 use core::fmt;
 use std::fs::OpenOptions;
@@ -9,21 +9,21 @@ use std::sync::Arc;
 
 use crate::wire::cursor::{DecodeError, Reader, Writer};
 
-/// Bytes of the longest name.
+/// Longest name in bytes.
 const NAME_BYTES_MAX: usize = 64;
-/// Bytes of the longest file.
+/// Longest file in bytes.
 const CONTENT_BYTES_MAX: usize = 64 * 1024;
 
-/// A small file: its name in the data directory, and its bytes.
+/// A small file of the data directory, to be backed up.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BackedUpFile {
-    /// Letters, digits, `-` and `.`.
+    /// Name in the data directory: letters, digits, `-` and `.`.
     pub name: &'static str,
-    /// What it holds, at most 64 KiB; secret.
+    /// Content of the file, at most 64 KiB; secret.
     pub content: Arc<[u8]>,
 }
 
-/// Its content may be a key, which no log is to show.
+/// Omits the content, which may be a key.
 impl fmt::Debug for BackedUpFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "BackedUpFile({}, {} bytes)", self.name, self.content.len())
@@ -43,7 +43,7 @@ pub(super) struct RestoredFile {
     content: Vec<u8>,
 }
 
-/// Its content may be a key, which no log is to show.
+/// Omits the content, which may be a key.
 impl fmt::Debug for RestoredFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RestoredFile({}, {} bytes)", self.name, self.content.len())
@@ -62,7 +62,7 @@ impl RestoredFile {
         Ok(Self { name: name.to_owned(), content })
     }
 
-    /// Puts it into a directory, for its owner only; when this returns, its bytes are on disk.
+    /// Writes the file into a directory, with mode 0600; when this returns, its bytes are on disk.
     pub(super) fn put(&self, directory: &Path) -> io::Result<()> {
         let path = directory.join(&self.name);
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
@@ -78,12 +78,11 @@ mod tests {
 
     #[test]
     fn a_file_that_would_leave_the_directory_is_refused() {
-        for (name, is_accepted) in [("server-key.pem", true), ("../server-key.pem", false), (".lock", false)]
-        {
+        for (name, is_valid) in [("server-key.pem", true), ("../server-key.pem", false), (".lock", false)] {
             let mut writer = Writer::default();
             BackedUpFile { name, content: b"key"[..].into() }.encode(&mut writer);
             let decoded = RestoredFile::decode(&mut Reader::new(writer.as_slice()));
-            assert_eq!(decoded.is_ok(), is_accepted, "{name}: {decoded:?}");
+            assert_eq!(decoded.is_ok(), is_valid, "{name}: {decoded:?}");
         }
     }
 }

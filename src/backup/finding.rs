@@ -1,13 +1,13 @@
-//! What a verification finds.
+//! Findings of a verification.
 
 use core::fmt;
 
-/// Something wrong with a backup.
+/// Damage of a backup, in one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// The file concerned, within the backup; of another backup, with that one's name before it.
+    /// Name of the file within the backup; for a file of another backup, preceded by the name of that backup.
     pub file: String,
-    /// What is wrong with it.
+    /// What is wrong with the file.
     pub message: String,
 }
 
@@ -16,7 +16,7 @@ impl Finding {
         Self { file: file.into(), message: message.into() }
     }
 
-    /// The same, found in a backup that another one continues.
+    /// Returns the same finding, as one in a backup that another one continues.
     pub(super) fn within(self, backup: &str) -> Self {
         Self { file: format!("{backup}/{}", self.file), ..self }
     }
@@ -28,19 +28,19 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What a verification came to.
+/// Result of a verification.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// What is wrong; nothing when the backup is whole.
+    /// The damage that was found; empty when the backup is complete and correct.
     pub findings: Vec<Finding>,
-    /// Entries and journal entries read back.
+    /// Number of entries and journal entries that were read.
     pub entries: u64,
-    /// Bytes read back.
+    /// Number of bytes that were read.
     pub bytes: u64,
 }
 
 impl Verdict {
-    /// Whether everything was read back and is right.
+    /// Returns whether everything was read back and is correct.
     pub fn is_whole(&self) -> bool {
         self.findings.is_empty()
     }

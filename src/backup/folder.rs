@@ -1,4 +1,4 @@
-//! Folders: where backups lie, and how one comes to be there whole or not at all.
+//! Folders of backups; a backup appears under its name completely or not at all.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -7,23 +7,23 @@ use std::path::{Component, Path, PathBuf};
 
 use super::error::Error;
 
-/// How the folder of a backup under way ends.
+/// Suffix of the folder of a backup in progress.
 const PARTIAL: &str = "partial";
-/// How the folder of a backup being removed ends.
+/// Suffix of the folder of a backup that is being removed.
 const RETIRED: &str = "retired";
-/// Backups of one second that find a name.
+/// Most backups with a name of the same second.
 const NAMES_MAX: u32 = 1_000;
 
 //----------- Directory ------------------------------------------------------
 
-/// A directory of backups, locked: nobody else, not even another process, makes or removes backups in it.
+/// A directory of backups, locked: no other task or process creates or removes backups in it.
 pub(super) struct LockedDirectory {
     path: PathBuf,
     _lock: File,
 }
 
 impl LockedDirectory {
-    /// Makes the directory if need be, locks it, and removes what was interrupted earlier.
+    /// Creates the directory if needed, locks it, and removes what an interrupted operation left.
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
         create_directory(path).map_err(Error::file("cannot make", path))?;
         let lock_path = path.join(".lock");
@@ -52,7 +52,7 @@ impl LockedDirectory {
         Ok(())
     }
 
-    /// Begins a backup's folder under a name that starts like this and is free.
+    /// Creates the folder of a new backup under an unused name with this beginning.
     pub(super) fn begin(&self, start: &str) -> Result<PartialFolder, Error> {
         let names = (1..NAMES_MAX).map(|number| match number {
             1 => start.to_owned(),
@@ -70,7 +70,7 @@ impl LockedDirectory {
         Err(Error::file("cannot make", &self.path.join(start))(full))
     }
 
-    /// Removes a backup: first its name, so that a part of it is never taken for it.
+    /// Removes a backup. It is renamed first, so that a partly removed backup never has a valid name.
     pub(super) fn remove(&self, name: &str) -> Result<(), Error> {
         let path = self.path.join(name);
         let aside = self.path.join(format!("{name}.{RETIRED}"));
@@ -81,7 +81,7 @@ impl LockedDirectory {
     }
 }
 
-/// Makes a directory that only we may enter, and its parents; its name is on disk when this returns.
+/// Creates a directory with mode 0700, and its parents; its name is on disk when this returns.
 pub(super) fn create_directory(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
@@ -93,26 +93,26 @@ pub(super) fn create_directory(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Brings the names of a directory's files to disk.
+/// Syncs a directory: the names of its files are on disk when this returns.
 pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// The folder of a backup by its name; none when the name is a path.
+/// Returns the folder of a backup by its name; none when the name is a path.
 pub(super) fn named(directory: &Path, name: &str) -> Option<PathBuf> {
     let mut parts = Path::new(name).components();
     let plain = matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None));
     (plain && !is_unfinished(Path::new(name))).then(|| directory.join(name))
 }
 
-/// Whether a folder is that of a backup under way or being removed.
+/// Returns whether a folder is that of a backup in progress or being removed.
 pub(super) fn is_unfinished(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == PARTIAL || ending == RETIRED)
 }
 
 //----------- PartialFolder --------------------------------------------------
 
-/// The folder of a backup under way. Dropping it before it is complete removes it.
+/// The folder of a backup in progress. Dropping it before it is complete removes it.
 pub(super) struct PartialFolder {
     directory: PathBuf,
     name: String,
@@ -121,17 +121,17 @@ pub(super) struct PartialFolder {
 }
 
 impl PartialFolder {
-    /// The name that the backup will have.
+    /// Returns the final name of the backup.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Where its files are written.
+    /// Returns the path that the files are written to.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Gives the folder its name; when this returns, the backup is there and on disk.
+    /// Renames the folder to its final name; when this returns, the backup is complete and on disk.
     pub(super) fn complete(mut self) -> Result<(), Error> {
         let named = sync_directory(&self.path)
             .and_then(|()| fs::rename(&self.path, self.directory.join(&self.name)))

@@ -23,7 +23,7 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// Loads a key file: 64 hexadecimal digits, or 32 bytes as they are. Nobody else may read it.
+    /// Loads a key file: 64 hexadecimal digits, or 32 raw bytes. The file must not be accessible to others.
     pub(super) fn load(path: &Path) -> Result<Self, Error> {
         let refuse = |detail: String| Error::Key { path: path.to_owned(), detail };
         let facts = std::fs::metadata(path).map_err(Error::file("cannot read key file", path))?;
@@ -99,18 +99,18 @@ impl DataKey {
         self.cipher.decrypt(&nonce(number).into(), payload).ok()
     }
 
-    /// The seal of a manifest with this digest.
+    /// Returns the seal of a manifest with this digest.
     pub(super) fn seal_manifest(&self, digest: &str) -> Vec<u8> {
         self.seal(Self::MANIFEST, digest, b"")
     }
 
-    /// Whether this is the seal of a manifest with this digest.
+    /// Returns whether this is the seal of a manifest with this digest.
     pub(super) fn has_sealed(&self, digest: &str, seal: &[u8]) -> bool {
         self.open(Self::MANIFEST, digest, seal).is_some()
     }
 }
 
-/// A number as a nonce of 96 bits.
+/// Returns a number as a nonce of 96 bits.
 fn nonce(number: u64) -> [u8; 12] {
     let [a, b, c, d, e, f, g, h] = number.to_be_bytes();
     [0, 0, 0, 0, a, b, c, d, e, f, g, h]

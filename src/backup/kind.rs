@@ -2,10 +2,10 @@
 
 use core::fmt;
 
-/// What a backup holds.
+/// Kind of a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// An image of everything, and the journal since.
+    /// An image of the store, and the journal since.
     Full,
     /// The journal since an earlier backup.
     Incremental,

@@ -1,4 +1,4 @@
-//! Listing: the backups that lie in a directory, and the chain that each belongs to.
+//! Listing: the backups in a directory, and the chain that each belongs to.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,37 +10,37 @@ use super::kind::Kind;
 use super::manifest::{self, Manifest};
 use crate::model::position::Position;
 
-/// Increments that one full backup carries at most; a chain that is longer goes in a circle.
+/// Most increments of one full backup; a longer chain is treated as circular.
 pub(super) const CHAIN_MAX: usize = 10_000;
 
 //----------- Summary --------------------------------------------------------
 
-/// One backup.
+/// Summary of one backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// Its name within its directory.
+    /// Name of the backup within its directory.
     pub name: String,
-    /// The directory.
+    /// Directory that holds the backup.
     pub directory: PathBuf,
-    /// What it holds.
+    /// Kind of the backup: full or incremental.
     pub kind: Kind,
-    /// The place from which it reaches.
+    /// First position to which the backup can be restored.
     pub from: Position,
-    /// The place up to which it reaches.
+    /// Last position that the backup holds.
     pub to: Position,
-    /// When the last entry it holds was made, in milliseconds since 1970.
+    /// When the last entry of the backup was made, in milliseconds since 1970.
     pub to_ms: u64,
-    /// When it was completed, in milliseconds since 1970.
+    /// When the backup was completed, in milliseconds since 1970.
     pub created_ms: u64,
-    /// Entries and journal entries held.
+    /// Number of entries and journal entries.
     pub entries: u64,
-    /// Bytes on disk.
+    /// Size on disk in bytes.
     pub bytes: u64,
-    /// Whether its chunks are encrypted.
+    /// Whether the chunks are encrypted.
     pub encrypted: bool,
     /// The backup that an incremental one continues.
     pub base: Option<String>,
-    /// Why it is not of the kind that was asked for, when it is not.
+    /// Why the backup is not of the requested kind, when it is not.
     pub note: Option<String>,
 }
 
@@ -65,13 +65,13 @@ impl Summary {
     }
 }
 
-/// The backups in a directory, the newest first; what has no readable manifest is logged and left out.
+/// Returns the backups in a directory, the newest first; one without a readable manifest is logged and omitted.
 pub fn list_directory(directory: &Path) -> Result<Vec<Summary>, Error> {
     let found = manifests(directory)?;
     Ok(found.iter().map(|manifest| Summary::of(manifest, directory)).collect())
 }
 
-/// The manifests in a directory, the newest first.
+/// Returns the manifests in a directory, the newest first.
 pub(super) fn manifests(directory: &Path) -> Result<Vec<Manifest>, Error> {
     let folders = match fs::read_dir(directory) {
         Ok(folders) => folders,
@@ -95,7 +95,7 @@ pub(super) fn manifests(directory: &Path) -> Result<Vec<Manifest>, Error> {
     Ok(found)
 }
 
-/// The manifest of a folder, which must carry the folder's name.
+/// Loads the manifest of a folder, which must carry the folder's name.
 pub(super) fn named_manifest(folder: &Path) -> Result<Manifest, Finding> {
     let manifest = Manifest::load(folder)?;
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
@@ -106,7 +106,8 @@ pub(super) fn named_manifest(folder: &Path) -> Result<Manifest, Finding> {
     Err(Finding::new(manifest::FILE, message))
 }
 
-/// The backups that one continues, the full one first, itself last; each continues the one before without a gap.
+/// Returns the chain of a backup: the full one first, the backup itself last; each continues the one before without a
+/// gap.
 pub(super) fn chain(folder: &Path) -> Result<Vec<Manifest>, Finding> {
     let directory = folder.parent().unwrap_or(Path::new("."));
     let mut chain = vec![named_manifest(folder)?];

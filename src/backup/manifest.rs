@@ -1,4 +1,4 @@
-//! The manifest: what a backup is, from where to where it reaches, and its chunks.
+//! The manifest of a backup: its origin, its range of positions, and its chunks.
 
 use std::collections::BTreeMap;
 
@@ -13,12 +13,12 @@ pub(super) const FILE: &str = "manifest.json";
 
 //----------- Manifest -------------------------------------------------------
 
-/// What a backup is.
+/// Description of a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Manifest {
-    /// A random name that no other backup has.
+    /// A random identification that no other backup has.
     pub(super) id: [u8; 16],
-    /// Its name, that of its folder.
+    /// The backup's name, which is the name of its folder.
     pub(super) name: String,
     /// The version of the program that made it.
     pub(super) node_version: String,
@@ -26,52 +26,52 @@ pub(super) struct Manifest {
     pub(super) created_ms: u64,
     /// The engine of the store it was made of.
     pub(super) engine: EngineKind,
-    /// Which letters of a suffix are folded there.
+    /// The rule for folding letters of a suffix in that store.
     pub(super) folding: Folding,
-    /// The first life of that store: backups of one store share it.
+    /// The first incarnation of that store, which all its backups share.
     pub(super) origin: Incarnation,
     /// The image, in a full backup.
     pub(super) image: Option<ImageSpan>,
     /// The backup that this one continues, when it is incremental.
     pub(super) base: Option<Base>,
-    /// The first journal entry held.
+    /// Sequence of the first journal entry in the backup.
     pub(super) journal_first: u64,
-    /// Where it begins: where its image began, or where its base ends.
+    /// End of the journal when the image was started, or end of the base.
     pub(super) from: End,
-    /// Where it ends.
+    /// Last journal entry of the backup.
     pub(super) to: End,
-    /// Entries of each table held, and journal entries under `journal`.
+    /// Number of entries of each table, and of journal entries under `journal`.
     pub(super) entries: BTreeMap<String, u64>,
     /// Live identifiers in the image.
     pub(super) identifiers: u64,
-    /// How it is encrypted, when it is.
+    /// The locked data key, when the backup is encrypted.
     pub(super) lock: Option<Lock>,
-    /// Its chunks, in the order in which they are restored.
+    /// The chunks, in the order in which they are restored.
     pub(super) chunks: Vec<Chunk>,
 }
 
-/// What an image spans.
+/// Range of journal ends that an image spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ImageSpan {
-    /// Where the journal ended when it began.
+    /// End of the journal when the copy started.
     pub(super) from: End,
-    /// From where on it is valid.
+    /// End of the journal from which on the image is valid.
     pub(super) to: End,
 }
 
 /// The backup that another continues.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Base {
-    /// Its name; it lies in the same directory.
+    /// Name of the base, which is in the same directory.
     pub(super) name: String,
-    /// Its id.
+    /// Identification of the base.
     pub(super) id: [u8; 16],
 }
 
 /// A locked data key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Lock {
-    /// The nonce it was locked with.
+    /// Nonce of the encryption of the data key.
     pub(super) nonce: [u8; 24],
     /// The data key, encrypted under the key of the key file.
     pub(super) data_key: Vec<u8>,
@@ -80,21 +80,21 @@ pub(super) struct Lock {
 /// One chunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Chunk {
-    /// Its file.
+    /// Name of the chunk's file.
     pub(super) file: String,
-    /// What it holds.
+    /// What the chunk holds.
     pub(super) holds: Holds,
-    /// How many entries.
+    /// Number of entries.
     pub(super) entries: u64,
-    /// Bytes before compression.
+    /// Size before compression in bytes.
     pub(super) raw_bytes: u64,
-    /// Bytes of the file.
+    /// Size of the file in bytes.
     pub(super) stored_bytes: u64,
     /// SHA-256 of the file.
     pub(super) sha256: [u8; 32],
 }
 
-/// What a chunk holds.
+/// The sort of content of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Holds {
     /// Entries of the image.

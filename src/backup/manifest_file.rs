@@ -10,7 +10,7 @@ use super::key::{DataKey, Key};
 use super::manifest::{FILE, Manifest};
 use super::manifest_v1::ManifestV1;
 
-/// Bytes of the longest manifest that is read: a hundred thousand chunks.
+/// Largest manifest that is read, in bytes: about a hundred thousand chunks.
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 impl Manifest {

@@ -157,7 +157,7 @@ impl From<&Chunk> for ChunkV1 {
     }
 }
 
-/// A time for people: RFC 3339, in UTC.
+/// Formats a time as RFC 3339, in UTC.
 pub(super) fn time(time_ms: u64) -> String {
     let timestamp = i64::try_from(time_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     timestamp.unwrap_or(jiff::Timestamp::MAX).to_string()

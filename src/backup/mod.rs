@@ -1,35 +1,36 @@
-//! Backups: made while the node works, stored outside of it, verified, restored.
+//! Backups: created while the node runs, stored outside of it, verified, and restored.
 //!
 //! ```text
-//!   create  image [from, to] + journal ─▶ chunks ─▶ manifest ─▶ NAME.partial ─ renamed ─▶ NAME     (the store copies)
-//!   verify  every chunk read back ─▶ findings that name the file
+//!   create  image [from, to] + journal ─▶ chunks ─▶ manifest ─▶ NAME.partial ─ renamed ─▶ NAME
+//!   verify  every chunk read back ─▶ findings, each with the name of the file
 //!   restore chain: full, incremental … ─▶ a new store beside the data directory ─ renamed ─▶ the data directory
 //! ```
 //!
 //! # Form
 //!
-//! A backup is a folder, named by its time and kind, such as `2026-11-23T203243Z-full`:
+//! A backup is a folder, named after its time and kind, for example `2026-11-23T203243Z-full`:
 //!
-//! - `files-000001.zst`: small files of the data directory that the node is known by: its server key.
+//! - `files-000001.zst`: small files of the data directory: the server key.
 //! - `image-000001.zst` …: the present states. Only in a full backup; exact or fuzzy, see [`crate::store::image`].
 //! - `journal-000001.zst` …: journal entries. A full backup holds the journal that the store holds; an incremental
 //!   one holds it from the end of the backup it continues, its base.
-//! - `manifest.json`: what it is, from where to where it reaches, and every chunk with its sizes and SHA-256; written
-//!   last; its last lines are the SHA-256 of all lines before.
+//! - `manifest.json`: a description of the backup, its range of positions, and every chunk with its sizes and SHA-256.
+//!   It is written last; its last lines are the SHA-256 of all lines before.
 //!
 //! A chunk is compressed by zstd and, where a key file is configured, then encrypted with ChaCha20-Poly1305 under a
 //! data key of this backup alone. The nonce is the number of the chunk; the backup's id and the chunk's name are
-//! associated data, so that no chunk passes for another. The data key lies in the manifest, encrypted with
-//! XChaCha20-Poly1305 under the key of the key file. The manifest is plain, for it holds no restricted data, and is
+//! associated data, so that chunks cannot be exchanged. The data key is in the manifest, encrypted with
+//! XChaCha20-Poly1305 under the key of the key file. The manifest is plain text, because it holds no restricted data, and is
 //! sealed under the data key.
 //!
-//! Folders are 0700 and files 0600. A backup under way is a folder that ends in `.partial`; it is renamed when all of
-//! it is on disk, so that a backup is there whole or not at all.
+//! Folders are 0700 and files 0600. A backup in progress is a folder with the suffix `.partial`; it is renamed when all of
+//! it is on disk, so that a backup appears completely or not at all.
 //!
-//! # What is not in it
+//! # What a backup does not hold
 //!
-//! Tokens are backed up as hashes, as the store keeps them. The file of the admin token is not: who restores needs
-//! the token itself; the first start after a restore makes another admin token unless its file was put back. Requests that changed nothing are remembered up to the image only.
+//! Tokens are backed up as hashes, as the store holds them. The file of the admin token is not backed up: keep the token
+//! itself. The first start after a restore creates another admin token unless its file was put back. Requests that changed
+//! nothing are remembered only up to the image.
 
 mod error;
 mod finding;
@@ -88,7 +89,7 @@ use self::key::Key;
 
 //----------- Backups --------------------------------------------------------
 
-/// The backups of one open store. Clones are the same.
+/// The backups of one open store. Clones share it.
 #[derive(Clone)]
 pub struct Backups {
     inner: Arc<Inner>,
@@ -98,12 +99,12 @@ struct Inner {
     store: Store,
     options: Options,
     counters: Counters,
-    /// Held by who makes or retires a backup.
+    /// Held while a backup is created or old ones are removed.
     working: Mutex<()>,
 }
 
 impl Backups {
-    /// Takes up the backups of a store; a key file that cannot be used is refused now, not when the first is due.
+    /// Prepares the backups of a store. A key file that cannot be used is refused here, not when the first backup is due.
     pub fn new(store: Store, options: Options) -> Result<Self, Error> {
         options.key_file.as_deref().map(Key::load).transpose()?;
         let counters = Counters::default();
@@ -114,30 +115,30 @@ impl Backups {
         Ok(Self { inner: Arc::new(Inner { store, options, counters, working: Mutex::new(()) }) })
     }
 
-    /// How backups went so far.
+    /// Returns the counts of backups.
     pub fn counters(&self) -> &Counters {
         &self.inner.counters
     }
 
-    /// Makes a backup in one of the directories, by default the first. Progress is reported. Dropping the
-    /// future abandons the backup; when it returns a summary, the backup is on disk.
+    /// Creates a backup in one of the directories, by default the first, and reports progress. Dropping the future
+    /// abandons the backup; when it returns a summary, the backup is on disk.
     ///
-    /// An incremental backup that nothing can be continued from becomes a full one; its summary says why.
+    /// An incremental backup becomes a full one when there is no backup that it can continue; the summary says why.
     pub async fn create(
         &self,
         directory: Option<&Path>,
         kind: Kind,
-        tell: &(dyn Fn(Progress) + Send + Sync),
+        on_progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Summary, Error> {
         let directory = self.directory(directory)?;
         let Ok(_working) = self.inner.working.try_lock() else {
             return Err(Error::Busy { directory: directory.to_owned() });
         };
-        let begun_ms = self.inner.store.now_ms();
-        let made = create::create(&self.inner.store, &self.inner.options, directory, kind, tell).await;
+        let started_ms = self.inner.store.now_ms();
+        let made = create::create(&self.inner.store, &self.inner.options, directory, kind, on_progress).await;
         match &made {
             Ok(summary) => {
-                let duration_ms = self.inner.store.now_ms().saturating_sub(begun_ms);
+                let duration_ms = self.inner.store.now_ms().saturating_sub(started_ms);
                 self.inner.counters.count_success(summary, duration_ms);
                 tracing::info!(
                     name = %summary.name, kind = %summary.kind, to = %summary.to, entries = summary.entries,
@@ -152,7 +153,7 @@ impl Backups {
         made
     }
 
-    /// The backups of one directory, or of all; the newest first.
+    /// Returns the backups of one directory, or of all; the newest first.
     pub async fn list(&self, directory: Option<&Path>) -> Result<Vec<Summary>, Error> {
         let directories = match directory {
             Some(directory) => vec![self.directory(Some(directory))?.to_owned()],
@@ -169,13 +170,13 @@ impl Backups {
         .await
     }
 
-    /// Reads a backup back, from one of the directories or the first that holds the name. Dropping the future ends
+    /// Verifies a backup, from one of the directories or the first that holds the name. Dropping the future ends
     /// the reading.
     pub async fn verify(
         &self,
         directory: Option<&Path>,
         name: &str,
-        tell: &(dyn Fn(Progress) + Send + Sync),
+        on_progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Verdict, Error> {
         let directories = match directory {
             Some(directory) => vec![self.directory(Some(directory))?.to_owned()],
@@ -185,10 +186,10 @@ impl Backups {
         let Some(folder) = folders.into_iter().find(|folder| folder.is_dir()) else {
             return Err(Error::Absent { name: name.to_owned() });
         };
-        verify_folder(&folder, self.inner.options.key_file.as_deref(), tell).await
+        verify_folder(&folder, self.inner.options.key_file.as_deref(), on_progress).await
     }
 
-    /// Removes what retention does not keep from a directory; returns the names.
+    /// Removes the backups in a directory that are beyond retention; returns their names.
     pub async fn retire(&self, directory: Option<&Path>) -> Result<Vec<String>, Error> {
         let directory = self.directory(directory)?.to_owned();
         let Ok(_working) = self.inner.working.try_lock() else {
@@ -198,7 +199,7 @@ impl Backups {
         off_the_reactor(move || retire::retire(&store, &options, &directory)).await
     }
 
-    /// The directory asked for, if it is one that may be used.
+    /// Returns the requested directory, if it is a configured one.
     fn directory<'a>(&'a self, asked: Option<&Path>) -> Result<&'a Path, Error> {
         let known = &self.inner.options.directories;
         let found = match asked {

@@ -1,24 +1,24 @@
-//! What backups need to know.
+//! Settings of backups.
 
 use std::path::PathBuf;
 
 use super::file::BackedUpFile;
 
-/// Bytes of a chunk before it is compressed, by default.
+/// Default size of a chunk before compression, in bytes.
 pub const CHUNK_BYTES_DEFAULT: usize = 8 * 1024 * 1024;
 
-/// What backups need to know.
+/// Settings of backups.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Directories of backups; the schedule uses the first.
+    /// Directories that backups may be stored in; the schedule uses the first.
     pub directories: Vec<PathBuf>,
-    /// The file of the key that they are encrypted with; plain without.
+    /// The file with the encryption key; without it, backups are not encrypted.
     pub key_file: Option<PathBuf>,
-    /// Full backups that the schedule keeps, with their increments; 0 for all.
+    /// Number of full backups that the schedule retains, with their increments; 0 for all.
     pub keep_count: u32,
-    /// Days that the schedule keeps a backup; 0 for ever.
+    /// Days for which the schedule retains a backup; 0 for no limit.
     pub keep_days: u32,
-    /// Bytes of a chunk before it is compressed.
+    /// Size of a chunk before compression, in bytes.
     pub chunk_bytes: usize,
     /// Small files of the data directory that are backed up with the store: the server key.
     pub files: Vec<BackedUpFile>,

@@ -1,14 +1,14 @@
-//! How far a long operation has come.
+//! Progress reports of a long operation.
 
-/// How far a long operation has come.
+/// Progress of a long operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// What is being done, in a word or two.
+    /// Name of the present stage.
     pub stage: &'static str,
-    /// Bytes done.
+    /// Bytes processed.
     pub done_bytes: u64,
-    /// Bytes there are; none when that is not known.
+    /// Total number of bytes; none when it is not known.
     pub total_bytes: Option<u64>,
-    /// Entries done.
+    /// Entries processed.
     pub entries: u64,
 }

@@ -21,20 +21,20 @@ const REPORTS_WAITING_MAX: usize = 32;
 /// A report of a backup that is being made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CreateReport {
-    /// It goes on.
+    /// Progress of the creation.
     Progress(Progress),
-    /// It is complete and on disk; the last report.
+    /// The backup is complete and on disk; the last report.
     Done(Summary),
 }
 
 /// A report of a backup that is being verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VerifyReport {
-    /// It goes on.
+    /// Progress of the verification.
     Progress(Progress),
-    /// Something is wrong.
+    /// Damage that was found.
     Finding(Finding),
-    /// It is finished; the last report. The findings were reported before and are not repeated in it.
+    /// The verification is finished; the last report. The findings were reported before and are not repeated in it.
     Done {
         /// Whether everything was read back and is correct.
         whole: bool,
@@ -46,7 +46,7 @@ pub enum VerifyReport {
 }
 
 impl Backups {
-    /// Makes a backup and reports its progress, then the backup. Dropping the stream abandons it.
+    /// Creates a backup and reports its progress, then the summary. Dropping the stream abandons it.
     pub fn create_reported(
         &self,
         directory: Option<PathBuf>,

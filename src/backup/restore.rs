@@ -1,7 +1,8 @@
-//! Restoring: a backup and all it continues become a new data directory, up to the end, a position or a time.
+//! Restore: builds a new data directory from a chain of backups, up to the end, a position or a time.
 //!
 //! The store is built beside the data directory, in `NAME.restoring`, and renamed when it has been opened and checked:
-//! a restore that fails or is interrupted leaves the data directory as it was. The restored store begins a new life.
+//! a restore that fails or is interrupted leaves the data directory as it was. The restored store starts a new
+//! incarnation.
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -26,37 +27,37 @@ use crate::store::restore::{Restored, Restorer, Target};
 
 //----------- RestoreRequest -------------------------------------------------
 
-/// What is to be restored, and where to.
+/// Parameters of a restore.
 #[derive(Clone)]
 pub struct RestoreRequest {
-    /// The folder of a backup; or a directory of backups, of which the one that suits best is taken.
+    /// The folder of a backup; or a directory of backups, of which the most suitable one is used.
     pub from: PathBuf,
     /// The data directory: empty or absent.
     pub data: PathBuf,
-    /// The engine; by default that of the backup.
+    /// The engine of the new store; none for the engine of the backup.
     pub engine: Option<EngineKind>,
-    /// How far.
+    /// The point up to which the journal is restored.
     pub until: Until,
     /// The key file of an encrypted backup.
     pub key_file: Option<PathBuf>,
-    /// Bytes of the engine's cache.
+    /// Size of the engine's cache in bytes.
     pub cache_bytes: u64,
-    /// Tells the time.
+    /// Source of the current time.
     pub clock: Clock,
-    /// Fills bytes with randomness.
+    /// Source of randomness.
     pub entropy: Entropy,
 }
 
-/// How far a restore goes.
+/// The point up to which a restore goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
-    /// To the end of the backup.
+    /// The end of the backup.
     End,
-    /// To the entry at this position.
+    /// The entry at this position.
     Position(Position),
-    /// To the entry of this sequence.
+    /// The entry of this sequence.
     Sequence(u64),
-    /// To the last entry not after this time, in milliseconds since 1970.
+    /// The last entry not after this time, in milliseconds since 1970.
     Time(u64),
 }
 
@@ -76,7 +77,7 @@ impl Until {
         }
     }
 
-    /// Whether a chain of backups reaches it: its image ends before, and its journal does not.
+    /// Returns whether a chain of backups reaches this point: its image ends before, and its journal does not.
     fn is_reached_by(self, chain: &[Manifest]) -> bool {
         let (Some(start), Some(tip)) = (start(chain), chain.last()) else {
             return false;
@@ -98,19 +99,19 @@ impl Until {
     }
 }
 
-/// From where on a chain of backups can be restored: the end of its image.
+/// Returns the first point to which a chain of backups can be restored: the end of its image.
 fn start(chain: &[Manifest]) -> Option<End> {
     chain.first().and_then(|full| full.image.as_ref()).map(|image| image.to)
 }
 
-/// What a restore came to.
+/// Result of a restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestoreReport {
     /// The backups that were read, the full one first.
     pub backups: Vec<String>,
     /// The engine of the restored store.
     pub engine: EngineKind,
-    /// Where it ends and begins.
+    /// Positions at which the restored store ends and continues.
     pub restored: Restored,
 }
 
@@ -120,7 +121,7 @@ pub struct RestoreReport {
 /// checked; else the data directory is as it was.
 pub async fn restore(
     request: RestoreRequest,
-    tell: &(dyn Fn(Progress) + Send + Sync),
+    on_progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<RestoreReport, Error> {
     let chosen = off_the_reactor({
         let (from, until) = (request.from.clone(), request.until);
@@ -132,7 +133,7 @@ pub async fn restore(
         move || Sibling::create(&data)
     });
     let sibling = sibling.await?;
-    let report = build(&request, &directory, &chain, sibling.path.clone(), tell).await?;
+    let report = build(&request, &directory, &chain, sibling.path.clone(), on_progress).await?;
     off_the_reactor(move || sibling.complete()).await?;
     Ok(report)
 }
@@ -142,7 +143,7 @@ async fn build(
     directory: &Path,
     chain: &[Manifest],
     data: PathBuf,
-    tell: &(dyn Fn(Progress) + Send + Sync),
+    on_progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<RestoreReport, Error> {
     let Some((full, image)) = chain.first().and_then(|full| Some((full, full.image?))) else {
         return Err(Error::Absent { name: request.from.display().to_string() });
@@ -159,9 +160,9 @@ async fn build(
     let target = request.until.target();
     let restorer = Restorer::begin(options, image.from.sequence, image.to.sequence, target).await;
     let mut restorer = restorer.map_err(Error::store("cannot begin the restored store"))?;
-    let put = put_chain(request, (directory, &data), chain, &mut restorer, tell).await;
+    let put = put_chain(request, (directory, &data), chain, &mut restorer, on_progress).await;
     if let Err(error) = put {
-        // The files are thrown away; what closing them says does not matter any more.
+        // The files are removed; an error while closing them does not matter any more.
         let _closed = restorer.abandon().await;
         return Err(error);
     }
@@ -170,13 +171,13 @@ async fn build(
     Ok(RestoreReport { backups, engine, restored })
 }
 
-/// Reads chunk after chunk and puts what it holds, until the target is reached.
+/// Reads chunk after chunk and stores the content, until the target is reached.
 async fn put_chain(
     request: &RestoreRequest,
     (directory, data): (&Path, &Path),
     chain: &[Manifest],
     restorer: &mut Restorer,
-    tell: &(dyn Fn(Progress) + Send + Sync),
+    on_progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<(), Error> {
     let total = chain.iter().map(Manifest::raw_bytes).sum();
     let (mut done_bytes, mut entries, mut more) = (0, 0, true);
@@ -206,20 +207,20 @@ async fn put_chain(
                 Content::Entries(page) => restorer.put_entries(page).await,
                 Content::Changes(page) => restorer.put_changes(page).await.map(|wanted| more = wanted),
             };
-            put.map_err(Error::store("cannot put what the backup holds"))?;
-            tell(Progress { stage: "restore", done_bytes, total_bytes: Some(total), entries });
+            put.map_err(Error::store("cannot store the content of the backup"))?;
+            on_progress(Progress { stage: "restore", done_bytes, total_bytes: Some(total), entries });
         }
     }
     match (request.until, restorer.end()) {
         (Until::Position(wanted), Some(end)) if end.position() != wanted => {
-            let reach = vec![format!("the entry of that sequence stands at {}", end.position())];
+            let reach = vec![format!("the entry of that sequence has position {}", end.position())];
             Err(Error::Unreachable { target: request.until.display(), reach })
         }
         _ => Ok(()),
     }
 }
 
-/// Puts small files beside the store; those of a later backup replace those of an earlier one.
+/// Writes small files beside the store; those of a later backup replace those of an earlier one.
 async fn put_files(data: PathBuf, files: Vec<RestoredFile>) -> Result<(), Error> {
     off_the_reactor(move || {
         files
@@ -232,7 +233,7 @@ async fn put_files(data: PathBuf, files: Vec<RestoredFile>) -> Result<(), Error>
 
 //----------- Choosing -------------------------------------------------------
 
-/// The directory and the chain of backups to restore from.
+/// Returns the directory and the chain of backups to restore from.
 fn choose(from: &Path, until: Until) -> Result<(PathBuf, Vec<Manifest>), Error> {
     let absent = || Error::Absent { name: from.display().to_string() };
     let from = fs::canonicalize(from).map_err(|_| absent())?;
@@ -258,7 +259,7 @@ fn one_chain(folder: &Path) -> Result<Vec<Manifest>, Error> {
     chain(folder).map_err(|finding| Error::NotWhole { found: vec![finding] })
 }
 
-/// The chains in a directory: one for each backup. All must be of one store.
+/// Returns the chains in a directory, one for each backup. All must be of one store.
 fn chains(directory: &Path) -> Result<Vec<Vec<Manifest>>, Error> {
     let held = manifests(directory)?;
     let first = held.first().map(|manifest| manifest.origin);
@@ -277,8 +278,8 @@ fn chains(directory: &Path) -> Result<Vec<Vec<Manifest>>, Error> {
     Ok(chains)
 }
 
-/// Of two chains that reach a target: the one made last; for an earlier target, the one that goes back to the newest
-/// image, and of those the shorter.
+/// Returns whether `one` is the better of two chains that reach a target. For the end, the newest chain is better. For an
+/// earlier target, the chain with the newest image is better, and of those the shorter.
 fn is_better(until: Until, one: &[Manifest], other: &[Manifest]) -> bool {
     let rank = |chain: &[Manifest]| {
         let tip = chain.last().map_or((0, 0), |tip| (tip.created_ms, tip.to.sequence));
@@ -294,7 +295,7 @@ fn is_better(until: Until, one: &[Manifest], other: &[Manifest]) -> bool {
     rank(one) > rank(other)
 }
 
-/// From where to where a chain can be restored, for people.
+/// Describes the range to which a chain can be restored.
 fn reach_of(chain: &[Manifest]) -> Option<String> {
     let (start, tip) = (start(chain)?, chain.last()?);
     Some(format!(
@@ -337,7 +338,7 @@ impl Sibling {
         }
     }
 
-    /// Becomes the data directory; when this returns, it is on disk.
+    /// Renames the directory to the data directory; when this returns, that is durable.
     fn complete(mut self) -> Result<(), Error> {
         let parent = self.data.parent().unwrap_or(Path::new("/"));
         let named = sync_directory(&self.path)
@@ -356,12 +357,12 @@ impl Drop for Sibling {
         }
         if let Err(error) = fs::remove_dir_all(&self.path) {
             let path = self.path.display();
-            tracing::warn!(%path, %error, "what a failed restore left could not be removed; remove it by hand");
+            tracing::warn!(%path, %error, "the directory of a failed restore could not be removed; remove it by hand");
         }
     }
 }
 
-/// Whether a directory holds anything.
+/// Returns whether a directory is not empty.
 fn is_occupied(directory: &Path) -> Result<bool, Error> {
     match fs::read_dir(directory) {
         Ok(mut files) => Ok(files.next().is_some()),

@@ -1,4 +1,4 @@
-//! Retention: old backups go, a full one with all that continue it, and never the newest full one.
+//! Retention: removes old backups, a full one with all that continue it, and never the newest full one.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::store::Store;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
-/// Removes what retention does not keep; returns the names. Backups of other stores are left alone.
+/// Removes the backups that are beyond retention; returns their names. Backups of other stores are not touched.
 pub(super) fn retire(store: &Store, options: &Options, directory: &Path) -> Result<Vec<String>, Error> {
     let locked = LockedDirectory::open(directory)?;
     let origin = store.lineage().entries().first().map(|entry| entry.incarnation);
@@ -28,18 +28,19 @@ pub(super) fn retire(store: &Store, options: &Options, directory: &Path) -> Resu
     Ok(gone)
 }
 
-/// What is retained.
+/// Limits of retention.
 #[derive(Clone, Copy)]
 struct Keep {
-    /// Full backups; 0 for all.
+    /// Number of full backups to retain; 0 for all.
     count: u32,
-    /// Days; 0 for ever.
+    /// Days to retain a backup; 0 for no limit.
     days: u32,
 }
 
-/// The names of backups that go, given those held, the newest first. A full backup and all that continue it stay or
-/// go together: they go when as many newer full ones are retained, or when the newest of them is too old. Increments go
-/// before what they continue, so that an interruption leaves no increment without its base.
+/// Returns the names of the backups to remove, given all backups, the newest first. A full backup and all that continue
+/// it are retained or removed together: they are removed when enough newer full ones are retained, or when the newest
+/// of them is too old. Increments are removed before the backup that they continue, so that an interruption leaves no
+/// increment without its base.
 fn choose(held: &[Manifest], keep: Keep, now_ms: u64) -> Vec<String> {
     let groups = group(held);
     let mut gone = Vec::new();
@@ -56,7 +57,7 @@ fn choose(held: &[Manifest], keep: Keep, now_ms: u64) -> Vec<String> {
     gone
 }
 
-/// The backups held by the full one that each of them goes back to, the newest first.
+/// Groups the backups by the full one that each is based on, the newest first.
 fn group(held: &[Manifest]) -> HashMap<[u8; 16], Vec<&Manifest>> {
     let bases: HashMap<[u8; 16], [u8; 16]> =
         held.iter().filter_map(|manifest| Some((manifest.id, manifest.base.as_ref()?.id))).collect();

@@ -1,8 +1,8 @@
-//! Schedule: backups that nobody asks for.
+//! Schedule: backups that are created automatically.
 //!
 //! Each run makes an incremental backup, and a full one when the newest full one is a week old or there is none, or
-//! when nothing can be continued. Afterwards old ones are retired. A run that fails is logged and counted; the next
-//! one comes at its time.
+//! when nothing can be continued. Afterwards old ones are removed. A run that fails is logged and counted; the next
+//! one starts at its time.
 
 use core::fmt;
 use std::time::Duration;
@@ -17,26 +17,26 @@ use super::error::Error;
 use super::kind::Kind;
 use crate::telemetry::Chain;
 
-/// After how long a scheduled backup is full again.
+/// Age of the newest full backup after which a scheduled backup is full again.
 const FULL_EVERY_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
-/// How often the clock is read while waiting: it may be set meanwhile, or the machine may sleep.
-const LOOK_EVERY: Duration = Duration::from_secs(20);
+/// How often the clock is read while waiting: it may be set meanwhile, or the machine may be suspended.
+const CHECK_EVERY: Duration = Duration::from_secs(20);
 
 //----------- Schedule -------------------------------------------------------
 
-/// When a backup is made without being asked for.
+/// Times of automatic backups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Schedule {
     /// Every day at this minute, local time.
     Daily {
-        /// 0 to 23.
+        /// Hour, 0 to 23.
         hour: u8,
-        /// 0 to 59.
+        /// Minute, 0 to 59.
         minute: u8,
     },
     /// Every so many hours after the node started.
     Every {
-        /// 1 to 8,760.
+        /// Hours between two backups, 1 to 8,760.
         hours: u16,
     },
 }
@@ -61,7 +61,7 @@ impl Schedule {
         }
     }
 
-    /// The first time after this one, in milliseconds since 1970. A minute that a change of the clocks leaves out is
+    /// Returns the first due time after this one, in milliseconds since 1970. A minute that daylight saving time skips is
     /// due when it would have come.
     fn next_after(self, now_ms: u64, zone: &TimeZone) -> u64 {
         match self {
@@ -73,7 +73,7 @@ impl Schedule {
     }
 }
 
-/// The next time that the local clock shows this hour and minute.
+/// Returns the next time that the local clock shows this hour and minute.
 fn daily(hour: u8, minute: u8, now_ms: u64, zone: &TimeZone) -> Option<u64> {
     let now = Timestamp::from_millisecond(i64::try_from(now_ms).ok()?).ok()?;
     let time = jiff::civil::time(i8::try_from(hour).ok()?, i8::try_from(minute).ok()?, 0, 0);
@@ -105,7 +105,7 @@ impl fmt::Display for Schedule {
 //----------- Running it -----------------------------------------------------
 
 impl Backups {
-    /// Makes backups by a schedule until `stop` says so; one under way then is abandoned.
+    /// Creates backups by a schedule until `stop` is true; a backup in progress is then abandoned.
     pub fn spawn_schedule(&self, schedule: Schedule, mut stop: watch::Receiver<bool>) -> JoinHandle<()> {
         let backups = self.clone();
         tokio::spawn(async move {
@@ -125,17 +125,17 @@ impl Backups {
                 if left.is_zero() {
                     break;
                 }
-                tokio::time::sleep(left.min(LOOK_EVERY)).await;
+                tokio::time::sleep(left.min(CHECK_EVERY)).await;
             }
-            // What goes wrong with a creation is logged and counted where it happens.
+            // A failed creation is logged and counted in `create`; this covers the listing and the removal as well.
             let made = self.run_scheduled().await;
             if let Err(error) = made {
-                tracing::warn!(error = %Chain(&error), "the scheduled backup did not come to its end");
+                tracing::warn!(error = %Chain(&error), "the scheduled backup did not complete");
             }
         }
     }
 
-    /// Makes the backup that is due now, and retires old ones.
+    /// Creates the backup that is due now, and removes old ones.
     pub(super) async fn run_scheduled(&self) -> Result<(), Error> {
         let first = self.directory(None)?;
         let now_ms = self.inner.store.now_ms();

@@ -1,4 +1,4 @@
-//! Backups of a real store: made during writes, harmed in every file, restored to every place.
+//! Backups of a real store: created during writes, damaged in every file, restored to every position.
 
 mod chains;
 mod damage;
@@ -25,7 +25,7 @@ use crate::store::entry::{Change, IdentifierEntry, Operation};
 use crate::store::open::{Opened, StoreOptions, open};
 use crate::store::{EngineKind, Store};
 
-//----------- A node at work -------------------------------------------------
+//----------- Bench ----------------------------------------------------------
 
 /// A store with its writer, what every identifier was after each block, and a directory for its backups.
 struct Bench {
@@ -40,7 +40,7 @@ struct Bench {
 type States = BTreeMap<String, (u64, Option<Values>)>;
 
 fn clock() -> Clock {
-    // One clock for all: a later store must not see an earlier time.
+    // One clock for all stores: a store that is opened later must not see an earlier time.
     static NOW_MS: AtomicU64 = AtomicU64::new(1_800_000_000_000);
     Arc::new(|| NOW_MS.fetch_add(7, Ordering::Relaxed))
 }
@@ -78,7 +78,7 @@ impl Bench {
         Self::at(scratch, "data", engine).await
     }
 
-    /// Opens the store in a directory of the scratch directory.
+    /// Opens the store in a subdirectory of the scratch directory.
     async fn at(scratch: TempDir, data: &str, engine: EngineKind) -> Self {
         let options = store_options(&scratch.path().join(data), engine);
         let Opened { store, appender, .. } = open(options).await.expect("the store opens");
@@ -132,7 +132,7 @@ impl Bench {
         }
     }
 
-    /// Closes the store and returns its scratch directory.
+    /// Closes the store and returns the scratch directory.
     async fn close(self) -> TempDir {
         self.store.close(self.appender).await.expect("the store closes");
         self.scratch

@@ -1,7 +1,7 @@
-//! Verifying: everything is read back, and what is wrong is named by its file.
+//! Verification: everything is read back, and each finding names its file.
 //!
-//! Of an incremental backup its own chunks are read; of those it continues, the manifests, and that their files are
-//! there with the right size. Verify them too to read all.
+//! For an incremental backup, its own chunks are read. Of the backups that it continues, only the manifests and the sizes
+//! of the files are checked; verify those backups as well to read everything.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -22,12 +22,12 @@ use crate::store::restore::JournalCheck;
 
 /// Reads back the backup in a folder. Dropping the future ends the reading after the present chunk.
 ///
-/// What is wrong with the backup is in the verdict; an error means that it could not be examined, for want of its key
-/// for instance.
+/// Damage is reported in the verdict. An error means that the backup could not be examined, for example because its key
+/// is missing.
 pub async fn verify_folder(
     folder: &Path,
     key_file: Option<&Path>,
-    tell: &(dyn Fn(Progress) + Send + Sync),
+    on_progress: &(dyn Fn(Progress) + Send + Sync),
 ) -> Result<Verdict, Error> {
     if !folder.is_dir() {
         return Err(Error::Absent { name: folder.display().to_string() });
@@ -43,7 +43,7 @@ pub async fn verify_folder(
     let (verdict, total) = (Verdict::default(), manifest.raw_bytes());
     let mut reading = Some(Reading::new(folder.to_owned(), manifest, key, verdict));
     let mut done_bytes = 0;
-    // Chunk by chunk, so that whoever waits may let go.
+    // One blocking task per chunk, so that dropping the future ends the work after the present chunk.
     while let Some(mut present) = reading.take_if(|reading| !reading.is_done()) {
         present = off_the_reactor(move || {
             present.read_next();
@@ -52,14 +52,14 @@ pub async fn verify_folder(
         .await?;
         done_bytes = present.raw_bytes_read();
         let entries = present.verdict.entries;
-        tell(Progress { stage: "read back", done_bytes, total_bytes: Some(total), entries });
+        on_progress(Progress { stage: "read back", done_bytes, total_bytes: Some(total), entries });
         reading = Some(present);
     }
     let verdict = match reading {
         Some(reading) => off_the_reactor(move || Ok(reading.conclude())).await?,
         None => Verdict::default(),
     };
-    tell(Progress { stage: "done", done_bytes, total_bytes: Some(total), entries: verdict.entries });
+    on_progress(Progress { stage: "done", done_bytes, total_bytes: Some(total), entries: verdict.entries });
     Ok(verdict)
 }
 
@@ -75,7 +75,7 @@ struct Reading {
     counts: BTreeMap<String, u64>,
     identifiers: u64,
     journal: JournalCheck,
-    /// Whether something was not read, so that totals would say nothing.
+    /// Whether a chunk could not be read, so that totals cannot be compared.
     gaps: bool,
 }
 
@@ -150,7 +150,7 @@ impl Reading {
         self.verdict.findings.push(Finding::new(file, message));
     }
 
-    /// Compares the totals with the manifest, looks for strange files, and follows the chain of backups.
+    /// Compares the totals with the manifest, looks for foreign files, and follows the chain of backups.
     fn conclude(mut self) -> Verdict {
         let manifest = Arc::clone(&self.manifest);
         if !self.gaps {

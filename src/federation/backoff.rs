@@ -1,13 +1,14 @@
-//! Waiting after failure: longer each time, never in step with others.
+//! Waiting after a failure: longer each time, and randomized so that nodes do not retry at the same time.
 
 use std::time::Duration;
 
-/// Failures in a row after which a node is left alone.
+/// Consecutive failures after which a node is not called for a while.
 const FAILURES_MAX: u32 = 3;
 
 //----------- Backoff --------------------------------------------------------
 
-/// Waiting times that double up to a bound. Chance takes up to half of each, so that nodes do not knock in step.
+/// Waiting times that double up to a bound. Each is shortened by a random part of up to a half, so that nodes do not
+/// retry at the same time.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     next: Duration,
@@ -16,17 +17,17 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Begins with the shortest time.
+    /// Starts with the shortest time.
     pub fn new(first: Duration, longest: Duration) -> Self {
         Self { next: first, first, longest }
     }
 
-    /// Between two attempts to ask one question.
+    /// Returns the waiting times between attempts to ask one question.
     pub(super) fn of_questions() -> Self {
         Self::new(Duration::from_millis(50), Duration::from_millis(400))
     }
 
-    /// The next waiting time.
+    /// Returns the next waiting time, shortened by a part that `chance`, a random number, selects.
     pub fn next(&mut self, chance: u64) -> Duration {
         let whole = self.next;
         self.next = (self.next * 2).min(self.longest);
@@ -34,7 +35,7 @@ impl Backoff {
         whole - whole / 2 * parts / 1_024
     }
 
-    /// Begins again with the shortest time: something succeeded.
+    /// Starts again with the shortest time, after a success.
     pub fn reset(&mut self) {
         self.next = self.first;
     }
@@ -42,7 +43,7 @@ impl Backoff {
 
 //----------- Breaker --------------------------------------------------------
 
-/// Leaves a node alone after it failed some times in a row; then lets one attempt through at a time.
+/// A circuit breaker: rejects calls after consecutive failures, then lets one attempt through at a time.
 ///
 /// ```text
 ///   closed ── failures ──▶ open until a time ── time passes ──▶ one attempt ── success ──▶ closed
@@ -57,12 +58,12 @@ pub(super) struct Breaker {
     detail: String,
 }
 
-/// How long a node is still left alone, and why.
+/// For how long calls are still rejected, and why.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Open {
-    /// Until then, in milliseconds from now.
+    /// Milliseconds until the next attempt.
     pub(super) remaining_ms: u64,
-    /// What happened the last time.
+    /// The last failure.
     pub(super) detail: String,
 }
 
@@ -74,8 +75,8 @@ impl Default for Breaker {
 }
 
 impl Breaker {
-    /// Whether the node may be asked now. Whoever asks after the time keeps others away until it has an outcome, or
-    /// for a second.
+    /// Returns whether the node may be called now. After the pause, one caller gets through; the others are rejected
+    /// until its attempt has an outcome, or for a second.
     pub(super) fn check(&mut self, now_ms: u64) -> Result<(), Open> {
         if self.failures < FAILURES_MAX {
             return Ok(());
@@ -87,13 +88,13 @@ impl Breaker {
         Ok(())
     }
 
-    /// The node answered.
+    /// Records that the node answered.
     pub(super) fn succeeded(&mut self) {
         self.failures = 0;
         self.backoff.reset();
     }
 
-    /// The node could not be reached.
+    /// Records that the node could not be reached.
     pub(super) fn failed(&mut self, detail: &str, now_ms: u64, chance: u64) {
         self.failures = self.failures.saturating_add(1);
         if self.failures >= FAILURES_MAX {

@@ -1,7 +1,7 @@
-//! Remote public answers, for as long as their values allow.
+//! A cache of public answers of other nodes, bounded by the TTLs of their values.
 //!
-//! An answer lives for the least TTL of its values, absence for ten seconds, nothing longer than a day. What comes out
-//! has only the TTL that remains. Referrals are not cached, so that a moved prefix is found at once.
+//! An answer is valid for the least TTL of its values, absence for ten seconds, nothing longer than a day. A cached
+//! answer is returned with the remaining TTL. Referrals are not cached, so that a moved site takes effect at once.
 
 use std::sync::Arc;
 
@@ -13,9 +13,9 @@ use crate::model::value::{Ttl, Value};
 
 use super::question::{PeerAnswer, PeerValues, QuestionKey};
 
-/// Seconds that absence is believed.
+/// Seconds for which an absence is cached.
 const ABSENCE_SECONDS: u32 = 10;
-/// Seconds that anything is believed at most.
+/// Seconds for which any answer is cached at most.
 const AGE_SECONDS_MAX: u32 = TTL_DEFAULT_SECONDS;
 /// Bytes of an answer that count as one answer; a larger one counts as several.
 const ANSWER_BYTES: usize = 1_024;
@@ -24,23 +24,23 @@ const ANSWER_BYTES: usize = 1_024;
 
 /// A bounded cache of answers.
 pub(super) struct AnswerCache {
-    answers: Cache<QuestionKey, Arc<CachedAnswer>, Size>,
+    entries: Cache<QuestionKey, Arc<CachedAnswer>, AnswerSize>,
 }
 
-/// An answer and its time.
+/// An answer with the time of its insertion and of its expiry.
 struct CachedAnswer {
     answer: PeerAnswer,
-    stored_ms: u64,
+    cached_ms: u64,
     until_ms: u64,
 }
 
 #[derive(Clone)]
-struct Size;
+struct AnswerSize;
 
-impl Weighter<QuestionKey, Arc<CachedAnswer>> for Size {
+impl Weighter<QuestionKey, Arc<CachedAnswer>> for AnswerSize {
     fn weight(&self, _key: &QuestionKey, cached: &Arc<CachedAnswer>) -> u64 {
         let bytes: usize = match &cached.answer {
-            PeerAnswer::Values(answer) => answer.values.iter().map(Value::encoded_bytes).sum(),
+            PeerAnswer::Values(found) => found.values.iter().map(Value::encoded_bytes).sum(),
             PeerAnswer::NoIdentifier
             | PeerAnswer::NoValues
             | PeerAnswer::Elsewhere { .. }
@@ -51,41 +51,41 @@ impl Weighter<QuestionKey, Arc<CachedAnswer>> for Size {
 }
 
 impl AnswerCache {
-    /// Keeps this many answers of usual size at most.
+    /// Creates a cache for this many answers of usual size.
     pub(super) fn new(answers: u64) -> Self {
         let items = usize::try_from(answers).unwrap_or(usize::MAX);
-        Self { answers: Cache::with_weighter(items.min(1_000_000), answers, Size) }
+        Self { entries: Cache::with_weighter(items.min(1_000_000), answers, AnswerSize) }
     }
 
-    /// An answer that still holds, with what remains of its TTL.
+    /// Returns an answer that is still valid, with the remaining TTL.
     pub(super) fn get(&self, key: &QuestionKey, now_ms: u64) -> Option<PeerAnswer> {
-        let cached = self.answers.get(key)?;
-        // A clock that was set back makes nothing young again.
-        if now_ms >= cached.until_ms || now_ms < cached.stored_ms {
-            self.answers.remove(key);
+        let cached = self.entries.get(key)?;
+        // After the clock was set back, the age is unknown: the entry counts as expired.
+        if now_ms >= cached.until_ms || now_ms < cached.cached_ms {
+            self.entries.remove(key);
             return None;
         }
-        let age_seconds = u32::try_from((now_ms - cached.stored_ms).div_ceil(1_000)).unwrap_or(u32::MAX);
+        let age_seconds = u32::try_from((now_ms - cached.cached_ms).div_ceil(1_000)).unwrap_or(u32::MAX);
         Some(aged(&cached.answer, age_seconds))
     }
 
-    /// Stores an answer that may be cached.
+    /// Inserts an answer, unless its TTL is 0 or it is a referral.
     pub(super) fn put(&self, key: QuestionKey, answer: &PeerAnswer, now_ms: u64) {
-        let seconds = valid_seconds(answer, now_ms / 1_000).min(AGE_SECONDS_MAX);
+        let seconds = ttl_seconds(answer, now_ms / 1_000).min(AGE_SECONDS_MAX);
         if seconds == 0 {
             return;
         }
         let until_ms = now_ms.saturating_add(u64::from(seconds) * 1_000);
-        self.answers
-            .insert(key, Arc::new(CachedAnswer { answer: answer.clone(), stored_ms: now_ms, until_ms }));
+        let cached = CachedAnswer { answer: answer.clone(), cached_ms: now_ms, until_ms };
+        self.entries.insert(key, Arc::new(cached));
     }
 }
 
-fn valid_seconds(answer: &PeerAnswer, now_seconds: u64) -> u32 {
+fn ttl_seconds(answer: &PeerAnswer, now_seconds: u64) -> u32 {
     match answer {
-        PeerAnswer::Values(answer) => {
-            let ttls = answer.values.iter().map(|value| value.ttl.remaining_seconds(now_seconds));
-            ttls.min().unwrap_or(ABSENCE_SECONDS)
+        PeerAnswer::Values(found) => {
+            let remaining = found.values.iter().map(|value| value.ttl.remaining_seconds(now_seconds));
+            remaining.min().unwrap_or(ABSENCE_SECONDS)
         }
         PeerAnswer::NoIdentifier | PeerAnswer::NoValues => ABSENCE_SECONDS,
         PeerAnswer::Elsewhere { .. } | PeerAnswer::Unknown => 0,
@@ -93,7 +93,7 @@ fn valid_seconds(answer: &PeerAnswer, now_seconds: u64) -> u32 {
 }
 
 fn aged(answer: &PeerAnswer, age_seconds: u32) -> PeerAnswer {
-    let PeerAnswer::Values(answer) = answer else {
+    let PeerAnswer::Values(found) = answer else {
         return answer.clone();
     };
     let age = |value: &Value| match value.ttl {
@@ -102,7 +102,7 @@ fn aged(answer: &PeerAnswer, age_seconds: u32) -> PeerAnswer {
         }
         Ttl::Absolute(_) => value.clone(),
     };
-    PeerAnswer::Values(PeerValues { values: answer.values.iter().map(age).collect(), ..answer.clone() })
+    PeerAnswer::Values(PeerValues { values: found.values.iter().map(age).collect(), ..found.clone() })
 }
 
 #[cfg(test)]
@@ -118,7 +118,7 @@ mod tests {
         PeerQuestion { identifier, indexes: Vec::new(), types: Vec::new(), path: Vec::new() }
     }
 
-    fn answer(ttls: &[Ttl]) -> PeerAnswer {
+    fn answer_with(ttls: &[Ttl]) -> PeerAnswer {
         let value = |(index, ttl): (u32, &Ttl)| Value {
             index: Index::new(index).expect("an index"),
             value_type: ValueType::new("URL").expect("a type"),
@@ -139,7 +139,7 @@ mod tests {
 
     fn ttls(answer: Option<PeerAnswer>) -> Vec<Ttl> {
         match answer {
-            Some(PeerAnswer::Values(answer)) => answer.values.iter().map(|value| value.ttl).collect(),
+            Some(PeerAnswer::Values(found)) => found.values.iter().map(|value| value.ttl).collect(),
             other => panic!("no values: {other:?}"),
         }
     }
@@ -148,11 +148,15 @@ mod tests {
     fn an_answer_lives_for_the_least_ttl_of_its_values() {
         let cache = AnswerCache::new(100);
         let key = || asked("a").key(&PeerTarget::Upper);
-        cache.put(key(), &answer(&[Ttl::Relative(60), Ttl::Relative(5), Ttl::Absolute(1_030)]), 1_000_000);
+        cache.put(
+            key(),
+            &answer_with(&[Ttl::Relative(60), Ttl::Relative(5), Ttl::Absolute(1_030)]),
+            1_000_000,
+        );
         let expected = [Ttl::Relative(58), Ttl::Relative(3), Ttl::Absolute(1_030)];
         assert_eq!(ttls(cache.get(&key(), 1_001_500)), expected);
         assert_eq!(cache.get(&key(), 1_005_000), None);
-        cache.put(key(), &answer(&[Ttl::Relative(60), Ttl::Absolute(1_002)]), 1_000_000);
+        cache.put(key(), &answer_with(&[Ttl::Relative(60), Ttl::Absolute(1_002)]), 1_000_000);
         assert!(cache.get(&key(), 1_001_999).is_some());
         assert_eq!(cache.get(&key(), 1_002_000), None);
     }
@@ -165,7 +169,7 @@ mod tests {
         assert_eq!(cache.get(&asked("a").key(&PeerTarget::Upper), 11_000), None);
         cache.put(asked("b").key(&PeerTarget::Upper), &PeerAnswer::Unknown, 1_000);
         assert_eq!(cache.get(&asked("b").key(&PeerTarget::Upper), 1_000), None);
-        cache.put(asked("c").key(&PeerTarget::Upper), &answer(&[Ttl::Relative(0)]), 1_000);
+        cache.put(asked("c").key(&PeerTarget::Upper), &answer_with(&[Ttl::Relative(0)]), 1_000);
         assert_eq!(cache.get(&asked("c").key(&PeerTarget::Upper), 1_000), None);
     }
 

@@ -1,4 +1,4 @@
-//! What the federation counts: plain numbers that telemetry shows.
+//! Counters of the federation, which telemetry exports.
 
 use std::sync::atomic::AtomicU64;
 

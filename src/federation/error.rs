@@ -1,88 +1,90 @@
-//! What goes wrong with other nodes, and with which.
+//! Errors of calls to other nodes; each names the node.
 
 use std::path::PathBuf;
 
-/// Why another node gave no answer. `peer` is its address, or its name as well.
+/// Why another node gave no answer. `peer` is its address, with its name when it has one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PeerError {
     /// There is no connection, or it broke.
     #[error("node {peer} cannot be reached: {detail}")]
     Unreachable {
-        /// Which node.
+        /// The node concerned.
         peer: String,
-        /// What happened.
+        /// The cause.
         detail: String,
     },
-    /// It did not answer lately and is left alone for a while.
+    /// The node did not answer recently and is not called for a while.
     #[error("node {peer} is not asked for another {seconds} s, because it cannot be reached: {detail}")]
     LeftAlone {
-        /// Which node.
+        /// The node concerned.
         peer: String,
-        /// For how long.
+        /// Seconds until the node is called again.
         seconds: u64,
-        /// What happened the last time.
+        /// The last failure.
         detail: String,
     },
-    /// It did not answer in time.
+    /// The node did not answer in time.
     #[error("node {peer} did not answer in time")]
     DeadlinePassed {
-        /// Which node.
+        /// The node concerned.
         peer: String,
     },
-    /// It refused.
+    /// The node refused the request.
     #[error("node {peer} refused: {message} ({code})")]
     Refused {
-        /// Which node.
+        /// The node concerned.
         peer: String,
-        /// Its stable reason.
+        /// The node's stable reason code.
         code: String,
-        /// Its sentence.
+        /// The node's explanation.
         message: String,
     },
-    /// It answered something that cannot be understood.
+    /// The node's answer cannot be understood.
     #[error("node {peer} answered something that cannot be understood: {detail}")]
     Unintelligible {
-        /// Which node.
+        /// The node concerned.
         peer: String,
-        /// What is wrong with it.
+        /// What is wrong with the answer.
         detail: String,
     },
-    /// Nothing says where to ask it.
-    #[error("node {peer} offers no gRPC port; add one to its site, or use another protocol")]
+    /// The node has no gRPC address.
+    #[error(
+        "node {peer} offers no gRPC listener; add a gRPC port to its site, or query the node with another protocol"
+    )]
     Nowhere {
-        /// Which node.
+        /// The node concerned.
         peer: String,
     },
-    /// Its certificate cannot be checked.
+    /// No certificate authority is configured, so that the node's certificate cannot be checked.
     #[error("certificate of node {peer} cannot be checked: name the PEM file of its authority in {key}")]
     NoAuthority {
-        /// Which node.
+        /// The node concerned.
         peer: String,
-        /// The configuration key that would tell.
+        /// The configuration key to set.
         key: &'static str,
     },
     /// The address, the name or the authority of a node cannot be used.
     #[error("node {peer} cannot be called as configured: {detail}")]
     Configured {
-        /// Which node.
+        /// The node concerned.
         peer: String,
-        /// What is wrong and what would be right.
+        /// What is wrong, and what to write instead.
         detail: String,
     },
-    /// The token for it cannot be read.
+    /// The token for the node cannot be read.
     #[error("token for node {peer} cannot be read from {}: {detail}", path.display())]
     Token {
-        /// Which node.
+        /// The node concerned.
         peer: String,
-        /// The file.
+        /// Path of the token file.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         detail: String,
     },
 }
 
 impl PeerError {
-    /// Its stable code.
+    /// Returns the stable reason code.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } | Self::LeftAlone { .. } => "PEER_UNREACHABLE",
@@ -96,7 +98,7 @@ impl PeerError {
         }
     }
 
-    /// Which node.
+    /// Returns the node concerned.
     pub fn peer(&self) -> &str {
         match self {
             Self::Unreachable { peer, .. }
@@ -111,7 +113,7 @@ impl PeerError {
         }
     }
 
-    /// The reason that the other node gave, when it refused.
+    /// Returns the reason code that the other node gave, when it refused.
     pub fn refused_as(&self) -> Option<&str> {
         match self {
             Self::Refused { code, .. } => Some(code),
@@ -119,7 +121,7 @@ impl PeerError {
         }
     }
 
-    /// Whether the node was not there, so that another address may be tried.
+    /// Returns whether the node was unreachable, so that another address may be tried.
     pub(super) fn is_absence(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::LeftAlone { .. } | Self::DeadlinePassed { .. })
     }

@@ -1,19 +1,19 @@
-//! What a node and its upper node tell each other about filed prefixes, in the words of the model.
+//! Messages between a node and its upper node about filed prefixes, in types of the model.
 
 use crate::model::identifier::Prefix;
 use crate::model::position::{Incarnation, Position};
 use crate::model::prefix::{Homing, Registrant, Standing};
 
-/// Answer of the upper node to an announcement.
+/// The answer of the upper node to an announcement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announced {
-    /// Its own incarnation.
+    /// Incarnation of the upper node's store.
     pub incarnation: Incarnation,
-    /// The last position that it confirmed.
+    /// The last position that the upper node confirmed.
     pub bookmark: Option<Position>,
-    /// Whether it wants the present state.
+    /// Whether the upper node requests the present state.
     pub resynchronize: bool,
-    /// The prefixes that our token names: nothing else is to be filed.
+    /// The prefixes that this node's token covers; others are not accepted.
     pub scope: Vec<Prefix>,
 }
 
@@ -27,54 +27,54 @@ impl Default for Announced {
 /// One message to the upper node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FilingMessage {
-    /// The present state follows, as of this place or later.
+    /// The present state follows, as of this position or later.
     Begin(Position),
-    /// One prefix as it stands.
+    /// The present state of one prefix.
     Filed(FiledPrefix),
     /// The present state is complete.
     End(Position),
-    /// Nothing more to file up to a place.
+    /// There is nothing more to file up to a position.
     Progress {
-        /// The place.
+        /// The position.
         position: Position,
         /// Changes of identifiers since the last progress.
         identifier_changes: u64,
     },
 }
 
-/// One prefix as it stands here.
+/// The present state of one prefix at this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FiledPrefix {
     /// The prefix.
     pub prefix: Prefix,
-    /// For whom it is registered.
+    /// The party that the prefix is registered for.
     pub registrant: Option<Registrant>,
-    /// Whether it may be used.
+    /// Whether the prefix may be used.
     pub standing: Standing,
-    /// Who answers for it, as seen from here.
+    /// Which node answers for the prefix, as seen from this node.
     pub homing: Homing,
-    /// Where it changed in the journal.
+    /// Position of the change in the journal.
     pub position: Position,
 }
 
-/// What the upper node acknowledges.
+/// An acknowledgement of the upper node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acknowledged {
-    /// Everything up to here is on its disk; none while present state is filed.
+    /// The position up to which everything is on the upper node's disk; none while the present state is filed.
     pub position: Option<Position>,
-    /// Its own incarnation.
+    /// Incarnation of the upper node's store.
     pub incarnation: Incarnation,
-    /// What it did not take.
+    /// Filings that the upper node refused.
     pub refused: Vec<RefusedFiling>,
 }
 
-/// A filing that the upper node did not take.
+/// A filing that the upper node refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedFiling {
     /// The prefix.
     pub prefix: Prefix,
-    /// The stable reason.
+    /// The stable reason code.
     pub code: String,
-    /// The sentence.
+    /// The explanation for people.
     pub message: String,
 }

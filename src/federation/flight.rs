@@ -1,6 +1,6 @@
-//! Questions in flight: who asks what is being asked already waits for that answer.
+//! Questions in flight: the same question, asked again meanwhile, shares the answer.
 //!
-//! The asking goes on as long as anybody waits for it, and no task of its own carries it.
+//! A call runs as long as at least one caller waits for it; the waiting callers drive it, without a task of its own.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -13,7 +13,7 @@ use crate::model::position::Incarnation;
 use super::error::PeerError;
 use super::question::{PeerAnswer, QuestionKey};
 
-/// A question on its way, from those that passed it on.
+/// Key of a call in flight: a question and the nodes that passed it on.
 pub(super) type FlightKey = (QuestionKey, Vec<Incarnation>);
 
 type Answer = Result<PeerAnswer, PeerError>;
@@ -22,23 +22,25 @@ type Flight = Shared<BoxFuture<'static, Answer>>;
 /// Questions in flight.
 #[derive(Default)]
 pub(super) struct Flights {
-    flying: Mutex<HashMap<FlightKey, WeakShared<BoxFuture<'static, Answer>>>>,
+    in_flight: Mutex<HashMap<FlightKey, WeakShared<BoxFuture<'static, Answer>>>>,
 }
 
 impl Flights {
-    /// Joins the flight of this question, or begins one.
-    pub(super) fn join(&self, key: FlightKey, begin: impl FnOnce() -> BoxFuture<'static, Answer>) -> Flight {
-        let mut flying = self.flying.lock().unwrap_or_else(PoisonError::into_inner);
-        let landed = |flight: &Flight| flight.peek().is_some();
-        if let Some(flight) = flying.get(&key).and_then(WeakShared::upgrade).filter(|flight| !landed(flight))
+    /// Joins the call that is in flight for this question, or starts one.
+    pub(super) fn join(&self, key: FlightKey, start: impl FnOnce() -> BoxFuture<'static, Answer>) -> Flight {
+        let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_complete = |flight: &Flight| flight.peek().is_some();
+        if let Some(flight) =
+            in_flight.get(&key).and_then(WeakShared::upgrade).filter(|flight| !is_complete(flight))
         {
             return flight;
         }
-        let is_open = |flight: &mut WeakShared<_>| flight.upgrade().is_some_and(|flight| !landed(&flight));
-        flying.retain(|_, flight| is_open(flight));
-        let flight = begin().shared();
+        let is_pending =
+            |flight: &mut WeakShared<_>| flight.upgrade().is_some_and(|flight| !is_complete(&flight));
+        in_flight.retain(|_, flight| is_pending(flight));
+        let flight = start().shared();
         if let Some(weak) = flight.downgrade() {
-            flying.insert(key, weak);
+            in_flight.insert(key, weak);
         }
         flight
     }
@@ -63,29 +65,29 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_same_question_flies_once() {
+    async fn the_same_question_is_sent_once() {
         let flights = Flights::default();
-        let (begun, landing) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
-        let fly = |suffix: &str, path: Vec<Incarnation>| {
-            let (begun, landing) = (Arc::clone(&begun), Arc::clone(&landing));
+        let (started, answered) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
+        let ask = |suffix: &str, path: Vec<Incarnation>| {
+            let (started, answered) = (Arc::clone(&started), Arc::clone(&answered));
             flights.join((asked(suffix).key(&PeerTarget::Upper), path), || {
-                begun.fetch_add(1, Ordering::SeqCst);
+                started.fetch_add(1, Ordering::SeqCst);
                 async move {
-                    landing.notified().await;
+                    answered.notified().await;
                     Ok(PeerAnswer::NoIdentifier)
                 }
                 .boxed()
             })
         };
-        let (first, second) = (fly("a", Vec::new()), fly("a", Vec::new()));
-        assert_eq!(begun.load(Ordering::SeqCst), 1);
-        let passed_on = fly("a", vec![Incarnation([1; 16])]);
-        assert_eq!(begun.load(Ordering::SeqCst), 2, "a question that came another way flies by itself");
+        let (first, second) = (ask("a", Vec::new()), ask("a", Vec::new()));
+        assert_eq!(started.load(Ordering::SeqCst), 1);
+        let passed_on = ask("a", vec![Incarnation([1; 16])]);
+        assert_eq!(started.load(Ordering::SeqCst), 2, "a question that came another way is sent separately");
         drop(passed_on);
-        landing.notify_one();
+        answered.notify_one();
         let (first, second) = tokio::join!(first, second);
         assert_eq!((first, second), (Ok(PeerAnswer::NoIdentifier), Ok(PeerAnswer::NoIdentifier)));
-        drop(fly("a", Vec::new()));
-        assert_eq!(begun.load(Ordering::SeqCst), 3, "an answer that arrived is not waited for");
+        drop(ask("a", Vec::new()));
+        assert_eq!(started.load(Ordering::SeqCst), 3, "an answer that arrived is not waited for");
     }
 }

@@ -19,9 +19,9 @@ use super::Federation;
 use super::error::PeerError;
 use super::question::{PeerAnswer, PeerQuestion, PeerTarget};
 
-/// The reason of a question that returned to a node which had passed it on.
+/// Reason code: the question returned to a node that had passed it on.
 const LOOP: &str = "RECURSION_LOOP";
-/// The reason of a question that was passed on too often.
+/// Reason code: the question was passed on too often.
 const TOO_DEEP: &str = "RECURSION_TOO_DEEP";
 
 /// Why a question has no answer after all referrals were followed.
@@ -41,7 +41,7 @@ pub enum FollowError {
 }
 
 impl FollowError {
-    /// Its stable code.
+    /// Returns the stable reason code.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Loop => LOOP,
@@ -66,20 +66,20 @@ impl From<PeerError> for FollowError {
 /// Asks other nodes, one referral after the other. Clones share the federation.
 #[derive(Clone)]
 pub struct Follower {
-    /// Calls the nodes.
+    /// The client of the other nodes.
     pub federation: Arc<Federation>,
     /// Longest time spent on one question.
     pub question_max: Duration,
 }
 
 impl Follower {
-    /// Whether there is a node above that can be asked.
+    /// Returns whether there is an upper node that can be asked.
     pub fn has_upper(&self) -> bool {
         self.federation.upper().is_some()
     }
 
     /// Asks the target, then each site that it and the next ones refer to. Never returns [`PeerAnswer::Elsewhere`]. Ends by
-    /// the deadline, or when one question may take no longer. Safe to drop.
+    /// the deadline, or after `question_max`. Safe to drop.
     pub async fn follow(
         &self,
         mut target: PeerTarget,

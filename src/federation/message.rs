@@ -1,6 +1,6 @@
-//! Between the model and the messages that other nodes are sent and send.
+//! Conversion between the model and the messages that are exchanged with other nodes.
 //!
-//! What cannot be understood is reported as a sentence; the caller knows which node sent it.
+//! A message that cannot be understood is reported as a sentence; the caller adds the name of the peer.
 
 use crate::model::identifier::{Folding, Identifier, Prefix};
 use crate::model::position::{Incarnation, Position, Stream};
@@ -16,7 +16,7 @@ use super::question::{PeerAnswer, PeerQuestion, PeerValues};
 
 //----------- Questions ------------------------------------------------------
 
-/// The question, with recursion wished.
+/// Encodes a question, with recursion desired.
 pub(super) fn resolve(asked: &PeerQuestion) -> proto::ResolveRequest {
     let question = proto::Question {
         identifier: asked.identifier.to_string(),
@@ -28,7 +28,7 @@ pub(super) fn resolve(asked: &PeerQuestion) -> proto::ResolveRequest {
     proto::ResolveRequest { question: Some(question), recursion: Some(recursion) }
 }
 
-/// The answer to a question. One about something else is not believed.
+/// Decodes the answer to a question. An answer about another identifier is an error.
 pub(super) fn parse_answer(
     answer: Option<proto::Answer>,
     asked: &PeerQuestion,
@@ -72,12 +72,12 @@ fn elsewhere(referral: &proto::Referral, asked: &PeerQuestion) -> Result<PeerAns
 
 //----------- Filing ---------------------------------------------------------
 
-/// The announcement.
+/// Encodes an announcement.
 pub(super) fn announce(site: &Site, incarnation: Incarnation) -> proto::AnnounceRequest {
     proto::AnnounceRequest { site: Some(site.into()), incarnation: incarnation.0.to_vec() }
 }
 
-/// What the upper node answers to it.
+/// Decodes the upper node's answer to an announcement.
 pub(super) fn announced(message: proto::AnnounceResponse) -> Result<Announced, String> {
     let bookmark = message.bookmark.iter().map(Position::try_from).collect::<Result<Vec<_>, _>>()?;
     let scope = message.scope.iter().map(|text| Prefix::parse(text).map_err(|error| error.to_string()));
@@ -89,7 +89,7 @@ pub(super) fn announced(message: proto::AnnounceResponse) -> Result<Announced, S
     })
 }
 
-/// One message of the stream.
+/// Encodes one message of the stream of filings.
 pub(super) fn filing_message_of(filed: FilingMessage) -> proto::FileRequest {
     let message = match filed {
         FilingMessage::Begin(as_of) => {
@@ -128,7 +128,7 @@ fn filing_message(filed: FiledPrefix) -> proto::Filing {
     }
 }
 
-/// What the upper node acknowledges.
+/// Decodes an acknowledgement of the upper node.
 pub(super) fn acknowledged(message: proto::FileResponse) -> Result<Acknowledged, String> {
     let refused = message.refused.into_iter().map(|refused| {
         let refusal = refused.refusal.unwrap_or_default();
@@ -165,7 +165,7 @@ mod tests {
         let found = |identifier: &str| proto::Found { identifier: identifier.into(), ..Default::default() };
         let own = read(proto::answer::Answer::Values(found("88.1.2/sn1")));
         assert!(
-            matches!(&own, Ok(PeerAnswer::Values(values)) if values.identifier.to_string() == "88.1.2/sn1"),
+            matches!(&own, Ok(PeerAnswer::Values(found)) if found.identifier.to_string() == "88.1.2/sn1"),
             "{own:?}"
         );
         let other = read(proto::answer::Answer::Values(found("88.1.2/sn2")));

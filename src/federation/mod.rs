@@ -1,14 +1,14 @@
-//! Federation: everything this node asks of other nodes; the only module that calls them.
+//! Federation: everything this node asks of other nodes, and the only module that calls them.
 //!
 //! ```text
 //!   resolver ─▶ Federation.ask ─▶ cache ─▶ in flight already? ─▶ Peer ─▶ a delegated site, or the upper node
-//!   filing   ─▶ Federation.upper ─▶ Upper: announce, file                   (with the token that it gave us)
+//!   filing   ─▶ Federation.upper ─▶ Upper: announce, file                   (with the token that it issued)
 //! ```
-//! - Questions are asked anonymously: what comes back is public, and only that is cached.
-//! - Every call has a deadline. A peer that does not answer is left alone for a while, longer each time.
-//! - What goes wrong is a [`PeerError`], which says which peer.
+//! - Questions are sent without credentials: the answers are public, and only they are cached.
+//! - Every call has a deadline. A peer that does not answer is not called again for a while, longer each time.
+//! - Every error is a [`PeerError`], which names the peer.
 //!
-//! Who is asked first is decided by the resolver; [`follow`] goes from there to the sites that answers refer to.
+//! The resolver decides which node is asked first; [`follow`] then follows the referrals in the answers.
 
 pub mod follow;
 pub mod question;
@@ -46,27 +46,27 @@ use self::upper::{Upper, UpperOptions};
 
 pub use self::backoff::Backoff;
 
-/// Rounds over a site's addresses at most, for one question.
+/// Attempts over all addresses of a site, at most, for one question.
 const ROUNDS_MAX: u32 = 2;
 
 //----------- Federation -----------------------------------------------------
 
-/// What the federation needs to know.
+/// Settings of the federation.
 #[derive(Clone)]
 pub struct FederationOptions {
-    /// The node above; none at the top.
+    /// The upper node; none at the top of the hierarchy.
     pub upper: Option<UpperOptions>,
-    /// PEM text of the authorities that sign the certificates of delegated sites.
+    /// PEM text of the certificate authorities that sign the certificates of delegated sites.
     pub authorities: Option<Vec<u8>>,
-    /// Answers of other nodes cached at most; 0 for none.
+    /// Most remote answers in the cache; 0 disables the cache.
     pub cache_answers: u64,
-    /// The time.
+    /// Source of the current time.
     pub clock: Clock,
-    /// Randomness for waiting times.
+    /// Source of the randomness in waiting times.
     pub jitter: Jitter,
 }
 
-/// Asks other nodes.
+/// Client of other nodes, with a cache of their answers.
 pub struct Federation {
     upper: Option<Arc<Upper>>,
     authorities: Option<Vec<u8>>,
@@ -79,7 +79,7 @@ pub struct Federation {
 }
 
 impl Federation {
-    /// Makes no connection yet. Fails when the configuration of the upper node cannot be used.
+    /// Prepares the calls and opens no connection yet. Fails when the settings of the upper node cannot be used.
     pub fn new(options: FederationOptions) -> Result<Self, PeerError> {
         let FederationOptions { upper, authorities, cache_answers, clock, jitter } = options;
         let upper = upper.map(|upper| Upper::new(upper, &clock, &jitter)).transpose()?.map(Arc::new);
@@ -95,17 +95,18 @@ impl Federation {
         })
     }
 
-    /// The node above; none at the top.
+    /// Returns the upper node; none at the top of the hierarchy.
     pub fn upper(&self) -> Option<&Arc<Upper>> {
         self.upper.as_ref()
     }
 
-    /// Counts since the start.
+    /// Returns the counts since the node started.
     pub fn counters(&self) -> Arc<FederationCounters> {
         Arc::clone(&self.counters)
     }
 
-    /// Asks another node, unless its answer is cached or under way. Ends by the deadline. Safe to drop.
+    /// Asks another node, unless its answer is cached or the same question is in flight. Ends by the deadline. Safe to
+    /// drop.
     pub async fn ask(
         self: &Arc<Self>,
         target: &PeerTarget,
@@ -121,8 +122,8 @@ impl Federation {
             let (federation, target, asked) = (Arc::clone(self), target.clone(), asked.clone());
             async move { federation.ask_anew(&target, &asked, deadline).await }.boxed()
         };
-        // Those that passed the question on are part of the name of a flight: two nodes that wait for each other
-        // would else wait for the deadline, where the loop is to be found.
+        // The nodes that passed the question on are part of the key. Otherwise two nodes that ask each other the same
+        // question would both wait until the deadline, and the loop would not be detected.
         let flight = self.flights.join((key, asked.path.clone()), asking);
         let late = || PeerError::DeadlinePassed { peer: self.name(target) };
         tokio::time::timeout_at(deadline, flight).await.map_err(|_| late())?
@@ -143,7 +144,7 @@ impl Federation {
         Ok(answer)
     }
 
-    /// Asks one address after the other, and all once more when none could be reached and there is time.
+    /// Asks one address after the other, and all of them once more when none was reachable and time remains.
     async fn ask_each(
         &self,
         peers: &[Arc<Peer>],
@@ -201,7 +202,7 @@ impl Federation {
     }
 }
 
-/// When to give up one of several addresses: the last gets all the time that is left, the others their part.
+/// Returns when to give up one of several addresses: the remaining time is divided evenly among those that are left.
 fn share(deadline: Instant, left: usize) -> Instant {
     let now = Instant::now();
     let left = u32::try_from(left).unwrap_or(u32::MAX).max(1);

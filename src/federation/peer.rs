@@ -1,7 +1,7 @@
-//! One other node at one address: connecting, asking, and leaving it alone when it is not there.
+//! One other node at one address: connections, questions, and the pause after failures.
 //!
-//! A connection is made when it is first needed and made again when it broke. TLS is spoken to whoever has a host name,
-//! and only an authority that the configuration names is trusted.
+//! A connection is opened when it is first needed, and again after it broke. TLS is used for every site that has a host
+//! name; only the certificate authorities that the configuration names are trusted.
 
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
@@ -26,14 +26,14 @@ use super::question::{PeerAnswer, PeerQuestion};
 
 /// How long connecting may take.
 const CONNECT_MAX: Duration = Duration::from_millis(1_500);
-/// How long a connection in use may be silent before it is asked for a sign of life.
+/// How long a connection in use may be silent before an HTTP/2 ping is sent.
 const SILENCE_MAX: Duration = Duration::from_secs(20);
-/// How long the sign of life may take.
-const SIGN_OF_LIFE_MAX: Duration = Duration::from_secs(10);
+/// How long the answer to an HTTP/2 ping may take.
+const PING_MAX: Duration = Duration::from_secs(10);
 
 //----------- Endpoint -------------------------------------------------------
 
-/// The gRPC address of a node, and how to connect to it.
+/// Address of a node's gRPC listener, and the name to verify with TLS.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     /// Host and port, as in a URL.
@@ -43,7 +43,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Every address of a site, the preferred first.
+    /// Returns the endpoints at all addresses of a site, the preferred first.
     pub(super) fn of_site(site: &Site) -> Result<Vec<Self>, PeerError> {
         let Some(port) = site.ports().grpc else {
             return Err(PeerError::Nowhere { peer: name_of(site) });
@@ -58,7 +58,7 @@ impl Endpoint {
         Ok(site.addresses().iter().map(endpoint).collect())
     }
 
-    /// Takes apart `https://host:port` or `http://host:port`. `tls_name` is the name in the certificate when it is not
+    /// Parses `https://host:port` or `http://host:port`. `tls_name` is the name in the certificate when it is not
     /// the host.
     pub(super) fn parse(url: &str, tls_name: Option<&str>) -> Result<Self, PeerError> {
         let wrong = || PeerError::Configured {
@@ -79,14 +79,14 @@ impl Endpoint {
         Ok(Self { authority: authority.to_owned(), tls_name })
     }
 
-    /// Whether what is sent can be read on the way: plain text to beyond this machine.
+    /// Returns whether the traffic can be read in transit: plain text to another machine.
     pub(super) fn is_overheard(&self) -> bool {
         let host = self.authority.rsplit_once(':').map_or("", |(host, _)| bare(host));
         let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
         self.tls_name.is_none() && !is_here
     }
 
-    /// Its name for people.
+    /// Returns the name for logs and messages.
     pub(super) fn name(&self) -> String {
         match &self.tls_name {
             Some(name) if !self.authority.starts_with(name.as_str()) => {
@@ -96,7 +96,7 @@ impl Endpoint {
         }
     }
 
-    /// A channel that connects when it is first used.
+    /// Returns a channel that connects when it is first used.
     pub(super) fn channel(&self, trust: &Trust) -> Result<Channel, PeerError> {
         let configured = |detail: String| PeerError::Configured { peer: self.name(), detail };
         let scheme = if self.tls_name.is_some() { "https" } else { "http" };
@@ -105,7 +105,7 @@ impl Endpoint {
             .connect_timeout(CONNECT_MAX)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(SILENCE_MAX)
-            .keep_alive_timeout(SIGN_OF_LIFE_MAX);
+            .keep_alive_timeout(PING_MAX);
         let Some(tls_name) = &self.tls_name else {
             return Ok(endpoint.connect_lazy());
         };
@@ -120,21 +120,21 @@ impl Endpoint {
     }
 }
 
-/// Whom we believe a certificate.
+/// The certificate authorities that are trusted.
 #[derive(Clone, Debug)]
 pub(super) struct Trust {
-    /// PEM text of the authorities.
+    /// PEM text of the certificate authorities.
     pub(super) authorities: Option<Vec<u8>>,
     /// The configuration key that names them.
     pub(super) key: &'static str,
 }
 
-/// A host without the brackets of an IPv6 address.
+/// Returns a host without the brackets of an IPv6 address.
 fn bare(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
-/// A site's name for people.
+/// Returns a site's name for logs and messages.
 pub(super) fn name_of(site: &Site) -> String {
     let address = site.addresses().first().map(ToString::to_string).unwrap_or_default();
     match (site.host_name(), site.ports().grpc) {
@@ -147,7 +147,7 @@ pub(super) fn name_of(site: &Site) -> String {
 
 //----------- Peer -----------------------------------------------------------
 
-/// Another node, asked as nobody in particular.
+/// Another node, called without credentials.
 pub struct Peer {
     endpoint: Endpoint,
     channel: Channel,
@@ -168,7 +168,7 @@ impl Peer {
         Ok(Self { endpoint, channel, breaker: Mutex::default(), clock, jitter })
     }
 
-    /// Its name for people.
+    /// Returns the name for logs and messages.
     pub(super) fn name(&self) -> String {
         self.endpoint.name()
     }
@@ -186,9 +186,9 @@ impl Peer {
             detail: open.detail,
         })?;
         let had_time = deadline.saturating_duration_since(Instant::now()) >= CONNECT_MAX;
-        let answer = self.call(asked, deadline).await;
-        match &answer {
-            // A caller in a hurry proves nothing about the node.
+        let outcome = self.call(asked, deadline).await;
+        match &outcome {
+            // A deadline that left no time to connect says nothing about the node.
             Err(PeerError::DeadlinePassed { .. }) if !had_time => {}
             Err(error) if error.is_absence() => {
                 counters.unreachable.fetch_add(1, Ordering::Relaxed);
@@ -196,7 +196,7 @@ impl Peer {
             }
             _ => self.breaker().succeeded(),
         }
-        answer
+        outcome
     }
 
     async fn call(&self, asked: &PeerQuestion, deadline: Instant) -> Result<PeerAnswer, PeerError> {
@@ -219,13 +219,14 @@ impl Peer {
 
 //----------- Failures -------------------------------------------------------
 
-/// What a status means: the node's own refusal when it carries a reason, else that it is not there.
+/// Converts a status: it is the node's own refusal when it carries a reason, else the node counts as unreachable.
 pub(super) fn failure(peer: String, status: &Status) -> PeerError {
     if let Some(info) = status.get_details_error_info() {
         let message = status.message().to_owned();
-        // A node that speaks of its own peers is there itself; one that stops or is overloaded is not, for now.
-        let is_away = status.code() == Code::Unavailable && !info.reason.starts_with("PEER_");
-        return if is_away {
+        // A node that reports an error of its own peers is reachable. One that stops or is overloaded counts as
+        // unreachable, so that another address is tried.
+        let is_unavailable = status.code() == Code::Unavailable && !info.reason.starts_with("PEER_");
+        return if is_unavailable {
             PeerError::Unreachable { peer, detail: message }
         } else {
             PeerError::Refused { peer, code: info.reason, message }
@@ -250,7 +251,7 @@ fn detail_of(error: &PeerError) -> String {
     }
 }
 
-/// The deepest cause of a transport error: the rest says only that there is one.
+/// Returns the innermost cause of a transport error: the outer layers carry no details.
 pub(super) fn error_text(error: &dyn core::error::Error) -> String {
     let mut deepest = error;
     while let Some(source) = deepest.source() {
@@ -265,7 +266,7 @@ mod tests {
     use crate::model::site::{Ports, Site};
 
     #[test]
-    fn a_url_names_a_host_a_port_and_how_to_speak() {
+    fn a_url_names_a_host_a_port_and_plain_text_or_tls() {
         let parse = |url: &str, name: Option<&str>| {
             Endpoint::parse(url, name).map(|endpoint| (endpoint.authority, endpoint.tls_name))
         };

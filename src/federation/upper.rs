@@ -1,7 +1,7 @@
-//! The upper node as filing sees it: announcing this node, and one stream of filings with its acknowledgements.
+//! The upper node: announcements of this node, and one stream of filings with its acknowledgements.
 //!
-//! The token is read from its file for each announcement, so that a new one needs no restart. It is never sent in plain
-//! text beyond this machine unless the configuration says so.
+//! The token is read from its file for each announcement, so that a new token needs no restart. It is never sent in
+//! plain text to another machine unless the configuration allows it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,18 +33,18 @@ const WAITING_MAX: usize = 256;
 
 //----------- Upper ----------------------------------------------------------
 
-/// What is known of the upper node.
+/// Settings of the upper node.
 #[derive(Clone, Debug)]
 pub struct UpperOptions {
-    /// Its gRPC address: `https://host:port`, or `http://host:port` for plain text.
+    /// Address of the gRPC listener: `https://host:port`, or `http://host:port` for plain text.
     pub address: String,
-    /// File that holds the peer token it gave us; none when nothing is filed.
+    /// File that holds the peer token that the upper node issued; none when nothing is filed.
     pub token_file: Option<PathBuf>,
-    /// PEM text of the authority that signed its certificate.
+    /// PEM text of the authority that signed the upper node's certificate.
     pub authority: Option<Vec<u8>>,
-    /// The name its certificate carries, when the address does not.
+    /// The name in the certificate, when it differs from the host in the address.
     pub tls_host_name: Option<String>,
-    /// Whether our token is sent over plain text beyond this machine.
+    /// Whether the token may be sent in plain text to another machine.
     pub allow_token_in_plain_text: bool,
 }
 
@@ -64,7 +64,7 @@ impl Upper {
             return Err(PeerError::Configured {
                 peer: endpoint.name(),
                 detail: "the token would travel in plain text; write https:// in upper.address, or set \
-                         upper.allow_token_in_plain_text = true on a network where nobody listens"
+                         upper.allow_token_in_plain_text = true on a network that nobody can eavesdrop on"
                     .to_owned(),
             });
         }
@@ -73,33 +73,35 @@ impl Upper {
         Ok(Self { endpoint, trust, token_file: options.token_file, anonymous })
     }
 
-    /// Its name for people.
+    /// Returns the name for logs and messages.
     pub fn name(&self) -> String {
         self.endpoint.name()
     }
 
-    /// The same node, asked as nobody in particular.
+    /// Returns the same node, called without credentials.
     pub(super) fn anonymous(&self) -> &Arc<Peer> {
         &self.anonymous
     }
 
-    /// Announces where this node answers and which life of its store it lives.
+    /// Announces the site of this node and the incarnation of its store.
     pub async fn announce(
         &self,
         site: &Site,
         incarnation: Incarnation,
     ) -> Result<UpperConnection, PeerError> {
         let token = self.token().await?;
-        // A connection of its own, made anew each time: an upper node that moved is found again.
+        // Each announcement opens a new connection, so that an upper node with a new address is found again.
         let channel = self.endpoint.channel(&self.trust)?;
-        let mut line = UpperConnection { name: self.name(), token, channel, announced: Announced::default() };
-        let mut request = line.request(message::announce(site, incarnation));
+        let mut connection =
+            UpperConnection { name: self.name(), token, channel, announced: Announced::default() };
+        let mut request = connection.request(message::announce(site, incarnation));
         request.set_timeout(ANNOUNCE_MAX);
-        let answered = time::timeout(ANNOUNCE_MAX, line.client().announce(request)).await;
+        let answered = time::timeout(ANNOUNCE_MAX, connection.client().announce(request)).await;
         let answered = answered.map_err(|_| PeerError::DeadlinePassed { peer: self.name() })?;
         let response = answered.map_err(|status| failure(self.name(), &status))?.into_inner();
-        line.announced = message::announced(response).map_err(|detail| line.unintelligible(detail))?;
-        Ok(line)
+        connection.announced =
+            message::announced(response).map_err(|detail| connection.unintelligible(detail))?;
+        Ok(connection)
     }
 
     async fn token(&self) -> Result<MetadataValue<Ascii>, PeerError> {
@@ -116,7 +118,7 @@ impl Upper {
 
 //----------- UpperConnection -----------------------------------------------------------
 
-/// A connection to an upper node that knows us.
+/// A connection to an upper node that accepted the announcement of this node.
 pub struct UpperConnection {
     name: String,
     token: MetadataValue<Ascii>,
@@ -125,12 +127,12 @@ pub struct UpperConnection {
 }
 
 impl UpperConnection {
-    /// What the upper node answered to our announcement.
+    /// Returns the upper node's answer to the announcement.
     pub fn announced(&self) -> &Announced {
         &self.announced
     }
 
-    /// Opens the stream of filings.
+    /// Opens a stream of filings.
     pub async fn file(&self) -> Result<(FilingSender, AcknowledgementReceiver), PeerError> {
         let (sender, waiting) = mpsc::channel(WAITING_MAX);
         let request = self.request(ReceiverStream::new(waiting));
@@ -155,30 +157,31 @@ impl UpperConnection {
     }
 }
 
-/// The speaking end of a stream of filings.
+/// The sending half of a stream of filings.
 pub struct FilingSender {
     sender: mpsc::Sender<proto::FileRequest>,
 }
 
 impl FilingSender {
-    /// Sends a message; waits while too many wait before it. Fails when the stream is gone: the listener knows why.
-    pub async fn send(&self, filed: FilingMessage) -> Result<(), StreamGone> {
-        self.sender.send(message::filing_message_of(filed)).await.map_err(|_| StreamGone)
+    /// Sends a message; waits while the queue is full. Fails when the stream has ended: the receiving half
+    /// has the cause.
+    pub async fn send(&self, filed: FilingMessage) -> Result<(), StreamEnded> {
+        self.sender.send(message::filing_message_of(filed)).await.map_err(|_| StreamEnded)
     }
 }
 
-/// The stream is gone; its listening end tells why.
+/// The stream of filings has ended; its receiving half returns the cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StreamGone;
+pub struct StreamEnded;
 
-/// The listening end of a stream of filings.
+/// The receiving half of a stream of filings.
 pub struct AcknowledgementReceiver {
     name: String,
     responses: Streaming<proto::FileResponse>,
 }
 
 impl AcknowledgementReceiver {
-    /// Waits for the next acknowledgement. Safe to drop between two.
+    /// Waits for the next acknowledgement. Safe to drop.
     pub async fn next(&mut self) -> Result<Acknowledged, PeerError> {
         let peer = || self.name.clone();
         match self.responses.message().await {

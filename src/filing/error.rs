@@ -1,4 +1,4 @@
-//! Why filing breaks off, in words that an operator can act on.
+//! Errors that interrupt or end filing; each says what the operator can do.
 
 use crate::federation::error::PeerError;
 use crate::store::error::Error;
@@ -6,42 +6,42 @@ use crate::store::error::Error;
 /// Why filing over one connection ended.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FilingError {
-    /// The upper node refused or is not there.
+    /// The upper node refused or cannot be reached.
     #[error("{}{}", .0, advice(.0))]
     Peer(PeerError),
-    /// Our own store failed.
+    /// The store of this node failed.
     #[error("the store failed: {0}")]
     Store(Error),
-    /// The upper node says nothing any more.
-    #[error("the upper node acknowledges nothing any more, though the connection stands")]
+    /// The upper node sends no acknowledgement.
+    #[error("the upper node sends no acknowledgements, although the connection is open")]
     Silent,
-    /// The upper node lives a new life since we announced ourselves.
-    #[error("the upper node was restored; this node announces itself anew")]
-    Reborn,
-    /// The journal was pruned under our eyes.
+    /// The upper node's store was restored after the announcement.
+    #[error("the upper node was restored; this node announces itself again")]
+    UpperRestored,
+    /// The journal was pruned while it was read.
     #[error("the journal was pruned beyond what was filed; the present state is filed instead")]
     Pruned,
-    /// The upper node has confirmed more than this store holds.
+    /// The upper node confirmed a later entry than this store holds.
     #[error(
         "the upper node confirmed entry {confirmed} of the journal, but it ends at {head}: this store has lost its \
-         end; see `idnode store accept-loss`, after which filing begins anew"
+         end; see `idnode store accept-loss`, after which filing starts again"
     )]
     Ahead {
-        /// Confirmed there.
+        /// Sequence that the upper node confirmed.
         confirmed: u64,
-        /// Held here.
+        /// Last sequence of this store.
         head: u64,
     },
 }
 
 impl FilingError {
-    /// Whether filing must never go on in this life of the store.
+    /// Returns whether filing must not be retried with this incarnation of the store.
     pub(super) fn is_final(&self) -> bool {
         matches!(self, Self::Peer(error) if error.refused_as() == Some("INCARNATION_SUPERSEDED"))
     }
 }
 
-/// What the operator of this node can do about a refusal.
+/// Returns what the operator of this node can do about a refusal.
 fn advice(error: &PeerError) -> &'static str {
     match error.refused_as() {
         Some("INCARNATION_SUPERSEDED") => {

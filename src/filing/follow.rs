@@ -1,7 +1,7 @@
-//! Following the journal: prefix changes are filed one by one, in order; identifier changes only move the bookmark.
+//! Following the journal: prefix changes are filed one by one, in order; identifier changes only advance the bookmark.
 //!
-//! Headers are read in large steps, and bodies for prefix changes only, so that a million identifier changes pass in a
-//! hundred steps. A step with something to file goes out at once; one without waits a second for more.
+//! Headers are read in large steps, and bodies for prefix changes only, so that a million identifier changes take a
+//! hundred steps. A step with a prefix change is sent at once; one without waits a second for more entries.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -19,12 +19,12 @@ use crate::store::journal::{Header, JournalEntry, Subject};
 use super::error::FilingError;
 use super::present::filed;
 use super::status::Delivered;
-use super::{Conversation, Filing, after};
+use super::{Filing, FilingStream, after};
 
-/// How long changes of identifiers alone are held back.
+/// How long changes of identifiers are delayed when there is nothing to file.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
-/// What was read of the journal and not sent yet.
+/// The part of the journal that was read and not sent yet.
 struct Unsent {
     /// The last entry read.
     read_to: u64,
@@ -34,7 +34,7 @@ struct Unsent {
     identifiers: u64,
     /// Filings in between.
     filings: Vec<FiledPrefix>,
-    /// When it must go out.
+    /// When this part must be sent.
     due: Instant,
 }
 
@@ -47,10 +47,10 @@ impl Unsent {
 }
 
 impl Filing {
-    /// Follows the journal after a place until the conversation breaks.
+    /// Follows the journal after a position until the stream breaks.
     pub(super) async fn follow(
         &self,
-        conversation: &mut Conversation,
+        stream: &mut FilingStream,
         from: Position,
     ) -> Result<Infallible, FilingError> {
         let mut end = self.store.follow();
@@ -65,26 +65,26 @@ impl Filing {
         loop {
             let durable = end.borrow_and_update().sequence;
             if unsent.read_to < durable {
-                self.read_step(conversation, &mut unsent).await?;
+                self.read_step(stream, &mut unsent).await?;
             }
             if unsent.is_due() {
-                self.send(conversation, &mut unsent, from).await?;
+                self.send(stream, &mut unsent, from).await?;
             }
             if unsent.read_to < durable {
                 continue;
             }
             let is_waiting = unsent.read_to > unsent.sent_to;
             tokio::select! {
-                // The sender lives as long as the store that we hold.
+                // The sender of this channel lives as long as the store.
                 _ = end.changed() => {}
                 () = time::sleep_until(unsent.due), if is_waiting => {}
-                heard = conversation.overhear() => heard?,
+                received = stream.receive_unprompted() => received?,
             }
         }
     }
 
     /// Reads the next step of the journal.
-    async fn read_step(&self, conversation: &Conversation, unsent: &mut Unsent) -> Result<(), FilingError> {
+    async fn read_step(&self, stream: &FilingStream, unsent: &mut Unsent) -> Result<(), FilingError> {
         let headers = self.store.headers_from(unsent.read_to + 1, FILING_STEP_ENTRIES).await?;
         let next = |header: &&Header| header.position.sequence == unsent.read_to + 1;
         let (Some(first), Some(last)) = (headers.first().filter(next), headers.last()) else {
@@ -102,16 +102,16 @@ impl Filing {
             let Some(filing) = self.filing(entry) else {
                 continue;
             };
-            if conversation.takes(&filing.prefix) {
+            if stream.covers(&filing.prefix) {
                 unsent.filings.push(filing);
             } else {
-                self.watch.set_aside(vec![conversation.beyond_scope(&filing.prefix)]);
+                self.watch.set_aside(vec![stream.beyond_scope(&filing.prefix)]);
             }
         }
         Ok(())
     }
 
-    /// A change of a prefix as it is filed. Where its body is no longer retained, the present state of the prefix.
+    /// Returns the filing for a change of a prefix. When the body is no longer retained, the present state is filed.
     fn filing(&self, entry: JournalEntry) -> Option<FiledPrefix> {
         let JournalEntry { header, body } = entry;
         match body.map(|body| body.change) {
@@ -127,10 +127,10 @@ impl Filing {
         }
     }
 
-    /// Delivers what is unsent, and keeps the place when it is confirmed.
+    /// Delivers the unsent part, and saves the position when it is confirmed.
     async fn send(
         &self,
-        conversation: &mut Conversation,
+        stream: &mut FilingStream,
         unsent: &mut Unsent,
         from: Position,
     ) -> Result<(), FilingError> {
@@ -141,11 +141,11 @@ impl Filing {
         let count = filings.len();
         let progress = FilingMessage::Progress { position, identifier_changes };
         let messages = filings.into_iter().map(FilingMessage::Filed).chain([progress]).collect();
-        let aside = conversation.deliver(messages, position).await?;
+        let aside = stream.deliver(messages, position).await?;
         let filed = count - aside.len().min(count);
         let identifiers = identifier_changes;
-        self.watch.filed(Delivered { place: position, filed, identifiers, prefixes, aside });
-        self.keep(position).await?;
+        self.watch.filed(Delivered { position, filed, identifiers, prefixes, aside });
+        self.save_confirmed(position).await?;
         unsent.sent_to = unsent.read_to;
         unsent.due = after(PROGRESS_EVERY);
         self.watch.oldest(None);

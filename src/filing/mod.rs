@@ -1,21 +1,21 @@
 //! Filing: reports this node's prefixes to the upper node, which delegates to this node from then on.
 //!
 //! ```text
-//!   announce ─▶ where the upper node stands
-//!      │  it knows us: go on after its bookmark
+//!   announce ─▶ the upper node's bookmark
+//!      │  it is valid: continue after it
 //!      │  first contact, a new incarnation on either side, another scope or site, a bookmark before the retained journal:
-//!      ▼  the present state, as a whole
+//!      ▼  file the whole present state
 //!   follow the journal ─▶ prefix changes filed, in order ─▶ acknowledged, on its disk ─▶ bookmark
 //!      ▲                  identifier changes counted                                        │
 //!      └────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
-//! - The truth of what is filed is the upper node's bookmark, durable there. What is sent again after a break has no
-//!   second effect.
-//! - An upper node that is away changes nothing for this node's own work; filing waits, longer each time, and goes on.
-//! - A prefix that the upper node refuses is set aside and reported; the others continue.
-//! - A later life of this store that filed already ends filing: two copies never both file.
+//! - The upper node's bookmark, which is durable there, decides what counts as filed. A message that is repeated after
+//!   an interruption has no second effect.
+//! - An unreachable upper node does not affect this node's own work; filing retries, after a longer wait each time.
+//! - A prefix that the upper node refuses is set aside and reported; the others are filed.
+//! - Filing ends when a later incarnation of this store has filed: two copies of a store never both file.
 //!
-//! It reads the store and keeps bookmarks there; it never changes what is registered.
+//! Filing reads the store and saves bookmarks there; it never changes what is registered.
 
 mod error;
 mod follow;
@@ -44,25 +44,25 @@ use crate::store::Store;
 use self::error::FilingError;
 use self::status::{FilingState, FilingWatch, SetAside};
 
-/// The bookmark of the last place confirmed.
+/// Name of the bookmark of the last confirmed position.
 const CONFIRMED: &str = "upper";
-/// The bookmark of what the confirmation rests on: see [`Filing::basis`].
+/// Name of the bookmark that holds the [`basis`] of the confirmation.
 const BASIS: &str = "upper/basis";
 /// How long an acknowledgement may take; the connection itself is watched more closely.
 const ACKNOWLEDGE_MAX: Duration = Duration::from_secs(300);
 
 //----------- Filing ---------------------------------------------------------
 
-/// What filing needs to know.
+/// Settings of filing.
 #[derive(Clone)]
 pub struct FilingOptions {
-    /// Where this node answers; none when it announces nothing.
+    /// The site of this node; none when nothing is announced.
     pub site: Option<Site>,
     /// The shortest wait after a failure.
     pub pause_first: Duration,
-    /// The longest.
+    /// The longest wait after a failure.
     pub pause_longest: Duration,
-    /// Randomness for the waits.
+    /// Source of the randomness in the waits.
     pub jitter: Jitter,
 }
 
@@ -74,7 +74,7 @@ struct Filing {
     watch: FilingWatch,
 }
 
-/// Starts filing. It ends when it is stopped; wherever that happens, the next start goes on from there.
+/// Starts filing. It may be stopped at any point; the next start continues from there.
 pub fn start(
     store: Store,
     upper: Arc<Upper>,
@@ -93,14 +93,14 @@ pub fn start(
 }
 
 impl Filing {
-    /// Files until there is a reason never to file again.
+    /// Files, with retries, until a final error.
     async fn run(self) {
         let confirmed = self.store.bookmark(CONFIRMED).await.ok().flatten();
         self.watch.confirmed(confirmed.and_then(|bookmark| bookmark.at(Stream::ONLY)));
         let Some(site) = self.options.site.clone() else {
             let reason =
                 "nothing is announced to the upper node: name this node's addresses in site.addresses";
-            tracing::warn!(reason, "filing does not begin");
+            tracing::warn!(reason, "filing does not start");
             self.watch.broke(FilingState::Ended, reason.to_owned());
             return;
         };
@@ -121,29 +121,29 @@ impl Filing {
         }
     }
 
-    /// Files over one connection, until it breaks.
+    /// Files over one connection until it breaks.
     async fn file(&self, site: &Site, backoff: &mut Backoff) -> Result<Infallible, FilingError> {
         let head = self.store.head();
-        let line = self.upper.announce(site, head.incarnation).await?;
-        let announced = line.announced().clone();
+        let connection = self.upper.announce(site, head.incarnation).await?;
+        let announced = connection.announced().clone();
         let basis = basis(&announced, site);
         let start = self.starting_point(&announced, &basis).await?;
-        let (speaker, listener) = line.file().await?;
-        let mut conversation = Conversation { speaker, listener, announced, watch: self.watch.clone() };
+        let (sender, receiver) = connection.file().await?;
+        let mut stream = FilingStream { sender, receiver, announced, watch: self.watch.clone() };
         let from = match start {
-            Some(place) => {
-                self.watch.confirmed(Some(place));
-                place
+            Some(position) => {
+                self.watch.confirmed(Some(position));
+                position
             }
-            None => self.resynchronize(&mut conversation, &basis).await?,
+            None => self.resynchronize(&mut stream, &basis).await?,
         };
         backoff.reset();
         tracing::info!(upper = %self.upper.name(), after = %from, "filing");
         self.watch.entered(FilingState::Filing);
-        self.follow(&mut conversation, from).await
+        self.follow(&mut stream, from).await
     }
 
-    /// The place after which to go on; none when the present state is to be filed.
+    /// Returns the position after which to continue; none when the present state has to be filed.
     async fn starting_point(
         &self,
         announced: &Announced,
@@ -151,34 +151,35 @@ impl Filing {
     ) -> Result<Option<Position>, FilingError> {
         let head = self.store.head();
         let known = announced.bookmark.filter(|_| !announced.resynchronize);
-        let Some(place) = known.filter(|place| place.incarnation == head.incarnation) else {
+        let Some(position) = known.filter(|position| position.incarnation == head.incarnation) else {
             return Ok(None);
         };
-        if place.sequence > head.sequence {
-            return Err(FilingError::Ahead { confirmed: place.sequence, head: head.sequence });
+        if position.sequence > head.sequence {
+            return Err(FilingError::Ahead { confirmed: position.sequence, head: head.sequence });
         }
         let retained = self.store.retained();
-        let is_retained = place.sequence + 1 >= retained.headers_from.max(retained.bodies_from);
+        let is_retained = position.sequence + 1 >= retained.headers_from.max(retained.bodies_from);
         let is_same = self.store.bookmark(BASIS).await?.as_ref() == Some(basis);
-        Ok(Some(place).filter(|_| is_retained && is_same))
+        Ok(Some(position).filter(|_| is_retained && is_same))
     }
 
-    /// Keeps the place that the upper node confirmed.
-    async fn keep(&self, place: Position) -> Result<(), FilingError> {
-        self.store.set_bookmark(CONFIRMED, &[place].into_iter().collect()).await?;
+    /// Saves the position that the upper node confirmed.
+    async fn save_confirmed(&self, position: Position) -> Result<(), FilingError> {
+        self.store.set_bookmark(CONFIRMED, &[position].into_iter().collect()).await?;
         Ok(())
     }
 
-    /// Notes the time of the oldest entry that is not confirmed.
+    /// Records the time of the oldest entry that is not confirmed.
     async fn note_oldest(&self) {
-        let next = self.watch.status().confirmed.map_or(1, |place| place.sequence + 1);
+        let next = self.watch.status().confirmed.map_or(1, |position| position.sequence + 1);
         let header = self.store.headers_at(&[next]).await.ok();
         self.watch.oldest(header.into_iter().flatten().flatten().next().map(|header| header.time_ms));
     }
 }
 
-/// What a confirmation rests on: the upper node's life, what its token takes from us, and where we said we answer.
-/// When one of these changes, the present state is filed anew. It is stored as one digest, in the field of an incarnation.
+/// Returns the basis of a confirmation: the upper node's incarnation, the scope of the token, and the announced site.
+/// When one of them changes, the present state is filed again. It is stored as one digest, in the field of an
+/// incarnation.
 fn basis(announced: &Announced, site: &Site) -> Bookmark {
     let mut scope: Vec<String> = announced.scope.iter().map(Prefix::canonical).collect();
     scope.sort_unstable();
@@ -191,39 +192,40 @@ fn basis(announced: &Announced, site: &Site) -> Bookmark {
     [Position { incarnation: Incarnation(digest), stream: Stream::ONLY, sequence: 0 }].into_iter().collect()
 }
 
-//----------- Conversation ---------------------------------------------------
+//----------- FilingStream ---------------------------------------------------
 
-/// One stream of filings and what it rests on.
-struct Conversation {
-    speaker: FilingSender,
-    listener: AcknowledgementReceiver,
+/// One stream of filings, with the announcement that it belongs to.
+struct FilingStream {
+    sender: FilingSender,
+    receiver: AcknowledgementReceiver,
     announced: Announced,
     watch: FilingWatch,
 }
 
-impl Conversation {
-    /// Says all of it, and listens until it is confirmed up to a place, which the caller notes. What was not taken.
+impl FilingStream {
+    /// Sends all messages and waits until the upper node confirms a position, which the caller records. Returns what was
+    /// refused.
     async fn deliver(
         &mut self,
         messages: Vec<FilingMessage>,
         until: Position,
     ) -> Result<Vec<SetAside>, FilingError> {
-        let Self { speaker, listener, announced, watch } = self;
-        let speaking = async {
-            for one in messages {
-                if speaker.send(one).await.is_err() {
+        let Self { sender, receiver, announced, watch } = self;
+        let sending = async {
+            for message in messages {
+                if sender.send(message).await.is_err() {
                     break;
                 }
             }
-            // Whether the stream is at its end or gone, the listener tells.
+            // The receiving half has the outcome, also when the stream has ended.
             std::future::pending().await
         };
-        let listening = async {
+        let receiving = async {
             let mut aside = Vec::new();
             loop {
-                let heard = time::timeout(ACKNOWLEDGE_MAX, listener.next()).await;
-                let heard = heard.map_err(|_| FilingError::Silent)??;
-                let position = heed(heard, announced, watch, &mut aside)?;
+                let received = time::timeout(ACKNOWLEDGE_MAX, receiver.next()).await;
+                let received = received.map_err(|_| FilingError::Silent)??;
+                let position = process(received, announced, watch, &mut aside)?;
                 if position == Some(until) {
                     return Ok(aside);
                 }
@@ -233,27 +235,27 @@ impl Conversation {
             }
         };
         tokio::select! {
-            delivered = listening => delivered,
-            never = speaking => never,
+            delivered = receiving => delivered,
+            never = sending => never,
         }
     }
 
-    /// Waits for what the upper node says of its own accord, which is only that it goes.
-    async fn overhear(&mut self) -> Result<(), FilingError> {
-        let heard = self.listener.next().await?;
-        let position = heed(heard, &self.announced, &self.watch, &mut Vec::new())?;
+    /// Waits for a message that the upper node sends unprompted; usually this is the end of the stream.
+    async fn receive_unprompted(&mut self) -> Result<(), FilingError> {
+        let received = self.receiver.next().await?;
+        let position = process(received, &self.announced, &self.watch, &mut Vec::new())?;
         if position.is_some() {
             self.watch.confirmed(position);
         }
         Ok(())
     }
 
-    /// Whether our token covers a prefix.
-    fn takes(&self, prefix: &Prefix) -> bool {
+    /// Returns whether the token covers a prefix.
+    fn covers(&self, prefix: &Prefix) -> bool {
         self.announced.scope.iter().any(|own| own.covers(prefix))
     }
 
-    /// Why a prefix that the token does not cover is not filed.
+    /// Returns the explanation for a prefix that the token does not cover.
     fn beyond_scope(&self, prefix: &Prefix) -> SetAside {
         let scope: Vec<&str> = self.announced.scope.iter().map(Prefix::as_str).collect();
         let message = format!(
@@ -264,25 +266,25 @@ impl Conversation {
     }
 }
 
-/// Takes an acknowledgement to heart; the place it confirms.
-fn heed(
-    heard: Acknowledged,
+/// Processes an acknowledgement; returns the position that it confirms.
+fn process(
+    received: Acknowledged,
     announced: &Announced,
     watch: &FilingWatch,
     aside: &mut Vec<SetAside>,
 ) -> Result<Option<Position>, FilingError> {
-    if heard.incarnation != announced.incarnation {
-        return Err(FilingError::Reborn);
+    if received.incarnation != announced.incarnation {
+        return Err(FilingError::UpperRestored);
     }
-    aside.extend(heard.refused.into_iter().map(|refused| SetAside {
+    aside.extend(received.refused.into_iter().map(|refused| SetAside {
         prefix: refused.prefix,
         message: format!("{} ({})", refused.message, refused.code),
     }));
-    watch.heard();
-    Ok(heard.position)
+    watch.contacted();
+    Ok(received.position)
 }
 
-/// When the next thing is due.
+/// Returns the instant after a pause.
 fn after(pause: Duration) -> Instant {
     Instant::now() + pause
 }

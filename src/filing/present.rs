@@ -1,4 +1,4 @@
-//! Resynchronizing: filing the present state as a whole. One procedure for every reason to do so.
+//! Resynchronization: files the whole present state. All reasons to do so use the same procedure.
 
 use crate::federation::filing_message::{FiledPrefix, FilingMessage};
 use crate::model::position::{Bookmark, Position};
@@ -6,43 +6,43 @@ use crate::model::prefix::PrefixEntry;
 
 use super::error::FilingError;
 use super::status::FilingState;
-use super::{BASIS, Conversation, Filing};
+use super::{BASIS, Filing, FilingStream};
 
 impl Filing {
-    /// Files every prefix as it stands; the place it stands for. What the upper node holds from us beyond that, it
-    /// revokes.
+    /// Files the present state of every prefix; returns the position that it stands for. The upper node revokes
+    /// everything else that it holds from this node.
     ///
-    /// The basis is stored last: an interruption anywhere before leads here again.
+    /// The basis is saved last, so that an interruption before leads to another resynchronization.
     pub(super) async fn resynchronize(
         &self,
-        conversation: &mut Conversation,
+        stream: &mut FilingStream,
         basis: &Bookmark,
     ) -> Result<Position, FilingError> {
         self.watch.entered(FilingState::Resynchronizing);
-        // The place is read first: what changes in between is filed again when the journal is followed from it.
+        // The position is read first: a change in between is filed again when the journal is followed from there.
         let as_of = self.store.head();
         let directory = self.store.directory();
-        let (taken, beyond): (Vec<_>, Vec<_>) =
-            directory.prefixes().partition(|entry| conversation.takes(&entry.prefix));
+        let (covered, beyond): (Vec<_>, Vec<_>) =
+            directory.prefixes().partition(|entry| stream.covers(&entry.prefix));
         self.watch.clear_aside();
-        self.watch.set_aside(beyond.iter().map(|entry| conversation.beyond_scope(&entry.prefix)).collect());
-        tracing::info!(upper = %self.upper.name(), prefixes = taken.len(), as_of = %as_of, "filing the present state");
-        let filings = taken.iter().map(|entry| FilingMessage::Filed(filed(entry, as_of)));
+        self.watch.set_aside(beyond.iter().map(|entry| stream.beyond_scope(&entry.prefix)).collect());
+        tracing::info!(upper = %self.upper.name(), prefixes = covered.len(), as_of = %as_of, "filing the present state");
+        let filings = covered.iter().map(|entry| FilingMessage::Filed(filed(entry, as_of)));
         let messages: Vec<FilingMessage> = [FilingMessage::Begin(as_of)]
             .into_iter()
             .chain(filings)
             .chain([FilingMessage::End(as_of)])
             .collect();
-        let count = taken.len();
-        let aside = conversation.deliver(messages, as_of).await?;
+        let count = covered.len();
+        let aside = stream.deliver(messages, as_of).await?;
         self.watch.resynchronized(as_of, count - aside.len().min(count), aside);
-        self.keep(as_of).await?;
+        self.save_confirmed(as_of).await?;
         self.store.set_bookmark(BASIS, basis).await?;
         Ok(as_of)
     }
 }
 
-/// A prefix entry as it is filed.
+/// Converts a prefix entry to a filing.
 pub(super) fn filed(entry: &PrefixEntry, position: Position) -> FiledPrefix {
     FiledPrefix {
         prefix: entry.prefix.clone(),

@@ -1,4 +1,4 @@
-//! How filing stands, for people and monitors.
+//! Status of filing, for operators and monitoring.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,46 +10,46 @@ use crate::store::Store;
 
 //----------- FilingStatus ---------------------------------------------------
 
-/// How filing stands now.
+/// Status of filing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilingStatus {
-    /// The upper node.
+    /// Name of the upper node.
     pub upper: String,
-    /// What filing is at.
+    /// Present state of filing.
     pub state: FilingState,
-    /// The last place that the upper node confirmed.
+    /// The last position that the upper node confirmed.
     pub confirmed: Option<Position>,
-    /// Journal entries that it has not confirmed.
+    /// Journal entries that the upper node has not confirmed.
     pub lag_entries: u64,
-    /// Milliseconds since the oldest of them was made.
+    /// Age in milliseconds of the oldest journal entry that is not confirmed.
     pub lag_ms: u64,
-    /// When the upper node was last heard, in milliseconds since 1970.
+    /// When the last message of the upper node arrived, in milliseconds since 1970.
     pub last_contact_ms: Option<u64>,
-    /// What went wrong the last time; none once it goes well again.
+    /// The last error; none after filing works again.
     pub last_error: Option<String>,
-    /// Counts since the start.
+    /// Counts since the node started.
     pub counts: FilingCounts,
     /// Prefixes that are not filed, and why; at most a hundred of them.
     pub set_aside: Vec<SetAside>,
 }
 
-/// What filing is at.
+/// A state of filing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FilingState {
-    /// It has not reached the upper node yet.
+    /// The upper node was not reached yet.
     Starting,
-    /// It files the present state.
+    /// The present state is being filed.
     Resynchronizing,
-    /// It follows the journal.
+    /// The journal is followed.
     Filing,
-    /// The upper node is away or refuses; it is tried again.
+    /// The upper node is unreachable or refuses; filing is retried.
     Away,
-    /// It has ended; only a restart begins it again.
+    /// Filing has ended; only a restart of the node starts it again.
     Ended,
 }
 
 impl FilingState {
-    /// Its name for people and clients.
+    /// Returns the name for operators and clients.
     pub fn name(self) -> &'static str {
         match self {
             Self::Starting => "starting",
@@ -60,18 +60,18 @@ impl FilingState {
         }
     }
 
-    /// Whether the upper node answered the last time.
+    /// Returns whether the last call to the upper node succeeded.
     pub fn is_connected(self) -> bool {
         matches!(self, Self::Resynchronizing | Self::Filing)
     }
 }
 
-/// What filing counts, since the node started.
+/// Counts of filing since the node started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FilingCounts {
-    /// Changes of prefixes that the upper node took.
+    /// Changes of prefixes that the upper node accepted.
     pub filed: u64,
-    /// Changes of identifiers that the bookmark moved over.
+    /// Changes of identifiers that the bookmark advanced past.
     pub identifiers: u64,
     /// Times that the present state was filed.
     pub resynchronizations: u64,
@@ -86,13 +86,13 @@ pub struct FilingCounts {
 pub struct SetAside {
     /// The prefix.
     pub prefix: Prefix,
-    /// Why, and what would help.
+    /// Why the prefix is not filed, and what would help.
     pub message: String,
 }
 
 //----------- FilingWatch ----------------------------------------------------
 
-/// Where filing tells how it stands. Clones are the same.
+/// Shared status of filing: filing updates it, others read it. Clones share it.
 #[derive(Clone)]
 pub struct FilingWatch {
     store: Store,
@@ -124,12 +124,12 @@ impl FilingWatch {
         Self { store, upper: upper.into(), noted: Arc::new(Mutex::new(noted)) }
     }
 
-    /// How filing stands. Neither waits nor reads files.
+    /// Returns the present status. Does not block and reads no files.
     pub fn status(&self) -> FilingStatus {
         let head = self.store.head().sequence;
         let now_ms = self.store.now_ms();
         let noted = self.lock();
-        let lag_entries = head.saturating_sub(noted.confirmed.map_or(0, |place| place.sequence));
+        let lag_entries = head.saturating_sub(noted.confirmed.map_or(0, |position| position.sequence));
         let oldest_ms = noted.oldest_ms.filter(|_| lag_entries > 0);
         let set_aside = noted.set_aside.iter().take(SET_ASIDE_MAX);
         FilingStatus {
@@ -147,14 +147,14 @@ impl FilingWatch {
         }
     }
 
-    /// The upper node answers again.
+    /// Records a new state with a working connection.
     pub(super) fn entered(&self, state: FilingState) {
         let now_ms = self.store.now_ms();
         let mut noted = self.lock();
         (noted.state, noted.last_error, noted.last_contact_ms) = (state, None, Some(now_ms));
     }
 
-    /// Something went wrong. Whether that is news.
+    /// Records an error; returns whether it differs from the last one.
     pub(super) fn broke(&self, state: FilingState, error: String) -> bool {
         let mut noted = self.lock();
         let is_news = noted.state != state || noted.last_error.as_ref() != Some(&error);
@@ -165,41 +165,41 @@ impl FilingWatch {
         is_news
     }
 
-    pub(super) fn heard(&self) {
+    pub(super) fn contacted(&self) {
         let now_ms = self.store.now_ms();
         self.lock().last_contact_ms = Some(now_ms);
     }
 
-    pub(super) fn confirmed(&self, place: Option<Position>) {
-        self.lock().confirmed = place;
+    pub(super) fn confirmed(&self, position: Option<Position>) {
+        self.lock().confirmed = position;
     }
 
     pub(super) fn oldest(&self, oldest_ms: Option<u64>) {
         self.lock().oldest_ms = oldest_ms;
     }
 
-    /// A part of the journal was delivered; what was taken is set aside no more. Whoever looks sees the place together
-    /// with what came of it.
+    /// Records that a part of the journal was delivered; accepted prefixes are no longer set aside. A reader sees the
+    /// position and the outcome change together.
     pub(super) fn filed(&self, delivered: Delivered) {
-        let Delivered { place, filed, identifiers, prefixes, aside } = delivered;
+        let Delivered { position, filed, identifiers, prefixes, aside } = delivered;
         let mut noted = self.lock();
-        noted.confirmed = Some(place);
+        noted.confirmed = Some(position);
         noted.counts.filed += filed as u64;
         noted.counts.identifiers += identifiers;
         noted.set_aside.retain(|prefix, _| !prefixes.contains(prefix));
         noted.set_aside(aside);
     }
 
-    /// The present state was delivered, with the same care.
-    pub(super) fn resynchronized(&self, place: Position, filed: usize, aside: Vec<SetAside>) {
+    /// Records that the present state was delivered; position and outcome change together.
+    pub(super) fn resynchronized(&self, position: Position, filed: usize, aside: Vec<SetAside>) {
         let mut noted = self.lock();
-        noted.confirmed = Some(place);
+        noted.confirmed = Some(position);
         noted.counts.filed += filed as u64;
         noted.counts.resynchronizations += 1;
         noted.set_aside(aside);
     }
 
-    /// Prefixes are not filed.
+    /// Records prefixes that are not filed.
     pub(super) fn set_aside(&self, aside: Vec<SetAside>) {
         self.lock().set_aside(aside);
     }
@@ -213,22 +213,22 @@ impl FilingWatch {
     }
 }
 
-/// What came of a part of the journal that was delivered.
+/// Outcome of the delivery of a part of the journal.
 pub(super) struct Delivered {
-    /// The place that is confirmed.
-    pub(super) place: Position,
-    /// Filings that were taken.
+    /// The confirmed position.
+    pub(super) position: Position,
+    /// Filings that were accepted.
     pub(super) filed: usize,
-    /// Changes of identifiers up to the place.
+    /// Changes of identifiers up to the position.
     pub(super) identifiers: u64,
     /// The prefixes that were filed.
     pub(super) prefixes: BTreeSet<Prefix>,
-    /// Those of them that were not taken.
+    /// Filings that were refused.
     pub(super) aside: Vec<SetAside>,
 }
 
 impl Noted {
-    /// Sets prefixes aside. Each is reported once.
+    /// Sets prefixes aside; each is logged once per reason.
     fn set_aside(&mut self, aside: Vec<SetAside>) {
         for SetAside { prefix, message } in aside {
             if self.set_aside.get(&prefix) != Some(&message) {

@@ -1,4 +1,4 @@
-//! Backups that were harmed: every bit counts, and the file is named.
+//! Damaged backups: every changed bit is found, and the finding names the file.
 
 use std::fs;
 
@@ -83,7 +83,7 @@ async fn cut_missing_exchanged_and_strange_files_are_named() {
     assert!(list_directory(&bench.path("backups")).expect("the directory").is_empty());
 }
 
-/// Who can write files but does not have the key cannot pass another manifest for ours.
+/// An attacker who can write files but does not have the key cannot replace the manifest.
 #[tokio::test]
 async fn a_manifest_of_an_encrypted_backup_cannot_be_written_anew_without_the_key() {
     let mut bench = Bench::new(EngineKind::Fjall).await;

@@ -1,4 +1,4 @@
-//! The directory of backups: nothing half done, nobody in each other's way, the old ones go.
+//! The directory of backups: no partial backups, no concurrent ones, removal of old ones.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use super::{
 };
 use crate::backup::list_directory;
 
-/// The folder vanishes under the backup, as a disk that fails would have it.
+/// The folder is removed during the backup, as if the disk failed.
 #[tokio::test]
 async fn a_backup_that_fails_or_is_abandoned_leaves_nothing() {
     let mut bench = Bench::new(EngineKind::Fjall).await;
@@ -25,7 +25,7 @@ async fn a_backup_that_fails_or_is_abandoned_leaves_nothing() {
     assert_eq!(backups.counters().failures(), 1);
     assert_eq!(files(&directory).iter().map(|path| name_of(path)).collect::<Vec<_>>(), [".lock"]);
 
-    // Dropped while it waits: as far as its first wait it has come.
+    // The future is dropped at its first wait.
     let begun =
         futures_util::future::poll_immediate(Box::pin(backups.create(None, Kind::Full, &|_| {}))).await;
     assert!(begun.is_none());
@@ -34,14 +34,14 @@ async fn a_backup_that_fails_or_is_abandoned_leaves_nothing() {
     assert_eq!(left, [".lock".to_owned(), made.name.clone()]);
     assert_eq!(backups.counters().last_success_ms(), Some(made.created_ms));
 
-    // What a crash left is swept away by the next one.
+    // The next backup removes what a crash left.
     fs::create_dir(directory.join("2026-01-01T000000Z-full.partial")).expect("a folder");
     let next = bench.create(Kind::Full).await;
     assert_eq!(files(&directory).len(), 3);
     assert!(list_directory(&directory).expect("the backups").iter().any(|backup| backup.name == next.name));
 }
 
-/// Makes a backup as soon as the thread that was opening the directory for the abandoned one has let go of it.
+/// Creates a backup as soon as the thread that opened the directory for the abandoned one has released it.
 async fn when_free(backups: &crate::backup::Backups) -> crate::backup::Summary {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
     loop {
@@ -88,7 +88,7 @@ async fn one_backup_at_a_time() {
     let (backups, others) = (bench.backups(), bench.backups());
     // A second node's view of the same directory, and the first one's own second call, while the first is under way.
     let refusals = std::sync::Mutex::new(Vec::new());
-    let tell = |progress: crate::backup::Progress| {
+    let on_progress = |progress: crate::backup::Progress| {
         if progress.stage == "journal" {
             for backups in [&backups, &others] {
                 let second = backups.create(None, Kind::Full, &|_| {});
@@ -101,7 +101,7 @@ async fn one_backup_at_a_time() {
             }
         }
     };
-    backups.create(None, Kind::Full, &tell).await.expect("the first one is made");
+    backups.create(None, Kind::Full, &on_progress).await.expect("the first one is made");
     let refusals = refusals.into_inner().expect("no panic");
     assert_eq!(refusals.len(), 2);
     assert!(refusals.iter().all(|error| matches!(error, Some(Error::Busy { .. }))), "{refusals:?}");
@@ -139,7 +139,7 @@ async fn retention_goes_by_count_and_age_and_keeps_what_increments_need() {
     let retire = async |options| bench.backups_with(options).retire(None).await.expect("it retires");
     assert_eq!(retire(keep(0, 0)).await.len(), 0);
     assert_eq!(retire(keep(3, 1)).await.len(), 0);
-    // The increments of the oldest full one go before it.
+    // The increments of the oldest full backup are removed before it.
     assert_eq!(retire(keep(2, 0)).await, [names[1].clone(), names[0].clone()]);
     let left = || {
         let listed = list_directory(&bench.path("backups")).expect("the backups");

@@ -1,4 +1,4 @@
-//! What a backup that nobody harmed gives back.
+//! Backups without damage, and what is restored from them.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Mutex;
@@ -10,7 +10,7 @@ use crate::backup::verify_folder;
 use crate::store::entry::Change;
 use crate::store::journal::Body;
 
-/// What the journal says every identifier was at an entry.
+/// The state of every identifier at an entry, according to the journal.
 async fn states_of_journal(bench: &Bench, sequence: u64) -> States {
     let mut states: States = BTreeMap::new();
     let mut next = 1;
@@ -29,7 +29,7 @@ async fn states_of_journal(bench: &Bench, sequence: u64) -> States {
     states
 }
 
-/// The node writes all the while; afterwards its data directory is deleted and restored.
+/// The node writes during the backup; afterwards its data directory is deleted and restored.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_made_during_writes_restores_every_identifier_as_it_was_at_its_end() {
     for engine in EngineKind::ALL {
@@ -105,12 +105,12 @@ async fn a_restored_node_writes_on_and_its_history_reaches_back() {
 }
 
 #[tokio::test]
-async fn folders_and_files_are_ours_alone_and_progress_is_reported() {
+async fn folders_and_files_are_private_and_progress_is_reported() {
     let mut bench = Bench::new(EngineKind::Fjall).await;
     bench.write(0..200).await;
-    let reports = Mutex::new(Vec::new());
-    let tell = |progress| reports.lock().expect("no panic").push(progress);
-    let made = bench.backups().create(None, Kind::Full, &tell).await.expect("the backup is made");
+    let reported = Mutex::new(Vec::new());
+    let on_progress = |progress| reported.lock().expect("no panic").push(progress);
+    let made = bench.backups().create(None, Kind::Full, &on_progress).await.expect("the backup is made");
     let folder = bench.path("backups").join(&made.name);
     let mode =
         |path: &std::path::Path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
@@ -120,11 +120,11 @@ async fn folders_and_files_are_ours_alone_and_progress_is_reported() {
     assert!(files.len() > 4, "several chunks: {files:?}");
     let bytes: u64 = files.iter().map(|file| std::fs::metadata(file).expect("a file").len()).sum();
     assert_eq!(bytes, made.bytes);
-    verify_folder(&folder, None, &tell).await.expect("it can be examined");
-    let reports = reports.into_inner().expect("no panic");
-    let stages: std::collections::BTreeSet<&str> = reports.iter().map(|progress| progress.stage).collect();
+    verify_folder(&folder, None, &on_progress).await.expect("it can be examined");
+    let reported = reported.into_inner().expect("no panic");
+    let stages: std::collections::BTreeSet<&str> = reported.iter().map(|progress| progress.stage).collect();
     assert_eq!(stages.into_iter().collect::<Vec<_>>(), ["begin", "done", "image", "journal", "read back"]);
-    let last = reports.last().expect("progress");
+    let last = reported.last().expect("progress");
     assert_eq!((Some(last.done_bytes), last.entries), (last.total_bytes, made.entries));
 }
 
