@@ -23,7 +23,7 @@ async fn a_node_starts_again_where_it_stopped_on_both_engines() {
         let before = node.node().store().head();
         let node = node.restart().await;
         assert_eq!(node.node().store().head(), before, "{engine}");
-        assert!(TcpStream::connect(first_front_end).is_err(), "the front_end is still open");
+        assert!(TcpStream::connect(first_front_end).is_err(), "the front end is still open");
         let directory = node.stop().await;
         assert_eq!(Addresses::load(&directory.path().join("data")), None);
     }

@@ -128,9 +128,9 @@ impl FrontEnd {
 
     /// Tells it to close and waits until it has.
     pub(crate) async fn close(self) {
-        self.drain.send(()).expect("the front_end is open");
+        self.drain.send(()).expect("the front end is open");
         let closed = tokio::time::timeout(Duration::from_secs(60), self.serving).await;
-        closed.expect("the front_end closes").expect("no panic").expect("no error");
+        closed.expect("the front end closes").expect("no panic").expect("no error");
     }
 }
 

@@ -144,7 +144,7 @@ async fn damaged_messages_are_the_callers_fault() {
     }
     assert!(answered > 100 && refused > 100, "{answered} answered, {refused} refused");
     let request = proto::RegisterRequest { registration: Some(registration("after")), ..Default::default() };
-    front_end.registration().await.register(request).await.expect("the front_end is sound");
+    front_end.registration().await.register(request).await.expect("the front end is sound");
     front_end.close().await;
 }
 
@@ -179,6 +179,6 @@ async fn foreign_protocols_end_their_own_connection() {
         assert!(received.len() < 4_096, "client {number} received {} bytes", received.len());
     }
     let request = proto::ResolveRequest { question: Some(question("a")), recursion: None };
-    front_end.resolution().await.resolve(request).await.expect("the front_end goes on answering");
+    front_end.resolution().await.resolve(request).await.expect("the front end goes on answering");
     front_end.close().await;
 }
