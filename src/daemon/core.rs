@@ -62,7 +62,7 @@ pub(super) struct Core {
 }
 
 impl Core {
-    /// Opens the store and starts what stands on it. `site` is where this node is announced to be.
+    /// Opens the store and starts the modules that use it. `site` is the site that this node announces.
     pub(super) async fn open(
         config: &Config,
         directory: &DataDirectory,
@@ -143,13 +143,13 @@ impl Core {
         }
         join("upkeep", self.upkeep).await;
         join("high-water file", self.high_water).await;
-        // Without the appender there is nothing left to close in order; the next start mends what is open.
+        // Without the appender the store cannot be closed cleanly; the next start repairs it.
         let Some(appender) = join("committer", self.committer).await else { return Ok(()) };
         self.store.close(appender).await.map_err(DaemonError::Close)
     }
 
-    /// Makes the admin token of the first start. The file comes first: a crash in between leaves a file that the next
-    /// start writes again, never a token that nobody has.
+    /// Creates the admin token of the first start. The file is written first: a crash in between leaves a file that the next
+    /// start overwrites, never a stored token whose text is lost.
     ///
     /// The first start after a restore makes one too, unless the file of the old one was put back: a backup holds
     /// tokens as hashes only.

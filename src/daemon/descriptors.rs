@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::front::{grpc, http};
 use crate::telemetry::{Metrics, Page};
 
-/// Descriptors that the process is taken to have where the system does not say.
+/// Assumed limit where the system does not report one.
 const UNKNOWN_LIMIT: usize = 1_024;
 /// Of so many descriptors, one may be an open table file of the store.
 const TABLES_SHARE: usize = 4;
@@ -38,7 +38,7 @@ pub(super) struct Descriptors {
 }
 
 impl Descriptors {
-    /// Raises the soft limit to the hard limit, and says what it is then.
+    /// Raises the soft limit to the hard limit, and returns the resulting limit.
     pub(super) fn raise() -> Self {
         let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
             return Self { limit: UNKNOWN_LIMIT };

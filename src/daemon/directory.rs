@@ -1,4 +1,4 @@
-//! The data directory: made, locked against a second process, and the small files that stand beside the store.
+//! The data directory: created, locked against a second process, with the small files beside the store.
 //!
 //! ```text
 //!   <data>/lock          locked while a process uses the directory; holds its process id
@@ -34,7 +34,7 @@ impl Drop for DataDirectory {
     fn drop(&mut self) {
         // Closing the file is not enough: a process that is being started holds a copy of it for a moment.
         if let Err(error) = self.lock.unlock() {
-            tracing::warn!(%error, "the lock of the data directory goes when the process ends");
+            tracing::warn!(%error, "cannot unlock the data directory; its lock ends with the process");
         }
     }
 }
@@ -67,22 +67,22 @@ impl DataDirectory {
         Ok(directory)
     }
 
-    /// Where it is.
+    /// Path of the data directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Where the admin token of the first start stands.
+    /// Path of the file with the admin token of the first start.
     pub fn admin_token_path(&self) -> PathBuf {
         self.path.join(Self::ADMIN_TOKEN)
     }
 
-    /// Keeps the admin token of the first start; on disk when this returns.
+    /// Writes the admin token of the first start; on disk when this returns.
     pub(super) fn save_admin_token(&self, token: &str) -> Result<(), DaemonError> {
         self.save(Self::ADMIN_TOKEN, &format!("{token}\n"))
     }
 
-    /// The admin token that stands in its file; none when there is no such file.
+    /// Reads the admin token from its file; none when there is no such file.
     pub(super) fn load_admin_token(&self) -> Option<String> {
         let file = File::open(self.admin_token_path()).ok()?;
         let mut text = String::new();
@@ -90,17 +90,17 @@ impl DataDirectory {
         Some(text.trim().to_owned())
     }
 
-    /// Where the key stands that the node signs with.
+    /// Path of the file with the server key.
     pub(super) fn server_key_path(&self) -> PathBuf {
         self.path.join(Self::SERVER_KEY)
     }
 
-    /// Keeps the server key; on disk when this returns.
+    /// Writes the server key; on disk when this returns.
     pub(super) fn save_server_key(&self, text: &str) -> Result<(), DaemonError> {
         self.save(Self::SERVER_KEY, text)
     }
 
-    /// The server key that stands in its file; none when there is no such file.
+    /// Reads the server key from its file; none when there is no such file.
     pub(super) fn load_server_key(&self) -> Result<Option<String>, DaemonError> {
         let path = self.server_key_path();
         let mut text = String::new();
@@ -116,7 +116,7 @@ impl DataDirectory {
         }
     }
 
-    /// Whether a store lies here already, of whichever engine.
+    /// Whether the directory contains a store already, of either engine.
     pub(super) fn holds_store(&self) -> bool {
         EngineKind::ALL.iter().any(|engine| self.path.join(engine.to_string()).exists())
     }
@@ -136,7 +136,7 @@ impl DataDirectory {
         }
     }
 
-    /// Writes a small file whole or not at all: beside its place, synced, renamed, the directory synced.
+    /// Writes a small file atomically: to a temporary name, synced, renamed, the directory synced.
     fn save(&self, name: &str, text: &str) -> Result<(), DaemonError> {
         let path = self.path.join(name);
         let beside = self.path.join(format!("{name}.new"));
@@ -164,7 +164,7 @@ fn write_holder(lock: &mut File) -> io::Result<()> {
     writeln!(lock, "{}", std::process::id())
 }
 
-/// Says so when others than the owner may read a secret.
+/// Logs a warning when others than the owner may read a secret.
 fn warn_if_shared(path: &Path) {
     let is_shared = fs::metadata(path).is_ok_and(|facts| facts.permissions().mode() & 0o077 != 0);
     if is_shared {
@@ -181,7 +181,7 @@ fn failed(action: &'static str, path: &Path, source: io::Error) -> DaemonError {
 /// The addresses of a running node, as seen from this machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Addresses {
-    /// The process.
+    /// Id of the process.
     pub process: u32,
     /// URLs of gRPC.
     pub grpc: Vec<String>,
@@ -194,7 +194,7 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    /// Reads what the node that uses a data directory said; none when it said nothing.
+    /// Reads the addresses that the node using a data directory has written; none when there are none.
     pub fn load(directory: &Path) -> Option<Self> {
         let file = File::open(directory.join(DataDirectory::ADDRESSES)).ok()?;
         let mut text = String::new();

@@ -1,21 +1,21 @@
-//! Why a node does not start or cannot go on: each says what to change.
+//! Errors that prevent a node from starting or continuing; each says what to change.
 
 use std::io;
 use std::path::PathBuf;
 
 use crate::store;
 
-/// Why a node does not start or cannot go on.
+/// Why a node cannot start or continue.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
     /// The data directory, or a small file in it, cannot be used.
     #[error("cannot {action} {}", path.display())]
     Directory {
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
         /// The file or directory.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the operating system.
         source: io::Error,
     },
     /// Another process holds the data directory.
@@ -24,9 +24,9 @@ pub enum DaemonError {
          --data or store.directory", directory.display(), holder_text(*holder)
     )]
     Locked {
-        /// The directory.
+        /// The data directory.
         directory: PathBuf,
-        /// The process that holds it, as far as it said.
+        /// The process that uses the data directory, where known.
         holder: Option<u32>,
     },
     /// The store was created by the other engine.
@@ -35,18 +35,18 @@ pub enum DaemonError {
         directory.display()
     )]
     EngineChanged {
-        /// The directory.
+        /// The data directory.
         directory: PathBuf,
         /// The engine that created it.
         found: store::EngineKind,
     },
-    /// The store does not open.
+    /// The store cannot be opened.
     #[error("cannot open the store")]
     Store(#[source] store::error::Error),
-    /// The store does not close in order.
-    #[error("cannot close the store in order; the next start will mend it")]
+    /// The store cannot be closed cleanly.
+    #[error("cannot close the store cleanly; the next start will repair it")]
     Close(#[source] store::error::Error),
-    /// The admin token of the first start was not made.
+    /// The admin token of the first start could not be created.
     #[error("cannot make the admin token of the first start: {reason}")]
     FirstToken {
         /// Why.
@@ -55,7 +55,7 @@ pub enum DaemonError {
     /// The key that the node signs with cannot be made or used.
     #[error("{}: the server key cannot be used: {reason}; put it back from a backup, or remove the file to make another", file.display())]
     ServerKey {
-        /// Its file.
+        /// Path of the key file.
         file: PathBuf,
         /// Why.
         reason: String,
@@ -63,19 +63,19 @@ pub enum DaemonError {
     /// An address cannot be listened on.
     #[error("cannot listen on {address} ({transport}): {}", remedy(source, key))]
     Bind {
-        /// The key that names it.
+        /// The configuration key of the address.
         key: &'static str,
         /// The address, or all addresses of the front end.
         address: String,
         /// UDP or TCP.
         transport: &'static str,
-        /// What the system says.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// A front end ended although it was not stopped.
+    /// A front end ended although the node was not stopping.
     #[error("the {front_end} front end ended by itself: {reason}")]
     FrontEnd {
-        /// Which.
+        /// Name of the front end.
         front_end: &'static str,
         /// Why.
         reason: String,
@@ -83,17 +83,17 @@ pub enum DaemonError {
     /// A configured file cannot be used.
     #[error("{key}: {reason}")]
     Configured {
-        /// The key.
+        /// The configuration key of the file.
         key: &'static str,
         /// What is wrong and what would be right.
         reason: String,
     },
-    /// The system refuses what every process needs.
+    /// The operating system refused an essential resource.
     #[error("cannot {action}")]
     System {
-        /// What was tried.
+        /// The action that failed.
         action: &'static str,
-        /// What the system says.
+        /// Error of the operating system.
         source: io::Error,
     },
 }

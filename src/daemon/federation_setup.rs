@@ -1,4 +1,4 @@
-//! What this node has to do with other nodes, assembled: the federation, and filing at the upper node.
+//! Assembles the federation, and filing at the upper node.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::telemetry::{Metrics, Page};
 /// The shortest and the longest wait of filing after a failure.
 const FILING_PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 
-/// Whom the node may ask and where it files. Nothing is connected yet.
+/// The federation and the upper node as configured. Nothing is connected yet.
 pub(super) fn federation(config: &Config) -> Result<Arc<Federation>, DaemonError> {
     let upper_ca = load("upper.tls_ca", config.upper.tls_ca.as_deref())?;
     let own_ca = load("recursion.tls_ca", config.recursion.tls_ca.as_deref())?;
@@ -56,7 +56,7 @@ fn load(key: &'static str, path: Option<&Path>) -> Result<Option<Vec<u8>>, Daemo
 
 //----------- Filing ---------------------------------------------------------
 
-/// Filing under way.
+/// The running filing task.
 pub(super) struct RunningFiling {
     pub(super) watch: FilingWatch,
     pub(super) task: JoinHandle<()>,
@@ -78,7 +78,7 @@ pub(super) fn start_filing(
 
 //----------- Numbers --------------------------------------------------------
 
-/// Adds the numbers of the federation, and of filing where there is an upper node.
+/// Adds the metrics of the federation, and of filing where there is an upper node.
 pub(super) fn add_metrics(metrics: &Metrics, federation: &Federation, filing: Option<&FilingWatch>) {
     let counters = federation.counters();
     metrics.add(move |page| write_federation(page, &counters));

@@ -31,7 +31,7 @@ use crate::telemetry::{Chain, Metrics};
 
 //----------- Bound ----------------------------------------------------------
 
-/// Says so when clients will not accept the certificate now.
+/// Logs a warning when clients will not accept the certificate at this time.
 pub(super) fn warn_if_not_valid(tls: &TlsIdentity) {
     if !tls.is_valid_at(clock()() / 1_000) {
         tracing::warn!(
@@ -41,7 +41,7 @@ pub(super) fn warn_if_not_valid(tls: &TlsIdentity) {
     }
 }
 
-/// Sockets that listen, with nobody behind them yet.
+/// Bound sockets whose front ends are not started yet.
 pub(super) struct Bound {
     grpc: Vec<(SocketAddr, TcpListener)>,
     tls: Option<Arc<TlsIdentity>>,
@@ -50,7 +50,7 @@ pub(super) struct Bound {
 }
 
 impl Bound {
-    /// Binds what must be bound before the resolver is there, which tells the site.
+    /// Binds the listeners whose ports the resolver announces in the site.
     pub(super) fn bind(config: &Config) -> Result<Self, DaemonError> {
         let tls = config.tls.load_identity().map_err(|error| DaemonError::Configured {
             key: "tls.certificate",
@@ -123,19 +123,19 @@ fn carry(tunnel: HandleTunnel) -> Tunnel {
 pub(super) struct FrontEnds {
     tasks: JoinSet<(&'static str, Result<(), String>)>,
     draining: watch::Sender<bool>,
-    /// Where all front ends make and verify signatures.
+    /// The pool in which all front ends make and verify signatures.
     crypto_pool: Arc<CryptoPool>,
     /// The certificate that the front ends present.
     pub(super) tls: Option<Arc<TlsIdentity>>,
     /// The addresses of the front ends.
     pub(super) addresses: Addresses,
-    /// Where gRPC listens.
+    /// Addresses of gRPC.
     pub(super) grpc: Vec<SocketAddr>,
-    /// Where DNS listens.
+    /// Addresses of DNS.
     pub(super) dns: Vec<SocketAddr>,
-    /// Where the Handle protocol listens.
+    /// Addresses of the Handle protocol.
     pub(super) handle: Vec<SocketAddr>,
-    /// Where HTTP listens.
+    /// Addresses of HTTP.
     pub(super) http: Vec<SocketAddr>,
 }
 
@@ -316,7 +316,7 @@ impl FrontEnds {
     fn drain_signal(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut draining = self.draining.subscribe();
         async move {
-            // An error means that the node itself is gone.
+            // An error means that the node itself was dropped.
             let _gone = draining.wait_for(|draining| *draining).await;
         }
     }
@@ -334,7 +334,7 @@ impl FrontEnds {
         }
     }
 
-    /// Takes nothing new, lets what is under way end within the grace period, and ends the rest.
+    /// Stops accepting, finishes requests in flight within the grace period, and cancels the rest.
     pub(super) async fn drain(&mut self, grace: Duration) {
         self.draining.send_replace(true);
         let drained = time::timeout(grace, async { while self.tasks.join_next().await.is_some() {} }).await;

@@ -1,4 +1,4 @@
-//! How the node is: the reasons why it is not ready, and the numbers that belong to no module.
+//! Health of the node: the reasons why it is not ready, and the metrics that belong to no single module.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +22,7 @@ use crate::resolver::counters::ResolverCounters;
 use crate::store::Store;
 use crate::telemetry::{Metrics, Page};
 
-/// Tells why the node is not ready: it stops, or the store takes no changes.
+/// Reports why the node is not ready: it is stopping, or the store accepts no changes.
 pub(super) fn readiness(store: Store, draining: watch::Receiver<bool>) -> Readiness {
     Arc::new(move || {
         let mut reasons = Vec::new();
@@ -36,7 +36,7 @@ pub(super) fn readiness(store: Store, draining: watch::Receiver<bool>) -> Readin
     })
 }
 
-/// Adds the numbers of the node as a whole and of the modules below the front ends.
+/// Adds the metrics of the node as a whole and of the modules below the front ends.
 pub(super) fn add_metrics(metrics: &Metrics, core: &Core) {
     let store = core.store.clone();
     let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -99,7 +99,7 @@ fn write_resolver(page: &mut Page, counters: &ResolverCounters) {
     page.counter("idnode_resolver_names_skipped_total", "Names read only to find a page of a list.", skipped);
 }
 
-/// Adds the numbers of the DNS front end.
+/// Adds the metrics of the DNS front end.
 pub(super) fn add_dns_metrics(metrics: &Metrics, counters: Arc<DnsCounters>, udp: Arc<UdpAnswerCounters>) {
     metrics.add(move |page| {
         write_udp_answers(page, "idnode_dns_udp_answers_total", &udp);
@@ -117,7 +117,7 @@ pub(super) fn add_dns_metrics(metrics: &Metrics, counters: Arc<DnsCounters>, udp
     });
 }
 
-/// Adds the numbers of the Handle front end.
+/// Adds the metrics of the Handle front end.
 pub(super) fn add_handle_metrics(
     metrics: &Metrics,
     counters: Arc<HandleCounters>,
@@ -148,7 +148,7 @@ pub(super) fn add_handle_metrics(
     });
 }
 
-/// Adds the numbers of the pool for expensive cryptography.
+/// Adds the metrics of the pool for expensive cryptography.
 pub(super) fn add_crypto_metrics(metrics: &Metrics, pool: Arc<CryptoPool>) {
     metrics.add(move |page| {
         let counters = pool.counters();
@@ -196,7 +196,7 @@ pub(super) const HANDLE_MEMORY: [&str; 3] =
 pub(super) const HTTP_MEMORY: [&str; 3] =
     ["idnode_http_memory_bytes", "idnode_http_memory_max_bytes", "idnode_http_memory_refusals_total"];
 
-/// Adds the numbers of the gRPC front end.
+/// Adds the metrics of the gRPC front end.
 pub(super) fn add_grpc_metrics(metrics: &Metrics, counters: Arc<GrpcCounters>) {
     metrics.add(move |page| {
         let calls: Vec<(&str, u64)> = counters.calls().collect();
@@ -206,7 +206,7 @@ pub(super) fn add_grpc_metrics(metrics: &Metrics, counters: Arc<GrpcCounters>) {
     });
 }
 
-/// Adds the numbers of the HTTP front end.
+/// Adds the metrics of the HTTP front end.
 pub(super) fn add_http_metrics(metrics: &Metrics, counters: Arc<HttpCounters>) {
     metrics.add(move |page| {
         let responses: Vec<(&str, u64)> = counters.responses().collect();
@@ -221,7 +221,7 @@ pub(super) fn add_http_metrics(metrics: &Metrics, counters: Arc<HttpCounters>) {
     });
 }
 
-/// Adds what is counted of the connections of a front end.
+/// Adds the connection metrics of a front end.
 pub(super) fn add_connection_metrics(
     metrics: &Metrics,
     names: &'static ConnectionMetrics,
@@ -244,28 +244,28 @@ pub(super) struct ConnectionMetrics {
     max: &'static str,
 }
 
-/// Connections of gRPC.
+/// Metric names of gRPC connections.
 pub(super) const GRPC_CONNECTIONS: ConnectionMetrics = ConnectionMetrics {
     total: "idnode_grpc_connections_total",
     refused: "idnode_grpc_connections_refused_total",
     open: "idnode_grpc_connections_open",
     max: "idnode_grpc_connections_max",
 };
-/// Connections of DNS over TCP.
+/// Metric names of DNS connections over TCP.
 pub(super) const DNS_CONNECTIONS: ConnectionMetrics = ConnectionMetrics {
     total: "idnode_dns_connections_total",
     refused: "idnode_dns_connections_refused_total",
     open: "idnode_dns_connections_open",
     max: "idnode_dns_connections_max",
 };
-/// Connections of the Handle protocol over TCP.
+/// Metric names of Handle connections over TCP.
 pub(super) const HANDLE_CONNECTIONS: ConnectionMetrics = ConnectionMetrics {
     total: "idnode_handle_connections_total",
     refused: "idnode_handle_connections_refused_total",
     open: "idnode_handle_connections_open",
     max: "idnode_handle_connections_max",
 };
-/// Connections of HTTP.
+/// Metric names of HTTP connections.
 pub(super) const HTTP_CONNECTIONS: ConnectionMetrics = ConnectionMetrics {
     total: "idnode_http_connections_total",
     refused: "idnode_http_connections_refused_total",

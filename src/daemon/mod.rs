@@ -5,7 +5,7 @@
 //!   stop:  front ends drain (grace) ─▶ followers end ─▶ registry returns the writer ─▶ store closed ─▶ lock released
 //! ```
 //!
-//! Two ways in: [`serve`] is a process's whole life, with signals and systemd; [`Node::start`] is a node inside
+//! There are two entry points: [`serve`] runs a process with signals and systemd; [`Node::start`] starts a node inside
 //! another program, such as a test. Time and randomness are made here and handed down.
 
 mod federation_setup;

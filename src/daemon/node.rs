@@ -20,7 +20,7 @@ use crate::telemetry::Chain;
 
 //----------- Node -----------------------------------------------------------
 
-/// A node that does not run yet.
+/// A node that is not started yet.
 pub struct Node;
 
 impl Node {
@@ -62,7 +62,7 @@ pub struct RunningNode {
 }
 
 impl RunningNode {
-    /// Its addresses, as seen from this machine.
+    /// The addresses of the node, as seen from this machine.
     pub fn addresses(&self) -> &Addresses {
         &self.front_ends.addresses
     }
@@ -92,32 +92,32 @@ impl RunningNode {
         self.directory.path()
     }
 
-    /// The public half of the key it signs with, as HS_SITE shows it.
+    /// The public half of the server key, as HS_SITE shows it.
     pub fn server_key(&self) -> Vec<u8> {
         self.core.server_key.public_blob()
     }
 
-    /// Its configuration.
+    /// The configuration of the node.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// What decides who callers are.
+    /// The authority, which identifies callers.
     pub fn authority(&self) -> &Authority {
         &self.core.authority
     }
 
-    /// What decides and records.
+    /// The registry, which decides and records.
     pub fn registry(&self) -> &Arc<Registry> {
         &self.core.registry
     }
 
-    /// What answers.
+    /// The resolver, which answers questions.
     pub fn resolver(&self) -> &Arc<Resolver> {
         &self.core.resolver
     }
 
-    /// How filing at the upper node stands; none at the top.
+    /// The status of filing at the upper node; none at the top.
     pub fn filing(&self) -> Option<FilingStatus> {
         self.core.filing.as_ref().map(|filing| filing.watch.status())
     }
@@ -127,7 +127,7 @@ impl RunningNode {
         &self.core.store
     }
 
-    /// Reads again what can be read again while the node runs.
+    /// Reloads the files that can be reloaded while the node runs.
     pub fn reload(&self) {
         let Some(tls) = &self.front_ends.tls else { return };
         match tls.reload() {
@@ -152,7 +152,7 @@ impl RunningNode {
         self.stop_within(grace).await
     }
 
-    /// The same with another grace period.
+    /// Stops the node with another grace period.
     pub async fn stop_within(mut self, grace: Duration) -> Result<(), DaemonError> {
         self.front_ends.drain(grace).await;
         let closed = self.core.close().await;

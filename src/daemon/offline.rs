@@ -7,14 +7,14 @@ use crate::config::Config;
 use crate::store::check::{self, CheckReport};
 use crate::store::open;
 
-/// What came of accepting a loss.
+/// The outcome of accepting a loss.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Loss {
     /// Nothing is missing; nothing was done.
     None,
     /// A new incarnation has begun without what is missing.
     Accepted {
-        /// Acknowledged journal entries that are gone.
+        /// Number of acknowledged journal entries that are lost.
         lost: u64,
         /// States that outlived their entries and were entered again.
         adopted: u64,
@@ -35,13 +35,13 @@ pub async fn accept_loss(config: &Config) -> Result<Loss, DaemonError> {
     Ok(Loss::Accepted { lost: accepted.lost, adopted: accepted.adopted })
 }
 
-/// Reads a whole store and holds everything in it against everything else. Nothing is repaired.
+/// Reads a whole store and checks its parts against each other. Nothing is repaired.
 pub async fn check(config: &Config) -> Result<CheckReport, DaemonError> {
     let directory = take(config)?;
     check::check(store_options(&config.store, directory.path())).await.map_err(DaemonError::Store)
 }
 
-/// Takes a data directory that is there, so that no node uses it meanwhile.
+/// Locks an existing data directory, so that no node uses it meanwhile.
 fn take(config: &Config) -> Result<DataDirectory, DaemonError> {
     let path = &config.store.directory;
     if !path.is_dir() {

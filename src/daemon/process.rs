@@ -85,7 +85,7 @@ async fn stop(node: RunningNode, signals: &mut Signals, grace: Duration) -> Resu
             stopped
         }
         () = signals.stop() => {
-            tracing::warn!("asked to stop twice; ending at once");
+            tracing::warn!("second signal to stop; exiting without draining");
             Ok(())
         }
     }
@@ -185,7 +185,7 @@ impl SignalStreams {
     }
 }
 
-/// What a signal says.
+/// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
     Stop,

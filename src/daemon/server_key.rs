@@ -17,12 +17,12 @@ use crate::telemetry::Chain;
 /// Bits of a new key's modulus: what every Handle client verifies.
 const MODULUS_BITS: usize = 2_048;
 
-/// The node's own key, and the file that it stands in.
+/// The server key, and its file.
 #[derive(Clone)]
 pub(super) struct ServerKey {
-    /// The key.
+    /// The server key.
     pub(super) private: Arc<PrivateKey>,
-    /// The file, for backups.
+    /// The file of the key, for backups.
     pub(super) file: BackedUpFile,
 }
 
@@ -54,7 +54,7 @@ impl ServerKey {
         Ok(Self::new(private, text))
     }
 
-    /// Its public half, as HS_SITE shows it.
+    /// The public half of the server key, as HS_SITE shows it.
     pub(super) fn public_blob(&self) -> Vec<u8> {
         self.private.public().encode_blob()
     }

@@ -91,7 +91,7 @@ impl Watchdog {
     }
 }
 
-/// Feeds the watchdog when the node answers in time, and says in the log why when it does not.
+/// Feeds the watchdog when the node answers in time; otherwise logs the reason.
 async fn check(store: &Store, node: &Handle, limit: Duration) {
     if time::timeout(limit, node.spawn(async {})).await.is_err() {
         return tracing::error!("the runtime does not run its tasks; the watchdog is not fed");
