@@ -27,7 +27,7 @@ pub enum Caller {
 }
 
 impl Caller {
-    /// Its name in the journal; none for an anonymous caller.
+    /// Name of the caller in the journal; none for an anonymous caller.
     pub fn name(&self) -> Option<CallerName> {
         match self {
             Self::Anonymous => None,
@@ -37,7 +37,7 @@ impl Caller {
         }
     }
 
-    /// Whether it may do everything.
+    /// Whether the caller may do everything.
     pub fn is_admin(&self) -> bool {
         match self {
             Self::Node => true,
@@ -46,7 +46,7 @@ impl Caller {
         }
     }
 
-    /// Whether it may change identifiers of a prefix.
+    /// Whether the caller may change identifiers of a prefix.
     pub fn may_register(&self, prefix: &Prefix) -> bool {
         match self {
             Self::Node => true,
@@ -55,7 +55,7 @@ impl Caller {
         }
     }
 
-    /// Whether it may read restricted values, lists and histories of a prefix.
+    /// Whether the caller may read restricted values, lists and histories of a prefix.
     pub fn may_read(&self, prefix: &Prefix) -> bool {
         match self {
             Self::Node => true,
@@ -64,7 +64,7 @@ impl Caller {
         }
     }
 
-    /// Whether it may file a prefix as a lower node.
+    /// Whether the caller may file a prefix as a lower node.
     pub fn may_file(&self, prefix: &Prefix) -> bool {
         match self {
             Self::Token(token) => token.scopes.iter().any(|scope| scope.may_file(prefix)),
@@ -90,14 +90,14 @@ pub struct KeyHolder {
 pub enum HeldKey {
     /// A value of this node: valid while it is unchanged.
     Here {
-        /// Its index.
+        /// Index of the value.
         index: Index,
-        /// A digest of its type and data.
+        /// Digest of the type and data of the value.
         digest: [u8; 32],
     },
     /// A value of another node: valid until a time in milliseconds since 1970.
     Elsewhere {
-        /// That time.
+        /// Time until which the key is valid, in milliseconds since 1970.
         until_ms: u64,
     },
     /// None: the identity is assumed, to find out what it could be allowed.
@@ -126,7 +126,7 @@ impl HeldKey {
 fn digest(value: &Value) -> [u8; 32] {
     let mut digest = Sha256::new();
     digest.update(value.value_type.as_str());
-    // No type contains it, so that type and data cannot be shifted into each other.
+    // No type contains this separator, so that type and data cannot be shifted into each other.
     digest.update([0]);
     digest.update(&value.data);
     digest.finalize().into()

@@ -50,7 +50,7 @@ pub enum Proof {
     },
     /// An answer to the challenge with the key of an HS_SECKEY.
     Secret {
-        /// Code byte and data.
+        /// Code byte and data of the answer.
         answer: Vec<u8>,
     },
     /// The secret key itself; for encrypted connections.
@@ -98,13 +98,13 @@ pub enum Unproven {
         /// The identity.
         identity: Identity,
     },
-    /// There is a key or a proof that cannot be worked with.
+    /// The key or the proof is malformed or not supported.
     #[error("the proof cannot be judged: {reason}")]
     Unusable {
-        /// Why.
+        /// What cannot be worked with.
         reason: String,
     },
-    /// It was not made with that key.
+    /// The proof was not made with the key of the identity.
     #[error("the proof was not made with the key of {identity}")]
     Wrong {
         /// The identity.
@@ -115,16 +115,16 @@ pub enum Unproven {
     Unreachable {
         /// The identity.
         identity: Identity,
-        /// What happened.
+        /// Why the key could not be read.
         detail: String,
     },
-    /// This node failed.
+    /// The node failed while it read the keys.
     #[error(transparent)]
     Failed(#[from] Failure),
 }
 
 impl Unproven {
-    /// Its stable code.
+    /// Stable code of the reason.
     pub fn code(&self) -> &'static str {
         match self {
             Self::NoKey { .. } => "NO_KEY",

@@ -24,7 +24,7 @@ const ELSEWHERE_MAX: Duration = Duration::from_secs(5);
 
 /// What a decision rests on.
 pub(crate) struct Evidence {
-    /// What was read here.
+    /// Records of this node that were read.
     pub(crate) read: Vec<ReadVersion>,
     until: Instant,
     elsewhere_left: usize,
@@ -47,7 +47,7 @@ pub(crate) struct ReadVersion {
 }
 
 impl ReadVersion {
-    /// Whether it would be read at the same version, and from here.
+    /// Whether the record would be read at the same version, and at this node.
     pub(crate) fn stands(&self, version: u64, directory: &Directory) -> bool {
         self.version == version && RecordSource::of(&self.identifier, directory) == RecordSource::Here
     }
@@ -56,21 +56,21 @@ impl ReadVersion {
 /// One record as read.
 pub(crate) struct ReadRecord {
     pub(crate) identifier: Identifier,
-    /// Its state here, tombstones included.
+    /// State of the record at this node, tombstones included.
     pub(crate) entry: Option<IdentifierEntry>,
     /// Values that another node shows.
     remote: Vec<Value>,
 }
 
 impl ReadRecord {
-    /// It, as decisions see it.
+    /// The record as decisions see it.
     pub(crate) fn record(&self) -> Record<'_> {
         let here = self.entry.as_ref().and_then(|entry| entry.values.as_ref());
         let values = here.map_or(self.remote.as_slice(), |values| values.as_slice());
         Record { identifier: &self.identifier, values }
     }
 
-    /// Whether it exists.
+    /// Whether the record exists.
     pub(crate) fn exists(&self) -> bool {
         self.entry.as_ref().is_some_and(IdentifierEntry::is_live) || !self.remote.is_empty()
     }

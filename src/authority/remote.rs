@@ -15,12 +15,12 @@ use crate::store::directory::Directory;
 /// How records of other nodes are read.
 #[derive(Clone, Default)]
 pub enum RemoteOptions {
-    /// Not at all: only records of this node count.
+    /// Records of other nodes are not read; only those of this node count.
     #[default]
     Unread,
-    /// By questions to the nodes that keep them.
+    /// Records are read by questions to the nodes that hold them.
     Asked(Follower),
-    /// By a function of a test.
+    /// Records are supplied by a function of a test.
     #[cfg(test)]
     Stub(Stub),
 }
