@@ -97,7 +97,7 @@ pub enum Refusal {
     },
     /// The identifier is at another version than the precondition names.
     #[error(
-        "identifier is at version {found}, the precondition names {expected}; read it again and decide anew"
+        "identifier is at version {found}, the precondition names {expected}; read it again before you repeat the command"
     )]
     VersionMismatch {
         /// The version named.
@@ -309,13 +309,11 @@ pub enum Failure {
     Stopping,
     /// What allows the command changed each time while it was decided.
     #[error(
-        "what allows this changed again and again while it was decided; nothing was done: repeat in a moment"
+        "the permissions for this command changed repeatedly while it was decided; nothing was done: repeat in a moment"
     )]
     Contended,
     /// A list of administrators that another node keeps could not be read.
-    #[error(
-        "who the administrators are could not be read from {list}: {detail}; nothing was done: repeat later"
-    )]
+    #[error("the list of administrators {list} could not be read: {detail}; nothing was done: repeat later")]
     AdministratorsUnread {
         /// The list.
         list: String,

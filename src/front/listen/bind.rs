@@ -71,7 +71,7 @@ fn bind_udp(address: SocketAddr) -> io::Result<UdpSocket> {
 fn bind(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     match socket.bind(&SockAddr::from(address)) {
         Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {
-            tracing::warn!(%address, "no interface has this address yet; it is listened on once one has");
+            tracing::warn!(%address, "no interface has this address yet; the listener works once an interface has it");
             if address.is_ipv6() {
                 socket.set_freebind_v6(true)?;
             } else {

@@ -171,7 +171,7 @@ impl UdpRateLimit {
             self.prove(client, now);
             return Verdict::Send;
         }
-        // What goes back is no more than what came: nobody needs us for that.
+        // An answer no larger than its request gives an attacker no amplification.
         if exchanged.answer <= exchanged.request {
             return Verdict::Send;
         }

@@ -36,7 +36,7 @@ pub enum EngineError {
     },
     /// An earlier write or sync failed: nothing is written any more until the store is opened again.
     #[error(
-        "an earlier change could not be brought to disk; no change is taken until the store is opened again"
+        "an earlier change could not be written to disk; no changes are accepted until the store is opened again"
     )]
     Poisoned,
     /// The engine is closed.

@@ -60,7 +60,9 @@ pub(in crate::front::http) enum ApiRefusal {
         what: &'static str,
     },
     /// The path names neither a handle nor anything else.
-    #[error("nothing stands here: see /openapi.json, /healthz, /readyz, /metrics, or name a handle")]
+    #[error(
+        "there is nothing at this path: see /openapi.json, /healthz, /readyz, /metrics, or name a handle"
+    )]
     NoPage,
     /// The record is not in the state that the request is conditioned on.
     #[error("the record is not in the state that If-Match or If-None-Match names: {present}")]
