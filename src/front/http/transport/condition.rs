@@ -7,7 +7,7 @@
 //!    └ the version of the record
 //! ```
 //! A read compares whole tags. A write is about the record, not about one view of it: version and time of change decide, and
-//! the version is checked again where the command commits, so that nothing slips between the look and the write.
+//! the version is checked again where the command commits, so that no change between the read and the write is lost.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
@@ -100,7 +100,7 @@ impl Conditions {
         };
         match (&self.if_match, excluded, present) {
             (None, excluded, _) => excluded,
-            // Nothing is there and not there at once.
+            // A record cannot be both present and absent, so that no write satisfies both.
             (Some(_), Precondition::Absent | Precondition::Version(_), _) => {
                 Precondition::Version(NO_VERSION)
             }
@@ -116,7 +116,7 @@ impl Conditions {
         }
     }
 
-    /// What a read of a representation with this tag comes to.
+    /// The outcome of a conditional read of a representation with this tag.
     pub(in crate::front::http) fn judge_read(&self, tag: &str) -> ReadOutcome {
         if self.if_match.as_ref().is_some_and(|tags| !tags.hold(tag, Comparison::Strong)) {
             return ReadOutcome::Failed;
@@ -128,7 +128,7 @@ impl Conditions {
     }
 }
 
-/// What a conditional read comes to.
+/// The outcome of a conditional read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::front::http) enum ReadOutcome {
     /// The representation is sent.

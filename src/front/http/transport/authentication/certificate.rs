@@ -1,4 +1,4 @@
-//! The certificate that a client shows: whom it names, and its key. Who signed it says nothing here.
+//! The client certificate: the identity that it names, and its key. The issuer is not considered.
 
 use x509_cert::Certificate;
 use x509_cert::der::asn1::{ObjectIdentifier, PrintableStringRef, TeletexStringRef, Utf8StringRef};

@@ -1,14 +1,14 @@
 //! Pages of other origins: what a browser says of the page that a request comes from.
 //!
-//! A browser shows a remembered password and its certificate by itself, also with a request that some page makes behind
-//! the back of who reads it. Browsers say where a request comes from: by `Sec-Fetch-Site` (Fetch Metadata Request
-//! Headers, section 2.4), older ones by `Origin` (RFC 6454 section 7). Programs say neither, and are no browsers.
+//! A browser sends a remembered password and its certificate by itself, also with a request that a page makes without
+//! the knowledge of its reader. Browsers state where a request comes from: by `Sec-Fetch-Site` (Fetch Metadata Request
+//! Headers, section 2.4), older ones by `Origin` (RFC 6454 section 7). Programs other than browsers send neither.
 
 use axum::http::{HeaderMap, header};
 
 use crate::front::http::transport::host::Host;
 
-/// Tells how the page that made a request relates to this host.
+/// Header that states how the page that made a request relates to this host.
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
 /// Whether a page of another origin made a request that came under TLS.
