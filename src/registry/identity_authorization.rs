@@ -21,7 +21,7 @@ use crate::model::identifier::Identifier;
 use crate::model::identity::{AdminPermissions, Identity};
 use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::store::directory::Directory;
-use crate::telemetry::bug;
+use crate::telemetry::{bug, lost_outcome};
 
 use super::Registry;
 use super::apply::check_command;
@@ -98,7 +98,7 @@ impl Registry {
                 Err(failure) => return Err(failure.into()),
                 Ok(outcomes) => {
                     let outcome = outcomes.into_iter().next();
-                    return Ok(outcome.ok_or_else(|| bug("one outcome for each item"))??);
+                    return Ok(outcome.ok_or_else(lost_outcome)??);
                 }
             }
         }

@@ -49,7 +49,7 @@ use crate::model::token::{Scope, TokenEntry, TokenId};
 use crate::store::Store;
 use crate::store::commit::Appender;
 use crate::store::retention::Retention;
-use crate::telemetry::bug;
+use crate::telemetry::lost_outcome;
 
 use self::command::{Batch, Command, Item, TokenCommand};
 use self::committer::{Committer, Submission};
@@ -193,7 +193,7 @@ impl Registry {
     pub async fn apply_one(&self, caller: &Caller, command: Command) -> Result<Receipt, Problem> {
         let batch = Batch { request: None, items: vec![Item { number: 0, command }], deadline: None };
         let outcome = self.apply(caller, batch).await?.into_iter().next();
-        Ok(outcome.ok_or_else(|| bug("one outcome for each item"))??)
+        Ok(outcome.ok_or_else(lost_outcome)??)
     }
 }
 

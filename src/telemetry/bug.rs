@@ -8,6 +8,20 @@ use crate::model::refusal::Failure;
 /// answered an internal error.
 #[track_caller]
 pub fn bug(what: &'static str) -> Failure {
+    log(what);
+    Failure::Bug { what }
+}
+
+/// The failure of a command whose outcome got lost by a bug. Logged like [`bug`]; since the change may be durable, the client
+/// is answered that its outcome is unknown.
+#[track_caller]
+pub fn lost_outcome() -> Failure {
+    log("one outcome for each item");
+    Failure::OutcomeUnknown { cause: "the node lost an outcome by a bug".to_owned() }
+}
+
+#[track_caller]
+fn log(what: &'static str) {
     let at = Location::caller();
     tracing::error!(
         what,
@@ -15,5 +29,4 @@ pub fn bug(what: &'static str) -> Failure {
         line = at.line(),
         "a bug of this program: an invariant does not hold"
     );
-    Failure::Bug { what }
 }

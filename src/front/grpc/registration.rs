@@ -22,7 +22,7 @@ use crate::model::refusal::Refusal;
 use crate::model::request::RequestId;
 use crate::registry::command::{Batch, Command, Item};
 use crate::registry::receipt::Receipt;
-use crate::telemetry::bug;
+use crate::telemetry::lost_outcome;
 use crate::wire::proto;
 use crate::wire::proto::registration_service_server::RegistrationService;
 
@@ -175,7 +175,7 @@ impl Shared {
         let outcomes = outcomes.map_err(|failure| reply::failed(&failure, request))?;
         match outcomes.into_iter().next() {
             Some(outcome) => outcome.map_err(|refusal| reply::refused(&refusal, request)),
-            None => Err(reply::failed(&bug("one outcome for each item"), request)),
+            None => Err(reply::failed(&lost_outcome(), request)),
         }
     }
 
@@ -201,7 +201,7 @@ impl Shared {
         let batch = Batch { request, items, deadline: call.deadline };
         let applied = call.command(self.registry.apply(&call.caller, batch)).await;
         let mut applied = applied.map_err(|failure| reply::failed(&failure, request))?.into_iter();
-        let lost = || reply::failed(&bug("one outcome for each item"), request);
+        let lost = || reply::failed(&lost_outcome(), request);
         let outcomes = numbers.into_iter().zip(refused).map(|(number, refused)| {
             let result = match refused {
                 Some(refusal) => Err(refusal),

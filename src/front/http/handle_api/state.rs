@@ -18,7 +18,7 @@ use crate::registry::Registry;
 use crate::registry::command::{Batch, Command, Item};
 use crate::registry::receipt::Receipt;
 use crate::resolver::Resolver;
-use crate::telemetry::bug;
+use crate::telemetry::lost_outcome;
 
 /// How long a command may wait for its outcome.
 const COMMAND_MAX: Duration = Duration::from_secs(20);
@@ -70,6 +70,6 @@ impl HandleApi {
         let deadline = Some(Instant::now() + COMMAND_MAX);
         let batch = Batch { request: None, items: vec![Item { number: 0, command }], deadline };
         let outcome = self.registry.apply(caller, batch).await?.into_iter().next();
-        Ok(outcome.ok_or_else(|| bug("one outcome for each item"))??)
+        Ok(outcome.ok_or_else(lost_outcome)??)
     }
 }
