@@ -1,4 +1,4 @@
-//! Why the Handle JSON API does not fulfill a request: the core's reasons, the transport's, and its own.
+//! Reasons for which the Handle JSON API denies a request: those of the core, of the transport, and its own.
 //!
 //! A denial travels within the response; the renderer around the routes writes it, in the form that the request wishes.
 
@@ -24,27 +24,27 @@ pub(in crate::front::http) enum Denial {
     /// The core failed.
     #[error(transparent)]
     Failed(Failure),
-    /// Another node was asked in vain.
+    /// Another node was asked and gave no answer.
     #[error(transparent)]
     Unanswered(Unanswered),
     /// The transport refused.
     #[error(transparent)]
     Rejected(Rejection),
-    /// The API refuses by itself.
+    /// The API itself refused.
     #[error(transparent)]
     Here(ApiRefusal),
 }
 
-/// What the API refuses by itself.
+/// A refusal that only the API makes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::front::http) enum ApiRefusal {
     /// The path names no identifier.
     #[error("Empty handle invalid")]
     EmptyHandle,
-    /// The path is not of the API.
+    /// The API has no operation at this path.
     #[error("Unknown HTTP API endpoint {endpoint}")]
     UnknownEndpoint {
-        /// Method and path.
+        /// Method and path of the request.
         endpoint: String,
     },
     /// Values asked for are hidden from the caller.
@@ -56,7 +56,7 @@ pub(in crate::front::http) enum ApiRefusal {
     /// What is asked for is not offered by this node.
     #[error("{what} is not offered by this node")]
     NotOffered {
-        /// What.
+        /// Name of the operation that is not offered.
         what: &'static str,
     },
     /// The path names neither a handle nor anything else.
@@ -67,7 +67,7 @@ pub(in crate::front::http) enum ApiRefusal {
     /// The record is not in the state that the request is conditioned on.
     #[error("the record is not in the state that If-Match or If-None-Match names: {present}")]
     ConditionFailed {
-        /// What was found instead.
+        /// Description of the present state.
         present: Refusal,
     },
     /// The representation is not the one that a read is conditioned on.
@@ -85,7 +85,7 @@ fn hidden_from(hidden: Hidden) -> &'static str {
 }
 
 impl Denial {
-    /// A request of another shape.
+    /// Denies a malformed request.
     pub(in crate::front::http) fn malformed(reason: &str) -> Self {
         Self::Rejected(Rejection::malformed(reason))
     }

@@ -1,4 +1,4 @@
-//! Handles: what they hold, and commands on them.
+//! Handles: resolution, and commands that change them.
 //!
 //! ```text
 //!   GET     resolve; POST does the same with the parameters in a JSON body
@@ -44,7 +44,7 @@ use crate::wire::handle::code::{ResponseCode, Version};
 /// How long other nodes may be asked for one reply.
 const RECURSION_MAX: Duration = Duration::from_secs(20);
 
-/// The handle that a path spells. Without a slash it is a prefix, named by its own handle under `0.NA`.
+/// The handle that a path names. Without a slash it is a prefix, whose own handle is under `0.NA`.
 pub(in crate::front::http) fn parse_handle(text: &str) -> Result<Identifier, Denial> {
     if text.is_empty() {
         return Err(ApiRefusal::EmptyHandle.into());
@@ -59,13 +59,13 @@ pub(in crate::front::http) fn parse_handle(text: &str) -> Result<Identifier, Den
 #[serde(rename_all = "camelCase", default)]
 #[into_params(parameter_in = Query)]
 pub(in crate::front::http) struct ResolveParameters {
-    /// Values at these indexes; with types, the union.
+    /// Indexes of the values to show; together with `type`, the union is shown.
     #[param(value_type = Option<Vec<IndexNumber>>)]
     index: Vec<String>,
-    /// Values of these types; a final dot means the family.
+    /// Types of the values to show; a type that ends in a dot selects the family.
     #[param(value_type = Option<Vec<TypeName>>)]
     r#type: Vec<String>,
-    /// Asks no other node.
+    /// Whether only an authoritative answer is accepted; then no other node is asked.
     #[param(value_type = Option<Flag>)]
     auth: bool,
     /// Only values that everybody may read; the default without proof.
@@ -74,7 +74,7 @@ pub(in crate::front::http) struct ResolveParameters {
     /// No referral to another service.
     #[param(value_type = Option<Flag>)]
     do_not_refer: bool,
-    /// To be read by people.
+    /// Whether the reply is indented for people.
     #[param(value_type = Option<Flag>)]
     pretty: Option<bool>,
     /// A function to be called with the reply (JSONP).
@@ -216,7 +216,7 @@ pub(in crate::front::http) struct Resolution<'r> {
 }
 
 impl Resolution<'_> {
-    /// Answers it for a caller.
+    /// Answers the question for a caller.
     pub(in crate::front::http) async fn run(
         self,
         caller: Caller,
@@ -344,14 +344,14 @@ pub(super) async fn put(
     let receipt = api.command(&caller, parameters.command(target, values, condition.precondition)?).await;
     let receipt = receipt.map_err(|denial| condition.explain(denial))?;
     let created = !change::has_overwritten(&receipt);
-    // Minted names are ours to spell; all others are spelled as the request did.
+    // A minted name is spelled by the node; every other name is spelled as in the request.
     let minted = receipt.identifier.filter(|_| parameters.mint_new_suffix);
     let spelled = minted.map_or(handle, |identifier| identifier.to_string());
     Ok(reply::done(created, &spelled, &format))
 }
 
 impl WriteParameters {
-    /// What is written: the handle of the path, or a new one that begins so.
+    /// The target of the command: the handle of the path, or a new handle that begins with it.
     fn target(&self, handle: &str) -> Result<Target, Denial> {
         if !self.mint_new_suffix {
             return Ok(Target::Named(parse_handle(handle)?));
@@ -401,7 +401,7 @@ fn check_handle(body: &Json, handle: &str) -> Result<(), Denial> {
     }
 }
 
-/// Which values are removed.
+/// Parameters of a removal.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", default)]
 #[into_params(parameter_in = Query)]
@@ -474,8 +474,8 @@ impl Condition {
         Ok(Self { precondition: conditions.precondition(state) })
     }
 
-    /// Tells a failed condition from other refusals: a record that exists is a conflict unless the request demanded that it
-    /// does not.
+    /// Distinguishes a failed condition from other refusals. A record that exists is a conflict, unless the request
+    /// required that none exists.
     fn explain(self, denial: Denial) -> Denial {
         match (self.precondition, denial) {
             (Precondition::Absent, Denial::Refused(present @ Refusal::AlreadyExists { .. }))

@@ -57,7 +57,7 @@ pub(super) struct HandleList {
     handles: Vec<String>,
 }
 
-/// Which list is asked for.
+/// Parameters of a list.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", default)]
 #[into_params(parameter_in = Query)]
@@ -66,12 +66,12 @@ pub(super) struct ListParameters {
     #[param(value_type = String, required = true, min_length = 1, max_length = 170,
         pattern = "^(0\\.NA/)?[A-Za-z0-9-]{1,63}(\\.[A-Za-z0-9-]{1,63})*$", example = "88.118.8")]
     prefix: Option<String>,
-    /// Which page, from 0; without page and pageSize all names come.
+    /// Number of the page, from 0; without `page` and `pageSize` all names are sent.
     page: Option<i64>,
-    /// How long a page is; 0 only counts.
+    /// Length of a page; 0 only counts.
     #[param(maximum = 10000)]
     page_size: Option<i64>,
-    /// To be read by people.
+    /// Whether the reply is indented for people.
     #[param(value_type = Option<Flag>)]
     pretty: Option<bool>,
     /// A function to be called with the reply (JSONP).
@@ -151,9 +151,9 @@ pub(super) fn parse_prefix(text: &str) -> Result<Prefix, Denial> {
 /// One page of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PageAsked {
-    /// Which, from 0.
+    /// Number of the page, from 0.
     pub(super) page: usize,
-    /// How long.
+    /// Length of the page.
     pub(super) size: usize,
 }
 
@@ -180,7 +180,7 @@ async fn list_page(
     let total = names.resolver.count_of(names.pages.prefix());
     let skip = wished.page.saturating_mul(wished.size);
     let is_behind_all = u64::try_from(skip).is_ok_and(|skip| skip >= total);
-    // Also refuses whom the list is not for, whatever page is asked for.
+    // The permission to list is checked even when the page has no names.
     let handles = names.next(skip, if is_behind_all { 0 } else { wished.size }).await?;
     let body = HandleList {
         response_code: ResponseCode::SUCCESS.0,
@@ -237,7 +237,7 @@ fn pieces(
     })
 }
 
-/// What stands before the names and behind.
+/// The JSON text before and after the names.
 struct Ends {
     head: String,
     tail: String,

@@ -1,6 +1,6 @@
 //! Messages of the Handle protocol, carried over HTTP: POST to any path, with their own content type.
 //!
-//! The body is one envelope and its message, as it would stand on TCP; the path says nothing. Every reply of the Handle
+//! The body is one envelope and its message, as on TCP; the path is ignored. Every reply of the Handle
 //! front end comes back with status 200, also one that refuses. A body that could not be read has a line of text as its
 //! reply: its sender does not read JSON.
 

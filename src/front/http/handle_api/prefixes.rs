@@ -41,17 +41,17 @@ pub(super) struct PrefixList {
     prefixes: Vec<String>,
 }
 
-/// Which page of the prefixes is asked for.
+/// Parameters of a list of prefixes.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", default)]
 #[into_params(parameter_in = Query)]
 pub(super) struct PageParameters {
-    /// Which page, from 0; without page and pageSize all come.
+    /// Number of the page, from 0; without `page` and `pageSize` all prefixes are sent.
     page: Option<i64>,
-    /// How long a page is; 0 only counts.
+    /// Length of a page; 0 only counts.
     #[param(maximum = 10000)]
     page_size: Option<i64>,
-    /// To be read by people.
+    /// Whether the reply is indented for people.
     #[param(value_type = Option<Flag>)]
     pretty: Option<bool>,
     /// A function to be called with the reply (JSONP).
@@ -91,7 +91,7 @@ pub(super) async fn list(
     Ok(reply::json(StatusCode::OK, &body, &format))
 }
 
-/// Homes a prefix here: from now on this node keeps its handles.
+/// Homes a prefix here: from now on this node stores its handles.
 #[utoipa::path(post, path = "/api/prefixes/{*prefix}", tag = "prefixes", operation_id = "homePrefix",
     params(("prefix" = String, Path, description = "The prefix, or its handle; under the default DNS root it has at most 119 characters.",
         min_length = 1, max_length = 119,

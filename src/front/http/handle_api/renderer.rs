@@ -20,7 +20,7 @@ use crate::wire::handle::code::ResponseCode;
 /// Paths whose variable part is spelled in replies.
 const SPELLED: [&str; 2] = ["handle", "prefix"];
 
-/// What a denial is written with.
+/// The parts of a request that the rendering of a denial needs.
 pub(in crate::front::http) struct Rendering {
     format: Format,
     /// The handle or prefix, as the request spelled it.
@@ -78,7 +78,7 @@ impl HandleApi {
         response
     }
 
-    /// Where proof is missing because what was shown was passed over, says so instead.
+    /// Where proof is missing because the presented proof was ignored, the reply states that instead.
     fn explain(&self, denial: Denial, claim: &Claim) -> Denial {
         if reply::code_of(&denial) != ResponseCode::AUTHENTICATION_NEEDED {
             return denial;

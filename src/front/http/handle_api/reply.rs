@@ -1,5 +1,5 @@
 //! From answers, receipts, refusals and failures to JSON, response codes and statuses; the only place of the Handle JSON API
-//! that knows them. What the binary protocol says too has the same response code as there.
+//! that knows them. An outcome that the binary protocol also has gets the same response code as there.
 //!
 //! Every match is total, so that a new reason does not compile until its response code is decided. The status follows from
 //! the response code, as CNRI's servers map them, with two exceptions: a question for values that are not there is
@@ -31,7 +31,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 
 //----------- Response codes -------------------------------------------------
 
-/// The response code that says why.
+/// The response code of a denial.
 pub(in crate::front::http) fn code_of(denial: &Denial) -> ResponseCode {
     match denial {
         Denial::Refused(refusal) => response_code::of_refusal(refusal),
@@ -99,7 +99,7 @@ pub(in crate::front::http) fn status_of(code: ResponseCode, intent: Intent) -> S
     }
 }
 
-/// The status of a denial, where HTTP has a better one than the response code says.
+/// The status of a denial, where HTTP has a more precise one than that of the response code.
 pub(in crate::front::http) fn status_of_denial(
     denial: &Denial,
     intent: Intent,
@@ -127,9 +127,9 @@ pub(in crate::front::http) fn status_of_denial(
 /// How a reply is to be written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::front::http) struct Format {
-    /// Whether it is to be read by people.
+    /// Whether the reply is indented for people.
     is_pretty: bool,
-    /// The function that it is given to (JSONP).
+    /// The function that is called with the reply (JSONP).
     callback: Option<String>,
 }
 
@@ -156,7 +156,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Format {
     }
 }
 
-/// Leaves nothing of a callback's name but what names a function.
+/// Removes from a callback's name all characters that a function name cannot have.
 fn scrub(name: &str) -> String {
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '$' | '[' | ']');
     name.chars().map(|c| if is_name(c) { c } else { '_' }).collect()
@@ -181,7 +181,7 @@ pub(in crate::front::http) fn json(status: StatusCode, body: &impl Serialize, fo
     }
 }
 
-/// What a JSON body is sent as.
+/// The content type of a JSON body.
 pub(in crate::front::http) fn content_type(format: &Format) -> &'static str {
     if format.callback.is_some() { SCRIPT } else { JSON }
 }
@@ -203,7 +203,7 @@ pub(in crate::front::http) fn json_around(
     }
 }
 
-/// A body and what it is.
+/// A body with its content type.
 pub(in crate::front::http) fn respond(
     status: StatusCode,
     content_type: &'static str,
@@ -237,10 +237,10 @@ pub(in crate::front::http) struct HandleReply {
     /// The values, by ascending index.
     #[serde(skip_serializing_if = "Option::is_none")]
     values: Option<Vec<ValueJson>>,
-    /// Where to go on asking, when another service answers.
+    /// The values that lead to the service which answers, in a referral.
     #[serde(skip_serializing_if = "Option::is_none")]
     referral_handle: Option<String>,
-    /// What is wrong.
+    /// What is wrong, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
 }
@@ -252,7 +252,7 @@ impl HandleReply {
         Self { response_code: code.0, handle, values: None, referral_handle: None, message: None }
     }
 
-    /// With these values.
+    /// Adds values to the reply.
     pub(in crate::front::http) fn with_values(self, values: Vec<ValueJson>) -> Self {
         Self { values: Some(values), ..self }
     }

@@ -1,4 +1,4 @@
-//! Sessions as a resource: begun, proved, looked at and ended, over TLS only.
+//! Sessions as a resource: create, prove, show and delete, over TLS only.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ use crate::model::refusal::Failure;
 /// The digest under this server's signature of a client's nonce.
 const SERVER_ALGORITHM: DigestAlgorithm = DigestAlgorithm::Sha256;
 
-/// How a session stands.
+/// The state of a session.
 #[derive(Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(title = "Session")]
@@ -44,14 +44,14 @@ pub(super) struct SessionReply {
     /// The server's signature of both nonces, in base64, when the client gave one.
     #[serde(skip_serializing_if = "Option::is_none")]
     server_signature: Option<String>,
-    /// Whether it is somebody's.
+    /// Whether the session is authenticated.
     #[serde(skip_serializing_if = "Option::is_none")]
     authenticated: Option<bool>,
-    /// Whose.
+    /// The authenticated identity.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "300:88.118.8/a")]
     id: Option<String>,
-    /// What is wrong.
+    /// What is wrong, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
@@ -162,7 +162,7 @@ pub(super) async fn prove_by_post(
     prove(api, shown, format, body).await
 }
 
-/// How a session stands.
+/// The state of a session.
 #[utoipa::path(get, path = "/api/sessions/this", tag = "sessions", operation_id = "session",
     security((), ("handle" = [])),
     responses(
@@ -221,7 +221,7 @@ fn over_plain_text(claim: &Claim, format: &Format) -> Option<Response> {
     (claim.peer.channel == Channel::Plain).then(refused)
 }
 
-/// What the header says, and the body behind it.
+/// The parts of the header, completed by those of the body.
 fn parts(claim: &Claim, body: Option<Json>) -> Result<Parts, Denial> {
     let parts = claim.handle_parts();
     match body {

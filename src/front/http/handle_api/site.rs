@@ -28,12 +28,12 @@ pub(super) struct SiteReply {
     site: SiteJson,
 }
 
-/// In which form it is shown; read by the reply itself.
+/// Parameters of the reply's format.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(super) struct FormatParameters {
-    /// To be read by people.
+    /// Whether the reply is indented for people.
     #[param(value_type = Option<Flag>)]
     pretty: Option<bool>,
     /// A function to be called with the reply (JSONP).

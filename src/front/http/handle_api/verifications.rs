@@ -18,7 +18,7 @@ use crate::front::http::transport::extract::{Named, Parameters};
 use crate::model::identity::Identity;
 use crate::wire::handle::code::ResponseCode;
 
-/// Whether an answer is right.
+/// The outcome of a verification.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(title = "Verification")]
@@ -29,7 +29,7 @@ pub(super) struct VerificationReply {
     /// The handle that holds the key.
     #[schema(example = "88.118.8/a")]
     handle: String,
-    /// Whether it is right.
+    /// Whether the answer was made with the key.
     is_valid: bool,
 }
 
@@ -46,7 +46,7 @@ pub(super) struct VerifyParameters {
     #[param(value_type = String, required = true, min_length = 4, pattern = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$",
         example = "AAECAwQFBgcICQoLDA0ODw==")]
     cnonce: Option<String>,
-    /// The way of the answer.
+    /// The algorithm of the answer.
     #[param(value_type = String, required = true, example = "HMAC-SHA256")]
     alg: Option<String>,
     /// The answer, in base64.

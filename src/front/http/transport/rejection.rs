@@ -1,4 +1,4 @@
-//! What the transport itself refuses, whatever face a request is for.
+//! Rejections by the transport itself, the same for every face.
 //!
 //! A rejection travels within the response, so that the face renders it in its own form; without a face it is a line of text.
 
@@ -10,66 +10,66 @@ use crate::model::refusal::{Failure, Problem, Refusal};
 /// Why the transport does not pass a request on, or does not wait for its answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::front::http) enum Rejection {
-    /// The request is of another shape.
+    /// The request is malformed.
     #[error("{reason}")]
     Malformed {
-        /// What is wrong and what would be right.
+        /// What is wrong, and what is expected.
         reason: String,
     },
     /// The method is not offered at the path; the header `Allow` says which are.
     #[error("Unknown HTTP API endpoint {endpoint}; the header Allow names the methods it takes")]
     MethodNotAllowed {
-        /// Method and path.
+        /// Method and path of the request.
         endpoint: String,
     },
     /// The body is larger than any record.
     #[error("the body has more than {max} bytes")]
     TooLarge {
-        /// The bound.
+        /// Largest number of bytes that is accepted.
         max: usize,
     },
-    /// The body did not come.
+    /// The body did not arrive in time.
     #[error("the body did not come in time")]
     TooSlow,
-    /// The body is of a content type that is not taken.
+    /// The content type of the body is not accepted.
     #[error("the body must be {accepted}; send it with Content-Type: {accepted}")]
     UnsupportedMediaType {
-        /// The content type that is taken.
+        /// The content type that is accepted.
         accepted: &'static str,
     },
-    /// The body is encoded in a way that is not taken.
+    /// The body has a content coding, and none is accepted.
     #[error("the body must be sent without Content-Encoding")]
     UnsupportedEncoding,
     /// The caller must prove who it is, or its proof is not accepted.
     #[error("{}", complaint.as_deref().unwrap_or("this needs a caller that proves who it is"))]
     AuthenticationNeeded {
-        /// What is wrong with the proof that was shown.
+        /// What is wrong with the proof that was presented.
         complaint: Option<String>,
     },
-    /// A page of another origin commands with what its visitor's browser shows by itself.
+    /// A page of another origin sent a command with credentials that the browser adds by itself.
     #[error(
         "a page of another origin sent this command with the browser's own password or certificate, and it was refused; \
          prove yourself by a token or a Handle session, or send it from a page of this host"
     )]
     CrossOrigin,
-    /// The core refused to say who calls.
+    /// The core refused while it determined the caller.
     #[error(transparent)]
     Refused(Refusal),
     /// The node failed, or has no capacity.
     #[error(transparent)]
     Failed(Failure),
-    /// The answer took too long.
+    /// The request exceeded its time limit.
     #[error("the answer took too long; nothing is known of its outcome")]
     TooLate,
 }
 
 impl Rejection {
-    /// A request of another shape.
+    /// The rejection of a malformed request.
     pub(in crate::front::http) fn malformed(reason: &str) -> Self {
         Self::Malformed { reason: reason.to_owned() }
     }
 
-    /// A proof that is missing or not accepted.
+    /// The rejection of a proof that is missing or not accepted.
     pub(in crate::front::http) fn unproven(complaint: &str) -> Self {
         Self::AuthenticationNeeded { complaint: Some(complaint.to_owned()) }
     }

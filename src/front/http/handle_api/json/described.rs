@@ -1,7 +1,7 @@
-//! What requests may hold, as the description of this interface tells it.
+//! Types of request bodies, for the OpenAPI document only.
 //!
-//! These types are never made: bodies are read by hand, with sentences that say what is wrong and with some tolerance
-//! that a description need not promise.
+//! These types are never constructed: bodies are read by hand, with precise error messages and with some tolerance
+//! that the document does not promise.
 #![expect(dead_code, reason = "types that are only described")]
 
 use serde::Serialize;

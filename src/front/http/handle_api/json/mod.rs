@@ -1,4 +1,4 @@
-//! The model's words as the Handle JSON API writes and reads them.
+//! The types of the model as JSON, as the Handle JSON API writes and reads them.
 //!
 //! ```text
 //!   shape ◀─ plain ◀─ site ◀─ data ◀─ value        described: what requests may hold, for the OpenAPI document alone

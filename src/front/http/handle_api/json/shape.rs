@@ -1,4 +1,4 @@
-//! The shape of JSON that requests hold: members that must be there, and why they are not as they must be.
+//! Reading JSON of requests: required members, and errors that state what is wrong.
 
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
@@ -9,22 +9,22 @@ use crate::model::value::ValueError;
 
 //----------- Wrong ----------------------------------------------------------
 
-/// Why JSON is no values.
+/// Why JSON could not be read as values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::front::http) enum Wrong {
-    /// It is of another shape.
+    /// The JSON has another structure than expected.
     #[error("{0}")]
     Shape(String),
     /// The values cannot be stored.
     #[error("{0}")]
     Value(ValueError),
-    /// An identifier in it is none.
+    /// An identifier in the JSON is malformed.
     #[error("{0}")]
     Identifier(IdentifierError),
 }
 
 impl Wrong {
-    /// JSON of another shape.
+    /// The error for JSON of another structure than expected.
     pub(super) fn shape(reason: impl Into<String>) -> Self {
         Self::Shape(reason.into())
     }
@@ -44,14 +44,14 @@ impl From<IdentifierError> for Wrong {
 
 //----------- References -----------------------------------------------------
 
-/// A value elsewhere.
+/// A reference to a value of another identifier.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(title = "Reference")]
 pub(in crate::front::http) struct ReferenceJson {
     /// The identifier.
     #[schema(example = "0.NA/88.118.8")]
     pub(super) handle: String,
-    /// The index there; 0 for any.
+    /// Index of the value; 0 for any.
     #[schema(example = 300)]
     pub(super) index: u32,
 }

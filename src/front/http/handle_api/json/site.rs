@@ -1,7 +1,7 @@
 //! Sites as JSON.
 //!
-//! Fields that have their usual value are left out: `hashOption` 2, an empty `hashFilter`. A site whose bytes hold what
-//! this form cannot say is shown as bytes.
+//! Fields that have their usual value are left out: `hashOption` 2, an empty `hashFilter`. A site whose bytes contain
+//! what this form cannot express is shown as bytes.
 
 use core::net::{IpAddr, Ipv4Addr};
 
@@ -39,7 +39,7 @@ pub(in crate::front::http) struct SiteJson {
     /// By which part of a handle its server is chosen: 0 prefix, 1 suffix; left out for 2, the whole handle.
     #[serde(skip_serializing_if = "Option::is_none")]
     hash_option: Option<u8>,
-    /// Used by nobody.
+    /// Unused by the protocol.
     #[serde(skip_serializing_if = "String::is_empty")]
     hash_filter: String,
     /// Names and texts, such as `desc` and `alt_addr`.
@@ -100,9 +100,9 @@ pub(in crate::front::http) struct InterfaceJson {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(untagged)]
 pub(in crate::front::http) enum ProtocolJson {
-    /// One that has a name.
+    /// A transport that has a name.
     Name(String),
-    /// Another.
+    /// A number without a name.
     Number(u8),
 }
 
@@ -249,7 +249,7 @@ fn parse_server(json: &Json) -> Result<SiteServer, Wrong> {
     })
 }
 
-/// IPv4 stands in the last four bytes, behind zeros.
+/// An IPv4 address is in the last four bytes, after zeros.
 fn sixteen_bytes(address: Ipv4Addr) -> [u8; 16] {
     let [a, b, c, d] = address.octets();
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d]

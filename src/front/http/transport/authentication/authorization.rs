@@ -1,4 +1,4 @@
-//! The header `Authorization`, taken apart; it decides nothing.
+//! Parsing of the header `Authorization`. It decides nothing.
 //!
 //! ```text
 //!   Bearer idn_...
@@ -21,7 +21,7 @@ const PART_BYTES_MAX: usize = 8_192;
 
 //----------- Authorization --------------------------------------------------
 
-/// What a header shows.
+/// The credentials in a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::front::http) enum Authorization<'h> {
     /// A token of the node.
@@ -30,12 +30,12 @@ pub(in crate::front::http) enum Authorization<'h> {
     Basic(Identity, Vec<u8>),
     /// A session, an answer to its challenge, or the wish to be known by the certificate.
     Handle(Parts),
-    /// Nothing that is understood.
+    /// The header is not understood.
     Other,
 }
 
 impl<'h> Authorization<'h> {
-    /// Takes a header apart.
+    /// Parses a header.
     pub(in crate::front::http) fn parse(header: &'h str) -> Self {
         let (scheme, rest) = header.trim().split_once(' ').unwrap_or((header, ""));
         let rest = rest.trim();
@@ -122,7 +122,7 @@ impl Parts {
         Self(body.iter().filter_map(part).collect())
     }
 
-    /// Named texts that came otherwise.
+    /// Named texts that did not come from a header.
     pub(in crate::front::http) fn of_texts<'t>(
         texts: impl IntoIterator<Item = (&'static str, Option<&'t str>)>,
     ) -> Self {
@@ -130,7 +130,7 @@ impl Parts {
         Self(texts.into_iter().filter_map(part).collect())
     }
 
-    /// The same, with what others say behind.
+    /// These parts, completed by those of another source.
     pub(in crate::front::http) fn and(mut self, others: Self) -> Self {
         self.0.extend(others.0);
         self

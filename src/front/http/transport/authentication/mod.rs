@@ -1,4 +1,4 @@
-//! Who calls, by what the request shows.
+//! Authentication: determines the caller by the credentials of the request.
 //!
 //! ```text
 //!   Bearer       a token of the node: over TLS, from this machine, or where the configuration takes it in plain text
@@ -42,27 +42,27 @@ const CLIENT_NONCE_BYTES_MAX: usize = 1_024;
 
 //----------- Claim ----------------------------------------------------------
 
-/// What a request shows of who sent it.
+/// The credentials of a request.
 #[derive(Clone, Debug)]
 pub(in crate::front::http) struct Claim {
     /// The headers.
     pub(in crate::front::http) headers: HeaderMap,
-    /// The other end.
+    /// The client of the connection.
     pub(in crate::front::http) peer: Peer,
     /// The host that the request is for.
     pub(in crate::front::http) host: Host,
-    /// Whether it asks or changes.
+    /// Whether the request reads or changes.
     pub(in crate::front::http) intent: Intent,
     /// Who can read the response.
     pub(in crate::front::http) readers: Readers,
 }
 
-/// Whether a request asks or changes.
+/// Whether a request reads or changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::front::http) enum Intent {
-    /// It asks.
+    /// The request only reads.
     Question,
-    /// It changes something.
+    /// The request changes something.
     Command,
 }
 
@@ -80,7 +80,7 @@ impl Claim {
         self.headers.get(header::AUTHORIZATION)?.to_str().ok().map(Authorization::parse)
     }
 
-    /// What the scheme `Handle` says in the header.
+    /// The parts of the scheme `Handle` in the header.
     pub(in crate::front::http) fn handle_parts(&self) -> Parts {
         match self.authorization() {
             Some(Authorization::Handle(parts)) => parts,
@@ -113,7 +113,7 @@ impl Claim {
 
 //----------- Authenticator --------------------------------------------------
 
-/// Finds out who calls.
+/// Determines the caller.
 pub(in crate::front::http) struct Authenticator {
     pub(in crate::front::http) authority: Authority,
     pub(in crate::front::http) resolver: Arc<Resolver>,
@@ -125,7 +125,7 @@ pub(in crate::front::http) struct Authenticator {
 }
 
 impl Authenticator {
-    /// Finds out who calls.
+    /// Determines the caller.
     pub(in crate::front::http) async fn admit(&self, claim: &Claim) -> Result<Caller, Rejection> {
         let admitted = self.caller(claim).await;
         match &admitted {
@@ -282,7 +282,7 @@ impl Authenticator {
         let proved = proof::prove(provers, claim.peer.source(), identity, proof, challenge).await;
         proved.map_err(|unproven| match unproven {
             Unproven::Failed(failure) => Rejection::Failed(failure),
-            // Which of them it is would tell an unknown client which keys there are.
+            // A distinct reply for each case would reveal to an unknown client which keys exist.
             Unproven::NoKey { .. } | Unproven::Wrong { .. } => complain("Identity not verified"),
             other @ (Unproven::Unusable { .. } | Unproven::Unreachable { .. }) => {
                 complain(&other.to_string())
@@ -290,7 +290,7 @@ impl Authenticator {
         })
     }
 
-    /// Tells how to prove who one is, with a challenge to be answered.
+    /// The header that states how to authenticate, with a challenge.
     pub(in crate::front::http) fn challenge(
         &self,
         claim: &Claim,
@@ -314,7 +314,7 @@ impl Authenticator {
         headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"idnode\""));
     }
 
-    /// A challenge that nobody has seen.
+    /// A new challenge.
     pub(in crate::front::http) fn new_session(&self) -> SessionId {
         let mut nonce = [0; 16];
         self.resolver.fill_random(&mut nonce);

@@ -71,22 +71,22 @@ pub(in crate::front::http) struct Sessions {
 }
 
 struct Held {
-    /// Who it is, with the key that proved it; none once the session was ended.
+    /// The authenticated identity with its key; none once the session was ended.
     holder: Option<KeyHolder>,
     used_ms: u64,
 }
 
-/// How a session stands.
+/// The state of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::front::http) enum SessionState {
-    /// Nobody has answered its challenge yet.
+    /// The challenge is not answered yet.
     Challenged,
-    /// It is this identity's, by this key.
+    /// The session belongs to this identity, proved by this key.
     Proved(KeyHolder),
 }
 
 impl Sessions {
-    /// None yet; ids are sealed with a secret that nobody else knows.
+    /// An empty table; ids are sealed with a secret that only this node knows.
     pub(in crate::front::http) fn new(secret: [u8; 32]) -> Self {
         Self { secret, held: Mutex::default() }
     }
@@ -114,7 +114,7 @@ impl Sessions {
         Some((id, SessionState::Proved(holder)))
     }
 
-    /// Notes whose session it is.
+    /// Records the identity of the session.
     pub(in crate::front::http) fn prove(&self, id: SessionId, holder: KeyHolder, now_ms: u64) {
         self.hold(id, Some(holder), now_ms);
     }
@@ -141,7 +141,7 @@ impl Sessions {
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<SessionId, Held>> {
-        // Nothing panics under it, and if it did, every entry is whole.
+        // Nothing panics while the lock is held; if it did, every entry would still be complete.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
