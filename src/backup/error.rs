@@ -25,7 +25,7 @@ pub enum Error {
         name: String,
     },
     /// Another backup is in progress in the directory.
-    #[error("a backup is under way in {}; wait for its end", directory.display())]
+    #[error("a backup is running in {}; wait until it is complete", directory.display())]
     Busy {
         /// The directory of the backups.
         directory: PathBuf,
@@ -65,7 +65,7 @@ pub enum Error {
         folder: PathBuf,
     },
     /// The backup, or one that it continues, is damaged or incomplete.
-    #[error("the backup is not whole: {}", findings(found))]
+    #[error("the backup is damaged or incomplete: {}", findings(found))]
     NotWhole {
         /// The damage that was found.
         found: Vec<Finding>,

@@ -87,7 +87,7 @@ pub(super) fn manifests(directory: &Path) -> Result<Vec<Manifest>, Error> {
         match named_manifest(&path) {
             Ok(manifest) => found.push(manifest),
             Err(finding) => {
-                tracing::warn!(folder = %path.display(), %finding, "no backup that could be listed");
+                tracing::warn!(folder = %path.display(), %finding, "a folder is not a readable backup and is not listed");
             }
         }
     }

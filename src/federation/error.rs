@@ -40,7 +40,7 @@ pub enum PeerError {
         message: String,
     },
     /// The node's answer cannot be understood.
-    #[error("node {peer} answered something that cannot be understood: {detail}")]
+    #[error("node {peer} sent an answer that cannot be decoded: {detail}")]
     Unintelligible {
         /// The node concerned.
         peer: String,

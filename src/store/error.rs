@@ -41,7 +41,7 @@ pub enum Error {
         detail: String,
     },
     /// A copy of a store is inconsistent.
-    #[error("the backup does not hold together: {detail}")]
+    #[error("the backup is inconsistent: {detail}")]
     CopyDamaged {
         /// The inconsistency.
         detail: String,
