@@ -1,4 +1,4 @@
-//! Operations: whether the node lives, whether it is ready, its metrics, and the description of its interface. These ask
+//! Operations: health, readiness, metrics, and the description of the interface. These ask
 //! neither registry nor resolver.
 
 pub(super) mod openapi;
@@ -48,23 +48,23 @@ impl Operations {
     }
 }
 
-/// How the node is.
+/// The health of the node.
 #[derive(Serialize, ToSchema)]
 struct Health<'a> {
-    /// In a word.
+    /// The state in one word.
     #[schema(example = "ready")]
     status: &'static str,
-    /// Why it is not ready.
+    /// Reasons why the node is not ready.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     reasons: Vec<ReasonJson<'a>>,
 }
 
-/// One promise that the node cannot keep now.
+/// One reason why the node is not ready.
 #[derive(Serialize, ToSchema)]
 struct ReasonJson<'a> {
-    /// Stable, for programs.
+    /// Stable code of the reason, for programs.
     code: &'static str,
-    /// For people.
+    /// Description of the reason, for people.
     message: &'a str,
 }
 
@@ -89,7 +89,7 @@ async fn ready(State(operations): State<Operations>) -> Response {
     health(StatusCode::SERVICE_UNAVAILABLE, &Health { status: "not ready", reasons })
 }
 
-/// The numbers of the node.
+/// The metrics of the node.
 #[utoipa::path(get, path = "/metrics", tag = "node", operation_id = "metrics", responses(
     (status = 200, description = "The numbers, in the text format of Prometheus.", body = String,
         content_type = "text/plain")))]

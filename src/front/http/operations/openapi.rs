@@ -90,7 +90,7 @@ impl Modify for Schemes {
     }
 }
 
-/// Where a reply may be given to a function, it is a script.
+/// Adds the script content type to replies that may be passed to a function (JSONP).
 struct Scripts;
 
 impl Modify for Scripts {

@@ -9,13 +9,13 @@ use crate::model::site::Site;
 use crate::model::value::ValueType;
 use crate::resolver::answer::Found;
 
-/// What must be escaped in an address that is otherwise left as the record spells it.
+/// Characters that are escaped in an address which otherwise stays as in the record.
 const IN_ADDRESS: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'`');
-/// What must be escaped in one path of our own; slashes stay.
+/// Characters that are escaped in a path of this node; slashes stay.
 const IN_PATH: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_').remove(b'~').remove(b':');
 
-/// What the URL value of the lowest index names, when a header can carry it.
+/// The address in the URL value of the lowest index, when a header can carry it.
 pub(super) fn of_record(found: &Found) -> Option<HeaderValue> {
     let url = found.values.iter().find(|value| value.value_type.is(ValueType::URL))?;
     let text = core::str::from_utf8(&url.data).ok()?.trim();
@@ -23,13 +23,13 @@ pub(super) fn of_record(found: &Found) -> Option<HeaderValue> {
     HeaderValue::from_str(&escaped).ok().filter(|_| !text.is_empty())
 }
 
-/// Where the API of this node shows a record.
+/// The path at which the API of this node shows a record.
 pub(super) fn of_api(handle: &str) -> HeaderValue {
     let path = format!("/api/handles/{}", utf8_percent_encode(handle, IN_PATH));
     HeaderValue::from_str(&path).unwrap_or(HeaderValue::from_static("/api/handles/"))
 }
 
-/// Where another site shows a handle; none when it offers no HTTP. A site with a host name has a certificate for it.
+/// The address at which another site shows a handle; none when it has no HTTP. With a host name it is https://.
 pub(super) fn at_site(site: &Site, handle: &str) -> Option<HeaderValue> {
     let port = site.ports().http?;
     let (scheme, host, usual) = match (site.host_name(), site.addresses().first()?) {

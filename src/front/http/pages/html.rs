@@ -13,7 +13,7 @@ use crate::model::value::Value;
 /// Pages load and run nothing.
 const POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
 
-/// A page: a title, and markup that follows it. The title is escaped here, the markup by whoever makes it.
+/// A page: a title, and markup that follows it. The title is escaped here, the markup by the caller.
 pub(super) fn page(status: StatusCode, title: &str, markup: &str) -> Response {
     let title = escape(title);
     let html = format!(

@@ -7,7 +7,7 @@
 //!                 └▶ anything else: its status, as a page for people and as JSON for programs
 //!   POST ─▶ a native message of the Handle protocol
 //! ```
-//! Who prefers `text/html` is a person; every response that depends on it says so by `Vary: Accept`.
+//! A client that prefers `text/html` counts as a person; every response that depends on it has `Vary: Accept`.
 #![expect(unused_qualifications, reason = "the macro of utoipa repeats the path of a parameter type")]
 
 mod address;
@@ -105,12 +105,12 @@ async fn no_path(request: Request) -> Response {
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 struct VisitParameters {
-    /// Shows the record instead.
+    /// Whether to show the record instead of redirecting.
     #[param(value_type = Option<Flag>)]
     noredirect: bool,
 }
 
-/// Says what this node is, to people.
+/// Serves a page that describes this node to people.
 #[utoipa::path(get, path = "/", tag = "handles", operation_id = "welcome",
     responses(
         (status = 200, description = "A page, for people.", body = String, content_type = "text/html"),
@@ -128,7 +128,7 @@ async fn welcome(headers: HeaderMap) -> Result<Response, Denial> {
     }
 }
 
-/// Leads to what the handle's URL value names, or shows the record.
+/// Redirects to the URL value of the handle, or shows the record.
 #[utoipa::path(get, path = "/{*handle}", tag = "handles", operation_id = "visit",
     params(
         ("handle" = String, Path, description = "The handle; its slash may be percent-encoded.",
@@ -177,7 +177,7 @@ async fn visit(
     }
     match (ask(&api, &parameters, identifier).await?, preference) {
         (Answer::Values(found), _) => Ok(lead(&handle, &found, noredirect, preference)),
-        // Without a slash it looks like any other path that is not there.
+        // Without a slash it cannot be distinguished from other unknown paths.
         (Answer::Absent(_) | Answer::Referral(_) | Answer::NotResponsible(_), _) if !handle.contains('/') => {
             Err(ApiRefusal::NoPage.into())
         }
@@ -194,7 +194,7 @@ async fn visit(
     }
 }
 
-/// Leads to what the URL value of a record names; without one, or where it is wished, to the record itself.
+/// Redirects to the URL value of a record; without one, or on request, to the record itself.
 fn lead(handle: &str, found: &Found, wants_record: bool, preference: Preference) -> Response {
     let address = address::of_record(found).filter(|_| !wants_record);
     match (address, preference) {
@@ -204,7 +204,7 @@ fn lead(handle: &str, found: &Found, wants_record: bool, preference: Preference)
     }
 }
 
-/// Leads a person to the site that answers, when it has a web address.
+/// Redirects a person to the site that answers, when it has a web address.
 fn lead_to_site(handle: &str, referral: &Referral) -> Response {
     match address::at_site(&referral.site, handle) {
         Some(address) => varying(redirect(address)),
@@ -218,7 +218,7 @@ fn lead_to_site(handle: &str, referral: &Referral) -> Response {
     }
 }
 
-/// Leads elsewhere; only for now, since the record may change.
+/// A temporary redirect, because the record may change.
 fn redirect(location: HeaderValue) -> Response {
     (StatusCode::FOUND, [(header::LOCATION, location)]).into_response()
 }

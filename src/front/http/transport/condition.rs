@@ -27,9 +27,9 @@ const NO_VERSION: u64 = u64::MAX;
 /// One state of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::front::http) struct RecordState {
-    /// Its version.
+    /// Version of the record.
     pub(in crate::front::http) version: u64,
-    /// When it changed last, in milliseconds since 1970.
+    /// Time of the last change, in milliseconds since 1970.
     pub(in crate::front::http) changed_ms: u64,
 }
 
@@ -61,7 +61,7 @@ pub(in crate::front::http) struct Conditions {
     if_none_match: Option<Tags>,
 }
 
-/// What a condition names.
+/// The states that a condition names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Tags {
     /// Any state at all.

@@ -24,20 +24,20 @@ const GOAWAY_GRACE: Duration = Duration::from_secs(1);
 
 //----------- Peer -----------------------------------------------------------
 
-/// What is known of the client of a connection.
+/// The client of a connection.
 #[derive(Clone, Debug)]
 pub(in crate::front::http) struct Peer {
-    /// Its address.
+    /// Address of the client.
     pub(in crate::front::http) address: SocketAddr,
-    /// Address of this node that it connected to.
+    /// Address of this node that the client connected to.
     pub(in crate::front::http) own: SocketAddr,
     /// How bytes travel.
     pub(in crate::front::http) channel: Channel,
-    /// The certificate it showed, in DER; it holds the key.
+    /// The certificate that the client presented, in DER. The client holds its key.
     pub(in crate::front::http) certificate: Option<Arc<[u8]>>,
     /// What is in flight on the connection.
     pub(in crate::front::http) in_flight: InFlight,
-    /// Whether it speaks HTTP/2.
+    /// Whether the connection uses HTTP/2.
     pub(in crate::front::http) is_multiplexed: Arc<AtomicBool>,
 }
 
@@ -59,7 +59,7 @@ impl Peer {
         }
     }
 
-    /// What bounds are counted by.
+    /// Source by which bounds are counted.
     pub(in crate::front::http) fn source(&self) -> Source {
         Source::of(self.address.ip())
     }
@@ -86,7 +86,7 @@ impl Connection {
         Self { stream, silence_max, silence: Box::pin(sleep(silence_max)), in_flight }
     }
 
-    /// Ends a wait that lasted too long; a wait that moved a byte begins anew.
+    /// Fails a read or write that waits beyond the limit of silence; one that moved a byte restarts the limit.
     fn judge<T>(&mut self, context: &mut Context<'_>, moved: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if moved.is_ready() {
             self.silence.as_mut().reset(Instant::now() + self.silence_max);
@@ -95,7 +95,7 @@ impl Connection {
         self.silence.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// The same for bytes on their way out.
+    /// Judges a write likewise, and notes whether bytes wait for the client.
     fn judge_sent<T>(&mut self, context: &mut Context<'_>, sent: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         self.in_flight.note_stalled(sent.is_pending());
         self.judge(context, sent)

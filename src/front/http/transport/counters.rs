@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 /// The classes of statuses, as labels.
 const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 
-/// What the HTTP front end did since it was made.
+/// Counts since the HTTP front end was made.
 #[derive(Debug, Default)]
 pub struct HttpCounters {
     responses: [AtomicU64; CLASSES.len()],

@@ -4,7 +4,7 @@
 //!   accepted ──▶ Connection ──▶ HTTP/1.1, or HTTP/2 by its preface ──▶ route
 //! ```
 //!
-//! A connection in a reserved slot is served for a few seconds, and only what tells how the node is.
+//! A connection in a reserved slot is served for a few seconds, and only with health, readiness and metrics.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ use super::connection::{Connection, Peer};
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Headers of one request.
 const HEADERS_MAX: usize = 64;
-/// The same for HTTP/2, which counts them decoded.
+/// Bytes of headers over HTTP/2, counted after decoding.
 const HEAD_LIST_BYTES_MAX: u32 = 32 * 1024;
 /// Requests of one HTTP/2 connection at a time.
 const STREAMS_MAX: u32 = 32;
@@ -44,10 +44,10 @@ const SEND_BYTES_MAX: usize = 64 * 1024;
 const RESERVED_MAX: Duration = Duration::from_secs(5);
 /// How long an evicted connection may take for the answers in flight.
 const EVICTED_MAX: Duration = Duration::from_secs(30);
-/// What is served in reserved slots: how the node is.
+/// Paths that are served in reserved slots: health, readiness and metrics.
 const RESERVED_PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
-/// What every connection of a listener is served with.
+/// The state that all connections of a listener share.
 pub(in crate::front::http) struct Service {
     pub(in crate::front::http) router: Router,
     pub(in crate::front::http) reception: Reception,
@@ -84,7 +84,7 @@ pub(in crate::front::http) async fn serve(
     accepting.await;
 }
 
-/// Serves in a reserved slot what tells how the node is, and closes the connection.
+/// Serves health, readiness and metrics in a reserved slot, and closes the connection.
 async fn restrict(request: Request, next: Next) -> Response {
     let mut response = if RESERVED_PATHS.contains(&request.uri().path()) {
         next.run(request).await

@@ -56,7 +56,7 @@ pub(super) fn guard(face: Router) -> Router {
     face.layer(from_fn(host::check)).layer(from_fn(answer_in_time))
 }
 
-/// Puts all faces behind what every response passes.
+/// Wraps all faces in the layers that every response passes.
 pub(super) fn finish(faces: Router, counters: Arc<HttpCounters>, memory: Arc<MemoryBudget>) -> Router {
     let nosniff = SetResponseHeaderLayer::if_not_present(
         header::X_CONTENT_TYPE_OPTIONS,
@@ -67,7 +67,7 @@ pub(super) fn finish(faces: Router, counters: Arc<HttpCounters>, memory: Arc<Mem
     Router::new().fallback_service(faces).layer(nosniff).layer(from_fn_with_state((counters, memory), send))
 }
 
-/// Ends a request that takes too long.
+/// Ends a request that exceeds its time limit.
 async fn answer_in_time(request: Request, next: Next) -> Response {
     timeout(REQUEST_MAX, next.run(request)).await.unwrap_or_else(|_| Rejection::TooLate.into_response())
 }

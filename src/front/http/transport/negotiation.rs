@@ -15,7 +15,7 @@ const RANGES_MAX: usize = 64;
 pub(in crate::front::http) enum Preference {
     /// HTML, for people.
     Page,
-    /// Whatever programs get.
+    /// The representation for programs.
     Data,
 }
 
@@ -83,7 +83,7 @@ impl Range {
             let (name, value) = (name.trim(), value.trim());
             if name.eq_ignore_ascii_case("q") {
                 range.thousandths = parse_weight(value)?;
-                // Parameters behind the weight are extensions that nobody defined.
+                // Parameters after the weight are extensions, none of which is defined.
                 break;
             }
             let is_ours =

@@ -1,4 +1,4 @@
-//! What a request asks beside its path: the query, and for POST the same names in a JSON body; read into a type of the
+//! Parameters of a request: the query, and for POST the same names in a JSON body; parsed into a type of the
 //! operation that they are for.
 //!
 //! Names may repeat. A name that is bare, `yes` or `true` is a yes; unknown names are passed over.

@@ -1,11 +1,11 @@
-//! What the extractors of every face work with.
+//! The state that the extractors of every face share.
 
 use super::authentication::Authenticator;
 use super::body::Bodies;
 
-/// What the extractors of every face work with.
+/// The state that the extractors of every face share.
 pub(in crate::front::http) struct Transport {
-    /// Tells who calls.
+    /// Determines callers.
     pub(in crate::front::http) authenticator: Authenticator,
     /// Memory for bodies.
     pub(in crate::front::http) bodies: Bodies,

@@ -90,7 +90,7 @@ impl Claim {
         }
     }
 
-    /// Where proof is missing because what was shown over plain text was passed over: the sentence that says so.
+    /// The rejection of a caller whose credentials were ignored because they came over plain text.
     pub(in crate::front::http) fn passed_over(&self) -> Option<Rejection> {
         let is_bearer = matches!(self.authorization()?, Authorization::Bearer(_));
         let is_passed_over = self.peer.channel == Channel::Plain && !is_bearer;
@@ -199,7 +199,7 @@ impl Authenticator {
         self.prove(claim, &identity, Proof::Certificate { key }, Vec::new()).await
     }
 
-    /// Whose session it is. Before its challenge is answered it is nobody's, or the certificate's.
+    /// The caller of a session. Before its challenge is answered it is anonymous, or the identity of the certificate.
     async fn session_holder(&self, claim: &Claim, parts: &Parts) -> Result<Caller, Rejection> {
         match self.session(parts).await? {
             (_, SessionState::Proved(holder)) => Ok(Caller::Identity(holder)),
