@@ -31,11 +31,11 @@ const GRPC: &[u8] = b"application/grpc";
 /// A server that does not speak the protocol that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Responder {
-    /// It expects TLS.
+    /// The server expects TLS.
     Tls,
-    /// It does not speak TLS.
+    /// The server does not speak TLS.
     PlainText,
-    /// It speaks another protocol than gRPC.
+    /// The server speaks another protocol than gRPC.
     OtherProtocol,
 }
 

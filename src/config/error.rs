@@ -1,4 +1,4 @@
-//! What is wrong with a configuration: every problem found, with its source, key, value and what would be right.
+//! Problems of a configuration: each with its source, key and value, and with what is expected.
 
 use core::fmt;
 use std::path::PathBuf;
@@ -35,26 +35,26 @@ pub enum Problem {
     Unreadable {
         /// The file.
         file: PathBuf,
-        /// What the system says.
+        /// Error of the operating system.
         reason: String,
     },
     /// A file that is not TOML.
     Syntax {
-        /// Where.
+        /// Source of the problem: file and line, environment or argument.
         source: KeySource,
-        /// What the parser says.
+        /// Error of the parser.
         reason: String,
     },
     /// A file of a version this program does not know.
     Version {
-        /// Where.
+        /// Source of the problem: file and line, environment or argument.
         source: KeySource,
         /// The version found.
         found: String,
     },
     /// A section or key that does not exist.
     Unknown {
-        /// Where.
+        /// Source of the problem: file and line, environment or argument.
         source: KeySource,
         /// `section.key`, or `[section]`.
         key: String,
@@ -63,26 +63,26 @@ pub enum Problem {
     },
     /// A value that its key does not accept.
     Value {
-        /// Where.
+        /// Source of the problem: file and line, environment or argument.
         source: KeySource,
         /// `section.key`.
         key: String,
         /// The value found.
         found: String,
-        /// What would be right.
+        /// The value that is expected.
         right: String,
     },
     /// Values that contradict each other, or a named file that cannot be used.
     Relation {
         /// `section.key` of the value to change.
         key: String,
-        /// What is wrong and what would be right.
+        /// What is wrong, and what is expected.
         reason: String,
     },
 }
 
 impl Problem {
-    /// Its line in a file.
+    /// Line of the key in a file.
     pub(super) fn line(&self) -> Option<usize> {
         match self {
             Self::Syntax { source, .. }
@@ -123,7 +123,7 @@ impl fmt::Display for Problem {
 
 //----------- KeySource ------------------------------------------------------
 
-/// Where a key was given.
+/// The source of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySource {
     /// A line of a file.

@@ -13,12 +13,12 @@ use super::raw_value::RawValue;
 
 /// Furthest that a misspelled key may be from the one it is taken for: this share of its letters, in percent.
 const NEAREST_PERCENT_MAX: usize = 50;
-/// Bytes of a configuration file; nobody writes more by hand.
+/// Bytes of a configuration file at most, far above what is written by hand.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 //----------- Sources --------------------------------------------------------
 
-/// Where a configuration comes from; what stands later overrides.
+/// The sources of a configuration; a later source overrides an earlier one.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     /// The configuration file.

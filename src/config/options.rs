@@ -88,7 +88,7 @@ impl Default for StoreOptions {
 /// The upper node; without an address this node is the top of its tree.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UpperOptions {
-    /// Its gRPC address: `https://host:port`, or `http://host:port` for plain text.
+    /// gRPC address of the upper node: `https://host:port`, or `http://host:port` for plain text.
     pub address: Option<String>,
     /// File with the peer token that it issued.
     pub token_file: Option<PathBuf>,
@@ -138,7 +138,7 @@ impl Default for RecursionOptions {
 
 //----------- Backup ---------------------------------------------------------
 
-/// Where backups go, when they are made and how long they stay.
+/// Directories, schedule and retention of backups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BackupOptions {
     /// Directories that may be named over gRPC; empty for the one beside the data directory.

@@ -7,7 +7,7 @@ use rsa::rand_core::{TryCryptoRng, TryRng};
 /// Source of randomness: fills the bytes with unpredictable values.
 pub type Random<'a> = &'a dyn Fn(&mut [u8]);
 
-/// The same source with the interface of the cryptographic crates.
+/// The source of randomness, with the interface of the cryptographic crates.
 pub(super) struct Generator<'a>(pub(super) Random<'a>);
 
 impl TryRng for Generator<'_> {

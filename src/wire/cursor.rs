@@ -197,7 +197,7 @@ pub struct DecodeError {
     pub what: &'static str,
     /// The offset of the field, in bytes.
     pub at: usize,
-    /// What was wrong with it.
+    /// What was wrong with the field.
     pub problem: Problem,
 }
 

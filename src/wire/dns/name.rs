@@ -482,19 +482,19 @@ pub enum NameError {
     },
     /// A root that leaves too little space.
     RootTooLong {
-        /// Its octets on the wire.
+        /// Length of the root on the wire, in octets.
         octets: usize,
     },
     /// A prefix whose identifiers would not all fit.
     PrefixTooLong {
-        /// Its octets on the wire.
+        /// Length of the prefix on the wire, in octets.
         octets: usize,
         /// The octets that would fit under this root.
         octets_max: usize,
     },
     /// A name longer than DNS allows.
     TooLong {
-        /// Its octets on the wire.
+        /// Length of the name on the wire, in octets.
         octets: usize,
     },
 }

@@ -57,13 +57,13 @@ pub struct SiteAttribute {
 /// One server of a site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SiteServer {
-    /// Its number within the site.
+    /// Number of the server within the site.
     pub id: u32,
-    /// Its address: IPv6, or IPv4 after twelve zero bytes.
+    /// Address of the server: IPv6, or IPv4 after twelve zero bytes.
     pub address: [u8; 16],
-    /// Its public key as in HS_PUBKEY; may be empty, or a PEM text.
+    /// Public key of the server as in HS_PUBKEY; may be empty, or a PEM text.
     pub public_key: Vec<u8>,
-    /// Its interfaces.
+    /// Interfaces of the server.
     pub interfaces: Vec<SiteInterface>,
 }
 

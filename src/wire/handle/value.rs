@@ -198,7 +198,7 @@ pub enum ValueProblem {
     Reference {
         /// The value's index.
         index: Index,
-        /// Which reference, from 1.
+        /// Number of the reference, from 1.
         place: usize,
         /// What is wrong with it.
         problem: ReferenceProblem,
