@@ -237,7 +237,7 @@ pub(crate) fn check_amend(
 }
 
 /// Refuses an identity that may not replace a record by what follows; `add` is the permission on `prefix` that registering
-/// it anew would need.
+/// it again would need.
 pub(crate) fn check_overwrite(
     record: Record<'_>,
     next: Next<'_>,

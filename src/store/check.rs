@@ -320,7 +320,8 @@ impl Check {
     fn named(&mut self, key: &[u8], entry: IdentifierEntry) -> Option<State> {
         let name = entry.identifier.canonical(self.store.folding());
         if name.as_bytes() != key {
-            self.report.problem(format!("{name} stands under another's key", name = name.as_str()));
+            self.report
+                .problem(format!("{name} is stored under another identifier's key", name = name.as_str()));
             return None;
         }
         let live = entry.is_live();

@@ -169,7 +169,7 @@ impl TryFrom<&proto::Position> for Position {
     }
 }
 
-/// One life of a store.
+/// The incarnation of a store.
 pub fn incarnation(bytes: &[u8]) -> Result<Incarnation, MessageError> {
     let wrong =
         |_| MessageError::meaningless(format!("an incarnation has 16 bytes; {} were found", bytes.len()));

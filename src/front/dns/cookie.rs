@@ -1,7 +1,7 @@
 //! DNS cookies (RFC 7873) in the interoperable form (RFC 9018): they let a client tell our answers from forged ones, and
 //! let us tell a client that receives our answers from one that forges its address.
 //!
-//! A server cookie is made anew for each answer, from the client's cookie and address, the time and a secret of this run.
+//! A new server cookie is made for each answer, from the client's cookie and address, the time and a secret of this run.
 //! None is demanded. One that comes back and is right proves the source address of the message that carries it.
 
 use std::net::IpAddr;

@@ -163,7 +163,7 @@ fn values(messages: Vec<proto::Value>) -> Result<Vec<Value>, Refusal> {
     messages.into_iter().map(|message| Ok(Value { timestamp: 0, ..Value::try_from(message)? })).collect()
 }
 
-/// For whom a prefix is registered, when somebody is named.
+/// The registrant of a prefix, when one is named.
 pub(super) fn registrant(message: Option<proto::Registrant>) -> Result<Option<Registrant>, Refusal> {
     Ok(message.map(Registrant::try_from).transpose()?)
 }
@@ -179,7 +179,7 @@ pub(super) fn standing(standing: proto::Standing) -> Result<Standing, Refusal> {
     Ok(standing.try_into()?)
 }
 
-/// One life of a store.
+/// The incarnation of a store.
 pub(super) fn incarnation(bytes: &[u8]) -> Result<Incarnation, Refusal> {
     Ok(message::incarnation(bytes)?)
 }
@@ -190,7 +190,7 @@ pub(super) fn path(nodes: &[Vec<u8>]) -> Result<Vec<Incarnation>, Refusal> {
     nodes.iter().take(most).map(|node| incarnation(node)).collect()
 }
 
-/// A place in a journal.
+/// A position in a journal.
 pub(super) fn position(message: Option<proto::Position>) -> Result<Position, Refusal> {
     let message = message.ok_or_else(|| missing("position"))?;
     Ok(Position::try_from(&message)?)
@@ -214,7 +214,7 @@ pub(super) fn missing(what: &str) -> Refusal {
     invalid(&format!("the message lacks its {what}"))
 }
 
-/// Something that the message has wrong.
+/// The error for a malformed part of a message.
 pub(super) fn invalid(reason: &str) -> Refusal {
     Refusal::CommandInvalid { reason: reason.to_owned() }
 }

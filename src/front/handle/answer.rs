@@ -70,7 +70,7 @@ impl Responder {
         Plain::new(received).is_some()
     }
 
-    /// Whether a repeated message may be answered anew: it only reads, and no session counts it.
+    /// Whether a repeated message may be answered again: it only reads, and no session counts it.
     pub(super) fn is_repeatable(received: &Received<'_>) -> bool {
         if received.envelope.flags.has(EnvelopeFlags::ENCRYPTED) {
             return false;

@@ -12,7 +12,7 @@ pub(in crate::front) const CHUNK_NAMES: usize = 1_000;
 /// Reads the handles of a prefix in order, for a caller that may list them.
 ///
 /// A list of any length takes the memory of one page. Identifiers that are registered or removed meanwhile may be in
-/// the list or not. Each page checks anew whether the caller may list.
+/// the list or not. Each page checks again whether the caller may list.
 #[derive(Debug)]
 pub(in crate::front) struct HandlePages {
     caller: Caller,

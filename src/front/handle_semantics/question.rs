@@ -1,8 +1,8 @@
 //! Questions: what a caller is shown of an answer.
 //!
-//! A caller that asks for all values never gets only some of them: if one that was asked for is hidden from it, it
-//! learns why instead. A caller without proof can prove who it is and ask again; for a proved caller, and for values
-//! that nobody may read, a refusal is final. A caller that asks for public values only learns nothing of others.
+//! A caller that asks for all values never gets only some of them: if one of them is hidden from it, it gets the reason
+//! instead. A caller without proof can authenticate and ask again; for an authenticated caller, and for values that no
+//! caller may read, the refusal is final. A caller that asks for public values only learns nothing of others.
 
 use crate::authority::caller::Caller;
 use crate::authority::visibility::Withheld;

@@ -1,8 +1,8 @@
 //! Referrals: leading a client to the service that answers for a prefix.
 //!
 //! A referral names the record of the delegated prefix, `0.NA/<prefix>`, and carries the HS_SITE values of it, by which
-//! Handle clients reach the service. A delegate without a Handle site cannot be reached by them: for them, this node is
-//! then not responsible and knows nobody who is.
+//! Handle clients reach the service. They cannot reach a delegate without a Handle
+//! site: to them, this node then answers that it is not responsible and knows no other service.
 
 use crate::authority::caller::Caller;
 use crate::model::identifier::Identifier;

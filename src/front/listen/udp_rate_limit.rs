@@ -16,7 +16,7 @@
 //!
 //! So an unproven source is sent at most `burst_bytes` and then `bytes_per_second` beyond what came from it; short answers
 //! are no larger than their requests but for a few octets, which each front end states. Sources are counted in a table of
-//! fixed size, by a hash that nobody outside can predict; sources that fall on one slot share its buckets.
+//! fixed size, by a hash that no client can predict; sources that fall on one slot share its buckets.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;

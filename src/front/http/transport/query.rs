@@ -122,7 +122,8 @@ impl Texts<'_> {
     }
 
     fn number<T: core::str::FromStr>(&self) -> Result<T, value::Error> {
-        let wrong = || format!("{} {:?} is no number that fits", self.name, clip(self.first()));
+        let wrong =
+            || format!("{} {:?} is not a number in the accepted range", self.name, clip(self.first()));
         self.first().parse().map_err(|_| serde::de::Error::custom(wrong()))
     }
 }
@@ -213,7 +214,7 @@ mod tests {
     fn a_flag_says_yes_or_no_and_a_number_is_one() {
         let check = |text: &str, expected: &str| assert_eq!(read(text).err().as_deref(), Some(expected));
         check("auth=flase", "auth \"flase\" is neither true nor false");
-        check("page=x", "page \"x\" is no number that fits");
+        check("page=x", "page \"x\" is not a number in the accepted range");
         assert!(
             read("auth=TRUE&publicOnly=0").is_ok_and(|query| query.auth && query.public_only == Some(false))
         );

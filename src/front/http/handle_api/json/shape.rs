@@ -81,5 +81,7 @@ pub(super) fn integer(members: &Map<String, Json>, name: &str) -> Result<Option<
         Some(Json::String(text)) => text.trim().parse().ok(),
         Some(_) => None,
     };
-    number.map(Some).ok_or_else(|| Wrong::shape(format!("{name:?} is no whole number that fits")))
+    number
+        .map(Some)
+        .ok_or_else(|| Wrong::shape(format!("{name:?} is not a whole number in the accepted range")))
 }

@@ -6,10 +6,10 @@
 //!   Handle       a session, or the answer to its challenge       ├ over TLS only
 //!   certificate  an identity whose HS_PUBKEY the connection has  ┘
 //! ```
-//! Over plain text the last three are passed over, as if they were not there. So are a password and a certificate where a
-//! function is to be called with the reply (JSONP): a page of any origin could read it in its visitor's name. A command
-//! that such a page makes by them is refused. What is shown and does not hold is refused, also where nobody asked for it;
-//! only a certificate that names nobody is no offense, since browsers show theirs unasked.
+//! Over plain text the last three are ignored. A password and a certificate are also ignored where the reply is passed to
+//! a function (JSONP), because a page of any origin could read it in its visitor's name; a command that such a page sends
+//! with them is refused. Credentials that are not valid are refused, even where none are needed. Only a certificate that
+//! names no identity is ignored, because browsers present theirs without being asked.
 
 pub(in crate::front::http) mod authorization;
 mod certificate;
@@ -178,7 +178,7 @@ impl Authenticator {
         Ok(self.authority.authenticate(token)?)
     }
 
-    /// The identity of the certificate, if there is one that names somebody.
+    /// The identity of the client certificate; none without a certificate that names one.
     async fn perhaps_certified(&self, claim: &Claim) -> Result<Caller, Rejection> {
         match self.certified(claim).await {
             Err(refused @ (Rejection::CrossOrigin | Rejection::Failed(_))) => Err(refused),
@@ -189,7 +189,7 @@ impl Authenticator {
     /// The identity that the certificate of the connection names, when the key is its own.
     async fn certified(&self, claim: &Claim) -> Result<Caller, Rejection> {
         let shown = claim.peer.certificate.as_deref();
-        let shown = shown.ok_or_else(|| complain("the connection shows no certificate"))?;
+        let shown = shown.ok_or_else(|| complain("the client presented no certificate"))?;
         claim.check_page()?;
         let (identity, key) = certificate::read(shown).ok_or_else(|| {
             complain(
