@@ -282,7 +282,7 @@ impl Upkeep {
                 _ = stop.wait_for(|stopped| *stopped) => return,
                 _ = ticks.tick() => {}
             }
-            // Cancelled in the middle, it is done again an hour after the next start.
+            // Cancelled in the middle, it is done again at the next start: the first tick comes at once.
             tokio::select! {
                 _ = stop.wait_for(|stopped| *stopped) => return,
                 () = self.keep_up() => {}

@@ -1,7 +1,7 @@
 //! Daemon: builds the modules bottom-up, starts the front ends, watches, and stops all top-down.
 //!
 //! ```text
-//!   Config ─▶ data directory, locked ─▶ store ─▶ registry, resolver ─▶ sockets bound ─▶ front ends ─▶ ready
+//!   Config ─▶ data directory, locked ─▶ sockets bound ─▶ store ─▶ registry, resolver ─▶ front ends ─▶ ready
 //!   stop:  front ends drain (grace) ─▶ followers end ─▶ registry returns the writer ─▶ store closed ─▶ lock released
 //! ```
 //!

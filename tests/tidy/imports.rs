@@ -145,6 +145,36 @@ pub(crate) const RULES: &[Rule] = &[
         ],
     },
     Rule {
+        asks: "what front ends share names neither the store nor a front end",
+        check: shared_by_front_ends,
+        broken: &[
+            &[("src/front/listen/accept.rs", "use crate::store::Store;\n")],
+            &[("src/front/listen/accept.rs", "use crate::front::dns::DnsServer;\n")],
+            &[("src/front/listen/accept.rs", "use crate::front::handle_semantics::name;\n")],
+            &[("src/front/handle_semantics/name.rs", "use crate::front::handle::HandleServer;\n")],
+        ],
+        clean: &[
+            ("src/front/handle_semantics/proof.rs", "use crate::front::listen::source::Source;\n"),
+            (
+                "src/front/listen/accept.rs",
+                "use crate::front::listen::slots::Slots;\nuse crate::model::site::Site;\n",
+            ),
+        ],
+    },
+    Rule {
+        asks: "generated protobuf messages are named only in wire, front::grpc, federation and cli",
+        check: protobuf,
+        broken: &[
+            &[("src/registry/mod.rs", "use crate::wire::proto::Site;\n")],
+            &[("src/front/http/site.rs", "use crate::wire::{cursor, proto};\n")],
+        ],
+        clean: &[
+            ("src/cli/mod.rs", "use crate::wire::proto::Site;\n"),
+            ("src/front/grpc/mod.rs", "use crate::wire::proto;\n"),
+            ("src/registry/mod.rs", "use crate::wire::cursor::Reader;\n"),
+        ],
+    },
+    Rule {
         asks: "an outside crate is named only in its own modules",
         check: confinement,
         broken: &[
@@ -228,6 +258,43 @@ fn front_ends(tree: &Tree) -> Vec<Complaint> {
             _ => return,
         };
         complaints.push(source.complain(offset, message));
+    });
+    complaints
+}
+
+fn shared_by_front_ends(tree: &Tree) -> Vec<Complaint> {
+    let mut complaints = Vec::new();
+    each_inner_path(tree, |source, offset, path| {
+        let owner = module_path(&source.path);
+        let ["front", shared, ..] = owner.as_slice() else { return };
+        if !SHARED_BY_FRONT_ENDS.contains(shared) {
+            return;
+        }
+        let is_wrong = match path {
+            ["store", ..] => true,
+            ["front", other, ..] => is_module(other) && other != shared && *other != "listen",
+            _ => false,
+        };
+        if is_wrong {
+            let message = format!("`front::{shared}` names `{}`: have it passed in", path.join("::"));
+            complaints.push(source.complain(offset, message));
+        }
+    });
+    complaints
+}
+
+/// Modules that may name generated protobuf messages.
+const PROTOBUF_HOMES: &[&[&str]] = &[&["wire"], &["front", "grpc"], &["federation"], &["cli"]];
+
+fn protobuf(tree: &Tree) -> Vec<Complaint> {
+    let mut complaints = Vec::new();
+    each_inner_path(tree, |source, offset, path| {
+        let owner = module_path(&source.path);
+        let is_home = PROTOBUF_HOMES.iter().any(|home| owner.starts_with(home));
+        if path.starts_with(&["wire", "proto"]) && !is_home {
+            let message = "generated messages stay at the wire: translate them into types of the model";
+            complaints.push(source.complain(offset, message.to_owned()));
+        }
     });
     complaints
 }

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Each service is one file, which translates calls into questions and commands. `request` decodes messages, `reply` makes
-//! them and alone knows statuses, `stream` limits how fast streams are read. What this
-//! front end needs of other modules comes in through `ports`.
+//! them and alone knows statuses, `stream` limits how fast streams are read, `memory` measures messages before they are
+//! decoded.
 
 mod call;
 mod connection;

@@ -10,7 +10,9 @@ use super::denial::Denial;
 use crate::authority::Authority;
 use crate::authority::caller::Caller;
 use crate::front::http::dependencies::{HttpDependencies, Tunnel};
+use crate::front::http::transport::REQUEST_MAX;
 use crate::front::http::transport::authentication::Authenticator;
+use crate::front::http::transport::body::BODY_MAX;
 use crate::front::http::transport::state::Transport;
 use crate::front::listen::crypto_pool::CryptoPool;
 use crate::key::PrivateKey;
@@ -22,6 +24,13 @@ use crate::telemetry::lost_outcome;
 
 /// How long a command may wait for its outcome.
 const COMMAND_MAX: Duration = Duration::from_secs(20);
+/// How long finding out who calls may take; other nodes may be asked for a key.
+const CALLER_SECONDS_MAX: u64 = 5;
+
+const _: () = assert!(
+    BODY_MAX.as_secs() + CALLER_SECONDS_MAX + COMMAND_MAX.as_secs() < REQUEST_MAX.as_secs(),
+    "a command learns its outcome before its request is cut off"
+);
 
 //----------- HandleApi ------------------------------------------------------
 

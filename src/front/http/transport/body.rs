@@ -19,7 +19,7 @@ const JSON_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Bytes that one member of an array or object takes once it is read, beside its text.
 const JSON_MEMBER_BYTES: usize = 96;
 /// How long a body may take to come.
-const BODY_MAX: Duration = Duration::from_secs(15);
+pub(in crate::front::http) const BODY_MAX: Duration = Duration::from_secs(15);
 /// The content type of JSON.
 const JSON: &str = "application/json";
 

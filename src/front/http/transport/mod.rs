@@ -45,8 +45,9 @@ use self::counters::HttpCounters;
 use self::rejection::Rejection;
 use crate::front::listen::budget::MemoryBudget;
 
-/// How long one request may take, its body included.
-const REQUEST_MAX: Duration = Duration::from_secs(28);
+/// How long one request may take, its body included. A face gives the parts of its work less, so that a command is never cut
+/// off while its outcome is unknown.
+pub(super) const REQUEST_MAX: Duration = Duration::from_secs(45);
 
 //----------- Layers ---------------------------------------------------------
 
