@@ -103,7 +103,7 @@ fn a_bad_file_is_named_with_line_key_value_and_remedy() {
 }
 
 #[test]
-fn a_certificate_is_proved_to_fit_its_key() {
+fn a_certificate_is_checked_against_its_key() {
     let directory = tempfile::tempdir().expect("a directory");
     let pem = |name: &str| directory.path().join(name).display().to_string();
     for name in ["one", "two"] {
@@ -116,7 +116,10 @@ fn a_certificate_is_proved_to_fit_its_key() {
     };
     load("one.crt", "one.key").expect("they belong together");
     let error = load("one.crt", "two.key").expect_err("they do not").to_string();
-    assert!(error.starts_with("tls.certificate: ") && error.contains("of no use together"), "{error}");
+    assert!(
+        error.starts_with("tls.certificate: ") && error.contains("do not match or are not supported"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -217,7 +217,7 @@ fn a_backup_that_fails_has_its_status_and_reason() {
     let table = [
         (unknown, Code::InvalidArgument, "BACKUP_DIRECTORY_UNKNOWN", "/x is no configured backup directory"),
         (backup::Error::Absent { name }, Code::NotFound, "BACKUP_ABSENT", "there is no backup \"b\""),
-        (backup::Error::Busy { directory }, Code::Unavailable, "BACKUP_UNDER_WAY", "a backup is under way"),
+        (backup::Error::Busy { directory }, Code::Unavailable, "BACKUP_UNDER_WAY", "a backup is running"),
         (
             backup::Error::Stopped { detail },
             Code::Internal,
