@@ -1,9 +1,10 @@
 //! Memory budgets: the bytes that clients make a front end hold, bounded before they are held.
 //!
-//! A front end takes a [`Grant`] before it decodes a message or produces an answer, resizes it as the true size becomes
-//! known, and drops it when the answer has left or the client has. Three bounds hold at once: for the connection, for
-//! its source, and for the front end. Whoever exceeds one is refused at once, so that a spent budget never becomes a
-//! queue.
+//! A front end takes a [`Grant`], resizes it as the true size becomes known, and drops it when the answer has left or the
+//! client has. gRPC takes it before it decodes a message and before it produces an answer. Handle over TCP and HTTP take it
+//! before they read a message, and for an answer when the answer is ready to be written. DNS does not use it. Three bounds
+//! hold at once: for the connection, for its source, and for the front end. Whoever exceeds one is refused at once, so that
+//! a spent budget never becomes a queue.
 //!
 //! ```text
 //!   request bytes ─▶ take ─▶ decode ─▶ resize ─▶ answer ─▶ resize ─▶ sent, or the client is gone ─▶ drop
