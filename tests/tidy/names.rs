@@ -10,7 +10,6 @@ const RECURRING: &[(&str, &str)] = &[
     ("Accepted", "a lost journal end that was accepted; a connection that was accepted"),
     ("Answer", "to a challenge, by a key; to a question, by the resolver"),
     ("Error", "the error of the module that it is named with: store::error::Error, backup::Error"),
-    ("Grant", "of a trust statement; of a quota: both the term of their field"),
     ("Header", "of a journal entry; of a Handle message (RFC 3652)"),
     ("Kind", "of a backup, named with its module; of a DNS record's form"),
     ("Page", "of a list; of metrics: both the term of their field"),

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::front::listen::expiring::Expiring;
-use crate::front::listen::quota::{Exceeded, Grant, Quota, QuotaBounds};
+use crate::front::listen::quota::{Exceeded, Quota, QuotaBounds, QuotaGrant};
 use crate::front::listen::source::Source;
 use crate::wire::handle::envelope::Envelope;
 use crate::wire::handle::packet::{Piece, packets_of};
@@ -155,7 +155,7 @@ impl Reassembly {
     }
 
     /// Takes bytes for a source, and evicts the oldest messages for them; none if the share of the source is used up.
-    fn take_evicting(&mut self, source: Source, cost: usize) -> Option<Grant> {
+    fn take_evicting(&mut self, source: Source, cost: usize) -> Option<QuotaGrant> {
         loop {
             match self.quota.take(source, cost) {
                 Ok(grant) => return Some(grant),

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::front::listen::expiring::Expiring;
-use crate::front::listen::quota::{Exceeded, Grant, Quota, QuotaBounds};
+use crate::front::listen::quota::{Exceeded, Quota, QuotaBounds, QuotaGrant};
 use crate::front::listen::source::Source;
 
 /// Time for which a reply is cached; clients repeat within three seconds.
@@ -71,7 +71,7 @@ pub(super) struct ReplyCache {
 
 #[derive(Debug, Default)]
 struct Table {
-    in_flight: HashMap<ReplyKey, Grant>,
+    in_flight: HashMap<ReplyKey, QuotaGrant>,
     without_effect: Expiring<ReplyKey, Arc<[u8]>>,
     changed: Expiring<ReplyKey, Arc<[u8]>>,
 }

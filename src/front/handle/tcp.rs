@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::front::listen::accept::{Accepted, Reception};
-use crate::front::listen::budget::{Grant, Holder, MemoryBudget};
+use crate::front::listen::budget::{Holder, MemoryBudget, MemoryGrant};
 use crate::front::listen::drain::Draining;
 use crate::front::listen::slots::Slot;
 use crate::front::listen::stream::Stream;
@@ -109,7 +109,7 @@ impl Connection {
         let usage = self.slot.usage();
         let mut received = BytesMut::with_capacity(READ_BYTES);
         let mut idle_until = Instant::now() + self.shared.idle_max;
-        let mut large: Option<Grant> = None;
+        let mut large: Option<MemoryGrant> = None;
         loop {
             let wanted = match take(&mut received) {
                 Taken::Messages(messages) => {
@@ -225,7 +225,7 @@ impl Connection {
     }
 
     /// Takes memory for a large message or answer; none when the budget is spent.
-    fn take_memory(&self, bytes: usize) -> Option<Grant> {
+    fn take_memory(&self, bytes: usize) -> Option<MemoryGrant> {
         let taken = self.shared.memory.take(Holder::of(self.origin.client), bytes);
         taken.inspect_err(|_| count(&self.responder.counters.busy)).ok()
     }

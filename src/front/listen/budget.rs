@@ -1,6 +1,6 @@
 //! Memory budgets: the bytes that clients make a front end hold, bounded before they are held.
 //!
-//! A front end takes a [`Grant`], resizes it as the true size becomes known, and drops it when the answer has left or the
+//! A front end takes a [`MemoryGrant`], resizes it as the true size becomes known, and drops it when the answer has left or the
 //! client has. gRPC takes it before it decodes a message and before it produces an answer. Handle over TCP and HTTP take it
 //! before they read a message, and for an answer when the answer is ready to be written. DNS does not use it. Three bounds
 //! hold at once: for the connection, for its source, and for the front end. Whoever exceeds one is refused at once, so that
@@ -147,7 +147,7 @@ impl MemoryBudget {
         self: &Arc<Self>,
         holder: Holder,
         bytes: usize,
-    ) -> Result<Grant, BudgetSpent> {
+    ) -> Result<MemoryGrant, BudgetSpent> {
         self.account(holder).take(bytes)
     }
 
@@ -199,9 +199,9 @@ pub(in crate::front) struct MemoryAccount {
 
 impl MemoryAccount {
     /// Takes bytes. They are given back when the grant is dropped.
-    pub(in crate::front) fn take(self: &Arc<Self>, bytes: usize) -> Result<Grant, BudgetSpent> {
+    pub(in crate::front) fn take(self: &Arc<Self>, bytes: usize) -> Result<MemoryGrant, BudgetSpent> {
         self.add(bytes)?;
-        Ok(Grant { account: Arc::clone(self), bytes })
+        Ok(MemoryGrant { account: Arc::clone(self), bytes })
     }
 
     /// Adds to all three counts, or to none.
@@ -262,16 +262,16 @@ fn add_within(count: &AtomicUsize, bytes: usize, max: usize) -> bool {
     fits
 }
 
-//----------- Grant ----------------------------------------------------------
+//----------- MemoryGrant ----------------------------------------------------
 
 /// Bytes that are held for a client. Dropping it gives them back.
 #[derive(Debug)]
-pub(in crate::front) struct Grant {
+pub(in crate::front) struct MemoryGrant {
     account: Arc<MemoryAccount>,
     bytes: usize,
 }
 
-impl Grant {
+impl MemoryGrant {
     /// Holds so many bytes from now on. Fewer always succeed; when more are refused, the grant stays as it was.
     pub(in crate::front) fn resize(&mut self, bytes: usize) -> Result<(), BudgetSpent> {
         match bytes.checked_sub(self.bytes) {
@@ -299,7 +299,7 @@ impl Grant {
     }
 }
 
-impl Drop for Grant {
+impl Drop for MemoryGrant {
     fn drop(&mut self) {
         self.account.remove(self.bytes);
     }

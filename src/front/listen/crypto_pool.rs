@@ -9,7 +9,7 @@ use std::thread;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task;
 
-use super::quota::{Exceeded, Grant, Quota, QuotaBounds};
+use super::quota::{Exceeded, Quota, QuotaBounds, QuotaGrant};
 use super::source::Source;
 
 /// Pieces of work done at a time at most; half of the processors, where there are fewer.
@@ -103,7 +103,7 @@ impl CryptoPool {
         self.queued.used()
     }
 
-    fn queue(&self, source: Source) -> Option<Grant> {
+    fn queue(&self, source: Source) -> Option<QuotaGrant> {
         let queued = self.queued.take(source, 1).inspect_err(|exceeded| {
             let rejected = match exceeded {
                 Exceeded::Total => &self.counters.rejected,

@@ -1,4 +1,4 @@
-//! Expiring map: entries that are valid for a time, each paid for by a [`Grant`] of a quota, so that no table grows beyond
+//! Expiring map: entries that are valid for a time, each paid for by a [`QuotaGrant`] of a quota, so that no table grows beyond
 //! its bounds.
 //!
 //! ```text
@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::time::Instant;
 
-use super::quota::Grant;
+use super::quota::QuotaGrant;
 
 //----------- Expiring -------------------------------------------------------
 
@@ -28,7 +28,7 @@ pub(in crate::front) struct Expiring<K, V> {
 #[derive(Debug)]
 struct Entry<V> {
     value: V,
-    grant: Grant,
+    grant: QuotaGrant,
     position: (Instant, u64),
 }
 
@@ -40,7 +40,7 @@ impl<K, V> Default for Expiring<K, V> {
 
 impl<K: Copy + Eq + Hash, V> Expiring<K, V> {
     /// Adds an entry, or replaces the one of this key. It is valid before `until`.
-    pub(in crate::front) fn insert(&mut self, key: K, value: V, grant: Grant, until: Instant) {
+    pub(in crate::front) fn insert(&mut self, key: K, value: V, grant: QuotaGrant, until: Instant) {
         self.remove(&key);
         self.made += 1;
         let position = (until, self.made);
@@ -54,7 +54,7 @@ impl<K: Copy + Eq + Hash, V> Expiring<K, V> {
     }
 
     /// The value of a key and the grant that pays for it.
-    pub(in crate::front) fn get_mut(&mut self, key: &K) -> Option<(&mut V, &mut Grant)> {
+    pub(in crate::front) fn get_mut(&mut self, key: &K) -> Option<(&mut V, &mut QuotaGrant)> {
         self.entries.get_mut(key).map(|entry| (&mut entry.value, &mut entry.grant))
     }
 

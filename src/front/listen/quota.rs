@@ -2,11 +2,11 @@
 //! bytes, jobs.
 //!
 //! ```text
-//!   take ─▶ Grant ─ grow ─▶ dropped: given back
+//!   take ─▶ QuotaGrant ─ grow ─▶ dropped: given back
 //!     └─▶ Exceeded: the total is used up, or the share of this source
 //! ```
 //!
-//! A [`Grant`] lives beside what it pays for, so that nothing has to remember to give back.
+//! A [`QuotaGrant`] lives beside what it pays for, so that nothing has to remember to give back.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -53,9 +53,13 @@ impl Quota {
     }
 
     /// Takes units for a source.
-    pub(in crate::front) fn take(self: &Arc<Self>, source: Source, units: usize) -> Result<Grant, Exceeded> {
+    pub(in crate::front) fn take(
+        self: &Arc<Self>,
+        source: Source,
+        units: usize,
+    ) -> Result<QuotaGrant, Exceeded> {
         self.add(source, units, self.bounds)?;
-        Ok(Grant { quota: Arc::clone(self), source, units })
+        Ok(QuotaGrant { quota: Arc::clone(self), source, units })
     }
 
     /// Takes units for a source that is bounded by the total alone.
@@ -63,9 +67,9 @@ impl Quota {
         self: &Arc<Self>,
         source: Source,
         units: usize,
-    ) -> Result<Grant, Exceeded> {
+    ) -> Result<QuotaGrant, Exceeded> {
         self.add(source, units, QuotaBounds { per_source: usize::MAX, ..self.bounds })?;
-        Ok(Grant { quota: Arc::clone(self), source, units })
+        Ok(QuotaGrant { quota: Arc::clone(self), source, units })
     }
 
     /// Units in use.
@@ -106,17 +110,17 @@ impl Quota {
     }
 }
 
-//----------- Grant ----------------------------------------------------------
+//----------- QuotaGrant -----------------------------------------------------
 
 /// Units in use by one source; given back when dropped.
 #[derive(Debug)]
-pub(in crate::front) struct Grant {
+pub(in crate::front) struct QuotaGrant {
     quota: Arc<Quota>,
     source: Source,
     units: usize,
 }
 
-impl Grant {
+impl QuotaGrant {
     /// Takes more units for the same source.
     pub(in crate::front) fn grow(&mut self, units: usize) -> Result<(), Exceeded> {
         self.quota.add(self.source, units, self.quota.bounds)?;
@@ -133,7 +137,7 @@ impl Grant {
     }
 }
 
-impl Drop for Grant {
+impl Drop for QuotaGrant {
     fn drop(&mut self) {
         self.quota.give_back(self.source, self.units);
     }
@@ -143,7 +147,7 @@ impl Drop for Grant {
 mod tests {
     use std::net::IpAddr;
 
-    use super::{Exceeded, Grant, Quota, QuotaBounds, Source};
+    use super::{Exceeded, Quota, QuotaBounds, QuotaGrant, Source};
 
     const BOUNDS: QuotaBounds = QuotaBounds { total: 10, per_source: 6 };
 
@@ -158,7 +162,7 @@ mod tests {
         assert_eq!(quota.take(source(1), 3).expect_err("seven of one source"), Exceeded::Source);
         assert_eq!(first.grow(3).expect_err("seven of one source"), Exceeded::Source);
         first.grow(2).expect("six of one source");
-        let second: Grant = quota.take(source(2), 4).expect("ten in total");
+        let second: QuotaGrant = quota.take(source(2), 4).expect("ten in total");
         assert_eq!(quota.take(source(3), 1).expect_err("eleven in total"), Exceeded::Total);
         drop(second);
         quota.take(source(3), 1).expect("some were given back");

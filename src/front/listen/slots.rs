@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 use tokio::sync::Notify;
 
-use super::quota::{Grant, Quota, QuotaBounds};
+use super::quota::{Quota, QuotaBounds, QuotaGrant};
 use super::source::Source;
 
 /// How long a connection must have been idle to be evicted for one of its own source, or when it is authenticated.
@@ -347,7 +347,7 @@ impl Presence {
 pub(in crate::front) struct Slot {
     slots: Arc<Slots>,
     presence: Arc<Presence>,
-    _reserved: Option<Grant>,
+    _reserved: Option<QuotaGrant>,
 }
 
 impl Slot {

@@ -16,7 +16,7 @@
 //!
 //! So an unproven source is sent at most `burst_bytes` and then `bytes_per_second` beyond what came from it; short answers
 //! are no larger than their requests but for a few octets, which each front end states. Sources are counted in a table of
-//! fixed size, by a hash that no client can predict; sources that fall on one slot share its buckets.
+//! fixed size, by a hash that no client can predict; sources that fall on one entry share its buckets.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -29,8 +29,8 @@ use ipnet::IpNet;
 
 use crate::front::listen::source::Source;
 
-/// Slots of the table.
-const SLOTS: usize = 65_536;
+/// Entries of the table.
+const TABLE_SIZE: usize = 65_536;
 /// How long a proof of an address counts.
 const PROVEN_FOR: Duration = Duration::from_secs(600);
 
@@ -75,7 +75,7 @@ impl Default for UdpRateLimitOptions {
 #[derive(Debug)]
 pub(in crate::front) struct UdpRateLimit {
     options: UdpRateLimitOptions,
-    slots: Box<[Mutex<Slot>]>,
+    table: Box<[Mutex<Allowance>]>,
     hasher: RandomState,
     since: Instant,
     counters: Arc<UdpAnswerCounters>,
@@ -124,7 +124,7 @@ pub struct UdpAnswerCounters {
 impl UdpRateLimit {
     /// Every source begins with full buckets and unproven.
     pub(in crate::front) fn new(options: &UdpRateLimitOptions, now: Instant) -> Self {
-        let slot = Slot {
+        let full = Allowance {
             unproven: Bucket { bytes: options.burst_bytes, filled_ms: 0 },
             proven: Bucket { bytes: options.proven_burst_bytes, filled_ms: 0 },
             proven_tag: None,
@@ -133,7 +133,7 @@ impl UdpRateLimit {
         };
         Self {
             options: options.clone(),
-            slots: std::iter::repeat_with(|| Mutex::new(slot)).take(SLOTS).collect(),
+            table: std::iter::repeat_with(|| Mutex::new(full)).take(TABLE_SIZE).collect(),
             hasher: RandomState::new(),
             since: now,
             counters: Arc::default(),
@@ -175,16 +175,16 @@ impl UdpRateLimit {
         if exchanged.answer <= exchanged.request {
             return Verdict::Send;
         }
-        let (slot, tag) = self.slot(client);
-        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        slot.judge(&self.options, tag, exchanged, self.milliseconds(now))
+        let (allowance, tag) = self.allowance(client);
+        let mut allowance = allowance.lock().unwrap_or_else(PoisonError::into_inner);
+        allowance.judge(&self.options, tag, exchanged, self.milliseconds(now))
     }
 
     /// Notes that a client proved its address just now, such as by a connection.
     pub(in crate::front) fn prove(&self, client: IpAddr, now: Instant) {
-        let (slot, tag) = self.slot(client);
-        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        (slot.proven_tag, slot.proven_ms) = (Some(tag), self.milliseconds(now));
+        let (allowance, tag) = self.allowance(client);
+        let mut allowance = allowance.lock().unwrap_or_else(PoisonError::into_inner);
+        (allowance.proven_tag, allowance.proven_ms) = (Some(tag), self.milliseconds(now));
     }
 
     fn is_exempt(&self, client: IpAddr) -> bool {
@@ -192,14 +192,14 @@ impl UdpRateLimit {
         !networks.is_empty() && networks.iter().any(|network| network.contains(&client.to_canonical()))
     }
 
-    /// The slot of a source, and what tells it from most others there.
-    fn slot(&self, client: IpAddr) -> (&Mutex<Slot>, u32) {
+    /// What a source may be sent, and what tells the source from most others that share the entry.
+    fn allowance(&self, client: IpAddr) -> (&Mutex<Allowance>, u32) {
         let hash = self.hasher.hash_one(Source::of(client));
         let [t0, t1, t2, t3, _, _, low @ ..] = hash.to_be_bytes();
         let position = usize::from(u16::from_be_bytes(low));
-        // SLOTS has one slot for each value of 16 bits.
-        let slot = self.slots.get(position).or(self.slots.first());
-        (slot.expect("the table is not empty"), u32::from_be_bytes([t0, t1, t2, t3]))
+        // TABLE_SIZE is the number of values of 16 bits.
+        let allowance = self.table.get(position).or(self.table.first());
+        (allowance.expect("the table is not empty"), u32::from_be_bytes([t0, t1, t2, t3]))
     }
 
     /// The present in milliseconds, modulo 2³²: differences are right within 24 days.
@@ -209,10 +209,10 @@ impl UdpRateLimit {
     }
 }
 
-//----------- Slot -------------------------------------------------------------
+//----------- Allowance -------------------------------------------------------------
 
 #[derive(Clone, Copy, Debug)]
-struct Slot {
+struct Allowance {
     unproven: Bucket,
     proven: Bucket,
     /// Which source proved its address last, and when.
@@ -222,7 +222,7 @@ struct Slot {
     over_limit: u32,
 }
 
-impl Slot {
+impl Allowance {
     fn judge(
         &mut self,
         options: &UdpRateLimitOptions,

@@ -31,7 +31,7 @@ use self::request_body::{Compression, RequestBody};
 use self::response_body::ResponseBody;
 use super::connection::Peer;
 use super::reply::{self, FrontRefusal};
-use crate::front::listen::budget::{BudgetSpent, Grant};
+use crate::front::listen::budget::{BudgetSpent, MemoryGrant};
 use crate::wire::message_size::Method;
 
 /// Bytes that a call takes whatever it asks: its task, its headers, and the buffers that tonic makes for it.
@@ -161,7 +161,7 @@ pub(super) struct CallMemory(Mutex<Parts>);
 
 #[derive(Debug)]
 struct Parts {
-    grant: Grant,
+    grant: MemoryGrant,
     /// What the client may send unread.
     window: usize,
     /// The largest message so far: buffers keep their size while a stream lasts.
@@ -188,7 +188,7 @@ impl Parts {
 }
 
 impl CallMemory {
-    fn new(grant: Grant, window: usize) -> Self {
+    fn new(grant: MemoryGrant, window: usize) -> Self {
         Self(Mutex::new(Parts { grant, window, buffer: 0, received: 0, decoded: 0, answer: 0 }))
     }
 
@@ -251,7 +251,7 @@ impl CallMemory {
     }
 
     /// Memory beside that of the call itself, for what outlives it.
-    fn beside(&self, bytes: usize) -> Result<Grant, BudgetSpent> {
+    fn beside(&self, bytes: usize) -> Result<MemoryGrant, BudgetSpent> {
         self.parts().grant.beside(bytes)
     }
 

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::rejection::Rejection;
 use crate::front::http::transport::connection::Peer;
-use crate::front::listen::budget::{Grant, Holder, MemoryBudget};
+use crate::front::listen::budget::{Holder, MemoryBudget, MemoryGrant};
 use crate::model::refusal::Failure;
 
 /// Bytes of a JSON body: the largest record, however much its text grows by escapes.
@@ -102,7 +102,7 @@ impl Bodies {
         peer: &Peer,
         body: Body,
         bytes_max: usize,
-    ) -> Result<(Vec<u8>, Grant), Rejection> {
+    ) -> Result<(Vec<u8>, MemoryGrant), Rejection> {
         let _awaited = peer.in_flight.await_body();
         let taken = self.budget.take(Holder::of(peer.address), 0);
         let mut held = taken.map_err(|_| Failure::Overloaded)?;

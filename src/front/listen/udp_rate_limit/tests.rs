@@ -117,7 +117,7 @@ fn slip_chooses_between_short_answers_and_silence() {
     }
 }
 
-/// Threads read the clock before they take the slot: one that comes late must not fill the bucket again.
+/// Threads read the clock before they lock the entry: one that comes late must not fill the bucket again.
 #[test]
 fn a_moment_before_the_last_one_fills_nothing() {
     let start = Instant::now();
