@@ -111,7 +111,7 @@ fn origin(store: &Store) -> Result<Incarnation, Error> {
     let lineage = store.lineage();
     let first = lineage.entries().first().map(|entry| entry.incarnation);
     first
-        .ok_or(StoreError::CopyDamaged { detail: "the store has no life yet".to_owned() })
+        .ok_or(StoreError::CopyDamaged { detail: "the store has no incarnation yet".to_owned() })
         .map_err(Error::store("cannot back up the store"))
 }
 
@@ -154,7 +154,9 @@ async fn find_base(
     if store.lineage().position_of(base.to.sequence) != Some(base.to.position())
         || base.to.sequence > store.end().sequence
     {
-        return Ok(Err(format!("{name} ends in a life of the store that this one does not continue")));
+        return Ok(Err(format!(
+            "{name} ends in an incarnation of the store that this one does not continue"
+        )));
     }
     let retained = store.retained();
     if next < retained.headers_from.max(retained.bodies_from) {

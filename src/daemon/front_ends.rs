@@ -250,9 +250,9 @@ impl FrontEnds {
             metrics,
             front_end.counters(),
             front_end.udp_answers(),
-            front_end.memory(),
+            front_end.tables(),
         );
-        health::add_memory_metrics(metrics, &health::HANDLE_MEMORY, front_end.budget());
+        health::add_memory_metrics(metrics, &health::HANDLE_MEMORY, front_end.memory());
         health::add_connection_metrics(metrics, &health::HANDLE_CONNECTIONS, front_end.connections());
         let tunnel = carry(front_end.tunnel());
         if self.handle.is_empty() {

@@ -10,7 +10,7 @@ use super::core::Core;
 use super::federation_setup;
 use crate::front::dns::DnsCounters;
 use crate::front::grpc::GrpcCounters;
-use crate::front::handle::{HandleCounters, HandleMemory};
+use crate::front::handle::{HandleCounters, HandleTables};
 use crate::front::http::{HttpCounters, Readiness, Reason};
 use crate::front::listen::budget::MemoryBudget;
 use crate::front::listen::counters::ConnectionCounters;
@@ -122,7 +122,7 @@ pub(super) fn add_handle_metrics(
     metrics: &Metrics,
     counters: Arc<HandleCounters>,
     udp: Arc<UdpAnswerCounters>,
-    memory: HandleMemory,
+    tables: HandleTables,
 ) {
     metrics.add(move |page| {
         write_udp_answers(page, "idnode_handle_udp_answers_total", &udp);
@@ -141,9 +141,9 @@ pub(super) fn add_handle_metrics(
         let help = "Datagrams dropped, messages not put together, answers withheld from a source that used up its \
                     share, requests repeated, messages for which there was no place, and answers not sent by the system.";
         page.counters("idnode_handle_exceptions_total", help, "kind", &read(fates));
-        let sessions = memory.sessions() as u64;
+        let sessions = tables.sessions() as u64;
         page.gauge("idnode_handle_sessions", "Sessions that are not over.", sessions);
-        let challenges = memory.challenges() as u64;
+        let challenges = tables.challenges() as u64;
         page.gauge("idnode_handle_challenges", "Challenges that wait for their answers.", challenges);
     });
 }

@@ -173,7 +173,7 @@ pub enum Refusal {
         /// Items found.
         count: usize,
     },
-    /// A later life of the lower node's store has filed already.
+    /// A later incarnation of the lower node's store has filed already.
     #[error("a later incarnation of this node's store has filed; this copy must not file any more")]
     IncarnationSuperseded,
 }

@@ -141,7 +141,7 @@ async fn what_cannot_be_continued_becomes_a_full_backup_that_says_why() {
     let next = again.create(Kind::Incremental).await;
     assert_eq!(next.kind, Kind::Full);
     let note = next.note.expect("a reason");
-    assert!(note.contains("ends in a life of the store that this one does not continue"), "{note}");
+    assert!(note.contains("ends in an incarnation of the store that this one does not continue"), "{note}");
     // Of the whole directory, what was made last is restored.
     let report = restored(again.request("", "third")).await;
     assert_eq!(report.backups, [next.name]);

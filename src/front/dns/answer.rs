@@ -33,10 +33,10 @@ use crate::resolver::answer::{Absence, Answer, Question};
 use crate::telemetry::bug;
 use crate::wire::dns::name::{Naming, Part, is_above_server};
 
-//----------- Answerer -------------------------------------------------------
+//----------- Responder -------------------------------------------------------
 
 /// Answers DNS messages of both transports.
-pub(super) struct Answerer {
+pub(super) struct Responder {
     pub(super) resolver: Arc<Resolver>,
     pub(super) naming: Naming,
     pub(super) is_top: bool,
@@ -63,7 +63,7 @@ enum Step {
     Digest(Box<Subject>, Prefix, [u8; SUFFIX_DIGEST_BYTES]),
 }
 
-impl Answerer {
+impl Responder {
     /// The counters of the front end.
     pub(super) fn counters(&self) -> &DnsCounters {
         &self.counters

@@ -39,7 +39,7 @@ use crate::front::listen::udp_rate_limit::{UdpAnswerCounters, UdpRateLimit, UdpR
 use crate::resolver::Resolver;
 use crate::wire::dns::name::Naming;
 
-use self::answer::Answerer;
+use self::answer::Responder;
 use self::tcp::TcpSide;
 use self::udp::UdpSide;
 
@@ -82,7 +82,7 @@ impl Default for DnsOptions {
 
 /// A DNS server with bound sockets.
 pub struct DnsServer {
-    answerer: Arc<Answerer>,
+    responder: Arc<Responder>,
     udp: Vec<UdpSide>,
     tcp: Vec<TcpSide>,
     connections: Arc<ConnectionCounters>,
@@ -109,7 +109,7 @@ impl DnsServer {
         }
         let mut cookie_secret = [0; 16];
         resolver.fill_random(&mut cookie_secret);
-        let answerer = Answerer {
+        let responder = Responder {
             resolver,
             naming,
             is_top: options.is_top,
@@ -118,7 +118,7 @@ impl DnsServer {
             rate_limit: UdpRateLimit::new(&options.udp, Instant::now()),
             counters: Arc::default(),
         };
-        Ok(Self { answerer: Arc::new(answerer), udp, tcp, connections: reception.counters() })
+        Ok(Self { responder: Arc::new(responder), udp, tcp, connections: reception.counters() })
     }
 
     /// The bound addresses, the same over UDP and TCP.
@@ -128,7 +128,7 @@ impl DnsServer {
 
     /// Its counters.
     pub fn counters(&self) -> Arc<DnsCounters> {
-        Arc::clone(&self.answerer.counters)
+        Arc::clone(&self.responder.counters)
     }
 
     /// The counters of its TCP connections.
@@ -138,7 +138,7 @@ impl DnsServer {
 
     /// Its answers over UDP, by what became of them.
     pub fn udp_answers(&self) -> Arc<UdpAnswerCounters> {
-        self.answerer.rate_limit.counters()
+        self.responder.rate_limit.counters()
     }
 
     /// Answers until `shutdown` completes; then accepts nothing new, answers what was received, and returns.
@@ -147,10 +147,10 @@ impl DnsServer {
         let mut tasks = JoinSet::new();
         let mut threads = Vec::with_capacity(self.udp.len());
         for side in self.udp {
-            threads.push(side.start(Arc::clone(&self.answerer), &drain.draining())?);
+            threads.push(side.start(Arc::clone(&self.responder), &drain.draining())?);
         }
         for side in self.tcp {
-            tasks.spawn(side.serve(Arc::clone(&self.answerer), drain.draining()));
+            tasks.spawn(side.serve(Arc::clone(&self.responder), drain.draining()));
         }
         shutdown.await;
         drop(threads);

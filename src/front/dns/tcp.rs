@@ -20,7 +20,7 @@ use crate::front::listen::slots::Slot;
 use crate::front::listen::stream::Stream;
 use crate::model::limits::CONNECTION_MESSAGES_MAX;
 
-use super::answer::{Answerer, Received};
+use super::answer::{Received, Responder};
 use super::request::Transport;
 
 /// How long the client may take to read answers.
@@ -54,13 +54,13 @@ impl TcpSide {
     }
 
     /// Accepts connections until the drain begins. The open ones answer what they have received, and end with it.
-    pub(super) async fn serve(self, answerer: Arc<Answerer>, draining: Draining) {
+    pub(super) async fn serve(self, responder: Arc<Responder>, draining: Draining) {
         let idle_max = self.idle_max;
         let serve = move |accepted: Accepted| {
             let Accepted { stream, client, slot, draining, .. } = accepted;
-            let answerer = Arc::clone(&answerer);
-            answerer.rate_limit.prove(client.ip(), std::time::Instant::now());
-            Connection { stream, client: client.ip(), answerer, idle_max, slot }.serve(draining)
+            let responder = Arc::clone(&responder);
+            responder.rate_limit.prove(client.ip(), std::time::Instant::now());
+            Connection { stream, client: client.ip(), responder, idle_max, slot }.serve(draining)
         };
         self.reception.serve(self.listener, draining, serve).await;
     }
@@ -71,7 +71,7 @@ impl TcpSide {
 struct Connection {
     stream: Stream,
     client: IpAddr,
-    answerer: Arc<Answerer>,
+    responder: Arc<Responder>,
     idle_max: Duration,
     slot: Slot,
 }
@@ -110,7 +110,7 @@ impl Connection {
     async fn answer(&mut self, messages: &[Bytes]) -> bool {
         let client = self.client;
         let messages: Vec<Received<'_>> = messages.iter().map(|bytes| Received { bytes, client }).collect();
-        let answers = self.answerer.answer_batch(&messages, Transport::Tcp).await;
+        let answers = self.responder.answer_batch(&messages, Transport::Tcp).await;
         let is_sound = answers.iter().all(Option::is_some);
         let mut framed = Vec::new();
         for answer in answers.into_iter().flatten() {

@@ -7,7 +7,7 @@ use crate::front::listen::datagram::threads::DatagramThreads;
 use crate::front::listen::datagram::{Datagram, DatagramSocket};
 use crate::front::listen::drain::Draining;
 
-use super::answer::{Answerer, Received};
+use super::answer::{Received, Responder};
 use super::counters::count;
 use super::request::Transport;
 
@@ -24,21 +24,21 @@ impl UdpSide {
     }
 
     /// Starts the threads that answer datagrams.
-    pub(super) fn start(self, answerer: Arc<Answerer>, draining: &Draining) -> io::Result<DatagramThreads> {
+    pub(super) fn start(self, responder: Arc<Responder>, draining: &Draining) -> io::Result<DatagramThreads> {
         let socket = Arc::clone(&self.socket);
         DatagramThreads::start("dns-udp", self.socket, draining, move |datagrams| {
-            answer(Arc::clone(&socket), Arc::clone(&answerer), datagrams)
+            answer(Arc::clone(&socket), Arc::clone(&responder), datagrams)
         })
     }
 }
 
-async fn answer(socket: Arc<DatagramSocket>, answerer: Arc<Answerer>, datagrams: Vec<Datagram>) {
+async fn answer(socket: Arc<DatagramSocket>, responder: Arc<Responder>, datagrams: Vec<Datagram>) {
     let messages: Vec<Received<'_>> = datagrams.iter().map(received).collect();
-    let answers = answerer.answer_batch(&messages, Transport::Udp).await;
+    let answers = responder.answer_batch(&messages, Transport::Udp).await;
     for (datagram, answer) in datagrams.iter().zip(answers) {
         let Some(contents) = answer else { continue };
         if let Err(error) = socket.send(datagram.client, datagram.own, &contents).await {
-            count(&answerer.counters().unsent);
+            count(&responder.counters().unsent);
             tracing::debug!(%error, "sending an answer failed");
         }
     }

@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::Shared;
 use super::counters::Service;
-use super::inbound::{Announcement, Desk, Draft, Message, Taken};
+use super::inbound::{Announcement, Draft, FilingStream, Message, Taken};
 use super::stream::{Converse, GroupBounds, converse};
 use super::{inbound, reply, request};
 use crate::model::limits::{GROUP_ITEMS_MAX, MESSAGE_BYTES_MAX};
@@ -52,8 +52,8 @@ impl FederationService for FederationApi {
         request: Request<Streaming<proto::FileRequest>>,
     ) -> Result<Response<Self::FileStream>, Status> {
         let call = self.0.admit(&request, Service::Federation)?;
-        let desk = self.0.inbound.begin(call)?;
-        let filer = StreamFiler { shared: Arc::clone(&self.0), desk };
+        let filings = self.0.inbound.begin(call)?;
+        let filer = StreamFiler { shared: Arc::clone(&self.0), filings };
         let answers = converse(request.into_inner(), filer, GROUP, self.0.closing.clone());
         Ok(Response::new(answers))
     }
@@ -64,7 +64,7 @@ impl FederationService for FederationApi {
 /// Answers the groups of one stream, each with one acknowledgement.
 struct StreamFiler {
     shared: Arc<Shared>,
-    desk: Desk,
+    filings: FilingStream,
 }
 
 impl Converse for StreamFiler {
@@ -78,7 +78,7 @@ impl Converse for StreamFiler {
         async move {
             let messages = group.into_iter().map(message).collect::<Result<_, _>>();
             let messages = messages.map_err(|refusal| reply::refused(&refusal, None))?;
-            let taken = self.desk.take(messages).await?;
+            let taken = self.filings.take(messages).await?;
             if taken.position.is_none() && taken.refused.is_empty() {
                 return Ok(Vec::new());
             }
@@ -89,7 +89,7 @@ impl Converse for StreamFiler {
     }
 
     fn release(&mut self) {
-        self.desk.call().release_memory();
+        self.filings.call().release_memory();
     }
 }
 

@@ -71,12 +71,12 @@ impl Inbound {
     }
 
     /// Begins a stream of filings of a lower node that has announced itself.
-    pub(super) fn begin(self: &Arc<Self>, call: Call) -> Result<Desk, Status> {
+    pub(super) fn begin(self: &Arc<Self>, call: Call) -> Result<FilingStream, Status> {
         let peer = peer(&call.caller)?;
         let Some(announcement) = self.announced(peer) else {
             return Err(reply::refused_here(&FrontRefusal::NotAnnounced));
         };
-        Ok(Desk { inbound: Arc::clone(self), call, peer, announcement, present_state: None })
+        Ok(FilingStream { inbound: Arc::clone(self), call, peer, announcement, present_state: None })
     }
 
     fn announced(&self, peer: TokenId) -> Option<Announcement> {
@@ -124,10 +124,10 @@ fn not_a_peer() -> Status {
     reply::refused(&Refusal::PermissionDenied { needed: "scope peer".to_owned() }, None)
 }
 
-//----------- Desk -----------------------------------------------------------
+//----------- FilingStream ---------------------------------------------------
 
 /// The filings of one lower node over one stream.
-pub(super) struct Desk {
+pub(super) struct FilingStream {
     inbound: Arc<Inbound>,
     call: Call,
     peer: TokenId,
@@ -180,7 +180,7 @@ pub(super) struct Taken {
     pub(super) refused: Vec<(Prefix, Position, Refusal)>,
 }
 
-impl Desk {
+impl FilingStream {
     /// The call by which the lower node files.
     pub(super) fn call(&self) -> &Call {
         &self.call
@@ -192,7 +192,7 @@ impl Desk {
         let mut drafts = Vec::new();
         for message in group {
             if let Message::Filing(draft) = message {
-                self.must_be_of_this_life(draft.position.incarnation)?;
+                self.check_incarnation(draft.position.incarnation)?;
                 drafts.push(draft);
                 continue;
             }
@@ -209,7 +209,7 @@ impl Desk {
     }
 
     async fn begin_present_state(&mut self, incarnation: Incarnation) -> Result<(), Status> {
-        self.must_be_of_this_life(incarnation)?;
+        self.check_incarnation(incarnation)?;
         self.present_state = Some(BTreeSet::new());
         let nowhere = Position { incarnation, stream: Stream::ONLY, sequence: 0 };
         self.call.change(self.inbound.registry.confirm(&self.call.caller, nowhere)).await
@@ -217,7 +217,7 @@ impl Desk {
 
     /// Revokes what this peer filed before and has not filed again, then confirms the position.
     async fn end_present_state(&mut self, as_of: Position, taken: &mut Taken) -> Result<(), Status> {
-        self.must_be_of_this_life(as_of.incarnation)?;
+        self.check_incarnation(as_of.incarnation)?;
         let Some(present) = self.present_state.take() else {
             let refusal = request::invalid("a resynchronization ends that never began");
             return Err(reply::refused(&refusal, None));
@@ -277,7 +277,7 @@ impl Desk {
 
     /// Confirms a position; while a present state is filed, only its end is confirmed.
     async fn confirm(&mut self, position: Position, taken: &mut Taken) -> Result<(), Status> {
-        self.must_be_of_this_life(position.incarnation)?;
+        self.check_incarnation(position.incarnation)?;
         if self.present_state.is_none() {
             self.call.change(self.inbound.registry.confirm(&self.call.caller, position)).await?;
             taken.position = Some(position);
@@ -286,7 +286,7 @@ impl Desk {
     }
 
     /// Refuses an incarnation other than the one that the peer announced last, on this or another connection.
-    fn must_be_of_this_life(&self, incarnation: Incarnation) -> Result<(), Status> {
+    fn check_incarnation(&self, incarnation: Incarnation) -> Result<(), Status> {
         let own = self.announcement.incarnation;
         let latest = self.inbound.announced(self.peer).map_or(own, |known| known.incarnation);
         if incarnation < own || own < latest {

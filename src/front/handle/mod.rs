@@ -200,8 +200,8 @@ impl HandleServer {
     }
 
     /// The sizes of what it remembers of its clients.
-    pub fn memory(&self) -> HandleMemory {
-        HandleMemory(Arc::clone(&self.responder))
+    pub fn tables(&self) -> HandleTables {
+        HandleTables(Arc::clone(&self.responder))
     }
 
     /// Its counters.
@@ -215,7 +215,7 @@ impl HandleServer {
     }
 
     /// The memory that large messages and answers may occupy over TCP.
-    pub fn budget(&self) -> Arc<MemoryBudget> {
+    pub fn memory(&self) -> Arc<MemoryBudget> {
         Arc::clone(&self.budget)
     }
 
@@ -249,9 +249,9 @@ impl HandleServer {
 
 /// The sizes of what a server remembers of its clients.
 #[derive(Clone)]
-pub struct HandleMemory(Arc<Responder>);
+pub struct HandleTables(Arc<Responder>);
 
-impl HandleMemory {
+impl HandleTables {
     /// Open sessions.
     pub fn sessions(&self) -> usize {
         self.0.sessions.count()
