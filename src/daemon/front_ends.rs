@@ -185,7 +185,7 @@ impl FrontEnds {
             authority: core.authority.clone(),
             resolver: Arc::clone(&core.resolver),
             filing: core.filing.as_ref().map(|filing| filing.watch.clone()),
-            backups: Some(core.backups.clone()),
+            backups: core.backups.clone(),
             started: Instant::now(),
         };
         let scheme = if self.tls.is_some() { "https" } else { "http" };

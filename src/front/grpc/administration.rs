@@ -78,7 +78,7 @@ impl Shared {
 
     /// The newest backup; none when there is none, or the backups cannot be listed.
     async fn newest_backup(&self) -> Option<Summary> {
-        let listed = self.backups.as_ref()?.list(None).await;
+        let listed = self.backups.list(None).await;
         listed
             .inspect_err(|error| tracing::warn!(error = %Chain(error), "the backups cannot be listed"))
             .ok()?

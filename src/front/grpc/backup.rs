@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 use super::Shared;
 use super::call::Call;
 use super::counters::Service;
-use super::reply::{self, FrontRefusal};
+use super::reply;
 use crate::backup::{self, Backups, Kind};
 use crate::wire::proto;
 use crate::wire::proto::backup_service_server::BackupService;
@@ -84,8 +84,6 @@ impl Shared {
     fn admit_to_backup<T>(&self, request: &Request<T>) -> Result<(&Backups, Call), Status> {
         let call = self.admit(request, Service::Backup)?;
         call.must_run_the_node()?;
-        let backups =
-            self.backups.as_ref().ok_or_else(|| reply::refused_here(&FrontRefusal::BackupNotConfigured))?;
-        Ok((backups, call))
+        Ok((&self.backups, call))
     }
 }

@@ -148,8 +148,8 @@ pub struct GrpcDependencies {
     pub resolver: Arc<Resolver>,
     /// The state of filing; none at a node without an upper node.
     pub filing: Option<FilingWatch>,
-    /// Creates, lists and verifies backups; none where no directory is configured.
-    pub backups: Option<Backups>,
+    /// Creates, lists and verifies backups.
+    pub backups: Backups,
     /// Time at which the node started.
     pub started: Instant,
 }
@@ -161,7 +161,7 @@ struct Shared {
     authority: Authority,
     resolver: Arc<Resolver>,
     filing: Option<FilingWatch>,
-    backups: Option<Backups>,
+    backups: Backups,
     started: Instant,
     inbound: Arc<Inbound>,
     counters: Arc<GrpcCounters>,

@@ -217,9 +217,6 @@ pub(super) enum FrontRefusal {
     /// The message of a request did not come in time.
     #[error("the request did not arrive in time; send it again")]
     RequestTooSlow,
-    /// No backup directory is configured.
-    #[error("no backup directory is configured; name one in the node's configuration")]
-    BackupNotConfigured,
 }
 
 impl FrontRefusal {
@@ -235,7 +232,6 @@ impl FrontRefusal {
             Self::MemorySpent(_) => (Code::ResourceExhausted, "MEMORY_BUDGET_SPENT"),
             Self::MessageTooLarge => (Code::ResourceExhausted, "MESSAGE_TOO_LARGE"),
             Self::RequestTooSlow => (Code::DeadlineExceeded, "REQUEST_TIMEOUT"),
-            Self::BackupNotConfigured => (Code::Unimplemented, "BACKUP_NOT_CONFIGURED"),
         }
     }
 }

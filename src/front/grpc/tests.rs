@@ -1,5 +1,6 @@
 //! Cases that a client cannot produce: deadlines, connections from other machines, calls in flight while the server stops.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use super::registration::RegistrationApi;
 use super::{GrpcOptions, GrpcServer, Shared, reception};
 use crate::authority::caller::Caller;
 use crate::authority::{Authority, AuthorityOptions};
+use crate::backup::{self, Backups, CHUNK_BYTES_DEFAULT};
 use crate::front::listen::budget::{GRPC_MEMORY, Holder, MemoryBudget};
 use crate::front::listen::channel::Channel;
 use crate::front::listen::in_flight::InFlight;
@@ -97,13 +99,14 @@ async fn bench(allow_tokens_in_plain_text: bool) -> Bench {
     let draft = TokenDraft { label: "test".to_owned(), scopes: vec![Scope::Admin], expires_ms: None };
     let (token, _) = registry.create_token(&Caller::Node, draft).await.expect("a token");
     let (close, closing) = watch::channel(false);
+    let backups = Backups::new(store.clone(), backups_in(directory.path())).expect("no key file is needed");
     let shared = Shared {
         allow_tokens_in_plain_text,
         registry: Arc::clone(&registry),
         authority: authority.clone(),
         resolver: Arc::new(Resolver::new(store, authority, ResolverOptions::default())),
         filing: None,
-        backups: None,
+        backups,
         started: Instant::now(),
         inbound: Arc::new(Inbound::new(registry)),
         counters: Arc::default(),
@@ -112,6 +115,18 @@ async fn bench(allow_tokens_in_plain_text: bool) -> Bench {
         producing: Semaphore::new(1),
     };
     Bench { api: RegistrationApi(Arc::new(shared)), token, tap, close, _directory: directory }
+}
+
+fn backups_in(directory: &Path) -> backup::Options {
+    backup::Options {
+        directories: vec![directory.join("backups")],
+        key_file: None,
+        keep_count: 0,
+        keep_days: 0,
+        chunk_bytes: CHUNK_BYTES_DEFAULT,
+        files: Vec::new(),
+        node_version: "0.0.0-test".to_owned(),
+    }
 }
 
 impl Bench {

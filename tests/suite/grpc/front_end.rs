@@ -49,7 +49,7 @@ pub(crate) struct FrontEnd {
 #[derive(Default)]
 pub(crate) struct Wishes {
     pub(crate) tls: Option<Arc<TlsIdentity>>,
-    /// Directories of backups; without any, the node makes none.
+    /// Directories of backups.
     pub(crate) backup_directories: Vec<PathBuf>,
 }
 
@@ -79,8 +79,7 @@ impl FrontEnd {
             authority: authority.clone(),
             resolver: Arc::new(Resolver::new(store.clone(), authority, ResolverOptions::default())),
             filing: None,
-            backups: (!wishes.backup_directories.is_empty())
-                .then(|| backups(store, wishes.backup_directories)),
+            backups: backups(store, wishes.backup_directories),
             started: Instant::now(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");

@@ -199,7 +199,6 @@ fn every_refusal_of_this_front_end_has_its_status_and_reason() {
         (FrontRefusal::AnswerTooLarge, Code::ResourceExhausted, "ANSWER_TOO_LARGE"),
         (FrontRefusal::DeadlinePassed, Code::DeadlineExceeded, "DEADLINE_PASSED"),
         (FrontRefusal::NotAnnounced, Code::FailedPrecondition, "NOT_ANNOUNCED"),
-        (FrontRefusal::BackupNotConfigured, Code::Unimplemented, "BACKUP_NOT_CONFIGURED"),
     ];
     for (refusal, code, reason) in table {
         let status = refused_here(&refusal);
