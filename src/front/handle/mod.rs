@@ -59,11 +59,11 @@ use tokio::task::JoinSet;
 use crate::authority::Authority;
 use crate::front::listen::accept::{Reception, ReceptionOptions, Security};
 use crate::front::listen::bind::bind_both;
-use crate::front::listen::budget::{HANDLE_MEMORY, MemoryBudget};
+use crate::front::listen::bounds::{HANDLE_CHALLENGES, HANDLE_MEMORY, HANDLE_SESSIONS};
+use crate::front::listen::budget::MemoryBudget;
 use crate::front::listen::counters::ConnectionCounters;
 use crate::front::listen::crypto_pool::CryptoPool;
 use crate::front::listen::drain::Drain;
-use crate::front::listen::quota::QuotaBounds;
 use crate::front::listen::slots::ConnectionLimits;
 use crate::front::listen::tls::{ClientCertificates, TlsIdentity};
 use crate::front::listen::udp_rate_limit::{UdpAnswerCounters, UdpRateLimit, UdpRateLimitOptions};
@@ -77,11 +77,6 @@ use self::responder::Responder;
 use self::session::Sessions;
 use self::tcp::TcpSide;
 use self::udp::UdpSide;
-
-/// Sessions at a time: a client opens one, and one more for each identity that it acts as.
-const SESSIONS: QuotaBounds = QuotaBounds { total: 32_768, per_source: 8_192 };
-/// Bytes of requests that wait until their callers have proved who they are.
-const CHALLENGES: QuotaBounds = QuotaBounds { total: 64 * 1024 * 1024, per_source: 8 * 1024 * 1024 };
 
 //----------- HandleOptions --------------------------------------------------
 
@@ -185,8 +180,8 @@ impl HandleServer {
             resolver,
             public_key: server_key.public().encode_blob(),
             server_key,
-            sessions: Sessions::new(SESSIONS),
-            challenges: Challenges::new(CHALLENGES),
+            sessions: Sessions::new(HANDLE_SESSIONS),
+            challenges: Challenges::new(HANDLE_CHALLENGES),
             crypto_pool,
             rate_limit: UdpRateLimit::new(&options.udp, Instant::now()),
             counters: Arc::default(),

@@ -50,15 +50,6 @@ pub(super) enum Taken {
 
 //----------- Reassembly -----------------------------------------------------
 
-/// Bounds of memory.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ReassemblyBounds {
-    /// Bytes in total.
-    pub(super) bytes_max: usize,
-    /// Bytes of one source.
-    pub(super) source_bytes_max: usize,
-}
-
 /// Messages of which pieces are missing.
 #[derive(Debug)]
 pub(super) struct Reassembly {
@@ -76,11 +67,9 @@ struct Partial {
 }
 
 impl Reassembly {
-    /// Without messages.
-    pub(super) fn new(bounds: ReassemblyBounds) -> Self {
-        let ReassemblyBounds { bytes_max, source_bytes_max } = bounds;
-        let quota = Quota::new(QuotaBounds { total: bytes_max, per_source: source_bytes_max });
-        Self { quota, messages: Expiring::default(), lost: 0 }
+    /// Without messages; the bounds are in bytes.
+    pub(super) fn new(bounds: QuotaBounds) -> Self {
+        Self { quota: Quota::new(bounds), messages: Expiring::default(), lost: 0 }
     }
 
     /// Adds a piece.

@@ -20,8 +20,6 @@ use crate::front::listen::source::Source;
 const LIFE: Duration = Duration::from_secs(10);
 /// Bytes of a cached reply beside the reply itself.
 const OVERHEAD_BYTES: usize = 256;
-/// One source may use this fraction of the bytes: a quarter.
-const SOURCE_SHARE: usize = 4;
 
 //----------- Key ------------------------------------------------------------
 
@@ -84,9 +82,8 @@ pub(super) struct Ticket {
 }
 
 impl ReplyCache {
-    /// An empty cache for replies of at most this many bytes.
-    pub(super) fn new(bytes_max: usize) -> Arc<Self> {
-        let bounds = QuotaBounds { total: bytes_max, per_source: bytes_max / SOURCE_SHARE };
+    /// An empty cache; the bounds are in bytes.
+    pub(super) fn new(bounds: QuotaBounds) -> Arc<Self> {
         Arc::new(Self { quota: Quota::new(bounds), table: Mutex::default() })
     }
 
@@ -160,12 +157,16 @@ mod tests {
     use std::sync::Arc;
     use std::time::{Duration, Instant};
 
-    use super::{Admission, Effect, LIFE, OVERHEAD_BYTES, ReplyCache, ReplyKey, Ticket};
+    use super::{Admission, Effect, LIFE, OVERHEAD_BYTES, QuotaBounds, ReplyCache, ReplyKey, Ticket};
 
     fn key(request: u32) -> ReplyKey {
         let last = u8::try_from(request % 256).expect("a byte");
         let client = SocketAddr::from(([127, 0, 0, last], 4_000));
         ReplyKey { client, session: 0, request, content: 1 }
+    }
+
+    fn bounds(total: usize) -> QuotaBounds {
+        QuotaBounds { total, per_source: total / 4 }
     }
 
     fn first(begun: Admission) -> Ticket {
@@ -178,7 +179,7 @@ mod tests {
     #[test]
     fn a_request_is_performed_once_and_its_reply_sent_again() {
         let now = Instant::now();
-        let replies = ReplyCache::new(10_000);
+        let replies = ReplyCache::new(bounds(10_000));
         let ticket = first(replies.begin(key(1), now));
         assert!(matches!(replies.begin(key(1), now), Admission::InFlight));
         ticket.finish(Arc::from(&b"done"[..]), Effect::Changed, now);
@@ -192,7 +193,7 @@ mod tests {
     #[test]
     fn an_abandoned_request_may_be_performed() {
         let now = Instant::now();
-        let replies = ReplyCache::new(10_000);
+        let replies = ReplyCache::new(bounds(10_000));
         drop(first(replies.begin(key(1), now)));
         first(replies.begin(key(1), now));
     }
@@ -200,7 +201,7 @@ mod tests {
     #[test]
     fn replies_without_effect_are_evicted_and_changes_are_not() {
         let now = Instant::now();
-        let replies = ReplyCache::new(8 * (OVERHEAD_BYTES + 4));
+        let replies = ReplyCache::new(bounds(8 * (OVERHEAD_BYTES + 4)));
         let reply = || Arc::from(&b"done"[..]);
         for request in 1..=8 {
             let effect = if request == 7 { Effect::None } else { Effect::Changed };
@@ -217,7 +218,7 @@ mod tests {
     #[test]
     fn no_source_takes_the_whole_cache() {
         let now = Instant::now();
-        let replies = ReplyCache::new(8 * (OVERHEAD_BYTES + 4));
+        let replies = ReplyCache::new(bounds(8 * (OVERHEAD_BYTES + 4)));
         let of_one_source = |session| ReplyKey { session, ..key(1) };
         for session in 1..=2 {
             let ticket = first(replies.begin(of_one_source(session), now));

@@ -18,6 +18,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
+use crate::front::listen::bounds::{HANDLE_PIECES, HANDLE_REPLIES};
 use crate::front::listen::channel::Channel;
 use crate::front::listen::datagram::threads::DatagramThreads;
 use crate::front::listen::datagram::{Datagram, DatagramSocket};
@@ -31,7 +32,7 @@ use super::answer::Received;
 use super::counters::count;
 use super::origin::{DatagramState, Origin, Transport};
 use super::outcome::Outgoing;
-use super::reassembly::{Reassembly, ReassemblyBounds, Taken};
+use super::reassembly::{Reassembly, Taken};
 use super::reply_cache::{Admission, Effect, ReplyCache, ReplyKey, Ticket};
 use super::responder::Responder;
 
@@ -39,11 +40,6 @@ use super::responder::Responder;
 const IN_FLIGHT_MAX: usize = 256;
 /// Octets by which a short answer may be larger than its request: a digest of the request, if it is asked for.
 const SHORT_EXTRA_BYTES: usize = 48;
-/// Bytes of cached replies.
-const REPLY_CACHE_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Bytes of messages of which pieces are missing.
-const REASSEMBLY: ReassemblyBounds =
-    ReassemblyBounds { bytes_max: 16 * 1024 * 1024, source_bytes_max: 2 * 1024 * 1024 };
 
 //----------- UdpSide --------------------------------------------------------
 
@@ -72,8 +68,8 @@ impl UdpSide {
         Ok(Self {
             local: socket.local_addr()?,
             socket: Arc::new(socket),
-            reassembly: Mutex::new(Reassembly::new(REASSEMBLY)),
-            replies: ReplyCache::new(REPLY_CACHE_BYTES_MAX),
+            reassembly: Mutex::new(Reassembly::new(HANDLE_PIECES)),
+            replies: ReplyCache::new(HANDLE_REPLIES),
             hasher: RandomState::new(),
             in_flight: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
         })

@@ -18,18 +18,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::source::Source;
 
-/// The bounds of the gRPC front end.
-pub(in crate::front) const GRPC_MEMORY: MemoryLimits =
-    MemoryLimits { total: 256 * 1024 * 1024, source: 128 * 1024 * 1024, connection: 64 * 1024 * 1024 };
-
-/// The bounds of the Handle front end over TCP.
-pub(in crate::front) const HANDLE_MEMORY: MemoryLimits =
-    MemoryLimits { total: 256 * 1024 * 1024, source: 64 * 1024 * 1024, connection: 8 * 1024 * 1024 };
-
-/// The bounds of the HTTP front end.
-pub(in crate::front) const HTTP_MEMORY: MemoryLimits =
-    MemoryLimits { total: 128 * 1024 * 1024, source: 64 * 1024 * 1024, connection: 32 * 1024 * 1024 };
-
 //----------- MemoryBudget ---------------------------------------------------
 
 /// The memory of one front end that clients may occupy.

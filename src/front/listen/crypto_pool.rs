@@ -9,13 +9,12 @@ use std::thread;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task;
 
-use super::quota::{Exceeded, Quota, QuotaBounds, QuotaGrant};
+use super::bounds::CRYPTO_WORK;
+use super::quota::{Exceeded, Quota, QuotaGrant};
 use super::source::Source;
 
 /// Pieces of work done at a time at most; half of the processors, where there are fewer.
 const AT_ONCE_MAX: usize = 4;
-/// Pieces of work that are done or queued.
-const QUEUED: QuotaBounds = QuotaBounds { total: 256, per_source: 64 };
 
 //----------- CryptoPool -------------------------------------------------------
 
@@ -47,7 +46,7 @@ impl Default for CryptoPool {
         Self {
             workers: Arc::new(Semaphore::new((processors / 2).clamp(1, AT_ONCE_MAX))),
             unproven: Semaphore::new(1),
-            queued: Quota::new(QUEUED),
+            queued: Quota::new(CRYPTO_WORK),
             counters: CryptoCounters::default(),
         }
     }
@@ -120,7 +119,7 @@ mod tests {
     use std::net::IpAddr;
     use std::sync::atomic::Ordering;
 
-    use super::{CryptoPool, QUEUED, Source};
+    use super::{CRYPTO_WORK, CryptoPool, Source};
 
     #[tokio::test]
     async fn work_is_done_and_no_source_fills_the_queue() {
@@ -128,14 +127,14 @@ mod tests {
         let source = |last: u8| Source::of(IpAddr::from([127, 0, 0, last]));
         assert_eq!(crypto_pool.run(source(1), || 6 * 7).await, Some(42));
         let mut turns: Vec<_> =
-            (0..QUEUED.per_source).map(|_| crypto_pool.queue(source(1)).expect("a turn")).collect();
+            (0..CRYPTO_WORK.per_source).map(|_| crypto_pool.queue(source(1)).expect("a turn")).collect();
         assert!(crypto_pool.queue(source(1)).is_none());
         assert_eq!(crypto_pool.run(source(1), || 1).await, None);
         assert_eq!(crypto_pool.run(source(2), || 2).await, Some(2));
         for last in 2..=4 {
-            turns.extend((0..QUEUED.per_source).map_while(|_| crypto_pool.queue(source(last))));
+            turns.extend((0..CRYPTO_WORK.per_source).map_while(|_| crypto_pool.queue(source(last))));
         }
-        assert_eq!((turns.len(), crypto_pool.queued()), (QUEUED.total, QUEUED.total));
+        assert_eq!((turns.len(), crypto_pool.queued()), (CRYPTO_WORK.total, CRYPTO_WORK.total));
         assert!(crypto_pool.queue(source(9)).is_none());
         turns.clear();
         assert_eq!(crypto_pool.queued(), 0);

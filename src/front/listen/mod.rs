@@ -25,6 +25,7 @@ pub mod udp_rate_limit;
 pub(in crate::front) mod drain;
 pub(in crate::front) mod in_flight;
 
+pub(in crate::front) mod bounds;
 pub mod budget;
 pub(in crate::front) mod expiring;
 pub(in crate::front) mod quota;

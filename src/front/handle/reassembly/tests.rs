@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::{LIFE, Reassembly, ReassemblyBounds, Taken};
+use super::{LIFE, QuotaBounds, Reassembly, Taken};
 use crate::wire::handle::code::Version;
 use crate::wire::handle::envelope::{Envelope, EnvelopeFlags};
 use crate::wire::handle::packet::{PIECE_BYTES, Piece};
 
-const BOUNDS: ReassemblyBounds = ReassemblyBounds { bytes_max: 1024 * 1024, source_bytes_max: 512 * 1024 };
+const BOUNDS: QuotaBounds = QuotaBounds { total: 1024 * 1024, per_source: 512 * 1024 };
 
 fn source(last: u8) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, last], 4_000))
@@ -99,7 +99,7 @@ fn a_flood_of_beginnings_takes_bounded_memory_and_spares_other_sources() {
     for request in 0..100_000 {
         reassembly.take(source(1), &piece(request, 0, 262_144, &part), now);
     }
-    assert!(reassembly.quota.used() <= BOUNDS.source_bytes_max);
+    assert!(reassembly.quota.used() <= BOUNDS.per_source);
     let message = message();
     let parts: Vec<&[u8]> = message.chunks(PIECE_BYTES).collect();
     assert_eq!(reassembly.take(source(2), &piece(1, 0, 1_200, parts[0]), now), Taken::Waiting);
@@ -108,7 +108,7 @@ fn a_flood_of_beginnings_takes_bounded_memory_and_spares_other_sources() {
     for request in 0..100_000_u32 {
         let last = u8::try_from(request % 200).expect("below 256") + 3;
         reassembly.take(source(last), &piece(request, 0, 262_144, &part), now);
-        assert!(reassembly.quota.used() <= BOUNDS.bytes_max);
+        assert!(reassembly.quota.used() <= BOUNDS.total);
     }
     assert!(reassembly.take(source(2), &piece(2, 0, 400, &part[..400]), now) == Taken::Whole(vec![1; 400]));
 }
