@@ -12,7 +12,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 
 use super::Shared;
-use super::connection::Peer;
+use super::connection::Client;
 use super::counters::{Service, count};
 use super::memory::{self, CallMemory};
 use super::reply::{self, FrontRefusal};
@@ -45,26 +45,31 @@ impl Shared {
     /// Determines the caller and the deadline.
     pub(super) fn admit<T>(&self, request: &Request<T>, service: Service) -> Result<Call, Status> {
         self.counters.count_call(service);
-        let peer = request.extensions().get::<Peer>();
+        let client = request.extensions().get::<Client>();
         let caller =
-            self.caller(request.metadata(), peer).inspect_err(|_| count(&self.counters.tokens_refused))?;
-        note_caller(&caller, peer)?;
+            self.caller(request.metadata(), client).inspect_err(|_| count(&self.counters.tokens_refused))?;
+        note_caller(&caller, client)?;
         let deadline = deadline(request.metadata(), Instant::now());
         tracing::debug!(
             ?service,
-            peer = peer.map(|peer| tracing::field::display(peer.address)),
+            client = client.map(|client| tracing::field::display(client.address)),
             caller = caller.name().map(tracing::field::display),
             "gRPC call"
         );
         let memory = request.extensions().get::<Arc<CallMemory>>().cloned();
-        Ok(Call { caller, deadline, memory, _mark: peer.map(|peer| Arc::new(peer.in_flight.begin_answer())) })
+        Ok(Call {
+            caller,
+            deadline,
+            memory,
+            _mark: client.map(|client| Arc::new(client.in_flight.begin_answer())),
+        })
     }
 
-    fn caller(&self, metadata: &MetadataMap, peer: Option<&Peer>) -> Result<Caller, Status> {
+    fn caller(&self, metadata: &MetadataMap, client: Option<&Client>) -> Result<Caller, Status> {
         let Some(token) = token(metadata)? else {
             return Ok(Caller::Anonymous);
         };
-        let is_overheard = peer.is_none_or(Peer::is_overheard);
+        let is_overheard = client.is_none_or(Client::is_overheard);
         if is_overheard && !self.allow_tokens_in_plain_text {
             return Err(reply::refused_here(&FrontRefusal::TokenOverheard));
         }
@@ -148,8 +153,8 @@ impl Call {
 }
 
 /// Marks the connection as authenticated if the caller is. A reserved slot serves only authenticated callers.
-fn note_caller(caller: &Caller, peer: Option<&Peer>) -> Result<(), Status> {
-    let Some(slot) = peer.map(|peer| peer.in_flight.slot()) else { return Ok(()) };
+fn note_caller(caller: &Caller, client: Option<&Client>) -> Result<(), Status> {
+    let Some(slot) = client.map(|client| client.in_flight.slot()) else { return Ok(()) };
     match caller {
         Caller::Anonymous if slot.is_reserved() => Err(reply::failed(&Failure::Overloaded, None)),
         Caller::Anonymous => Ok(()),

@@ -39,11 +39,11 @@ const EVICTED_MAX: Duration = Duration::from_secs(10);
 /// How long a connection may have a reserved slot without a call in flight.
 const RESERVED_MAX: Duration = Duration::from_secs(5);
 
-//----------- Peer -----------------------------------------------------------
+//----------- Client ---------------------------------------------------------
 
 /// What is known of the client of a connection.
 #[derive(Clone, Debug)]
-pub(super) struct Peer {
+pub(super) struct Client {
     /// Its address.
     pub(super) address: SocketAddr,
     /// How bytes travel.
@@ -54,7 +54,7 @@ pub(super) struct Peer {
     pub(super) memory: Arc<MemoryAccount>,
 }
 
-impl Peer {
+impl Client {
     /// Whether what it sends can be read on the way: plain text from beyond this machine.
     pub(super) fn is_overheard(&self) -> bool {
         self.channel.is_overheard(self.address)
@@ -66,7 +66,7 @@ impl Peer {
 /// One accepted connection; gives its slot back when dropped.
 pub(super) struct Connection {
     stream: Stream,
-    peer: Peer,
+    client: Client,
     /// Resolves when the connection may be closed.
     closable: BoxFuture<'static, ()>,
     _slot: Slot,
@@ -76,12 +76,13 @@ pub(super) struct Connection {
 
 impl Connection {
     fn new(accepted: Accepted, memory: &Arc<MemoryBudget>) -> (Self, oneshot::Receiver<()>) {
-        let Accepted { stream, client, channel, slot, draining, .. } = accepted;
+        let Accepted { stream, client: address, channel, slot, draining, .. } = accepted;
         let in_flight = InFlight::new(slot.usage());
         let closable = closable(slot.usage(), draining, in_flight.clone()).boxed();
         let (open, closed) = oneshot::channel();
-        let peer = Peer { address: client, channel, in_flight, memory: memory.account(Holder::of(client)) };
-        (Self { stream, peer, closable, _slot: slot, _open: open }, closed)
+        let memory = memory.account(Holder::of(address));
+        let client = Client { address, channel, in_flight, memory };
+        (Self { stream, client, closable, _slot: slot, _open: open }, closed)
     }
 }
 
@@ -112,10 +113,10 @@ async fn closable(slot: SlotUse, mut draining: Draining, in_flight: InFlight) {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = Peer;
+    type ConnectInfo = Client;
 
-    fn connect_info(&self) -> Peer {
-        self.peer.clone()
+    fn connect_info(&self) -> Client {
+        self.client.clone()
     }
 }
 
@@ -127,7 +128,7 @@ impl AsyncRead for Connection {
     ) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         if read.is_ready() {
-            self.peer.in_flight.note_received();
+            self.client.in_flight.note_received();
             return read;
         }
         self.closable.as_mut().poll(context).map(|()| Err(io::ErrorKind::ConnectionAborted.into()))

@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
-use super::connection::Peer;
+use super::connection::Client;
 use super::inbound::Inbound;
 use super::registration::RegistrationApi;
 use super::{GrpcOptions, GrpcServer, Shared, reception};
@@ -146,7 +146,7 @@ impl Bench {
         let address = address.parse().expect("an address");
         let in_flight = InFlight::new(SlotUse::detached());
         let memory = MemoryBudget::new(GRPC_MEMORY).account(Holder::of(address));
-        request.extensions_mut().insert(Peer { address, channel, in_flight, memory });
+        request.extensions_mut().insert(Client { address, channel, in_flight, memory });
         request
     }
 }

@@ -29,7 +29,7 @@ use tonic::codegen::http::{HeaderMap, Request, Response, header};
 
 use self::request_body::{Compression, RequestBody};
 use self::response_body::ResponseBody;
-use super::connection::Peer;
+use super::connection::Client;
 use super::reply::{self, FrontRefusal};
 use crate::front::listen::budget::{BudgetSpent, MemoryGrant};
 use crate::wire::message_size::Method;
@@ -59,10 +59,10 @@ impl<S> Budgeted<S> {
 
 /// Takes what a call needs before anything of it is read. None where no connection carries it.
 fn admit(request: &Request<Body>, window: usize) -> Result<Option<Arc<CallMemory>>, BudgetSpent> {
-    let Some(peer) = request.extensions().get::<Peer>() else {
+    let Some(client) = request.extensions().get::<Client>() else {
         return Ok(None);
     };
-    let grant = peer.memory.take(CALL_BYTES + window)?;
+    let grant = client.memory.take(CALL_BYTES + window)?;
     Ok(Some(Arc::new(CallMemory::new(grant, window))))
 }
 

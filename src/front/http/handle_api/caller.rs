@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use super::reply::Format;
 use crate::authority::caller::Caller;
 use crate::front::http::transport::authentication::{Claim, Intent};
-use crate::front::http::transport::extract::peer_of;
+use crate::front::http::transport::extract::client_of;
 use crate::front::http::transport::host::Host;
 use crate::front::http::transport::query::Query;
 use crate::front::http::transport::rejection::Rejection;
@@ -25,7 +25,7 @@ pub(super) fn claim(parts: &Parts, intent: Intent) -> Result<Claim, Rejection> {
     let format = Format::of(&Query::parse(parts.uri.query().unwrap_or_default()));
     Ok(Claim {
         headers: parts.headers.clone(),
-        peer: peer_of(parts)?,
+        client: client_of(parts)?,
         host: parts.extensions.get::<Host>().cloned().unwrap_or_default(),
         intent,
         readers: format.readers(),

@@ -23,7 +23,7 @@ use super::state::HandleApi;
 use crate::authority::caller::Caller;
 use crate::front::handle_semantics::list::{CHUNK_NAMES, HandlePages};
 use crate::front::handle_semantics::name;
-use crate::front::http::transport::connection::Peer;
+use crate::front::http::transport::connection::Client;
 use crate::front::http::transport::extract::{GivenParameters, Parameters};
 use crate::front::listen::in_flight::AnswerMark;
 use crate::model::identifier::Prefix;
@@ -96,10 +96,10 @@ pub(super) async fn list_by_body(
     State(api): State<HandleApi>,
     Asking(caller): Asking,
     format: Format,
-    peer: Peer,
+    client: Client,
     GivenParameters(parameters): GivenParameters<ListParameters>,
 ) -> Result<Response, Denial> {
-    answer(&api, caller, &parameters, (&format, &peer)).await
+    answer(&api, caller, &parameters, (&format, &client)).await
 }
 
 /// Lists the handles of a prefix.
@@ -118,16 +118,16 @@ pub(super) async fn list(
     Parameters(parameters): Parameters<ListParameters>,
     Asking(caller): Asking,
     format: Format,
-    peer: Peer,
+    client: Client,
 ) -> Result<Response, Denial> {
-    answer(&api, caller, &parameters, (&format, &peer)).await
+    answer(&api, caller, &parameters, (&format, &client)).await
 }
 
 async fn answer(
     api: &HandleApi,
     caller: Caller,
     parameters: &ListParameters,
-    (format, peer): (&Format, &Peer),
+    (format, client): (&Format, &Client),
 ) -> Result<Response, Denial> {
     let Some(spelled) = parameters.prefix.clone() else {
         return Err(ApiRefusal::EmptyHandle.into());
@@ -136,7 +136,7 @@ async fn answer(
     let names = Names { resolver: Arc::clone(&api.resolver), pages: HandlePages::new(caller, prefix) };
     match PageAsked::of(parameters.page, parameters.page_size)? {
         Some(page) => list_page(names, format, spelled, page).await,
-        None => list_all(names, format, spelled, peer.in_flight.begin_answer()).await,
+        None => list_all(names, format, spelled, client.in_flight.begin_answer()).await,
     }
 }
 

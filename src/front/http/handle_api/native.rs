@@ -14,7 +14,7 @@ use super::reply;
 use super::state::HandleApi;
 use crate::front::http::dependencies::Ends;
 use crate::front::http::transport::body::{check_encoding, media_type};
-use crate::front::http::transport::connection::Peer;
+use crate::front::http::transport::connection::Client;
 use crate::front::http::transport::rejection::Rejection;
 use crate::model::limits::HANDLE_MESSAGE_BYTES_MAX;
 use crate::wire::handle::envelope::ENVELOPE_BYTES;
@@ -27,13 +27,13 @@ const LINE_ENDS_MAX: usize = 16;
 /// Carries a native message that is posted to a path of the JSON API.
 pub(super) async fn intercept(
     State(api): State<HandleApi>,
-    peer: Peer,
+    client: Client,
     request: Request,
     next: Next,
 ) -> Response {
     if request.method() == Method::POST && is_native(request.headers()) {
         let (parts, body) = request.into_parts();
-        return api.carry(&peer, &parts.headers, body).await;
+        return api.carry(&client, &parts.headers, body).await;
     }
     next.run(request).await
 }
@@ -46,23 +46,23 @@ impl HandleApi {
     /// Carries what was posted to the Handle front end, and its reply back.
     pub(in crate::front::http) async fn post(
         &self,
-        peer: &Peer,
+        client: &Client,
         headers: &HeaderMap,
         body: Body,
     ) -> Result<Response, Rejection> {
         if !is_native(headers) {
             return Err(Rejection::UnsupportedMediaType { accepted: CONTENT_TYPE });
         }
-        Ok(self.carry(peer, headers, body).await)
+        Ok(self.carry(client, headers, body).await)
     }
 
-    async fn carry(&self, peer: &Peer, headers: &HeaderMap, body: Body) -> Response {
+    async fn carry(&self, client: &Client, headers: &HeaderMap, body: Body) -> Response {
         let Some(tunnel) = &self.tunnel else {
             return reply::text(StatusCode::NOT_IMPLEMENTED, "this node does not speak the Handle protocol");
         };
         let bytes_max = ENVELOPE_BYTES + HANDLE_MESSAGE_BYTES_MAX + LINE_ENDS_MAX;
         let read = match check_encoding(headers) {
-            Ok(()) => self.transport.bodies.read(peer, body, bytes_max).await,
+            Ok(()) => self.transport.bodies.read(client, body, bytes_max).await,
             Err(rejection) => Err(rejection),
         };
         let (bytes, _held) = match read {
@@ -71,7 +71,7 @@ impl HandleApi {
         };
         let blank = bytes.iter().take(LINE_ENDS_MAX).take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         let message = bytes.get(blank..).unwrap_or_default().to_vec();
-        let ends = Ends { client: peer.address, own: peer.own, channel: peer.channel };
+        let ends = Ends { client: client.address, own: client.own, channel: client.channel };
         let answer = tunnel(message, ends).await;
         if answer.is_empty() {
             return reply::text(StatusCode::BAD_REQUEST, "the body is no message of the Handle protocol");

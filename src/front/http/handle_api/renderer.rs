@@ -58,7 +58,7 @@ impl HandleApi {
     pub(in crate::front::http) fn deny(&self, denial: Denial, rendering: &Rendering) -> Response {
         let Rendering { format, spelled, claim } = rendering;
         let denial = self.explain(denial, claim);
-        let status = reply::status_of_denial(&denial, claim.intent, claim.peer.channel);
+        let status = reply::status_of_denial(&denial, claim.intent, claim.client.channel);
         let spelled = spelled.as_deref().filter(|spelled| !spelled.is_empty());
         let mut response = reply::json(status, &reply::denied(&denial, spelled), format);
         match &denial {

@@ -108,7 +108,7 @@ pub(super) async fn begin(
         return Ok(reply::json(StatusCode::BAD_REQUEST, &body, &format));
     }
     let session = api.transport.authenticator.new_session();
-    let shown = api.shown(session, &parts, claim.peer.source()).await?;
+    let shown = api.shown(session, &parts, claim.client.source()).await?;
     let mut response = reply::json(StatusCode::CREATED, &shown, &format);
     response.headers_mut().insert(header::LOCATION, HeaderValue::from_static("/api/sessions/this"));
     Ok(response)
@@ -218,7 +218,7 @@ fn no_session(format: &Format) -> Response {
 fn over_plain_text(claim: &Claim, format: &Format) -> Option<Response> {
     let refused =
         || reply::json(StatusCode::FORBIDDEN, &failed("sessions are offered under TLS only"), format);
-    (claim.peer.channel == Channel::Plain).then(refused)
+    (claim.client.channel == Channel::Plain).then(refused)
 }
 
 /// The parts of the header, completed by those of the body.
@@ -235,7 +235,7 @@ impl HandleApi {
     /// How a session stands, after its challenge was answered where the parts hold an answer.
     async fn proved(&self, claim: &Claim, parts: &Parts, format: &Format) -> Result<Response, Denial> {
         let authenticator = &self.transport.authenticator;
-        let source = claim.peer.source();
+        let source = claim.client.source();
         let (session, mut standing) = match authenticator.session(parts).await {
             Ok(found) => found,
             Err(Rejection::Failed(failure)) => return Err(failure.into()),

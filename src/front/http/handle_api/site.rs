@@ -13,7 +13,7 @@ use super::json::site::SiteJson;
 use super::reply::{self, Format, HandleReply};
 use super::state::HandleApi;
 use crate::front::handle_semantics::own_site::{AskedAt, encode_own_site};
-use crate::front::http::transport::connection::Peer;
+use crate::front::http::transport::connection::Client;
 use crate::front::http::transport::extract::Parameters;
 use crate::wire::handle::code::ResponseCode;
 
@@ -49,12 +49,12 @@ pub(super) struct FormatParameters {
         (status = 501, description = "The node has no site to show.", body = HandleReply)))]
 pub(super) async fn show(
     State(api): State<HandleApi>,
-    peer: Peer,
+    client: Client,
     _checked: Parameters<FormatParameters>,
     format: Format,
 ) -> Result<Response, Denial> {
     let key = api.server_key.public().encode_blob();
-    let data = encode_own_site(&api.resolver, &key, Some(AskedAt::Http(peer.own)));
+    let data = encode_own_site(&api.resolver, &key, Some(AskedAt::Http(client.own)));
     let Some(site) = data.and_then(|data| SiteJson::decode(&data)) else {
         return Err(ApiRefusal::NotOffered { what: "a site" }.into());
     };
@@ -71,9 +71,9 @@ pub(super) async fn show(
         (status = 501, description = "The node has no site to show.", body = HandleReply)))]
 pub(super) async fn show_again(
     api: State<HandleApi>,
-    peer: Peer,
+    client: Client,
     checked: Parameters<FormatParameters>,
     format: Format,
 ) -> Result<Response, Denial> {
-    show(api, peer, checked, format).await
+    show(api, client, checked, format).await
 }

@@ -33,7 +33,7 @@ use super::handle_api::renderer::{Rendering, take_denial};
 use super::handle_api::reply::{Format, HandleReply};
 use super::handle_api::state::HandleApi;
 use super::transport::condition::Conditions;
-use super::transport::connection::Peer;
+use super::transport::connection::Client;
 use super::transport::cors::{allow_any_origin, method_not_allowed};
 use super::transport::extract::{Named, Parameters};
 use super::transport::guard;
@@ -246,11 +246,11 @@ fn varying(mut response: Response) -> Response {
         (status = 503, description = "The node is too busy.")))]
 async fn post(
     State(api): State<HandleApi>,
-    peer: Peer,
+    client: Client,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Rejection> {
-    api.post(&peer, &headers, body).await
+    api.post(&client, &headers, body).await
 }
 
 /// Carries a native message to the Handle front end, and its reply back, by the shortest path.
@@ -267,9 +267,9 @@ async fn post(
         (status = 503, description = "The node is too busy.")))]
 async fn post_to_root(
     api: State<HandleApi>,
-    peer: Peer,
+    client: Client,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Rejection> {
-    post(api, peer, headers, body).await
+    post(api, client, headers, body).await
 }

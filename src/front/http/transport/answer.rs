@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::rejection::Rejection;
-use crate::front::http::transport::connection::Peer;
+use crate::front::http::transport::connection::Client;
 use crate::front::listen::budget::{Holder, MemoryBudget};
 use crate::front::listen::in_flight::AnswerMark;
 use crate::model::refusal::Failure;
@@ -28,7 +28,7 @@ const STREAMED_BYTES: usize = 256 * 1024;
 /// An answer whose memory counts, and which is in flight, until it has left.
 pub(super) fn hold(
     response: Response,
-    (budget, peer): (&Arc<MemoryBudget>, &Peer),
+    (budget, client): (&Arc<MemoryBudget>, &Client),
     version: Version,
     in_flight: AnswerMark,
 ) -> Response {
@@ -38,7 +38,7 @@ pub(super) fn hold(
         return response;
     }
     let bytes = exact.unwrap_or(STREAMED_BYTES);
-    let held = match budget.take(Holder::of(peer.address), bytes) {
+    let held = match budget.take(Holder::of(client.address), bytes) {
         Ok(held) => held,
         // The outcome of a change is never replaced by a refusal; it is short.
         Err(_) if bytes <= SMALL_BYTES => return response,

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use tokio::time::{Instant, timeout_at};
 
 use super::rejection::Rejection;
-use crate::front::http::transport::connection::Peer;
+use crate::front::http::transport::connection::Client;
 use crate::front::listen::budget::{Holder, MemoryBudget, MemoryGrant};
 use crate::model::refusal::Failure;
 
@@ -71,12 +71,12 @@ impl Bodies {
     /// Reads a body that must be JSON.
     pub(super) async fn read_json(
         &self,
-        peer: &Peer,
+        client: &Client,
         headers: &HeaderMap,
         body: Body,
     ) -> Result<Json, Rejection> {
         check_type(headers, JSON)?;
-        let (bytes, mut held) = self.read(peer, body, JSON_BYTES_MAX).await?;
+        let (bytes, mut held) = self.read(client, body, JSON_BYTES_MAX).await?;
         // A short text can stand for many members, each of which takes more memory than its text.
         held.resize(bytes.len() + members(&bytes) * JSON_MEMBER_BYTES).map_err(|_| Failure::Overloaded)?;
         serde_json::from_slice(&bytes)
@@ -86,25 +86,25 @@ impl Bodies {
     /// Reads a body that may be missing; where there is one it must be JSON.
     pub(super) async fn read_optional_json(
         &self,
-        peer: &Peer,
+        client: &Client,
         (method, headers): (&Method, &HeaderMap),
         body: Body,
     ) -> Result<Option<Json>, Rejection> {
         if method == Method::GET || method == Method::HEAD || body.is_end_stream() {
             return Ok(None);
         }
-        self.read_json(peer, headers, body).await.map(Some)
+        self.read_json(client, headers, body).await.map(Some)
     }
 
     /// Reads a whole body within its bounds of size and time. Its memory counts until what is returned beside it goes.
     pub(in crate::front::http) async fn read(
         &self,
-        peer: &Peer,
+        client: &Client,
         body: Body,
         bytes_max: usize,
     ) -> Result<(Vec<u8>, MemoryGrant), Rejection> {
-        let _awaited = peer.in_flight.await_body();
-        let taken = self.budget.take(Holder::of(peer.address), 0);
+        let _awaited = client.in_flight.await_body();
+        let taken = self.budget.take(Holder::of(client.address), 0);
         let mut held = taken.map_err(|_| Failure::Overloaded)?;
         let deadline = Instant::now() + BODY_MAX;
         let mut pieces = body.into_data_stream();
@@ -136,16 +136,16 @@ mod tests {
     use axum::http::{HeaderMap, HeaderValue, header};
 
     use super::{Bodies, Failure, MemoryBudget, Rejection, check_encoding};
-    use crate::front::http::transport::connection::Peer;
+    use crate::front::http::transport::connection::Client;
     use crate::front::listen::budget::MemoryLimits;
     use crate::front::listen::channel::Channel;
     use crate::front::listen::in_flight::InFlight;
     use crate::front::listen::slots::SlotUse;
 
-    fn peer() -> Peer {
+    fn client() -> Client {
         let address = SocketAddr::from(([127, 0, 0, 1], 80));
         let in_flight = InFlight::new(SlotUse::detached());
-        Peer {
+        Client {
             address,
             own: address,
             channel: Channel::Plain,
@@ -158,17 +158,17 @@ mod tests {
     #[tokio::test]
     async fn bodies_are_read_into_the_memory_of_their_client() {
         let limits = MemoryLimits { total: 4_000, source: 3_000, connection: 2_000 };
-        let (budget, peer) = (MemoryBudget::new(limits), peer());
+        let (budget, client) = (MemoryBudget::new(limits), client());
         let bodies = Bodies::new(Arc::clone(&budget));
         let body = |bytes: usize| Body::from(vec![b' '; bytes]);
-        let (read, held) = bodies.read(&peer, body(1_500), 9_000).await.expect("there is memory");
+        let (read, held) = bodies.read(&client, body(1_500), 9_000).await.expect("there is memory");
         assert_eq!((read.len(), budget.bytes_in_use()), (1_500, 1_500));
-        let refused = bodies.read(&peer, body(600), 9_000).await;
+        let refused = bodies.read(&client, body(600), 9_000).await;
         assert!(matches!(refused, Err(Rejection::Failed(Failure::Overloaded))), "{refused:?}");
-        assert!(bodies.read(&peer, body(500), 9_000).await.is_ok(), "a small one still fits");
+        assert!(bodies.read(&client, body(500), 9_000).await.is_ok(), "a small one still fits");
         drop(held);
-        assert!(bodies.read(&peer, body(2_000), 9_000).await.is_ok());
-        let large = bodies.read(&peer, body(100), 99).await;
+        assert!(bodies.read(&client, body(2_000), 9_000).await.is_ok());
+        let large = bodies.read(&client, body(100), 99).await;
         assert!(matches!(large, Err(Rejection::TooLarge { max: 99 })), "{large:?}");
         assert_eq!(budget.bytes_in_use(), 0);
     }
@@ -177,12 +177,12 @@ mod tests {
     #[tokio::test]
     async fn members_of_json_are_paid_for_before_they_are_read() {
         let limits = MemoryLimits { total: 40_000, source: 40_000, connection: 40_000 };
-        let (bodies, peer) = (Bodies::new(MemoryBudget::new(limits)), peer());
+        let (bodies, client) = (Bodies::new(MemoryBudget::new(limits)), client());
         let headers =
             HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
         let list = |count: usize| Body::from(format!("[0{}]", ",0".repeat(count)));
-        assert!(bodies.read_json(&peer, &headers, list(100)).await.is_ok());
-        let refused = bodies.read_json(&peer, &headers, list(500)).await;
+        assert!(bodies.read_json(&client, &headers, list(100)).await.is_ok());
+        let refused = bodies.read_json(&client, &headers, list(500)).await;
         assert_eq!(refused, Err(Rejection::Failed(Failure::Overloaded)));
     }
 

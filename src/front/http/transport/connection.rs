@@ -22,11 +22,11 @@ use crate::front::listen::stream::Stream;
 /// How long an HTTP/2 connection must be quiet before it is closed in order.
 const GOAWAY_GRACE: Duration = Duration::from_secs(1);
 
-//----------- Peer -----------------------------------------------------------
+//----------- Client ---------------------------------------------------------
 
 /// The client of a connection.
 #[derive(Clone, Debug)]
-pub(in crate::front::http) struct Peer {
+pub(in crate::front::http) struct Client {
     /// Address of the client.
     pub(in crate::front::http) address: SocketAddr,
     /// Address of this node that the client connected to.
@@ -41,7 +41,7 @@ pub(in crate::front::http) struct Peer {
     pub(in crate::front::http) is_multiplexed: Arc<AtomicBool>,
 }
 
-impl Peer {
+impl Client {
     /// Notes the version of a request.
     pub(in crate::front::http) fn note_version(&self, version: Version) {
         if version == Version::HTTP_2 {

@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 use super::query::Query;
 use super::rejection::Rejection;
 use super::state::Transport;
-use crate::front::http::transport::connection::Peer;
+use crate::front::http::transport::connection::Client;
 use crate::model::refusal::Failure;
 
 //----------- Path -----------------------------------------------------------
@@ -76,8 +76,8 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Rejection> {
         let (parts, body) = request.into_parts();
-        let peer = peer_of(&parts)?;
-        Arc::<Transport>::from_ref(state).bodies.read_json(&peer, &parts.headers, body).await.map(Self)
+        let client = client_of(&parts)?;
+        Arc::<Transport>::from_ref(state).bodies.read_json(&client, &parts.headers, body).await.map(Self)
     }
 }
 
@@ -93,24 +93,24 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Rejection> {
         let (parts, body) = request.into_parts();
-        let peer = peer_of(&parts)?;
+        let client = client_of(&parts)?;
         let transport = Arc::<Transport>::from_ref(state);
-        transport.bodies.read_optional_json(&peer, (&parts.method, &parts.headers), body).await.map(Self)
+        transport.bodies.read_optional_json(&client, (&parts.method, &parts.headers), body).await.map(Self)
     }
 }
 
 //----------- Connection -----------------------------------------------------
 
 /// The other end of the connection.
-pub(in crate::front::http) fn peer_of(parts: &Parts) -> Result<Peer, Rejection> {
-    // Every connection is served with its peer noted.
-    parts.extensions.get::<Peer>().cloned().ok_or(Rejection::Failed(Failure::Stopping))
+pub(in crate::front::http) fn client_of(parts: &Parts) -> Result<Client, Rejection> {
+    // Every connection is served with its client noted.
+    parts.extensions.get::<Client>().cloned().ok_or(Rejection::Failed(Failure::Stopping))
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Peer {
+impl<S: Send + Sync> FromRequestParts<S> for Client {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Rejection> {
-        peer_of(parts)
+        client_of(parts)
     }
 }

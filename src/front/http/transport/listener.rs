@@ -25,7 +25,7 @@ use crate::front::listen::accept::{Accepted, Reception};
 use crate::front::listen::drain::Drain;
 use crate::front::listen::in_flight::InFlight;
 
-use super::connection::{Connection, Peer};
+use super::connection::{Client, Connection};
 
 /// Bytes of a request's line and headers together.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -119,25 +119,25 @@ fn builder(silence_max: Duration) -> auto::Builder<TokioExecutor> {
 }
 
 async fn serve_one(accepted: Accepted, router: Router, silence_max: Duration) {
-    let Accepted { stream, client, own, channel, client_certificate, slot, mut draining } = accepted;
+    let Accepted { stream, client: address, own, channel, client_certificate, slot, mut draining } = accepted;
     let in_flight = InFlight::new(slot.usage());
     let connection = Connection::new(stream, silence_max, in_flight.clone());
-    let peer = Peer {
-        address: client,
+    let client = Client {
+        address,
         own,
         channel,
         certificate: client_certificate,
         in_flight,
         is_multiplexed: Arc::default(),
     };
-    let router = router.layer(Extension(peer.clone()));
+    let router = router.layer(Extension(client.clone()));
     let builder = builder(silence_max);
     let serving = builder.serve_connection(TokioIo::new(connection), TowerToHyperService::new(router));
     let mut serving = pin!(serving);
     let closing_max = tokio::select! {
         ended = &mut serving => {
             if let Err(error) = ended {
-                tracing::debug!(%client, %error, "HTTP connection ended");
+                tracing::debug!(client = %address, %error, "HTTP connection ended");
             }
             return;
         }
@@ -150,7 +150,7 @@ async fn serve_one(accepted: Accepted, router: Router, silence_max: Duration) {
         biased;
         _ended = &mut serving => {}
         // Idle, or half a request: it cannot be waited for.
-        () = peer.settled() => {}
+        () = client.settled() => {}
         () = sleep(closing_max) => {}
     }
 }

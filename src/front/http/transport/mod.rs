@@ -40,7 +40,7 @@ use axum::{Extension, Router};
 use tokio::time::timeout;
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use self::connection::Peer;
+use self::connection::Client;
 use self::counters::HttpCounters;
 use self::rejection::Rejection;
 use crate::front::listen::budget::MemoryBudget;
@@ -64,7 +64,7 @@ pub(super) fn finish(faces: Router, counters: Arc<HttpCounters>, memory: Arc<Mem
         HeaderValue::from_static("nosniff"),
     );
     // Layers around a router of its own see what the inner one adds last, such as the header Allow; and each connection adds
-    // its peer to one route instead of to all.
+    // its client to one route instead of to all.
     Router::new().fallback_service(faces).layer(nosniff).layer(from_fn_with_state((counters, memory), send))
 }
 
@@ -76,15 +76,15 @@ async fn answer_in_time(request: Request, next: Next) -> Response {
 /// Counts a response and its memory, and lets the connection know that one is due until it has left.
 async fn send(
     State((counters, memory)): State<(Arc<HttpCounters>, Arc<MemoryBudget>)>,
-    Extension(peer): Extension<Peer>,
+    Extension(client): Extension<Client>,
     request: Request,
     next: Next,
 ) -> Response {
     let version = request.version();
-    peer.note_version(version);
-    let in_flight = peer.in_flight.begin_answer();
+    client.note_version(version);
+    let in_flight = client.in_flight.begin_answer();
     let response = next.run(request).await;
-    let mut response = answer::hold(response, (&memory, &peer), version, in_flight);
+    let mut response = answer::hold(response, (&memory, &client), version, in_flight);
     cors::complete_allow(response.headers_mut());
     counters.count_response(response.status());
     response

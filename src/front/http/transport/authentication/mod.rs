@@ -28,7 +28,7 @@ use crate::authority::Authority;
 use crate::authority::caller::Caller;
 use crate::authority::credential::{Proof, Unproven};
 use crate::front::handle_semantics::proof;
-use crate::front::http::transport::connection::Peer;
+use crate::front::http::transport::connection::Client;
 use crate::front::http::transport::counters::{HttpCounters, count};
 use crate::front::listen::channel::Channel;
 use crate::front::listen::crypto_pool::CryptoPool;
@@ -48,7 +48,7 @@ pub(in crate::front::http) struct Claim {
     /// The headers.
     pub(in crate::front::http) headers: HeaderMap,
     /// The client of the connection.
-    pub(in crate::front::http) peer: Peer,
+    pub(in crate::front::http) client: Client,
     /// The host that the request is for.
     pub(in crate::front::http) host: Host,
     /// Whether the request reads or changes.
@@ -93,7 +93,7 @@ impl Claim {
     /// The rejection of a caller whose credentials were ignored because they came over plain text.
     pub(in crate::front::http) fn passed_over(&self) -> Option<Rejection> {
         let is_bearer = matches!(self.authorization()?, Authorization::Bearer(_));
-        let is_passed_over = self.peer.channel == Channel::Plain && !is_bearer;
+        let is_passed_over = self.client.channel == Channel::Plain && !is_bearer;
         is_passed_over.then(|| {
             complain(
                 "keys and passwords are looked at over TLS only: use https://, and change a secret that others could read",
@@ -131,7 +131,7 @@ impl Authenticator {
         match &admitted {
             Ok(Caller::Anonymous) => {}
             Ok(Caller::Node | Caller::Token(_) | Caller::Identity(_)) => {
-                claim.peer.in_flight.slot().set_authenticated();
+                claim.client.in_flight.slot().set_authenticated();
             }
             Err(_) => self.count_refused(),
         }
@@ -146,7 +146,7 @@ impl Authenticator {
     async fn caller(&self, claim: &Claim) -> Result<Caller, Rejection> {
         match claim.authorization() {
             Some(Authorization::Bearer(token)) => self.token_holder(claim, token),
-            _ if claim.peer.channel == Channel::Plain => Ok(Caller::Anonymous),
+            _ if claim.client.channel == Channel::Plain => Ok(Caller::Anonymous),
             // A browser shows these by itself, also for a script that a page of another origin loads and reads.
             None | Some(Authorization::Basic(..)) if claim.readers == Readers::AnyPage => {
                 Ok(Caller::Anonymous)
@@ -170,7 +170,7 @@ impl Authenticator {
     }
 
     fn token_holder(&self, claim: &Claim, token: &str) -> Result<Caller, Rejection> {
-        if claim.peer.is_overheard() && !self.allow_tokens_in_plain_text {
+        if claim.client.is_overheard() && !self.allow_tokens_in_plain_text {
             return Err(complain(
                 "a token was shown in plain text; use TLS, and have this token revoked if others could read it",
             ));
@@ -188,7 +188,7 @@ impl Authenticator {
 
     /// The identity that the certificate of the connection names, when the key is its own.
     async fn certified(&self, claim: &Claim) -> Result<Caller, Rejection> {
-        let shown = claim.peer.certificate.as_deref();
+        let shown = claim.client.certificate.as_deref();
         let shown = shown.ok_or_else(|| complain("the client presented no certificate"))?;
         claim.check_page()?;
         let (identity, key) = certificate::read(shown).ok_or_else(|| {
@@ -279,7 +279,7 @@ impl Authenticator {
         challenge: Vec<u8>,
     ) -> Result<Caller, Rejection> {
         let provers = (&self.authority, &*self.crypto_pool);
-        let proved = proof::prove(provers, claim.peer.source(), identity, proof, challenge).await;
+        let proved = proof::prove(provers, claim.client.source(), identity, proof, challenge).await;
         proved.map_err(|unproven| match unproven {
             Unproven::Failed(failure) => Rejection::Failed(failure),
             // A distinct reply for each case would reveal to an unknown client which keys exist.
