@@ -6,8 +6,8 @@ use tonic::{Request, Response, Status};
 
 use super::Shared;
 use super::counters::Service;
-use super::reply::NodeStatus;
-use super::{reply, request};
+use super::response::NodeStatus;
+use super::{reply, request, response};
 use crate::backup::Summary;
 use crate::filing::status::FilingWatch;
 use crate::registry::command::{Command, TokenCommand};
@@ -30,7 +30,7 @@ impl AdministrationService for AdministrationApi {
         let draft = request::token_draft(request.into_inner());
         let draft = draft.map_err(|refusal| reply::refused(&refusal, None))?;
         let (text, entry) = call.change(self.0.registry.create_token(&call.caller, draft)).await?;
-        Ok(Response::new(proto::CreateTokenResponse { text, token: Some(reply::token(entry)) }))
+        Ok(Response::new(proto::CreateTokenResponse { text, token: Some(response::token(entry)) }))
     }
 
     async fn revoke_token(
@@ -41,7 +41,7 @@ impl AdministrationService for AdministrationApi {
         let message = request.into_inner();
         let command = request::token_id(&message.id).map(|id| Command::Token(TokenCommand::Revoke { id }));
         let receipt = self.0.apply_one(&call, &message.request_id, command).await?;
-        Ok(Response::new(proto::RevokeTokenResponse { receipt: Some(reply::receipt(receipt)) }))
+        Ok(Response::new(proto::RevokeTokenResponse { receipt: Some(response::receipt(receipt)) }))
     }
 
     async fn list_tokens(
@@ -51,7 +51,7 @@ impl AdministrationService for AdministrationApi {
         let call = self.0.admit(&request, Service::Administration)?;
         let entries =
             self.0.registry.tokens(&call.caller).map_err(|refusal| reply::refused(&refusal, None))?;
-        let tokens = entries.into_iter().map(reply::token).collect();
+        let tokens = entries.into_iter().map(response::token).collect();
         Ok(Response::new(proto::ListTokensResponse { tokens }))
     }
 
@@ -62,7 +62,7 @@ impl AdministrationService for AdministrationApi {
         let call = self.0.admit(&request, Service::Administration)?;
         call.must_be_known()?;
         let status = call.ask(self.0.node_status()).await?;
-        Ok(Response::new(proto::GetStatusResponse { status: Some(reply::node_status(status)) }))
+        Ok(Response::new(proto::GetStatusResponse { status: Some(response::node_status(status)) }))
     }
 }
 

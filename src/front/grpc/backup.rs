@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 use super::Shared;
 use super::call::Call;
 use super::counters::Service;
-use super::reply;
+use super::{reply, response};
 use crate::backup::{self, Backups, Kind};
 use crate::wire::proto;
 use crate::wire::proto::backup_service_server::BackupService;
@@ -36,7 +36,7 @@ impl BackupService for BackupApi {
             proto::BackupKind::Full | proto::BackupKind::Unspecified => Kind::Full,
         };
         let reports = backups.create_reported(named(message.directory), kind);
-        Ok(Response::new(replies(reports, call, reply::create_report)))
+        Ok(Response::new(replies(reports, call, response::create_report)))
     }
 
     async fn list_backups(
@@ -46,7 +46,7 @@ impl BackupService for BackupApi {
         let (backups, _call) = self.0.admit_to_backup(&request)?;
         let directory = named(request.into_inner().directory);
         let listed = backups.list(directory.as_deref()).await.map_err(reply::backup_failed)?;
-        let backups = listed.into_iter().map(reply::backup_summary).collect();
+        let backups = listed.into_iter().map(response::backup_summary).collect();
         Ok(Response::new(proto::ListBackupsResponse { backups }))
     }
 
@@ -57,7 +57,7 @@ impl BackupService for BackupApi {
         let (backups, call) = self.0.admit_to_backup(&request)?;
         let message = request.into_inner();
         let reports = backups.verify_reported(named(message.directory), message.name);
-        Ok(Response::new(replies(reports, call, reply::verify_report)))
+        Ok(Response::new(replies(reports, call, response::verify_report)))
     }
 }
 

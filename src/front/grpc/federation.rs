@@ -11,7 +11,7 @@ use super::Shared;
 use super::counters::Service;
 use super::inbound::{Announcement, Draft, FilingStream, Message, Taken};
 use super::stream::{Converse, GroupBounds, converse};
-use super::{inbound, reply, request};
+use super::{inbound, reply, request, response};
 use crate::model::limits::{GROUP_ITEMS_MAX, MESSAGE_BYTES_MAX};
 use crate::model::refusal::Refusal;
 use crate::wire::proto;
@@ -98,7 +98,7 @@ fn acknowledgement(taken: Taken, incarnation: Vec<u8>) -> proto::FileResponse {
         (0..).zip(taken.refused).map(|(number, (prefix, position, refusal))| proto::RefusedFiling {
             prefix: prefix.to_string(),
             position: Some(position.into()),
-            refusal: Some(reply::refusal_message(&refusal, number)),
+            refusal: Some(response::refusal_message(&refusal, number)),
         });
     proto::FileResponse {
         position: taken.position.map(proto::Position::from),

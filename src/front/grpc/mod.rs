@@ -3,12 +3,12 @@
 //! ```text
 //!   connection ─▶ tonic ─▶ call (caller, deadline) ─▶ request ─▶ registry | resolver | backup
 //!                                                                        │
-//!                                       status or message ◀─ reply ◀─────┘
+//!                                  message or status ◀─ response | reply ┘
 //! ```
 //!
-//! Each service is one file, which translates calls into questions and commands. `request` decodes messages, `reply` makes
-//! them and alone knows statuses, `stream` limits how fast streams are read, `memory` measures messages before they are
-//! decoded.
+//! Each service is one file, which translates calls into questions and commands. `request` decodes messages, `response` makes
+//! them, `reply` makes statuses and alone knows their codes, `stream` limits how fast streams are read, `memory` measures
+//! messages before they are decoded.
 
 mod call;
 mod connection;
@@ -27,6 +27,7 @@ mod prefixes;
 mod page;
 mod reply;
 mod request;
+mod response;
 mod stream;
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::Shared;
 use super::call::Call;
 use super::counters::Service;
 use super::page::{self, Page};
-use super::{memory, reply, request};
+use super::{memory, reply, request, response};
 use crate::model::identifier::Prefix;
 use crate::model::refusal::Refusal;
 use crate::registry::command::{Command, PrefixCommand};
@@ -75,7 +75,7 @@ impl PrefixService for PrefixApi {
         let prefix = parse(&request.get_ref().prefix)?;
         match self.0.registry.prefix(&prefix) {
             Some(entry) => {
-                Ok(Response::new(proto::GetPrefixResponse { entry: Some(reply::prefix_entry(&entry)) }))
+                Ok(Response::new(proto::GetPrefixResponse { entry: Some(response::prefix_entry(&entry)) }))
             }
             None => Err(reply::refused(&Refusal::PrefixAbsent { prefix }, None)),
         }
@@ -103,7 +103,7 @@ impl Shared {
         command: Result<PrefixCommand, Refusal>,
     ) -> Result<proto::Receipt, Status> {
         let receipt = self.apply_one(call, request_id, command.map(Command::Prefix)).await?;
-        Ok(reply::receipt(receipt))
+        Ok(response::receipt(receipt))
     }
 
     fn list_prefixes(
@@ -125,7 +125,7 @@ impl Shared {
         let mut page = Page::new(message.page_size);
         let mut last = None;
         for entry in &entries {
-            let message = reply::prefix_entry(entry);
+            let message = response::prefix_entry(entry);
             call.take_memory(memory::item_bytes(message.encoded_len(), 0))?;
             if !page.take(message) {
                 let next_page_token = last.map(page::token_after).unwrap_or_default();

@@ -14,7 +14,7 @@ use super::Shared;
 use super::call::Call;
 use super::counters::Service;
 use super::stream::{Converse, GroupBounds, converse};
-use super::{memory, reply, request};
+use super::{memory, reply, request, response};
 use crate::model::limits::{
     BATCH_ITEMS_MAX, GROUP_BYTES_MAX, GROUP_ITEMS_MAX, MESSAGE_BYTES_MAX, STREAM_UNACKNOWLEDGED_MAX,
 };
@@ -50,7 +50,7 @@ impl RegistrationService for RegistrationApi {
         let message = request.into_inner();
         let command = request::registration(message.registration);
         let receipt = self.0.apply_one(&call, &message.request_id, command).await?;
-        Ok(Response::new(proto::RegisterResponse { receipt: Some(reply::receipt(receipt)) }))
+        Ok(Response::new(proto::RegisterResponse { receipt: Some(response::receipt(receipt)) }))
     }
 
     async fn amend(
@@ -61,7 +61,7 @@ impl RegistrationService for RegistrationApi {
         let message = request.into_inner();
         let command = request::amendment(message.amendment);
         let receipt = self.0.apply_one(&call, &message.request_id, command).await?;
-        Ok(Response::new(proto::AmendResponse { receipt: Some(reply::receipt(receipt)) }))
+        Ok(Response::new(proto::AmendResponse { receipt: Some(response::receipt(receipt)) }))
     }
 
     async fn remove(
@@ -72,7 +72,7 @@ impl RegistrationService for RegistrationApi {
         let message = request.into_inner();
         let command = request::removal(message.removal);
         let receipt = self.0.apply_one(&call, &message.request_id, command).await?;
-        Ok(Response::new(proto::RemoveResponse { receipt: Some(reply::receipt(receipt)) }))
+        Ok(Response::new(proto::RemoveResponse { receipt: Some(response::receipt(receipt)) }))
     }
 
     async fn apply_batch(
@@ -155,7 +155,7 @@ fn stream_answer(outcome: proto::Outcome) -> proto::ApplyStreamResponse {
 }
 
 fn refuse_all(refusal: &Refusal, items: &[proto::Item]) -> Vec<proto::Outcome> {
-    items.iter().map(|item| reply::outcome(item.number, Err(refusal.clone()))).collect()
+    items.iter().map(|item| response::outcome(item.number, Err(refusal.clone()))).collect()
 }
 
 //----------- Applying -------------------------------------------------------
@@ -207,7 +207,7 @@ impl Shared {
                 Some(refusal) => Err(refusal),
                 None => applied.next().ok_or_else(lost)?,
             };
-            Ok(reply::outcome(number, result))
+            Ok(response::outcome(number, result))
         });
         outcomes.collect()
     }

@@ -17,7 +17,7 @@ use super::call::Call;
 use super::counters::Service;
 use super::page::{self, MessageSpace, Page};
 use super::stream::{Converse, GroupBounds, converse};
-use super::{memory, reply, request};
+use super::{memory, reply, request, response};
 use crate::model::identifier::Identifier;
 use crate::model::limits::{BATCH_ITEMS_MAX, MESSAGE_BYTES_MAX, VALUES_BYTES_MAX};
 use crate::model::refusal::Refusal;
@@ -67,7 +67,7 @@ impl ResolutionService for ResolutionApi {
                 call.ask(answer).await?.map_err(|problem| reply::problem(&problem))?
             }
         };
-        Ok(Response::new(proto::ResolveResponse { answer: Some(reply::answer(answer)) }))
+        Ok(Response::new(proto::ResolveResponse { answer: Some(response::answer(answer)) }))
     }
 
     async fn resolve_batch(
@@ -156,7 +156,7 @@ impl Shared {
         call: &Call,
         questions: Vec<Numbered>,
     ) -> Result<Vec<proto::ResolveOutcome>, Status> {
-        let reserved = reply::too_large(u32::MAX).encoded_len();
+        let reserved = response::too_large(u32::MAX).encoded_len();
         let mut space = MessageSpace::beyond(questions.len(), reserved);
         let mut outcomes = Vec::with_capacity(questions.len());
         let mut questions = questions.into_iter().peekable();
@@ -166,10 +166,10 @@ impl Shared {
             for outcome in self.resolve_portion(call, portion).await? {
                 let fits = space.take_beyond(&outcome, reserved);
                 all_fit &= fits;
-                outcomes.push(if fits { outcome } else { reply::too_large(outcome.number) });
+                outcomes.push(if fits { outcome } else { response::too_large(outcome.number) });
             }
         }
-        outcomes.extend(questions.map(|(number, _)| reply::too_large(number)));
+        outcomes.extend(questions.map(|(number, _)| response::too_large(number)));
         Ok(outcomes)
     }
 
@@ -190,7 +190,7 @@ impl Shared {
                 Ok(_) => answers.next().ok_or_else(lost)?,
                 Err(refusal) => Err(refusal),
             };
-            Ok(reply::resolve_outcome(number, result))
+            Ok(response::resolve_outcome(number, result))
         });
         let outcomes: Vec<proto::ResolveOutcome> = outcomes.collect::<Result<_, Status>>()?;
         let prepaid = memory::outcomes_bytes(1);
@@ -222,7 +222,7 @@ impl Shared {
             let found = call.ask(found).await?.map_err(|problem| reply::problem(&problem))?;
             for found in found.items {
                 let identifier = found.identifier.clone();
-                let found = reply::found(found);
+                let found = response::found(found);
                 call.take_memory(memory::item_bytes(found.encoded_len(), found.values.len()))?;
                 if !page.take(found) {
                     return Ok(listed(page, after));
@@ -256,7 +256,7 @@ impl Shared {
             let complete_from = history.complete_from.map(proto::Position::from);
             for change in history.changes {
                 let sequence = change.position.sequence;
-                let change = reply::change(change);
+                let change = response::change(change);
                 call.take_memory(memory::item_bytes(change.encoded_len(), change.values.len()))?;
                 if !page.take(change) {
                     return Ok(recounted(page, before, complete_from));

@@ -7,10 +7,8 @@ use std::collections::BTreeSet;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-use super::{
-    FrontRefusal, answer, backup_failed, failed, outcome, problem, refused, refused_here, too_large,
-    unanswered_onward,
-};
+use super::super::response::{self, answer, outcome, too_large};
+use super::{FrontRefusal, backup_failed, failed, problem, refused, refused_here, unanswered_onward};
 use crate::authority::visibility::Withheld;
 use crate::backup;
 use crate::model::identifier::{Identifier, IdentifierError, Prefix};
@@ -23,6 +21,7 @@ use crate::model::value::{Index, Permissions, Reference, Ttl, Value, ValueError,
 use crate::resolver::answer::{Absence, Answer, Found, NotResponsible, Referral};
 use crate::resolver::recursion::Unanswered;
 use crate::wire::proto;
+use crate::wire::proto::{answer, outcome};
 
 fn prefix() -> Prefix {
     Prefix::parse("88.118").expect("a prefix")
@@ -284,7 +283,7 @@ fn a_value_travels_whole() {
         authoritative: false,
         withheld: Withheld::Nothing,
     };
-    let message = super::found(found);
+    let message = response::found(found);
     assert_eq!((message.identifier.as_str(), message.version), ("88.118/Ab", 4));
     assert_eq!((message.changed_ms, message.authoritative), (5, false));
     assert_eq!(
