@@ -2,8 +2,9 @@
 //! messages of the Handle protocol over HTTP. It speaks as CNRI's servers do, so that their clients work.
 //!
 //! ```text
-//!   renderer ─▶ guard ─▶ extractors: path, parameters, caller, body ─▶ handles, list, prefixes, site ─▶ registry | resolver
-//!      ▲                                                           ├▶ sessions, verifications
+//!   renderer ─▶ guard ─▶ extractors: path, parameters, caller, body ─▶ handles, list, site ─▶ resolver
+//!      ▲                                                           ├▶ handle_changes, prefixes ─▶ registry
+//!      │                                                           ├▶ sessions, verifications
 //!      │                                                           └▶ native: to the Handle front end, by the daemon
 //!      └────────────────────────── Denial ◀── a reason ◀───────────────┘
 //! ```
@@ -20,6 +21,7 @@ pub(super) mod state;
 pub(super) mod caller;
 pub(super) mod renderer;
 
+mod handle_changes;
 pub(super) mod handles;
 mod list;
 mod prefixes;
@@ -50,7 +52,12 @@ use super::transport::query::clip;
 pub(super) fn routes(api: HandleApi) -> (Router, OpenApi) {
     let (described, openapi) = OpenApiRouter::new()
         .routes(routes!(list::list, list::list_by_body))
-        .routes(routes!(handles::resolve, handles::resolve_by_body, handles::put, handles::delete))
+        .routes(routes!(
+            handles::resolve,
+            handles::resolve_by_body,
+            handle_changes::put,
+            handle_changes::delete
+        ))
         .routes(routes!(prefixes::list))
         .routes(routes!(prefixes::home, prefixes::unhome))
         .routes(routes!(sessions::begin))
