@@ -50,7 +50,7 @@ pub(crate) fn from_root<'a>(source: &'a Source, segments: &[&'a str]) -> Option<
     Some(module)
 }
 
-/// The module of a file: `src/model/value.rs` is `model`, `value`.
+/// The module of a file: `src/model/site.rs` is `model`, `site`.
 pub(crate) fn module_path(path: &str) -> Vec<&str> {
     let inner = path.strip_prefix("src/").unwrap_or(path).trim_end_matches(".rs");
     inner.split('/').filter(|segment| *segment != "mod" && *segment != "lib").collect()
