@@ -22,12 +22,18 @@
 //! unused bits set name nothing. Labels compare without ASCII case (RFC 4343), so a suffix is plain only
 //! if its canonical form has no upper-case letter. `0.NA/<prefix>` has the prefix's own name.
 
-use core::fmt;
+mod error;
+mod labels;
 
 use data_encoding::{BASE32HEX_NOPAD, Encoding};
 use hickory_proto::rr::Name;
 use sha2::{Digest, Sha256};
 
+pub use self::error::NameError;
+use self::labels::{
+    LONG_SEGMENT, Labels, SegmentForm, Segments, is, is_digits, lower_text, read_index, read_prefix,
+    segment_form, segment_octets,
+};
 use crate::model::identifier::{Folding, Identifier, Prefix};
 use crate::model::limits::{PREFIX_SEGMENT_BYTES_MAX, SUFFIX_DIGEST_BYTES, SUFFIX_LITERAL_BYTES_MAX};
 use crate::model::value::Index;
@@ -45,8 +51,6 @@ pub const LEFT_OCTETS_MAX: usize = SUFFIX_OCTETS_MAX + VALUE_LABEL_OCTETS_MAX;
 const ESCAPED: &str = "__x";
 /// Label to the right of a suffix's digest.
 const HASHED: &str = "__h";
-/// The label to the right of a segment that leaves no space for the mark.
-const LONG_SEGMENT: &str = "_";
 /// The two labels of a name server, from the right.
 const SERVER: [&str; 2] = ["ns", "dns"];
 /// Bytes of a suffix in each escaped label but the last: they encode to whole characters.
@@ -358,173 +362,6 @@ fn is_plain(suffix: &str) -> bool {
         && !is_digits(suffix.as_bytes())
         && !suffix.starts_with("xn--")
 }
-
-fn is_digits(label: &[u8]) -> bool {
-    label.iter().all(u8::is_ascii_digit)
-}
-
-//----------- Segments -------------------------------------------------------
-
-/// How a segment is written as labels.
-enum SegmentForm {
-    Plain,
-    Marked,
-    Long,
-}
-
-fn segment_form(segment: &str) -> SegmentForm {
-    if is_digits(segment.as_bytes()) {
-        SegmentForm::Plain
-    } else if segment.len() < LABEL_OCTETS_MAX {
-        SegmentForm::Marked
-    } else {
-        SegmentForm::Long
-    }
-}
-
-fn segment_octets(segment: &str) -> usize {
-    let mark = match segment_form(segment) {
-        SegmentForm::Plain => 0,
-        SegmentForm::Marked => 1,
-        SegmentForm::Long => 1 + LONG_SEGMENT.len(),
-    };
-    1 + segment.len() + mark
-}
-
-/// The labels of a name from the root leftwards.
-struct Labels<'a> {
-    inner: core::iter::Peekable<core::iter::Rev<hickory_proto::rr::domain::LabelIter<'a>>>,
-}
-
-impl<'a> Labels<'a> {
-    fn peek(&mut self) -> Option<&'a [u8]> {
-        self.inner.peek().copied()
-    }
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        self.inner.next()
-    }
-}
-
-/// The kind of the labels next to the root.
-enum Segments {
-    /// Segments, or none; other labels may follow.
-    Prefix(Option<Prefix>),
-    /// Segments, then the mark of a long segment with nothing left of it.
-    Mark(Option<Prefix>),
-    /// Segments, then what cannot be one.
-    Nobody(Option<Prefix>),
-}
-
-fn read_prefix(labels: &mut Labels<'_>) -> Segments {
-    let mut text = String::new();
-    let parse = |text: &str| Prefix::parse(text).ok();
-    while let Some(label) = labels.peek() {
-        let segment = match label.strip_prefix(LONG_SEGMENT.as_bytes()) {
-            None if is_digits(label) => label,
-            None => break,
-            Some([]) => {
-                labels.next();
-                match labels.peek() {
-                    None => return Segments::Mark(parse(&text)),
-                    Some(long) if long.len() == LABEL_OCTETS_MAX && !is_digits(long) => long,
-                    Some(_) => return Segments::Nobody(parse(&text)),
-                }
-            }
-            Some(rest) if is_digits(rest) || rest.starts_with(LONG_SEGMENT.as_bytes()) => break,
-            Some(rest) => rest,
-        };
-        // A dot within a label would otherwise divide segments.
-        let is_one = segment.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
-        let Some(segment) = core::str::from_utf8(segment).ok().filter(|_| is_one) else {
-            return Segments::Nobody(parse(&text));
-        };
-        let before = text.len();
-        if before > 0 {
-            text.push('.');
-        }
-        text.push_str(segment);
-        text.make_ascii_lowercase();
-        if Prefix::parse(&text).is_err() {
-            text.truncate(before);
-            return Segments::Nobody(parse(&text));
-        }
-        labels.next();
-    }
-    Segments::Prefix(parse(&text))
-}
-
-fn read_index(label: &[u8]) -> Option<Index> {
-    let digits = core::str::from_utf8(label.strip_prefix(b"_")?).ok()?;
-    if digits.starts_with('0') || !is_digits(digits.as_bytes()) {
-        return None;
-    }
-    Index::new(digits.parse().ok()?).ok()
-}
-
-fn is(label: &[u8], own: &str) -> bool {
-    label.eq_ignore_ascii_case(own.as_bytes())
-}
-
-fn lower_text(label: &[u8]) -> Option<String> {
-    core::str::from_utf8(label).ok().map(str::to_ascii_lowercase)
-}
-
-//----------- NameError ------------------------------------------------------
-
-/// Why something has no name in DNS: what was found, and what is expected.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NameError {
-    /// A root that is not a host name.
-    Root {
-        /// The beginning of what was found.
-        found: String,
-    },
-    /// A root that leaves too little space.
-    RootTooLong {
-        /// Length of the root on the wire, in octets.
-        octets: usize,
-    },
-    /// A prefix whose identifiers would not all fit.
-    PrefixTooLong {
-        /// Length of the prefix on the wire, in octets.
-        octets: usize,
-        /// The octets that would fit under this root.
-        octets_max: usize,
-    },
-    /// A name longer than DNS allows.
-    TooLong {
-        /// Length of the name on the wire, in octets.
-        octets: usize,
-    },
-}
-
-impl fmt::Display for NameError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Root { found } => {
-                write!(
-                    f,
-                    "DNS root {found:?} is no name; write labels of letters, digits and '-' such as id.internal"
-                )
-            }
-            Self::RootTooLong { octets } => {
-                write!(
-                    f,
-                    "DNS root takes {octets} octets; at most {ROOT_OCTETS_MAX} leave space for identifiers"
-                )
-            }
-            Self::PrefixTooLong { octets, octets_max } => {
-                write!(f, "prefix takes {octets} octets in DNS; at most {octets_max} fit under this root")
-            }
-            Self::TooLong { octets } => {
-                write!(f, "DNS name takes {octets} octets; at most {NAME_OCTETS_MAX} are allowed")
-            }
-        }
-    }
-}
-
-impl core::error::Error for NameError {}
 
 #[cfg(test)]
 mod tests;
