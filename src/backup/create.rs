@@ -19,7 +19,7 @@ use crate::store::Store;
 use crate::store::commit::End;
 use crate::store::error::Error as StoreError;
 use crate::store::image::CopiedChange;
-use crate::store::restore::JournalCheck;
+use crate::store::journal_check::JournalCheck;
 
 /// Key of the journal entries in the counts.
 pub(super) const JOURNAL: &str = "journal";

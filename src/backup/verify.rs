@@ -18,7 +18,7 @@ use super::list::{chain, named_manifest};
 use super::manifest::{self, Holds, Manifest};
 use super::progress::Progress;
 use crate::store::image::{CopiedChange, CopiedEntry};
-use crate::store::restore::JournalCheck;
+use crate::store::journal_check::JournalCheck;
 
 /// Reads back the backup in a folder. Dropping the future ends the reading after the present chunk.
 ///

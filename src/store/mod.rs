@@ -31,6 +31,7 @@ mod recovery;
 pub mod retention;
 
 pub mod image;
+pub mod journal_check;
 pub mod restore;
 
 mod entry_v1;

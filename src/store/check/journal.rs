@@ -1,0 +1,149 @@
+//! The journal, as far as it is retained: dense, chained, with its bodies, and no state behind it.
+
+use std::collections::HashMap;
+
+use super::{Check, STEP, display};
+use crate::model::identifier::{CanonicalIdentifier, Prefix};
+use crate::store::engine::table::Table;
+use crate::store::entry::IdentifierEntry;
+use crate::store::error::Error;
+use crate::store::journal::{Hash, JournalEntry, Subject};
+use crate::store::key;
+use crate::store::retention::chain_of_seal;
+
+/// Where a walk through the journal stands.
+struct Walk {
+    next: u64,
+    /// The chained hash before `next`; none where it is not known.
+    chain: Option<Hash>,
+    time_ms: u64,
+}
+
+impl Check {
+    pub(super) async fn walk_journal(&mut self) -> Result<(), Error> {
+        let from = self.report.headers_from;
+        let mut walk = Walk { next: from, chain: self.chain_before(from).await?, time_ms: 0 };
+        while walk.next <= self.report.end.sequence {
+            let entries = self.entries(walk.next).await;
+            for entry in &entries {
+                self.follow(&mut walk, entry);
+            }
+            self.compare_states(&entries).await;
+            if entries.is_empty() {
+                self.report.problem(format!("journal entry {} is missing", walk.next));
+                walk = Walk { next: walk.next + 1, chain: None, ..walk };
+            }
+        }
+        Ok(())
+    }
+
+    /// The chained hash that the first entry follows on: zeros at the very first, else the seal's.
+    async fn chain_before(&mut self, from: u64) -> Result<Option<Hash>, Error> {
+        if from == 1 {
+            return Ok(Some([0; 32]));
+        }
+        let loaded = self.store.load(Table::Meta, vec![key::meta::seal(from)]).await?;
+        let seal = loaded.into_iter().flatten().next();
+        let chain = seal.and_then(|seal| chain_of_seal(&seal.body).ok());
+        if chain.is_none() {
+            self.report.problem(format!("the seal before journal entry {from} is missing"));
+        }
+        Ok(chain)
+    }
+
+    /// Entries from a sequence on. Where a step cannot be read, its first entry alone is tried, and reported.
+    async fn entries(&mut self, from: u64) -> Vec<JournalEntry> {
+        if let Ok(entries) = self.store.entries_from(from, STEP.entries).await {
+            return entries;
+        }
+        let header = match self.store.headers_at(&[from]).await {
+            Ok(found) => found.into_iter().flatten().next(),
+            Err(error) => {
+                self.report.problem(error.to_string());
+                None
+            }
+        };
+        let Some(header) = header else {
+            return Vec::new();
+        };
+        match self.store.with_bodies(vec![header.clone()]).await {
+            Ok(entries) => entries,
+            Err(error) => {
+                self.report.problem(error.to_string());
+                vec![JournalEntry { header, body: None }]
+            }
+        }
+    }
+
+    fn follow(&mut self, walk: &mut Walk, entry: &JournalEntry) {
+        let JournalEntry { header, body } = entry;
+        let sequence = header.position.sequence;
+        for missing in walk.next..sequence {
+            self.report.problem(format!("journal entry {missing} is missing"));
+            walk.chain = None;
+        }
+        if walk.chain.is_some_and(|before| header.chain_after(&before) != header.chain) {
+            self.report.problem(format!("journal entry {sequence} is not chained to the one before"));
+        }
+        if header.time_ms < walk.time_ms {
+            self.report.problem(format!("journal entry {sequence} is earlier than the one before"));
+        }
+        if self.store.lineage().position_of(sequence) != Some(header.position) {
+            self.report.problem(format!(
+                "journal entry {sequence} belongs to another incarnation than the store had"
+            ));
+        }
+        if header.previous.is_some_and(|previous| previous >= sequence) {
+            self.report.problem(format!("journal entry {sequence} links to a later one"));
+        }
+        if body.is_none() && sequence >= self.store.retained().bodies_from {
+            self.report.problem(format!("journal entry {sequence} has no body"));
+        }
+        self.report.headers += 1;
+        self.report.bodies += u64::from(body.is_some());
+        *walk = Walk { next: sequence + 1, chain: Some(header.chain), time_ms: header.time_ms };
+    }
+
+    /// Each entry's subject must be at its version, or beyond.
+    async fn compare_states(&mut self, entries: &[JournalEntry]) {
+        let name = |entry: &JournalEntry| match &entry.header.subject {
+            Subject::Identifier(name) => Some(name.clone()),
+            Subject::Prefix(_) | Subject::Token(_) | Subject::Store => None,
+        };
+        let names: Vec<CanonicalIdentifier> = entries.iter().filter_map(name).collect();
+        let identifiers = self.versions(&names).await;
+        let directory = self.store.directory();
+        for JournalEntry { header, .. } in entries {
+            let held = match &header.subject {
+                Subject::Identifier(name) => identifiers.get(name).copied(),
+                Subject::Prefix(text) => Prefix::parse(text)
+                    .ok()
+                    .map(|prefix| directory.get(&prefix).map_or(0, |entry| entry.version)),
+                Subject::Token(id) => Some(directory.token(*id).map_or(0, |entry| entry.version)),
+                Subject::Store => None,
+            };
+            if let Some(held) = held.filter(|held| *held < header.version) {
+                let (sequence, version) = (header.position.sequence, header.version);
+                self.report.problem(format!(
+                    "{} is at version {held}, behind journal entry {sequence}, which leads to version {version}",
+                    display(&header.subject)
+                ));
+            }
+        }
+    }
+
+    /// The versions at which identifiers are, without those that cannot be read: these are reported with the states.
+    async fn versions(&self, names: &[CanonicalIdentifier]) -> HashMap<CanonicalIdentifier, u64> {
+        let version = |entry: Option<IdentifierEntry>| entry.map_or(0, |entry| entry.version);
+        if let Ok(present) = self.store.identifiers(names).await {
+            return names.iter().cloned().zip(present.into_iter().map(version)).collect();
+        }
+        let mut versions = HashMap::new();
+        for name in names {
+            if let Ok(mut present) = self.store.identifiers(std::slice::from_ref(name)).await {
+                versions.insert(name.clone(), version(present.pop().flatten()));
+            }
+        }
+        versions
+    }
+}

@@ -1,0 +1,135 @@
+//! The check of a stopped store: reads everything in it, and checks that all parts agree.
+//!
+//! ```text
+//!   journal, as retained      dense · chained · of its incarnation · bodies with their digests · every state at least as new
+//!   states                    checksums · each names the journal entry that it comes from · none ahead of the journal
+//!   beside them               counts as counted · requests of entries that exist · the high-water mark
+//! ```
+//! It writes nothing except what the engine itself writes when it opens its files. It reads on after a problem, so that all
+//! damage is reported at once.
+
+mod journal;
+mod states;
+
+use crate::model::position::Position;
+
+use super::Store;
+use super::engine::scan::ScanLimit;
+use super::error::Error;
+use super::journal::Subject;
+use super::open::{StoreOptions, attach, engine_folder};
+use super::writes::Counts;
+
+/// Problems that are reported one by one; the others are counted.
+const PROBLEMS_MAX: usize = 100;
+/// Size of one step.
+const STEP: ScanLimit = ScanLimit { entries: 256, bytes: 4 * 1024 * 1024 };
+
+//----------- CheckReport ----------------------------------------------------
+
+/// The result of a check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckReport {
+    /// The journal's end.
+    pub end: Position,
+    /// The first journal entry that is retained.
+    pub headers_from: u64,
+    /// Journal entries read.
+    pub headers: u64,
+    /// Journal entries whose body is retained.
+    pub bodies: u64,
+    /// Live identifiers.
+    pub identifiers: u64,
+    /// Removed identifiers, whose version is retained.
+    pub tombstones: u64,
+    /// Prefixes.
+    pub prefixes: u64,
+    /// Tokens.
+    pub tokens: u64,
+    /// Request items remembered.
+    pub requests: u64,
+    /// What is wrong: the first hundred, each with its place.
+    pub problems: Vec<String>,
+    /// Number of all problems.
+    pub problem_count: u64,
+}
+
+impl CheckReport {
+    /// Whether there are no problems.
+    pub fn is_sound(&self) -> bool {
+        self.problem_count == 0
+    }
+
+    fn problem(&mut self, problem: impl Into<String>) {
+        self.problem_count += 1;
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(problem.into());
+        }
+    }
+}
+
+/// Checks a store that no node has open. An error means that it could not be opened at all.
+pub async fn check(options: StoreOptions) -> Result<CheckReport, Error> {
+    let directory = options.directory.clone();
+    let folder = directory.join(engine_folder(options.engine));
+    if !folder.is_dir() {
+        let detail = format!("holds no data of engine {}; name the engine that wrote it", options.engine);
+        return Err(Error::Format { directory, detail });
+    }
+    let (store, fresh) = attach(options).await?;
+    if fresh {
+        store.inner.engine.clone().close().await?;
+        let detail = "holds no journal entry".to_owned();
+        return Err(Error::Format { directory, detail });
+    }
+    let report = Check::new(store.clone()).run().await;
+    store.inner.engine.clone().close().await?;
+    report
+}
+
+/// A running check.
+struct Check {
+    store: Store,
+    report: CheckReport,
+    counts: Counts,
+}
+
+impl Check {
+    fn new(store: Store) -> Self {
+        let report = CheckReport {
+            end: store.head(),
+            headers_from: store.retained().headers_from,
+            headers: 0,
+            bodies: 0,
+            identifiers: 0,
+            tombstones: 0,
+            prefixes: 0,
+            tokens: 0,
+            requests: 0,
+            problems: Vec::new(),
+            problem_count: 0,
+        };
+        Self { store, report, counts: Counts::default() }
+    }
+
+    async fn run(mut self) -> Result<CheckReport, Error> {
+        self.store.compare_high_water().await?;
+        if let Some(reason) = self.store.read_only_reason() {
+            self.report.problem(reason);
+        }
+        self.walk_journal().await?;
+        self.walk_identifiers().await?;
+        self.look_at_prefixes_and_tokens().await;
+        self.walk_requests().await?;
+        self.compare_counts();
+        Ok(self.report)
+    }
+}
+fn display(subject: &Subject) -> String {
+    match subject {
+        Subject::Identifier(name) => name.as_str().to_owned(),
+        Subject::Prefix(text) => format!("prefix {text}"),
+        Subject::Token(id) => format!("token {id}"),
+        Subject::Store => "the store".to_owned(),
+    }
+}

@@ -1,0 +1,169 @@
+//! States of identifiers, prefixes and tokens, the memory of requests, and the counts.
+
+use std::collections::BTreeSet;
+use std::ops::Bound;
+
+use super::{Check, STEP, display};
+use crate::store::engine::scan::{KeyValue, Order, ScanRange};
+use crate::store::engine::table::Table;
+use crate::store::entry::IdentifierEntry;
+use crate::store::entry_v1;
+use crate::store::error::Error;
+use crate::store::journal::{Header, Subject};
+use crate::wire::cursor::Reader;
+
+//----------- States ---------------------------------------------------------
+
+impl Check {
+    /// The next page of a table, and where to continue.
+    async fn page(&self, table: Table, start: &mut Bound<Vec<u8>>) -> Result<Vec<KeyValue>, Error> {
+        let range = ScanRange { start: start.clone(), end: Bound::Unbounded };
+        let page = self.store.inner.engine.scan(table, range, Order::Forward, STEP).await?;
+        if let Some((last, _)) = page.last() {
+            *start = Bound::Excluded(last.clone());
+        }
+        Ok(page)
+    }
+
+    pub(super) async fn walk_identifiers(&mut self) -> Result<(), Error> {
+        let mut start = Bound::Unbounded;
+        loop {
+            let page = self.page(Table::Identifier, &mut start).await?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            let mut entries = Vec::with_capacity(page.len());
+            for (key, stored) in page {
+                match self.store.join_one(Table::Identifier, &key, stored).await {
+                    Ok(Some(loaded)) => match self.store.decode_identifier(&key, &loaded) {
+                        Ok(entry) => entries.extend(self.named(&key, entry)),
+                        Err(error) => self.report.problem(error.to_string()),
+                    },
+                    Ok(None) => {}
+                    Err(error) => self.report.problem(error.to_string()),
+                }
+            }
+            self.compare_with_journal(&entries).await;
+        }
+    }
+
+    /// Counts an identifier's state; one that is stored under another's key is reported.
+    fn named(&mut self, key: &[u8], entry: IdentifierEntry) -> Option<State> {
+        let name = entry.identifier.canonical(self.store.folding());
+        if name.as_bytes() != key {
+            self.report
+                .problem(format!("{name} is stored under another identifier's key", name = name.as_str()));
+            return None;
+        }
+        let live = entry.is_live();
+        if live {
+            self.report.identifiers += 1;
+        } else {
+            self.report.tombstones += 1;
+        }
+        self.counts.follow(entry.identifier.prefix(), || 0, false, live);
+        let (sequence, version) = (entry.sequence, entry.version);
+        Some(State { subject: Subject::Identifier(name), sequence, version })
+    }
+
+    pub(super) async fn look_at_prefixes_and_tokens(&mut self) {
+        let directory = self.store.directory();
+        let prefixes = directory.prefixes().map(|entry| State {
+            subject: Subject::Prefix(entry.prefix.canonical()),
+            sequence: directory.prefix_sequence(&entry.prefix).unwrap_or(0),
+            version: entry.version,
+        });
+        let tokens = directory.tokens().map(|entry| State {
+            subject: Subject::Token(entry.id),
+            sequence: directory.token_sequence(entry.id).unwrap_or(0),
+            version: entry.version,
+        });
+        let states: Vec<State> = prefixes.chain(tokens).collect();
+        self.report.prefixes = directory.prefixes().count() as u64;
+        self.report.tokens = directory.tokens().count() as u64;
+        for step in states.chunks(STEP.entries) {
+            self.compare_with_journal(step).await;
+        }
+    }
+
+    /// Checks that each state names its journal entry, unless that is pruned.
+    async fn compare_with_journal(&mut self, states: &[State]) {
+        let (from, end) = (self.report.headers_from, self.report.end.sequence);
+        let retained: Vec<&State> = states.iter().filter(|state| state.sequence >= from).collect();
+        let sequences: Vec<u64> = retained.iter().map(|state| state.sequence).collect();
+        // What cannot be read was reported when the journal was read.
+        let headers = self.store.headers_at(&sequences).await.unwrap_or_default();
+        for (state, header) in retained.into_iter().zip(headers) {
+            let State { subject, sequence, version } = state;
+            let text = display(subject);
+            if *sequence > end {
+                self.report.problem(format!(
+                    "{text}, version {version}, is ahead of the journal: it comes from entry {sequence}, the journal \
+                     ends at {end}"
+                ));
+            } else if !header.is_some_and(|header| state.comes_from(&header)) {
+                self.report.problem(format!(
+                    "{text}, version {version}, does not come from journal entry {sequence}, which it names"
+                ));
+            }
+        }
+    }
+}
+
+/// A state, and the position of its journal entry.
+struct State {
+    subject: Subject,
+    sequence: u64,
+    version: u64,
+}
+
+impl State {
+    fn comes_from(&self, header: &Header) -> bool {
+        header.subject == self.subject && header.version == self.version
+    }
+}
+//----------- Beside the states ----------------------------------------------
+
+impl Check {
+    pub(super) async fn walk_requests(&mut self) -> Result<(), Error> {
+        let mut start = Bound::Unbounded;
+        loop {
+            let page = self.page(Table::Request, &mut start).await?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            for (key, stored) in page {
+                self.report.requests += 1;
+                let loaded = self.store.join_one(Table::Request, &key, stored).await;
+                let problem = match loaded {
+                    Ok(None) => None,
+                    Ok(Some(loaded)) => match entry_v1::read_memory(&mut Reader::new(&loaded.body)) {
+                        Ok(memory) if memory.sequence > self.report.end.sequence => Some(format!(
+                            "a request remembers journal entry {}, beyond the end",
+                            memory.sequence
+                        )),
+                        Ok(_) => None,
+                        Err(error) => Some(format!("a request cannot be read: {error}")),
+                    },
+                    Err(error) => Some(error.to_string()),
+                };
+                problem.into_iter().for_each(|problem| self.report.problem(problem));
+            }
+        }
+    }
+
+    pub(super) fn compare_counts(&mut self) {
+        let held = self.store.lock_counts().clone();
+        let mut prefixes = BTreeSet::new();
+        for counts in [&held, &self.counts] {
+            counts.each(|prefix, _| prefixes.extend([prefix.to_owned()]));
+        }
+        for prefix in prefixes {
+            let (stated, counted) = (held.get(&prefix), self.counts.get(&prefix));
+            if stated != counted {
+                let problem = format!("prefix {prefix} has {counted} identifiers, its count says {stated}");
+                self.report.problem(problem);
+            }
+        }
+    }
+}
