@@ -9,7 +9,7 @@ use super::connection::{Connection, ConnectionArguments};
 use super::display::{self, Table, escape};
 use super::error::Error;
 use super::output::{Output, notice};
-use super::prefix::{site_json, site_text};
+use super::prefix::display::{site_json, site_text};
 use super::value_form::{ValueForm, permissions};
 use crate::model::limits::TTL_DEFAULT_SECONDS;
 use crate::model::value::Index;

@@ -1,13 +1,15 @@
 //! `idnode prefix`: home, delegate, suspend, revoke, list and show prefixes.
 
-use std::net::IpAddr;
+mod arguments;
+pub(super) mod display;
 
-use clap::{Args, Subcommand};
-use serde_json::{Value as Json, json};
+use clap::Subcommand;
 
-use super::change::{Subject, position, print_receipt};
-use super::connection::{ConnectionArguments, RequestArguments};
-use super::display::{self, Table};
+use self::arguments::{DelegateArguments, HomeArguments, ListArguments, OnePrefixArguments, ShowArguments};
+use self::display::{entry_json, entry_table, homing, standing};
+use super::change::{Subject, print_receipt};
+use super::connection::ConnectionArguments;
+use super::display::{Table, time};
 use super::error::Error;
 use crate::wire::proto;
 use crate::wire::proto::prefix_service_client::PrefixServiceClient;
@@ -74,137 +76,6 @@ impl PrefixCommand {
             Self::Show(arguments) => show(arguments).await,
         }
     }
-}
-
-//----------- Arguments ------------------------------------------------------
-
-/// The registrant of a prefix.
-#[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Registrant")]
-struct RegistrantArguments {
-    /// Name of the party that the prefix is registered for; by default unchanged
-    #[arg(long, value_name = "NAME")]
-    registrant: Option<String>,
-
-    /// Unified social credit code of the registrant
-    #[arg(long, value_name = "CODE", requires = "registrant", default_value = "", hide_default_value = true)]
-    credit_code: String,
-
-    /// Contact of the registrant
-    #[arg(long, value_name = "TEXT", requires = "registrant", default_value = "", hide_default_value = true)]
-    contact: String,
-}
-
-impl RegistrantArguments {
-    fn into_proto(self) -> Option<proto::Registrant> {
-        let name = self.registrant?;
-        Some(proto::Registrant { name, credit_code: self.credit_code, contact: self.contact })
-    }
-}
-
-/// Arguments of `idnode prefix home`.
-#[derive(Args, Debug)]
-pub(super) struct HomeArguments {
-    /// The prefix, such as 88.118.8
-    prefix: String,
-
-    #[command(flatten)]
-    request: RequestArguments,
-
-    #[command(flatten)]
-    registrant: RegistrantArguments,
-
-    #[command(flatten)]
-    connection: ConnectionArguments,
-}
-
-/// Arguments of `idnode prefix delegate`.
-#[derive(Args, Debug)]
-pub(super) struct DelegateArguments {
-    /// The prefix, such as 88.118.9
-    prefix: String,
-
-    /// An address of the site; may be given several times, the preferred first
-    #[arg(long, required = true, value_name = "ADDRESS")]
-    address: Vec<IpAddr>,
-
-    /// The name in the site's TLS certificate; without it, plain text
-    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
-    host_name: String,
-
-    /// The site's gRPC port
-    #[arg(long, value_name = "PORT")]
-    grpc: Option<u16>,
-
-    /// The site's DNS port; 53 makes a zone cut
-    #[arg(long, value_name = "PORT")]
-    dns: Option<u16>,
-
-    /// The site's Handle port
-    #[arg(long, value_name = "PORT")]
-    handle: Option<u16>,
-
-    /// The site's HTTP port
-    #[arg(long, value_name = "PORT")]
-    http: Option<u16>,
-
-    #[command(flatten)]
-    request: RequestArguments,
-
-    #[command(flatten)]
-    registrant: RegistrantArguments,
-
-    #[command(flatten)]
-    connection: ConnectionArguments,
-}
-
-impl DelegateArguments {
-    fn site(&self) -> proto::Site {
-        proto::Site {
-            addresses: self.address.iter().map(ToString::to_string).collect(),
-            host_name: self.host_name.clone(),
-            ports: Some(proto::Ports {
-                grpc: self.grpc.map(u32::from),
-                dns: self.dns.map(u32::from),
-                handle: self.handle.map(u32::from),
-                http: self.http.map(u32::from),
-            }),
-        }
-    }
-}
-
-/// Arguments of `idnode prefix suspend` and `idnode prefix revoke`.
-#[derive(Args, Debug)]
-pub(super) struct OnePrefixArguments {
-    /// The prefix, such as 88.118.8
-    prefix: String,
-
-    #[command(flatten)]
-    request: RequestArguments,
-
-    #[command(flatten)]
-    connection: ConnectionArguments,
-}
-
-/// Arguments of `idnode prefix list`.
-#[derive(Args, Debug)]
-pub(super) struct ListArguments {
-    /// Only this prefix and those below it
-    #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
-    under: String,
-
-    #[command(flatten)]
-    connection: ConnectionArguments,
-}
-
-/// Arguments of `idnode prefix show`.
-#[derive(Args, Debug)]
-pub(super) struct ShowArguments {
-    /// The prefix, such as 88.118.8
-    prefix: String,
-
-    #[command(flatten)]
-    connection: ConnectionArguments,
 }
 
 //----------- Changes --------------------------------------------------------
@@ -291,7 +162,7 @@ async fn list(arguments: ListArguments) -> Result<(), Error> {
                     standing(entry.standing()),
                     &homing(entry),
                     registrant,
-                    &display::time(entry.changed_ms),
+                    &time(entry.changed_ms),
                 ]);
             }
         }
@@ -322,91 +193,4 @@ async fn show(arguments: ShowArguments) -> Result<(), Error> {
         output.table(entry_table(&entry))?;
     }
     output.flush()
-}
-
-fn entry_table(entry: &proto::PrefixEntry) -> Table {
-    let mut table = Table::plain();
-    table.row(["Prefix", &entry.prefix]);
-    table.row(["Standing", standing(entry.standing())]);
-    table.row(["Answered by", &homing(entry)]);
-    if let Some(registrant) = &entry.registrant {
-        table.row(["Registrant", &registrant.name]);
-        table.row(["Credit code", &registrant.credit_code]);
-        table.row(["Contact", &registrant.contact]);
-    }
-    if let Some(filing) = &entry.filing {
-        table.row(["Filed by token", &filing.peer]);
-        table.row(["Filed position", &filing.position.as_ref().map(position).unwrap_or_default()]);
-    }
-    table.row(["Version", &entry.version.to_string()]);
-    table.row(["Changed", &display::time(entry.changed_ms)]);
-    table
-}
-
-fn entry_json(entry: &proto::PrefixEntry) -> Json {
-    use proto::prefix_entry::Homing;
-    let site = match &entry.homing {
-        Some(Homing::Delegated(site)) => Some(site_json(site)),
-        Some(Homing::Homed(_)) | None => None,
-    };
-    json!({
-        "prefix": entry.prefix,
-        "standing": standing(entry.standing()),
-        "homed": matches!(entry.homing, Some(Homing::Homed(_))),
-        "delegated": site,
-        "registrant": entry.registrant.as_ref().map(|registrant| json!({
-            "name": registrant.name,
-            "credit_code": registrant.credit_code,
-            "contact": registrant.contact,
-        })),
-        "filing": entry.filing.as_ref().map(|filing| json!({
-            "peer": filing.peer,
-            "position": filing.position.as_ref().map(position),
-        })),
-        "version": entry.version,
-        "changed": display::time(entry.changed_ms),
-    })
-}
-
-fn standing(standing: proto::Standing) -> &'static str {
-    match standing {
-        proto::Standing::Unspecified => "unknown",
-        proto::Standing::Active => "active",
-        proto::Standing::Suspended => "suspended",
-        proto::Standing::Revoked => "revoked",
-    }
-}
-
-fn homing(entry: &proto::PrefixEntry) -> String {
-    use proto::prefix_entry::Homing;
-    match &entry.homing {
-        Some(Homing::Homed(_)) => "this node".into(),
-        Some(Homing::Delegated(site)) => site_text(site),
-        None => "unknown".into(),
-    }
-}
-
-/// A site as one line: its addresses and ports.
-pub(super) fn site_text(site: &proto::Site) -> String {
-    let mut text = site.addresses.join(", ");
-    if !site.host_name.is_empty() {
-        text.push_str(&format!(" ({})", site.host_name));
-    }
-    for (protocol, port) in ports(site) {
-        text.push_str(&format!(" {protocol} {port}"));
-    }
-    text
-}
-
-/// A site as JSON.
-pub(super) fn site_json(site: &proto::Site) -> Json {
-    let ports: serde_json::Map<String, Json> =
-        ports(site).map(|(protocol, port)| (protocol.to_owned(), port.into())).collect();
-    json!({ "addresses": site.addresses, "host_name": site.host_name, "ports": ports })
-}
-
-fn ports(site: &proto::Site) -> impl Iterator<Item = (&'static str, u32)> {
-    let ports = site.ports.unwrap_or_default();
-    let all = [("grpc", ports.grpc), ("dns", ports.dns), ("handle", ports.handle), ("http", ports.http)];
-    all.into_iter().filter_map(|(protocol, port)| Some((protocol, port?)))
 }
