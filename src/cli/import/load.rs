@@ -10,7 +10,6 @@
 //! sent again with the same ids on a new one: the node answers a repeated item with its first receipt. One
 //! stream keeps the order of the file, so that two rows of one identifier have the outcome that their order says.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
@@ -22,20 +21,16 @@ use tonic::{Status, Streaming};
 use super::super::connection::{Connection, pause_and_double};
 use super::super::error::{Error, Reason, is_passing};
 use super::super::progress::{Point, Progress};
+use super::in_flight::{InFlight, RowInFlight};
 use super::result::ResultFile;
 use super::row::{Row, malformed};
-use crate::model::limits::{MESSAGE_BYTES_MAX, STREAM_UNACKNOWLEDGED_MAX, VALUES_BYTES_MAX};
+use crate::model::limits::{MESSAGE_BYTES_MAX, VALUES_BYTES_MAX};
 use crate::wire::proto;
 use crate::wire::proto::registration_service_client::RegistrationServiceClient;
 
-/// Maximum number of rows in flight.
-const IN_FLIGHT_MAX: usize = 8_000;
-/// Bytes of data in flight at which no further row is read.
-const IN_FLIGHT_BYTES_MAX: usize = 4 * MESSAGE_BYTES_MAX;
 /// Capacity of the queue to the transport.
 const TRANSPORT_QUEUE: usize = 64;
 
-const _: () = assert!(IN_FLIGHT_MAX <= STREAM_UNACKNOWLEDGED_MAX);
 const _: () = assert!(VALUES_BYTES_MAX * 2 < MESSAGE_BYTES_MAX);
 
 //----------- Tally ----------------------------------------------------------
@@ -89,10 +84,7 @@ pub(super) struct Loader {
     /// Becomes true when the user interrupts the import.
     stop: watch::Receiver<bool>,
     input: Input,
-    in_flight: VecDeque<Flight>,
-    in_flight_bytes: usize,
-    /// Number of rows in flight, from the front, that were sent on the present stream.
-    sent: usize,
+    in_flight: InFlight,
     tally: Tally,
     result: ResultFile,
     progress: Progress,
@@ -108,16 +100,6 @@ enum Input {
     Failed(Error),
     /// The user interrupted the import.
     Stopped,
-}
-
-/// A row whose outcome is unknown yet.
-struct Flight {
-    row: u64,
-    identifier: String,
-    read_bytes: u64,
-    bytes: usize,
-    /// The item to send, or why none is sent.
-    item: Result<proto::Item, Reason>,
 }
 
 /// Why a stream ended before all rows were settled.
@@ -143,9 +125,7 @@ impl Loader {
             rows,
             stop,
             input: Input::Open,
-            in_flight: VecDeque::new(),
-            in_flight_bytes: 0,
-            sent: 0,
+            in_flight: InFlight::default(),
             tally: Tally::default(),
             result,
             progress: Progress::new("rows"),
@@ -219,7 +199,7 @@ impl Loader {
             Ok(Err(status)) => return Err(self.broken(&status)),
             Err(_) => return Err(Break::Lost("no answer in time".into())),
         };
-        self.sent = 0;
+        self.in_flight.send_again();
         while !self.is_settled() {
             tokio::select! {
                 biased;
@@ -227,13 +207,13 @@ impl Loader {
                     let outcome = outcome.map_err(|status| self.broken(&status))?;
                     self.settle(outcome)?;
                 }
-                permit = sender.reserve(), if self.next_unsent().is_some() => {
+                permit = sender.reserve(), if self.in_flight.has_unsent() => {
                     let permit = permit.map_err(|_| Break::Lost("the stream was closed".into()))?;
-                    if let Some(message) = self.take_unsent() {
-                        permit.send(message);
+                    if let Some(item) = self.in_flight.take_unsent() {
+                        permit.send(self.message(item));
                     }
                 }
-                row = self.rows.recv(), if self.has_capacity() => self.take(row)?,
+                row = self.rows.recv(), if self.may_read() => self.take(row)?,
                 () = asked(&mut self.stop), if matches!(self.input, Input::Open) => {
                     self.input = Input::Stopped;
                 }
@@ -247,11 +227,8 @@ impl Loader {
     }
 
     /// Whether another row may be read: there is capacity, and all rows read before have been sent.
-    fn has_capacity(&self) -> bool {
-        matches!(self.input, Input::Open)
-            && self.in_flight.len() < IN_FLIGHT_MAX
-            && self.in_flight_bytes < IN_FLIGHT_BYTES_MAX
-            && self.next_unsent().is_none()
+    fn may_read(&self) -> bool {
+        matches!(self.input, Input::Open) && self.in_flight.has_capacity() && !self.in_flight.has_unsent()
     }
 
     fn broken(&self, status: &Status) -> Break {
@@ -269,16 +246,15 @@ impl Loader {
             None => self.input = Input::Complete,
             Some(Err(error)) => self.input = Input::Failed(error),
             Some(Ok(row)) => {
-                let flight = self.flight(row).map_err(Break::Final)?;
-                self.in_flight_bytes += flight.bytes;
-                self.in_flight.push_back(flight);
+                let row = self.prepare(row).map_err(Break::Final)?;
+                self.in_flight.push(row);
                 self.settle_unsendable().map_err(Break::Final)?;
             }
         }
         Ok(())
     }
 
-    fn flight(&self, row: Row) -> Result<Flight, Error> {
+    fn prepare(&self, row: Row) -> Result<RowInFlight, Error> {
         let number = u32::try_from(row.number)
             .map_err(|_| Error::Usage("the file has more than 4294967295 rows; split it".into()))?;
         let content = row.content.and_then(|values| match data_bytes(&values) {
@@ -292,7 +268,13 @@ impl Loader {
             Err(reason) => (Err(reason), 0),
         };
         let bytes = bytes + row.identifier.len();
-        Ok(Flight { row: row.number, identifier: row.identifier, read_bytes: row.read_bytes, bytes, item })
+        Ok(RowInFlight {
+            number: row.number,
+            identifier: row.identifier,
+            read_bytes: row.read_bytes,
+            bytes,
+            item,
+        })
     }
 
     fn item(&self, number: u32, identifier: &str, values: Vec<proto::Value>) -> proto::Item {
@@ -305,39 +287,27 @@ impl Loader {
         proto::Item { number, command: Some(proto::item::Command::Register(registration)) }
     }
 
-    //--- Items going out ---
-
-    /// The first row in flight that is still to be sent on this stream, if any.
-    fn next_unsent(&self) -> Option<usize> {
-        let unsent = self.in_flight.iter().enumerate().skip(self.sent);
-        unsent.into_iter().find(|(_, flight)| flight.item.is_ok()).map(|(position, _)| position)
-    }
-
-    fn take_unsent(&mut self) -> Option<proto::ApplyStreamRequest> {
-        let position = self.next_unsent()?;
-        self.sent = position + 1;
-        let item = self.in_flight.get(position)?.item.as_ref().ok()?.clone();
-        Some(proto::ApplyStreamRequest { request_id: self.orders.request_id.clone(), item: Some(item) })
+    fn message(&self, item: proto::Item) -> proto::ApplyStreamRequest {
+        proto::ApplyStreamRequest { request_id: self.orders.request_id.clone(), item: Some(item) }
     }
 
     //--- Outcomes coming back ---
 
     fn settle(&mut self, outcome: proto::Outcome) -> Result<(), Break> {
-        let front = self.in_flight.front().and_then(|flight| flight.item.as_ref().ok());
-        if front.map(|item| item.number) != Some(outcome.number) {
+        let first = self.in_flight.first().and_then(|row| row.item.as_ref().ok());
+        if first.map(|item| item.number) != Some(outcome.number) {
             let sentence = format!("the node answered row {} out of order", outcome.number);
             return Err(Break::Final(Error::Failed(Reason::new("PROTOCOL", sentence))));
         }
-        let Some(flight) = self.pop() else { return Ok(()) };
-        self.count(&flight, outcome).map_err(Break::Final)?;
+        let Some(row) = self.in_flight.pop() else { return Ok(()) };
+        self.count(&row, outcome).map_err(Break::Final)?;
         self.settle_unsendable().map_err(Break::Final)?;
-        let point =
-            Point { things: self.tally.rows(), done: flight.read_bytes, whole: self.orders.file_bytes };
+        let point = Point { things: self.tally.rows(), done: row.read_bytes, whole: self.orders.file_bytes };
         self.progress.advance("", point);
         Ok(())
     }
 
-    fn count(&mut self, flight: &Flight, outcome: proto::Outcome) -> Result<(), Error> {
+    fn count(&mut self, row: &RowInFlight, outcome: proto::Outcome) -> Result<(), Error> {
         use proto::OutcomeKind as Kind;
         use proto::outcome::Result as Done;
         match outcome.result {
@@ -347,34 +317,27 @@ impl Loader {
                 _ => self.tally.registered += 1,
             },
             Some(Done::Refusal(refusal)) if is_same(&refusal) => self.tally.skipped += 1,
-            Some(Done::Refusal(refusal)) => self.refuse(flight, &Reason::of_refusal(refusal))?,
-            None => self.refuse(flight, &Reason::new("PROTOCOL", "the node sent no outcome"))?,
+            Some(Done::Refusal(refusal)) => self.refuse(row, &Reason::of_refusal(refusal))?,
+            None => self.refuse(row, &Reason::new("PROTOCOL", "the node sent no outcome"))?,
         }
         Ok(())
     }
 
     /// Settles rows at the front that could not be read.
     fn settle_unsendable(&mut self) -> Result<(), Error> {
-        while self.in_flight.front().is_some_and(|flight| flight.item.is_err()) {
-            if let Some(flight) = self.pop()
-                && let Err(reason) = &flight.item
+        while self.in_flight.first().is_some_and(|row| row.item.is_err()) {
+            if let Some(row) = self.in_flight.pop()
+                && let Err(reason) = &row.item
             {
-                self.refuse(&flight, reason)?;
+                self.refuse(&row, reason)?;
             }
         }
         Ok(())
     }
 
-    fn refuse(&mut self, flight: &Flight, reason: &Reason) -> Result<(), Error> {
+    fn refuse(&mut self, row: &RowInFlight, reason: &Reason) -> Result<(), Error> {
         self.tally.refused += 1;
-        self.result.refuse(flight.row, &flight.identifier, reason)
-    }
-
-    fn pop(&mut self) -> Option<Flight> {
-        let flight = self.in_flight.pop_front()?;
-        self.in_flight_bytes -= flight.bytes;
-        self.sent = self.sent.saturating_sub(1);
-        Some(flight)
+        self.result.refuse(row.number, &row.identifier, reason)
     }
 }
 

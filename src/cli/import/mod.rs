@@ -17,6 +17,7 @@ mod columns;
 mod lines;
 mod table;
 
+mod in_flight;
 mod load;
 mod result;
 
