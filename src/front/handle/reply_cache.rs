@@ -41,8 +41,8 @@ pub(super) struct ReplyKey {
 pub(super) enum Admission {
     /// New: it has to be performed, and finished with the ticket.
     First(Ticket),
-    /// Performed before, with this reply.
-    Repeated(Arc<[u8]>),
+    /// Performed before, with this reply and effect.
+    Repeated(Arc<[u8]>, Effect),
     /// In flight.
     InFlight,
     /// Refused: the cache is full.
@@ -95,8 +95,11 @@ impl ReplyCache {
         if table.in_flight.contains_key(&key) {
             return Admission::InFlight;
         }
-        if let Some(reply) = table.without_effect.get(&key).or_else(|| table.changed.get(&key)) {
-            return Admission::Repeated(Arc::clone(reply));
+        if let Some(reply) = table.changed.get(&key) {
+            return Admission::Repeated(Arc::clone(reply), Effect::Changed);
+        }
+        if let Some(reply) = table.without_effect.get(&key) {
+            return Admission::Repeated(Arc::clone(reply), Effect::None);
         }
         let source = Source::of(key.client.ip());
         let Some(grant) = table.evict_for(|| self.quota.take(source, OVERHEAD_BYTES)) else {
@@ -183,7 +186,9 @@ mod tests {
         let ticket = first(replies.begin(key(1), now));
         assert!(matches!(replies.begin(key(1), now), Admission::InFlight));
         ticket.finish(Arc::from(&b"done"[..]), Effect::Changed, now);
-        assert!(matches!(replies.begin(key(1), now), Admission::Repeated(reply) if *reply == *b"done"));
+        assert!(
+            matches!(replies.begin(key(1), now), Admission::Repeated(reply, Effect::Changed) if *reply == *b"done")
+        );
         // The same id with other content is another request.
         drop(first(replies.begin(ReplyKey { content: 2, ..key(1) }, now)));
         drop(first(replies.begin(key(1), now + LIFE)));
@@ -208,7 +213,7 @@ mod tests {
             first(replies.begin(key(request), now)).finish(reply(), effect, now);
         }
         first(replies.begin(key(9), now)).finish(reply(), Effect::Changed, now);
-        assert!(matches!(replies.begin(key(1), now), Admission::Repeated(_)));
+        assert!(matches!(replies.begin(key(1), now), Admission::Repeated(_, Effect::Changed)));
         assert!(matches!(replies.begin(key(7), now), Admission::Full), "it was evicted");
         assert!(matches!(replies.begin(key(10), now), Admission::Full));
         let late = now + LIFE + Duration::from_millis(1);

@@ -2,8 +2,9 @@
 //!
 //! A connection stays open after an answer, since many clients use one for hours; others close it themselves. It is closed
 //! when no message arrives in time, when a message is not completed in time, when the client does not read its answers,
-//! after bytes that are not a message, and when it is evicted. Large messages being received and large answers being sent
-//! take from the memory budget; when it is spent, a message is refused as too busy and the connection is closed.
+//! after bytes that are not a message, and when it is evicted. Large messages being received take from the memory budget,
+//! as do answers until they are written. When the budget is spent, a message is refused as too busy. If it was
+//! not read, the connection is closed. The outcome of a change is always reported.
 
 use std::io;
 use std::sync::Arc;
@@ -12,10 +13,12 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::front::listen::accept::{Accepted, Reception};
-use crate::front::listen::budget::{Holder, MemoryBudget, MemoryGrant};
+use crate::front::listen::answers::{Answers, FREE_BYTES};
+use crate::front::listen::budget::{Holder, MemoryAccount, MemoryBudget, MemoryGrant};
 use crate::front::listen::drain::Draining;
 use crate::front::listen::slots::Slot;
 use crate::front::listen::stream::Stream;
@@ -35,8 +38,8 @@ use super::responder::Responder;
 const MESSAGE_MAX: Duration = Duration::from_secs(30);
 /// Time within which the client has to read answers.
 const WRITE_MAX: Duration = Duration::from_secs(30);
-/// Bytes that every connection may hold outside of the budgets.
-const FREE_BYTES: usize = 16 * 1024;
+/// Connections whose plain questions are answered at a time: up to 16 answers of each are made before they are counted.
+const PRODUCING_MAX: usize = 16;
 /// Smallest size of the receive buffer: nearly every request fits.
 const READ_BYTES: usize = 512;
 
@@ -53,6 +56,8 @@ pub(super) struct TcpSide {
 struct Shared {
     idle_max: Duration,
     memory: Arc<MemoryBudget>,
+    /// Permits to make answers that are not counted yet; they bound what is made before it is taken from the budget.
+    producing: Semaphore,
 }
 
 impl TcpSide {
@@ -63,7 +68,7 @@ impl TcpSide {
         idle_max: Duration,
         memory: Arc<MemoryBudget>,
     ) -> io::Result<Self> {
-        let shared = Shared { idle_max, memory };
+        let shared = Shared { idle_max, memory, producing: Semaphore::new(PRODUCING_MAX) };
         Ok(Self { listener: TcpListener::from_std(listener)?, reception, shared: Arc::new(shared) })
     }
 
@@ -74,7 +79,9 @@ impl TcpSide {
             let Accepted { stream, client, own, channel, slot, draining, .. } = accepted;
             responder.rate_limit.prove(client.ip(), Instant::now().into_std());
             let transport = Transport::Connection(Arc::new(ConnectionState::new(slot.usage())));
+            let account = shared.memory.account(Holder::of(client));
             let connection = Connection {
+                account,
                 responder: Arc::clone(&responder),
                 shared: Arc::clone(&shared),
                 origin: Origin { client, own: Some(own), transport, channel },
@@ -92,6 +99,7 @@ impl TcpSide {
 struct Connection {
     responder: Arc<Responder>,
     shared: Arc<Shared>,
+    account: Arc<MemoryAccount>,
     origin: Origin,
     draining: Draining,
     slot: Slot,
@@ -158,47 +166,77 @@ impl Connection {
     async fn answer(&self, stream: &mut Stream, messages: &[(Envelope, Bytes)]) -> Course {
         let mut rest: Vec<Received<'_>> =
             messages.iter().map(|(envelope, message)| Received { envelope: *envelope, message }).collect();
-        let mut answers = Vec::new();
+        let mut answers = Answers::new(&self.account);
         while !rest.is_empty() {
             // A question has to see the changes of earlier messages, so only a run of plain questions is answered at once.
             let run = rest.iter().take_while(|message| Responder::is_plain(message)).count();
             let later = rest.split_off(run.max(1));
-            let answered = self.responder.answer_plain(&rest).await;
+            let answered = self.answer_plain(&mut answers, &rest).await;
             for (message, answer) in rest.into_iter().zip(answered) {
                 count(&self.responder.counters.tcp_messages);
-                let outgoing = match answer {
-                    Some(answer) => Outgoing::Message(answer, Effect::None),
-                    None => self.responder.answer(&self.origin, message).await,
-                };
-                match outgoing {
-                    Outgoing::Nothing => {
-                        self.write(stream, &answers).await;
+                match answer {
+                    Some(answer) => answers.add(&answer),
+                    None if self.answer_one(stream, &mut answers, message).await == Course::Close => {
                         return Course::Close;
                     }
-                    Outgoing::Message(answer, _) => answers.extend_from_slice(&answer),
-                    Outgoing::List(messages) => {
-                        if self.stream(stream, &mut answers, *messages).await == Course::Close {
-                            return Course::Close;
-                        }
-                    }
-                    Outgoing::Last(answer) => {
-                        answers.extend_from_slice(&answer);
-                        self.write(stream, &answers).await;
-                        return Course::Close;
-                    }
+                    None => {}
                 }
             }
             rest = later;
         }
-        self.write(stream, &answers).await
+        self.write(stream, answers.bytes()).await
+    }
+
+    /// Answers a run of plain questions, and counts the answers before another connection makes its own.
+    async fn answer_plain(&self, answers: &mut Answers, messages: &[Received<'_>]) -> Vec<Option<Vec<u8>>> {
+        let _turn = self.shared.producing.acquire().await;
+        let answered = self.responder.answer_plain(messages).await;
+        let counted = |(message, answer): (&Received<'_>, Option<Vec<u8>>)| {
+            answer.map(|answer| self.counted(answers, *message, answer, Effect::None))
+        };
+        messages.iter().zip(answered).map(counted).collect()
+    }
+
+    /// Answers any message.
+    async fn answer_one(&self, stream: &mut Stream, answers: &mut Answers, message: Received<'_>) -> Course {
+        match self.responder.answer(&self.origin, message).await {
+            Outgoing::Nothing => {
+                self.write(stream, answers.bytes()).await;
+                Course::Close
+            }
+            Outgoing::Message(answer, effect) => {
+                let answer = self.counted(answers, message, answer, effect);
+                answers.add(&answer);
+                Course::Continue
+            }
+            Outgoing::List(messages) => self.stream(stream, answers, message, *messages).await,
+            Outgoing::Last(answer) => {
+                let answer = self.counted(answers, message, answer, Effect::None);
+                answers.add(&answer);
+                self.write(stream, answers.bytes()).await;
+                Course::Close
+            }
+        }
     }
 
     /// Writes the messages of a list as they are read, several at a time.
-    async fn stream(&self, stream: &mut Stream, answers: &mut Vec<u8>, mut messages: ListStream) -> Course {
+    async fn stream(
+        &self,
+        stream: &mut Stream,
+        answers: &mut Answers,
+        asked: Received<'_>,
+        mut messages: ListStream,
+    ) -> Course {
         while let Some(message) = messages.next(&self.responder).await {
-            answers.extend_from_slice(&message);
-            if answers.len() > FREE_BYTES {
-                if self.write(stream, answers).await == Course::Close {
+            if answers.count(message.len()).is_err() {
+                // It has no mark of continuation, so that it ends the list.
+                let refusal = self.busy(answers, asked);
+                answers.add(&refusal);
+                return Course::Continue;
+            }
+            answers.add(&message);
+            if answers.bytes().len() > FREE_BYTES {
+                if self.write(stream, answers.bytes()).await == Course::Close {
                     return Course::Close;
                 }
                 answers.clear();
@@ -207,16 +245,34 @@ impl Connection {
         Course::Continue
     }
 
-    /// Writes answers. Large ones take a part of the budget until the client has read them.
+    /// An answer that is counted, or the refusal of its message as too busy when there is no memory for it. The outcome of
+    /// a change is never replaced.
+    fn counted(
+        &self,
+        answers: &mut Answers,
+        message: Received<'_>,
+        answer: Vec<u8>,
+        effect: Effect,
+    ) -> Vec<u8> {
+        match effect {
+            Effect::None if answers.count(answer.len()).is_err() => return self.busy(answers, message),
+            Effect::None => {}
+            Effect::Changed => answers.count_always(answer.len()),
+        }
+        answer
+    }
+
+    /// The refusal of a message whose answer finds no memory.
+    fn busy(&self, answers: &mut Answers, message: Received<'_>) -> Vec<u8> {
+        count(&self.responder.counters.busy);
+        let refusal = self.responder.refuse_busy(message);
+        let refusal = refusal.unwrap_or_else(|| self.responder.refuse_unread(&message.envelope));
+        answers.count_always(refusal.len());
+        refusal
+    }
+
+    /// Writes answers.
     async fn write(&self, stream: &mut Stream, bytes: &[u8]) -> Course {
-        let _waits = if bytes.len() > FREE_BYTES {
-            let Some(grant) = self.take_memory(bytes.len()) else {
-                return Course::Close;
-            };
-            Some(grant)
-        } else {
-            None
-        };
         let written = timeout(WRITE_MAX, async {
             stream.write_all(bytes).await?;
             stream.flush().await
@@ -224,9 +280,9 @@ impl Connection {
         if matches!(written.await, Ok(Ok(()))) { Course::Continue } else { Course::Close }
     }
 
-    /// Takes memory for a large message or answer; none when the budget is spent.
+    /// Takes memory for a large message; none when the budget is spent.
     fn take_memory(&self, bytes: usize) -> Option<MemoryGrant> {
-        let taken = self.shared.memory.take(Holder::of(self.origin.client), bytes);
+        let taken = self.account.take(bytes);
         taken.inspect_err(|_| count(&self.responder.counters.busy)).ok()
     }
 

@@ -5,8 +5,8 @@
 //!                                       └─ others: a task each, bounded
 //! ```
 //! An answer leaves only within the limit of its source (`listen::udp_rate_limit`). Beyond it a short answer leads the client
-//! to TCP, at most 48 octets larger than the request; an answer that reports a change is never replaced by it, since the
-//! request would be run again.
+//! to TCP, at most 48 octets larger than the request. An answer that reports a change is sent in any case: its client has to
+//! learn what was done, and would run the request again over TCP.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -144,10 +144,9 @@ impl UdpSide {
             if Responder::is_repeatable(&whole.received()) { None } else { Some(self.begin(whole)) };
         let (slot, ticket) = match (slot, admission) {
             (_, Some(Admission::InFlight)) => return count(&responder.counters.repeated),
-            (_, Some(Admission::Repeated(reply))) => {
+            (_, Some(Admission::Repeated(reply, effect))) => {
                 count(&responder.counters.repeated);
-                // It may report a change, so it must not be replaced by a short answer.
-                let outcome = Outcome { effect: Effect::Changed, ..Outcome::light(&reply) };
+                let outcome = Outcome { effect, ..Outcome::light(&reply) };
                 return self.send(responder, whole, &outcome).await;
             }
             (Some(slot), None) => (slot, None),
@@ -201,14 +200,19 @@ impl UdpSide {
         self.send(responder, whole, &Outcome { bytes: &answer, effect, proof: state.proof() }).await;
     }
 
-    /// Sends an answer, within the limit of its source.
+    /// Sends an answer, within the limit of its source. The outcome of a change is sent beyond the limit too: only a caller
+    /// who has proved an identity or holds a session changes anything, and the reply is short.
     async fn send(&self, responder: &Responder, whole: &Whole, outcome: &Outcome<'_>) {
         let exchanged =
             Exchanged { request: carried(whole.message.len()), answer: carried(outcome.message().len()) };
-        let client = whole.client.ip();
-        match responder.rate_limit.decide(client, outcome.proof, exchanged, Instant::now()) {
+        let (client, limit) = (whole.client.ip(), &responder.rate_limit);
+        let verdict = match outcome.effect {
+            Effect::Changed => limit.send_always(),
+            Effect::None => limit.decide(client, outcome.proof, exchanged, Instant::now()),
+        };
+        match verdict {
             Verdict::Send => self.send_pieces(responder, whole, outcome.bytes).await,
-            Verdict::Slip if outcome.effect == Effect::None => {
+            Verdict::Slip => {
                 count(&responder.counters.withheld);
                 let short = responder.refuse_datagram(whole.received());
                 let fits = |short: &Vec<u8>| short.len() <= exchanged.request + SHORT_EXTRA_BYTES;
@@ -216,7 +220,7 @@ impl UdpSide {
                     self.send_one(responder, whole, &short).await;
                 }
             }
-            Verdict::Slip | Verdict::Drop => count(&responder.counters.withheld),
+            Verdict::Drop => count(&responder.counters.withheld),
         }
     }
 

@@ -1,10 +1,11 @@
 //! Memory budgets: the bytes that clients make a front end hold, bounded before they are held.
 //!
 //! A front end takes a [`MemoryGrant`], resizes it as the true size becomes known, and drops it when the answer has left or the
-//! client has. gRPC takes it before it decodes a message and before it produces an answer. Handle over TCP and HTTP take it
-//! before they read a message, and for an answer when the answer is ready to be written. DNS does not use it. Three bounds
-//! hold at once: for the connection, for its source, and for the front end. Whoever exceeds one is refused at once, so that
-//! a spent budget never becomes a queue.
+//! client has. gRPC takes it before it decodes a message and before it produces an answer. Handle over TCP takes it
+//! before it reads a large message, and for each answer before the next is made. HTTP takes it before it reads a body, and
+//! for an answer when the answer is ready to be written. DNS does not use it. Three bounds hold at once: for the connection,
+//! for its source, and for the front end. Whoever exceeds one is refused at once, so that a spent budget never becomes a
+//! queue. The outcome of a change is told whatever the bounds say: it takes its memory by [`MemoryGrant::force`].
 //!
 //! ```text
 //!   request bytes ─▶ take ─▶ decode ─▶ resize ─▶ answer ─▶ resize ─▶ sent, or the client is gone ─▶ drop
@@ -192,6 +193,12 @@ impl MemoryAccount {
         Ok(MemoryGrant { account: Arc::clone(self), bytes })
     }
 
+    /// Takes bytes whatever the bounds say: see [`MemoryGrant::force`].
+    pub(in crate::front) fn take_forced(self: &Arc<Self>, bytes: usize) -> MemoryGrant {
+        self.force(bytes);
+        MemoryGrant { account: Arc::clone(self), bytes }
+    }
+
     /// Adds to all three counts, or to none.
     fn add(&self, bytes: usize) -> Result<(), BudgetSpent> {
         let MemoryLimits { total, source, connection } = self.budget.limits;
@@ -285,6 +292,11 @@ impl MemoryGrant {
     pub(in crate::front) fn beside(&self, bytes: usize) -> Result<Self, BudgetSpent> {
         self.account.take(bytes)
     }
+
+    /// Another grant for the same client, whatever the bounds say: see [`MemoryGrant::force`].
+    pub(in crate::front) fn beside_forced(&self, bytes: usize) -> Self {
+        self.account.take_forced(bytes)
+    }
 }
 
 impl Drop for MemoryGrant {
@@ -342,7 +354,9 @@ mod tests {
         assert_eq!(grant.beside(1).expect_err("beyond").bound.name(), "connection");
         grant.force(50);
         assert_eq!(budget.bytes_in_use(), 85);
-        drop((grant, beside));
+        let forced = grant.beside_forced(20);
+        assert_eq!(budget.bytes_in_use(), 105, "beyond every bound");
+        drop((grant, beside, forced));
         assert_eq!(budget.bytes_in_use(), 0);
     }
 

@@ -7,7 +7,8 @@
 //!
 //! Bounds are counted per [`source::Source`] by [`quota`]; what is remembered for a time is in [`expiring`] maps; work that
 //! occupies a processor runs in the [`crypto_pool`]; [`drain`] ends a front end in order, and [`in_flight`] tells when a
-//! connection may be closed. What clients make a front end hold comes out of its memory [`budget`].
+//! connection may be closed. What clients make a front end hold comes out of its memory [`budget`]; [`answers`] that wait to be
+//! written on a connection take theirs there.
 
 pub mod bind;
 pub mod inherited;
@@ -25,6 +26,7 @@ pub mod udp_rate_limit;
 pub(in crate::front) mod drain;
 pub(in crate::front) mod in_flight;
 
+pub(in crate::front) mod answers;
 pub(in crate::front) mod bounds;
 pub mod budget;
 pub(in crate::front) mod expiring;

@@ -163,6 +163,12 @@ impl UdpRateLimit {
         verdict
     }
 
+    /// Counts an answer that is sent whatever the limit says: the outcome of a change.
+    pub(in crate::front) fn send_always(&self) -> Verdict {
+        self.counters.sent.fetch_add(1, Ordering::Relaxed);
+        Verdict::Send
+    }
+
     fn judge(&self, client: IpAddr, proof: AddressProof, exchanged: Exchanged, now: Instant) -> Verdict {
         if self.is_exempt(client) {
             return Verdict::Send;

@@ -14,7 +14,8 @@ use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, Stream
 
 use crate::support::eventually::eventually;
 use crate::support::handle::{
-    Request, Response, SECRET, TcpClient, UdpClient, administered, administered_with, rsa_key, with_handle,
+    Request, Response, SECRET, Signer, TcpClient, UdpClient, administered, administered_with, rsa_key, value,
+    with_handle, with_values,
 };
 
 type TlsStream = StreamOwned<ClientConnection, TcpStream>;
@@ -120,16 +121,18 @@ fn is_answered(client: &TcpClient) -> bool {
     is_answered
 }
 
-/// Large messages of one source that come slowly take its share of the memory. What is beyond it is answered as too busy
-/// at once, and the messages of another source are taken.
-#[tokio::test(flavor = "multi_thread")]
-async fn large_messages_of_one_source_leave_memory_to_others() {
-    let node = administered().await;
-    let message = Request::new(OpCode::RESOLUTION, vec![0; 250_000]).bytes();
+/// A message of 250,000 bytes.
+fn large_message() -> Vec<u8> {
+    Request::new(OpCode::RESOLUTION, vec![0; 250_000]).bytes()
+}
+
+/// Clients that take the memory of their source by large messages that come slowly. 32 messages find none.
+fn spend_memory(server: SocketAddr) -> Vec<TcpClient> {
+    let message = large_message();
     let beginning = message.get(..20_000).expect("a beginning");
     let mut clients: Vec<TcpClient> = (0..300)
         .map(|_| {
-            let mut client = TcpClient::connect(node.handle());
+            let mut client = TcpClient::connect(server);
             client.send(beginning);
             client
         })
@@ -144,11 +147,41 @@ async fn large_messages_of_one_source_leave_memory_to_others() {
     for number in refused {
         assert_eq!(clients.get_mut(number).expect("a client").receive().code(), 3, "too busy");
     }
+    clients
+}
+
+/// What is beyond the memory of one source is answered as too busy at once, and the messages of another source are taken.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_messages_of_one_source_leave_memory_to_others() {
+    let node = administered().await;
+    let _clients = spend_memory(node.handle());
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into()).expect("bound");
     socket.connect(&node.handle().into()).expect("connected");
     let mut other = TcpClient(TcpStream::from(socket));
-    other.send(&message);
+    other.send(&large_message());
     assert_eq!(other.receive().code(), 102, "read: an empty handle is none");
+    node.stop().await;
+}
+
+/// While the memory is spent, a large answer is refused as too busy, and the outcome of a change that came with its question
+/// is reported.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_outcome_of_a_change_is_reported_while_memory_is_spent() {
+    let node = administered().await;
+    node.client().await.register("88.118.8/large", &"x".repeat(200_000)).await.expect("registered");
+    let mut client = TcpClient::connect(node.handle());
+    let challenge = client.ask(&with_values(
+        OpCode::CREATE,
+        "88.118.8/new",
+        vec![value(1, "URL", b"https://example.com")],
+    ));
+    let (large, proof) = (Request::resolve("88.118.8/large"), Signer::secret().answer(&challenge));
+    let clients = spend_memory(node.handle());
+    client.send(&[large.bytes(), proof.bytes(), large.bytes()].concat());
+    let codes: Vec<u32> = (0..3).map(|_| client.receive().code()).collect();
+    assert_eq!(codes, [3, 1, 3], "too busy, created, too busy");
+    drop(clients);
+    eventually("the large answer finds memory", || (client.ask(&large).code() == 1).then_some(()));
     node.stop().await;
 }

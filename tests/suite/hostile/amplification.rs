@@ -8,11 +8,14 @@ use hickory_proto::rr::RecordType;
 use hickory_proto::rr::rdata::opt::EdnsOption;
 use idnode::front::dns::DnsOptions;
 use idnode::front::listen::udp_rate_limit::UdpRateLimitOptions;
+use idnode::wire::handle::code::{OpCode, OpFlags};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::conformance::zone::{Zone, options, question, with_edns};
 use crate::support::clients::http_get;
-use crate::support::handle::{Request, TcpClient, UdpClient, administered_with};
+use crate::support::handle::{
+    Ask, Request, Signer, TcpClient, UdpClient, administered_with, value, with_values,
+};
 use crate::support::node::TestNode;
 use crate::support::session::{ClientSession, Sealed};
 
@@ -190,6 +193,24 @@ async fn small_handle_answers_are_limited_as_well() {
     let node = handle_node(burst_only(0, 0)).await;
     let small = Request::select("0.NA/88.118.8", &[], &["HS_ADMIN"]);
     assert_eq!(UdpClient::connect(node.handle()).ask(&small).code(), USE_TCP);
+    node.stop().await;
+}
+
+/// The caller has proved an identity; the signature makes its reply larger than its request.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_outcome_of_a_change_is_sent_beyond_the_limit() {
+    // Enough for the challenge; the answer to it proves the address, which may then be sent nothing more.
+    let node = handle_node(UdpRateLimitOptions { slip: 1, ..burst_only(3_000, 0) }).await;
+    let mut udp = UdpClient::connect(node.handle());
+    let values = vec![value(1, "URL", b"https://example.com")];
+    let create = with_values(OpCode::CREATE, "88.118.8/new", values).with(OpFlags::CERTIFY);
+    let proof = Signer::secret().answer(&udp.ask(&create)).with(OpFlags::CERTIFY);
+    let created = Ask::ask(&mut udp, &proof);
+    assert_eq!(created.code(), 1);
+    assert!(created.message.len() > proof.message().len());
+    udp.send(&proof.packets());
+    assert_eq!(udp.receive_answer(&proof).message, created.message, "repeated, it is reported again");
+    assert_eq!(udp.ask(&Request::resolve("0.NA/88.118.8")).code(), USE_TCP);
     node.stop().await;
 }
 

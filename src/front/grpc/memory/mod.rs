@@ -28,7 +28,7 @@ use tonic::codegen::Service;
 use tonic::codegen::http::{HeaderMap, Request, Response, header};
 
 use self::request_body::{Compression, RequestBody};
-use self::response_body::ResponseBody;
+use self::response_body::{Content, ResponseBody};
 use super::connection::Client;
 use super::reply::{self, FrontRefusal};
 use crate::front::listen::budget::{BudgetSpent, MemoryGrant};
@@ -100,16 +100,16 @@ where
                 .map(|answer| answer.map(|a| a.map(ResponseBody::plain)))
                 .boxed();
         };
-        let is_question = is_question(request.uri().path());
+        let content = content(request.uri().path());
         let request = prepare(request, method, &memory);
         let answered = self.service.call(request);
         async move {
             let answered = answered.await?;
             if has_answer_stream {
-                return Ok(answered.map(|body| ResponseBody::stream(body, memory)));
+                return Ok(answered.map(|body| ResponseBody::stream(body, memory, content)));
             }
             let (head, body) = answered.into_parts();
-            match ResponseBody::settle(body, memory, is_question).await {
+            match ResponseBody::settle(body, memory, content).await {
                 Ok(body) => Ok(Response::from_parts(head, body)),
                 Err(spent) => {
                     let status = reply::refused_here(&FrontRefusal::MemorySpent(spent));
@@ -121,10 +121,11 @@ where
     }
 }
 
-/// Whether calls of this path change nothing.
-fn is_question(path: &str) -> bool {
+/// What calls of this path report.
+fn content(path: &str) -> Content {
     let name = path.rsplit('/').next().unwrap_or(path);
-    ["Resolve", "List", "Get"].iter().any(|verb| name.starts_with(verb))
+    let is_question = ["Resolve", "List", "Get"].iter().any(|verb| name.starts_with(verb));
+    if is_question { Content::Answers } else { Content::Outcomes }
 }
 
 /// Lets the service have the call's memory, and only messages whose memory was taken.
@@ -253,6 +254,11 @@ impl CallMemory {
     /// Memory beside that of the call itself, for what outlives it.
     fn beside(&self, bytes: usize) -> Result<MemoryGrant, BudgetSpent> {
         self.parts().grant.beside(bytes)
+    }
+
+    /// The same for outcomes of changes, even beyond the budget.
+    fn beside_forced(&self, bytes: usize) -> MemoryGrant {
+        self.parts().grant.beside_forced(bytes)
     }
 
     fn parts(&self) -> MutexGuard<'_, Parts> {

@@ -17,6 +17,17 @@ use tonic::codegen::http::HeaderMap;
 use super::{CallMemory, SMALL_BYTES, spent};
 use crate::front::listen::budget::BudgetSpent;
 
+//----------- Content --------------------------------------------------------
+
+/// What a response reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::front::grpc) enum Content {
+    /// Answers to questions, which may be refused for want of memory.
+    Answers,
+    /// Outcomes of changes, which are reported even beyond the budget.
+    Outcomes,
+}
+
 //----------- ResponseBody ---------------------------------------------------
 
 /// The body of an answer.
@@ -25,6 +36,7 @@ pub(in crate::front::grpc) struct ResponseBody {
     message: Option<Bytes>,
     body: Body,
     memory: Option<Arc<CallMemory>>,
+    content: Content,
     /// Whether a stream of answers ended for want of memory.
     is_broken: bool,
 }
@@ -32,12 +44,12 @@ pub(in crate::front::grpc) struct ResponseBody {
 impl ResponseBody {
     /// A body that takes no memory worth counting.
     pub(super) fn plain(body: Body) -> Self {
-        Self { message: None, body, memory: None, is_broken: false }
+        Self { message: None, body, memory: None, content: Content::Answers, is_broken: false }
     }
 
     /// The body of a stream of answers.
-    pub(super) fn stream(body: Body, memory: Arc<CallMemory>) -> Self {
-        Self { message: None, body, memory: Some(memory), is_broken: false }
+    pub(super) fn stream(body: Body, memory: Arc<CallMemory>, content: Content) -> Self {
+        Self { message: None, body, memory: Some(memory), content, is_broken: false }
     }
 
     /// Encodes the answer to a call without streams at once, so that only its bytes are held. Only the answer to a
@@ -45,7 +57,7 @@ impl ResponseBody {
     pub(super) async fn settle(
         mut body: Body,
         memory: Arc<CallMemory>,
-        is_question: bool,
+        content: Content,
     ) -> Result<Self, BudgetSpent> {
         let frame = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
         let Some(Ok(Ok(message))) = frame.map(|frame| frame.map(Frame::into_data)) else {
@@ -55,11 +67,11 @@ impl ResponseBody {
         let bytes = if message.len() > SMALL_BYTES { 2 * message.len() } else { message.len() };
         match memory.settle(bytes) {
             Ok(()) => {}
-            Err(refused) if is_question => return Err(refused),
+            Err(refused) if content == Content::Answers => return Err(refused),
             Err(_) => memory.force_answer(bytes),
         }
         let held = Held { bytes: message, _memory: memory };
-        Ok(Self { message: Some(Bytes::from_owner(held)), body, memory: None, is_broken: false })
+        Ok(Self { message: Some(Bytes::from_owner(held)), body, memory: None, content, is_broken: false })
     }
 }
 
@@ -85,7 +97,7 @@ impl HttpBody for ResponseBody {
         let Poll::Ready(Some(Ok(frame))) = polled else {
             return polled;
         };
-        let frame = match frame.into_data().map(|bytes| hold(memory, bytes)) {
+        let frame = match frame.into_data().map(|bytes| hold(memory, bytes, this.content)) {
             Ok(Ok(bytes)) => Frame::data(bytes),
             Err(trailers) => trailers,
             Ok(Err(refused)) => {
@@ -109,9 +121,12 @@ impl HttpBody for ResponseBody {
 
 //----------- Held -----------------------------------------------------------
 
-/// Lets a part of a stream hold its memory until it is sent.
-fn hold(memory: &CallMemory, bytes: Bytes) -> Result<Bytes, BudgetSpent> {
-    let grant = memory.beside(bytes.len())?;
+/// Lets a part of a stream hold its memory until it is sent. Outcomes of changes are never refused.
+fn hold(memory: &CallMemory, bytes: Bytes, content: Content) -> Result<Bytes, BudgetSpent> {
+    let grant = match content {
+        Content::Answers => memory.beside(bytes.len())?,
+        Content::Outcomes => memory.beside_forced(bytes.len()),
+    };
     Ok(Bytes::from_owner(Held { bytes, _memory: grant }))
 }
 
