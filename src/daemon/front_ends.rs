@@ -221,6 +221,7 @@ impl FrontEnds {
             self.addresses.dns.push(reachable(*address));
         }
         health::add_dns_metrics(metrics, front_end.counters(), front_end.udp_answers());
+        health::add_memory_metrics(metrics, &health::DNS_MEMORY, front_end.memory());
         health::add_connection_metrics(metrics, &health::DNS_CONNECTIONS, front_end.connections());
         let drain = self.drain_signal();
         self.spawn("DNS", async move { front_end.run(drain).await.map_err(|error| error.to_string()) });

@@ -185,6 +185,9 @@ pub(super) fn add_memory_metrics(
     });
 }
 
+/// The memory of DNS over TCP.
+pub(super) const DNS_MEMORY: [&str; 3] =
+    ["idnode_dns_memory_bytes", "idnode_dns_memory_max_bytes", "idnode_dns_memory_refusals_total"];
 /// The memory of gRPC.
 pub(super) const GRPC_MEMORY: [&str; 3] =
     ["idnode_grpc_memory_bytes", "idnode_grpc_memory_max_bytes", "idnode_grpc_memory_refusals_total"];

@@ -26,7 +26,7 @@ use crate::authority::caller::Caller;
 use crate::front::listen::udp_rate_limit::{AddressProof, Exchanged, UdpRateLimit, Verdict};
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::limits::SUFFIX_DIGEST_BYTES;
-use crate::model::refusal::Refusal;
+use crate::model::refusal::{Failure, Refusal};
 use crate::model::value::Index;
 use crate::resolver::Resolver;
 use crate::resolver::answer::{Absence, Answer, Question};
@@ -107,6 +107,17 @@ impl Responder {
             answers.push(asked.zip(reply).and_then(encode));
         }
         answers
+    }
+
+    /// The answer in place of one for which there is no memory; empty for a message without an answer.
+    pub(super) fn refuse_busy(&self, message: &Received<'_>) -> Vec<u8> {
+        let (Request::Refused(asked, _) | Request::Question(asked, _)) =
+            decode(message.bytes, Transport::Tcp)
+        else {
+            return Vec::new();
+        };
+        let busy = reply::failure(&Failure::Overloaded);
+        self.encode(&self.facts(), &asked, &busy, message, Transport::Tcp).unwrap_or_default()
     }
 
     /// The bytes of an answer; none if its client is over the limit for datagrams.

@@ -9,7 +9,8 @@
 //!
 //! Names and records are made in `wire::dns`; what may be answered is decided in the resolver. Zones and zone cuts are
 //! the one thing that DNS adds: see `zone`. An answer over UDP has at most 1,232 octets, an answer over TCP 65,535. An
-//! answer that does not fit is truncated (TC), or is a stub if no message could carry it.
+//! answer that does not fit is truncated (TC), or is a stub if no message could carry it. What waits on TCP connections takes
+//! its memory from a budget.
 
 mod answer;
 mod cookie;
@@ -20,6 +21,9 @@ mod request;
 mod tcp;
 mod udp;
 mod zone;
+
+#[cfg(test)]
+mod tests;
 
 pub use self::counters::DnsCounters;
 
@@ -32,6 +36,8 @@ use tokio::task::JoinSet;
 
 use crate::front::listen::accept::{Reception, ReceptionOptions, Security};
 use crate::front::listen::bind::bind_both;
+use crate::front::listen::bounds::DNS_MEMORY;
+use crate::front::listen::budget::{MemoryBudget, MemoryLimits};
 use crate::front::listen::counters::ConnectionCounters;
 use crate::front::listen::drain::Drain;
 use crate::front::listen::slots::ConnectionLimits;
@@ -86,11 +92,16 @@ pub struct DnsServer {
     udp: Vec<UdpSide>,
     tcp: Vec<TcpSide>,
     connections: Arc<ConnectionCounters>,
+    memory: Arc<MemoryBudget>,
 }
 
 impl DnsServer {
     /// Checks the options and binds every address over UDP and TCP; the server answers nothing before it runs.
     pub fn bind(options: DnsOptions, resolver: Arc<Resolver>) -> io::Result<Self> {
+        Self::bind_within(DNS_MEMORY, options, resolver)
+    }
+
+    fn bind_within(limits: MemoryLimits, options: DnsOptions, resolver: Arc<Resolver>) -> io::Result<Self> {
         let naming = Naming::new(&options.root, resolver.folding())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let idle_max = Duration::from_secs(options.idle_seconds);
@@ -101,11 +112,12 @@ impl DnsServer {
             reserved: 0,
             first_byte_max: idle_max,
         });
+        let memory = MemoryBudget::new(limits);
         let (mut udp, mut tcp) = (Vec::new(), Vec::new());
         for address in &options.listen {
             let (datagrams, connections) = bind_both(*address)?;
             udp.push(UdpSide::new(datagrams)?);
-            tcp.push(TcpSide::new(connections, reception.clone(), idle_max)?);
+            tcp.push(TcpSide::new(connections, reception.clone(), idle_max, Arc::clone(&memory))?);
         }
         let mut cookie_secret = [0; 16];
         resolver.fill_random(&mut cookie_secret);
@@ -118,7 +130,7 @@ impl DnsServer {
             rate_limit: UdpRateLimit::new(&options.udp, Instant::now()),
             counters: Arc::default(),
         };
-        Ok(Self { responder: Arc::new(responder), udp, tcp, connections: reception.counters() })
+        Ok(Self { responder: Arc::new(responder), udp, tcp, connections: reception.counters(), memory })
     }
 
     /// The bound addresses, the same over UDP and TCP.
@@ -134,6 +146,11 @@ impl DnsServer {
     /// The counters of its TCP connections.
     pub fn connections(&self) -> Arc<ConnectionCounters> {
         Arc::clone(&self.connections)
+    }
+
+    /// The memory that messages and answers may occupy over TCP.
+    pub fn memory(&self) -> Arc<MemoryBudget> {
+        Arc::clone(&self.memory)
     }
 
     /// Its answers over UDP, by what became of them.

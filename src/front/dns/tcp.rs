@@ -3,6 +3,9 @@
 //! The messages of a connection are answered in batches, in the order in which they arrived. A connection is closed when
 //! no whole message arrives in time, when the client does not read its answers, when it sends bytes that are not a
 //! message, and when it is evicted.
+//!
+//! Large messages take from the memory budget while they are received, as do answers until they are written. When it is
+//! spent, an answer is replaced by SERVFAIL, and a connection with a large message that is not whole is closed.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -12,9 +15,12 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::front::listen::accept::{Accepted, Reception};
+use crate::front::listen::answers::{Answers, FREE_BYTES};
+use crate::front::listen::budget::{Holder, MemoryAccount, MemoryBudget, MemoryGrant};
 use crate::front::listen::drain::Draining;
 use crate::front::listen::slots::Slot;
 use crate::front::listen::stream::Stream;
@@ -27,6 +33,8 @@ use super::request::Transport;
 const WRITE_MAX: Duration = Duration::from_secs(10);
 /// Bytes of the length before each message.
 const LENGTH_BYTES: usize = 2;
+/// Connections whose messages are answered at a time: up to 16 answers of each are made before they are counted.
+const PRODUCING_MAX: usize = 16;
 
 //----------- TcpSide --------------------------------------------------------
 
@@ -35,7 +43,16 @@ const LENGTH_BYTES: usize = 2;
 pub(super) struct TcpSide {
     listener: TcpListener,
     reception: Reception,
+    shared: Arc<Shared>,
+}
+
+/// What the connections of a listener share.
+#[derive(Debug)]
+struct Shared {
     idle_max: Duration,
+    memory: Arc<MemoryBudget>,
+    /// Permits to make answers that are not counted yet; they bound what is made before it is taken from the budget.
+    producing: Semaphore,
 }
 
 impl TcpSide {
@@ -44,8 +61,10 @@ impl TcpSide {
         listener: std::net::TcpListener,
         reception: Reception,
         idle_max: Duration,
+        memory: Arc<MemoryBudget>,
     ) -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::from_std(listener)?, reception, idle_max })
+        let shared = Shared { idle_max, memory, producing: Semaphore::new(PRODUCING_MAX) };
+        Ok(Self { listener: TcpListener::from_std(listener)?, reception, shared: Arc::new(shared) })
     }
 
     /// The bound address.
@@ -55,12 +74,13 @@ impl TcpSide {
 
     /// Accepts connections until the drain begins. The open ones answer what they have received, and end with it.
     pub(super) async fn serve(self, responder: Arc<Responder>, draining: Draining) {
-        let idle_max = self.idle_max;
+        let shared = self.shared;
         let serve = move |accepted: Accepted| {
             let Accepted { stream, client, slot, draining, .. } = accepted;
             let responder = Arc::clone(&responder);
             responder.rate_limit.prove(client.ip(), std::time::Instant::now());
-            Connection { stream, client: client.ip(), responder, idle_max, slot }.serve(draining)
+            let (shared, account) = (Arc::clone(&shared), shared.memory.account(Holder::of(client)));
+            Connection { stream, client: client.ip(), responder, shared, account, slot }.serve(draining)
         };
         self.reception.serve(self.listener, draining, serve).await;
     }
@@ -72,7 +92,8 @@ struct Connection {
     stream: Stream,
     client: IpAddr,
     responder: Arc<Responder>,
-    idle_max: Duration,
+    shared: Arc<Shared>,
+    account: Arc<MemoryAccount>,
     slot: Slot,
 }
 
@@ -80,17 +101,24 @@ impl Connection {
     async fn serve(mut self, mut draining: Draining) {
         let usage = self.slot.usage();
         let mut received = BytesMut::new();
-        let mut idle_until = Instant::now() + self.idle_max;
+        let mut large: Option<MemoryGrant> = None;
+        let mut idle_until = Instant::now() + self.shared.idle_max;
         loop {
             let messages = take_messages(&mut received);
             if !messages.is_empty() {
                 if !self.answer(&messages).await {
                     return;
                 }
+                large = None;
                 let now = Instant::now();
                 usage.touch(now.into_std());
-                idle_until = now + self.idle_max;
+                idle_until = now + self.shared.idle_max;
                 continue;
+            }
+            let wanted = wanted_bytes(&received);
+            if wanted > FREE_BYTES && large.is_none() {
+                let Ok(grant) = self.account.take(wanted) else { return };
+                large = Some(grant);
             }
             let read = tokio::select! {
                 biased;
@@ -110,17 +138,41 @@ impl Connection {
     async fn answer(&mut self, messages: &[Bytes]) -> bool {
         let client = self.client;
         let messages: Vec<Received<'_>> = messages.iter().map(|bytes| Received { bytes, client }).collect();
-        let answers = self.responder.answer_batch(&messages, Transport::Tcp).await;
-        let is_sound = answers.iter().all(Option::is_some);
-        let mut framed = Vec::new();
-        for answer in answers.into_iter().flatten() {
-            // A message has at most 65,535 octets: the encoder is bounded by it.
-            let Ok(length) = u16::try_from(answer.len()) else { return false };
-            framed.extend_from_slice(&length.to_be_bytes());
-            framed.extend_from_slice(&answer);
-        }
-        matches!(timeout(WRITE_MAX, self.stream.write_all(&framed)).await, Ok(Ok(()))) && is_sound
+        let mut answers = Answers::new(&self.account);
+        let is_sound = {
+            let _turn = self.shared.producing.acquire().await;
+            let made = self.responder.answer_batch(&messages, Transport::Tcp).await;
+            let mut add = |(message, answer): (&Received<'_>, Option<Vec<u8>>)| {
+                answer.is_some_and(|answer| self.add(&mut answers, message, answer))
+            };
+            // Every message is answered, also those behind one that is unsound.
+            messages.iter().zip(made).map(&mut add).fold(true, |all, is_sound| all & is_sound)
+        };
+        let written = timeout(WRITE_MAX, self.stream.write_all(answers.bytes())).await;
+        matches!(written, Ok(Ok(()))) && is_sound
     }
+
+    /// Adds an answer, or SERVFAIL when there is no memory for it; false when it is no message.
+    fn add(&self, answers: &mut Answers, message: &Received<'_>, answer: Vec<u8>) -> bool {
+        let answer = if answers.count(LENGTH_BYTES + answer.len()).is_ok() {
+            answer
+        } else {
+            let busy = self.responder.refuse_busy(message);
+            answers.count_always(LENGTH_BYTES + busy.len());
+            busy
+        };
+        // A message has at most 65,535 octets: the encoder is bounded by it.
+        let Ok(length) = u16::try_from(answer.len()) else { return false };
+        answers.add(&length.to_be_bytes());
+        answers.add(&answer);
+        true
+    }
+}
+
+/// Bytes of the message that has begun to arrive, with its length.
+fn wanted_bytes(received: &[u8]) -> usize {
+    let length = received.first_chunk::<LENGTH_BYTES>();
+    LENGTH_BYTES + length.map_or(0, |length| usize::from(u16::from_be_bytes(*length)))
 }
 
 /// Takes the whole messages that were received, up to as many as are answered at a time.

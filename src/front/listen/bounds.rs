@@ -11,6 +11,10 @@ const MIB: usize = 1024 * KIB;
 
 //----------- Memory ---------------------------------------------------------
 
+/// Bytes that messages and answers of DNS over TCP occupy: the latter have up to 64 KiB each.
+pub(in crate::front) const DNS_MEMORY: MemoryLimits =
+    MemoryLimits { total: 256 * MIB, source: 64 * MIB, connection: 2 * MIB };
+
 /// Bytes that requests and answers over gRPC occupy.
 pub(in crate::front) const GRPC_MEMORY: MemoryLimits =
     MemoryLimits { total: 256 * MIB, source: 128 * MIB, connection: 64 * MIB };

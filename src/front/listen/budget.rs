@@ -1,10 +1,10 @@
 //! Memory budgets: the bytes that clients make a front end hold, bounded before they are held.
 //!
 //! A front end takes a [`MemoryGrant`], resizes it as the true size becomes known, and drops it when the answer has left or the
-//! client has. gRPC takes it before it decodes a message and before it produces an answer. Handle over TCP takes it
-//! before it reads a large message, and for each answer before the next is made. HTTP takes it before it reads a body, and
-//! for an answer when the answer is ready to be written. DNS does not use it. Three bounds hold at once: for the connection,
-//! for its source, and for the front end. Whoever exceeds one is refused at once, so that a spent budget never becomes a
+//! client has. gRPC takes it before it decodes a message and before it produces an answer. DNS and Handle over TCP
+//! take it before they read a large message, and for answers before others are made. HTTP takes it before it reads a body, and
+//! for an answer when the answer is ready to be written. Three bounds hold at once: for the connection, for its source, and
+//! for the front end. Whoever exceeds one is refused at once, so that a spent budget never becomes a
 //! queue. The outcome of a change is told whatever the bounds say: it takes its memory by [`MemoryGrant::force`].
 //!
 //! ```text
