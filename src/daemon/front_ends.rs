@@ -22,7 +22,7 @@ use crate::front::grpc::{GrpcDependencies, GrpcOptions, GrpcServer};
 use crate::front::handle::{
     HandleDependencies, HandleOptions, HandleServer, HandleSockets, HandleTunnel, Tunneled,
 };
-use crate::front::http::{HttpDependencies, HttpOptions, HttpServer, Tunnel};
+use crate::front::http::{Carried, HttpDependencies, HttpOptions, HttpServer, Tunnel};
 use crate::front::listen::crypto_pool::CryptoPool;
 use crate::front::listen::inherited;
 use crate::front::listen::tls::TlsIdentity;
@@ -110,10 +110,11 @@ fn bind_dns(config: &Config, core: &Core) -> Result<DnsServer, DaemonError> {
 
 /// Carries native messages from the HTTP front end to the Handle front end, and its answers back.
 fn carry(tunnel: HandleTunnel) -> Tunnel {
-    Arc::new(move |message, ends| {
+    Arc::new(move |carried| {
         let tunnel = tunnel.clone();
+        let Carried { message, ends, memory } = carried;
         let from = Tunneled { client: ends.client, own: ends.own, channel: ends.channel };
-        Box::pin(async move { tunnel.answer(&message, from).await })
+        Box::pin(async move { tunnel.answer(&message, from, memory).await })
     })
 }
 

@@ -3,11 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::front::listen::budget::MemoryGrant;
 use crate::front::listen::channel::Channel;
 use crate::wire::cursor::Reader;
 use crate::wire::handle::envelope::{ENVELOPE_BYTES, Envelope};
 
 use super::answer::Received;
+use super::counters::count;
+use super::list::Stream as ListStream;
 use super::origin::{Origin, Transport};
 use super::outcome::Outgoing;
 use super::responder::Responder;
@@ -32,8 +35,9 @@ pub struct Tunneled {
 
 impl HandleTunnel {
     /// Answers an envelope and its message. The answer to a list is several messages, one after the other; the answer to
-    /// bytes that are not a request is empty.
-    pub async fn answer(&self, bytes: &[u8], from: Tunneled) -> Vec<u8> {
+    /// bytes that are not a request is empty. The memory is what the message takes; a list takes more of it as it grows, and
+    /// is refused as too busy when there is none.
+    pub async fn answer(&self, bytes: &[u8], from: Tunneled, memory: MemoryGrant) -> Vec<u8> {
         let Ok(envelope) = Envelope::decode(&mut Reader::new(bytes)) else { return Vec::new() };
         let end = ENVELOPE_BYTES.saturating_add(envelope.message_length());
         let Some(message) = bytes.get(ENVELOPE_BYTES..end) else { return Vec::new() };
@@ -46,16 +50,81 @@ impl HandleTunnel {
         match self.0.answer(&origin, received).await {
             Outgoing::Nothing => Vec::new(),
             Outgoing::Message(answer, _) | Outgoing::Last(answer) => answer,
-            Outgoing::List(mut messages) => {
-                let mut answers = Vec::new();
-                while let Some(message) = messages.next(&self.0).await {
-                    answers.extend_from_slice(&message);
-                    if answers.len() > LIST_BYTES_MAX {
-                        return self.0.refuse_long(received).unwrap_or_default();
-                    }
-                }
-                answers
+            Outgoing::List(messages) => {
+                let list = List { held: bytes.len(), memory, bytes: Vec::new() };
+                self.collect(received, *messages, list).await
             }
         }
+    }
+
+    /// The messages of a list, or the refusal of a list that is too long or finds no memory.
+    async fn collect(&self, asked: Received<'_>, mut messages: ListStream, mut list: List) -> Vec<u8> {
+        while let Some(message) = messages.next(&self.0).await {
+            let refusal = match list.add(&message) {
+                Ok(()) => continue,
+                Err(Uncollected::TooLong) => self.0.refuse_long(asked),
+                Err(Uncollected::NoMemory) => {
+                    count(&self.0.counters.busy);
+                    self.0.refuse_busy(asked)
+                }
+            };
+            return refusal.unwrap_or_else(|| self.0.refuse_unread(&asked.envelope));
+        }
+        list.bytes
+    }
+}
+
+//----------- List -----------------------------------------------------------
+
+/// The messages of a list that were made.
+struct List {
+    /// Bytes that the request takes.
+    held: usize,
+    memory: MemoryGrant,
+    bytes: Vec<u8>,
+}
+
+/// Why a message is not added to a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Uncollected {
+    TooLong,
+    NoMemory,
+}
+
+impl List {
+    fn add(&mut self, message: &[u8]) -> Result<(), Uncollected> {
+        let whole = self.bytes.len() + message.len();
+        if whole > LIST_BYTES_MAX {
+            return Err(Uncollected::TooLong);
+        }
+        self.memory.resize(self.held + whole).map_err(|_| Uncollected::NoMemory)?;
+        self.bytes.extend_from_slice(message);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LIST_BYTES_MAX, List, Uncollected};
+    use crate::front::listen::budget::{Holder, MemoryBudget, MemoryLimits};
+
+    #[test]
+    fn a_list_takes_memory_before_it_grows_and_has_an_end() {
+        let limit = LIST_BYTES_MAX + 100;
+        let limits = MemoryLimits { total: limit, source: limit, connection: limit };
+        let budget = MemoryBudget::new(limits);
+        let holder = Holder::of(([127, 0, 0, 1], 80).into());
+        let list = |held| List { held, memory: budget.take(holder, held).expect("free"), bytes: Vec::new() };
+        let half = vec![0; LIST_BYTES_MAX / 2];
+        let mut long = list(100);
+        assert_eq!(
+            [&half, &half, &vec![0]].map(|message| long.add(message)),
+            [Ok(()), Ok(()), Err(Uncollected::TooLong)]
+        );
+        assert_eq!(budget.bytes_in_use(), limit as u64);
+        drop(long);
+        let mut large = list(101);
+        assert_eq!([&half, &half].map(|message| large.add(message)), [Ok(()), Err(Uncollected::NoMemory)]);
+        assert_eq!(large.bytes.len(), half.len());
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use crate::authority::Authority;
+use crate::front::listen::budget::MemoryGrant;
 use crate::front::listen::channel::Channel;
 use crate::front::listen::crypto_pool::CryptoPool;
 use crate::key::PrivateKey;
@@ -31,7 +32,18 @@ pub struct Reason {
 
 /// Carries a native message, envelope and all, to the Handle front end, and its reply back. The front ends do not know each
 /// other: the daemon, which knows both, provides this.
-pub type Tunnel = Arc<dyn Fn(Vec<u8>, Ends) -> BoxFuture<'static, Vec<u8>> + Send + Sync>;
+pub type Tunnel = Arc<dyn Fn(Carried) -> BoxFuture<'static, Vec<u8>> + Send + Sync>;
+
+/// A native message on its way to the Handle front end.
+#[derive(Debug)]
+pub struct Carried {
+    /// The envelope and its message.
+    pub message: Vec<u8>,
+    /// Where it comes from.
+    pub ends: Ends,
+    /// The memory that it takes, and that its reply takes while the reply is made.
+    pub memory: MemoryGrant,
+}
 
 /// Between which addresses a native message travels, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

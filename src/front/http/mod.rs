@@ -26,7 +26,7 @@ use std::time::Duration;
 use axum::Router;
 use tokio::net::TcpListener;
 
-pub use self::dependencies::{Ends, HttpDependencies, Readiness, Reason, Tunnel};
+pub use self::dependencies::{Carried, Ends, HttpDependencies, Readiness, Reason, Tunnel};
 pub use self::transport::counters::HttpCounters;
 pub use crate::front::listen::channel::Channel;
 
@@ -39,7 +39,7 @@ use self::transport::listener::{self, Service};
 use self::transport::state::Transport;
 use crate::front::listen::accept::{Reception, ReceptionOptions, Security};
 use crate::front::listen::bounds::HTTP_MEMORY;
-use crate::front::listen::budget::MemoryBudget;
+use crate::front::listen::budget::{MemoryBudget, MemoryLimits};
 use crate::front::listen::counters::ConnectionCounters;
 use crate::front::listen::slots::ConnectionLimits;
 use crate::front::listen::tls::{ClientCertificates, HTTP1, HTTP2, TlsError, TlsIdentity};
@@ -94,9 +94,18 @@ impl HttpServer {
         dependencies: HttpDependencies,
         tls: Option<Arc<TlsIdentity>>,
     ) -> Result<Self, TlsError> {
+        Self::new_within(HTTP_MEMORY, options, dependencies, tls)
+    }
+
+    fn new_within(
+        limits: MemoryLimits,
+        options: &HttpOptions,
+        dependencies: HttpDependencies,
+        tls: Option<Arc<TlsIdentity>>,
+    ) -> Result<Self, TlsError> {
         let tls =
             tls.map(|identity| identity.acceptor(&[HTTP2, HTTP1], ClientCertificates::Taken)).transpose()?;
-        let (counters, memory) = (Arc::default(), MemoryBudget::new(HTTP_MEMORY));
+        let (counters, memory) = (Arc::default(), MemoryBudget::new(limits));
         let transport = Transport {
             authenticator: authenticator(options, &dependencies, Arc::clone(&counters)),
             bodies: Bodies::new(Arc::clone(&memory)),

@@ -1,7 +1,7 @@
 //! The HTTP front end over a real socket.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -10,8 +10,9 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
 use super::{HttpDependencies, HttpOptions, HttpServer, Readiness, Reason, Tunnel};
+use crate::front::listen::budget::MemoryLimits;
 use crate::key::PrivateKey;
-use crate::registry::tests::fixture::Fixture;
+use crate::registry::tests::fixture::{Fixture, register};
 use crate::resolver::{Resolver, ResolverOptions};
 use crate::store::EngineKind;
 use crate::telemetry::Metrics;
@@ -31,12 +32,22 @@ fn server_with(
     metrics: Arc<Metrics>,
     tunnel: Option<Tunnel>,
 ) -> HttpServer {
+    let dependencies = dependencies(fixture, readiness, metrics, tunnel);
+    HttpServer::new(&HttpOptions::default(), dependencies, None).expect("a front end")
+}
+
+fn dependencies(
+    fixture: &Fixture,
+    readiness: Readiness,
+    metrics: Arc<Metrics>,
+    tunnel: Option<Tunnel>,
+) -> HttpDependencies {
     let authority = fixture.authority.clone();
     let resolver = Resolver::new(fixture.store.clone(), authority.clone(), ResolverOptions::default());
     let resolver = Arc::new(resolver);
     let registry = Arc::clone(&fixture.registry);
     let crypto_pool = Arc::default();
-    let dependencies = HttpDependencies {
+    HttpDependencies {
         registry,
         authority,
         resolver,
@@ -45,8 +56,7 @@ fn server_with(
         server_key: server_key(),
         crypto_pool,
         tunnel,
-    };
-    HttpServer::new(&HttpOptions::default(), dependencies, None).expect("a front end")
+    }
 }
 
 async fn get(address: std::net::SocketAddr, path: &str) -> (String, String) {
@@ -94,6 +104,54 @@ async fn health_readiness_and_metrics_are_served_until_it_drains() {
     drain.send(()).expect("still serving");
     serving.await.expect("served");
     assert!(TcpStream::connect(address).await.is_err(), "the listener is still open");
+}
+
+/// Memory for one request at a time and for a small answer.
+const ONE_REQUEST: MemoryLimits = MemoryLimits { total: 40_000, source: 40_000, connection: 40_000 };
+
+/// A native message that is carried holds the memory of its request. Meanwhile nothing is done for another, and how the node
+/// is can be asked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_finds_no_memory_is_refused_before_anything_is_done() {
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    fixture.node(register("88.118/large", &"x".repeat(50_000))).await.expect("registered");
+    let (reached, released) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let carried = Arc::new(AtomicUsize::new(0));
+    let (arrived, gate, count) = (Arc::clone(&reached), Arc::clone(&released), Arc::clone(&carried));
+    let tunnel: Tunnel = Arc::new(move |carried| {
+        count.fetch_add(1, Ordering::Relaxed);
+        let (arrived, gate) = (Arc::clone(&arrived), Arc::clone(&gate));
+        Box::pin(async move {
+            arrived.notify_one();
+            gate.notified().await;
+            carried.message
+        })
+    });
+    let dependencies = dependencies(&fixture, Arc::new(Vec::new), Arc::default(), Some(tunnel));
+    let server = HttpServer::new_within(ONE_REQUEST, &HttpOptions::default(), dependencies, None);
+    let server = server.expect("a front end");
+    let memory = server.memory();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let address = listener.local_addr().expect("an address");
+    let serving = tokio::spawn(server.serve(listener, std::future::pending()));
+
+    assert_eq!(get(address, "/api/handles/88.118/absent").await.0, "HTTP/1.1 404 Not Found");
+    assert_eq!(get(address, "/api/handles/88.118/large").await.0, "HTTP/1.1 503 Service Unavailable");
+    let mut first = send(address, &(native(5) + "whole")).await;
+    reached.notified().await;
+    let closing = native(5).replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+    let (mut second, mut refused) = (send(address, &(closing + "other")).await, String::new());
+    second.read_to_string(&mut refused).await.expect("an answer");
+    assert!(refused.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{refused}");
+    assert!(refused.contains("retry-after: 1\r\n"), "{refused}");
+    assert_eq!(get(address, "/api/handles/88.118/absent").await.0, "HTTP/1.1 503 Service Unavailable");
+    assert_eq!(get(address, "/healthz").await.0, "HTTP/1.1 200 OK");
+    released.notify_one();
+    read_answer(&mut first, "whole").await;
+    assert_eq!(carried.load(Ordering::Relaxed), 1, "the second was not carried");
+    assert_eq!(get(address, "/api/handles/88.118/absent").await.0, "HTTP/1.1 404 Not Found");
+    assert_eq!(memory.refusals(), [("connection", 1), ("source", 2), ("total", 0)]);
+    serving.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,12 +207,12 @@ async fn a_draining_server_answers_what_came_in_whole_and_closes_the_rest_before
     let fixture = Fixture::open(EngineKind::Fjall).await;
     let (reached, released) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (arrived, gate) = (Arc::clone(&reached), Arc::clone(&released));
-    let tunnel: Tunnel = Arc::new(move |message, _| {
+    let tunnel: Tunnel = Arc::new(move |carried| {
         let (arrived, gate) = (Arc::clone(&arrived), Arc::clone(&gate));
         Box::pin(async move {
             arrived.notify_one();
             gate.notified().await;
-            message
+            carried.message
         })
     });
     let server = server_with(&fixture, Arc::new(Vec::new), Arc::default(), Some(tunnel));

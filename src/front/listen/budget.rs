@@ -1,11 +1,12 @@
 //! Memory budgets: the bytes that clients make a front end hold, bounded before they are held.
 //!
-//! A front end takes a [`MemoryGrant`], resizes it as the true size becomes known, and drops it when the answer has left or the
-//! client has. gRPC takes it before it decodes a message and before it produces an answer. DNS and Handle over TCP
-//! take it before they read a large message, and for answers before others are made. HTTP takes it before it reads a body, and
-//! for an answer when the answer is ready to be written. Three bounds hold at once: for the connection, for its source, and
-//! for the front end. Whoever exceeds one is refused at once, so that a spent budget never becomes a
-//! queue. The outcome of a change is told whatever the bounds say: it takes its memory by [`MemoryGrant::force`].
+//! A front end takes a [`MemoryGrant`], resizes it as the true size becomes known, and drops it when the answer has left or
+//! the client has. gRPC takes it before it decodes a message and before it produces an answer. DNS and Handle over TCP take
+//! it before they read a large message, and for answers before others are made. HTTP takes it before it reads a body, some of
+//! it before it answers a request, and the rest of what the answer takes when that is made. Three bounds hold at once: for
+//! the connection, for its source, and for the front end. Whoever exceeds one is refused at once, so that a spent budget
+//! never becomes a queue. The outcome of a change is reported whatever the bounds say: it takes its memory by
+//! [`MemoryGrant::force`].
 //!
 //! ```text
 //!   request bytes ─▶ take ─▶ decode ─▶ resize ─▶ answer ─▶ resize ─▶ sent, or the client is gone ─▶ drop
@@ -261,7 +262,7 @@ fn add_within(count: &AtomicUsize, bytes: usize, max: usize) -> bool {
 
 /// Bytes that are held for a client. Dropping it gives them back.
 #[derive(Debug)]
-pub(in crate::front) struct MemoryGrant {
+pub struct MemoryGrant {
     account: Arc<MemoryAccount>,
     bytes: usize,
 }

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::reply;
 use super::state::HandleApi;
-use crate::front::http::dependencies::Ends;
+use crate::front::http::dependencies::{Carried, Ends};
 use crate::front::http::transport::body::{check_encoding, media_type};
 use crate::front::http::transport::connection::Client;
 use crate::front::http::transport::rejection::Rejection;
@@ -65,14 +65,15 @@ impl HandleApi {
             Ok(()) => self.transport.bodies.read(client, body, bytes_max).await,
             Err(rejection) => Err(rejection),
         };
-        let (bytes, _held) = match read {
+        let (mut message, memory) = match read {
             Ok(read) => read,
             Err(rejection) => return unread(rejection),
         };
-        let blank = bytes.iter().take(LINE_ENDS_MAX).take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-        let message = bytes.get(blank..).unwrap_or_default().to_vec();
+        let is_blank = |byte: &&u8| matches!(byte, b'\r' | b'\n');
+        let blank = message.iter().take(LINE_ENDS_MAX).take_while(is_blank).count();
+        message.drain(..blank);
         let ends = Ends { client: client.address, own: client.own, channel: client.channel };
-        let answer = tunnel(message, ends).await;
+        let answer = tunnel(Carried { message, ends, memory }).await;
         if answer.is_empty() {
             return reply::text(StatusCode::BAD_REQUEST, "the body is no message of the Handle protocol");
         }

@@ -1,8 +1,10 @@
 //! Answers on their way out: their memory counts until the client has taken them.
 //!
-//! A client that does not read what it asked for holds the answer, however many of them it asks for at once. The bytes are
-//! taken from the budget when the answer is made; without them it is dropped and 503 sent in its stead. They leave in
-//! pieces, so that the connection buffers little beside what is counted.
+//! A client that does not read what it asked for holds the answer, however many of them it asks for at once. Some bytes are
+//! taken from the budget before a request is answered: without them it is refused with 503 and nothing is done for it. The
+//! rest is taken when the answer is made; without it the answer is dropped and 503 sent in its stead. The outcome of a
+//! command takes less than was taken before, so that it is always reported. Answers leave in pieces, so that the connection
+//! buffers little beside what is counted.
 
 use std::sync::Arc;
 
@@ -11,10 +13,12 @@ use axum::http::{HeaderValue, Version, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
+use super::listener::RESERVED_PATHS;
 use super::rejection::Rejection;
 use crate::front::http::transport::connection::Client;
-use crate::front::listen::budget::{Holder, MemoryBudget};
+use crate::front::listen::budget::{Holder, MemoryBudget, MemoryGrant};
 use crate::front::listen::in_flight::AnswerMark;
+use crate::model::limits::IDENTIFIER_BYTES_MAX;
 use crate::model::refusal::Failure;
 
 /// Bytes of one piece of an answer.
@@ -22,13 +26,35 @@ const PIECE_BYTES: usize = 16 * 1024;
 /// Bytes of an answer that is sent at once where a connection has one answer at a time, and is never refused: no more than
 /// the buffers of a connection hold.
 const SMALL_BYTES: usize = 8 * 1024;
+/// Bytes that are taken before a request is answered: most answers take no more, and no outcome of a command does.
+const RESERVED_BYTES: usize = 32 * 1024;
 /// Bytes that count for an answer whose length is not known, which is made while it is taken.
 const STREAMED_BYTES: usize = 256 * 1024;
+
+// A handle is at most this long when each of its bytes is escaped; beside it an outcome has a few hundred bytes.
+const _: () = assert!(6 * IDENTIFIER_BYTES_MAX + 1_024 <= RESERVED_BYTES);
+
+/// The memory was spent when a request came; nothing is done for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MemorySpent;
+
+/// Takes memory before a request is answered. How the node is can be asked without.
+pub(super) fn reserve(
+    budget: &Arc<MemoryBudget>,
+    client: &Client,
+    path: &str,
+) -> Result<Option<MemoryGrant>, MemorySpent> {
+    if RESERVED_PATHS.contains(&path) {
+        return Ok(None);
+    }
+    budget.take(Holder::of(client.address), RESERVED_BYTES).map(Some).map_err(|_| MemorySpent)
+}
 
 /// An answer whose memory counts, and which is in flight, until it has left.
 pub(super) fn hold(
     response: Response,
     (budget, client): (&Arc<MemoryBudget>, &Client),
+    reserved: Option<MemoryGrant>,
     version: Version,
     in_flight: AnswerMark,
 ) -> Response {
@@ -38,9 +64,12 @@ pub(super) fn hold(
         return response;
     }
     let bytes = exact.unwrap_or(STREAMED_BYTES);
-    let held = match budget.take(Holder::of(client.address), bytes) {
+    let taken = match reserved {
+        Some(mut reserved) => reserved.resize(bytes).map(|()| reserved),
+        None => budget.take(Holder::of(client.address), bytes),
+    };
+    let held = match taken {
         Ok(held) => held,
-        // The outcome of a change is never replaced by a refusal; it is short.
         Err(_) if bytes <= SMALL_BYTES => return response,
         Err(_) => return Rejection::Failed(Failure::Overloaded).into_response(),
     };

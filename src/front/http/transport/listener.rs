@@ -44,8 +44,8 @@ const SEND_BYTES_MAX: usize = 64 * 1024;
 const RESERVED_MAX: Duration = Duration::from_secs(5);
 /// How long an evicted connection may take for the answers in flight.
 const EVICTED_MAX: Duration = Duration::from_secs(30);
-/// Paths that are served in reserved slots: health, readiness and metrics.
-const RESERVED_PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+/// Paths that are served in reserved slots, and while the memory is spent: health, readiness and metrics.
+pub(super) const RESERVED_PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
 /// The state that all connections of a listener share.
 pub(in crate::front::http) struct Service {

@@ -40,10 +40,12 @@ use axum::{Extension, Router};
 use tokio::time::timeout;
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use self::answer::MemorySpent;
 use self::connection::Client;
 use self::counters::HttpCounters;
 use self::rejection::Rejection;
 use crate::front::listen::budget::MemoryBudget;
+use crate::model::refusal::Failure;
 
 /// How long one request may take, its body included. A face gives the parts of its work less, so that a command is never cut
 /// off while its outcome is unknown.
@@ -51,10 +53,10 @@ pub(super) const REQUEST_MAX: Duration = Duration::from_secs(45);
 
 //----------- Layers ---------------------------------------------------------
 
-/// Puts the routes of a face behind what every request passes: one host, and a bound of time. The renderer of the face goes
+/// Puts the routes of a face behind what every request passes: memory, one host, and a bound of time. The renderer of the face goes
 /// around it.
 pub(super) fn guard(face: Router) -> Router {
-    face.layer(from_fn(host::check)).layer(from_fn(answer_in_time))
+    face.layer(from_fn(host::check)).layer(from_fn(answer_in_time)).layer(from_fn(refuse_without_memory))
 }
 
 /// Wraps all faces in the layers that every response passes.
@@ -68,6 +70,14 @@ pub(super) fn finish(faces: Router, counters: Arc<HttpCounters>, memory: Arc<Mem
     Router::new().fallback_service(faces).layer(nosniff).layer(from_fn_with_state((counters, memory), send))
 }
 
+/// Refuses a request that found no memory.
+async fn refuse_without_memory(request: Request, next: Next) -> Response {
+    if request.extensions().get::<MemorySpent>().is_some() {
+        return Rejection::Failed(Failure::Overloaded).into_response();
+    }
+    next.run(request).await
+}
+
 /// Ends a request that exceeds its time limit.
 async fn answer_in_time(request: Request, next: Next) -> Response {
     timeout(REQUEST_MAX, next.run(request)).await.unwrap_or_else(|_| Rejection::TooLate.into_response())
@@ -77,14 +87,18 @@ async fn answer_in_time(request: Request, next: Next) -> Response {
 async fn send(
     State((counters, memory)): State<(Arc<HttpCounters>, Arc<MemoryBudget>)>,
     Extension(client): Extension<Client>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let version = request.version();
     client.note_version(version);
     let in_flight = client.in_flight.begin_answer();
+    let reserved = answer::reserve(&memory, &client, request.uri().path()).unwrap_or_else(|spent| {
+        request.extensions_mut().insert(spent);
+        None
+    });
     let response = next.run(request).await;
-    let mut response = answer::hold(response, (&memory, &client), version, in_flight);
+    let mut response = answer::hold(response, (&memory, &client), reserved, version, in_flight);
     cors::complete_allow(response.headers_mut());
     counters.count_response(response.status());
     response
