@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::front::listen::accept::{Accepted, Reception};
 use crate::front::listen::answers::{Answers, FREE_BYTES};
-use crate::front::listen::budget::{Holder, MemoryAccount, MemoryBudget, MemoryGrant};
+use crate::front::listen::budget::{MemoryAccount, MemoryBudget, MemoryGrant};
 use crate::front::listen::drain::Draining;
 use crate::front::listen::slots::Slot;
 use crate::front::listen::stream::Stream;
@@ -76,10 +76,11 @@ impl TcpSide {
     pub(super) async fn serve(self, responder: Arc<Responder>, draining: Draining) {
         let shared = self.shared;
         let serve = move |accepted: Accepted| {
+            let holder = accepted.holder();
             let Accepted { stream, client, slot, draining, .. } = accepted;
             let responder = Arc::clone(&responder);
             responder.rate_limit.prove(client.ip(), std::time::Instant::now());
-            let (shared, account) = (Arc::clone(&shared), shared.memory.account(Holder::of(client)));
+            let (shared, account) = (Arc::clone(&shared), shared.memory.account(holder));
             Connection { stream, client: client.ip(), responder, shared, account, slot }.serve(draining)
         };
         self.reception.serve(self.listener, draining, serve).await;

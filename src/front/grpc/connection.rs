@@ -25,7 +25,7 @@ use tokio::time;
 use tonic::transport::server::Connected;
 
 use crate::front::listen::accept::Accepted;
-use crate::front::listen::budget::{Holder, MemoryAccount, MemoryBudget};
+use crate::front::listen::budget::{MemoryAccount, MemoryBudget};
 use crate::front::listen::channel::Channel;
 use crate::front::listen::drain::Draining;
 use crate::front::listen::in_flight::InFlight;
@@ -76,11 +76,11 @@ pub(super) struct Connection {
 
 impl Connection {
     fn new(accepted: Accepted, memory: &Arc<MemoryBudget>) -> (Self, oneshot::Receiver<()>) {
+        let memory = memory.account(accepted.holder());
         let Accepted { stream, client: address, channel, slot, draining, .. } = accepted;
         let in_flight = InFlight::new(slot.usage());
         let closable = closable(slot.usage(), draining, in_flight.clone()).boxed();
         let (open, closed) = oneshot::channel();
-        let memory = memory.account(Holder::of(address));
         let client = Client { address, channel, in_flight, memory };
         (Self { stream, client, closable, _slot: slot, _open: open }, closed)
     }

@@ -145,7 +145,8 @@ impl Bench {
         request.metadata_mut().insert("authorization", bearer);
         let address = address.parse().expect("an address");
         let in_flight = InFlight::new(SlotUse::detached());
-        let memory = MemoryBudget::new(GRPC_MEMORY).account(Holder::of(address));
+        let memory = MemoryBudget::new(GRPC_MEMORY)
+            .account(Holder { client: address, source: in_flight.slot().source() });
         request.extensions_mut().insert(Client { address, channel, in_flight, memory });
         request
     }

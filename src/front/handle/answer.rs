@@ -130,7 +130,7 @@ impl Responder {
                 // Clients that log in take a later challenge for success, so the connection has to end instead.
                 let reply = reply::login_over();
                 let session = opened.session.as_deref();
-                return Outgoing::Last(self.close(origin.source(), &frame, session, &reply).await);
+                return Outgoing::Last(self.close(origin.source, &frame, session, &reply).await);
             }
             RequestOutcome::KeyWithdrawn => {
                 let opened = opened.forgotten();

@@ -68,7 +68,7 @@ impl Responder {
         };
         let password = Proof::Password(passwords.first().copied().unwrap_or_default().to_vec());
         let provers = (&self.authority, &*self.crypto_pool);
-        match prove(provers, origin.source(), &identity, password, Vec::new()).await {
+        match prove(provers, origin.source, &identity, password, Vec::new()).await {
             Ok(caller) => {
                 connection.log_in(opened.envelope.session, caller);
                 let handle = identity.to_string();

@@ -85,7 +85,7 @@ impl Responder {
 /// depends on what this server sent there; the code of a session from elsewhere proves nothing about the address.
 fn note_proof(origin: &Origin, session_source: Source) {
     if let Transport::Datagrams(state) = &origin.transport
-        && session_source == origin.source()
+        && session_source == origin.source
     {
         state.note_proof();
     }

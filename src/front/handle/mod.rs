@@ -65,6 +65,7 @@ use crate::front::listen::counters::ConnectionCounters;
 use crate::front::listen::crypto_pool::CryptoPool;
 use crate::front::listen::drain::Drain;
 use crate::front::listen::slots::ConnectionLimits;
+use crate::front::listen::source::Exemptions;
 use crate::front::listen::tls::{ClientCertificates, TlsIdentity};
 use crate::front::listen::udp_rate_limit::{UdpAnswerCounters, UdpRateLimit, UdpRateLimitOptions};
 use crate::key::PrivateKey;
@@ -182,6 +183,7 @@ impl HandleServer {
             server_key,
             sessions: Sessions::new(HANDLE_SESSIONS),
             challenges: Challenges::new(HANDLE_CHALLENGES),
+            exemptions: Exemptions::new(&options.connections.exempt_networks),
             crypto_pool,
             rate_limit: UdpRateLimit::new(&options.udp, Instant::now()),
             counters: Arc::default(),

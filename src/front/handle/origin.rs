@@ -20,6 +20,8 @@ const LOGINS_MAX: usize = 64;
 pub(super) struct Origin {
     /// The address of the client.
     pub(super) client: SocketAddr,
+    /// The source whose quotas it counts for.
+    pub(super) source: Source,
     /// The address of this node that was asked, where that is known.
     pub(super) own: Option<SocketAddr>,
     /// The transport that carried it.
@@ -40,11 +42,6 @@ pub(super) enum Transport {
 }
 
 impl Origin {
-    /// The source whose quotas it counts for.
-    pub(super) fn source(&self) -> Source {
-        Source::of(self.client.ip())
-    }
-
     /// The connection that carried it.
     pub(super) fn connection(&self) -> Option<&Arc<ConnectionState>> {
         match &self.transport {

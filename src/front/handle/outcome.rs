@@ -79,12 +79,12 @@ impl Responder {
                     reply::not_offered("the list is longer than one message; ask for it over TCP")
                 }
                 Transport::Datagrams(_) | Transport::Connection(_) | Transport::Tunnel => {
-                    return Outgoing::List(Box::new(Stream::new(listing, origin.source(), frame, session)));
+                    return Outgoing::List(Box::new(Stream::new(listing, origin.source, frame, session)));
                 }
             },
             // A caller that has just proved who it is is not challenged again.
             RequestOutcome::ProofNeeded | RequestOutcome::KeyWithdrawn => reply::key_withdrawn(),
         };
-        Outgoing::Message(self.close(origin.source(), &frame, session.as_deref(), &reply).await, reply.effect)
+        Outgoing::Message(self.close(origin.source, &frame, session.as_deref(), &reply).await, reply.effect)
     }
 }

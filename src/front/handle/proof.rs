@@ -63,10 +63,10 @@ impl Responder {
         let pending = PendingRequest {
             opened: opened.clone(),
             challenge: challenge.signed_bytes(),
-            source: origin.source(),
+            source: origin.source,
         };
         let bytes = opened.message.len();
-        if !self.challenges.put(key, origin.source(), bytes, pending, Instant::now()) {
+        if !self.challenges.put(key, origin.source, bytes, pending, Instant::now()) {
             return reply::busy();
         }
         Reply {
@@ -107,7 +107,7 @@ impl Responder {
                         break;
                     }
                     // A correct answer from the address of the challenge proves that the client receives what is sent there.
-                    if found.pending.source == origin.source() {
+                    if found.pending.source == origin.source {
                         self.rate_limit.prove(origin.client.ip(), Instant::now());
                     }
                     return Ok(self.complete(origin, frame, &found.pending, caller).await);
@@ -146,7 +146,7 @@ impl Responder {
         self.check_beforehand(&message, &answer.identity).await?;
         let (proof, challenge) = (answer.proof.clone(), pending.challenge.clone());
         let proved =
-            prove((&self.authority, &self.crypto_pool), origin.source(), &answer.identity, proof, challenge)
+            prove((&self.authority, &self.crypto_pool), origin.source, &answer.identity, proof, challenge)
                 .await;
         proved.map_err(|unproven| reply::unproven(&unproven))
     }

@@ -73,7 +73,13 @@ impl Reassembly {
     }
 
     /// Adds a piece.
-    pub(super) fn take(&mut self, client: SocketAddr, piece: &Piece<'_>, now: Instant) -> Taken {
+    pub(super) fn take(
+        &mut self,
+        client: SocketAddr,
+        source: Source,
+        piece: &Piece<'_>,
+        now: Instant,
+    ) -> Taken {
         let expired = self.messages.expire(now).len();
         self.lost += u64::try_from(expired).unwrap_or_default();
         let Envelope { session, request, sequence, .. } = piece.envelope;
@@ -90,7 +96,7 @@ impl Reassembly {
             }
             return self.add(&key, piece);
         }
-        self.begin(key, piece, now)
+        self.begin(key, source, piece, now)
     }
 
     /// Messages given up so far.
@@ -99,9 +105,9 @@ impl Reassembly {
     }
 
     /// Stores the first piece that arrived of a message.
-    fn begin(&mut self, key: MessageKey, piece: &Piece<'_>, now: Instant) -> Taken {
+    fn begin(&mut self, key: MessageKey, source: Source, piece: &Piece<'_>, now: Instant) -> Taken {
         let cost = piece.bytes.len() + 2 * OVERHEAD_BYTES;
-        let Some(grant) = self.take_evicting(Source::of(key.client.ip()), cost) else {
+        let Some(grant) = self.take_evicting(source, cost) else {
             self.lost += 1;
             return Taken::Dropped;
         };

@@ -88,7 +88,7 @@ impl ReplyCache {
     }
 
     /// Looks up a request, and admits it if it is new.
-    pub(super) fn begin(self: &Arc<Self>, key: ReplyKey, now: Instant) -> Admission {
+    pub(super) fn begin(self: &Arc<Self>, key: ReplyKey, source: Source, now: Instant) -> Admission {
         let mut table = self.table();
         table.without_effect.expire(now);
         table.changed.expire(now);
@@ -101,7 +101,6 @@ impl ReplyCache {
         if let Some(reply) = table.without_effect.get(&key) {
             return Admission::Repeated(Arc::clone(reply), Effect::None);
         }
-        let source = Source::of(key.client.ip());
         let Some(grant) = table.evict_for(|| self.quota.take(source, OVERHEAD_BYTES)) else {
             return Admission::Full;
         };
@@ -160,7 +159,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::{Duration, Instant};
 
-    use super::{Admission, Effect, LIFE, OVERHEAD_BYTES, QuotaBounds, ReplyCache, ReplyKey, Ticket};
+    use super::{Admission, Effect, LIFE, OVERHEAD_BYTES, QuotaBounds, ReplyCache, ReplyKey, Source, Ticket};
 
     fn key(request: u32) -> ReplyKey {
         let last = u8::try_from(request % 256).expect("a byte");
@@ -170,6 +169,10 @@ mod tests {
 
     fn bounds(total: usize) -> QuotaBounds {
         QuotaBounds { total, per_source: total / 4 }
+    }
+
+    fn begin(replies: &Arc<ReplyCache>, key: ReplyKey, now: Instant) -> Admission {
+        replies.begin(key, Source::of(key.client.ip()), now)
     }
 
     fn first(begun: Admission) -> Ticket {
@@ -183,15 +186,15 @@ mod tests {
     fn a_request_is_performed_once_and_its_reply_sent_again() {
         let now = Instant::now();
         let replies = ReplyCache::new(bounds(10_000));
-        let ticket = first(replies.begin(key(1), now));
-        assert!(matches!(replies.begin(key(1), now), Admission::InFlight));
+        let ticket = first(begin(&replies, key(1), now));
+        assert!(matches!(begin(&replies, key(1), now), Admission::InFlight));
         ticket.finish(Arc::from(&b"done"[..]), Effect::Changed, now);
         assert!(
-            matches!(replies.begin(key(1), now), Admission::Repeated(reply, Effect::Changed) if *reply == *b"done")
+            matches!(begin(&replies, key(1), now), Admission::Repeated(reply, Effect::Changed) if *reply == *b"done")
         );
         // The same id with other content is another request.
-        drop(first(replies.begin(ReplyKey { content: 2, ..key(1) }, now)));
-        drop(first(replies.begin(key(1), now + LIFE)));
+        drop(first(begin(&replies, ReplyKey { content: 2, ..key(1) }, now)));
+        drop(first(begin(&replies, key(1), now + LIFE)));
         assert_eq!(replies.quota.used(), 0);
     }
 
@@ -199,8 +202,8 @@ mod tests {
     fn an_abandoned_request_may_be_performed() {
         let now = Instant::now();
         let replies = ReplyCache::new(bounds(10_000));
-        drop(first(replies.begin(key(1), now)));
-        first(replies.begin(key(1), now));
+        drop(first(begin(&replies, key(1), now)));
+        first(begin(&replies, key(1), now));
     }
 
     #[test]
@@ -210,14 +213,14 @@ mod tests {
         let reply = || Arc::from(&b"done"[..]);
         for request in 1..=8 {
             let effect = if request == 7 { Effect::None } else { Effect::Changed };
-            first(replies.begin(key(request), now)).finish(reply(), effect, now);
+            first(begin(&replies, key(request), now)).finish(reply(), effect, now);
         }
-        first(replies.begin(key(9), now)).finish(reply(), Effect::Changed, now);
-        assert!(matches!(replies.begin(key(1), now), Admission::Repeated(_, Effect::Changed)));
-        assert!(matches!(replies.begin(key(7), now), Admission::Full), "it was evicted");
-        assert!(matches!(replies.begin(key(10), now), Admission::Full));
+        first(begin(&replies, key(9), now)).finish(reply(), Effect::Changed, now);
+        assert!(matches!(begin(&replies, key(1), now), Admission::Repeated(_, Effect::Changed)));
+        assert!(matches!(begin(&replies, key(7), now), Admission::Full), "it was evicted");
+        assert!(matches!(begin(&replies, key(10), now), Admission::Full));
         let late = now + LIFE + Duration::from_millis(1);
-        first(replies.begin(key(10), late));
+        first(begin(&replies, key(10), late));
     }
 
     #[test]
@@ -226,10 +229,10 @@ mod tests {
         let replies = ReplyCache::new(bounds(8 * (OVERHEAD_BYTES + 4)));
         let of_one_source = |session| ReplyKey { session, ..key(1) };
         for session in 1..=2 {
-            let ticket = first(replies.begin(of_one_source(session), now));
+            let ticket = first(begin(&replies, of_one_source(session), now));
             ticket.finish(Arc::from(&b"done"[..]), Effect::Changed, now);
         }
-        assert!(matches!(replies.begin(of_one_source(3), now), Admission::Full));
-        first(replies.begin(key(2), now));
+        assert!(matches!(begin(&replies, of_one_source(3), now), Admission::Full));
+        first(begin(&replies, key(2), now));
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::authority::Authority;
 use crate::front::listen::crypto_pool::CryptoPool;
+use crate::front::listen::source::Exemptions;
 use crate::front::listen::udp_rate_limit::UdpRateLimit;
 use crate::key::PrivateKey;
 use crate::registry::Registry;
@@ -27,6 +28,7 @@ pub(super) struct Responder {
     pub(super) public_key: Vec<u8>,
     pub(super) sessions: Sessions,
     pub(super) challenges: Challenges<PendingRequest>,
+    pub(super) exemptions: Exemptions,
     pub(super) crypto_pool: Arc<CryptoPool>,
     pub(super) rate_limit: UdpRateLimit,
     pub(super) counters: Arc<HandleCounters>,

@@ -31,7 +31,7 @@ impl Responder {
             Ok(setup) => setup,
             Err(error) => return reply::unreadable(&error),
         };
-        let source = origin.source();
+        let source = origin.source;
         let made = match setup.exchange {
             KeyExchange::DiffieHellman(half) => self.agree(source, half, version).await,
             KeyExchange::ClientKey(key) => self.seal(source, key.to_vec(), version).await,
@@ -122,7 +122,7 @@ impl Responder {
         opened: &OpenedMessage,
         message: &Message<'_>,
     ) -> Reply {
-        let source = origin.source();
+        let source = origin.source;
         let ExchangeKey(sealed) = match ExchangeKey::decode(message.body) {
             Ok(decoded) => decoded,
             Err(error) => return reply::unreadable(&error),

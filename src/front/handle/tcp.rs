@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::front::listen::accept::{Accepted, Reception};
 use crate::front::listen::answers::{Answers, FREE_BYTES};
-use crate::front::listen::budget::{Holder, MemoryAccount, MemoryBudget, MemoryGrant};
+use crate::front::listen::budget::{MemoryAccount, MemoryBudget, MemoryGrant};
 use crate::front::listen::drain::Draining;
 use crate::front::listen::slots::Slot;
 use crate::front::listen::stream::Stream;
@@ -76,15 +76,15 @@ impl TcpSide {
     pub(super) async fn serve(self, responder: Arc<Responder>, draining: Draining) {
         let shared = self.shared;
         let serve = move |accepted: Accepted| {
+            let account = shared.memory.account(accepted.holder());
             let Accepted { stream, client, own, channel, slot, draining, .. } = accepted;
             responder.rate_limit.prove(client.ip(), Instant::now().into_std());
             let transport = Transport::Connection(Arc::new(ConnectionState::new(slot.usage())));
-            let account = shared.memory.account(Holder::of(client));
             let connection = Connection {
                 account,
                 responder: Arc::clone(&responder),
                 shared: Arc::clone(&shared),
-                origin: Origin { client, own: Some(own), transport, channel },
+                origin: Origin { client, source: slot.usage().source(), own: Some(own), transport, channel },
                 draining,
                 slot,
             };

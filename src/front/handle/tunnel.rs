@@ -43,7 +43,8 @@ impl HandleTunnel {
         let Some(message) = bytes.get(ENVELOPE_BYTES..end) else { return Vec::new() };
         let received = Received { envelope, message };
         let Tunneled { client, own, channel } = from;
-        let origin = Origin { client, own: Some(own), transport: Transport::Tunnel, channel };
+        let source = self.0.exemptions.source_of(client.ip());
+        let origin = Origin { client, source, own: Some(own), transport: Transport::Tunnel, channel };
         if let Some(answer) = self.0.answer_plain(&[received]).await.into_iter().next().flatten() {
             return answer;
         }

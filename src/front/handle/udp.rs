@@ -111,7 +111,8 @@ impl UdpSide {
         }
         let mut reassembly = self.reassembly.lock().unwrap_or_else(PoisonError::into_inner);
         let before = reassembly.lost();
-        let taken = reassembly.take(client, &piece, Instant::now());
+        let source = responder.exemptions.source_of(client.ip());
+        let taken = reassembly.take(client, source, &piece, Instant::now());
         let lost = reassembly.lost() - before;
         drop(reassembly);
         responder.counters.incomplete.fetch_add(lost, std::sync::atomic::Ordering::Relaxed);
@@ -140,8 +141,11 @@ impl UdpSide {
     /// Answers a message in a separate task, unless it was answered before.
     async fn answer_apart(self: &Arc<Self>, responder: &Arc<Responder>, draining: &Draining, whole: &Whole) {
         let slot = Arc::clone(&self.in_flight).try_acquire_owned().ok();
-        let admission =
-            if Responder::is_repeatable(&whole.received()) { None } else { Some(self.begin(whole)) };
+        let admission = if Responder::is_repeatable(&whole.received()) {
+            None
+        } else {
+            Some(self.begin(responder, whole))
+        };
         let (slot, ticket) = match (slot, admission) {
             (_, Some(Admission::InFlight)) => return count(&responder.counters.repeated),
             (_, Some(Admission::Repeated(reply, effect))) => {
@@ -168,21 +172,23 @@ impl UdpSide {
         });
     }
 
-    fn begin(&self, whole: &Whole) -> Admission {
+    fn begin(&self, responder: &Responder, whole: &Whole) -> Admission {
         let key = ReplyKey {
             client: whole.client,
             session: whole.envelope.session,
             request: whole.envelope.request,
             content: self.hasher.hash_one(&whole.message),
         };
-        self.replies.begin(key, Instant::now())
+        self.replies.begin(key, responder.exemptions.source_of(whole.client.ip()), Instant::now())
     }
 
     async fn run(&self, responder: &Responder, whole: &Whole, ticket: Option<Ticket>) {
         let own = whole.own.map_or(self.local, |own| SocketAddr::new(own, self.local.port()));
         let state = Arc::new(DatagramState::default());
         let transport = Transport::Datagrams(Arc::clone(&state));
-        let origin = Origin { client: whole.client, own: Some(own), transport, channel: Channel::Plain };
+        let source = responder.exemptions.source_of(whole.client.ip());
+        let origin =
+            Origin { client: whole.client, source, own: Some(own), transport, channel: Channel::Plain };
         let (answer, effect) = match responder.answer(&origin, whole.received()).await {
             Outgoing::Nothing => return count(&responder.counters.dropped),
             Outgoing::Message(answer, effect) => (answer, effect),

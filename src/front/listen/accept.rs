@@ -19,12 +19,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
+use super::budget::Holder;
 use super::channel::Channel;
 use super::counters::{ConnectionCounters, count};
 use super::drain::Draining;
 use super::quota::{Quota, QuotaBounds};
 use super::slots::{ConnectionLimits, NoSlot, Slot, Slots};
-use super::source::Source;
 use super::stream::Stream;
 
 /// How long accepting pauses after the system refused it.
@@ -215,6 +215,13 @@ pub(in crate::front) struct Accepted {
     pub(in crate::front) draining: Draining,
 }
 
+impl Accepted {
+    /// The client for which memory is held.
+    pub(in crate::front) fn holder(&self) -> Holder {
+        Holder { client: self.client, source: self.slot.usage().source() }
+    }
+}
+
 impl Shared {
     /// Finds out whether the client speaks TLS, and does the handshake if it does.
     async fn open(&self, arrival: Arrival) -> Option<Accepted> {
@@ -223,7 +230,7 @@ impl Shared {
             biased;
             () = draining.begins() => return None,
             () = slot.evicted() => return None,
-            opened = self.secure(stream, client, &slot) => opened,
+            opened = self.secure(stream, &slot) => opened,
         };
         match opened {
             Ok((stream, own)) => {
@@ -243,12 +250,7 @@ impl Shared {
         }
     }
 
-    async fn secure(
-        &self,
-        stream: TcpStream,
-        client: SocketAddr,
-        slot: &Slot,
-    ) -> Result<(Stream, SocketAddr), NotOpened> {
+    async fn secure(&self, stream: TcpStream, slot: &Slot) -> Result<(Stream, SocketAddr), NotOpened> {
         // Answers are written whole: waiting to fill a segment would only delay them.
         stream.set_nodelay(true)?;
         let own = stream.local_addr()?;
@@ -269,12 +271,7 @@ impl Shared {
                 tls
             }
         };
-        let source = Source::of(client.ip());
-        let granted = if self.slots.limits().is_exempt(client.ip()) {
-            self.handshakes.take_exempt(source, 1)
-        } else {
-            self.handshakes.take(source, 1)
-        };
+        let granted = self.handshakes.take(slot.usage().source(), 1);
         let _handshake = granted.map_err(|_| NotOpened::Refused)?;
         let deadline =
             if is_reserved { begun + RESERVED_HANDSHAKE_MAX } else { Instant::now() + HANDSHAKE_MAX };

@@ -47,12 +47,18 @@ struct SourceUse {
 
 /// The client for which memory is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::front) struct Holder(SocketAddr);
+pub(in crate::front) struct Holder {
+    /// Address of the client.
+    pub(in crate::front) client: SocketAddr,
+    /// The source that the address belongs to.
+    pub(in crate::front) source: Source,
+}
 
+#[cfg(test)]
 impl Holder {
-    /// The holder behind the remote address of a connection.
+    /// A client whose source is not exempt.
     pub(in crate::front) fn of(client: SocketAddr) -> Self {
-        Self(client)
+        Self { client, source: Source::of(client.ip()) }
     }
 }
 
@@ -61,7 +67,7 @@ impl Holder {
 pub(in crate::front) struct MemoryLimits {
     /// For the whole front end.
     pub(in crate::front) total: usize,
-    /// For one source.
+    /// For one source that is not exempt.
     pub(in crate::front) source: usize,
     /// For one connection.
     pub(in crate::front) connection: usize,
@@ -143,12 +149,11 @@ impl MemoryBudget {
 
     /// The account of a connection: the same as long as anything of it is held.
     pub(in crate::front) fn account(self: &Arc<Self>, holder: Holder) -> Arc<MemoryAccount> {
-        let Holder(client) = holder;
+        let Holder { client, source } = holder;
         let mut accounts = self.accounts();
         if let Some(account) = accounts.connections.get(&client).and_then(Weak::upgrade) {
             return account;
         }
-        let source = Source::of(client.ip());
         let in_use = accounts.sources.entry(source).or_default();
         in_use.connections += 1;
         let of_source = Arc::clone(&in_use.bytes);
@@ -206,7 +211,7 @@ impl MemoryAccount {
         if !add_within(&self.of_connection, bytes, connection) {
             return Err(self.budget.refuse(Bound::Connection));
         }
-        if !add_within(&self.of_source, bytes, source) {
+        if !add_within(&self.of_source, bytes, self.source.share(source)) {
             self.of_connection.fetch_sub(bytes, Ordering::Relaxed);
             return Err(self.budget.refuse(Bound::Source));
         }
@@ -308,14 +313,22 @@ impl Drop for MemoryGrant {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
     use std::sync::Arc;
 
     use super::{Bound, BudgetSpent, Holder, MemoryAccount, MemoryBudget, MemoryLimits};
 
+    use crate::front::listen::source::Exemptions;
+
     const LIMITS: MemoryLimits = MemoryLimits { total: 100, source: 60, connection: 40 };
 
     fn account(budget: &Arc<MemoryBudget>, client: &str) -> Arc<MemoryAccount> {
-        budget.account(Holder::of(client.parse().expect("an address")))
+        budget.account(holder(client, &Exemptions::default()))
+    }
+
+    fn holder(client: &str, exemptions: &Exemptions) -> Holder {
+        let client: SocketAddr = client.parse().expect("an address");
+        Holder { client, source: exemptions.source_of(client.ip()) }
     }
 
     fn spent(bound: Bound) -> BudgetSpent {
@@ -364,11 +377,23 @@ mod tests {
     #[test]
     fn a_connection_has_one_account_while_anything_is_held() {
         let budget = MemoryBudget::new(LIMITS);
-        let holder = Holder::of("192.0.2.1:1".parse().expect("an address"));
+        let holder = holder("192.0.2.1:1", &Exemptions::default());
         let first = budget.take(holder, 30).expect("free");
         assert_eq!(budget.take(holder, 11).expect_err("beyond"), spent(Bound::Connection));
         drop(first);
         budget.take(holder, 40).expect("free again");
+    }
+
+    #[test]
+    fn an_exempt_source_is_bounded_by_connection_and_in_total() {
+        let budget = MemoryBudget::new(LIMITS);
+        let exemptions = Exemptions::new(&["192.0.2.0/24".parse().expect("a network")]);
+        let take = |client: &str, bytes| budget.take(holder(client, &exemptions), bytes);
+        let held =
+            ["192.0.2.1:1", "192.0.2.1:2"].map(|client| take(client, 40).expect("no share of its own"));
+        assert_eq!(take("192.0.2.1:2", 1).expect_err("beyond"), spent(Bound::Connection));
+        assert_eq!(take("192.0.2.1:3", 21).expect_err("beyond"), spent(Bound::Total));
+        drop(held);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::source::Source;
 pub(in crate::front) struct QuotaBounds {
     /// Units in use by all sources together.
     pub(in crate::front) total: usize,
-    /// Units in use by one source.
+    /// Units in use by one source that is not exempt.
     pub(in crate::front) per_source: usize,
 }
 
@@ -62,16 +62,6 @@ impl Quota {
         Ok(QuotaGrant { quota: Arc::clone(self), source, units })
     }
 
-    /// Takes units for a source that is bounded by the total alone.
-    pub(in crate::front) fn take_exempt(
-        self: &Arc<Self>,
-        source: Source,
-        units: usize,
-    ) -> Result<QuotaGrant, Exceeded> {
-        self.add(source, units, QuotaBounds { per_source: usize::MAX, ..self.bounds })?;
-        Ok(QuotaGrant { quota: Arc::clone(self), source, units })
-    }
-
     /// Units in use.
     pub(in crate::front) fn used(&self) -> usize {
         self.used_now().total
@@ -80,7 +70,7 @@ impl Quota {
     fn add(&self, source: Source, units: usize, bounds: QuotaBounds) -> Result<(), Exceeded> {
         let mut used = self.used_now();
         let of_source = used.sources.get(&source).copied().unwrap_or_default().saturating_add(units);
-        if of_source > bounds.per_source {
+        if of_source > source.share(bounds.per_source) {
             return Err(Exceeded::Source);
         }
         let total = used.total.saturating_add(units);
@@ -149,6 +139,8 @@ mod tests {
 
     use super::{Exceeded, Quota, QuotaBounds, QuotaGrant, Source};
 
+    use crate::front::listen::source::Exemptions;
+
     const BOUNDS: QuotaBounds = QuotaBounds { total: 10, per_source: 6 };
 
     fn source(last: u8) -> Source {
@@ -174,8 +166,11 @@ mod tests {
     #[test]
     fn an_exempt_source_is_bounded_by_the_total_alone() {
         let quota = Quota::new(BOUNDS);
-        let mut all = quota.take_exempt(source(1), 10).expect("the whole total");
-        assert_eq!(quota.take_exempt(source(1), 1).expect_err("eleven in total"), Exceeded::Total);
+        let proxy =
+            Exemptions::new(&[IpAddr::from([127, 0, 0, 1]).into()]).source_of(IpAddr::from([127, 0, 0, 1]));
+        let mut all = quota.take(proxy, 9).expect("more than the share of a source");
+        all.grow(1).expect("the whole total");
+        assert_eq!(quota.take(proxy, 1).expect_err("eleven in total"), Exceeded::Total);
         all.grow_beyond(5);
         assert_eq!(quota.used(), 15);
         drop(all);

@@ -23,7 +23,7 @@ use ipnet::IpNet;
 use tokio::sync::Notify;
 
 use super::quota::{Quota, QuotaBounds, QuotaGrant};
-use super::source::Source;
+use super::source::{Exemptions, Source};
 
 /// How long a connection must have been idle to be evicted for one of its own source, or when it is authenticated.
 const IDLE_MIN: Duration = Duration::from_secs(10);
@@ -41,7 +41,8 @@ pub struct ConnectionLimits {
     pub max: usize,
     /// Connections of one source: one IPv4 address or one IPv6 network of 64 bits.
     pub per_source_max: usize,
-    /// Networks whose addresses are bounded by the total alone, such as those of reverse proxies.
+    /// Networks whose addresses are bounded by the totals alone, such as those of reverse proxies: not only of connections,
+    /// but of everything that the front end bounds by source.
     pub exempt_networks: Vec<IpNet>,
 }
 
@@ -54,11 +55,6 @@ impl ConnectionLimits {
     /// File descriptors that connections within these limits use at most, when so many slots are reserved.
     pub const fn descriptors(&self, reserved: usize) -> usize {
         self.max + self.max / LEAVING_SHARE + 1 + reserved
-    }
-
-    /// Whether an address is bounded by the total alone.
-    pub(in crate::front) fn is_exempt(&self, address: IpAddr) -> bool {
-        self.exempt_networks.iter().any(|network| network.contains(&address.to_canonical()))
     }
 }
 
@@ -77,6 +73,7 @@ pub(in crate::front) enum NoSlot {
 #[derive(Debug)]
 pub(in crate::front) struct Slots {
     limits: ConnectionLimits,
+    exemptions: Exemptions,
     reserved: Arc<Quota>,
     since: Instant,
     evicted: AtomicU64,
@@ -100,7 +97,6 @@ struct Table {
 struct Members {
     taken: HashMap<u64, Arc<Presence>>,
     leaving: usize,
-    is_exempt: bool,
     /// Before this time none of them can have been idle for long enough.
     none_idle_before_ms: u64,
 }
@@ -122,17 +118,22 @@ impl Slots {
     /// Slots that are all free; `reserved` more are for connections with restricted use.
     pub(in crate::front) fn new(limits: ConnectionLimits, reserved: usize, now: Instant) -> Arc<Self> {
         let bounds = QuotaBounds { total: reserved, per_source: reserved.div_ceil(RESERVED_SHARE) };
-        let reserved = Quota::new(bounds);
-        Arc::new(Self { limits, reserved, since: now, evicted: AtomicU64::new(0), table: Mutex::default() })
+        Arc::new(Self {
+            exemptions: Exemptions::new(&limits.exempt_networks),
+            limits,
+            reserved: Quota::new(bounds),
+            since: now,
+            evicted: AtomicU64::new(0),
+            table: Mutex::default(),
+        })
     }
 
     /// Takes a slot for a connection from an address.
     pub(in crate::front) fn take(self: &Arc<Self>, address: IpAddr, now: Instant) -> Result<Slot, NoSlot> {
-        let (source, now_ms) = (Source::of(address), ms_between(self.since, now));
-        let is_exempt = self.limits.is_exempt(address);
+        let (source, now_ms) = (self.exemptions.source_of(address), ms_between(self.since, now));
         let mut table = self.table();
         let of_source = table.sources.get(&source).map(|members| members.taken.len()).unwrap_or_default();
-        let evict = if !is_exempt && of_source >= self.limits.per_source_max {
+        let evict = if of_source >= source.share(self.limits.per_source_max) {
             let leaving_max = self.limits.per_source_max.div_ceil(LEAVING_SHARE);
             let evicted = table.evict_of(source, now_ms, Eviction::Idle, leaving_max);
             if !evicted {
@@ -152,12 +153,13 @@ impl Slots {
         self.evicted.fetch_add(u64::from(evict), Ordering::Relaxed);
         table.numbered += 1;
         let presence = self.presence(table.numbered, source, now_ms, false);
-        table.add(&presence, is_exempt);
+        table.add(&presence);
         Ok(Slot { slots: Arc::clone(self), presence, _reserved: None })
     }
 
     fn take_reserved(self: &Arc<Self>, source: Source, now_ms: u64) -> Result<Slot, NoSlot> {
-        let grant = self.reserved.take(source, 1).map_err(|_| NoSlot::Total)?;
+        // Not even an exempt source takes all of them: others would find no way in.
+        let grant = self.reserved.take(source.bounded(), 1).map_err(|_| NoSlot::Total)?;
         let mut table = self.table();
         table.numbered += 1;
         let presence = self.presence(table.numbered, source, now_ms, true);
@@ -214,14 +216,13 @@ enum Eviction {
 }
 
 impl Table {
-    fn add(&mut self, presence: &Arc<Presence>, is_exempt: bool) {
+    fn add(&mut self, presence: &Arc<Presence>) {
         let members = self.sources.entry(presence.source).or_default();
-        members.is_exempt = is_exempt;
         let before = members.taken.len();
         members.taken.insert(presence.number, Arc::clone(presence));
         let resized = (before, before + 1, presence.source);
         self.taken += 1;
-        self.resize(resized, is_exempt);
+        self.resize(resized);
     }
 
     /// Evicts a connection for one of a source that has this many; false if none may be evicted.
@@ -276,10 +277,10 @@ impl Table {
             return;
         }
         members.leaving += 1;
-        let (after, is_exempt) = (members.taken.len(), members.is_exempt);
+        let after = members.taken.len();
         self.taken -= 1;
         self.leaving += 1;
-        self.resize((after + 1, after, presence.source), is_exempt);
+        self.resize((after + 1, after, presence.source));
         presence.is_leaving.store(true, Ordering::Release);
         presence.evicted.notify_waiters();
     }
@@ -294,18 +295,17 @@ impl Table {
             members.leaving -= 1;
             self.leaving -= 1;
         }
-        let is_exempt = members.is_exempt;
         if members.taken.is_empty() && members.leaving == 0 {
             self.sources.remove(&presence.source);
         }
         if let Some(resized) = resized {
-            self.resize(resized, is_exempt);
+            self.resize(resized);
         }
     }
 
     /// Keeps the order of sources by size: the size before, the size after, the source.
-    fn resize(&mut self, (before, after, source): (usize, usize, Source), is_exempt: bool) {
-        if is_exempt {
+    fn resize(&mut self, (before, after, source): (usize, usize, Source)) {
+        if source.is_exempt() {
             return;
         }
         self.sizes.remove(&(before, source));
@@ -382,6 +382,11 @@ impl SlotUse {
         self.0.number
     }
 
+    /// The source of the connection.
+    pub(in crate::front) fn source(&self) -> Source {
+        self.0.source
+    }
+
     /// Notes that a request of the connection was answered.
     pub(in crate::front) fn touch(&self, now: Instant) {
         self.0.used_ms.store(ms_between(self.0.since, now), Ordering::Relaxed);
@@ -414,7 +419,7 @@ impl SlotUse {
     #[cfg(test)]
     pub(in crate::front) fn detached() -> Self {
         let slots = Slots::new(ConnectionLimits::new(1, 1), 0, Instant::now());
-        Self(slots.presence(1, Source::of(IpAddr::from([127, 0, 0, 1])), 0, false))
+        Self(slots.presence(1, slots.exemptions.source_of(IpAddr::from([127, 0, 0, 1])), 0, false))
     }
 }
 

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-use crate::front::listen::source::Source;
+use crate::front::listen::source::{Exemptions, Source};
 
 /// Entries of the table.
 const TABLE_SIZE: usize = 65_536;
@@ -75,6 +75,7 @@ impl Default for UdpRateLimitOptions {
 #[derive(Debug)]
 pub(in crate::front) struct UdpRateLimit {
     options: UdpRateLimitOptions,
+    exemptions: Exemptions,
     table: Box<[Mutex<Allowance>]>,
     hasher: RandomState,
     since: Instant,
@@ -133,6 +134,7 @@ impl UdpRateLimit {
         };
         Self {
             options: options.clone(),
+            exemptions: Exemptions::new(&options.exempt_networks),
             table: std::iter::repeat_with(|| Mutex::new(full)).take(TABLE_SIZE).collect(),
             hasher: RandomState::new(),
             since: now,
@@ -170,7 +172,8 @@ impl UdpRateLimit {
     }
 
     fn judge(&self, client: IpAddr, proof: AddressProof, exchanged: Exchanged, now: Instant) -> Verdict {
-        if self.is_exempt(client) {
+        let source = self.exemptions.source_of(client);
+        if source.is_exempt() {
             return Verdict::Send;
         }
         if proof == AddressProof::Given {
@@ -181,26 +184,21 @@ impl UdpRateLimit {
         if exchanged.answer <= exchanged.request {
             return Verdict::Send;
         }
-        let (allowance, tag) = self.allowance(client);
+        let (allowance, tag) = self.allowance(source);
         let mut allowance = allowance.lock().unwrap_or_else(PoisonError::into_inner);
         allowance.judge(&self.options, tag, exchanged, self.milliseconds(now))
     }
 
     /// Notes that a client proved its address just now, such as by a connection.
     pub(in crate::front) fn prove(&self, client: IpAddr, now: Instant) {
-        let (allowance, tag) = self.allowance(client);
+        let (allowance, tag) = self.allowance(self.exemptions.source_of(client));
         let mut allowance = allowance.lock().unwrap_or_else(PoisonError::into_inner);
         (allowance.proven_tag, allowance.proven_ms) = (Some(tag), self.milliseconds(now));
     }
 
-    fn is_exempt(&self, client: IpAddr) -> bool {
-        let networks = &self.options.exempt_networks;
-        !networks.is_empty() && networks.iter().any(|network| network.contains(&client.to_canonical()))
-    }
-
     /// What a source may be sent, and what tells the source from most others that share the entry.
-    fn allowance(&self, client: IpAddr) -> (&Mutex<Allowance>, u32) {
-        let hash = self.hasher.hash_one(Source::of(client));
+    fn allowance(&self, source: Source) -> (&Mutex<Allowance>, u32) {
+        let hash = self.hasher.hash_one(source);
         let [t0, t1, t2, t3, _, _, low @ ..] = hash.to_be_bytes();
         let position = usize::from(u16::from_be_bytes(low));
         // TABLE_SIZE is the number of values of 16 bits.

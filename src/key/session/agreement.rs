@@ -33,14 +33,15 @@ pub struct Agreement {
 
 impl Agreement {
     /// Joins the agreement that the other side began, in its group: our side, and the other's public number.
-    pub fn join(half: &[u8], random: Random<'_>) -> Result<(Self, Peer), KeyError> {
+    pub fn join(half: &[u8], random: Random<'_>) -> Result<(Self, PublicNumber), KeyError> {
         let blob = KeyBlob::decode(half)?;
         let (KeyBlob::DIFFIE_HELLMAN, [y, p, g, ..]) = (blob.kind, blob.fields.as_slice()) else {
             return Err(KeyError::Malformed { wanted: "half of a Diffie-Hellman agreement (DH_PUB_KEY)" });
         };
         let side = Self::begin(p, g, random)?;
-        let peer =
-            Peer(side.member(y).ok_or(KeyError::Malformed { wanted: "a public number of the group" })?);
+        let peer = PublicNumber(
+            side.member(y).ok_or(KeyError::Malformed { wanted: "a public number of the group" })?,
+        );
         Ok((side, peer))
     }
 
@@ -66,7 +67,7 @@ impl Agreement {
     }
 
     /// The other side's answer to [`Self::begin`].
-    pub fn peer(&self, half: &[u8]) -> Result<Peer, KeyError> {
+    pub fn peer(&self, half: &[u8]) -> Result<PublicNumber, KeyError> {
         let wrong = KeyError::Malformed { wanted: "the other half of this Diffie-Hellman agreement" };
         let blob = KeyBlob::decode(half)?;
         let (KeyBlob::DIFFIE_HELLMAN, [y, p, _, ..]) = (blob.kind, blob.fields.as_slice()) else {
@@ -75,14 +76,14 @@ impl Agreement {
         if integer(p) != *self.modulus.as_ref() {
             return Err(wrong);
         }
-        self.member(y).map(Peer).ok_or(wrong)
+        self.member(y).map(PublicNumber).ok_or(wrong)
     }
 
     /// The shared key.
     ///
     /// Clients use the bytes of the shared number unchanged. For AES they skip leading zeros while more than 32 bytes
     /// remain; for DES they do not.
-    pub fn key(&self, peer: &Peer, cipher: Cipher) -> Result<SessionKey, KeyError> {
+    pub fn key(&self, peer: &PublicNumber, cipher: Cipher) -> Result<SessionKey, KeyError> {
         let shared = self.power(&peer.0);
         if !self.inside(&shared) {
             return Err(KeyError::Malformed { wanted: "a public number that leaves the secret open" });
@@ -126,4 +127,4 @@ impl fmt::Debug for Agreement {
 
 /// The other side's public number.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Peer(BoxedUint);
+pub struct PublicNumber(BoxedUint);

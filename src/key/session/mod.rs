@@ -14,7 +14,7 @@ mod cipher;
 
 use subtle::ConstantTimeEq;
 
-pub use self::agreement::{Agreement, GROUP_BITS_MAX, GROUP_BITS_MIN, Peer};
+pub use self::agreement::{Agreement, GROUP_BITS_MAX, GROUP_BITS_MIN, PublicNumber};
 pub use self::cipher::Cipher;
 
 use rsa::Pkcs1v15Encrypt;

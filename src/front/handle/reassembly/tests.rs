@@ -3,15 +3,16 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::{LIFE, QuotaBounds, Reassembly, Taken};
+use super::{LIFE, QuotaBounds, Reassembly, Source, Taken};
 use crate::wire::handle::code::Version;
 use crate::wire::handle::envelope::{Envelope, EnvelopeFlags};
 use crate::wire::handle::packet::{PIECE_BYTES, Piece};
 
 const BOUNDS: QuotaBounds = QuotaBounds { total: 1024 * 1024, per_source: 512 * 1024 };
 
-fn source(last: u8) -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, last], 4_000))
+fn take(reassembly: &mut Reassembly, client: u8, piece: &Piece<'_>, now: Instant) -> Taken {
+    let client = SocketAddr::from(([127, 0, 0, client], 4_000));
+    reassembly.take(client, Source::of(client.ip()), piece, now)
 }
 
 fn piece(request: u32, sequence: u32, message_bytes: u32, bytes: &[u8]) -> Piece<'_> {
@@ -39,11 +40,11 @@ fn pieces_come_in_any_order_and_twice() {
     let mut reassembly = Reassembly::new(BOUNDS);
     for sequence in [2, 0, 0, 2] {
         let part = parts[usize::try_from(sequence).expect("small")];
-        assert_eq!(reassembly.take(source(1), &piece(7, sequence, 1_200, part), now), Taken::Waiting);
+        assert_eq!(take(&mut reassembly, 1, &piece(7, sequence, 1_200, part), now), Taken::Waiting);
     }
     // The same request id of another source is another message.
-    assert_eq!(reassembly.take(source(2), &piece(7, 1, 1_200, parts[1]), now), Taken::Waiting);
-    assert_eq!(reassembly.take(source(1), &piece(7, 1, 1_200, parts[1]), now), Taken::Whole(message.clone()));
+    assert_eq!(take(&mut reassembly, 2, &piece(7, 1, 1_200, parts[1]), now), Taken::Waiting);
+    assert_eq!(take(&mut reassembly, 1, &piece(7, 1, 1_200, parts[1]), now), Taken::Whole(message.clone()));
     assert_eq!(reassembly.messages.len(), 1);
     assert_eq!(reassembly.lost(), 0);
 }
@@ -53,7 +54,7 @@ fn what_contradicts_itself_is_forgotten() {
     let (message, now) = (message(), Instant::now());
     let parts: Vec<&[u8]> = message.chunks(PIECE_BYTES).collect();
     let begin = |reassembly: &mut Reassembly| {
-        assert_eq!(reassembly.take(source(1), &piece(7, 0, 1_200, parts[0]), now), Taken::Waiting);
+        assert_eq!(take(reassembly, 1, &piece(7, 0, 1_200, parts[0]), now), Taken::Waiting);
     };
     let other = vec![0xff; PIECE_BYTES];
     let older = piece(7, 1, 1_200, parts[1]);
@@ -66,7 +67,7 @@ fn what_contradicts_itself_is_forgotten() {
     for wrong in wrong {
         let mut reassembly = Reassembly::new(BOUNDS);
         begin(&mut reassembly);
-        assert_eq!(reassembly.take(source(1), &wrong, now), Taken::Dropped, "{wrong:?}");
+        assert_eq!(take(&mut reassembly, 1, &wrong, now), Taken::Dropped, "{wrong:?}");
         assert!(reassembly.messages.len() == 0, "{wrong:?}");
         assert_eq!((reassembly.quota.used(), reassembly.lost()), (0, 1), "{wrong:?}");
     }
@@ -77,15 +78,15 @@ fn a_message_waits_five_seconds() {
     let (message, now) = (message(), Instant::now());
     let parts: Vec<&[u8]> = message.chunks(PIECE_BYTES).collect();
     let mut reassembly = Reassembly::new(BOUNDS);
-    reassembly.take(source(1), &piece(7, 0, 1_200, parts[0]), now);
-    reassembly.take(source(1), &piece(7, 1, 1_200, parts[1]), now);
+    take(&mut reassembly, 1, &piece(7, 0, 1_200, parts[0]), now);
+    take(&mut reassembly, 1, &piece(7, 1, 1_200, parts[1]), now);
     let late = now + LIFE;
-    assert_eq!(reassembly.take(source(1), &piece(7, 2, 1_200, parts[2]), late), Taken::Waiting);
+    assert_eq!(take(&mut reassembly, 1, &piece(7, 2, 1_200, parts[2]), late), Taken::Waiting);
     assert_eq!(reassembly.lost(), 1);
     let in_time = late + LIFE - Duration::from_millis(1);
-    reassembly.take(source(1), &piece(7, 0, 1_200, parts[0]), in_time);
+    take(&mut reassembly, 1, &piece(7, 0, 1_200, parts[0]), in_time);
     assert_eq!(
-        reassembly.take(source(1), &piece(7, 1, 1_200, parts[1]), in_time),
+        take(&mut reassembly, 1, &piece(7, 1, 1_200, parts[1]), in_time),
         Taken::Whole(message.clone())
     );
 }
@@ -97,18 +98,18 @@ fn a_flood_of_beginnings_takes_bounded_memory_and_spares_other_sources() {
     let mut reassembly = Reassembly::new(BOUNDS);
     // One source may take its share only.
     for request in 0..100_000 {
-        reassembly.take(source(1), &piece(request, 0, 262_144, &part), now);
+        take(&mut reassembly, 1, &piece(request, 0, 262_144, &part), now);
     }
     assert!(reassembly.quota.used() <= BOUNDS.per_source);
     let message = message();
     let parts: Vec<&[u8]> = message.chunks(PIECE_BYTES).collect();
-    assert_eq!(reassembly.take(source(2), &piece(1, 0, 1_200, parts[0]), now), Taken::Waiting);
-    assert_eq!(reassembly.take(source(2), &piece(1, 1, 1_200, parts[1]), now), Taken::Waiting);
+    assert_eq!(take(&mut reassembly, 2, &piece(1, 0, 1_200, parts[0]), now), Taken::Waiting);
+    assert_eq!(take(&mut reassembly, 2, &piece(1, 1, 1_200, parts[1]), now), Taken::Waiting);
     // Many sources together take no more than all may; the oldest beginnings go first.
     for request in 0..100_000_u32 {
         let last = u8::try_from(request % 200).expect("below 256") + 3;
-        reassembly.take(source(last), &piece(request, 0, 262_144, &part), now);
+        take(&mut reassembly, last, &piece(request, 0, 262_144, &part), now);
         assert!(reassembly.quota.used() <= BOUNDS.total);
     }
-    assert!(reassembly.take(source(2), &piece(2, 0, 400, &part[..400]), now) == Taken::Whole(vec![1; 400]));
+    assert!(take(&mut reassembly, 2, &piece(2, 0, 400, &part[..400]), now) == Taken::Whole(vec![1; 400]));
 }

@@ -16,7 +16,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use super::listener::RESERVED_PATHS;
 use super::rejection::Rejection;
 use crate::front::http::transport::connection::Client;
-use crate::front::listen::budget::{Holder, MemoryBudget, MemoryGrant};
+use crate::front::listen::budget::{MemoryBudget, MemoryGrant};
 use crate::front::listen::in_flight::AnswerMark;
 use crate::model::limits::IDENTIFIER_BYTES_MAX;
 use crate::model::refusal::Failure;
@@ -47,7 +47,7 @@ pub(super) fn reserve(
     if RESERVED_PATHS.contains(&path) {
         return Ok(None);
     }
-    budget.take(Holder::of(client.address), RESERVED_BYTES).map(Some).map_err(|_| MemorySpent)
+    budget.take(client.holder(), RESERVED_BYTES).map(Some).map_err(|_| MemorySpent)
 }
 
 /// An answer whose memory counts, and which is in flight, until it has left.
@@ -66,7 +66,7 @@ pub(super) fn hold(
     let bytes = exact.unwrap_or(STREAMED_BYTES);
     let taken = match reserved {
         Some(mut reserved) => reserved.resize(bytes).map(|()| reserved),
-        None => budget.take(Holder::of(client.address), bytes),
+        None => budget.take(client.holder(), bytes),
     };
     let held = match taken {
         Ok(held) => held,

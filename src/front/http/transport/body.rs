@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::rejection::Rejection;
 use crate::front::http::transport::connection::Client;
-use crate::front::listen::budget::{Holder, MemoryBudget, MemoryGrant};
+use crate::front::listen::budget::{MemoryBudget, MemoryGrant};
 use crate::model::refusal::Failure;
 
 /// Bytes of a JSON body: the largest record, however much its text grows by escapes.
@@ -104,7 +104,7 @@ impl Bodies {
         bytes_max: usize,
     ) -> Result<(Vec<u8>, MemoryGrant), Rejection> {
         let _awaited = client.in_flight.await_body();
-        let taken = self.budget.take(Holder::of(client.address), 0);
+        let taken = self.budget.take(client.holder(), 0);
         let mut held = taken.map_err(|_| Failure::Overloaded)?;
         let deadline = Instant::now() + BODY_MAX;
         let mut pieces = body.into_data_stream();

@@ -14,6 +14,7 @@ use axum::http::Version;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::front::listen::budget::Holder;
 use crate::front::listen::channel::Channel;
 use crate::front::listen::in_flight::InFlight;
 use crate::front::listen::source::Source;
@@ -61,7 +62,12 @@ impl Client {
 
     /// Source by which bounds are counted.
     pub(in crate::front::http) fn source(&self) -> Source {
-        Source::of(self.address.ip())
+        self.in_flight.slot().source()
+    }
+
+    /// The client for which memory is held.
+    pub(in crate::front::http) fn holder(&self) -> Holder {
+        Holder { client: self.address, source: self.source() }
     }
 
     /// Whether what it sends can be read on the way: plain text from beyond this machine.

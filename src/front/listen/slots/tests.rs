@@ -114,6 +114,7 @@ fn an_exempt_network_is_bounded_by_the_total_alone() {
     let exempt_networks = vec!["127.0.0.1/32".parse().expect("a network")];
     let slots = Slots::new(ConnectionLimits { exempt_networks, ..LIMITS }, 0, now);
     let proxy = fill(&slots, &[(1, 15)], now);
+    assert!(proxy.iter().all(|slot| slot.usage().source().is_exempt()), "for all that its connections take");
     let _other = slots.take(address(2), now).expect("the last slot");
     assert_eq!(slots.take(address(3), now).err(), Some(NoSlot::Total), "the proxy does not give way");
     assert_eq!(evicted(&proxy), [0; 0]);
