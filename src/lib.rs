@@ -29,16 +29,19 @@
 //!
 //! # Invariants
 //!
-//! - Nothing changes except through [`registry`]. Acknowledged means durable.
+//! - Nothing changes except through [`registry`]. Beside it, filing stores how far it has come, a restore fills a new store, and
+//!   an operator may accept that the end of a journal is lost.
+//! - Acknowledged means durable.
 //! - Whatever allowed a command is still true when it commits: prefixes, tokens, and the records that name administrators.
 //! - Entries and their journal block are written together; a position that is not durable is never visible.
-//! - Only `store::engine` names a storage engine; [`model`], [`wire`] and [`key`] never wait, log or read a clock.
+//! - Only `store::engine` names a storage engine.
+//! - [`model`], [`wire`] and [`key`] are pure: no IO, no waiting, no clock, no randomness, no logs.
 //! - A front end translates and nothing else: it names neither the store nor another front end.
 //! - Generated protobuf types stay in [`wire`], `front::grpc`, [`federation`] and [`cli`].
-//! - Time and randomness are made in [`daemon`] and passed down.
+//! - The time of day and the randomness of keys and names are made in [`daemon`] and passed down.
 //!
-//! `tests/tidy.rs` checks the layers, the confinement of crates and protobuf types, the purity of the lowest modules, and
-//! what front ends name; the suite checks the others.
+//! `tests/tidy.rs` checks the layers and all of these but three, which the suite checks: that acknowledged means durable, what
+//! is true when a command commits, and that entries and journal are written together.
 
 pub mod model;
 

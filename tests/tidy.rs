@@ -4,6 +4,8 @@
 //! the repository; the second proves on the small trees that every rule can fail and can pass. A complaint names file
 //! and line, and what would be right. Run one with `cargo test --test tidy`.
 
+#[path = "tidy/changes.rs"]
+mod changes;
 #[path = "tidy/form.rs"]
 mod form;
 #[path = "tidy/imports.rs"]
@@ -42,7 +44,15 @@ pub(crate) struct Rule {
 
 /// Every rule, in the order of the modules that hold them.
 fn rules() -> impl Iterator<Item = &'static Rule> {
-    let all = [imports::RULES, listening::RULES, form::RULES, words::RULES, names::RULES, papers::RULES];
+    let all = [
+        imports::RULES,
+        changes::RULES,
+        listening::RULES,
+        form::RULES,
+        words::RULES,
+        names::RULES,
+        papers::RULES,
+    ];
     all.into_iter().flatten()
 }
 

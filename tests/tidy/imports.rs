@@ -70,29 +70,79 @@ const CONFINED: &[Confined] = &[
     Confined { paths: &["toml"], homes: &["src/config"] },
     Confined { paths: &["clap"], homes: &["src/main.rs", "src/cli"] },
     Confined { paths: &["tracing_subscriber"], homes: &["src/telemetry"] },
+    // The time of day and randomness are passed down from one place.
+    Confined { paths: &["std::time::SystemTime", "SystemTime", "getrandom"], homes: &["src/daemon"] },
     Confined {
         paths: &["std::process::exit", "process::exit", "std::env", "env"],
         homes: &["src/main.rs", "src/config"],
     },
 ];
 
-/// Modules without IO, waiting, clocks or logs.
+/// Modules without IO, waiting, clocks, randomness or logs.
 const PURE: &[&str] = &["model", "wire", "key"];
 
-/// What a pure module never names.
-const IMPURE: &[&str] = &[
-    "tokio",
-    "tracing",
-    "std::fs",
-    "std::thread",
-    "std::net::TcpStream",
-    "std::net::TcpListener",
-    "std::net::UdpSocket",
-    "std::net::ToSocketAddrs",
-    "std::time::SystemTime",
-    "std::time::Instant",
-    "getrandom",
+/// What a pure module may name of the standard library, `core` included; everything else there is refused.
+const PURE_STANDARD: &[&str] = &[
+    "any",
+    "array",
+    "borrow",
+    "cmp",
+    // Not the maps in the order of a random hash.
+    "collections::BTreeMap",
+    "collections::BTreeSet",
+    "collections::VecDeque",
+    "convert",
+    "error",
+    "fmt",
+    "hash::Hash",
+    "hash::Hasher",
+    "iter",
+    "marker",
+    "mem",
+    "net::IpAddr",
+    "net::Ipv4Addr",
+    "net::Ipv6Addr",
+    "net::SocketAddr",
+    "num",
+    "ops",
+    "slice",
+    "str",
+    "string",
+    "sync::Arc",
+    "time::Duration",
 ];
+
+/// Crates that wait, read a clock, make randomness or write logs, none of which a pure module names.
+const IMPURE_CRATES: &[&str] = &[
+    "tokio",
+    "tokio_stream",
+    "tokio_util",
+    "futures",
+    "futures_util",
+    "hyper",
+    "hyper_util",
+    "rustls",
+    "tokio_rustls",
+    "tracing",
+    "log",
+    "getrandom",
+    "rand",
+    "rand_core",
+    "fastrand",
+    "uuid",
+    "chrono",
+    "time",
+    "nix",
+    "libc",
+    "tempfile",
+];
+
+/// Names at the end of a path that make randomness, whatever crate they come from.
+const RANDOMNESS: &[&str] = &["OsRng", "SysRng", "ThreadRng", "thread_rng", "RandomState"];
+
+/// Text that no pure module has: it waits or prints.
+const IMPURE_TEXT: &[&str] =
+    &["async fn", "async move", "async {", ".await", "print!(", "println!(", "eprint!(", "eprintln!("];
 
 struct Confined {
     paths: &'static [&'static str],
@@ -182,6 +232,8 @@ pub(crate) const RULES: &[Rule] = &[
             &[("src/registry/mod.rs", "use tonic::Status;\n")],
             &[("src/cli/mod.rs", "fn f() { std::process::exit(1) }\n")],
             &[("src/daemon/mod.rs", "use std::{env, io};\n")],
+            &[("src/store/open.rs", "use std::time::{Duration, SystemTime};\n")],
+            &[("src/front/http/mod.rs", "fn f() { getrandom::fill(secret) }\n")],
         ],
         clean: &[
             ("src/store/engine/fjall.rs", "use fjall::Keyspace;\n"),
@@ -190,15 +242,25 @@ pub(crate) const RULES: &[Rule] = &[
         ],
     },
     Rule {
-        asks: "model, wire and key are pure: no IO, no waiting, no clock, no logs",
+        asks: "model, wire and key are pure: no IO, no waiting, no clock, no randomness, no logs",
         check: purity,
         broken: &[
             &[("src/model/value.rs", "use std::time::{Duration, Instant};\n")],
             &[("src/wire/cursor.rs", "fn f() { tracing::debug!() }\n")],
             &[("src/wire/dns.rs", "use std::net::UdpSocket;\n")],
+            &[("src/key/pem.rs", "use std::{fmt, fs};\n")],
+            &[("src/key/pem.rs", "fn f(from: &mut impl std::io::Read) {}\n")],
+            &[("src/model/site.rs", "fn f() { core::time::Duration::ZERO; std::env::var(NAME); }\n")],
+            &[("src/model/token.rs", "use std::sync::{Arc, Mutex};\n")],
+            &[("src/model/token.rs", "use std::collections::HashMap;\n")],
+            &[("src/key/random.rs", "use rsa::rand_core::OsRng;\n")],
+            &[("src/key/random.rs", "fn f() { getrandom::fill(bytes) }\n")],
+            &[("src/wire/message.rs", "async fn read() {}\n")],
+            &[("src/wire/message.rs", "fn f() { println!() }\n")],
         ],
         clean: &[
             ("src/wire/dns.rs", "use std::net::Ipv4Addr;\nuse std::time::Duration;\n"),
+            ("src/key/random.rs", "use rsa::rand_core::{TryCryptoRng, TryRng};\nuse core::{fmt, mem};\n"),
             ("src/store/mod.rs", "use std::time::Instant;\n"),
         ],
     },
@@ -349,15 +411,31 @@ fn purity(tree: &Tree) -> Vec<Complaint> {
         else {
             continue;
         };
+        let mut complain = |offset: usize, what: &str| {
+            let message =
+                format!("`{module}` is pure and may not have `{what}`: take the value as an argument");
+            complaints.push(source.complain(offset, message));
+        };
         for name in named(&source.production) {
-            if let Some(path) = IMPURE.iter().find(|path| begins_with(&name.segments, path)) {
-                let message =
-                    format!("`{module}` is pure and may not name `{path}`: take the value as an argument");
-                complaints.push(source.complain(name.offset, message));
+            if is_impure(&name.segments) {
+                complain(name.offset, &name.segments.join("::"));
+            }
+        }
+        for text in IMPURE_TEXT {
+            for (offset, _) in source.production.match_indices(text) {
+                complain(offset, text);
             }
         }
     }
     complaints
+}
+
+fn is_impure(path: &[&str]) -> bool {
+    match path {
+        ["std" | "core", rest @ ..] => !PURE_STANDARD.iter().any(|allowed| begins_with(rest, allowed)),
+        [first, .., last] => IMPURE_CRATES.contains(first) || RANDOMNESS.contains(last),
+        _ => false,
+    }
 }
 
 fn begins_with(segments: &[&str], path: &str) -> bool {
