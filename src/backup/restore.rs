@@ -23,7 +23,7 @@ use crate::model::position::Position;
 use crate::store::EngineKind;
 use crate::store::commit::End;
 use crate::store::open::StoreOptions;
-use crate::store::restore::{Restored, Restorer, Target};
+use crate::store::restore::{RestoreTarget, Restored, Restorer};
 
 //----------- RestoreRequest -------------------------------------------------
 
@@ -68,12 +68,12 @@ impl Until {
         sequence.or_else(|| Position::parse(text).map(Self::Position))
     }
 
-    fn target(self) -> Target {
+    fn target(self) -> RestoreTarget {
         match self {
-            Self::End => Target::End,
-            Self::Position(position) => Target::Sequence(position.sequence),
-            Self::Sequence(sequence) => Target::Sequence(sequence),
-            Self::Time(time_ms) => Target::Time(time_ms),
+            Self::End => RestoreTarget::End,
+            Self::Position(position) => RestoreTarget::Sequence(position.sequence),
+            Self::Sequence(sequence) => RestoreTarget::Sequence(sequence),
+            Self::Time(time_ms) => RestoreTarget::Time(time_ms),
         }
     }
 
@@ -83,8 +83,8 @@ impl Until {
             return false;
         };
         let reached = match self.target() {
-            Target::Sequence(sequence) => tip.to.sequence >= sequence,
-            Target::End | Target::Time(_) => true,
+            RestoreTarget::Sequence(sequence) => tip.to.sequence >= sequence,
+            RestoreTarget::End | RestoreTarget::Time(_) => true,
         };
         reached && self.target().includes(start.sequence, start.time_ms)
     }
@@ -285,9 +285,9 @@ fn is_better(until: Until, one: &[Manifest], other: &[Manifest]) -> bool {
         let tip = chain.last().map_or((0, 0), |tip| (tip.created_ms, tip.to.sequence));
         let start = start(chain).map_or(0, |start| start.sequence);
         let reaches_beyond = match until.target() {
-            Target::Time(time_ms) => chain.last().is_some_and(|tip| tip.to.time_ms > time_ms),
-            Target::Sequence(_) => true,
-            Target::End => false,
+            RestoreTarget::Time(time_ms) => chain.last().is_some_and(|tip| tip.to.time_ms > time_ms),
+            RestoreTarget::Sequence(_) => true,
+            RestoreTarget::End => false,
         };
         let shorter = usize::MAX - chain.len();
         if reaches_beyond { (true, (start, 0), shorter) } else { (false, tip, shorter) }

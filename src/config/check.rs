@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 
-use super::error::{ConfigError, Problem};
+use super::error::{ConfigError, ConfigProblem};
 use super::options::Config;
 use crate::telemetry::Chain;
 
@@ -15,7 +15,7 @@ impl Config {
         if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
     }
 
-    pub(super) fn problems(&self) -> Vec<Problem> {
+    pub(super) fn problems(&self) -> Vec<ConfigProblem> {
         let mut problems = Vec::new();
         self.check_listeners(&mut problems);
         self.check_tls(&mut problems);
@@ -35,7 +35,7 @@ impl Config {
     }
 
     /// Every front end listens on TCP, so one address serves one of them, once. Port 0 is another port each time.
-    fn check_listeners(&self, problems: &mut Vec<Problem>) {
+    fn check_listeners(&self, problems: &mut Vec<ConfigProblem>) {
         let front_ends = [
             ("grpc.listen", &self.grpc.listen),
             ("dns.listen", &self.dns.listen),
@@ -53,7 +53,7 @@ impl Config {
         }
     }
 
-    fn check_tls(&self, problems: &mut Vec<Problem>) {
+    fn check_tls(&self, problems: &mut Vec<ConfigProblem>) {
         match (&self.tls.certificate, &self.tls.key) {
             (Some(_), None) => problems.push(relation(
                 "tls.key",
@@ -73,7 +73,7 @@ impl Config {
         }
     }
 
-    fn check_upper(&self, problems: &mut Vec<Problem>) {
+    fn check_upper(&self, problems: &mut Vec<ConfigProblem>) {
         let upper = &self.upper;
         let Some(address) = &upper.address else {
             let orphans = [
@@ -107,7 +107,7 @@ impl Config {
         }
     }
 
-    fn check_retention(&self, problems: &mut Vec<Problem>) {
+    fn check_retention(&self, problems: &mut Vec<ConfigProblem>) {
         let store = &self.store;
         if store.headers_days > 0 && (store.bodies_days == 0 || store.bodies_days > store.headers_days) {
             problems.push(relation(
@@ -125,17 +125,17 @@ impl Config {
     }
 }
 
-fn relation(key: &str, reason: &str) -> Problem {
-    Problem::Relation { key: key.into(), reason: reason.into() }
+fn relation(key: &str, reason: &str) -> ConfigProblem {
+    ConfigProblem::Relation { key: key.into(), reason: reason.into() }
 }
 
-fn unreadable(key: &str, file: &Path) -> Option<Problem> {
+fn unreadable(key: &str, file: &Path) -> Option<ConfigProblem> {
     let reason = match File::open(file).and_then(|open| open.metadata()) {
         Ok(metadata) if metadata.is_file() => return None,
         Ok(_) => "it is not a file".to_owned(),
         Err(error) => error.to_string(),
     };
-    Some(Problem::Relation {
+    Some(ConfigProblem::Relation {
         key: key.into(),
         reason: format!("{} cannot be read: {reason}", file.display()),
     })

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-use super::error::{ConfigError, KeySource, Problem};
+use super::error::{ConfigError, ConfigProblem, KeySource};
 use super::file_v1::{KEYS, Key, VERSION, keys};
 use super::options::Config;
 use super::raw_value::RawValue;
@@ -76,7 +76,7 @@ impl Config {
 #[derive(Default)]
 struct Loading {
     config: Config,
-    problems: Vec<Problem>,
+    problems: Vec<ConfigProblem>,
 }
 
 impl Loading {
@@ -84,7 +84,7 @@ impl Loading {
         let text = match read(file) {
             Ok(text) => text,
             Err(reason) => {
-                self.problems.push(Problem::Unreadable { file: file.into(), reason });
+                self.problems.push(ConfigProblem::Unreadable { file: file.into(), reason });
                 return;
             }
         };
@@ -92,12 +92,12 @@ impl Loading {
         match DeTable::parse(&text) {
             Ok(document) => {
                 self.document(document.get_ref(), &source);
-                self.problems.sort_by_key(Problem::line);
+                self.problems.sort_by_key(ConfigProblem::line);
             }
             Err(error) => {
                 let offset = error.span().map_or(0, |span| span.start);
                 let reason = error.message().to_owned();
-                self.problems.push(Problem::Syntax { source: source(offset), reason });
+                self.problems.push(ConfigProblem::Syntax { source: source(offset), reason });
             }
         }
     }
@@ -117,7 +117,7 @@ impl Loading {
 
     fn version(&mut self, given: &RawValue, source: KeySource) {
         if *given != RawValue::Integer(VERSION) {
-            self.problems.push(Problem::Version { source, found: given.to_string() });
+            self.problems.push(ConfigProblem::Version { source, found: given.to_string() });
         }
     }
 
@@ -134,7 +134,7 @@ impl Loading {
             if speaks_of_a_section(name) {
                 let nearest = nearest(name, keys().map(Key::variable));
                 let source = KeySource::Variable(name.into());
-                self.problems.push(Problem::Unknown { source, key: name.into(), nearest });
+                self.problems.push(ConfigProblem::Unknown { source, key: name.into(), nearest });
             }
             return;
         };
@@ -147,12 +147,16 @@ impl Loading {
 
     fn key(&mut self, path: &str, given: &RawValue, source: KeySource) {
         let Some(key) = keys().find(|key| key.path() == path) else {
-            self.problems.push(Problem::Unknown { source, key: path.into(), nearest: nearest_key(path) });
+            self.problems.push(ConfigProblem::Unknown {
+                source,
+                key: path.into(),
+                nearest: nearest_key(path),
+            });
             return;
         };
         if let Err(right) = (key.apply)(&mut self.config, given) {
             let (key, found) = (path.to_owned(), given.to_string());
-            self.problems.push(Problem::Value { source, key, found, right });
+            self.problems.push(ConfigProblem::Value { source, key, found, right });
         }
     }
 
@@ -163,7 +167,7 @@ impl Loading {
         let nearest = homeless.or_else(|| {
             nearest(name, sections().into_iter().map(str::to_owned)).map(|name| format!("[{name}]"))
         });
-        self.problems.push(Problem::Unknown { source, key: format!("[{name}]"), nearest });
+        self.problems.push(ConfigProblem::Unknown { source, key: format!("[{name}]"), nearest });
     }
 }
 

@@ -21,8 +21,8 @@ mod raw_value;
 #[cfg(test)]
 mod tests;
 
-pub use self::error::{ConfigError, KeySource, Problem};
+pub use self::error::{ConfigError, ConfigProblem, KeySource};
 pub use self::load::Sources;
 pub use self::options::{
-    BackupOptions, Config, RecursionOptions, ShutdownOptions, SiteOptions, StoreOptions, UpperOptions,
+    BackupOptions, Config, RecursionOptions, ShutdownOptions, SiteOptions, StoreSection, UpperSection,
 };

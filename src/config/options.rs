@@ -21,7 +21,7 @@ use crate::telemetry::LogOptions;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     /// The store and its journal.
-    pub store: StoreOptions,
+    pub store: StoreSection,
     /// The certificate of all front ends.
     pub tls: TlsOptions,
     /// The gRPC front end.
@@ -35,7 +35,7 @@ pub struct Config {
     /// How much DNS and Handle send over UDP to addresses that may be forged.
     pub udp: UdpRateLimitOptions,
     /// The upper node, when `upper.address` is set.
-    pub upper: UpperOptions,
+    pub upper: UpperSection,
     /// How this node is reached from outside.
     pub site: SiteOptions,
     /// Asking other nodes.
@@ -48,11 +48,11 @@ pub struct Config {
     pub shutdown: ShutdownOptions,
 }
 
-//----------- StoreOptions ---------------------------------------------------
+//----------- StoreSection ---------------------------------------------------
 
 /// Where and how a node stores its data.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoreOptions {
+pub struct StoreSection {
     /// The data directory: store, admin token, lock, addresses.
     pub directory: PathBuf,
     /// The engine; fixed when the store is created.
@@ -69,7 +69,7 @@ pub struct StoreOptions {
     pub headers_days: u32,
 }
 
-impl Default for StoreOptions {
+impl Default for StoreSection {
     fn default() -> Self {
         Self {
             directory: PathBuf::from("./idnode-data"),
@@ -87,7 +87,7 @@ impl Default for StoreOptions {
 
 /// The upper node; without an address this node is the top of its tree.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UpperOptions {
+pub struct UpperSection {
     /// gRPC address of the upper node: `https://host:port`, or `http://host:port` for plain text.
     pub address: Option<String>,
     /// File with the peer token that it issued.

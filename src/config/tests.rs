@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::file_v1::{Key, keys};
-use super::{Config, KeySource, Problem, Sources};
+use super::{Config, ConfigProblem, KeySource, Sources};
 use crate::backup::Schedule;
 use crate::telemetry::LogLevel;
 
@@ -164,7 +164,7 @@ fn an_unknown_variable_of_a_section_is_refused() {
     let error = Config::load(&Sources { environment, ..Sources::default() }).expect_err("refused");
     let source = KeySource::Variable("IDNODE_DNS_LISEN".into());
     let nearest = Some("IDNODE_DNS_LISTEN".to_owned());
-    assert_eq!(error.problems, [Problem::Unknown { source, key: "IDNODE_DNS_LISEN".into(), nearest }]);
+    assert_eq!(error.problems, [ConfigProblem::Unknown { source, key: "IDNODE_DNS_LISEN".into(), nearest }]);
 }
 
 #[test]

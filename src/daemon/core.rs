@@ -17,7 +17,7 @@ use super::server_key::ServerKey;
 use crate::authority::caller::Caller;
 use crate::authority::{Authority, AuthorityOptions, RemoteOptions};
 use crate::backup::Backups;
-use crate::config::{Config, StoreOptions};
+use crate::config::{Config, StoreSection};
 use crate::federation::Federation;
 use crate::federation::follow::Follower;
 use crate::model::identifier::{Folding, Prefix};
@@ -234,7 +234,7 @@ fn registry_options(config: &Config) -> RegistryOptions {
 }
 
 /// Options of the store in this data directory, for a node and for commands that work on a store at rest.
-pub fn store_options(options: &StoreOptions, directory: &Path) -> open::StoreOptions {
+pub fn store_options(options: &StoreSection, directory: &Path) -> open::StoreOptions {
     let folding = if options.case_sensitive_suffix { Folding::SuffixSensitive } else { Folding::Insensitive };
     open::StoreOptions {
         directory: directory.into(),
@@ -247,7 +247,7 @@ pub fn store_options(options: &StoreOptions, directory: &Path) -> open::StoreOpt
 }
 
 /// Refuses to begin an empty store beside one of the other engine.
-pub(super) fn check_engine(options: &StoreOptions, directory: &Path) -> Result<(), DaemonError> {
+pub(super) fn check_engine(options: &StoreSection, directory: &Path) -> Result<(), DaemonError> {
     let exists = |kind: EngineKind| directory.join(engine_folder(kind)).exists();
     let mut others = EngineKind::ALL.into_iter().filter(|kind| *kind != options.engine);
     match others.find(|kind| exists(*kind)) {
@@ -270,7 +270,7 @@ struct Upkeep {
 
 impl Upkeep {
     fn new(config: &Config, store: Store, registry: Arc<Registry>) -> Self {
-        let StoreOptions { bodies_days, headers_days, .. } = config.store;
+        let StoreSection { bodies_days, headers_days, .. } = config.store;
         Self { store, registry, bodies_days, headers_days }
     }
 

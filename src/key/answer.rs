@@ -10,7 +10,7 @@ use super::{KeyError, PrivateKey, PublicKey, Random};
 
 /// An answer to a challenge.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct DigestSignature {
     /// The digest algorithm, as clients name it.
     pub hash: &'static str,
     /// The signature.
@@ -55,19 +55,24 @@ fn verify_sm2_answer(
 
 impl PrivateKey {
     /// Answers a challenge as a current client does.
-    pub fn answer(&self, signer: &str, challenge: &[u8], random: Random<'_>) -> Result<Answer, KeyError> {
+    pub fn answer(
+        &self,
+        signer: &str,
+        challenge: &[u8],
+        random: Random<'_>,
+    ) -> Result<DigestSignature, KeyError> {
         match self {
             Self::Rsa(_) => {
                 let signature = self.sign(DigestAlgorithm::Sha256, challenge, random)?;
-                Ok(Answer { hash: "SHA-256", signature })
+                Ok(DigestSignature { hash: "SHA-256", signature })
             }
             Self::Dsa(_) => {
                 let signature = self.sign(DigestAlgorithm::Sha1, challenge, random)?;
-                Ok(Answer { hash: "SHA1", signature })
+                Ok(DigestSignature { hash: "SHA1", signature })
             }
             Self::Sm2(_) => {
                 let digest = DigestAlgorithm::Sm3.digest(&[challenge]);
-                Ok(Answer { hash: "SM3", signature: self.sign_for(signer, &digest, random)? })
+                Ok(DigestSignature { hash: "SM3", signature: self.sign_for(signer, &digest, random)? })
             }
         }
     }

@@ -91,7 +91,7 @@ pub async fn open(options: StoreOptions) -> Result<Opened, Error> {
 /// Accepts that a journal ends before its high-water mark: a new incarnation begins at its present end.
 ///
 /// Entries that outlived their journal entries are recorded again, so that followers see them.
-pub async fn accept_loss(options: StoreOptions) -> Result<Accepted, Error> {
+pub async fn accept_loss(options: StoreOptions) -> Result<AcceptedLoss, Error> {
     let (store, _) = attach(options).await?;
     let found = store.end();
     let lost = store.acknowledged()?.map_or(0, |mark| mark.position.sequence.saturating_sub(found.sequence));
@@ -101,12 +101,12 @@ pub async fn accept_loss(options: StoreOptions) -> Result<Accepted, Error> {
     let adopted = store.adopt_ahead_of(found.sequence, &mut appender).await?;
     store.save_high_water()?;
     store.close(appender).await?;
-    Ok(Accepted { lost, adopted })
+    Ok(AcceptedLoss { lost, adopted })
 }
 
 /// What [`accept_loss`] accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Accepted {
+pub struct AcceptedLoss {
     /// Acknowledged journal entries that are lost.
     pub lost: u64,
     /// Entries that outlived their journal entries and were recorded again.

@@ -31,11 +31,11 @@ pub const RESTORED: &str = "restored";
 /// Bytes after which a batch is written.
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
 
-//----------- Target ---------------------------------------------------------
+//----------- RestoreTarget --------------------------------------------------
 
 /// The target of a restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum RestoreTarget {
     /// The end of the copies.
     End,
     /// The entry of this sequence.
@@ -44,7 +44,7 @@ pub enum Target {
     Time(u64),
 }
 
-impl Target {
+impl RestoreTarget {
     /// Whether an entry of this sequence and time is to be redone.
     pub fn includes(self, sequence: u64, time_ms: u64) -> bool {
         match self {
@@ -61,7 +61,7 @@ impl Target {
 pub struct Restorer {
     options: StoreOptions,
     store: Store,
-    target: Target,
+    target: RestoreTarget,
     /// Entries after this sequence are redone.
     image_from: u64,
     image_to: u64,
@@ -90,7 +90,7 @@ impl Restorer {
         options: StoreOptions,
         image_from: u64,
         image_to: u64,
-        target: Target,
+        target: RestoreTarget,
     ) -> Result<Self, Error> {
         let (store, fresh) = attach(options.clone()).await?;
         if !fresh {

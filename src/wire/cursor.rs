@@ -35,7 +35,7 @@ impl<'a> Reader<'a> {
         let (head, rest) = self.rest.split_at_checked(count).ok_or(DecodeError {
             what,
             at: self.position(),
-            problem: Problem::Short { wanted: count, found: self.rest.len() },
+            problem: DecodeProblem::Short { wanted: count, found: self.rest.len() },
         })?;
         self.rest = rest;
         Ok(head)
@@ -74,7 +74,7 @@ impl<'a> Reader<'a> {
         let found = self.u32(what)?;
         let length = usize::try_from(found).unwrap_or(usize::MAX);
         if length > max {
-            return Err(DecodeError { what, at, problem: Problem::TooLong { found: length, max } });
+            return Err(DecodeError { what, at, problem: DecodeProblem::TooLong { found: length, max } });
         }
         self.take(what, length)
     }
@@ -85,7 +85,7 @@ impl<'a> Reader<'a> {
         core::str::from_utf8(self.bytes(what, max)?).map_err(|error| DecodeError {
             what,
             at: at + 4 + error.valid_up_to(),
-            problem: Problem::NotUtf8,
+            problem: DecodeProblem::NotUtf8,
         })
     }
 
@@ -100,7 +100,7 @@ impl<'a> Reader<'a> {
         let found = usize::try_from(self.u32(what)?).unwrap_or(usize::MAX);
         let max = max.min(self.rest.len() / item_bytes_min.max(1));
         if found > max {
-            return Err(DecodeError { what, at, problem: Problem::TooLong { found, max } });
+            return Err(DecodeError { what, at, problem: DecodeProblem::TooLong { found, max } });
         }
         Ok(found)
     }
@@ -115,12 +115,16 @@ impl<'a> Reader<'a> {
         if self.rest.is_empty() {
             return Ok(());
         }
-        Err(DecodeError { what, at: self.position(), problem: Problem::Trailing { found: self.rest.len() } })
+        Err(DecodeError {
+            what,
+            at: self.position(),
+            problem: DecodeProblem::Trailing { found: self.rest.len() },
+        })
     }
 
     /// An error at the current place: an invalid value was read.
     pub fn refuse(&self, what: &'static str) -> DecodeError {
-        DecodeError { what, at: self.position(), problem: Problem::Meaningless }
+        DecodeError { what, at: self.position(), problem: DecodeProblem::Meaningless }
     }
 }
 
@@ -198,12 +202,12 @@ pub struct DecodeError {
     /// The offset of the field, in bytes.
     pub at: usize,
     /// What was wrong with the field.
-    pub problem: Problem,
+    pub problem: DecodeProblem,
 }
 
 /// What was wrong with a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Problem {
+pub enum DecodeProblem {
     /// The bytes end before the field does.
     Short {
         /// Bytes wanted.
@@ -233,11 +237,13 @@ impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at byte {}: ", self.what, self.at)?;
         match &self.problem {
-            Problem::Short { wanted, found } => write!(f, "{wanted} bytes are wanted, {found} are left"),
-            Problem::TooLong { found, max } => write!(f, "{found} exceeds the bound of {max}"),
-            Problem::NotUtf8 => f.write_str("not UTF-8"),
-            Problem::Trailing { found } => write!(f, "{found} bytes follow the end"),
-            Problem::Meaningless => f.write_str("has no meaning here"),
+            DecodeProblem::Short { wanted, found } => {
+                write!(f, "{wanted} bytes are wanted, {found} are left")
+            }
+            DecodeProblem::TooLong { found, max } => write!(f, "{found} exceeds the bound of {max}"),
+            DecodeProblem::NotUtf8 => f.write_str("not UTF-8"),
+            DecodeProblem::Trailing { found } => write!(f, "{found} bytes follow the end"),
+            DecodeProblem::Meaningless => f.write_str("has no meaning here"),
         }
     }
 }
@@ -246,7 +252,7 @@ impl core::error::Error for DecodeError {}
 
 #[cfg(test)]
 mod tests {
-    use super::{DecodeError, Problem, Reader, Writer};
+    use super::{DecodeError, DecodeProblem, Reader, Writer};
 
     #[test]
     fn what_is_written_reads_back() {
@@ -267,14 +273,14 @@ mod tests {
     fn a_length_beyond_its_bound_is_refused_before_it_is_used() {
         let bytes = [0xff, 0xff, 0xff, 0xff];
         let found = Reader::new(&bytes).bytes("name", 10).map_err(|error| error.problem);
-        assert_eq!(found, Err(Problem::TooLong { found: 0xffff_ffff, max: 10 }));
+        assert_eq!(found, Err(DecodeProblem::TooLong { found: 0xffff_ffff, max: 10 }));
         let found = Reader::new(&bytes).count("values", usize::MAX, 1);
         assert_eq!(
             found,
             Err(DecodeError {
                 what: "values",
                 at: 0,
-                problem: Problem::TooLong { found: 0xffff_ffff, max: 0 }
+                problem: DecodeProblem::TooLong { found: 0xffff_ffff, max: 0 }
             })
         );
     }
@@ -283,7 +289,8 @@ mod tests {
     fn a_short_read_says_where() {
         let mut reader = Reader::new(&[1, 2, 3]);
         assert_eq!(reader.u16("first"), Ok(0x0102));
-        let expected = DecodeError { what: "second", at: 2, problem: Problem::Short { wanted: 4, found: 1 } };
+        let expected =
+            DecodeError { what: "second", at: 2, problem: DecodeProblem::Short { wanted: 4, found: 1 } };
         assert_eq!(reader.u32("second"), Err(expected));
     }
 }

@@ -7,21 +7,10 @@ use crate::source::{Complaint, Source, Tree};
 
 /// Names that several modules may use, and why. Types that only their own module sees are not looked at.
 const RECURRING: &[(&str, &str)] = &[
-    ("Accepted", "a lost journal end that was accepted; a connection that was accepted"),
-    ("Answer", "to a challenge, by a key; to a question, by the resolver"),
     ("Error", "the error of the module that it is named with: store::error::Error, backup::Error"),
     ("Header", "of a journal entry; of a Handle message (RFC 3652)"),
-    ("Kind", "of a backup, named with its module; of a DNS record's form"),
     ("Page", "of a list; of metrics: both the term of their field"),
-    ("Peer", "the other half of a key agreement; another node"),
-    ("Problem", "of a request; of a configuration; of bytes: each the enum beside its cause"),
     ("Referral", "an answer of the core; its form in the Handle protocol (RFC 3652)"),
-    ("Resolution", "a question as the JSON API has it; its form in the Handle protocol (RFC 3652)"),
-    ("StoreOptions", "the keys of the configuration; what the store needs of them"),
-    ("Stream", "a part of the journal; a byte stream of a connection"),
-    ("Target", "what a command is about; what a restore leads to"),
-    ("UpperOptions", "the keys of the configuration; what the federation needs of them"),
-    ("Verdict", "of a backup that was read back; of the rate limit about a datagram"),
     ("Verification", "of a chain of trust; its form in the Handle protocol (RFC 3652)"),
 ];
 

@@ -23,7 +23,7 @@ use super::reply::{self, Facts, Subject};
 use super::request::{Asked, Request, Transport, decode};
 use super::zone::{Location, Side, Zones, serial};
 use crate::authority::caller::Caller;
-use crate::front::listen::udp_rate_limit::{AddressProof, Exchanged, UdpRateLimit, Verdict};
+use crate::front::listen::udp_rate_limit::{AddressProof, Exchanged, UdpDecision, UdpRateLimit};
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::limits::SUFFIX_DIGEST_BYTES;
 use crate::model::refusal::{Failure, Refusal};
@@ -138,9 +138,9 @@ impl Responder {
         let encoded = match transport {
             Transport::Tcp => encoded,
             Transport::Udp => match self.judge(facts, cookie, message, &encoded) {
-                Verdict::Send => encoded,
-                Verdict::Slip => encode_truncated(asked, completed.as_deref()),
-                Verdict::Drop => return None,
+                UdpDecision::Send => encoded,
+                UdpDecision::Slip => encode_truncated(asked, completed.as_deref()),
+                UdpDecision::Drop => return None,
             },
         };
         self.counters.count_answer(encoded.code);
@@ -157,7 +157,7 @@ impl Responder {
         cookie: Option<Cookie>,
         message: &Received<'_>,
         encoded: &Encoded,
-    ) -> Verdict {
+    ) -> UdpDecision {
         let (client, now) = (message.client, Instant::now());
         let is_proof = |cookie: Cookie| cookie.is_proof(client, facts.now_seconds, self.cookie_secret);
         let proof = if cookie.is_some_and(is_proof) { AddressProof::Given } else { AddressProof::Missing };

@@ -28,7 +28,7 @@ use crate::model::refusal::{Failure, Refusal};
 use crate::model::site::Site;
 use crate::model::value::{Index, Value};
 use crate::wire::dns::name::{NameError, Naming, Owner};
-use crate::wire::dns::record::{Kind, Names, record_set, site_data};
+use crate::wire::dns::record::{Names, RecordKind, record_set, site_data};
 
 /// TTL in seconds of zone data: SOA, NS, addresses.
 const ZONE_TTL_SECONDS: u32 = 300;
@@ -88,7 +88,7 @@ impl Facts<'_> {
         }
         let of_value = |index: Index| self.naming.value_name(identifier, index).ok();
         let names = Names { asked: &subject.name, of_value: &of_value };
-        let Some(kind) = Kind::asked_by(subject.record_type) else { return self.no_data(subject) };
+        let Some(kind) = RecordKind::asked_by(subject.record_type) else { return self.no_data(subject) };
         let set = record_set(kind, values, names, self.now_seconds);
         let site = subject.delegate.as_ref().filter(|_| subject.owner.index.is_none());
         match (set, site.and_then(|site| site_data(kind, site))) {

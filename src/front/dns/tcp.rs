@@ -23,7 +23,7 @@ use crate::front::listen::answers::{Answers, FREE_BYTES};
 use crate::front::listen::budget::{MemoryAccount, MemoryBudget, MemoryGrant};
 use crate::front::listen::drain::Draining;
 use crate::front::listen::slots::Slot;
-use crate::front::listen::stream::Stream;
+use crate::front::listen::stream::ByteStream;
 use crate::model::limits::CONNECTION_MESSAGES_MAX;
 
 use super::answer::{Received, Responder};
@@ -90,7 +90,7 @@ impl TcpSide {
 //----------- Connection -----------------------------------------------------
 
 struct Connection {
-    stream: Stream,
+    stream: ByteStream,
     client: IpAddr,
     responder: Arc<Responder>,
     shared: Arc<Shared>,

@@ -30,7 +30,7 @@ use crate::front::listen::channel::Channel;
 use crate::front::listen::drain::Draining;
 use crate::front::listen::in_flight::InFlight;
 use crate::front::listen::slots::{Slot, SlotUse};
-use crate::front::listen::stream::Stream;
+use crate::front::listen::stream::ByteStream;
 
 /// How long a connection may be silent when it is to be closed: the time for its client to acknowledge GOAWAY.
 const GOAWAY_GRACE: Duration = Duration::from_secs(1);
@@ -65,7 +65,7 @@ impl Client {
 
 /// One accepted connection; gives its slot back when dropped.
 pub(super) struct Connection {
-    stream: Stream,
+    stream: ByteStream,
     client: Client,
     /// Resolves when the connection may be closed.
     closable: BoxFuture<'static, ()>,

@@ -21,7 +21,7 @@ use crate::front::listen::answers::{Answers, FREE_BYTES};
 use crate::front::listen::budget::{MemoryAccount, MemoryBudget, MemoryGrant};
 use crate::front::listen::drain::Draining;
 use crate::front::listen::slots::Slot;
-use crate::front::listen::stream::Stream;
+use crate::front::listen::stream::ByteStream;
 use crate::model::limits::CONNECTION_MESSAGES_MAX;
 use crate::wire::cursor::{DecodeError, Reader};
 use crate::wire::handle::envelope::{ENVELOPE_BYTES, Envelope};
@@ -113,7 +113,7 @@ enum Course {
 }
 
 impl Connection {
-    async fn serve(mut self, mut stream: Stream) {
+    async fn serve(mut self, mut stream: ByteStream) {
         let usage = self.slot.usage();
         let mut received = BytesMut::with_capacity(READ_BYTES);
         let mut idle_until = Instant::now() + self.shared.idle_max;
@@ -163,7 +163,7 @@ impl Connection {
     }
 
     /// Answers messages in order: plain questions that follow each other together, others one by one.
-    async fn answer(&self, stream: &mut Stream, messages: &[(Envelope, Bytes)]) -> Course {
+    async fn answer(&self, stream: &mut ByteStream, messages: &[(Envelope, Bytes)]) -> Course {
         let mut rest: Vec<Received<'_>> =
             messages.iter().map(|(envelope, message)| Received { envelope: *envelope, message }).collect();
         let mut answers = Answers::new(&self.account);
@@ -198,7 +198,12 @@ impl Connection {
     }
 
     /// Answers any message.
-    async fn answer_one(&self, stream: &mut Stream, answers: &mut Answers, message: Received<'_>) -> Course {
+    async fn answer_one(
+        &self,
+        stream: &mut ByteStream,
+        answers: &mut Answers,
+        message: Received<'_>,
+    ) -> Course {
         match self.responder.answer(&self.origin, message).await {
             Outgoing::Nothing => {
                 self.write(stream, answers.bytes()).await;
@@ -222,7 +227,7 @@ impl Connection {
     /// Writes the messages of a list as they are read, several at a time.
     async fn stream(
         &self,
-        stream: &mut Stream,
+        stream: &mut ByteStream,
         answers: &mut Answers,
         asked: Received<'_>,
         mut messages: ListStream,
@@ -272,7 +277,7 @@ impl Connection {
     }
 
     /// Writes answers.
-    async fn write(&self, stream: &mut Stream, bytes: &[u8]) -> Course {
+    async fn write(&self, stream: &mut ByteStream, bytes: &[u8]) -> Course {
         let written = timeout(WRITE_MAX, async {
             stream.write_all(bytes).await?;
             stream.flush().await
@@ -287,7 +292,7 @@ impl Connection {
     }
 
     /// Refuses a message that has begun to arrive as too busy. It is not read, so that the connection has to be closed.
-    async fn refuse_busy(&self, stream: &mut Stream, received: &[u8]) {
+    async fn refuse_busy(&self, stream: &mut ByteStream, received: &[u8]) {
         if let Ok(envelope) = Envelope::decode(&mut Reader::new(received)) {
             let refusal = self.responder.refuse_unread(&envelope);
             self.write(stream, &refusal).await;

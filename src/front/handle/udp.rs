@@ -23,7 +23,7 @@ use crate::front::listen::channel::Channel;
 use crate::front::listen::datagram::threads::DatagramThreads;
 use crate::front::listen::datagram::{Datagram, DatagramSocket};
 use crate::front::listen::drain::Draining;
-use crate::front::listen::udp_rate_limit::{AddressProof, Exchanged, Verdict};
+use crate::front::listen::udp_rate_limit::{AddressProof, Exchanged, UdpDecision};
 use crate::wire::cursor::Reader;
 use crate::wire::handle::envelope::{ENVELOPE_BYTES, Envelope};
 use crate::wire::handle::packet::{PIECE_BYTES, Piece, cut};
@@ -217,8 +217,8 @@ impl UdpSide {
             Effect::None => limit.decide(client, outcome.proof, exchanged, Instant::now()),
         };
         match verdict {
-            Verdict::Send => self.send_pieces(responder, whole, outcome.bytes).await,
-            Verdict::Slip => {
+            UdpDecision::Send => self.send_pieces(responder, whole, outcome.bytes).await,
+            UdpDecision::Slip => {
                 count(&responder.counters.withheld);
                 let short = responder.refuse_datagram(whole.received());
                 let fits = |short: &Vec<u8>| short.len() <= exchanged.request + SHORT_EXTRA_BYTES;
@@ -226,7 +226,7 @@ impl UdpSide {
                     self.send_one(responder, whole, &short).await;
                 }
             }
-            Verdict::Drop => count(&responder.counters.withheld),
+            UdpDecision::Drop => count(&responder.counters.withheld),
         }
     }
 

@@ -25,7 +25,7 @@ use super::counters::{ConnectionCounters, count};
 use super::drain::Draining;
 use super::quota::{Quota, QuotaBounds};
 use super::slots::{ConnectionLimits, NoSlot, Slot, Slots};
-use super::stream::Stream;
+use super::stream::ByteStream;
 
 /// How long accepting pauses after the system refused it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -200,7 +200,7 @@ struct Arrival {
 /// A connection that is ready for the protocol of its front end.
 pub(in crate::front) struct Accepted {
     /// The bytes.
-    pub(in crate::front) stream: Stream,
+    pub(in crate::front) stream: ByteStream,
     /// Address of the client.
     pub(in crate::front) client: SocketAddr,
     /// Address of this node that the client connected to.
@@ -250,14 +250,14 @@ impl Shared {
         }
     }
 
-    async fn secure(&self, stream: TcpStream, slot: &Slot) -> Result<(Stream, SocketAddr), NotOpened> {
+    async fn secure(&self, stream: TcpStream, slot: &Slot) -> Result<(ByteStream, SocketAddr), NotOpened> {
         // Answers are written whole: waiting to fill a segment would only delay them.
         stream.set_nodelay(true)?;
         let own = stream.local_addr()?;
         let is_reserved = slot.usage().is_reserved();
         let begun = Instant::now();
         let tls = match &self.security {
-            Security::Plain => return Ok((Stream::Plain(stream), own)),
+            Security::Plain => return Ok((ByteStream::Plain(stream), own)),
             Security::Tls(tls) => tls,
             Security::Both(tls) => {
                 let first_byte_max = if is_reserved { RESERVED_HANDSHAKE_MAX } else { self.first_byte_max };
@@ -266,7 +266,7 @@ impl Shared {
                     .await
                     .map_err(io::Error::from)??;
                 if first != [TLS_HANDSHAKE] {
-                    return Ok((Stream::Plain(stream), own));
+                    return Ok((ByteStream::Plain(stream), own));
                 }
                 tls
             }
@@ -276,7 +276,7 @@ impl Shared {
         let deadline =
             if is_reserved { begun + RESERVED_HANDSHAKE_MAX } else { Instant::now() + HANDSHAKE_MAX };
         let stream = timeout_at(deadline, tls.accept(stream)).await.map_err(io::Error::from)??;
-        Ok((Stream::Tls(Box::new(stream)), own))
+        Ok((ByteStream::Tls(Box::new(stream)), own))
     }
 }
 

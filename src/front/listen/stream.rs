@@ -12,14 +12,14 @@ use tokio_rustls::server::TlsStream;
 use super::channel::Channel;
 
 /// A connection, ready for the protocol of its front end.
-pub(in crate::front) enum Stream {
+pub(in crate::front) enum ByteStream {
     /// Plain text.
     Plain(TcpStream),
     /// TLS, the handshake done.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-impl Stream {
+impl ByteStream {
     /// How its bytes travel.
     pub(in crate::front) fn channel(&self) -> Channel {
         match self {
@@ -36,7 +36,7 @@ impl Stream {
     }
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for ByteStream {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -49,7 +49,7 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for ByteStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),

@@ -102,7 +102,7 @@ pub(in crate::front) struct Exchanged {
 
 /// What becomes of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::front) enum Verdict {
+pub(in crate::front) enum UdpDecision {
     /// It is sent.
     Send,
     /// A short answer is sent instead, which leads the client to TCP.
@@ -154,35 +154,35 @@ impl UdpRateLimit {
         proof: AddressProof,
         exchanged: Exchanged,
         now: Instant,
-    ) -> Verdict {
+    ) -> UdpDecision {
         let verdict = self.judge(client, proof, exchanged, now);
         let counter = match verdict {
-            Verdict::Send => &self.counters.sent,
-            Verdict::Slip => &self.counters.slipped,
-            Verdict::Drop => &self.counters.dropped,
+            UdpDecision::Send => &self.counters.sent,
+            UdpDecision::Slip => &self.counters.slipped,
+            UdpDecision::Drop => &self.counters.dropped,
         };
         counter.fetch_add(1, Ordering::Relaxed);
         verdict
     }
 
     /// Counts an answer that is sent whatever the limit says: the outcome of a change.
-    pub(in crate::front) fn send_always(&self) -> Verdict {
+    pub(in crate::front) fn send_always(&self) -> UdpDecision {
         self.counters.sent.fetch_add(1, Ordering::Relaxed);
-        Verdict::Send
+        UdpDecision::Send
     }
 
-    fn judge(&self, client: IpAddr, proof: AddressProof, exchanged: Exchanged, now: Instant) -> Verdict {
+    fn judge(&self, client: IpAddr, proof: AddressProof, exchanged: Exchanged, now: Instant) -> UdpDecision {
         let source = self.exemptions.source_of(client);
         if source.is_exempt() {
-            return Verdict::Send;
+            return UdpDecision::Send;
         }
         if proof == AddressProof::Given {
             self.prove(client, now);
-            return Verdict::Send;
+            return UdpDecision::Send;
         }
         // An answer no larger than its request gives an attacker no amplification.
         if exchanged.answer <= exchanged.request {
-            return Verdict::Send;
+            return UdpDecision::Send;
         }
         let (allowance, tag) = self.allowance(source);
         let mut allowance = allowance.lock().unwrap_or_else(PoisonError::into_inner);
@@ -233,7 +233,7 @@ impl Allowance {
         tag: u32,
         exchanged: Exchanged,
         now_ms: u32,
-    ) -> Verdict {
+    ) -> UdpDecision {
         let proven_for = Duration::from_millis(u64::from(elapsed(self.proven_ms, now_ms)));
         let is_proven = self.proven_tag == Some(tag) && proven_for < PROVEN_FOR;
         let (bucket, rate, burst) = if is_proven {
@@ -245,18 +245,18 @@ impl Allowance {
         let is_small = is_proven || exchanged.answer <= answer_max;
         let cost = exchanged.answer.saturating_sub(exchanged.request);
         if is_small && bucket.pays(cost, rate, burst, now_ms) {
-            return Verdict::Send;
+            return UdpDecision::Send;
         }
         if options.slip == 0 {
-            return Verdict::Drop;
+            return UdpDecision::Drop;
         }
         if is_proven {
-            return Verdict::Slip;
+            return UdpDecision::Slip;
         }
         // The first one slips, so that an honest client changes to TCP at once, and its address is proved by that.
         let is_turn = self.over_limit.is_multiple_of(options.slip);
         self.over_limit = self.over_limit.wrapping_add(1);
-        if is_turn { Verdict::Slip } else { Verdict::Drop }
+        if is_turn { UdpDecision::Slip } else { UdpDecision::Drop }
     }
 }
 

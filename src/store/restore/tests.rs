@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::{Restored, Restorer, Target};
+use super::{RestoreTarget, Restored, Restorer};
 use crate::model::caller::CallerName;
 use crate::model::identifier::{Folding, Identifier, Prefix};
 use crate::model::prefix::{Homing, PrefixEntry, Standing};
@@ -149,7 +149,12 @@ async fn journal(store: &Store, first: u64, last: u64) -> Vec<CopiedChange> {
     }
 }
 
-async fn build(copy: &Copy, directory: &Path, engine: EngineKind, target: Target) -> Result<Restored, Error> {
+async fn build(
+    copy: &Copy,
+    directory: &Path,
+    engine: EngineKind,
+    target: RestoreTarget,
+) -> Result<Restored, Error> {
     let options = options(directory, engine);
     let mut restorer = Restorer::begin(options, copy.from.sequence, copy.to.sequence, target).await?;
     restorer.put_entries(copy.entries.clone()).await?;
@@ -218,10 +223,10 @@ async fn an_image_taken_during_writes_restores_the_states_of_its_end() {
         let last = copy.changes.last().expect("a journal").header.position.sequence;
         assert!(last > copy.from.sequence);
         for engine in EngineKind::ALL {
-            for target in [Target::End, Target::Sequence(copy.to.sequence)] {
+            for target in [RestoreTarget::End, RestoreTarget::Sequence(copy.to.sequence)] {
                 let restored_to = tempfile::tempdir().expect("a directory");
                 let restored = build(&copy, restored_to.path(), engine, target).await.expect("it is built");
-                let sequence = if target == Target::End { last } else { copy.to.sequence };
+                let sequence = if target == RestoreTarget::End { last } else { copy.to.sequence };
                 assert_eq!(restored.continues.sequence, sequence);
                 let opened = open(options(restored_to.path(), engine)).await.expect("the store opens");
                 assert!(opened.store.head().incarnation > copy.to.incarnation);
@@ -264,7 +269,7 @@ async fn a_time_restores_the_last_entry_not_after_it_and_writing_goes_on_from_th
     let changes = journal(&store, 1, store.end().sequence).await;
     let copy = Copy { changes, ..copy_of_ten };
     let restored_to = tempfile::tempdir().expect("a directory");
-    let restored = build(&copy, restored_to.path(), EngineKind::Fjall, Target::Time(time_ms)).await;
+    let restored = build(&copy, restored_to.path(), EngineKind::Fjall, RestoreTarget::Time(time_ms)).await;
     assert_eq!(restored.expect("it is built").continues.sequence, at);
     let Opened { store, mut appender, .. } =
         open(options(restored_to.path(), EngineKind::Fjall)).await.expect("the store opens");
@@ -297,7 +302,7 @@ async fn a_copy_that_does_not_hold_together_is_refused() {
         harm(&mut changes);
         let copy = Copy { from: whole.from, to: whole.to, entries: whole.entries.clone(), changes };
         let restored_to = tempfile::tempdir().expect("a directory");
-        let refused = build(&copy, restored_to.path(), EngineKind::Fjall, Target::End).await;
+        let refused = build(&copy, restored_to.path(), EngineKind::Fjall, RestoreTarget::End).await;
         let Err(Error::CopyDamaged { detail }) = refused else {
             panic!("{expected}: {refused:?}");
         };

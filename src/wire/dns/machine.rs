@@ -22,7 +22,7 @@ use crate::model::identifier::Identifier;
 use crate::model::limits::{IDENTIFIER_BYTES_MAX, REFERENCES_MAX, VALUE_TYPE_BYTES_MAX, VALUES_MAX};
 use crate::model::site::{Ports, Site};
 use crate::model::value::{Index, Permissions, Reference, Ttl, Value, ValueType};
-use crate::wire::cursor::{DecodeError, Problem, Reader, Writer};
+use crate::wire::cursor::{DecodeError, DecodeProblem, Reader, Writer};
 
 /// The number of the machine form's record type.
 pub const MACHINE_TYPE: u16 = 0xff88;
@@ -247,7 +247,7 @@ fn decode_text<'a>(
     core::str::from_utf8(reader.take(what, bytes)?).map_err(|error| DecodeError {
         what,
         at: at + error.valid_up_to(),
-        problem: Problem::NotUtf8,
+        problem: DecodeProblem::NotUtf8,
     })
 }
 

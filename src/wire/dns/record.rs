@@ -43,11 +43,11 @@ const NAPTR_SERVICE: &str = "ID+";
 const NAPTR_STUB_SERVICE: &str = "ID+STUB";
 const URI_WEIGHT: u16 = 1;
 
-//----------- Kind -----------------------------------------------------------
+//----------- RecordKind -----------------------------------------------------
 
 /// A record type that represents values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum RecordKind {
     /// NAPTR, for values that are URIs.
     Naptr,
     /// URI, for values that are URIs.
@@ -58,7 +58,7 @@ pub enum Kind {
     Machine,
 }
 
-impl Kind {
+impl RecordKind {
     /// The kind that a queried record type selects.
     pub fn asked_by(record_type: RecordType) -> Option<Self> {
         match u16::from(record_type) {
@@ -94,7 +94,12 @@ pub struct Names<'a> {
 }
 
 /// The records of one kind for values; none when no value has a record.
-pub fn record_set(kind: Kind, values: &[Value], names: Names<'_>, now_seconds: u64) -> Option<RecordSet> {
+pub fn record_set(
+    kind: RecordKind,
+    values: &[Value],
+    names: Names<'_>,
+    now_seconds: u64,
+) -> Option<RecordSet> {
     let mut set = RecordSet { ttl: u32::MAX, data: Vec::with_capacity(values.len()) };
     let mut bytes = 0;
     for value in values {
@@ -117,10 +122,10 @@ pub fn record_set(kind: Kind, values: &[Value], names: Names<'_>, now_seconds: u
 }
 
 /// The site of a prefix as a record, in the kinds that can show one.
-pub fn site_data(kind: Kind, site: &Site) -> Option<RData> {
+pub fn site_data(kind: RecordKind, site: &Site) -> Option<RData> {
     match kind {
-        Kind::Naptr | Kind::Uri => None,
-        Kind::Text => {
+        RecordKind::Naptr | RecordKind::Uri => None,
+        RecordKind::Text => {
             let mut line = "site".to_owned();
             for address in site.addresses() {
                 line.push_str(&format!(" {address}"));
@@ -132,7 +137,7 @@ pub fn site_data(kind: Kind, site: &Site) -> Option<RData> {
             line.push_str(&site.host_name().map(|name| format!(" host={name}")).unwrap_or_default());
             Some(text(line.as_bytes()).data)
         }
-        Kind::Machine => Some(opaque(MACHINE_TYPE, encode_site(site)).data),
+        RecordKind::Machine => Some(opaque(MACHINE_TYPE, encode_site(site)).data),
     }
 }
 
@@ -142,35 +147,35 @@ struct Shown {
     bytes: usize,
 }
 
-fn show(kind: Kind, value: &Value, names: Names<'_>) -> Option<Shown> {
+fn show(kind: RecordKind, value: &Value, names: Names<'_>) -> Option<Shown> {
     match kind {
-        Kind::Naptr => {
+        RecordKind::Naptr => {
             let data = naptr(value, &uri_of(value)?, names)?;
             let bytes = 7 + data.services.len() + data.regexp.len() + data.replacement.len() + 2;
             Some(Shown { data: RData::NAPTR(data), bytes })
         }
-        Kind::Uri => Some(opaque(URI_TYPE, uri(preference(value.index), &uri_of(value)?))),
-        Kind::Text => Some(text(&text_of(value))),
-        Kind::Machine => Some(opaque(MACHINE_TYPE, encode_value(value))),
+        RecordKind::Uri => Some(opaque(URI_TYPE, uri(preference(value.index), &uri_of(value)?))),
+        RecordKind::Text => Some(text(&text_of(value))),
+        RecordKind::Machine => Some(opaque(MACHINE_TYPE, encode_value(value))),
     }
 }
 
-fn stub(kind: Kind, values: &[Value], names: Names<'_>) -> RData {
+fn stub(kind: RecordKind, values: &[Value], names: Names<'_>) -> RData {
     match kind {
-        Kind::Naptr => RData::NAPTR(naptr_stub(0, names.asked.clone())),
-        Kind::Uri => {
+        RecordKind::Naptr => RData::NAPTR(naptr_stub(0, names.asked.clone())),
+        RecordKind::Uri => {
             let name = names.asked.to_ascii();
             let target = format!("dns:{}?type=TYPE{MACHINE_TYPE}", name.trim_end_matches('.'));
             opaque(URI_TYPE, uri(0, &target)).data
         }
-        Kind::Text => {
+        RecordKind::Text => {
             let mut line = format!("stub sha256={}", HEXLOWER.encode(&Sha256::digest(encode_stub(values))));
             for value in values {
                 line.push_str(&format!(" {}:{}", value.index, value.data.len()));
             }
             text(line.as_bytes()).data
         }
-        Kind::Machine => opaque(MACHINE_TYPE, encode_stub(values)).data,
+        RecordKind::Machine => opaque(MACHINE_TYPE, encode_stub(values)).data,
     }
 }
 

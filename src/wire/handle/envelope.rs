@@ -6,7 +6,7 @@
 //! ```
 
 use crate::model::limits::HANDLE_MESSAGE_BYTES_MAX;
-use crate::wire::cursor::{DecodeError, Problem, Reader, Writer};
+use crate::wire::cursor::{DecodeError, DecodeProblem, Reader, Writer};
 use crate::wire::handle::code::Version;
 
 /// Bytes of an envelope.
@@ -62,7 +62,7 @@ impl Envelope {
         };
         if envelope.message_length() > HANDLE_MESSAGE_BYTES_MAX {
             let problem =
-                Problem::TooLong { found: envelope.message_length(), max: HANDLE_MESSAGE_BYTES_MAX };
+                DecodeProblem::TooLong { found: envelope.message_length(), max: HANDLE_MESSAGE_BYTES_MAX };
             return Err(DecodeError { what: "message length", at, problem });
         }
         Ok(envelope)
@@ -136,7 +136,7 @@ impl EnvelopeFlags {
 #[cfg(test)]
 mod tests {
     use super::{ENVELOPE_BYTES, Envelope, EnvelopeFlags};
-    use crate::wire::cursor::{Problem, Reader};
+    use crate::wire::cursor::{DecodeProblem, Reader};
     use crate::wire::handle::code::Version;
 
     fn decoded(hex: &str) -> Envelope {
@@ -171,7 +171,7 @@ mod tests {
         for length in [0x0004_0001_u32, 0xffff_ffff] {
             let bytes = [&[2, 10, 2, 10][..], &[0; 12], &length.to_be_bytes()].concat();
             let error = Envelope::decode(&mut Reader::new(&bytes)).expect_err("too long");
-            assert!(matches!(error.problem, Problem::TooLong { max: 262_144, .. }), "{error}");
+            assert!(matches!(error.problem, DecodeProblem::TooLong { max: 262_144, .. }), "{error}");
         }
     }
 }

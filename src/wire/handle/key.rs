@@ -6,7 +6,7 @@
 //! ```
 
 use crate::model::limits::VALUES_BYTES_MAX;
-use crate::wire::cursor::{DecodeError, Problem, Reader, Writer};
+use crate::wire::cursor::{DecodeError, DecodeProblem, Reader, Writer};
 
 /// Bytes of the name of a kind.
 const KIND_BYTES_MAX: usize = 64;
@@ -70,7 +70,7 @@ fn fields<'a>(reader: &mut Reader<'a>) -> Result<Vec<&'a [u8]>, DecodeError> {
     let mut fields = Vec::new();
     while reader.remaining() > 0 {
         if fields.len() == FIELDS_MAX {
-            let problem = Problem::TooLong { found: FIELDS_MAX + 1, max: FIELDS_MAX };
+            let problem = DecodeProblem::TooLong { found: FIELDS_MAX + 1, max: FIELDS_MAX };
             return Err(DecodeError { what: "key fields", at: reader.position(), problem });
         }
         fields.push(reader.bytes("key field", VALUES_BYTES_MAX)?);
@@ -87,7 +87,7 @@ fn put_fields(writer: &mut Writer, fields: &[&[u8]]) {
 #[cfg(test)]
 mod tests {
     use super::KeyBlob;
-    use crate::wire::cursor::Problem;
+    use crate::wire::cursor::DecodeProblem;
 
     #[test]
     fn a_key_reads_back_field_by_field() {
@@ -104,9 +104,9 @@ mod tests {
     fn fields_are_bounded() {
         let many = KeyBlob { kind: KeyBlob::DSA, flags: 0, fields: vec![&[]; 17] };
         let error = KeyBlob::decode(&many.encode()).expect_err("too many");
-        assert_eq!(error.problem, Problem::TooLong { found: 17, max: 16 });
+        assert_eq!(error.problem, DecodeProblem::TooLong { found: 17, max: 16 });
         let cut = KeyBlob { kind: KeyBlob::DSA, flags: 0, fields: vec![&[1, 2]] }.encode();
         let error = KeyBlob::decode(&cut[..cut.len() - 1]).expect_err("cut");
-        assert_eq!(error.problem, Problem::Short { wanted: 2, found: 1 });
+        assert_eq!(error.problem, DecodeProblem::Short { wanted: 2, found: 1 });
     }
 }

@@ -112,7 +112,7 @@ pub fn encode_message(header: &Header, body: &[u8], credential: Option<&Credenti
 #[cfg(test)]
 mod tests {
     use super::{Header, Message, encode_message};
-    use crate::wire::cursor::{DecodeError, Problem};
+    use crate::wire::cursor::{DecodeError, DecodeProblem};
     use crate::wire::handle::code::{OpCode, OpFlags, ResponseCode};
     use crate::wire::handle::credential::Credential;
 
@@ -152,7 +152,7 @@ mod tests {
     fn a_body_longer_than_the_message_is_refused() {
         let mut bytes = encode_message(&HEADER, b"body", None);
         bytes[23] = 9;
-        let problem = Problem::TooLong { found: 9, max: 8 };
+        let problem = DecodeProblem::TooLong { found: 9, max: 8 };
         assert_eq!(Message::decode(&bytes), Err(DecodeError { what: "body", at: 20, problem }));
     }
 }

@@ -9,7 +9,7 @@
 use core::ops::Range;
 
 use crate::model::limits::HANDLE_MESSAGE_BYTES_MAX;
-use crate::wire::cursor::{DecodeError, Problem, Reader, Writer};
+use crate::wire::cursor::{DecodeError, DecodeProblem, Reader, Writer};
 use crate::wire::handle::envelope::{ENVELOPE_BYTES, Envelope};
 
 /// Bytes of the largest packet.
@@ -64,7 +64,7 @@ impl<'a> Piece<'a> {
             sequence => place_of(sequence, whole.end).ok_or(DecodeError {
                 what: "sequence number",
                 at: 12,
-                problem: Problem::TooLong {
+                problem: DecodeProblem::TooLong {
                     found: usize::try_from(sequence).unwrap_or(usize::MAX),
                     max: packets_of(whole.end).saturating_sub(1),
                 },
@@ -90,7 +90,7 @@ pub fn place_of(sequence: u32, message_bytes: usize) -> Option<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::{PACKET_BYTES_MAX, PACKETS_MAX, Piece, cut, packets_of, place_of};
-    use crate::wire::cursor::Problem;
+    use crate::wire::cursor::DecodeProblem;
     use crate::wire::handle::code::Version;
     use crate::wire::handle::envelope::{Envelope, EnvelopeFlags};
 
@@ -134,10 +134,13 @@ mod tests {
         assert_eq!(place_of(u32::MAX, 262_144), None);
         let second = cut(&ENVELOPE, &message(500)).nth(1).expect("a second packet");
         let short = Piece::decode(&second[..second.len() - 1]).expect_err("too short");
-        assert_eq!(short.problem, Problem::Short { wanted: 8, found: 7 });
+        assert_eq!(short.problem, DecodeProblem::Short { wanted: 8, found: 7 });
         let beyond = [&second[..12], &[0, 0, 0, 2], &second[16..]].concat();
         let beyond = Piece::decode(&beyond).expect_err("beyond the end");
-        assert_eq!((beyond.what, beyond.problem), ("sequence number", Problem::TooLong { found: 2, max: 1 }));
+        assert_eq!(
+            (beyond.what, beyond.problem),
+            ("sequence number", DecodeProblem::TooLong { found: 2, max: 1 })
+        );
         let longer = [second.as_slice(), &[1, 2, 3]].concat();
         assert_eq!(Piece::decode(&longer), Piece::decode(&second));
     }

@@ -231,7 +231,7 @@ fn sixteen_bytes(address: IpAddr) -> [u8; 16] {
 mod tests {
     use super::{SiteAttribute, SiteInterface, SiteRecord, encode_site};
     use crate::model::site::{Ports, Site};
-    use crate::wire::cursor::Problem;
+    use crate::wire::cursor::DecodeProblem;
 
     fn site(addresses: &[&str], ports: Ports) -> Site {
         let addresses = addresses.iter().map(|address| address.parse().expect("an address")).collect();
@@ -274,7 +274,7 @@ mod tests {
         let bytes = encode_site(&site(&["127.0.0.9"], ports), 7, b"").expect("a site");
         let longer = [bytes.as_slice(), &[0]].concat();
         let error = SiteRecord::decode(&longer).expect_err("a byte too many");
-        assert_eq!(error.problem, Problem::Trailing { found: 1 });
+        assert_eq!(error.problem, DecodeProblem::Trailing { found: 1 });
         let blown = [&bytes[..12], &[0x7f; 4]].concat();
         let error = SiteRecord::decode(&blown).expect_err("too many attributes");
         assert_eq!(error.what, "site attributes");

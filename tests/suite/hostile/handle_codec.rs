@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use idnode::wire::cursor::{DecodeError, Problem, Reader};
+use idnode::wire::cursor::{DecodeError, DecodeProblem, Reader};
 use idnode::wire::handle::administrator::{decode_administrator, decode_identities};
 use idnode::wire::handle::body::challenge::{
     Challenge, ChallengeAnswer, RequestDigest, SignedAnswer, Verification, VerifyChallenge,
@@ -151,7 +151,7 @@ fn every_message_cut_at_every_length_is_refused() {
         for length in 0..bytes.len() {
             let cut = bytes.get(..length).expect("a cut");
             let error = decode(cut).expect_err("cut short");
-            let is_short = matches!(error.problem, Problem::Short { .. });
+            let is_short = matches!(error.problem, DecodeProblem::Short { .. });
             // Cut to one packet, the envelope stands before a piece, in which the body does not end.
             let is_piece = length >= PACKET_BYTES_MAX && error.what == "body";
             assert!(is_short || is_piece, "{length}: {error}");
@@ -224,7 +224,7 @@ fn the_longest_lists_stay_in_proportion() {
     assert_eq!(HandleAndValues::decode(&values).expect("empty values").values.len(), 2_048);
     let values = [body(0, 0), body(2_049, 2_049 * 26)].concat();
     let decoded = HandleAndValues::decode(&values).map(|body| body.values.len());
-    let too_long = Problem::TooLong { found: 2_049, max: 2_048 };
+    let too_long = DecodeProblem::TooLong { found: 2_049, max: 2_048 };
     assert_eq!(decoded.map_err(|error| error.problem), Err(too_long));
     let references = [body(0, 0), body(1, 22), body(30_000, 240_000)].concat();
     let decoded = HandleAndValues::decode(&references).expect("a value with references").values;

@@ -44,7 +44,7 @@ pub(in crate::front::http) fn parse_handle(text: &str) -> Result<Identifier, Den
     Ok(name::identifier_of(text)?)
 }
 
-//----------- Resolution -----------------------------------------------------
+//----------- HandleResolution -----------------------------------------------
 
 /// What a question asks for.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
@@ -130,7 +130,8 @@ pub(in crate::front::http) async fn resolve(
     headers: HeaderMap,
 ) -> Result<Response, Denial> {
     let conditions = Conditions::of(&headers)?;
-    let resolution = Resolution { api: &api, handle: &handle, parameters: &parameters, format: &format };
+    let resolution =
+        HandleResolution { api: &api, handle: &handle, parameters: &parameters, format: &format };
     resolution.run(caller, &conditions).await
 }
 
@@ -159,7 +160,8 @@ pub(super) async fn resolve_by_body(
     format: Format,
     GivenParameters(parameters): GivenParameters<ResolveParameters>,
 ) -> Result<Response, Denial> {
-    let resolution = Resolution { api: &api, handle: &handle, parameters: &parameters, format: &format };
+    let resolution =
+        HandleResolution { api: &api, handle: &handle, parameters: &parameters, format: &format };
     resolution.run(caller, &Conditions::default()).await
 }
 
@@ -199,7 +201,7 @@ fn wanted(parameters: &ResolveParameters, caller: &Caller) -> Wanted {
 
 /// One question about a handle, and the form of its reply.
 #[derive(Clone, Copy)]
-pub(in crate::front::http) struct Resolution<'r> {
+pub(in crate::front::http) struct HandleResolution<'r> {
     pub(in crate::front::http) api: &'r HandleApi,
     /// The handle, as the request spelled it.
     pub(in crate::front::http) handle: &'r str,
@@ -207,7 +209,7 @@ pub(in crate::front::http) struct Resolution<'r> {
     pub(in crate::front::http) format: &'r Format,
 }
 
-impl Resolution<'_> {
+impl HandleResolution<'_> {
     /// Answers the question for a caller.
     pub(in crate::front::http) async fn run(
         self,

@@ -27,7 +27,7 @@ use utoipa_axum::routes;
 
 use super::handle_api::caller::Shown;
 use super::handle_api::denial::{ApiRefusal, Denial};
-use super::handle_api::handles::{Resolution, ResolveParameters, ask, parse_handle};
+use super::handle_api::handles::{HandleResolution, ResolveParameters, ask, parse_handle};
 use super::handle_api::json::described::Flag;
 use super::handle_api::renderer::{Rendering, take_denial};
 use super::handle_api::reply::{Format, HandleReply};
@@ -169,7 +169,8 @@ async fn visit(
         return Err(ApiRefusal::NoPage.into());
     };
     let preference = Preference::of(&claim.headers);
-    let resolution = Resolution { api: &api, handle: &handle, parameters: &parameters, format: &format };
+    let resolution =
+        HandleResolution { api: &api, handle: &handle, parameters: &parameters, format: &format };
     if noredirect && preference == Preference::Data {
         let conditions = Conditions::of(&claim.headers)?;
         let caller = api.authenticator().admit(&claim).await?;

@@ -18,7 +18,7 @@ use crate::front::listen::budget::Holder;
 use crate::front::listen::channel::Channel;
 use crate::front::listen::in_flight::InFlight;
 use crate::front::listen::source::Source;
-use crate::front::listen::stream::Stream;
+use crate::front::listen::stream::ByteStream;
 
 /// How long an HTTP/2 connection must be quiet before it is closed in order.
 const GOAWAY_GRACE: Duration = Duration::from_secs(1);
@@ -80,7 +80,7 @@ impl Client {
 
 /// One accepted connection.
 pub(in crate::front::http) struct Connection {
-    stream: Stream,
+    stream: ByteStream,
     silence_max: Duration,
     silence: Pin<Box<Sleep>>,
     in_flight: InFlight,
@@ -88,7 +88,11 @@ pub(in crate::front::http) struct Connection {
 
 impl Connection {
     /// A connection which is closed when no byte moves for so long.
-    pub(in crate::front::http) fn new(stream: Stream, silence_max: Duration, in_flight: InFlight) -> Self {
+    pub(in crate::front::http) fn new(
+        stream: ByteStream,
+        silence_max: Duration,
+        in_flight: InFlight,
+    ) -> Self {
         Self { stream, silence_max, silence: Box::pin(sleep(silence_max)), in_flight }
     }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::{AddressProof, Exchanged, PROVEN_FOR, UdpRateLimit, UdpRateLimitOptions, Verdict};
+use super::{AddressProof, Exchanged, PROVEN_FOR, UdpDecision, UdpRateLimit, UdpRateLimitOptions};
 
 const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 const LARGE: Exchanged = Exchanged { request: 100, answer: 1_100 };
@@ -24,9 +24,9 @@ fn options() -> UdpRateLimitOptions {
 
 /// How many large answers out of a thousand are sent, slipped and dropped.
 fn judged(limit: &UdpRateLimit, proof: AddressProof, now: Instant) -> (usize, usize, usize) {
-    let verdicts: Vec<Verdict> = (0..1_000).map(|_| limit.decide(CLIENT, proof, LARGE, now)).collect();
+    let verdicts: Vec<UdpDecision> = (0..1_000).map(|_| limit.decide(CLIENT, proof, LARGE, now)).collect();
     let count = |verdict| verdicts.iter().filter(|found| **found == verdict).count();
-    (count(Verdict::Send), count(Verdict::Slip), count(Verdict::Drop))
+    (count(UdpDecision::Send), count(UdpDecision::Slip), count(UdpDecision::Drop))
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn what_is_no_larger_than_its_request_is_always_sent() {
     let limit = UdpRateLimit::new(&options(), start);
     judged(&limit, AddressProof::Missing, start);
     let equal = Exchanged { request: 60, answer: 60 };
-    assert_eq!(limit.decide(CLIENT, AddressProof::Missing, equal, start), Verdict::Send);
+    assert_eq!(limit.decide(CLIENT, AddressProof::Missing, equal, start), UdpDecision::Send);
 }
 
 /// However little was sent before: one small request must not draw many datagrams to an address that may be forged.
@@ -58,11 +58,11 @@ fn an_unproven_source_is_sent_no_large_answer() {
     let limit = UdpRateLimit::new(&options(), start);
     let decide =
         |answer| limit.decide(CLIENT, AddressProof::Missing, Exchanged { request: 100, answer }, start);
-    assert_eq!(decide(1_281), Verdict::Slip, "the first one leads to TCP");
-    assert_eq!((decide(1_281), decide(1_281)), (Verdict::Drop, Verdict::Slip));
-    assert_eq!(decide(1_280), Verdict::Send, "nothing was paid for what was not sent");
+    assert_eq!(decide(1_281), UdpDecision::Slip, "the first one leads to TCP");
+    assert_eq!((decide(1_281), decide(1_281)), (UdpDecision::Drop, UdpDecision::Slip));
+    assert_eq!(decide(1_280), UdpDecision::Send, "nothing was paid for what was not sent");
     limit.prove(CLIENT, start);
-    assert_eq!(decide(60_000), Verdict::Send);
+    assert_eq!(decide(60_000), UdpDecision::Send);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn a_proof_counts_for_its_own_source() {
     // An IPv6 client chooses its address within 64 bits.
     let [one, other] = ["2001:db8::1", "2001:db8::2"].map(|text| text.parse().expect("an address"));
     let sent = |client| {
-        let sent = |_: &u32| limit.decide(client, AddressProof::Missing, LARGE, start) == Verdict::Send;
+        let sent = |_: &u32| limit.decide(client, AddressProof::Missing, LARGE, start) == UdpDecision::Send;
         (0..100).filter(sent).count()
     };
     assert_eq!((sent(one), sent(other)), (10, 0));
@@ -104,7 +104,7 @@ fn exempt_networks_are_not_limited_however_their_addresses_are_written() {
     assert_eq!(judged(&limit, AddressProof::Missing, start), (1_000, 0, 0));
     let mapped = "::ffff:192.0.2.9".parse().expect("an address");
     for _ in 0..100 {
-        assert_eq!(limit.decide(mapped, AddressProof::Missing, LARGE, start), Verdict::Send);
+        assert_eq!(limit.decide(mapped, AddressProof::Missing, LARGE, start), UdpDecision::Send);
     }
 }
 

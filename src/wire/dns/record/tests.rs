@@ -3,11 +3,11 @@
 use hickory_proto::rr::{Name, RData, RecordType};
 use hickory_proto::serialize::binary::{BinEncodable, BinEncoder};
 
-use super::{Kind, Names, RecordSet, SET_BYTES_MAX, record_set};
+use super::{Names, RecordKind, RecordSet, SET_BYTES_MAX, record_set};
 use crate::model::value::{Index, Permissions, Ttl, Value, ValueType};
 use crate::wire::dns::machine::{Machine, StubLine, decode};
 
-const ALL: [Kind; 4] = [Kind::Naptr, Kind::Uri, Kind::Text, Kind::Machine];
+const ALL: [RecordKind; 4] = [RecordKind::Naptr, RecordKind::Uri, RecordKind::Text, RecordKind::Machine];
 
 fn value(index: u32, value_type: &str, data: &[u8]) -> Value {
     Value {
@@ -21,7 +21,7 @@ fn value(index: u32, value_type: &str, data: &[u8]) -> Value {
     }
 }
 
-fn set(kind: Kind, values: &[Value]) -> Option<RecordSet> {
+fn set(kind: RecordKind, values: &[Value]) -> Option<RecordSet> {
     let asked = Name::from_ascii("sn1.88.id.internal.").expect("a name");
     let of_value = |index: Index| Name::from_ascii(format!("_{index}.sn1.88.id.internal.")).ok();
     record_set(kind, values, Names { asked: &asked, of_value: &of_value }, 1_000)
@@ -33,27 +33,27 @@ fn encode(data: &RData) -> Vec<u8> {
     bytes
 }
 
-fn octets(kind: Kind, values: &[Value]) -> Vec<Vec<u8>> {
+fn octets(kind: RecordKind, values: &[Value]) -> Vec<Vec<u8>> {
     set(kind, values).map(|set| set.data.iter().map(encode).collect()).unwrap_or_default()
 }
 
 #[test]
 fn a_uri_record_is_priority_weight_and_target() {
-    let found = octets(Kind::Uri, &[value(2, "URL", b"https://example.com/a")]);
+    let found = octets(RecordKind::Uri, &[value(2, "URL", b"https://example.com/a")]);
     assert_eq!(found, [b"\0\x02\0\x01https://example.com/a".to_vec()]);
-    assert_eq!(Kind::asked_by(RecordType::from(256)), Some(Kind::Uri));
+    assert_eq!(RecordKind::asked_by(RecordType::from(256)), Some(RecordKind::Uri));
 }
 
 #[test]
 fn a_naptr_record_rewrites_to_the_uri() {
-    let found = octets(Kind::Naptr, &[value(1, "url.mirror", b"https://example.com/a!b")]);
+    let found = octets(RecordKind::Naptr, &[value(1, "url.mirror", b"https://example.com/a!b")]);
     assert_eq!(found, [b"\0\x64\0\x01\x01U\x0dID+url.mirror\x1f!^.*$!https://example.com/a\\!b!\0".to_vec()]);
 }
 
 #[test]
 fn a_long_uri_leads_naptr_to_the_values_own_name() {
     let long = format!("https://example.com/{}", "a".repeat(300));
-    let found = set(Kind::Naptr, &[value(1, "URL", long.as_bytes())]).expect("a record");
+    let found = set(RecordKind::Naptr, &[value(1, "URL", long.as_bytes())]).expect("a record");
     let [RData::NAPTR(found)] = found.data.as_slice() else { panic!("one NAPTR: {found:?}") };
     assert_eq!((&*found.flags, &*found.services, &*found.regexp), (&b"P"[..], &b"ID+STUB"[..], &b""[..]));
     assert_eq!(found.replacement.to_ascii(), "_1.sn1.88.id.internal.");
@@ -70,18 +70,22 @@ fn only_uris_have_uri_records() {
         ("URL", "x:"),
         ("URI", "1x:y"),
     ] {
-        assert_eq!(set(Kind::Uri, &[value(1, value_type, data.as_bytes())]), None, "{value_type} {data}");
-        assert!(set(Kind::Text, &[value(1, value_type, data.as_bytes())]).is_some());
+        assert_eq!(
+            set(RecordKind::Uri, &[value(1, value_type, data.as_bytes())]),
+            None,
+            "{value_type} {data}"
+        );
+        assert!(set(RecordKind::Text, &[value(1, value_type, data.as_bytes())]).is_some());
     }
-    let found = octets(Kind::Uri, &[value(1, "uri", "https://example.com/零".as_bytes())]);
+    let found = octets(RecordKind::Uri, &[value(1, "uri", "https://example.com/零".as_bytes())]);
     assert_eq!(found, [b"\0\x01\0\x01https://example.com/%E9%9B%B6".to_vec()]);
 }
 
 #[test]
 fn a_text_record_is_index_type_and_data() {
-    let found = octets(Kind::Text, &[value(3, "a type\\", b"x y")]);
+    let found = octets(RecordKind::Text, &[value(3, "a type\\", b"x y")]);
     assert_eq!(found, [b"\x133 a\\032type\\092 x y".to_vec()]);
-    let found = octets(Kind::Text, &[value(1, "X", &[b'z'; 300])]);
+    let found = octets(RecordKind::Text, &[value(1, "X", &[b'z'; 300])]);
     let [found] = found.as_slice() else { panic!("one record") };
     assert_eq!(found.len(), 304 + 2);
     assert_eq!((found.first(), found.get(256)), (Some(&255), Some(&49)));
@@ -93,24 +97,30 @@ fn a_set_is_cached_as_long_as_its_least_value() {
     values[1].ttl = Ttl::Relative(5);
     values[2].ttl = Ttl::Absolute(1_060);
     let ttl = |kind| set(kind, &values).expect("records").ttl;
-    assert_eq!((ttl(Kind::Text), ttl(Kind::Machine), ttl(Kind::Uri), ttl(Kind::Naptr)), (5, 5, 60, 60));
+    assert_eq!(
+        (ttl(RecordKind::Text), ttl(RecordKind::Machine), ttl(RecordKind::Uri), ttl(RecordKind::Naptr)),
+        (5, 5, 60, 60)
+    );
 }
 
 #[test]
 fn what_fits_no_message_is_a_marked_stub() {
     let values: Vec<Value> =
         (1..=3).map(|index| value(index, "URL", format!("x:{}", "y".repeat(30_000)).as_bytes())).collect();
-    let found = octets(Kind::Machine, &values);
+    let found = octets(RecordKind::Machine, &values);
     let [found] = found.as_slice() else { panic!("one record") };
     assert_eq!(decode(found), Ok(Machine::Stub(values.iter().map(StubLine::of).collect())));
-    let found = octets(Kind::Text, &values);
+    let found = octets(RecordKind::Text, &values);
     let [found] = found.as_slice() else { panic!("one record") };
     assert!(found.starts_with(b"dstub sha256=") && found.ends_with(b" 1:30002 2:30002 3:30002"), "{found:?}");
-    assert_eq!(octets(Kind::Uri, &values), [b"\0\0\0\x01dns:sn1.88.id.internal?type=TYPE65416".to_vec()]);
+    assert_eq!(
+        octets(RecordKind::Uri, &values),
+        [b"\0\0\0\x01dns:sn1.88.id.internal?type=TYPE65416".to_vec()]
+    );
     // NAPTR stays small: each long URI points to its value's own name.
-    assert_eq!(octets(Kind::Naptr, &values).len(), 3);
+    assert_eq!(octets(RecordKind::Naptr, &values).len(), 3);
     // One value alone fits.
-    assert_eq!(octets(Kind::Machine, &values[..1]).len(), 1);
+    assert_eq!(octets(RecordKind::Machine, &values[..1]).len(), 1);
 }
 
 #[test]

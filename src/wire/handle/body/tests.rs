@@ -8,7 +8,7 @@ use super::{
     ErrorText, HandleAndIndexes, HandleAndValues, HandleOnly, Login, Names, Referral, Resolution,
     TransactionId, encode_handle_and_values,
 };
-use crate::wire::cursor::{Problem, Reader, Writer};
+use crate::wire::cursor::{DecodeProblem, Reader, Writer};
 use crate::wire::handle::code::Version;
 use crate::wire::handle::value::WireValue;
 
@@ -88,7 +88,7 @@ fn a_challenge_is_laid_out_by_version() {
         assert_eq!(challenge.signed_bytes(), [vec![8; 16], digest.clone()].concat());
     }
     let unknown = Challenge::decode(&[7; 64], Version::V2_10).expect_err("no such digest");
-    assert_eq!((unknown.what, unknown.problem), ("request digest code", Problem::Meaningless));
+    assert_eq!((unknown.what, unknown.problem), ("request digest code", DecodeProblem::Meaningless));
 }
 
 #[test]
