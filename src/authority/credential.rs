@@ -123,19 +123,6 @@ pub enum Unproven {
     Failed(#[from] Failure),
 }
 
-impl Unproven {
-    /// Stable code of the reason.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::NoKey { .. } => "NO_KEY",
-            Self::Unusable { .. } => "PROOF_UNUSABLE",
-            Self::Wrong { .. } => "PROOF_WRONG",
-            Self::Unreachable { .. } => "KEY_UNREACHABLE",
-            Self::Failed(failure) => failure.code(),
-        }
-    }
-}
-
 //----------- Candidates -----------------------------------------------------
 
 /// The keys that an identity names, one of which a proof must have been made with.

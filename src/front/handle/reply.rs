@@ -1,6 +1,7 @@
 //! Replies: reasons become response codes, sentences and flags; only this file of the front end knows which.
 
 use crate::authority::credential::Unproven;
+use crate::front::handle_semantics::proof::sentence_of;
 use crate::front::handle_semantics::question::Hidden;
 use crate::front::handle_semantics::response_code;
 use crate::key::KeyError;
@@ -159,12 +160,7 @@ pub(super) fn referral(asked: &Identifier, version: Version, body: Vec<u8>) -> R
 
 /// The caller has not proved the identity that it claims.
 pub(super) fn unproven(unproven: &Unproven) -> Reply {
-    let code = match unproven {
-        Unproven::NoKey { .. } | Unproven::Wrong { .. } => ResponseCode::AUTHENTICATION_FAILED,
-        Unproven::Unusable { .. } => ResponseCode::INVALID_CREDENTIAL,
-        Unproven::Unreachable { .. } | Unproven::Failed(_) => ResponseCode::UNABLE_TO_AUTHENTICATE,
-    };
-    Reply::refuse(code, &unproven.to_string())
+    Reply::refuse(response_code::of_unproven(unproven), &sentence_of(unproven))
 }
 
 /// No challenge waits for this answer.
@@ -177,8 +173,9 @@ pub(super) fn no_challenge() -> Reply {
 /// The proof is of an unknown kind.
 pub(super) fn unknown_proof(kind: &[u8]) -> Reply {
     let kind = String::from_utf8_lossy(kind);
-    let sentence = format!("a proof of kind {kind:?} is not known; HS_PUBKEY and HS_SECKEY are");
-    Reply::refuse(ResponseCode::INVALID_CREDENTIAL, &sentence)
+    unproven(&Unproven::Unusable {
+        reason: format!("kind {kind:?} is not known; HS_PUBKEY and HS_SECKEY are"),
+    })
 }
 
 /// The claimed identity is not an identifier.

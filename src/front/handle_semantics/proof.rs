@@ -27,7 +27,7 @@ pub(in crate::front) async fn prove(
 /// Whether an answer to a challenge was made with a secret key stored here, for nodes that cannot read it.
 ///
 /// Anybody may ask, and chooses what it costs: one question at a time, about one key, so that callers who prove themselves
-/// here never wait behind more than one of them.
+/// here never wait behind more than one of them. The reply does not tell a wrong answer from one to a key that is not there.
 pub(in crate::front) async fn verify_secret(
     (authority, crypto_pool): (&Authority, &CryptoPool),
     identity: &Identity,
@@ -35,14 +35,28 @@ pub(in crate::front) async fn verify_secret(
     challenge: Vec<u8>,
 ) -> Result<bool, Unproven> {
     if identity.index == 0 {
-        return Err(Unproven::NoKey { identity: identity.clone() });
+        return Err(Unproven::Unusable { reason: "name the key by its index".to_owned() });
     }
     let proof = Proof::Secret { answer };
-    let candidates = authority.candidates(identity, &proof).await?;
+    let candidates = match authority.candidates(identity, &proof).await {
+        Err(Unproven::NoKey { .. }) => return Ok(false),
+        candidates => candidates?,
+    };
     let judged = crypto_pool.run_unproven(move || candidates.judge(&proof, &challenge)).await;
     match judged.unwrap_or(Err(Failure::Overloaded.into())) {
         Ok(_) => Ok(true),
         Err(Unproven::Wrong { .. }) => Ok(false),
         Err(other) => Err(other),
+    }
+}
+
+/// The sentence for a client whose proof is not accepted. It does not tell a wrong proof from a missing key, which would
+/// reveal to unknown clients which keys exist.
+pub(in crate::front) fn sentence_of(unproven: &Unproven) -> String {
+    match unproven {
+        Unproven::NoKey { .. } | Unproven::Wrong { .. } => "Identity not verified".to_owned(),
+        Unproven::Unusable { .. } | Unproven::Unreachable { .. } | Unproven::Failed(_) => {
+            unproven.to_string()
+        }
     }
 }

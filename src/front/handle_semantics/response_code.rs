@@ -3,6 +3,7 @@
 //! Every match is total, so that a new reason does not compile until it has a code. A reason that only one front end
 //! knows, such as an expired challenge or an HTTP method that is not allowed, gets its code there.
 
+use crate::authority::credential::Unproven;
 use crate::model::identifier::Identifier;
 use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::model::value::ValueError;
@@ -67,6 +68,16 @@ pub(in crate::front) fn of_failure(failure: &Failure) -> ResponseCode {
     }
 }
 
+/// The code of a proof that was not accepted.
+pub(in crate::front) fn of_unproven(unproven: &Unproven) -> ResponseCode {
+    match unproven {
+        Unproven::NoKey { .. } | Unproven::Wrong { .. } => ResponseCode::AUTHENTICATION_FAILED,
+        Unproven::Unusable { .. } => ResponseCode::INVALID_CREDENTIAL,
+        Unproven::Unreachable { .. } => ResponseCode::UNABLE_TO_AUTHENTICATE,
+        Unproven::Failed(failure) => of_failure(failure),
+    }
+}
+
 /// The code of a question that was passed on to other nodes and has no answer.
 pub(in crate::front) fn of_unanswered(unanswered: &Unanswered) -> ResponseCode {
     match unanswered {
@@ -92,5 +103,24 @@ pub(in crate::front) fn of_referral(asked: &Identifier, version: Version) -> Res
     match asked.named_prefix() {
         Some(_) if version >= Version::V2_5 => ResponseCode::PREFIX_REFERRAL,
         Some(_) | None => ResponseCode::SERVICE_REFERRAL,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{of_failure, of_unproven};
+    use crate::authority::credential::Unproven;
+    use crate::model::refusal::Failure;
+
+    #[test]
+    fn a_failure_has_one_code_whether_it_hits_a_proof_or_a_command() {
+        for failure in [
+            Failure::Overloaded,
+            Failure::Stopping,
+            Failure::Store { detail: "unread".to_owned() },
+            Failure::Bug { what: "nothing is impossible" },
+        ] {
+            assert_eq!(of_unproven(&Unproven::Failed(failure.clone())), of_failure(&failure));
+        }
     }
 }

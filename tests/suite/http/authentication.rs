@@ -26,13 +26,13 @@ async fn a_secret_key_is_taken_under_tls_only() {
 
     let wrong = front_end.tls().basic(SECRET, "password");
     let refused = wrong.put(PATH, url("b")).await;
-    assert_eq!(refused.verdict(), (401, 402));
+    assert_eq!(refused.verdict(), (401, 403));
     let handle =
         refused.all("www-authenticate").find(|scheme| scheme.starts_with("Handle")).expect("a challenge");
     assert_eq!(part(handle, "error"), "Identity not verified");
-    assert_eq!(wrong.get(PATH).await.verdict(), (401, 402), "a wrong proof is no proof of nothing");
+    assert_eq!(wrong.get(PATH).await.verdict(), (401, 403), "a wrong proof is no proof of nothing");
     for index in [7, RSA] {
-        assert_eq!(front_end.tls().basic(index, PASSWORD).put(PATH, url("b")).await.verdict(), (401, 402));
+        assert_eq!(front_end.tls().basic(index, PASSWORD).put(PATH, url("b")).await.verdict(), (401, 403));
     }
     let garbled = front_end.tls().with("Authorization", "Basic ???");
     assert_eq!(garbled.put(PATH, url("b")).await.verdict(), (401, 402));
@@ -131,22 +131,22 @@ async fn a_wrong_answer_opens_nothing() {
         answer[name] = json!(value);
         answer
     };
-    for (what, answer) in [
-        ("another challenge", with("sessionId", &other.session)),
-        ("no session of ours", with("sessionId", "AAAA")),
-        ("another nonce", with("cnonce", &BASE64.encode(&[8; 16]))),
-        ("another key", with("id", &format!("{SM2}:{USER}"))),
-        ("a key that is not there", with("id", "300:88.118.8/none")),
-        ("no identity", with("id", "none")),
-        ("another kind", with("type", "HS_SECKEY")),
-        ("no kind", with("type", "HS_NONE")),
-        ("another digest", with("alg", "SHA1")),
-        ("no digest", with("alg", "none")),
-        ("another version", with("version", "1")),
-        ("another password", challenge.answer_derived(SECRET, "password")),
+    for (what, answer, code) in [
+        ("another challenge", with("sessionId", &other.session), 403),
+        ("no session of ours", with("sessionId", "AAAA"), 402),
+        ("another nonce", with("cnonce", &BASE64.encode(&[8; 16])), 403),
+        ("another key", with("id", &format!("{SM2}:{USER}")), 403),
+        ("a key that is not there", with("id", "300:88.118.8/none"), 403),
+        ("no identity", with("id", "none"), 402),
+        ("another kind", with("type", "HS_SECKEY"), 403),
+        ("no kind", with("type", "HS_NONE"), 404),
+        ("another digest", with("alg", "SHA1"), 403),
+        ("no digest", with("alg", "none"), 404),
+        ("another version", with("version", "1"), 402),
+        ("another password", challenge.answer_derived(SECRET, "password"), 403),
     ] {
         let refused = front_end.tls().with("Authorization", &header(&answer)).put(PATH, url("a")).await;
-        assert_eq!(refused.verdict(), (401, 402), "{what}");
+        assert_eq!(refused.verdict(), (401, code), "{what}");
         let session = format!("Handle sessionId=\"{}\"", challenge.session);
         let later = front_end.tls().with("Authorization", &session).put(PATH, url("a")).await;
         assert_eq!(later.verdict(), (401, 402), "{what}");
@@ -245,7 +245,7 @@ async fn a_certificate_proves_the_identity_that_it_names() {
     }
     let other = client(certificate(DnType::CommonName, &format!("{SM2}:{USER}")));
     assert_eq!(other.put(PATH, url("a")).await.verdict(), (401, 402), "another's name");
-    assert_eq!(wish(&other).get(PATH).await.verdict(), (401, 402));
+    assert_eq!(wish(&other).get(PATH).await.verdict(), (401, 403));
     let nobody = client(certificate(DnType::CommonName, "nobody"));
     assert_eq!(nobody.get(&format!("{PATH}0")).await.verdict(), (200, 1), "browsers show theirs unasked");
     assert_eq!(wish(&nobody).get(&format!("{PATH}0")).await.verdict(), (401, 402));
@@ -293,7 +293,7 @@ async fn an_answer_is_verified_for_others() {
     assert_eq!(ask("301:88.118.8/USER", "nonce=AAAA".into()).await.verdict(), (400, 4));
     assert_eq!(ask("x", query(&answer)).await.verdict(), (400, 4));
     let costly = query(&answer).replace("iterations=10000", "iterations=100000000");
-    assert_eq!(ask("301:88.118.8/USER", costly).await.verdict(), (400, 4));
+    assert_eq!(ask("301:88.118.8/USER", costly).await.verdict(), (400, 404), "a proof that nobody judges");
     front_end.close().await;
 }
 

@@ -261,8 +261,6 @@ pub(super) fn verdict(code: u64, sentence: &str) -> Verdict {
         102 => Verdict::Malformed,
         202 => Verdict::Invalid,
         301 => Verdict::NotOurs,
-        // A wrong password has the code of a missing one over HTTP, and its own sentence.
-        402 if sentence.contains("not verified") => Verdict::NotProved,
         402 => Verdict::MustProve,
         403 => Verdict::NotProved,
         400 | 401 => Verdict::NotAllowed,

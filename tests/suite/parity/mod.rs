@@ -4,6 +4,7 @@
 //!   questions:   one table ─▶ ask each front end ─▶ Meaning, all alike
 //!   commands:    one table ─▶ gRPC by token, Handle and HTTP by identity ─▶ Verdict, all alike
 //!   prefixes:    the same, of homing, unhoming and listing
+//!   proofs:      every kind of proof that is not accepted ─▶ Handle and HTTP, which know identities
 //!   permissions: what each bit of an HS_ADMIN allows ─▶ Handle and HTTP, which know identities
 //! ```
 //! DNS shows what everybody may see, and takes no commands.
@@ -12,4 +13,5 @@ mod commands;
 mod meaning;
 mod permissions;
 mod prefixes;
+mod proofs;
 mod questions;

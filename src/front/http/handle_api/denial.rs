@@ -6,6 +6,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::json::shape::Wrong;
+use crate::authority::credential::Unproven;
+use crate::front::handle_semantics::proof::sentence_of;
 use crate::front::handle_semantics::question::Hidden;
 use crate::front::http::transport::rejection::Rejection;
 use crate::model::identifier::IdentifierError;
@@ -47,6 +49,9 @@ pub(in crate::front::http) enum ApiRefusal {
         /// Method and path of the request.
         endpoint: String,
     },
+    /// An answer to the challenge of another server cannot be judged.
+    #[error("{}", sentence_of(.0))]
+    Unverifiable(Unproven),
     /// Values asked for are hidden from the caller.
     #[error("{}", hidden_from(*.0))]
     Hidden(Hidden),

@@ -70,10 +70,10 @@ impl HandleApi {
         }
         if status == StatusCode::UNAUTHORIZED {
             let complaint = match &denial {
-                Denial::Rejected(Rejection::AuthenticationNeeded { complaint }) => complaint.as_deref(),
-                _ => None,
+                Denial::Rejected(rejection) => rejection.complaint(),
+                Denial::Refused(_) | Denial::Failed(_) | Denial::Unanswered(_) | Denial::Here(_) => None,
             };
-            self.transport.authenticator.challenge(claim, complaint, response.headers_mut());
+            self.transport.authenticator.challenge(claim, complaint.as_deref(), response.headers_mut());
         }
         response
     }

@@ -51,6 +51,7 @@ fn code_of_rejection(rejection: &Rejection) -> ResponseCode {
         | Rejection::UnsupportedEncoding
         | Rejection::MethodNotAllowed { .. } => ResponseCode::PROTOCOL_ERROR,
         Rejection::AuthenticationNeeded { .. } => ResponseCode::AUTHENTICATION_NEEDED,
+        Rejection::Unproven(unproven) => response_code::of_unproven(unproven),
         Rejection::CrossOrigin => ResponseCode::INVALID_CREDENTIAL,
         Rejection::Refused(refusal) => response_code::of_refusal(refusal),
         Rejection::Failed(failure) => response_code::of_failure(failure),
@@ -64,6 +65,7 @@ fn code_of_api(refusal: &ApiRefusal) -> ResponseCode {
             ResponseCode::PROTOCOL_ERROR
         }
         ApiRefusal::EmptyHandle => ResponseCode::INVALID_HANDLE,
+        ApiRefusal::Unverifiable(unproven) => response_code::of_unproven(unproven),
         ApiRefusal::Hidden(hidden) => response_code::of_hidden(*hidden),
         ApiRefusal::NotResponsible => ResponseCode::SERVER_NOT_RESPONSIBLE,
         ApiRefusal::NotOffered { .. } => ResponseCode::OPERATION_NOT_SUPPORTED,
@@ -115,6 +117,8 @@ pub(in crate::front::http) fn status_of_denial(
         Denial::Here(ApiRefusal::ConditionFailed { .. } | ApiRefusal::RepresentationChanged) => {
             StatusCode::PRECONDITION_FAILED
         }
+        // The caller does not prove itself here; what it sent cannot be judged.
+        Denial::Here(ApiRefusal::Unverifiable(_)) => StatusCode::BAD_REQUEST,
         Denial::Rejected(rejection) => rejection.status().unwrap_or_else(|| status_of(code, intent)),
         Denial::Here(_) | Denial::Refused(_) | Denial::Failed(_) | Denial::Unanswered(_) => {
             status_of(code, intent)

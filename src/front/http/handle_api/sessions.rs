@@ -244,10 +244,10 @@ impl HandleApi {
         if parts.is_answer() {
             match authenticator.answered(claim, parts).await {
                 Ok(_) => standing = authenticator.session(parts).await?.1,
-                Err(Rejection::AuthenticationNeeded { complaint }) => {
+                Err(rejection @ (Rejection::AuthenticationNeeded { .. } | Rejection::Unproven(_))) => {
                     authenticator.count_refused();
                     let shown = self.shown(session, parts, source).await?;
-                    let body = SessionReply { error: complaint, ..shown };
+                    let body = SessionReply { error: rejection.complaint(), ..shown };
                     return Ok(reply::json(StatusCode::UNAUTHORIZED, &body, format));
                 }
                 Err(other) => {

@@ -89,15 +89,12 @@ pub(super) async fn verify(
     };
     let challenge = [bytes("nonce", &parameters.nonce)?, bytes("cnonce", &parameters.cnonce)?].concat();
     bytes("signature", &parameters.signature)?;
-    let answer = parameters.parts().secret_answer();
-    let answer = answer.map_err(|error| Denial::malformed(&error.to_string()))?;
-    let verified = verify_secret((api.authority(), &api.crypto_pool), &identity, answer, challenge).await;
-    let is_valid = match verified {
+    let answer = parameters.parts().secret_answer().map_err(ApiRefusal::Unverifiable)?;
+    let provers = (api.authority(), &*api.crypto_pool);
+    let is_valid = match verify_secret(provers, &identity, answer, challenge).await {
         Ok(is_valid) => is_valid,
-        Err(Unproven::NoKey { .. } | Unproven::Wrong { .. }) => false,
         Err(Unproven::Failed(failure)) => return Err(failure.into()),
-        Err(Unproven::Unreachable { .. }) => return Err(ApiRefusal::NotResponsible.into()),
-        Err(unusable @ Unproven::Unusable { .. }) => return Err(Denial::malformed(&unusable.to_string())),
+        Err(unproven) => return Err(ApiRefusal::Unverifiable(unproven).into()),
     };
     let handle = identity.identifier.to_string();
     let body = VerificationReply { response_code: ResponseCode::SUCCESS.0, handle, is_valid };

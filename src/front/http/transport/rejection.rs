@@ -5,6 +5,8 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::authority::credential::Unproven;
+use crate::front::handle_semantics::proof::sentence_of;
 use crate::model::refusal::{Failure, Problem, Refusal};
 
 /// Why the transport does not pass a request on, or does not wait for its answer.
@@ -40,12 +42,15 @@ pub(in crate::front::http) enum Rejection {
     /// The body has a content coding, and none is accepted.
     #[error("the body must be sent without Content-Encoding")]
     UnsupportedEncoding,
-    /// The caller must prove who it is, or its proof is not accepted.
+    /// The caller must prove who it is, or its credentials cannot be read.
     #[error("{}", complaint.as_deref().unwrap_or("this needs a caller that proves who it is"))]
     AuthenticationNeeded {
-        /// What is wrong with the proof that was presented.
+        /// What is wrong with the credentials that were presented.
         complaint: Option<String>,
     },
+    /// The proof of an identity was judged and is not accepted.
+    #[error("{}", sentence_of(.0))]
+    Unproven(Unproven),
     /// A page of another origin sent a command with credentials that the browser adds by itself.
     #[error(
         "a page of another origin sent this command with the browser's own password or certificate, and it was refused; \
@@ -69,9 +74,22 @@ impl Rejection {
         Self::Malformed { reason: reason.to_owned() }
     }
 
-    /// The rejection of a proof that is missing or not accepted.
-    pub(in crate::front::http) fn unproven(complaint: &str) -> Self {
-        Self::AuthenticationNeeded { complaint: Some(complaint.to_owned()) }
+    /// What is wrong with the credentials that were presented, where that is the reason.
+    pub(in crate::front::http) fn complaint(&self) -> Option<String> {
+        match self {
+            Self::AuthenticationNeeded { complaint } => complaint.clone(),
+            Self::Unproven(_) => Some(self.to_string()),
+            Self::Malformed { .. }
+            | Self::MethodNotAllowed { .. }
+            | Self::TooLarge { .. }
+            | Self::TooSlow
+            | Self::UnsupportedMediaType { .. }
+            | Self::UnsupportedEncoding
+            | Self::CrossOrigin
+            | Self::Refused(_)
+            | Self::Failed(_)
+            | Self::TooLate => None,
+        }
     }
 
     /// The status of what the transport itself refuses; none where it follows from the core's reason.
@@ -84,7 +102,7 @@ impl Rejection {
             Self::UnsupportedMediaType { .. } | Self::UnsupportedEncoding => {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE
             }
-            Self::AuthenticationNeeded { .. } => StatusCode::UNAUTHORIZED,
+            Self::AuthenticationNeeded { .. } | Self::Unproven(_) => StatusCode::UNAUTHORIZED,
             Self::CrossOrigin => StatusCode::FORBIDDEN,
             Self::TooLate => StatusCode::SERVICE_UNAVAILABLE,
             Self::Refused(_) | Self::Failed(_) => return None,
@@ -110,6 +128,18 @@ impl IntoResponse for Rejection {
         self.add_headers(&mut response);
         response.extensions_mut().insert(self);
         response
+    }
+}
+
+impl From<Unproven> for Rejection {
+    fn from(unproven: Unproven) -> Self {
+        match unproven {
+            Unproven::Failed(failure) => Self::Failed(failure),
+            other @ (Unproven::NoKey { .. }
+            | Unproven::Wrong { .. }
+            | Unproven::Unusable { .. }
+            | Unproven::Unreachable { .. }) => Self::Unproven(other),
+        }
     }
 }
 

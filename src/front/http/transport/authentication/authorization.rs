@@ -11,7 +11,7 @@ use data_encoding::BASE64_NOPAD;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value as Json};
 
-use crate::key::KeyError;
+use crate::authority::credential::Unproven;
 use crate::key::secret::{self, Derivation};
 use crate::model::identifier::Identifier;
 use crate::model::identity::Identity;
@@ -158,12 +158,13 @@ impl Parts {
     }
 
     /// The answer of a secret key, as the wire protocol has it.
-    pub(in crate::front::http) fn secret_answer(&self) -> Result<Vec<u8>, KeyError> {
+    pub(in crate::front::http) fn secret_answer(&self) -> Result<Vec<u8>, Unproven> {
         let mac = self.bytes("signature").unwrap_or_default();
         let number = |name| self.get(name).and_then(|text| text.trim().parse().ok());
         let derivation = self.bytes("salt").zip(number("iterations")).zip(number("length"));
         let derivation = derivation.map(|((salt, rounds), bits)| Derivation { salt, rounds, bits });
-        secret::named_answer(self.get("alg").unwrap_or_default(), &mac, derivation.as_ref())
+        let answer = secret::named_answer(self.get("alg").unwrap_or_default(), &mac, derivation.as_ref());
+        answer.map_err(|error| Unproven::Unusable { reason: error.to_string() })
     }
 }
 

@@ -32,6 +32,7 @@ use crate::front::http::transport::connection::Client;
 use crate::front::http::transport::counters::{HttpCounters, count};
 use crate::front::listen::channel::Channel;
 use crate::front::listen::crypto_pool::CryptoPool;
+use crate::front::listen::source::Source;
 use crate::model::identity::Identity;
 use crate::model::refusal::Problem;
 use crate::model::value::ValueType;
@@ -154,7 +155,8 @@ impl Authenticator {
             None => self.perhaps_certified(claim).await,
             Some(Authorization::Basic(identity, password)) => {
                 claim.check_page()?;
-                self.prove(claim, &identity, Proof::Password(password), Vec::new()).await
+                let proof = Proof::Password(password);
+                Ok(self.prove(claim.client.source(), &identity, proof, Vec::new()).await?)
             }
             Some(Authorization::Handle(parts)) if parts.is_answer() => {
                 self.answered(claim, &parts).await.map(|(_, caller)| caller)
@@ -196,7 +198,7 @@ impl Authenticator {
                 "the certificate names no identity such as UID=300:88.118.8/a, or has a key of another kind",
             )
         })?;
-        self.prove(claim, &identity, Proof::Certificate { key }, Vec::new()).await
+        Ok(self.prove(claim.client.source(), &identity, Proof::Certificate { key }, Vec::new()).await?)
     }
 
     /// The caller of a session. Before its challenge is answered it is anonymous, or the identity of the certificate.
@@ -244,7 +246,7 @@ impl Authenticator {
         let nonce = parts.bytes("cnonce").filter(|nonce| nonce.len() <= CLIENT_NONCE_BYTES_MAX);
         let nonce = nonce.ok_or_else(|| complain("the cnonce is missing or no base64"))?;
         let challenge = [session.nonce(), &nonce].concat();
-        let caller = self.judge(claim, &identity, parts, challenge).await?;
+        let caller = self.judge(claim.client.source(), &identity, parts, challenge).await?;
         if let Caller::Identity(holder) = &caller {
             self.sessions.prove(session, holder.clone(), self.resolver.now_ms());
         }
@@ -253,41 +255,32 @@ impl Authenticator {
 
     async fn judge(
         &self,
-        claim: &Claim,
+        source: Source,
         identity: &Identity,
         parts: &Parts,
         challenge: Vec<u8>,
-    ) -> Result<Caller, Rejection> {
+    ) -> Result<Caller, Unproven> {
         let kind = parts.get("type").unwrap_or_default();
         if kind.eq_ignore_ascii_case(ValueType::HS_SECKEY) {
-            let answer = parts.secret_answer().map_err(|error| complain(&error.to_string()))?;
-            return self.prove(claim, identity, Proof::Secret { answer }, challenge).await;
+            let answer = parts.secret_answer()?;
+            return self.prove(source, identity, Proof::Secret { answer }, challenge).await;
         }
         if kind.eq_ignore_ascii_case(ValueType::HS_PUBKEY) {
-            let signature = parts.bytes("signature").ok_or_else(|| complain("the signature is no base64"))?;
+            let signature = parts.bytes("signature").ok_or_else(|| unusable("the signature is no base64"))?;
             let hash = parts.get("alg").unwrap_or_default().as_bytes().to_vec();
-            return self.prove(claim, identity, Proof::PublicKey { hash, signature }, challenge).await;
+            return self.prove(source, identity, Proof::PublicKey { hash, signature }, challenge).await;
         }
-        Err(complain("the type is neither HS_PUBKEY nor HS_SECKEY"))
+        Err(unusable("the type is neither HS_PUBKEY nor HS_SECKEY"))
     }
 
     async fn prove(
         &self,
-        claim: &Claim,
+        source: Source,
         identity: &Identity,
         proof: Proof,
         challenge: Vec<u8>,
-    ) -> Result<Caller, Rejection> {
-        let provers = (&self.authority, &*self.crypto_pool);
-        let proved = proof::prove(provers, claim.client.source(), identity, proof, challenge).await;
-        proved.map_err(|unproven| match unproven {
-            Unproven::Failed(failure) => Rejection::Failed(failure),
-            // A distinct reply for each case would reveal to an unknown client which keys exist.
-            Unproven::NoKey { .. } | Unproven::Wrong { .. } => complain("Identity not verified"),
-            other @ (Unproven::Unusable { .. } | Unproven::Unreachable { .. }) => {
-                complain(&other.to_string())
-            }
-        })
+    ) -> Result<Caller, Unproven> {
+        proof::prove((&self.authority, &*self.crypto_pool), source, identity, proof, challenge).await
     }
 
     /// The header that states how to authenticate, with a challenge.
@@ -323,5 +316,9 @@ impl Authenticator {
 }
 
 fn complain(complaint: &str) -> Rejection {
-    Rejection::unproven(complaint)
+    Rejection::AuthenticationNeeded { complaint: Some(complaint.to_owned()) }
+}
+
+fn unusable(reason: &str) -> Unproven {
+    Unproven::Unusable { reason: reason.to_owned() }
 }
