@@ -44,6 +44,21 @@ pub enum Command {
 }
 
 impl Command {
+    /// The identifier that it is about, none for prefixes and tokens; `random` completes one that is minted.
+    pub(super) fn target(&self, random: [u8; 16]) -> Result<Option<Identifier>, IdentifierError> {
+        match self {
+            Self::Register(register) => register.target.identifier(random).map(Some),
+            Self::Amend(amend) => Ok(Some(amend.identifier.clone())),
+            Self::Remove(remove) => Ok(Some(remove.identifier.clone())),
+            Self::Prefix(_) | Self::Token(_) => Ok(None),
+        }
+    }
+
+    /// Whether the node mints the identifier.
+    pub(super) fn mints(&self) -> bool {
+        matches!(self, Self::Register(register) if matches!(register.target, Target::Minted { .. }))
+    }
+
     /// Bytes of the values that it carries, in Handle encoding.
     pub(super) fn bytes(&self) -> usize {
         match self {
@@ -79,6 +94,16 @@ pub enum Target {
         /// The beginning of the suffix; may be empty.
         start: String,
     },
+}
+
+impl Target {
+    /// The identifier to register; `random` completes one that is minted.
+    pub(super) fn identifier(&self, random: [u8; 16]) -> Result<Identifier, IdentifierError> {
+        match self {
+            Self::Named(identifier) => Ok(identifier.clone()),
+            Self::Minted { prefix, start } => mint(prefix, start, random),
+        }
+    }
 }
 
 /// What happens if the identifier to register exists.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use crate::authority::unread;
-use crate::model::identifier::{CanonicalIdentifier, Identifier};
+use crate::model::identifier::CanonicalIdentifier;
 use crate::model::limits::STEP_ITEMS_MAX;
 use crate::model::refusal::{Failure, Refusal};
 use crate::store::Store;
@@ -22,10 +22,9 @@ use crate::store::commit::Appender;
 use crate::store::entry::RequestKey;
 use crate::store::error::Error;
 
-use super::authorize::{self, Authorized};
-use super::command::{Command, Target, mint};
+use super::authorize::Authorized;
 use super::counters::RegistryCounters;
-use super::group::{Group, Remember};
+use super::group::{Group, PreparedItem, Remember};
 use super::receipt::Receipt;
 
 /// Commands of one caller that are decided in one step, and the channel for their outcomes.
@@ -133,51 +132,43 @@ impl Committer {
             return Vec::new();
         }
         let decide = |Prepared { items, reply }: Prepared| {
-            if !items.iter().all(|(item, ..)| group.stands(item.read())) {
+            if !items.iter().all(|one| group.stands(one.item.read())) {
                 reply.send(Err(Failure::Contended));
                 return None;
             }
-            let outcomes =
-                items.into_iter().map(|(item, target, remember)| group.decide(&item, target, remember));
+            let outcomes = items.iter().map(|one| group.decide(one));
             Some((reply, outcomes.collect()))
         };
         prepared.into_iter().filter_map(decide).collect()
     }
 
-    /// Mints suffixes.
+    /// Adds what decisions need beside the state.
     fn prepare(&self, submission: Submission) -> Prepared {
         let Submission { items, reply } = submission;
         let prepare = |(item, remember): (Authorized, Remember)| {
-            let target = self.target(&item.item().command);
-            (item, target, remember)
+            let mut random = [0; 16];
+            if item.item().command.mints() {
+                self.store.fill_random(&mut random);
+            }
+            PreparedItem { item, random, remember }
         };
         Prepared { items: items.into_iter().map(prepare).collect(), reply }
-    }
-
-    fn target(&self, command: &Command) -> Option<Identifier> {
-        if let Command::Register(register) = command
-            && let Target::Minted { prefix, start } = &register.target
-        {
-            let mut random = [0; 16];
-            self.store.fill_random(&mut random);
-            return mint(prefix, start, random).ok();
-        }
-        authorize::named(command).cloned()
     }
 
     /// Reads, in one batch, the state that a step needs and the group does not hold yet.
     async fn read(&self, group: &mut Group, prepared: &[Prepared]) -> Result<(), Error> {
         let folding = self.store.folding();
         let items = || prepared.iter().flat_map(|one| &one.items);
-        let targets = items().filter_map(|(_, target, _)| target.as_ref());
-        let bound = items().flat_map(|(item, ..)| item.read()).map(|read| read.name.clone());
+        // A target that cannot be minted has no state; it is refused when it is decided.
+        let targets = items().filter_map(|one| one.item.item().command.target(one.random).ok().flatten());
+        let bound = items().flat_map(|one| one.item.read()).map(|read| read.name.clone());
         let names: HashSet<CanonicalIdentifier> = targets
             .map(|target| target.canonical(folding))
             .chain(bound)
             .filter(|name| !group.knows(name))
             .collect();
         let names: Vec<CanonicalIdentifier> = names.into_iter().collect();
-        let keys = items().filter_map(|(_, _, remember)| remember.map(|(key, _)| key));
+        let keys = items().filter_map(|one| one.remember.map(|(key, _)| key));
         let keys: Vec<RequestKey> = keys.filter(|key| !group.remembers(key)).collect();
         let (states, memories) =
             tokio::try_join!(self.store.identifiers(&names), self.store.requests(&keys))?;
@@ -195,9 +186,9 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     }
 }
 
-/// A submission, with the identifier and the memory of each item.
+/// A submission whose items can be decided.
 struct Prepared {
-    items: Vec<(Authorized, Option<Identifier>, Remember)>,
+    items: Vec<PreparedItem>,
     reply: OutcomeSender,
 }
 

@@ -19,8 +19,8 @@ use crate::store::directory::Directory;
 use crate::store::entry::{Change, IdentifierEntry, Mark, Operation, RequestKey, RequestMemory};
 use crate::store::lineage::Lineage;
 
-use super::authorize::Authorized;
-use super::command::{Command, PrefixCommand, Target, TokenCommand};
+use super::authorize::{self, Authorized};
+use super::command::{Command, PrefixCommand, TokenCommand};
 use super::receipt::{Outcome, Receipt};
 use super::rules::{self, Decision, Now, Present};
 use crate::authority::evidence::ReadVersion;
@@ -63,6 +63,14 @@ impl From<IdentifierEntry> for DecidedEntry {
 
 /// A request's item, to be remembered: its key and the digest of its content.
 pub(super) type Remember = Option<(RequestKey, [u8; 16])>;
+
+/// An item with what its decision needs beside the state.
+pub(super) struct PreparedItem {
+    pub(super) item: Authorized,
+    /// Completes the identifier of a command that mints one.
+    pub(super) random: [u8; 16],
+    pub(super) remember: Remember,
+}
 
 /// The result of an item that was not refused.
 struct Decided {
@@ -140,31 +148,36 @@ impl Group {
 //----------- Deciding -------------------------------------------------------
 
 impl Group {
-    /// Decides one item. `target` is its identifier, minted if necessary. The receipt is valid once the block has
-    /// committed.
-    pub(super) fn decide(
-        &mut self,
-        item: &Authorized,
-        target: Option<Identifier>,
-        remember: Remember,
-    ) -> Result<Receipt, Refusal> {
+    /// Decides one item. The receipt is valid once the block has committed.
+    pub(super) fn decide(&mut self, prepared: &PreparedItem) -> Result<Receipt, Refusal> {
+        let PreparedItem { item, random, remember } = prepared;
+        let (command, remember) = (&item.item().command, *remember);
         if let Some((key, content)) = remember
             && let Some(memory) = self.requests.get(&key)
         {
-            return Receipt::repeated(target, memory, content, self.position(memory.sequence));
+            let named = authorize::named(command).cloned();
+            return Receipt::repeated(named, memory, content, self.position(memory.sequence));
         }
         item.check_fence(&self.directory, self.now.ms)?;
-        let spelled = target.clone();
-        let decided = match (&item.item().command, target) {
-            (Command::Prefix(command), _) => self.decide_prefix(item, command, remember)?,
-            (Command::Token(command), _) => self.decide_token(item, command, remember)?,
-            (command, Some(target)) => self.decide_identifier(item, command, target, remember)?,
-            (_, None) => {
-                let reason = "the command names no identifier".to_owned();
-                return Err(Refusal::CommandInvalid { reason });
+        let now = self.now;
+        let decided = match command {
+            Command::Register(register) => {
+                let target = register.target.identifier(*random)?;
+                let rule = |present: Option<&Present>| rules::register(present, &target, register, now);
+                self.decide_identifier(item, &target, rule, remember)?
             }
+            Command::Amend(amend) => {
+                let rule = |present: Option<&Present>| rules::amend(present, amend, now);
+                self.decide_identifier(item, &amend.identifier, rule, remember)?
+            }
+            Command::Remove(remove) => {
+                let rule = |present: Option<&Present>| rules::remove(present, remove);
+                self.decide_identifier(item, &remove.identifier, rule, remember)?
+            }
+            Command::Prefix(command) => self.decide_prefix(item, command, remember)?,
+            Command::Token(command) => self.decide_token(item, command, remember)?,
         };
-        self.note(&decided, spelled, &item.item().command, remember);
+        self.note(&decided, command, remember);
         Ok(Receipt {
             position: self.position(decided.sequence),
             identifier: decided.identifier,
@@ -176,17 +189,11 @@ impl Group {
     }
 
     /// Remembers the result of a request, for repetitions in this group and later.
-    fn note(
-        &mut self,
-        decided: &Decided,
-        spelled: Option<Identifier>,
-        command: &Command,
-        remember: Remember,
-    ) {
+    fn note(&mut self, decided: &Decided, command: &Command, remember: Remember) {
         let Some((key, content)) = remember else {
             return;
         };
-        let is_request_target = spelled.filter(|_| !mints(command)) == decided.identifier;
+        let is_request_target = authorize::named(command) == decided.identifier.as_ref();
         let memory = RequestMemory {
             content,
             operation: decided.operation,
@@ -203,20 +210,14 @@ impl Group {
     fn decide_identifier(
         &mut self,
         item: &Authorized,
-        command: &Command,
-        target: Identifier,
+        target: &Identifier,
+        rule: impl FnOnce(Option<&Present>) -> Result<Decision, Refusal>,
         remember: Remember,
     ) -> Result<Decided, Refusal> {
         let canonical = target.canonical(self.folding);
         let state = self.present.get(&canonical);
         let present = state.map(|state| &state.present);
-        let decision = match command {
-            Command::Register(register) => rules::register(present, &target, register, self.now)?,
-            Command::Amend(amend) => rules::amend(present, amend, self.now)?,
-            Command::Remove(remove) => rules::remove(present, remove)?,
-            Command::Prefix(_) | Command::Token(_) => return Err(Refusal::Absent),
-        };
-        let (operation, next) = match decision {
+        let (operation, next) = match rule(present)? {
             Decision::Change(operation, next) => (operation, next),
             Decision::Unchanged(version) => {
                 let sequence = state.map_or(self.since.sequence, |state| state.sequence);
@@ -227,7 +228,7 @@ impl Group {
         let replaced = present.is_some_and(|present| present.loses_values(&next));
         let mark = state.and_then(|state| state.mark);
         let identifier = next.identifier.clone();
-        let named = mints(command) || identifier != target;
+        let named = item.item().command.mints() || identifier != *target;
         let change = Change::Identifier {
             identifier: identifier.clone(),
             values: next.values.clone(),
@@ -324,8 +325,4 @@ impl Group {
     fn position(&self, sequence: u64) -> Position {
         self.lineage.position_of(sequence).unwrap_or(Position { sequence, ..self.since })
     }
-}
-
-fn mints(command: &Command) -> bool {
-    matches!(command, Command::Register(register) if matches!(register.target, Target::Minted { .. }))
 }

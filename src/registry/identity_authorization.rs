@@ -30,7 +30,7 @@ use super::command::{Amend, Batch, Command, Item, PrefixCommand, Register, Remov
 use super::digest;
 use super::group::Remember;
 use super::receipt::Receipt;
-use super::rules::{self, Decision, Now, Present};
+use super::rules::{self, Now, Present};
 
 /// Times that a command is authorized again because a record that allowed it has changed.
 const ATTEMPTS_MAX: usize = 5;
@@ -238,11 +238,7 @@ impl Registry {
         amend: &Amend,
     ) -> Result<Vec<ReadVersion>, Problem> {
         let (stored, mut evidence) = self.read_target(&amend.identifier).await?;
-        let present = present_of(Some(&stored));
-        let next = match rules::amend(present.as_ref(), amend, self.now())? {
-            Decision::Unchanged(_) => present.and_then(|present| present.values).unwrap_or_default(),
-            Decision::Change(_, next) => next.values.unwrap_or_default(),
-        };
+        let next = rules::amended(present_of(Some(&stored)).as_ref(), amend, self.now())?;
         let record = stored.record();
         let written = amend.written().map(|value| value.index).collect();
         let next = Next { values: next.as_slice(), written: &written };

@@ -96,8 +96,19 @@ pub(super) fn register(
 
 /// Changes single values of an identifier.
 pub(super) fn amend(present: Option<&Present>, command: &Amend, now: Now) -> Result<Decision, Refusal> {
-    check_precondition(present, command.precondition)?;
+    let amended = amended(present, command, now)?;
     let (present, values) = live(present)?;
+    if amended.say_the_same(values) {
+        return Ok(Decision::Unchanged(present.version));
+    }
+    let state = Present { version: present.version + 1, values: Some(amended), ..present.clone() };
+    Ok(Decision::Change(Operation::Amended, state))
+}
+
+/// The values that an amendment leads to.
+pub(super) fn amended(present: Option<&Present>, command: &Amend, now: Now) -> Result<Values, Refusal> {
+    check_precondition(present, command.precondition)?;
+    let (_, values) = live(present)?;
     check_amend_shape(command)?;
     if let Some(index) = command.remove.iter().find(|index| values.get(**index).is_none()) {
         return Err(Refusal::IndexAbsent { index: *index });
@@ -114,12 +125,7 @@ pub(super) fn amend(present: Option<&Present>, command: &Amend, now: Now) -> Res
     let mut remaining: Vec<Value> = values.as_slice().iter().filter(|value| !goes(value)).cloned().collect();
     let new = command.written().cloned();
     remaining.extend(new.map(|value| Value { timestamp: now.timestamp(), ..value }));
-    let amended = Values::new(remaining)?;
-    if amended.say_the_same(values) {
-        return Ok(Decision::Unchanged(present.version));
-    }
-    let state = Present { version: present.version + 1, values: Some(amended), ..present.clone() };
-    Ok(Decision::Change(Operation::Amended, state))
+    Ok(Values::new(remaining)?)
 }
 
 /// Removes an identifier; a tombstone keeps its version.

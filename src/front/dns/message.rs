@@ -9,6 +9,8 @@ use hickory_proto::rr::rdata::opt::EdnsOption;
 use hickory_proto::rr::{DNSClass, Name, RData};
 use hickory_proto::serialize::binary::{BinEncodable, BinEncoder};
 
+use crate::telemetry::bug;
+
 use super::cookie::COOKIE;
 use super::request::{Asked, UDP_OCTETS_MAX};
 
@@ -144,8 +146,10 @@ fn emit(asked: &Asked, reply: &Reply, cookie: Option<&[u8]>) -> Result<(Vec<u8>,
     Ok((bytes, header.metadata.truncation))
 }
 
-/// A header with SERVFAIL: the last resort, which only a defect of this program leads to.
+/// A header with SERVFAIL: the last resort, which only a bug of this program leads to.
 fn encode_header(asked: &Asked) -> Encoded {
+    // The client learns of the failure by the code.
+    let _logged = bug("a reply without records can be encoded");
     let mut metadata = asked.metadata;
     metadata.response_code = ResponseCode::ServFail;
     let header = Header { metadata, counts: Default::default() };

@@ -181,7 +181,7 @@ impl Sessions {
         source: Source,
         idle_seconds: u32,
         key: Option<SessionKey>,
-        ids: impl FnMut() -> u32,
+        mut ids: impl FnMut() -> u32,
         now: Instant,
     ) -> Option<Arc<Session>> {
         let mut table = self.table();
@@ -196,9 +196,13 @@ impl Sessions {
                 self.quota.take(source, 1).ok()?
             }
         };
-        let is_free = |id: &u32| *id != 0 && table.get(id).is_none();
         // The table uses a tiny part of all ids, so that a free one is found at once.
-        let id = std::iter::repeat_with(ids).find(is_free).unwrap_or_default();
+        let id = loop {
+            let id = ids();
+            if id != 0 && table.get(&id).is_none() {
+                break id;
+            }
+        };
         let seconds = idle_seconds.clamp(IDLE_SECONDS_MIN, IDLE_SECONDS_MAX);
         let idle_max = Duration::from_secs(u64::from(seconds));
         let state =

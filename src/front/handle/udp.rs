@@ -24,6 +24,7 @@ use crate::front::listen::datagram::threads::DatagramThreads;
 use crate::front::listen::datagram::{Datagram, DatagramSocket};
 use crate::front::listen::drain::Draining;
 use crate::front::listen::udp_rate_limit::{AddressProof, Exchanged, UdpDecision};
+use crate::telemetry::bug;
 use crate::wire::cursor::Reader;
 use crate::wire::handle::envelope::{ENVELOPE_BYTES, Envelope};
 use crate::wire::handle::packet::{PIECE_BYTES, Piece, cut};
@@ -232,7 +233,11 @@ impl UdpSide {
 
     /// Sends a message, cut into datagrams.
     async fn send_pieces(&self, responder: &Responder, whole: &Whole, answer: &[u8]) {
-        let Ok(envelope) = Envelope::decode(&mut Reader::new(answer)) else { return };
+        let Ok(envelope) = Envelope::decode(&mut Reader::new(answer)) else {
+            // Nothing can be sent; the client asks again.
+            let _logged = bug("an answer begins with an envelope");
+            return;
+        };
         let message = answer.get(ENVELOPE_BYTES..).unwrap_or_default();
         if message.len() <= PIECE_BYTES {
             self.send_one(responder, whole, answer).await;

@@ -13,6 +13,7 @@ use crate::front::http::transport::host::Host;
 use crate::front::http::transport::query::Query;
 use crate::front::http::transport::rejection::Rejection;
 use crate::front::http::transport::state::Transport;
+use crate::telemetry::bug;
 
 /// Who asks a question.
 pub(in crate::front::http) struct Asking(pub(super) Caller);
@@ -21,12 +22,13 @@ pub(in crate::front::http) struct Asking(pub(super) Caller);
 pub(super) struct Commanding(pub(super) Caller);
 
 /// What a request shows of who sent it.
-pub(super) fn claim(parts: &Parts, intent: Intent) -> Result<Claim, Rejection> {
+fn claim(parts: &Parts, intent: Intent) -> Result<Claim, Rejection> {
     let format = Format::of(&Query::parse(parts.uri.query().unwrap_or_default()));
+    let host = parts.extensions.get::<Host>().cloned();
     Ok(Claim {
         headers: parts.headers.clone(),
         client: client_of(parts)?,
-        host: parts.extensions.get::<Host>().cloned().unwrap_or_default(),
+        host: host.ok_or_else(|| bug("every request passes the check of its host"))?,
         intent,
         readers: format.readers(),
     })

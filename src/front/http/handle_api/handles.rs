@@ -248,9 +248,7 @@ impl HandleResolution<'_> {
         let code = if is_empty { ResponseCode::VALUES_NOT_FOUND } else { ResponseCode::SUCCESS };
         let values = found.values.iter().map(ValueJson::of).collect();
         let body = HandleReply::new(code, Some(self.handle)).with_values(values);
-        let Some(text) = reply::write(&body, self.format) else {
-            return Ok(StatusCode::INTERNAL_SERVER_ERROR.into_response());
-        };
+        let text = reply::write(&body, self.format)?;
         let state = RecordState { version: found.version, changed_ms: found.changed_ms };
         let tag = state.tag(text.as_bytes());
         let mut response = match conditions.judge_read(&tag) {

@@ -214,7 +214,7 @@ async fn list_all(
         &body,
         |head, tail| Body::from_stream(pieces(names, first, Ends { head, tail }, in_flight)),
         format,
-    ))
+    )?)
 }
 
 /// The pieces of a list: what stands before the names, chunks of names, what stands behind.

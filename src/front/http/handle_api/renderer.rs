@@ -2,18 +2,19 @@
 //! needed.
 
 use axum::extract::{FromRequestParts, RawPathParams, Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use percent_encoding::percent_decode_str;
 
-use super::caller::claim;
 use super::denial::Denial;
 use super::reply::{self, Format};
 use super::state::HandleApi;
-use crate::front::http::transport::authentication::{Claim, Intent};
+use crate::front::http::transport::authentication::{Intent, passed_over};
+use crate::front::http::transport::extract::client_of;
 use crate::front::http::transport::query::Query;
 use crate::front::http::transport::rejection::Rejection;
+use crate::front::listen::channel::Channel;
 use crate::model::refusal::Failure;
 use crate::wire::handle::code::ResponseCode;
 
@@ -25,7 +26,9 @@ pub(in crate::front::http) struct Rendering {
     format: Format,
     /// The handle or prefix, as the request spelled it.
     spelled: Option<String>,
-    claim: Claim,
+    intent: Intent,
+    channel: Channel,
+    headers: HeaderMap,
 }
 
 impl Rendering {
@@ -37,14 +40,15 @@ impl Rendering {
             Method::PUT | Method::DELETE => Intent::Command,
             _ => Intent::Question,
         };
-        let claim = claim(&parts, intent)?;
+        let channel = client_of(&parts)?.channel;
         let in_path = RawPathParams::from_request_parts(&mut parts, &()).await.ok();
         let in_path = in_path.iter().flatten().find(|(name, _)| SPELLED.contains(name));
         let in_path = in_path.and_then(|(_, text)| percent_decode_str(text).decode_utf8().ok());
         let spelled = in_path.map(|text| text.into_owned());
         let spelled = spelled.or_else(|| query.get("prefix").map(str::to_owned));
-        let format = Format::of(&query);
-        Ok((Self { format, spelled, claim }, Request::from_parts(parts, body)))
+        let headers = parts.headers.clone();
+        let rendering = Self { format: Format::of(&query), spelled, intent, channel, headers };
+        Ok((rendering, Request::from_parts(parts, body)))
     }
 
     /// The handle or prefix, as the request spelled it.
@@ -56,9 +60,9 @@ impl Rendering {
 impl HandleApi {
     /// Writes a denial.
     pub(in crate::front::http) fn deny(&self, denial: Denial, rendering: &Rendering) -> Response {
-        let Rendering { format, spelled, claim } = rendering;
-        let denial = self.explain(denial, claim);
-        let status = reply::status_of_denial(&denial, claim.intent, claim.client.channel);
+        let Rendering { format, spelled, intent, channel, headers } = rendering;
+        let denial = explain(denial, headers, *channel);
+        let status = reply::status_of_denial(&denial, *intent, *channel);
         let spelled = spelled.as_deref().filter(|spelled| !spelled.is_empty());
         let mut response = reply::json(status, &reply::denied(&denial, spelled), format);
         match &denial {
@@ -73,18 +77,18 @@ impl HandleApi {
                 Denial::Rejected(rejection) => rejection.complaint(),
                 Denial::Refused(_) | Denial::Failed(_) | Denial::Unanswered(_) | Denial::Here(_) => None,
             };
-            self.transport.authenticator.challenge(claim, complaint.as_deref(), response.headers_mut());
+            self.transport.authenticator.challenge(headers, complaint.as_deref(), response.headers_mut());
         }
         response
     }
+}
 
-    /// Where proof is missing because the presented proof was ignored, the reply states that instead.
-    fn explain(&self, denial: Denial, claim: &Claim) -> Denial {
-        if reply::code_of(&denial) != ResponseCode::AUTHENTICATION_NEEDED {
-            return denial;
-        }
-        claim.passed_over().map_or(denial, Denial::from)
+/// Where proof is missing because the presented proof was ignored, the reply states that instead.
+fn explain(denial: Denial, headers: &HeaderMap, channel: Channel) -> Denial {
+    if reply::code_of(&denial) != ResponseCode::AUTHENTICATION_NEEDED {
+        return denial;
     }
+    passed_over(headers, channel).map_or(denial, Denial::from)
 }
 
 /// The denial that a response carries.

@@ -22,7 +22,8 @@ use crate::front::http::transport::authentication::{Intent, Readers};
 use crate::front::http::transport::query::Query;
 use crate::front::http::transport::rejection::Rejection;
 use crate::front::listen::channel::Channel;
-use crate::model::refusal::Refusal;
+use crate::model::refusal::{Failure, Refusal};
+use crate::telemetry::bug;
 use crate::wire::handle::code::ResponseCode;
 
 const JSON: &str = "application/json;charset=utf-8";
@@ -166,12 +167,12 @@ fn scrub(name: &str) -> String {
     name.chars().map(|c| if is_name(c) { c } else { '_' }).collect()
 }
 
-/// The text of a JSON body; none when it cannot be written, which is a fault of ours.
-pub(in crate::front::http) fn write(body: &impl Serialize, format: &Format) -> Option<String> {
+/// The text of a JSON body.
+pub(in crate::front::http) fn write(body: &impl Serialize, format: &Format) -> Result<String, Failure> {
     let text =
         if format.is_pretty { serde_json::to_string_pretty(body) } else { serde_json::to_string(body) };
-    let text = text.inspect_err(|error| tracing::error!(%error, "a JSON reply cannot be written")).ok()?;
-    Some(match &format.callback {
+    let text = text.map_err(|_| bug("every reply can be written as JSON"))?;
+    Ok(match &format.callback {
         None => text,
         Some(callback) => format!("{callback}({text});"),
     })
@@ -180,8 +181,8 @@ pub(in crate::front::http) fn write(body: &impl Serialize, format: &Format) -> O
 /// A JSON body, as the caller wishes it.
 pub(in crate::front::http) fn json(status: StatusCode, body: &impl Serialize, format: &Format) -> Response {
     match write(body, format) {
-        Some(text) => respond(status, content_type(format), text),
-        None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        Ok(text) => respond(status, content_type(format), text),
+        Err(failure) => Denial::Failed(failure).into_response(),
     }
 }
 
@@ -195,16 +196,13 @@ pub(in crate::front::http) fn json_around(
     body: &impl Serialize,
     fill: impl FnOnce(String, String) -> Body,
     format: &Format,
-) -> Response {
-    let text = serde_json::to_string(body).unwrap_or_default();
-    let Some((head, tail)) = text.rsplit_once(']') else {
-        tracing::error!("a JSON reply cannot be written around its items");
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    };
-    match &format.callback {
+) -> Result<Response, Failure> {
+    let text = write(body, &Format::default())?;
+    let (head, tail) = text.rsplit_once(']').ok_or_else(|| bug("a list is written with its array"))?;
+    Ok(match &format.callback {
         None => respond(StatusCode::OK, JSON, fill(head.to_owned(), format!("]{tail}"))),
         Some(name) => respond(StatusCode::OK, SCRIPT, fill(format!("{name}({head}"), format!("]{tail});"))),
-    }
+    })
 }
 
 /// A body with its content type.

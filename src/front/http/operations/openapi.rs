@@ -16,6 +16,9 @@ use utoipa_axum::routes;
 use crate::front::http::handle_api::json::described::Flag;
 use crate::front::http::transport::cors::{allow_any_origin, method_not_allowed};
 use crate::front::http::transport::guard;
+use crate::front::http::transport::rejection::Rejection;
+use crate::model::refusal::Failure;
+use crate::telemetry::bug;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -45,7 +48,7 @@ pub(in crate::front::http) fn routes(faces: impl IntoIterator<Item = openapi::Op
 
 /// The description as text.
 #[derive(Clone)]
-struct Text(Bytes);
+struct Text(Result<Bytes, Failure>);
 
 /// The description of the faces and of the route that shows it, as text; it does not change while the node runs.
 fn describe(faces: impl IntoIterator<Item = openapi::OpenApi>, own: openapi::OpenApi) -> Text {
@@ -57,9 +60,7 @@ fn describe(faces: impl IntoIterator<Item = openapi::OpenApi>, own: openapi::Ope
     Scripts.modify(&mut description);
     name_wildcards(&mut description.paths);
     let text = description.to_pretty_json();
-    let text = text
-        .inspect_err(|error| tracing::error!(%error, "the description of the interface cannot be written"));
-    Text(text.unwrap_or_default().into())
+    Text(text.map(Bytes::from).map_err(|_| bug("the description of the interface can be written")))
 }
 
 /// A variable part that may hold slashes is written like others: OpenAPI has no form for it.
@@ -119,6 +120,6 @@ impl Modify for Scripts {
 /// The description.
 #[utoipa::path(get, path = "/openapi.json", tag = "node", operation_id = "describe",
     responses((status = 200, description = "This document.", body = serde_json::Value)))]
-async fn document(State(Text(text)): State<Text>) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+async fn document(State(Text(text)): State<Text>) -> Result<Response, Rejection> {
+    Ok(([(header::CONTENT_TYPE, "application/json")], text?).into_response())
 }

@@ -5,9 +5,11 @@ use std::net::IpAddr;
 use axum::http::HeaderValue;
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use crate::model::refusal::Failure;
 use crate::model::site::Site;
 use crate::model::value::ValueType;
 use crate::resolver::answer::Found;
+use crate::telemetry::bug;
 
 /// Characters that are escaped in an address which otherwise stays as in the record.
 const IN_ADDRESS: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'`');
@@ -24,9 +26,9 @@ pub(super) fn of_record(found: &Found) -> Option<HeaderValue> {
 }
 
 /// The path at which the API of this node shows a record.
-pub(super) fn of_api(handle: &str) -> HeaderValue {
+pub(super) fn of_api(handle: &str) -> Result<HeaderValue, Failure> {
     let path = format!("/api/handles/{}", utf8_percent_encode(handle, IN_PATH));
-    HeaderValue::from_str(&path).unwrap_or(HeaderValue::from_static("/api/handles/"))
+    HeaderValue::from_str(&path).map_err(|_| bug("an escaped path fits in a header"))
 }
 
 /// The address at which another site shows a handle; none when it has no HTTP. With a host name it is https://.
@@ -51,7 +53,8 @@ mod tests {
 
     #[test]
     fn a_handle_stays_one_path() {
-        assert_eq!(of_api("88.118.8/零?a#b%"), "/api/handles/88.118.8/%E9%9B%B6%3Fa%23b%25");
+        let path = of_api("88.118.8/零?a#b%").expect("a path");
+        assert_eq!(path, "/api/handles/88.118.8/%E9%9B%B6%3Fa%23b%25");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use axum::response::Response;
 use crate::front::http::handle_api::json::value::ValueJson;
 use crate::front::http::handle_api::reply;
 use crate::front::http::transport::negotiation::vary_by_accept;
+use crate::model::refusal::Failure;
 use crate::model::value::Value;
 
 /// Pages load and run nothing.
@@ -36,18 +37,16 @@ pub(super) fn sentence(status: StatusCode, title: &str, sentence: &str) -> Respo
 }
 
 /// A page that shows the values of a record.
-pub(super) fn record(handle: &str, values: &[Value]) -> Response {
+pub(super) fn record(handle: &str, values: &[Value]) -> Result<Response, Failure> {
     let mut rows = String::new();
     for value in values {
-        let data = serde_json::to_value(ValueJson::of(value)).unwrap_or_default();
-        let data = data.pointer("/data/value").cloned().unwrap_or_default();
-        let shown = data.as_str().map_or_else(|| data.to_string(), str::to_owned);
+        let shown = ValueJson::of(value).data_text()?;
         let (index, kind) = (value.index, escape(value.value_type.as_str()));
         // Writing to a String does not fail.
         let _written = writeln!(rows, "<tr><td>{index}<td>{kind}<td>{}", escape(&shown));
     }
     let table = format!("<table><tr><th>Index<th>Type<th>Data\n{rows}</table>\n");
-    page(StatusCode::OK, handle, &table)
+    Ok(page(StatusCode::OK, handle, &table))
 }
 
 /// Text as it stands in markup.

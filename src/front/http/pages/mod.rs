@@ -41,6 +41,7 @@ use super::transport::negotiation::{Preference, vary_by_accept};
 use super::transport::rejection::Rejection;
 use crate::authority::caller::Caller;
 use crate::front::handle_semantics::question::{self, Wanted};
+use crate::model::refusal::Failure;
 use crate::resolver::answer::{Absence, Answer, Found, Referral};
 
 /// The methods of a target that is no path.
@@ -177,7 +178,7 @@ async fn visit(
         return resolution.run(caller, &conditions).await.map(varying);
     }
     match (ask(&api, &parameters, identifier).await?, preference) {
-        (Answer::Values(found), _) => Ok(lead(&handle, &found, noredirect, preference)),
+        (Answer::Values(found), _) => Ok(lead(&handle, &found, noredirect, preference)?),
         // Without a slash it cannot be distinguished from other unknown paths.
         (Answer::Absent(_) | Answer::Referral(_) | Answer::NotResponsible(_), _) if !handle.contains('/') => {
             Err(ApiRefusal::NoPage.into())
@@ -196,12 +197,17 @@ async fn visit(
 }
 
 /// Redirects to the URL value of a record; without one, or on request, to the record itself.
-fn lead(handle: &str, found: &Found, wants_record: bool, preference: Preference) -> Response {
+fn lead(
+    handle: &str,
+    found: &Found,
+    wants_record: bool,
+    preference: Preference,
+) -> Result<Response, Failure> {
     let address = address::of_record(found).filter(|_| !wants_record);
     match (address, preference) {
-        (Some(address), _) => redirect(address),
+        (Some(address), _) => Ok(redirect(address)),
         (None, Preference::Page) => html::record(handle, &found.values),
-        (None, Preference::Data) => varying(redirect(address::of_api(handle))),
+        (None, Preference::Data) => Ok(varying(redirect(address::of_api(handle)?))),
     }
 }
 

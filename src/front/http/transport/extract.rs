@@ -13,7 +13,7 @@ use super::query::Query;
 use super::rejection::Rejection;
 use super::state::Transport;
 use crate::front::http::transport::connection::Client;
-use crate::model::refusal::Failure;
+use crate::telemetry::bug;
 
 //----------- Path -----------------------------------------------------------
 
@@ -103,8 +103,8 @@ where
 
 /// The other end of the connection.
 pub(in crate::front::http) fn client_of(parts: &Parts) -> Result<Client, Rejection> {
-    // Every connection is served with its client noted.
-    parts.extensions.get::<Client>().cloned().ok_or(Rejection::Failed(Failure::Stopping))
+    let noted = parts.extensions.get::<Client>().cloned();
+    noted.ok_or_else(|| bug("every connection is served with its client noted").into())
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Client {

@@ -14,11 +14,13 @@ use serde::Serialize;
 use serde_json::Value as Json;
 use utoipa::ToSchema;
 
+use super::super::reply::{self, Format};
 use super::data::{self, DataJson};
 use super::shape::{ReferenceJson, Wrong, integer, parse_reference, text};
 use crate::front::http::transport::query::clip;
 use crate::model::identifier::Identifier;
 use crate::model::limits::{REFERENCES_MAX, TTL_MAX_SECONDS, VALUES_MAX};
+use crate::model::refusal::Failure;
 use crate::model::value::{Index, Permissions, Reference, Ttl, Value, ValueError, ValueType};
 
 //----------- ValueJson ------------------------------------------------------
@@ -82,6 +84,19 @@ impl ValueJson {
             },
             timestamp: (*timestamp != 0).then(|| time_text(*timestamp)),
             references: references.iter().map(reference).collect(),
+        }
+    }
+}
+
+impl ValueJson {
+    /// The data as text for people: as it is, or as JSON where it has a structure.
+    pub(in crate::front::http) fn data_text(&self) -> Result<String, Failure> {
+        match &self.data {
+            DataJson::String(text) | DataJson::Base64(text) => Ok(text.clone()),
+            DataJson::Admin(admin) => reply::write(admin, &Format::default()),
+            DataJson::Vlist(list) => reply::write(list, &Format::default()),
+            DataJson::Site(site) => reply::write(site, &Format::default()),
+            DataJson::Key(key) => reply::write(key, &Format::default()),
         }
     }
 }

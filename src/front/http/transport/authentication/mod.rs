@@ -78,7 +78,7 @@ pub(in crate::front::http) enum Readers {
 
 impl Claim {
     fn authorization(&self) -> Option<Authorization<'_>> {
-        self.headers.get(header::AUTHORIZATION)?.to_str().ok().map(Authorization::parse)
+        authorization(&self.headers)
     }
 
     /// The parts of the scheme `Handle` in the header.
@@ -91,17 +91,6 @@ impl Claim {
         }
     }
 
-    /// The rejection of a caller whose credentials were ignored because they came over plain text.
-    pub(in crate::front::http) fn passed_over(&self) -> Option<Rejection> {
-        let is_bearer = matches!(self.authorization()?, Authorization::Bearer(_));
-        let is_passed_over = self.client.channel == Channel::Plain && !is_bearer;
-        is_passed_over.then(|| {
-            complain(
-                "keys and passwords are looked at over TLS only: use https://, and change a secret that others could read",
-            )
-        })
-    }
-
     /// Refuses a command of a page of another origin: the browser may have shown its password or certificate unasked.
     /// Tokens and Handle sessions are shown by who knows them.
     fn check_page(&self) -> Result<(), Rejection> {
@@ -110,6 +99,21 @@ impl Claim {
         }
         Ok(())
     }
+}
+
+fn authorization(headers: &HeaderMap) -> Option<Authorization<'_>> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok().map(Authorization::parse)
+}
+
+/// The rejection of a caller whose credentials were ignored because they came over plain text.
+pub(in crate::front::http) fn passed_over(headers: &HeaderMap, channel: Channel) -> Option<Rejection> {
+    let is_bearer = matches!(authorization(headers)?, Authorization::Bearer(_));
+    let is_passed_over = channel == Channel::Plain && !is_bearer;
+    is_passed_over.then(|| {
+        complain(
+            "keys and passwords are looked at over TLS only: use https://, and change a secret that others could read",
+        )
+    })
 }
 
 //----------- Authenticator --------------------------------------------------
@@ -283,15 +287,15 @@ impl Authenticator {
         proof::prove((&self.authority, &*self.crypto_pool), source, identity, proof, challenge).await
     }
 
-    /// The header that states how to authenticate, with a challenge.
+    /// Adds the headers that state how to authenticate, with a challenge, to the reply to a request with the headers `asked`.
     pub(in crate::front::http) fn challenge(
         &self,
-        claim: &Claim,
+        asked: &HeaderMap,
         complaint: Option<&str>,
         headers: &mut HeaderMap,
     ) {
         // A script asks its user itself; a browser would ask in a window of its own.
-        if claim.headers.get("x-requested-with").is_none_or(|by| by != "XMLHttpRequest") {
+        if asked.get("x-requested-with").is_none_or(|by| by != "XMLHttpRequest") {
             headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"handle\""));
         }
         let session = self.new_session();

@@ -151,8 +151,9 @@ impl Sessions {
         digest.update(self.secret);
         digest.update(made_ms.to_be_bytes());
         digest.update(nonce);
-        let whole: [u8; 32] = digest.finalize().into();
-        whole.first_chunk().copied().unwrap_or_default()
+        let mut seal = [0; SEAL_BYTES];
+        seal.iter_mut().zip(digest.finalize()).for_each(|(sealed, byte)| *sealed = byte);
+        seal
     }
 }
 
