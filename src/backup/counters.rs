@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::list::Summary;
-use crate::telemetry::Page;
+use crate::telemetry::{Page, count};
 
 /// Counts of one node's backups.
 #[derive(Debug, Default)]
@@ -39,13 +39,13 @@ impl Counters {
     }
 
     pub(super) fn count_success(&self, made: &Summary, duration_ms: u64) {
-        self.successes.fetch_add(1, Ordering::Relaxed);
+        count(&self.successes);
         self.last_duration_ms.store(duration_ms, Ordering::Relaxed);
         self.take_up(made);
     }
 
     pub(super) fn count_failure(&self) {
-        self.failures.fetch_add(1, Ordering::Relaxed);
+        count(&self.failures);
     }
 
     /// Writes the counts to a page of metrics.

@@ -27,7 +27,6 @@ pub mod counters;
 pub mod error;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use futures_util::FutureExt;
 use quick_cache::sync::Cache;
@@ -35,6 +34,7 @@ use tokio::time::Instant;
 
 use crate::model::environment::{Clock, Jitter};
 use crate::model::limits::PEERS_MAX;
+use crate::telemetry::count;
 
 use self::cache::AnswerCache;
 use self::counters::FederationCounters;
@@ -115,7 +115,7 @@ impl Federation {
     ) -> Result<PeerAnswer, PeerError> {
         let key = asked.key(target);
         if let Some(answer) = self.answers.get(&key, (self.clock)()) {
-            self.counters.cached.fetch_add(1, Ordering::Relaxed);
+            count(&self.counters.cached);
             return Ok(answer);
         }
         let asking = || {
@@ -138,7 +138,7 @@ impl Federation {
         let peers = self.peers_of(target)?;
         let answer = self.ask_each(&peers, asked, deadline).await;
         let counter = if answer.is_ok() { &self.counters.asked } else { &self.counters.failed };
-        counter.fetch_add(1, Ordering::Relaxed);
+        count(counter);
         let answer = answer?;
         self.answers.put(asked.key(target), &answer, (self.clock)());
         Ok(answer)

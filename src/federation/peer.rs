@@ -4,7 +4,6 @@
 //! name; only the certificate authorities that the configuration names are trusted.
 
 use std::net::IpAddr;
-use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use tonic_types::StatusExt;
 use crate::model::environment::{Clock, Jitter};
 use crate::model::limits::MESSAGE_BYTES_MAX;
 use crate::model::site::Site;
+use crate::telemetry::count;
 use crate::wire::proto::resolution_service_client::ResolutionServiceClient;
 
 use super::backoff::Breaker;
@@ -191,7 +191,7 @@ impl Peer {
             // A deadline that left no time to connect says nothing about the node.
             Err(PeerError::DeadlinePassed { .. }) if !had_time => {}
             Err(error) if error.is_absence() => {
-                counters.unreachable.fetch_add(1, Ordering::Relaxed);
+                count(&counters.unreachable);
                 self.breaker().failed(&detail_of(error), (self.clock)(), (self.jitter)());
             }
             _ => self.breaker().succeeded(),

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::telemetry::count;
+
 use super::committer::Outcomes;
 use super::receipt::Outcome;
 
@@ -48,13 +50,13 @@ impl RegistryCounters {
                     }
                 },
             };
-            counter.fetch_add(1, Ordering::Relaxed);
+            count(counter);
         }
     }
 
     /// Counts a group and its changes.
     pub(super) fn count_group(&self, changes: usize) {
-        self.groups.fetch_add(1, Ordering::Relaxed);
+        count(&self.groups);
         self.group_changes.fetch_add(changes as u64, Ordering::Relaxed);
     }
 }

@@ -1,8 +1,9 @@
 //! Counters of the resolver, which telemetry reads.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use crate::model::refusal::Refusal;
+use crate::telemetry::count;
 
 use super::answer::Answer;
 
@@ -32,6 +33,6 @@ impl ResolverCounters {
             Ok(Answer::NotResponsible(_)) => &self.not_responsible,
             Err(_) => &self.refused,
         };
-        counter.fetch_add(1, Ordering::Relaxed);
+        count(counter);
     }
 }

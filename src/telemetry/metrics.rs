@@ -29,6 +29,11 @@ const BUCKETS: [(u64, &str); 16] = [
     (10_000_000, "10"),
 ];
 
+/// Adds one to a counter of a module.
+pub fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
 //----------- Metrics --------------------------------------------------------
 
 /// Writes the numbers of one module.

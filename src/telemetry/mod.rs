@@ -16,4 +16,4 @@ pub mod metrics;
 pub use self::bug::{bug, lost_outcome};
 pub use self::chain::Chain;
 pub use self::log::{Destination, LogControl, LogError, LogFormat, LogLevel, LogOptions};
-pub use self::metrics::{Histogram, Metrics, Page};
+pub use self::metrics::{Histogram, Metrics, Page, count};

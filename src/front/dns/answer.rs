@@ -17,7 +17,7 @@ use hickory_proto::op::Query;
 use hickory_proto::rr::RecordType;
 
 use super::cookie::{self, Cookie};
-use super::counters::{DnsCounters, count};
+use super::counters::DnsCounters;
 use super::message::{Encoded, Reply, encode, encode_truncated};
 use super::reply::{self, Facts, Subject};
 use super::request::{Asked, Request, Transport, decode};
@@ -30,7 +30,7 @@ use crate::model::refusal::{Failure, Refusal};
 use crate::model::value::Index;
 use crate::resolver::Resolver;
 use crate::resolver::answer::{Absence, Answer, Question};
-use crate::telemetry::bug;
+use crate::telemetry::{bug, count};
 use crate::wire::dns::name::{Naming, Part, is_above_server};
 
 //----------- Responder -------------------------------------------------------

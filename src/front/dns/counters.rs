@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hickory_proto::op::ResponseCode;
 
+use crate::telemetry::count;
+
 //----------- DnsCounters ----------------------------------------------------
 
 /// Counts since the start of the server.
@@ -46,13 +48,8 @@ impl DnsCounters {
             ResponseCode::BADVERS => 6,
             _ => 7,
         };
-        if let Some(count) = self.answers.get(position) {
-            count.fetch_add(1, Ordering::Relaxed);
+        if let Some(counter) = self.answers.get(position) {
+            count(counter);
         }
     }
-}
-
-/// Adds one.
-pub(super) fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
 }

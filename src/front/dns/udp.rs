@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::front::listen::datagram::threads::DatagramThreads;
 use crate::front::listen::datagram::{Datagram, DatagramSocket};
 use crate::front::listen::drain::Draining;
+use crate::telemetry::count;
 
 use super::answer::{Received, Responder};
-use super::counters::count;
 use super::request::Transport;
 
 /// A bound socket.

@@ -13,12 +13,13 @@ use tonic::{Request, Status};
 
 use super::Shared;
 use super::connection::Client;
-use super::counters::{Service, count};
+use super::counters::Service;
 use super::memory::{self, CallMemory};
 use super::reply::{self, FrontRefusal};
 use crate::authority::caller::Caller;
 use crate::front::listen::in_flight::AnswerMark;
 use crate::model::refusal::{Failure, Problem, Refusal};
+use crate::telemetry::count;
 
 /// The part of the time to the deadline that is reserved for sending the answer.
 const TRAVEL_SHARE: u32 = 10;

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::telemetry::count;
+
 //----------- GrpcCounters ---------------------------------------------------
 
 /// Counts since the start of the server.
@@ -45,15 +47,10 @@ impl GrpcCounters {
             Service::Federation => 4,
             Service::Administration => 5,
         };
-        if let Some(count) = self.calls.get(position) {
-            count.fetch_add(1, Ordering::Relaxed);
+        if let Some(counter) = self.calls.get(position) {
+            count(counter);
         }
     }
-}
-
-/// Adds one.
-pub(super) fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
 }
 
 #[cfg(test)]

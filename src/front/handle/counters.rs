@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::telemetry::count;
 use crate::wire::handle::code::ResponseCode;
 
 //----------- HandleCounters -------------------------------------------------
@@ -62,13 +63,8 @@ impl HandleCounters {
             500..600 => 7,
             _ => 8,
         };
-        if let Some(count) = self.replies.get(position) {
-            count.fetch_add(1, Ordering::Relaxed);
+        if let Some(counter) = self.replies.get(position) {
+            count(counter);
         }
     }
-}
-
-/// Adds one.
-pub(super) fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
 }

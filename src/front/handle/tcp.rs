@@ -23,11 +23,11 @@ use crate::front::listen::drain::Draining;
 use crate::front::listen::slots::Slot;
 use crate::front::listen::stream::ByteStream;
 use crate::model::limits::CONNECTION_MESSAGES_MAX;
+use crate::telemetry::count;
 use crate::wire::cursor::{DecodeError, Reader};
 use crate::wire::handle::envelope::{ENVELOPE_BYTES, Envelope};
 
 use super::answer::{Received, envelope_of_unreadable};
-use super::counters::count;
 use super::list::Stream as ListStream;
 use super::origin::{ConnectionState, Origin, Transport};
 use super::outcome::Outgoing;

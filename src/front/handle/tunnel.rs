@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use crate::front::listen::budget::MemoryGrant;
 use crate::front::listen::channel::Channel;
+use crate::telemetry::count;
 use crate::wire::cursor::Reader;
 use crate::wire::handle::envelope::{ENVELOPE_BYTES, Envelope};
 
 use super::answer::Received;
-use super::counters::count;
 use super::list::Stream as ListStream;
 use super::origin::{Origin, Transport};
 use super::outcome::Outgoing;

@@ -24,13 +24,12 @@ use crate::front::listen::datagram::threads::DatagramThreads;
 use crate::front::listen::datagram::{Datagram, DatagramSocket};
 use crate::front::listen::drain::Draining;
 use crate::front::listen::udp_rate_limit::{AddressProof, Exchanged, UdpDecision};
-use crate::telemetry::bug;
+use crate::telemetry::{bug, count};
 use crate::wire::cursor::Reader;
 use crate::wire::handle::envelope::{ENVELOPE_BYTES, Envelope};
 use crate::wire::handle::packet::{PIECE_BYTES, Piece, cut};
 
 use super::answer::Received;
-use super::counters::count;
 use super::origin::{DatagramState, Origin, Transport};
 use super::outcome::Outgoing;
 use super::reassembly::{Reassembly, Taken};

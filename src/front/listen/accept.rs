@@ -19,9 +19,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
+use crate::telemetry::count;
+
 use super::budget::Holder;
 use super::channel::Channel;
-use super::counters::{ConnectionCounters, count};
+use super::counters::ConnectionCounters;
 use super::drain::Draining;
 use super::quota::{Quota, QuotaBounds};
 use super::slots::{ConnectionLimits, NoSlot, Slot, Slots};

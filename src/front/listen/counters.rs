@@ -64,8 +64,3 @@ impl ConnectionCounters {
         u64::try_from(self.slots.limits().max).unwrap_or(u64::MAX)
     }
 }
-
-/// Adds one.
-pub(super) fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
-}

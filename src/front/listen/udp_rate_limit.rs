@@ -21,13 +21,14 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
 use crate::front::listen::source::{Exemptions, Source};
+use crate::telemetry::count;
 
 /// Entries of the table.
 const TABLE_SIZE: usize = 65_536;
@@ -161,13 +162,13 @@ impl UdpRateLimit {
             UdpDecision::Slip => &self.counters.slipped,
             UdpDecision::Drop => &self.counters.dropped,
         };
-        counter.fetch_add(1, Ordering::Relaxed);
+        count(counter);
         verdict
     }
 
     /// Counts an answer that is sent whatever the limit says: the outcome of a change.
     pub(in crate::front) fn send_always(&self) -> UdpDecision {
-        self.counters.sent.fetch_add(1, Ordering::Relaxed);
+        count(&self.counters.sent);
         UdpDecision::Send
     }
 

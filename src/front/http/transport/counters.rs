@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::StatusCode;
 
+use crate::telemetry::count;
+
 /// The classes of statuses, as labels.
 const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 
@@ -28,11 +30,6 @@ impl HttpCounters {
     pub fn responses(&self) -> impl Iterator<Item = (&'static str, u64)> {
         CLASSES.into_iter().zip(&self.responses).map(|(class, count)| (class, count.load(Ordering::Relaxed)))
     }
-}
-
-/// Adds one.
-pub(in crate::front::http) fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
 }
 
 #[cfg(test)]

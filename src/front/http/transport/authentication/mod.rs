@@ -29,7 +29,7 @@ use crate::authority::caller::Caller;
 use crate::authority::credential::{Proof, Unproven};
 use crate::front::handle_semantics::proof;
 use crate::front::http::transport::connection::Client;
-use crate::front::http::transport::counters::{HttpCounters, count};
+use crate::front::http::transport::counters::HttpCounters;
 use crate::front::listen::channel::Channel;
 use crate::front::listen::crypto_pool::CryptoPool;
 use crate::front::listen::source::Source;
@@ -37,6 +37,7 @@ use crate::model::identity::Identity;
 use crate::model::refusal::Problem;
 use crate::model::value::ValueType;
 use crate::resolver::Resolver;
+use crate::telemetry::count;
 
 /// Bytes of the longest nonce that a client may add to ours.
 const CLIENT_NONCE_BYTES_MAX: usize = 1_024;
