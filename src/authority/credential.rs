@@ -14,7 +14,6 @@
 //! asked for again; it is valid for its TTL, within bounds.
 
 use std::fmt;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -27,11 +26,9 @@ use crate::model::value::{Index, Value, ValueType};
 use super::caller::{Caller, HeldKey, KeyHolder};
 use super::evidence::Evidence;
 use super::prefix::RecordSource;
-use super::remote::RemoteQuestion;
+use super::remote::{ELSEWHERE_MAX, RemoteQuestion};
 use super::{Authority, unread};
 
-/// Longest time for reading a key of another node.
-const ELSEWHERE_MAX: Duration = Duration::from_secs(5);
 /// Shortest and longest validity of a key of another node, whatever its TTL.
 const HELD_SECONDS_MIN: u32 = 60;
 const HELD_SECONDS_MAX: u32 = 86_400;

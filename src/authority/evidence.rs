@@ -1,7 +1,5 @@
 //! Records that decisions rest on: read here with their versions, or at other nodes within bounds.
 
-use std::time::Duration;
-
 use tokio::time::{Instant, timeout_at};
 
 use crate::model::identifier::{CanonicalIdentifier, Identifier};
@@ -14,11 +12,8 @@ use crate::telemetry::bug;
 
 use super::administration::Record;
 use super::prefix::RecordSource;
-use super::remote::{RemoteError, RemoteQuestion};
+use super::remote::{ELSEWHERE_MAX, RemoteError, RemoteQuestion};
 use super::{Authority, unread};
-
-/// Time that all reading of other nodes may take for one decision.
-const ELSEWHERE_MAX: Duration = Duration::from_secs(5);
 
 //----------- Evidence -------------------------------------------------------
 

@@ -1,6 +1,7 @@
 //! Records of other nodes: what they show to everybody, read through the federation.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -11,6 +12,9 @@ use crate::model::position::Incarnation;
 use crate::model::prefix::Homing;
 use crate::model::value::{Index, Value, ValueType};
 use crate::store::directory::Directory;
+
+/// Longest time that reading records of other nodes may take for one decision or one proof.
+pub(super) const ELSEWHERE_MAX: Duration = Duration::from_secs(5);
 
 /// How records of other nodes are read.
 #[derive(Clone, Default)]

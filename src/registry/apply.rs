@@ -12,9 +12,10 @@ use crate::model::limits::{
     BATCH_ITEMS_MAX, COMMAND_SLOT_BYTES, GROUP_BYTES_MAX, REQUEST_AHEAD_SECONDS_MAX, STEP_ITEMS_MAX,
     VALUES_BYTES_MAX,
 };
-use crate::model::refusal::{Failure, Refusal};
+use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::model::value::ValueError;
 use crate::store::entry::RequestKey;
+use crate::telemetry::lost_outcome;
 
 use super::Registry;
 use super::authorize::{self, Authorized, Unauthorized};
@@ -211,6 +212,12 @@ fn merge(refused: Vec<Refused>, decided: Outcomes) -> Outcomes {
         None => decided.next(),
     };
     (0..count).filter_map(next).collect()
+}
+
+/// The outcome of the only item.
+pub(super) fn only(outcomes: Outcomes) -> Result<Receipt, Problem> {
+    let outcome = outcomes.into_iter().next();
+    Ok(outcome.ok_or_else(lost_outcome)??)
 }
 
 //----------- Shares ---------------------------------------------------------

@@ -19,6 +19,23 @@ pub struct Batch {
     pub deadline: Option<tokio::time::Instant>,
 }
 
+/// One command that arrives alone.
+#[derive(Clone, Debug)]
+pub struct Single {
+    /// The caller's name for this request; with it, repeating the command is harmless.
+    pub request: Option<RequestId>,
+    /// The command.
+    pub command: Command,
+    /// Time at which the caller stops waiting.
+    pub deadline: Option<tokio::time::Instant>,
+}
+
+impl From<Command> for Single {
+    fn from(command: Command) -> Self {
+        Self { request: None, command, deadline: None }
+    }
+}
+
 /// One command of a batch.
 #[derive(Clone, Debug)]
 pub struct Item {

@@ -21,10 +21,10 @@ use crate::model::identifier::Identifier;
 use crate::model::identity::{AdminPermissions, Identity};
 use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::store::directory::Directory;
-use crate::telemetry::{bug, lost_outcome};
+use crate::telemetry::bug;
 
 use super::Registry;
-use super::apply::check_command;
+use super::apply::{check_command, only};
 use super::authorize::{self, Authorized};
 use super::command::{Amend, Batch, Command, Item, PrefixCommand, Register, Remove, Target};
 use super::digest;
@@ -96,10 +96,7 @@ impl Registry {
             match self.commit(vec![(authorized, remember)], deadline).await {
                 Err(Failure::Contended) => {}
                 Err(failure) => return Err(failure.into()),
-                Ok(outcomes) => {
-                    let outcome = outcomes.into_iter().next();
-                    return Ok(outcome.ok_or_else(lost_outcome)??);
-                }
+                Ok(outcomes) => return only(outcomes),
             }
         }
         Err(Failure::Contended.into())

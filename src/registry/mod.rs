@@ -49,9 +49,9 @@ use crate::model::token::{Scope, TokenEntry, TokenId};
 use crate::store::Store;
 use crate::store::commit::Appender;
 use crate::store::retention::Retention;
-use crate::telemetry::lost_outcome;
 
-use self::command::{Batch, Command, Item, TokenCommand};
+use self::apply::only;
+use self::command::{Batch, Command, Item, Single, TokenCommand};
 use self::committer::{Committer, Submission};
 use self::counters::RegistryCounters;
 use self::receipt::Receipt;
@@ -189,11 +189,11 @@ impl Registry {
         self.store.directory().get(prefix).map(|entry| (**entry).clone())
     }
 
-    /// Applies one command without a request id.
-    pub async fn apply_one(&self, caller: &Caller, command: Command) -> Result<Receipt, Problem> {
-        let batch = Batch { request: None, items: vec![Item { number: 0, command }], deadline: None };
-        let outcome = self.apply(caller, batch).await?.into_iter().next();
-        Ok(outcome.ok_or_else(lost_outcome)??)
+    /// Applies one command: when it returns a receipt, the change is on disk.
+    pub async fn apply_one(&self, caller: &Caller, single: impl Into<Single>) -> Result<Receipt, Problem> {
+        let Single { request, command, deadline } = single.into();
+        let batch = Batch { request, items: vec![Item { number: 0, command }], deadline };
+        only(self.apply(caller, batch).await?)
     }
 }
 

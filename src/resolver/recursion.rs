@@ -18,6 +18,7 @@ use crate::authority::visibility::Withheld;
 use crate::federation::error::PeerError;
 use crate::federation::follow::{FollowError, Follower};
 use crate::federation::question::{PeerAnswer, PeerQuestion, PeerTarget};
+use crate::model::limits::RECURSION_DEPTH_MAX;
 use crate::model::position::Incarnation;
 use crate::model::refusal::Problem;
 
@@ -29,8 +30,10 @@ use super::answer::{Absence, Answer, Found, NotResponsible, Question};
 pub struct Recursion {
     /// Time at which the caller stops waiting; none when it is not stated.
     pub deadline: Option<Instant>,
-    /// The nodes that passed the question on so far.
+    /// The nodes that passed the question on so far, where the protocol names them.
     pub path: Vec<Incarnation>,
+    /// How often the question was passed on by nodes that the path does not name.
+    pub unnamed: u32,
 }
 
 /// Why a question that went to other nodes has no answer.
@@ -96,9 +99,12 @@ impl Resolver {
             Answer::NotResponsible(_) | Answer::Values(_) | Answer::Absent(_) => return Ok(answer),
         };
         let own = self.store.head().incarnation;
-        let Recursion { deadline, mut path } = recursion;
+        let Recursion { deadline, mut path, unnamed } = recursion;
         if path.contains(&own) {
             return Err(Unanswered::Loop);
+        }
+        if unnamed >= RECURSION_DEPTH_MAX {
+            return Err(Unanswered::TooDeep);
         }
         path.push(own);
         let Question { identifier, indexes, types } = question.clone();

@@ -104,12 +104,12 @@ impl Call {
     }
 
     /// Waits for the outcome of a command until the deadline, after which the outcome is unknown.
-    pub(super) async fn command<T>(
+    pub(super) async fn command<T, E: From<Failure>>(
         &self,
-        outcome: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
+        outcome: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
         let passed = || Failure::OutcomeUnknown { cause: "the deadline passed".to_owned() };
-        self.within(outcome).await.unwrap_or_else(|| Err(passed()))
+        self.within(outcome).await.unwrap_or_else(|| Err(passed().into()))
     }
 
     /// Refuses callers that are not administrators of the node.

@@ -18,9 +18,9 @@ use super::{memory, reply, request, response};
 use crate::model::limits::{
     BATCH_ITEMS_MAX, GROUP_BYTES_MAX, GROUP_ITEMS_MAX, MESSAGE_BYTES_MAX, STREAM_UNACKNOWLEDGED_MAX,
 };
-use crate::model::refusal::Refusal;
+use crate::model::refusal::{Problem, Refusal};
 use crate::model::request::RequestId;
-use crate::registry::command::{Batch, Command, Item};
+use crate::registry::command::{Batch, Command, Single};
 use crate::registry::receipt::Receipt;
 use crate::telemetry::lost_outcome;
 use crate::wire::proto;
@@ -170,13 +170,12 @@ impl Shared {
     ) -> Result<Receipt, Status> {
         let request = request::request_id(request_id).map_err(|refusal| reply::refused(&refusal, None))?;
         let command = command.map_err(|refusal| reply::refused(&refusal, request))?;
-        let batch = Batch { request, items: vec![Item { number: 0, command }], deadline: call.deadline };
-        let outcomes = call.command(self.registry.apply(&call.caller, batch)).await;
-        let outcomes = outcomes.map_err(|failure| reply::failed(&failure, request))?;
-        match outcomes.into_iter().next() {
-            Some(outcome) => outcome.map_err(|refusal| reply::refused(&refusal, request)),
-            None => Err(reply::failed(&lost_outcome(), request)),
-        }
+        let single = Single { request, command, deadline: call.deadline };
+        let applied = call.command(self.registry.apply_one(&call.caller, single)).await;
+        applied.map_err(|problem| match problem {
+            Problem::Refused(refusal) => reply::refused(&refusal, request),
+            Problem::Failed(failure) => reply::failed(&failure, request),
+        })
     }
 
     /// Applies items in order; each has its own outcome, in the same order.

@@ -58,7 +58,7 @@ impl ResolutionService for ResolutionApi {
             Some(recursion) => {
                 let path =
                     request::path(&recursion.path).map_err(|refusal| reply::refused(&refusal, None))?;
-                let recursion = Recursion { deadline: call.deadline, path };
+                let recursion = Recursion { deadline: call.deadline, path, unnamed: 0 };
                 let answer = self.0.resolver.recurse(&call.caller, &question, recursion);
                 call.ask(answer).await?.map_err(|unanswered| reply::unanswered_onward(&unanswered))?
             }

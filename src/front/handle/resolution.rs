@@ -5,10 +5,9 @@ use crate::front::handle_semantics::name;
 use crate::front::handle_semantics::question::{self, Elsewhere, Hidden, QuestionOutcome, Wanted};
 use crate::front::handle_semantics::referral::{self, Direction, ReferralWish, Service};
 use crate::model::identifier::{Identifier, IdentifierError};
-use crate::model::limits::RECURSION_DEPTH_MAX;
 use crate::model::value::{Index, Permissions, Value, ValueType};
 use crate::resolver::answer::{Absence, Answer, Found, Question};
-use crate::resolver::recursion::{Recursion, Unanswered};
+use crate::resolver::recursion::Recursion;
 use crate::wire::handle::body::{Resolution, encode_handle_and_values};
 use crate::wire::handle::code::{OpFlags, ResponseCode, Version};
 use crate::wire::handle::message::Message;
@@ -131,10 +130,7 @@ impl Responder {
         if !wants_recursion(message, version) {
             return self.refer(message, request, version, elsewhere).await;
         }
-        if u32::from(message.header.recursion) >= RECURSION_DEPTH_MAX {
-            return reply::unanswered(&Unanswered::TooDeep);
-        }
-        let recursion = Recursion::default();
+        let recursion = Recursion { unnamed: message.header.recursion.into(), ..Recursion::default() };
         let caller = Caller::Anonymous;
         let answer = match self.resolver.recurse(&caller, &request.question, recursion).await {
             Ok(answer) => answer,

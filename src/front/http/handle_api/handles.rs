@@ -185,7 +185,7 @@ async fn answer(
     if parameters.auth {
         return Ok(api.resolver.answer(caller, &question).await?);
     }
-    let recursion = Recursion { deadline: Some(Instant::now() + RECURSION_MAX), path: Vec::new() };
+    let recursion = Recursion { deadline: Some(Instant::now() + RECURSION_MAX), ..Recursion::default() };
     Ok(api.resolver.recurse(caller, &question, recursion).await?)
 }
 

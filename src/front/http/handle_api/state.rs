@@ -17,10 +17,9 @@ use crate::front::http::transport::state::Transport;
 use crate::front::listen::crypto_pool::CryptoPool;
 use crate::key::PrivateKey;
 use crate::registry::Registry;
-use crate::registry::command::{Batch, Command, Item};
+use crate::registry::command::{Command, Single};
 use crate::registry::receipt::Receipt;
 use crate::resolver::Resolver;
-use crate::telemetry::lost_outcome;
 
 /// How long a command may wait for its outcome.
 const COMMAND_MAX: Duration = Duration::from_secs(20);
@@ -77,8 +76,7 @@ impl HandleApi {
     /// Has a command carried out: when it returns a receipt, the change is durable.
     pub(super) async fn command(&self, caller: &Caller, command: Command) -> Result<Receipt, Denial> {
         let deadline = Some(Instant::now() + COMMAND_MAX);
-        let batch = Batch { request: None, items: vec![Item { number: 0, command }], deadline };
-        let outcome = self.registry.apply(caller, batch).await?.into_iter().next();
-        Ok(outcome.ok_or_else(lost_outcome)??)
+        let single = Single { request: None, command, deadline };
+        Ok(self.registry.apply_one(caller, single).await?)
     }
 }
