@@ -16,8 +16,9 @@ use crate::front::listen::budget::MemoryBudget;
 use crate::front::listen::counters::ConnectionCounters;
 use crate::front::listen::crypto_pool::CryptoPool;
 use crate::front::listen::udp_rate_limit::UdpAnswerCounters;
+use crate::model::limits::COMMANDS_WAITING_MAX;
 use crate::model::prefix::Homing;
-use crate::registry::counters::RegistryCounters;
+use crate::registry::Registry;
 use crate::resolver::counters::ResolverCounters;
 use crate::store::Store;
 use crate::telemetry::{Metrics, Page};
@@ -51,7 +52,7 @@ pub(super) fn add_metrics(metrics: &Metrics, core: &Core) {
         page.gauge_seconds("idnode_uptime_seconds", "How long the node has run.", running.elapsed());
         write_store(page, &store);
     });
-    let registry = core.registry.counters();
+    let registry = Arc::clone(&core.registry);
     metrics.add(move |page| write_registry(page, &registry));
     let backups = core.backups.clone();
     metrics.add(move |page| backups.counters().write(page));
@@ -64,7 +65,8 @@ pub(super) fn add_metrics(metrics: &Metrics, core: &Core) {
     );
 }
 
-fn write_registry(page: &mut Page, counters: &RegistryCounters) {
+fn write_registry(page: &mut Page, registry: &Registry) {
+    let counters = registry.counters();
     let outcomes = [
         ("registered", &counters.registered),
         ("overwritten", &counters.overwritten),
@@ -74,14 +76,21 @@ fn write_registry(page: &mut Page, counters: &RegistryCounters) {
         ("administered", &counters.administered),
         ("repeated", &counters.repeated),
         ("refused", &counters.refused),
+        ("rejected", &counters.rejected),
+        ("overloaded", &counters.overloaded),
     ];
-    let help = "Commands by their outcome.";
+    let help = "Commands by their outcome: carried out, refused when they were decided, rejected before they were queued, or \
+                not queued for want of slots.";
     page.counters("idnode_registry_commands_total", help, "outcome", &read(outcomes));
     page.counter(
         "idnode_registry_groups_total",
         "Groups committed.",
         counters.groups.load(Ordering::Relaxed),
     );
+    let taken = registry.slots_taken() as u64;
+    page.gauge("idnode_registry_queue_slots", "Slots of the command queue that are taken now.", taken);
+    let max = COMMANDS_WAITING_MAX as u64;
+    page.gauge("idnode_registry_queue_slots_max", "Slots of the command queue.", max);
     let changes = counters.group_changes.load(Ordering::Relaxed);
     page.counter("idnode_registry_changes_total", "Changes in the groups committed.", changes);
 }

@@ -42,13 +42,16 @@ impl Registry {
     ) -> Result<Vec<Result<Receipt, Refusal>>, Failure> {
         let deadline = batch.deadline.unwrap_or_else(|| Instant::now() + WAIT_MAX);
         if let Err(refusal) = self.check_batch(&batch) {
-            return Ok(batch.items.iter().map(|_| Err(refusal.clone())).collect());
+            let outcomes: Outcomes = batch.items.iter().map(|_| Err(refusal.clone())).collect();
+            outcomes.iter().for_each(|outcome| self.counters.count_unqueued(outcome));
+            return Ok(outcomes);
         }
         if let Caller::Identity(_) | Caller::Anonymous = caller {
             return self.apply_each(caller, batch, deadline).await;
         }
         let mut sorted = self.authorize(caller, batch);
         self.recall(&mut sorted.refused).await?;
+        sorted.refused.iter().for_each(|one| self.counters.count_unqueued(&one.outcome));
         let decided = self.commit(sorted.authorized, deadline).await?;
         Ok(merge(sorted.refused, decided))
     }
@@ -59,15 +62,15 @@ impl Registry {
         let now_ms = self.store.now_ms();
         let request = batch.request.zip(caller.name());
         let mut sorted = Sorted::default();
-        for (place, item) in batch.items.into_iter().enumerate() {
+        for (position, item) in batch.items.into_iter().enumerate() {
             let remember = request.as_ref().map(|(request, name)| digest::remembered(*request, name, &item));
             if let Err(refusal) = check_command(&item.command, &self.options.prefix_rule) {
-                sorted.refused.push(Refused { place, outcome: Err(refusal), done_before: None });
+                sorted.refused.push(Refused { position, outcome: Err(refusal), done_before: None });
                 continue;
             }
             match Authorized::new(item, caller, &directory, now_ms) {
                 Ok(item) => sorted.authorized.push((item, remember)),
-                Err(unauthorized) => sorted.refused.push(Refused::new(place, *unauthorized, remember)),
+                Err(unauthorized) => sorted.refused.push(Refused::new(position, *unauthorized, remember)),
             }
         }
         sorted
@@ -129,12 +132,15 @@ impl Registry {
         items: Vec<(Authorized, Remember)>,
         deadline: Instant,
     ) -> Result<oneshot::Receiver<Result<Outcomes, Failure>>, Failure> {
-        let count = items.iter().map(|(item, _)| places_of(&item.item().command)).sum();
-        let places = Arc::clone(&self.places).acquire_many_owned(count);
-        let places = timeout_at(deadline, places).await.map_err(|_| Failure::Overloaded)?;
-        let places = places.map_err(|_| Failure::Stopping)?;
+        let count = items.iter().map(|(item, _)| slots_of(&item.item().command)).sum();
+        let slots = Arc::clone(&self.slots).acquire_many_owned(count);
+        let Ok(slots) = timeout_at(deadline, slots).await else {
+            self.counters.count_overloaded(items.len());
+            return Err(Failure::Overloaded);
+        };
+        let slots = slots.map_err(|_| Failure::Stopping)?;
         let (sender, answer) = oneshot::channel();
-        let submission = Submission { items, reply: OutcomeSender { sender, places } };
+        let submission = Submission { items, reply: OutcomeSender { sender, slots } };
         self.queue.send(submission).await.map_err(|_| Failure::Stopping)?;
         Ok(answer)
     }
@@ -171,7 +177,7 @@ struct Sorted {
 
 /// An item that is not queued: its position in the batch, and its outcome.
 struct Refused {
-    place: usize,
+    position: usize,
     outcome: Result<Receipt, Refusal>,
     /// The key under which the request may be remembered from the time when its prefix allowed it.
     done_before: Option<DoneBefore>,
@@ -184,11 +190,11 @@ struct DoneBefore {
 }
 
 impl Refused {
-    fn new(place: usize, unauthorized: Unauthorized, remember: Remember) -> Self {
+    fn new(position: usize, unauthorized: Unauthorized, remember: Remember) -> Self {
         let Unauthorized { item, refusal } = unauthorized;
         let remember = remember.filter(|_| is_of_prefix(&refusal));
         let done_before = remember.map(|(key, content)| DoneBefore { key, content, command: item.command });
-        Self { place, outcome: Err(refusal), done_before }
+        Self { position, outcome: Err(refusal), done_before }
     }
 }
 
@@ -207,7 +213,7 @@ fn is_of_prefix(refusal: &Refusal) -> bool {
 fn merge(refused: Vec<Refused>, decided: Outcomes) -> Outcomes {
     let count = refused.len() + decided.len();
     let (mut refused, mut decided) = (refused.into_iter().peekable(), decided.into_iter());
-    let next = |place| match refused.next_if(|one| one.place == place) {
+    let next = |position| match refused.next_if(|one| one.position == position) {
         Some(one) => Some(one.outcome),
         None => decided.next(),
     };
@@ -241,7 +247,7 @@ fn shares(authorized: Vec<(Authorized, Remember)>) -> Vec<Vec<(Authorized, Remem
 }
 
 /// Slots in the queue that a command takes while it waits.
-fn places_of(command: &Command) -> u32 {
+fn slots_of(command: &Command) -> u32 {
     u32::try_from(1 + command.bytes() / COMMAND_SLOT_BYTES).unwrap_or(u32::MAX)
 }
 

@@ -36,14 +36,14 @@ pub(super) struct Submission {
 /// The channel for outcomes, and the slots in the queue that are held until they are sent.
 pub(super) struct OutcomeSender {
     pub(super) sender: oneshot::Sender<Result<Outcomes, Failure>>,
-    pub(super) places: OwnedSemaphorePermit,
+    pub(super) slots: OwnedSemaphorePermit,
 }
 
 impl OutcomeSender {
     fn send(self, outcomes: Result<Outcomes, Failure>) {
         // A caller that stopped waiting learns the outcome by repeating its request id.
         let _gone = self.sender.send(outcomes);
-        drop(self.places);
+        drop(self.slots);
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::model::refusal::{Problem, Refusal};
 use crate::telemetry::count;
 
 use super::committer::Outcomes;
-use super::receipt::Outcome;
+use super::receipt::{Outcome, Receipt};
 
 /// Counts since the node started.
 #[derive(Debug, Default)]
@@ -24,8 +25,12 @@ pub struct RegistryCounters {
     pub administered: AtomicU64,
     /// Repeated commands that were answered with their first receipt.
     pub repeated: AtomicU64,
-    /// Commands refused after authorization.
+    /// Commands refused after they were queued.
     pub refused: AtomicU64,
+    /// Commands refused before they were queued: malformed, or not allowed to a caller as far as it has proved who it is.
+    pub rejected: AtomicU64,
+    /// Commands that were not queued because the queue had no slots for them by their deadline.
+    pub overloaded: AtomicU64,
     /// Groups committed.
     pub groups: AtomicU64,
     /// Changes in those groups.
@@ -33,6 +38,23 @@ pub struct RegistryCounters {
 }
 
 impl RegistryCounters {
+    /// Counts the outcome of a command that was not queued.
+    pub(super) fn count_unqueued(&self, outcome: &Result<Receipt, Refusal>) {
+        count(if outcome.is_ok() { &self.repeated } else { &self.rejected });
+    }
+
+    /// Counts a command that was not queued because it was refused; a failure is no refusal.
+    pub(super) fn count_rejected(&self, problem: &Problem) {
+        if let Problem::Refused(_) = problem {
+            count(&self.rejected);
+        }
+    }
+
+    /// Counts commands for which the queue had no slots.
+    pub(super) fn count_overloaded(&self, commands: usize) {
+        self.overloaded.fetch_add(commands as u64, Ordering::Relaxed);
+    }
+
     /// Counts the outcomes of one submission.
     pub(super) fn count(&self, outcomes: &Outcomes) {
         for outcome in outcomes {

@@ -21,7 +21,7 @@ use crate::model::identifier::Identifier;
 use crate::model::identity::{AdminPermissions, Identity};
 use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::store::directory::Directory;
-use crate::telemetry::bug;
+use crate::telemetry::{bug, count};
 
 use super::Registry;
 use super::apply::{check_command, only};
@@ -85,13 +85,16 @@ impl Registry {
         remember: Remember,
         deadline: Instant,
     ) -> Result<Receipt, Problem> {
-        check_command(&item.command, &self.options.prefix_rule)?;
-        if let Some(receipt) = self.recall_item(&item.command, remember).await? {
+        let rejected = |problem: &Problem| self.counters.count_rejected(problem);
+        let checked = check_command(&item.command, &self.options.prefix_rule);
+        checked.map_err(Problem::from).inspect_err(rejected)?;
+        if let Some(receipt) = self.recall_item(&item.command, remember).await.inspect_err(rejected)? {
+            count(&self.counters.repeated);
             return Ok(receipt);
         }
         for _ in 0..ATTEMPTS_MAX {
             let directory = self.store.directory();
-            let read = self.allow(caller, &item.command, &directory).await?;
+            let read = self.allow(caller, &item.command, &directory).await.inspect_err(rejected)?;
             let authorized = Authorized::by_records(item.clone(), caller, directory, read);
             match self.commit(vec![(authorized, remember)], deadline).await {
                 Err(Failure::Contended) => {}

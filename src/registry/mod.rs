@@ -83,7 +83,8 @@ pub struct Registry {
     authority: Authority,
     options: RegistryOptions,
     queue: mpsc::Sender<Submission>,
-    places: Arc<Semaphore>,
+    /// Slots of the queue; those of a command are taken until its outcome is sent.
+    slots: Arc<Semaphore>,
     stop: watch::Sender<bool>,
     counters: Arc<RegistryCounters>,
 }
@@ -117,14 +118,19 @@ impl Registry {
             stop: stop.subscribe(),
             counters: Arc::clone(&counters),
         };
-        let places = Arc::new(Semaphore::new(COMMANDS_WAITING_MAX));
+        let slots = Arc::new(Semaphore::new(COMMANDS_WAITING_MAX));
         let running = tokio::spawn(committer.run());
-        (Self { store, authority, options, queue, places, stop, counters }, running)
+        (Self { store, authority, options, queue, slots, stop, counters }, running)
     }
 
     /// Accepts no more commands; what is queued is still committed.
     pub fn stop(&self) {
         self.stop.send_replace(true);
+    }
+
+    /// Slots of the queue that waiting commands take now.
+    pub fn slots_taken(&self) -> usize {
+        COMMANDS_WAITING_MAX.saturating_sub(self.slots.available_permits())
     }
 
     /// Counts since the start.

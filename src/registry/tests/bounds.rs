@@ -1,6 +1,7 @@
 //! Bounds: batches, groups, the queue.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crate::authority::caller::Caller;
 use crate::model::limits::{
@@ -72,40 +73,38 @@ async fn the_largest_identifiers_go_in_whole_and_a_group_is_closed_by_its_bytes(
     }
 }
 
-/// A waiting command takes a place for every 4 KiB of it; who finds none waits, and in the end is refused.
+/// A waiting command takes a slot for every 4 KiB of it; one that finds none waits, and is refused at its deadline.
 #[tokio::test]
 async fn what_waits_is_bounded_in_number_and_bytes() {
     let fixture = Fixture::open(EngineKind::Fjall).await;
-    let taken = Arc::clone(&fixture.registry.places)
+    let taken = Arc::clone(&fixture.registry.slots)
         .try_acquire_many_owned(u32::try_from(COMMANDS_WAITING_MAX).expect("a small number") - 2)
         .expect("nothing waits");
     let hurried = |command: Command| Batch { deadline: Some(passed()), ..batch(None, vec![command]) };
     let data = "x".repeat(8_192);
     let refused = fixture.registry.apply(&Caller::Node, hurried(register("88.118/a", &data))).await;
     assert_eq!(refused, Err(Failure::Overloaded));
+    assert_eq!(fixture.registry.slots_taken(), COMMANDS_WAITING_MAX - 2);
+    assert_eq!(fixture.registry.counters().overloaded.load(Ordering::Relaxed), 1);
     assert_eq!((fixture.end(), fixture.data("88.118/a").await), (2, None));
-    fixture.node(register("88.118/small", "x")).await.expect("there is fixture for it");
+    fixture.node(register("88.118/small", "x")).await.expect("there are slots for it");
     drop(taken);
     fixture.node(register("88.118/a", &data)).await.expect("registered");
-    assert_eq!(
-        fixture.registry.places.available_permits(),
-        COMMANDS_WAITING_MAX,
-        "every place is free again"
-    );
+    assert_eq!(fixture.registry.slots_taken(), 0, "every slot is free again");
 }
 
 #[tokio::test]
-async fn half_a_batch_that_found_no_place_is_of_unknown_outcome() {
+async fn half_a_batch_that_found_no_slot_is_of_unknown_outcome() {
     let fixture = Fixture::open(EngineKind::Fjall).await;
     let id = Some(fixture.request_id(1));
-    let places = u32::try_from(COMMANDS_WAITING_MAX).expect("a small number");
+    let slots = u32::try_from(COMMANDS_WAITING_MAX).expect("a small number");
     let step = u32::try_from(STEP_ITEMS_MAX).expect("a small number");
-    let taken = Arc::clone(&fixture.registry.places).try_acquire_many_owned(places - step);
+    let taken = Arc::clone(&fixture.registry.slots).try_acquire_many_owned(slots - step);
     let taken = taken.expect("nothing waits");
     let commands: Vec<Command> =
         (0..=STEP_ITEMS_MAX).map(|n| register(&format!("88.118/{n}"), "x")).collect();
     let hurried = Batch { deadline: Some(passed()), ..batch(id, commands.clone()) };
-    let failure = fixture.registry.apply(&Caller::Node, hurried).await.expect_err("no place for the last");
+    let failure = fixture.registry.apply(&Caller::Node, hurried).await.expect_err("no slot for the last");
     assert_eq!(failure.code(), "OUTCOME_UNKNOWN");
     drop(taken);
     let outcomes = fixture.request(&Caller::Node, id, commands).await;

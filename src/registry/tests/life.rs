@@ -4,11 +4,12 @@ use crate::authority::caller::Caller;
 use crate::authority::{Authority, AuthorityOptions};
 use crate::model::position::Position;
 use crate::model::refusal::{Failure, Problem};
+use crate::model::token::Scope;
 use crate::registry::receipt::Outcome;
 use crate::registry::{Registry, RegistryOptions};
 use crate::store::EngineKind;
 
-use super::fixture::{Fixture, WINDOW, batch, home, register, suspend};
+use super::fixture::{Fixture, WINDOW, batch, home, prefix, register, request_id, suspend};
 
 #[tokio::test]
 async fn what_is_queued_is_committed_before_the_registry_stops() {
@@ -100,4 +101,29 @@ async fn counters_count_what_happened() {
     ];
     assert_eq!(counts.map(|count| count.load(Relaxed)), [1, 1, 1, 2, 3]);
     assert_eq!(counters.group_changes.load(Relaxed), 2);
+}
+
+/// A command that never reaches the queue is counted too, whoever gave it.
+#[tokio::test]
+async fn refusals_before_the_queue_are_counted() {
+    use std::sync::atomic::Ordering::Relaxed;
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let counters = fixture.registry.counters();
+    let reader = fixture.caller(Scope::Reader(vec![prefix("88.118")])).await;
+    let cases = [
+        ("a caller without proof", fixture.one(&Caller::Anonymous, register("88.118/a", "one")).await),
+        ("a token without the scope", fixture.one(&reader, register("88.118/a", "one")).await),
+        ("a prefix of another node", fixture.node(register("99.1/a", "one")).await),
+    ];
+    for (what, outcome) in &cases {
+        assert!(outcome.is_err(), "{what}: {outcome:?}");
+    }
+    assert_eq!(counters.rejected.load(Relaxed), 3);
+    let late = Some(request_id(0, 1));
+    let outcomes = fixture
+        .request(&Caller::Node, late, vec![register("88.118/a", "1"), register("88.118/b", "2")])
+        .await;
+    assert!(outcomes.iter().all(Result::is_err), "{outcomes:?}");
+    assert_eq!(counters.rejected.load(Relaxed), 5);
+    assert_eq!((counters.refused.load(Relaxed), counters.registered.load(Relaxed)), (0, 0));
 }
