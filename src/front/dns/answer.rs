@@ -90,7 +90,7 @@ impl Responder {
                     all_asked.push(None);
                     continue;
                 }
-                Request::Refused(asked, code) => (asked, Step::Done(Reply::of(code, None))),
+                Request::Refused(asked, unserved) => (asked, Step::Done(reply::unserved(unserved))),
                 Request::Question(asked, query) => {
                     let step = self.plan(&facts, query);
                     (asked, step)

@@ -12,6 +12,7 @@ use hickory_proto::serialize::binary::{BinEncodable, BinEncoder};
 use crate::telemetry::bug;
 
 use super::cookie::COOKIE;
+use super::reply;
 use super::request::{Asked, UDP_OCTETS_MAX};
 
 /// Offset of the question's name in every message.
@@ -105,11 +106,11 @@ pub(super) fn encode(asked: &Asked, reply: &Reply, cookie: Option<&[u8]>) -> Enc
 /// The answer that leads a client to TCP: the question and TC, no larger than the message that it answers but for the 16
 /// octets by which we complete a cookie.
 pub(super) fn encode_truncated(asked: &Asked, cookie: Option<&[u8]>) -> Encoded {
-    let mut asked = asked.clone();
-    asked.metadata.response_code = ResponseCode::NoError;
+    let (mut asked, reply) = (asked.clone(), Reply::default());
+    asked.metadata.response_code = reply.code;
     asked.metadata.truncation = true;
-    match emit(&asked, &Reply::default(), cookie) {
-        Ok((bytes, _)) => Encoded { bytes, code: ResponseCode::NoError, truncated: true },
+    match emit(&asked, &reply, cookie) {
+        Ok((bytes, _)) => Encoded { bytes, code: reply.code, truncated: true },
         Err(_) => encode_header(&asked),
     }
 }
@@ -146,15 +147,14 @@ fn emit(asked: &Asked, reply: &Reply, cookie: Option<&[u8]>) -> Result<(Vec<u8>,
     Ok((bytes, header.metadata.truncation))
 }
 
-/// A header with SERVFAIL: the last resort, which only a bug of this program leads to.
+/// A header alone: the last resort, which only a bug of this program leads to.
 fn encode_header(asked: &Asked) -> Encoded {
-    // The client learns of the failure by the code.
-    let _logged = bug("a reply without records can be encoded");
+    let reply = reply::failure(&bug("a reply without records can be encoded"));
     let mut metadata = asked.metadata;
-    metadata.response_code = ResponseCode::ServFail;
+    metadata.response_code = reply.code;
     let header = Header { metadata, counts: Default::default() };
     let bytes = header.to_bytes().unwrap_or_default();
-    Encoded { bytes, code: ResponseCode::ServFail, truncated: true }
+    Encoded { bytes, code: reply.code, truncated: true }
 }
 
 impl BinEncodable for Line {

@@ -21,6 +21,7 @@ use hickory_proto::rr::rdata::{A, AAAA, HINFO, NS, SOA};
 use hickory_proto::rr::{Name, RData, RecordType};
 
 use super::message::{Extended, Line, LineOwner, Reply};
+use super::request::Unserved;
 use super::zone::{Zone, octets_before};
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::prefix::Standing;
@@ -194,6 +195,19 @@ impl Facts<'_> {
 }
 
 //----------- Codes ----------------------------------------------------------
+
+/// The message is not taken as a question.
+pub(super) fn unserved(unserved: Unserved) -> Reply {
+    let code = match unserved {
+        Unserved::Malformed => ResponseCode::FormErr,
+        Unserved::UnknownKey => ResponseCode::NotAuth,
+        Unserved::NotImplemented => ResponseCode::NotImp,
+        Unserved::EdnsVersion => ResponseCode::BADVERS,
+        Unserved::NotOffered => ResponseCode::Refused,
+        Unserved::CookieAlone => ResponseCode::NoError,
+    };
+    Reply::of(code, None)
+}
 
 /// The name is in no zone of this node.
 pub(super) fn elsewhere() -> Reply {

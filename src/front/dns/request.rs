@@ -1,10 +1,10 @@
-//! Requests: a message is decoded into a question, refused with a code, or ignored.
+//! Requests: a message is decoded into a question, refused for its form, or ignored.
 //!
 //! Every message is answered except responses (answering them could loop) and messages shorter than a header (RFC 8906
 //! section 3). Later checks rely on earlier ones: signature, operation, form, count of questions, EDNS version, class,
 //! type. The answer to a refused message with OPT carries OPT, even if what follows OPT is malformed.
 
-use hickory_proto::op::{Header, MessageType, Metadata, OpCode, Query, ResponseCode};
+use hickory_proto::op::{Header, MessageType, Metadata, OpCode, Query};
 use hickory_proto::rr::rdata::TSIG;
 use hickory_proto::rr::rdata::tsig::{TsigAlgorithm, TsigError};
 use hickory_proto::rr::{DNSClass, Name, Record, RecordType};
@@ -30,10 +30,27 @@ const PSEUDO_TYPES: [u16; 2] = [41, 250];
 pub(super) enum Request {
     /// A question for the zones.
     Question(Asked, Query),
-    /// A message that is refused with a code.
-    Refused(Asked, ResponseCode),
+    /// A message that is refused for its form.
+    Refused(Asked, Unserved),
     /// A message that is not answered.
     Silence,
+}
+
+/// Why a message is not taken as a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unserved {
+    /// It is malformed.
+    Malformed,
+    /// A key that is not known here signed it.
+    UnknownKey,
+    /// Its operation or type is not implemented.
+    NotImplemented,
+    /// Its version of EDNS is not known.
+    EdnsVersion,
+    /// It asks for what this node does not offer: a class other than IN, a transfer of a zone.
+    NotOffered,
+    /// It asks for a cookie alone (RFC 7873 section 5.4).
+    CookieAlone,
 }
 
 /// What the answer takes over from the message.
@@ -110,28 +127,28 @@ pub(super) fn decode(bytes: &[u8], transport: Transport) -> Request {
         return match unknown_key(bytes, &tsig) {
             Some(record) => {
                 (asked.query, asked.unknown_key) = (query, Some(Box::new(record)));
-                Request::Refused(asked, ResponseCode::NotAuth)
+                Request::Refused(asked, Unserved::UnknownKey)
             }
-            None => Request::Refused(asked, ResponseCode::FormErr),
+            None => Request::Refused(asked, Unserved::Malformed),
         };
     }
     if header.metadata.op_code != OpCode::Query {
-        return Request::Refused(asked, ResponseCode::NotImp);
+        return Request::Refused(asked, Unserved::NotImplemented);
     }
     if !is_well_formed || header.counts.queries > 1 {
-        return Request::Refused(asked, ResponseCode::FormErr);
+        return Request::Refused(asked, Unserved::Malformed);
     }
     let Some(query) = query else {
         // RFC 7873 section 5.4: only a question for a cookie has none.
         let asks_cookie = asked.edns.is_some_and(|edns| edns.cookie.is_some());
-        let code = if asks_cookie { ResponseCode::NoError } else { ResponseCode::FormErr };
-        return Request::Refused(asked, code);
+        let unserved = if asks_cookie { Unserved::CookieAlone } else { Unserved::Malformed };
+        return Request::Refused(asked, unserved);
     };
     let version = found.opt.map_or(0, |opt| opt.version);
-    let refusal = if version > 0 { Some(ResponseCode::BADVERS) } else { refusal_of(&query) };
+    let refusal = if version > 0 { Some(Unserved::EdnsVersion) } else { refusal_of(&query) };
     asked.query = Some(query.clone());
     match refusal {
-        Some(code) => Request::Refused(asked, code),
+        Some(unserved) => Request::Refused(asked, unserved),
         None => Request::Question(asked, query),
     }
 }
@@ -152,18 +169,18 @@ fn unknown_key(message: &[u8], tsig: &Tsig) -> Option<Record<TSIG>> {
     Some(record)
 }
 
-fn refusal_of(query: &Query) -> Option<ResponseCode> {
+fn refusal_of(query: &Query) -> Option<Unserved> {
     let code = u16::from(query.query_type());
     if PSEUDO_TYPES.contains(&code) {
-        Some(ResponseCode::FormErr)
+        Some(Unserved::Malformed)
     } else if META_TYPES.contains(&code) {
-        Some(ResponseCode::NotImp)
+        Some(Unserved::NotImplemented)
     } else if query.query_class() != DNSClass::IN {
-        Some(ResponseCode::Refused)
+        Some(Unserved::NotOffered)
     } else {
         match query.query_type() {
             // Zones are not transferred (RFC 5936 section 2.2.1).
-            RecordType::AXFR | RecordType::IXFR => Some(ResponseCode::Refused),
+            RecordType::AXFR | RecordType::IXFR => Some(Unserved::NotOffered),
             _ => None,
         }
     }

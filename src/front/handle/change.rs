@@ -13,7 +13,7 @@ use crate::registry::receipt::Receipt;
 use crate::resolver::Resolver;
 use crate::wire::cursor::DecodeError;
 use crate::wire::handle::body::{HandleAndIndexes, HandleAndValues, HandleOnly};
-use crate::wire::handle::code::{OpCode, OpFlags, ResponseCode};
+use crate::wire::handle::code::{OpCode, OpFlags};
 use crate::wire::handle::message::Message;
 use crate::wire::handle::value::WireValue;
 
@@ -83,8 +83,7 @@ fn remove_values(body: &[u8], responsibility: &Responsibility<'_>) -> Result<Com
     let HandleAndIndexes { handle, indexes } = decoded(HandleAndIndexes::decode(body))?;
     let identifier = named(handle)?;
     // No value can have such an index.
-    let absent = |_| Reply::refuse(ResponseCode::VALUES_NOT_FOUND, "there is no value at such an index");
-    let indexes = indexes.into_iter().map(|index| Index::new(index).map_err(absent));
+    let indexes = indexes.into_iter().map(|index| Index::new(index).map_err(|_| reply::no_such_index()));
     let remove = responsibility.or_refuse(&identifier.governing_prefix(), indexes.collect())?;
     Ok(rules::remove_values(identifier, remove))
 }
@@ -94,7 +93,7 @@ fn amendment(body: &[u8], responsibility: &Responsibility<'_>) -> Result<(Identi
     let HandleAndValues { handle, values } = decoded(HandleAndValues::decode(body))?;
     let identifier = named(handle)?;
     let judged = if values.is_empty() {
-        Err(Reply::refuse(ResponseCode::INVALID_VALUE, "no values are given; give at least one"))
+        Err(reply::invalid_values("no values are given; give at least one"))
     } else {
         complete(&values).map(Values::into_vec)
     };
@@ -117,8 +116,7 @@ fn named(handle: &[u8]) -> Result<Identifier, Reply> {
 pub(super) fn named_prefix(body: &[u8]) -> Result<Prefix, Reply> {
     let HandleOnly(handle) = decoded(HandleOnly::decode(body))?;
     let identifier = named(handle)?;
-    let sentence = "the handle of a prefix has the form 0.NA/<prefix>";
-    identifier.named_prefix().ok_or_else(|| Reply::refuse(ResponseCode::INVALID_HANDLE, sentence))
+    identifier.named_prefix().ok_or_else(reply::not_a_prefix)
 }
 
 /// The prefix under which to mint, and the beginning of the suffix, which may be empty.
@@ -129,8 +127,9 @@ fn minted(handle: &[u8]) -> Result<(Prefix, String), Reply> {
 
 /// The values of a request, as an identifier can hold them.
 fn complete(values: &[WireValue<'_>]) -> Result<Values, Reply> {
-    let invalid = |sentence: String| Reply::refuse(ResponseCode::INVALID_VALUE, &sentence);
-    let values = values.iter().map(|value| value.to_value().map_err(|problem| invalid(problem.to_string())));
+    let values = values.iter();
+    let values =
+        values.map(|value| value.to_value().map_err(|error| reply::invalid_values(&error.to_string())));
     let values = values.collect::<Result<Vec<Value>, Reply>>()?;
     Values::new(values).map_err(|error| reply::refusal(&Refusal::ValueInvalid(error)))
 }

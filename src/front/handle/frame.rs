@@ -90,7 +90,7 @@ impl Frame {
         };
         match &self.digest {
             // The body of a challenge holds the digest itself.
-            Some(digest) if reply.code != ResponseCode::AUTHENTICATION_NEEDED => {
+            Some(digest) if !reply.is_challenge() => {
                 let mut body = Writer::with_capacity(40 + reply.body.len());
                 RequestDigest { code: RequestDigest::code_of(envelope.version), digest }.encode(&mut body);
                 body.raw(&reply.body);

@@ -4,7 +4,7 @@ use crate::authority::caller::Caller;
 use crate::front::handle_semantics::own_site::{AskedAt, encode_own_site};
 use crate::registry::command::Command;
 use crate::wire::handle::body::TransactionId;
-use crate::wire::handle::code::{OpCode, ResponseCode};
+use crate::wire::handle::code::OpCode;
 use crate::wire::handle::message::Message;
 
 use super::change;
@@ -81,7 +81,7 @@ impl Responder {
         });
         match encode_own_site(&self.resolver, &self.public_key, asked_at) {
             Some(site) => Reply::success(site),
-            None => Reply::refuse(ResponseCode::ERROR, "this node announces no site"),
+            None => reply::no_site(),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::front::handle_semantics::question::{Hidden, QuestionOutcome, Wanted};
 use crate::model::identity::Identity;
 use crate::model::refusal::{Problem, Refusal};
 use crate::wire::handle::body::challenge::{Challenge, ChallengeAnswer, RequestDigest, SignedAnswer};
-use crate::wire::handle::code::{OpCode, OpFlags, ResponseCode};
+use crate::wire::handle::code::OpCode;
 use crate::wire::handle::message::Message;
 
 use super::challenge::{ChallengeKey, Found, Scope};
@@ -69,12 +69,7 @@ impl Responder {
         if !self.challenges.put(key, origin.source, bytes, pending, Instant::now()) {
             return reply::busy();
         }
-        Reply {
-            code: ResponseCode::AUTHENTICATION_NEEDED,
-            flags: OpFlags::REQUEST_DIGEST,
-            session: reply_session,
-            ..Reply::success(challenge.encode(version))
-        }
+        reply::challenge(reply_session, challenge.encode(version))
     }
 
     /// Judges the answer to a challenge and performs the request that waits for it.

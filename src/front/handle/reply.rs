@@ -78,13 +78,18 @@ impl Reply {
         }
     }
 
+    /// Whether it asks for a proof; then its body contains the digest of the request.
+    pub(super) fn is_challenge(&self) -> bool {
+        self.code == ResponseCode::AUTHENTICATION_NEEDED
+    }
+
     /// The reply to a request that changed something.
     pub(super) fn changed(body: Vec<u8>) -> Self {
         Self { effect: Effect::Changed, ..Self::success(body) }
     }
 
     /// A refusal: a code, and a sentence that helps.
-    pub(super) fn refuse(code: ResponseCode, sentence: &str) -> Self {
+    fn refuse(code: ResponseCode, sentence: &str) -> Self {
         Self { code, ..Self::success(ErrorText(sentence.as_bytes()).encode()) }
     }
 }
@@ -99,6 +104,31 @@ pub(super) fn unreadable(error: &DecodeError) -> Reply {
 /// The handle is not a well-formed identifier.
 pub(super) fn malformed(error: &IdentifierError) -> Reply {
     Reply::refuse(ResponseCode::INVALID_HANDLE, &error.to_string())
+}
+
+/// The handle of a question is not UTF-8: what is not text cannot be registered.
+pub(super) fn absent_for_form() -> Reply {
+    Reply::refuse(ResponseCode::HANDLE_NOT_FOUND, "the handle is not UTF-8")
+}
+
+/// The handle of a command is not UTF-8.
+pub(super) fn not_text() -> Reply {
+    Reply::refuse(ResponseCode::INVALID_HANDLE, "the handle is not UTF-8")
+}
+
+/// The handle does not name a prefix.
+pub(super) fn not_a_prefix() -> Reply {
+    Reply::refuse(ResponseCode::INVALID_HANDLE, "the handle of a prefix has the form 0.NA/<prefix>")
+}
+
+/// The values cannot be stored.
+pub(super) fn invalid_values(sentence: &str) -> Reply {
+    Reply::refuse(ResponseCode::INVALID_VALUE, sentence)
+}
+
+/// No value can have an index that is to be removed.
+pub(super) fn no_such_index() -> Reply {
+    Reply::refuse(ResponseCode::VALUES_NOT_FOUND, "there is no value at such an index")
 }
 
 /// This node is not responsible and refers to no service.
@@ -158,6 +188,12 @@ pub(super) fn referral(asked: &Identifier, version: Version, body: Vec<u8>) -> R
 
 //----------- Authentication -------------------------------------------------
 
+/// The caller has to prove who it is, by an answer to this challenge.
+pub(super) fn challenge(session: ReplySession, body: Vec<u8>) -> Reply {
+    let code = ResponseCode::AUTHENTICATION_NEEDED;
+    Reply { code, flags: OpFlags::REQUEST_DIGEST, session, ..Reply::success(body) }
+}
+
 /// The caller has not proved the identity that it claims.
 pub(super) fn unproven(unproven: &Unproven) -> Reply {
     Reply::refuse(response_code::of_unproven(unproven), &sentence_of(unproven))
@@ -191,6 +227,11 @@ pub(super) fn not_an_identity(user: &[u8]) -> Reply {
 pub(super) fn key_withdrawn() -> Reply {
     let sentence = "the key that proved this caller was withdrawn meanwhile";
     Reply::refuse(ResponseCode::AUTHENTICATION_FAILED, sentence)
+}
+
+/// This node has no site to state.
+pub(super) fn no_site() -> Reply {
+    Reply::refuse(ResponseCode::ERROR, "this node announces no site")
 }
 
 /// The operation is not offered, or not over this transport.

@@ -9,7 +9,7 @@ use crate::model::value::{Index, Permissions, Value, ValueType};
 use crate::resolver::answer::{Absence, Answer, Found, Question};
 use crate::resolver::recursion::Recursion;
 use crate::wire::handle::body::{Resolution, encode_handle_and_values};
-use crate::wire::handle::code::{OpFlags, ResponseCode, Version};
+use crate::wire::handle::code::{OpFlags, Version};
 use crate::wire::handle::message::Message;
 
 use super::opened_message::OpenedMessage;
@@ -180,7 +180,7 @@ impl Malformed {
     /// The reply to a question: what is not text cannot be registered.
     pub(super) fn in_question(&self) -> Reply {
         match self {
-            Self::NotUtf8 => Reply::refuse(ResponseCode::HANDLE_NOT_FOUND, "the handle is not UTF-8"),
+            Self::NotUtf8 => reply::absent_for_form(),
             Self::Form(error) => reply::malformed(error),
         }
     }
@@ -188,7 +188,7 @@ impl Malformed {
     /// The reply to a command.
     pub(super) fn in_command(&self) -> Reply {
         match self {
-            Self::NotUtf8 => Reply::refuse(ResponseCode::INVALID_HANDLE, "the handle is not UTF-8"),
+            Self::NotUtf8 => reply::not_text(),
             Self::Form(error) => reply::malformed(error),
         }
     }

@@ -6,6 +6,7 @@ use proptest::prelude::{ProptestConfig, any, prop, prop_assert, proptest};
 
 use super::{Request, Transport, decode};
 use crate::front::dns::message::{Extended, Reply, encode};
+use crate::front::dns::reply;
 
 fn whole() -> Vec<u8> {
     let mut message = Message::new(7, MessageType::Query, OpCode::Query);
@@ -20,7 +21,7 @@ fn check(bytes: &[u8], transport: Transport) -> Option<ResponseCode> {
     let (asked, code) = match decode(bytes, transport) {
         Request::Silence => return None,
         Request::Question(asked, _) => (asked, ResponseCode::NXDomain),
-        Request::Refused(asked, code) => (asked, code),
+        Request::Refused(asked, unserved) => (asked, reply::unserved(unserved).code),
     };
     let encoded = encode(&asked, &Reply::of(code, Some(Extended::new(0, "why"))), Some(&[7; 24]));
     assert!(encoded.bytes.len() <= usize::from(asked.octets_max), "{} octets", encoded.bytes.len());
