@@ -6,6 +6,8 @@
 
 #[path = "tidy/changes.rs"]
 mod changes;
+#[path = "tidy/faces.rs"]
+mod faces;
 #[path = "tidy/form.rs"]
 mod form;
 #[path = "tidy/imports.rs"]
@@ -47,6 +49,7 @@ fn rules() -> impl Iterator<Item = &'static Rule> {
     let all = [
         imports::RULES,
         changes::RULES,
+        faces::RULES,
         listening::RULES,
         form::RULES,
         words::RULES,

@@ -1,16 +1,18 @@
 //! The HTTP front end: a transport, and faces on it. Plain text and TLS share each port, as do HTTP/1.1 and HTTP/2.
 //!
 //! ```text
-//!   connection ─▶ transport ─┬▶ handle_api   the Handle JSON API and native messages ─▶ registry | resolver
-//!                            ├▶ pages        handles as web addresses, for people
+//!   connection ─▶ transport ─┬▶ handle_api   the Handle JSON API     ┐ handle_json: questions, replies and denials as JSON,
+//!                            ├▶ pages        handles as web addresses ┘ native messages ─▶ registry | resolver
 //!                            └▶ operations   health, readiness, metrics, the description of the interface
 //! ```
-//! A face is a set of routes that renders its own refusals; the transport does the rest and knows no face. Another face is
-//! added by merging its routes in `HttpServer::new`. The OpenAPI document is made of the routes that are served.
+//! A face is a set of routes that renders its own refusals and names no other face; the transport does the rest and knows
+//! no face. Another face is added by merging its routes in `HttpServer::new`. The OpenAPI document is made of the routes that are served.
 
 mod dependencies;
 
 mod transport;
+
+mod handle_json;
 
 mod handle_api;
 mod operations;
@@ -30,7 +32,7 @@ pub use self::dependencies::{Carried, Ends, HttpDependencies, Readiness, Reason,
 pub use self::transport::counters::HttpCounters;
 pub use crate::front::listen::channel::Channel;
 
-use self::handle_api::state::HandleApi;
+use self::handle_json::state::HandleState;
 use self::operations::{Operations, openapi};
 use self::transport::authentication::Authenticator;
 use self::transport::authentication::sessions::Sessions;
@@ -110,7 +112,7 @@ impl HttpServer {
             authenticator: authenticator(options, &dependencies, Arc::clone(&counters)),
             bodies: Bodies::new(Arc::clone(&memory)),
         };
-        let api = HandleApi::new(&dependencies, Arc::new(transport));
+        let api = HandleState::new(&dependencies, Arc::new(transport));
         let faces =
             [handle_api::routes(api.clone()), pages::routes(api), Operations::new(&dependencies).routes()];
         let (routers, descriptions): (Vec<_>, Vec<_>) = faces.into_iter().unzip();

@@ -17,14 +17,14 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 use utoipa::IntoParams;
 
-use super::caller::Commanding;
-use super::denial::{ApiRefusal, Denial};
-use super::handles::{parse_handle, parse_indexes};
-use super::json::described::{Flag, IndexNumber, ValuesGiven};
-use super::json::value::parse_values;
-use super::reply::{self, Format, HandleReply};
-use super::state::HandleApi;
 use crate::front::handle_semantics::{change, name};
+use crate::front::http::handle_json::caller::Commanding;
+use crate::front::http::handle_json::denial::{ApiRefusal, Denial};
+use crate::front::http::handle_json::json::described::{Flag, IndexNumber, ValuesGiven};
+use crate::front::http::handle_json::json::value::parse_values;
+use crate::front::http::handle_json::reply::{self, Format, HandleReply};
+use crate::front::http::handle_json::resolution::{parse_handle, parse_indexes};
+use crate::front::http::handle_json::state::HandleState;
 use crate::front::http::transport::condition::{Conditions, RecordState};
 use crate::front::http::transport::extract::{JsonBody, Named, Parameters};
 use crate::model::refusal::Refusal;
@@ -74,7 +74,7 @@ pub(super) struct WriteParameters {
         (status = 500, description = "The node, or another that it asked, failed.", body = HandleReply),
         (status = 503, description = "The node is too busy, read-only or stopping.", body = HandleReply)))]
 pub(super) async fn put(
-    State(api): State<HandleApi>,
+    State(api): State<HandleState>,
     Named(handle): Named,
     Parameters(parameters): Parameters<WriteParameters>,
     Commanding(caller): Commanding,
@@ -179,7 +179,7 @@ pub(super) struct RemoveParameters {
         (status = 500, description = "The node, or another that it asked, failed.", body = HandleReply),
         (status = 503, description = "The node is too busy, read-only or stopping.", body = HandleReply)))]
 pub(super) async fn delete(
-    State(api): State<HandleApi>,
+    State(api): State<HandleState>,
     Named(handle): Named,
     Parameters(parameters): Parameters<RemoveParameters>,
     Commanding(caller): Commanding,
@@ -210,7 +210,7 @@ struct Condition {
 
 impl Condition {
     /// The condition that the headers state, by the present state of the record where it matters.
-    async fn of(api: &HandleApi, headers: &HeaderMap, target: &Target) -> Result<Self, Denial> {
+    async fn of(api: &HandleState, headers: &HeaderMap, target: &Target) -> Result<Self, Denial> {
         let conditions = Conditions::of(headers)?;
         if conditions.is_empty() {
             return Ok(Self { precondition: Precondition::None });

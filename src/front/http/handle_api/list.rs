@@ -15,14 +15,14 @@ use futures_util::stream::{self, Stream};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::caller::Asking;
-use super::denial::{ApiRefusal, Denial};
-use super::json::described::{Flag, ListGiven};
-use super::reply::{self, Format, HandleReply};
-use super::state::HandleApi;
 use crate::authority::caller::Caller;
 use crate::front::handle_semantics::list::{CHUNK_NAMES, HandlePages};
 use crate::front::handle_semantics::name;
+use crate::front::http::handle_json::caller::Asking;
+use crate::front::http::handle_json::denial::{ApiRefusal, Denial};
+use crate::front::http::handle_json::json::described::{Flag, ListGiven};
+use crate::front::http::handle_json::reply::{self, Format, HandleReply};
+use crate::front::http::handle_json::state::HandleState;
 use crate::front::http::transport::connection::Client;
 use crate::front::http::transport::extract::{GivenParameters, Parameters};
 use crate::front::listen::in_flight::AnswerMark;
@@ -93,7 +93,7 @@ pub(super) struct ListParameters {
         (status = 500, description = "The node, or another that it asked, failed.", body = HandleReply),
         (status = 503, description = "The node is too busy, read-only or stopping.", body = HandleReply)))]
 pub(super) async fn list_by_body(
-    State(api): State<HandleApi>,
+    State(api): State<HandleState>,
     Asking(caller): Asking,
     format: Format,
     client: Client,
@@ -114,7 +114,7 @@ pub(super) async fn list_by_body(
         (status = 500, description = "The node, or another that it asked, failed.", body = HandleReply),
         (status = 503, description = "The node is too busy, read-only or stopping.", body = HandleReply)))]
 pub(super) async fn list(
-    State(api): State<HandleApi>,
+    State(api): State<HandleState>,
     Parameters(parameters): Parameters<ListParameters>,
     Asking(caller): Asking,
     format: Format,
@@ -124,7 +124,7 @@ pub(super) async fn list(
 }
 
 async fn answer(
-    api: &HandleApi,
+    api: &HandleState,
     caller: Caller,
     parameters: &ListParameters,
     (format, client): (&Format, &Client),

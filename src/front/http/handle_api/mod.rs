@@ -4,32 +4,18 @@
 //! ```text
 //!   renderer ─▶ guard ─▶ extractors: path, parameters, caller, body ─▶ handles, list, site ─▶ resolver
 //!      ▲                                                           ├▶ handle_changes, prefixes ─▶ registry
-//!      │                                                           ├▶ sessions, verifications
-//!      │                                                           └▶ native: to the Handle front end, by the daemon
+//!      │                                                           └▶ sessions, verifications
 //!      └────────────────────────── Denial ◀── a reason ◀───────────────┘
 //! ```
-//! `json` writes the model's words as JSON and reads them; `denial` names why a request is not fulfilled; `reply` alone knows
-//! response codes and statuses.
-
-pub(super) mod json;
-
-pub(super) mod denial;
-pub(super) mod reply;
-
-pub(super) mod state;
-
-pub(super) mod caller;
-pub(super) mod renderer;
+//! The renderer, the JSON and what else is shared with the pages is in `handle_json`.
 
 mod handle_changes;
-pub(super) mod handles;
+mod handles;
 mod list;
 mod prefixes;
 mod sessions;
 mod site;
 mod verifications;
-
-pub(super) mod native;
 
 use axum::Router;
 use axum::extract::Request;
@@ -40,16 +26,17 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use self::denial::{ApiRefusal, Denial};
-use self::state::HandleApi;
 use super::transport::cors::{allow_any_origin, method_not_allowed};
 use super::transport::guard;
 use super::transport::query::clip;
+use crate::front::http::handle_json::denial::{ApiRefusal, Denial};
+use crate::front::http::handle_json::state::HandleState;
+use crate::front::http::handle_json::{native, renderer};
 
 //----------- Routes ---------------------------------------------------------
 
 /// The routes of this face, and their description.
-pub(super) fn routes(api: HandleApi) -> (Router, OpenApi) {
+pub(super) fn routes(api: HandleState) -> (Router, OpenApi) {
     let (described, openapi) = OpenApiRouter::new()
         .routes(routes!(list::list, list::list_by_body))
         .routes(routes!(
@@ -92,7 +79,7 @@ pub(super) fn routes(api: HandleApi) -> (Router, OpenApi) {
 }
 
 /// Puts a router behind the renderer of this face and lets scripts of any origin read its replies.
-fn around(router: Router, api: HandleApi) -> Router {
+fn around(router: Router, api: HandleState) -> Router {
     router.layer(from_fn_with_state(api, renderer::render)).layer(from_fn(allow_any_origin))
 }
 

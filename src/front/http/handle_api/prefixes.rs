@@ -7,14 +7,14 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::caller::{Asking, Commanding};
-use super::denial::Denial;
-use super::json::described::Flag;
 use super::list::{PageAsked, parse_prefix};
-use super::reply::{self, Format, HandleReply};
-use super::state::HandleApi;
 use crate::authority::caller::Caller;
 use crate::front::handle_semantics::list::prefix_handles;
+use crate::front::http::handle_json::caller::{Asking, Commanding};
+use crate::front::http::handle_json::denial::Denial;
+use crate::front::http::handle_json::json::described::Flag;
+use crate::front::http::handle_json::reply::{self, Format, HandleReply};
+use crate::front::http::handle_json::state::HandleState;
 use crate::front::http::transport::extract::{Named, Parameters};
 use crate::registry::command::{Command, PrefixCommand};
 use crate::wire::handle::code::ResponseCode;
@@ -68,7 +68,7 @@ pub(super) struct PageParameters {
         (status = 401, description = "Proof is needed, or not accepted.", body = HandleReply),
         (status = 403, description = "The caller may not; or proof is needed over plain text.", body = HandleReply)))]
 pub(super) async fn list(
-    State(api): State<HandleApi>,
+    State(api): State<HandleState>,
     Parameters(parameters): Parameters<PageParameters>,
     Asking(caller): Asking,
     format: Format,
@@ -105,7 +105,7 @@ pub(super) async fn list(
         (status = 500, description = "The node failed.", body = HandleReply),
         (status = 503, description = "The node is too busy, read-only or stopping.", body = HandleReply)))]
 pub(super) async fn home(
-    State(api): State<HandleApi>,
+    State(api): State<HandleState>,
     Named(spelled): Named,
     Commanding(caller): Commanding,
     format: Format,
@@ -128,7 +128,7 @@ pub(super) async fn home(
         (status = 500, description = "The node failed.", body = HandleReply),
         (status = 503, description = "The node is too busy, read-only or stopping.", body = HandleReply)))]
 pub(super) async fn unhome(
-    State(api): State<HandleApi>,
+    State(api): State<HandleState>,
     Named(spelled): Named,
     Commanding(caller): Commanding,
     format: Format,
@@ -138,6 +138,6 @@ pub(super) async fn unhome(
     Ok(reply::done(false, &spelled, &format))
 }
 
-async fn command(api: &HandleApi, caller: &Caller, command: PrefixCommand) -> Result<(), Denial> {
+async fn command(api: &HandleState, caller: &Caller, command: PrefixCommand) -> Result<(), Denial> {
     api.command(caller, Command::Prefix(command)).await.map(|_| ())
 }

@@ -10,10 +10,10 @@ use serde::Serialize;
 use serde_json::Value as Json;
 use utoipa::ToSchema;
 
-use super::caller::Shown;
-use super::denial::Denial;
-use super::reply::{self, Format};
-use super::state::HandleApi;
+use crate::front::http::handle_json::caller::Shown;
+use crate::front::http::handle_json::denial::Denial;
+use crate::front::http::handle_json::reply::{self, Format};
+use crate::front::http::handle_json::state::HandleState;
 use crate::front::http::transport::authentication::Claim;
 use crate::front::http::transport::authentication::authorization::Parts;
 use crate::front::http::transport::authentication::sessions::{SessionId, SessionState};
@@ -94,7 +94,7 @@ pub(super) struct ProofGiven {
         (status = 415, description = "The body is no JSON, or encoded.", body = reply::HandleReply),
         (status = 503, description = "The node is too busy to sign.", body = reply::HandleReply)))]
 pub(super) async fn begin(
-    State(api): State<HandleApi>,
+    State(api): State<HandleState>,
     Shown(claim): Shown,
     format: Format,
     OptionalJson(body): OptionalJson,
@@ -128,7 +128,7 @@ pub(super) async fn begin(
         (status = 415, description = "The body is no JSON, or encoded.", body = reply::HandleReply),
         (status = 503, description = "The node is too busy to sign or to judge.", body = reply::HandleReply)))]
 pub(super) async fn prove(
-    State(api): State<HandleApi>,
+    State(api): State<HandleState>,
     Shown(claim): Shown,
     format: Format,
     OptionalJson(body): OptionalJson,
@@ -154,7 +154,7 @@ pub(super) async fn prove(
         (status = 415, description = "The body is no JSON, or encoded.", body = reply::HandleReply),
         (status = 503, description = "The node is too busy to sign or to judge.", body = reply::HandleReply)))]
 pub(super) async fn prove_by_post(
-    api: State<HandleApi>,
+    api: State<HandleState>,
     shown: Shown,
     format: Format,
     body: OptionalJson,
@@ -170,7 +170,7 @@ pub(super) async fn prove_by_post(
         (status = 401, description = "The answer is not accepted.", body = SessionReply),
         (status = 403, description = "There is no such session.", body = SessionReply)))]
 pub(super) async fn show(
-    State(api): State<HandleApi>,
+    State(api): State<HandleState>,
     Shown(claim): Shown,
     format: Format,
 ) -> Result<Response, Denial> {
@@ -191,7 +191,7 @@ pub(super) async fn show(
     responses(
         (status = 204, description = "Ended."),
         (status = 403, description = "There is no such session.", body = SessionReply)))]
-pub(super) async fn end(State(api): State<HandleApi>, Shown(claim): Shown, format: Format) -> Response {
+pub(super) async fn end(State(api): State<HandleState>, Shown(claim): Shown, format: Format) -> Response {
     if let Some(refused) = over_plain_text(&claim, &format) {
         return refused;
     }
@@ -231,7 +231,7 @@ fn parts(claim: &Claim, body: Option<Json>) -> Result<Parts, Denial> {
     }
 }
 
-impl HandleApi {
+impl HandleState {
     /// How a session stands, after its challenge was answered where the parts hold an answer.
     async fn proved(&self, claim: &Claim, parts: &Parts, format: &Format) -> Result<Response, Denial> {
         let authenticator = &self.transport.authenticator;

@@ -7,12 +7,12 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::denial::{ApiRefusal, Denial};
-use super::json::described::Flag;
-use super::json::site::SiteJson;
-use super::reply::{self, Format, HandleReply};
-use super::state::HandleApi;
 use crate::front::handle_semantics::own_site::{AskedAt, encode_own_site};
+use crate::front::http::handle_json::denial::{ApiRefusal, Denial};
+use crate::front::http::handle_json::json::described::Flag;
+use crate::front::http::handle_json::json::site::SiteJson;
+use crate::front::http::handle_json::reply::{self, Format, HandleReply};
+use crate::front::http::handle_json::state::HandleState;
 use crate::front::http::transport::connection::Client;
 use crate::front::http::transport::extract::Parameters;
 use crate::wire::handle::code::ResponseCode;
@@ -48,7 +48,7 @@ pub(super) struct FormatParameters {
         (status = 400, description = "The request is malformed.", body = HandleReply),
         (status = 501, description = "The node has no site to show.", body = HandleReply)))]
 pub(super) async fn show(
-    State(api): State<HandleApi>,
+    State(api): State<HandleState>,
     client: Client,
     _checked: Parameters<FormatParameters>,
     format: Format,
@@ -70,7 +70,7 @@ pub(super) async fn show(
         (status = 400, description = "The request is malformed.", body = HandleReply),
         (status = 501, description = "The node has no site to show.", body = HandleReply)))]
 pub(super) async fn show_again(
-    api: State<HandleApi>,
+    api: State<HandleState>,
     client: Client,
     checked: Parameters<FormatParameters>,
     format: Format,

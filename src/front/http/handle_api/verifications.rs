@@ -8,11 +8,11 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::denial::{ApiRefusal, Denial};
-use super::reply::{self, Format, HandleReply};
-use super::state::HandleApi;
 use crate::authority::credential::Unproven;
 use crate::front::handle_semantics::proof::verify_secret;
+use crate::front::http::handle_json::denial::{ApiRefusal, Denial};
+use crate::front::http::handle_json::reply::{self, Format, HandleReply};
+use crate::front::http::handle_json::state::HandleState;
 use crate::front::http::transport::authentication::authorization::{Parts, decode_base64, parse_identity};
 use crate::front::http::transport::extract::{Named, Parameters};
 use crate::model::identity::Identity;
@@ -77,7 +77,7 @@ pub(super) struct VerifyParameters {
         (status = 500, description = "The node failed.", body = HandleReply),
         (status = 503, description = "The node is too busy or stopping.", body = HandleReply)))]
 pub(super) async fn verify(
-    State(api): State<HandleApi>,
+    State(api): State<HandleState>,
     Named(spelled): Named,
     Parameters(parameters): Parameters<VerifyParameters>,
     format: Format,

@@ -13,7 +13,7 @@ use utoipa::{Modify, OpenApi, openapi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::front::http::handle_api::json::described::Flag;
+use crate::front::http::handle_json::json::described::Flag;
 use crate::front::http::transport::cors::{allow_any_origin, method_not_allowed};
 use crate::front::http::transport::guard;
 use crate::front::http::transport::rejection::Rejection;

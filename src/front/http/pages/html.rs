@@ -5,8 +5,8 @@ use core::fmt::Write as _;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 
-use crate::front::http::handle_api::json::value::ValueJson;
-use crate::front::http::handle_api::reply;
+use crate::front::http::handle_json::json::value::ValueJson;
+use crate::front::http::handle_json::reply;
 use crate::front::http::transport::negotiation::vary_by_accept;
 use crate::model::refusal::Failure;
 use crate::model::value::Value;

@@ -25,13 +25,13 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::handle_api::caller::Shown;
-use super::handle_api::denial::{ApiRefusal, Denial};
-use super::handle_api::handles::{HandleResolution, ResolveParameters, ask, parse_handle};
-use super::handle_api::json::described::Flag;
-use super::handle_api::renderer::{Rendering, take_denial};
-use super::handle_api::reply::{Format, HandleReply};
-use super::handle_api::state::HandleApi;
+use super::handle_json::caller::Shown;
+use super::handle_json::denial::{ApiRefusal, Denial};
+use super::handle_json::json::described::Flag;
+use super::handle_json::renderer::{Rendering, take_denial};
+use super::handle_json::reply::{Format, HandleReply};
+use super::handle_json::resolution::{HandleResolution, ResolveParameters, ask, parse_handle};
+use super::handle_json::state::HandleState;
 use super::transport::condition::Conditions;
 use super::transport::connection::Client;
 use super::transport::cors::{allow_any_origin, method_not_allowed};
@@ -50,7 +50,7 @@ const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, POST");
 //----------- Routes ---------------------------------------------------------
 
 /// The routes of this face, and their description.
-pub(super) fn routes(api: HandleApi) -> (Router, OpenApi) {
+pub(super) fn routes(api: HandleState) -> (Router, OpenApi) {
     let (router, openapi) = OpenApiRouter::new()
         .routes(routes!(welcome, post_to_root))
         .routes(routes!(visit, post))
@@ -62,7 +62,7 @@ pub(super) fn routes(api: HandleApi) -> (Router, OpenApi) {
 }
 
 /// Writes a denial as a page for people, and as JSON for programs.
-async fn render(State(api): State<HandleApi>, request: Request, next: Next) -> Response {
+async fn render(State(api): State<HandleState>, request: Request, next: Next) -> Response {
     let preference = Preference::of(request.headers());
     let (rendering, request) = match Rendering::of(request).await {
         Ok(read) => read,
@@ -159,7 +159,7 @@ async fn welcome(headers: HeaderMap) -> Result<Response, Denial> {
         (status = 503, description = "The node is too busy, or stopping.",
             content((HandleReply = "application/json"), (String = "text/html")))))]
 async fn visit(
-    State(api): State<HandleApi>,
+    State(api): State<HandleState>,
     Named(handle): Named,
     Parameters(VisitParameters { noredirect }): Parameters<VisitParameters>,
     Parameters(parameters): Parameters<ResolveParameters>,
@@ -252,7 +252,7 @@ fn varying(mut response: Response) -> Response {
         (status = 501, description = "The node does not speak the Handle protocol."),
         (status = 503, description = "The node is too busy.")))]
 async fn post(
-    State(api): State<HandleApi>,
+    State(api): State<HandleState>,
     client: Client,
     headers: HeaderMap,
     body: Body,
@@ -273,7 +273,7 @@ async fn post(
         (status = 501, description = "The node does not speak the Handle protocol."),
         (status = 503, description = "The node is too busy.")))]
 async fn post_to_root(
-    api: State<HandleApi>,
+    api: State<HandleState>,
     client: Client,
     headers: HeaderMap,
     body: Body,

@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 
 use super::denial::Denial;
 use super::reply::{self, Format};
-use super::state::HandleApi;
+use super::state::HandleState;
 use crate::front::http::transport::authentication::{Intent, passed_over};
 use crate::front::http::transport::extract::client_of;
 use crate::front::http::transport::query::Query;
@@ -57,7 +57,7 @@ impl Rendering {
     }
 }
 
-impl HandleApi {
+impl HandleState {
     /// Writes a denial.
     pub(in crate::front::http) fn deny(&self, denial: Denial, rendering: &Rendering) -> Response {
         let Rendering { format, spelled, intent, channel, headers } = rendering;
@@ -99,7 +99,11 @@ pub(in crate::front::http) fn take_denial(response: &mut Response) -> Option<Den
 }
 
 /// Writes the denial of a request that is not fulfilled.
-pub(super) async fn render(State(api): State<HandleApi>, request: Request, next: Next) -> Response {
+pub(in crate::front::http) async fn render(
+    State(api): State<HandleState>,
+    request: Request,
+    next: Next,
+) -> Response {
     let (rendering, request) = match Rendering::of(request).await {
         Ok(read) => read,
         Err(rejection) => return rejection.into_response(),

@@ -16,10 +16,10 @@ use crate::front::http::transport::state::Transport;
 use crate::telemetry::bug;
 
 /// Who asks a question.
-pub(in crate::front::http) struct Asking(pub(super) Caller);
+pub(in crate::front::http) struct Asking(pub(in crate::front::http) Caller);
 
 /// Who gives a command.
-pub(super) struct Commanding(pub(super) Caller);
+pub(in crate::front::http) struct Commanding(pub(in crate::front::http) Caller);
 
 /// What a request shows of who sent it.
 fn claim(parts: &Parts, intent: Intent) -> Result<Claim, Rejection> {

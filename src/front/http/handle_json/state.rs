@@ -1,4 +1,4 @@
-//! What the handlers of the Handle JSON API work with.
+//! What the handlers of the faces that show handles work with.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,26 +31,26 @@ const _: () = assert!(
     "a command learns its outcome before its request is cut off"
 );
 
-//----------- HandleApi ------------------------------------------------------
+//----------- HandleState ------------------------------------------------------
 
-/// What the handlers of this face work with.
+/// What the handlers of these faces work with.
 #[derive(Clone)]
-pub(in crate::front::http) struct HandleApi {
-    pub(super) transport: Arc<Transport>,
+pub(in crate::front::http) struct HandleState {
+    pub(in crate::front::http) transport: Arc<Transport>,
     registry: Arc<Registry>,
-    pub(super) resolver: Arc<Resolver>,
-    pub(super) server_key: Arc<PrivateKey>,
-    pub(super) crypto_pool: Arc<CryptoPool>,
-    pub(super) tunnel: Option<Tunnel>,
+    pub(in crate::front::http) resolver: Arc<Resolver>,
+    pub(in crate::front::http) server_key: Arc<PrivateKey>,
+    pub(in crate::front::http) crypto_pool: Arc<CryptoPool>,
+    pub(in crate::front::http) tunnel: Option<Tunnel>,
 }
 
-impl FromRef<HandleApi> for Arc<Transport> {
-    fn from_ref(api: &HandleApi) -> Self {
+impl FromRef<HandleState> for Arc<Transport> {
+    fn from_ref(api: &HandleState) -> Self {
         Arc::clone(&api.transport)
     }
 }
 
-impl HandleApi {
+impl HandleState {
     /// The face over what a node has.
     pub(in crate::front::http) fn new(dependencies: &HttpDependencies, transport: Arc<Transport>) -> Self {
         Self {
@@ -64,7 +64,7 @@ impl HandleApi {
     }
 
     /// Decides who callers are.
-    pub(super) fn authority(&self) -> &Authority {
+    pub(in crate::front::http) fn authority(&self) -> &Authority {
         &self.transport.authenticator.authority
     }
 
@@ -74,7 +74,11 @@ impl HandleApi {
     }
 
     /// Has a command carried out: when it returns a receipt, the change is durable.
-    pub(super) async fn command(&self, caller: &Caller, command: Command) -> Result<Receipt, Denial> {
+    pub(in crate::front::http) async fn command(
+        &self,
+        caller: &Caller,
+        command: Command,
+    ) -> Result<Receipt, Denial> {
         let deadline = Some(Instant::now() + COMMAND_MAX);
         let single = Single { request: None, command, deadline };
         Ok(self.registry.apply_one(caller, single).await?)

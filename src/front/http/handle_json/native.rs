@@ -11,7 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::reply;
-use super::state::HandleApi;
+use super::state::HandleState;
 use crate::front::http::dependencies::{Carried, Ends};
 use crate::front::http::transport::body::{check_encoding, media_type};
 use crate::front::http::transport::connection::Client;
@@ -25,8 +25,8 @@ pub(in crate::front::http) const CONTENT_TYPE: &str = "application/x-hdl-message
 const LINE_ENDS_MAX: usize = 16;
 
 /// Carries a native message that is posted to a path of the JSON API.
-pub(super) async fn intercept(
-    State(api): State<HandleApi>,
+pub(in crate::front::http) async fn intercept(
+    State(api): State<HandleState>,
     client: Client,
     request: Request,
     next: Next,
@@ -42,7 +42,7 @@ fn is_native(headers: &HeaderMap) -> bool {
     media_type(headers).is_some_and(|given| given == CONTENT_TYPE)
 }
 
-impl HandleApi {
+impl HandleState {
     /// Carries what was posted to the Handle front end, and its reply back.
     pub(in crate::front::http) async fn post(
         &self,
