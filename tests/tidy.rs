@@ -6,6 +6,8 @@
 
 #[path = "tidy/changes.rs"]
 mod changes;
+#[path = "tidy/codes.rs"]
+mod codes;
 #[path = "tidy/faces.rs"]
 mod faces;
 #[path = "tidy/form.rs"]
@@ -50,6 +52,7 @@ fn rules() -> impl Iterator<Item = &'static Rule> {
         imports::RULES,
         changes::RULES,
         faces::RULES,
+        codes::RULES,
         listening::RULES,
         form::RULES,
         words::RULES,

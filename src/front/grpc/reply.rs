@@ -116,6 +116,18 @@ pub(super) fn refused_here(refusal: &FrontRefusal) -> Status {
     Status::with_error_details(code, refusal.to_string(), details)
 }
 
+/// A message cannot be decoded. The code is that of tonic, which decodes the messages that pass.
+pub(super) fn undecodable(sentence: String) -> Status {
+    Status::internal(sentence)
+}
+
+/// A message has more than `bytes_max` bytes once it is decompressed. Code and sentence are those of tonic.
+pub(super) fn inflated_too_large(bytes_max: usize) -> Status {
+    Status::resource_exhausted(format!(
+        "Error decompressing: size limit, of {bytes_max} bytes, exceeded while decompressing message"
+    ))
+}
+
 fn with_request(
     facts: impl IntoIterator<Item = (String, String)>,
     request: Option<RequestId>,

@@ -150,7 +150,7 @@ impl RequestBody {
     fn admit(&self, message: &Bytes) -> Result<bool, Status> {
         let encoded = message.get(HEADER_BYTES..).unwrap_or_default();
         let size = measure(encoded, self.method.request, MESSAGE_MEMORY_MAX)
-            .map_err(|malformed| Status::internal(malformed.to_string()))?;
+            .map_err(|malformed| reply::undecodable(malformed.to_string()))?;
         if size.items > BATCH_ITEMS_MAX {
             return Err(reply::refused(&Refusal::TooManyItems { count: size.items }, None));
         }
@@ -312,12 +312,10 @@ impl Inflating {
     /// Inflates a little more. True when that was all.
     fn step(&mut self) -> Result<bool, Status> {
         let count = self.decoder.read(&mut self.step).map_err(|error| {
-            Status::internal(format!("Error decompressing: {error}, while sending request"))
+            reply::undecodable(format!("Error decompressing: {error}, while sending request"))
         })?;
         if self.message.len() + count > HEADER_BYTES + MESSAGE_BYTES_MAX {
-            return Err(Status::resource_exhausted(format!(
-                "Error decompressing: size limit, of {MESSAGE_BYTES_MAX} bytes, exceeded while decompressing message"
-            )));
+            return Err(reply::inflated_too_large(MESSAGE_BYTES_MAX));
         }
         self.message.put_slice(self.step.get(..count).unwrap_or_default());
         Ok(count == 0)

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::Response;
 use futures_util::stream::{self, Stream};
 use serde::{Deserialize, Serialize};
@@ -30,7 +29,6 @@ use crate::model::identifier::Prefix;
 use crate::model::limits::PAGE_ITEMS_MAX;
 use crate::model::refusal::Problem;
 use crate::resolver::Resolver;
-use crate::wire::handle::code::ResponseCode;
 
 /// A page of the handles of a prefix.
 #[derive(Debug, Serialize, ToSchema)]
@@ -183,14 +181,14 @@ async fn list_page(
     // The permission to list is checked even when the page has no names.
     let handles = names.next(skip, if is_behind_all { 0 } else { wished.size }).await?;
     let body = HandleList {
-        response_code: ResponseCode::SUCCESS.0,
+        response_code: reply::SUCCESS,
         prefix,
         total_count: total.to_string(),
         page: Some(wished.page),
         page_size: Some(wished.size),
         handles,
     };
-    Ok(reply::json(StatusCode::OK, &body, format))
+    Ok(reply::ok(&body, format))
 }
 
 /// Sends all names while they are read.
@@ -203,7 +201,7 @@ async fn list_all(
     let total_count = names.resolver.count_of(names.pages.prefix()).to_string();
     let first = names.next(0, CHUNK_NAMES).await?;
     let body = HandleList {
-        response_code: ResponseCode::SUCCESS.0,
+        response_code: reply::SUCCESS,
         prefix,
         total_count,
         page: None,

@@ -2,7 +2,6 @@
 #![expect(unused_qualifications, reason = "the macro of utoipa repeats the path of a parameter type")]
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -17,7 +16,6 @@ use crate::front::http::handle_json::reply::{self, Format, HandleReply};
 use crate::front::http::handle_json::state::HandleState;
 use crate::front::http::transport::extract::{Named, Parameters};
 use crate::registry::command::{Command, PrefixCommand};
-use crate::wire::handle::code::ResponseCode;
 
 /// The prefixes homed here.
 #[derive(Debug, Serialize, ToSchema)]
@@ -82,13 +80,13 @@ pub(super) async fn list(
         None => names.collect(),
     };
     let body = PrefixList {
-        response_code: ResponseCode::SUCCESS.0,
+        response_code: reply::SUCCESS,
         total_count,
         page: wished.map(|wished| wished.page),
         page_size: wished.map(|wished| wished.size),
         prefixes,
     };
-    Ok(reply::json(StatusCode::OK, &body, &format))
+    Ok(reply::ok(&body, &format))
 }
 
 /// Homes a prefix here: from now on this node stores its handles.

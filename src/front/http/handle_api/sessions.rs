@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
 use data_encoding::BASE64;
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use crate::front::http::handle_json::caller::Shown;
 use crate::front::http::handle_json::denial::Denial;
-use crate::front::http::handle_json::reply::{self, Format};
+use crate::front::http::handle_json::reply::{self, Format, SessionOutcome};
 use crate::front::http::handle_json::state::HandleState;
 use crate::front::http::transport::authentication::Claim;
 use crate::front::http::transport::authentication::authorization::Parts;
@@ -105,11 +105,11 @@ pub(super) async fn begin(
     let parts = parts(&claim, body)?;
     if parts.get("sessionId").is_some() {
         let body = failed("the request names a session; begin one without");
-        return Ok(reply::json(StatusCode::BAD_REQUEST, &body, &format));
+        return Ok(reply::session(SessionOutcome::Malformed, &body, &format));
     }
     let session = api.transport.authenticator.new_session();
     let shown = api.shown(session, &parts, claim.client.source()).await?;
-    let mut response = reply::json(StatusCode::CREATED, &shown, &format);
+    let mut response = reply::session(SessionOutcome::Begun, &shown, &format);
     response.headers_mut().insert(header::LOCATION, HeaderValue::from_static("/api/sessions/this"));
     Ok(response)
 }
@@ -180,7 +180,7 @@ pub(super) async fn show(
     let parts = claim.handle_parts();
     if parts.get("sessionId").is_none() {
         let nobody = SessionReply { authenticated: Some(false), ..SessionReply::default() };
-        return Ok(reply::json(StatusCode::OK, &nobody, &format));
+        return Ok(reply::session(SessionOutcome::Shown, &nobody, &format));
     }
     api.proved(&claim, &parts, &format).await
 }
@@ -199,7 +199,7 @@ pub(super) async fn end(State(api): State<HandleState>, Shown(claim): Shown, for
     match authenticator.session(&claim.handle_parts()).await {
         Ok((session, _)) => {
             authenticator.sessions.end(session, api.resolver.now_ms());
-            StatusCode::NO_CONTENT.into_response()
+            reply::ended()
         }
         Err(_) => no_session(&format),
     }
@@ -212,12 +212,12 @@ pub(super) async fn unknown(format: Format) -> Response {
 
 fn no_session(format: &Format) -> Response {
     let body = failed("there is no such session; begin one by POST to /api/sessions");
-    reply::json(StatusCode::FORBIDDEN, &body, format)
+    reply::session(SessionOutcome::Refused, &body, format)
 }
 
 fn over_plain_text(claim: &Claim, format: &Format) -> Option<Response> {
     let refused =
-        || reply::json(StatusCode::FORBIDDEN, &failed("sessions are offered under TLS only"), format);
+        || reply::session(SessionOutcome::Refused, &failed("sessions are offered under TLS only"), format);
     (claim.client.channel == Channel::Plain).then(refused)
 }
 
@@ -248,7 +248,7 @@ impl HandleState {
                     authenticator.count_refused();
                     let shown = self.shown(session, parts, source).await?;
                     let body = SessionReply { error: rejection.complaint(), ..shown };
-                    return Ok(reply::json(StatusCode::UNAUTHORIZED, &body, format));
+                    return Ok(reply::session(SessionOutcome::Unproven, &body, format));
                 }
                 Err(other) => {
                     authenticator.count_refused();
@@ -263,7 +263,7 @@ impl HandleState {
                 SessionReply { authenticated: Some(true), id: Some(holder.identity.to_string()), ..shown }
             }
         };
-        Ok(reply::json(StatusCode::OK, &body, format))
+        Ok(reply::session(SessionOutcome::Shown, &body, format))
     }
 
     /// A session and its nonce, signed by this server when the client gave a nonce of its own.

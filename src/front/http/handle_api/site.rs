@@ -2,7 +2,6 @@
 #![expect(unused_qualifications, reason = "the macro of utoipa repeats the path of a parameter type")]
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -15,7 +14,6 @@ use crate::front::http::handle_json::reply::{self, Format, HandleReply};
 use crate::front::http::handle_json::state::HandleState;
 use crate::front::http::transport::connection::Client;
 use crate::front::http::transport::extract::Parameters;
-use crate::wire::handle::code::ResponseCode;
 
 /// This node's own site.
 #[derive(Debug, Serialize, ToSchema)]
@@ -58,8 +56,8 @@ pub(super) async fn show(
     let Some(site) = data.and_then(|data| SiteJson::decode(&data)) else {
         return Err(ApiRefusal::NotOffered { what: "a site" }.into());
     };
-    let body = SiteReply { response_code: ResponseCode::SUCCESS.0, site };
-    Ok(reply::json(StatusCode::OK, &body, &format))
+    let body = SiteReply { response_code: reply::SUCCESS, site };
+    Ok(reply::ok(&body, &format))
 }
 
 /// The same under the name that some documents give it.

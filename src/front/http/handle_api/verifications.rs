@@ -3,7 +3,6 @@
 #![expect(unused_qualifications, reason = "the macro of utoipa repeats the path of a parameter type")]
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -16,7 +15,6 @@ use crate::front::http::handle_json::state::HandleState;
 use crate::front::http::transport::authentication::authorization::{Parts, decode_base64, parse_identity};
 use crate::front::http::transport::extract::{Named, Parameters};
 use crate::model::identity::Identity;
-use crate::wire::handle::code::ResponseCode;
 
 /// The outcome of a verification.
 #[derive(Debug, Serialize, ToSchema)]
@@ -97,8 +95,8 @@ pub(super) async fn verify(
         Err(unproven) => return Err(ApiRefusal::Unverifiable(unproven).into()),
     };
     let handle = identity.identifier.to_string();
-    let body = VerificationReply { response_code: ResponseCode::SUCCESS.0, handle, is_valid };
-    Ok(reply::json(StatusCode::OK, &body, &format))
+    let body = VerificationReply { response_code: reply::SUCCESS, handle, is_valid };
+    Ok(reply::ok(&body, &format))
 }
 
 impl VerifyParameters {

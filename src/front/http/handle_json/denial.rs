@@ -1,11 +1,11 @@
-//! Reasons for which the Handle JSON API denies a request: those of the core, of the transport, and its own.
+//! Reasons for which a face that shows handles denies a request: those of the core, of the transport, and its own.
 //!
 //! A denial travels within the response; the renderer around the routes writes it, in the form that the request wishes.
 
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::json::shape::Wrong;
+use super::reply;
 use crate::authority::credential::Unproven;
 use crate::front::handle_semantics::proof::sentence_of;
 use crate::front::handle_semantics::question::Hidden;
@@ -98,7 +98,7 @@ impl Denial {
 
 impl IntoResponse for Denial {
     fn into_response(self) -> Response {
-        let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        let mut response = reply::unwritten();
         response.extensions_mut().insert(self);
         response
     }

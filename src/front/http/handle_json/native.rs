@@ -6,7 +6,7 @@
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -58,7 +58,7 @@ impl HandleState {
 
     async fn carry(&self, client: &Client, headers: &HeaderMap, body: Body) -> Response {
         let Some(tunnel) = &self.tunnel else {
-            return reply::text(StatusCode::NOT_IMPLEMENTED, "this node does not speak the Handle protocol");
+            return reply::no_native();
         };
         let bytes_max = ENVELOPE_BYTES + HANDLE_MESSAGE_BYTES_MAX + LINE_ENDS_MAX;
         let read = match check_encoding(headers) {
@@ -75,9 +75,9 @@ impl HandleState {
         let ends = Ends { client: client.address, own: client.own, channel: client.channel };
         let answer = tunnel(Carried { message, ends, memory }).await;
         if answer.is_empty() {
-            return reply::text(StatusCode::BAD_REQUEST, "the body is no message of the Handle protocol");
+            return reply::not_native();
         }
-        reply::respond(StatusCode::OK, CONTENT_TYPE, answer)
+        reply::native(answer)
     }
 }
 

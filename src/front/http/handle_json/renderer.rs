@@ -2,7 +2,7 @@
 //! needed.
 
 use axum::extract::{FromRequestParts, RawPathParams, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use percent_encoding::percent_decode_str;
@@ -16,7 +16,6 @@ use crate::front::http::transport::query::Query;
 use crate::front::http::transport::rejection::Rejection;
 use crate::front::listen::channel::Channel;
 use crate::model::refusal::Failure;
-use crate::wire::handle::code::ResponseCode;
 
 /// Paths whose variable part is spelled in replies.
 const SPELLED: [&str; 2] = ["handle", "prefix"];
@@ -64,7 +63,7 @@ impl HandleState {
         let denial = explain(denial, headers, *channel);
         let status = reply::status_of_denial(&denial, *intent, *channel);
         let spelled = spelled.as_deref().filter(|spelled| !spelled.is_empty());
-        let mut response = reply::json(status, &reply::denied(&denial, spelled), format);
+        let mut response = reply::denied(&denial, status, spelled, format);
         match &denial {
             Denial::Rejected(rejection) => rejection.add_headers(&mut response),
             Denial::Failed(Failure::Overloaded | Failure::Contended | Failure::Stopping) => {
@@ -72,7 +71,7 @@ impl HandleState {
             }
             Denial::Refused(_) | Denial::Failed(_) | Denial::Unanswered(_) | Denial::Here(_) => {}
         }
-        if status == StatusCode::UNAUTHORIZED {
+        if reply::states_challenge(status) {
             let complaint = match &denial {
                 Denial::Rejected(rejection) => rejection.complaint(),
                 Denial::Refused(_) | Denial::Failed(_) | Denial::Unanswered(_) | Denial::Here(_) => None,
@@ -85,7 +84,7 @@ impl HandleState {
 
 /// Where proof is missing because the presented proof was ignored, the reply states that instead.
 fn explain(denial: Denial, headers: &HeaderMap, channel: Channel) -> Denial {
-    if reply::code_of(&denial) != ResponseCode::AUTHENTICATION_NEEDED {
+    if !reply::asks_for_proof(&denial) {
         return denial;
     }
     passed_over(headers, channel).map_or(denial, Denial::from)

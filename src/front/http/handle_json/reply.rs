@@ -1,5 +1,5 @@
-//! From answers, receipts, refusals and failures to JSON, response codes and statuses; the only place of the Handle JSON API
-//! that knows them. An outcome that the binary protocol also has gets the same response code as there.
+//! From answers, receipts, refusals and failures to JSON, response codes and statuses; the only place that knows those of
+//! the Handle JSON API. An outcome that the binary protocol also has gets the same response code as there.
 //!
 //! Every match is total, so that a new reason does not compile until its response code is decided. The status follows from
 //! the response code, as CNRI's servers map them, with two exceptions: a question for values that are not there is
@@ -17,14 +17,17 @@ use utoipa::ToSchema;
 
 use super::denial::{ApiRefusal, Denial};
 use super::json::value::ValueJson;
+use super::native;
+use crate::front::handle_semantics::referral::Service;
 use crate::front::handle_semantics::response_code;
 use crate::front::http::transport::authentication::{Intent, Readers};
 use crate::front::http::transport::query::Query;
 use crate::front::http::transport::rejection::Rejection;
 use crate::front::listen::channel::Channel;
+use crate::model::identifier::Identifier;
 use crate::model::refusal::{Failure, Refusal};
 use crate::telemetry::bug;
-use crate::wire::handle::code::ResponseCode;
+use crate::wire::handle::code::{ResponseCode, Version};
 
 const JSON: &str = "application/json;charset=utf-8";
 const SCRIPT: &str = "application/javascript;charset=utf-8";
@@ -33,7 +36,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 //----------- Response codes -------------------------------------------------
 
 /// The response code of a denial.
-pub(in crate::front::http) fn code_of(denial: &Denial) -> ResponseCode {
+fn code_of(denial: &Denial) -> ResponseCode {
     match denial {
         Denial::Refused(refusal) => response_code::of_refusal(refusal),
         Denial::Failed(failure) => response_code::of_failure(failure),
@@ -56,6 +59,7 @@ fn code_of_rejection(rejection: &Rejection) -> ResponseCode {
         Rejection::CrossOrigin => ResponseCode::INVALID_CREDENTIAL,
         Rejection::Refused(refusal) => response_code::of_refusal(refusal),
         Rejection::Failed(failure) => response_code::of_failure(failure),
+        Rejection::TooManyConnections => ResponseCode::SERVER_BUSY,
         Rejection::TooLate => ResponseCode::ERROR,
     }
 }
@@ -74,10 +78,18 @@ fn code_of_api(refusal: &ApiRefusal) -> ResponseCode {
     }
 }
 
+/// The response code of lists and descriptions, which hold what was asked for.
+pub(in crate::front::http) const SUCCESS: u32 = ResponseCode::SUCCESS.0;
+
+/// Whether a denial asks for a proof.
+pub(in crate::front::http) fn asks_for_proof(denial: &Denial) -> bool {
+    code_of(denial) == ResponseCode::AUTHENTICATION_NEEDED
+}
+
 //----------- Statuses -------------------------------------------------------
 
 /// The status of a response code.
-pub(in crate::front::http) fn status_of(code: ResponseCode, intent: Intent) -> StatusCode {
+fn status_of(code: ResponseCode, intent: Intent) -> StatusCode {
     match code {
         ResponseCode::SUCCESS => StatusCode::OK,
         ResponseCode::VALUES_NOT_FOUND => match intent {
@@ -124,6 +136,36 @@ pub(in crate::front::http) fn status_of_denial(
         Denial::Here(_) | Denial::Refused(_) | Denial::Failed(_) | Denial::Unanswered(_) => {
             status_of(code, intent)
         }
+    }
+}
+
+/// Whether a reply of this status states how to authenticate (RFC 9110 section 15.5.2).
+pub(in crate::front::http) fn states_challenge(status: StatusCode) -> bool {
+    status == StatusCode::UNAUTHORIZED
+}
+
+/// How a request about a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::front::http) enum SessionOutcome {
+    /// The session is shown.
+    Shown,
+    /// A session was begun.
+    Begun,
+    /// The request names a session where it must not.
+    Malformed,
+    /// The answer to its challenge is not accepted.
+    Unproven,
+    /// There is no such session, or sessions are not offered here.
+    Refused,
+}
+
+fn status_of_session(outcome: SessionOutcome) -> StatusCode {
+    match outcome {
+        SessionOutcome::Shown => StatusCode::OK,
+        SessionOutcome::Begun => StatusCode::CREATED,
+        SessionOutcome::Malformed => StatusCode::BAD_REQUEST,
+        SessionOutcome::Unproven => StatusCode::UNAUTHORIZED,
+        SessionOutcome::Refused => StatusCode::FORBIDDEN,
     }
 }
 
@@ -179,15 +221,49 @@ pub(in crate::front::http) fn write(body: &impl Serialize, format: &Format) -> R
 }
 
 /// A JSON body, as the caller wishes it.
-pub(in crate::front::http) fn json(status: StatusCode, body: &impl Serialize, format: &Format) -> Response {
+fn json(status: StatusCode, body: &impl Serialize, format: &Format) -> Response {
     match write(body, format) {
         Ok(text) => respond(status, content_type(format), text),
         Err(failure) => Denial::Failed(failure).into_response(),
     }
 }
 
+/// A JSON body with what was asked for.
+pub(in crate::front::http) fn ok(body: &impl Serialize, format: &Format) -> Response {
+    json(StatusCode::OK, body, format)
+}
+
+/// The text of a JSON body with what was asked for, already written.
+pub(in crate::front::http) fn written(text: String, format: &Format) -> Response {
+    respond(StatusCode::OK, content_type(format), text)
+}
+
+/// The client has the representation already.
+pub(in crate::front::http) fn not_modified() -> Response {
+    StatusCode::NOT_MODIFIED.into_response()
+}
+
+/// How a session stands, or why there is none.
+pub(in crate::front::http) fn session(
+    outcome: SessionOutcome,
+    body: &impl Serialize,
+    format: &Format,
+) -> Response {
+    json(status_of_session(outcome), body, format)
+}
+
+/// A session was ended; nothing is left to say.
+pub(in crate::front::http) fn ended() -> Response {
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// The place that a denial travels in until the renderer has written it.
+pub(in crate::front::http) fn unwritten() -> Response {
+    StatusCode::INTERNAL_SERVER_ERROR.into_response()
+}
+
 /// The content type of a JSON body.
-pub(in crate::front::http) fn content_type(format: &Format) -> &'static str {
+fn content_type(format: &Format) -> &'static str {
     if format.callback.is_some() { SCRIPT } else { JSON }
 }
 
@@ -206,20 +282,26 @@ pub(in crate::front::http) fn json_around(
 }
 
 /// A body with its content type.
-pub(in crate::front::http) fn respond(
-    status: StatusCode,
-    content_type: &'static str,
-    body: impl Into<Body>,
-) -> Response {
+fn respond(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
-/// A line of text.
-pub(in crate::front::http) fn text(status: StatusCode, line: &str) -> Response {
-    respond(status, TEXT, format!("{line}\n"))
+/// The reply of the Handle front end to a native message, whatever it says.
+pub(in crate::front::http) fn native(message: Vec<u8>) -> Response {
+    respond(StatusCode::OK, native::CONTENT_TYPE, message)
+}
+
+/// The body is no native message. Its sender reads text.
+pub(in crate::front::http) fn not_native() -> Response {
+    respond(StatusCode::BAD_REQUEST, TEXT, "the body is no message of the Handle protocol\n")
+}
+
+/// This node has no front end for native messages. Their senders read text.
+pub(in crate::front::http) fn no_native() -> Response {
+    respond(StatusCode::NOT_IMPLEMENTED, TEXT, "this node does not speak the Handle protocol\n")
 }
 
 //----------- Bodies ---------------------------------------------------------
@@ -248,21 +330,31 @@ pub(in crate::front::http) struct HandleReply {
 }
 
 impl HandleReply {
+    /// The values of an identifier that were asked for and are shown.
+    pub(in crate::front::http) fn of_values(handle: &str, values: Vec<ValueJson>) -> Self {
+        let code = if values.is_empty() { ResponseCode::VALUES_NOT_FOUND } else { ResponseCode::SUCCESS };
+        Self { values: Some(values), ..Self::new(code, Some(handle)) }
+    }
+
     /// A reply of this response code about an identifier.
-    pub(in crate::front::http) fn new(code: ResponseCode, handle: Option<&str>) -> Self {
+    fn new(code: ResponseCode, handle: Option<&str>) -> Self {
         let handle = handle.map(str::to_owned);
         Self { response_code: code.0, handle, values: None, referral_handle: None, message: None }
     }
+}
 
-    /// Adds values to the reply.
-    pub(in crate::front::http) fn with_values(self, values: Vec<ValueJson>) -> Self {
-        Self { values: Some(values), ..self }
-    }
-
-    /// With the handle to go on asking about.
-    pub(in crate::front::http) fn with_referral(self, handle: String) -> Self {
-        Self { referral_handle: Some(handle), ..self }
-    }
+/// A referral to the service that answers, with the values by which clients find it.
+pub(in crate::front::http) fn referral(
+    (identifier, spelled): (&Identifier, &str),
+    service: &Service,
+    format: &Format,
+) -> Response {
+    let body = HandleReply {
+        values: Some(service.sites.iter().map(ValueJson::of).collect()),
+        referral_handle: Some(service.identifier.to_string()),
+        ..HandleReply::new(response_code::of_referral(identifier, Version::OURS), Some(spelled))
+    };
+    json(StatusCode::MULTIPLE_CHOICES, &body, format)
 }
 
 /// A command about one identifier was carried out: created, or changed.
@@ -271,11 +363,17 @@ pub(in crate::front::http) fn done(created: bool, handle: &str, format: &Format)
     json(status, &HandleReply::new(ResponseCode::SUCCESS, Some(handle)), format)
 }
 
-/// The body of a reply to a request that is not fulfilled.
-pub(in crate::front::http) fn denied(denial: &Denial, handle: Option<&str>) -> HandleReply {
+/// The reply to a request that is not fulfilled.
+pub(in crate::front::http) fn denied(
+    denial: &Denial,
+    status: StatusCode,
+    handle: Option<&str>,
+    format: &Format,
+) -> Response {
     let message = Some(denial.to_string());
     let is_silent = matches!(denial, Denial::Refused(Refusal::Absent));
-    HandleReply { message: message.filter(|_| !is_silent), ..HandleReply::new(code_of(denial), handle) }
+    let reply = HandleReply::new(code_of(denial), handle);
+    json(status, &HandleReply { message: message.filter(|_| !is_silent), ..reply }, format)
 }
 
 #[cfg(test)]

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::Deserialize;
 use tokio::time::Instant;
 use utoipa::IntoParams;
@@ -14,9 +13,9 @@ use super::json::value::ValueJson;
 use super::reply::{self, Format, HandleReply};
 use super::state::HandleState;
 use crate::authority::caller::Caller;
+use crate::front::handle_semantics::name;
 use crate::front::handle_semantics::question::{self, Elsewhere, Hidden, QuestionOutcome, Wanted};
 use crate::front::handle_semantics::referral::{self, Direction, ReferralWish};
-use crate::front::handle_semantics::{name, response_code};
 use crate::front::http::transport::condition::{Conditions, ReadOutcome, RecordState, add_tag};
 use crate::front::http::transport::query::clip;
 use crate::model::identifier::Identifier;
@@ -25,7 +24,6 @@ use crate::model::refusal::Refusal;
 use crate::model::value::{Index, ValueType};
 use crate::resolver::answer::{Answer, Found, Question};
 use crate::resolver::recursion::Recursion;
-use crate::wire::handle::code::{ResponseCode, Version};
 
 /// How long other nodes may be asked for one reply.
 const RECURSION_MAX: Duration = Duration::from_secs(20);
@@ -161,8 +159,7 @@ impl HandleResolution<'_> {
         match outcome {
             QuestionOutcome::Values(found) => self.found(&found, conditions),
             QuestionOutcome::NoValues => {
-                let body = HandleReply::new(ResponseCode::VALUES_NOT_FOUND, Some(self.handle));
-                Ok(reply::json(StatusCode::OK, &body.with_values(Vec::new()), self.format))
+                Ok(reply::ok(&HandleReply::of_values(self.handle, Vec::new()), self.format))
             }
             QuestionOutcome::NoIdentifier => Err(Refusal::Absent.into()),
             QuestionOutcome::Hidden(Hidden::UntilProof) => Err(Refusal::Unauthenticated.into()),
@@ -173,16 +170,13 @@ impl HandleResolution<'_> {
 
     /// Shows the values that were found, unless the client has them already.
     fn found(self, found: &Found, conditions: &Conditions) -> Result<Response, Denial> {
-        let is_empty = found.values.is_empty();
-        let code = if is_empty { ResponseCode::VALUES_NOT_FOUND } else { ResponseCode::SUCCESS };
         let values = found.values.iter().map(ValueJson::of).collect();
-        let body = HandleReply::new(code, Some(self.handle)).with_values(values);
-        let text = reply::write(&body, self.format)?;
+        let text = reply::write(&HandleReply::of_values(self.handle, values), self.format)?;
         let state = RecordState { version: found.version, changed_ms: found.changed_ms };
         let tag = state.tag(text.as_bytes());
         let mut response = match conditions.judge_read(&tag) {
-            ReadOutcome::Shown => reply::respond(StatusCode::OK, reply::content_type(self.format), text),
-            ReadOutcome::NotModified => StatusCode::NOT_MODIFIED.into_response(),
+            ReadOutcome::Shown => reply::written(text, self.format),
+            ReadOutcome::NotModified => reply::not_modified(),
             ReadOutcome::Failed => return Err(ApiRefusal::RepresentationChanged.into()),
         };
         add_tag(&mut response, &tag);
@@ -197,10 +191,6 @@ impl HandleResolution<'_> {
             Direction::Service(service) => service,
             Direction::NotResponsible { .. } => return Err(ApiRefusal::NotResponsible.into()),
         };
-        let code = response_code::of_referral(&parse_handle(self.handle)?, Version::OURS);
-        let values = service.sites.iter().map(ValueJson::of).collect();
-        let body = HandleReply::new(code, Some(self.handle)).with_values(values);
-        let body = body.with_referral(service.identifier.to_string());
-        Ok(reply::json(StatusCode::MULTIPLE_CHOICES, &body, self.format))
+        Ok(reply::referral((&parse_handle(self.handle)?, self.handle), &service, self.format))
     }
 }

@@ -3,12 +3,13 @@
 
 pub(super) mod openapi;
 
+mod reply;
+
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::OpenApi;
@@ -19,9 +20,6 @@ use super::dependencies::{HttpDependencies, Readiness, Reason};
 use super::transport::cors::method_not_allowed;
 use super::transport::guard;
 use crate::telemetry::Metrics;
-
-const JSON: &str = "application/json";
-const TEXT_EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// What the handlers of this face work with.
 #[derive(Clone)]
@@ -72,7 +70,7 @@ struct ReasonJson<'a> {
 #[utoipa::path(get, path = "/healthz", tag = "node", operation_id = "live",
     responses((status = 200, description = "The process answers.", body = Health)))]
 async fn live() -> Response {
-    health(StatusCode::OK, &Health { status: "live", reasons: Vec::new() })
+    reply::healthy(&Health { status: "live", reasons: Vec::new() })
 }
 
 /// Ready, or the reasons why not.
@@ -84,9 +82,9 @@ async fn ready(State(operations): State<Operations>) -> Response {
     let shown = reasons.iter().map(|reason| ReasonJson { code: reason.code, message: &reason.message });
     let reasons: Vec<ReasonJson<'_>> = shown.collect();
     if reasons.is_empty() {
-        return health(StatusCode::OK, &Health { status: "ready", reasons });
+        return reply::healthy(&Health { status: "ready", reasons });
     }
-    health(StatusCode::SERVICE_UNAVAILABLE, &Health { status: "not ready", reasons })
+    reply::not_ready(&Health { status: "not ready", reasons })
 }
 
 /// The metrics of the node.
@@ -94,24 +92,5 @@ async fn ready(State(operations): State<Operations>) -> Response {
     (status = 200, description = "The numbers, in the text format of Prometheus.", body = String,
         content_type = "text/plain")))]
 async fn metrics(State(operations): State<Operations>) -> Response {
-    fresh(respond(StatusCode::OK, TEXT_EXPOSITION, operations.metrics.render()))
-}
-
-fn health(status: StatusCode, health: &Health<'_>) -> Response {
-    match serde_json::to_string(health) {
-        Ok(text) => fresh(respond(status, JSON, text + "\n")),
-        Err(error) => {
-            tracing::error!(%error, "the health of the node cannot be written");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
-    }
-}
-
-fn respond(status: StatusCode, content_type: &'static str, body: String) -> Response {
-    (status, [(header::CONTENT_TYPE, HeaderValue::from_static(content_type))], body).into_response()
-}
-
-fn fresh(mut response: Response) -> Response {
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    reply::metrics(operations.metrics.render())
 }

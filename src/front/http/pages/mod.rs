@@ -11,12 +11,12 @@
 #![expect(unused_qualifications, reason = "the macro of utoipa repeats the path of a parameter type")]
 
 mod address;
-mod html;
+mod reply;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -79,7 +79,7 @@ async fn render(State(api): State<HandleState>, request: Request, next: Next) ->
             denied
         }
         Preference::Page => {
-            let mut page = html::sentence(denied.status(), &title, &message);
+            let mut page = reply::denied(denied.status(), &title, &message);
             // What headers say to a client holds for a page, too.
             let shared = [header::WWW_AUTHENTICATE, header::RETRY_AFTER, header::ACCEPT];
             for name in shared {
@@ -124,7 +124,7 @@ async fn welcome(headers: HeaderMap) -> Result<Response, Denial> {
                           <code>88.118.8/SN000123</code> is visited as the path of an address here.</p>\n\
                           <p>For programs: <a href=\"/openapi.json\">the description of its interface</a>. \
                           For operators: <a href=\"/readyz\">its readiness</a>, <a href=\"/metrics\">its metrics</a>.</p>\n";
-            Ok(html::page(StatusCode::OK, "Identifier node", markup))
+            Ok(reply::page("Identifier node", markup))
         }
     }
 }
@@ -184,11 +184,9 @@ async fn visit(
             Err(ApiRefusal::NoPage.into())
         }
         (Answer::Referral(referral), Preference::Page) => Ok(lead_to_site(&handle, &referral)),
-        (Answer::Absent(Absence::Values(_)), Preference::Page) => Ok(html::sentence(
-            StatusCode::OK,
-            &handle,
-            "This identifier has no values that everybody may see.",
-        )),
+        (Answer::Absent(Absence::Values(_)), Preference::Page) => {
+            Ok(reply::sentence(&handle, "This identifier has no values that everybody may see."))
+        }
         (answer @ (Answer::Absent(_) | Answer::Referral(_) | Answer::NotResponsible(_)), _) => {
             let outcome = question::outcome(answer, Wanted::Public, &Caller::Anonymous);
             resolution.show(outcome, &Conditions::default()).await.map(varying)
@@ -205,29 +203,24 @@ fn lead(
 ) -> Result<Response, Failure> {
     let address = address::of_record(found).filter(|_| !wants_record);
     match (address, preference) {
-        (Some(address), _) => Ok(redirect(address)),
-        (None, Preference::Page) => html::record(handle, &found.values),
-        (None, Preference::Data) => Ok(varying(redirect(address::of_api(handle)?))),
+        (Some(address), _) => Ok(reply::redirect(address)),
+        (None, Preference::Page) => reply::record(handle, &found.values),
+        (None, Preference::Data) => Ok(varying(reply::redirect(address::of_api(handle)?))),
     }
 }
 
 /// Redirects a person to the site that answers, when it has a web address.
 fn lead_to_site(handle: &str, referral: &Referral) -> Response {
     match address::at_site(&referral.site, handle) {
-        Some(address) => varying(redirect(address)),
+        Some(address) => varying(reply::redirect(address)),
         None => {
             let sentence = format!(
                 "This identifier is registered at the site of prefix {}, which has no web address.",
                 referral.prefix
             );
-            html::sentence(StatusCode::MULTIPLE_CHOICES, handle, &sentence)
+            reply::elsewhere(handle, &sentence)
         }
     }
-}
-
-/// A temporary redirect, because the record may change.
-fn redirect(location: HeaderValue) -> Response {
-    (StatusCode::FOUND, [(header::LOCATION, location)]).into_response()
 }
 
 fn varying(mut response: Response) -> Response {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
@@ -26,6 +26,7 @@ use crate::front::listen::drain::Drain;
 use crate::front::listen::in_flight::InFlight;
 
 use super::connection::{Client, Connection};
+use super::rejection::Rejection;
 
 /// Bytes of a request's line and headers together.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -89,10 +90,7 @@ async fn restrict(request: Request, next: Next) -> Response {
     let mut response = if RESERVED_PATHS.contains(&request.uri().path()) {
         next.run(request).await
     } else {
-        let message = "too many connections are open; try again in a few seconds\n";
-        let mut busy = (StatusCode::SERVICE_UNAVAILABLE, message).into_response();
-        busy.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-        busy
+        Rejection::TooManyConnections.into_response()
     };
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response

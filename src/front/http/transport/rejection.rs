@@ -63,6 +63,9 @@ pub(in crate::front::http) enum Rejection {
     /// The node failed, or has no capacity.
     #[error(transparent)]
     Failed(Failure),
+    /// All slots for connections are taken; those that are reserved serve health, readiness and metrics alone.
+    #[error("too many connections are open; try again in a few seconds")]
+    TooManyConnections,
     /// The request exceeded its time limit.
     #[error("the answer took too long; nothing is known of its outcome")]
     TooLate,
@@ -88,6 +91,7 @@ impl Rejection {
             | Self::CrossOrigin
             | Self::Refused(_)
             | Self::Failed(_)
+            | Self::TooManyConnections
             | Self::TooLate => None,
         }
     }
@@ -104,7 +108,7 @@ impl Rejection {
             }
             Self::AuthenticationNeeded { .. } | Self::Unproven(_) => StatusCode::UNAUTHORIZED,
             Self::CrossOrigin => StatusCode::FORBIDDEN,
-            Self::TooLate => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooLate | Self::TooManyConnections => StatusCode::SERVICE_UNAVAILABLE,
             Self::Refused(_) | Self::Failed(_) => return None,
         })
     }
@@ -115,6 +119,7 @@ impl Rejection {
             Self::UnsupportedMediaType { accepted } => (header::ACCEPT, *accepted),
             Self::UnsupportedEncoding => (header::ACCEPT_ENCODING, "identity"),
             Self::Failed(Failure::Overloaded) => (header::RETRY_AFTER, "1"),
+            Self::TooManyConnections => (header::RETRY_AFTER, "5"),
             _ => return,
         };
         response.headers_mut().insert(name, HeaderValue::from_static(value));
@@ -123,7 +128,10 @@ impl Rejection {
 
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
-        let status = self.status().unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+        let status = self.status().unwrap_or(match self {
+            Self::Failed(Failure::Bug { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        });
         let mut response = (status, format!("{self}\n")).into_response();
         self.add_headers(&mut response);
         response.extensions_mut().insert(self);
