@@ -13,7 +13,7 @@
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::config::Config;
-use crate::front::{grpc, http};
+use crate::front::listen::reserved::RESERVED_SLOTS;
 use crate::telemetry::{Metrics, Page};
 
 /// Assumed limit where the system does not report one.
@@ -56,7 +56,7 @@ impl Descriptors {
     /// Lowers the bounds of connections so that all of them fit beside what the store needs.
     pub(super) fn bound(self, config: &mut Config) {
         let available = self.for_connections();
-        let reserved = grpc::RESERVED_SLOTS + http::RESERVED_SLOTS + ROUNDING;
+        let reserved = 2 * RESERVED_SLOTS + ROUNDING;
         let wanted: usize = config.connection_limits().into_iter().map(|limits| limits.descriptors(0)).sum();
         let wanted = wanted + reserved;
         if wanted <= available {

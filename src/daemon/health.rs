@@ -240,11 +240,20 @@ pub(super) fn add_connection_metrics(
     counters: Arc<ConnectionCounters>,
 ) {
     metrics.add(move |page| {
-        page.counters(names.total, "Connections by what became of them.", "outcome", &counters.outcomes());
-        let help = "Connections closed at once, by the bound that did not allow them.";
+        let help = "What became of connections: accepted (could make requests), refused (by a bound), handshake_failed (silent, \
+                    or without TLS), evicted (had been accepted or was in its handshake, and gave its slot to another).";
+        page.counters(names.total, help, "outcome", &counters.outcomes());
+        let help = "Connections refused, by the bound: of all slots and reserved ones, of one source, of TLS handshakes.";
         page.counters(names.refused, help, "reason", &counters.refused());
-        page.gauge(names.open, "Connections open now.", counters.open());
-        page.gauge(names.max, "Connections that may be open.", counters.max());
+        let help = "Connections open now, those included that finish after their eviction or have a reserved slot.";
+        page.gauge(names.open, help, counters.open());
+        let help = "Connections that may be open, those not included that finish after their eviction or have a reserved slot.";
+        page.gauge(names.max, help, counters.max());
+        if let Some(reserved) = names.reserved {
+            let help = "Connections open now in slots reserved for health, readiness, metrics and administration: all others \
+                        were taken when they came.";
+            page.gauge(reserved, help, counters.reserved());
+        }
     });
 }
 
@@ -254,6 +263,8 @@ pub(super) struct ConnectionMetrics {
     refused: &'static str,
     open: &'static str,
     max: &'static str,
+    /// None for a front end without reserved slots.
+    reserved: Option<&'static str>,
 }
 
 /// Metric names of gRPC connections.
@@ -262,6 +273,7 @@ pub(super) const GRPC_CONNECTIONS: ConnectionMetrics = ConnectionMetrics {
     refused: "idnode_grpc_connections_refused_total",
     open: "idnode_grpc_connections_open",
     max: "idnode_grpc_connections_max",
+    reserved: Some("idnode_grpc_connections_reserved"),
 };
 /// Metric names of DNS connections over TCP.
 pub(super) const DNS_CONNECTIONS: ConnectionMetrics = ConnectionMetrics {
@@ -269,6 +281,7 @@ pub(super) const DNS_CONNECTIONS: ConnectionMetrics = ConnectionMetrics {
     refused: "idnode_dns_connections_refused_total",
     open: "idnode_dns_connections_open",
     max: "idnode_dns_connections_max",
+    reserved: None,
 };
 /// Metric names of Handle connections over TCP.
 pub(super) const HANDLE_CONNECTIONS: ConnectionMetrics = ConnectionMetrics {
@@ -276,6 +289,7 @@ pub(super) const HANDLE_CONNECTIONS: ConnectionMetrics = ConnectionMetrics {
     refused: "idnode_handle_connections_refused_total",
     open: "idnode_handle_connections_open",
     max: "idnode_handle_connections_max",
+    reserved: None,
 };
 /// Metric names of HTTP connections.
 pub(super) const HTTP_CONNECTIONS: ConnectionMetrics = ConnectionMetrics {
@@ -283,6 +297,7 @@ pub(super) const HTTP_CONNECTIONS: ConnectionMetrics = ConnectionMetrics {
     refused: "idnode_http_connections_refused_total",
     open: "idnode_http_connections_open",
     max: "idnode_http_connections_max",
+    reserved: Some("idnode_http_connections_reserved"),
 };
 
 fn read<const N: usize>(counters: [(&'static str, &AtomicU64); N]) -> [(&'static str, u64); N] {

@@ -49,7 +49,10 @@ impl Shared {
         let client = request.extensions().get::<Client>();
         let caller =
             self.caller(request.metadata(), client).inspect_err(|_| count(&self.counters.tokens_refused))?;
-        note_caller(&caller, client)?;
+        if let Some(client) = client {
+            let admitted = client.in_flight.slot().admit(&caller);
+            admitted.map_err(|failure| reply::failed(&failure, None))?;
+        }
         let deadline = deadline(request.metadata(), Instant::now());
         tracing::debug!(
             ?service,
@@ -149,19 +152,6 @@ impl Call {
         match self.deadline {
             Some(deadline) => time::timeout_at(deadline, work).await.ok(),
             None => Some(work.await),
-        }
-    }
-}
-
-/// Marks the connection as authenticated if the caller is. A reserved slot serves only authenticated callers.
-fn note_caller(caller: &Caller, client: Option<&Client>) -> Result<(), Status> {
-    let Some(slot) = client.map(|client| client.in_flight.slot()) else { return Ok(()) };
-    match caller {
-        Caller::Anonymous if slot.is_reserved() => Err(reply::failed(&Failure::Overloaded, None)),
-        Caller::Anonymous => Ok(()),
-        Caller::Node | Caller::Token(_) | Caller::Identity(_) => {
-            slot.set_authenticated();
-            Ok(())
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   accepted ─▶ Connection ─▶ tonic
-//!                  │ reads end when the front end drains, the connection is evicted, or its reserved slot is up,
+//!                  │ reads end when the connection has to be closed (`listen::closing`),
 //!                  └ and then no call is in flight and nothing was received for a while
 //! ```
 //!
@@ -15,7 +15,6 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -27,17 +26,11 @@ use tonic::transport::server::Connected;
 use crate::front::listen::accept::Accepted;
 use crate::front::listen::budget::{MemoryAccount, MemoryBudget};
 use crate::front::listen::channel::Channel;
+use crate::front::listen::closing::must_close;
 use crate::front::listen::drain::Draining;
 use crate::front::listen::in_flight::InFlight;
 use crate::front::listen::slots::{Slot, SlotUse};
 use crate::front::listen::stream::ByteStream;
-
-/// How long a connection may be silent when it is to be closed: the time for its client to acknowledge GOAWAY.
-const GOAWAY_GRACE: Duration = Duration::from_secs(1);
-/// How long an evicted connection may take for its calls in flight.
-const EVICTED_MAX: Duration = Duration::from_secs(10);
-/// How long a connection may have a reserved slot without a call in flight.
-const RESERVED_MAX: Duration = Duration::from_secs(5);
 
 //----------- Client ---------------------------------------------------------
 
@@ -101,15 +94,9 @@ pub(super) async fn hand_over(
 
 /// Returns when a connection may be closed.
 async fn closable(slot: SlotUse, mut draining: Draining, in_flight: InFlight) {
-    let reserved_max = if slot.is_reserved() { RESERVED_MAX } else { Duration::MAX };
-    tokio::select! {
-        () = draining.begins() => in_flight.quiet(GOAWAY_GRACE).await,
-        () = slot.evicted() => {
-            // A client that goes on sending does not keep a slot that another needs.
-            let _is_over = time::timeout(EVICTED_MAX, in_flight.quiet(GOAWAY_GRACE)).await;
-        }
-        () = time::sleep(reserved_max) => in_flight.settled().await,
-    }
+    let closing_max = must_close(&slot, &mut draining).await;
+    // A client that goes on sending does not keep a slot that another needs.
+    let _is_over = time::timeout(closing_max, in_flight.quiet()).await;
 }
 
 impl Connected for Connection {

@@ -71,6 +71,7 @@ use crate::front::listen::bounds::GRPC_MEMORY;
 use crate::front::listen::budget::MemoryBudget;
 use crate::front::listen::counters::ConnectionCounters;
 use crate::front::listen::drain::Drain;
+use crate::front::listen::reserved::RESERVED_SLOTS;
 use crate::front::listen::slots::ConnectionLimits;
 use crate::front::listen::tls::{ClientCertificates, HTTP2, TlsError, TlsIdentity};
 use crate::model::limits::MESSAGE_BYTES_MAX;
@@ -93,8 +94,6 @@ const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 const CALLS_MAX: u32 = 256;
 /// Bytes of the headers of one call; a token has far fewer.
 const HEADER_BYTES_MAX: u32 = 16 * 1024;
-/// Connections beyond the configured limit, which serve only health checks and authenticated calls.
-pub const RESERVED_SLOTS: usize = 16;
 /// Accepted connections that are not served yet.
 const ACCEPTED_MAX: usize = 64;
 /// Streams reset by a client before they are served, at which the connection is closed (CVE-2023-44487).

@@ -43,11 +43,10 @@ use crate::front::listen::accept::{Reception, ReceptionOptions, Security};
 use crate::front::listen::bounds::HTTP_MEMORY;
 use crate::front::listen::budget::{MemoryBudget, MemoryLimits};
 use crate::front::listen::counters::ConnectionCounters;
+use crate::front::listen::reserved::RESERVED_SLOTS;
 use crate::front::listen::slots::ConnectionLimits;
 use crate::front::listen::tls::{ClientCertificates, HTTP1, HTTP2, TlsError, TlsIdentity};
 
-/// Connections beside the configured limit that serve health, readiness and metrics alone.
-pub const RESERVED_SLOTS: usize = 16;
 /// How long a connection may take for its first byte.
 const FIRST_BYTE_MAX: Duration = Duration::from_secs(10);
 
@@ -83,6 +82,7 @@ impl Default for HttpOptions {
 #[derive(Clone)]
 pub struct HttpServer {
     router: Router,
+    transport: Arc<Transport>,
     counters: Arc<HttpCounters>,
     memory: Arc<MemoryBudget>,
     reception: Reception,
@@ -112,7 +112,8 @@ impl HttpServer {
             authenticator: authenticator(options, &dependencies, Arc::clone(&counters)),
             bodies: Bodies::new(Arc::clone(&memory)),
         };
-        let api = HandleState::new(&dependencies, Arc::new(transport));
+        let transport = Arc::new(transport);
+        let api = HandleState::new(&dependencies, Arc::clone(&transport));
         let faces =
             [handle_api::routes(api.clone()), pages::routes(api), Operations::new(&dependencies).routes()];
         let (routers, descriptions): (Vec<_>, Vec<_>) = faces.into_iter().unzip();
@@ -126,7 +127,7 @@ impl HttpServer {
             reserved: RESERVED_SLOTS,
             first_byte_max: FIRST_BYTE_MAX.min(silence_max),
         });
-        Ok(Self { router, counters, memory, reception, silence_max })
+        Ok(Self { router, transport, counters, memory, reception, silence_max })
     }
 
     /// Counts since it was made.
@@ -147,8 +148,8 @@ impl HttpServer {
     /// Serves a bound listener until `drain` ends; then no connection is taken, the answer to each request that came in
     /// whole is given, and the other connections are closed at once.
     pub async fn serve(self, listener: TcpListener, drain: impl Future<Output = ()> + Send + 'static) {
-        let Self { router, reception, silence_max, .. } = self;
-        listener::serve(listener, Service { router, reception, silence_max }, drain).await;
+        let Self { router, transport, reception, silence_max, .. } = self;
+        listener::serve(listener, Service { router, transport, reception, silence_max }, drain).await;
     }
 }
 

@@ -26,6 +26,7 @@ use super::channel::Channel;
 use super::counters::ConnectionCounters;
 use super::drain::Draining;
 use super::quota::{Quota, QuotaBounds};
+use super::reserved;
 use super::slots::{ConnectionLimits, NoSlot, Slot, Slots};
 use super::stream::ByteStream;
 
@@ -33,8 +34,6 @@ use super::stream::ByteStream;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a TLS handshake may take.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-/// How long a connection in a reserved slot may take for its first byte and its handshake together.
-const RESERVED_HANDSHAKE_MAX: Duration = Duration::from_secs(5);
 /// Of so many slots, one may belong to a connection in its handshake.
 const HANDSHAKE_SHARE: usize = 4;
 /// The first byte of a TLS connection: the content type of a handshake record (RFC 8446 section 5.1).
@@ -90,9 +89,9 @@ pub(in crate::front) struct ReceptionOptions {
     pub(in crate::front) security: Security,
     /// Bounds of connections.
     pub(in crate::front) limits: ConnectionLimits,
-    /// Slots beside those limits, with restricted use.
+    /// Slots beside those limits that are reserved for whoever runs the node.
     pub(in crate::front) reserved: usize,
-    /// How long a connection may take for its first byte, where that byte decides between plain text and TLS.
+    /// How long a connection may take for its first byte.
     pub(in crate::front) first_byte_max: Duration,
 }
 
@@ -225,7 +224,7 @@ impl Accepted {
 }
 
 impl Shared {
-    /// Finds out whether the client speaks TLS, and does the handshake if it does.
+    /// Waits for the first byte, and does the TLS handshake where the client speaks TLS.
     async fn open(&self, arrival: Arrival) -> Option<Accepted> {
         let Arrival { stream, client, slot, mut draining } = arrival;
         let opened = tokio::select! {
@@ -258,25 +257,18 @@ impl Shared {
         let own = stream.local_addr()?;
         let is_reserved = slot.usage().is_reserved();
         let begun = Instant::now();
+        let first_byte_max = if is_reserved { reserved::OPENING_MAX } else { self.first_byte_max };
+        let mut first = [0];
+        timeout_at(begun + first_byte_max, stream.peek(&mut first)).await.map_err(io::Error::from)??;
         let tls = match &self.security {
-            Security::Plain => return Ok((ByteStream::Plain(stream), own)),
             Security::Tls(tls) => tls,
-            Security::Both(tls) => {
-                let first_byte_max = if is_reserved { RESERVED_HANDSHAKE_MAX } else { self.first_byte_max };
-                let mut first = [0];
-                timeout_at(begun + first_byte_max, stream.peek(&mut first))
-                    .await
-                    .map_err(io::Error::from)??;
-                if first != [TLS_HANDSHAKE] {
-                    return Ok((ByteStream::Plain(stream), own));
-                }
-                tls
-            }
+            Security::Both(tls) if first == [TLS_HANDSHAKE] => tls,
+            Security::Plain | Security::Both(_) => return Ok((ByteStream::Plain(stream), own)),
         };
         let granted = self.handshakes.take(slot.usage().source(), 1);
         let _handshake = granted.map_err(|_| NotOpened::Refused)?;
         let deadline =
-            if is_reserved { begun + RESERVED_HANDSHAKE_MAX } else { Instant::now() + HANDSHAKE_MAX };
+            if is_reserved { begun + reserved::OPENING_MAX } else { Instant::now() + HANDSHAKE_MAX };
         let stream = timeout_at(deadline, tls.accept(stream)).await.map_err(io::Error::from)??;
         Ok((ByteStream::Tls(Box::new(stream)), own))
     }

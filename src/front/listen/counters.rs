@@ -11,7 +11,7 @@ pub struct ConnectionCounters {
     slots: Arc<Slots>,
     /// Connections that could make requests: accepted, and with their TLS handshake done.
     pub(super) accepted: AtomicU64,
-    /// Connections closed at once because all slots were taken.
+    /// Connections closed at once because all slots were taken, the reserved ones included.
     pub(super) refused_total: AtomicU64,
     /// Connections closed at once because their source had used up its quota.
     pub(super) refused_source: AtomicU64,
@@ -34,7 +34,7 @@ impl ConnectionCounters {
         }
     }
 
-    /// Connections by what became of them.
+    /// What became of connections. One that was accepted may be evicted later, and counts twice then.
     pub fn outcomes(&self) -> [(&'static str, u64); 4] {
         let refused = self.refused().into_iter().map(|(_, refused)| refused).sum();
         [
@@ -45,7 +45,7 @@ impl ConnectionCounters {
         ]
     }
 
-    /// Connections closed at once, by the bound that did not allow them.
+    /// Connections refused before a request could be made, by the bound that did not allow them.
     pub fn refused(&self) -> [(&'static str, u64); 3] {
         [
             ("total", self.refused_total.load(Ordering::Relaxed)),
@@ -54,12 +54,17 @@ impl ConnectionCounters {
         ]
     }
 
-    /// Connections that are open now.
+    /// Connections that are open now, evicted ones that finish and those in reserved slots included.
     pub fn open(&self) -> u64 {
         u64::try_from(self.slots.open()).unwrap_or(u64::MAX)
     }
 
-    /// Connections that may be open.
+    /// Connections that are open in reserved slots now.
+    pub fn reserved(&self) -> u64 {
+        u64::try_from(self.slots.reserved()).unwrap_or(u64::MAX)
+    }
+
+    /// Connections that may be open beside evicted ones that finish and those in reserved slots.
     pub fn max(&self) -> u64 {
         u64::try_from(self.slots.limits().max).unwrap_or(u64::MAX)
     }

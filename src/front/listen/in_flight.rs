@@ -16,6 +16,9 @@ use tokio::time;
 
 use super::slots::SlotUse;
 
+/// How long an HTTP/2 connection must be quiet before it is closed in order: the time for its client to acknowledge GOAWAY.
+const GOAWAY_GRACE: Duration = Duration::from_secs(1);
+
 //----------- InFlight -------------------------------------------------------
 
 /// What one connection has in flight. Clones mean the same connection.
@@ -87,12 +90,13 @@ impl InFlight {
         let _settled = counts.wait_for(Counts::is_settled).await;
     }
 
-    /// Waits until nothing is in flight and nothing was received for a time. Safe to drop.
-    pub(in crate::front) async fn quiet(&self, time: Duration) {
+    /// Waits until nothing is in flight and nothing was received for a while. Over HTTP/2 an answer that was made is sent by
+    /// another task, and the client acknowledges what it has heard (RFC 9113 section 6.8). Safe to drop.
+    pub(in crate::front) async fn quiet(&self) {
         loop {
             self.settled().await;
             let before = self.counts.borrow().received;
-            time::sleep(time).await;
+            time::sleep(GOAWAY_GRACE).await;
             let counts = self.counts.borrow();
             if counts.received == before && counts.is_settled() {
                 return;

@@ -15,7 +15,9 @@ pub mod inherited;
 
 pub(in crate::front) mod accept;
 pub mod channel;
+pub(in crate::front) mod closing;
 pub mod counters;
+pub mod reserved;
 pub mod slots;
 pub(in crate::front) mod stream;
 pub mod tls;

@@ -7,7 +7,7 @@
 //!                                    of the source with the most connections, when it holds more than the new one's:
 //!                                      the longest idle, unauthenticated; or one idle long enough
 //!                                    of all connections idle long enough: unauthenticated first, then the longest idle
-//!                                  none: a reserved slot, where the front end has them; else refused
+//!                                  none: a reserved slot, where the front end has them (see `reserved`); else refused
 //! ```
 //!
 //! A slot is taken before a byte is read and given back when the connection is closed. An evicted connection finishes what
@@ -22,15 +22,14 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 use tokio::sync::Notify;
 
-use super::quota::{Quota, QuotaBounds, QuotaGrant};
+use super::quota::{Quota, QuotaGrant};
+use super::reserved;
 use super::source::{Exemptions, Source};
 
 /// How long a connection must have been idle to be evicted for one of its own source, or when it is authenticated.
 const IDLE_MIN: Duration = Duration::from_secs(10);
 /// Of so many slots, one may belong to a connection that was evicted and is not closed yet.
 const LEAVING_SHARE: usize = 8;
-/// Of so many reserved slots, one source may hold one.
-const RESERVED_SHARE: usize = 4;
 
 //----------- ConnectionLimits -----------------------------------------------
 
@@ -115,13 +114,12 @@ struct Presence {
 }
 
 impl Slots {
-    /// Slots that are all free; `reserved` more are for connections with restricted use.
+    /// Slots that are all free, and so many reserved ones beside them.
     pub(in crate::front) fn new(limits: ConnectionLimits, reserved: usize, now: Instant) -> Arc<Self> {
-        let bounds = QuotaBounds { total: reserved, per_source: reserved.div_ceil(RESERVED_SHARE) };
         Arc::new(Self {
             exemptions: Exemptions::new(&limits.exempt_networks),
             limits,
-            reserved: Quota::new(bounds),
+            reserved: Quota::new(reserved::bounds(reserved)),
             since: now,
             evicted: AtomicU64::new(0),
             table: Mutex::default(),
@@ -183,6 +181,11 @@ impl Slots {
     pub(in crate::front) fn open(&self) -> usize {
         let table = self.table();
         table.taken + table.leaving + self.reserved.used()
+    }
+
+    /// Connections that are open in reserved slots.
+    pub(in crate::front) fn reserved(&self) -> usize {
+        self.reserved.used()
     }
 
     /// Connections that were evicted so far.
@@ -402,7 +405,7 @@ impl SlotUse {
         self.0.is_authenticated()
     }
 
-    /// Whether the slot is one of those reserved for restricted use.
+    /// Whether the slot is a reserved one.
     pub(in crate::front) fn is_reserved(&self) -> bool {
         self.0.is_reserved
     }

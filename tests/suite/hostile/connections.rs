@@ -262,7 +262,28 @@ async fn how_the_node_is_can_be_asked_while_all_slots_are_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn known_callers_are_served_over_grpc_while_all_slots_are_taken() {
+async fn administrators_are_served_over_http_while_all_slots_are_taken() {
+    let node = TestNode::start_with(EngineKind::Fjall, four_slots).await;
+    let token = admin_token(node.node().data_dir());
+    let http = address(node.http());
+    with_all_slots_taken(http, async || {
+        let ask = |token: &str| {
+            let mut stream = connect_from(20, http);
+            let head = "GET /api/handles/77.7/x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer";
+            write!(stream, "{head} {token}\r\n\r\n").expect("sent");
+            let mut text = String::new();
+            stream.read_to_string(&mut text).map(|_| text).unwrap_or_default()
+        };
+        let (known, unknown) = (ask(&token), ask("idn_0_0"));
+        // The prefix is not homed here, as a request that is served learns.
+        known.starts_with("HTTP/1.1 400") && unknown.starts_with("HTTP/1.1 503")
+    })
+    .await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn administrators_are_served_over_grpc_while_all_slots_are_taken() {
     let node = TestNode::start_with(EngineKind::Fjall, four_slots).await;
     let token = admin_token(node.node().data_dir());
     with_all_slots_taken(address(node.grpc()), async || {

@@ -20,9 +20,6 @@ use crate::front::listen::in_flight::InFlight;
 use crate::front::listen::source::Source;
 use crate::front::listen::stream::ByteStream;
 
-/// How long an HTTP/2 connection must be quiet before it is closed in order.
-const GOAWAY_GRACE: Duration = Duration::from_secs(1);
-
 //----------- Client ---------------------------------------------------------
 
 /// The client of a connection.
@@ -50,11 +47,10 @@ impl Client {
         }
     }
 
-    /// Waits until nothing is in flight. With HTTP/2, an answer that was made is sent by another task, and the client
-    /// acknowledges what it has heard (RFC 9113 section 6.8): the connection must have been quiet for a while, too.
+    /// Waits until the connection can be closed in order.
     pub(in crate::front::http) async fn settled(&self) {
         if self.is_multiplexed.load(Ordering::Relaxed) {
-            self.in_flight.quiet(GOAWAY_GRACE).await;
+            self.in_flight.quiet().await;
         } else {
             self.in_flight.settled().await;
         }

@@ -4,29 +4,32 @@
 //!   accepted ──▶ Connection ──▶ HTTP/1.1, or HTTP/2 by its preface ──▶ route
 //! ```
 //!
-//! A connection in a reserved slot is served for a few seconds, and only with health, readiness and metrics.
+//! A connection in a reserved slot (`listen::reserved`) is served with health, readiness and metrics, and with what a token
+//! of an administrator asks for; each request is its last.
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::front::listen::accept::{Accepted, Reception};
+use crate::front::listen::closing::must_close;
 use crate::front::listen::drain::Drain;
 use crate::front::listen::in_flight::InFlight;
 
 use super::connection::{Client, Connection};
 use super::rejection::Rejection;
+use super::state::Transport;
 
 /// Bytes of a request's line and headers together.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -41,16 +44,13 @@ const STREAMS_MAX: u32 = 32;
 const RESETS_MAX: usize = 32;
 /// Bytes of one HTTP/2 stream that wait for the client to take them, beside the answer itself.
 const SEND_BYTES_MAX: usize = 64 * 1024;
-/// How long a connection may have a reserved slot.
-const RESERVED_MAX: Duration = Duration::from_secs(5);
-/// How long an evicted connection may take for the answers in flight.
-const EVICTED_MAX: Duration = Duration::from_secs(30);
-/// Paths that are served in reserved slots, and while the memory is spent: health, readiness and metrics.
+/// Paths that say how the node is, which are served to anybody in reserved slots, and while the memory is spent: health, readiness and metrics.
 pub(super) const RESERVED_PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
 /// The state that all connections of a listener share.
 pub(in crate::front::http) struct Service {
     pub(in crate::front::http) router: Router,
+    pub(in crate::front::http) transport: Arc<Transport>,
     pub(in crate::front::http) reception: Reception,
     /// How long a connection may be without a byte from or to the client, and a request's head may take.
     pub(in crate::front::http) silence_max: Duration,
@@ -63,19 +63,14 @@ pub(in crate::front::http) async fn serve(
     service: Service,
     drain: impl Future<Output = ()>,
 ) {
-    let Service { router, reception, silence_max } = service;
+    let Service { router, transport, reception, silence_max } = service;
     let end = Drain::new();
-    let restricted = router.clone().layer(from_fn(restrict));
+    let restricted = router.clone().layer(from_fn_with_state(transport, restrict));
     let routers = Arc::new((router, restricted));
     let serve = move |accepted: Accepted| {
         let (open, restricted) = &*routers;
-        let is_reserved = accepted.slot.usage().is_reserved();
-        let (router, open_max) = if is_reserved { (restricted, RESERVED_MAX) } else { (open, Duration::MAX) };
-        let serving = serve_one(accepted, router.clone(), silence_max);
-        async move {
-            // A connection that takes longer gives the reserved slot to another.
-            let _is_over = timeout(open_max, serving).await;
-        }
+        let router = if accepted.slot.usage().is_reserved() { restricted } else { open };
+        serve_one(accepted, router.clone(), silence_max)
     };
     let mut accepting = pin!(reception.serve(listener, end.draining(), serve));
     tokio::select! {
@@ -85,13 +80,17 @@ pub(in crate::front::http) async fn serve(
     accepting.await;
 }
 
-/// Serves health, readiness and metrics in a reserved slot, and closes the connection.
-async fn restrict(request: Request, next: Next) -> Response {
-    let mut response = if RESERVED_PATHS.contains(&request.uri().path()) {
-        next.run(request).await
-    } else {
-        Rejection::TooManyConnections.into_response()
-    };
+/// Serves in a reserved slot what is served there, and closes the connection.
+async fn restrict(
+    State(transport): State<Arc<Transport>>,
+    Extension(client): Extension<Client>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let is_served = RESERVED_PATHS.contains(&request.uri().path())
+        || transport.authenticator.is_administrator(&client, request.headers());
+    let mut response =
+        if is_served { next.run(request).await } else { Rejection::TooManyConnections.into_response() };
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
@@ -118,7 +117,8 @@ fn builder(silence_max: Duration) -> auto::Builder<TokioExecutor> {
 
 async fn serve_one(accepted: Accepted, router: Router, silence_max: Duration) {
     let Accepted { stream, client: address, own, channel, client_certificate, slot, mut draining } = accepted;
-    let in_flight = InFlight::new(slot.usage());
+    let usage = slot.usage();
+    let in_flight = InFlight::new(usage.clone());
     let connection = Connection::new(stream, silence_max, in_flight.clone());
     let client = Client {
         address,
@@ -139,9 +139,7 @@ async fn serve_one(accepted: Accepted, router: Router, silence_max: Duration) {
             }
             return;
         }
-        // How long a drain may take is bounded by the daemon.
-        () = draining.begins() => Duration::MAX,
-        () = slot.evicted() => EVICTED_MAX,
+        closing_max = must_close(&usage, &mut draining) => closing_max,
     };
     serving.as_mut().graceful_shutdown();
     tokio::select! {

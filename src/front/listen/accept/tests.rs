@@ -15,12 +15,16 @@ use crate::front::listen::slots::ConnectionLimits;
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
 fn reception(limits: ConnectionLimits) -> Reception {
+    patient_reception(limits, WAIT_MAX)
+}
+
+fn patient_reception(limits: ConnectionLimits, first_byte_max: Duration) -> Reception {
     Reception::new(ReceptionOptions {
         front_end: "test",
         security: Security::Plain,
         limits,
         reserved: 0,
-        first_byte_max: WAIT_MAX,
+        first_byte_max,
     })
 }
 
@@ -72,6 +76,21 @@ async fn a_source_beyond_its_quota_is_closed_and_others_are_served() {
     serving.await.expect("the loop ends with its connections");
     assert_eq!(counters.open(), 0);
     assert!(TcpStream::connect(address).await.is_err(), "the listener is closed");
+}
+
+#[tokio::test]
+async fn a_connection_that_never_begins_to_speak_is_closed() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let reception = patient_reception(ConnectionLimits::new(4, 4), Duration::from_millis(10));
+    let (counters, drain) = (reception.counters(), Drain::new());
+    let serving = tokio::spawn(reception.serve(listener, drain.draining(), echo));
+    let mut silent = connect(1, address).await;
+    let read = timeout(WAIT_MAX, silent.read(&mut [0])).await.expect("closed");
+    assert!(matches!(read, Ok(0)), "{read:?}");
+    drain.run().await;
+    serving.await.expect("the loop ends with its connections");
+    assert_eq!(counters.outcomes()[2], ("handshake_failed", 1));
 }
 
 #[tokio::test]

@@ -133,15 +133,20 @@ pub(in crate::front::http) struct Authenticator {
 impl Authenticator {
     /// Determines the caller.
     pub(in crate::front::http) async fn admit(&self, claim: &Claim) -> Result<Caller, Rejection> {
-        let admitted = self.caller(claim).await;
-        match &admitted {
-            Ok(Caller::Anonymous) => {}
-            Ok(Caller::Node | Caller::Token(_) | Caller::Identity(_)) => {
-                claim.client.in_flight.slot().set_authenticated();
+        let caller = self.caller(claim).await.inspect_err(|_| self.count_refused())?;
+        claim.client.in_flight.slot().admit(&caller)?;
+        Ok(caller)
+    }
+
+    /// Whether a request shows the token of an administrator of the node.
+    pub(in crate::front::http) fn is_administrator(&self, client: &Client, headers: &HeaderMap) -> bool {
+        let shown = headers.get(header::AUTHORIZATION).and_then(|shown| shown.to_str().ok());
+        match shown.map(Authorization::parse) {
+            Some(Authorization::Bearer(token)) => {
+                self.token_holder(client, token).is_ok_and(|caller| caller.is_admin())
             }
-            Err(_) => self.count_refused(),
+            Some(Authorization::Basic(..) | Authorization::Handle(_) | Authorization::Other) | None => false,
         }
-        admitted
     }
 
     /// Counts a credential that was shown and not accepted.
@@ -151,7 +156,7 @@ impl Authenticator {
 
     async fn caller(&self, claim: &Claim) -> Result<Caller, Rejection> {
         match claim.authorization() {
-            Some(Authorization::Bearer(token)) => self.token_holder(claim, token),
+            Some(Authorization::Bearer(token)) => self.token_holder(&claim.client, token),
             _ if claim.client.channel == Channel::Plain => Ok(Caller::Anonymous),
             // A browser shows these by itself, also for a script that a page of another origin loads and reads.
             None | Some(Authorization::Basic(..)) if claim.readers == Readers::AnyPage => {
@@ -176,8 +181,8 @@ impl Authenticator {
         }
     }
 
-    fn token_holder(&self, claim: &Claim, token: &str) -> Result<Caller, Rejection> {
-        if claim.client.is_overheard() && !self.allow_tokens_in_plain_text {
+    fn token_holder(&self, client: &Client, token: &str) -> Result<Caller, Rejection> {
+        if client.is_overheard() && !self.allow_tokens_in_plain_text {
             return Err(complain(
                 "a token was shown in plain text; use TLS, and have this token revoked if others could read it",
             ));
