@@ -93,9 +93,10 @@ async fn by_http(front_end: &FrontEnd, case: &Case) -> (u64, String, u16) {
         Key::Password => challenge.answer_derived(case.index, "a guess"),
         Key::Rsa | Key::Unknown => challenge.answer(case.index, rsa_key()),
     };
-    answer["id"] = json!(format!("{}:{}", case.index, case.user));
+    let members = answer.as_object_mut().expect("an object");
+    members.insert("id".to_owned(), json!(format!("{}:{}", case.index, case.user)));
     if matches!(case.key, Key::Unknown) {
-        answer["type"] = json!("HS_NONE");
+        members.insert("type".to_owned(), json!("HS_NONE"));
     }
     let reply = front_end.tls().with("Authorization", &header(&answer)).put(PATH, body).await;
     let sentence = reply.json().get("message").and_then(Json::as_str).unwrap_or_default().to_owned();
