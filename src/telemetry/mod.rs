@@ -13,7 +13,7 @@ mod journald;
 pub mod log;
 pub mod metrics;
 
-pub use self::bug::{bug, lost_outcome};
+pub use self::bug::{bug, bug_shown_by, lost_outcome};
 pub use self::chain::Chain;
 pub use self::log::{Destination, LogControl, LogError, LogFormat, LogLevel, LogOptions};
 pub use self::metrics::{Histogram, Metrics, Page, count};

@@ -130,7 +130,8 @@ impl Responder {
                 // Clients that log in take a later challenge for success, so the connection has to end instead.
                 let reply = reply::login_over();
                 let session = opened.session.as_deref();
-                return Outgoing::Last(self.close(origin.source, &frame, session, &reply).await);
+                let closed = self.close(origin.source, &frame, session, &reply).await;
+                return Outgoing::Last(closed.into_bytes());
             }
             RequestOutcome::KeyWithdrawn => {
                 let opened = opened.forgotten();

@@ -12,6 +12,7 @@ use crate::wire::handle::body::Names;
 use crate::wire::handle::code::OpFlags;
 
 use super::frame::Frame;
+use super::message_security::Closed;
 use super::reply::{self, Reply};
 use super::responder::Responder;
 use super::session::Session;
@@ -113,6 +114,10 @@ impl Stream {
         }
         let (reply, continuation) = self.listing.next(responder).await;
         self.continuation = continuation;
-        Some(responder.close(self.source, &self.frame, self.session.as_deref(), &reply).await)
+        let closed = responder.close(self.source, &self.frame, self.session.as_deref(), &reply).await;
+        if matches!(closed, Closed::Failed(_)) {
+            self.continuation = Continuation::Last;
+        }
+        Some(closed.into_bytes())
     }
 }

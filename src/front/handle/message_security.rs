@@ -1,5 +1,6 @@
 //! Security of messages: a request is opened (decrypted, its session found, its code and count verified), and a reply is
-//! closed (certified, encrypted, enclosed).
+//! closed (certified, encrypted, enclosed). A reply that should be signed and cannot be is replaced by the failure, except
+//! for the outcome of a change.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,6 +10,8 @@ use crate::front::listen::source::Source;
 use crate::key::digest::DigestAlgorithm;
 use crate::key::session::SessionKey;
 use crate::key::{KeyError, PrivateKey};
+use crate::model::refusal::Failure;
+use crate::telemetry::bug_shown_by;
 use crate::wire::handle::code::{OpCode, OpFlags, Version};
 use crate::wire::handle::credential::{Credential, covered_bytes};
 use crate::wire::handle::envelope::{Envelope, EnvelopeFlags};
@@ -17,7 +20,8 @@ use crate::wire::handle::message::{Message, seal};
 use super::frame::{Certified, Frame};
 use super::opened_message::{Integrity, OpenedMessage};
 use super::origin::{Origin, Transport};
-use super::reply::{Reply, ReplySession, Secrecy, Unaccepted};
+use super::reply::{self, Reply, ReplySession, Secrecy, Unaccepted};
+use super::reply_cache::Effect;
 use super::responder::Responder;
 use super::session::Session;
 
@@ -104,76 +108,113 @@ fn verify(
 //----------- Closing --------------------------------------------------------
 
 impl Responder {
-    /// The bytes of a reply: certified if the request wants it, encrypted if the request was or the reply has to be.
+    /// Closes a reply: certified if the request wants it, encrypted if the request was or the reply has to be.
     pub(super) async fn close(
         &self,
         source: Source,
         frame: &Frame,
         session: Option<&Session>,
         reply: &Reply,
-    ) -> Vec<u8> {
-        self.counters.count_reply(reply.code);
-        let now_ms = self.resolver.now_ms();
+    ) -> Closed {
         let session = session.filter(|_| !matches!(reply.session, ReplySession::Ended | ReplySession::Id(_)));
         let key = session.and_then(|session| Some((session, session.key()?)));
-        let (envelope, message) = match &key {
-            Some((session, key)) if frame.header.flags.has(OpFlags::CERTIFY) => {
-                let (envelope, signed) = frame.write(reply, Certified::Yes, now_ms);
-                (envelope, authenticate(&envelope, session.next_count(), key, signed))
-            }
-            None if frame.header.flags.has(OpFlags::CERTIFY) => {
-                let (envelope, signed) = frame.write(reply, Certified::Yes, now_ms);
-                match self.sign(source, envelope, signed).await {
-                    Some(message) => (envelope, message),
-                    None => {
-                        let (envelope, signed) = frame.write(reply, Certified::No, now_ms);
-                        (envelope, seal(signed, None))
-                    }
-                }
-            }
-            Some(_) | None => {
-                let (envelope, signed) = frame.write(reply, Certified::No, now_ms);
-                (envelope, seal(signed, None))
-            }
+        let is_certified = frame.header.flags.has(OpFlags::CERTIFY);
+        let Some((session, key)) = key else {
+            return if is_certified {
+                self.close_signed(source, frame, reply).await
+            } else {
+                Closed::Reported(self.write(frame, reply, self.resolver.now_ms()))
+            };
+        };
+        self.counters.count_reply(reply.code);
+        let certified = if is_certified { Certified::Yes } else { Certified::No };
+        let (envelope, signed) = frame.write(reply, certified, self.resolver.now_ms());
+        let message = match certified {
+            Certified::Yes => authenticate(&envelope, session.next_count(), &key, signed),
+            Certified::No => seal(signed, None),
         };
         let was_encrypted = frame.envelope.flags.has(EnvelopeFlags::ENCRYPTED);
-        let is_wanted = was_encrypted
+        let is_encrypted = was_encrypted
             || frame.header.flags.has(OpFlags::ENCRYPT)
             || (reply.secrecy == Secrecy::Restricted && envelope.version >= Version::V2_8);
-        match key {
-            Some((_, key)) if is_wanted => {
-                let random = |bytes: &mut [u8]| self.resolver.fill_random(bytes);
-                let encrypted = key.encrypt(envelope.version, &message, &random);
-                let flags = envelope.flags.with(EnvelopeFlags::ENCRYPTED);
-                Envelope { flags, ..envelope }.enclose(&encrypted)
+        if !is_encrypted {
+            return Closed::Reported(envelope.enclose(&message));
+        }
+        let random = |bytes: &mut [u8]| self.resolver.fill_random(bytes);
+        let encrypted = key.encrypt(envelope.version, &message, &random);
+        let flags = envelope.flags.with(EnvelopeFlags::ENCRYPTED);
+        Closed::Reported(Envelope { flags, ..envelope }.enclose(&encrypted))
+    }
+
+    /// Closes a reply outside of a session with a signature of this server. Clients of some versions do not agree about what
+    /// is signed; they get no signature.
+    async fn close_signed(&self, source: Source, frame: &Frame, reply: &Reply) -> Closed {
+        let now_ms = self.resolver.now_ms();
+        let (envelope, signed) = frame.write(reply, Certified::Yes, now_ms);
+        let Some(covered) = covered_bytes(&envelope, 0, &signed) else {
+            return Closed::Reported(self.write(frame, reply, now_ms));
+        };
+        match self.sign(source, envelope.version, covered).await {
+            Ok(signature) => {
+                self.counters.count_reply(reply.code);
+                Closed::Reported(envelope.enclose(&seal(signed, Some(&signature.credential()))))
             }
-            Some(_) | None => envelope.enclose(&message),
+            // The change is on disk, and its client has to learn that, if without a signature.
+            Err(_) if reply.effect == Effect::Changed => Closed::Reported(self.write(frame, reply, now_ms)),
+            Err(failure) => Closed::Failed(self.write(frame, &reply::failure(&failure), now_ms)),
         }
     }
 
-    /// Signs a reply with the key of this server; none when too many signatures are queued.
-    async fn sign(&self, source: Source, envelope: Envelope, signed: Vec<u8>) -> Option<Vec<u8>> {
-        // Clients of some versions do not agree about what is signed; they get no signature.
-        let covered = covered_bytes(&envelope, 0, &signed)?;
+    /// Signs bytes with the key of this server.
+    async fn sign(&self, source: Source, version: Version, covered: Vec<u8>) -> Result<Signature, Failure> {
         let key = Arc::clone(&self.server_key);
         let resolver = Arc::clone(&self.resolver);
         let algorithm = match &*key {
             PrivateKey::Sm2(_) => DigestAlgorithm::Sm3,
-            PrivateKey::Rsa(_) if envelope.version >= Version::V2_7 => DigestAlgorithm::Sha256,
-            PrivateKey::Dsa(_) if envelope.version >= Version::V2_11 => DigestAlgorithm::Sha256,
+            PrivateKey::Rsa(_) if version >= Version::V2_7 => DigestAlgorithm::Sha256,
+            PrivateKey::Dsa(_) if version >= Version::V2_11 => DigestAlgorithm::Sha256,
             PrivateKey::Rsa(_) | PrivateKey::Dsa(_) => DigestAlgorithm::Sha1,
         };
         let made = self.crypto_pool.run(source, move || {
             key.sign(algorithm, &covered, &|bytes: &mut [u8]| resolver.fill_random(bytes))
         });
-        let signature = made.await?.ok()?;
-        let credential = Credential {
+        let bytes = made.await?.map_err(|error| bug_shown_by("the key of this server signs", &error))?;
+        Ok(Signature { algorithm, bytes })
+    }
+}
+
+/// The message that reports a reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Closed {
+    /// The reply, closed as the request asked for; the outcome of a change perhaps without a signature.
+    Reported(Vec<u8>),
+    /// A failure in its place, because it could not be signed.
+    Failed(Vec<u8>),
+}
+
+impl Closed {
+    /// The bytes of the message.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        match self {
+            Self::Reported(bytes) | Self::Failed(bytes) => bytes,
+        }
+    }
+}
+
+/// A signature of this server.
+struct Signature {
+    algorithm: DigestAlgorithm,
+    bytes: Vec<u8>,
+}
+
+impl Signature {
+    fn credential(&self) -> Credential<'_> {
+        Credential {
             kind: Credential::SIGNED,
-            algorithm: algorithm.name().as_bytes(),
-            signature: &signature,
+            algorithm: self.algorithm.name().as_bytes(),
+            signature: &self.bytes,
             ..Credential::default()
-        };
-        Some(seal(signed, Some(&credential)))
+        }
     }
 }
 
@@ -192,3 +233,6 @@ fn authenticate(envelope: &Envelope, count: u32, key: &SessionKey, signed: Vec<u
     };
     seal(signed, Some(&credential))
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,6 +85,7 @@ impl Responder {
             // A caller that has just proved who it is is not challenged again.
             RequestOutcome::ProofNeeded | RequestOutcome::KeyWithdrawn => reply::key_withdrawn(),
         };
-        Outgoing::Message(self.close(origin.source, &frame, session.as_deref(), &reply).await, reply.effect)
+        let closed = self.close(origin.source, &frame, session.as_deref(), &reply).await;
+        Outgoing::Message(closed.into_bytes(), reply.effect)
     }
 }

@@ -67,7 +67,8 @@ impl Responder {
             let (agreement, peer) = Agreement::join(&half, &|bytes: &mut [u8]| resolver.fill_random(bytes))?;
             Ok::<_, KeyError>((agreement.key(&peer, cipher)?, agreement.half()))
         });
-        let (key, half) = agreed.await.ok_or_else(reply::busy)?.map_err(unusable)?;
+        let agreed = agreed.await.map_err(|failure| reply::failure(&failure))?;
+        let (key, half) = agreed.map_err(unusable)?;
         if version < Version::V2_4 {
             return Ok((Some(key), half));
         }
@@ -90,7 +91,7 @@ impl Responder {
             let sealed = key.seal(&public, version, &random)?;
             Ok::<_, KeyError>((Some(key), sealed))
         });
-        sealed.await.ok_or_else(reply::busy)?.map_err(unusable)
+        sealed.await.map_err(|failure| reply::failure(&failure))?.map_err(unusable)
     }
 
     /// The public key at an index of an identifier, here or elsewhere.
@@ -137,12 +138,12 @@ impl Responder {
             SessionKey::unseal(&key, version, &sealed, &|bytes: &mut [u8]| resolver.fill_random(bytes))
         });
         match unsealed.await {
-            Some(Ok(key)) => match session.set_key(key) {
+            Ok(Ok(key)) => match session.set_key(key) {
                 Ok(()) => Reply::changed(Vec::new()),
                 Err(HasKey) => reply::no_session(&NoSession::NotExpected),
             },
-            Some(Err(_)) => reply::unaccepted(Unaccepted::Key),
-            None => reply::busy(),
+            Ok(Err(_)) => reply::unaccepted(Unaccepted::Key),
+            Err(failure) => reply::failure(&failure),
         }
     }
 

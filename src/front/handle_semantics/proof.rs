@@ -6,7 +6,6 @@ use crate::authority::credential::{Proof, Unproven};
 use crate::front::listen::crypto_pool::CryptoPool;
 use crate::front::listen::source::Source;
 use crate::model::identity::Identity;
-use crate::model::refusal::Failure;
 
 /// The caller that a proof of a source proves. The challenge is what was signed; passwords and certificates have none.
 pub(in crate::front) async fn prove(
@@ -21,7 +20,7 @@ pub(in crate::front) async fn prove(
         return candidates.judge(&proof, &challenge);
     }
     let judged = crypto_pool.run(source, move || candidates.judge(&proof, &challenge)).await;
-    judged.unwrap_or(Err(Failure::Overloaded.into()))
+    judged?
 }
 
 /// Whether an answer to a challenge was made with a secret key stored here, for nodes that cannot read it.
@@ -43,7 +42,7 @@ pub(in crate::front) async fn verify_secret(
         candidates => candidates?,
     };
     let judged = crypto_pool.run_unproven(move || candidates.judge(&proof, &challenge)).await;
-    match judged.unwrap_or(Err(Failure::Overloaded.into())) {
+    match judged? {
         Ok(_) => Ok(true),
         Err(Unproven::Wrong { .. }) => Ok(false),
         Err(other) => Err(other),

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task;
 
 use super::bounds::CRYPTO_WORK;
 use super::quota::{Exceeded, Quota, QuotaGrant};
 use super::source::Source;
+use crate::model::refusal::Failure;
+use crate::telemetry::bug_shown_by;
 
 /// Pieces of work done at a time at most; half of the processors, where there are fewer.
 const AT_ONCE_MAX: usize = 4;
@@ -53,43 +55,46 @@ impl Default for CryptoPool {
 }
 
 impl CryptoPool {
-    /// Does a piece of work for a source; none when too much is queued.
+    /// Does a piece of work for a source. Fails as overloaded when too much is queued, and as a bug when the work panics.
     pub(in crate::front) async fn run<T: Send + 'static>(
         &self,
         source: Source,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Option<T> {
-        let _turn = self.queue(source)?;
-        let worker = Arc::clone(&self.workers).acquire_owned().await.ok()?;
-        self.work(worker, work).await
+    ) -> Result<T, Failure> {
+        let _turn = self.queue(source).ok_or(Failure::Overloaded)?;
+        self.work(work).await
     }
 
-    /// Does a piece of work that anybody may ask for, one at a time; none while another is done.
+    /// Does a piece of work that anybody may ask for, one at a time; fails as overloaded while another is done.
     pub(in crate::front) async fn run_unproven<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
-    ) -> Option<T> {
+    ) -> Result<T, Failure> {
         let Ok(_slot) = self.unproven.try_acquire() else {
             self.counters.rejected.fetch_add(1, Ordering::Relaxed);
-            return None;
+            return Err(Failure::Overloaded);
         };
-        let worker = Arc::clone(&self.workers).acquire_owned().await.ok()?;
-        self.work(worker, work).await
+        self.work(work).await
     }
 
-    async fn work<T: Send + 'static>(
-        &self,
-        worker: OwnedSemaphorePermit,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Option<T> {
+    async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+        let worker = Arc::clone(&self.workers).acquire_owned().await;
+        let worker = worker.map_err(|error| bug_shown_by("the cryptography pool stays open", &error))?;
         let done = task::spawn_blocking(move || {
             // The permit is held until the work is done, even if its caller has stopped waiting.
             let _worker = worker;
             work()
         });
-        let done = done.await.ok();
+        let done = done.await;
         self.counters.done.fetch_add(1, Ordering::Relaxed);
-        done
+        done.map_err(|error| {
+            if error.is_panic() {
+                bug_shown_by("cryptography never panics", &error)
+            } else {
+                // The runtime is going down.
+                Failure::Stopping
+            }
+        })
     }
 
     /// What it has done.
@@ -119,18 +124,18 @@ mod tests {
     use std::net::IpAddr;
     use std::sync::atomic::Ordering;
 
-    use super::{CRYPTO_WORK, CryptoPool, Source};
+    use super::{CRYPTO_WORK, CryptoPool, Failure, Source};
 
     #[tokio::test]
     async fn work_is_done_and_no_source_fills_the_queue() {
         let crypto_pool = CryptoPool::default();
         let source = |last: u8| Source::of(IpAddr::from([127, 0, 0, last]));
-        assert_eq!(crypto_pool.run(source(1), || 6 * 7).await, Some(42));
+        assert_eq!(crypto_pool.run(source(1), || 6 * 7).await, Ok(42));
         let mut turns: Vec<_> =
             (0..CRYPTO_WORK.per_source).map(|_| crypto_pool.queue(source(1)).expect("a turn")).collect();
         assert!(crypto_pool.queue(source(1)).is_none());
-        assert_eq!(crypto_pool.run(source(1), || 1).await, None);
-        assert_eq!(crypto_pool.run(source(2), || 2).await, Some(2));
+        assert_eq!(crypto_pool.run(source(1), || 1).await, Err(Failure::Overloaded));
+        assert_eq!(crypto_pool.run(source(2), || 2).await, Ok(2));
         for last in 2..=4 {
             turns.extend((0..CRYPTO_WORK.per_source).map_while(|_| crypto_pool.queue(source(last))));
         }
@@ -144,11 +149,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn work_that_panics_is_a_bug_and_leaves_the_pool_usable() {
+        let crypto_pool = CryptoPool::default();
+        let source = Source::of(IpAddr::from([127, 0, 0, 1]));
+        let expected = Failure::Bug { what: "cryptography never panics" };
+        assert_eq!(crypto_pool.run(source, || -> u8 { panic!("by a test") }).await, Err(expected.clone()));
+        assert_eq!(crypto_pool.run_unproven(|| -> u8 { panic!("by a test") }).await, Err(expected));
+        assert_eq!((crypto_pool.run(source, || 1).await, crypto_pool.queued()), (Ok(1), 0));
+        assert_eq!(crypto_pool.run_unproven(|| 2).await, Ok(2));
+    }
+
+    #[tokio::test]
     async fn work_that_anybody_may_ask_for_is_done_one_at_a_time() {
         let crypto_pool = CryptoPool::default();
-        assert_eq!(crypto_pool.run_unproven(|| 1).await, Some(1));
+        assert_eq!(crypto_pool.run_unproven(|| 1).await, Ok(1));
         let _slot = crypto_pool.unproven.try_acquire().expect("free again");
-        assert_eq!(crypto_pool.run_unproven(|| 2).await, None);
-        assert_eq!(crypto_pool.run(Source::of(IpAddr::from([127, 0, 0, 1])), || 3).await, Some(3));
+        assert_eq!(crypto_pool.run_unproven(|| 2).await, Err(Failure::Overloaded));
+        assert_eq!(crypto_pool.run(Source::of(IpAddr::from([127, 0, 0, 1])), || 3).await, Ok(3));
     }
 }

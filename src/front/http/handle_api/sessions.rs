@@ -21,11 +21,18 @@ use crate::front::http::transport::extract::OptionalJson;
 use crate::front::http::transport::rejection::Rejection;
 use crate::front::listen::channel::Channel;
 use crate::front::listen::source::Source;
+use crate::key::PrivateKey;
 use crate::key::digest::DigestAlgorithm;
 use crate::model::refusal::Failure;
+use crate::telemetry::bug_shown_by;
 
 /// The digest under this server's signature of a client's nonce.
-const SERVER_ALGORITHM: DigestAlgorithm = DigestAlgorithm::Sha256;
+fn server_algorithm(key: &PrivateKey) -> DigestAlgorithm {
+    match key {
+        PrivateKey::Sm2(_) => DigestAlgorithm::Sm3,
+        PrivateKey::Rsa(_) | PrivateKey::Dsa(_) => DigestAlgorithm::Sha256,
+    }
+}
 
 /// The state of a session.
 #[derive(Debug, Default, Serialize, ToSchema)]
@@ -273,22 +280,39 @@ impl HandleState {
         let Some(theirs) = parts.bytes("cnonce") else { return Ok(shown) };
         let signature = self.sign(source, [session.nonce(), &theirs].concat()).await?;
         Ok(SessionReply {
-            server_alg: signature.as_ref().map(|_| SERVER_ALGORITHM.name()),
-            server_signature: signature.map(|signature| BASE64.encode(&signature)),
+            server_alg: Some(server_algorithm(&self.server_key).name()),
+            server_signature: Some(BASE64.encode(&signature)),
             ..shown
         })
     }
 
     /// Signs with this server's key; refused when too many signatures are waiting to be made.
-    async fn sign(&self, source: Source, message: Vec<u8>) -> Result<Option<Vec<u8>>, Failure> {
+    async fn sign(&self, source: Source, message: Vec<u8>) -> Result<Vec<u8>, Failure> {
         let (key, resolver) = (Arc::clone(&self.server_key), Arc::clone(&self.resolver));
         let made = self.crypto_pool.run(source, move || {
-            key.sign(SERVER_ALGORITHM, &message, &|bytes: &mut [u8]| resolver.fill_random(bytes))
+            key.sign(server_algorithm(&key), &message, &|bytes: &mut [u8]| resolver.fill_random(bytes))
         });
-        Ok(made.await.ok_or(Failure::Overloaded)?.ok())
+        made.await?.map_err(|error| bug_shown_by("the key of this server signs", &error))
     }
 }
 
 fn failed(error: &str) -> SessionReply {
     SessionReply { error: Some(error.to_owned()), ..SessionReply::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PrivateKey, server_algorithm};
+
+    #[test]
+    fn every_kind_of_server_key_signs() {
+        let random = |bytes: &mut [u8]| bytes.fill(7);
+        let rsa = PrivateKey::decode(include_bytes!("../../../../tests/data/server-key.pem")).expect("a key");
+        for (key, name) in [(rsa, "SHA-256"), (PrivateKey::generate_sm2(&random), "SM3")] {
+            let algorithm = server_algorithm(&key);
+            assert_eq!(algorithm.name(), name);
+            let signature = key.sign(algorithm, b"nonces", &random).expect("a signature");
+            key.public().verify(algorithm, b"nonces", &signature).expect("of this key");
+        }
+    }
 }
