@@ -290,7 +290,7 @@ impl FrontEnds {
         let front_end = HttpServer::new(options, dependencies, self.tls.clone()).map_err(|error| {
             DaemonError::Configured { key: "tls.certificate", reason: Chain(&error).to_string() }
         })?;
-        health::add_http_metrics(metrics, front_end.counters());
+        health::add_http_metrics(metrics, front_end.counters(), front_end.sessions());
         health::add_memory_metrics(metrics, &health::HTTP_MEMORY, front_end.memory());
         health::add_connection_metrics(metrics, &health::HTTP_CONNECTIONS, front_end.connections());
         for (address, listener) in bound {

@@ -11,7 +11,7 @@ use super::federation_setup;
 use crate::front::dns::DnsCounters;
 use crate::front::grpc::GrpcCounters;
 use crate::front::handle::{HandleCounters, HandleTables};
-use crate::front::http::{HttpCounters, Readiness, Reason};
+use crate::front::http::{HttpCounters, HttpSessions, Readiness, Reason};
 use crate::front::listen::budget::MemoryBudget;
 use crate::front::listen::counters::ConnectionCounters;
 use crate::front::listen::crypto_pool::CryptoPool;
@@ -219,8 +219,10 @@ pub(super) fn add_grpc_metrics(metrics: &Metrics, counters: Arc<GrpcCounters>) {
 }
 
 /// Adds the metrics of the HTTP front end.
-pub(super) fn add_http_metrics(metrics: &Metrics, counters: Arc<HttpCounters>) {
+pub(super) fn add_http_metrics(metrics: &Metrics, counters: Arc<HttpCounters>, sessions: HttpSessions) {
     metrics.add(move |page| {
+        let help = "Sessions of the JSON API that are proved, or were ended early.";
+        page.gauge("idnode_http_sessions", help, sessions.count() as u64);
         let responses: Vec<(&str, u64)> = counters.responses().collect();
         page.counters(
             "idnode_http_responses_total",

@@ -9,7 +9,7 @@
 //! | DNS: octets of an answer | `front::dns` |
 //! | gRPC: HTTP/2 windows, calls of a connection, headers, silence | `front::grpc` |
 //! | Handle: sessions, challenges, repeated replies, reassembly, logins, messages in flight | `front::handle` |
-//! | HTTP: headers, bodies, sessions, time of a request | `front::http` |
+//! | HTTP: headers, bodies, time of a request | `front::http` |
 //! | lengths within encoded names, records, keys, packets and messages | `wire`, each beside its codec |
 //! | sizes of keys, groups and signatures | `key` |
 //! | other nodes: connections, time-outs, attempts, cached answers | `federation`, `filing` |

@@ -40,7 +40,7 @@ use self::transport::body::Bodies;
 use self::transport::listener::{self, Service};
 use self::transport::state::Transport;
 use crate::front::listen::accept::{Reception, ReceptionOptions, Security};
-use crate::front::listen::bounds::HTTP_MEMORY;
+use crate::front::listen::bounds::{HTTP_MEMORY, HTTP_SESSIONS};
 use crate::front::listen::budget::{MemoryBudget, MemoryLimits};
 use crate::front::listen::counters::ConnectionCounters;
 use crate::front::listen::reserved::RESERVED_SLOTS;
@@ -85,6 +85,7 @@ pub struct HttpServer {
     transport: Arc<Transport>,
     counters: Arc<HttpCounters>,
     memory: Arc<MemoryBudget>,
+    sessions: HttpSessions,
     reception: Reception,
     silence_max: Duration,
 }
@@ -108,8 +109,16 @@ impl HttpServer {
         let tls =
             tls.map(|identity| identity.acceptor(&[HTTP2, HTTP1], ClientCertificates::Taken)).transpose()?;
         let (counters, memory) = (Arc::default(), MemoryBudget::new(limits));
+        let mut secret = [0; 32];
+        dependencies.resolver.fill_random(&mut secret);
+        let sessions = Arc::new(Sessions::new(HTTP_SESSIONS, secret));
         let transport = Transport {
-            authenticator: authenticator(options, &dependencies, Arc::clone(&counters)),
+            authenticator: authenticator(
+                options,
+                &dependencies,
+                Arc::clone(&counters),
+                Arc::clone(&sessions),
+            ),
             bodies: Bodies::new(Arc::clone(&memory)),
         };
         let transport = Arc::new(transport);
@@ -127,7 +136,15 @@ impl HttpServer {
             reserved: RESERVED_SLOTS,
             first_byte_max: FIRST_BYTE_MAX.min(silence_max),
         });
-        Ok(Self { router, transport, counters, memory, reception, silence_max })
+        Ok(Self {
+            router,
+            transport,
+            counters,
+            memory,
+            sessions: HttpSessions(sessions),
+            reception,
+            silence_max,
+        })
     }
 
     /// Counts since it was made.
@@ -138,6 +155,11 @@ impl HttpServer {
     /// The memory that requests and answers take.
     pub fn memory(&self) -> Arc<MemoryBudget> {
         Arc::clone(&self.memory)
+    }
+
+    /// The sessions of the JSON API.
+    pub fn sessions(&self) -> HttpSessions {
+        self.sessions.clone()
     }
 
     /// What is counted of the connections; all clones count together.
@@ -153,18 +175,28 @@ impl HttpServer {
     }
 }
 
+/// The sessions of the JSON API that are stored.
+#[derive(Clone, Debug)]
+pub struct HttpSessions(Arc<Sessions>);
+
+impl HttpSessions {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.count()
+    }
+}
+
 fn authenticator(
     options: &HttpOptions,
     dependencies: &HttpDependencies,
     counters: Arc<HttpCounters>,
+    sessions: Arc<Sessions>,
 ) -> Authenticator {
-    let mut secret = [0; 32];
-    dependencies.resolver.fill_random(&mut secret);
     Authenticator {
         authority: dependencies.authority.clone(),
         resolver: Arc::clone(&dependencies.resolver),
         crypto_pool: Arc::clone(&dependencies.crypto_pool),
-        sessions: Sessions::new(secret),
+        sessions,
         counters,
         allow_tokens_in_plain_text: options.allow_tokens_in_plain_text,
     }

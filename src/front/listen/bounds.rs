@@ -43,6 +43,11 @@ pub(in crate::front) const HANDLE_REPLIES: QuotaBounds =
 /// Bytes of messages over UDP of which pieces are missing, at each address.
 pub(in crate::front) const HANDLE_PIECES: QuotaBounds = QuotaBounds { total: 16 * MIB, per_source: 2 * MIB };
 
+//----------- HTTP -----------------------------------------------------------
+
+/// Sessions of the JSON API that are proved, or that were ended and could be answered again.
+pub(in crate::front) const HTTP_SESSIONS: QuotaBounds = QuotaBounds { total: 10_000, per_source: 2_500 };
+
 //----------- Cryptography ---------------------------------------------------
 
 /// Signatures, key agreements and their like that are done or queued, at all front ends together.

@@ -5,7 +5,8 @@
 //!   insert(key, value, grant, until) ─▶ get, touch ─▶ expired, evicted or removed: the grant is given back
 //! ```
 //!
-//! Entries are ordered by the time at which they expire; finding the first costs a logarithm of their number.
+//! Entries are ordered by the time at which they expire; finding the first costs a logarithm of their number. Time is that of
+//! whoever keeps the map: an [`Instant`], or milliseconds since 1970.
 
 use std::collections::hash_map::Entry as MapEntry;
 use std::collections::{BTreeMap, HashMap};
@@ -18,29 +19,29 @@ use super::quota::QuotaGrant;
 
 /// Entries by their key and by their expiry.
 #[derive(Debug)]
-pub(in crate::front) struct Expiring<K, V> {
-    entries: HashMap<K, Entry<V>>,
+pub(in crate::front) struct Expiring<K, V, T = Instant> {
+    entries: HashMap<K, Entry<V, T>>,
     /// Keys in the order in which they expire; the number keeps entries of one instant apart, the older first.
-    order: BTreeMap<(Instant, u64), K>,
+    order: BTreeMap<(T, u64), K>,
     made: u64,
 }
 
 #[derive(Debug)]
-struct Entry<V> {
+struct Entry<V, T> {
     value: V,
     grant: QuotaGrant,
-    position: (Instant, u64),
+    position: (T, u64),
 }
 
-impl<K, V> Default for Expiring<K, V> {
+impl<K, V, T> Default for Expiring<K, V, T> {
     fn default() -> Self {
         Self { entries: HashMap::new(), order: BTreeMap::new(), made: 0 }
     }
 }
 
-impl<K: Copy + Eq + Hash, V> Expiring<K, V> {
+impl<K: Copy + Eq + Hash, V, T: Copy + Ord> Expiring<K, V, T> {
     /// Adds an entry, or replaces the one of this key. It is valid before `until`.
-    pub(in crate::front) fn insert(&mut self, key: K, value: V, grant: QuotaGrant, until: Instant) {
+    pub(in crate::front) fn insert(&mut self, key: K, value: V, grant: QuotaGrant, until: T) {
         self.remove(&key);
         self.made += 1;
         let position = (until, self.made);
@@ -59,7 +60,7 @@ impl<K: Copy + Eq + Hash, V> Expiring<K, V> {
     }
 
     /// Extends the validity of an entry; does nothing when there is none.
-    pub(in crate::front) fn touch(&mut self, key: K, until: Instant) {
+    pub(in crate::front) fn touch(&mut self, key: K, until: T) {
         if let MapEntry::Occupied(mut occupied) = self.entries.entry(key) {
             self.made += 1;
             self.order.remove(&occupied.get().position);
@@ -76,7 +77,7 @@ impl<K: Copy + Eq + Hash, V> Expiring<K, V> {
     }
 
     /// Removes the entries whose time is over, and returns them.
-    pub(in crate::front) fn expire(&mut self, now: Instant) -> Vec<(K, V)> {
+    pub(in crate::front) fn expire(&mut self, now: T) -> Vec<(K, V)> {
         let mut expired = Vec::new();
         while let Some(((until, _), _)) = self.order.first_key_value() {
             if *until > now {

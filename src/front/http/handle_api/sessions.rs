@@ -203,9 +203,9 @@ pub(super) async fn end(State(api): State<HandleState>, Shown(claim): Shown, for
         return refused;
     }
     let authenticator = &api.transport.authenticator;
-    match authenticator.session(&claim.handle_parts()).await {
+    match authenticator.session(&claim, &claim.handle_parts()).await {
         Ok((session, _)) => {
-            authenticator.sessions.end(session, api.resolver.now_ms());
+            authenticator.sessions.end(session, claim.client.source(), api.resolver.now_ms());
             reply::ended()
         }
         Err(_) => no_session(&format),
@@ -243,14 +243,14 @@ impl HandleState {
     async fn proved(&self, claim: &Claim, parts: &Parts, format: &Format) -> Result<Response, Denial> {
         let authenticator = &self.transport.authenticator;
         let source = claim.client.source();
-        let (session, mut standing) = match authenticator.session(parts).await {
+        let (session, mut standing) = match authenticator.session(claim, parts).await {
             Ok(found) => found,
             Err(Rejection::Failed(failure)) => return Err(failure.into()),
             Err(_) => return Ok(no_session(format)),
         };
         if parts.is_answer() {
             match authenticator.answered(claim, parts).await {
-                Ok(_) => standing = authenticator.session(parts).await?.1,
+                Ok(_) => standing = authenticator.session(claim, parts).await?.1,
                 Err(rejection @ (Rejection::AuthenticationNeeded { .. } | Rejection::Unproven(_))) => {
                     authenticator.count_refused();
                     let shown = self.shown(session, parts, source).await?;

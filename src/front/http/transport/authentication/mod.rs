@@ -124,7 +124,7 @@ pub(in crate::front::http) struct Authenticator {
     pub(in crate::front::http) authority: Authority,
     pub(in crate::front::http) resolver: Arc<Resolver>,
     pub(in crate::front::http) crypto_pool: Arc<CryptoPool>,
-    pub(in crate::front::http) sessions: Sessions,
+    pub(in crate::front::http) sessions: Arc<Sessions>,
     pub(in crate::front::http) counters: Arc<HttpCounters>,
     /// Whether tokens are taken over plain text from beyond loopback.
     pub(in crate::front::http) allow_tokens_in_plain_text: bool,
@@ -213,7 +213,7 @@ impl Authenticator {
 
     /// The caller of a session. Before its challenge is answered it is anonymous, or the identity of the certificate.
     async fn session_holder(&self, claim: &Claim, parts: &Parts) -> Result<Caller, Rejection> {
-        match self.session(parts).await? {
+        match self.session(claim, parts).await? {
             (_, SessionState::Proved(holder)) => Ok(Caller::Identity(holder)),
             (_, SessionState::Challenged) => self.perhaps_certified(claim).await,
         }
@@ -222,6 +222,7 @@ impl Authenticator {
     /// The session that is named. One whose key is withdrawn is over from now on.
     pub(in crate::front::http) async fn session(
         &self,
+        claim: &Claim,
         parts: &Parts,
     ) -> Result<(SessionId, SessionState), Rejection> {
         let named = parts.get("sessionId").unwrap_or_default();
@@ -232,7 +233,7 @@ impl Authenticator {
             match self.authority.check_key(holder).await {
                 Ok(()) => {}
                 Err(Problem::Refused(_)) => {
-                    self.sessions.end(session, self.resolver.now_ms());
+                    self.sessions.end(session, claim.client.source(), self.resolver.now_ms());
                     return Err(complain("the key that proved the session is withdrawn; begin another"));
                 }
                 Err(Problem::Failed(failure)) => return Err(failure.into()),
@@ -250,7 +251,7 @@ impl Authenticator {
         if parts.get("version").is_some_and(|version| version != "0") {
             return Err(complain("the version of the authorization is not 0"));
         }
-        let (session, _) = self.session(parts).await?;
+        let (session, _) = self.session(claim, parts).await?;
         let identity = parts.get("id").and_then(parse_identity);
         let identity = identity.ok_or_else(|| complain("the id is no identity such as 300:88.118.8/a"))?;
         let nonce = parts.bytes("cnonce").filter(|nonce| nonce.len() <= CLIENT_NONCE_BYTES_MAX);
@@ -258,7 +259,7 @@ impl Authenticator {
         let challenge = [session.nonce(), &nonce].concat();
         let caller = self.judge(claim.client.source(), &identity, parts, challenge).await?;
         if let Caller::Identity(holder) = &caller {
-            self.sessions.prove(session, holder.clone(), self.resolver.now_ms());
+            self.sessions.prove(session, holder.clone(), claim.client.source(), self.resolver.now_ms());
         }
         Ok((session, caller))
     }

@@ -4,23 +4,24 @@
 //!   challenge: time (8) · nonce (16) · seal (16), as text the session's id ─ answered ─▶ proved ─ ended or idle ─▶ over
 //! ```
 //! An id carries its own nonce under a seal that only this node can make, so that challenges that nobody answers take no
-//! memory. Stored are the sessions whose caller is proved, and those that were ended before their time; both are few.
+//! memory. Stored are the sessions whose caller is proved, and those that were ended before their time. They are bounded in
+//! total and per source; beyond a bound one is evicted: an ended one, or else the one that was idle longest.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use data_encoding::{BASE64, BASE64URL_NOPAD};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::authority::caller::KeyHolder;
+use crate::front::listen::expiring::Expiring;
+use crate::front::listen::quota::{Exceeded, Quota, QuotaBounds};
+use crate::front::listen::source::Source;
 
 /// Milliseconds within which a challenge may be answered, and a session may be idle.
 const IDLE_MAX_MS: u64 = 30 * 60 * 1_000;
 /// Milliseconds after which a session is over in any case.
 const LIFE_MAX_MS: u64 = 24 * 3_600 * 1_000;
-/// Sessions that are stored; a further one displaces the one that was idle longest.
-const SESSIONS_MAX: usize = 10_000;
 
 /// Bytes of the time, the nonce and the seal of an id.
 const TIME_BYTES: usize = 8;
@@ -54,6 +55,11 @@ impl SessionId {
         BASE64URL_NOPAD.encode(&bytes)
     }
 
+    /// When a session is over that is used now.
+    fn proved_until_ms(&self, now_ms: u64) -> u64 {
+        (now_ms + IDLE_MAX_MS).min(self.made_ms + LIFE_MAX_MS) + 1
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).ok()?;
         let (time, rest) = bytes.split_first_chunk::<TIME_BYTES>()?;
@@ -65,12 +71,20 @@ impl SessionId {
 //----------- Sessions -------------------------------------------------------
 
 /// The sessions of this front end.
+#[derive(Debug)]
 pub(in crate::front::http) struct Sessions {
     secret: [u8; 32],
-    held: Mutex<HashMap<SessionId, Held>>,
+    quota: Arc<Quota>,
+    table: Mutex<Table>,
 }
 
-struct Held {
+/// Sessions by their id, in the order in which they expire, in milliseconds since 1970.
+type Table = Expiring<SessionId, Session, u64>;
+
+#[derive(Debug)]
+struct Session {
+    id: SessionId,
+    source: Source,
     /// The authenticated identity with its key; none once the session was ended.
     holder: Option<KeyHolder>,
     used_ms: u64,
@@ -86,9 +100,9 @@ pub(in crate::front::http) enum SessionState {
 }
 
 impl Sessions {
-    /// An empty table; ids are sealed with a secret that only this node knows.
-    pub(in crate::front::http) fn new(secret: [u8; 32]) -> Self {
-        Self { secret, held: Mutex::default() }
+    /// No sessions; ids are sealed with a secret that only this node knows.
+    pub(in crate::front::http) fn new(bounds: QuotaBounds, secret: [u8; 32]) -> Self {
+        Self { secret, quota: Quota::new(bounds), table: Mutex::default() }
     }
 
     /// A new challenge, of a random nonce.
@@ -104,45 +118,62 @@ impl Sessions {
         if !ours || age_ms > LIFE_MAX_MS {
             return None;
         }
-        let mut held = self.held();
-        let Some(session) = held.get_mut(&id) else {
+        let mut table = self.table();
+        table.expire(now_ms);
+        let Some((session, _)) = table.get_mut(&id) else {
             return (age_ms <= IDLE_MAX_MS).then_some((id, SessionState::Challenged));
         };
-        let idle_ms = now_ms.saturating_sub(session.used_ms);
-        let holder = session.holder.clone().filter(|_| idle_ms <= IDLE_MAX_MS)?;
+        let holder = session.holder.clone()?;
         session.used_ms = now_ms;
+        table.touch(id, id.proved_until_ms(now_ms));
         Some((id, SessionState::Proved(holder)))
     }
 
-    /// Records the identity of the session.
-    pub(in crate::front::http) fn prove(&self, id: SessionId, holder: KeyHolder, now_ms: u64) {
-        self.hold(id, Some(holder), now_ms);
+    /// Records the identity of a session, for the source that proved it.
+    pub(in crate::front::http) fn prove(
+        &self,
+        id: SessionId,
+        holder: KeyHolder,
+        source: Source,
+        now_ms: u64,
+    ) {
+        let session = Session { id, source, holder: Some(holder), used_ms: now_ms };
+        self.insert(session, id.proved_until_ms(now_ms));
     }
 
-    /// Ends a session.
-    pub(in crate::front::http) fn end(&self, id: SessionId, now_ms: u64) {
-        self.hold(id, None, now_ms);
+    /// Ends a session for a source. Its id is remembered as long as its challenge could be answered.
+    pub(in crate::front::http) fn end(&self, id: SessionId, source: Source, now_ms: u64) {
+        let session = Session { id, source, holder: None, used_ms: now_ms };
+        self.insert(session, id.made_ms.saturating_add(IDLE_MAX_MS + 1));
     }
 
-    fn hold(&self, id: SessionId, holder: Option<KeyHolder>, now_ms: u64) {
-        let mut held = self.held();
-        if held.len() >= SESSIONS_MAX && !held.contains_key(&id) {
-            held.retain(|id, session| {
-                let idle_ms = now_ms.saturating_sub(session.used_ms);
-                idle_ms <= IDLE_MAX_MS && now_ms.saturating_sub(id.made_ms) <= LIFE_MAX_MS
-            });
-            // Ended ones go first: nothing is lost but the memory that they ended early.
-            let idlest = held.iter().min_by_key(|(_, session)| (session.holder.is_some(), session.used_ms));
-            if let Some(idlest) = idlest.map(|(id, _)| *id).filter(|_| held.len() >= SESSIONS_MAX) {
-                held.remove(&idlest);
+    /// Number of sessions that are stored.
+    pub(in crate::front::http) fn count(&self) -> usize {
+        self.table().len()
+    }
+
+    fn insert(&self, session: Session, until_ms: u64) {
+        let (now_ms, source) = (session.used_ms, session.source);
+        let mut table = self.table();
+        table.remove(&session.id);
+        table.expire(now_ms);
+        let taken = self.quota.take(source, 1).or_else(|exceeded| {
+            match exceeded {
+                Exceeded::Source => evict(&mut table, |other| other.source == source),
+                Exceeded::Total => evict(&mut table, |_| true),
             }
+            self.quota.take(source, 1)
+        });
+        // One of those sessions was evicted, so that this one is within the quota.
+        let Ok(grant) = taken else { return };
+        if until_ms > now_ms {
+            table.insert(session.id, session, grant, until_ms);
         }
-        held.insert(id, Held { holder, used_ms: now_ms });
     }
 
-    fn held(&self) -> MutexGuard<'_, HashMap<SessionId, Held>> {
+    fn table(&self) -> MutexGuard<'_, Table> {
         // Nothing panics while the lock is held; if it did, every entry would still be complete.
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All parts have fixed lengths and the digest is cut, so that nothing can be appended.
@@ -157,11 +188,29 @@ impl Sessions {
     }
 }
 
+/// Evicts one of the sessions that `is_meant` selects: one that was ended, or else the one that was idle longest. What is
+/// lost with an ended one is the memory that it ended early.
+fn evict(table: &mut Table, is_meant: impl Fn(&Session) -> bool) {
+    let meant = table.values().filter(|session| is_meant(session));
+    let worst = meant.min_by_key(|session| (session.holder.is_some(), session.used_ms)).map(|worst| worst.id);
+    if let Some(worst) = worst {
+        table.remove(&worst);
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{IDLE_MAX_MS, LIFE_MAX_MS, SESSIONS_MAX, SessionState, Sessions};
+    use std::net::IpAddr;
+
+    use super::{IDLE_MAX_MS, LIFE_MAX_MS, QuotaBounds, SessionState, Sessions, Source};
     use crate::authority::caller::KeyHolder;
     use crate::model::identity::Identity;
+
+    const BOUNDS: QuotaBounds = QuotaBounds { total: 6, per_source: 4 };
+
+    fn source(last: u8) -> Source {
+        Source::of(IpAddr::from([127, 0, 0, last]))
+    }
 
     fn holder() -> KeyHolder {
         KeyHolder::supposed(Identity::parse("300:0.NA/88.118.8").expect("an identity"))
@@ -169,26 +218,27 @@ mod tests {
 
     #[test]
     fn a_session_is_proved_and_ends() {
-        let sessions = Sessions::new([7; 32]);
+        let sessions = Sessions::new(BOUNDS, [7; 32]);
         let id = sessions.challenge([1; 16], 1_000);
         let text = id.to_text();
         let state = |now_ms| sessions.find(&text, now_ms).map(|(_, state)| state);
         assert_eq!(state(2_000), Some(SessionState::Challenged));
         assert_eq!(state(1_001 + IDLE_MAX_MS), None, "nobody answered in time");
-        sessions.prove(id, holder(), 3_000);
+        sessions.prove(id, holder(), source(1), 3_000);
         assert_eq!(state(3_000 + IDLE_MAX_MS), Some(SessionState::Proved(holder())));
         assert_eq!(state(3_000 + 2 * IDLE_MAX_MS), Some(SessionState::Proved(holder())), "used meanwhile");
         assert_eq!(state(3_001 + 3 * IDLE_MAX_MS), None, "idle for too long");
         assert_eq!(state(1_001 + LIFE_MAX_MS), None);
-        sessions.end(id, 4_000);
+        sessions.end(id, source(1), 4_000);
         assert_eq!(state(4_001), None, "its challenge is not answered again");
+        assert_eq!((state(1_001 + IDLE_MAX_MS), sessions.count()), (None, 0), "nothing is left to remember");
     }
 
     #[test]
     fn an_id_of_nobodys_making_opens_nothing() {
-        let sessions = Sessions::new([7; 32]);
+        let sessions = Sessions::new(BOUNDS, [7; 32]);
         let id = sessions.challenge([1; 16], 1_000);
-        let other = Sessions::new([8; 32]).challenge([1; 16], 1_000);
+        let other = Sessions::new(BOUNDS, [8; 32]).challenge([1; 16], 1_000);
         assert!(sessions.find(&id.to_text(), 1_000).is_some());
         assert_eq!(sessions.find(&other.to_text(), 1_000), None);
         let changed = super::SessionId { made_ms: 1_001, ..id };
@@ -198,16 +248,27 @@ mod tests {
     }
 
     #[test]
-    fn sessions_are_bounded() {
-        let sessions = Sessions::new([7; 32]);
+    fn sessions_are_bounded_in_total_and_by_source() {
+        let sessions = Sessions::new(BOUNDS, [7; 32]);
         let id = |number: u64| sessions.challenge([0; 16], number);
-        let count = u64::try_from(SESSIONS_MAX).expect("a count");
-        for number in 0..=count {
-            sessions.prove(id(number), holder(), number);
+        let state = |number: u64| sessions.find(&id(number).to_text(), 100).map(|(_, state)| state);
+        for number in 1..=4 {
+            sessions.prove(id(number), holder(), source(1), number);
         }
-        assert_eq!(sessions.held().len(), SESSIONS_MAX);
-        let state = |number: u64| sessions.find(&id(number).to_text(), count).map(|(_, state)| state);
-        assert_eq!(state(0), Some(SessionState::Challenged), "displaced: it has to be proved again");
-        assert_eq!(state(1), Some(SessionState::Proved(holder())));
+        sessions.end(id(3), source(1), 5);
+        assert_eq!(state(3), None);
+        sessions.prove(id(6), holder(), source(1), 6);
+        assert_eq!(state(3), Some(SessionState::Challenged), "the ended one went first");
+        sessions.prove(id(7), holder(), source(1), 7);
+        assert_eq!(sessions.count(), 4);
+        // Four of one source are left: the one that was idle longest went.
+        for (number, last) in [(8, 2), (9, 3)] {
+            sessions.prove(id(number), holder(), source(last), number);
+        }
+        assert_eq!(sessions.count(), 6);
+        sessions.prove(id(10), holder(), source(4), 10);
+        assert_eq!((sessions.count(), sessions.quota.used()), (6, 6));
+        assert_eq!(state(10), Some(SessionState::Proved(holder())));
+        assert_eq!(state(9), Some(SessionState::Proved(holder())), "not the last of another source");
     }
 }
