@@ -195,7 +195,7 @@ pub(super) fn read(
     let packed = match key {
         Some(key) => key
             .open(number, &chunk.file, &stored)
-            .ok_or_else(|| refuse("it was not encrypted as this chunk of this backup".to_owned()))?,
+            .ok_or_else(|| refuse("it was not encrypted for this position of this backup".to_owned()))?,
         None => stored,
     };
     let raw = unpack(&packed, chunk.raw_bytes).map_err(refuse)?;

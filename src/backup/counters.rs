@@ -59,7 +59,7 @@ impl Counters {
         );
         page.gauge_seconds(
             "idnode_backup_last_success_timestamp_seconds",
-            "When the newest backup was completed, in seconds since 1970; 0 without any.",
+            "Time at which the newest backup was completed, in seconds since 1970; 0 when there is none.",
             milliseconds(&self.last_success_ms),
         );
         page.gauge(
@@ -69,7 +69,7 @@ impl Counters {
         );
         page.gauge_seconds(
             "idnode_backup_last_duration_seconds",
-            "How long the newest backup took.",
+            "Duration of the newest backup, in seconds.",
             milliseconds(&self.last_duration_ms),
         );
     }

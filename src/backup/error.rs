@@ -10,7 +10,7 @@ use crate::store;
 pub enum Error {
     /// The directory is not configured for backups.
     #[error(
-        "{} is no configured backup directory; use one of {}", directory.display(), paths(known)
+        "{} is not a configured backup directory; use one of {}", directory.display(), paths(known)
     )]
     DirectoryUnknown {
         /// The requested directory.
@@ -94,7 +94,7 @@ pub enum Error {
         directory: PathBuf,
     },
     /// The program is shutting down.
-    #[error("the work was ended: {detail}")]
+    #[error("the operation was ended: {detail}")]
     Stopped {
         /// The cause.
         detail: String,

@@ -113,7 +113,8 @@ pub(super) fn chain(folder: &Path) -> Result<Vec<Manifest>, Finding> {
     let mut chain = vec![named_manifest(folder)?];
     while let Some(base) = chain.last().and_then(|manifest| manifest.base.clone()) {
         let broken = |message: &str| Finding::new(base.name.clone(), message);
-        let folder = folder::named(directory, &base.name).ok_or_else(|| broken("is no name of a backup"))?;
+        let folder =
+            folder::named(directory, &base.name).ok_or_else(|| broken("is not the name of a backup"))?;
         if !folder.is_dir() {
             return Err(broken("the backup that this one continues is missing"));
         }

@@ -65,7 +65,7 @@ impl Manifest {
         if seal.is_some_and(|seal| key.has_sealed(&digest, &seal)) {
             return Ok(Ok((manifest, Some(key))));
         }
-        let message = "it was not sealed with this backup's key: it was exchanged";
+        let message = "it was not sealed with this backup's key: it was replaced";
         Ok(Err(Finding::new(FILE, message)))
     }
 }

@@ -261,7 +261,7 @@ impl TryFrom<ChunkV1> for Chunk {
 }
 
 fn wrong(field: &str) -> String {
-    format!("its field {field} has no meaning")
+    format!("its field {field} has an unknown value")
 }
 
 fn bytes<const N: usize>(field: &str, text: &str) -> Result<[u8; N], String> {

@@ -272,7 +272,10 @@ fn chains(directory: &Path) -> Result<Vec<Vec<Manifest>>, Error> {
     for manifest in &held {
         match chain(&directory.join(&manifest.name)) {
             Ok(chain) => chains.push(chain),
-            Err(finding) => tracing::warn!(backup = %manifest.name, %finding, "cannot be restored from"),
+            Err(finding) => {
+                tracing::warn!(backup = %manifest.name, %finding, "this backup is not used: nothing can \
+                be restored from it")
+            }
         }
     }
     Ok(chains)

@@ -194,7 +194,7 @@ impl Reading {
         for file in files.flatten() {
             let name = file.file_name().to_string_lossy().into_owned();
             if name != manifest::FILE && !known.contains(name.as_str()) {
-                self.find(&name, "it is no part of this backup".to_owned());
+                self.find(&name, "it is not part of this backup".to_owned());
             }
         }
     }

@@ -134,7 +134,7 @@ impl ConnectionArguments {
             Some(_) if !is_near && node.scheme_str() == Some("http") && !self.allow_plain_text => {
                 return Err(Error::Usage(format!(
                     "the token would travel to {node} in plain text; use https://, or --allow-plain-text where \
-                     something else protects the way"
+                     something else protects the connection"
                 )));
             }
             Some(token) => token.trim().to_owned(),

@@ -178,8 +178,7 @@ impl fmt::Display for Error {
             Self::Distrusted { node, cause } => write!(
                 f,
                 "{} answers, but its certificate is not trusted: {}; its certificate must be valid now, name this host \
-                 as a DNS name or address (subjectAltName), be signed by the CA in --ca or be that very file, and not be a \
-                 authority's own (basicConstraints CA:FALSE)",
+                 as a DNS name or address (subjectAltName), be signed by the CA in --ca or be that very file, and not be a CA certificate itself (basicConstraints CA:FALSE)",
                 escape(node),
                 escape(cause)
             ),
@@ -187,7 +186,7 @@ impl fmt::Display for Error {
             Self::OutcomeUnknown { request_id, cause } => write!(
                 f,
                 "the command was sent, but its outcome is unknown ({}); repeat it with --request-id {request_id} to \
-                 learn it, nothing is done twice",
+                 learn the outcome; nothing is done twice",
                 escape(cause)
             ),
             Self::File { path, cause } => write!(f, "{}: {}", escape(path), escape(cause)),

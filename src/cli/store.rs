@@ -158,8 +158,8 @@ fn text_of(loss: &Loss) -> String {
     match loss {
         Loss::None => "nothing is missing; nothing was done".into(),
         Loss::Accepted { lost, adopted } => format!(
-            "accepted: {lost} acknowledged journal entries are lost, {adopted} entries that outlived theirs were \
-             entered again; the store takes changes when the node starts"
+            "accepted: {lost} acknowledged journal entries are lost, {adopted} entries whose journal entry was lost \
+             were entered in the journal again; the store accepts changes when the node starts"
         ),
     }
 }

@@ -147,8 +147,8 @@ async fn create(arguments: CreateArguments) -> Result<(), Error> {
     // The node returns a token's text once only, so that a retry would create another token.
     let response = answered.map_err(|status| match is_passing(&status) {
         true => Error::BrokenOff(format!(
-            "the command was sent, but its outcome is unknown ({}); look with `idnode token list`, and revoke what \
-             was made for nothing",
+            "the command was sent, but its outcome is unknown ({}); look with `idnode token list`, and revoke a \
+             token whose text nobody received",
             Reason::of_status(&status)
         )),
         false => connection.explain(&status),

@@ -114,7 +114,7 @@ impl fmt::Display for ConfigProblem {
                 write!(f, "{source}: {key} is not known; config/idnode.toml lists every key")
             }
             Self::Value { source, key, found, right } => {
-                write!(f, "{source}: {key} = {found} is not right: {right}")
+                write!(f, "{source}: {key} = {found} is not valid: {right}")
             }
             Self::Relation { key, reason } => write!(f, "{key}: {reason}"),
         }

@@ -159,7 +159,7 @@ impl RawValue {
 fn of_integer(integer: &DeInteger<'_>) -> RawValue {
     match i128::from_str_radix(integer.as_str(), integer.radix()) {
         Ok(number) => RawValue::Integer(number),
-        Err(_) => RawValue::Other("a number out of all bounds"),
+        Err(_) => RawValue::Other("a number out of range"),
     }
 }
 

@@ -180,7 +180,7 @@ fn a_wrong_argument_is_named() {
     let error = load_arguments(&[("shutdown.grace_seconds", "soon")]).expect_err("refused");
     assert_eq!(
         error.to_string(),
-        "argument shutdown.grace_seconds=soon: shutdown.grace_seconds = \"soon\" is not right: \
+        "argument shutdown.grace_seconds=soon: shutdown.grace_seconds = \"soon\" is not valid: \
          write a whole number from 0 to 3600"
     );
 }

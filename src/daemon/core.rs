@@ -84,7 +84,7 @@ impl Core {
             "store open"
         );
         if let Some(reason) = store.read_only_reason() {
-            tracing::error!(%reason, "the store is open for reading only");
+            tracing::error!(%reason, "the store is read-only");
         }
         let backups = match backup::backups(config, &store, &server_key) {
             Ok(backups) => backups,
@@ -295,7 +295,8 @@ impl Upkeep {
             return;
         }
         if let Err(error) = self.registry.keep_up(self.retention()).await {
-            tracing::warn!(error = %Chain(&error), "upkeep failed; it is tried again in an hour");
+            tracing::warn!(error = %Chain(&error), "pruning the journal and old requests failed; it is tried again \
+                in an hour");
         }
     }
 

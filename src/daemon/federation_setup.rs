@@ -102,19 +102,19 @@ fn write_federation(page: &mut Page, counters: &FederationCounters) {
 
 fn write_filing(page: &mut Page, watch: &FilingWatch) {
     let status = watch.status();
-    let help = "1 when the upper node answered the last time.";
+    let help = "1 when the upper node answered the latest call.";
     page.gauge("idnode_filing_connected", help, u64::from(status.state.is_connected()));
     let help = "Journal entries that the upper node has not confirmed.";
     page.gauge("idnode_filing_lag_entries", help, status.lag_entries);
-    let help = "How long the oldest of them has waited.";
+    let help = "Age of the oldest journal entry that the upper node has not confirmed, in seconds.";
     page.gauge_seconds("idnode_filing_lag_seconds", help, Duration::from_millis(status.lag_ms));
-    let help = "Prefixes that are not filed.";
+    let help = "Prefixes that the upper node refused and that are not filed.";
     page.gauge("idnode_filing_set_aside", help, status.counts.set_aside);
-    let help = "Changes of prefixes that the upper node took.";
+    let help = "Changes of prefixes that the upper node accepted.";
     page.counter("idnode_filing_filed_total", help, status.counts.filed);
-    let help = "Changes of identifiers that the bookmark moved over.";
+    let help = "Changes of identifiers passed over, because only prefixes are filed.";
     page.counter("idnode_filing_identifier_changes_total", help, status.counts.identifiers);
-    let help = "Times that the present state was filed.";
+    let help = "Times that the present state of all prefixes was filed.";
     page.counter("idnode_filing_resynchronizations_total", help, status.counts.resynchronizations);
     let help = "Times that filing was interrupted.";
     page.counter("idnode_filing_interruptions_total", help, status.counts.interruptions);

@@ -35,8 +35,8 @@ use crate::telemetry::{Chain, Metrics};
 pub(super) fn warn_if_not_valid(tls: &TlsIdentity) {
     if !tls.is_valid_at(clock()() / 1_000) {
         tracing::warn!(
-            "the certificate of tls.certificate is expired or not valid yet, and clients refuse it; put another in \
-             its place and send SIGHUP"
+            "the certificate of tls.certificate is expired or not valid yet, and clients refuse it; replace the \
+             file and send SIGHUP"
         );
     }
 }
@@ -327,7 +327,7 @@ impl FrontEnds {
     pub(super) async fn failed(&mut self) -> DaemonError {
         match self.tasks.join_next().await {
             Some(Ok((front_end, ended))) => {
-                let reason = ended.map_or_else(|error| error, |()| "it was not asked to".into());
+                let reason = ended.map_or_else(|error| error, |()| "it was not asked to stop".into());
                 DaemonError::FrontEnd { front_end, reason }
             }
             Some(Err(error)) => DaemonError::FrontEnd { front_end: "broken", reason: error.to_string() },
@@ -342,7 +342,12 @@ impl FrontEnds {
         let drained = time::timeout(grace, async { while self.tasks.join_next().await.is_some() {} }).await;
         if drained.is_err() {
             let open = self.tasks.len();
-            tracing::warn!(grace_seconds = grace.as_secs(), open, "grace is over; requests are cut off");
+            tracing::warn!(
+                grace_seconds = grace.as_secs(),
+                open,
+                "the grace period is over; requests that are \
+                still open are aborted"
+            );
             self.tasks.shutdown().await;
         }
     }

@@ -45,10 +45,14 @@ pub(super) fn add_metrics(metrics: &Metrics, core: &Core) {
     metrics.add(move |page| {
         page.info(
             "idnode_build_info",
-            "The program that runs.",
+            "Version and storage engine of the running program.",
             &[("version", env!("IDNODE_VERSION")), ("engine", &store.engine_kind().to_string())],
         );
-        page.gauge_seconds("idnode_start_time_seconds", "When the node started, since 1970.", started);
+        page.gauge_seconds(
+            "idnode_start_time_seconds",
+            "Time at which the node started, in seconds since 1970.",
+            started,
+        );
         page.gauge_seconds("idnode_uptime_seconds", "How long the node has run.", running.elapsed());
         write_store(page, &store);
     });
@@ -92,7 +96,7 @@ fn write_registry(page: &mut Page, registry: &Registry) {
     let max = COMMANDS_WAITING_MAX as u64;
     page.gauge("idnode_registry_queue_slots_max", "Slots of the command queue.", max);
     let changes = counters.group_changes.load(Ordering::Relaxed);
-    page.counter("idnode_registry_changes_total", "Changes in the groups committed.", changes);
+    page.counter("idnode_registry_changes_total", "Changes in committed groups.", changes);
 }
 
 fn write_resolver(page: &mut Page, counters: &ResolverCounters) {
@@ -105,7 +109,11 @@ fn write_resolver(page: &mut Page, counters: &ResolverCounters) {
     ];
     page.counters("idnode_resolver_questions_total", "Questions by their answer.", "answer", &read(answers));
     let skipped = counters.names_skipped.load(Ordering::Relaxed);
-    page.counter("idnode_resolver_names_skipped_total", "Names read only to find a page of a list.", skipped);
+    page.counter(
+        "idnode_resolver_names_skipped_total",
+        "Identifiers skipped to find a page of a list.",
+        skipped,
+    );
 }
 
 /// Adds the metrics of the DNS front end.
@@ -121,7 +129,7 @@ pub(super) fn add_dns_metrics(metrics: &Metrics, counters: Arc<DnsCounters>, udp
             ("dropped", &counters.dropped),
             ("unsent", &counters.unsent),
         ];
-        let help = "Messages cut to ask for TCP, not answered, or not sent by the system.";
+        let help = "Answers truncated so that the client asks over TCP, messages not answered, and answers that the system did not send.";
         page.counters("idnode_dns_exceptions_total", help, "kind", &read(fates));
     });
 }
@@ -138,7 +146,7 @@ pub(super) fn add_handle_metrics(
         let messages = [("udp", &counters.udp_messages), ("tcp", &counters.tcp_messages)];
         page.counters("idnode_handle_messages_total", "Messages received.", "transport", &read(messages));
         let replies: Vec<(&str, u64)> = counters.replies().collect();
-        page.counters("idnode_handle_replies_total", "Replies by what they say.", "outcome", &replies);
+        page.counters("idnode_handle_replies_total", "Replies by outcome.", "outcome", &replies);
         let fates = [
             ("dropped", &counters.dropped),
             ("incomplete", &counters.incomplete),
@@ -148,12 +156,12 @@ pub(super) fn add_handle_metrics(
             ("unsent", &counters.unsent),
         ];
         let help = "Datagrams dropped, messages not put together, answers withheld from a source that used up its \
-                    share, requests repeated, messages for which there was no place, and answers not sent by the system.";
+                    share, requests repeated, messages for which no slot was free, and answers that the system did not send.";
         page.counters("idnode_handle_exceptions_total", help, "kind", &read(fates));
         let sessions = tables.sessions() as u64;
-        page.gauge("idnode_handle_sessions", "Sessions that are not over.", sessions);
+        page.gauge("idnode_handle_sessions", "Open sessions.", sessions);
         let challenges = tables.challenges() as u64;
-        page.gauge("idnode_handle_challenges", "Challenges that wait for their answers.", challenges);
+        page.gauge("idnode_handle_challenges", "Challenges that are not answered yet.", challenges);
     });
 }
 
@@ -169,7 +177,7 @@ pub(super) fn add_crypto_metrics(metrics: &Metrics, pool: Arc<CryptoPool>) {
         let help = "Signatures made and verified, keys agreed and derived; rejected because the queue, or the share of one \
                     source in it, was full.";
         page.counters("idnode_crypto_work_total", help, "outcome", &read(outcomes));
-        page.gauge("idnode_crypto_queued", "Such work that is done or queued now.", pool.queued() as u64);
+        page.gauge("idnode_crypto_queued", "Cryptographic operations that run or are queued.", pool.queued() as u64);
     });
 }
 
@@ -187,9 +195,9 @@ pub(super) fn add_memory_metrics(
 ) {
     metrics.add(move |page| {
         let [in_use, max, refusals] = *names;
-        page.gauge(in_use, "Bytes that requests and answers occupy now.", memory.bytes_in_use());
-        page.gauge(max, "Bytes that requests and answers may occupy.", memory.bytes_max());
-        let help = "Requests refused for want of memory, by the bound.";
+        page.gauge(in_use, "Bytes of memory that requests and answers use.", memory.bytes_in_use());
+        page.gauge(max, "Bytes of memory that requests and answers may use.", memory.bytes_max());
+        let help = "Requests refused because the memory budget was spent, by bound.";
         page.counters(refusals, help, "bound", &memory.refusals());
     });
 }
@@ -214,7 +222,7 @@ pub(super) fn add_grpc_metrics(metrics: &Metrics, counters: Arc<GrpcCounters>) {
         let calls: Vec<(&str, u64)> = counters.calls().collect();
         page.counters("idnode_grpc_calls_total", "Calls by service.", "service", &calls);
         let refused = counters.tokens_refused.load(Ordering::Relaxed);
-        page.counter("idnode_grpc_tokens_refused_total", "Tokens shown and not accepted.", refused);
+        page.counter("idnode_grpc_tokens_refused_total", "Tokens presented and rejected.", refused);
     });
 }
 
@@ -231,7 +239,7 @@ pub(super) fn add_http_metrics(metrics: &Metrics, counters: Arc<HttpCounters>, s
             &responses,
         );
         let refused = counters.credentials_refused.load(Ordering::Relaxed);
-        page.counter("idnode_http_credentials_refused_total", "Credentials shown and not accepted.", refused);
+        page.counter("idnode_http_credentials_refused_total", "Credentials presented and rejected.", refused);
     });
 }
 
@@ -310,10 +318,10 @@ fn write_store(page: &mut Page, store: &Store) {
     let directory = store.directory();
     let homed = directory.prefixes().filter(|entry| entry.homing == Homing::Here).count() as u64;
     let delegated = directory.prefixes().count() as u64 - homed;
-    page.gauge("idnode_store_identifiers", "Identifiers that exist.", store.count());
+    page.gauge("idnode_store_identifiers", "Registered identifiers.", store.count());
     page.gauges(
         "idnode_store_prefixes",
-        "Prefixes by who answers for them.",
+        "Prefixes by the site that answers for them.",
         "homing",
         &[("here", homed), ("delegated", delegated)],
     );
@@ -324,7 +332,7 @@ fn write_store(page: &mut Page, store: &Store) {
     );
     page.gauge(
         "idnode_store_read_only",
-        "1 when the store takes no changes.",
+        "1 when the store is read-only.",
         u64::from(store.read_only_reason().is_some()),
     );
     page.counter(

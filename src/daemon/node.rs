@@ -132,11 +132,12 @@ impl RunningNode {
         let Some(tls) = &self.front_ends.tls else { return };
         match tls.reload() {
             Ok(()) => {
-                tracing::info!("certificate read again");
+                tracing::info!("certificate reloaded");
                 warn_if_not_valid(tls);
             }
             Err(error) => {
-                tracing::error!(error = %Chain(&error), "certificate not read again; the one before stays");
+                tracing::error!(error = %Chain(&error), "the certificate cannot be reloaded; the node continues \
+                    with the one it has");
             }
         }
     }

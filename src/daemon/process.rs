@@ -97,9 +97,12 @@ fn reload_from(node: &RunningNode, log: &LogControl, reload: &Reload) {
             log.set_level(config.log.level);
             node.reload();
             let restart = Config { log: config.log.clone(), ..node.config().clone() } != config;
-            tracing::info!(restart_needed_for_other_changes = restart, "configuration read again");
+            tracing::info!(restart_needed_for_other_changes = restart, "configuration reloaded");
         }
-        Err(error) => tracing::error!(%error, "configuration not read again; everything stays as it was"),
+        Err(error) => {
+            tracing::error!(%error, "the configuration cannot be reloaded; the node continues with the \
+            one it has")
+        }
     }
 }
 

@@ -45,8 +45,8 @@ impl ServerKey {
         if directory.holds_store() {
             tracing::warn!(
                 file = %file.display(),
-                "the store had no server key and got one; if it was lost, put it back from a backup: clients trust \
-                 the key that they know"
+                "a server key was created for an existing store that had none; if the old key was lost, restore it \
+                 from a backup: clients trust only the key that they know"
             );
         } else {
             tracing::info!(file = %file.display(), "server key of the first start written");

@@ -94,13 +94,20 @@ impl Watchdog {
 /// Feeds the watchdog when the node answers in time; otherwise logs the reason.
 async fn check(store: &Store, node: &Handle, limit: Duration) {
     if time::timeout(limit, node.spawn(async {})).await.is_err() {
-        return tracing::error!("the runtime does not run its tasks; the watchdog is not fed");
+        return tracing::error!(
+            "the node's runtime does not run its tasks; systemd gets no watchdog message and \
+            will restart the node: look for a lack of CPU time or a disk that hangs"
+        );
     }
     match time::timeout(limit, store.headers_at(&[store.end().sequence])).await {
         Ok(Ok(_)) => notify(&[NotifyState::Watchdog]),
         Ok(Err(error)) => {
-            tracing::error!(error = %Chain(&error), "the store fails; the watchdog is not fed");
+            tracing::error!(error = %Chain(&error), "the store cannot be read; systemd gets no watchdog message and \
+                will restart the node: check the disk");
         }
-        Err(_) => tracing::error!("the store does not answer; the watchdog is not fed"),
+        Err(_) => tracing::error!(
+            "the store does not answer in time; systemd gets no watchdog message and will \
+            restart the node: check the disk and its load"
+        ),
     }
 }

@@ -29,7 +29,8 @@ const TOO_DEEP: &str = "RECURSION_TOO_DEEP";
 pub enum FollowError {
     /// The question returned to a node that had passed it on.
     #[error(
-        "the question came back to a node that had passed it on: a delegation points up again; have its site corrected"
+        "the question came back to a node that had passed it on: a prefix is delegated to a site that passes \
+         questions up again; have the site of that delegation corrected"
     )]
     Loop,
     /// The question was passed on too often.

@@ -24,7 +24,7 @@ pub(super) enum FilingError {
     /// The upper node confirmed a later entry than this store holds.
     #[error(
         "the upper node confirmed entry {confirmed} of the journal, but it ends at {head}: this store has lost its \
-         end; see `idnode store accept-loss`, after which filing starts again"
+         latest entries; see `idnode store accept-loss`, after which filing starts again"
     )]
     Ahead {
         /// Sequence that the upper node confirmed.

@@ -232,7 +232,8 @@ impl Noted {
     fn set_aside(&mut self, aside: Vec<SetAside>) {
         for SetAside { prefix, message } in aside {
             if self.set_aside.get(&prefix) != Some(&message) {
-                tracing::warn!(%prefix, reason = %message, "prefix is set aside and not filed");
+                tracing::warn!(%prefix, reason = %message, "the upper node does not accept this prefix; it is not \
+                    filed");
                 self.set_aside.insert(prefix, message);
             }
         }

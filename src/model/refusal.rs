@@ -106,9 +106,7 @@ pub enum Refusal {
         found: u64,
     },
     /// The caller has proved nothing.
-    #[error(
-        "this needs a caller that proves who it is: a token of this node, or the key of an administrator"
-    )]
+    #[error("authentication is required: use a token of this node or the key of an administrator")]
     Unauthenticated,
     /// The token is malformed, unknown, or its secret is wrong.
     #[error(
@@ -122,7 +120,7 @@ pub enum Refusal {
     #[error("the token was revoked; ask an administrator for a new one")]
     TokenRevoked,
     /// A token command names a token that is not there.
-    #[error("there is no token {id}; `idnode token list` shows those there are")]
+    #[error("there is no token {id}; `idnode token list` shows the tokens that exist")]
     TokenAbsent {
         /// The token's id.
         id: String,
@@ -135,7 +133,8 @@ pub enum Refusal {
     },
     /// No HS_ADMIN value names the identity.
     #[error(
-        "{identity} is no administrator of {of}; have one name it there, by an HS_ADMIN value or in a list that one names"
+        "{identity} is not an administrator of {of}; an administrator can name it there, in an HS_ADMIN value or in \
+         a list that such a value names"
     )]
     NotAdministrator {
         /// Who asked.
@@ -164,7 +163,7 @@ pub enum Refusal {
     },
     /// The request id is not a UUIDv7 of about now.
     #[error(
-        "request id is not a UUIDv7 made by now (at most {REQUEST_AHEAD_SECONDS_MAX} s ahead of this node's clock)"
+        "request id is not a UUIDv7, or its time is more than {REQUEST_AHEAD_SECONDS_MAX} s ahead of this node's clock"
     )]
     RequestIdInvalid,
     /// The batch has too many items.

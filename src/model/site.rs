@@ -106,12 +106,12 @@ impl fmt::Display for SiteError {
                 write!(f, "site has {count} addresses; 1 to {SITE_ADDRESSES_MAX} are allowed")
             }
             Self::Address { found } => {
-                write!(f, "site address {found} reaches no host; name a unicast address")
+                write!(f, "site address {found} is not the address of a host; name a unicast address")
             }
             Self::HostName { found } => {
                 write!(
                     f,
-                    "host name {found:?} is not one; write labels of letters, digits and '-' such as node.example"
+                    "{found:?} is not a host name; write labels of letters, digits and '-' such as node.example"
                 )
             }
             Self::Ports => f.write_str(

@@ -178,7 +178,7 @@ pub(super) fn check_amend_shape(command: &Amend) -> Result<(), Refusal> {
     let repeated = indexes.iter().zip(indexes.iter().skip(1)).find(|(left, right)| left == right);
     match repeated {
         Some((index, _)) => {
-            let reason = format!("index {index} stands twice in one amend; name each index once");
+            let reason = format!("index {index} is given twice in one amend; name each index once");
             Err(Refusal::CommandInvalid { reason })
         }
         None => Ok(()),

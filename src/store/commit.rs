@@ -137,7 +137,8 @@ impl Appender {
         let built = build(builder, block).await?;
         if let Err(error) = self.store.inner.engine.commit(built.batch).await {
             self.store.stop_writing(&format!(
-                "a write failed ({error}); what is on disk is known only after a restart: see to the disk, then restart the node"
+                "a write failed ({error}); what is on disk is known only after a restart: check the disk, then \
+                 restart the node"
             ));
             return Err(Error::Engine(error));
         }

@@ -91,7 +91,7 @@ impl From<EngineError> for Error {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unreadable {
     /// The checksum differs.
-    #[error("checksum {found:08x} was stored, {expected:08x} is right for the bytes")]
+    #[error("the stored checksum is {found:08x}, that of the bytes is {expected:08x}")]
     Checksum {
         /// The checksum stored.
         found: u32,

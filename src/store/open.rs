@@ -325,7 +325,7 @@ impl Store {
                     move || store.save_high_water()
                 });
                 if let Ok(Err(error)) = saved.await {
-                    store.stop_writing(&format!("{error}: see to the disk, then restart the node"));
+                    store.stop_writing(&format!("{error}: check the disk, then restart the node"));
                     return;
                 }
             }

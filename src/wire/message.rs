@@ -250,7 +250,7 @@ impl TryFrom<&proto::Site> for Site {
         let address = |text: &String| {
             text.parse().map_err(|_| {
                 MessageError::meaningless(format!(
-                    "{text:?} is no IP address; write 192.0.2.7 or 2001:db8::7"
+                    "{text:?} is not an IP address; write 192.0.2.7 or 2001:db8::7"
                 ))
             })
         };

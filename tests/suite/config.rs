@@ -24,7 +24,7 @@ fn a_correct_file_is_checked_without_starting() {
 fn a_wrong_file_is_named_with_every_problem() {
     let (code, said, complaint) = check("version = 1\n[dns]\nlisen = []\nroot = 7\n");
     let expected = "FILE:3: dns.lisen is not known; did you mean dns.listen?\n\
-                    FILE:4: dns.root = 7 is not right: write labels of letters, digits and '-' such as \"id.internal\"\n";
+                    FILE:4: dns.root = 7 is not valid: write labels of letters, digits and '-' such as \"id.internal\"\n";
     assert_eq!((code, said.as_str(), complaint.as_str()), (Some(78), "", expected));
 }
 

@@ -73,7 +73,7 @@ impl Bench {
 fn a_key_is_made_for_its_owner_alone_and_never_replaced() {
     let bench = Bench::without_node();
     let printed = bench.run(&["key", "make", "--algorithm", "sm2", "--out", "signer.pem"]);
-    assert_eq!(printed, "made a private SM2 key in signer.pem\n");
+    assert_eq!(printed, "created a private SM2 key in signer.pem\n");
     let mode = fs::metadata(bench.path("signer.pem")).expect("a file").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let before = fs::read(bench.path("signer.pem")).expect("a file");

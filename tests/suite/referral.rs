@@ -248,7 +248,7 @@ async fn a_loop_is_found() {
     delegate_to(&right, "99", &left).await;
     let (code, reason, message) = refusal(asking(&left).await.recurse("99/SN1", &[]).await);
     assert_eq!((code, reason.as_str()), (Code::FailedPrecondition, "RECURSION_LOOP"));
-    assert!(message.contains("a delegation points up again"), "{message}");
+    assert!(message.contains("a prefix is delegated to a site that passes questions up again"), "{message}");
 }
 
 /// Two nodes that only refer, to each other: who follows their referrals finds the loop.

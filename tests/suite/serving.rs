@@ -136,5 +136,5 @@ fn a_start_tells_what_an_operator_should_mend() {
 
     std::fs::remove_file(&server_key).expect("removed");
     let (_, log) = logs(&[]);
-    assert!(log.contains("the store had no server key and got one"), "{log}");
+    assert!(log.contains("a server key was created for an existing store"), "{log}");
 }

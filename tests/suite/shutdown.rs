@@ -138,7 +138,7 @@ fn the_grace_period_bounds_what_hangs() {
     node.signal("TERM");
     let (status, _, log) = node.wait();
     assert_eq!(status.code(), Some(0), "{log}");
-    assert!(log.contains("grace is over; requests are cut off"), "{log}");
+    assert!(log.contains("the grace period is over; requests that are still open are aborted"), "{log}");
     assert!(log.trim_end().ends_with("stopped"), "the store was not closed in order: {log}");
     asking.kill().expect("a child");
     asking.wait().expect("a child");
@@ -174,13 +174,14 @@ fn sighup_reads_the_log_level_again() {
     let node = NodeProcess::start(&data, &["--config", &file.display().to_string()]);
     std::fs::write(&file, "[log]\nlevel = \"loud\"\n").expect("written");
     node.signal("HUP");
-    let log = eventually("the complaint", || Some(node.log()).filter(|log| log.contains("not read again")));
-    assert!(log.contains("log.level = \\\"loud\\\" is not right"), "{log}");
+    let log =
+        eventually("the complaint", || Some(node.log()).filter(|log| log.contains("cannot be reloaded")));
+    assert!(log.contains("log.level = \\\"loud\\\" is not valid"), "{log}");
     assert_eq!(http_get(node.http(), "/readyz").0, 200, "the node was disturbed");
     std::fs::write(&file, "[log]\nlevel = \"info\"\n").expect("written");
     node.signal("HUP");
     eventually("lines of information", || {
-        node.log().contains("\"message\":\"configuration read again\"").then_some(())
+        node.log().contains("\"message\":\"configuration reloaded\"").then_some(())
     });
     node.signal("TERM");
     let (status, _, log) = node.wait();

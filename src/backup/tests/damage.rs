@@ -75,7 +75,7 @@ async fn cut_missing_exchanged_and_strange_files_are_named() {
     fs::write(&second, &two).expect("space on disk");
     fs::write(folder.join("notes.txt"), "hello").expect("space on disk");
     let found = verdict(&folder).await.findings;
-    assert_eq!(found[0].to_string(), "notes.txt: it is no part of this backup");
+    assert_eq!(found[0].to_string(), "notes.txt: it is not part of this backup");
     fs::remove_file(folder.join("notes.txt")).expect("a file");
     fs::remove_file(folder.join("manifest.json")).expect("the manifest");
     let found = verdict(&folder).await.findings;

@@ -35,8 +35,7 @@ Examples:
   idnode export 88.118.8 --format jsonl | gzip > parts.jsonl.gz
 
 Writes the identifiers whose prefix is exactly one of those named, in canonical order, with the values that the token \
-may read. JSON lines carry everything. CSV refuses what it cannot carry (data that is no text, an empty datum, another \
-TTL than 86400 s, other permissions than the type's own, references) and names the identifier. `idnode import` reads \
+may read. JSON lines carry everything. CSV refuses what it cannot carry (data that is not text, empty data, a TTL other than 86400 s, permissions other than the type's own, references) and names the identifier. `idnode import` reads \
 both back as equal content.")]
 pub(super) struct ExportArguments {
     /// Prefixes, such as 88.118.8

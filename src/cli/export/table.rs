@@ -49,8 +49,8 @@ impl SheetColumns {
             return Ok(());
         }
         Err(Error::Incomplete(format!(
-            "{}: {location} begins with {:?}, which a spreadsheet may run as a formula; use --formulas keep to write it \
-             all the same, or --format jsonl",
+            "{}: {location} begins with {:?}, which a spreadsheet may run as a formula; use --formulas keep to \
+             write it anyway, or --format jsonl",
             escape(&found.identifier),
             text.chars().next().unwrap_or_default()
         )))

@@ -56,8 +56,7 @@ type gives several values; an empty cell is no value; cells stay text as they ar
     identifier,URL,3:NAME
     88.118.8/SN000123,https://example.com/SN000123,轴承
 
-JSON lines: one object a line, either flat, or whole as `idnode resolve --json` and `idnode export` write it; data \
-that is no text is {\"base64\": \"...\"}.
+JSON lines: one object a line, either flat, or whole as `idnode resolve --json` and `idnode export` write it; data that is not text is {\"base64\": \"...\"}.
 
     {\"identifier\": \"88.118.8/SN000124\", \"URL\": \"https://example.com/SN000124\"}
     {\"identifier\": \"88.118.8/SN000125\", \"values\": [{\"index\": 1, \"type\": \"NAME\", \"data\": \"轴承\"}]}

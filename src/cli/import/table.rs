@@ -109,7 +109,7 @@ impl<R: Read> Table<R> {
                 Err(malformed("a quote that opens in this row is not closed; close it, or double it"))
             }
             None if self.record.len() != self.columns.len() => Err(malformed(format!(
-                "the row has {} cells, the header {}; give every row as many",
+                "the row has {} cells, the header has {}; give every row as many cells as the header",
                 self.record.len(),
                 self.columns.len()
             ))),

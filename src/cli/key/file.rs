@@ -80,7 +80,7 @@ impl MakeArguments {
                 "public": key.public().to_jwk(),
             }))?;
         } else {
-            output.line(&format!("made a private {kind} key in {}", self.out.display()))?;
+            output.line(&format!("created a private {kind} key in {}", self.out.display()))?;
         }
         output.flush()
     }

@@ -104,7 +104,7 @@ impl VerifyArguments {
         if let Some(report) = reports().next() {
             return Err(Error::Incomplete(format!(
                 "the signature of {name} is valid, but values that it covers are not visible: {}; they were removed, or \
-                 this token may not see them (--partial is content with that)",
+                 this token may not see them (--partial accepts that)",
                 list(&report.missing)
             )));
         }

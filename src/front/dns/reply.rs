@@ -246,7 +246,7 @@ pub(super) fn refusal(refusal: &Refusal) -> Reply {
         | Refusal::PermissionDenied { .. }
         | Refusal::NotAdministrator { .. }
         | Refusal::ValueProtected { .. } => {
-            Reply::of(ResponseCode::Refused, Some(Extended::new(PROHIBITED, "not for the public")))
+            Reply::of(ResponseCode::Refused, Some(Extended::new(PROHIBITED, "the values are not public")))
         }
         Refusal::IdentifierMalformed(_)
         | Refusal::ValueInvalid(_)

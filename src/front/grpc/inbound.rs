@@ -219,7 +219,7 @@ impl FilingStream {
     async fn end_present_state(&mut self, as_of: Position, taken: &mut Taken) -> Result<(), Status> {
         self.check_incarnation(as_of.incarnation)?;
         let Some(present) = self.present_state.take() else {
-            let refusal = request::invalid("a resynchronization ends that never began");
+            let refusal = request::invalid("the end of a resynchronization that was not begun");
             return Err(reply::refused(&refusal, None));
         };
         self.call.change(self.inbound.registry.settle(&self.call.caller, &present, as_of)).await?;

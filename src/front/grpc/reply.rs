@@ -193,19 +193,19 @@ fn code_of_failure(failure: &Failure) -> Code {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum FrontRefusal {
     /// A token arrived in plain text from another machine.
-    #[error("a token was shown in plain text; use TLS, and have this token revoked if others could read it")]
+    #[error("a token was sent in plain text; use TLS, and have this token revoked if others could read it")]
     TokenOverheard,
     /// The authorization has another form.
-    #[error("authorization is not understood; write \"authorization: Bearer idn_...\"")]
+    #[error("authorization has an unknown form; write \"authorization: Bearer idn_...\"")]
     AuthorizationMalformed,
     /// The page token was not issued by this list.
-    #[error("page_token was not issued by this list; begin again without one")]
+    #[error("page_token was not issued by this list; start again without one")]
     PageTokenInvalid,
     /// An answer does not fit the message.
-    #[error("the answers are too large for one message; ask again with fewer others")]
+    #[error("the answers are too large for one message; ask fewer questions in one batch")]
     AnswerTooLarge,
     /// The caller's deadline passed before there was an answer.
-    #[error("the deadline passed before the answer was ready; ask again with a later one")]
+    #[error("the deadline passed before the answer was ready; ask again with a later deadline")]
     DeadlinePassed,
     /// A lower node files without having announced itself in this incarnation of its store.
     #[error("this node has not announced itself in this incarnation; call Announce first")]

@@ -117,7 +117,7 @@ fn scope(message: proto::Scope) -> Result<Scope, Refusal> {
     let prefixes: Vec<Prefix> = message.prefixes.iter().map(|text| prefix(text)).collect::<Result<_, _>>()?;
     match kind {
         proto::ScopeKind::Admin if prefixes.is_empty() => Ok(Scope::Admin),
-        proto::ScopeKind::Admin => Err(invalid("an admin scope is good for all prefixes and names none")),
+        proto::ScopeKind::Admin => Err(invalid("an admin scope covers all prefixes and names none")),
         proto::ScopeKind::Registrar => Ok(Scope::Registrar(prefixes)),
         proto::ScopeKind::Reader => Ok(Scope::Reader(prefixes)),
         proto::ScopeKind::Peer => Ok(Scope::Peer(prefixes)),

@@ -30,7 +30,7 @@ impl Responder {
     ) -> RequestOutcome {
         let Some(connection) = origin.connection() else {
             return RequestOutcome::Reply(reply::not_offered(
-                "a login holds for a connection; log in over TCP",
+                "a login is valid for one connection; log in over TCP",
             ));
         };
         if let Err(error) = Login::decode(message.body) {
@@ -54,7 +54,7 @@ impl Responder {
     ) -> Reply {
         let (Transport::Connection(connection), Channel::Tls) = (&origin.transport, origin.channel) else {
             return reply::not_offered(
-                "passwords are taken over TLS only; log in by key, or connect with TLS",
+                "passwords are accepted over TLS only; log in by key, or connect with TLS",
             );
         };
         let Resolution { handle: user, types: passwords, .. } = match Resolution::decode(message.body) {

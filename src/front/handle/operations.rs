@@ -42,7 +42,7 @@ impl Responder {
             OpCode(other) => match change::command(message, &self.resolver) {
                 Some(Ok(command)) => return self.change(&opened.caller, message.header.op, command).await,
                 Some(Err(reply)) => reply,
-                None => reply::not_offered(&format!("operation {other} is not offered here")),
+                None => reply::not_offered(&format!("this node does not support operation {other}")),
             },
         };
         RequestOutcome::Reply(reply)

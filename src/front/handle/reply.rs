@@ -128,14 +128,14 @@ pub(super) fn invalid_values(sentence: &str) -> Reply {
 
 /// No value can have an index that is to be removed.
 pub(super) fn no_such_index() -> Reply {
-    Reply::refuse(ResponseCode::VALUES_NOT_FOUND, "there is no value at such an index")
+    Reply::refuse(ResponseCode::VALUES_NOT_FOUND, "there is no value at one of the indexes")
 }
 
 /// This node is not responsible and refers to no service.
 pub(super) fn not_responsible(upper: Option<&str>) -> Reply {
     let sentence = match upper {
-        Some(upper) => format!("that prefix is not served here; the node above is {upper}"),
-        None => "that prefix is not served here".to_owned(),
+        Some(upper) => format!("this node does not serve the prefix; its upper node is {upper}"),
+        None => "this node does not serve the prefix".to_owned(),
     };
     Reply::refuse(ResponseCode::SERVER_NOT_RESPONSIBLE, &sentence)
 }
@@ -174,9 +174,12 @@ pub(super) fn no_values() -> Reply {
 pub(super) fn hidden(hidden: Hidden) -> Reply {
     let sentence = match hidden {
         Hidden::UntilProof | Hidden::FromCaller => {
-            "values were asked for that administrators with the permission to read values see, and this caller is none"
+            "some of the values are visible only to administrators with the permission to read values, and the \
+             caller is not one"
         }
-        Hidden::FromAll => "values were asked for that nobody may read; ask for public ones, or by index",
+        Hidden::FromAll => {
+            "some of the values may not be read by anybody; ask for public values, or by index"
+        }
     };
     Reply::refuse(response_code::of_hidden(hidden), sentence)
 }
@@ -201,8 +204,8 @@ pub(super) fn unproven(unproven: &Unproven) -> Reply {
 
 /// No challenge waits for this answer.
 pub(super) fn no_challenge() -> Reply {
-    let sentence =
-        "no challenge waits for this answer: it was answered, or twenty seconds are over; ask again";
+    let sentence = "there is no open challenge for this answer: it was answered already, or it expired after 20 seconds; send \
+         the request again";
     Reply::refuse(ResponseCode::AUTHENTICATION_TIMEOUT, sentence)
 }
 
@@ -219,13 +222,13 @@ pub(super) fn not_an_identity(user: &[u8]) -> Reply {
     let user = String::from_utf8_lossy(user);
     Reply::refuse(
         ResponseCode::INVALID_ADMIN,
-        &format!("{user:?} is not an identifier, and so not an identity"),
+        &format!("{user:?} names no identity, because it is not an identifier"),
     )
 }
 
 /// The key that proved the caller was withdrawn afterwards.
 pub(super) fn key_withdrawn() -> Reply {
-    let sentence = "the key that proved this caller was withdrawn meanwhile";
+    let sentence = "the key that proved this caller has been withdrawn";
     Reply::refuse(ResponseCode::AUTHENTICATION_FAILED, sentence)
 }
 
@@ -259,7 +262,7 @@ pub(super) fn unaccepted(reason: Unaccepted) -> Reply {
             (ResponseCode::SESSION_TIMEOUT, "there is no such session, or it has ended; set up another")
         }
         Unaccepted::Key => {
-            (ResponseCode::INVALID_SESSION_KEY, "the message was not made with the key of its session")
+            (ResponseCode::INVALID_SESSION_KEY, "the message was not protected with the key of its session")
         }
         Unaccepted::Repeated => (
             ResponseCode::SESSION_MESSAGE_REJECTED,
@@ -294,12 +297,12 @@ pub(super) fn no_session(reason: &NoSession) -> Reply {
     match reason {
         NoSession::UnknownMode(mode) => Reply::refuse(
             ResponseCode::INVALID_SESSION_SETUP,
-            &format!("mode {mode} of setting up sessions is not known; 1 to 4 are"),
+            &format!("session setup mode {mode} is unknown; use 1 to 4"),
         ),
         NoSession::Key(error) => Reply::refuse(ResponseCode::SESSION_FAILED, &error.to_string()),
         NoSession::NoKey(problem) => Reply::refuse(ResponseCode::SESSION_FAILED, &problem.to_string()),
         NoSession::NotExpected => {
-            Reply::refuse(ResponseCode::SESSION_TIMEOUT, "no session with this id waits for its key")
+            Reply::refuse(ResponseCode::SESSION_TIMEOUT, "no session with this id is waiting for its key")
         }
     }
 }

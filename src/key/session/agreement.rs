@@ -86,7 +86,7 @@ impl Agreement {
     pub fn key(&self, peer: &PublicNumber, cipher: Cipher) -> Result<SessionKey, KeyError> {
         let shared = self.power(&peer.0);
         if !self.inside(&shared) {
-            return Err(KeyError::Malformed { wanted: "a public number that leaves the secret open" });
+            return Err(KeyError::Malformed { wanted: "a public number that does not reveal the secret" });
         }
         let width = usize::try_from(self.modulus.bit_width_vartime().div_ceil(8)).unwrap_or_default();
         let bytes = shared.to_be_bytes();

@@ -71,7 +71,7 @@ pub enum TrustError {
         issuer: Identity,
     },
     /// The identity has no certificate at the expected location.
-    #[error("{identity} has no certificate (HS_CERT) at {at}, and is no pinned root")]
+    #[error("{identity} has no certificate (HS_CERT) at {at}, and is not a pinned root")]
     NoCertificate {
         /// Whose certificate is missing.
         identity: Identity,
@@ -103,7 +103,7 @@ pub enum TrustError {
         identity: Identity,
     },
     /// The chain ends at an identity that certifies itself and is not pinned.
-    #[error("the chain ends at {identity}, which certifies itself and is no pinned root")]
+    #[error("the chain ends at {identity}, which certifies itself and is not a pinned root")]
     UnpinnedRoot {
         /// The last identity of the chain.
         identity: Identity,

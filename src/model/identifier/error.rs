@@ -63,7 +63,7 @@ impl fmt::Display for IdentifierError {
                 write!(f, "prefix has {bytes} bytes; at most {PREFIX_BYTES_MAX} are allowed")
             }
             Self::EmptySegment { position } => {
-                write!(f, "prefix segment {} is empty; dots stand between segments only", position + 1)
+                write!(f, "prefix segment {} is empty; write one dot between two segments", position + 1)
             }
             Self::SegmentTooLong { position, bytes } => write!(
                 f,

@@ -63,7 +63,7 @@ impl fmt::Display for ValueError {
                 write!(f, "permissions {found:?} are not four binary digits; write them such as 1110")
             }
             Self::RepeatedIndex { index } => {
-                write!(f, "index {index} stands twice; each index holds one value")
+                write!(f, "index {index} is given twice; each index holds one value")
             }
             Self::PublicSecret { index } => {
                 write!(f, "index {index} is an HS_SECKEY that the public could read; use permissions 1100")

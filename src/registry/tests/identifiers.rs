@@ -144,7 +144,7 @@ async fn what_contradicts_itself_is_refused() {
     refused(
         &fixture,
         Command::Amend(twice),
-        invalid("index 1 stands twice in one amend; name each index once"),
+        invalid("index 1 is given twice in one amend; name each index once"),
     )
     .await;
     let site = invalid(

@@ -168,7 +168,7 @@ fn explain_join(directory: &Path, failed: tokio::task::JoinError) -> EngineError
 }
 
 fn explain_panic(directory: &Path, panic: &(dyn Any + Send)) -> EngineError {
-    EngineError::damaged(directory, format!("the engine gave up: {}", panic_text(panic)))
+    EngineError::damaged(directory, format!("the engine has stopped: {}", panic_text(panic)))
 }
 
 /// The message of a panic.

@@ -175,7 +175,7 @@ pub enum ValueProblem {
         error: ValueError,
     },
     /// A TTL of an unknown kind.
-    #[error("the TTL of index {index} is of kind {found}; 0 (seconds) or 1 (point in time) are right")]
+    #[error("the TTL of index {index} is of kind {found}; 0 (seconds) and 1 (point in time) are allowed")]
     TtlKind {
         /// The value's index.
         index: Index,
@@ -183,7 +183,7 @@ pub enum ValueProblem {
         found: u8,
     },
     /// A TTL below 0.
-    #[error("the TTL of index {index} is {} seconds; 0 to {TTL_MAX_SECONDS} are right", found.cast_signed())]
+    #[error("the TTL of index {index} is {} seconds; 0 to {TTL_MAX_SECONDS} are allowed", found.cast_signed())]
     Ttl {
         /// The value's index.
         index: Index,

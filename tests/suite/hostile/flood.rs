@@ -50,5 +50,5 @@ fn sigterm_ends_a_flooded_node_within_its_grace() {
     let (status, _, log) = node.wait();
     assert!(flood.is_running(), "the node ended after the flood only");
     assert_eq!(status.code(), Some(0), "{log}");
-    assert!(!log.contains("grace is over") && log.trim_end().ends_with("stopped"), "{log}");
+    assert!(!log.contains("the grace period is over") && log.trim_end().ends_with("stopped"), "{log}");
 }

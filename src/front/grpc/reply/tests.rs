@@ -213,7 +213,12 @@ fn a_backup_that_fails_has_its_status_and_reason() {
     let detail = "disk full".to_owned();
     let unknown = backup::Error::DirectoryUnknown { directory: directory.clone(), known };
     let table = [
-        (unknown, Code::InvalidArgument, "BACKUP_DIRECTORY_UNKNOWN", "/x is no configured backup directory"),
+        (
+            unknown,
+            Code::InvalidArgument,
+            "BACKUP_DIRECTORY_UNKNOWN",
+            "/x is not a configured backup directory",
+        ),
         (backup::Error::Absent { name }, Code::NotFound, "BACKUP_ABSENT", "there is no backup \"b\""),
         (backup::Error::Busy { directory }, Code::Unavailable, "BACKUP_UNDER_WAY", "a backup is running"),
         (

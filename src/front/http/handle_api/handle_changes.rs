@@ -55,22 +55,25 @@ pub(super) struct WriteParameters {
         ("handle" = String, Path, description = "The handle; its slash may be percent-encoded.",
             example = "88.118.8/SN000123"),
         WriteParameters,
-        ("If-Match" = Option<String>, Header, description = "Tags of states of which the record must be in one; * for any (RFC 9110 section 13.1.1)."),
-        ("If-None-Match" = Option<String>, Header, description = "Tags of states of which the record must be in none; * for any (RFC 9110 section 13.1.2).")),
+        ("If-Match" = Option<String>, Header, description = "Tags of states; the record must be in one of them; * \
+          for any (RFC 9110 section 13.1.1)."),
+        ("If-None-Match" = Option<String>, Header, description = "Tags of states; the record must be in none of \
+          them; * for any (RFC 9110 section 13.1.2).")),
     request_body(content = ValuesGiven, content_type = "application/json"),
     security((), ("basic" = []), ("bearer" = []), ("handle" = [])),
     responses(
-        (status = 200, description = "What existed was overwritten, or held already.", body = HandleReply),
-        (status = 201, description = "Created, or added, and nothing was overwritten.", body = HandleReply),
+        (status = 200, description = "Existing values were overwritten, or were equal already.", body = HandleReply),
+        (status = 201, description = "The handle was created, or values were added, and nothing was overwritten.", body = HandleReply),
         (status = 400, description = "The request is malformed, or this node does not answer for the prefix.", body = HandleReply),
-        (status = 401, description = "Proof is needed, or not accepted.", body = HandleReply),
-        (status = 403, description = "The caller may not; or proof is needed over plain text.", body = HandleReply),
-        (status = 404, description = "There is no such handle to write single values of.", body = HandleReply),
-        (status = 409, description = "It exists, or an index stands twice.", body = HandleReply),
-        (status = 408, description = "The body did not come in time.", body = HandleReply),
-        (status = 412, description = "The record is not in a state that the request is conditioned on.", body = HandleReply),
+        (status = 401, description = "Authentication is required, or failed.", body = HandleReply),
+        (status = 403, description = "The caller has no permission, or authentication is required and the \
+            connection is plain text.", body = HandleReply),
+        (status = 404, description = "There is no such handle, so that single values cannot be written.", body = HandleReply),
+        (status = 409, description = "The handle or a value exists, or an index is given twice.", body = HandleReply),
+        (status = 408, description = "The body did not arrive in time.", body = HandleReply),
+        (status = 412, description = "The record is not in a state that If-Match or If-None-Match requires.", body = HandleReply),
         (status = 413, description = "The body is too large.", body = HandleReply),
-        (status = 415, description = "The body is no JSON, or encoded.", body = HandleReply),
+        (status = 415, description = "The body is not JSON, or has a content coding.", body = HandleReply),
         (status = 500, description = "The node, or another that it asked, failed.", body = HandleReply),
         (status = 503, description = "The node is too busy, read-only or stopping.", body = HandleReply)))]
 pub(super) async fn put(
@@ -166,16 +169,19 @@ pub(super) struct RemoveParameters {
         ("handle" = String, Path, description = "The handle; its slash may be percent-encoded.",
             example = "88.118.8/SN000123"),
         RemoveParameters,
-        ("If-Match" = Option<String>, Header, description = "Tags of states of which the record must be in one; * for any (RFC 9110 section 13.1.1)."),
-        ("If-None-Match" = Option<String>, Header, description = "Tags of states of which the record must be in none.")),
+        ("If-Match" = Option<String>, Header, description = "Tags of states; the record must be in one of them; * \
+          for any (RFC 9110 section 13.1.1)."),
+        ("If-None-Match" = Option<String>, Header, description = "Tags of states; the record must be in none of \
+          them (RFC 9110 section 13.1.2).")),
     security((), ("basic" = []), ("bearer" = []), ("handle" = [])),
     responses(
-        (status = 200, description = "Removed.", body = HandleReply),
+        (status = 200, description = "The handle or the values were removed.", body = HandleReply),
         (status = 400, description = "The request is malformed, or this node does not answer for the prefix.", body = HandleReply),
-        (status = 401, description = "Proof is needed, or not accepted.", body = HandleReply),
-        (status = 403, description = "The caller may not; or proof is needed over plain text.", body = HandleReply),
+        (status = 401, description = "Authentication is required, or failed.", body = HandleReply),
+        (status = 403, description = "The caller has no permission, or authentication is required and the \
+            connection is plain text.", body = HandleReply),
         (status = 404, description = "There is no such handle.", body = HandleReply),
-        (status = 412, description = "The record is not in a state that the request is conditioned on.", body = HandleReply),
+        (status = 412, description = "The record is not in a state that If-Match or If-None-Match requires.", body = HandleReply),
         (status = 500, description = "The node, or another that it asked, failed.", body = HandleReply),
         (status = 503, description = "The node is too busy, read-only or stopping.", body = HandleReply)))]
 pub(super) async fn delete(

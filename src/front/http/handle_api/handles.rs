@@ -21,7 +21,8 @@ use crate::front::http::transport::extract::{GivenParameters, Named, Parameters}
         ("handle" = String, Path, description = "The handle; its slash may be percent-encoded.",
             example = "88.118.8/SN000123"),
         ResolveParameters,
-        ("If-Match" = Option<String>, Header, description = "Tags of one of which the representation must have (RFC 9110 section 13.1.1)."),
+        ("If-Match" = Option<String>, Header, description = "Tags; the representation must have one of them (RFC \
+          9110 section 13.1.1)."),
         ("If-None-Match" = Option<String>, Header, description = "Tags of representations that the client has already.")),
     security((), ("basic" = []), ("bearer" = []), ("handle" = [])),
     responses(
@@ -30,8 +31,9 @@ use crate::front::http::transport::extract::{GivenParameters, Named, Parameters}
         (status = 304, description = "The client has this representation already."),
         (status = 300, description = "Another service answers.", body = HandleReply),
         (status = 400, description = "The request is malformed, or this node does not answer for the prefix.", body = HandleReply),
-        (status = 401, description = "Proof is needed, or not accepted.", body = HandleReply),
-        (status = 403, description = "The caller may not; or proof is needed over plain text.", body = HandleReply),
+        (status = 401, description = "Authentication is required, or failed.", body = HandleReply),
+        (status = 403, description = "The caller has no permission, or authentication is required and the \
+            connection is plain text.", body = HandleReply),
         (status = 404, description = "There is no such handle.", body = HandleReply),
         (status = 412, description = "The representation is not the one that If-Match names.", body = HandleReply),
         (status = 500, description = "The node, or another that it asked, failed.", body = HandleReply),
@@ -60,12 +62,13 @@ pub(super) async fn resolve(
         (status = 200, description = "The values; response code 200 when none was selected.", body = HandleReply),
         (status = 300, description = "Another service answers.", body = HandleReply),
         (status = 400, description = "The request is malformed, or this node does not answer for the prefix.", body = HandleReply),
-        (status = 401, description = "Proof is needed, or not accepted.", body = HandleReply),
-        (status = 403, description = "The caller may not; or proof is needed over plain text.", body = HandleReply),
+        (status = 401, description = "Authentication is required, or failed.", body = HandleReply),
+        (status = 403, description = "The caller has no permission, or authentication is required and the \
+            connection is plain text.", body = HandleReply),
         (status = 404, description = "There is no such handle.", body = HandleReply),
-        (status = 408, description = "The body did not come in time.", body = HandleReply),
+        (status = 408, description = "The body did not arrive in time.", body = HandleReply),
         (status = 413, description = "The body is too large.", body = HandleReply),
-        (status = 415, description = "The body is no JSON, or encoded.", body = HandleReply),
+        (status = 415, description = "The body is not JSON, or has a content coding.", body = HandleReply),
         (status = 500, description = "The node, or another that it asked, failed.", body = HandleReply),
         (status = 503, description = "The node is too busy, read-only or stopping.", body = HandleReply)))]
 pub(super) async fn resolve_by_body(

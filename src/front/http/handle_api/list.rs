@@ -83,11 +83,12 @@ pub(super) struct ListParameters {
     responses(
         (status = 200, description = "The handles.", body = HandleList),
         (status = 400, description = "The request is malformed, or this node does not answer for the prefix.", body = HandleReply),
-        (status = 401, description = "Proof is needed, or not accepted.", body = HandleReply),
-        (status = 403, description = "The caller may not; or proof is needed over plain text.", body = HandleReply),
-        (status = 408, description = "The body did not come in time.", body = HandleReply),
+        (status = 401, description = "Authentication is required, or failed.", body = HandleReply),
+        (status = 403, description = "The caller has no permission, or authentication is required and the \
+            connection is plain text.", body = HandleReply),
+        (status = 408, description = "The body did not arrive in time.", body = HandleReply),
         (status = 413, description = "The body is too large.", body = HandleReply),
-        (status = 415, description = "The body is no JSON, or encoded.", body = HandleReply),
+        (status = 415, description = "The body is not JSON, or has a content coding.", body = HandleReply),
         (status = 500, description = "The node, or another that it asked, failed.", body = HandleReply),
         (status = 503, description = "The node is too busy, read-only or stopping.", body = HandleReply)))]
 pub(super) async fn list_by_body(
@@ -107,8 +108,9 @@ pub(super) async fn list_by_body(
     responses(
         (status = 200, description = "The handles.", body = HandleList),
         (status = 400, description = "The request is malformed, or this node does not answer for the prefix.", body = HandleReply),
-        (status = 401, description = "Proof is needed, or not accepted.", body = HandleReply),
-        (status = 403, description = "The caller may not; or proof is needed over plain text.", body = HandleReply),
+        (status = 401, description = "Authentication is required, or failed.", body = HandleReply),
+        (status = 403, description = "The caller has no permission, or authentication is required and the \
+            connection is plain text.", body = HandleReply),
         (status = 500, description = "The node, or another that it asked, failed.", body = HandleReply),
         (status = 503, description = "The node is too busy, read-only or stopping.", body = HandleReply)))]
 pub(super) async fn list(

@@ -63,8 +63,9 @@ pub(super) struct PageParameters {
     responses(
         (status = 200, description = "The prefixes.", body = PrefixList),
         (status = 400, description = "The request is malformed.", body = HandleReply),
-        (status = 401, description = "Proof is needed, or not accepted.", body = HandleReply),
-        (status = 403, description = "The caller may not; or proof is needed over plain text.", body = HandleReply)))]
+        (status = 401, description = "Authentication is required, or failed.", body = HandleReply),
+        (status = 403, description = "The caller has no permission, or authentication is required and the \
+            connection is plain text.", body = HandleReply)))]
 pub(super) async fn list(
     State(api): State<HandleState>,
     Parameters(parameters): Parameters<PageParameters>,
@@ -96,10 +97,11 @@ pub(super) async fn list(
         pattern = "^(0\\.NA/)?[A-Za-z0-9-]{1,63}(\\.[A-Za-z0-9-]{1,63})*$", example = "0.NA/88.118.8")),
     security((), ("basic" = []), ("bearer" = []), ("handle" = [])),
     responses(
-        (status = 200, description = "It is homed here.", body = HandleReply),
-        (status = 400, description = "It is no prefix, or cannot be homed here.", body = HandleReply),
-        (status = 401, description = "Proof is needed, or not accepted.", body = HandleReply),
-        (status = 403, description = "The caller may not; or proof is needed over plain text.", body = HandleReply),
+        (status = 200, description = "The prefix is homed here.", body = HandleReply),
+        (status = 400, description = "The path is not a prefix, or the prefix cannot be homed here.", body = HandleReply),
+        (status = 401, description = "Authentication is required, or failed.", body = HandleReply),
+        (status = 403, description = "The caller has no permission, or authentication is required and the \
+            connection is plain text.", body = HandleReply),
         (status = 500, description = "The node failed.", body = HandleReply),
         (status = 503, description = "The node is too busy, read-only or stopping.", body = HandleReply)))]
 pub(super) async fn home(
@@ -119,10 +121,11 @@ pub(super) async fn home(
         pattern = "^(0\\.NA/)?[A-Za-z0-9-]{1,63}(\\.[A-Za-z0-9-]{1,63})*$", example = "0.NA/88.118.8")),
     security((), ("basic" = []), ("bearer" = []), ("handle" = [])),
     responses(
-        (status = 200, description = "It is homed here no more.", body = HandleReply),
-        (status = 400, description = "It is no prefix, or it was not homed here.", body = HandleReply),
-        (status = 401, description = "Proof is needed, or not accepted.", body = HandleReply),
-        (status = 403, description = "The caller may not; or proof is needed over plain text.", body = HandleReply),
+        (status = 200, description = "The prefix is no longer homed here.", body = HandleReply),
+        (status = 400, description = "The path is not a prefix, or the prefix was not homed here.", body = HandleReply),
+        (status = 401, description = "Authentication is required, or failed.", body = HandleReply),
+        (status = 403, description = "The caller has no permission, or authentication is required and the \
+            connection is plain text.", body = HandleReply),
         (status = 500, description = "The node failed.", body = HandleReply),
         (status = 503, description = "The node is too busy, read-only or stopping.", body = HandleReply)))]
 pub(super) async fn unhome(

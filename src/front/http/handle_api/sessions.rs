@@ -92,13 +92,13 @@ pub(super) struct ProofGiven {
 #[utoipa::path(post, path = "/api/sessions", tag = "sessions", operation_id = "beginSession",
     request_body(content = Option<ProofGiven>, content_type = "application/json"),
     responses(
-        (status = 201, description = "Begun; its challenge may be answered.", body = SessionReply,
+        (status = 201, description = "The session has begun; its challenge can be answered.", body = SessionReply,
             headers(("location" = String, description = "/api/sessions/this"))),
         (status = 400, description = "The request names a session, or its body is malformed.", body = SessionReply),
-        (status = 403, description = "Over plain text there are no sessions.", body = SessionReply),
-        (status = 408, description = "The body did not come in time.", body = reply::HandleReply),
+        (status = 403, description = "There are no sessions over plain text.", body = SessionReply),
+        (status = 408, description = "The body did not arrive in time.", body = reply::HandleReply),
         (status = 413, description = "The body is too large.", body = reply::HandleReply),
-        (status = 415, description = "The body is no JSON, or encoded.", body = reply::HandleReply),
+        (status = 415, description = "The body is not JSON, or has a content coding.", body = reply::HandleReply),
         (status = 503, description = "The node is too busy to sign.", body = reply::HandleReply)))]
 pub(super) async fn begin(
     State(api): State<HandleState>,
@@ -111,7 +111,7 @@ pub(super) async fn begin(
     }
     let parts = parts(&claim, body)?;
     if parts.get("sessionId").is_some() {
-        let body = failed("the request names a session; begin one without");
+        let body = failed("the request names a session; begin one without naming one");
         return Ok(reply::session(SessionOutcome::Malformed, &body, &format));
     }
     let session = api.transport.authenticator.new_session();
@@ -126,14 +126,14 @@ pub(super) async fn begin(
     request_body(content = Option<ProofGiven>, content_type = "application/json"),
     security((), ("handle" = [])),
     responses(
-        (status = 200, description = "How the session stands.", body = SessionReply),
+        (status = 200, description = "The state of the session.", body = SessionReply),
         (status = 400, description = "The body is malformed.", body = reply::HandleReply),
-        (status = 401, description = "The answer is not accepted.", body = SessionReply),
+        (status = 401, description = "The answer to the challenge is wrong.", body = SessionReply),
         (status = 403, description = "There is no such session.", body = SessionReply),
-        (status = 408, description = "The body did not come in time.", body = reply::HandleReply),
+        (status = 408, description = "The body did not arrive in time.", body = reply::HandleReply),
         (status = 413, description = "The body is too large.", body = reply::HandleReply),
-        (status = 415, description = "The body is no JSON, or encoded.", body = reply::HandleReply),
-        (status = 503, description = "The node is too busy to sign or to judge.", body = reply::HandleReply)))]
+        (status = 415, description = "The body is not JSON, or has a content coding.", body = reply::HandleReply),
+        (status = 503, description = "The node is too busy to sign or to verify.", body = reply::HandleReply)))]
 pub(super) async fn prove(
     State(api): State<HandleState>,
     Shown(claim): Shown,
@@ -152,14 +152,14 @@ pub(super) async fn prove(
     request_body(content = Option<ProofGiven>, content_type = "application/json"),
     security((), ("handle" = [])),
     responses(
-        (status = 200, description = "How the session stands.", body = SessionReply),
+        (status = 200, description = "The state of the session.", body = SessionReply),
         (status = 400, description = "The body is malformed.", body = reply::HandleReply),
-        (status = 401, description = "The answer is not accepted.", body = SessionReply),
+        (status = 401, description = "The answer to the challenge is wrong.", body = SessionReply),
         (status = 403, description = "There is no such session.", body = SessionReply),
-        (status = 408, description = "The body did not come in time.", body = reply::HandleReply),
+        (status = 408, description = "The body did not arrive in time.", body = reply::HandleReply),
         (status = 413, description = "The body is too large.", body = reply::HandleReply),
-        (status = 415, description = "The body is no JSON, or encoded.", body = reply::HandleReply),
-        (status = 503, description = "The node is too busy to sign or to judge.", body = reply::HandleReply)))]
+        (status = 415, description = "The body is not JSON, or has a content coding.", body = reply::HandleReply),
+        (status = 503, description = "The node is too busy to sign or to verify.", body = reply::HandleReply)))]
 pub(super) async fn prove_by_post(
     api: State<HandleState>,
     shown: Shown,
@@ -173,8 +173,8 @@ pub(super) async fn prove_by_post(
 #[utoipa::path(get, path = "/api/sessions/this", tag = "sessions", operation_id = "session",
     security((), ("handle" = [])),
     responses(
-        (status = 200, description = "How the session stands.", body = SessionReply),
-        (status = 401, description = "The answer is not accepted.", body = SessionReply),
+        (status = 200, description = "The state of the session.", body = SessionReply),
+        (status = 401, description = "The answer to the challenge is wrong.", body = SessionReply),
         (status = 403, description = "There is no such session.", body = SessionReply)))]
 pub(super) async fn show(
     State(api): State<HandleState>,
@@ -234,7 +234,7 @@ fn parts(claim: &Claim, body: Option<Json>) -> Result<Parts, Denial> {
     match body {
         None => Ok(parts),
         Some(Json::Object(members)) => Ok(parts.and(Parts::of_body(&members))),
-        Some(_) => Err(Denial::malformed("the body is no JSON object")),
+        Some(_) => Err(Denial::malformed("the body is not a JSON object")),
     }
 }
 

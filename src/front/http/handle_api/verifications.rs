@@ -66,11 +66,11 @@ pub(super) struct VerifyParameters {
 /// Judges an answer to a challenge.
 #[utoipa::path(get, path = "/api/verifications/{*identity}", tag = "sessions", operation_id = "verify",
     params(
-        ("identity" = String, Path, description = "Whose key: index:handle.",
+        ("identity" = String, Path, description = "The identity whose key is meant, as index:handle.",
             pattern = "^[1-9][0-9]{0,8}:[A-Za-z0-9-]{1,63}(\\.[A-Za-z0-9-]{1,63})*/[^/]+$", example = "301:88.118.8/a"),
         VerifyParameters),
     responses(
-        (status = 200, description = "Whether the answer is right.", body = VerificationReply),
+        (status = 200, description = "Whether the answer was made with the key.", body = VerificationReply),
         (status = 400, description = "The request is malformed, or the key is not stored here.", body = HandleReply),
         (status = 500, description = "The node failed.", body = HandleReply),
         (status = 503, description = "The node is too busy or stopping.", body = HandleReply)))]
@@ -83,7 +83,7 @@ pub(super) async fn verify(
     let identity = identity(&parameters, &spelled)?;
     let bytes = |name: &str, text: &Option<String>| {
         let decoded = text.as_deref().and_then(decode_query);
-        decoded.ok_or_else(|| Denial::malformed(&format!("{name} is missing or no base64")))
+        decoded.ok_or_else(|| Denial::malformed(&format!("{name} is missing or not base64")))
     };
     let challenge = [bytes("nonce", &parameters.nonce)?, bytes("cnonce", &parameters.cnonce)?].concat();
     bytes("signature", &parameters.signature)?;
@@ -120,7 +120,7 @@ fn identity(parameters: &VerifyParameters, spelled: &str) -> Result<Identity, De
     match parameters.index {
         None if identity.index == 0 => Err(Denial::malformed("No index provided")),
         Some(_) if identity.index != 0 => {
-            Err(Denial::malformed("the index stands in the path and in the query"))
+            Err(Denial::malformed("the index is given both in the path and in the query"))
         }
         None => Ok(identity),
         Some(index) => Ok(Identity { index, ..identity }),

@@ -82,9 +82,10 @@ pub(in crate::front::http) enum ApiRefusal {
 
 fn hidden_from(hidden: Hidden) -> &'static str {
     match hidden {
-        Hidden::FromAll => "values asked for may be read by nobody",
+        Hidden::FromAll => "some of the values may not be read by anybody",
         Hidden::UntilProof | Hidden::FromCaller => {
-            "values asked for may be read by administrators with the permission to read values, and the caller is none"
+            "some of the values are visible only to administrators with the permission to read values, and the \
+             caller is not one"
         }
     }
 }

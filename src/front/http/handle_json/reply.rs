@@ -296,7 +296,7 @@ pub(in crate::front::http) fn native(message: Vec<u8>) -> Response {
 
 /// The body is no native message. Its sender reads text.
 pub(in crate::front::http) fn not_native() -> Response {
-    respond(StatusCode::BAD_REQUEST, TEXT, "the body is no message of the Handle protocol\n")
+    respond(StatusCode::BAD_REQUEST, TEXT, "the body is not a message of the Handle protocol\n")
 }
 
 /// This node has no front end for native messages. Their senders read text.

@@ -87,7 +87,7 @@ pub(in crate::front::http) fn parse_indexes(texts: &[String]) -> Result<Vec<Inde
 /// Indexes or types of one question: at most as many as an identifier has values.
 fn bounded<T>(items: Vec<T>, name: &str) -> Result<Vec<T>, Denial> {
     if items.len() > VALUES_MAX {
-        return Err(Denial::malformed(&format!("{name} stands more than {VALUES_MAX} times")));
+        return Err(Denial::malformed(&format!("{name} is given more than {VALUES_MAX} times")));
     }
     Ok(items)
 }

@@ -68,15 +68,15 @@ struct ReasonJson<'a> {
 
 /// The process answers.
 #[utoipa::path(get, path = "/healthz", tag = "node", operation_id = "live",
-    responses((status = 200, description = "The process answers.", body = Health)))]
+    responses((status = 200, description = "The process is alive.", body = Health)))]
 async fn live() -> Response {
     reply::healthy(&Health { status: "live", reasons: Vec::new() })
 }
 
 /// Ready, or the reasons why not.
 #[utoipa::path(get, path = "/readyz", tag = "node", operation_id = "ready", responses(
-    (status = 200, description = "Every promise holds.", body = Health),
-    (status = 503, description = "Some do not; the reasons.", body = Health)))]
+    (status = 200, description = "The node can do its work.", body = Health),
+    (status = 503, description = "The node cannot do all of its work; the reasons.", body = Health)))]
 async fn ready(State(operations): State<Operations>) -> Response {
     let reasons: Vec<Reason> = (operations.readiness)();
     let shown = reasons.iter().map(|reason| ReasonJson { code: reason.code, message: &reason.message });
@@ -89,7 +89,7 @@ async fn ready(State(operations): State<Operations>) -> Response {
 
 /// The metrics of the node.
 #[utoipa::path(get, path = "/metrics", tag = "node", operation_id = "metrics", responses(
-    (status = 200, description = "The numbers, in the text format of Prometheus.", body = String,
+    (status = 200, description = "The metrics, in the text format of Prometheus.", body = String,
         content_type = "text/plain")))]
 async fn metrics(State(operations): State<Operations>) -> Response {
     reply::metrics(operations.metrics.render())

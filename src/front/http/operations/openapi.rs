@@ -32,9 +32,9 @@ use crate::telemetry::bug;
     tags(
         (name = "handles", description = "What handles hold, and commands on them."),
         (name = "prefixes", description = "Which prefixes are homed here; for administrators of the node."),
-        (name = "sessions", description = "Challenges, their answers, and what they open."),
+        (name = "sessions", description = "Sessions: challenges and their answers."),
         (name = "native", description = "Messages of the Handle protocol over HTTP."),
-        (name = "node", description = "How the node is.")
+        (name = "node", description = "Health and metrics of the node.")
     )
 )]
 struct Description;

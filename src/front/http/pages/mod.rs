@@ -115,7 +115,7 @@ struct VisitParameters {
 #[utoipa::path(get, path = "/", tag = "handles", operation_id = "welcome",
     responses(
         (status = 200, description = "A page, for people.", body = String, content_type = "text/html"),
-        (status = 404, description = "Programs find nothing here.", body = HandleReply)))]
+        (status = 404, description = "Programs get no page.", body = HandleReply)))]
 async fn welcome(headers: HeaderMap) -> Result<Response, Denial> {
     match Preference::of(&headers) {
         Preference::Data => Err(ApiRefusal::NoPage.into()),
@@ -135,20 +135,22 @@ async fn welcome(headers: HeaderMap) -> Result<Response, Denial> {
         ("handle" = String, Path, description = "The handle; its slash may be percent-encoded.",
             example = "88.118.8/SN000123"),
         VisitParameters,
-        ("auth" = Option<Flag>, Query, description = "Asks no other node.")),
+        ("auth" = Option<Flag>, Query, description = "Only an authoritative answer is accepted; no other node is \
+          asked.")),
     responses(
         (status = 200, description = "The record, as a page or as JSON.",
             content((HandleReply = "application/json"), (String = "text/html"))),
-        (status = 302, description = "To what the URL value names; without one, to the record; for people, to the site that answers.",
-            headers(("location" = String, description = "Where to go."))),
+        (status = 302, description = "Redirects to the address in the URL value; without one, to the record; for \
+            people, to the site that answers.",
+            headers(("location" = String, description = "The address to go to."))),
         (status = 304, description = "The client has this representation already."),
         (status = 300, description = "Another service answers.",
             content((HandleReply = "application/json"), (String = "text/html"))),
-        (status = 400, description = "No handle of a prefix that this node answers for.",
+        (status = 400, description = "The path is not a handle of a prefix that this node answers for.",
             content((HandleReply = "application/json"), (String = "text/html"))),
-        (status = 401, description = "The proof is not accepted.",
+        (status = 401, description = "Authentication failed.",
             content((HandleReply = "application/json"), (String = "text/html"))),
-        (status = 403, description = "Proof is needed over plain text.",
+        (status = 403, description = "Authentication is required and the connection is plain text.",
             content((HandleReply = "application/json"), (String = "text/html"))),
         (status = 404, description = "There is no such handle.",
             content((HandleReply = "application/json"), (String = "text/html"))),
@@ -238,8 +240,8 @@ fn varying(mut response: Response) -> Response {
         description = "One envelope and its message, as on TCP."),
     responses(
         (status = 200, description = "The reply message.", body = String, content_type = "application/x-hdl-message"),
-        (status = 400, description = "The body broke off, or is no message."),
-        (status = 408, description = "The body did not come in time."),
+        (status = 400, description = "The body ended early, or is not a message."),
+        (status = 408, description = "The body did not arrive in time."),
         (status = 413, description = "The body is larger than any message."),
         (status = 415, description = "The body is of another content type, or encoded."),
         (status = 501, description = "The node does not speak the Handle protocol."),
@@ -259,8 +261,8 @@ async fn post(
         description = "One envelope and its message, as on TCP."),
     responses(
         (status = 200, description = "The reply message.", body = String, content_type = "application/x-hdl-message"),
-        (status = 400, description = "The body broke off, or is no message."),
-        (status = 408, description = "The body did not come in time."),
+        (status = 400, description = "The body ended early, or is not a message."),
+        (status = 408, description = "The body did not arrive in time."),
         (status = 413, description = "The body is larger than any message."),
         (status = 415, description = "The body is of another content type, or encoded."),
         (status = 501, description = "The node does not speak the Handle protocol."),

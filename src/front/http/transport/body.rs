@@ -80,7 +80,7 @@ impl Bodies {
         // A short text can stand for many members, each of which takes more memory than its text.
         held.resize(bytes.len() + members(&bytes) * JSON_MEMBER_BYTES).map_err(|_| Failure::Overloaded)?;
         serde_json::from_slice(&bytes)
-            .map_err(|error| Rejection::malformed(&format!("the body is no JSON: {error}")))
+            .map_err(|error| Rejection::malformed(&format!("the body is not JSON: {error}")))
     }
 
     /// Reads a body that may be missing; where there is one it must be JSON.
@@ -110,7 +110,7 @@ impl Bodies {
         let mut pieces = body.into_data_stream();
         let mut bytes = Vec::new();
         while let Some(piece) = timeout_at(deadline, pieces.next()).await.map_err(|_| Rejection::TooSlow)? {
-            let piece = piece.map_err(|_| Rejection::malformed("the body broke off"))?;
+            let piece = piece.map_err(|_| Rejection::malformed("the body ended early"))?;
             let whole = bytes.len() + piece.len();
             if whole > bytes_max {
                 return Err(Rejection::TooLarge { max: bytes_max });

@@ -25,7 +25,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
         let path = Path::<String>::from_request_parts(parts, state).await;
-        path.map(|Path(text)| Self(text)).map_err(|_| Rejection::malformed("the path is no UTF-8"))
+        path.map(|Path(text)| Self(text)).map_err(|_| Rejection::malformed("the path is not UTF-8"))
     }
 }
 

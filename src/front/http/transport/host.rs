@@ -18,7 +18,7 @@ impl Host {
         let mut named = headers.get_all(header::HOST).iter();
         let (first, second) = (named.next(), named.next());
         if second.is_some() {
-            return Err(Rejection::malformed("the header Host stands twice"));
+            return Err(Rejection::malformed("the header Host is given twice"));
         }
         let wrong = || Rejection::malformed("the header Host names no host");
         let named = first.map(|host| host.to_str().map_err(|_| wrong())).transpose()?;

@@ -33,7 +33,7 @@ impl Query {
             Json::Null => return Ok(()),
             Json::Object(members) => members,
             Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) => {
-                return Err(Rejection::malformed("the body is no JSON object of parameters"));
+                return Err(Rejection::malformed("the body is not a JSON object of parameters"));
             }
         };
         for (name, value) in members {
@@ -43,7 +43,10 @@ impl Query {
                 single => plain(single).map(|text| vec![text]),
             };
             let wrong = || {
-                Rejection::malformed(&format!("{:?} is no text, number, flag or list of these", clip(name)))
+                Rejection::malformed(&format!(
+                    "{:?} is not text, a number, a flag or a list of these",
+                    clip(name)
+                ))
             };
             let texts: Vec<String> = texts.ok_or_else(wrong)?;
             self.0.extend(texts.into_iter().map(|text| (name.clone(), text)));

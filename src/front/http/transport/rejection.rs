@@ -31,7 +31,7 @@ pub(in crate::front::http) enum Rejection {
         max: usize,
     },
     /// The body did not arrive in time.
-    #[error("the body did not come in time")]
+    #[error("the body did not arrive in time")]
     TooSlow,
     /// The content type of the body is not accepted.
     #[error("the body must be {accepted}; send it with Content-Type: {accepted}")]
@@ -43,7 +43,7 @@ pub(in crate::front::http) enum Rejection {
     #[error("the body must be sent without Content-Encoding")]
     UnsupportedEncoding,
     /// The caller must prove who it is, or its credentials cannot be read.
-    #[error("{}", complaint.as_deref().unwrap_or("this needs a caller that proves who it is"))]
+    #[error("{}", complaint.as_deref().unwrap_or("authentication is required"))]
     AuthenticationNeeded {
         /// What is wrong with the credentials that were presented.
         complaint: Option<String>,
@@ -53,8 +53,8 @@ pub(in crate::front::http) enum Rejection {
     Unproven(Unproven),
     /// A page of another origin sent a command with credentials that the browser adds by itself.
     #[error(
-        "a page of another origin sent this command with the browser's own password or certificate, and it was refused; \
-         prove yourself by a token or a Handle session, or send it from a page of this host"
+        "a page of another origin sent this command with a password or certificate that the browser adds by itself; \
+         use a token or a Handle session, or send it from a page of this host"
     )]
     CrossOrigin,
     /// The core refused while it determined the caller.
@@ -67,7 +67,7 @@ pub(in crate::front::http) enum Rejection {
     #[error("too many connections are open; try again in a few seconds")]
     TooManyConnections,
     /// The request exceeded its time limit.
-    #[error("the answer took too long; nothing is known of its outcome")]
+    #[error("the answer took too long; the outcome of the request is unknown")]
     TooLate,
 }
 

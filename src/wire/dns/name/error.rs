@@ -37,7 +37,7 @@ impl fmt::Display for NameError {
             Self::Root { found } => {
                 write!(
                     f,
-                    "DNS root {found:?} is no name; write labels of letters, digits and '-' such as id.internal"
+                    "DNS root {found:?} is not a name; write labels of letters, digits and '-' such as id.internal"
                 )
             }
             Self::RootTooLong { octets } => {

@@ -138,7 +138,7 @@ pub(super) fn parse_data(json: &Json) -> Result<Vec<u8>, Wrong> {
 
 fn parse_admin(json: &Json) -> Result<Vec<u8>, Wrong> {
     let (handle, index) = parse_reference(json)?;
-    let members = json.as_object().ok_or_else(|| Wrong::shape("an administrator is no object"))?;
+    let members = json.as_object().ok_or_else(|| Wrong::shape("an administrator is not an object"))?;
     let identity = Identity { index, identifier: Identifier::parse(handle)? };
     let permissions = parse_permissions(members)?;
     let mut data = encode_administrator(&Administrator { permissions, identity });
@@ -150,7 +150,7 @@ fn parse_admin(json: &Json) -> Result<Vec<u8>, Wrong> {
 
 fn parse_permissions(members: &Map<String, Json>) -> Result<AdminPermissions, Wrong> {
     let wrong =
-        || Wrong::shape("\"permissions\" of an administrator are no twelve digits such as \"011111110011\"");
+        || Wrong::shape("\"permissions\" of an administrator are not twelve digits such as \"011111110011\"");
     match members.get("permissions") {
         None | Some(Json::Null | Json::Bool(false)) => Ok(AdminPermissions::NONE),
         Some(Json::Bool(true)) => Ok(AdminPermissions::ALL),
@@ -186,7 +186,7 @@ fn is_truthy(flag: &Json) -> bool {
 
 fn parse_list(json: &Json) -> Result<Vec<u8>, Wrong> {
     let Json::Array(items) = json else {
-        return Err(Wrong::shape("data of format vlist is no array"));
+        return Err(Wrong::shape("data of format vlist is not an array"));
     };
     let parse = |item: &Json| {
         let (handle, index) = parse_reference(item)?;

@@ -72,11 +72,11 @@ pub(super) fn parse_given(json: &Json) -> Result<Given<'_>, Wrong> {
     let bytes = match format.as_str() {
         "string" => scalar(value)?,
         "base64" => {
-            decode_base64(value.as_str().unwrap_or("?")).ok_or_else(|| Wrong::shape("data is no base64"))?
+            decode_base64(value.as_str().unwrap_or("?")).ok_or_else(|| Wrong::shape("data is not base64"))?
         }
         "hex" => HEXLOWER_PERMISSIVE
             .decode(value.as_str().unwrap_or("?").as_bytes())
-            .map_err(|_| Wrong::shape("data is no hexadecimal"))?,
+            .map_err(|_| Wrong::shape("data is not hexadecimal"))?,
         "key" => parse_jwk(value)?,
         _ => return Ok(Given::Structured { format, value }),
     };
@@ -89,7 +89,7 @@ fn scalar(json: &Json) -> Result<Vec<u8>, Wrong> {
         Json::Number(number) => Ok(number.to_string().into_bytes()),
         Json::Bool(flag) => Ok(flag.to_string().into_bytes()),
         Json::Null | Json::Array(_) | Json::Object(_) => {
-            Err(Wrong::shape("data of format string is no text"))
+            Err(Wrong::shape("data of format string is not text"))
         }
     }
 }

@@ -59,7 +59,7 @@ pub(in crate::front::http) struct ReferenceJson {
 /// The handle and the index of `{"handle": ..., "index": ...}`.
 pub(super) fn parse_reference(json: &Json) -> Result<(&str, u32), Wrong> {
     let Json::Object(members) = json else {
-        return Err(Wrong::shape("a reference is no object with \"handle\" and \"index\""));
+        return Err(Wrong::shape("a reference is not an object with \"handle\" and \"index\""));
     };
     let index = integer(members, "index")?.unwrap_or(0);
     let index =
@@ -70,7 +70,7 @@ pub(super) fn parse_reference(json: &Json) -> Result<(&str, u32), Wrong> {
 /// A member that must be a text.
 pub(super) fn text<'j>(members: &'j Map<String, Json>, name: &str) -> Result<&'j str, Wrong> {
     let found = members.get(name).and_then(Json::as_str);
-    found.ok_or_else(|| Wrong::shape(format!("{name:?} is missing or no text")))
+    found.ok_or_else(|| Wrong::shape(format!("{name:?} is missing or not text")))
 }
 
 /// A member that must be a whole number, or the text of one; none when it is not there.

@@ -176,7 +176,7 @@ impl KeyJson {
 /// The HS_SITE data of a site.
 pub(super) fn parse_site(json: &Json) -> Result<Vec<u8>, Wrong> {
     let Json::Object(members) = json else {
-        return Err(Wrong::shape("data of format site is no object"));
+        return Err(Wrong::shape("data of format site is not an object"));
     };
     let primary = |name, bit| if flag(members, name) { bit } else { 0 };
     let record = SiteRecord {
@@ -202,7 +202,7 @@ fn parse_version(members: &Map<String, Json>) -> Result<Version, Wrong> {
         let (major, minor) = text.split_once('.')?;
         Some(Version::new(major.parse().ok()?, minor.parse().ok()?))
     });
-    numbers.ok_or_else(|| Wrong::shape("\"protocolVersion\" is no text such as \"2.11\""))
+    numbers.ok_or_else(|| Wrong::shape("\"protocolVersion\" is not text such as \"2.11\""))
 }
 
 /// Attributes come as an array, or as an object of names and texts.
@@ -225,9 +225,9 @@ fn no_text() -> Wrong {
 }
 
 fn parse_server(json: &Json) -> Result<SiteServer, Wrong> {
-    let members = json.as_object().ok_or_else(|| Wrong::shape("a server of a site is no object"))?;
+    let members = json.as_object().ok_or_else(|| Wrong::shape("a server of a site is not an object"))?;
     let address = text(members, "address")?.parse::<IpAddr>();
-    let address = address.map_err(|_| Wrong::shape("\"address\" of a server is no IP address"))?;
+    let address = address.map_err(|_| Wrong::shape("\"address\" of a server is not an IP address"))?;
     let public_key = match members.get("publicKey") {
         None | Some(Json::Null) => Vec::new(),
         Some(key) => match parse_given(key)? {
@@ -256,7 +256,8 @@ fn sixteen_bytes(address: Ipv4Addr) -> [u8; 16] {
 }
 
 fn parse_interface(json: &Json) -> Result<SiteInterface, Wrong> {
-    let members = json.as_object().ok_or_else(|| Wrong::shape("an interface of a server is no object"))?;
+    let members =
+        json.as_object().ok_or_else(|| Wrong::shape("an interface of a server is not an object"))?;
     let role = |name, bit| if flag(members, name) { bit } else { 0 };
     let named = members.get("protocol").and_then(Json::as_str);
     let known = named.and_then(|named| PROTOCOLS.iter().find(|(_, name)| named.eq_ignore_ascii_case(name)));
@@ -277,7 +278,7 @@ fn items<'j>(json: Option<&'j Json>, name: &str) -> Result<&'j [Json], Wrong> {
     match json {
         None | Some(Json::Null) => Ok(&[]),
         Some(Json::Array(items)) if items.len() <= MEMBERS_MAX => Ok(items),
-        Some(_) => Err(Wrong::shape(format!("{name:?} of a site is no array of at most {MEMBERS_MAX}"))),
+        Some(_) => Err(Wrong::shape(format!("{name:?} of a site is not an array of at most {MEMBERS_MAX}"))),
     }
 }
 

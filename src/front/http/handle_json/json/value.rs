@@ -114,11 +114,11 @@ pub(in crate::front::http) fn parse_values(body: &Json) -> Result<Vec<Value>, Wr
         Json::Array(items) => items.as_slice(),
         Json::Object(members) => match members.get("values") {
             Some(Json::Array(items)) => items.as_slice(),
-            Some(_) => return Err(Wrong::shape("\"values\" is no array")),
+            Some(_) => return Err(Wrong::shape("\"values\" is not an array")),
             None => std::slice::from_ref(body),
         },
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {
-            return Err(Wrong::shape("the body is no array of values and no object with \"values\""));
+            return Err(Wrong::shape("the body is neither an array of values nor an object with \"values\""));
         }
     };
     if items.len() > VALUES_MAX {
@@ -129,7 +129,7 @@ pub(in crate::front::http) fn parse_values(body: &Json) -> Result<Vec<Value>, Wr
 
 fn parse_value(json: &Json) -> Result<Value, Wrong> {
     let Json::Object(members) = json else {
-        return Err(Wrong::shape("a value is no JSON object"));
+        return Err(Wrong::shape("a value is not a JSON object"));
     };
     let index = integer(members, "index")?.ok_or_else(|| Wrong::shape("a value has no \"index\""))?;
     let index = Index::new(u32::try_from(index).unwrap_or(if index < 0 { 0 } else { u32::MAX }))?;
@@ -140,7 +140,7 @@ fn parse_value(json: &Json) -> Result<Value, Wrong> {
         None | Some(Json::Null) => Permissions::default_of(&value_type),
         Some(Json::String(all)) if all == "*" => Permissions::from_bits(0xf),
         Some(Json::String(digits)) => Permissions::parse(digits)?,
-        Some(_) => return Err(Wrong::shape("\"permissions\" is no text such as \"1110\"")),
+        Some(_) => return Err(Wrong::shape("\"permissions\" is not text such as \"1110\"")),
     };
     let references = parse_references(members.get("references"))?;
     let ttl = parse_ttl(members.get("ttl"))?;
@@ -162,7 +162,7 @@ fn parse_ttl(json: Option<&Json>) -> Result<Ttl, Wrong> {
             let until = time.and_then(|time| u32::try_from(time.as_second()).ok());
             until.map(Ttl::Absolute).ok_or_else(|| {
                 Wrong::shape(format!(
-                    "\"ttl\" {:?} is no time such as \"2026-01-01T00:00:00Z\" from 1970 to 2106",
+                    "\"ttl\" {:?} is not a time such as \"2026-01-01T00:00:00Z\" from 1970 to 2106",
                     clip(text)
                 ))
             })
@@ -176,7 +176,7 @@ fn parse_references(json: Option<&Json>) -> Result<Vec<Reference>, Wrong> {
         None | Some(Json::Null) => return Ok(Vec::new()),
         Some(Json::Array(items)) if items.len() <= REFERENCES_MAX => items,
         Some(_) => {
-            return Err(Wrong::shape(format!("\"references\" is no array of at most {REFERENCES_MAX}")));
+            return Err(Wrong::shape(format!("\"references\" is not an array of at most {REFERENCES_MAX}")));
         }
     };
     let parse = |item: &Json| {

@@ -112,7 +112,7 @@ pub(in crate::front::http) fn passed_over(headers: &HeaderMap, channel: Channel)
     let is_passed_over = channel == Channel::Plain && !is_bearer;
     is_passed_over.then(|| {
         complain(
-            "keys and passwords are looked at over TLS only: use https://, and change a secret that others could read",
+            "keys and passwords are accepted over TLS only: use https://, and change a secret that others could read",
         )
     })
 }
@@ -176,7 +176,7 @@ impl Authenticator {
             }
             Some(Authorization::Handle(parts)) if parts.wishes_certificate() => self.certified(claim).await,
             Some(Authorization::Handle(_) | Authorization::Other) => {
-                Err(complain("the authorization is not understood"))
+                Err(complain("the authorization has an unknown form"))
             }
         }
     }
@@ -184,7 +184,7 @@ impl Authenticator {
     fn token_holder(&self, client: &Client, token: &str) -> Result<Caller, Rejection> {
         if client.is_overheard() && !self.allow_tokens_in_plain_text {
             return Err(complain(
-                "a token was shown in plain text; use TLS, and have this token revoked if others could read it",
+                "a token was sent in plain text; use TLS, and have this token revoked if others could read it",
             ));
         }
         Ok(self.authority.authenticate(token)?)
@@ -228,7 +228,7 @@ impl Authenticator {
         let named = parts.get("sessionId").unwrap_or_default();
         let found = self.sessions.find(named, self.resolver.now_ms());
         let (session, state) =
-            found.ok_or_else(|| complain("the session is unknown or over; begin another"))?;
+            found.ok_or_else(|| complain("the session is unknown or has ended; begin another"))?;
         if let SessionState::Proved(holder) = &state {
             match self.authority.check_key(holder).await {
                 Ok(()) => {}
@@ -253,9 +253,10 @@ impl Authenticator {
         }
         let (session, _) = self.session(claim, parts).await?;
         let identity = parts.get("id").and_then(parse_identity);
-        let identity = identity.ok_or_else(|| complain("the id is no identity such as 300:88.118.8/a"))?;
+        let identity =
+            identity.ok_or_else(|| complain("the id is not an identity such as 300:88.118.8/a"))?;
         let nonce = parts.bytes("cnonce").filter(|nonce| nonce.len() <= CLIENT_NONCE_BYTES_MAX);
-        let nonce = nonce.ok_or_else(|| complain("the cnonce is missing or no base64"))?;
+        let nonce = nonce.ok_or_else(|| complain("the cnonce is missing or not base64"))?;
         let challenge = [session.nonce(), &nonce].concat();
         let caller = self.judge(claim.client.source(), &identity, parts, challenge).await?;
         if let Caller::Identity(holder) = &caller {
@@ -277,7 +278,8 @@ impl Authenticator {
             return self.prove(source, identity, Proof::Secret { answer }, challenge).await;
         }
         if kind.eq_ignore_ascii_case(ValueType::HS_PUBKEY) {
-            let signature = parts.bytes("signature").ok_or_else(|| unusable("the signature is no base64"))?;
+            let signature =
+                parts.bytes("signature").ok_or_else(|| unusable("the signature is not base64"))?;
             let hash = parts.get("alg").unwrap_or_default().as_bytes().to_vec();
             return self.prove(source, identity, Proof::PublicKey { hash, signature }, challenge).await;
         }
