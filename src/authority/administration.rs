@@ -88,9 +88,9 @@ pub(crate) fn administers(configured: &[Identity], identity: &Identity, folding:
 /// A record as decisions see it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Record<'r> {
-    /// Its identifier.
+    /// The identifier of the record.
     pub(crate) identifier: &'r Identifier,
-    /// Its values; empty when it does not exist.
+    /// The values of the record; empty when it does not exist.
     pub(crate) values: &'r [Value],
 }
 
@@ -146,9 +146,9 @@ fn words(permissions: AdminPermissions) -> String {
 /// The values that a command leads to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Next<'n> {
-    /// All of them.
+    /// All values of the record after the command.
     pub(crate) values: &'n [Value],
-    /// Where the caller wrote one.
+    /// Indexes at which the caller wrote a value.
     pub(crate) written: &'n BTreeSet<Index>,
 }
 

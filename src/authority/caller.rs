@@ -100,7 +100,7 @@ pub enum HeldKey {
         /// Time until which the key is valid, in milliseconds since 1970.
         until_ms: u64,
     },
-    /// None: the identity is assumed, to find out what it could be allowed.
+    /// No proof: the identity is assumed, to find out what it could be allowed.
     Supposed,
 }
 

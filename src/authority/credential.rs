@@ -60,12 +60,12 @@ pub enum Proof {
 }
 
 impl Proof {
-    /// Whether judging it computes; otherwise it only compares.
+    /// Whether verifying the proof computes; otherwise it only compares.
     pub fn is_costly(&self) -> bool {
         matches!(self, Self::PublicKey { .. } | Self::Secret { .. })
     }
 
-    /// The type of the keys that it is made with.
+    /// Type of the keys that the proof is made with.
     fn key_type(&self) -> &'static str {
         match self {
             Self::PublicKey { .. } | Self::Certificate { .. } => ValueType::HS_PUBKEY,
@@ -98,7 +98,7 @@ pub enum Unproven {
     /// The key or the proof is malformed or not supported.
     #[error("the proof cannot be judged: {reason}")]
     Unusable {
-        /// What cannot be worked with.
+        /// What is malformed or not supported.
         reason: String,
     },
     /// The proof was not made with the key of the identity.

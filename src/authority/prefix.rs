@@ -31,9 +31,9 @@ pub(crate) fn check_active(entry: &PrefixEntry) -> Result<(), Refusal> {
 /// Where the record of an identifier is read, as far as proofs and permissions go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RecordSource {
-    /// In the store of this node.
+    /// The record is in the store of this node.
     Here,
-    /// At another node, which shows what everybody may see.
+    /// The record is at another node, which shows what everybody may see.
     Elsewhere,
     /// Nowhere: its prefix is suspended or revoked, so that it proves nothing.
     Withdrawn,

@@ -10,7 +10,7 @@ use super::caller::Caller;
 pub(crate) enum Visibility {
     /// Publicly readable values.
     Public,
-    /// Also those that administrators may read.
+    /// Public values, and those that administrators may read.
     Restricted,
 }
 
@@ -45,7 +45,7 @@ impl Visibility {
 /// What a question asked for, exists, and is withheld from the caller.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Withheld {
-    /// Nothing.
+    /// Nothing is withheld.
     #[default]
     Nothing,
     /// Values that an administrator may read.

@@ -20,15 +20,15 @@ pub(super) struct Manifest {
     pub(super) id: [u8; 16],
     /// The backup's name, which is the name of its folder.
     pub(super) name: String,
-    /// The version of the program that made it.
+    /// Version of the program that made the backup.
     pub(super) node_version: String,
-    /// When it was completed, in milliseconds since 1970.
+    /// Time at which the backup was completed, in milliseconds since 1970.
     pub(super) created_ms: u64,
-    /// The engine of the store it was made of.
+    /// Engine of the store that was backed up.
     pub(super) engine: EngineKind,
     /// The rule for folding letters of a suffix in that store.
     pub(super) folding: Folding,
-    /// The first incarnation of that store, which all its backups share.
+    /// First incarnation of the store, which all backups of the store share.
     pub(super) origin: Incarnation,
     /// The image, in a full backup.
     pub(super) image: Option<ImageSpan>,

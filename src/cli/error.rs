@@ -63,7 +63,7 @@ pub(super) enum Error {
     Failed(Reason),
     /// A command was sent and its outcome is unknown.
     OutcomeUnknown {
-        /// The id to repeat it with.
+        /// Request id with which to repeat the command.
         request_id: String,
         /// The error of the last attempt.
         cause: String,
@@ -72,7 +72,7 @@ pub(super) enum Error {
     BrokenOff(String),
     /// A file could not be read or written.
     File {
-        /// Which one.
+        /// Path of the file.
         path: String,
         /// The error of the operating system.
         cause: String,

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// The problems of a configuration, in the order of its sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// At least one.
+    /// Problems that were found, at least one.
     pub problems: Vec<ConfigProblem>,
 }
 
@@ -130,7 +130,7 @@ pub enum KeySource {
     Line {
         /// The file.
         file: PathBuf,
-        /// From 1.
+        /// Number of the line, from 1.
         line: usize,
     },
     /// A variable of the environment.

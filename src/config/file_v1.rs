@@ -18,11 +18,11 @@ pub const VERSION: i128 = 1;
 
 /// One key: its name, and how its value changes the configuration.
 pub struct Key {
-    /// Its section.
+    /// Section of the key.
     pub section: &'static str,
-    /// Its name in the section.
+    /// Name of the key in its section.
     pub name: &'static str,
-    /// Checks a value and sets it.
+    /// Checks a value of the key and sets it.
     pub(super) apply: fn(&mut Config, &RawValue) -> Result<(), ExpectedForm>,
 }
 

@@ -90,7 +90,7 @@ impl Default for StoreSection {
 pub struct UpperSection {
     /// gRPC address of the upper node: `https://host:port`, or `http://host:port` for plain text.
     pub address: Option<String>,
-    /// File with the peer token that it issued.
+    /// File with the peer token that the upper node issued.
     pub token_file: Option<PathBuf>,
     /// PEM file of the authority that signed its certificate; the authorities of the system are not used.
     pub tls_ca: Option<PathBuf>,

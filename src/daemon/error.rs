@@ -37,7 +37,7 @@ pub enum DaemonError {
     EngineChanged {
         /// The data directory.
         directory: PathBuf,
-        /// The engine that created it.
+        /// Engine that created the store.
         found: store::EngineKind,
     },
     /// The store cannot be opened.
@@ -49,7 +49,7 @@ pub enum DaemonError {
     /// The admin token of the first start could not be created.
     #[error("cannot make the admin token of the first start: {reason}")]
     FirstToken {
-        /// Why.
+        /// Reason of the failure.
         reason: String,
     },
     /// The key that the node signs with cannot be made or used.
@@ -57,7 +57,7 @@ pub enum DaemonError {
     ServerKey {
         /// Path of the key file.
         file: PathBuf,
-        /// Why.
+        /// Reason of the failure.
         reason: String,
     },
     /// An address cannot be listened on.
@@ -77,7 +77,7 @@ pub enum DaemonError {
     FrontEnd {
         /// Name of the front end.
         front_end: &'static str,
-        /// Why.
+        /// Reason of the failure.
         reason: String,
     },
     /// A configured file cannot be used.

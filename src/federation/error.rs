@@ -5,7 +5,7 @@ use std::path::PathBuf;
 /// Why another node gave no answer. `peer` is its address, with its name when it has one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PeerError {
-    /// There is no connection, or it broke.
+    /// The other node cannot be reached, or the connection broke.
     #[error("node {peer} cannot be reached: {detail}")]
     Unreachable {
         /// The node concerned.

@@ -38,7 +38,7 @@ const PING_MAX: Duration = Duration::from_secs(10);
 pub struct Endpoint {
     /// Host and port, as in a URL.
     authority: String,
-    /// The name that its certificate carries; none for plain text.
+    /// Name in the peer's certificate; none for plain text.
     tls_name: Option<String>,
 }
 
@@ -125,7 +125,7 @@ impl Endpoint {
 pub(super) struct Trust {
     /// PEM text of the certificate authorities.
     pub(super) authorities: Option<Vec<u8>>,
-    /// The configuration key that names them.
+    /// Configuration key that names the file of certificates.
     pub(super) key: &'static str,
 }
 

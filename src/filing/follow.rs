@@ -34,7 +34,7 @@ struct Unsent {
     identifiers: u64,
     /// Filings in between.
     filings: Vec<FiledPrefix>,
-    /// When this part must be sent.
+    /// Time at which this part must be sent.
     due: Instant,
 }
 

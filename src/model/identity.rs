@@ -12,7 +12,7 @@ use super::identifier::{Identifier, IdentifierError};
 pub struct Identity {
     /// The index of the key; in a value that names administrators, 0 stands for any index.
     pub index: u32,
-    /// The identifier that holds it.
+    /// Identifier that holds the key.
     pub identifier: Identifier,
 }
 

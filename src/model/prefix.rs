@@ -15,26 +15,26 @@ use super::token::TokenId;
 pub struct PrefixEntry {
     /// The prefix, as spelled when it was first entered.
     pub prefix: Prefix,
-    /// The site that answers for it.
+    /// The site that answers for the prefix.
     pub homing: Homing,
-    /// Whether it may be used.
+    /// Whether the prefix may be used.
     pub standing: Standing,
-    /// The party that it is registered for.
+    /// The party that the prefix is registered for.
     pub registrant: Option<Registrant>,
-    /// The lower node that filed it, when it was filed.
+    /// The lower node that filed the prefix, if one did.
     pub filing: Option<FilingMark>,
     /// Count of this entry's changes, from 1.
     pub version: u64,
-    /// When it last changed, in milliseconds since 1970.
+    /// Time of the last change of the entry, in milliseconds since 1970.
     pub changed_ms: u64,
 }
 
 /// Which site answers for a prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Homing {
-    /// This node holds its identifiers.
+    /// This node holds the identifiers of the prefix.
     Here,
-    /// Another site answers.
+    /// Another site answers for the prefix.
     Delegated(Site),
 }
 
@@ -47,9 +47,9 @@ pub enum Homing {
 pub enum Standing {
     /// Answers and accepts changes.
     Active,
-    /// Changes and questions are refused for a time; its data is retained.
+    /// Changes and questions are refused for a time; the data is retained.
     Suspended,
-    /// Withdrawn; its data is retained.
+    /// The prefix is withdrawn; the data is retained.
     Revoked,
 }
 
@@ -89,7 +89,7 @@ impl Registrant {
         &self.name
     }
 
-    /// Its unified social credit code (统一社会信用代码), when it has one.
+    /// Unified social credit code (统一社会信用代码) of the registrant, if known.
     pub fn credit_code(&self) -> Option<&CreditCode> {
         self.credit_code.as_ref()
     }

@@ -75,9 +75,9 @@ pub enum Refusal {
     /// The identifier exists.
     #[error("identifier exists at version {version}{}", if *.same { " with the same values" } else { "; choose overwrite to replace its values" })]
     AlreadyExists {
-        /// Its version.
+        /// Version of the identifier.
         version: u64,
-        /// Whether it holds exactly what was to be registered.
+        /// Whether the identifier holds exactly what was to be registered.
         same: bool,
     },
     /// The identifier does not exist.
@@ -102,7 +102,7 @@ pub enum Refusal {
     VersionMismatch {
         /// The version named.
         expected: u64,
-        /// The version found; 0 when it is not registered.
+        /// The version found; 0 when the identifier is not registered.
         found: u64,
     },
     /// The caller has proved nothing.
@@ -128,7 +128,7 @@ pub enum Refusal {
     /// The caller is known here and may not do this: a token without the scope, an administrator without the permission.
     #[error("this needs {needed}, which the caller does not have")]
     PermissionDenied {
-        /// The scope or the permissions that would allow it.
+        /// The scope or the permissions that would allow the command.
         needed: String,
     },
     /// No HS_ADMIN value names the identity.
@@ -137,7 +137,7 @@ pub enum Refusal {
          a list that such a value names"
     )]
     NotAdministrator {
-        /// Who asked.
+        /// The identity that gave the command.
         identity: Identity,
         /// The identifier whose administrators may, or this node.
         of: String,
@@ -156,7 +156,7 @@ pub enum Refusal {
         "request id is {age_seconds} s old; ids are remembered for {window_seconds} s; look up the outcome, then use a new id"
     )]
     RequestExpired {
-        /// Its age, in seconds.
+        /// Age of the request id, in seconds.
         age_seconds: u64,
         /// The window, in seconds.
         window_seconds: u64,
@@ -178,7 +178,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Its stable code.
+    /// Stable code of the reason.
     pub fn code(&self) -> &'static str {
         match self {
             Self::IdentifierMalformed(_) => "IDENTIFIER_MALFORMED",
@@ -288,16 +288,16 @@ impl From<RegistrantError> for Refusal {
 /// Why the node could not do its part. The caller may repeat, with the same request id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// It may or may not have been done.
+    /// The command may or may not have been done.
     #[error("outcome unknown: repeat with the same request id ({cause})")]
     OutcomeUnknown {
-        /// What happened.
+        /// Description of what happened.
         cause: String,
     },
     /// The node accepts no changes; nothing was done.
     #[error("the node accepts no changes: {reason}")]
     ReadOnly {
-        /// Why, and what leads back.
+        /// Why the node is read-only, and how to make it accept changes again.
         reason: String,
     },
     /// Too much is waiting; nothing was done.
@@ -316,7 +316,7 @@ pub enum Failure {
     AdministratorsUnread {
         /// The list.
         list: String,
-        /// What happened.
+        /// Description of what happened.
         detail: String,
     },
     /// A case that is impossible unless this program has a bug. Made by `telemetry::bug`, which logs it.
@@ -330,13 +330,13 @@ pub enum Failure {
     /// The store could not be read.
     #[error("the store could not be read: {detail}")]
     Store {
-        /// What happened.
+        /// Description of what happened.
         detail: String,
     },
 }
 
 impl Failure {
-    /// Its stable code.
+    /// Stable code of the reason.
     pub fn code(&self) -> &'static str {
         match self {
             Self::OutcomeUnknown { .. } => "OUTCOME_UNKNOWN",

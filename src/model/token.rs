@@ -9,9 +9,9 @@ use super::identifier::Prefix;
 /// The stored entry of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenEntry {
-    /// Its public name.
+    /// Public name of the token.
     pub id: TokenId,
-    /// SHA-256 of its 256-bit secret.
+    /// SHA-256 of the token's 256-bit secret.
     pub secret_hash: [u8; 32],
     /// The label for people.
     pub label: String,
@@ -21,7 +21,7 @@ pub struct TokenEntry {
     pub created_ms: u64,
     /// Expiry time, in milliseconds since 1970; none when it does not expire.
     pub expires_ms: Option<u64>,
-    /// When it was revoked, in milliseconds since 1970.
+    /// Time at which the token was revoked, in milliseconds since 1970; none while it is valid.
     pub revoked_ms: Option<u64>,
     /// Count of this entry's changes, from 1.
     pub version: u64,
@@ -57,7 +57,7 @@ impl fmt::Debug for TokenId {
 /// A scope of a token. A prefix includes those below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Everything, on every prefix.
+    /// Everything is allowed, on every prefix.
     Admin,
     /// Register, amend and remove identifiers of these prefixes, and read their restricted values.
     Registrar(Vec<Prefix>),
@@ -68,7 +68,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// Whether it allows changing identifiers of a prefix.
+    /// Whether the scope allows changing identifiers of a prefix.
     pub fn may_register(&self, prefix: &Prefix) -> bool {
         match self {
             Self::Admin => true,
@@ -77,7 +77,7 @@ impl Scope {
         }
     }
 
-    /// Whether it allows restricted values, lists and histories of a prefix.
+    /// Whether the scope allows restricted values, lists and histories of a prefix.
     pub fn may_read(&self, prefix: &Prefix) -> bool {
         match self {
             Self::Admin => true,
@@ -86,7 +86,7 @@ impl Scope {
         }
     }
 
-    /// Whether it allows filing a prefix from below.
+    /// Whether the scope allows filing a prefix from below.
     pub fn may_file(&self, prefix: &Prefix) -> bool {
         match self {
             Self::Peer(prefixes) => covers(prefixes, prefix),

@@ -171,7 +171,7 @@ impl Registry {
 #[derive(Default)]
 struct Sorted {
     authorized: Vec<(Authorized, Remember)>,
-    /// By ascending position in the batch.
+    /// Refused items, by ascending position in the batch.
     refused: Vec<Refused>,
 }
 

@@ -39,7 +39,7 @@ impl From<Command> for Single {
 /// One command of a batch.
 #[derive(Clone, Debug)]
 pub struct Item {
-    /// Its number in the caller's request; completes the request id.
+    /// Number of the item in the caller's request; completes the request id.
     pub number: u32,
     /// The command.
     pub command: Command,
@@ -91,7 +91,7 @@ impl Command {
 pub struct Register {
     /// The identifier.
     pub target: Target,
-    /// Its values; timestamps are set by the node.
+    /// Values of the identifier; the node sets their timestamps.
     pub values: Values,
     /// What happens if the identifier exists.
     pub existing: Existing,
@@ -128,14 +128,14 @@ impl Target {
 pub enum Existing {
     /// Refuse.
     Refuse,
-    /// Replace all its values.
+    /// All values of the identifier are replaced.
     Overwrite,
 }
 
 /// Condition on the state before a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precondition {
-    /// Nothing.
+    /// No precondition.
     None,
     /// The identifier is not registered.
     Absent,
@@ -189,7 +189,7 @@ pub struct Remove {
 /// Change a prefix entry.
 #[derive(Clone, Debug)]
 pub enum PrefixCommand {
-    /// Home the prefix here; ends its suspension or revocation.
+    /// Home a prefix here; ends a suspension or revocation.
     Home {
         /// The prefix.
         prefix: Prefix,

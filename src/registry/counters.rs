@@ -33,7 +33,7 @@ pub struct RegistryCounters {
     pub overloaded: AtomicU64,
     /// Groups committed.
     pub groups: AtomicU64,
-    /// Changes in those groups.
+    /// Changes in committed groups.
     pub group_changes: AtomicU64,
 }
 

@@ -50,7 +50,7 @@ struct DecidedEntry {
     present: Present,
     /// The state in the store, which the block replaces, however many changes the group makes.
     mark: Option<Mark>,
-    /// Position of its last change.
+    /// Sequence of the last change of the identifier.
     sequence: u64,
 }
 

@@ -92,9 +92,9 @@ pub struct Registry {
 /// A token to create.
 #[derive(Clone, Debug)]
 pub struct TokenDraft {
-    /// Its label for people.
+    /// Label of the token, for people.
     pub label: String,
-    /// Its scopes.
+    /// Scopes of the token.
     pub scopes: Vec<Scope>,
     /// Time of expiry in milliseconds since 1970; none if it does not expire.
     pub expires_ms: Option<u64>,

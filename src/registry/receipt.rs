@@ -13,14 +13,14 @@ pub struct Receipt {
     pub identifier: Option<Identifier>,
     /// The version reached.
     pub version: u64,
-    /// Its position in the journal.
+    /// Position of the change in the journal.
     pub position: Position,
     /// What was done.
     pub outcome: Outcome,
     /// Whether values of the identifier were replaced or removed. It is not remembered, so that it is reported only for
     /// commands without a request id: a repeated receipt equals the first.
     pub replaced: bool,
-    /// Whether it was carried out before, for the same request id.
+    /// Whether the command was carried out before, for the same request id.
     pub repeated: bool,
 }
 
@@ -51,11 +51,11 @@ impl Receipt {
 pub enum Outcome {
     /// The identifier was registered.
     Registered,
-    /// Its values were replaced by others.
+    /// The values of the identifier were replaced by others.
     Overwritten,
-    /// Some of its values were changed.
+    /// Some values of the identifier were changed.
     Amended,
-    /// It was removed.
+    /// The identifier was removed.
     Removed,
     /// Everything was as asked for already; nothing was written.
     Unchanged,

@@ -17,13 +17,13 @@ use crate::model::refusal::Refusal;
 /// The present state of an identifier, as decisions see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Present {
-    /// As registered.
+    /// The identifier as registered.
     pub(super) identifier: Identifier,
-    /// Its version, a tombstone's included.
+    /// Version of the identifier, also of a tombstone.
     pub(super) version: u64,
-    /// Its values; none when it was removed.
+    /// Values of the identifier; none when it was removed.
     pub(super) values: Option<Values>,
-    /// When it was registered, in milliseconds since 1970.
+    /// Time of registration, in milliseconds since 1970.
     pub(super) created_ms: u64,
 }
 
@@ -57,7 +57,7 @@ pub(super) enum Decision {
 /// The time as decisions see it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Now {
-    /// In milliseconds since 1970.
+    /// Time in milliseconds since 1970.
     pub(super) ms: u64,
 }
 

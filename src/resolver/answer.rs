@@ -30,7 +30,7 @@ impl Question {
         Self { identifier, indexes: Vec::new(), types: Vec::new() }
     }
 
-    /// Its indexes and types, prepared for many comparisons.
+    /// Indexes and types of the question, prepared for many comparisons.
     pub(super) fn selection(&self) -> Selection<'_> {
         if self.indexes.len().max(self.types.len()) <= SELECTED_FEW {
             return Selection::Few(self);
@@ -43,7 +43,7 @@ impl Question {
 /// The indexes and types of a question, prepared for many comparisons: an unknown client may ask for tens of thousands
 /// of types, and the cost for each value has to stay constant.
 pub(super) enum Selection<'q> {
-    /// Few: compared one by one.
+    /// Few indexes and types: compared one by one.
     Few(&'q Question),
     /// Many: hashed, with types in lower case.
     Many { indexes: HashSet<Index>, types: HashSet<String> },
@@ -88,11 +88,11 @@ pub enum Answer {
 pub struct Found {
     /// The identifier as registered.
     pub identifier: Identifier,
-    /// Its version; 0 when nothing is registered and all values follow from its prefix entry.
+    /// Version of the identifier; 0 when nothing is registered and all values follow from its prefix entry.
     pub version: u64,
     /// The values, by ascending index.
     pub values: Vec<Value>,
-    /// When it last changed, in milliseconds since 1970.
+    /// Time of the last change of the identifier, in milliseconds since 1970.
     pub changed_ms: u64,
     /// Whether this node holds it; an answer of another node is not authoritative.
     pub authoritative: bool,
@@ -114,7 +114,7 @@ pub enum Absence {
 pub struct Referral {
     /// The delegated prefix.
     pub prefix: Prefix,
-    /// The site that answers for it.
+    /// The site that answers for the prefix.
     pub site: Site,
 }
 
@@ -159,7 +159,7 @@ pub struct History {
 /// One change of an identifier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryChange {
-    /// Its position in the journal.
+    /// Position of the change in the journal.
     pub position: Position,
     /// Time in milliseconds since 1970.
     pub time_ms: u64,

@@ -71,9 +71,9 @@ pub struct Resolver {
 
 /// How a question is answered.
 enum Route {
-    /// By reading this identifier; the prefix entry completes its values.
+    /// The identifier is read; the prefix entry completes its values.
     Here(CanonicalIdentifier, Arc<PrefixEntry>),
-    /// From the directory alone.
+    /// The directory alone has the answer.
     Known(Answer),
 }
 

@@ -54,7 +54,7 @@ pub enum Unanswered {
 }
 
 impl Unanswered {
-    /// Its stable code.
+    /// Stable code of the reason.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Here(Problem::Refused(refusal)) => refusal.code(),

@@ -84,7 +84,7 @@ pub struct Proposed {
     pub version: u64,
     /// The stored state it replaces, as read; none when there was none. Changes before it in the block are known.
     pub replaces: Option<Mark>,
-    /// The memory of its request; position and version are filled in here.
+    /// What is remembered of the request; position and version are filled in here.
     pub request: Option<(RequestKey, [u8; 16])>,
     /// Whether the memory names the identifier, because the command does not tell it: minted, or spelled otherwise.
     pub named: bool,
@@ -171,7 +171,7 @@ struct Builder {
     end: End,
     time_ms: u64,
     seed: [u8; 32],
-    /// Counts of the prefixes whose identifiers it changes.
+    /// Counts of the prefixes whose identifiers the block changes.
     counts: Counts,
     writes: Writes,
     marks: HashMap<Subject, (u64, Option<Mark>)>,

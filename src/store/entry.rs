@@ -16,15 +16,15 @@ use super::envelope::Cut;
 pub struct IdentifierEntry {
     /// The identifier as spelled when it was registered.
     pub identifier: Identifier,
-    /// Count of its changes; never decreases, not even by a removal.
+    /// Version of the identifier: the count of its changes; never decreases, not even by a removal.
     pub version: u64,
-    /// Its values; none for a tombstone, after a removal.
+    /// Values of the identifier; none for a tombstone, after a removal.
     pub values: Option<Values>,
-    /// Time of its last registration, in milliseconds since 1970.
+    /// Time of the last registration of the identifier, in milliseconds since 1970.
     pub created_ms: u64,
-    /// When it last changed, in milliseconds since 1970.
+    /// Time of the last change of the identifier, in milliseconds since 1970.
     pub changed_ms: u64,
-    /// Position of its last change.
+    /// Sequence of the last change of the identifier.
     pub sequence: u64,
     /// How the stored form is cut; none when it is in one piece.
     pub(in crate::store) cut: Option<Cut>,
@@ -47,11 +47,11 @@ impl IdentifierEntry {
 pub struct Mark {
     /// The version read.
     pub version: u64,
-    /// Position of the change that wrote it.
+    /// Sequence of the change that wrote the entry.
     pub sequence: u64,
-    /// How it is cut.
+    /// How the stored form is cut; none when it is in one piece.
     pub(in crate::store) cut: Option<Cut>,
-    /// Whether it was live, not a tombstone.
+    /// Whether the entry was live, not a tombstone.
     pub live: bool,
 }
 
@@ -66,7 +66,7 @@ pub enum Change {
         identifier: Identifier,
         /// The state after the change.
         values: Option<Values>,
-        /// Time of its registration, in milliseconds since 1970.
+        /// Time of registration of the identifier, in milliseconds since 1970.
         created_ms: u64,
     },
     /// A prefix entry's new state.
@@ -79,7 +79,7 @@ pub enum Change {
         continues: Option<Position>,
         /// The chained hash at that position; zeros at the very first.
         chain: [u8; 32],
-        /// Why: created, restored, repaired, loss accepted.
+        /// Why the incarnation began: created, restored, repaired, loss accepted.
         reason: String,
     },
 }

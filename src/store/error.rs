@@ -75,7 +75,7 @@ pub enum Error {
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why it failed.
+        /// Cause of the failure.
         #[source]
         source: std::io::Error,
     },

@@ -258,7 +258,7 @@ impl CopiedChange {
         self.body.as_ref().map_or(0, Vec::len) + 256
     }
 
-    /// Whether it has a body; a pruned entry has none.
+    /// Whether the journal entry has a body; a pruned entry has none.
     pub fn has_body(&self) -> bool {
         self.body.is_some()
     }

@@ -108,7 +108,7 @@ pub struct Body {
     pub salt: [u8; 16],
     /// The change.
     pub change: Change,
-    /// The request it was made for.
+    /// Request that the change was made for.
     pub request: Option<(RequestKey, RequestMemory)>,
 }
 

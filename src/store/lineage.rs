@@ -16,9 +16,9 @@ pub struct Lineage(Vec<LineageEntry>);
 /// One incarnation of a store: its name, its first sequence, and what it continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LineageEntry {
-    /// Its name.
+    /// Name of the incarnation.
     pub incarnation: Incarnation,
-    /// The sequence of its first entry.
+    /// Sequence of the first entry of the incarnation.
     pub first_sequence: u64,
     /// The last position of the previous incarnation, and the chained hash there.
     pub continues: Option<(Position, Hash)>,

@@ -22,7 +22,7 @@ const STEP_ENTRIES_MIN: usize = 64;
 /// A selection of the names of a prefix.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NameRange<'a> {
-    /// The one behind which they begin; none for the first.
+    /// Name after which the page begins; none for the first page.
     pub after: Option<&'a CanonicalIdentifier>,
     /// Names that are passed over first.
     pub skip: usize,

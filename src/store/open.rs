@@ -50,7 +50,7 @@ pub struct StoreOptions {
 
 /// An open store, its only writer, and what opening found.
 pub struct Opened {
-    /// For readers and followers.
+    /// The store, for readers and followers.
     pub store: Store,
     /// The only writer.
     pub appender: Appender,

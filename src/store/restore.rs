@@ -76,7 +76,7 @@ pub struct Restorer {
 pub struct Restored {
     /// The last entry that was restored.
     pub continues: Position,
-    /// That entry's time, in milliseconds since 1970.
+    /// Time of the last restored entry, in milliseconds since 1970.
     pub time_ms: u64,
     /// The first entry of the new incarnation.
     pub present: Position,

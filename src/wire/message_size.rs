@@ -22,7 +22,7 @@ const DEPTH_MAX: usize = 16;
 /// A method of a service in `proto/idnode/v1`.
 #[derive(Debug)]
 pub struct Method {
-    /// The path of its calls: `/package.Service/Method`.
+    /// Path of the method's calls: `/package.Service/Method`.
     pub path: &'static str,
     /// The shape of the messages that clients send.
     pub request: &'static MessageShape,

@@ -124,7 +124,7 @@ pub(in crate::cli) struct ConvertArguments {
 enum Spelling {
     /// PKCS#8 or X.509 as text
     Pem,
-    /// The same in binary
+    /// PKCS#8 or X.509 in binary (DER)
     Der,
     /// HS_PUBKEY data, or the private key file of the Handle tools
     Handle,

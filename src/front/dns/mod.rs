@@ -138,7 +138,7 @@ impl DnsServer {
         self.tcp.iter().map(TcpSide::local_addr).collect()
     }
 
-    /// Its counters.
+    /// Counters of the DNS front end.
     pub fn counters(&self) -> Arc<DnsCounters> {
         Arc::clone(&self.responder.counters)
     }
@@ -153,7 +153,7 @@ impl DnsServer {
         Arc::clone(&self.memory)
     }
 
-    /// Its answers over UDP, by what became of them.
+    /// Counters of answers over UDP, by outcome.
     pub fn udp_answers(&self) -> Arc<UdpAnswerCounters> {
         self.responder.rate_limit.counters()
     }

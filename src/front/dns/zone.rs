@@ -33,7 +33,7 @@ pub(super) struct Zones<'a> {
 /// A zone of this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Zone {
-    /// Its topmost prefix; none for the root zone.
+    /// Topmost prefix of the zone; none for the root zone.
     pub(super) apex: Option<Prefix>,
 }
 
@@ -47,22 +47,22 @@ impl Zone {
 /// The location of a name among zones.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Location<'a> {
-    /// In no zone of this node.
+    /// The name is in no zone of this node.
     Elsewhere,
-    /// In a zone of this node.
+    /// The name is in a zone of this node.
     Inside(Zone),
-    /// At or below a zone cut: the prefix and the site to refer to.
+    /// The name is at or below a zone cut: the prefix and the site to refer to.
     Cut(Prefix, &'a Site),
-    /// At or below a prefix that is delegated to a site without DNS.
+    /// The name is at or below a prefix that is delegated to a site without DNS.
     WithoutDns(Zone, Prefix, &'a Site),
-    /// Under a prefix that is suspended or revoked.
+    /// The name is under a prefix that is suspended or revoked.
     Withdrawn(Standing),
 }
 
 /// Whether a question is for the parent's side of a cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
-    /// Any type but DS.
+    /// A question for any type but DS.
     Child,
     /// DS, which belongs to the zone above the cut (RFC 4035 section 3.1.4.1).
     Parent,

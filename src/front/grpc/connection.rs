@@ -37,9 +37,9 @@ use crate::front::listen::stream::ByteStream;
 /// What is known of the client of a connection.
 #[derive(Clone, Debug)]
 pub(super) struct Client {
-    /// Its address.
+    /// Address of the client.
     pub(super) address: SocketAddr,
-    /// How bytes travel.
+    /// Whether the connection is plain text or TLS.
     pub(super) channel: Channel,
     /// What is in flight on the connection.
     pub(super) in_flight: InFlight,

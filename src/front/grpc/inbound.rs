@@ -41,9 +41,9 @@ pub(super) struct Inbound {
 /// The announcement of a lower node.
 #[derive(Clone, Debug)]
 pub(super) struct Announcement {
-    /// The site at which it answers.
+    /// Site at which the lower node answers.
     pub(super) site: Site,
-    /// The incarnation of its store.
+    /// Incarnation of the lower node's store.
     pub(super) incarnation: Incarnation,
 }
 
@@ -148,7 +148,7 @@ pub(super) enum Message {
     Filing(Draft),
     /// The present state is complete.
     End {
-        /// The position at which it was read.
+        /// Position of the lower node's journal at which the state was read.
         as_of: Position,
     },
     /// Nothing to file up to a position.

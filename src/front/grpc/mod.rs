@@ -206,7 +206,7 @@ impl GrpcServer {
         self.reception.counters()
     }
 
-    /// Its counters, shared by all clones.
+    /// Counters of the gRPC front end, shared by all clones.
     pub fn counters(&self) -> Arc<GrpcCounters> {
         Arc::clone(&self.shared.counters)
     }

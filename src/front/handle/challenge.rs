@@ -63,14 +63,14 @@ struct Waiting<T> {
 /// A challenge that waits, as found for an answer.
 #[derive(Debug)]
 pub(super) struct Found<T> {
-    /// Its number, with which it is taken.
+    /// Number of the challenge, with which it is taken.
     pub(super) number: u64,
     /// The request that waits.
     pub(super) pending: Arc<T>,
 }
 
 impl<T> Challenges<T> {
-    /// No challenges; the bounds are in bytes.
+    /// Creates a table without challenges; the bounds are in bytes.
     pub(super) fn new(bounds: QuotaBounds) -> Self {
         let table = Table { waiting: Expiring::default(), sessions: HashMap::new(), made: 0 };
         Self { quota: Quota::new(bounds), table: Mutex::new(table) }

@@ -29,9 +29,9 @@ pub(super) struct Frame {
 /// Whether a reply is certified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Certified {
-    /// It is not.
+    /// The reply is not certified.
     No,
-    /// By this server, or by its session.
+    /// The reply is certified by this server, or by its session.
     Yes,
 }
 

@@ -201,7 +201,7 @@ impl HandleServer {
         HandleTables(Arc::clone(&self.responder))
     }
 
-    /// Its counters.
+    /// Counters of the Handle front end.
     pub fn counters(&self) -> Arc<HandleCounters> {
         Arc::clone(&self.responder.counters)
     }
@@ -216,7 +216,7 @@ impl HandleServer {
         Arc::clone(&self.budget)
     }
 
-    /// Its answers over UDP, by what became of them.
+    /// Counters of answers over UDP, by outcome.
     pub fn udp_answers(&self) -> Arc<UdpAnswerCounters> {
         self.responder.rate_limit.counters()
     }

@@ -18,16 +18,16 @@ pub(super) struct OpenedMessage {
     pub(super) envelope: Envelope,
     /// Header, body and credential, decrypted.
     pub(super) message: Vec<u8>,
-    /// The session whose key was used for it.
+    /// Session whose key protects the message.
     pub(super) session: Option<Arc<Session>>,
-    /// Whether a code of the session's key protects it.
+    /// Whether a code of the session's key protects the message.
     pub(super) integrity: Integrity,
     /// The caller, as proved before by the session or a login.
     pub(super) caller: Caller,
 }
 
 impl OpenedMessage {
-    /// Whether it was encrypted, but may have been altered without notice.
+    /// Whether the message was encrypted, but may have been altered without notice.
     pub(super) fn is_malleable(&self) -> bool {
         self.envelope.flags.has(EnvelopeFlags::ENCRYPTED) && self.integrity == Integrity::Unverified
     }
@@ -49,9 +49,9 @@ impl OpenedMessage {
 /// Whether a message is known to be unaltered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Integrity {
-    /// It carries a valid code of the session's key.
+    /// The message carries a valid code of the session's key.
     Verified,
-    /// It carries none.
+    /// The message carries no code.
     Unverified,
 }
 

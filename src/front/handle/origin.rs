@@ -24,9 +24,9 @@ pub(super) struct Origin {
     pub(super) source: Source,
     /// The address of this node that was asked, where that is known.
     pub(super) own: Option<SocketAddr>,
-    /// The transport that carried it.
+    /// Transport that carried the message.
     pub(super) transport: Transport,
-    /// How its bytes travel.
+    /// Whether the message came in plain text or under TLS.
     pub(super) channel: Channel,
 }
 
@@ -70,7 +70,7 @@ impl DatagramState {
 /// What is remembered of a connection: its logins, by the session ids that the client chose.
 #[derive(Debug)]
 pub(super) struct ConnectionState {
-    /// Its number among all connections.
+    /// Number of the connection among all connections.
     pub(super) number: u64,
     slot: SlotUse,
     logins: Mutex<Vec<(u32, Caller)>>,

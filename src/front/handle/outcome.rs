@@ -42,9 +42,9 @@ impl RequestOutcome {
 /// How far a request has got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// It was received.
+    /// The request was received.
     Received,
-    /// Its caller has answered the challenge for it.
+    /// The caller has answered the challenge for the request.
     Proved,
 }
 
@@ -53,7 +53,7 @@ pub(super) enum Stage {
 /// What is sent in answer to a message.
 #[derive(Debug)]
 pub(super) enum Outgoing {
-    /// Nothing: the message is not a request.
+    /// No answer: the message is not a request.
     Nothing,
     /// One message, and whether it reports a change.
     Message(Vec<u8>, Effect),

@@ -42,7 +42,7 @@ struct MessageKey {
 pub(super) enum Taken {
     /// The message is complete.
     Whole(Vec<u8>),
-    /// Other pieces are missing.
+    /// Some pieces of the message are missing.
     Waiting,
     /// The piece contradicts earlier ones, or there is no memory; the message is dropped.
     Dropped,

@@ -23,13 +23,13 @@ pub(super) struct Reply {
     pub(super) code: ResponseCode,
     /// The body, without the digest of the request.
     pub(super) body: Vec<u8>,
-    /// Flags of the reply beside those of its request.
+    /// Flags of the reply beside those that it takes from its request.
     pub(super) flags: OpFlags,
-    /// Whether this node holds what it reports.
+    /// Whether this node holds what the reply reports.
     pub(super) provenance: Provenance,
     /// The session that the reply belongs to.
     pub(super) session: ReplySession,
-    /// Whether it may travel unencrypted.
+    /// Whether the reply may travel unencrypted.
     pub(super) secrecy: Secrecy,
     /// The effect of the request.
     pub(super) effect: Effect,
@@ -38,29 +38,29 @@ pub(super) struct Reply {
 /// The session that a reply belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReplySession {
-    /// That of its request.
+    /// The session of the request.
     OfRequest,
     /// The one with this id: a new session, or an id made for a challenge; 0 for none.
     Id(u32),
-    /// That of its request, which has ended, so that its key is not used any more.
+    /// The session of the request, which has ended, so that its key is not used any more.
     Ended,
 }
 
 /// Whether a reply may travel unencrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Secrecy {
-    /// It may.
+    /// The reply may travel unencrypted.
     Public,
-    /// It is encrypted where the session can encrypt.
+    /// The reply is encrypted where the session can encrypt.
     Restricted,
 }
 
 /// Whether this node itself holds what a reply reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Provenance {
-    /// It does.
+    /// This node holds what the reply reports.
     Own,
-    /// Another node reported it.
+    /// Another node reported what the reply says.
     Relayed,
 }
 
@@ -249,9 +249,9 @@ pub(super) fn not_offered(sentence: &str) -> Reply {
 pub(super) enum Unaccepted {
     /// There is no such session.
     Unknown,
-    /// Its code or its encryption is not the session's.
+    /// The code or the encryption of the message is not the session's.
     Key,
-    /// Its count was used before.
+    /// The count of the message was used before.
     Repeated,
 }
 

@@ -39,11 +39,11 @@ pub(super) struct ReplyKey {
 /// The state of a request when it arrives.
 #[derive(Debug)]
 pub(super) enum Admission {
-    /// New: it has to be performed, and finished with the ticket.
+    /// The request is new: it has to be performed, and finished with the ticket.
     First(Ticket),
     /// Performed before, with this reply and effect.
     Repeated(Arc<[u8]>, Effect),
-    /// In flight.
+    /// The request is in flight.
     InFlight,
     /// Refused: the cache is full.
     Full,
@@ -52,9 +52,9 @@ pub(super) enum Admission {
 /// The effect of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
-    /// None: performing it twice would do no harm.
+    /// The request changed nothing: performing it twice would do no harm.
     None,
-    /// It changed something.
+    /// The request changed something.
     Changed,
 }
 

@@ -33,7 +33,7 @@ pub(super) struct ResolutionRequest<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Selection {
     Some,
-    /// Some were given, and no value can have any of them.
+    /// Types were given, and no value can have any of them.
     None,
 }
 
@@ -170,7 +170,7 @@ impl Responder {
 /// Why a handle is not an identifier.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Malformed {
-    /// Not UTF-8.
+    /// The handle is not UTF-8.
     NotUtf8,
     /// Not of the form that identifiers have.
     Form(IdentifierError),

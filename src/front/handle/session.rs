@@ -31,7 +31,7 @@ const EVICTED_SHARE: usize = 16;
 /// A session.
 #[derive(Debug)]
 pub(super) struct Session {
-    /// Its id.
+    /// Id of the session.
     pub(super) id: u32,
     source: Source,
     idle_max: Duration,
@@ -57,7 +57,7 @@ impl Session {
         self.source
     }
 
-    /// Its key, once both sides have it.
+    /// Key of the session, once both sides have it.
     pub(super) fn key(&self) -> Option<Arc<SessionKey>> {
         self.state().key.clone()
     }
@@ -169,7 +169,7 @@ pub(super) struct Sessions {
 type Table = Expiring<u32, Arc<Session>>;
 
 impl Sessions {
-    /// No sessions.
+    /// Creates a table without sessions.
     pub(super) fn new(bounds: QuotaBounds) -> Self {
         Self { quota: Quota::new(bounds), table: Mutex::default() }
     }

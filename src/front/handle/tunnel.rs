@@ -29,7 +29,7 @@ pub struct Tunneled {
     pub client: SocketAddr,
     /// The address of this node that was asked.
     pub own: SocketAddr,
-    /// How its bytes travel.
+    /// Whether the client's connection is plain text or TLS.
     pub channel: Channel,
 }
 

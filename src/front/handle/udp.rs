@@ -257,7 +257,7 @@ impl UdpSide {
 
 /// A message to send, with what its limit depends on.
 struct Outcome<'a> {
-    /// Its envelope, header, body and credential.
+    /// The message: envelope, header, body and credential.
     bytes: &'a [u8],
     effect: Effect,
     proof: AddressProof,

@@ -11,11 +11,11 @@ use crate::resolver::answer::{Absence, Answer, Found, NotResponsible, Referral};
 /// Which values a caller asks to be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::front) enum Wanted {
-    /// Those that everybody may read.
+    /// Values that everybody may read.
     Public,
-    /// Those that this caller may read.
+    /// Values that this caller may read.
     Permitted,
-    /// All of them, or a refusal.
+    /// All values, or a refusal.
     All,
 }
 
@@ -39,9 +39,9 @@ pub(in crate::front) enum QuestionOutcome {
 pub(in crate::front) enum Hidden {
     /// From callers without proof: an administrator may prove who it is and read them.
     UntilProof,
-    /// From this caller, which has proved who it is.
+    /// The values are hidden from this caller, which has proved who it is.
     FromCaller,
-    /// From everybody.
+    /// The values are hidden from everybody.
     FromAll,
 }
 

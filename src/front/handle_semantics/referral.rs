@@ -16,9 +16,9 @@ use super::question::Elsewhere;
 /// Whether a client can use a referral.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::front) enum ReferralWish {
-    /// It follows referrals.
+    /// The client follows referrals.
     Follow,
-    /// It has asked for none.
+    /// The client asked for no referrals.
     Decline,
 }
 
@@ -39,7 +39,7 @@ pub(in crate::front) enum Direction {
 pub(in crate::front) struct Service {
     /// The record of the delegated prefix.
     pub(in crate::front) identifier: Identifier,
-    /// Its HS_SITE values.
+    /// HS_SITE values of the delegated prefix.
     pub(in crate::front) sites: Vec<Value>,
 }
 

@@ -50,9 +50,9 @@ pub struct Carried {
 pub struct Ends {
     /// Address of the sender.
     pub client: SocketAddr,
-    /// Address of this node at which it arrived.
+    /// Address of this node at which the connection arrived.
     pub own: SocketAddr,
-    /// How bytes travel between them.
+    /// Whether the connection is plain text or TLS.
     pub channel: Channel,
 }
 

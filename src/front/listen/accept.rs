@@ -48,7 +48,7 @@ pub(in crate::front) enum Security {
     Plain,
     /// TLS alone.
     Tls(TlsAcceptor),
-    /// Both on one port: the first byte decides.
+    /// Plain text and TLS on one port: the first byte decides.
     Both(TlsAcceptor),
 }
 
@@ -89,7 +89,7 @@ pub(in crate::front) struct ReceptionOptions {
     pub(in crate::front) security: Security,
     /// Bounds of connections.
     pub(in crate::front) limits: ConnectionLimits,
-    /// Slots beside those limits that are reserved for whoever runs the node.
+    /// Slots beyond those limits that are reserved for whoever runs the node.
     pub(in crate::front) reserved: usize,
     /// How long a connection may take for its first byte.
     pub(in crate::front) first_byte_max: Duration,
@@ -206,7 +206,7 @@ pub(in crate::front) struct Accepted {
     pub(in crate::front) client: SocketAddr,
     /// Address of this node that the client connected to.
     pub(in crate::front) own: SocketAddr,
-    /// How the bytes travel.
+    /// Whether the connection is plain text or TLS.
     pub(in crate::front) channel: Channel,
     /// The certificate that the client showed, in DER. The client holds its key.
     pub(in crate::front) client_certificate: Option<Arc<[u8]>>,

@@ -65,22 +65,22 @@ impl Holder {
 /// How many bytes may be held at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::front) struct MemoryLimits {
-    /// For the whole front end.
+    /// Bytes of the whole front end.
     pub(in crate::front) total: usize,
     /// For one source that is not exempt.
     pub(in crate::front) source: usize,
-    /// For one connection.
+    /// Bytes of one connection.
     pub(in crate::front) connection: usize,
 }
 
 /// A bound of a budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::front) enum Bound {
-    /// That of one connection.
+    /// The budget of one connection.
     Connection,
-    /// That of one source.
+    /// The budget of one source.
     Source,
-    /// That of the front end.
+    /// The budget of the front end.
     Total,
 }
 

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 /// How bytes travel between this node and a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channel {
-    /// As they are.
+    /// Plain text.
     Plain,
-    /// Under TLS.
+    /// TLS.
     Tls,
 }
 

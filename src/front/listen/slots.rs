@@ -62,7 +62,7 @@ impl ConnectionLimits {
 pub(in crate::front) enum NoSlot {
     /// All slots are taken by connections that cannot be evicted.
     Total,
-    /// Its source has used up its quota.
+    /// The source of the connection has used up its quota.
     Source,
 }
 
@@ -105,7 +105,7 @@ struct Presence {
     number: u64,
     source: Source,
     since: Instant,
-    /// When it was used last, in milliseconds since the slots were made.
+    /// Time of the last use of the connection, in milliseconds since the slots were made.
     used_ms: AtomicU64,
     is_authenticated: AtomicBool,
     is_leaving: AtomicBool,

@@ -37,7 +37,7 @@ pub const HTTP1: &[u8] = b"http/1.1";
 pub struct TlsOptions {
     /// PEM file of the certificate chain, beginning with this node's certificate.
     pub certificate: Option<PathBuf>,
-    /// PEM file of its private key.
+    /// PEM file of the private key of the certificate.
     pub key: Option<PathBuf>,
 }
 
@@ -127,7 +127,7 @@ impl ResolvesServerCert for TlsIdentity {
 /// Whether clients are asked for a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientCertificates {
-    /// They are not asked.
+    /// Clients are not asked for a certificate.
     NotAsked,
     /// A client may present one, and proves that it holds the key. The issuer does not matter: the front end compares the
     /// key with that of the identity that the certificate names.
@@ -215,7 +215,7 @@ pub enum TlsError {
     Read {
         /// The file.
         path: PathBuf,
-        /// The item that it has to contain.
+        /// Item that the file has to contain.
         wanted: &'static str,
         /// What went wrong.
         source: pem::Error,

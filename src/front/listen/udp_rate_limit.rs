@@ -14,7 +14,7 @@
 //! request over TCP, or nothing: the short answer to every `slip`-th request of an unproven source, and to each request of
 //! a proven one.
 //!
-//! So an unproven source is sent at most `burst_bytes` and then `bytes_per_second` beyond what came from it; short answers
+//! An unproven source is therefore sent at most `burst_bytes` and then `bytes_per_second` beyond what came from it; short answers
 //! are no larger than their requests but for a few octets, which each front end states. Sources are counted in a table of
 //! fixed size, by a hash that no client can predict; sources that fall on one entry share its buckets.
 
@@ -86,9 +86,9 @@ pub(in crate::front) struct UdpRateLimit {
 /// Whether a datagram itself proves that its source address is not forged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::front) enum AddressProof {
-    /// It carries something that only who receives our answers can know.
+    /// The datagram carries something that only a receiver of earlier answers can know.
     Given,
-    /// It does not.
+    /// The datagram carries no proof.
     Missing,
 }
 
@@ -104,7 +104,7 @@ pub(in crate::front) struct Exchanged {
 /// What becomes of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::front) enum UdpDecision {
-    /// It is sent.
+    /// The answer is sent.
     Send,
     /// A short answer is sent instead, which leads the client to TCP.
     Slip,

@@ -45,7 +45,7 @@ pub(super) struct CertificateClaims {
     pub(super) public_key: Json,
     #[serde(default)]
     pub(super) perms: Vec<Permission>,
-    /// Locations of the certificates of its issuer and of those above.
+    /// Locations of the certificates of the issuer and of the issuers above.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) chain: Option<Vec<String>>,
 }
@@ -158,7 +158,7 @@ impl Grant {
         Permission { perm: perm.to_owned(), handle, ca: None }
     }
 
-    /// Whether it covers an identifier.
+    /// Whether the permission covers an identifier.
     pub fn covers(&self, identifier: &Identifier) -> bool {
         let own = |prefix: &Prefix| {
             identifier.named_prefix().is_none() && identifier.prefix().canonical() == prefix.canonical()

@@ -73,7 +73,7 @@ pub enum TrustError {
     /// The identity has no certificate at the expected location.
     #[error("{identity} has no certificate (HS_CERT) at {at}, and is not a pinned root")]
     NoCertificate {
-        /// Whose certificate is missing.
+        /// Identity whose certificate is missing.
         identity: Identity,
         /// The location that was searched.
         at: Identifier,

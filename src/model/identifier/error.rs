@@ -25,19 +25,19 @@ pub enum IdentifierError {
     },
     /// Two dots meet, or a dot begins or ends the prefix.
     EmptySegment {
-        /// Which segment, from 0.
+        /// Position of the segment, from 0.
         position: usize,
     },
     /// A segment exceeds its bound.
     SegmentTooLong {
-        /// Which segment, from 0.
+        /// Position of the segment, from 0.
         position: usize,
         /// Bytes found.
         bytes: usize,
     },
     /// A segment holds something else than letters, digits and `-`.
     SegmentCharacter {
-        /// Which segment, from 0.
+        /// Position of the segment, from 0.
         position: usize,
         /// The first such character.
         found: char,

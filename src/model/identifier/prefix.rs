@@ -36,7 +36,7 @@ impl Prefix {
         self.0.to_ascii_lowercase()
     }
 
-    /// Its segments, the most general first.
+    /// Segments of the prefix, the most general first.
     pub fn segments(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.0.split('.')
     }
@@ -60,7 +60,7 @@ impl Prefix {
         head.eq_ignore_ascii_case(own) && rest.first().is_none_or(|byte| *byte == b'.')
     }
 
-    /// Whether it is `0` or lies below it: the prefixes of the Handle System itself.
+    /// Whether the prefix is `0` or lies below it: the prefixes of the Handle System itself.
     pub fn is_reserved(&self) -> bool {
         self.segments().next() == Some("0")
     }

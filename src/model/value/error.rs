@@ -30,12 +30,12 @@ pub enum ValueError {
     },
     /// A secret key that the public could read.
     PublicSecret {
-        /// Its index.
+        /// Index of the value.
         index: Index,
     },
     /// A value refers to too many others.
     TooManyReferences {
-        /// Its index.
+        /// Index of the value.
         index: Index,
         /// References found.
         count: usize,

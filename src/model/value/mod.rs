@@ -34,9 +34,9 @@ pub struct Value {
     pub data: Vec<u8>,
     /// How long an answer may be cached.
     pub ttl: Ttl,
-    /// Who may read and write it.
+    /// Who may read and write the value.
     pub permissions: Permissions,
-    /// Values of other identifiers that it refers to.
+    /// Values of other identifiers that the value refers to.
     pub references: Vec<Reference>,
     /// Time of the last change in seconds since 1970; set by the node, ignored in requests.
     pub timestamp: u32,
@@ -160,7 +160,7 @@ impl fmt::Display for Index {
 pub enum Ttl {
     /// Seconds from the answer on, at most 2^31-1.
     Relative(u32),
-    /// Until this second since 1970.
+    /// Until this time, in seconds since 1970.
     Absolute(u32),
 }
 

@@ -36,7 +36,7 @@ impl ValueType {
         &self.0
     }
 
-    /// Whether it is the named type.
+    /// Whether this is the named type.
     pub fn is(&self, name: &str) -> bool {
         self.0.eq_ignore_ascii_case(name)
     }

@@ -48,7 +48,7 @@ pub struct CheckReport {
     pub tokens: u64,
     /// Request items remembered.
     pub requests: u64,
-    /// What is wrong: the first hundred, each with its place.
+    /// The first hundred problems, each with its place.
     pub problems: Vec<String>,
     /// Number of all problems.
     pub problem_count: u64,

@@ -98,7 +98,7 @@ impl FromStr for EngineKind {
 /// Durability of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum SyncPolicy {
-    /// It waits until it is on disk.
+    /// A commit waits until it is on disk.
     Full,
     /// **Loses acknowledged commits at a power cut.** On sled, our own sync after its flush is left out. Only for the
     /// test that cuts the power, to show that it can fail; on fjall it changes nothing.
@@ -258,16 +258,16 @@ impl Engine {
 
 /// An image of all tables, for long readings such as a backup.
 pub(in crate::store) enum EngineSnapshot {
-    /// One instant across all tables.
+    /// A snapshot of one instant across all tables.
     Exact {
-        /// The engine it belongs to.
+        /// Engine that the snapshot belongs to.
         running: Arc<Running<Fjall>>,
         /// The instant; old entries remain on disk while it is held.
         instant: ::fjall::Snapshot,
     },
     /// The live tables: each page is consistent, but later pages may see later commits.
     Fuzzy {
-        /// The engine it belongs to.
+        /// Engine that the snapshot belongs to.
         running: Arc<Running<Sled>>,
     },
 }

@@ -46,7 +46,7 @@ pub struct Tsig {
     pub key_at: usize,
     /// Offset of the name of the algorithm.
     pub algorithm_at: usize,
-    /// When it was signed, in seconds since 1970.
+    /// Time at which the message was signed, in seconds since 1970.
     pub time_signed: u64,
     /// Seconds by which the clocks may differ.
     pub fudge: u16,

@@ -63,9 +63,9 @@ pub enum Machine {
 pub struct StubLine {
     /// Index of the value.
     pub index: Index,
-    /// Number of bytes of its data.
+    /// Number of bytes of the value's data.
     pub data_bytes: u32,
-    /// The first 20 bytes of its data's SHA-256.
+    /// First 20 bytes of the SHA-256 of the value's data.
     pub digest: [u8; STUB_DIGEST_BYTES],
 }
 

@@ -78,7 +78,7 @@ impl RecordKind {
 /// The records of one name and type.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecordSet {
-    /// Seconds that they may be cached: the least of their values'.
+    /// TTL of the record set in seconds: the least TTL of its values.
     pub ttl: u32,
     /// The data of each record.
     pub data: Vec<RData>,
@@ -89,7 +89,7 @@ pub struct RecordSet {
 pub struct Names<'a> {
     /// The queried name.
     pub asked: &'a Name,
-    /// The name of one of its values, when it has one.
+    /// Name of one value of the identifier, when it has one.
     pub of_value: &'a dyn Fn(Index) -> Option<Name>,
 }
 

@@ -158,7 +158,7 @@ impl fmt::Display for ResponseCode {
 pub struct OpFlags(pub u32);
 
 impl OpFlags {
-    /// None.
+    /// No flags.
     pub const NONE: Self = Self(0);
     /// AUTH: only primary sites may answer.
     pub const AUTHORITATIVE: Self = Self(0x8000_0000);

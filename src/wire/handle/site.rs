@@ -29,11 +29,11 @@ const ATTRIBUTE_BYTES_MIN: usize = 8;
 pub struct SiteRecord {
     /// The layout's version: 1.
     pub version: u16,
-    /// The protocol that its servers speak.
+    /// Version of the protocol that the servers of the site speak.
     pub protocol: Version,
     /// Serial number, which counts the changes of the site.
     pub serial: u16,
-    /// Whether it accepts changes: [`SiteRecord::PRIMARY`], [`SiteRecord::MULTI_PRIMARY`].
+    /// Whether the site accepts changes: [`SiteRecord::PRIMARY`], [`SiteRecord::MULTI_PRIMARY`].
     pub primary: u8,
     /// The part of a handle that selects the server: [`SiteRecord::HASH_BY_HANDLE`] and others.
     pub hash_option: u8,
@@ -147,7 +147,7 @@ impl SiteServer {
         }
     }
 
-    /// Its address; IPv4 after zeros, except `::1`, which is an IPv6 address.
+    /// Address of the server; IPv4 after zeros, except `::1`, which is an IPv6 address.
     pub fn ip_address(&self) -> IpAddr {
         match self.address {
             [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, rest @ ..] if rest != [0, 0, 0, 1] => IpAddr::from(rest),

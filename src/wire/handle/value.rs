@@ -30,7 +30,7 @@ const TTL_ABSOLUTE: u8 = 1;
 pub struct WireValue<'a> {
     /// The index; clients read and write it as a signed number, so that those above 2^31-1 are negative.
     pub index: u32,
-    /// When it was last set, in seconds since 1970.
+    /// Time of the last change of the value, in seconds since 1970.
     pub timestamp: u32,
     /// 0 for a TTL in seconds, 1 for a point in time.
     pub ttl_kind: u8,
@@ -171,7 +171,7 @@ pub enum ValueProblem {
     Type {
         /// The value's index.
         index: Index,
-        /// What is wrong with it.
+        /// Description of the problem.
         error: ValueError,
     },
     /// A TTL of an unknown kind.
@@ -200,7 +200,7 @@ pub enum ValueProblem {
         index: Index,
         /// Number of the reference, from 1.
         place: usize,
-        /// What is wrong with it.
+        /// Description of the problem.
         problem: ReferenceProblem,
     },
 }
@@ -208,7 +208,7 @@ pub enum ValueProblem {
 /// Why a reference is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ReferenceProblem {
-    /// Not UTF-8.
+    /// The identifier is not UTF-8.
     #[error("the identifier is not UTF-8")]
     NotUtf8,
     /// Not an identifier.

@@ -34,9 +34,9 @@ const REQUEST_MAX: Duration = Duration::from_secs(60);
 /// How the messages of a call are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Compression {
-    /// They are not, or in a way that tonic refuses.
+    /// No compression, or one that tonic refuses.
     None,
-    /// Those that say so, by gzip.
+    /// Messages with the compressed flag are compressed by gzip.
     Gzip,
 }
 
@@ -68,7 +68,7 @@ enum Next {
     Message(Bytes),
     /// Being inflated; other tasks have their turn.
     Inflating,
-    /// There is no memory for it beside those that are not answered yet.
+    /// There is no memory for the message beside those that are not answered yet.
     Later,
 }
 

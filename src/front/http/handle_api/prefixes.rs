@@ -25,7 +25,7 @@ pub(super) struct PrefixList {
     /// 1 for success.
     #[schema(example = 1)]
     response_code: u32,
-    /// How many there are in all: a text, as clients expect it.
+    /// Total number of prefixes: a text, as clients expect it.
     #[schema(example = "1", pattern = "^[0-9]+$")]
     total_count: String,
     /// The page, from 0, when pages were asked for.

@@ -39,7 +39,7 @@ fn server_algorithm(key: &PrivateKey) -> DigestAlgorithm {
 #[serde(rename_all = "camelCase")]
 #[schema(title = "Session")]
 pub(super) struct SessionReply {
-    /// Its name, to be shown in `Authorization: Handle sessionId="..."`.
+    /// Id of the session, for the header `Authorization: Handle sessionId="..."`.
     #[serde(skip_serializing_if = "Option::is_none")]
     session_id: Option<String>,
     /// The nonce that an answer signs, with one of the client's behind it, in base64.
@@ -147,7 +147,7 @@ pub(super) async fn prove(
     api.proved(&claim, &parts, &format).await
 }
 
-/// The same by POST, for clients that cannot PUT.
+/// Proves a session by POST, for clients that cannot PUT.
 #[utoipa::path(post, path = "/api/sessions/this", tag = "sessions", operation_id = "proveSessionByPost",
     request_body(content = Option<ProofGiven>, content_type = "application/json"),
     security((), ("handle" = [])),

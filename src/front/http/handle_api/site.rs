@@ -60,7 +60,7 @@ pub(super) async fn show(
     Ok(reply::ok(&body, &format))
 }
 
-/// The same under the name that some documents give it.
+/// The site of this node, under the path that some documents give.
 #[utoipa::path(get, path = "/api/sites", tag = "node", operation_id = "sites",
     params(FormatParameters),
     responses(

@@ -29,7 +29,7 @@ pub(in crate::front::http) struct Client {
     pub(in crate::front::http) address: SocketAddr,
     /// Address of this node that the client connected to.
     pub(in crate::front::http) own: SocketAddr,
-    /// How bytes travel.
+    /// Whether the connection is plain text or TLS.
     pub(in crate::front::http) channel: Channel,
     /// The certificate that the client presented, in DER. The client holds its key.
     pub(in crate::front::http) certificate: Option<Arc<[u8]>>,

@@ -30,11 +30,11 @@ pub(in crate::front) struct DatagramSocket {
 /// A datagram received.
 #[derive(Debug)]
 pub(in crate::front) struct Datagram {
-    /// Its payload.
+    /// Payload of the datagram.
     pub(in crate::front) bytes: Bytes,
-    /// The address and port that it came from.
+    /// Address and port that the datagram came from.
     pub(in crate::front) client: SocketAddr,
-    /// Our address that it was sent to, when the system reports it.
+    /// Local address that the datagram was sent to, when the system reports it.
     pub(in crate::front) own: Option<IpAddr>,
 }
 

@@ -55,7 +55,7 @@ const HASHED: &str = "__h";
 const SERVER: [&str; 2] = ["ns", "dns"];
 /// Bytes of a suffix in each escaped label but the last: they encode to whole characters.
 const ESCAPED_BYTES: usize = 35;
-/// Characters that they encode to.
+/// Characters of a full escaped label.
 const ESCAPED_CHARACTERS: usize = ESCAPED_BYTES * 8 / 5;
 /// Escaped labels: `__x`, a full label with its `-`, and the rest.
 const SUFFIX_OCTETS_MAX: usize =
@@ -96,7 +96,7 @@ pub struct Owner {
 /// The part of a name left of the prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Nothing: the name of a prefix, or the root.
+    /// No part: the name of a prefix, or the root.
     Own,
     /// A suffix that the name carries.
     Suffix(Identifier),

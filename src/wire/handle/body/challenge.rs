@@ -20,7 +20,7 @@ const NONCE_BYTES_MAX: usize = 1_024;
 /// The digest of a request: of its header and body as sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestDigest<'a> {
-    /// The algorithm: one of the constants.
+    /// Code of the algorithm: one of the constants.
     pub code: u8,
     /// The digest.
     pub digest: &'a [u8],
@@ -196,7 +196,7 @@ pub struct VerifyChallenge<'a> {
     pub index: u32,
     /// The nonce of the challenge.
     pub nonce: &'a [u8],
-    /// The digest of the challenge; clients omit its code.
+    /// Digest of the challenge; clients omit the code of the algorithm.
     pub digest: RequestDigest<'a>,
     /// The answer given.
     pub answer: &'a [u8],

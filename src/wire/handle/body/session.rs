@@ -17,18 +17,18 @@ pub struct SessionSetup<'a> {
     pub timeout: u32,
     /// The identifier that the client claims to be; may be empty.
     pub user: &'a [u8],
-    /// The index of its key.
+    /// Index of the key of the identity.
     pub index: u32,
-    /// How the key is agreed on.
+    /// How the session key is agreed on.
     pub exchange: Exchange<'a>,
 }
 
 /// How the key of a session is agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exchange<'a> {
-    /// The server generates it and encrypts it to this public key.
+    /// The server generates the session key and encrypts it to this public key.
     ClientKey(&'a [u8]),
-    /// The client generates it and encrypts it to the server's public key.
+    /// The client generates the session key and encrypts it to the server's public key.
     ServerKey,
     /// The server generates it and encrypts it to the public key at an index of a handle.
     KeyInHandle {

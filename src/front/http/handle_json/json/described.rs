@@ -11,7 +11,7 @@ use super::data::AdminJson;
 use super::shape::ReferenceJson;
 use super::site::SiteJson;
 
-/// Yes by standing there, or by `yes`, `true` or `1`; no by `no`, `false` or `0`.
+/// A flag: yes when given alone or as `yes`, `true` or `1`; no when given as `no`, `false` or `0`.
 #[derive(Serialize, ToSchema)]
 #[schema(pattern = "^([Yy][Ee][Ss]|[Tt][Rr][Uu][Ee]|1|[Nn][Oo]|[Ff][Aa][Ll][Ss][Ee]|0)?$", example = "true")]
 pub(in crate::front::http) struct Flag(String);
@@ -55,9 +55,9 @@ pub(in crate::front::http) struct ListGiven {
         pattern = "^(0\\.NA/)?[A-Za-z0-9-]{1,63}(\\.[A-Za-z0-9-]{1,63})*$"
     )]
     prefix: String,
-    /// Which page, from 0.
+    /// Number of the page, from 0.
     page: Option<i64>,
-    /// How long a page is.
+    /// Number of items on a page.
     #[schema(maximum = 10000)]
     page_size: Option<i64>,
 }
@@ -69,24 +69,24 @@ pub(in crate::front::http) struct ListGiven {
 pub(in crate::front::http) enum ValuesGiven {
     /// The values.
     Array(Vec<ValueGiven>),
-    /// An object that holds them.
+    /// An object that holds the values.
     Record {
         /// The handle; it must be that of the path.
         handle: Option<String>,
         /// The values.
         values: Vec<ValueGiven>,
     },
-    /// A single one.
+    /// A single value.
     One(ValueGiven),
 }
 
 /// One value to be written.
 #[derive(Serialize, ToSchema)]
 pub(in crate::front::http) struct ValueGiven {
-    /// Its number within the identifier.
+    /// Index of the value: its number within the identifier.
     #[schema(minimum = 1, maximum = 2147483647, example = 1)]
     index: u32,
-    /// What the data is.
+    /// Type of the value.
     #[serde(rename = "type")]
     #[schema(min_length = 1, max_length = 255, example = "URL")]
     value_type: String,
@@ -97,9 +97,9 @@ pub(in crate::front::http) struct ValueGiven {
     permissions: Option<String>,
     /// How long an answer may be cached: seconds, or a point in time; a day without.
     ttl: Option<TtlGiven>,
-    /// Passed over: the node sets it.
+    /// Time of the last change; ignored, because the node sets it.
     timestamp: Option<String>,
-    /// Values of other identifiers that it refers to.
+    /// Values of other identifiers that the value refers to.
     #[schema(max_items = 64)]
     references: Option<Vec<ReferenceJson>>,
 }

@@ -27,14 +27,14 @@ pub(in crate::front::http) struct SiteJson {
     /// The layout's version.
     #[schema(example = 1)]
     version: u16,
-    /// The protocol that its servers speak.
+    /// Version of the protocol that the servers of the site speak.
     #[schema(example = "2.11")]
     protocol_version: String,
-    /// Counts the changes of the site.
+    /// Serial number, which counts the changes of the site.
     serial_number: u16,
-    /// Whether it takes changes.
+    /// Whether the site accepts changes.
     primary_site: bool,
-    /// Whether others beside it take changes.
+    /// Whether other sites accept changes too.
     multi_primary: bool,
     /// By which part of a handle its server is chosen: 0 prefix, 1 suffix; left out for 2, the whole handle.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,14 +61,14 @@ pub(in crate::front::http) struct AttributeJson {
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::front::http) struct ServerJson {
-    /// Its number within the site.
+    /// Number of the server within the site.
     server_id: u32,
-    /// Its address.
+    /// IP address of the server.
     #[schema(example = "192.0.2.7")]
     address: String,
-    /// Its public key.
+    /// Public key of the server.
     public_key: KeyJson,
-    /// Where it listens.
+    /// Interfaces at which the server listens.
     interfaces: Vec<InterfaceJson>,
 }
 
@@ -78,18 +78,18 @@ pub(in crate::front::http) struct ServerJson {
 pub(in crate::front::http) enum KeyJson {
     /// RSA or DSA, as JSON Web Key.
     Key(Json),
-    /// Its bytes.
+    /// Bytes of the key in base64.
     Base64(String),
 }
 
 /// Where a server listens, and for what.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(in crate::front::http) struct InterfaceJson {
-    /// Whether it answers questions.
+    /// Whether the interface answers questions.
     query: bool,
-    /// Whether it takes commands.
+    /// Whether the interface accepts commands.
     admin: bool,
-    /// What it speaks.
+    /// Transport protocol of the interface.
     protocol: ProtocolJson,
     /// The port.
     #[schema(example = 2641)]

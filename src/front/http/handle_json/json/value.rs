@@ -30,10 +30,10 @@ use crate::model::value::{Index, Permissions, Reference, Ttl, Value, ValueError,
 #[serde(rename_all = "camelCase")]
 #[schema(title = "Value")]
 pub(in crate::front::http) struct ValueJson {
-    /// Its number within the identifier.
+    /// Index of the value: its number within the identifier.
     #[schema(minimum = 1, maximum = 2147483647, example = 1)]
     index: u32,
-    /// What the data is.
+    /// Type of the value.
     #[serde(rename = "type")]
     #[schema(example = "URL")]
     value_type: String,
@@ -45,11 +45,11 @@ pub(in crate::front::http) struct ValueJson {
     permissions: Option<String>,
     /// How long an answer may be cached.
     ttl: TtlJson,
-    /// When it was last set; the node sets it.
+    /// Time of the last change, set by the node.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "2026-01-01T00:00:00Z")]
     timestamp: Option<String>,
-    /// Values of other identifiers that it refers to.
+    /// Values of other identifiers that the value refers to.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     references: Vec<ReferenceJson>,
 }

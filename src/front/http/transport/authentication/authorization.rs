@@ -147,12 +147,12 @@ impl Parts {
         decode_base64(self.get(name)?)
     }
 
-    /// Whether it answers a challenge.
+    /// Whether the authorization answers a challenge.
     pub(in crate::front::http) fn is_answer(&self) -> bool {
         self.get("signature").is_some()
     }
 
-    /// Whether it wishes to be known by its certificate.
+    /// Whether the client wishes to be identified by its certificate.
     pub(in crate::front::http) fn wishes_certificate(&self) -> bool {
         self.get("clientCert").is_some_and(|wish| wish.eq_ignore_ascii_case("true"))
     }
