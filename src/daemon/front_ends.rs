@@ -197,7 +197,7 @@ impl FrontEnds {
         health::add_memory_metrics(metrics, &health::GRPC_MEMORY, front_end.memory());
         health::add_connection_metrics(metrics, &health::GRPC_CONNECTIONS, front_end.connections());
         for (address, listener) in bound {
-            tracing::info!(door = "gRPC", %address, tls = self.tls.is_some(), "listening");
+            log_listening("gRPC", address, self.tls.is_some());
             self.grpc.push(address);
             self.addresses.grpc.push(format!("{scheme}://{}", reachable(address)));
             let (front_end, drain) = (front_end.clone(), self.drain_signal());
@@ -218,7 +218,7 @@ impl FrontEnds {
             return Ok(());
         }
         for address in &self.dns {
-            tracing::info!(door = "DNS", %address, "listening");
+            log_listening("DNS", *address, false);
             self.addresses.dns.push(reachable(*address));
         }
         health::add_dns_metrics(metrics, front_end.counters(), front_end.udp_answers());
@@ -261,7 +261,7 @@ impl FrontEnds {
             return Ok(tunnel);
         }
         for address in &self.handle {
-            tracing::info!(door = "Handle", %address, tls = self.tls.is_some(), "listening");
+            log_listening("Handle", *address, self.tls.is_some());
             self.addresses.handle.push(reachable(*address));
         }
         let drain = self.drain_signal();
@@ -294,7 +294,7 @@ impl FrontEnds {
         health::add_memory_metrics(metrics, &health::HTTP_MEMORY, front_end.memory());
         health::add_connection_metrics(metrics, &health::HTTP_CONNECTIONS, front_end.connections());
         for (address, listener) in bound {
-            tracing::info!(door = "HTTP", %address, tls = self.tls.is_some(), "listening");
+            log_listening("HTTP", address, self.tls.is_some());
             self.http.push(address);
             self.addresses.http.push(format!("http://{}", reachable(address)));
             let (front_end, drain) = (front_end.clone(), self.drain_signal());
@@ -351,4 +351,10 @@ impl FrontEnds {
             self.tasks.shutdown().await;
         }
     }
+}
+
+/// Logs an address that a front end listens on.
+fn log_listening(front_end: &'static str, address: SocketAddr, tls: bool) {
+    // TODO when 0.2.0 is released: drop `door`, the name that 0.1.0 has for `front_end`.
+    tracing::info!(front_end, door = front_end, %address, tls, "listening");
 }

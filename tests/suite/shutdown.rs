@@ -81,7 +81,7 @@ fn sigterm_drains_and_ends_well() {
     let (status, greeting, log) = node.wait();
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(greeting.contains("88.118.8/SN000123 URL=https://example.com/product/123"), "{greeting}");
-    assert!(log.contains("listening door=\"HTTP\" address=127.0.0.1:"), "{log}");
+    assert!(log.contains("listening front_end=\"HTTP\" door=\"HTTP\" address=127.0.0.1:"), "{log}");
     assert!(log.trim_end().ends_with("stopped"), "{log}");
     assert_eq!(Addresses::load(directory.path()), None);
 }
