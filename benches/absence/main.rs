@@ -19,7 +19,7 @@ use idnode::config::Config;
 use idnode::daemon::{Node, RunningNode};
 use idnode::filing::status::FilingStatus;
 use idnode::model::identifier::{Identifier, Prefix};
-use idnode::model::prefix::{Registrant, Standing};
+use idnode::model::prefix::{PrefixStatus, Registrant};
 use idnode::model::token::Scope;
 use idnode::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
 use idnode::registry::TokenDraft;
@@ -200,7 +200,7 @@ async fn apply(node: &RunningNode, commands: Vec<Command>) -> Result<(), Error> 
 //----------- Journals -------------------------------------------------------
 
 /// One change as both journals record it: prefix, standing, registrant, position in the journal below.
-type FiledChange = (String, Standing, String, u64);
+type FiledChange = (String, PrefixStatus, String, u64);
 
 async fn filings(node: &RunningNode, after: u64) -> Result<Vec<FiledChange>, Error> {
     let store = node.store();
@@ -219,7 +219,7 @@ async fn filings(node: &RunningNode, after: u64) -> Result<Vec<FiledChange>, Err
             };
             let position = entry.filing.map_or(header.position.sequence, |mark| mark.position.sequence);
             let name = entry.registrant.map(|registrant| registrant.name().to_owned()).unwrap_or_default();
-            found.push((entry.prefix.to_string(), entry.standing, name, position));
+            found.push((entry.prefix.to_string(), entry.status, name, position));
         }
     }
 }

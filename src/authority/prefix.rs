@@ -1,7 +1,7 @@
 //! Prefixes as decisions see them: whether this node answers for one, and where the record of an identifier is stored.
 
 use crate::model::identifier::{Identifier, Prefix};
-use crate::model::prefix::{Homing, PrefixEntry, Standing};
+use crate::model::prefix::{Homing, PrefixEntry, PrefixStatus};
 use crate::model::refusal::Refusal;
 use crate::store::directory::Directory;
 
@@ -19,10 +19,10 @@ pub(crate) fn homed_here<'d>(prefix: &Prefix, directory: &'d Directory) -> Resul
 /// Refuses a prefix that is suspended or revoked.
 pub(crate) fn check_active(entry: &PrefixEntry) -> Result<(), Refusal> {
     let prefix = entry.prefix.clone();
-    match entry.standing {
-        Standing::Active => Ok(()),
-        Standing::Suspended => Err(Refusal::PrefixSuspended { prefix }),
-        Standing::Revoked => Err(Refusal::PrefixRevoked { prefix }),
+    match entry.status {
+        PrefixStatus::Active => Ok(()),
+        PrefixStatus::Suspended => Err(Refusal::PrefixSuspended { prefix }),
+        PrefixStatus::Revoked => Err(Refusal::PrefixRevoked { prefix }),
     }
 }
 
@@ -47,11 +47,11 @@ impl RecordSource {
         };
         // The name of a delegated prefix is answered by the node that delegates it.
         let own_name = identifier.named_prefix().is_some_and(|named| named == entry.prefix);
-        match (entry.standing, &entry.homing) {
-            (Standing::Suspended | Standing::Revoked, _) => Self::Withdrawn,
-            (Standing::Active, Homing::Here) => Self::Here,
-            (Standing::Active, Homing::Delegated(_)) if own_name => Self::Here,
-            (Standing::Active, Homing::Delegated(_)) => Self::Elsewhere,
+        match (entry.status, &entry.homing) {
+            (PrefixStatus::Suspended | PrefixStatus::Revoked, _) => Self::Withdrawn,
+            (PrefixStatus::Active, Homing::Here) => Self::Here,
+            (PrefixStatus::Active, Homing::Delegated(_)) if own_name => Self::Here,
+            (PrefixStatus::Active, Homing::Delegated(_)) => Self::Elsewhere,
         }
     }
 }

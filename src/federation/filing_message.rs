@@ -2,7 +2,7 @@
 
 use crate::model::identifier::Prefix;
 use crate::model::position::{Incarnation, Position};
-use crate::model::prefix::{Homing, Registrant, Standing};
+use crate::model::prefix::{Homing, PrefixStatus, Registrant};
 
 /// The answer of the upper node to an announcement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub struct FiledPrefix {
     /// The party that the prefix is registered for.
     pub registrant: Option<Registrant>,
     /// Whether the prefix may be used.
-    pub standing: Standing,
+    pub status: PrefixStatus,
     /// Which node answers for the prefix, as seen from this node.
     pub homing: Homing,
     /// Position of the change in the journal.

@@ -122,7 +122,7 @@ fn filing_message(filed: FiledPrefix) -> proto::Filing {
     proto::Filing {
         prefix: filed.prefix.to_string(),
         registrant: filed.registrant.as_ref().map(proto::Registrant::from),
-        standing: proto::Standing::from(filed.standing).into(),
+        standing: proto::Standing::from(filed.status).into(),
         position: Some(filed.position.into()),
         homing: Some(homing),
     }

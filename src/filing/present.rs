@@ -47,7 +47,7 @@ pub(super) fn filed(entry: &PrefixEntry, position: Position) -> FiledPrefix {
     FiledPrefix {
         prefix: entry.prefix.clone(),
         registrant: entry.registrant.clone(),
-        standing: entry.standing,
+        status: entry.status,
         homing: entry.homing.clone(),
         position,
     }

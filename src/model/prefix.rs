@@ -1,4 +1,4 @@
-//! Prefix entries: which site answers for a prefix, its standing and its registrant.
+//! Prefix entries: which site answers for a prefix, its status and its registrant.
 
 use core::fmt;
 
@@ -18,7 +18,7 @@ pub struct PrefixEntry {
     /// The site that answers for the prefix.
     pub homing: Homing,
     /// Whether the prefix may be used.
-    pub standing: Standing,
+    pub status: PrefixStatus,
     /// The party that the prefix is registered for.
     pub registrant: Option<Registrant>,
     /// The lower node that filed the prefix, if one did.
@@ -44,7 +44,7 @@ pub enum Homing {
 ///   active ──▶ suspended ──▶ revoked        home or delegate leads back to active
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum PrefixStatus {
     /// Answers and accepts changes.
     Active,
     /// Changes and questions are refused for a time; the data is retained.

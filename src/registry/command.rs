@@ -2,7 +2,7 @@
 
 use crate::model::identifier::{Identifier, IdentifierError, Prefix};
 use crate::model::position::Position;
-use crate::model::prefix::{Registrant, Standing};
+use crate::model::prefix::{PrefixStatus, Registrant};
 use crate::model::request::RequestId;
 use crate::model::site::Site;
 use crate::model::token::{TokenEntry, TokenId};
@@ -242,7 +242,7 @@ pub struct Filing {
     /// The registrant.
     pub registrant: Option<Registrant>,
     /// The status of the prefix at the lower node.
-    pub standing: Standing,
+    pub status: PrefixStatus,
     /// The position in the lower node's journal.
     pub position: Position,
 }

@@ -4,7 +4,7 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::model::caller::CallerName;
-use crate::model::prefix::{CreditCode, Registrant, Standing};
+use crate::model::prefix::{CreditCode, PrefixStatus, Registrant};
 use crate::model::request::RequestId;
 use crate::model::site::Site;
 use crate::model::token::Scope;
@@ -111,12 +111,12 @@ fn write_prefix_command(writer: &mut Writer, command: &PrefixCommand) {
         PrefixCommand::File(filing) => {
             write_site(writer.u8(5), &filing.site);
             write_registrant(writer, filing.registrant.as_ref());
-            let standing = match filing.standing {
-                Standing::Active => 0,
-                Standing::Suspended => 1,
-                Standing::Revoked => 2,
+            let status = match filing.status {
+                PrefixStatus::Active => 0,
+                PrefixStatus::Suspended => 1,
+                PrefixStatus::Revoked => 2,
             };
-            writer.u8(standing).text(&filing.position.to_string());
+            writer.u8(status).text(&filing.position.to_string());
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::model::caller::CallerName;
 use crate::model::identifier::Prefix;
 use crate::model::limits::BATCH_ITEMS_MAX;
 use crate::model::position::{Bookmark, Incarnation, Position, Stream};
-use crate::model::prefix::{Homing, PrefixEntry, Standing};
+use crate::model::prefix::{Homing, PrefixEntry, PrefixStatus};
 use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::model::token::TokenId;
 
@@ -68,7 +68,7 @@ impl Registry {
         let directory = self.store.directory();
         let filed_by_peer = |entry: &&Arc<PrefixEntry>| {
             entry.filing.is_some_and(|mark| mark.peer == peer)
-                && entry.standing != Standing::Revoked
+                && entry.status != PrefixStatus::Revoked
                 && caller.may_file(&entry.prefix)
         };
         let missing =
@@ -81,7 +81,7 @@ impl Registry {
                 prefix: entry.prefix.clone(),
                 site: site.clone(),
                 registrant: entry.registrant.clone(),
-                standing: Standing::Revoked,
+                status: PrefixStatus::Revoked,
                 position,
             })))
         };

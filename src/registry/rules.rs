@@ -2,7 +2,7 @@
 
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::position::Position;
-use crate::model::prefix::{FilingMark, Homing, PrefixEntry, Registrant, Standing};
+use crate::model::prefix::{FilingMark, Homing, PrefixEntry, PrefixStatus, Registrant};
 use crate::model::token::{TokenEntry, TokenId};
 use crate::model::value::{Value, ValueType, Values};
 use crate::store::entry::{IdentifierEntry, Operation};
@@ -227,14 +227,14 @@ pub(super) fn change_prefix(
         }
         PrefixCommand::Suspend { prefix } => {
             let entry = present.ok_or_else(|| Refusal::PrefixAbsent { prefix: prefix.clone() })?;
-            if entry.standing == Standing::Revoked {
+            if entry.status == PrefixStatus::Revoked {
                 return Err(Refusal::PrefixRevoked { prefix: entry.prefix.clone() });
             }
-            (Operation::PrefixSuspended, standing(entry, Standing::Suspended))
+            (Operation::PrefixSuspended, with_status(entry, PrefixStatus::Suspended))
         }
         PrefixCommand::Revoke { prefix } => {
             let entry = present.ok_or_else(|| Refusal::PrefixAbsent { prefix: prefix.clone() })?;
-            (Operation::PrefixRevoked, standing(entry, Standing::Revoked))
+            (Operation::PrefixRevoked, with_status(entry, PrefixStatus::Revoked))
         }
         PrefixCommand::File(filing) => return file(present, filing, peer),
     };
@@ -254,7 +254,7 @@ fn answered_by(
     PrefixEntry {
         prefix: present.map_or_else(|| prefix.clone(), |present| present.prefix.clone()),
         homing,
-        standing: Standing::Active,
+        status: PrefixStatus::Active,
         registrant: registrant.or(unchanged).cloned(),
         filing: None,
         version: present.map_or(0, |present| present.version),
@@ -263,8 +263,8 @@ fn answered_by(
 }
 
 /// A decision of an administrator: the entry does not belong to a filing any more, and filings do not undo it.
-fn standing(entry: &PrefixEntry, standing: Standing) -> PrefixEntry {
-    PrefixEntry { standing, filing: None, ..entry.clone() }
+fn with_status(entry: &PrefixEntry, status: PrefixStatus) -> PrefixEntry {
+    PrefixEntry { status, filing: None, ..entry.clone() }
 }
 
 /// A filing by a lower node. Filing the same position twice has no effect.
@@ -288,7 +288,7 @@ fn file(
     let entry = PrefixEntry {
         prefix: filing.prefix.clone(),
         homing: Homing::Delegated(filing.site.clone()),
-        standing: filing.standing,
+        status: filing.status,
         registrant: filing.registrant.clone(),
         filing: Some(FilingMark { peer, position: filing.position }),
         version: present.map_or(1, |present| present.version + 1),
@@ -297,16 +297,16 @@ fn file(
     let same = |present: &PrefixEntry| {
         present.filing.is_some()
             && present.homing == entry.homing
-            && present.standing == entry.standing
+            && present.status == entry.status
             && present.registrant == entry.registrant
     };
     if present.is_some_and(same) {
         return Ok(None);
     }
-    let operation = match filing.standing {
-        Standing::Active => Operation::PrefixDelegated,
-        Standing::Suspended => Operation::PrefixSuspended,
-        Standing::Revoked => Operation::PrefixRevoked,
+    let operation = match filing.status {
+        PrefixStatus::Active => Operation::PrefixDelegated,
+        PrefixStatus::Suspended => Operation::PrefixSuspended,
+        PrefixStatus::Revoked => Operation::PrefixRevoked,
     };
     Ok(Some((operation, entry)))
 }
@@ -314,9 +314,9 @@ fn file(
 fn check_filing(present: &PrefixEntry, filing: &Filing) -> Result<(), Refusal> {
     let prefix = present.prefix.clone();
     let own_word = present.filing.is_none();
-    match (present.standing, &present.homing) {
-        (Standing::Suspended, _) if own_word => Err(Refusal::PrefixSuspended { prefix }),
-        (Standing::Revoked, _) if own_word => Err(Refusal::PrefixRevoked { prefix }),
+    match (present.status, &present.homing) {
+        (PrefixStatus::Suspended, _) if own_word => Err(Refusal::PrefixSuspended { prefix }),
+        (PrefixStatus::Revoked, _) if own_word => Err(Refusal::PrefixRevoked { prefix }),
         (_, Homing::Here) => Err(Refusal::PrefixHomedHere { prefix }),
         _ => {
             let later =

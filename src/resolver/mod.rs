@@ -30,7 +30,7 @@ use crate::federation::follow::Follower;
 use crate::model::identifier::{CanonicalIdentifier, Folding, Identifier, Prefix};
 use crate::model::limits::{PAGE_ITEMS_MAX, SUFFIX_DIGEST_BYTES};
 use crate::model::position::Position;
-use crate::model::prefix::{Homing, PrefixEntry, Standing};
+use crate::model::prefix::{Homing, PrefixEntry, PrefixStatus};
 use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::model::site::Site;
 use crate::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
@@ -264,7 +264,7 @@ impl Resolver {
         let directory = self.store.directory();
         let homed = directory
             .prefixes()
-            .filter(|entry| entry.homing == Homing::Here && entry.standing == Standing::Active);
+            .filter(|entry| entry.homing == Homing::Here && entry.status == PrefixStatus::Active);
         Ok(homed.map(|entry| entry.prefix.clone()).collect())
     }
 }

@@ -91,7 +91,7 @@ fn begins_with(prefix: &Prefix, start: &Prefix) -> bool {
 mod tests {
     use super::Directory;
     use crate::model::identifier::Prefix;
-    use crate::model::prefix::{Homing, PrefixEntry, Standing};
+    use crate::model::prefix::{Homing, PrefixEntry, PrefixStatus};
 
     fn prefix(text: &str) -> Prefix {
         Prefix::parse(text).expect("a valid prefix")
@@ -103,7 +103,7 @@ mod tests {
             let entry = PrefixEntry {
                 prefix: prefix(text),
                 homing: Homing::Here,
-                standing: Standing::Active,
+                status: PrefixStatus::Active,
                 registrant: None,
                 filing: None,
                 version: 1,

@@ -13,7 +13,7 @@ use crate::model::limits::{
     SITE_ADDRESSES_MAX, TEXT_BYTES_MAX, VALUE_TYPE_BYTES_MAX, VALUES_BYTES_MAX, VALUES_MAX,
 };
 use crate::model::position::{Bookmark, Incarnation, Position, Stream};
-use crate::model::prefix::{CreditCode, FilingMark, Homing, PrefixEntry, Registrant, Standing};
+use crate::model::prefix::{CreditCode, FilingMark, Homing, PrefixEntry, PrefixStatus, Registrant};
 use crate::model::site::{Ports, Site};
 use crate::model::token::{Scope, TokenEntry, TokenId};
 use crate::model::value::{Index, Permissions, Reference, Ttl, Value, ValueType, Values};
@@ -130,10 +130,10 @@ fn read_value(reader: &mut Reader<'_>) -> Result<Value, DecodeError> {
 /// Writes a prefix entry.
 pub(super) fn write_prefix(writer: &mut Writer, entry: &PrefixEntry) {
     writer.u64(entry.version).u64(entry.changed_ms).text(entry.prefix.as_str());
-    writer.u8(match entry.standing {
-        Standing::Active => 0,
-        Standing::Suspended => 1,
-        Standing::Revoked => 2,
+    writer.u8(match entry.status {
+        PrefixStatus::Active => 0,
+        PrefixStatus::Suspended => 1,
+        PrefixStatus::Revoked => 2,
     });
     match &entry.homing {
         Homing::Here => writer.u8(0),
@@ -164,11 +164,11 @@ pub(super) fn read_prefix(reader: &mut Reader<'_>) -> Result<PrefixEntry, Decode
     let version = reader.u64("version")?;
     let changed_ms = reader.u64("changed")?;
     let prefix = read_prefix_name(reader)?;
-    let standing = match reader.u8("standing")? {
-        0 => Standing::Active,
-        1 => Standing::Suspended,
-        2 => Standing::Revoked,
-        _ => return Err(reader.refuse("standing")),
+    let status = match reader.u8("status")? {
+        0 => PrefixStatus::Active,
+        1 => PrefixStatus::Suspended,
+        2 => PrefixStatus::Revoked,
+        _ => return Err(reader.refuse("status")),
     };
     let homing = match reader.u8("homing")? {
         0 => Homing::Here,
@@ -178,7 +178,7 @@ pub(super) fn read_prefix(reader: &mut Reader<'_>) -> Result<PrefixEntry, Decode
     let registrant = (reader.u8("registrant")? == 1).then(|| read_registrant(reader)).transpose()?;
     let filed = reader.u8("filing")? == 1;
     let filing = filed.then(|| read_filing(reader)).transpose()?;
-    Ok(PrefixEntry { prefix, homing, standing, registrant, filing, version, changed_ms })
+    Ok(PrefixEntry { prefix, homing, status, registrant, filing, version, changed_ms })
 }
 
 fn read_prefix_name(reader: &mut Reader<'_>) -> Result<Prefix, DecodeError> {

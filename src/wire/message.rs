@@ -6,7 +6,7 @@
 use crate::model::identifier::{Identifier, IdentifierError, Prefix};
 use crate::model::limits::{INDEX_MAX, TTL_MAX_SECONDS};
 use crate::model::position::{Incarnation, Position, Stream};
-use crate::model::prefix::{CreditCode, Registrant, RegistrantError, Standing};
+use crate::model::prefix::{CreditCode, PrefixStatus, Registrant, RegistrantError};
 use crate::model::site::{Ports, Site, SiteError};
 use crate::model::value::{Index, Permissions, Reference, Ttl, Value, ValueError, ValueType};
 use crate::wire::proto;
@@ -178,17 +178,17 @@ pub fn incarnation(bytes: &[u8]) -> Result<Incarnation, MessageError> {
 
 //----------- Prefixes -------------------------------------------------------
 
-impl From<Standing> for proto::Standing {
-    fn from(standing: Standing) -> Self {
-        match standing {
-            Standing::Active => Self::Active,
-            Standing::Suspended => Self::Suspended,
-            Standing::Revoked => Self::Revoked,
+impl From<PrefixStatus> for proto::Standing {
+    fn from(status: PrefixStatus) -> Self {
+        match status {
+            PrefixStatus::Active => Self::Active,
+            PrefixStatus::Suspended => Self::Suspended,
+            PrefixStatus::Revoked => Self::Revoked,
         }
     }
 }
 
-impl TryFrom<proto::Standing> for Standing {
+impl TryFrom<proto::Standing> for PrefixStatus {
     type Error = MessageError;
 
     fn try_from(message: proto::Standing) -> Result<Self, MessageError> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use idnode::backup::{Backups, CHUNK_BYTES_DEFAULT, Kind, Options, RestoreRequest, Until, restore};
-use idnode::model::prefix::Standing;
+use idnode::model::prefix::PrefixStatus;
 use idnode::store::EngineKind;
 use serde_json::Value as Json;
 
@@ -210,12 +210,12 @@ async fn a_lower_node_restored_to_an_earlier_position_is_filed_right_afterwards(
     lower.go_on().await;
     lower.home("88.118.3").await;
     lower.settled();
-    let standing = |text: &str| top.entry(text).map(|entry| entry.standing);
+    let status = |text: &str| top.entry(text).map(|entry| entry.status);
     let present = lower.node().store().head().incarnation;
     assert!(present > wanted.incarnation);
-    assert_eq!(standing("88.118.1"), Some(Standing::Active), "as it was then");
-    assert_eq!(standing("88.118.2"), Some(Standing::Active));
-    assert_eq!(standing("88.118.4"), Some(Standing::Revoked), "it does not exist any more");
+    assert_eq!(status("88.118.1"), Some(PrefixStatus::Active), "as it was then");
+    assert_eq!(status("88.118.2"), Some(PrefixStatus::Active));
+    assert_eq!(status("88.118.4"), Some(PrefixStatus::Revoked), "it does not exist any more");
     let mark = top.entry("88.118.3").and_then(|entry| entry.filing).expect("filed");
     assert_eq!(mark.position.incarnation, present);
 }

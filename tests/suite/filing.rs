@@ -6,7 +6,7 @@ use std::fs;
 use idnode::authority::caller::Caller;
 use idnode::filing::status::FilingState;
 use idnode::model::limits::SEGMENT_ENTRIES;
-use idnode::model::prefix::{Homing, Standing};
+use idnode::model::prefix::{Homing, PrefixStatus};
 use idnode::registry::command::{Command, PrefixCommand, TokenCommand};
 use idnode::store::retention::Retention;
 
@@ -55,10 +55,10 @@ async fn a_lower_node_files_what_it_homes_and_suspends() {
     assert_eq!(site.ports().grpc, Some(lower.grpc().port()));
     lower.suspend("88.118").await;
     lower.settled();
-    assert_eq!(top.entry("88.118").map(|entry| entry.standing), Some(Standing::Suspended));
+    assert_eq!(top.entry("88.118").map(|entry| entry.status), Some(PrefixStatus::Suspended));
     lower.home("88.118").await;
     let status = lower.settled();
-    assert_eq!(top.entry("88.118").map(|entry| entry.standing), Some(Standing::Active));
+    assert_eq!(top.entry("88.118").map(|entry| entry.status), Some(PrefixStatus::Active));
     assert_eq!((status.state, status.last_error, status.counts.filed), (FilingState::Filing, None, 3));
     let (_, page) = http_get(lower.node().addresses().http.first().expect("an address"), "/metrics");
     for line in ["idnode_filing_connected 1", "idnode_filing_lag_entries 0", "idnode_filing_filed_total 3"] {
@@ -165,10 +165,10 @@ async fn a_restored_lower_node_files_anew_and_its_older_copy_is_refused() {
     lower.home("88.118.3").await;
     let status = lower.settled();
     assert_eq!(status.counts.resynchronizations, 1);
-    let standing = |text: &str| top.entry(text).map(|entry| entry.standing);
-    assert_eq!(standing("88.118.1"), Some(Standing::Active), "as it was then");
-    assert_eq!(standing("88.118.2"), Some(Standing::Revoked), "it does not exist any more");
-    assert_eq!(standing("88.118.3"), Some(Standing::Active));
+    let prefix_status = |text: &str| top.entry(text).map(|entry| entry.status);
+    assert_eq!(prefix_status("88.118.1"), Some(PrefixStatus::Active), "as it was then");
+    assert_eq!(prefix_status("88.118.2"), Some(PrefixStatus::Revoked), "it does not exist any more");
+    assert_eq!(prefix_status("88.118.3"), Some(PrefixStatus::Active));
     lower.stop().await;
     lower.put_back(&later);
     lower.go_on().await;
@@ -176,7 +176,7 @@ async fn a_restored_lower_node_files_anew_and_its_older_copy_is_refused() {
     let status = lower.troubled("INCARNATION_SUPERSEDED");
     assert!(status.last_error.is_some_and(|error| error.contains("stop whichever of the two is not wanted")));
     assert_eq!(status.state, FilingState::Ended);
-    assert_eq!(standing("88.118.4"), None, "two copies never both file");
+    assert_eq!(prefix_status("88.118.4"), None, "two copies never both file");
 }
 
 /// A restored upper node is filed the present state, what it had forgotten included.
@@ -230,7 +230,7 @@ async fn an_administrators_suspension_stands_against_filings() {
     top.suspend("88.118.1").await;
     lower.apply(vec![home("88.118.1", Some("Another factory")), home("88.118.3", None)]).await;
     let status = lower.settled();
-    assert_eq!(top.entry("88.118.1").map(|entry| entry.standing), Some(Standing::Suspended));
+    assert_eq!(top.entry("88.118.1").map(|entry| entry.status), Some(PrefixStatus::Suspended));
     assert!(top.entry("88.118.3").is_some(), "the others go on");
     let [aside] = status.set_aside.as_slice() else { panic!("{status:?}") };
     assert_eq!(aside.prefix, prefix("88.118.1"));
@@ -275,8 +275,8 @@ async fn a_bookmark_below_the_pruned_journal_leads_to_the_present_state() {
     top.go_on().await;
     let status = lower.settled();
     assert_eq!(status.counts.resynchronizations, 2, "at first contact, and now");
-    assert_eq!(top.entry("88.118.1").map(|entry| entry.standing), Some(Standing::Suspended));
-    assert_eq!(top.entry("88.118.2").map(|entry| entry.standing), Some(Standing::Active));
+    assert_eq!(top.entry("88.118.1").map(|entry| entry.status), Some(PrefixStatus::Suspended));
+    assert_eq!(top.entry("88.118.2").map(|entry| entry.status), Some(PrefixStatus::Active));
 }
 
 /// A wrong token is reported; the right one in the file is used without a restart.

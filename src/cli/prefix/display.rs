@@ -9,7 +9,7 @@ use crate::wire::proto;
 pub(super) fn entry_table(entry: &proto::PrefixEntry) -> Table {
     let mut table = Table::plain();
     table.row(["Prefix", &entry.prefix]);
-    table.row(["Standing", standing(entry.standing())]);
+    table.row(["Status", status(entry.standing())]);
     table.row(["Answered by", &homing(entry)]);
     if let Some(registrant) = &entry.registrant {
         table.row(["Registrant", &registrant.name]);
@@ -33,7 +33,7 @@ pub(super) fn entry_json(entry: &proto::PrefixEntry) -> Json {
     };
     json!({
         "prefix": entry.prefix,
-        "standing": standing(entry.standing()),
+        "standing": status(entry.standing()),
         "homed": matches!(entry.homing, Some(Homing::Homed(_))),
         "delegated": site,
         "registrant": entry.registrant.as_ref().map(|registrant| json!({
@@ -50,8 +50,8 @@ pub(super) fn entry_json(entry: &proto::PrefixEntry) -> Json {
     })
 }
 
-pub(super) fn standing(standing: proto::Standing) -> &'static str {
-    match standing {
+pub(super) fn status(status: proto::Standing) -> &'static str {
+    match status {
         proto::Standing::Unspecified => "unknown",
         proto::Standing::Active => "active",
         proto::Standing::Suspended => "suspended",

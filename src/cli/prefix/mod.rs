@@ -6,7 +6,7 @@ pub(super) mod display;
 use clap::Subcommand;
 
 use self::arguments::{DelegateArguments, HomeArguments, ListArguments, OnePrefixArguments, ShowArguments};
-use self::display::{entry_json, entry_table, homing, standing};
+use self::display::{entry_json, entry_table, homing, status};
 use super::change::{Subject, print_receipt};
 use super::connection::ConnectionArguments;
 use super::display::{Table, time};
@@ -145,7 +145,7 @@ async fn list(arguments: ListArguments) -> Result<(), Error> {
     let connection = arguments.connection.connection()?;
     let channel = connection.channel().await?;
     let mut output = arguments.connection.output();
-    let mut table = Table::new(&["PREFIX", "STANDING", "ANSWERED BY", "REGISTRANT", "CHANGED"]);
+    let mut table = Table::new(&["PREFIX", "STATUS", "ANSWERED BY", "REGISTRANT", "CHANGED"]);
     let mut page_token = String::new();
     loop {
         let request = proto::ListPrefixesRequest { under: arguments.under.clone(), page_size: 0, page_token };
@@ -159,7 +159,7 @@ async fn list(arguments: ListArguments) -> Result<(), Error> {
                 let registrant = entry.registrant.as_ref().map_or("", |registrant| &registrant.name);
                 table.row([
                     &entry.prefix,
-                    standing(entry.standing()),
+                    status(entry.standing()),
                     &homing(entry),
                     registrant,
                     &time(entry.changed_ms),

@@ -186,7 +186,7 @@ impl Responder {
         let zones = Zones { entry: &entry, is_top: self.is_top };
         match zones.locate(&owner, side) {
             Location::Elsewhere => Step::Done(reply::elsewhere()),
-            Location::Withdrawn(standing) => Step::Done(reply::withdrawn(standing)),
+            Location::Withdrawn(status) => Step::Done(reply::withdrawn(status)),
             Location::Cut(cut, site) => Step::Done(facts.referral(query.name(), &cut, site)),
             Location::WithoutDns(zone, prefix, site) => {
                 let is_own = owner.part == Part::Own && owner.prefix.as_ref() == Some(&prefix);

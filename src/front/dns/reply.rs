@@ -24,7 +24,7 @@ use super::message::{Extended, Line, LineOwner, Reply};
 use super::request::Unserved;
 use super::zone::{Zone, octets_before};
 use crate::model::identifier::{Identifier, Prefix};
-use crate::model::prefix::Standing;
+use crate::model::prefix::PrefixStatus;
 use crate::model::refusal::{Failure, Refusal};
 use crate::model::site::Site;
 use crate::model::value::{Index, Value};
@@ -222,11 +222,11 @@ pub(super) fn without_dns() -> Reply {
 }
 
 /// The name is under a prefix that is suspended or revoked.
-pub(super) fn withdrawn(standing: Standing) -> Reply {
-    let text = match standing {
-        Standing::Active => "the prefix was withdrawn a moment ago",
-        Standing::Suspended => "the prefix is suspended",
-        Standing::Revoked => "the prefix is revoked",
+pub(super) fn withdrawn(status: PrefixStatus) -> Reply {
+    let text = match status {
+        PrefixStatus::Active => "the prefix was withdrawn a moment ago",
+        PrefixStatus::Suspended => "the prefix is suspended",
+        PrefixStatus::Revoked => "the prefix is revoked",
     };
     Reply::of(ResponseCode::Refused, Some(Extended::new(PROHIBITED, text)))
 }
@@ -234,8 +234,8 @@ pub(super) fn withdrawn(standing: Standing) -> Reply {
 /// The core refused. Few refusals can happen to questions, but each has its code.
 pub(super) fn refusal(refusal: &Refusal) -> Reply {
     match refusal {
-        Refusal::PrefixSuspended { .. } => withdrawn(Standing::Suspended),
-        Refusal::PrefixRevoked { .. } => withdrawn(Standing::Revoked),
+        Refusal::PrefixSuspended { .. } => withdrawn(PrefixStatus::Suspended),
+        Refusal::PrefixRevoked { .. } => withdrawn(PrefixStatus::Revoked),
         Refusal::PrefixDelegated { .. } => without_dns(),
         Refusal::NotResponsible { .. } | Refusal::PrefixAbsent { .. } => elsewhere(),
         Refusal::Unauthenticated

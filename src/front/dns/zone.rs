@@ -13,7 +13,7 @@
 use hickory_proto::rr::Name;
 
 use crate::model::identifier::Prefix;
-use crate::model::prefix::{Homing, PrefixEntry, Standing};
+use crate::model::prefix::{Homing, PrefixEntry, PrefixStatus};
 use crate::model::site::Site;
 use crate::wire::dns::name::{Owner, Part};
 
@@ -56,7 +56,7 @@ pub(super) enum Location<'a> {
     /// The name is at or below a prefix that is delegated to a site without DNS.
     WithoutDns(Zone, Prefix, &'a Site),
     /// The name is under a prefix that is suspended or revoked.
-    Withdrawn(Standing),
+    Withdrawn(PrefixStatus),
 }
 
 /// Whether a question is for the parent's side of a cut.
@@ -74,12 +74,12 @@ impl<'a> Zones<'a> {
         let mut zone = self.is_top.then_some(Zone { apex: None });
         let mut without_dns: Option<(Prefix, &'a Site)> = None;
         let mut cut: Option<(Prefix, &'a Site)> = None;
-        let mut standing = Standing::Active;
+        let mut status = PrefixStatus::Active;
         let ancestry: Vec<Prefix> = owner.prefix.iter().flat_map(Prefix::ancestry).collect();
         for prefix in ancestry.into_iter().rev() {
             let Some(entry) = (self.entry)(&prefix) else { continue };
             let asks_here = side == Side::Parent && is_own_name(owner, &prefix);
-            standing = entry.standing;
+            status = entry.status;
             match &entry.homing {
                 Homing::Here => {
                     let within = zone.as_ref().is_some_and(|zone| zone.apex.is_some());
@@ -92,7 +92,7 @@ impl<'a> Zones<'a> {
                 Homing::Delegated(_) if zone.is_none() || cut.is_some() => {}
                 Homing::Delegated(site) => {
                     let has_dns = site.ports().dns == Some(DNS_PORT);
-                    if has_dns && entry.standing == Standing::Active {
+                    if has_dns && entry.status == PrefixStatus::Active {
                         without_dns = None;
                         cut = (!asks_here).then_some((prefix, site));
                     } else {
@@ -104,7 +104,7 @@ impl<'a> Zones<'a> {
         match (zone, cut, without_dns) {
             (None, _, _) => Location::Elsewhere,
             (Some(_), Some((prefix, site)), _) => Location::Cut(prefix, site),
-            (Some(_), None, _) if standing != Standing::Active => Location::Withdrawn(standing),
+            (Some(_), None, _) if status != PrefixStatus::Active => Location::Withdrawn(status),
             (Some(zone), None, Some((prefix, site))) => Location::WithoutDns(zone, prefix, site),
             (Some(zone), None, None) => Location::Inside(zone),
         }
@@ -136,7 +136,7 @@ mod tests {
 
     use super::{DNS_PORT, Location, Side, Zone, Zones, octets_before, serial};
     use crate::model::identifier::{Folding, Prefix};
-    use crate::model::prefix::{Homing, PrefixEntry, Standing};
+    use crate::model::prefix::{Homing, PrefixEntry, PrefixStatus};
     use crate::model::site::{Ports, Site};
     use crate::wire::dns::name::Naming;
     use hickory_proto::rr::Name;
@@ -150,24 +150,24 @@ mod tests {
         Site::new(vec!["192.0.2.1".parse().expect("an address")], None, ports).expect("a site")
     }
 
-    fn entry(text: &str, homing: Homing, standing: Standing) -> PrefixEntry {
+    fn entry(text: &str, homing: Homing, status: PrefixStatus) -> PrefixEntry {
         let prefix = prefix(text);
-        PrefixEntry { prefix, homing, standing, registrant: None, filing: None, version: 1, changed_ms: 0 }
+        PrefixEntry { prefix, homing, status, registrant: None, filing: None, version: 1, changed_ms: 0 }
     }
 
     /// The drawing of the module doc, with 99.3 without DNS, 99.3.1 homed and 99.4 suspended.
     fn entries() -> BTreeMap<Prefix, PrefixEntry> {
         let away = |dns| Homing::Delegated(site(dns));
         [
-            entry("88", away(Some(DNS_PORT)), Standing::Active),
-            entry("88.118", Homing::Here, Standing::Active),
-            entry("99", Homing::Here, Standing::Active),
-            entry("99.1", Homing::Here, Standing::Active),
-            entry("99.2", away(Some(DNS_PORT)), Standing::Active),
-            entry("99.3", away(Some(5_300)), Standing::Active),
-            entry("99.3.1", Homing::Here, Standing::Active),
-            entry("99.4", Homing::Here, Standing::Suspended),
-            entry("99.5", away(Some(DNS_PORT)), Standing::Revoked),
+            entry("88", away(Some(DNS_PORT)), PrefixStatus::Active),
+            entry("88.118", Homing::Here, PrefixStatus::Active),
+            entry("99", Homing::Here, PrefixStatus::Active),
+            entry("99.1", Homing::Here, PrefixStatus::Active),
+            entry("99.2", away(Some(DNS_PORT)), PrefixStatus::Active),
+            entry("99.3", away(Some(5_300)), PrefixStatus::Active),
+            entry("99.3.1", Homing::Here, PrefixStatus::Active),
+            entry("99.4", Homing::Here, PrefixStatus::Suspended),
+            entry("99.5", away(Some(DNS_PORT)), PrefixStatus::Revoked),
         ]
         .into_iter()
         .map(|entry| (entry.prefix.clone(), entry))
@@ -229,8 +229,8 @@ mod tests {
 
     #[test]
     fn a_withdrawn_prefix_is_not_answered() {
-        check("sn1.4.99.", false, Side::Child, Location::Withdrawn(Standing::Suspended));
-        check("5.99.", false, Side::Child, Location::Withdrawn(Standing::Revoked));
+        check("sn1.4.99.", false, Side::Child, Location::Withdrawn(PrefixStatus::Suspended));
+        check("5.99.", false, Side::Child, Location::Withdrawn(PrefixStatus::Revoked));
     }
 
     #[test]

@@ -123,7 +123,7 @@ fn message(message: proto::FileRequest) -> Result<Message, Refusal> {
         }
         Some(file_request::Message::Filing(filing)) => Ok(Message::Filing(Draft {
             prefix: request::prefix(&filing.prefix)?,
-            standing: request::standing(filing.standing())?,
+            status: request::prefix_status(filing.standing())?,
             registrant: request::registrant(filing.registrant)?,
             position: request::position(filing.position)?,
         })),

@@ -23,7 +23,7 @@ use super::request;
 use crate::authority::caller::Caller;
 use crate::model::identifier::Prefix;
 use crate::model::position::{Incarnation, Position, Stream};
-use crate::model::prefix::{Registrant, Standing};
+use crate::model::prefix::{PrefixStatus, Registrant};
 use crate::model::refusal::Refusal;
 use crate::model::site::Site;
 use crate::model::token::{Scope, TokenId};
@@ -166,7 +166,7 @@ pub(super) struct Draft {
     /// The registrant.
     pub(super) registrant: Option<Registrant>,
     /// The status of the prefix.
-    pub(super) standing: Standing,
+    pub(super) status: PrefixStatus,
     /// The position of the change in the lower node's journal.
     pub(super) position: Position,
 }
@@ -270,7 +270,7 @@ impl FilingStream {
             prefix: draft.prefix,
             site: self.announcement.site.clone(),
             registrant: draft.registrant,
-            standing: draft.standing,
+            status: draft.status,
             position: draft.position,
         }))
     }

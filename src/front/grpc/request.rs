@@ -6,7 +6,7 @@
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::limits::RECURSION_DEPTH_MAX;
 use crate::model::position::{Incarnation, Position};
-use crate::model::prefix::{Registrant, Standing};
+use crate::model::prefix::{PrefixStatus, Registrant};
 use crate::model::refusal::Refusal;
 use crate::model::request::RequestId;
 use crate::model::site::Site;
@@ -174,9 +174,9 @@ pub(super) fn site(message: Option<proto::Site>) -> Result<Site, Refusal> {
     Ok(Site::try_from(&message)?)
 }
 
-/// A standing.
-pub(super) fn standing(standing: proto::Standing) -> Result<Standing, Refusal> {
-    Ok(standing.try_into()?)
+/// Status of a prefix.
+pub(super) fn prefix_status(status: proto::Standing) -> Result<PrefixStatus, Refusal> {
+    Ok(status.try_into()?)
 }
 
 /// The incarnation of a store.

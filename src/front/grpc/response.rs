@@ -143,7 +143,7 @@ pub(super) fn prefix_entry(entry: &PrefixEntry) -> proto::PrefixEntry {
     proto::PrefixEntry {
         prefix: entry.prefix.to_string(),
         homing: Some(homing),
-        standing: proto::Standing::from(entry.standing).into(),
+        standing: proto::Standing::from(entry.status).into(),
         registrant: entry.registrant.as_ref().map(proto::Registrant::from),
         filing,
         version: entry.version,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::authority::caller::Caller;
-use crate::model::prefix::Standing;
+use crate::model::prefix::PrefixStatus;
 use crate::model::refusal::{Problem, Refusal};
 use crate::model::token::{Scope, TokenId};
 use crate::registry::TokenDraft;
@@ -23,7 +23,7 @@ fn file(text: &str) -> Command {
         prefix: prefix(text),
         site: site(1),
         registrant: None,
-        standing: Standing::Active,
+        status: PrefixStatus::Active,
         position: elsewhere(1, 1),
     }))
 }

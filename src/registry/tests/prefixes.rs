@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::authority::caller::Caller;
-use crate::model::prefix::{Homing, Registrant, Standing};
+use crate::model::prefix::{Homing, PrefixStatus, Registrant};
 use crate::model::refusal::{Problem, Refusal};
 use crate::model::token::Scope;
 use crate::registry::command::{Command, Filing, PrefixCommand};
@@ -21,7 +21,7 @@ fn filing(text: &str, incarnation: u8, sequence: u64) -> Filing {
         prefix: prefix(text),
         site: site(1),
         registrant: registrant("Works 1"),
-        standing: Standing::Active,
+        status: PrefixStatus::Active,
         position: elsewhere(incarnation, sequence),
     }
 }
@@ -54,7 +54,7 @@ async fn a_life_of_a_prefix() {
         }
         let fixture = fixture.reopen().await;
         let entry = fixture.registry.prefix(&prefix("88.1")).expect("the entry");
-        assert_eq!((entry.version, entry.standing), (6, Standing::Revoked));
+        assert_eq!((entry.version, entry.status), (6, PrefixStatus::Revoked));
         assert_eq!(entry.homing, Homing::Delegated(site(2)));
         let revoked = Refusal::PrefixRevoked { prefix: prefix("88.1") };
         assert_eq!(fixture.node(suspend("88.1")).await, Err(revoked.clone()));
@@ -132,7 +132,7 @@ async fn a_filing_delegates_and_the_same_place_has_no_effect_twice() {
         assert_eq!(file(&fixture, &peer, moved(12)).await, Ok((Outcome::Unchanged, 2)), "the same content");
         let entry = fixture.registry.prefix(&prefix("88.5")).expect("the entry");
         assert_eq!((entry.homing, entry.registrant), (Homing::Delegated(site(2)), registrant("Works 1")));
-        let suspended = Filing { standing: Standing::Suspended, ..moved(13) };
+        let suspended = Filing { status: PrefixStatus::Suspended, ..moved(13) };
         assert_eq!(file(&fixture, &peer, suspended).await, Ok((Outcome::PrefixChanged, 3)));
         assert_eq!(file(&fixture, &peer, moved(14)).await, Ok((Outcome::PrefixChanged, 4)), "lifted below");
     }
@@ -205,11 +205,11 @@ async fn what_a_resynchronization_does_not_name_is_revoked() {
     fixture.node(suspend("88.3")).await.expect("suspended");
     let filed = BTreeSet::from([prefix("88.1")]);
     fixture.registry.settle(&peer, &filed, elsewhere(2, 7)).await.expect("settled");
-    let standing = |text| fixture.registry.prefix(&prefix(text)).expect("the entry").standing;
-    assert_eq!(standing("88.1"), Standing::Active);
-    assert_eq!(standing("88.2"), Standing::Revoked);
-    assert_eq!(standing("88.3"), Standing::Suspended, "an administrator's word");
-    assert_eq!(standing("88.4"), Standing::Active, "another peer's");
+    let status = |text| fixture.registry.prefix(&prefix(text)).expect("the entry").status;
+    assert_eq!(status("88.1"), PrefixStatus::Active);
+    assert_eq!(status("88.2"), PrefixStatus::Revoked);
+    assert_eq!(status("88.3"), PrefixStatus::Suspended, "an administrator's word");
+    assert_eq!(status("88.4"), PrefixStatus::Active, "another peer's");
     let confirmed = fixture.registry.announce(&peer, elsewhere(2, 0).incarnation).await;
     assert_eq!(confirmed, Ok(Some(elsewhere(2, 7))));
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::{RestoreTarget, Restored, Restorer};
 use crate::model::caller::CallerName;
 use crate::model::identifier::{Folding, Identifier, Prefix};
-use crate::model::prefix::{Homing, PrefixEntry, Standing};
+use crate::model::prefix::{Homing, PrefixEntry, PrefixStatus};
 use crate::model::request::RequestId;
 use crate::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
 use crate::store::commit::{Appender, Block, End, Proposed};
@@ -94,7 +94,7 @@ fn home(prefix: &str) -> Proposed {
     let entry = PrefixEntry {
         prefix: Prefix::parse(prefix).expect("a prefix"),
         homing: Homing::Here,
-        standing: Standing::Active,
+        status: PrefixStatus::Active,
         registrant: None,
         filing: None,
         version: 1,

@@ -126,7 +126,7 @@ async fn states_ahead_of_the_journal_are_found_and_adopted_when_the_loss_is_acce
 #[tokio::test]
 async fn prefixes_and_tokens_ahead_of_the_journal_are_found_and_adopted() {
     use crate::model::identifier::Prefix;
-    use crate::model::prefix::{Homing, PrefixEntry, Standing};
+    use crate::model::prefix::{Homing, PrefixEntry, PrefixStatus};
     use crate::store::entry::Change;
     for engine in EngineKind::ALL {
         let directory = tempfile::tempdir().expect("a directory");
@@ -136,7 +136,7 @@ async fn prefixes_and_tokens_ahead_of_the_journal_are_found_and_adopted() {
         let entry = PrefixEntry {
             prefix: Prefix::parse("88").expect("a prefix"),
             homing: Homing::Here,
-            standing: Standing::Active,
+            status: PrefixStatus::Active,
             registrant: None,
             filing: None,
             version: 1,

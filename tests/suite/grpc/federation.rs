@@ -151,10 +151,10 @@ async fn a_resynchronization_revokes_what_is_gone() {
         filings.say(message).await;
     }
     filings.until(30).await;
-    let standing = |prefix| entry(&front_end, prefix).map(|entry| entry.standing);
-    use idnode::model::prefix::Standing as Held;
-    assert_eq!(standing("88.200.1"), Some(Held::Revoked));
-    assert_eq!(standing("88.200.2"), Some(Held::Active));
+    let status = |prefix| entry(&front_end, prefix).map(|entry| entry.status);
+    use idnode::model::prefix::PrefixStatus;
+    assert_eq!(status("88.200.1"), Some(PrefixStatus::Revoked));
+    assert_eq!(status("88.200.2"), Some(PrefixStatus::Active));
     drop(filings);
     front_end.close().await;
 }

@@ -17,7 +17,7 @@ use idnode::config::Config;
 use idnode::daemon::{Node, RunningNode, store_options};
 use idnode::filing::status::{FilingState, FilingStatus};
 use idnode::model::identifier::{Identifier, Prefix};
-use idnode::model::prefix::{PrefixEntry, Registrant, Standing};
+use idnode::model::prefix::{PrefixEntry, PrefixStatus, Registrant};
 use idnode::model::token::Scope;
 use idnode::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
 use idnode::registry::TokenDraft;
@@ -40,8 +40,8 @@ pub(crate) struct Tier {
     directory: TempDir,
 }
 
-/// One change of a prefix, as the journals of both sides tell it: prefix, standing, registrant, place at the lower node.
-pub(crate) type FiledChange = (String, Standing, Option<String>, u64);
+/// One change of a prefix, as the journals of both sides tell it: prefix, status, registrant, place at the lower node.
+pub(crate) type FiledChange = (String, PrefixStatus, Option<String>, u64);
 
 /// A loopback address that no other node of these tests has.
 pub(crate) fn own_address() -> Ipv4Addr {
@@ -281,7 +281,7 @@ impl Tier {
                 // What was filed names its place in the journal of the lower node.
                 let place = changed.filing.map_or(header.position.sequence, |mark| mark.position.sequence);
                 let name = changed.registrant.as_ref().map(|registrant| registrant.name().to_owned());
-                found.push((changed.prefix.to_string(), changed.standing, name, place));
+                found.push((changed.prefix.to_string(), changed.status, name, place));
             }
         }
     }
