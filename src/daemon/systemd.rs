@@ -12,9 +12,9 @@ use super::error::DaemonError;
 use crate::store::Store;
 use crate::telemetry::Chain;
 
-/// How much more time each request for more asks for.
+/// Additional start time that each request asks for.
 const MORE_TIME: Duration = Duration::from_secs(60);
-/// How often it is asked for.
+/// Interval between requests for more start time.
 const MORE_TIME_EVERY: Duration = Duration::from_secs(15);
 
 /// Reports that the node is ready.
@@ -61,16 +61,17 @@ pub(super) async fn with_more_time<T>(status: &'static str, work: impl Future<Ou
 
 //----------- Watchdog ---------------------------------------------------------
 
-/// The thread that feeds systemd's watchdog. Dropping it ends the thread.
+/// The thread that notifies systemd's watchdog. Dropping it ends the thread.
 pub(super) struct Watchdog {
     _alive: mpsc::Sender<()>,
 }
 
 impl Watchdog {
-    /// Starts feeding, as long as the store answers and the runtime runs tasks; none when systemd wants no feeding.
+    /// Starts the thread, which notifies systemd while the store answers and the runtime runs tasks; none when the unit
+    /// has no watchdog.
     ///
-    /// The thread has a runtime of its own: however busy the node's runtime is, the watchdog is fed while it still runs
-    /// what it is given, and only then.
+    /// The thread has a runtime of its own: however busy the node's runtime is, systemd is notified while that runtime
+    /// still runs new tasks, and only then.
     pub(super) fn start(store: Store) -> Result<Option<Self>, DaemonError> {
         let Some(limit) = sd_notify::watchdog_enabled() else { return Ok(None) };
         let failed = |source| DaemonError::System { action: "start the watchdog", source };
@@ -78,7 +79,7 @@ impl Watchdog {
         let node = Handle::current();
         let (alive, ended) = mpsc::channel();
         let period = limit / 3;
-        let feed = move || {
+        let watch = move || {
             loop {
                 runtime.block_on(check(&store, &node, period));
                 if ended.recv_timeout(period) != Err(RecvTimeoutError::Timeout) {
@@ -86,12 +87,12 @@ impl Watchdog {
                 }
             }
         };
-        thread::Builder::new().name("watchdog".to_owned()).spawn(feed).map_err(failed)?;
+        thread::Builder::new().name("watchdog".to_owned()).spawn(watch).map_err(failed)?;
         Ok(Some(Self { _alive: alive }))
     }
 }
 
-/// Feeds the watchdog when the node answers in time; otherwise logs the reason.
+/// Notifies the watchdog when the node answers in time; otherwise logs the reason.
 async fn check(store: &Store, node: &Handle, limit: Duration) {
     if time::timeout(limit, node.spawn(async {})).await.is_err() {
         return tracing::error!(
