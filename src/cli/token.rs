@@ -78,7 +78,7 @@ pub(super) struct CreateArguments {
 #[derive(Args, Clone, Debug)]
 #[group(required = true, multiple = true)]
 struct ScopeArguments {
-    /// Everything, on every prefix
+    /// Allow everything, on every prefix
     #[arg(long)]
     admin: bool,
 

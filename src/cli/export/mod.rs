@@ -66,7 +66,7 @@ pub(super) struct ExportArguments {
 /// Treatment of cells that a spreadsheet would run as a formula.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Formulas {
-    /// Write them unchanged
+    /// Write such cells unchanged
     Keep,
     /// Refuse the export, naming the identifier
     Refuse,

@@ -153,19 +153,20 @@ pub(in crate::cli) struct CertifyArguments {
 #[derive(Args, Clone, Debug)]
 #[group(required = true, multiple = true)]
 struct GrantArguments {
-    /// It may sign for every identifier
+    /// Let the identity sign for every identifier
     #[arg(long)]
     everything: bool,
 
-    /// It may sign for this identifier, and if it is 0.NA/PREFIX for those under the prefix; may be given several times
+    /// Let the identity sign for this identifier, and for 0.NA/PREFIX also for those under the prefix; may be given
+    /// several times
     #[arg(long, value_name = "IDENTIFIER", value_parser = parse_identifier)]
     identifier: Vec<Identifier>,
 
-    /// It may sign for the identifiers under this prefix; may be given several times
+    /// Let the identity sign for the identifiers under this prefix; may be given several times
     #[arg(long, value_name = "PREFIX", value_parser = parse_prefix)]
     under_prefix: Vec<Prefix>,
 
-    /// It may sign for the prefixes below this one and their identifiers; may be given several times
+    /// Let the identity sign for the prefixes below this one and their identifiers; may be given several times
     #[arg(long, value_name = "PREFIX", value_parser = parse_prefix)]
     derived_prefixes: Vec<Prefix>,
 }
