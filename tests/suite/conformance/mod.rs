@@ -16,3 +16,4 @@ mod rfc8482;
 mod rfc8906;
 mod rfc8914;
 mod rfc8945;
+mod rfc9113;
