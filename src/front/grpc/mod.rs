@@ -253,10 +253,9 @@ impl GrpcServer {
     }
 }
 
-/// Parts of large answers that are produced at a time: on half of the processors, since a thread that reads on and on
-/// looks at its sockets too rarely for small calls.
+/// Parts of large answers that are produced at a time.
 fn producing_max() -> usize {
-    (thread::available_parallelism().map_or(1, usize::from) / 2).clamp(1, PRODUCING_MAX)
+    thread::available_parallelism().map_or(1, usize::from).min(PRODUCING_MAX)
 }
 
 /// How connections are accepted: with a certificate, every one is TLS.

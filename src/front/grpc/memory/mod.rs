@@ -32,7 +32,7 @@ use self::response_body::{Content, ResponseBody};
 use super::connection::Client;
 use super::reply::{self, FrontRefusal};
 use crate::front::listen::budget::{BudgetSpent, MemoryGrant};
-use crate::wire::message_size::Method;
+use crate::wire::message_size::{MessageSize, Method};
 
 /// Bytes that a call takes whatever it asks: its task, its headers, and the buffers that tonic makes for it.
 const CALL_BYTES: usize = 16 * 1024;
@@ -163,6 +163,12 @@ pub(super) struct CallMemory(Mutex<Parts>);
 #[derive(Debug)]
 struct Parts {
     grant: MemoryGrant,
+    sizes: Sizes,
+}
+
+/// What a call holds, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sizes {
     /// What the client may send unread.
     window: usize,
     /// The largest message so far: buffers keep their size while a stream lasts.
@@ -175,80 +181,61 @@ struct Parts {
     answer: usize,
 }
 
-impl Parts {
-    fn needed(&self) -> usize {
+impl Sizes {
+    fn needed(self) -> usize {
         let messages = self.buffer + self.received + self.decoded + self.answer;
         self.window + CALL_BYTES + messages.saturating_sub(SMALL_BYTES)
-    }
-
-    fn change(&mut self, part: fn(&mut Self) -> &mut usize, bytes: usize) -> Result<(), BudgetSpent> {
-        let before = std::mem::replace(part(self), bytes);
-        let needed = self.needed();
-        self.grant.resize(needed).inspect_err(|_| *part(self) = before)
     }
 }
 
 impl CallMemory {
     fn new(grant: MemoryGrant, window: usize) -> Self {
-        Self(Mutex::new(Parts { grant, window, buffer: 0, received: 0, decoded: 0, answer: 0 }))
+        Self(Mutex::new(Parts { grant, sizes: Sizes { window, ..Sizes::default() } }))
     }
 
     /// Holds so many bytes more for the answer; refused, the answer must not be produced.
     pub(super) fn add_answer(&self, bytes: usize) -> Result<(), BudgetSpent> {
-        let mut parts = self.parts();
-        let answer = parts.answer + bytes;
-        parts.change(|parts| &mut parts.answer, answer)
+        self.change(|sizes| sizes.answer += bytes)
     }
 
     /// Holds bytes for the outcome of a change, which is reported even beyond the budget.
     pub(super) fn force_answer(&self, bytes: usize) {
         let mut parts = self.parts();
-        parts.answer = bytes;
-        let needed = parts.needed();
+        parts.sizes.answer = bytes;
+        let needed = parts.sizes.needed();
         parts.grant.force(needed);
     }
 
     /// Gives back what a stream's messages and answers took: they are done with.
     pub(super) fn release(&self) {
-        let mut parts = self.parts();
-        parts.decoded = 0;
-        parts.answer = 0;
-        let needed = parts.needed();
         // Fewer bytes are never refused.
-        let _never = parts.grant.resize(needed);
+        let _never = self.change(|sizes| *sizes = Sizes { decoded: 0, answer: 0, ..*sizes });
     }
 
     /// Exchanges what the request took for the encoded answer.
     fn settle(&self, answer: usize) -> Result<(), BudgetSpent> {
-        let mut parts = self.parts();
-        parts.buffer = 0;
-        parts.received = 0;
-        parts.decoded = 0;
-        parts.change(|parts| &mut parts.answer, answer)
+        self.change(|sizes| *sizes = Sizes { window: sizes.window, answer, ..Sizes::default() })
     }
 
+    /// Holds the bytes that were received and are no whole message yet.
     fn set_received(&self, bytes: usize) -> Result<(), BudgetSpent> {
-        self.parts().change(|parts| &mut parts.received, bytes)
+        self.change(|sizes| sizes.received = bytes)
     }
 
-    fn grow_buffer(&self, bytes: usize) -> Result<(), BudgetSpent> {
-        let mut parts = self.parts();
-        if bytes <= parts.buffer {
-            return Ok(());
-        }
-        parts.change(|parts| &mut parts.buffer, bytes)
-    }
-
-    /// Holds so many bytes more for decoded messages.
-    fn add_decoded(&self, bytes: usize) -> Result<(), BudgetSpent> {
-        let mut parts = self.parts();
-        let decoded = parts.decoded + bytes;
-        parts.change(|parts| &mut parts.decoded, decoded)
+    /// Holds what a whole message takes from here to its outcomes, where so many bytes are received beside it.
+    fn take_message(&self, encoded: usize, size: MessageSize, received: usize) -> Result<(), BudgetSpent> {
+        self.change(|sizes| {
+            // The bytes are there twice while they are decoded: here and in tonic's buffer.
+            sizes.buffer = sizes.buffer.max(2 * encoded);
+            sizes.received = received;
+            sizes.decoded += size.bytes;
+            sizes.answer += outcomes_bytes(size.items);
+        })
     }
 
     /// Whether messages of this call are decoded and not answered.
     fn has_decoded(&self) -> bool {
-        self.parts().decoded > 0
+        self.parts().sizes.decoded > 0
     }
 
     /// Memory beside that of the call itself, for what outlives it.
@@ -259,6 +246,16 @@ impl CallMemory {
     /// The same for outcomes of changes, even beyond the budget.
     fn beside_forced(&self, bytes: usize) -> MemoryGrant {
         self.parts().grant.beside_forced(bytes)
+    }
+
+    /// Changes what is held, or nothing where that is refused.
+    fn change(&self, change: impl FnOnce(&mut Sizes)) -> Result<(), BudgetSpent> {
+        let mut parts = self.parts();
+        let mut sizes = parts.sizes;
+        change(&mut sizes);
+        parts.grant.resize(sizes.needed())?;
+        parts.sizes = sizes;
+        Ok(())
     }
 
     fn parts(&self) -> MutexGuard<'_, Parts> {

@@ -18,7 +18,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::http::HeaderMap;
 
-use super::{CallMemory, outcomes_bytes, spent};
+use super::{CallMemory, spent};
 use crate::front::grpc::reply::{self, FrontRefusal};
 use crate::model::limits::{BATCH_ITEMS_MAX, MESSAGE_BYTES_MAX, MESSAGE_MEMORY_MAX};
 use crate::model::refusal::Refusal;
@@ -137,12 +137,11 @@ impl RequestBody {
 
     /// Passes a message on, or keeps it until those before it are answered.
     fn pass_on(&mut self, message: Bytes) -> Result<Next, Status> {
-        if !self.admit(&message)? {
-            self.waiting = Some(message);
-            return Ok(Next::Later);
+        if self.admit(&message)? {
+            return Ok(Next::Message(message));
         }
-        self.memory.set_received(self.received.len()).map_err(spent)?;
-        Ok(Next::Message(message))
+        self.waiting = Some(message);
+        Ok(Next::Later)
     }
 
     /// Takes the memory of a message before it is decoded. False when it has to wait until the messages before it are
@@ -157,13 +156,7 @@ impl RequestBody {
         if size.bytes > MESSAGE_MEMORY_MAX {
             return Err(reply::refused_here(&FrontRefusal::MessageTooLarge));
         }
-        // The bytes are there twice while they are decoded: here and in tonic's buffer.
-        let taken = self
-            .memory
-            .grow_buffer(2 * message.len())
-            .and_then(|()| self.memory.add_decoded(size.bytes))
-            .and_then(|()| self.memory.add_answer(outcomes_bytes(size.items)));
-        match taken {
+        match self.memory.take_message(message.len(), size, self.received.len()) {
             Ok(()) => Ok(true),
             // Only who reads a stream answers the messages before it in the meantime.
             Err(_) if self.method.has_request_stream && self.memory.has_decoded() => Ok(false),
