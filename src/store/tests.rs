@@ -267,7 +267,10 @@ async fn a_changed_byte_is_named_and_never_answered() {
     store.flip_state("88/x").await;
     let found = store.identifiers(&[canonical("88/x")]).await;
     let error = found.expect_err("a damaged entry").to_string();
-    assert!(error.contains("table identifier, key 88/x: checksum") && error.contains("restore"), "{error}");
+    assert!(
+        error.contains("table identifier, key 88/x: the stored checksum") && error.contains("restore"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

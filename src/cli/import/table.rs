@@ -201,8 +201,8 @@ mod tests {
             .iter()
             .map(|row| row.content.as_ref().expect_err("a bad row").message.clone())
             .collect();
-        assert!(refusals[0].contains("1 cells, the header 2"), "{refusals:?}");
-        assert!(refusals[1].contains("3 cells, the header 2"), "{refusals:?}");
+        assert!(refusals[0].contains("1 cells, the header has 2"), "{refusals:?}");
+        assert!(refusals[1].contains("3 cells, the header has 2"), "{refusals:?}");
         assert!(refusals[2].contains("identifier is empty"), "{refusals:?}");
         assert_eq!(data(&rows[3]), ["1"]);
     }

@@ -78,7 +78,7 @@ async fn each_kind_of_damage_is_named() {
             "journal entry 3 is missing",
             "88/z is at version 0, behind journal entry 5",
             "88/z is at version 0, behind journal entry 6",
-            "table identifier, key 88/y: checksum",
+            "table identifier, key 88/y: the stored checksum",
             "88/x, version 2, does not come from journal entry 3",
             "prefix 88 has 1 identifiers, its count says 2",
         ];

@@ -290,7 +290,7 @@ mod tests {
         let found = problem(WireValue { ttl_kind: 2, ..example() });
         assert_eq!(found, ValueProblem::TtlKind { index, found: 2 });
         let found = problem(WireValue { ttl: u32::MAX, ..example() });
-        assert_eq!(found.to_string(), "the TTL of index 1 is -1 seconds; 0 to 2147483647 are right");
+        assert_eq!(found.to_string(), "the TTL of index 1 is -1 seconds; 0 to 2147483647 are allowed");
         let reference = WireReference { identifier: b"nowhere", index: 1 };
         let found = problem(WireValue { references: vec![reference], ..example() });
         let place = ReferenceProblem::Identifier(IdentifierError::NoSlash);

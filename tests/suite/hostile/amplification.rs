@@ -1,5 +1,6 @@
 //! Datagrams with forged addresses: what an address is sent that never proved itself, and what proofs change.
 
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
@@ -140,8 +141,10 @@ async fn a_dns_connection_raises_the_limit_of_its_address_and_does_not_lift_it()
         answers.iter().filter(|bytes| !Message::from_vec(bytes).expect("it decodes").truncation).count()
     };
     assert_eq!(whole(&ask_many(&socket, &asked, 4)), 0);
-    let _connection = connect_as_victim(zone.address);
-    // The connection counts once it is accepted.
+    let mut connection = connect_as_victim(zone.address);
+    // The connection counts once it has begun to ask.
+    let length = u16::try_from(asked.len()).expect("short").to_be_bytes();
+    connection.write_all(&[length.as_slice(), &asked].concat()).expect("sent");
     let mut sent = 0;
     crate::support::eventually::eventually("the address is proved", || {
         sent = whole(&ask_many(&socket, &asked, 1));

@@ -225,7 +225,7 @@ fn a_backup_that_fails_has_its_status_and_reason() {
             backup::Error::Stopped { detail },
             Code::Internal,
             "BACKUP_FAILED",
-            "backup failed: the work was ended",
+            "backup failed: the operation was ended",
         ),
     ];
     for (error, code, reason, sentence) in table {
