@@ -112,8 +112,8 @@ fn bind_dns(config: &Config, core: &Core) -> Result<DnsServer, DaemonError> {
 fn carry(tunnel: HandleTunnel) -> Tunnel {
     Arc::new(move |carried| {
         let tunnel = tunnel.clone();
-        let Carried { message, ends, memory } = carried;
-        let from = Tunneled { client: ends.client, own: ends.own, channel: ends.channel };
+        let Carried { message, ends, memory, deadline } = carried;
+        let from = Tunneled { client: ends.client, own: ends.own, channel: ends.channel, deadline };
         Box::pin(async move { tunnel.answer(&message, from, memory).await })
     })
 }

@@ -2,7 +2,7 @@
 
 use crate::authority::caller::Caller;
 use crate::front::handle_semantics::own_site::{AskedAt, encode_own_site};
-use crate::registry::command::Command;
+use crate::registry::command::{Command, Single};
 use crate::wire::handle::body::TransactionId;
 use crate::wire::handle::code::OpCode;
 use crate::wire::handle::message::Message;
@@ -26,7 +26,7 @@ impl Responder {
     ) -> RequestOutcome {
         let version = opened.envelope.to_reply().version;
         let reply = match message.header.op {
-            OpCode::RESOLUTION => return self.resolve(opened, message).await,
+            OpCode::RESOLUTION => return self.resolve(origin, opened, message).await,
             OpCode::LIST_HANDLES => return self.list(&opened.caller, message).await,
             OpCode::LIST_HOMED_PREFIXES => return self.list_homed(&opened.caller).await,
             OpCode::LOGIN_KEY => return self.log_in(origin, opened, message, stage),
@@ -40,7 +40,9 @@ impl Responder {
             OpCode::SESSION_EXCHANGE_KEY => self.exchange_key(origin, opened, message).await,
             OpCode::SESSION_TERMINATE => self.terminate(opened),
             OpCode(other) => match change::command(message, &self.resolver) {
-                Some(Ok(command)) => return self.change(&opened.caller, message.header.op, command).await,
+                Some(Ok(command)) => {
+                    return self.change(origin, &opened.caller, message.header.op, command).await;
+                }
                 Some(Err(reply)) => reply,
                 None => reply::not_offered(&format!("this node does not support operation {other}")),
             },
@@ -48,8 +50,9 @@ impl Responder {
         RequestOutcome::Reply(reply)
     }
 
-    async fn change(&self, caller: &Caller, op: OpCode, command: Command) -> RequestOutcome {
-        match self.registry.apply_one(caller, command).await {
+    async fn change(&self, origin: &Origin, caller: &Caller, op: OpCode, command: Command) -> RequestOutcome {
+        let single = Single { request: None, command, deadline: origin.deadline() };
+        match self.registry.apply_one(caller, single).await {
             Ok(receipt) => RequestOutcome::Reply(change::done(op, &receipt)),
             Err(problem) => RequestOutcome::refused(caller, &problem),
         }
@@ -77,7 +80,7 @@ impl Responder {
     fn site_info(&self, origin: &Origin) -> Reply {
         let asked_at = origin.own.map(|own| match origin.transport {
             Transport::Datagrams(_) | Transport::Connection(_) => AskedAt::Handle(own),
-            Transport::Tunnel => AskedAt::Http(own),
+            Transport::Tunnel(_) => AskedAt::Http(own),
         });
         match encode_own_site(&self.resolver, &self.public_key, asked_at) {
             Some(site) => Reply::success(site),

@@ -4,11 +4,14 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::time::Instant;
+
 use crate::authority::caller::Caller;
 use crate::front::listen::channel::Channel;
 use crate::front::listen::slots::SlotUse;
 use crate::front::listen::source::Source;
 use crate::front::listen::udp_rate_limit::AddressProof;
+use crate::resolver::recursion::Recursion;
 
 /// Logins that one connection holds at most.
 const LOGINS_MAX: usize = 64;
@@ -37,16 +40,29 @@ pub(super) enum Transport {
     Datagrams(Arc<DatagramState>),
     /// A connection.
     Connection(Arc<ConnectionState>),
-    /// HTTP, which carries each message without regard to others.
-    Tunnel,
+    /// HTTP, which carries each message without regard to others, and waits for its answer until this time.
+    Tunnel(Instant),
 }
 
 impl Origin {
+    /// When its answer has to be there, where that is known.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match &self.transport {
+            Transport::Tunnel(deadline) => Some(*deadline),
+            Transport::Datagrams(_) | Transport::Connection(_) => None,
+        }
+    }
+
+    /// Questions to other nodes, asked for its sender.
+    pub(super) fn recursion(&self) -> Recursion {
+        Recursion { deadline: self.deadline(), ..Recursion::default() }
+    }
+
     /// The connection that carried it.
     pub(super) fn connection(&self) -> Option<&Arc<ConnectionState>> {
         match &self.transport {
             Transport::Connection(connection) => Some(connection),
-            Transport::Datagrams(_) | Transport::Tunnel => None,
+            Transport::Datagrams(_) | Transport::Tunnel(_) => None,
         }
     }
 }

@@ -78,7 +78,7 @@ impl Responder {
                 Transport::Datagrams(_) if !listing.is_short() => {
                     reply::not_offered("the list is longer than one message; ask for it over TCP")
                 }
-                Transport::Datagrams(_) | Transport::Connection(_) | Transport::Tunnel => {
+                Transport::Datagrams(_) | Transport::Connection(_) | Transport::Tunnel(_) => {
                     return Outgoing::List(Box::new(Stream::new(listing, origin.source, frame, session)));
                 }
             },

@@ -13,6 +13,7 @@ use crate::wire::handle::code::{OpFlags, Version};
 use crate::wire::handle::message::Message;
 
 use super::opened_message::OpenedMessage;
+use super::origin::Origin;
 use super::outcome::RequestOutcome;
 use super::reply::{self, Provenance, Reply, Secrecy};
 use super::responder::Responder;
@@ -91,7 +92,12 @@ fn wants_recursion(message: &Message<'_>, version: Version) -> bool {
 
 impl Responder {
     /// Resolves a handle as the caller of a request.
-    pub(super) async fn resolve(&self, opened: &OpenedMessage, message: &Message<'_>) -> RequestOutcome {
+    pub(super) async fn resolve(
+        &self,
+        origin: &Origin,
+        opened: &OpenedMessage,
+        message: &Message<'_>,
+    ) -> RequestOutcome {
         let request = match ResolutionRequest::decode(message.body) {
             Ok(request) => request,
             Err(reply) => return RequestOutcome::Reply(reply),
@@ -109,7 +115,7 @@ impl Responder {
             QuestionOutcome::Hidden(Hidden::UntilProof) => return RequestOutcome::ProofNeeded,
             QuestionOutcome::Elsewhere(elsewhere) => {
                 let version = opened.envelope.to_reply().version;
-                self.resolve_elsewhere(version, message, &request, elsewhere).await
+                self.resolve_elsewhere(origin, version, message, &request, elsewhere).await
             }
             QuestionOutcome::Values(found) => request.values(&found),
             QuestionOutcome::NoValues => reply::no_values(),
@@ -122,6 +128,7 @@ impl Responder {
     /// Asks other nodes for a client that cannot or does not want to do so itself; refers any other client.
     async fn resolve_elsewhere(
         &self,
+        origin: &Origin,
         version: Version,
         message: &Message<'_>,
         request: &ResolutionRequest<'_>,
@@ -130,7 +137,7 @@ impl Responder {
         if !wants_recursion(message, version) {
             return self.refer(message, request, version, elsewhere).await;
         }
-        let recursion = Recursion { unnamed: message.header.recursion.into(), ..Recursion::default() };
+        let recursion = Recursion { unnamed: message.header.recursion.into(), ..origin.recursion() };
         let caller = Caller::Anonymous;
         let answer = match self.resolver.recurse(&caller, &request.question, recursion).await {
             Ok(answer) => answer,

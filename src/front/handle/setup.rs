@@ -35,10 +35,12 @@ impl Responder {
         let made = match setup.exchange {
             KeyExchange::DiffieHellman(half) => self.agree(source, half, version).await,
             KeyExchange::ClientKey(key) => self.seal(source, key.to_vec(), version).await,
-            KeyExchange::KeyInHandle { handle, index } => match self.key_in_handle(handle, index).await {
-                Ok(key) => self.seal(source, key, version).await,
-                Err(reply) => Err(reply),
-            },
+            KeyExchange::KeyInHandle { handle, index } => {
+                match self.key_in_handle(handle, index, origin.recursion()).await {
+                    Ok(key) => self.seal(source, key, version).await,
+                    Err(reply) => Err(reply),
+                }
+            }
             KeyExchange::ServerKey => Ok((None, self.public_key.clone())),
             KeyExchange::Unknown(mode) => Err(reply::no_session(&NoSession::UnknownMode(mode))),
         };
@@ -95,7 +97,7 @@ impl Responder {
     }
 
     /// The public key at an index of an identifier, here or elsewhere.
-    async fn key_in_handle(&self, handle: &[u8], index: u32) -> Result<Vec<u8>, Reply> {
+    async fn key_in_handle(&self, handle: &[u8], index: u32, recursion: Recursion) -> Result<Vec<u8>, Reply> {
         let identifier = identifier(handle).map_err(|malformed| malformed.in_command())?;
         let indexes = Index::new(index).into_iter().collect();
         let types = ValueType::new(ValueType::HS_PUBKEY).into_iter().collect();
@@ -106,7 +108,7 @@ impl Responder {
         };
         let is_key = |value: &Value| value.value_type.is(ValueType::HS_PUBKEY);
         let absent = || reply::no_session(&NoSession::NoKey(Problem::Refused(Refusal::Absent)));
-        match self.resolver.recurse(&Caller::Anonymous, &question, Recursion::default()).await {
+        match self.resolver.recurse(&Caller::Anonymous, &question, recursion).await {
             Ok(Answer::Values(found)) => {
                 found.values.into_iter().find(is_key).map(|value| value.data).ok_or_else(absent)
             }

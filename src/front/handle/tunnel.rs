@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use crate::front::listen::budget::MemoryGrant;
 use crate::front::listen::channel::Channel;
 use crate::telemetry::count;
@@ -31,6 +33,8 @@ pub struct Tunneled {
     pub own: SocketAddr,
     /// Whether the client's connection is plain text or TLS.
     pub channel: Channel,
+    /// When the answer has to be there.
+    pub deadline: Instant,
 }
 
 impl HandleTunnel {
@@ -42,9 +46,10 @@ impl HandleTunnel {
         let end = ENVELOPE_BYTES.saturating_add(envelope.message_length());
         let Some(message) = bytes.get(ENVELOPE_BYTES..end) else { return Vec::new() };
         let received = Received { envelope, message };
-        let Tunneled { client, own, channel } = from;
+        let Tunneled { client, own, channel, deadline } = from;
         let source = self.0.exemptions.source_of(client.ip());
-        let origin = Origin { client, source, own: Some(own), transport: Transport::Tunnel, channel };
+        let origin =
+            Origin { client, source, own: Some(own), transport: Transport::Tunnel(deadline), channel };
         if let Some(answer) = self.0.answer_plain(&[received]).await.into_iter().next().flatten() {
             return answer;
         }

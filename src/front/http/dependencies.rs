@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use tokio::time::Instant;
 
 use crate::authority::Authority;
 use crate::front::listen::budget::MemoryGrant;
@@ -43,6 +44,8 @@ pub struct Carried {
     pub ends: Ends,
     /// The memory that it takes, and that its reply takes while the reply is made.
     pub memory: MemoryGrant,
+    /// When its reply has to be there.
+    pub deadline: Instant,
 }
 
 /// Between which addresses a native message travels, and how.

@@ -80,7 +80,7 @@ pub(super) async fn put(
     State(api): State<HandleState>,
     Named(handle): Named,
     Parameters(parameters): Parameters<WriteParameters>,
-    Commanding(caller): Commanding,
+    commanding: Commanding,
     format: Format,
     headers: HeaderMap,
     JsonBody(body): JsonBody,
@@ -91,7 +91,7 @@ pub(super) async fn put(
     }
     let values = parse_values(&body)?;
     let condition = Condition::of(&api, &headers, &target).await?;
-    let receipt = api.command(&caller, parameters.command(target, values, condition.precondition)?).await;
+    let receipt = api.command(&commanding, parameters.command(target, values, condition.precondition)?).await;
     let receipt = receipt.map_err(|denial| condition.explain(denial))?;
     let created = !change::has_overwritten(&receipt);
     // A minted name is spelled by the node; every other name is spelled as in the request.
@@ -188,7 +188,7 @@ pub(super) async fn delete(
     State(api): State<HandleState>,
     Named(handle): Named,
     Parameters(parameters): Parameters<RemoveParameters>,
-    Commanding(caller): Commanding,
+    commanding: Commanding,
     format: Format,
     headers: HeaderMap,
 ) -> Result<Response, Denial> {
@@ -201,7 +201,7 @@ pub(super) async fn delete(
         change::remove_values(identifier, remove)
     };
     let command = change::conditioned(command, condition.precondition);
-    api.command(&caller, command).await.map_err(|denial| condition.explain(denial))?;
+    api.command(&commanding, command).await.map_err(|denial| condition.explain(denial))?;
     Ok(reply::done(false, &handle, &format))
 }
 

@@ -13,6 +13,7 @@ use crate::front::http::handle_json::reply::{Format, HandleReply};
 use crate::front::http::handle_json::resolution::{HandleResolution, ResolveParameters};
 use crate::front::http::handle_json::state::HandleState;
 use crate::front::http::transport::condition::Conditions;
+use crate::front::http::transport::deadline::Deadline;
 use crate::front::http::transport::extract::{GivenParameters, Named, Parameters};
 
 /// What a handle holds.
@@ -43,12 +44,18 @@ pub(super) async fn resolve(
     Named(handle): Named,
     Parameters(parameters): Parameters<ResolveParameters>,
     Asking(caller): Asking,
+    deadline: Deadline,
     format: Format,
     headers: HeaderMap,
 ) -> Result<Response, Denial> {
     let conditions = Conditions::of(&headers)?;
-    let resolution =
-        HandleResolution { api: &api, handle: &handle, parameters: &parameters, format: &format };
+    let resolution = HandleResolution {
+        api: &api,
+        handle: &handle,
+        parameters: &parameters,
+        format: &format,
+        deadline: &deadline,
+    };
     resolution.run(caller, &conditions).await
 }
 
@@ -75,10 +82,16 @@ pub(super) async fn resolve_by_body(
     State(api): State<HandleState>,
     Named(handle): Named,
     Asking(caller): Asking,
+    deadline: Deadline,
     format: Format,
     GivenParameters(parameters): GivenParameters<ResolveParameters>,
 ) -> Result<Response, Denial> {
-    let resolution =
-        HandleResolution { api: &api, handle: &handle, parameters: &parameters, format: &format };
+    let resolution = HandleResolution {
+        api: &api,
+        handle: &handle,
+        parameters: &parameters,
+        format: &format,
+        deadline: &deadline,
+    };
     resolution.run(caller, &Conditions::default()).await
 }

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::list::{PageAsked, parse_prefix};
-use crate::authority::caller::Caller;
 use crate::front::handle_semantics::list::prefix_handles;
 use crate::front::http::handle_json::caller::{Asking, Commanding};
 use crate::front::http::handle_json::denial::Denial;
@@ -107,11 +106,11 @@ pub(super) async fn list(
 pub(super) async fn home(
     State(api): State<HandleState>,
     Named(spelled): Named,
-    Commanding(caller): Commanding,
+    commanding: Commanding,
     format: Format,
 ) -> Result<Response, Denial> {
     let prefix = parse_prefix(&spelled)?;
-    command(&api, &caller, PrefixCommand::Home { prefix, registrant: None }).await?;
+    command(&api, &commanding, PrefixCommand::Home { prefix, registrant: None }).await?;
     Ok(reply::done(false, &spelled, &format))
 }
 
@@ -131,14 +130,14 @@ pub(super) async fn home(
 pub(super) async fn unhome(
     State(api): State<HandleState>,
     Named(spelled): Named,
-    Commanding(caller): Commanding,
+    commanding: Commanding,
     format: Format,
 ) -> Result<Response, Denial> {
     let prefix = parse_prefix(&spelled)?;
-    command(&api, &caller, PrefixCommand::Revoke { prefix }).await?;
+    command(&api, &commanding, PrefixCommand::Revoke { prefix }).await?;
     Ok(reply::done(false, &spelled, &format))
 }
 
-async fn command(api: &HandleState, caller: &Caller, command: PrefixCommand) -> Result<(), Denial> {
-    api.command(caller, Command::Prefix(command)).await.map(|_| ())
+async fn command(api: &HandleState, commanding: &Commanding, command: PrefixCommand) -> Result<(), Denial> {
+    api.command(commanding, Command::Prefix(command)).await.map(|_| ())
 }

@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use super::reply::Format;
 use crate::authority::caller::Caller;
 use crate::front::http::transport::authentication::{Claim, Intent};
+use crate::front::http::transport::deadline::{Deadline, deadline_of};
 use crate::front::http::transport::extract::client_of;
 use crate::front::http::transport::host::Host;
 use crate::front::http::transport::query::Query;
@@ -18,8 +19,11 @@ use crate::telemetry::bug;
 /// Who asks a question.
 pub(in crate::front::http) struct Asking(pub(in crate::front::http) Caller);
 
-/// Who gives a command.
-pub(in crate::front::http) struct Commanding(pub(in crate::front::http) Caller);
+/// Who gives a command, and until when its outcome is waited for.
+pub(in crate::front::http) struct Commanding {
+    pub(in crate::front::http) caller: Caller,
+    pub(in crate::front::http) deadline: Deadline,
+}
 
 /// What a request shows of who sent it.
 fn claim(parts: &Parts, intent: Intent) -> Result<Claim, Rejection> {
@@ -55,8 +59,9 @@ where
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
-        let claim = claim(parts, Intent::Command)?;
-        Arc::<Transport>::from_ref(state).authenticator.admit(&claim).await.map(Self)
+        let (claim, deadline) = (claim(parts, Intent::Command)?, deadline_of(parts)?);
+        let caller = Arc::<Transport>::from_ref(state).authenticator.admit(&claim).await?;
+        Ok(Self { caller, deadline })
     }
 }
 

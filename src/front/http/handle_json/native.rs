@@ -15,6 +15,7 @@ use super::state::HandleState;
 use crate::front::http::dependencies::{Carried, Ends};
 use crate::front::http::transport::body::{check_encoding, media_type};
 use crate::front::http::transport::connection::Client;
+use crate::front::http::transport::deadline::Deadline;
 use crate::front::http::transport::rejection::Rejection;
 use crate::model::limits::HANDLE_MESSAGE_BYTES_MAX;
 use crate::wire::handle::envelope::ENVELOPE_BYTES;
@@ -27,13 +28,13 @@ const LINE_ENDS_MAX: usize = 16;
 /// Carries a native message that is posted to a path of the JSON API.
 pub(in crate::front::http) async fn intercept(
     State(api): State<HandleState>,
-    client: Client,
+    (client, deadline): (Client, Deadline),
     request: Request,
     next: Next,
 ) -> Response {
     if request.method() == Method::POST && is_native(request.headers()) {
         let (parts, body) = request.into_parts();
-        return api.carry(&client, &parts.headers, body).await;
+        return api.carry((&client, &deadline), &parts.headers, body).await;
     }
     next.run(request).await
 }
@@ -46,23 +47,23 @@ impl HandleState {
     /// Carries what was posted to the Handle front end, and its reply back.
     pub(in crate::front::http) async fn post(
         &self,
-        client: &Client,
+        from: (&Client, &Deadline),
         headers: &HeaderMap,
         body: Body,
     ) -> Result<Response, Rejection> {
         if !is_native(headers) {
             return Err(Rejection::UnsupportedMediaType { accepted: CONTENT_TYPE });
         }
-        Ok(self.carry(client, headers, body).await)
+        Ok(self.carry(from, headers, body).await)
     }
 
-    async fn carry(&self, client: &Client, headers: &HeaderMap, body: Body) -> Response {
+    async fn carry(&self, from: (&Client, &Deadline), headers: &HeaderMap, body: Body) -> Response {
         let Some(tunnel) = &self.tunnel else {
             return reply::no_native();
         };
         let bytes_max = ENVELOPE_BYTES + HANDLE_MESSAGE_BYTES_MAX + LINE_ENDS_MAX;
         let read = match check_encoding(headers) {
-            Ok(()) => self.transport.bodies.read(client, body, bytes_max).await,
+            Ok(()) => self.transport.bodies.read(from, body, bytes_max).await,
             Err(rejection) => Err(rejection),
         };
         let (mut message, memory) = match read {
@@ -72,8 +73,9 @@ impl HandleState {
         let is_blank = |byte: &&u8| matches!(byte, b'\r' | b'\n');
         let blank = message.iter().take(LINE_ENDS_MAX).take_while(is_blank).count();
         message.drain(..blank);
+        let (client, deadline) = from;
         let ends = Ends { client: client.address, own: client.own, channel: client.channel };
-        let answer = tunnel(Carried { message, ends, memory }).await;
+        let answer = tunnel(Carried { message, ends, memory, deadline: deadline.begin_command() }).await;
         if answer.is_empty() {
             return reply::not_native();
         }

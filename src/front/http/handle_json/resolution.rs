@@ -1,10 +1,7 @@
 //! Questions about handles: what a query asks of one, and the reply that shows its values, for every face.
 
-use std::time::Duration;
-
 use axum::response::Response;
 use serde::Deserialize;
-use tokio::time::Instant;
 use utoipa::IntoParams;
 
 use super::denial::{ApiRefusal, Denial};
@@ -17,6 +14,7 @@ use crate::front::handle_semantics::name;
 use crate::front::handle_semantics::question::{self, Elsewhere, Hidden, QuestionOutcome, Wanted};
 use crate::front::handle_semantics::referral::{self, Direction, ReferralWish};
 use crate::front::http::transport::condition::{Conditions, ReadOutcome, RecordState, add_tag};
+use crate::front::http::transport::deadline::Deadline;
 use crate::front::http::transport::query::clip;
 use crate::model::identifier::Identifier;
 use crate::model::limits::VALUES_MAX;
@@ -24,9 +22,6 @@ use crate::model::refusal::Refusal;
 use crate::model::value::{Index, ValueType};
 use crate::resolver::answer::{Answer, Found, Question};
 use crate::resolver::recursion::Recursion;
-
-/// How long other nodes may be asked for one reply.
-const RECURSION_MAX: Duration = Duration::from_secs(20);
 
 /// The handle that a path names. Without a slash it is a prefix, whose own handle is under `0.NA`.
 pub(in crate::front::http) fn parse_handle(text: &str) -> Result<Identifier, Denial> {
@@ -97,8 +92,9 @@ pub(in crate::front::http) async fn ask(
     api: &HandleState,
     parameters: &ResolveParameters,
     identifier: Identifier,
+    deadline: &Deadline,
 ) -> Result<Answer, Denial> {
-    answer(api, parameters, &Caller::Anonymous, identifier).await
+    answer(api, parameters, &Caller::Anonymous, identifier, deadline).await
 }
 
 /// Asks what a query asks of a handle; other nodes too, unless an authoritative answer is wished.
@@ -107,12 +103,13 @@ async fn answer(
     parameters: &ResolveParameters,
     caller: &Caller,
     identifier: Identifier,
+    deadline: &Deadline,
 ) -> Result<Answer, Denial> {
     let question = parameters.question(identifier)?;
     if parameters.auth {
         return Ok(api.resolver.answer(caller, &question).await?);
     }
-    let recursion = Recursion { deadline: Some(Instant::now() + RECURSION_MAX), ..Recursion::default() };
+    let recursion = Recursion { deadline: Some(deadline.end()), ..Recursion::default() };
     Ok(api.resolver.recurse(caller, &question, recursion).await?)
 }
 
@@ -134,6 +131,7 @@ pub(in crate::front::http) struct HandleResolution<'r> {
     pub(in crate::front::http) handle: &'r str,
     pub(in crate::front::http) parameters: &'r ResolveParameters,
     pub(in crate::front::http) format: &'r Format,
+    pub(in crate::front::http) deadline: &'r Deadline,
 }
 
 impl HandleResolution<'_> {
@@ -146,7 +144,7 @@ impl HandleResolution<'_> {
         let identifier = parse_handle(self.handle)?;
         let wanted = wanted(self.parameters, &caller);
         let caller = if wanted == Wanted::Public { Caller::Anonymous } else { caller };
-        let answer = answer(self.api, self.parameters, &caller, identifier).await?;
+        let answer = answer(self.api, self.parameters, &caller, identifier, self.deadline).await?;
         self.show(question::outcome(answer, wanted, &caller), conditions).await
     }
 

@@ -1,18 +1,14 @@
 //! What the handlers of the faces that show handles work with.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::FromRef;
-use tokio::time::Instant;
 
+use super::caller::Commanding;
 use super::denial::Denial;
 use crate::authority::Authority;
-use crate::authority::caller::Caller;
 use crate::front::http::dependencies::{HttpDependencies, Tunnel};
-use crate::front::http::transport::REQUEST_MAX;
 use crate::front::http::transport::authentication::Authenticator;
-use crate::front::http::transport::body::BODY_MAX;
 use crate::front::http::transport::state::Transport;
 use crate::front::listen::crypto_pool::CryptoPool;
 use crate::key::PrivateKey;
@@ -20,16 +16,6 @@ use crate::registry::Registry;
 use crate::registry::command::{Command, Single};
 use crate::registry::receipt::Receipt;
 use crate::resolver::Resolver;
-
-/// How long a command may wait for its outcome.
-const COMMAND_MAX: Duration = Duration::from_secs(20);
-/// How long finding out who calls may take; other nodes may be asked for a key.
-const CALLER_SECONDS_MAX: u64 = 5;
-
-const _: () = assert!(
-    BODY_MAX.as_secs() + CALLER_SECONDS_MAX + COMMAND_MAX.as_secs() < REQUEST_MAX.as_secs(),
-    "a command learns its outcome before its request is cut off"
-);
 
 //----------- HandleState ------------------------------------------------------
 
@@ -76,11 +62,10 @@ impl HandleState {
     /// Has a command carried out: when it returns a receipt, the change is durable.
     pub(in crate::front::http) async fn command(
         &self,
-        caller: &Caller,
+        Commanding { caller, deadline }: &Commanding,
         command: Command,
     ) -> Result<Receipt, Denial> {
-        let deadline = Some(Instant::now() + COMMAND_MAX);
-        let single = Single { request: None, command, deadline };
+        let single = Single { request: None, command, deadline: Some(deadline.begin_command()) };
         Ok(self.registry.apply_one(caller, single).await?)
     }
 }

@@ -35,6 +35,7 @@ use super::handle_json::state::HandleState;
 use super::transport::condition::Conditions;
 use super::transport::connection::Client;
 use super::transport::cors::{allow_any_origin, method_not_allowed};
+use super::transport::deadline::Deadline;
 use super::transport::extract::{Named, Parameters};
 use super::transport::guard;
 use super::transport::negotiation::{Preference, vary_by_accept};
@@ -166,20 +167,26 @@ async fn visit(
     Parameters(VisitParameters { noredirect }): Parameters<VisitParameters>,
     Parameters(parameters): Parameters<ResolveParameters>,
     Shown(claim): Shown,
+    deadline: Deadline,
     format: Format,
 ) -> Result<Response, Denial> {
     let Ok(identifier) = parse_handle(&handle) else {
         return Err(ApiRefusal::NoPage.into());
     };
     let preference = Preference::of(&claim.headers);
-    let resolution =
-        HandleResolution { api: &api, handle: &handle, parameters: &parameters, format: &format };
+    let resolution = HandleResolution {
+        api: &api,
+        handle: &handle,
+        parameters: &parameters,
+        format: &format,
+        deadline: &deadline,
+    };
     if noredirect && preference == Preference::Data {
         let conditions = Conditions::of(&claim.headers)?;
         let caller = api.authenticator().admit(&claim).await?;
         return resolution.run(caller, &conditions).await.map(varying);
     }
-    match (ask(&api, &parameters, identifier).await?, preference) {
+    match (ask(&api, &parameters, identifier, &deadline).await?, preference) {
         (Answer::Values(found), _) => Ok(lead(&handle, &found, noredirect, preference)?),
         // Without a slash it cannot be distinguished from other unknown paths.
         (Answer::Absent(_) | Answer::Referral(_) | Answer::NotResponsible(_), _) if !handle.contains('/') => {
@@ -248,11 +255,11 @@ fn varying(mut response: Response) -> Response {
         (status = 503, description = "The node is too busy.")))]
 async fn post(
     State(api): State<HandleState>,
-    client: Client,
+    (client, deadline): (Client, Deadline),
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Rejection> {
-    api.post(&client, &headers, body).await
+    api.post((&client, &deadline), &headers, body).await
 }
 
 /// Carries a native message to the Handle front end, and its reply back, by the shortest path.
@@ -269,9 +276,9 @@ async fn post(
         (status = 503, description = "The node is too busy.")))]
 async fn post_to_root(
     api: State<HandleState>,
-    client: Client,
+    from: (Client, Deadline),
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Rejection> {
-    post(api, client, headers, body).await
+    post(api, from, headers, body).await
 }

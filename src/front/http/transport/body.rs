@@ -1,14 +1,14 @@
 //! Bodies of requests: of the content type that an operation takes, whole, within bounds of size, time and memory.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
 use axum::http::{HeaderMap, Method, header};
 use futures_util::StreamExt;
 use serde_json::Value as Json;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
+use super::deadline::Deadline;
 use super::rejection::Rejection;
 use crate::front::http::transport::connection::Client;
 use crate::front::listen::budget::{MemoryBudget, MemoryGrant};
@@ -18,8 +18,6 @@ use crate::model::refusal::Failure;
 const JSON_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Bytes that one member of an array or object takes once it is read, beside its text.
 const JSON_MEMBER_BYTES: usize = 96;
-/// How long a body may take to come.
-pub(in crate::front::http) const BODY_MAX: Duration = Duration::from_secs(15);
 /// The content type of JSON.
 const JSON: &str = "application/json";
 
@@ -71,12 +69,12 @@ impl Bodies {
     /// Reads a body that must be JSON.
     pub(super) async fn read_json(
         &self,
-        client: &Client,
+        from: (&Client, &Deadline),
         headers: &HeaderMap,
         body: Body,
     ) -> Result<Json, Rejection> {
         check_type(headers, JSON)?;
-        let (bytes, mut held) = self.read(client, body, JSON_BYTES_MAX).await?;
+        let (bytes, mut held) = self.read(from, body, JSON_BYTES_MAX).await?;
         // A short text can stand for many members, each of which takes more memory than its text.
         held.resize(bytes.len() + members(&bytes) * JSON_MEMBER_BYTES).map_err(|_| Failure::Overloaded)?;
         serde_json::from_slice(&bytes)
@@ -86,30 +84,31 @@ impl Bodies {
     /// Reads a body that may be missing; where there is one it must be JSON.
     pub(super) async fn read_optional_json(
         &self,
-        client: &Client,
+        from: (&Client, &Deadline),
         (method, headers): (&Method, &HeaderMap),
         body: Body,
     ) -> Result<Option<Json>, Rejection> {
         if method == Method::GET || method == Method::HEAD || body.is_end_stream() {
             return Ok(None);
         }
-        self.read_json(client, headers, body).await.map(Some)
+        self.read_json(from, headers, body).await.map(Some)
     }
 
     /// Reads a whole body within its bounds of size and time. Its memory counts until what is returned beside it goes.
     pub(in crate::front::http) async fn read(
         &self,
-        client: &Client,
+        (client, deadline): (&Client, &Deadline),
         body: Body,
         bytes_max: usize,
     ) -> Result<(Vec<u8>, MemoryGrant), Rejection> {
         let _awaited = client.in_flight.await_body();
         let taken = self.budget.take(client.holder(), 0);
         let mut held = taken.map_err(|_| Failure::Overloaded)?;
-        let deadline = Instant::now() + BODY_MAX;
         let mut pieces = body.into_data_stream();
         let mut bytes = Vec::new();
-        while let Some(piece) = timeout_at(deadline, pieces.next()).await.map_err(|_| Rejection::TooSlow)? {
+        while let Some(piece) =
+            timeout_at(deadline.of_body(), pieces.next()).await.map_err(|_| Rejection::TooSlow)?
+        {
             let piece = piece.map_err(|_| Rejection::malformed("the body ended early"))?;
             let whole = bytes.len() + piece.len();
             if whole > bytes_max {
@@ -135,12 +134,16 @@ mod tests {
     use axum::body::Body;
     use axum::http::{HeaderMap, HeaderValue, header};
 
-    use super::{Bodies, Failure, MemoryBudget, Rejection, check_encoding};
+    use super::{Bodies, Deadline, Failure, MemoryBudget, Rejection, check_encoding};
     use crate::front::http::transport::connection::Client;
     use crate::front::listen::budget::MemoryLimits;
     use crate::front::listen::channel::Channel;
     use crate::front::listen::in_flight::InFlight;
     use crate::front::listen::slots::SlotUse;
+
+    fn deadline() -> Deadline {
+        Deadline::from(tokio::time::Instant::now())
+    }
 
     fn client() -> Client {
         let address = SocketAddr::from(([127, 0, 0, 1], 80));
@@ -161,16 +164,33 @@ mod tests {
         let (budget, client) = (MemoryBudget::new(limits), client());
         let bodies = Bodies::new(Arc::clone(&budget));
         let body = |bytes: usize| Body::from(vec![b' '; bytes]);
-        let (read, held) = bodies.read(&client, body(1_500), 9_000).await.expect("there is memory");
+        let (read, held) =
+            bodies.read((&client, &deadline()), body(1_500), 9_000).await.expect("there is memory");
         assert_eq!((read.len(), budget.bytes_in_use()), (1_500, 1_500));
-        let refused = bodies.read(&client, body(600), 9_000).await;
+        let refused = bodies.read((&client, &deadline()), body(600), 9_000).await;
         assert!(matches!(refused, Err(Rejection::Failed(Failure::Overloaded))), "{refused:?}");
-        assert!(bodies.read(&client, body(500), 9_000).await.is_ok(), "a small one still fits");
+        assert!(
+            bodies.read((&client, &deadline()), body(500), 9_000).await.is_ok(),
+            "a small one still fits"
+        );
         drop(held);
-        assert!(bodies.read(&client, body(2_000), 9_000).await.is_ok());
-        let large = bodies.read(&client, body(100), 99).await;
+        assert!(bodies.read((&client, &deadline()), body(2_000), 9_000).await.is_ok());
+        let large = bodies.read((&client, &deadline()), body(100), 99).await;
         assert!(matches!(large, Err(Rejection::TooLarge { max: 99 })), "{large:?}");
         assert_eq!(budget.bytes_in_use(), 0);
+    }
+
+    /// The time of a body is part of its request's, whenever it begins to be read.
+    #[tokio::test]
+    async fn a_body_has_to_come_in_the_time_of_its_request() {
+        let limits = MemoryLimits { total: 4_000, source: 4_000, connection: 4_000 };
+        let (bodies, client) = (Bodies::new(MemoryBudget::new(limits)), client());
+        let now = tokio::time::Instant::now();
+        let over =
+            Deadline::from(now.checked_sub(deadline().of_body() - now).expect("the machine runs longer"));
+        let never = Body::from_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>());
+        let read = bodies.read((&client, &over), never, 100).await;
+        assert!(matches!(read, Err(Rejection::TooSlow)), "{read:?}");
     }
 
     /// Reading must not multiply: 1,000 bytes of commas are 500 members.
@@ -181,8 +201,8 @@ mod tests {
         let headers =
             HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
         let list = |count: usize| Body::from(format!("[0{}]", ",0".repeat(count)));
-        assert!(bodies.read_json(&client, &headers, list(100)).await.is_ok());
-        let refused = bodies.read_json(&client, &headers, list(500)).await;
+        assert!(bodies.read_json((&client, &deadline()), &headers, list(100)).await.is_ok());
+        let refused = bodies.read_json((&client, &deadline()), &headers, list(500)).await;
         assert_eq!(refused, Err(Rejection::Failed(Failure::Overloaded)));
     }
 

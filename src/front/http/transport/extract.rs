@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
+use super::deadline::deadline_of;
 use super::query::Query;
 use super::rejection::Rejection;
 use super::state::Transport;
@@ -76,8 +77,12 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Rejection> {
         let (parts, body) = request.into_parts();
-        let client = client_of(&parts)?;
-        Arc::<Transport>::from_ref(state).bodies.read_json(&client, &parts.headers, body).await.map(Self)
+        let (client, deadline) = (client_of(&parts)?, deadline_of(&parts)?);
+        Arc::<Transport>::from_ref(state)
+            .bodies
+            .read_json((&client, &deadline), &parts.headers, body)
+            .await
+            .map(Self)
     }
 }
 
@@ -93,9 +98,13 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Rejection> {
         let (parts, body) = request.into_parts();
-        let client = client_of(&parts)?;
+        let (client, deadline) = (client_of(&parts)?, deadline_of(&parts)?);
         let transport = Arc::<Transport>::from_ref(state);
-        transport.bodies.read_optional_json(&client, (&parts.method, &parts.headers), body).await.map(Self)
+        transport
+            .bodies
+            .read_optional_json((&client, &deadline), (&parts.method, &parts.headers), body)
+            .await
+            .map(Self)
     }
 }
 

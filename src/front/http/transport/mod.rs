@@ -18,6 +18,7 @@ pub(super) mod rejection;
 
 pub(super) mod authentication;
 pub(super) mod body;
+pub(super) mod deadline;
 pub(super) mod extract;
 pub(super) mod host;
 pub(super) mod query;
@@ -30,31 +31,27 @@ pub(super) mod negotiation;
 mod answer;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use self::answer::MemorySpent;
 use self::connection::Client;
 use self::counters::HttpCounters;
+use self::deadline::Deadline;
 use self::rejection::Rejection;
 use crate::front::listen::budget::MemoryBudget;
 use crate::model::refusal::Failure;
 
-/// How long one request may take, its body included. A face gives the parts of its work less, so that a command is never cut
-/// off while its outcome is unknown.
-pub(super) const REQUEST_MAX: Duration = Duration::from_secs(45);
-
 //----------- Layers ---------------------------------------------------------
 
-/// Puts the routes of a face behind what every request passes: memory, one host, and a bound of time. The renderer of the face goes
-/// around it.
+/// Puts the routes of a face behind what every request passes: memory, a deadline, and one host. The renderer of the face
+/// goes around it.
 pub(super) fn guard(face: Router) -> Router {
     face.layer(from_fn(host::check)).layer(from_fn(answer_in_time)).layer(from_fn(refuse_without_memory))
 }
@@ -78,9 +75,10 @@ async fn refuse_without_memory(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// Ends a request that exceeds its time limit.
-async fn answer_in_time(request: Request, next: Next) -> Response {
-    timeout(REQUEST_MAX, next.run(request)).await.unwrap_or_else(|_| Rejection::TooLate.into_response())
+/// Cuts a request off whose deadline passed without an answer.
+async fn answer_in_time(Extension(deadline): Extension<Deadline>, request: Request, next: Next) -> Response {
+    let answered = timeout_at(deadline.cut(), next.run(request)).await;
+    answered.unwrap_or_else(|_| deadline.passed().into_response())
 }
 
 /// Counts a response and its memory, and lets the connection know that one is due until it has left.
@@ -90,6 +88,7 @@ async fn send(
     mut request: Request,
     next: Next,
 ) -> Response {
+    request.extensions_mut().insert(Deadline::from(Instant::now()));
     let version = request.version();
     client.note_version(version);
     let in_flight = client.in_flight.begin_answer();

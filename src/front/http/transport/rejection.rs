@@ -67,7 +67,7 @@ pub(in crate::front::http) enum Rejection {
     #[error("too many connections are open; try again in a few seconds")]
     TooManyConnections,
     /// The request exceeded its time limit.
-    #[error("the answer took too long; the outcome of the request is unknown")]
+    #[error("the answer took too long; nothing was changed")]
     TooLate,
 }
 
