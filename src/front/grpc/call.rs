@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::time::{self, Instant};
 use tonic::metadata::MetadataMap;
@@ -102,17 +103,18 @@ impl Call {
     }
 
     /// Waits for a question's answer until the deadline.
-    pub(super) async fn ask<T>(&self, answer: impl Future<Output = T>) -> Result<T, Status> {
-        self.within(answer).await.ok_or_else(|| reply::refused_here(&FrontRefusal::DeadlinePassed))
+    pub(super) fn ask<T>(&self, answer: impl Future<Output = T>) -> impl Future<Output = Result<T, Status>> {
+        self.within(answer)
+            .map(|answer| answer.ok_or_else(|| reply::refused_here(&FrontRefusal::DeadlinePassed)))
     }
 
     /// Waits for the outcome of a command until the deadline, after which the outcome is unknown.
-    pub(super) async fn command<T, E: From<Failure>>(
+    pub(super) fn command<T, E: From<Failure>>(
         &self,
         outcome: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, E> {
+    ) -> impl Future<Output = Result<T, E>> {
         let passed = || Failure::OutcomeUnknown { cause: "the deadline passed".to_owned() };
-        self.within(outcome).await.unwrap_or_else(|| Err(passed().into()))
+        self.within(outcome).map(move |outcome| outcome.unwrap_or_else(|| Err(passed().into())))
     }
 
     /// Refuses callers that are not administrators of the node.
@@ -137,21 +139,15 @@ impl Call {
         &self,
         changed: impl Future<Output = Result<T, Problem>>,
     ) -> Result<T, Status> {
-        let outcome = async {
-            match changed.await {
-                Ok(done) => Ok(Ok(done)),
-                Err(Problem::Refused(refusal)) => Ok(Err(refusal)),
-                Err(Problem::Failed(failure)) => Err(failure),
-            }
-        };
-        let outcome = self.command(outcome).await.map_err(|failure| reply::failed(&failure, None))?;
-        outcome.map_err(|refusal| reply::refused(&refusal, None))
+        self.command(changed).await.map_err(|problem| reply::problem(&problem))
     }
 
-    async fn within<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+    // An async function would hold the work once as its argument and once for each branch: futures of 10 KB, which every
+    // call moves to the heap.
+    fn within<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
         match self.deadline {
-            Some(deadline) => time::timeout_at(deadline, work).await.ok(),
-            None => Some(work.await),
+            Some(deadline) => time::timeout_at(deadline, work).map(Result::ok).left_future(),
+            None => work.map(Some).right_future(),
         }
     }
 }
