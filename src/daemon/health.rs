@@ -223,6 +223,8 @@ pub(super) fn add_grpc_metrics(metrics: &Metrics, counters: Arc<GrpcCounters>) {
         page.counters("idnode_grpc_calls_total", "Calls by service.", "service", &calls);
         let refused = counters.tokens_refused.load(Ordering::Relaxed);
         page.counter("idnode_grpc_tokens_refused_total", "Tokens presented and rejected.", refused);
+        let help = "Connections closed because their client did not read what was sent.";
+        page.counter("idnode_grpc_unread_total", help, counters.unread.load(Ordering::Relaxed));
     });
 }
 

@@ -3,7 +3,8 @@
 //! ```text
 //!   accepted ─▶ Connection ─▶ tonic
 //!                  │ reads end when the connection has to be closed (`listen::closing`),
-//!                  └ and then no call is in flight and nothing was received for a while
+//!                  │ and then no call is in flight and nothing was received for a while;
+//!                  └ reads and writes end when the client does not read for too long
 //! ```
 //!
 //! HTTP/2 ends a connection in two steps: this node announces the end, and the client acknowledges what it has heard
@@ -14,7 +15,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -23,14 +24,17 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time;
 use tonic::transport::server::Connected;
 
+use super::Shared;
+use super::unread::{Answer, Part, Unread};
 use crate::front::listen::accept::Accepted;
-use crate::front::listen::budget::{MemoryAccount, MemoryBudget};
+use crate::front::listen::budget::MemoryAccount;
 use crate::front::listen::channel::Channel;
 use crate::front::listen::closing::must_close;
 use crate::front::listen::drain::Draining;
 use crate::front::listen::in_flight::InFlight;
 use crate::front::listen::slots::{Slot, SlotUse};
 use crate::front::listen::stream::ByteStream;
+use crate::telemetry::count;
 
 //----------- Client ---------------------------------------------------------
 
@@ -45,6 +49,8 @@ pub(super) struct Client {
     pub(super) in_flight: InFlight,
     /// What the connection holds of the memory budget.
     pub(super) memory: Arc<MemoryAccount>,
+    /// What it does not read.
+    pub(super) unread: Arc<Unread>,
 }
 
 impl Client {
@@ -62,33 +68,77 @@ pub(super) struct Connection {
     client: Client,
     /// Resolves when the connection may be closed.
     closable: BoxFuture<'static, ()>,
+    is_closed: bool,
+    /// What is written to the socket, and the part of it that the socket does not take.
+    written: Answer,
+    blocked: Option<Part>,
     _slot: Slot,
     /// The drain of the listener waits for this connection.
     _open: oneshot::Sender<()>,
 }
 
 impl Connection {
-    fn new(accepted: Accepted, memory: &Arc<MemoryBudget>) -> (Self, oneshot::Receiver<()>) {
-        let memory = memory.account(accepted.holder());
+    fn new(accepted: Accepted, shared: &Arc<Shared>) -> (Self, oneshot::Receiver<()>) {
+        let memory = shared.memory.account(accepted.holder());
         let Accepted { stream, client: address, channel, slot, draining, .. } = accepted;
         let in_flight = InFlight::new(slot.usage());
-        let closable = closable(slot.usage(), draining, in_flight.clone()).boxed();
+        let unread = Arc::new(Unread::default());
+        let ends = closable(slot.usage(), draining, in_flight.clone());
+        let closable = closed_if_unread(Arc::clone(&unread), Arc::clone(shared), ends).boxed();
         let (open, closed) = oneshot::channel();
-        let client = Client { address, channel, in_flight, memory };
-        (Self { stream, client, closable, _slot: slot, _open: open }, closed)
+        let written = unread.begin();
+        let client = Client { address, channel, in_flight, memory, unread };
+        let connection = Self {
+            stream,
+            client,
+            closable,
+            is_closed: false,
+            written,
+            blocked: None,
+            _slot: slot,
+            _open: open,
+        };
+        (connection, closed)
+    }
+
+    /// Fails a read or write that waits when the connection may be closed.
+    fn unless_closed<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if !self.is_closed {
+            ready!(self.closable.as_mut().poll(context));
+            self.is_closed = true;
+        }
+        Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()))
+    }
+
+    /// Notes whether bytes wait for the client. HTTP/2 does not read while it cannot write, so a write has to end, too.
+    fn judge_sent<T>(&mut self, context: &mut Context<'_>, sent: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if sent.is_ready() {
+            self.blocked = None;
+            return sent;
+        }
+        self.blocked.get_or_insert_with(|| self.written.part());
+        self.unless_closed(context)
     }
 }
 
 /// Hands an accepted connection over to tonic, and returns when it is closed.
 pub(super) async fn hand_over(
     accepted: Accepted,
-    memory: Arc<MemoryBudget>,
+    shared: Arc<Shared>,
     connections: mpsc::Sender<Connection>,
 ) {
-    let (connection, closed) = Connection::new(accepted, &memory);
+    let (connection, closed) = Connection::new(accepted, &shared);
     if connections.send(connection).await.is_ok() {
         // Nothing is ever sent: the sender is dropped with the connection.
         let _dropped = closed.await;
+    }
+}
+
+/// Returns when a connection may be closed, or has to be because its client does not read.
+async fn closed_if_unread(unread: Arc<Unread>, shared: Arc<Shared>, closable: impl Future<Output = ()>) {
+    tokio::select! {
+        () = closable => {}
+        () = unread.lasts(shared.unread_max) => count(&shared.counters.unread),
     }
 }
 
@@ -118,7 +168,7 @@ impl AsyncRead for Connection {
             self.client.in_flight.note_received();
             return read;
         }
-        self.closable.as_mut().poll(context).map(|()| Err(io::ErrorKind::ConnectionAborted.into()))
+        self.unless_closed(context)
     }
 }
 
@@ -128,7 +178,8 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.judge_sent(context, written)
     }
 
     fn poll_write_vectored(
@@ -136,7 +187,8 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.judge_sent(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -144,10 +196,12 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let done = Pin::new(&mut self.stream).poll_flush(context);
+        self.judge_sent(context, done)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let done = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.judge_sent(context, done)
     }
 }

@@ -13,6 +13,8 @@ pub struct GrpcCounters {
     calls: [AtomicU64; Self::SERVICES.len()],
     /// Tokens that were not accepted.
     pub tokens_refused: AtomicU64,
+    /// Connections that were closed because an answer on them was not read.
+    pub unread: AtomicU64,
 }
 
 /// The services of this front end.

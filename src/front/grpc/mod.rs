@@ -29,6 +29,7 @@ mod reply;
 mod request;
 mod response;
 mod stream;
+mod unread;
 
 #[cfg(test)]
 mod tests;
@@ -104,6 +105,8 @@ const ERRORS_MAX: usize = 64;
 const PRODUCING_MAX: usize = 8;
 /// Time without data after which a connection is pinged.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// Time without progress after which a connection is closed whose client does not read.
+const UNREAD_MAX: Duration = Duration::from_secs(120);
 /// Time within which a ping has to be answered.
 const SIGN_OF_LIFE_MAX: Duration = Duration::from_secs(20);
 
@@ -171,6 +174,8 @@ struct Shared {
     memory: Arc<MemoryBudget>,
     /// Permits to produce a part of a large answer; they bound what is read before it is taken from the budget.
     producing: Semaphore,
+    /// How long an answer may wait for its client without progress.
+    unread_max: Duration,
 }
 
 impl GrpcServer {
@@ -196,6 +201,7 @@ impl GrpcServer {
             closing,
             memory: MemoryBudget::new(GRPC_MEMORY),
             producing: Semaphore::new(producing_max()),
+            unread_max: UNREAD_MAX,
         };
         let reception = reception(options, tls);
         Ok(Self { shared: Arc::new(shared), reception, close: Arc::new(close) })
@@ -229,9 +235,9 @@ impl GrpcServer {
         let routes = add_reflection(routes).map_err(GrpcError::Reflection)?;
         let end = Drain::new();
         let (accepted, connections) = mpsc::channel(ACCEPTED_MAX);
-        let memory = Arc::clone(&self.shared.memory);
+        let shared = Arc::clone(&self.shared);
         let accepting = self.reception.serve(listener, end.draining(), move |connection| {
-            hand_over(connection, Arc::clone(&memory), accepted.clone())
+            hand_over(connection, Arc::clone(&shared), accepted.clone())
         });
         let close = self.close;
         let closed = async move {

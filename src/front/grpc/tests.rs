@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use prost::Message;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,9 +26,10 @@ use crate::front::listen::channel::Channel;
 use crate::front::listen::in_flight::InFlight;
 use crate::front::listen::slots::SlotUse;
 use crate::model::environment::Entropy;
-use crate::model::identifier::{Folding, Prefix};
+use crate::model::identifier::{Folding, Identifier, Prefix};
 use crate::model::token::Scope;
-use crate::registry::command::{Command, PrefixCommand};
+use crate::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
+use crate::registry::command::{Command, Existing, Precondition, PrefixCommand, Register, Target};
 use crate::registry::{Registry, RegistryOptions, TokenDraft};
 use crate::resolver::{Resolver, ResolverOptions};
 use crate::store::EngineKind;
@@ -35,6 +37,7 @@ use crate::store::open::{self, Opened, StoreOptions};
 use crate::wire::proto;
 use crate::wire::proto::registration_service_client::RegistrationServiceClient;
 use crate::wire::proto::registration_service_server::RegistrationService;
+use crate::wire::proto::resolution_service_client::ResolutionServiceClient;
 
 //----------- Support --------------------------------------------------------
 
@@ -114,6 +117,7 @@ async fn bench(allow_tokens_in_plain_text: bool) -> Bench {
         closing,
         memory: MemoryBudget::new(GRPC_MEMORY),
         producing: Semaphore::new(1),
+        unread_max: Duration::from_millis(100),
     };
     Bench { api: RegistrationApi(Arc::new(shared)), token, tap, close, _directory: directory }
 }
@@ -145,9 +149,14 @@ impl Bench {
         request.metadata_mut().insert("authorization", bearer);
         let address = address.parse().expect("an address");
         let in_flight = InFlight::new(SlotUse::detached());
-        let memory = MemoryBudget::new(GRPC_MEMORY)
-            .account(Holder { client: address, source: in_flight.slot().source() });
-        request.extensions_mut().insert(Client { address, channel, in_flight, memory });
+        let memory = MemoryBudget::new(GRPC_MEMORY).account(Holder::of(address));
+        request.extensions_mut().insert(Client {
+            address,
+            channel,
+            in_flight,
+            memory,
+            unread: Arc::default(),
+        });
         request
     }
 }
@@ -264,4 +273,100 @@ async fn a_stopping_server_answers_its_calls_and_closes_idle_connections_before(
     let answer = calling.await.expect("called").expect("answered");
     assert_eq!(answer.into_inner().receipt.expect("a receipt").version, 1);
     serving.await.expect("ended").expect("served");
+}
+
+/// A client that has asked and does not read: its window of HTTP/2, how often it asks, and for what.
+struct Unreading(u32, u32, &'static str);
+
+impl Unreading {
+    /// What it sends (RFC 9113): how it opens the connection, and one call of `ResolveStream`.
+    fn bytes(&self) -> Vec<u8> {
+        let Self(window, count, identifier) = *self;
+        let path = "/idnode.v1.ResolutionService/ResolveStream";
+        // POST and http by their index, then the names of path, authority and content-type by theirs (RFC 7541 appendix A).
+        let mut headers = vec![0x83, 0x86, 0x04, u8::try_from(path.len()).expect("short")];
+        headers.extend_from_slice(path.as_bytes());
+        headers.extend_from_slice(b"\x01\x04node\x0f\x10\x10application/grpc\x00\x02te\x08trailers");
+        let question = proto::Question { identifier: identifier.to_owned(), ..proto::Question::default() };
+        let mut messages = Vec::new();
+        for number in 1..=count {
+            let asked = proto::ResolveStreamRequest { number, question: Some(question.clone()) };
+            let message = asked.encode_to_vec();
+            messages.push(0);
+            messages.extend_from_slice(&u32::try_from(message.len()).expect("short").to_be_bytes());
+            messages.extend_from_slice(&message);
+        }
+        let settings = [&[0, 4][..], &window.to_be_bytes()].concat();
+        let connection = (i32::MAX.unsigned_abs() - 65_535).to_be_bytes();
+        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        for (kind, flags, stream, payload) in
+            [(4, 0, 0, &settings[..]), (8, 0, 0, &connection), (1, 4, 1, &headers), (0, 1, 1, &messages)]
+        {
+            let length = u32::try_from(payload.len()).expect("short").to_be_bytes();
+            bytes.extend_from_slice(&length[1..]);
+            bytes.extend_from_slice(&[kind, flags, 0, 0, 0, stream]);
+            bytes.extend_from_slice(payload);
+        }
+        bytes
+    }
+}
+
+/// A client that does not open its window, or does not read the socket, loses its connection; one that reads does not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_connection_whose_client_does_not_read_is_closed() {
+    let bench = bench(false).await;
+    let shared = Arc::clone(&bench.api.0);
+    let register = Register {
+        target: Target::Named(Identifier::parse("88/large").expect("an identifier")),
+        values: Values::new(vec![value(&"x".repeat(200_000))]).expect("values"),
+        existing: Existing::Refuse,
+        precondition: Precondition::None,
+    };
+    shared.registry.apply_one(&Caller::Node, Command::Register(register)).await.expect("registered");
+    let server = GrpcServer {
+        shared: Arc::clone(&shared),
+        reception: reception(&GrpcOptions::default(), None),
+        close: Arc::new(bench.close),
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let address = listener.local_addr().expect("an address");
+    let serving = tokio::spawn(server.serve(listener, std::future::pending()));
+
+    let mut reading = ResolutionServiceClient::connect(format!("http://{address}")).await.expect("connected");
+    let question = proto::Question { identifier: "88/large".to_owned(), ..proto::Question::default() };
+    let question = proto::ResolveRequest { question: Some(question), recursion: None };
+    reading.resolve(question.clone()).await.expect("answered");
+    let unread = || shared.counters.unread.load(Ordering::Relaxed);
+    let clients = [
+        Unreading(1, 1, "88/none"),
+        Unreading(65_535, 8, "88/large"),
+        Unreading(i32::MAX.unsigned_abs(), 200, "88/large"),
+    ];
+    for (closed, client) in (0..).zip(clients) {
+        assert_eq!(unread(), closed);
+        let mut stream = TcpStream::connect(address).await.expect("connected");
+        stream.write_all(&client.bytes()).await.expect("sent");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while unread() == closed {
+            assert!(Instant::now() < deadline, "connection {closed} is still open");
+            tokio::task::yield_now().await;
+        }
+        let ended = stream.read_to_end(&mut Vec::new()).await.map_err(|error| error.kind());
+        assert!(matches!(ended, Ok(_) | Err(std::io::ErrorKind::ConnectionReset)), "{ended:?}");
+    }
+    reading.resolve(question).await.expect("answered");
+    assert_eq!(unread(), 3, "who reads keeps its connection");
+    serving.abort();
+}
+
+fn value(data: &str) -> Value {
+    Value {
+        index: Index::new(1).expect("an index"),
+        value_type: ValueType::new("URL").expect("a type"),
+        data: data.as_bytes().to_vec(),
+        ttl: Ttl::default(),
+        permissions: Permissions::DEFAULT,
+        references: Vec::new(),
+        timestamp: 0,
+    }
 }

@@ -31,6 +31,7 @@ use self::request_body::{Compression, RequestBody};
 use self::response_body::{Content, ResponseBody};
 use super::connection::Client;
 use super::reply::{self, FrontRefusal};
+use super::unread::Answer;
 use crate::front::listen::budget::{BudgetSpent, MemoryGrant};
 use crate::wire::message_size::{MessageSize, Method};
 
@@ -57,13 +58,20 @@ impl<S> Budgeted<S> {
     }
 }
 
+/// What a call that may begin takes, and how its answer is followed.
+struct Admitted {
+    memory: Arc<CallMemory>,
+    answer: Answer,
+}
+
 /// Takes what a call needs before anything of it is read. None where no connection carries it.
-fn admit(request: &Request<Body>, window: usize) -> Result<Option<Arc<CallMemory>>, BudgetSpent> {
+fn admit(request: &Request<Body>, window: usize) -> Result<Option<Admitted>, BudgetSpent> {
     let Some(client) = request.extensions().get::<Client>() else {
         return Ok(None);
     };
     let grant = client.memory.take(CALL_BYTES + window)?;
-    Ok(Some(Arc::new(CallMemory::new(grant, window))))
+    let memory = Arc::new(CallMemory::new(grant, window));
+    Ok(Some(Admitted { memory, answer: client.unread.begin() }))
 }
 
 impl<S> Service<Request<Body>> for Budgeted<S>
@@ -86,14 +94,14 @@ where
         // What a client may send on a stream before it is read, while nothing of its answers is taken.
         let has_window = method.is_none_or(|method| method.has_request_stream);
         let window = if has_window { super::STREAM_WINDOW_BYTES as usize } else { 0 };
-        let memory = match admit(&request, window) {
-            Ok(memory) => memory,
+        let admitted = match admit(&request, window) {
+            Ok(admitted) => admitted,
             Err(spent) => {
                 let status = reply::refused_here(&FrontRefusal::MemorySpent(spent));
                 return ready(Ok(status.into_http::<Body>().map(ResponseBody::plain))).boxed();
             }
         };
-        let Some(memory) = memory else {
+        let Some(Admitted { memory, answer }) = admitted else {
             return self
                 .service
                 .call(request)
@@ -106,10 +114,10 @@ where
         async move {
             let answered = answered.await?;
             if has_answer_stream {
-                return Ok(answered.map(|body| ResponseBody::stream(body, memory, content)));
+                return Ok(answered.map(|body| ResponseBody::stream(body, memory, content, answer)));
             }
             let (head, body) = answered.into_parts();
-            match ResponseBody::settle(body, memory, content).await {
+            match ResponseBody::settle(body, memory, content, answer).await {
                 Ok(body) => Ok(Response::from_parts(head, body)),
                 Err(spent) => {
                     let status = reply::refused_here(&FrontRefusal::MemorySpent(spent));

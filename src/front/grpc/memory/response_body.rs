@@ -6,7 +6,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -15,7 +15,11 @@ use tonic::body::Body;
 use tonic::codegen::http::HeaderMap;
 
 use super::{CallMemory, SMALL_BYTES, spent};
+use crate::front::grpc::unread::Answer;
 use crate::front::listen::budget::BudgetSpent;
+
+/// Bytes of one part of an answer: those of a frame of HTTP/2, so that answers that are read in turn all make progress.
+const PART_BYTES: usize = 16 * 1024;
 
 //----------- Content --------------------------------------------------------
 
@@ -32,11 +36,13 @@ pub(in crate::front::grpc) enum Content {
 
 /// The body of an answer.
 pub(in crate::front::grpc) struct ResponseBody {
-    /// The message of a call without streams, encoded.
-    message: Option<Bytes>,
+    /// Encoded bytes that are not given to HTTP/2 yet.
+    encoded: Bytes,
     body: Body,
     memory: Option<Arc<CallMemory>>,
     content: Content,
+    /// What follows whether the client reads; none where nothing is worth it.
+    answer: Option<Answer>,
     /// Whether a stream of answers ended for want of memory.
     is_broken: bool,
 }
@@ -44,12 +50,19 @@ pub(in crate::front::grpc) struct ResponseBody {
 impl ResponseBody {
     /// A body that takes no memory worth counting.
     pub(super) fn plain(body: Body) -> Self {
-        Self { message: None, body, memory: None, content: Content::Answers, is_broken: false }
+        Self {
+            encoded: Bytes::new(),
+            body,
+            memory: None,
+            content: Content::Answers,
+            answer: None,
+            is_broken: false,
+        }
     }
 
     /// The body of a stream of answers.
-    pub(super) fn stream(body: Body, memory: Arc<CallMemory>, content: Content) -> Self {
-        Self { message: None, body, memory: Some(memory), content, is_broken: false }
+    pub(super) fn stream(body: Body, memory: Arc<CallMemory>, content: Content, answer: Answer) -> Self {
+        Self { memory: Some(memory), content, answer: Some(answer), ..Self::plain(body) }
     }
 
     /// Encodes the answer to a call without streams at once, so that only its bytes are held. Only the answer to a
@@ -58,6 +71,7 @@ impl ResponseBody {
         mut body: Body,
         memory: Arc<CallMemory>,
         content: Content,
+        answer: Answer,
     ) -> Result<Self, BudgetSpent> {
         let frame = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
         let Some(Ok(Ok(message))) = frame.map(|frame| frame.map(Frame::into_data)) else {
@@ -70,8 +84,42 @@ impl ResponseBody {
             Err(refused) if content == Content::Answers => return Err(refused),
             Err(_) => memory.force_answer(bytes),
         }
-        let held = Held { bytes: message, _memory: memory };
-        Ok(Self { message: Some(Bytes::from_owner(held)), body, memory: None, content, is_broken: false })
+        let encoded = Bytes::from_owner(Held { bytes: message, _until_sent: memory });
+        Ok(Self { encoded, content, answer: Some(answer), ..Self::plain(body) })
+    }
+
+    /// The next frame of the body, which holds its memory.
+    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.is_broken {
+            return Poll::Ready(None);
+        }
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        let Some(memory) = &self.memory else {
+            return polled;
+        };
+        let Poll::Ready(Some(Ok(frame))) = polled else {
+            return polled;
+        };
+        let frame = match frame.into_data().map(|bytes| hold(memory, bytes, self.content)) {
+            Ok(Ok(bytes)) => Frame::data(bytes),
+            Err(trailers) => trailers,
+            Ok(Err(refused)) => {
+                self.is_broken = true;
+                let mut trailers = HeaderMap::new();
+                spent(refused).add_header(&mut trailers)?;
+                Frame::trailers(trailers)
+            }
+        };
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    /// The next part of what is encoded, which waits for the client until it is dropped.
+    fn next_part(&mut self) -> Bytes {
+        let bytes = self.encoded.split_to(self.encoded.len().min(PART_BYTES));
+        match &self.answer {
+            Some(answer) => Bytes::from_owner(Held { bytes, _until_sent: answer.part() }),
+            None => bytes,
+        }
     }
 }
 
@@ -84,38 +132,21 @@ impl HttpBody for ResponseBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.get_mut();
-        if let Some(message) = this.message.take() {
-            return Poll::Ready(Some(Ok(Frame::data(message))));
-        }
-        if this.is_broken {
-            return Poll::Ready(None);
-        }
-        let polled = Pin::new(&mut this.body).poll_frame(context);
-        let Some(memory) = &this.memory else {
-            return polled;
-        };
-        let Poll::Ready(Some(Ok(frame))) = polled else {
-            return polled;
-        };
-        let frame = match frame.into_data().map(|bytes| hold(memory, bytes, this.content)) {
-            Ok(Ok(bytes)) => Frame::data(bytes),
-            Err(trailers) => trailers,
-            Ok(Err(refused)) => {
-                this.is_broken = true;
-                let mut trailers = HeaderMap::new();
-                spent(refused).add_header(&mut trailers)?;
-                Frame::trailers(trailers)
+        if this.encoded.is_empty() {
+            match ready!(this.poll_body(context)) {
+                Some(Ok(frame)) if frame.is_data() => this.encoded = frame.into_data().unwrap_or_default(),
+                other => return Poll::Ready(other),
             }
-        };
-        Poll::Ready(Some(Ok(frame)))
+        }
+        Poll::Ready(Some(Ok(Frame::data(this.next_part()))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.message.is_none() && self.body.is_end_stream()
+        self.encoded.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.message.is_none() { self.body.size_hint() } else { SizeHint::default() }
+        if self.encoded.is_empty() { self.body.size_hint() } else { SizeHint::default() }
     }
 }
 
@@ -127,16 +158,16 @@ fn hold(memory: &CallMemory, bytes: Bytes, content: Content) -> Result<Bytes, Bu
         Content::Answers => memory.beside(bytes.len())?,
         Content::Outcomes => memory.beside_forced(bytes.len()),
     };
-    Ok(Bytes::from_owner(Held { bytes, _memory: grant }))
+    Ok(Bytes::from_owner(Held { bytes, _until_sent: grant }))
 }
 
-/// Bytes with the memory that they take.
-struct Held<M> {
+/// Bytes with what is given back when they are dropped.
+struct Held<T> {
     bytes: Bytes,
-    _memory: M,
+    _until_sent: T,
 }
 
-impl<M> AsRef<[u8]> for Held<M> {
+impl<T> AsRef<[u8]> for Held<T> {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
