@@ -202,6 +202,13 @@ pub(super) fn read(
     decode(&raw, chunk).map_err(|error| refuse(error.to_string()))
 }
 
+impl Chunk {
+    /// Reads the file and compares its size and SHA-256 with the manifest.
+    pub(super) fn check_stored(&self, folder: &Path) -> Result<(), Finding> {
+        read_stored(folder, self).map(drop).map_err(|message| Finding::new(&self.file, message))
+    }
+}
+
 /// Reads the file and compares its size and SHA-256 with the manifest.
 fn read_stored(folder: &Path, chunk: &Chunk) -> Result<Vec<u8>, String> {
     let path = folder.join(&chunk.file);

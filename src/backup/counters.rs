@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::list::Summary;
+use super::summary::Summary;
 use crate::telemetry::{Page, count};
 
 /// Counts of one node's backups.

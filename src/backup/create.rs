@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::blocking::off_the_reactor;
+use super::chain;
 use super::chunk::{self, ChunkWriter};
 use super::error::Error;
 use super::file::BackedUpFile;
 use super::folder::{LockedDirectory, PartialFolder};
 use super::key::{DataKey, Key};
 use super::kind::Kind;
-use super::list::{Summary, manifests};
+use super::list::{self, Held};
 use super::manifest::{self, Base, Chunk, Holds, ImageSpan, Lock, Manifest};
 use super::options::Options;
 use super::progress::Progress;
+use super::summary::Summary;
 use crate::model::position::Incarnation;
 use crate::store::Store;
 use crate::store::commit::End;
@@ -48,7 +50,10 @@ pub(super) async fn create(
         Kind::Full => (None, None),
         Kind::Incremental => match find_base(store, options, directory, origin).await? {
             Ok(base) => (Some(base), None),
-            Err(reason) => (None, Some(format!("a full backup was made instead: {reason}"))),
+            Err(reason) => {
+                tracing::warn!(directory = %directory.display(), %reason, "no backup can be continued; a full one is made");
+                (None, Some(format!("a full backup was made instead: {reason}")))
+            }
         },
     };
     let kind = if base.is_some() { Kind::Incremental } else { Kind::Full };
@@ -137,20 +142,47 @@ fn lock(store: &Store, options: &Options, id: &[u8; 16]) -> Result<Option<(DataK
 
 //----------- Base -----------------------------------------------------------
 
-/// Returns the newest backup of this store in the directory that an incremental one can continue; else why none can.
+/// Returns the newest backup of this store in the directory, by position, if an incremental one can continue it; else why
+/// not. Its whole chain must be there and whole: an incremental backup is worth nothing without it.
 async fn find_base(
     store: &Store,
     options: &Options,
     directory: &Path,
     origin: Incarnation,
 ) -> Result<Result<Manifest, String>, Error> {
-    let directory = directory.to_owned();
-    let held = off_the_reactor(move || manifests(&directory)).await?;
-    let Some(base) = held.into_iter().find(|manifest| manifest.origin == origin) else {
-        return Ok(Err("there is no earlier backup of this store".to_owned()));
+    let (directory, key_file) = (directory.to_owned(), options.key_file.clone());
+    let found = off_the_reactor(move || {
+        let key = key_file.as_deref().map(Key::load).transpose()?;
+        let held = list::scan(&directory, key.as_ref())?;
+        held.log(&directory);
+        let Some(base) = held.manifests.iter().find(|manifest| manifest.origin == origin) else {
+            return Ok(Err(no_base(&held)));
+        };
+        let whole = chain::check_whole(&directory.join(&base.name), key.as_ref());
+        Ok(whole.map(|()| base.clone()).map_err(|finding| format!("{} is not whole: {finding}", base.name)))
+    });
+    let base = match found.await? {
+        Ok(base) => base,
+        Err(reason) => return Ok(Err(reason)),
     };
+    if base.lock.is_some() != options.key_file.is_some() {
+        return Ok(Err(format!("{} differs in whether it is encrypted", base.name)));
+    }
+    let continued = is_continued(store, &base).await?;
+    Ok(continued.map(|()| base))
+}
+
+fn no_base(held: &Held) -> String {
+    let reason = "there is no earlier backup of this store";
+    match held.unusable.last() {
+        None => reason.to_owned(),
+        Some(newest) => format!("{reason} that can be used: {}", newest.finding),
+    }
+}
+
+/// Checks that the journal of the store goes on where a backup ends.
+async fn is_continued(store: &Store, base: &Manifest) -> Result<Result<(), String>, Error> {
     let name = &base.name;
-    let next = base.to.sequence + 1;
     if store.lineage().position_of(base.to.sequence) != Some(base.to.position())
         || base.to.sequence > store.end().sequence
     {
@@ -159,7 +191,7 @@ async fn find_base(
         )));
     }
     let retained = store.retained();
-    if next < retained.headers_from.max(retained.bodies_from) {
+    if base.to.sequence + 1 < retained.headers_from.max(retained.bodies_from) {
         return Ok(Err(format!("the journal after {name} was pruned")));
     }
     let there =
@@ -167,15 +199,7 @@ async fn find_base(
     if there.into_iter().flatten().any(|header| header.chain != base.to.chain) {
         return Ok(Err(format!("{name} ends in another journal")));
     }
-    if let (Some(lock), Some(path)) = (&base.lock, &options.key_file)
-        && Key::load(path)?.unlock(&base.id, &lock.nonce, &lock.data_key).is_err()
-    {
-        return Ok(Err(format!("{name} was encrypted with another key")));
-    }
-    if base.lock.is_some() != options.key_file.is_some() {
-        return Ok(Err(format!("{name} differs in whether it is encrypted")));
-    }
-    Ok(Ok(base))
+    Ok(Ok(()))
 }
 
 //----------- Copying --------------------------------------------------------

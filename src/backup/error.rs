@@ -70,6 +70,18 @@ pub enum Error {
         /// The damage that was found.
         found: Vec<Finding>,
     },
+    /// The newest state in a directory of backups cannot be restored.
+    #[error(
+        "a restore would end at {end}, and more is or may be there: {}; use --accept-older to restore that far \
+         nevertheless, or name the folder of one backup",
+        findings(lost)
+    )]
+    Older {
+        /// The position at which the restore would end.
+        end: String,
+        /// What is beyond, or may be, and cannot be used.
+        lost: Vec<Finding>,
+    },
     /// No backup reaches the target.
     #[error("{target} cannot be reached: {}", reach.join("; "))]
     Unreachable {

@@ -1,135 +1,166 @@
-//! Listing: the backups in a directory, and the chain that each belongs to.
+//! The content of a directory of backups: what can be used, and what looks like a backup and cannot be.
+//!
+//! ```text
+//!   directory ─ scan ─▶ manifests (read, of their folder's name, and authenticated where a key is given)
+//!                     ─▶ unusable folders, each with its finding
+//! ```
+//! A folder looks like a backup when it has a backup's name, or holds a manifest or a chunk. Other folders are ignored.
 
+use std::cmp::Reverse;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::chain::{self, base_of};
 use super::error::Error;
 use super::finding::Finding;
 use super::folder;
-use super::kind::Kind;
+use super::key::Key;
 use super::manifest::{self, Manifest};
-use crate::model::position::Position;
+use super::summary::{Listing, Summary};
+use crate::model::position::Incarnation;
 
-/// Most increments of one full backup; a longer chain is treated as circular.
-pub(super) const CHAIN_MAX: usize = 10_000;
+/// Ending of the name of a chunk's file.
+pub(super) const CHUNK: &str = "zst";
 
-//----------- Summary --------------------------------------------------------
+//----------- list_directory -------------------------------------------------
 
-/// Summary of one backup.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Summary {
-    /// Name of the backup within its directory.
-    pub name: String,
-    /// Directory that holds the backup.
-    pub directory: PathBuf,
-    /// Kind of the backup: full or incremental.
-    pub kind: Kind,
-    /// First position to which the backup can be restored.
-    pub from: Position,
-    /// Last position that the backup holds.
-    pub to: Position,
-    /// When the last entry of the backup was made, in milliseconds since 1970.
-    pub to_ms: u64,
-    /// When the backup was completed, in milliseconds since 1970.
-    pub created_ms: u64,
-    /// Number of entries and journal entries.
-    pub entries: u64,
-    /// Size on disk in bytes.
-    pub bytes: u64,
-    /// Whether the chunks are encrypted.
-    pub encrypted: bool,
-    /// The backup that an incremental one continues.
-    pub base: Option<String>,
-    /// Why the backup is not of the requested kind, when it is not.
-    pub note: Option<String>,
+/// Lists the backups in a directory, the newest first, and what is wrong with them. With a key file, only what its key
+/// authenticates is a backup. A directory that is not there is an error.
+pub fn list_directory(directory: &Path, key_file: Option<&Path>) -> Result<Listing, Error> {
+    fs::read_dir(directory).map_err(Error::file("cannot read", directory))?;
+    let key = key_file.map(Key::load).transpose()?;
+    Ok(scan(directory, key.as_ref())?.listing(directory))
 }
 
-impl Summary {
-    pub(super) fn of(manifest: &Manifest, directory: &Path) -> Self {
-        let stored: u64 = manifest.chunks.iter().map(|chunk| chunk.stored_bytes).sum();
-        let manifest_path = directory.join(&manifest.name).join(manifest::FILE);
-        Self {
-            name: manifest.name.clone(),
-            directory: directory.to_owned(),
-            kind: manifest.kind(),
-            from: manifest.from.position(),
-            to: manifest.to.position(),
-            to_ms: manifest.to.time_ms,
-            created_ms: manifest.created_ms,
-            entries: manifest.entries.values().sum(),
-            bytes: stored + fs::metadata(manifest_path).map_or(0, |facts| facts.len()),
-            encrypted: manifest.lock.is_some(),
-            base: manifest.base.as_ref().map(|base| base.name.clone()),
-            note: None,
+//----------- Held -----------------------------------------------------------
+
+/// The content of a directory of backups.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// Manifests of the backups, the newest first by their position in the journal.
+    pub(super) manifests: Vec<Manifest>,
+    /// Folders that look like a backup and cannot be used.
+    pub(super) unusable: Vec<Unusable>,
+}
+
+/// A folder that looks like a backup and cannot be used.
+#[derive(Debug)]
+pub(super) struct Unusable {
+    /// Name of the folder.
+    pub(super) name: String,
+    /// Why it cannot be used; the file is named within the directory.
+    pub(super) finding: Finding,
+    /// Where it ends, when its manifest can be read.
+    pub(super) end: Option<(Incarnation, u64)>,
+}
+
+impl Held {
+    /// Returns the summaries, with all that is wrong as far as manifests and sizes of files show it.
+    pub(super) fn listing(&self, directory: &Path) -> Listing {
+        let backups = self.manifests.iter().map(|manifest| Summary::of(manifest, directory)).collect();
+        let unusable = self.unusable.iter().map(|unusable| unusable.finding.clone());
+        let harmed = self.manifests.iter().flat_map(|manifest| {
+            let base = base_of(manifest, directory).err().map(|finding| finding.within(&manifest.name));
+            chain::missing_files(manifest, directory).into_iter().chain(base)
+        });
+        let findings = unusable.chain(harmed);
+        let findings = findings.map(|finding| finding.within(&directory.display().to_string())).collect();
+        Listing { backups, findings }
+    }
+
+    /// Writes what cannot be used to the log.
+    pub(super) fn log(&self, directory: &Path) {
+        for unusable in &self.unusable {
+            let folder = directory.join(&unusable.name);
+            tracing::warn!(
+                folder = %folder.display(), finding = %unusable.finding, "a folder looks like a backup and cannot be used"
+            );
         }
     }
 }
 
-/// Returns the backups in a directory, the newest first; one without a readable manifest is logged and omitted.
-pub fn list_directory(directory: &Path) -> Result<Vec<Summary>, Error> {
-    let found = manifests(directory)?;
-    Ok(found.iter().map(|manifest| Summary::of(manifest, directory)).collect())
-}
-
-/// Returns the manifests in a directory, the newest first.
-pub(super) fn manifests(directory: &Path) -> Result<Vec<Manifest>, Error> {
+/// Reads the manifests in a directory; there are none in a directory that does not exist.
+pub(super) fn scan(directory: &Path, key: Option<&Key>) -> Result<Held, Error> {
     let folders = match fs::read_dir(directory) {
         Ok(folders) => folders,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Held::default()),
         Err(error) => return Err(Error::file("cannot read", directory)(error)),
     };
-    let mut found = Vec::new();
+    let mut held = Held::default();
     for folder in folders {
         let path = folder.map_err(Error::file("cannot read", directory))?.path();
-        if !path.is_dir() || folder::is_unfinished(&path) {
+        if folder::is_unfinished(&path) || !looks_like_backup(&path) {
             continue;
         }
-        match named_manifest(&path) {
-            Ok(manifest) => found.push(manifest),
-            Err(finding) => {
-                tracing::warn!(folder = %path.display(), %finding, "a folder is not a readable backup and is not listed");
-            }
+        match open(&path, key) {
+            Ok(manifest) => held.manifests.push(manifest),
+            Err(unusable) => held.unusable.push(unusable),
         }
     }
-    found.sort_by_key(|manifest| std::cmp::Reverse((manifest.created_ms, manifest.to.sequence)));
-    Ok(found)
+    held.manifests.sort_by_key(|manifest| Reverse(manifest.rank()));
+    held.unusable.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(held)
 }
 
-/// Loads the manifest of a folder, which must carry the folder's name.
-pub(super) fn named_manifest(folder: &Path) -> Result<Manifest, Finding> {
-    let manifest = Manifest::load(folder)?;
-    let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    if manifest.name == name {
-        return Ok(manifest);
+fn open(folder: &Path, key: Option<&Key>) -> Result<Manifest, Unusable> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let unusable =
+        |finding: Finding, end| Unusable { name: name.clone(), finding: finding.within(&name), end };
+    let (manifest, proved) = Manifest::load_proved(folder, key).map_err(|finding| unusable(finding, None))?;
+    match proved.and_then(|()| has_name_of(&manifest, folder)) {
+        Ok(()) => Ok(manifest),
+        Err(finding) => Err(unusable(finding, Some(manifest.end()))),
+    }
+}
+
+/// Checks that a manifest carries the name of its folder.
+pub(super) fn has_name_of(manifest: &Manifest, folder: &Path) -> Result<(), Finding> {
+    if folder.file_name().unwrap_or_default().to_string_lossy() == manifest.name.as_str() {
+        return Ok(());
     }
     let message = format!("it is the manifest of {}; give the folder that name again", manifest.name);
     Err(Finding::new(manifest::FILE, message))
 }
 
-/// Returns the chain of a backup: the full one first, the backup itself last; each continues the one before without a
-/// gap.
-pub(super) fn chain(folder: &Path) -> Result<Vec<Manifest>, Finding> {
-    let directory = folder.parent().unwrap_or(Path::new("."));
-    let mut chain = vec![named_manifest(folder)?];
-    while let Some(base) = chain.last().and_then(|manifest| manifest.base.clone()) {
-        let broken = |message: &str| Finding::new(base.name.clone(), message);
-        let folder =
-            folder::named(directory, &base.name).ok_or_else(|| broken("is not the name of a backup"))?;
-        if !folder.is_dir() {
-            return Err(broken("the backup that this one continues is missing"));
-        }
-        let manifest = named_manifest(&folder).map_err(|finding| finding.within(&base.name))?;
-        if manifest.id != base.id {
-            return Err(broken("it is not the backup that this one continues, but another of its name"));
-        }
-        if chain.last().is_some_and(|next| manifest.to != next.from) {
-            return Err(broken("it does not end where the backup that continues it begins"));
-        }
-        chain.push(manifest);
-        if chain.len() > CHAIN_MAX {
-            return Err(broken("the chain of backups has no end"));
+//----------- Recognizing ----------------------------------------------------
+
+fn looks_like_backup(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    is_backup_name(&name) || holds_files_of_backup(path)
+}
+
+/// Returns whether a name is one that a backup gets: `2026-11-23T203243Z-full`, perhaps with a number behind.
+pub(super) fn is_backup_name(name: &str) -> bool {
+    let Some((time, kind)) = name.split_once("Z-") else {
+        return false;
+    };
+    let kind = kind.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-');
+    let is_time = time.len() == 17 && time.bytes().all(|byte| byte.is_ascii_digit() || b"-T".contains(&byte));
+    is_time && matches!(kind, "full" | "incremental")
+}
+
+fn holds_files_of_backup(path: &Path) -> bool {
+    let files = fs::read_dir(path).into_iter().flatten().flatten();
+    files.map(|file| file.path()).any(|file| {
+        file.extension().is_some_and(|ending| ending == CHUNK)
+            || file.file_name().is_some_and(|name| name == manifest::FILE)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_backup_name;
+
+    #[test]
+    fn names_of_backups_are_recognized() {
+        for (name, is_one) in [
+            ("2026-11-23T203243Z-full", true),
+            ("2026-11-23T203243Z-incremental-2", true),
+            ("lost+found", false),
+            ("2026-11-23T203243Z-notes", false),
+            ("2026-11-23", false),
+        ] {
+            assert_eq!(is_backup_name(name), is_one, "{name}");
         }
     }
-    chain.reverse();
-    Ok(chain)
 }

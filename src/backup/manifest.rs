@@ -111,6 +111,16 @@ impl Manifest {
         if self.image.is_some() { Kind::Full } else { Kind::Incremental }
     }
 
+    /// Orders backups by the position that they reach, never by the clock; the time of creation decides between equals.
+    pub(super) fn rank(&self) -> (Incarnation, u64, u64) {
+        (self.to.incarnation, self.to.sequence, self.created_ms)
+    }
+
+    /// The last position that it holds, in the order of positions.
+    pub(super) fn end(&self) -> (Incarnation, u64) {
+        (self.to.incarnation, self.to.sequence)
+    }
+
     /// Bytes of its chunks before compression.
     pub(super) fn raw_bytes(&self) -> u64 {
         self.chunks.iter().map(|chunk| chunk.raw_bytes).sum()

@@ -43,30 +43,38 @@ impl Manifest {
         Ok(Signed { manifest: mirror.try_into()?, digest: right, seal })
     }
 
-    /// Loads the manifest of a backup's folder.
-    pub(super) fn load(folder: &Path) -> Result<Self, Finding> {
-        load(folder).map(|signed| signed.manifest)
+    /// Loads the manifest of a backup's folder, and checks that the key proves it, if a key is given: then a backup that is
+    /// not encrypted proves nothing.
+    pub(super) fn load_proved(
+        folder: &Path,
+        key: Option<&Key>,
+    ) -> Result<(Self, Result<(), Finding>), Finding> {
+        let signed = load(folder)?;
+        let proved = key.map_or(Ok(()), |key| signed.unlock(key).map(drop));
+        Ok((signed.manifest, proved))
     }
 
-    /// Loads the manifest of a backup's folder and unlocks the backup when it is encrypted.
+    /// Loads the manifest of a backup's folder and unlocks the backup when it is encrypted. With a key file, a backup that
+    /// is not encrypted is refused.
     pub(super) fn load_with_key(
         folder: &Path,
         key_file: Option<&Path>,
     ) -> Result<Result<(Self, Option<DataKey>), Finding>, Error> {
-        let Signed { manifest, digest, seal } = match load(folder) {
+        let signed = match load(folder) {
             Ok(signed) => signed,
             Err(finding) => return Ok(Err(finding)),
         };
-        let Some(lock) = &manifest.lock else {
-            return Ok(Ok((manifest, None)));
+        let Some(key_file) = key_file else {
+            return match &signed.manifest.lock {
+                Some(_) => Err(Error::KeyWanted { folder: folder.to_owned() }),
+                None => Ok(Ok((signed.manifest, None))),
+            };
         };
-        let key_file = key_file.ok_or_else(|| Error::KeyWanted { folder: folder.to_owned() })?;
-        let key = Key::load(key_file)?.unlock(&manifest.id, &lock.nonce, &lock.data_key)?;
-        if seal.is_some_and(|seal| key.has_sealed(&digest, &seal)) {
-            return Ok(Ok((manifest, Some(key))));
+        let key = Key::load(key_file)?;
+        if let Some(lock) = &signed.manifest.lock {
+            key.unlock(&signed.manifest.id, &lock.nonce, &lock.data_key)?;
         }
-        let message = "it was not sealed with this backup's key: it was replaced";
-        Ok(Err(Finding::new(FILE, message)))
+        Ok(signed.unlock(&key).map(|data_key| (signed.manifest, Some(data_key))))
     }
 }
 
@@ -75,6 +83,25 @@ struct Signed {
     manifest: Manifest,
     digest: String,
     seal: Option<Vec<u8>>,
+}
+
+impl Signed {
+    /// Returns the data key, if the key proves that its holder wrote this manifest.
+    fn unlock(&self, key: &Key) -> Result<DataKey, Finding> {
+        let Manifest { id, lock, .. } = &self.manifest;
+        let Some(lock) = lock else {
+            let message = "it is not encrypted: the key does not prove it, and anybody may have written it";
+            return Err(Finding::new(FILE, message));
+        };
+        let unlocked = key.unlock(id, &lock.nonce, &lock.data_key).map_err(|_| {
+            let message = "this is not the key that this backup was encrypted with, or it was replaced";
+            Finding::new(FILE, message)
+        })?;
+        if self.seal.as_ref().is_some_and(|seal| unlocked.has_sealed(&self.digest, seal)) {
+            return Ok(unlocked);
+        }
+        Err(Finding::new(FILE, "it was not sealed with this backup's key: it was replaced"))
+    }
 }
 
 const DIGEST: &str = ",\n  \"sha256\": \"";

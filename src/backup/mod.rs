@@ -26,6 +26,12 @@
 //! Folders are 0700 and files 0600. A backup in progress is a folder with the suffix `.partial`; it is renamed when all of
 //! it is on disk, so that a backup appears completely or not at all.
 //!
+//! # What can be relied on
+//!
+//! Backups are ordered by their position in the journal, never by a clock. A folder that looks like a backup and cannot be
+//! used is named by the list, the log and a restore; a restore of a directory is refused when that may change its result.
+//! With a key, only what the key proves is used. An incremental backup is made only on a chain that is whole.
+//!
 //! # What a backup does not hold
 //!
 //! Tokens are backed up as hashes, as the store holds them. The file of the admin token is not backed up: keep the token
@@ -49,11 +55,21 @@ mod manifest_v1;
 
 mod folder;
 
-mod create;
+mod chain;
 mod list;
+mod summary;
+
+mod create;
 mod verify;
 
 mod report;
+
+mod until;
+
+mod plan;
+mod put;
+mod sibling;
+
 mod restore;
 
 mod counters;
@@ -68,12 +84,14 @@ pub use self::error::Error;
 pub use self::file::BackedUpFile;
 pub use self::finding::{Finding, Verdict};
 pub use self::kind::Kind;
-pub use self::list::{Summary, list_directory};
+pub use self::list::list_directory;
 pub use self::options::{CHUNK_BYTES_DEFAULT, Options};
 pub use self::progress::Progress;
 pub use self::report::{CreateReport, VerifyReport};
-pub use self::restore::{RestoreReport, RestoreRequest, Until, restore};
+pub use self::restore::{Damage, RestoreReport, RestoreRequest, restore};
 pub use self::schedule::Schedule;
+pub use self::summary::{Listing, Summary};
+pub use self::until::Until;
 pub use self::verify::verify_folder;
 
 use std::path::{Path, PathBuf};
@@ -106,10 +124,9 @@ struct Inner {
 impl Backups {
     /// Prepares the backups of a store. A key file that cannot be used is refused here, not when the first backup is due.
     pub fn new(store: Store, options: Options) -> Result<Self, Error> {
-        options.key_file.as_deref().map(Key::load).transpose()?;
+        let key = options.key_file.as_deref().map(Key::load).transpose()?;
         let counters = Counters::default();
-        let held = options.directories.iter().filter_map(|directory| list_directory(directory).ok());
-        if let Some(newest) = held.flatten().max_by_key(|backup| backup.created_ms) {
+        if let Some(newest) = newest(&options.directories, key.as_ref()) {
             counters.take_up(&newest);
         }
         Ok(Self { inner: Arc::new(Inner { store, options, counters, working: Mutex::new(()) }) })
@@ -153,19 +170,31 @@ impl Backups {
         made
     }
 
-    /// Returns the backups of one directory, or of all; the newest first.
-    pub async fn list(&self, directory: Option<&Path>) -> Result<Vec<Summary>, Error> {
-        let directories = match directory {
-            Some(directory) => vec![self.directory(Some(directory))?.to_owned()],
-            None => self.inner.options.directories.clone(),
-        };
+    /// Returns the backups of one directory, or of all, and what is wrong with them.
+    pub async fn list(&self, directory: Option<&Path>) -> Result<Listing, Error> {
+        let directories = self.directories(directory)?;
+        let key_file = self.inner.options.key_file.clone();
         off_the_reactor(move || {
-            let mut found = Vec::new();
+            let key = key_file.as_deref().map(Key::load).transpose()?;
+            let mut all = Listing::default();
             for directory in directories {
-                found.extend(list_directory(&directory)?);
+                let Listing { backups, findings } = list::scan(&directory, key.as_ref())?.listing(&directory);
+                all.backups.extend(backups);
+                all.findings.extend(findings);
             }
-            found.sort_by_key(|backup| std::cmp::Reverse(backup.created_ms));
-            Ok(found)
+            all.backups.sort_by_key(|backup| std::cmp::Reverse(backup.rank()));
+            Ok(all)
+        })
+        .await
+    }
+
+    /// Returns the newest backup of all directories, by its position in the journal. A directory that cannot be read is
+    /// named in the log.
+    pub async fn newest(&self) -> Result<Option<Summary>, Error> {
+        let options = self.inner.options.clone();
+        off_the_reactor(move || {
+            let key = options.key_file.as_deref().map(Key::load).transpose()?;
+            Ok(newest(&options.directories, key.as_ref()))
         })
         .await
     }
@@ -178,10 +207,7 @@ impl Backups {
         name: &str,
         on_progress: &(dyn Fn(Progress) + Send + Sync),
     ) -> Result<Verdict, Error> {
-        let directories = match directory {
-            Some(directory) => vec![self.directory(Some(directory))?.to_owned()],
-            None => self.inner.options.directories.clone(),
-        };
+        let directories = self.directories(directory)?;
         let folders = directories.iter().filter_map(|directory| folder::named(directory, name));
         let Some(folder) = folders.into_iter().find(|folder| folder.is_dir()) else {
             return Err(Error::Absent { name: name.to_owned() });
@@ -199,6 +225,14 @@ impl Backups {
         off_the_reactor(move || retire::retire(&store, &options, &directory)).await
     }
 
+    /// Returns the requested directory, if it is a configured one, or all.
+    fn directories(&self, asked: Option<&Path>) -> Result<Vec<PathBuf>, Error> {
+        match asked {
+            Some(_) => Ok(vec![self.directory(asked)?.to_owned()]),
+            None => Ok(self.inner.options.directories.clone()),
+        }
+    }
+
     /// Returns the requested directory, if it is a configured one.
     fn directory<'a>(&'a self, asked: Option<&Path>) -> Result<&'a Path, Error> {
         let known = &self.inner.options.directories;
@@ -211,4 +245,16 @@ impl Backups {
             known: known.clone(),
         })
     }
+}
+
+/// Returns the newest backup of these directories, by its position in the journal.
+fn newest(directories: &[PathBuf], key: Option<&Key>) -> Option<Summary> {
+    let read = |directory: &PathBuf| match list::scan(directory, key) {
+        Ok(held) => held.manifests.first().map(|manifest| Summary::of(manifest, directory)),
+        Err(error) => {
+            tracing::warn!(directory = %directory.display(), error = %Chain(&error), "the backups cannot be listed");
+            None
+        }
+    };
+    directories.iter().filter_map(read).max_by_key(Summary::rank)
 }

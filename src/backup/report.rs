@@ -12,8 +12,8 @@ use super::Backups;
 use super::error::Error;
 use super::finding::{Finding, Verdict};
 use super::kind::Kind;
-use super::list::Summary;
 use super::progress::Progress;
+use super::summary::Summary;
 
 /// Reports that wait for a slow reader; progress beyond that is dropped.
 const REPORTS_WAITING_MAX: usize = 32;

@@ -1,31 +1,48 @@
 //! Retention: removes old backups, a full one with all that continue it, and never the newest full one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
+use super::chain;
 use super::error::Error;
 use super::folder::LockedDirectory;
+use super::key::Key;
 use super::kind::Kind;
-use super::list::manifests;
+use super::list::{self, Held};
 use super::manifest::Manifest;
 use super::options::Options;
 use crate::store::Store;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
-/// Removes the backups that are beyond retention; returns their names. Backups of other stores are not touched.
+/// Removes the backups that are beyond retention; returns their names. Backups of other stores are not touched, nor are
+/// folders that cannot be read; these are named in the log.
 pub(super) fn retire(store: &Store, options: &Options, directory: &Path) -> Result<Vec<String>, Error> {
     let locked = LockedDirectory::open(directory)?;
     let origin = store.lineage().entries().first().map(|entry| entry.incarnation);
+    let held = list::scan(directory, None)?;
+    let whole = whole(&held, options, directory)?;
     let held: Vec<Manifest> =
-        manifests(directory)?.into_iter().filter(|manifest| Some(manifest.origin) == origin).collect();
+        held.manifests.into_iter().filter(|manifest| Some(manifest.origin) == origin).collect();
     let keep = Keep { count: options.keep_count, days: options.keep_days };
-    let gone = choose(&held, keep, store.now_ms());
+    let gone = choose(&held, &whole, keep, store.now_ms());
     for name in &gone {
         locked.remove(name)?;
         tracing::info!(%name, directory = %directory.display(), "backup retired");
     }
     Ok(gone)
+}
+
+/// Returns the ids of the backups that the key proves, if there is one, and whose files are there. What is wrong with the
+/// others is logged.
+fn whole(held: &Held, options: &Options, directory: &Path) -> Result<HashSet<[u8; 16]>, Error> {
+    for finding in held.listing(directory).findings {
+        tracing::warn!(%finding, "a backup is damaged or incomplete; retention does not count it");
+    }
+    let key = options.key_file.as_deref().map(Key::load).transpose()?;
+    let proved = list::scan(directory, key.as_ref())?.manifests.into_iter();
+    let whole = proved.filter(|manifest| chain::missing_files(manifest, directory).is_empty());
+    Ok(whole.map(|manifest| manifest.id).collect())
 }
 
 /// Limits of retention.
@@ -38,21 +55,22 @@ struct Keep {
 }
 
 /// Returns the names of the backups to remove, given all backups, the newest first. A full backup and all that continue
-/// it are retained or removed together: they are removed when enough newer full ones are retained, or when the newest
-/// of them is too old. Increments are removed before the backup that they continue, so that an interruption leaves no
-/// increment without its base.
-fn choose(held: &[Manifest], keep: Keep, now_ms: u64) -> Vec<String> {
+/// it are retained or removed together: they are removed when enough newer whole full ones are retained, or when the
+/// newest of them is too old. The newest whole full one is always retained. Increments are removed before the backup that
+/// they continue, so that an interruption leaves no increment without its base.
+fn choose(held: &[Manifest], whole: &HashSet<[u8; 16]>, keep: Keep, now_ms: u64) -> Vec<String> {
     let groups = group(held);
     let mut gone = Vec::new();
-    let fulls = held.iter().filter(|manifest| manifest.kind() == Kind::Full);
-    for (newer, full) in fulls.enumerate().skip(1) {
+    let mut newer = 0;
+    for full in held.iter().filter(|manifest| manifest.kind() == Kind::Full) {
         let group = groups.get(&full.id).map_or(&[][..], Vec::as_slice);
         let newest_ms = group.iter().map(|member| member.created_ms).max().unwrap_or(full.created_ms);
-        let too_many = keep.count > 0 && newer >= usize::try_from(keep.count).unwrap_or(usize::MAX);
+        let too_many = keep.count > 0 && newer >= keep.count;
         let too_old = keep.days > 0 && now_ms.saturating_sub(newest_ms) > u64::from(keep.days) * DAY_MS;
-        if too_many || too_old {
+        if newer > 0 && (too_many || too_old) {
             gone.extend(group.iter().map(|member| member.name.clone()));
         }
+        newer += u32::from(whole.contains(&full.id));
     }
     gone
 }

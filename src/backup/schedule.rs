@@ -139,9 +139,11 @@ impl Backups {
     pub(super) async fn run_scheduled(&self) -> Result<(), Error> {
         let first = self.directory(None)?;
         let now_ms = self.inner.store.now_ms();
-        let held = self.list(Some(first)).await?;
+        let held = self.list(Some(first)).await?.backups;
         let newest = held.iter().find(|backup| backup.kind == Kind::Full);
-        let recent = newest.is_some_and(|full| now_ms.saturating_sub(full.created_ms) < FULL_EVERY_MS);
+        // A full backup of the future was made while the clock was wrong; its age is not known.
+        let age_ms = newest.and_then(|full| now_ms.checked_sub(full.created_ms));
+        let recent = age_ms.is_some_and(|age_ms| age_ms < FULL_EVERY_MS);
         let kind = if recent { Kind::Incremental } else { Kind::Full };
         self.create(Some(first), kind, &|_| {}).await?;
         self.retire(Some(first)).await.map(drop)

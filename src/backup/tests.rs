@@ -2,6 +2,8 @@
 
 mod chains;
 mod damage;
+mod less;
+mod matrix;
 mod shelf;
 mod whole;
 
@@ -13,8 +15,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::TempDir;
 
 use super::{
-    BackedUpFile, Backups, Error, Kind, Options, RestoreReport, RestoreRequest, Summary, Until, Verdict,
-    restore, verify_folder,
+    BackedUpFile, Backups, Damage, Error, Kind, Options, RestoreReport, RestoreRequest, Summary, Until,
+    Verdict, restore, verify_folder,
 };
 use crate::model::caller::CallerName;
 use crate::model::environment::{Clock, Entropy};
@@ -125,6 +127,7 @@ impl Bench {
             data: self.path(data),
             engine: None,
             until: Until::End,
+            damage: Damage::Refuse,
             key_file: None,
             cache_bytes: 16 * 1024 * 1024,
             clock: clock(),

@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::blocking::off_the_reactor;
+use super::chain::{chain, missing_files};
 use super::chunk::{self, Content};
 use super::create::{FILES, JOURNAL};
 use super::error::Error;
 use super::finding::{Finding, Verdict};
-use super::key::DataKey;
-use super::list::{chain, named_manifest};
+use super::key::{DataKey, Key};
+use super::list::has_name_of;
 use super::manifest::{self, Holds, Manifest};
 use super::progress::Progress;
 use crate::store::image::{CopiedChange, CopiedEntry};
@@ -56,7 +57,14 @@ pub async fn verify_folder(
         reading = Some(present);
     }
     let verdict = match reading {
-        Some(reading) => off_the_reactor(move || Ok(reading.conclude())).await?,
+        Some(reading) => {
+            let key_file = key_file.map(Path::to_owned);
+            let conclude = move || {
+                let key = key_file.as_deref().map(Key::load).transpose()?;
+                Ok(reading.conclude(key.as_ref()))
+            };
+            off_the_reactor(conclude).await?
+        }
         None => Verdict::default(),
     };
     on_progress(Progress { stage: "done", done_bytes, total_bytes: Some(total), entries: verdict.entries });
@@ -151,7 +159,7 @@ impl Reading {
     }
 
     /// Compares the totals with the manifest, looks for foreign files, and follows the chain of backups.
-    fn conclude(mut self) -> Verdict {
+    fn conclude(mut self, key: Option<&Key>) -> Verdict {
         let manifest = Arc::clone(&self.manifest);
         if !self.gaps {
             self.compare_totals(&manifest);
@@ -159,7 +167,7 @@ impl Reading {
         self.check_name();
         self.find_foreign_files(&manifest);
         if manifest.base.is_some() {
-            self.check_bases();
+            self.check_bases(key);
         }
         self.verdict
     }
@@ -181,7 +189,7 @@ impl Reading {
     }
 
     fn check_name(&mut self) {
-        if let Err(finding) = named_manifest(&self.folder) {
+        if let Err(finding) = has_name_of(&self.manifest, &self.folder) {
             self.verdict.findings.push(finding);
         }
     }
@@ -199,24 +207,14 @@ impl Reading {
         }
     }
 
-    fn check_bases(&mut self) {
+    fn check_bases(&mut self, key: Option<&Key>) {
         let directory = self.folder.parent().unwrap_or(Path::new(".")).to_owned();
-        let chain = match chain(&self.folder) {
+        let chain = match chain(&self.folder, key) {
             Ok(chain) => chain,
             Err(finding) => return self.verdict.findings.push(finding),
         };
         for base in chain.iter().filter(|base| base.id != self.manifest.id) {
-            for chunk in &base.chunks {
-                let path = directory.join(&base.name).join(&chunk.file);
-                let found = fs::metadata(&path).map(|facts| facts.len());
-                if found.as_ref().ok() != Some(&chunk.stored_bytes) {
-                    let message = match found {
-                        Ok(bytes) => format!("it has {bytes} bytes, not {}", chunk.stored_bytes),
-                        Err(error) => format!("cannot be read: {error}"),
-                    };
-                    self.verdict.findings.push(Finding::new(&chunk.file, message).within(&base.name));
-                }
-            }
+            self.verdict.findings.extend(missing_files(base, &directory));
         }
     }
 }

@@ -8,8 +8,8 @@ use super::change::position;
 use super::connection::ConnectionArguments;
 use super::display::{self, Table, escape};
 use super::error::Error;
-use super::offline::{self, OfflineArguments, RestoreArguments};
-use super::output::Form;
+use super::offline::{OfflineArguments, RestoreArguments};
+use super::output::{Form, Output};
 use super::progress::{Point, Progress};
 use crate::wire::proto;
 use crate::wire::proto::backup_service_client::BackupServiceClient;
@@ -32,16 +32,21 @@ The node writes into a directory that its configuration names. Interrupting the 
     #[command(after_help = "\
 Examples:
   idnode backup list
-  idnode backup list --offline --directory /srv/backups")]
+  idnode backup list --offline --directory /srv/backups
+
+Exits with 1 when a backup cannot be read, lacks files, or continues one that is missing; each is named. With --key-file,
+only what its key authenticates is a backup. Verify reads the content as well.")]
     List(ListArguments),
 
     /// Read a backup completely and report every fault
     #[command(after_help = "\
 Examples:
   idnode backup verify NAME
+  idnode backup verify --all
   idnode backup verify --offline --directory /srv/backups NAME
 
-Exits with 1 when the backup is damaged or incomplete.")]
+Of the backups that an incremental one continues, only manifests and sizes are checked; --all reads every backup.
+Exits with 1 when a backup is damaged or incomplete. With --key-file, only what its key proves is a backup.")]
     Verify(VerifyArguments),
 
     /// Build a new data directory from a backup on this machine
@@ -110,7 +115,12 @@ pub(super) struct ListArguments {
 #[derive(Args, Debug)]
 pub(super) struct VerifyArguments {
     /// The backup's name, as `idnode backup list` shows it
-    name: String,
+    #[arg(required_unless_present = "all")]
+    name: Option<String>,
+
+    /// Read every backup, and name what looks like a backup and cannot be read
+    #[arg(long, conflicts_with = "name")]
+    all: bool,
 
     #[command(flatten)]
     location: DirectoryArguments,
@@ -159,29 +169,36 @@ async fn create(arguments: CreateArguments) -> Result<(), Error> {
             made.to.as_ref().map(position).unwrap_or_default()
         ))?;
         if arguments.incremental && made.kind() == proto::BackupKind::Full {
-            output
-                .line("This is a full backup: no earlier one could be continued. The node's log says why.")?;
+            output.line(&format!("This is a full backup: {}.", escape(&made.note)))?;
         }
     }
     output.flush()
 }
 
+async fn listing(
+    location: &DirectoryArguments,
+    offline: &OfflineArguments,
+    connection: &ConnectionArguments,
+) -> Result<proto::ListBackupsResponse, Error> {
+    if offline.is_offline() {
+        return offline.list(&location.directory);
+    }
+    let connection = connection.connection()?;
+    let request = proto::ListBackupsRequest { directory: location.directory.clone() };
+    connection
+        .ask(async |channel| {
+            BackupServiceClient::new(channel).list_backups(connection.request(request)).await
+        })
+        .await
+}
+
 async fn list(arguments: ListArguments) -> Result<(), Error> {
-    let response = if arguments.offline.is_offline() {
-        proto::ListBackupsResponse { backups: offline::list(&arguments.location.directory)? }
-    } else {
-        let connection = arguments.connection.connection()?;
-        let request = proto::ListBackupsRequest { directory: arguments.location.directory };
-        connection
-            .ask(async |channel| {
-                BackupServiceClient::new(channel).list_backups(connection.request(request)).await
-            })
-            .await?
-    };
+    let response = listing(&arguments.location, &arguments.offline, &arguments.connection).await?;
     let mut output = arguments.connection.output();
     if output.is_json() {
         response.backups.iter().try_for_each(|backup| output.json(&backup_json(backup)))?;
-        return output.flush();
+        output.flush()?;
+        return refuse_findings(&response.findings);
     }
     let mut table = Table::new(&["NAME", "KIND", "CREATED", "ENTRIES", "SIZE", "ENCRYPTED", "DIRECTORY"]);
     for backup in &response.backups {
@@ -196,21 +213,75 @@ async fn list(arguments: ListArguments) -> Result<(), Error> {
         ]);
     }
     output.table(table)?;
-    output.flush()
+    output.flush()?;
+    refuse_findings(&response.findings)
+}
+
+/// Fails when something is wrong with a directory of backups, and names it.
+fn refuse_findings(findings: &[proto::Finding]) -> Result<(), Error> {
+    if findings.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Incomplete(format!(
+        "not every backup can be used; {} faults found: {}",
+        findings.len(),
+        findings.iter().map(named).collect::<Vec<_>>().join("; ")
+    )))
 }
 
 async fn verify(arguments: VerifyArguments) -> Result<(), Error> {
-    use proto::verify_backup_response::Report;
-    if arguments.offline.is_offline() {
-        let (findings, verdict) =
-            arguments.offline.verify(&arguments.location.directory, &arguments.name).await?;
-        return print_verdict(&arguments, &findings, verdict);
-    }
-    let connection = arguments.connection.connection()?;
-    let request = proto::VerifyBackupRequest {
-        directory: arguments.location.directory.clone(),
-        name: arguments.name.clone(),
+    let VerifyArguments { name, location, offline, connection, .. } = &arguments;
+    let Some(name) = name else {
+        return verify_all(&arguments).await;
     };
+    let (findings, verdict) = read_back(offline, connection, &location.directory, name).await?;
+    let mut output = connection.output();
+    print_verdict(&mut output, name, &findings, verdict)?;
+    output.flush()?;
+    if verdict.whole {
+        return Ok(());
+    }
+    Err(Error::Incomplete(format!(
+        "backup {} is damaged: {} faults found; make another one",
+        escape(name),
+        findings.len()
+    )))
+}
+
+/// Reads every backup of a directory, or of all.
+async fn verify_all(arguments: &VerifyArguments) -> Result<(), Error> {
+    let VerifyArguments { location, offline, connection, .. } = arguments;
+    let listed = listing(location, offline, connection).await?;
+    let mut output = connection.output();
+    let mut damaged = Vec::new();
+    for backup in &listed.backups {
+        let (findings, verdict) = read_back(offline, connection, &backup.directory, &backup.name).await?;
+        print_verdict(&mut output, &backup.name, &findings, verdict)?;
+        output.flush()?;
+        if !verdict.whole {
+            damaged.push(format!("{} is damaged", escape(&backup.name)));
+        }
+    }
+    if damaged.is_empty() {
+        return refuse_findings(&listed.findings);
+    }
+    damaged.extend(listed.findings.iter().map(named));
+    Err(Error::Incomplete(format!("not every backup is whole: {}; make a full one", damaged.join("; "))))
+}
+
+/// Reads one backup back, here or by the node.
+async fn read_back(
+    offline: &OfflineArguments,
+    connection: &ConnectionArguments,
+    directory: &str,
+    name: &str,
+) -> Result<(Vec<proto::Finding>, proto::Verdict), Error> {
+    use proto::verify_backup_response::Report;
+    if offline.is_offline() {
+        return offline.verify(directory, name).await;
+    }
+    let connection = connection.connection()?;
+    let request = proto::VerifyBackupRequest { directory: directory.to_owned(), name: name.to_owned() };
     let mut reports = connection
         .ask(async |channel| {
             BackupServiceClient::new(channel).verify_backup(connection.streaming(request)).await
@@ -230,45 +301,38 @@ async fn verify(arguments: VerifyArguments) -> Result<(), Error> {
     let verdict = verdict.ok_or_else(|| {
         Error::Incomplete("the node ended the call before the backup was read completely; try again".into())
     })?;
-    print_verdict(&arguments, &findings, verdict)
+    Ok((findings, verdict))
 }
 
 fn print_verdict(
-    arguments: &VerifyArguments,
+    output: &mut Output,
+    name: &str,
     findings: &[proto::Finding],
     verdict: proto::Verdict,
 ) -> Result<(), Error> {
-    let mut output = arguments.connection.output();
     if output.is_json() {
         let findings: Vec<Json> = findings
             .iter()
             .map(|finding| json!({ "file": finding.file, "message": finding.message }))
             .collect();
-        output.json(&json!({
-            "name": arguments.name,
+        return output.json(&json!({
+            "name": name,
             "whole": verdict.whole,
             "entries": verdict.entries,
             "bytes": verdict.bytes,
             "findings": findings,
-        }))?;
-    } else {
-        for finding in findings {
-            output.line(&format!("{}: {}", escape(&finding.file), escape(&finding.message)))?;
-        }
-        if verdict.whole {
-            let (entries, bytes) = (HumanCount(verdict.entries), HumanBytes(verdict.bytes));
-            output.line(&format!("{}  OK, {entries} entries, {bytes}", escape(&arguments.name)))?;
-        }
+        }));
     }
-    output.flush()?;
+    findings.iter().try_for_each(|finding| output.line(&named(finding)))?;
     if verdict.whole {
-        return Ok(());
+        let (entries, bytes) = (HumanCount(verdict.entries), HumanBytes(verdict.bytes));
+        output.line(&format!("{}  OK, {entries} entries, {bytes}", escape(name)))?;
     }
-    Err(Error::Incomplete(format!(
-        "backup {} is damaged: {} faults found; make another one",
-        arguments.name,
-        findings.len()
-    )))
+    Ok(())
+}
+
+fn named(finding: &proto::Finding) -> String {
+    format!("{}: {}", escape(&finding.file), escape(&finding.message))
 }
 
 fn advance(progress: &mut Progress, report: &proto::Progress) {

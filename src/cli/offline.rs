@@ -11,7 +11,7 @@ use super::display::{self, parse_time};
 use super::error::{Error, Reason};
 use super::output::{Form, Output};
 use super::progress::{Point, Progress};
-use crate::backup::{self, Kind, RestoreReport, RestoreRequest, Until};
+use crate::backup::{self, Damage, Kind, RestoreReport, RestoreRequest, Until};
 use crate::daemon;
 use crate::model::position::Position;
 use crate::store::EngineKind;
@@ -41,6 +41,11 @@ impl OfflineArguments {
         self.offline
     }
 
+    /// Lists the backups in the directory, and what is wrong with them.
+    pub(super) fn list(&self, directory: &str) -> Result<proto::ListBackupsResponse, Error> {
+        list(directory, self.key_file.as_deref())
+    }
+
     /// Reads a backup completely and checks it.
     pub(super) async fn verify(
         &self,
@@ -54,22 +59,20 @@ impl OfflineArguments {
         progress.finish();
         let verdict = verdict.map_err(|error| explain(&error))?;
         let whole = verdict.is_whole();
-        let finding =
-            |finding: backup::Finding| proto::Finding { file: finding.file, message: finding.message };
         let findings = verdict.findings.into_iter().map(finding).collect();
         Ok((findings, proto::Verdict { whole, entries: verdict.entries, bytes: verdict.bytes }))
     }
 }
 
-/// The backups in a directory of this machine.
-pub(super) fn list(directory: &str) -> Result<Vec<proto::Backup>, Error> {
-    let listed = backup::list_directory(Path::new(directory)).map_err(|error| explain(&error))?;
+/// The backups in a directory of this machine, and what is wrong with them.
+fn list(directory: &str, key_file: Option<&Path>) -> Result<proto::ListBackupsResponse, Error> {
+    let listed = backup::list_directory(Path::new(directory), key_file).map_err(|error| explain(&error))?;
     let position = |position: Position| proto::Position {
         incarnation: position.incarnation.0.to_vec(),
         stream: position.stream.0.into(),
         sequence: position.sequence,
     };
-    let listed = listed.into_iter().map(|backup| proto::Backup {
+    let backups = listed.backups.into_iter().map(|backup| proto::Backup {
         name: backup.name,
         directory: backup.directory.display().to_string(),
         kind: match backup.kind {
@@ -83,8 +86,14 @@ pub(super) fn list(directory: &str) -> Result<Vec<proto::Backup>, Error> {
         bytes: backup.bytes,
         encrypted: backup.encrypted,
         base: backup.base.unwrap_or_default(),
+        note: backup.note.unwrap_or_default(),
     });
-    Ok(listed.collect())
+    let findings = listed.findings.into_iter().map(finding);
+    Ok(proto::ListBackupsResponse { backups: backups.collect(), findings: findings.collect() })
+}
+
+fn finding(finding: backup::Finding) -> proto::Finding {
+    proto::Finding { file: finding.file, message: finding.message }
 }
 
 //----------- RestoreArguments -----------------------------------------------
@@ -96,9 +105,15 @@ Examples:
   idnode backup restore /srv/backups/2026-11-23T023000Z-full --data /var/lib/idnode
   idnode backup restore /srv/backups --data ./restored --to-time 2026-11-23T10:00:00+08:00
 
-FROM is the folder of one backup, or a directory of backups, of which the most suitable is chosen. An incremental backup
-is restored with those that it continues. Every chunk is checked while it is read; a damaged or incomplete backup is
-refused, and the data directory then remains unchanged. The restored store begins a new incarnation.
+FROM is the folder of one backup, which is restored with those that it continues; or a directory of backups, of which
+those that reach the target are used. Backups are compared by their position in the journal, never by a clock. A state
+between two backups is restored where any later backup holds the journal up to it.
+
+Everything is checked while it is read. When a backup of the directory is damaged, missing, unreadable or not proved by the
+key, the restore goes on if the others hold the same; else it is refused and names what is wrong, unless --accept-older is
+given. After a refusal the data directory is unchanged. The restored store begins a new incarnation. The position, the time
+and the newest backup used are always printed: compare them with what you expect, because a backup that vanished without
+trace cannot be noticed.
 
 A backup holds tokens as hashes only. The first start after a restore writes a new admin token, unless the file
 admin-token was put back into the data directory. Run it as the user that the node runs as.")]
@@ -122,9 +137,13 @@ pub(super) struct RestoreArguments {
     #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "to_position")]
     to_time: Option<Until>,
 
-    /// The key file of an encrypted backup
+    /// The key file of an encrypted backup; then only what its key proves is restored
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
+
+    /// Restore an older state when the newest one in a directory cannot be restored, and say what is lost
+    #[arg(long)]
+    accept_older: bool,
 
     /// Print JSON for scripts
     #[arg(long)]
@@ -154,6 +173,7 @@ impl RestoreArguments {
             data: self.data.clone(),
             engine: self.engine,
             until: self.to_position.or(self.to_time).unwrap_or(Until::End),
+            damage: if self.accept_older { Damage::AcceptOlder } else { Damage::Refuse },
             key_file: self.key_file,
             cache_bytes: CACHE_BYTES,
             clock: daemon::clock(),
@@ -173,27 +193,41 @@ impl RestoreArguments {
 }
 
 fn text_of(report: &RestoreReport, data: &Path) -> String {
-    let RestoreReport { backups, engine, restored } = report;
-    format!(
-        "restored {} identifiers up to {} ({}) from {}\nthe store in {} ({engine}) begins a new incarnation at {}",
-        HumanCount(restored.identifiers),
-        restored.continues,
-        display::time(restored.time_ms),
-        backups.join(", "),
-        data.display(),
-        restored.present
-    )
+    let RestoreReport { backups, engine, restored, lost, unused } = report;
+    let mut lines = vec![
+        format!(
+            "restored {} identifiers up to {} ({}) from {}",
+            HumanCount(restored.identifiers),
+            restored.continues,
+            display::time(restored.time_ms),
+            backups.join(", "),
+        ),
+        format!("the newest backup used is {}", backups.last().map_or("none", String::as_str)),
+        format!(
+            "the store in {} ({engine}) begins a new incarnation at {}",
+            data.display(),
+            restored.present
+        ),
+    ];
+    lines.extend(lost.iter().map(|finding| format!("lost: {}", display::escape(&finding.to_string()))));
+    let unused = unused.iter().filter(|finding| !lost.contains(finding));
+    lines.extend(unused.map(|finding| format!("not used: {}", display::escape(&finding.to_string()))));
+    lines.join("\n")
 }
 
 fn json_of(report: &RestoreReport) -> serde_json::Value {
-    let RestoreReport { backups, engine, restored } = report;
+    let RestoreReport { backups, engine, restored, lost, unused } = report;
+    let texts = |findings: &[backup::Finding]| findings.iter().map(ToString::to_string).collect::<Vec<_>>();
     json!({
         "backups": backups,
+        "newest_backup": backups.last(),
         "engine": engine.to_string(),
         "identifiers": restored.identifiers,
         "continues": restored.continues.to_string(),
         "time": display::time(restored.time_ms),
         "position": restored.present.to_string(),
+        "lost": texts(lost),
+        "unused": texts(unused),
     })
 }
 
@@ -228,7 +262,7 @@ fn explain(error: &backup::Error) -> Error {
     let text = Chain(error).to_string();
     match error {
         Cause::Absent { .. } => Error::Missing(text),
-        Cause::NotWhole { .. } => Error::Refused(Reason::new("BACKUP_NOT_WHOLE", text)),
+        Cause::NotWhole { .. } | Cause::Older { .. } => Error::Refused(Reason::new("BACKUP_NOT_WHOLE", text)),
         Cause::Unreachable { .. } => Error::Refused(Reason::new("BACKUP_UNREACHABLE", text)),
         Cause::DirectoryUnknown { .. }
         | Cause::Key { .. }

@@ -69,6 +69,7 @@ pub struct Restorer {
     retained: RetainedFrom,
     journal: Option<JournalCheck>,
     end: Option<End>,
+    live: u64,
 }
 
 /// The result of a restore.
@@ -98,7 +99,18 @@ impl Restorer {
             return Err(store.format("holds data already; a restore needs an empty directory".to_owned()));
         }
         let (lineage, retained) = (Lineage::default(), RetainedFrom::default());
-        Ok(Self { options, store, target, image_from, image_to, lineage, retained, journal: None, end: None })
+        Ok(Self {
+            options,
+            store,
+            target,
+            image_from,
+            image_to,
+            lineage,
+            retained,
+            journal: None,
+            end: None,
+            live: 0,
+        })
     }
 
     /// Puts entries of the image; when this returns, they are on disk.
@@ -136,6 +148,7 @@ impl Restorer {
             }
         }
         if let Some(identifier) = identifier {
+            self.live += 1;
             let canonical = identifier.canonical(folding);
             if let Some(digest) = suffix_digest(&identifier, &canonical) {
                 let key = key::digest(identifier.prefix(), &digest);
@@ -235,6 +248,11 @@ impl Restorer {
             "journal entry {}: it belongs to an incarnation that the store did not have",
             position.sequence
         )))
+    }
+
+    /// Live identifiers in the image, as far as it was put.
+    pub fn live_entries(&self) -> u64 {
+        self.live
     }
 
     /// The last entry put so far.

@@ -6,7 +6,7 @@ use std::process::Output;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use idnode::backup::{Backups, CHUNK_BYTES_DEFAULT, Kind, Options, RestoreRequest, Until, restore};
+use idnode::backup::{Backups, CHUNK_BYTES_DEFAULT, Damage, Kind, Options, RestoreRequest, Until, restore};
 use idnode::model::prefix::PrefixStatus;
 use idnode::store::EngineKind;
 use serde_json::Value as Json;
@@ -199,6 +199,7 @@ async fn a_lower_node_restored_to_an_earlier_position_is_filed_right_afterwards(
         data,
         engine: None,
         until: Until::Position(wanted),
+        damage: Damage::Refuse,
         key_file: None,
         cache_bytes: 16 * 1024 * 1024,
         clock: idnode::daemon::clock(),
@@ -235,4 +236,51 @@ fn what_cannot_be_restored_says_why_and_leaves_nothing() {
     assert_eq!(where_to.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&where_to.stderr).contains("--directory"), "{where_to:?}");
     assert!(!data.exists());
+}
+
+/// The manifest of the newer of two backups is gone: every command names it, none returns less silently.
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_name_a_backup_that_cannot_be_read() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let (data, again) = (scratch.path().join("data"), scratch.path().join("again"));
+    let node = NodeProcess::start(&data, &[]);
+    let admin = client(&node, &data).await;
+    admin.home("88.118").await.expect("homed");
+    let asked = ["--node", node.grpc(), "--data", data.to_str().expect("text")];
+    let create = || json(&[&["backup", "create"], asked.as_slice()].concat()).remove(0);
+    let older = create();
+    admin.register("88.118/x", "first").await.expect("registered");
+    let newer = create();
+    let directory = scratch.path().join("data-backups");
+    fs::remove_file(directory.join(text(&newer, "name")).join("manifest.json")).expect("the manifest");
+    let named = format!("{}/manifest.json: cannot be read", text(&newer, "name"));
+    let directory = directory.to_str().expect("text");
+    let offline = ["--offline", "--directory", directory];
+    for command in ["list", "verify"] {
+        let all: &[&str] = if command == "verify" { &["--all"] } else { &[] };
+        for from in [offline.as_slice(), asked.as_slice()] {
+            let output = run(&[&["backup", command], all, from].concat());
+            let (shown, said) = (lossy(&output.stdout), lossy(&output.stderr));
+            assert_eq!(output.status.code(), Some(1), "{command} {from:?}: {said}");
+            assert!(shown.contains(text(&older, "name")) && said.contains(&named), "{shown}{said}");
+        }
+    }
+    node.kill();
+    let restore = ["backup", "restore", directory, "--data", again.to_str().expect("text")];
+    let refused = run(&restore);
+    assert_eq!(refused.status.code(), Some(1));
+    let said = lossy(&refused.stderr);
+    assert!(said.contains(&named) && said.contains("--accept-older") && !again.exists(), "{said}");
+    let accepted = run(&[restore.as_slice(), &["--accept-older"]].concat());
+    let shown = lossy(&accepted.stdout);
+    assert!(accepted.status.success(), "{accepted:?}");
+    let newest = format!("the newest backup used is {}", text(&older, "name"));
+    assert!(shown.contains(&format!("lost: {named}")) && shown.contains(&newest), "{shown}");
+    assert!(shown.contains(text(&older, "to")), "{shown}");
+    let nowhere = run(&["backup", "list", "--offline", "--directory", "/nowhere"]);
+    assert_eq!(nowhere.status.code(), Some(74), "{nowhere:?}");
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }

@@ -17,7 +17,10 @@ const WRITINGS: &[Writing] = &[
     Writing { path: &["store", "commit", "Block"], homes: &["src/registry/"] },
     Writing { path: &["store", "commit", "Proposed"], homes: &["src/registry/"] },
     // A restore fills a new store from a backup before any node runs on it.
-    Writing { path: &["store", "restore", "Restorer"], homes: &["src/backup/restore.rs"] },
+    Writing {
+        path: &["store", "restore", "Restorer"],
+        homes: &["src/backup/restore.rs", "src/backup/put.rs"],
+    },
     // The command that accepts a lost end of the journal, while no node runs.
     Writing { path: &["store", "open", "accept_loss"], homes: &["src/daemon/offline.rs"] },
 ];
@@ -29,8 +32,8 @@ const CALLS: &[(&str, &[&str])] = &[
     (".forget_requests(", &["src/registry/"]),
     // The registry confirms how far lower nodes have filed; filing remembers how far it has filed itself.
     (".set_bookmark(", &["src/registry/", "src/filing/"]),
-    (".put_entries(", &["src/backup/restore.rs"]),
-    (".put_changes(", &["src/backup/restore.rs"]),
+    (".put_entries(", &["src/backup/put.rs"]),
+    (".put_changes(", &["src/backup/put.rs"]),
     ("open::accept_loss(", &["src/daemon/offline.rs"]),
 ];
 

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::{
-    Bench, EngineKind, Error, Kind, RestoreRequest, Until, check_restored, refused, restored, verdict,
+    Bench, Damage, EngineKind, Error, Kind, RestoreRequest, Until, check_restored, refused, restored, verdict,
 };
 use crate::model::position::{Position, Stream};
 
@@ -84,7 +84,7 @@ async fn a_time_restores_the_last_entry_not_after_it() {
         refused(RestoreRequest { until: Until::Time(1_700_000_000_000), data: bench.path("no"), ..request })
             .await;
     let Error::Unreachable { target, reach } = &error else { panic!("{error}") };
-    assert_eq!((target.as_str(), reach.len()), ("time 2023-11-14T22:13:20Z", 3));
+    assert_eq!((target.as_str(), reach.len()), ("time 2023-11-14T22:13:20Z", 1));
     assert!(reach.iter().all(|line| line.contains(&format!("reaches from {}", ends[0]))), "{error}");
 }
 
@@ -113,9 +113,13 @@ async fn a_chain_with_a_gap_is_named_and_refused() {
     assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), std::slice::from_ref(&expected));
     let error = refused(bench.request(&names[2], "again")).await.to_string();
     assert!(error.contains(&expected), "{error}");
-    // The directory as a whole still offers what is before the gap.
-    let report = restored(bench.request("", "again")).await;
-    assert_eq!(report.backups, names[..1]);
+    // The directory as a whole still offers what is before the gap, to who accepts it.
+    let error = refused(bench.request("", "again")).await;
+    let Error::Older { lost, .. } = &error else { panic!("{error}") };
+    assert!(lost[0].to_string().starts_with(&names[2]) && error.to_string().contains(&expected), "{error}");
+    let accepting = RestoreRequest { damage: Damage::AcceptOlder, ..bench.request("", "again") };
+    let report = restored(accepting).await;
+    assert_eq!((report.backups.as_slice(), report.lost), (&names[..1], lost.clone()));
     fs::rename(&aside, backups.join(&names[1])).expect("the increment");
     fs::write(backups.join(&names[0]).join("image-000001.zst"), b"short").expect("space on disk");
     let found = verdict(&backups.join(&names[2])).await.findings;

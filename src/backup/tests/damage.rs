@@ -4,6 +4,7 @@ use std::fs;
 
 use super::{Bench, EngineKind, Error, Kind, RestoreRequest, files, name_of, refused, verdict};
 use crate::backup::list_directory;
+use crate::backup::manifest::Manifest;
 
 fn random() -> usize {
     let mut bytes = [0; 8];
@@ -21,7 +22,7 @@ async fn one_flipped_bit_in_any_file_is_named_by_verify_and_refused_by_restore()
     let made = bench.create(Kind::Incremental).await;
     assert_eq!(made.kind, Kind::Incremental);
     let mut tried = 0;
-    for summary in list_directory(&bench.path("backups")).expect("the backups") {
+    for summary in list_directory(&bench.path("backups"), None).expect("the backups").backups {
         let folder = summary.directory.join(&summary.name);
         for file in files(&folder) {
             let whole = fs::read(&file).expect("a file");
@@ -80,7 +81,10 @@ async fn cut_missing_exchanged_and_strange_files_are_named() {
     fs::remove_file(folder.join("manifest.json")).expect("the manifest");
     let found = verdict(&folder).await.findings;
     assert!(found[0].to_string().starts_with("manifest.json: cannot be read"), "{found:?}");
-    assert!(list_directory(&bench.path("backups")).expect("the directory").is_empty());
+    let listing = list_directory(&bench.path("backups"), None).expect("the directory");
+    assert_eq!(listing.backups, []);
+    let found: Vec<String> = listing.findings.into_iter().map(|finding| finding.file).collect();
+    assert_eq!(found, [folder.join("manifest.json").display().to_string()]);
 }
 
 /// An attacker who can write files but does not have the key cannot replace the manifest.
@@ -94,7 +98,7 @@ async fn a_manifest_of_an_encrypted_backup_cannot_be_written_anew_without_the_ke
     let options = super::Options { key_file: Some(key.clone()), ..super::options(bench.scratch.path()) };
     let made = bench.backups_with(options).create(None, Kind::Full, &|_| {}).await.expect("it is made");
     let folder = bench.path("backups").join(&made.name);
-    let mut manifest = crate::backup::manifest::Manifest::load(&folder).expect("the manifest");
+    let mut manifest = Manifest::load_proved(&folder, None).expect("the manifest").0;
     manifest.chunks.pop();
     fs::write(folder.join("manifest.json"), manifest.encode(None).expect("it encodes")).expect("space");
     let request = RestoreRequest { key_file: Some(key), ..bench.request(&made.name, "again") };

@@ -38,7 +38,13 @@ async fn a_backup_that_fails_or_is_abandoned_leaves_nothing() {
     fs::create_dir(directory.join("2026-01-01T000000Z-full.partial")).expect("a folder");
     let next = bench.create(Kind::Full).await;
     assert_eq!(files(&directory).len(), 3);
-    assert!(list_directory(&directory).expect("the backups").iter().any(|backup| backup.name == next.name));
+    assert!(
+        list_directory(&directory, None)
+            .expect("the backups")
+            .backups
+            .iter()
+            .any(|backup| backup.name == next.name)
+    );
 }
 
 /// Creates a backup as soon as the thread that opened the directory for the abandoned one has released it.
@@ -77,7 +83,7 @@ async fn only_configured_directories_and_plain_names_are_used() {
         assert!(matches!(error, Error::Absent { .. }), "{name}: {error}");
     }
     assert!(backups.verify(None, &made.name, &|_| {}).await.expect("it is there").is_whole());
-    let listed = backups.list(None).await.expect("the backups");
+    let listed = backups.list(None).await.expect("the backups").backups;
     assert_eq!(listed, [made]);
 }
 
@@ -142,7 +148,7 @@ async fn retention_goes_by_count_and_age_and_keeps_what_increments_need() {
     // The increments of the oldest full backup are removed before it.
     assert_eq!(retire(keep(2, 0)).await, [names[1].clone(), names[0].clone()]);
     let left = || {
-        let listed = list_directory(&bench.path("backups")).expect("the backups");
+        let listed = list_directory(&bench.path("backups"), None).expect("the backups").backups;
         let mut left: Vec<String> = listed.into_iter().map(|backup| backup.name).collect();
         left.sort();
         left
@@ -162,7 +168,7 @@ async fn a_scheduled_run_is_full_at_first_and_then_incremental() {
     for expected in [Kind::Full, Kind::Incremental, Kind::Incremental] {
         bench.write(0..5).await;
         backups.run_scheduled().await.expect("it runs");
-        let newest = backups.list(None).await.expect("the backups").remove(0);
+        let newest = backups.list(None).await.expect("the backups").backups.remove(0);
         assert_eq!(newest.kind, expected);
     }
     assert_eq!((backups.counters().successes(), backups.counters().failures()), (3, 0));

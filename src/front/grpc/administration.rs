@@ -78,11 +78,10 @@ impl Shared {
 
     /// The newest backup; none when there is none, or the backups cannot be listed.
     async fn newest_backup(&self) -> Option<Summary> {
-        let listed = self.backups.list(None).await;
-        listed
+        let newest = self.backups.newest().await;
+        newest
             .inspect_err(|error| tracing::warn!(error = %Chain(error), "the backups cannot be listed"))
-            .ok()?
-            .into_iter()
-            .next()
+            .ok()
+            .flatten()
     }
 }

@@ -46,8 +46,7 @@ impl BackupService for BackupApi {
         let (backups, _call) = self.0.admit_to_backup(&request)?;
         let directory = named(request.into_inner().directory);
         let listed = backups.list(directory.as_deref()).await.map_err(reply::backup_failed)?;
-        let backups = listed.into_iter().map(response::backup_summary).collect();
-        Ok(Response::new(proto::ListBackupsResponse { backups }))
+        Ok(Response::new(response::backup_listing(listed)))
     }
 
     async fn verify_backup(

@@ -99,6 +99,7 @@ fn codes_of_backup(error: &backup::Error) -> (Code, &'static str) {
         | backup::Error::Key { .. }
         | backup::Error::KeyWanted { .. }
         | backup::Error::NotWhole { .. }
+        | backup::Error::Older { .. }
         | backup::Error::Unreachable { .. }
         | backup::Error::DataNotEmpty { .. }
         | backup::Error::RestoreUnderWay { .. }

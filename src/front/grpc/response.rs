@@ -243,7 +243,20 @@ pub(super) fn backup_summary(summary: backup::Summary) -> proto::Backup {
         bytes: summary.bytes,
         encrypted: summary.encrypted,
         base: summary.base.unwrap_or_default(),
+        note: summary.note.unwrap_or_default(),
     }
+}
+
+/// The backups of the directories, and what is wrong with them.
+pub(super) fn backup_listing(listing: backup::Listing) -> proto::ListBackupsResponse {
+    proto::ListBackupsResponse {
+        backups: listing.backups.into_iter().map(backup_summary).collect(),
+        findings: listing.findings.into_iter().map(finding).collect(),
+    }
+}
+
+fn finding(finding: backup::Finding) -> proto::Finding {
+    proto::Finding { file: finding.file, message: finding.message }
 }
 
 fn progress(progress: backup::Progress) -> proto::Progress {
