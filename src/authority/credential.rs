@@ -9,6 +9,9 @@
 //! Reading the keys waits for the store or another node. Judging a proof by them is pure and may compute for tens of
 //! milliseconds, so front ends do that in their pool for cryptography.
 //!
+//! Why a proof is not accepted depends on the proof alone: whoever has no key learns neither which keys exist nor of what
+//! kind or form they are. An answer of a secret key takes as long where there is no key.
+//!
 //! A value is a key by its type only. A key proves an identity; what that identity may do is decided separately. A proved
 //! caller carries a reference to the key, which is checked again before anything is allowed. A key of another node is not
 //! asked for again; it is valid for its TTL, within bounds.
@@ -17,6 +20,7 @@ use std::fmt;
 
 use tokio::time::Instant;
 
+use crate::key::digest::DigestAlgorithm;
 use crate::key::{KeyError, PublicKey, secret};
 use crate::model::identity::Identity;
 use crate::model::limits::KEYS_TRIED_MAX;
@@ -32,6 +36,8 @@ use super::{Authority, unread};
 /// Shortest and longest validity of a key of another node, whatever its TTL.
 const HELD_SECONDS_MIN: u32 = 60;
 const HELD_SECONDS_MAX: u32 = 86_400;
+/// Takes the place of a secret key that is not there, while an answer is judged.
+const STAND_IN: &[u8] = b"no key";
 
 //----------- Proof ----------------------------------------------------------
 
@@ -65,6 +71,24 @@ impl Proof {
         matches!(self, Self::PublicKey { .. } | Self::Secret { .. })
     }
 
+    /// Whether the proof could be judged by some key.
+    fn check(&self) -> Result<(), KeyError> {
+        match self {
+            Self::PublicKey { hash, .. } => DigestAlgorithm::decode_name(hash).map(|_| ()),
+            Self::Secret { answer } => secret::check_answer(answer),
+            Self::Password(_) | Self::Certificate { .. } => Ok(()),
+        }
+    }
+
+    /// Whether the proof could be judged by some key, in the time in which it is judged by one.
+    fn check_in_time_of_key(&self, challenge: &[u8]) -> Result<(), KeyError> {
+        if let Self::Secret { answer } = self {
+            // Its outcome is of no interest: a client must not tell by the time whether there is a key.
+            let _ = secret::verify_answer(STAND_IN, answer, challenge);
+        }
+        self.check()
+    }
+
     /// Type of the keys that the proof is made with.
     fn key_type(&self) -> &'static str {
         match self {
@@ -95,7 +119,7 @@ pub enum Unproven {
         /// The identity.
         identity: Identity,
     },
-    /// The key or the proof is malformed or not supported.
+    /// The proof is malformed or not supported, whatever the key.
     #[error("the proof cannot be judged: {reason}")]
     Unusable {
         /// What is malformed or not supported.
@@ -122,7 +146,7 @@ pub enum Unproven {
 
 //----------- Candidates -----------------------------------------------------
 
-/// The keys that an identity names, one of which a proof must have been made with.
+/// The keys that an identity names, perhaps none, one of which a proof must have been made with.
 #[derive(Debug)]
 pub struct Candidates {
     identity: Identity,
@@ -142,19 +166,18 @@ impl Candidates {
     ///
     /// This may compute for a client-chosen time: up to tens of milliseconds for each key.
     pub fn judge(self, proof: &Proof, challenge: &[u8]) -> Result<Caller, Unproven> {
-        let signer = self.identity.identifier.to_string();
-        let mut last = Unproven::Wrong { identity: self.identity.clone() };
+        let identity = self.identity;
+        let signer = identity.identifier.to_string();
+        let is_without_key = self.keys.is_empty();
         for Candidate { index, data, held } in self.keys {
-            match verify(&signer, &data, proof, challenge) {
-                Ok(()) => {
-                    let proved = Identity { index: index.get(), ..self.identity };
-                    return Ok(Caller::Identity(KeyHolder { identity: proved, key: held }));
-                }
-                Err(KeyError::Wrong) => {}
-                Err(error) => last = Unproven::Unusable { reason: error.to_string() },
+            if verify(&signer, &data, proof, challenge).is_ok() {
+                let proved = Identity { index: index.get(), ..identity };
+                return Ok(Caller::Identity(KeyHolder { identity: proved, key: held }));
             }
         }
-        Err(last)
+        let checked = if is_without_key { proof.check_in_time_of_key(challenge) } else { proof.check() };
+        checked.map_err(|error| Unproven::Unusable { reason: error.to_string() })?;
+        Err(if is_without_key { Unproven::NoKey { identity } } else { Unproven::Wrong { identity } })
     }
 }
 
@@ -179,13 +202,10 @@ fn verify(signer: &str, key: &[u8], proof: &Proof, challenge: &[u8]) -> Result<(
 //----------- Keys -----------------------------------------------------------
 
 impl Authority {
-    /// The keys with which a proof of an identity is compared; refused when there is none.
+    /// The keys with which a proof of an identity is compared.
     pub async fn candidates(&self, identity: &Identity, proof: &Proof) -> Result<Candidates, Unproven> {
         let source = RecordSource::of(&identity.identifier, &self.store.directory());
         let keys = self.keys(identity, proof.key_type(), source).await?;
-        if keys.is_empty() {
-            return Err(Unproven::NoKey { identity: identity.clone() });
-        }
         let candidate = |key: Value| {
             let held = self.held(&key, source);
             Candidate { index: key.index, data: key.data, held }
@@ -206,7 +226,8 @@ impl Authority {
             RecordSource::Withdrawn => Vec::new(),
         };
         let named = |value: &Value| identity.index == 0 || identity.index == value.index.get();
-        let keys = values.into_iter().filter(|value| named(value) && value.value_type.is(key_type));
+        let is_key = |value: &Value| value.value_type.is(key_type) && !value.data.is_empty();
+        let keys = values.into_iter().filter(|value| named(value) && is_key(value));
         Ok(keys.take(KEYS_TRIED_MAX).collect())
     }
 

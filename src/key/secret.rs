@@ -55,33 +55,60 @@ pub fn verify_answer(secret: &[u8], answer: &[u8], challenge: &[u8]) -> Result<(
     let mut reader = Reader::new(answer);
     let code = reader.u8("code of an answer")?;
     let algorithm = match code {
-        PBKDF2_CODE => return verify_derived(secret, &mut reader, challenge),
+        PBKDF2_CODE => return DerivedAnswer::decode(&mut reader)?.verify(secret, challenge),
         HMAC_SHA1_CODE => return equal(&hmac_sha1(secret, challenge), reader.rest()),
         HMAC_SHA256_CODE => return equal(&hmac_sha256(secret, &[challenge]), reader.rest()),
         MD5_CODE => DigestAlgorithm::Md5,
         SHA1_CODE => DigestAlgorithm::Sha1,
         SHA256_CODE => DigestAlgorithm::Sha256,
-        other => {
-            return Err(KeyError::Unknown { what: "code of an answer", found: format!("0x{other:02x}") });
-        }
+        other => return Err(unknown_code(other)),
     };
     equal(&enclosed(algorithm, secret, challenge), reader.rest())
 }
 
-fn verify_derived(secret: &[u8], reader: &mut Reader<'_>, challenge: &[u8]) -> Result<(), KeyError> {
-    let derivation = Derivation {
-        salt: reader.bytes("salt", SALT_BYTES_MAX)?.to_vec(),
-        rounds: reader.u32("rounds of key derivation")?,
-        bits: reader.u32("length of the derived key")?,
-    };
-    let mac = reader.bytes("answer", MAC_BYTES_MAX)?;
-    derivation.check()?;
-    let fits = |secret: &[u8]| equal(&hmac_sha1(&derivation.derive(secret), challenge), mac);
-    match fits(secret) {
-        Ok(()) => Ok(()),
-        // Some clients convert the secret to characters first, which doubles each byte that is not ASCII.
-        Err(_) if !secret.is_ascii() => fits(latin(secret).as_bytes()),
-        Err(wrong) => Err(wrong),
+/// Checks that an answer has a form and a cost that are accepted, whatever the secret key.
+pub fn check_answer(answer: &[u8]) -> Result<(), KeyError> {
+    if answer.len() == DigestAlgorithm::Md5.bytes() {
+        return Ok(());
+    }
+    let mut reader = Reader::new(answer);
+    match reader.u8("code of an answer")? {
+        PBKDF2_CODE => DerivedAnswer::decode(&mut reader).map(|_| ()),
+        HMAC_SHA1_CODE | HMAC_SHA256_CODE | MD5_CODE | SHA1_CODE | SHA256_CODE => Ok(()),
+        other => Err(unknown_code(other)),
+    }
+}
+
+fn unknown_code(code: u8) -> KeyError {
+    KeyError::Unknown { what: "code of an answer", found: format!("0x{code:02x}") }
+}
+
+/// An answer that was made with a derived key.
+struct DerivedAnswer<'a> {
+    derivation: Derivation,
+    mac: &'a [u8],
+}
+
+impl<'a> DerivedAnswer<'a> {
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, KeyError> {
+        let derivation = Derivation {
+            salt: reader.bytes("salt", SALT_BYTES_MAX)?.to_vec(),
+            rounds: reader.u32("rounds of key derivation")?,
+            bits: reader.u32("length of the derived key")?,
+        };
+        let mac = reader.bytes("answer", MAC_BYTES_MAX)?;
+        derivation.check()?;
+        Ok(Self { derivation, mac })
+    }
+
+    fn verify(&self, secret: &[u8], challenge: &[u8]) -> Result<(), KeyError> {
+        let fits = |secret: &[u8]| equal(&hmac_sha1(&self.derivation.derive(secret), challenge), self.mac);
+        match fits(secret) {
+            Ok(()) => Ok(()),
+            // Some clients convert the secret to characters first, which doubles each byte that is not ASCII.
+            Err(_) if !secret.is_ascii() => fits(latin(secret).as_bytes()),
+            Err(wrong) => Err(wrong),
+        }
     }
 }
 

@@ -38,8 +38,7 @@ const ATTEMPTS_MAX: usize = 5;
 //----------- Applying -------------------------------------------------------
 
 impl Registry {
-    /// Whether a caller could give this command now. A front end asks before it challenges an identity; authorization
-    /// takes place again when the command is applied.
+    /// Whether a caller could give this command now. Authorization takes place again when the command is applied.
     ///
     /// A caller without proof gets [`Refusal::Unauthenticated`] if some identity could give the command.
     pub async fn check(&self, caller: &Caller, command: &Command) -> Result<(), Problem> {

@@ -36,6 +36,14 @@ fn no_key(whom: &str) -> Result<String, Unproven> {
     Err(Unproven::NoKey { identity: identity(whom) })
 }
 
+/// Why a proof cannot be judged.
+async fn unusable(authority: &Authority, proof: &Proof, whom: &str) -> String {
+    match proved(authority, whom, proof).await {
+        Err(Unproven::Unusable { reason }) => reason,
+        other => panic!("judged: {other:?}"),
+    }
+}
+
 fn wrong(whom: &str) -> Result<String, Unproven> {
     Err(Unproven::Wrong { identity: identity(whom) })
 }
@@ -65,8 +73,12 @@ async fn a_public_key_is_proved_by_its_signature_or_its_certificate() {
         for whom in ["302:88.118/us", "400:88.118/us", "304:88.118/us", "300:88.118/absent"] {
             assert_eq!(proved(authority, whom, proof).await, no_key(whom));
         }
-        let unusable = proved(authority, "303:88.118/us", proof).await;
-        assert!(matches!(unusable, Err(Unproven::Unusable { .. })), "{unusable:?}");
+        assert_eq!(proved(authority, "303:88.118/us", proof).await, wrong("303:88.118/us"));
+    }
+    let odd = Proof::PublicKey { hash: b"SHA-0".to_vec(), signature: b"none".to_vec() };
+    let refused = unusable(authority, &odd, "300:88.118/us").await;
+    for whom in ["301:88.118/us", "303:88.118/us", "304:88.118/us", "300:88.118/absent"] {
+        assert_eq!(unusable(authority, &odd, whom).await, refused, "{whom}: whatever the key");
     }
     let whom = identity("300:88.118/us");
     let candidates = authority.candidates(&whom, &signed).await.expect("it has keys");
@@ -93,8 +105,16 @@ async fn a_secret_key_is_proved_by_an_answer_or_by_itself() {
     let candidates = authority.candidates(&identity("301:88.118/us"), &answered).await.expect("it has keys");
     let other = candidates.judge(&answered, b"another challenge");
     assert_eq!(other.err(), Some(Unproven::Wrong { identity: identity("301:88.118/us") }));
-    let unknown = proved(authority, "301:88.118/us", &Proof::Secret { answer: vec![0x99, 1, 2] }).await;
-    assert!(matches!(unknown, Err(Unproven::Unusable { .. })), "{unknown:?}");
+    let mut costly = answered.clone();
+    if let Proof::Secret { answer } = &mut costly {
+        answer.get_mut(21..25).expect("the rounds").fill(0x7f);
+    }
+    for odd in [Proof::Secret { answer: vec![0x99, 1, 2] }, costly] {
+        let refused = unusable(authority, &odd, "301:88.118/us").await;
+        for whom in ["300:88.118/us", "302:88.118/us", "301:88.118/absent"] {
+            assert_eq!(unusable(authority, &odd, whom).await, refused, "{whom}: whatever the key");
+        }
+    }
 }
 
 #[tokio::test]

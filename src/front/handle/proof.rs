@@ -2,32 +2,28 @@
 //!
 //! ```text
 //!   request without proof, that an administrator may make ─▶ challenge: nonce and digest of the request
-//!   answer ─ could this identity make the request? ─ was its key used? ─▶ the request is performed as that caller
+//!   answer ─ was the key of its identity used? ─▶ the request is performed as that caller
 //! ```
-//! An identity that could not make the request even if proved is refused before its proof is judged. An answer given in
+//! What the identity may do is decided once it is proved: nobody else learns who is an administrator. An answer given in
 //! a session proves the session, until its key is withdrawn; then the session is challenged again.
 
 use std::time::Instant;
 
-use crate::authority::caller::{Caller, KeyHolder};
+use crate::authority::caller::Caller;
 use crate::authority::credential::Proof;
 use crate::front::handle_semantics::proof::prove;
-use crate::front::handle_semantics::question::{Hidden, QuestionOutcome, Wanted};
 use crate::model::identity::Identity;
-use crate::model::refusal::{Problem, Refusal};
 use crate::wire::handle::body::challenge::{Challenge, ChallengeAnswer, RequestDigest, SignedAnswer};
 use crate::wire::handle::code::OpCode;
 use crate::wire::handle::message::Message;
 
 use super::challenge::{ChallengeKey, Found, Scope};
-use super::change;
 use super::frame::{Frame, digest};
 use super::login::{identity, same_user};
 use super::opened_message::{Integrity, OpenedMessage, PendingRequest};
 use super::origin::Origin;
 use super::outcome::{Outgoing, RequestOutcome, Stage};
 use super::reply::{self, Reply, ReplySession};
-use super::resolution::ResolutionRequest;
 use super::responder::Responder;
 
 /// Bytes of a nonce.
@@ -130,7 +126,7 @@ impl Responder {
         scopes.flat_map(|scope| self.challenges.find(&ChallengeKey { scope, session }, now)).collect()
     }
 
-    /// The caller that an answer proves, provided that it could make the request.
+    /// The caller that an answer proves. Whoever logs in proves the identity that it names.
     async fn judge(
         &self,
         origin: &Origin,
@@ -138,7 +134,9 @@ impl Responder {
         answer: &ProofAnswer,
     ) -> Result<Caller, Reply> {
         let message = Message::decode(&pending.opened.message).map_err(|error| reply::unreadable(&error))?;
-        self.check_beforehand(&message, &answer.identity).await?;
+        if message.header.op == OpCode::LOGIN_KEY {
+            same_user(message.body, &answer.identity, self.resolver.folding())?;
+        }
         let (proof, challenge) = (answer.proof.clone(), pending.challenge.clone());
         let proved =
             prove((&self.authority, &self.crypto_pool), origin.source, &answer.identity, proof, challenge)
@@ -187,40 +185,6 @@ impl Responder {
             outcome => outcome,
         };
         self.outgoing(origin, frame, session, outcome).await
-    }
-
-    /// Refuses an identity that could not make a request even if proved; other reasons are reported once it is proved.
-    async fn check_beforehand(&self, message: &Message<'_>, identity: &Identity) -> Result<(), Reply> {
-        let caller = Caller::Identity(KeyHolder::supposed(identity.clone()));
-        let checked = match message.header.op {
-            OpCode::LOGIN_KEY => return same_user(message.body, identity, self.resolver.folding()),
-            OpCode::RESOLUTION => {
-                let request = ResolutionRequest::decode(message.body)?;
-                let Ok(answer) = self.resolver.answer(&caller, &request.question).await else {
-                    return Ok(());
-                };
-                return match request.outcome(answer, Wanted::All, &caller) {
-                    QuestionOutcome::Hidden(Hidden::FromCaller) => Err(reply::hidden(Hidden::FromCaller)),
-                    _ => Ok(()),
-                };
-            }
-            OpCode::LIST_HANDLES => {
-                self.authority.check_list(&caller, &change::named_prefix(message.body)?).await
-            }
-            OpCode::LIST_HOMED_PREFIXES => self.resolver.homed_prefixes(&caller).await.map(|_| ()),
-            _ => match change::command(message, &self.resolver) {
-                Some(Ok(command)) => self.registry.check(&caller, &command).await,
-                Some(Err(reply)) => return Err(reply),
-                None => Ok(()),
-            },
-        };
-        match checked {
-            Err(Problem::Refused(refusal @ Refusal::NotAdministrator { .. })) => {
-                Err(reply::refusal(&refusal))
-            }
-            Err(Problem::Failed(failure)) => Err(reply::failure(&failure)),
-            Ok(()) | Err(Problem::Refused(_)) => Ok(()),
-        }
     }
 }
 

@@ -37,14 +37,11 @@ pub(in crate::front) async fn verify_secret(
         return Err(Unproven::Unusable { reason: "name the key by its index".to_owned() });
     }
     let proof = Proof::Secret { answer };
-    let candidates = match authority.candidates(identity, &proof).await {
-        Err(Unproven::NoKey { .. }) => return Ok(false),
-        candidates => candidates?,
-    };
+    let candidates = authority.candidates(identity, &proof).await?;
     let judged = crypto_pool.run_unproven(move || candidates.judge(&proof, &challenge)).await;
     match judged? {
         Ok(_) => Ok(true),
-        Err(Unproven::Wrong { .. }) => Ok(false),
+        Err(Unproven::Wrong { .. } | Unproven::NoKey { .. }) => Ok(false),
         Err(other) => Err(other),
     }
 }

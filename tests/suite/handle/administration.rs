@@ -127,9 +127,9 @@ async fn a_wrong_proof_proves_nothing() {
     let cases = [
         (wrong(301, SignerKey::Secret(b"another".to_vec())), 403),
         (wrong(302, rsa()), 403),
-        // Not an administrator: refused before the key is looked at.
-        (wrong(309, rsa()), 400),
-        (other_party, 400),
+        // Not an administrator, which only a proved identity learns.
+        (wrong(309, rsa()), 403),
+        (other_party, 406),
     ];
     for (signer, code) in cases {
         let response = tcp.ask_as(&signer, &create("88.118.8/x"));
@@ -172,7 +172,7 @@ async fn hidden_values_are_for_administrators() {
     let (_, values) = tcp.ask_as(&Signer::rsa(), &secret).values();
     assert_eq!(values, [(301, "test-secret-key-1".to_owned())]);
     let other_party = Signer { index: 309, ..Signer::rsa() };
-    assert_eq!(tcp.ask_as(&other_party, &secret).code(), 400);
+    assert_eq!(tcp.ask_as(&other_party, &secret).code(), 403);
     node.stop().await;
 }
 

@@ -8,13 +8,15 @@ use idnode::wire::handle::code::OpCode;
 use serde_json::{Value as Json, json};
 
 use crate::http::front_end::FrontEnd;
-use crate::http::identity::{Challenge, RSA, SECRET, SM2, USER, header, open, rsa_key};
+use crate::http::identity::{Challenge, NOBODY, RSA, SECRET, SM2, USER, header, open, rsa_key};
 use crate::support::handle::{Ask, Request, Signer, SignerKey, TcpClient, value, with_values};
 
 /// The index of a key that is named as an administrator and not there.
 const MISSING: u32 = 303;
 /// The index of a public key that nobody can decode.
 const BROKEN: u32 = 304;
+/// An index at which there is no key, and which no administrator has.
+const ABSENT: u32 = 305;
 /// A record of a prefix that no node is known to have.
 const ELSEWHERE: &str = "99.1/a";
 const PATH: &str = "/api/handles/88.118.8/proved";
@@ -42,12 +44,15 @@ const CASES: &[Case] = &[
     Case { what: "no key of this kind", user: USER, index: SM2, key: Key::Password, code: 403 },
     Case { what: "another key", user: USER, index: SM2, key: Key::Rsa, code: 403 },
     Case { what: "another password", user: USER, index: SECRET, key: Key::Password, code: 403 },
-    Case { what: "a broken key", user: USER, index: BROKEN, key: Key::Rsa, code: 404 },
+    Case { what: "a broken key", user: USER, index: BROKEN, key: Key::Rsa, code: 403 },
+    Case { what: "no administrator", user: USER, index: NOBODY, key: Key::Password, code: 403 },
+    Case { what: "no administrator and no key", user: USER, index: ABSENT, key: Key::Rsa, code: 403 },
+    Case { what: "no identifier", user: "88.118.8/none", index: RSA, key: Key::Rsa, code: 403 },
     Case { what: "an unknown kind", user: USER, index: RSA, key: Key::Unknown, code: 404 },
     Case { what: "a key out of reach", user: ELSEWHERE, index: RSA, key: Key::Rsa, code: 406 },
 ];
 
-/// Starts a node at which all identities of the table are administrators.
+/// Starts a node at which the identities of the table are administrators unless it says otherwise.
 async fn open_for_all() -> FrontEnd {
     let front_end = open().await;
     let client = front_end.tls().bearer(&front_end.token());
@@ -114,6 +119,9 @@ async fn a_proof_that_is_not_accepted_has_one_code_over_handle_and_http() {
         assert_eq!(status, 401, "{}", case.what);
         if !matches!(case.key, Key::Unknown) {
             assert_eq!(sentence, message, "{}", case.what);
+        }
+        if case.code == 403 {
+            assert_eq!(sentence, "Identity not verified", "{}: nothing is reported of keys", case.what);
         }
     }
     front_end.close().await;
