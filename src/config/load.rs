@@ -10,9 +10,8 @@ use super::error::{ConfigError, ConfigProblem, KeySource};
 use super::file_v1::{KEYS, Key, VERSION, keys};
 use super::options::Config;
 use super::raw_value::RawValue;
+use crate::model::nearest::nearest;
 
-/// Furthest that a misspelled key may be from the one it is taken for: this share of its letters, in percent.
-const NEAREST_PERCENT_MAX: usize = 50;
 /// Bytes of a configuration file at most, far above what is written by hand.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -164,9 +163,7 @@ impl Loading {
         // A key that stands outside its section is a likelier mistake than a misspelled section.
         let homeless =
             keys().find(|key| key.name == name).map(|key| format!("{} in [{}]", key.name, key.section));
-        let nearest = homeless.or_else(|| {
-            nearest(name, sections().into_iter().map(str::to_owned)).map(|name| format!("[{name}]"))
-        });
+        let nearest = homeless.or_else(|| nearest(name, sections()).map(|name| format!("[{name}]")));
         self.problems.push(ConfigProblem::Unknown { source, key: format!("[{name}]"), nearest });
     }
 }
@@ -205,11 +202,4 @@ fn nearest_key(path: &str) -> Option<String> {
     let name = path.split_once('.').map_or(path, |(_, name)| name);
     let misplaced = keys().find(|key| format!("{}_{}", key.section, key.name) == name);
     misplaced.map(|key| key.path()).or_else(|| nearest(path, keys().map(Key::path)))
-}
-
-/// The known name nearest to an unknown one, when it is near enough to be meant.
-fn nearest(name: &str, known: impl Iterator<Item = String>) -> Option<String> {
-    let far = |known: &String| strsim::damerau_levenshtein(name, known);
-    let best = known.min_by_key(far)?;
-    (far(&best) * 100 <= best.chars().count() * NEAREST_PERCENT_MAX).then_some(best)
 }

@@ -17,4 +17,5 @@ pub mod request;
 
 pub mod environment;
 pub mod limits;
+pub mod nearest;
 pub mod refusal;

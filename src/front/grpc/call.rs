@@ -154,9 +154,14 @@ impl Call {
 
 /// The text of the token, if there is one.
 fn token(metadata: &MetadataMap) -> Result<Option<&str>, Status> {
-    let Some(shown) = metadata.get("authorization") else {
+    let mut fields = metadata.get_all("authorization").iter();
+    let Some(shown) = fields.next() else {
         return Ok(None);
     };
+    // Two of them contradict each other (RFC 9110 section 5.3).
+    if fields.next().is_some() {
+        return Err(reply::refused_here(&FrontRefusal::AuthorizationRepeated));
+    }
     let bearer = shown.to_str().ok().and_then(|text| text.split_once(' '));
     match bearer {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim())),
@@ -249,5 +254,8 @@ mod tests {
         let refused = shown("Basic dTpw").expect_err("another scheme");
         assert_eq!(refused.code(), tonic::Code::Unauthenticated);
         assert_eq!(token(&MetadataMap::new()).expect("none is fine"), None);
+        let mut twice = metadata("authorization", "Bearer idn_1_2");
+        twice.append("authorization", "Bearer idn_3_4".parse().expect("ASCII"));
+        assert_eq!(token(&twice).expect_err("two tokens").code(), tonic::Code::InvalidArgument);
     }
 }

@@ -199,6 +199,9 @@ pub(super) enum FrontRefusal {
     /// The authorization has another form.
     #[error("authorization has an unknown form; write \"authorization: Bearer idn_...\"")]
     AuthorizationMalformed,
+    /// The authorization is given twice.
+    #[error("authorization is given twice; send one")]
+    AuthorizationRepeated,
     /// The page token was not issued by this list.
     #[error("page_token was not issued by this list; start again without one")]
     PageTokenInvalid,
@@ -228,6 +231,7 @@ impl FrontRefusal {
         match self {
             Self::TokenOverheard => (Code::Unauthenticated, "TOKEN_IN_PLAIN_TEXT"),
             Self::AuthorizationMalformed => (Code::Unauthenticated, "AUTHORIZATION_MALFORMED"),
+            Self::AuthorizationRepeated => (Code::InvalidArgument, "AUTHORIZATION_REPEATED"),
             Self::PageTokenInvalid => (Code::InvalidArgument, "PAGE_TOKEN_INVALID"),
             Self::AnswerTooLarge => (Code::ResourceExhausted, "ANSWER_TOO_LARGE"),
             Self::DeadlinePassed => (Code::DeadlineExceeded, "DEADLINE_PASSED"),

@@ -11,7 +11,7 @@ pub enum ValueError {
     /// An index outside 1 to 2^31-1.
     Index {
         /// The number found.
-        found: u32,
+        found: i64,
     },
     /// A type that is empty or too long.
     Type {

@@ -135,7 +135,7 @@ impl Index {
     /// Accepts 1 to 2^31-1.
     pub fn new(number: u32) -> Result<Self, ValueError> {
         if number == 0 || number > INDEX_MAX {
-            Err(ValueError::Index { found: number })
+            Err(ValueError::Index { found: number.into() })
         } else {
             Ok(Self(number))
         }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use super::front_end::{Client, FrontEnd};
+use super::front_end::{Client, FrontEnd, Reply};
 
 const PATH: &str = "/api/handles/88.118.8/SN1";
 
@@ -44,6 +44,74 @@ async fn a_whole_record_is_created_replaced_and_removed() {
     assert_eq!((removed.status, removed.json()), (200, json!({"responseCode": 1, "handle": "88.118.8/SN1"})));
     assert_eq!(client.get(PATH).await.verdict(), (404, 100));
     assert_eq!(client.delete(PATH).await.verdict(), (404, 100));
+    front_end.close().await;
+}
+
+/// What is misspelled would do something else than was meant.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_misspelled_command_does_nothing() {
+    let front_end = FrontEnd::open().await;
+    let client = front_end.tls().bearer(&front_end.token());
+    let secret = json!([{"index": 1, "type": "NOTE", "data": "x", "premissions": "1100"}]);
+    let refused = client.put(PATH, secret).await;
+    assert_eq!(refused.verdict(), (400, 4));
+    assert!(refused.text().contains("did you mean \\\"permissions\\\"?"), "{refused:?}");
+    let twice =
+        br#"[{"index": 1, "type": "NOTE", "data": "x", "permissions": "1100", "permissions": "1110"}]"#;
+    let refused = client.ask("PUT", PATH, Some(twice)).await;
+    assert_eq!(refused.verdict(), (400, 4));
+    assert!(refused.text().contains("the member \\\"permissions\\\" is given twice"), "{refused:?}");
+    assert_eq!(client.get(PATH).await.verdict(), (404, 100));
+    assert_eq!(client.put(PATH, url("a")).await.verdict(), (201, 1));
+    for (verb, query, meant) in [
+        ("PUT", "overwite=false", "overwrite"),
+        ("PUT", "indx=2", "index"),
+        ("DELETE", "indxe=1", "index"),
+        ("DELETE", "type=URL", "known are index"),
+    ] {
+        let body = url("b").to_string();
+        let refused = client.ask(verb, &format!("{PATH}?{query}"), Some(body.as_bytes())).await;
+        assert_eq!(refused.verdict(), (400, 4), "{verb} {query}");
+        assert!(refused.text().contains(meant), "{refused:?}");
+    }
+    assert_eq!(client.post("/api/prefixes/88.121?registrant=a", None).await.verdict(), (400, 4));
+    for path in [format!("{PATH}%zz1"), format!("{PATH}%ff")] {
+        let refused = client.put(&path, url("b")).await;
+        assert_eq!(refused.verdict(), (400, 4), "{path}");
+        assert!(refused.text().contains("the path is"), "{refused:?}");
+    }
+    let refused = client.get(&format!("{PATH}?type=UR%ff")).await;
+    assert_eq!(refused.verdict(), (400, 4));
+    assert!(refused.text().contains("the parameter \\\"type\\\" is not UTF-8"), "{refused:?}");
+    let refused = client.put(PATH, json!([{"index": 4_294_967_297_u64, "type": "X", "data": "x"}])).await;
+    assert_eq!(refused.verdict(), (400, 202));
+    assert!(refused.text().contains("index 4294967297 is not from 1 to 2147483647"), "{refused:?}");
+    assert_eq!(record(&client, PATH).await, [(1, "a".to_owned())]);
+    front_end.close().await;
+}
+
+/// RFC 9110 section 5.3, RFC 9112 sections 6.1 and 7.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_two_readers_could_understand_in_two_ways_is_refused() {
+    let front_end = FrontEnd::open().await;
+    let token = format!("Bearer {}", front_end.token());
+    let body = url("a").to_string();
+    let chunked = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    let head = format!(
+        "PUT {PATH} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: {token}\r\n\
+        Content-Type: application/json\r\n"
+    );
+    for (fields, expected) in [
+        ("Transfer-Encoding: gzip, chunked\r\n".to_owned(), (501, 5)),
+        ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n".to_owned(), (400, 4)),
+        (format!("Transfer-Encoding: chunked\r\nAuthorization: {token}\r\n"), (400, 4)),
+        ("Transfer-Encoding: chunked\r\nContent-Type: text/plain\r\n".to_owned(), (400, 4)),
+        ("Transfer-Encoding: chunked\r\n".to_owned(), (201, 1)),
+    ] {
+        let request = format!("{head}{fields}\r\n{chunked}");
+        let reply = Reply::parse(&front_end.plain().send(request.as_bytes()).await);
+        assert_eq!(reply.verdict(), expected, "{fields}");
+    }
     front_end.close().await;
 }
 

@@ -194,6 +194,7 @@ fn every_refusal_of_this_front_end_has_its_status_and_reason() {
     let table = [
         (FrontRefusal::TokenOverheard, Code::Unauthenticated, "TOKEN_IN_PLAIN_TEXT"),
         (FrontRefusal::AuthorizationMalformed, Code::Unauthenticated, "AUTHORIZATION_MALFORMED"),
+        (FrontRefusal::AuthorizationRepeated, Code::InvalidArgument, "AUTHORIZATION_REPEATED"),
         (FrontRefusal::PageTokenInvalid, Code::InvalidArgument, "PAGE_TOKEN_INVALID"),
         (FrontRefusal::AnswerTooLarge, Code::ResourceExhausted, "ANSWER_TOO_LARGE"),
         (FrontRefusal::DeadlinePassed, Code::DeadlineExceeded, "DEADLINE_PASSED"),

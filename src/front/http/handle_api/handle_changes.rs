@@ -26,7 +26,7 @@ use crate::front::http::handle_json::reply::{self, Format, HandleReply};
 use crate::front::http::handle_json::resolution::{parse_handle, parse_indexes};
 use crate::front::http::handle_json::state::HandleState;
 use crate::front::http::transport::condition::{Conditions, RecordState};
-use crate::front::http::transport::extract::{JsonBody, Named, Parameters};
+use crate::front::http::transport::extract::{CommandParameters, JsonBody, Named, Strictly};
 use crate::model::refusal::Refusal;
 use crate::model::value::{Index, Value, Values};
 use crate::registry::command::{Command, Existing, Precondition, Target};
@@ -79,7 +79,7 @@ pub(super) struct WriteParameters {
 pub(super) async fn put(
     State(api): State<HandleState>,
     Named(handle): Named,
-    Parameters(parameters): Parameters<WriteParameters>,
+    Strictly(parameters): Strictly<WriteParameters>,
     commanding: Commanding,
     format: Format,
     headers: HeaderMap,
@@ -104,6 +104,10 @@ impl WriteParameters {
     /// The target of the command: the handle of the path, or a new handle that begins with it.
     fn target(&self, handle: &str) -> Result<Target, Denial> {
         if !self.mint_new_suffix {
+impl CommandParameters for WriteParameters {
+    const NAMES: &'static [&'static str] = &["index", "overwrite", "mintNewSuffix", "pretty", "callback"];
+}
+
             return Ok(Target::Named(parse_handle(handle)?));
         }
         let (prefix, start) = name::minted_under(handle)?;
@@ -167,6 +171,10 @@ pub(super) struct RemoveParameters {
 #[utoipa::path(delete, path = "/api/handles/{*handle}", tag = "handles", operation_id = "remove",
     params(
         ("handle" = String, Path, description = "The handle; its slash may be percent-encoded.",
+impl CommandParameters for RemoveParameters {
+    const NAMES: &'static [&'static str] = &["index", "pretty", "callback"];
+}
+
             example = "88.118.8/SN000123"),
         RemoveParameters,
         ("If-Match" = Option<String>, Header, description = "Tags of states; the record must be in one of them; * \
@@ -187,7 +195,7 @@ pub(super) struct RemoveParameters {
 pub(super) async fn delete(
     State(api): State<HandleState>,
     Named(handle): Named,
-    Parameters(parameters): Parameters<RemoveParameters>,
+    Strictly(parameters): Strictly<RemoveParameters>,
     commanding: Commanding,
     format: Format,
     headers: HeaderMap,

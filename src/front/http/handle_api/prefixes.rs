@@ -13,7 +13,7 @@ use crate::front::http::handle_json::denial::Denial;
 use crate::front::http::handle_json::json::described::Flag;
 use crate::front::http::handle_json::reply::{self, Format, HandleReply};
 use crate::front::http::handle_json::state::HandleState;
-use crate::front::http::transport::extract::{Named, Parameters};
+use crate::front::http::transport::extract::{CommandParameters, Named, Parameters, Strictly};
 use crate::registry::command::{Command, PrefixCommand};
 
 /// The prefixes homed here.
@@ -64,7 +64,7 @@ pub(super) struct PageParameters {
         (status = 400, description = "The request is malformed.", body = HandleReply),
         (status = 401, description = "Authentication is required, or failed.", body = HandleReply),
         (status = 403, description = "The caller has no permission, or authentication is required and the \
-            connection is plain text.", body = HandleReply)))]
+            connection accepts no credentials.", body = HandleReply)))]
 pub(super) async fn list(
     State(api): State<HandleState>,
     Parameters(parameters): Parameters<PageParameters>,
@@ -89,6 +89,15 @@ pub(super) async fn list(
     Ok(reply::ok(&body, &format))
 }
 
+/// The parameters of a command on a prefix: the form of its reply alone.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct NoParameters {}
+
+impl CommandParameters for NoParameters {
+    const NAMES: &'static [&'static str] = &["pretty", "callback"];
+}
+
 /// Homes a prefix here: from now on this node stores its handles.
 #[utoipa::path(post, path = "/api/prefixes/{*prefix}", tag = "prefixes", operation_id = "homePrefix",
     params(("prefix" = String, Path, description = "The prefix, or its handle; under the default DNS root it has at most 119 characters.",
@@ -100,12 +109,13 @@ pub(super) async fn list(
         (status = 400, description = "The path is not a prefix, or the prefix cannot be homed here.", body = HandleReply),
         (status = 401, description = "Authentication is required, or failed.", body = HandleReply),
         (status = 403, description = "The caller has no permission, or authentication is required and the \
-            connection is plain text.", body = HandleReply),
+            connection accepts no credentials.", body = HandleReply),
         (status = 500, description = "The node failed.", body = HandleReply),
         (status = 503, description = "The node is too busy, read-only or stopping.", body = HandleReply)))]
 pub(super) async fn home(
     State(api): State<HandleState>,
     Named(spelled): Named,
+    Strictly(_none): Strictly<NoParameters>,
     commanding: Commanding,
     format: Format,
 ) -> Result<Response, Denial> {
@@ -124,12 +134,13 @@ pub(super) async fn home(
         (status = 400, description = "The path is not a prefix, or the prefix was not homed here.", body = HandleReply),
         (status = 401, description = "Authentication is required, or failed.", body = HandleReply),
         (status = 403, description = "The caller has no permission, or authentication is required and the \
-            connection is plain text.", body = HandleReply),
+            connection accepts no credentials.", body = HandleReply),
         (status = 500, description = "The node failed.", body = HandleReply),
         (status = 503, description = "The node is too busy, read-only or stopping.", body = HandleReply)))]
 pub(super) async fn unhome(
     State(api): State<HandleState>,
     Named(spelled): Named,
+    Strictly(_none): Strictly<NoParameters>,
     commanding: Commanding,
     format: Format,
 ) -> Result<Response, Denial> {

@@ -55,6 +55,7 @@ fn code_of_rejection(rejection: &Rejection) -> ResponseCode {
         | Rejection::UnsupportedEncoding
         | Rejection::MethodNotAllowed { .. } => ResponseCode::PROTOCOL_ERROR,
         Rejection::AuthenticationNeeded { .. } => ResponseCode::AUTHENTICATION_NEEDED,
+        Rejection::UnknownTransferCoding => ResponseCode::OPERATION_NOT_SUPPORTED,
         Rejection::Unproven(unproven) => response_code::of_unproven(unproven),
         Rejection::CrossOrigin => ResponseCode::INVALID_CREDENTIAL,
         Rejection::Refused(refusal) => response_code::of_refusal(refusal),

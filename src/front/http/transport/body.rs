@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 use tokio::time::timeout_at;
 
 use super::deadline::Deadline;
+use super::json::UniqueJson;
 use super::rejection::Rejection;
 use crate::front::http::transport::connection::Client;
 use crate::front::listen::budget::{MemoryBudget, MemoryGrant};
@@ -77,8 +78,11 @@ impl Bodies {
         let (bytes, mut held) = self.read(from, body, JSON_BYTES_MAX).await?;
         // A short text can stand for many members, each of which takes more memory than its text.
         held.resize(bytes.len() + members(&bytes) * JSON_MEMBER_BYTES).map_err(|_| Failure::Overloaded)?;
-        serde_json::from_slice(&bytes)
-            .map_err(|error| Rejection::malformed(&format!("the body is not JSON: {error}")))
+        match serde_json::from_slice(&bytes) {
+            Ok(UniqueJson(json)) => Ok(json),
+            Err(error) if error.is_data() => Err(Rejection::malformed(&format!("in the body, {error}"))),
+            Err(error) => Err(Rejection::malformed(&format!("the body is not JSON: {error}"))),
+        }
     }
 
     /// Reads a body that may be missing; where there is one it must be JSON.

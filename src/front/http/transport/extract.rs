@@ -43,6 +43,25 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> 
     }
 }
 
+/// Parameters of a command, which names all that it takes.
+pub(in crate::front::http) trait CommandParameters: DeserializeOwned {
+    /// The names of the parameters.
+    const NAMES: &'static [&'static str];
+}
+
+/// The parameters of a command, from the query: an unknown one is refused, because the command would do more than was meant.
+pub(in crate::front::http) struct Strictly<T>(pub(in crate::front::http) T);
+
+impl<S: Send + Sync, T: CommandParameters> FromRequestParts<S> for Strictly<T> {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Rejection> {
+        let query = Query::parse(parts.uri.query().unwrap_or_default());
+        query.check_names(T::NAMES)?;
+        query.read().map(Self)
+    }
+}
+
 /// The parameters of an operation, from the query and, where there is one, from a JSON body.
 pub(in crate::front::http) struct GivenParameters<T>(pub(in crate::front::http) T);
 

@@ -1,7 +1,7 @@
 //! The HTTP transport: everything between a connection and a face, the same for every face.
 //!
 //! ```text
-//!   connection ─▶ router ─▶ face's renderer ─▶ guard: time, host, count ─▶ extractors ─▶ handler
+//!   connection ─▶ router ─▶ face's renderer ─▶ guard: time, form, host ─▶ extractors ─▶ handler
 //!                                   ▲                     │                    │            │
 //!                                   └── Rejection ────────┴────────────────────┘            │
 //!                                   └── the face's own refusals ────────────────────────────┘
@@ -23,12 +23,14 @@ pub(super) mod extract;
 pub(super) mod host;
 pub(super) mod query;
 pub(super) mod state;
+mod syntax;
 
 pub(super) mod condition;
 pub(super) mod cors;
 pub(super) mod negotiation;
 
 mod answer;
+mod json;
 
 use std::sync::Arc;
 
@@ -50,10 +52,13 @@ use crate::model::refusal::Failure;
 
 //----------- Layers ---------------------------------------------------------
 
-/// Puts the routes of a face behind what every request passes: memory, a deadline, and one host. The renderer of the face
-/// goes around it.
+/// Puts the routes of a face behind what every request passes: memory, a deadline, its syntax, and one host. The renderer of
+/// the face goes around it.
 pub(super) fn guard(face: Router) -> Router {
-    face.layer(from_fn(host::check)).layer(from_fn(answer_in_time)).layer(from_fn(refuse_without_memory))
+    face.layer(from_fn(host::check))
+        .layer(from_fn(syntax::check))
+        .layer(from_fn(answer_in_time))
+        .layer(from_fn(refuse_without_memory))
 }
 
 /// Wraps all faces in the layers that every response passes.

@@ -1,7 +1,8 @@
 //! Parameters of a request: the query, and for POST the same names in a JSON body; parsed into a type of the
 //! operation that they are for.
 //!
-//! Names may repeat. A name that is bare, `yes` or `true` is a yes; unknown names are passed over.
+//! Names may repeat. A name that is bare, `yes` or `true` is a yes. Unknown names are passed over in questions and refused in
+//! commands.
 
 use percent_encoding::percent_decode_str;
 use serde::de::value::{MapDeserializer, SeqDeserializer};
@@ -10,6 +11,7 @@ use serde::forward_to_deserialize_any;
 use serde_json::Value as Json;
 
 use super::rejection::Rejection;
+use crate::model::nearest::nearest;
 
 //----------- Query ----------------------------------------------------------
 
@@ -54,6 +56,17 @@ impl Query {
         Ok(())
     }
 
+    /// Refuses a name that nobody reads: a misspelled one would be passed over.
+    pub(in crate::front::http) fn check_names(&self, known: &[&'static str]) -> Result<(), Rejection> {
+        match self.0.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+            None => Ok(()),
+            Some((name, _)) => {
+                let sentence = unknown_name(name, known.iter().copied());
+                Err(Rejection::malformed(&format!("the query has the parameter {sentence}")))
+            }
+        }
+    }
+
     /// The first text of a name.
     pub(in crate::front::http) fn get(&self, name: &str) -> Option<&str> {
         self.all(name).next()
@@ -95,6 +108,15 @@ fn plain(json: &Json) -> Option<String> {
 /// The beginning of a text, for messages.
 pub(in crate::front::http) fn clip(text: &str) -> String {
     text.chars().take(64).collect()
+}
+
+/// The sentence about a name that is not known, with the one that is likely meant.
+pub(in crate::front::http) fn unknown_name(name: &str, known: impl Iterator<Item = &'static str>) -> String {
+    let known: Vec<&str> = known.collect();
+    match nearest(name, known.iter().copied()) {
+        Some(meant) => format!("{:?}, which is not known; did you mean {meant:?}?", clip(name)),
+        None => format!("{:?}, which is not known; known are {}", clip(name), known.join(", ")),
+    }
 }
 
 /// In queries a plus is a blank (application/x-www-form-urlencoded), in paths it is itself.

@@ -42,6 +42,9 @@ pub(in crate::front::http) enum Rejection {
     /// The body has a content coding, and none is accepted.
     #[error("the body must be sent without Content-Encoding")]
     UnsupportedEncoding,
+    /// The body has a transfer coding beside chunked.
+    #[error("the body must be sent without a transfer coding, or chunked alone")]
+    UnknownTransferCoding,
     /// The caller must prove who it is, or its credentials cannot be read.
     #[error("{}", complaint.as_deref().unwrap_or("authentication is required"))]
     AuthenticationNeeded {
@@ -88,6 +91,7 @@ impl Rejection {
             | Self::TooSlow
             | Self::UnsupportedMediaType { .. }
             | Self::UnsupportedEncoding
+            | Self::UnknownTransferCoding
             | Self::CrossOrigin
             | Self::Refused(_)
             | Self::Failed(_)
@@ -106,6 +110,7 @@ impl Rejection {
             Self::UnsupportedMediaType { .. } | Self::UnsupportedEncoding => {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE
             }
+            Self::UnknownTransferCoding => StatusCode::NOT_IMPLEMENTED,
             Self::AuthenticationNeeded { .. } | Self::Unproven(_) => StatusCode::UNAUTHORIZED,
             Self::CrossOrigin => StatusCode::FORBIDDEN,
             Self::TooLate | Self::TooManyConnections => StatusCode::SERVICE_UNAVAILABLE,

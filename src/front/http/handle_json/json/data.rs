@@ -14,7 +14,7 @@ use serde_json::{Map, Value as Json};
 use utoipa::ToSchema;
 
 use super::plain::{self, Given, Plain, jwk, parse_given};
-use super::shape::{ReferenceJson, Wrong, integer, parse_reference};
+use super::shape::{ReferenceJson, Wrong, check_members, integer, parse_reference, parse_referent};
 use super::site::{SiteJson, parse_site};
 use crate::model::identifier::Identifier;
 use crate::model::identity::{AdminPermissions, Administrator, Identity};
@@ -137,8 +137,9 @@ pub(super) fn parse_data(json: &Json) -> Result<Vec<u8>, Wrong> {
 }
 
 fn parse_admin(json: &Json) -> Result<Vec<u8>, Wrong> {
-    let (handle, index) = parse_reference(json)?;
     let members = json.as_object().ok_or_else(|| Wrong::shape("an administrator is not an object"))?;
+    check_members("an administrator", members, &["handle", "index", "permissions", "legacyByteLength"])?;
+    let (handle, index) = parse_referent(members)?;
     let identity = Identity { index, identifier: Identifier::parse(handle)? };
     let permissions = parse_permissions(members)?;
     let mut data = encode_administrator(&Administrator { permissions, identity });

@@ -3,7 +3,7 @@
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 use serde_json::Value as Json;
 
-use super::shape::{Wrong, text};
+use super::shape::{Wrong, check_members, text};
 use crate::front::http::transport::authentication::authorization::decode_base64;
 use crate::key::PublicKey;
 
@@ -67,6 +67,7 @@ pub(super) fn parse_given(json: &Json) -> Result<Given<'_>, Wrong> {
             ));
         }
     };
+    check_members("\"data\"", members, &["format", "value"])?;
     let format = text(members, "format")?.to_ascii_lowercase();
     let value = members.get("value").ok_or_else(|| Wrong::shape("\"data\" has no \"value\""))?;
     let bytes = match format.as_str() {

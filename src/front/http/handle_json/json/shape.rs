@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json};
 use utoipa::ToSchema;
 
+use crate::front::http::transport::query::{clip, unknown_name};
 use crate::model::identifier::IdentifierError;
 use crate::model::value::ValueError;
 
@@ -61,10 +62,32 @@ pub(super) fn parse_reference(json: &Json) -> Result<(&str, u32), Wrong> {
     let Json::Object(members) = json else {
         return Err(Wrong::shape("a reference is not an object with \"handle\" and \"index\""));
     };
+    check_members("a reference", members, &["handle", "index"])?;
+    parse_referent(members)
+}
+
+/// The handle and the index among other members.
+pub(super) fn parse_referent(members: &Map<String, Json>) -> Result<(&str, u32), Wrong> {
     let index = integer(members, "index")?.unwrap_or(0);
-    let index =
-        u32::try_from(index).map_err(|_| Wrong::shape("the index of a reference is below 0 or too large"))?;
+    let index = u32::try_from(index).map_err(|_| {
+        Wrong::shape(format!("the index {index} of a reference is not from 0 to {}", u32::MAX))
+    })?;
     Ok((text(members, "handle")?, index))
+}
+
+/// Refuses members that nobody reads: a misspelled one would be passed over. `what` names the object.
+pub(super) fn check_members(
+    what: &str,
+    members: &Map<String, Json>,
+    known: &[&'static str],
+) -> Result<(), Wrong> {
+    match members.keys().find(|name| !known.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(name) => {
+            let sentence = unknown_name(name, known.iter().copied());
+            Err(Wrong::shape(format!("{what} has the member {sentence}")))
+        }
+    }
 }
 
 /// A member that must be a text.
@@ -75,13 +98,17 @@ pub(super) fn text<'j>(members: &'j Map<String, Json>, name: &str) -> Result<&'j
 
 /// A member that must be a whole number, or the text of one; none when it is not there.
 pub(super) fn integer(members: &Map<String, Json>, name: &str) -> Result<Option<i64>, Wrong> {
-    let number = match members.get(name) {
+    let given = match members.get(name) {
         None | Some(Json::Null) => return Ok(None),
-        Some(Json::Number(number)) => number.as_i64(),
-        Some(Json::String(text)) => text.trim().parse().ok(),
-        Some(_) => None,
+        Some(given) => given,
     };
-    number
-        .map(Some)
-        .ok_or_else(|| Wrong::shape(format!("{name:?} is not a whole number in the accepted range")))
+    let number = match given {
+        Json::Number(number) => number.as_i64(),
+        Json::String(text) => text.trim().parse().ok(),
+        Json::Null | Json::Bool(_) | Json::Array(_) | Json::Object(_) => None,
+    };
+    number.map(Some).ok_or_else(|| {
+        let given = clip(&given.to_string());
+        Wrong::shape(format!("{name:?} is {given}, which is not a whole number in the accepted range"))
+    })
 }

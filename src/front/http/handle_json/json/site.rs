@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json};
 use utoipa::ToSchema;
 
 use super::plain::{Given, jwk, parse_given};
-use super::shape::{Wrong, integer, text};
+use super::shape::{Wrong, check_members, integer, text};
 use crate::wire::handle::code::Version;
 use crate::wire::handle::site::{SiteAttribute, SiteInterface, SiteRecord, SiteServer};
 
@@ -173,11 +173,24 @@ impl KeyJson {
 
 //----------- Parsing --------------------------------------------------------
 
+const SITE_MEMBERS: [&str; 9] = [
+    "version",
+    "protocolVersion",
+    "serialNumber",
+    "primarySite",
+    "multiPrimary",
+    "hashOption",
+    "hashFilter",
+    "attributes",
+    "servers",
+];
+
 /// The HS_SITE data of a site.
 pub(super) fn parse_site(json: &Json) -> Result<Vec<u8>, Wrong> {
     let Json::Object(members) = json else {
         return Err(Wrong::shape("data of format site is not an object"));
     };
+    check_members("a site", members, &SITE_MEMBERS)?;
     let primary = |name, bit| if flag(members, name) { bit } else { 0 };
     let record = SiteRecord {
         version: small(members, "version")?.unwrap_or(1),
@@ -215,6 +228,7 @@ fn parse_attributes(json: Option<&Json>) -> Result<Vec<SiteAttribute>, Wrong> {
     }
     let parse = |item: &Json| {
         let members = item.as_object().ok_or_else(no_text)?;
+        check_members("an attribute", members, &["name", "value"])?;
         Ok(attribute(text(members, "name")?, text(members, "value")?))
     };
     items(json, "attributes")?.iter().map(parse).collect()
@@ -226,6 +240,7 @@ fn no_text() -> Wrong {
 
 fn parse_server(json: &Json) -> Result<SiteServer, Wrong> {
     let members = json.as_object().ok_or_else(|| Wrong::shape("a server of a site is not an object"))?;
+    check_members("a server", members, &["serverId", "address", "publicKey", "interfaces"])?;
     let address = text(members, "address")?.parse::<IpAddr>();
     let address = address.map_err(|_| Wrong::shape("\"address\" of a server is not an IP address"))?;
     let public_key = match members.get("publicKey") {
@@ -258,6 +273,7 @@ fn sixteen_bytes(address: Ipv4Addr) -> [u8; 16] {
 fn parse_interface(json: &Json) -> Result<SiteInterface, Wrong> {
     let members =
         json.as_object().ok_or_else(|| Wrong::shape("an interface of a server is not an object"))?;
+    check_members("an interface", members, &["query", "admin", "protocol", "port"])?;
     let role = |name, bit| if flag(members, name) { bit } else { 0 };
     let named = members.get("protocol").and_then(Json::as_str);
     let known = named.and_then(|named| PROTOCOLS.iter().find(|(_, name)| named.eq_ignore_ascii_case(name)));

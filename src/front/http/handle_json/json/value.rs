@@ -6,17 +6,18 @@
 //! ```
 //!
 //! `permissions` is left out where they are `1110`, `references` where there are none; a TTL that is a time is a text.
-//! On the way in, numbers may be texts, and the timestamp is passed over: the node sets it. Unlike CNRI's server, which
+//! On the way in, numbers may be texts, and the timestamp is passed over: the node sets it. Members that are not known are
+//! refused, so that a misspelled `permissions` does not make a value public. Unlike CNRI's server, which
 //! passes over the first of four permission digits, this one takes all four at their word.
 
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 use utoipa::ToSchema;
 
 use super::super::reply::{self, Format};
 use super::data::{self, DataJson};
-use super::shape::{ReferenceJson, Wrong, integer, parse_reference, text};
+use super::shape::{ReferenceJson, Wrong, check_members, integer, parse_reference, text};
 use crate::front::http::transport::query::clip;
 use crate::model::identifier::Identifier;
 use crate::model::limits::{REFERENCES_MAX, TTL_MAX_SECONDS, VALUES_MAX};
@@ -108,14 +109,28 @@ fn time_text(seconds: u32) -> String {
 
 //----------- Parsing --------------------------------------------------------
 
+/// The members of a value; what a reply shows can be sent back.
+const VALUE_MEMBERS: [&str; 7] = ["index", "type", "data", "permissions", "ttl", "timestamp", "references"];
+/// The members of a body that is a value.
+const SINGLE_MEMBERS: [&str; 9] =
+    ["index", "type", "data", "permissions", "ttl", "timestamp", "references", "handle", "values"];
+/// The members of a body that holds values.
+const RECORD_MEMBERS: [&str; 3] = ["handle", "values", "responseCode"];
+
 /// The values of a body: an array of them, an object with `values`, or one value.
 pub(in crate::front::http) fn parse_values(body: &Json) -> Result<Vec<Value>, Wrong> {
     let items = match body {
         Json::Array(items) => items.as_slice(),
         Json::Object(members) => match members.get("values") {
-            Some(Json::Array(items)) => items.as_slice(),
+            Some(Json::Array(items)) => {
+                check_members("the body", members, &RECORD_MEMBERS)?;
+                items.as_slice()
+            }
             Some(_) => return Err(Wrong::shape("\"values\" is not an array")),
-            None => std::slice::from_ref(body),
+            None => {
+                check_members("the body", members, &SINGLE_MEMBERS)?;
+                return Ok(vec![parse_members(members)?]);
+            }
         },
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => {
             return Err(Wrong::shape("the body is neither an array of values nor an object with \"values\""));
@@ -131,8 +146,13 @@ fn parse_value(json: &Json) -> Result<Value, Wrong> {
     let Json::Object(members) = json else {
         return Err(Wrong::shape("a value is not a JSON object"));
     };
+    check_members("a value", members, &VALUE_MEMBERS)?;
+    parse_members(members)
+}
+
+fn parse_members(members: &Map<String, Json>) -> Result<Value, Wrong> {
     let index = integer(members, "index")?.ok_or_else(|| Wrong::shape("a value has no \"index\""))?;
-    let index = Index::new(u32::try_from(index).unwrap_or(if index < 0 { 0 } else { u32::MAX }))?;
+    let index = u32::try_from(index).map_err(|_| ValueError::Index { found: index }).and_then(Index::new)?;
     let value_type = ValueType::new(text(members, "type")?)?;
     let data = members.get("data").ok_or_else(|| Wrong::shape(format!("index {index} has no \"data\"")))?;
     let data = data::parse_data(data)?;

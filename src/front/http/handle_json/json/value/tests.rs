@@ -137,8 +137,9 @@ fn what_is_no_value_is_refused_by_what_is_wrong() {
         value
     };
     assert_eq!(error(with("index", json!(0))), Wrong::Value(ValueError::Index { found: 0 }));
-    assert_eq!(error(with("index", json!(-7))), Wrong::Value(ValueError::Index { found: 0 }));
-    assert_eq!(error(with("index", json!(1_u64 << 40))), Wrong::Value(ValueError::Index { found: u32::MAX }));
+    for number in [-7, 1_i64 << 31, 4_294_967_297] {
+        assert_eq!(error(with("index", json!(number))), Wrong::Value(ValueError::Index { found: number }));
+    }
     assert_eq!(error(with("type", json!(""))), Wrong::Value(ValueError::Type { bytes: 0 }));
     assert_eq!(
         error(with("permissions", json!("111"))),
@@ -161,9 +162,76 @@ fn what_is_no_value_is_refused_by_what_is_wrong() {
     ] {
         assert!(matches!(error(with(name, json.clone())), Wrong::Shape(_)), "{name} {json}");
     }
+    assert_eq!(
+        error(with("index", json!(1.5))).to_string(),
+        "\"index\" is 1.5, which is not a whole number in the accepted range"
+    );
     assert!(matches!(error(json!("x")), Wrong::Shape(_)));
     assert!(matches!(error(json!({"values": {}})), Wrong::Shape(_)));
     assert!(matches!(error(json!([1])), Wrong::Shape(_)));
+}
+
+#[test]
+fn a_misspelled_member_is_refused_wherever_it_stands() {
+    let check = |body: Json, expected: &str| {
+        assert_eq!(
+            parse_values(&body).map_err(|wrong| wrong.to_string()),
+            Err(expected.to_owned()),
+            "{body}"
+        );
+    };
+    let with = |name: &str, json: Json| {
+        let mut value = json!({"index": 1, "type": "URL", "data": "x"});
+        value[name] = json;
+        value
+    };
+    let expected =
+        "a value has the member \"premissions\", which is not known; did you mean \"permissions\"?";
+    check(json!([with("premissions", json!("1100"))]), expected);
+    check(json!({"values": [with("premissions", json!("1100"))]}), expected);
+    check(with("premissions", json!("1100")), &expected.replace("a value", "the body"));
+    let one = || json!([with("ttl", json!(60))]);
+    check(
+        json!({"vlaues": one()}),
+        "the body has the member \"vlaues\", which is not known; did you mean \"values\"?",
+    );
+    check(
+        json!({"values": one(), "comment": ""}),
+        "the body has the member \"comment\", which is not known; known are handle, values, responseCode",
+    );
+    let data = |format: &str, value: Json| with("data", json!({"format": format, "value": value}));
+    let did_you_mean = |what: &str, found: &str, meant: &str| {
+        format!("{what} has the member {found:?}, which is not known; did you mean {meant:?}?")
+    };
+    let encoded = with("data", json!({"format": "hex", "value": "00", "valeu": "01"}));
+    check(encoded, &did_you_mean("\"data\"", "valeu", "value"));
+    let admin = json!({"handle": "88.118.8/a", "index": 1, "permission": "*"});
+    check(data("admin", admin), &did_you_mean("an administrator", "permission", "permissions"));
+    let list = json!([{"handle": "88.118.8/a", "idnex": 1}]);
+    check(data("vlist", list.clone()), &did_you_mean("a reference", "idnex", "index"));
+    check(with("references", list), &did_you_mean("a reference", "idnex", "index"));
+    check(data("site", json!({"server": []})), &did_you_mean("a site", "server", "servers"));
+    let server = |server: Json| data("site", json!({"servers": [server]}));
+    check(server(json!({"adress": "127.0.0.1"})), &did_you_mean("a server", "adress", "address"));
+    let interface = json!({"address": "127.0.0.1", "interfaces": [{"prot": 1}]});
+    check(server(interface), &did_you_mean("an interface", "prot", "port"));
+    check(data("site", json!({"attributes": [{"nam": "a"}]})), &did_you_mean("an attribute", "nam", "name"));
+}
+
+/// The forms that PYHANDLE and the clients of CNRI send.
+#[test]
+fn what_known_clients_send_is_taken() {
+    let value = json!({"index": 1, "type": "URL", "data": {"format": "string", "value": "x"}, "ttl": 86400,
+        "timestamp": "2024-01-01T00:00:00Z", "permissions": "1110", "references": []});
+    for body in [
+        json!([value]),
+        json!({"values": [value]}),
+        json!({"handle": "88.118.8/a", "values": [value]}),
+        json!({"responseCode": 1, "handle": "88.118.8/a", "values": [value]}),
+        value.clone(),
+    ] {
+        assert_eq!(parse_values(&body).map(|values| values.len()), Ok(1), "{body}");
+    }
 }
 
 #[test]
