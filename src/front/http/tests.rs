@@ -1,16 +1,24 @@
 //! The HTTP front end over a real socket.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use axum::http::{HeaderMap, HeaderValue, header};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
-use super::{HttpDependencies, HttpOptions, HttpServer, Readiness, Reason, Tunnel};
+use super::transport::authentication::{Claim, Intent, Readers, Schemes};
+use super::transport::connection::Client;
+use super::transport::host::Host;
+use super::{Channel, HttpDependencies, HttpOptions, HttpServer, Readiness, Reason, Tunnel};
+use crate::authority::caller::Caller;
 use crate::front::listen::budget::MemoryLimits;
+use crate::front::listen::in_flight::InFlight;
+use crate::front::listen::slots::SlotUse;
 use crate::key::PrivateKey;
 use crate::registry::tests::fixture::{Fixture, register};
 use crate::resolver::{Resolver, ResolverOptions};
@@ -59,7 +67,7 @@ fn dependencies(
     }
 }
 
-async fn get(address: std::net::SocketAddr, path: &str) -> (String, String) {
+async fn get(address: SocketAddr, path: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).await.expect("connected");
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("sent");
@@ -180,7 +188,7 @@ fn native(bytes: usize) -> String {
     )
 }
 
-async fn send(address: std::net::SocketAddr, text: &str) -> TcpStream {
+async fn send(address: SocketAddr, text: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.expect("connected");
     stream.write_all(text.as_bytes()).await.expect("sent");
     stream
@@ -250,4 +258,48 @@ async fn a_draining_server_answers_what_came_in_whole_and_closes_the_rest_before
     whole.read_to_string(&mut answer).await.expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nwhole"), "{answer}");
     serving.await.expect("served");
+}
+
+/// A request over plain text from another machine, which shows these credentials.
+fn claim(server: &HttpServer, shown: Option<&'static str>) -> (Claim, Schemes) {
+    let address = SocketAddr::from(([192, 0, 2, 1], 4_000));
+    let client = Client {
+        address,
+        own: address,
+        channel: Channel::Plain,
+        certificate: None,
+        in_flight: InFlight::new(SlotUse::detached()),
+        is_multiplexed: Arc::default(),
+    };
+    let shown = shown.map(|shown| (header::AUTHORIZATION, HeaderValue::from_static(shown)));
+    let schemes = server.transport.authenticator.schemes(&client);
+    let claim = Claim {
+        headers: HeaderMap::from_iter(shown),
+        client,
+        host: Host("localhost".to_owned()),
+        intent: Intent::Question,
+        readers: Readers::Client,
+    };
+    (claim, schemes)
+}
+
+/// Nobody may take the answer to a question with credentials for one that these credentials earned.
+#[tokio::test]
+async fn credentials_that_others_could_read_are_refused_and_not_ignored() {
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    for allow_tokens_in_plain_text in [false, true] {
+        let options = HttpOptions { allow_tokens_in_plain_text, ..HttpOptions::default() };
+        let dependencies = dependencies(&fixture, Arc::new(Vec::new), Arc::default(), None);
+        let server = HttpServer::new(&options, dependencies, None).expect("a front end");
+        let expected = if allow_tokens_in_plain_text { Schemes::Tokens } else { Schemes::None };
+        for shown in ["Basic MzAwJTNBODguMTE4L2E6cHc=", "Handle sessionId=\"a\"", "Digest a"] {
+            let (claim, schemes) = claim(&server, Some(shown));
+            let refused = server.transport.authenticator.admit(&claim).await.expect_err(shown);
+            assert!(refused.to_string().contains("over TLS only: send them to https://"), "{refused}");
+            assert_eq!(schemes, expected);
+        }
+        let (anonymous, _) = claim(&server, None);
+        let admitted = server.transport.authenticator.admit(&anonymous).await;
+        assert!(matches!(admitted, Ok(Caller::Anonymous)), "{admitted:?}");
+    }
 }

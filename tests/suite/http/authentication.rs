@@ -39,8 +39,8 @@ async fn a_secret_key_is_taken_under_tls_only() {
 
     let overheard = front_end.plain().basic(SECRET, PASSWORD);
     let refused = overheard.put(PATH, url("b")).await;
-    assert_eq!(refused.verdict(), (403, 402));
-    assert!(refused.text().contains("over TLS only: use https://"), "{refused:?}");
+    assert_eq!(refused.verdict(), (401, 402));
+    assert!(refused.text().contains("over TLS only: send them to https://"), "{refused:?}");
     assert_eq!(overheard.get(PATH).await.verdict(), (200, 1));
     front_end.close().await;
 }
@@ -115,7 +115,7 @@ async fn a_challenge_is_answered_by_each_kind_of_key() {
         );
         assert_eq!(later.put(&format!("{path}x"), url("b")).await.verdict(), (201, 1), "{kind}");
         let overheard = front_end.plain().with("Authorization", &session);
-        assert_eq!(overheard.put(&format!("{path}y"), url("b")).await.verdict(), (403, 402), "{kind}");
+        assert_eq!(overheard.put(&format!("{path}y"), url("b")).await.verdict(), (401, 402), "{kind}");
     }
     front_end.close().await;
 }
@@ -319,7 +319,7 @@ async fn prefixes_are_homed_by_administrators_of_the_node() {
     assert_eq!(other.post("/api/prefixes/88.120", None).await.verdict(), (403, 400));
     assert_eq!(other.get("/api/prefixes").await.verdict(), (403, 400));
     assert_eq!(front_end.tls().get("/api/prefixes").await.verdict(), (401, 402));
-    assert_eq!(front_end.plain().get("/api/prefixes").await.verdict(), (403, 402));
+    assert_eq!(front_end.plain().get("/api/prefixes").await.verdict(), (401, 402));
     assert_eq!(own.post("/api/prefixes/8..8", None).await.verdict(), (400, 102));
 
     assert_eq!(own.delete("/api/prefixes/88.119").await.verdict(), (200, 1));

@@ -174,7 +174,13 @@ async fn a_command_needs_proof() {
     let script = front_end.tls().with("X-Requested-With", "XMLHttpRequest").put(PATH, url("a")).await;
     assert!(!script.all("www-authenticate").any(|scheme| scheme.starts_with("Basic")), "{script:?}");
     let plain = front_end.plain().put(PATH, url("a")).await;
-    assert_eq!((plain.verdict(), plain.header("www-authenticate")), ((403, 402), None));
+    assert_eq!(plain.verdict(), (401, 402));
+    let schemes: Vec<&str> = plain.all("www-authenticate").collect();
+    assert_eq!(schemes, ["Bearer realm=\"idnode\""], "of what is accepted over plain text");
+    let unknown = front_end.plain().bearer("idn_0000000000000000_00").put(PATH, url("a")).await;
+    assert_eq!(unknown.verdict(), (401, 402));
+    let schemes: Vec<&str> = unknown.all("www-authenticate").collect();
+    assert_eq!(schemes, ["Bearer realm=\"idnode\", error=\"invalid_token\""], "RFC 6750 section 3.1");
     assert_eq!(front_end.tls().delete(PATH).await.verdict(), (401, 402));
     let wrong = front_end.tls().bearer("idn_0000000000000000_00").put(PATH, url("a")).await;
     assert_eq!(wrong.verdict(), (401, 402));

@@ -76,7 +76,7 @@ async fn a_list_is_for_those_who_may_list() {
     let path = "/api/handles?prefix=88.118.8";
     assert_eq!(front_end.tls().get(path).await.verdict(), (401, 402));
     let refused = front_end.plain().get(path).await;
-    assert_eq!((refused.verdict(), &refused.json()["handle"]), ((403, 402), &json!("88.118.8")));
+    assert_eq!((refused.verdict(), &refused.json()["handle"]), ((401, 402), &json!("88.118.8")));
     assert_eq!(front_end.tls().basic(NOBODY, PASSWORD).get(path).await.verdict(), (403, 400));
     let own = front_end.tls().basic(SECRET, PASSWORD).get(path).await.json();
     assert_eq!(own["handles"], json!(["88.118.8/USER"]));

@@ -83,7 +83,7 @@ async fn what_cannot_be_shown_has_its_own_code() {
         ("/api/handles/88.118.8/SN1?index=0", (400, 4)),
         ("/api/handles/88.118.8/SN1?index=x", (400, 4)),
         ("/api/handles/%FF%FE/x", (400, 4)),
-        ("/api/handles/88.118.8/SN1?publicOnly=false", (403, 402)),
+        ("/api/handles/88.118.8/SN1?publicOnly=false", (401, 402)),
         ("/api/none", (404, 4)),
         ("/api", (404, 4)),
     ] {

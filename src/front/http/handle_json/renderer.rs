@@ -10,12 +10,13 @@ use percent_encoding::percent_decode_str;
 use super::denial::Denial;
 use super::reply::{self, Format};
 use super::state::HandleState;
-use crate::front::http::transport::authentication::{Intent, passed_over};
+use crate::front::http::transport::authentication::{Intent, Objection, TokenShown, passed_over};
+use crate::front::http::transport::connection::Client;
 use crate::front::http::transport::extract::client_of;
 use crate::front::http::transport::query::Query;
 use crate::front::http::transport::rejection::Rejection;
 use crate::front::listen::channel::Channel;
-use crate::model::refusal::Failure;
+use crate::model::refusal::{Failure, Refusal};
 
 /// Paths whose variable part is spelled in replies.
 const SPELLED: [&str; 2] = ["handle", "prefix"];
@@ -26,7 +27,7 @@ pub(in crate::front::http) struct Rendering {
     /// The handle or prefix, as the request spelled it.
     spelled: Option<String>,
     intent: Intent,
-    channel: Channel,
+    client: Client,
     headers: HeaderMap,
 }
 
@@ -39,14 +40,14 @@ impl Rendering {
             Method::PUT | Method::DELETE => Intent::Command,
             _ => Intent::Question,
         };
-        let channel = client_of(&parts)?.channel;
+        let client = client_of(&parts)?;
         let in_path = RawPathParams::from_request_parts(&mut parts, &()).await.ok();
         let in_path = in_path.iter().flatten().find(|(name, _)| SPELLED.contains(name));
         let in_path = in_path.and_then(|(_, text)| percent_decode_str(text).decode_utf8().ok());
         let spelled = in_path.map(|text| text.into_owned());
         let spelled = spelled.or_else(|| query.get("prefix").map(str::to_owned));
         let headers = parts.headers.clone();
-        let rendering = Self { format: Format::of(&query), spelled, intent, channel, headers };
+        let rendering = Self { format: Format::of(&query), spelled, intent, client, headers };
         Ok((rendering, Request::from_parts(parts, body)))
     }
 
@@ -59,9 +60,11 @@ impl Rendering {
 impl HandleState {
     /// Writes a denial.
     pub(in crate::front::http) fn deny(&self, denial: Denial, rendering: &Rendering) -> Response {
-        let Rendering { format, spelled, intent, channel, headers } = rendering;
-        let denial = explain(denial, headers, *channel);
-        let status = reply::status_of_denial(&denial, *intent, *channel);
+        let Rendering { format, spelled, intent, client, headers } = rendering;
+        let authenticator = &self.transport.authenticator;
+        let schemes = authenticator.schemes(client);
+        let denial = explain(denial, headers, client.channel);
+        let status = reply::status_of_denial(&denial, *intent, schemes);
         let spelled = spelled.as_deref().filter(|spelled| !spelled.is_empty());
         let mut response = reply::denied(&denial, status, spelled, format);
         match &denial {
@@ -76,9 +79,19 @@ impl HandleState {
                 Denial::Rejected(rejection) => rejection.complaint(),
                 Denial::Refused(_) | Denial::Failed(_) | Denial::Unanswered(_) | Denial::Here(_) => None,
             };
-            self.transport.authenticator.challenge(headers, complaint.as_deref(), response.headers_mut());
+            let objection = Objection { complaint: complaint.as_deref(), token: token_shown(&denial) };
+            authenticator.challenge((headers, schemes), objection, response.headers_mut());
         }
         response
+    }
+}
+
+fn token_shown(denial: &Denial) -> TokenShown {
+    match denial {
+        Denial::Refused(Refusal::TokenUnknown | Refusal::TokenExpired | Refusal::TokenRevoked) => {
+            TokenShown::Refused
+        }
+        _ => TokenShown::No,
     }
 }
 

@@ -20,10 +20,9 @@ use super::json::value::ValueJson;
 use super::native;
 use crate::front::handle_semantics::referral::Service;
 use crate::front::handle_semantics::response_code;
-use crate::front::http::transport::authentication::{Intent, Readers};
+use crate::front::http::transport::authentication::{Intent, Readers, Schemes};
 use crate::front::http::transport::query::Query;
 use crate::front::http::transport::rejection::Rejection;
-use crate::front::listen::channel::Channel;
 use crate::model::identifier::Identifier;
 use crate::model::refusal::{Failure, Refusal};
 use crate::telemetry::bug;
@@ -119,11 +118,11 @@ fn status_of(code: ResponseCode, intent: Intent) -> StatusCode {
 pub(in crate::front::http) fn status_of_denial(
     denial: &Denial,
     intent: Intent,
-    channel: Channel,
+    schemes: Schemes,
 ) -> StatusCode {
     let code = code_of(denial);
-    // Over plain text no proof is taken, so that asking for one would mislead.
-    if code == ResponseCode::AUTHENTICATION_NEEDED && channel == Channel::Plain {
+    // Where nothing that the caller could show is accepted, asking for it would mislead (RFC 9110 section 15.5.2).
+    if code == ResponseCode::AUTHENTICATION_NEEDED && schemes == Schemes::None {
         return StatusCode::FORBIDDEN;
     }
     match denial {

@@ -6,7 +6,8 @@
 //!   Handle       a session, or the answer to its challenge       ├ over TLS only
 //!   certificate  an identity whose HS_PUBKEY the connection has  ┘
 //! ```
-//! Over plain text the last three are ignored. A password and a certificate are also ignored where the reply is passed to
+//! Over plain text the last three prove nothing: from beyond this machine a request that shows them is refused, because
+//! they were sent where others could read them; from this machine they are ignored. A password and a certificate are also ignored where the reply is passed to
 //! a function (JSONP), because a page of any origin could read it in its visitor's name; a command that such a page sends
 //! with them is refused. Credentials that are not valid are refused, even where none are needed. Only a certificate that
 //! names no identity is ignored, because browsers present theirs without being asked.
@@ -102,19 +103,53 @@ impl Claim {
     }
 }
 
+/// The credentials in the header of a request; `syntax` refuses a request with two of them.
 fn authorization(headers: &HeaderMap) -> Option<Authorization<'_>> {
-    headers.get(header::AUTHORIZATION)?.to_str().ok().map(Authorization::parse)
+    let shown = headers.get(header::AUTHORIZATION)?;
+    Some(shown.to_str().map_or(Authorization::Other, Authorization::parse))
 }
 
 /// The rejection of a caller whose credentials were ignored because they came over plain text.
 pub(in crate::front::http) fn passed_over(headers: &HeaderMap, channel: Channel) -> Option<Rejection> {
     let is_bearer = matches!(authorization(headers)?, Authorization::Bearer(_));
-    let is_passed_over = channel == Channel::Plain && !is_bearer;
-    is_passed_over.then(|| {
-        complain(
-            "keys and passwords are accepted over TLS only: use https://, and change a secret that others could read",
-        )
-    })
+    (channel == Channel::Plain && !is_bearer).then(only_over_tls)
+}
+
+fn only_over_tls() -> Rejection {
+    complain(
+        "keys and passwords are accepted over TLS only: send them to https://, and change a secret that others could read",
+    )
+}
+
+//----------- Schemes --------------------------------------------------------
+
+/// The kinds of credentials that are accepted on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::front::http) enum Schemes {
+    /// All of them: the connection is encrypted.
+    All,
+    /// Tokens: the connection is plain text, which nobody else reads or the configuration allows.
+    Tokens,
+    /// None: others could read what the client sends.
+    None,
+}
+
+/// What is wrong with the credentials of a request that is asked for others.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::front::http) struct Objection<'o> {
+    /// The sentence about a proof.
+    pub(in crate::front::http) complaint: Option<&'o str>,
+    /// Whether a token was shown and refused.
+    pub(in crate::front::http) token: TokenShown,
+}
+
+/// Whether a token was shown and refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::front::http) enum TokenShown {
+    /// None was refused.
+    No,
+    /// A token is unknown, expired or revoked.
+    Refused,
 }
 
 //----------- Authenticator --------------------------------------------------
@@ -140,12 +175,20 @@ impl Authenticator {
 
     /// Whether a request shows the token of an administrator of the node.
     pub(in crate::front::http) fn is_administrator(&self, client: &Client, headers: &HeaderMap) -> bool {
-        let shown = headers.get(header::AUTHORIZATION).and_then(|shown| shown.to_str().ok());
-        match shown.map(Authorization::parse) {
+        match authorization(headers) {
             Some(Authorization::Bearer(token)) => {
                 self.token_holder(client, token).is_ok_and(|caller| caller.is_admin())
             }
             Some(Authorization::Basic(..) | Authorization::Handle(_) | Authorization::Other) | None => false,
+        }
+    }
+
+    /// The kinds of credentials that are accepted from a client.
+    pub(in crate::front::http) fn schemes(&self, client: &Client) -> Schemes {
+        match client.channel {
+            Channel::Tls => Schemes::All,
+            Channel::Plain if client.is_overheard() && !self.allow_tokens_in_plain_text => Schemes::None,
+            Channel::Plain => Schemes::Tokens,
         }
     }
 
@@ -157,6 +200,7 @@ impl Authenticator {
     async fn caller(&self, claim: &Claim) -> Result<Caller, Rejection> {
         match claim.authorization() {
             Some(Authorization::Bearer(token)) => self.token_holder(&claim.client, token),
+            Some(_) if claim.client.is_overheard() => Err(only_over_tls()),
             _ if claim.client.channel == Channel::Plain => Ok(Caller::Anonymous),
             // A browser shows these by itself, also for a script that a page of another origin loads and reads.
             None | Some(Authorization::Basic(..)) if claim.readers == Readers::AnyPage => {
@@ -182,7 +226,7 @@ impl Authenticator {
     }
 
     fn token_holder(&self, client: &Client, token: &str) -> Result<Caller, Rejection> {
-        if client.is_overheard() && !self.allow_tokens_in_plain_text {
+        if self.schemes(client) == Schemes::None {
             return Err(complain(
                 "a token was sent in plain text; use TLS, and have this token revoked if others could read it",
             ));
@@ -296,17 +340,32 @@ impl Authenticator {
         proof::prove((&self.authority, &*self.crypto_pool), source, identity, proof, challenge).await
     }
 
-    /// Adds the headers that state how to authenticate, with a challenge, to the reply to a request with the headers `asked`.
+    /// Adds the headers that state how to authenticate to the reply to a request with the headers `asked`: one for each kind
+    /// of credentials that is accepted.
     pub(in crate::front::http) fn challenge(
         &self,
-        asked: &HeaderMap,
-        complaint: Option<&str>,
+        (asked, schemes): (&HeaderMap, Schemes),
+        objection: Objection<'_>,
         headers: &mut HeaderMap,
     ) {
-        // A script asks its user itself; a browser would ask in a window of its own.
-        if asked.get("x-requested-with").is_none_or(|by| by != "XMLHttpRequest") {
-            headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"handle\""));
+        if schemes == Schemes::All {
+            // A script asks its user itself; a browser would ask in a window of its own.
+            if asked.get("x-requested-with").is_none_or(|by| by != "XMLHttpRequest") {
+                headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"handle\""));
+            }
+            if let Ok(handle) = HeaderValue::from_str(&self.handle_challenge(objection.complaint)) {
+                headers.append(header::WWW_AUTHENTICATE, handle);
+            }
         }
+        // RFC 6750 section 3.1.
+        let bearer = match objection.token {
+            TokenShown::Refused => "Bearer realm=\"idnode\", error=\"invalid_token\"",
+            TokenShown::No => "Bearer realm=\"idnode\"",
+        };
+        headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(bearer));
+    }
+
+    fn handle_challenge(&self, complaint: Option<&str>) -> String {
         let session = self.new_session();
         let mut handle =
             format!("Handle sessionId=\"{}\", nonce=\"{}\"", session.to_text(), session.nonce_text());
@@ -314,10 +373,7 @@ impl Authenticator {
             let plain = |c: &char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
             handle.push_str(&format!(", error=\"{}\"", complaint.chars().filter(plain).collect::<String>()));
         }
-        if let Ok(handle) = HeaderValue::from_str(&handle) {
-            headers.append(header::WWW_AUTHENTICATE, handle);
-        }
-        headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"idnode\""));
+        handle
     }
 
     /// A new challenge.
