@@ -34,10 +34,12 @@ use crate::front::http::transport::extract::{GivenParameters, Named, Parameters}
         (status = 400, description = "The request is malformed, or this node does not answer for the prefix.", body = HandleReply),
         (status = 401, description = "Authentication is required, or failed.", body = HandleReply),
         (status = 403, description = "The caller has no permission, or authentication is required and the \
-            connection is plain text.", body = HandleReply),
+            connection accepts no credentials.", body = HandleReply),
         (status = 404, description = "There is no such handle.", body = HandleReply),
         (status = 412, description = "The representation is not the one that If-Match names.", body = HandleReply),
-        (status = 500, description = "The node, or another that it asked, failed.", body = HandleReply),
+        (status = 500, description = "The node failed.", body = HandleReply),
+        (status = 502, description = "Another node that was asked gave no answer that can be used.", body = HandleReply),
+        (status = 504, description = "Another node that was asked did not answer in time.", body = HandleReply),
         (status = 503, description = "The node is too busy, read-only or stopping.", body = HandleReply)))]
 pub(super) async fn resolve(
     State(api): State<HandleState>,
@@ -71,12 +73,14 @@ pub(super) async fn resolve(
         (status = 400, description = "The request is malformed, or this node does not answer for the prefix.", body = HandleReply),
         (status = 401, description = "Authentication is required, or failed.", body = HandleReply),
         (status = 403, description = "The caller has no permission, or authentication is required and the \
-            connection is plain text.", body = HandleReply),
+            connection accepts no credentials.", body = HandleReply),
         (status = 404, description = "There is no such handle.", body = HandleReply),
         (status = 408, description = "The body did not arrive in time.", body = HandleReply),
         (status = 413, description = "The body is too large.", body = HandleReply),
         (status = 415, description = "The body is not JSON, or has a content coding.", body = HandleReply),
-        (status = 500, description = "The node, or another that it asked, failed.", body = HandleReply),
+        (status = 500, description = "The node failed.", body = HandleReply),
+        (status = 502, description = "Another node that was asked gave no answer that can be used.", body = HandleReply),
+        (status = 504, description = "Another node that was asked did not answer in time.", body = HandleReply),
         (status = 503, description = "The node is too busy, read-only or stopping.", body = HandleReply)))]
 pub(super) async fn resolve_by_body(
     State(api): State<HandleState>,

@@ -85,7 +85,7 @@ pub(super) struct ListParameters {
         (status = 400, description = "The request is malformed, or this node does not answer for the prefix.", body = HandleReply),
         (status = 401, description = "Authentication is required, or failed.", body = HandleReply),
         (status = 403, description = "The caller has no permission, or authentication is required and the \
-            connection is plain text.", body = HandleReply),
+            connection accepts no credentials.", body = HandleReply),
         (status = 408, description = "The body did not arrive in time.", body = HandleReply),
         (status = 413, description = "The body is too large.", body = HandleReply),
         (status = 415, description = "The body is not JSON, or has a content coding.", body = HandleReply),
@@ -110,7 +110,7 @@ pub(super) async fn list_by_body(
         (status = 400, description = "The request is malformed, or this node does not answer for the prefix.", body = HandleReply),
         (status = 401, description = "Authentication is required, or failed.", body = HandleReply),
         (status = 403, description = "The caller has no permission, or authentication is required and the \
-            connection is plain text.", body = HandleReply),
+            connection accepts no credentials.", body = HandleReply),
         (status = 500, description = "The node, or another that it asked, failed.", body = HandleReply),
         (status = 503, description = "The node is too busy, read-only or stopping.", body = HandleReply)))]
 pub(super) async fn list(

@@ -18,6 +18,7 @@ use utoipa::ToSchema;
 use super::denial::{ApiRefusal, Denial};
 use super::json::value::ValueJson;
 use super::native;
+use crate::federation::error::PeerError;
 use crate::front::handle_semantics::referral::Service;
 use crate::front::handle_semantics::response_code;
 use crate::front::http::transport::authentication::{Intent, Readers, Schemes};
@@ -25,6 +26,7 @@ use crate::front::http::transport::query::Query;
 use crate::front::http::transport::rejection::Rejection;
 use crate::model::identifier::Identifier;
 use crate::model::refusal::{Failure, Refusal};
+use crate::resolver::recursion::Unanswered;
 use crate::telemetry::bug;
 use crate::wire::handle::code::{ResponseCode, Version};
 
@@ -53,8 +55,8 @@ fn code_of_rejection(rejection: &Rejection) -> ResponseCode {
         | Rejection::UnsupportedMediaType { .. }
         | Rejection::UnsupportedEncoding
         | Rejection::MethodNotAllowed { .. } => ResponseCode::PROTOCOL_ERROR,
-        Rejection::AuthenticationNeeded { .. } => ResponseCode::AUTHENTICATION_NEEDED,
         Rejection::UnknownTransferCoding => ResponseCode::OPERATION_NOT_SUPPORTED,
+        Rejection::AuthenticationNeeded { .. } => ResponseCode::AUTHENTICATION_NEEDED,
         Rejection::Unproven(unproven) => response_code::of_unproven(unproven),
         Rejection::CrossOrigin => ResponseCode::INVALID_CREDENTIAL,
         Rejection::Refused(refusal) => response_code::of_refusal(refusal),
@@ -133,9 +135,29 @@ pub(in crate::front::http) fn status_of_denial(
         // The caller does not prove itself here; what it sent cannot be judged.
         Denial::Here(ApiRefusal::Unverifiable(_)) => StatusCode::BAD_REQUEST,
         Denial::Rejected(rejection) => rejection.status().unwrap_or_else(|| status_of(code, intent)),
-        Denial::Here(_) | Denial::Refused(_) | Denial::Failed(_) | Denial::Unanswered(_) => {
-            status_of(code, intent)
+        Denial::Unanswered(unanswered) => {
+            status_of_unanswered(unanswered).unwrap_or_else(|| status_of(code, intent))
         }
+        Denial::Here(_) | Denial::Refused(_) | Denial::Failed(_) => status_of(code, intent),
+    }
+}
+
+/// The status of a question that other nodes did not answer (RFC 9110 sections 15.6.3 and 15.6.5); none where it follows
+/// from the response code.
+fn status_of_unanswered(unanswered: &Unanswered) -> Option<StatusCode> {
+    match unanswered {
+        Unanswered::Here(_) => None,
+        Unanswered::Loop | Unanswered::TooDeep => Some(StatusCode::BAD_GATEWAY),
+        Unanswered::Peer(error) => match error {
+            PeerError::DeadlinePassed { .. } => Some(StatusCode::GATEWAY_TIMEOUT),
+            PeerError::Unreachable { .. }
+            | PeerError::LeftAlone { .. }
+            | PeerError::Refused { .. }
+            | PeerError::Unintelligible { .. }
+            | PeerError::Nowhere { .. } => Some(StatusCode::BAD_GATEWAY),
+            // This node is not set up to ask the other one.
+            PeerError::NoAuthority { .. } | PeerError::Configured { .. } | PeerError::Token { .. } => None,
+        },
     }
 }
 
@@ -378,8 +400,43 @@ pub(in crate::front::http) fn denied(
 
 #[cfg(test)]
 mod tests {
-    use super::{Intent, status_of};
+    use super::{Denial, Intent, Schemes, StatusCode, Unanswered, status_of, status_of_denial};
+    use crate::federation::error::PeerError;
+    use crate::model::refusal::Refusal;
     use crate::wire::handle::code::ResponseCode;
+
+    #[test]
+    fn another_node_that_does_not_answer_is_no_failure_of_this_one() {
+        let peer = || "node b".to_owned();
+        let detail = || "a cause".to_owned();
+        let slow = Unanswered::Peer(PeerError::DeadlinePassed { peer: peer() });
+        let away = Unanswered::Peer(PeerError::Unreachable { peer: peer(), detail: detail() });
+        let odd = Unanswered::Peer(PeerError::Unintelligible { peer: peer(), detail: detail() });
+        let ours = Unanswered::Peer(PeerError::Configured { peer: peer(), detail: detail() });
+        for (unanswered, status) in [
+            (slow, 504),
+            (away, 502),
+            (odd, 502),
+            (Unanswered::Loop, 502),
+            (Unanswered::TooDeep, 502),
+            (ours, 500),
+            (Unanswered::Here(Refusal::Absent.into()), 404),
+        ] {
+            let denial = Denial::Unanswered(unanswered);
+            let found = status_of_denial(&denial, Intent::Question, Schemes::Tokens);
+            assert_eq!(found.as_u16(), status, "{denial}");
+        }
+    }
+
+    /// RFC 9110 section 15.5.2: a 401 says which credentials would do; where none are accepted it is a 403.
+    #[test]
+    fn proof_is_asked_for_where_it_is_accepted() {
+        let denial = Denial::Refused(Refusal::Unauthenticated);
+        let status = |schemes| status_of_denial(&denial, Intent::Command, schemes);
+        assert_eq!(status(Schemes::All), StatusCode::UNAUTHORIZED);
+        assert_eq!(status(Schemes::Tokens), StatusCode::UNAUTHORIZED);
+        assert_eq!(status(Schemes::None), StatusCode::FORBIDDEN);
+    }
 
     #[test]
     fn statuses_follow_from_response_codes_as_clients_expect() {
