@@ -86,6 +86,7 @@ async fn rfc_9110_13_1_2_what_must_not_exist_is_not_overwritten() {
         only_new.delete(PATH).await,
     ] {
         assert_eq!(refused.verdict(), (412, 101), "{refused:?}");
+        assert!(refused.text().contains("leave the header out to change what exists"), "{refused:?}");
     }
     let other_than_seen = writer.with("If-None-Match", &seen);
     assert_eq!(other_than_seen.put(PATH, url("https://b.example/")).await.verdict(), (412, 4));

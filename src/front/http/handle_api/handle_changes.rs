@@ -55,9 +55,13 @@ pub(super) struct WriteParameters {
         ("handle" = String, Path, description = "The handle; its slash may be percent-encoded.",
             example = "88.118.8/SN000123"),
         WriteParameters,
-        ("If-Match" = Option<String>, Header, description = "Tags of states; the record must be in one of them; * \
+        ("If-Match" = Option<String>, Header,
+            pattern = "^([*]|(W/)?\"[!#-~]*\"(, (W/)?\"[!#-~]*\"){0,9})$",
+            description = "Tags of states; the record must be in one of them; * \
           for any (RFC 9110 section 13.1.1)."),
-        ("If-None-Match" = Option<String>, Header, description = "Tags of states; the record must be in none of \
+        ("If-None-Match" = Option<String>, Header,
+            pattern = "^([*]|(W/)?\"[!#-~]*\"(, (W/)?\"[!#-~]*\"){0,9})$",
+            description = "Tags of states; the record must be in none of \
           them; * for any (RFC 9110 section 13.1.2).")),
     request_body(content = ValuesGiven, content_type = "application/json"),
     security((), ("basic" = []), ("bearer" = []), ("handle" = [])),
@@ -67,7 +71,7 @@ pub(super) struct WriteParameters {
         (status = 400, description = "The request is malformed, or this node does not answer for the prefix.", body = HandleReply),
         (status = 401, description = "Authentication is required, or failed.", body = HandleReply),
         (status = 403, description = "The caller has no permission, or authentication is required and the \
-            connection is plain text.", body = HandleReply),
+            connection accepts no credentials.", body = HandleReply),
         (status = 404, description = "There is no such handle, so that single values cannot be written.", body = HandleReply),
         (status = 409, description = "The handle or a value exists, or an index is given twice.", body = HandleReply),
         (status = 408, description = "The body did not arrive in time.", body = HandleReply),
@@ -100,14 +104,14 @@ pub(super) async fn put(
     Ok(reply::done(created, &spelled, &format))
 }
 
-impl WriteParameters {
-    /// The target of the command: the handle of the path, or a new handle that begins with it.
-    fn target(&self, handle: &str) -> Result<Target, Denial> {
-        if !self.mint_new_suffix {
 impl CommandParameters for WriteParameters {
     const NAMES: &'static [&'static str] = &["index", "overwrite", "mintNewSuffix", "pretty", "callback"];
 }
 
+impl WriteParameters {
+    /// The target of the command: the handle of the path, or a new handle that begins with it.
+    fn target(&self, handle: &str) -> Result<Target, Denial> {
+        if !self.mint_new_suffix {
             return Ok(Target::Named(parse_handle(handle)?));
         }
         let (prefix, start) = name::minted_under(handle)?;
@@ -167,19 +171,23 @@ pub(super) struct RemoveParameters {
     index: Vec<String>,
 }
 
-/// Removes the handle, or the values at the indexes that the query names.
-#[utoipa::path(delete, path = "/api/handles/{*handle}", tag = "handles", operation_id = "remove",
-    params(
-        ("handle" = String, Path, description = "The handle; its slash may be percent-encoded.",
 impl CommandParameters for RemoveParameters {
     const NAMES: &'static [&'static str] = &["index", "pretty", "callback"];
 }
 
+/// Removes the handle, or the values at the indexes that the query names.
+#[utoipa::path(delete, path = "/api/handles/{*handle}", tag = "handles", operation_id = "remove",
+    params(
+        ("handle" = String, Path, description = "The handle; its slash may be percent-encoded.",
             example = "88.118.8/SN000123"),
         RemoveParameters,
-        ("If-Match" = Option<String>, Header, description = "Tags of states; the record must be in one of them; * \
+        ("If-Match" = Option<String>, Header,
+            pattern = "^([*]|(W/)?\"[!#-~]*\"(, (W/)?\"[!#-~]*\"){0,9})$",
+            description = "Tags of states; the record must be in one of them; * \
           for any (RFC 9110 section 13.1.1)."),
-        ("If-None-Match" = Option<String>, Header, description = "Tags of states; the record must be in none of \
+        ("If-None-Match" = Option<String>, Header,
+            pattern = "^([*]|(W/)?\"[!#-~]*\"(, (W/)?\"[!#-~]*\"){0,9})$",
+            description = "Tags of states; the record must be in none of \
           them (RFC 9110 section 13.1.2).")),
     security((), ("basic" = []), ("bearer" = []), ("handle" = [])),
     responses(
@@ -187,7 +195,7 @@ impl CommandParameters for RemoveParameters {
         (status = 400, description = "The request is malformed, or this node does not answer for the prefix.", body = HandleReply),
         (status = 401, description = "Authentication is required, or failed.", body = HandleReply),
         (status = 403, description = "The caller has no permission, or authentication is required and the \
-            connection is plain text.", body = HandleReply),
+            connection accepts no credentials.", body = HandleReply),
         (status = 404, description = "There is no such handle.", body = HandleReply),
         (status = 412, description = "The record is not in a state that If-Match or If-None-Match requires.", body = HandleReply),
         (status = 500, description = "The node, or another that it asked, failed.", body = HandleReply),

@@ -22,9 +22,13 @@ use crate::front::http::transport::extract::{GivenParameters, Named, Parameters}
         ("handle" = String, Path, description = "The handle; its slash may be percent-encoded.",
             example = "88.118.8/SN000123"),
         ResolveParameters,
-        ("If-Match" = Option<String>, Header, description = "Tags; the representation must have one of them (RFC \
+        ("If-Match" = Option<String>, Header,
+            pattern = "^([*]|(W/)?\"[!#-~]*\"(, (W/)?\"[!#-~]*\"){0,9})$",
+            description = "Tags; the representation must have one of them (RFC \
           9110 section 13.1.1)."),
-        ("If-None-Match" = Option<String>, Header, description = "Tags of representations that the client has already.")),
+        ("If-None-Match" = Option<String>, Header,
+            pattern = "^([*]|(W/)?\"[!#-~]*\"(, (W/)?\"[!#-~]*\"){0,9})$",
+            description = "Tags of representations that the client has already.")),
     security((), ("basic" = []), ("bearer" = []), ("handle" = [])),
     responses(
         (status = 200, description = "The values; response code 200 when none was selected.", body = HandleReply,

@@ -44,8 +44,9 @@ pub(super) struct VerifyParameters {
     #[param(value_type = String, required = true, min_length = 4, pattern = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$",
         example = "AAECAwQFBgcICQoLDA0ODw==")]
     cnonce: Option<String>,
-    /// The algorithm of the answer.
-    #[param(value_type = String, required = true, example = "HMAC-SHA256")]
+    /// The algorithm of the answer; PBKDF2-HMAC-SHA1 comes with salt, iterations and length.
+    #[param(value_type = String, required = true, pattern = "^(HMAC-SHA256|HMAC-SHA1|SHA-256|SHA-1|MD5|PBKDF2-HMAC-SHA1)$",
+        example = "HMAC-SHA256")]
     alg: Option<String>,
     /// The answer, in base64.
     #[param(value_type = String, required = true, min_length = 4, pattern = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$",

@@ -70,7 +70,7 @@ pub(in crate::front::http) enum ApiRefusal {
     )]
     NoPage,
     /// The record is not in the state that the request is conditioned on.
-    #[error("the record is not in the state that If-Match or If-None-Match names: {present}")]
+    #[error("{}", unmet(present))]
     ConditionFailed {
         /// Description of the present state.
         present: Refusal,
@@ -78,6 +78,20 @@ pub(in crate::front::http) enum ApiRefusal {
     /// The representation is not the one that a read is conditioned on.
     #[error("the representation is not the one that If-Match names; read it again")]
     RepresentationChanged,
+}
+
+/// The sentence about a condition that does not hold, by the present state.
+fn unmet(present: &Refusal) -> &'static str {
+    match present {
+        Refusal::AlreadyExists { .. } => {
+            "the identifier exists, and If-None-Match: * asks that it does not; leave the header out to change what exists"
+        }
+        Refusal::Absent => "the identifier is not registered, and If-Match asks that it is",
+        _ => {
+            "the record is not in a state that If-Match names, or is in one that If-None-Match names; read it again \
+             for its ETag"
+        }
+    }
 }
 
 fn hidden_from(hidden: Hidden) -> &'static str {
