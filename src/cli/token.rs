@@ -82,7 +82,8 @@ struct ScopeArguments {
     #[arg(long)]
     admin: bool,
 
-    /// Register, amend and remove identifiers of this prefix and read its restricted values; may be given several times
+    /// Register, amend and remove identifiers of this prefix, its own record 0.NA/PREFIX included, and read its restricted
+    /// values; may be given several times
     #[arg(long, value_name = "PREFIX")]
     registrar: Vec<String>,
 
