@@ -215,7 +215,7 @@ pub(super) enum FrontRefusal {
     #[error("this node has not announced itself in this incarnation; call Announce first")]
     NotAnnounced,
     /// The memory that requests and answers may take is in use.
-    #[error("{0}; ask again in a moment, with fewer calls at a time")]
+    #[error(transparent)]
     MemorySpent(BudgetSpent),
     /// A message that would take too much memory once it is decoded.
     #[error("the message has too many parts; send fewer items at a time")]

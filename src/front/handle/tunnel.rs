@@ -18,7 +18,7 @@ use super::outcome::Outgoing;
 use super::responder::Responder;
 
 /// Bytes of the messages of one list; a longer list has to be requested over TCP.
-const LIST_BYTES_MAX: usize = 16 * 1024 * 1024;
+const LIST_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Answers Handle messages that another front end carries.
 #[derive(Clone)]

@@ -115,10 +115,10 @@ async fn health_readiness_and_metrics_are_served_until_it_drains() {
 }
 
 /// Memory for one request at a time and for a small answer.
-const ONE_REQUEST: MemoryLimits = MemoryLimits { total: 40_000, source: 40_000, connection: 40_000 };
+const ONE_REQUEST: MemoryLimits = MemoryLimits { total: 20_000, source: 20_000, connection: 20_000 };
 
 /// A native message that is carried holds the memory of its request. Meanwhile nothing is done for another, and how the node
-/// is can be asked.
+/// is can be asked, also where the page of metrics is larger than what is left.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_finds_no_memory_is_refused_before_anything_is_done() {
     let fixture = Fixture::open(EngineKind::Fjall).await;
@@ -135,7 +135,9 @@ async fn a_request_that_finds_no_memory_is_refused_before_anything_is_done() {
             carried.message
         })
     });
-    let dependencies = dependencies(&fixture, Arc::new(Vec::new), Arc::default(), Some(tunnel));
+    let metrics = Arc::new(Metrics::default());
+    metrics.add(|page| (0..1_000).for_each(|_| page.counter("idnode_one_total", "A page of 50 KB.", 7)));
+    let dependencies = dependencies(&fixture, Arc::new(Vec::new), metrics, Some(tunnel));
     let server = HttpServer::new_within(ONE_REQUEST, &HttpOptions::default(), dependencies, None);
     let server = server.expect("a front end");
     let memory = server.memory();
@@ -152,8 +154,14 @@ async fn a_request_that_finds_no_memory_is_refused_before_anything_is_done() {
     second.read_to_string(&mut refused).await.expect("an answer");
     assert!(refused.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{refused}");
     assert!(refused.contains("retry-after: 1\r\n"), "{refused}");
+    assert!(
+        refused.contains("too much memory is in use by requests and answers of this address"),
+        "{refused}"
+    );
     assert_eq!(get(address, "/api/handles/88.118/absent").await.0, "HTTP/1.1 503 Service Unavailable");
-    assert_eq!(get(address, "/healthz").await.0, "HTTP/1.1 200 OK");
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        assert_eq!(get(address, path).await.0, "HTTP/1.1 200 OK", "{path}");
+    }
     released.notify_one();
     read_answer(&mut first, "whole").await;
     assert_eq!(carried.load(Ordering::Relaxed), 1, "the second was not carried");

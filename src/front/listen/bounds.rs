@@ -5,27 +5,51 @@
 
 use super::budget::MemoryLimits;
 use super::quota::QuotaBounds;
+use crate::model::limits::{BATCH_ITEMS_MAX, MESSAGE_BYTES_MAX, MESSAGE_MEMORY_MAX};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
 //----------- Memory ---------------------------------------------------------
 
+/// Sources that together spend a whole budget: one of them alone leaves most of it to others.
+const SHARES: usize = 8;
+
 /// Bytes that messages and answers of DNS over TCP occupy: the latter have up to 64 KiB each.
 pub(in crate::front) const DNS_MEMORY: MemoryLimits =
-    MemoryLimits { total: 256 * MIB, source: 64 * MIB, connection: 2 * MIB };
+    MemoryLimits { total: 64 * MIB, source: 8 * MIB, connection: 2 * MIB };
 
-/// Bytes that requests and answers over gRPC occupy.
+/// Bytes that requests and answers over gRPC occupy. The share of a source holds the largest message, decoded, and the
+/// outcomes of its items.
 pub(in crate::front) const GRPC_MEMORY: MemoryLimits =
-    MemoryLimits { total: 256 * MIB, source: 128 * MIB, connection: 64 * MIB };
+    MemoryLimits { total: 384 * MIB, source: 48 * MIB, connection: 48 * MIB };
 
 /// Bytes that requests and answers of the Handle protocol over TCP occupy.
 pub(in crate::front) const HANDLE_MEMORY: MemoryLimits =
-    MemoryLimits { total: 256 * MIB, source: 64 * MIB, connection: 8 * MIB };
+    MemoryLimits { total: 128 * MIB, source: 16 * MIB, connection: 8 * MIB };
 
 /// Bytes that requests and answers over HTTP occupy.
 pub(in crate::front) const HTTP_MEMORY: MemoryLimits =
-    MemoryLimits { total: 128 * MIB, source: 64 * MIB, connection: 32 * MIB };
+    MemoryLimits { total: 128 * MIB, source: 16 * MIB, connection: 16 * MIB };
+
+/// Bytes that pages of metrics occupy, beside [`HTTP_MEMORY`]: they are served while that is spent.
+pub(in crate::front) const HTTP_STATUS_MEMORY: MemoryLimits =
+    MemoryLimits { total: 16 * MIB, source: 2 * MIB, connection: MIB };
+
+const _: () = {
+    let budgets = [DNS_MEMORY, GRPC_MEMORY, HANDLE_MEMORY, HTTP_MEMORY, HTTP_STATUS_MEMORY];
+    let mut rest: &[MemoryLimits] = &budgets;
+    let mut total = 0;
+    while let [MemoryLimits { total: all, source, connection }, others @ ..] = rest {
+        assert!(*source * SHARES <= *all, "one source cannot spend more than its share");
+        assert!(*connection <= *source);
+        total += *all;
+        rest = others;
+    }
+    assert!(total <= 720 * MIB, "the front ends together, as docs/threats.md says");
+    // The bytes of a message are there twice while it is decoded; beside them a call holds a little.
+    assert!(MESSAGE_MEMORY_MAX + 2 * MESSAGE_BYTES_MAX + BATCH_ITEMS_MAX * 512 + MIB <= GRPC_MEMORY.source);
+};
 
 //----------- Handle protocol ------------------------------------------------
 

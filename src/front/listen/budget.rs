@@ -87,7 +87,7 @@ pub(in crate::front) enum Bound {
 impl Bound {
     const ALL: [Self; 3] = [Self::Connection, Self::Source, Self::Total];
 
-    /// The name of the bound in metrics and messages.
+    /// The name of the bound in metrics.
     pub(in crate::front) fn name(self) -> &'static str {
         match self {
             Self::Connection => "connection",
@@ -95,11 +95,23 @@ impl Bound {
             Self::Total => "total",
         }
     }
+
+    /// Whose requests and answers the bound counts.
+    fn clients(self) -> &'static str {
+        match self {
+            Self::Connection => "this connection",
+            Self::Source => "this address",
+            Self::Total => "all clients",
+        }
+    }
 }
 
 /// A budget is spent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the memory for requests and answers is in use ({})", .bound.name())]
+#[error(
+    "too much memory is in use by requests and answers of {}; repeat in a moment, with fewer requests at a time",
+    .bound.clients()
+)]
 pub(in crate::front) struct BudgetSpent {
     /// The bound that was met.
     pub(in crate::front) bound: Bound,

@@ -61,7 +61,7 @@ fn code_of_rejection(rejection: &Rejection) -> ResponseCode {
         Rejection::CrossOrigin => ResponseCode::INVALID_CREDENTIAL,
         Rejection::Refused(refusal) => response_code::of_refusal(refusal),
         Rejection::Failed(failure) => response_code::of_failure(failure),
-        Rejection::TooManyConnections => ResponseCode::SERVER_BUSY,
+        Rejection::TooManyConnections | Rejection::MemorySpent(_) => ResponseCode::SERVER_BUSY,
         Rejection::TooLate => ResponseCode::ERROR,
     }
 }

@@ -16,10 +16,10 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use super::listener::RESERVED_PATHS;
 use super::rejection::Rejection;
 use crate::front::http::transport::connection::Client;
-use crate::front::listen::budget::{MemoryBudget, MemoryGrant};
+use crate::front::listen::bounds::HTTP_STATUS_MEMORY;
+use crate::front::listen::budget::{BudgetSpent, MemoryBudget, MemoryGrant};
 use crate::front::listen::in_flight::AnswerMark;
 use crate::model::limits::IDENTIFIER_BYTES_MAX;
-use crate::model::refusal::Failure;
 
 /// Bytes of one piece of an answer.
 const PIECE_BYTES: usize = 16 * 1024;
@@ -27,33 +27,40 @@ const PIECE_BYTES: usize = 16 * 1024;
 /// the buffers of a connection hold.
 const SMALL_BYTES: usize = 8 * 1024;
 /// Bytes that are taken before a request is answered: most answers take no more, and no outcome of a command does.
-const RESERVED_BYTES: usize = 32 * 1024;
+const RESERVED_BYTES: usize = 16 * 1024;
 /// Bytes that count for an answer whose length is not known, which is made while it is taken.
 const STREAMED_BYTES: usize = 256 * 1024;
 
 // A handle is at most this long when each of its bytes is escaped; beside it an outcome has a few hundred bytes.
 const _: () = assert!(6 * IDENTIFIER_BYTES_MAX + 1_024 <= RESERVED_BYTES);
 
-/// The memory was spent when a request came; nothing is done for it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct MemorySpent;
+/// The memory of requests and answers.
+#[derive(Debug)]
+pub(super) struct AnswerMemory {
+    /// The budget that clients share.
+    budget: Arc<MemoryBudget>,
+    /// The budget of what says how the node is, which is served while the other is spent.
+    status: Arc<MemoryBudget>,
+}
 
-/// Takes memory before a request is answered. How the node is can be asked without.
-pub(super) fn reserve(
-    budget: &Arc<MemoryBudget>,
-    client: &Client,
-    path: &str,
-) -> Result<Option<MemoryGrant>, MemorySpent> {
-    if RESERVED_PATHS.contains(&path) {
-        return Ok(None);
+impl AnswerMemory {
+    /// Takes the memory of answers from a budget.
+    pub(super) fn new(budget: Arc<MemoryBudget>) -> Self {
+        Self { budget, status: MemoryBudget::new(HTTP_STATUS_MEMORY) }
     }
-    budget.take(client.holder(), RESERVED_BYTES).map(Some).map_err(|_| MemorySpent)
+
+    /// Takes memory before a request is answered.
+    pub(super) fn reserve(&self, client: &Client, path: &str) -> Result<MemoryGrant, BudgetSpent> {
+        if RESERVED_PATHS.contains(&path) {
+            return self.status.take(client.holder(), 0);
+        }
+        self.budget.take(client.holder(), RESERVED_BYTES)
+    }
 }
 
 /// An answer whose memory counts, and which is in flight, until it has left.
 pub(super) fn hold(
     response: Response,
-    (budget, client): (&Arc<MemoryBudget>, &Client),
     reserved: Option<MemoryGrant>,
     version: Version,
     in_flight: AnswerMark,
@@ -64,15 +71,13 @@ pub(super) fn hold(
         return response;
     }
     let bytes = exact.unwrap_or(STREAMED_BYTES);
-    let taken = match reserved {
-        Some(mut reserved) => reserved.resize(bytes).map(|()| reserved),
-        None => budget.take(client.holder(), bytes),
-    };
-    let held = match taken {
-        Ok(held) => held,
+    // Nothing was reserved for a request that was refused for want of memory.
+    let Some(mut held) = reserved else { return response };
+    match held.resize(bytes) {
+        Ok(()) => {}
         Err(_) if bytes <= SMALL_BYTES => return response,
-        Err(_) => return Rejection::Failed(Failure::Overloaded).into_response(),
-    };
+        Err(spent) => return Rejection::MemorySpent(spent).into_response(),
+    }
     let (mut parts, body) = response.into_parts();
     if let Some(length) = exact {
         parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));

@@ -13,7 +13,6 @@ use super::json::UniqueJson;
 use super::rejection::Rejection;
 use crate::front::http::transport::connection::Client;
 use crate::front::listen::budget::{MemoryBudget, MemoryGrant};
-use crate::model::refusal::Failure;
 
 /// Bytes of a JSON body: the largest record, however much its text grows by escapes.
 const JSON_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -77,7 +76,7 @@ impl Bodies {
         check_type(headers, JSON)?;
         let (bytes, mut held) = self.read(from, body, JSON_BYTES_MAX).await?;
         // A short text can stand for many members, each of which takes more memory than its text.
-        held.resize(bytes.len() + members(&bytes) * JSON_MEMBER_BYTES).map_err(|_| Failure::Overloaded)?;
+        held.resize(bytes.len() + members(&bytes) * JSON_MEMBER_BYTES)?;
         match serde_json::from_slice(&bytes) {
             Ok(UniqueJson(json)) => Ok(json),
             Err(error) if error.is_data() => Err(Rejection::malformed(&format!("in the body, {error}"))),
@@ -106,8 +105,7 @@ impl Bodies {
         bytes_max: usize,
     ) -> Result<(Vec<u8>, MemoryGrant), Rejection> {
         let _awaited = client.in_flight.await_body();
-        let taken = self.budget.take(client.holder(), 0);
-        let mut held = taken.map_err(|_| Failure::Overloaded)?;
+        let mut held = self.budget.take(client.holder(), 0)?;
         let mut pieces = body.into_data_stream();
         let mut bytes = Vec::new();
         while let Some(piece) =
@@ -118,7 +116,7 @@ impl Bodies {
             if whole > bytes_max {
                 return Err(Rejection::TooLarge { max: bytes_max });
             }
-            held.resize(whole).map_err(|_| Failure::Overloaded)?;
+            held.resize(whole)?;
             bytes.extend_from_slice(&piece);
         }
         Ok((bytes, held))
@@ -138,9 +136,9 @@ mod tests {
     use axum::body::Body;
     use axum::http::{HeaderMap, HeaderValue, header};
 
-    use super::{Bodies, Deadline, Failure, MemoryBudget, Rejection, check_encoding};
+    use super::{Bodies, Deadline, MemoryBudget, Rejection, check_encoding};
     use crate::front::http::transport::connection::Client;
-    use crate::front::listen::budget::MemoryLimits;
+    use crate::front::listen::budget::{Bound, BudgetSpent, MemoryLimits};
     use crate::front::listen::channel::Channel;
     use crate::front::listen::in_flight::InFlight;
     use crate::front::listen::slots::SlotUse;
@@ -172,7 +170,8 @@ mod tests {
             bodies.read((&client, &deadline()), body(1_500), 9_000).await.expect("there is memory");
         assert_eq!((read.len(), budget.bytes_in_use()), (1_500, 1_500));
         let refused = bodies.read((&client, &deadline()), body(600), 9_000).await;
-        assert!(matches!(refused, Err(Rejection::Failed(Failure::Overloaded))), "{refused:?}");
+        let spent = Rejection::MemorySpent(BudgetSpent { bound: Bound::Connection });
+        assert_eq!(refused.expect_err("beyond"), spent);
         assert!(
             bodies.read((&client, &deadline()), body(500), 9_000).await.is_ok(),
             "a small one still fits"
@@ -207,7 +206,7 @@ mod tests {
         let list = |count: usize| Body::from(format!("[0{}]", ",0".repeat(count)));
         assert!(bodies.read_json((&client, &deadline()), &headers, list(100)).await.is_ok());
         let refused = bodies.read_json((&client, &deadline()), &headers, list(500)).await;
-        assert_eq!(refused, Err(Rejection::Failed(Failure::Overloaded)));
+        assert_eq!(refused, Err(Rejection::MemorySpent(BudgetSpent { bound: Bound::Connection })));
     }
 
     #[test]

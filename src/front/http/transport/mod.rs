@@ -42,13 +42,12 @@ use axum::{Extension, Router};
 use tokio::time::{Instant, timeout_at};
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use self::answer::MemorySpent;
+use self::answer::AnswerMemory;
 use self::connection::Client;
 use self::counters::HttpCounters;
 use self::deadline::Deadline;
 use self::rejection::Rejection;
-use crate::front::listen::budget::MemoryBudget;
-use crate::model::refusal::Failure;
+use crate::front::listen::budget::{BudgetSpent, MemoryBudget};
 
 //----------- Layers ---------------------------------------------------------
 
@@ -67,6 +66,7 @@ pub(super) fn finish(faces: Router, counters: Arc<HttpCounters>, memory: Arc<Mem
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
+    let memory = Arc::new(AnswerMemory::new(memory));
     // Layers around a router of its own see what the inner one adds last, such as the header Allow; and each connection adds
     // its client to one route instead of to all.
     Router::new().fallback_service(faces).layer(nosniff).layer(from_fn_with_state((counters, memory), send))
@@ -74,8 +74,8 @@ pub(super) fn finish(faces: Router, counters: Arc<HttpCounters>, memory: Arc<Mem
 
 /// Refuses a request that found no memory.
 async fn refuse_without_memory(request: Request, next: Next) -> Response {
-    if request.extensions().get::<MemorySpent>().is_some() {
-        return Rejection::Failed(Failure::Overloaded).into_response();
+    if let Some(spent) = request.extensions().get::<BudgetSpent>() {
+        return Rejection::MemorySpent(*spent).into_response();
     }
     next.run(request).await
 }
@@ -88,7 +88,7 @@ async fn answer_in_time(Extension(deadline): Extension<Deadline>, request: Reque
 
 /// Counts a response and its memory, and lets the connection know that one is due until it has left.
 async fn send(
-    State((counters, memory)): State<(Arc<HttpCounters>, Arc<MemoryBudget>)>,
+    State((counters, memory)): State<(Arc<HttpCounters>, Arc<AnswerMemory>)>,
     Extension(client): Extension<Client>,
     mut request: Request,
     next: Next,
@@ -97,12 +97,12 @@ async fn send(
     let version = request.version();
     client.note_version(version);
     let in_flight = client.in_flight.begin_answer();
-    let reserved = answer::reserve(&memory, &client, request.uri().path()).unwrap_or_else(|spent| {
-        request.extensions_mut().insert(spent);
-        None
-    });
+    let reserved = memory.reserve(&client, request.uri().path());
+    if let Err(spent) = &reserved {
+        request.extensions_mut().insert(*spent);
+    }
     let response = next.run(request).await;
-    let mut response = answer::hold(response, (&memory, &client), reserved, version, in_flight);
+    let mut response = answer::hold(response, reserved.ok(), version, in_flight);
     cors::complete_allow(response.headers_mut());
     counters.count_response(response.status());
     response

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::authority::credential::Unproven;
 use crate::front::handle_semantics::proof::sentence_of;
+use crate::front::listen::budget::BudgetSpent;
 use crate::model::refusal::{Failure, Problem, Refusal};
 
 /// Why the transport does not pass a request on, or does not wait for its answer.
@@ -66,6 +67,9 @@ pub(in crate::front::http) enum Rejection {
     /// The node failed, or has no capacity.
     #[error(transparent)]
     Failed(Failure),
+    /// The memory that requests and answers may take is in use.
+    #[error(transparent)]
+    MemorySpent(BudgetSpent),
     /// All slots for connections are taken; those that are reserved serve health, readiness and metrics alone.
     #[error("too many connections are open; try again in a few seconds")]
     TooManyConnections,
@@ -95,6 +99,7 @@ impl Rejection {
             | Self::CrossOrigin
             | Self::Refused(_)
             | Self::Failed(_)
+            | Self::MemorySpent(_)
             | Self::TooManyConnections
             | Self::TooLate => None,
         }
@@ -113,7 +118,9 @@ impl Rejection {
             Self::UnknownTransferCoding => StatusCode::NOT_IMPLEMENTED,
             Self::AuthenticationNeeded { .. } | Self::Unproven(_) => StatusCode::UNAUTHORIZED,
             Self::CrossOrigin => StatusCode::FORBIDDEN,
-            Self::TooLate | Self::TooManyConnections => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooLate | Self::TooManyConnections | Self::MemorySpent(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Refused(_) | Self::Failed(_) => return None,
         })
     }
@@ -123,7 +130,7 @@ impl Rejection {
         let (name, value) = match self {
             Self::UnsupportedMediaType { accepted } => (header::ACCEPT, *accepted),
             Self::UnsupportedEncoding => (header::ACCEPT_ENCODING, "identity"),
-            Self::Failed(Failure::Overloaded) => (header::RETRY_AFTER, "1"),
+            Self::Failed(Failure::Overloaded) | Self::MemorySpent(_) => (header::RETRY_AFTER, "1"),
             Self::TooManyConnections => (header::RETRY_AFTER, "5"),
             _ => return,
         };
@@ -153,6 +160,12 @@ impl From<Unproven> for Rejection {
             | Unproven::Unusable { .. }
             | Unproven::Unreachable { .. }) => Self::Unproven(other),
         }
+    }
+}
+
+impl From<BudgetSpent> for Rejection {
+    fn from(spent: BudgetSpent) -> Self {
+        Self::MemorySpent(spent)
     }
 }
 
