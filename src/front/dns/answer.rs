@@ -23,6 +23,7 @@ use super::reply::{self, Facts, Subject};
 use super::request::{Asked, Request, Transport, decode};
 use super::zone::{Location, Side, Zones, serial};
 use crate::authority::caller::Caller;
+use crate::front::listen::answers::Turns;
 use crate::front::listen::udp_rate_limit::{AddressProof, Exchanged, UdpDecision, UdpRateLimit};
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::limits::SUFFIX_DIGEST_BYTES;
@@ -101,10 +102,13 @@ impl Responder {
         }
         let mut replies = self.ask(&facts, steps).await.into_iter();
         let mut answers = Vec::with_capacity(messages.len());
+        let mut turns = Turns::default();
         for (asked, message) in all_asked.into_iter().zip(messages) {
             let reply = asked.as_ref().and_then(|_| replies.next());
             let encode = |(asked, reply)| self.encode(&facts, &asked, &reply, message, transport);
-            answers.push(asked.zip(reply).and_then(encode));
+            let answer: Option<Vec<u8>> = asked.zip(reply).and_then(encode);
+            turns.made(answer.as_ref().map_or(0, Vec::len)).await;
+            answers.push(answer);
         }
         answers
     }

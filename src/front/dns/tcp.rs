@@ -4,8 +4,8 @@
 //! no whole message arrives in time, when the client does not read its answers, when it sends bytes that are not a
 //! message, and when it is evicted.
 //!
-//! Large messages take from the memory budget while they are received, as do answers until they are written. When it is
-//! spent, an answer is replaced by SERVFAIL, and a connection with a large message that is not whole is closed.
+//! What has come of a large message takes from the memory budget, as do answers until they are written. When it is spent,
+//! SERVFAIL takes the place of an answer; a large message that is not whole gets it too, and the rest of it is discarded.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -13,15 +13,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::front::listen::accept::{Accepted, Reception};
-use crate::front::listen::answers::{Answers, FREE_BYTES};
-use crate::front::listen::budget::{MemoryAccount, MemoryBudget, MemoryGrant};
+use crate::front::listen::answers::Answers;
+use crate::front::listen::budget::{MemoryAccount, MemoryBudget};
 use crate::front::listen::drain::Draining;
+use crate::front::listen::receive_buffer::ReceiveBuffer;
 use crate::front::listen::slots::Slot;
 use crate::front::listen::stream::ByteStream;
 use crate::model::limits::CONNECTION_MESSAGES_MAX;
@@ -101,38 +102,53 @@ struct Connection {
 impl Connection {
     async fn serve(mut self, mut draining: Draining) {
         let usage = self.slot.usage();
-        let mut received = BytesMut::new();
-        let mut large: Option<MemoryGrant> = None;
+        let mut received = ReceiveBuffer::new(&self.account);
         let mut idle_until = Instant::now() + self.shared.idle_max;
         loop {
-            let messages = take_messages(&mut received);
+            let messages = take_messages(received.bytes());
             if !messages.is_empty() {
                 if !self.answer(&messages).await {
                     return;
                 }
-                large = None;
+                drop(messages);
+                received.shrink();
                 let now = Instant::now();
                 usage.touch(now.into_std());
                 idle_until = now + self.shared.idle_max;
                 continue;
             }
-            let wanted = wanted_bytes(&received);
-            if wanted > FREE_BYTES && large.is_none() {
-                let Ok(grant) = self.account.take(wanted) else { return };
-                large = Some(grant);
+            let wanted = wanted_bytes(received.bytes());
+            let is_refused = received.grow(wanted).is_err();
+            if is_refused && !self.refuse_arriving(received.bytes()).await {
+                return;
             }
-            let read = tokio::select! {
+            let more = async {
+                if is_refused {
+                    return received.discard(&mut self.stream, wanted).await;
+                }
+                received.read(&mut self.stream).await.map(|bytes| bytes > 0)
+            };
+            let more = tokio::select! {
                 biased;
                 () = draining.begins() => return,
                 () = self.slot.evicted() => return,
-                read = timeout_at(idle_until, self.stream.read_buf(&mut received)) => read,
+                more = timeout_at(idle_until, more) => more,
             };
-            match read {
-                Ok(Ok(bytes)) if bytes > 0 => {}
-                // Closed by the client, broken, or idle for too long.
-                Ok(_) | Err(_) => return,
+            // Otherwise closed by the client, broken, or idle for too long.
+            let Ok(Ok(true)) = more else { return };
+            if is_refused {
+                idle_until = Instant::now() + self.shared.idle_max;
             }
         }
+    }
+
+    /// Answers a message that is arriving with SERVFAIL; false when the connection is to be closed.
+    async fn refuse_arriving(&mut self, received: &[u8]) -> bool {
+        let bytes = received.get(LENGTH_BYTES..).unwrap_or_default();
+        let refusal = self.responder.refuse_busy(&Received { bytes, client: self.client });
+        let Some(framed) = framed(&refusal) else { return false };
+        let written = timeout(WRITE_MAX, self.stream.write_all(&framed)).await;
+        !refusal.is_empty() && matches!(written, Ok(Ok(())))
     }
 
     /// Answers messages; false when the connection is to be closed.
@@ -168,6 +184,12 @@ impl Connection {
         answers.add(&answer);
         true
     }
+}
+
+/// A message behind its length; none if it is longer than any, which the encoder rules out.
+fn framed(message: &[u8]) -> Option<Vec<u8>> {
+    let length = u16::try_from(message.len()).ok()?;
+    Some([&length.to_be_bytes(), message].concat())
 }
 
 /// Bytes of the message that has begun to arrive, with its length.

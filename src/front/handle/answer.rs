@@ -6,6 +6,7 @@
 
 use crate::authority::caller::Caller;
 use crate::front::handle_semantics::question::{Hidden, QuestionOutcome};
+use crate::front::listen::answers::Turns;
 use crate::resolver::answer::{Answer, Question};
 use crate::telemetry::bug;
 use crate::wire::cursor::{DecodeError, Reader};
@@ -39,7 +40,7 @@ pub(super) struct Received<'a> {
 impl Responder {
     /// Answers the plain questions among messages; the entry of any other message is `None`.
     pub(super) async fn answer_plain(&self, messages: &[Received<'_>]) -> Vec<Option<Vec<u8>>> {
-        let mut plain: Vec<Option<Plain<'_>>> = messages.iter().map(Plain::new).collect();
+        let plain: Vec<Option<Plain<'_>>> = messages.iter().map(Plain::new).collect();
         let questions: Vec<Question> =
             plain.iter().flatten().map(|plain| plain.request.question.clone()).collect();
         if questions.is_empty() {
@@ -53,8 +54,7 @@ impl Responder {
                 return plain.into_iter().map(|plain| plain.map(failed)).collect();
             }
         };
-        let mut reply_to = |plain: &mut Option<Plain<'_>>| {
-            let plain = plain.take()?;
+        let mut reply_to = |plain: Plain<'_>| {
             let reply = match answers.next() {
                 Some(Ok(answer)) => plain.reply(answer)?,
                 Some(Err(refusal)) => reply::refusal(&refusal),
@@ -62,7 +62,13 @@ impl Responder {
             };
             Some(self.write(&plain.frame, &reply, now_ms))
         };
-        plain.iter_mut().map(&mut reply_to).collect()
+        let (mut made, mut turns) = (Vec::with_capacity(plain.len()), Turns::default());
+        for plain in plain {
+            let answer: Option<Vec<u8>> = plain.and_then(&mut reply_to);
+            turns.made(answer.as_ref().map_or(0, Vec::len)).await;
+            made.push(answer);
+        }
+        made
     }
 
     /// Whether a message is a plain question.
@@ -96,7 +102,7 @@ impl Responder {
         let message = Message::decode(received.message).ok()?;
         let is_request = message.header.response == ResponseCode::NONE;
         let frame = Frame::new(received.envelope, &message);
-        is_request.then(|| self.write(&frame, &reply::busy(), self.resolver.now_ms()))
+        is_request.then(|| self.write(&frame, &reply::memory_spent(), self.resolver.now_ms()))
     }
 
     /// The short answer to a request whose own answer is beyond the limit for datagrams: clients repeat it over TCP.
@@ -176,7 +182,7 @@ impl Responder {
 
     /// The answer to a message that is not read for want of memory.
     pub(super) fn refuse_unread(&self, envelope: &Envelope) -> Vec<u8> {
-        self.write(&Frame::of_unreadable(*envelope), &reply::busy(), self.resolver.now_ms())
+        self.write(&Frame::of_unreadable(*envelope), &reply::memory_spent(), self.resolver.now_ms())
     }
 }
 

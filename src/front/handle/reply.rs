@@ -317,3 +317,11 @@ pub(super) fn ask_over_tcp() -> Reply {
 pub(super) fn busy() -> Reply {
     failure(&Failure::Overloaded)
 }
+
+/// There is no memory for the request or its answer.
+pub(super) fn memory_spent() -> Reply {
+    Reply::refuse(
+        ResponseCode::SERVER_BUSY,
+        "too much memory is in use by requests and answers; repeat in a moment, with fewer requests at a time",
+    )
+}

@@ -2,24 +2,25 @@
 //!
 //! A connection stays open after an answer, since many clients use one for hours; others close it themselves. It is closed
 //! when no message arrives in time, when a message is not completed in time, when the client does not read its answers,
-//! after bytes that are not a message, and when it is evicted. Large messages being received take from the memory budget,
-//! as do answers until they are written. When the budget is spent, a message is refused as too busy. If it was
-//! not read, the connection is closed. The outcome of a change is always reported.
+//! after bytes that are not a message, and when it is evicted. What has come of a large message takes from the memory budget,
+//! as do answers until they are written. When the budget is spent, a message is refused as too busy; what comes of it after
+//! that is discarded, and the connection goes on. The outcome of a change is always reported.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::front::listen::accept::{Accepted, Reception};
 use crate::front::listen::answers::{Answers, FREE_BYTES};
-use crate::front::listen::budget::{MemoryAccount, MemoryBudget, MemoryGrant};
+use crate::front::listen::budget::{MemoryAccount, MemoryBudget};
 use crate::front::listen::drain::Draining;
+use crate::front::listen::receive_buffer::ReceiveBuffer;
 use crate::front::listen::slots::Slot;
 use crate::front::listen::stream::ByteStream;
 use crate::model::limits::CONNECTION_MESSAGES_MAX;
@@ -40,8 +41,6 @@ const MESSAGE_MAX: Duration = Duration::from_secs(30);
 const WRITE_MAX: Duration = Duration::from_secs(30);
 /// Connections whose plain questions are answered at a time: up to 16 answers of each are made before they are counted.
 const PRODUCING_MAX: usize = 16;
-/// Smallest size of the receive buffer: nearly every request fits.
-const READ_BYTES: usize = 512;
 
 //----------- TcpSide --------------------------------------------------------
 
@@ -115,16 +114,16 @@ enum Course {
 impl Connection {
     async fn serve(mut self, mut stream: ByteStream) {
         let usage = self.slot.usage();
-        let mut received = BytesMut::with_capacity(READ_BYTES);
+        let mut received = ReceiveBuffer::new(&self.account);
         let mut idle_until = Instant::now() + self.shared.idle_max;
-        let mut large: Option<MemoryGrant> = None;
         loop {
-            let wanted = match take(&mut received) {
+            let wanted = match take(received.bytes()) {
                 Taken::Messages(messages) => {
                     if self.answer(&mut stream, &messages).await == Course::Close {
                         return;
                     }
-                    large = None;
+                    drop(messages);
+                    received.shrink();
                     usage.touch(Instant::now().into_std());
                     idle_until = Instant::now() + self.shared.idle_max;
                     continue;
@@ -136,30 +135,65 @@ impl Connection {
                 }
                 Taken::Wanted(bytes) => bytes,
             };
-            if !received.is_empty() {
+            if !received.bytes().is_empty() {
                 idle_until = idle_until.min(Instant::now() + MESSAGE_MAX);
             }
-            if wanted > FREE_BYTES && large.is_none() {
-                match self.take_memory(wanted) {
-                    Some(grant) => large = Some(grant),
-                    None => return self.refuse_busy(&mut stream, &received).await,
-                }
-            }
-            received.reserve(READ_BYTES);
-            let free_bytes = wanted.max(FREE_BYTES) - received.len();
-            let mut limited = (&mut stream).take(u64::try_from(free_bytes).unwrap_or(0));
-            let read = tokio::select! {
-                biased;
-                () = self.draining.begins() => return,
-                () = self.slot.evicted() => return,
-                read = timeout_at(idle_until, limited.read_buf(&mut received)) => read,
+            let is_refused = received.grow(wanted).is_err();
+            let course = if is_refused {
+                self.refuse_arriving(&mut stream, &mut received, wanted, idle_until).await
+            } else {
+                self.read(&mut stream, &mut received, idle_until).await
             };
-            match read {
-                Ok(Ok(bytes)) if bytes > 0 => {}
-                // Closed by the client, broken, or idle for too long.
-                Ok(_) | Err(_) => return,
+            if course == Course::Close {
+                return;
+            }
+            if is_refused {
+                idle_until = Instant::now() + self.shared.idle_max;
             }
         }
+    }
+
+    /// Reads more of a message, in time.
+    async fn read(
+        &mut self,
+        stream: &mut ByteStream,
+        received: &mut ReceiveBuffer,
+        deadline: Instant,
+    ) -> Course {
+        let read = tokio::select! {
+            biased;
+            () = self.draining.begins() => return Course::Close,
+            () = self.slot.evicted() => return Course::Close,
+            read = timeout_at(deadline, received.read(stream)) => read,
+        };
+        match read {
+            Ok(Ok(bytes)) if bytes > 0 => Course::Continue,
+            // Closed by the client, broken, or idle for too long.
+            Ok(_) | Err(_) => Course::Close,
+        }
+    }
+
+    /// Refuses a message that is arriving as too busy, and discards the rest of it.
+    async fn refuse_arriving(
+        &mut self,
+        stream: &mut ByteStream,
+        received: &mut ReceiveBuffer,
+        wanted: usize,
+        deadline: Instant,
+    ) -> Course {
+        count(&self.responder.counters.busy);
+        let Ok(envelope) = Envelope::decode(&mut Reader::new(received.bytes())) else { return Course::Close };
+        let refusal = self.responder.refuse_unread(&envelope);
+        if self.write(stream, &refusal).await == Course::Close {
+            return Course::Close;
+        }
+        let discarded = tokio::select! {
+            biased;
+            () = self.draining.begins() => return Course::Close,
+            () = self.slot.evicted() => return Course::Close,
+            discarded = timeout_at(deadline, received.discard(stream, wanted)) => discarded,
+        };
+        if matches!(discarded, Ok(Ok(true))) { Course::Continue } else { Course::Close }
     }
 
     /// Answers messages in order: plain questions that follow each other together, others one by one.
@@ -283,20 +317,6 @@ impl Connection {
             stream.flush().await
         });
         if matches!(written.await, Ok(Ok(()))) { Course::Continue } else { Course::Close }
-    }
-
-    /// Takes memory for a large message; none when the budget is spent.
-    fn take_memory(&self, bytes: usize) -> Option<MemoryGrant> {
-        let taken = self.account.take(bytes);
-        taken.inspect_err(|_| count(&self.responder.counters.busy)).ok()
-    }
-
-    /// Refuses a message that has begun to arrive as too busy. It is not read, so that the connection has to be closed.
-    async fn refuse_busy(&self, stream: &mut ByteStream, received: &[u8]) {
-        if let Ok(envelope) = Envelope::decode(&mut Reader::new(received)) {
-            let refusal = self.responder.refuse_unread(&envelope);
-            self.write(stream, &refusal).await;
-        }
     }
 }
 

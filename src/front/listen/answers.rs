@@ -5,8 +5,8 @@
 //!                  └─▶ no memory: dropped, and the message is refused as too busy
 //! ```
 //! Answers are made before their size is known. So a front end makes them under a permit and counts them before it gives the
-//! permit back: the number of permits bounds what is made and not counted yet. Every connection may hold a little outside of
-//! the budget.
+//! permit back: the number of permits bounds what is made and not counted yet. Between large answers other tasks have their
+//! turn. Every connection may hold a little outside of the budget.
 
 use std::sync::Arc;
 
@@ -63,15 +63,35 @@ impl Answers {
     }
 }
 
+//----------- Turns ----------------------------------------------------------
+
+/// Lets other tasks have their turn while one makes many large answers.
+#[derive(Debug, Default)]
+pub(in crate::front) struct Turns {
+    /// Bytes made since others had their turn.
+    bytes: usize,
+}
+
+impl Turns {
+    /// Notes that an answer was made.
+    pub(in crate::front) async fn made(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        if self.bytes > FREE_BYTES {
+            self.bytes = 0;
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
 /// The bytes that are taken from the budget for so many.
-fn beyond_free(bytes: usize) -> usize {
+pub(super) fn beyond_free(bytes: usize) -> usize {
     if bytes > FREE_BYTES { bytes } else { 0 }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::budget::{Bound, BudgetSpent, Holder, MemoryBudget, MemoryLimits};
-    use super::{Answers, FREE_BYTES};
+    use super::{Answers, FREE_BYTES, Turns};
 
     #[test]
     fn answers_are_counted_before_they_are_added() {
@@ -92,5 +112,15 @@ mod tests {
         assert_eq!(budget.bytes_in_use(), FREE_BYTES as u64 + 2, "those that are not added yet");
         drop(answers);
         assert_eq!(budget.bytes_in_use(), 0);
+    }
+
+    #[tokio::test]
+    async fn other_tasks_have_their_turn_between_large_answers() {
+        let other = tokio::spawn(async {});
+        let mut turns = Turns::default();
+        turns.made(FREE_BYTES).await;
+        assert!(!other.is_finished(), "small answers are made at once");
+        turns.made(1).await;
+        assert!(other.is_finished());
     }
 }

@@ -7,8 +7,8 @@
 //!
 //! Bounds are counted per [`source::Source`] by [`quota`]; what is remembered for a time is in [`expiring`] maps; work that
 //! occupies a processor runs in the [`crypto_pool`]; [`drain`] ends a front end in order, and [`in_flight`] tells when a
-//! connection may be closed. What clients make a front end hold comes out of its memory [`budget`]; [`answers`] that wait to be
-//! written on a connection take theirs there.
+//! connection may be closed. What clients make a front end hold comes out of its memory [`budget`]: the [`receive_buffer`] of a
+//! connection and its [`answers`] that wait to be written take theirs there.
 
 pub mod bind;
 pub mod inherited;
@@ -33,6 +33,7 @@ pub(in crate::front) mod bounds;
 pub mod budget;
 pub(in crate::front) mod expiring;
 pub(in crate::front) mod quota;
+pub(in crate::front) mod receive_buffer;
 pub(in crate::front) mod source;
 
 pub mod crypto_pool;

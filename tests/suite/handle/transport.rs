@@ -12,11 +12,13 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
+use crate::support::clients::http_get;
 use crate::support::eventually::eventually;
 use crate::support::handle::{
     Request, Response, SECRET, Signer, TcpClient, UdpClient, administered, administered_with, rsa_key, value,
     with_handle, with_values,
 };
+use crate::support::node::TestNode;
 
 type TlsStream = StreamOwned<ClientConnection, TcpStream>;
 
@@ -121,23 +123,42 @@ fn is_answered(client: &TcpClient) -> bool {
     is_answered
 }
 
-/// A message of 250,000 bytes.
-fn large_message() -> Vec<u8> {
-    Request::new(OpCode::RESOLUTION, vec![0; 250_000]).bytes()
+/// A message of so many bytes.
+fn message_of(bytes: usize) -> Vec<u8> {
+    Request::new(OpCode::RESOLUTION, vec![0; bytes]).bytes()
 }
 
-/// Clients that take the memory of their source by large messages that come slowly. 32 messages find none.
-fn spend_memory(server: SocketAddr) -> Vec<TcpClient> {
-    let message = large_message();
-    let beginning = message.get(..20_000).expect("a beginning");
-    let mut clients: Vec<TcpClient> = (0..300)
-        .map(|_| {
-            let mut client = TcpClient::connect(server);
-            client.send(beginning);
-            client
-        })
-        .collect();
-    // 64 MiB hold 268 such messages.
+/// Clients of which each sends so many bytes of a message of 250,000.
+fn begin_messages(server: SocketAddr, clients: usize, sent: usize) -> Vec<TcpClient> {
+    begin(server, clients, message_of(250_000).get(..sent).expect("a beginning"))
+}
+
+fn begin(server: SocketAddr, clients: usize, bytes: &[u8]) -> Vec<TcpClient> {
+    let open = |_| {
+        let mut client = TcpClient::connect(server);
+        client.send(bytes);
+        client
+    };
+    (0..clients).map(open).collect()
+}
+
+/// Bytes of the memory budget that are in use.
+fn memory_in_use(node: &TestNode) -> u64 {
+    let (_, page) = http_get(node.http(), "/metrics");
+    let line =
+        page.lines().find_map(|line| line.strip_prefix("idnode_handle_memory_bytes ")).expect("a gauge");
+    line.parse().expect("a number")
+}
+
+/// Clients that take the memory of their source, 16 MiB, by messages of which a part has come. 32 messages find none.
+fn spend_memory(node: &TestNode) -> Vec<TcpClient> {
+    let server = node.handle();
+    let mut clients = begin_messages(server, 60, 200_000);
+    let sixty = 60 * (u64::try_from(message_of(250_000).len()).expect("small"));
+    eventually("sixty large messages are held", || (memory_in_use(node) == sixty).then_some(()));
+    // What is left holds 88 messages of 20,000 bytes.
+    let small = message_of(20_000);
+    clients.extend(begin(server, 120, small.get(..19_000).expect("a beginning")));
     let refused = eventually("messages are refused", || {
         let answered: Vec<usize> =
             (0..clients.len()).filter(|number| clients.get(*number).is_some_and(is_answered)).collect();
@@ -145,21 +166,36 @@ fn spend_memory(server: SocketAddr) -> Vec<TcpClient> {
     });
     assert_eq!(refused.len(), 32);
     for number in refused {
-        assert_eq!(clients.get_mut(number).expect("a client").receive().code(), 3, "too busy");
+        let client = clients.get_mut(number).expect("a client");
+        assert_eq!(client.receive().code(), 3, "too busy");
+        client.send(small.get(19_000..).expect("the rest"));
+        assert_eq!(client.ask(&Request::resolve("77.7/x")).code(), 301, "the connection goes on");
     }
     clients
+}
+
+/// A client that only announces large messages takes no memory of others.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_announced_takes_no_memory() {
+    let node = administered().await;
+    node.client().await.register("88.118.8/large", &"x".repeat(200_000)).await.expect("registered");
+    let _clients = begin_messages(node.handle(), 300, 30);
+    let mut client = TcpClient::connect(node.handle());
+    assert_eq!(client.ask(&Request::resolve("88.118.8/large")).code(), 1);
+    assert_eq!(memory_in_use(&node), 0);
+    node.stop().await;
 }
 
 /// What is beyond the memory of one source is answered as too busy at once, and the messages of another source are taken.
 #[tokio::test(flavor = "multi_thread")]
 async fn large_messages_of_one_source_leave_memory_to_others() {
     let node = administered().await;
-    let _clients = spend_memory(node.handle());
+    let _clients = spend_memory(&node);
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into()).expect("bound");
     socket.connect(&node.handle().into()).expect("connected");
     let mut other = TcpClient(TcpStream::from(socket));
-    other.send(&large_message());
+    other.send(&message_of(250_000));
     assert_eq!(other.receive().code(), 102, "read: an empty handle is none");
     node.stop().await;
 }
@@ -177,7 +213,7 @@ async fn the_outcome_of_a_change_is_reported_while_memory_is_spent() {
         vec![value(1, "URL", b"https://example.com")],
     ));
     let (large, proof) = (Request::resolve("88.118.8/large"), Signer::secret().answer(&challenge));
-    let clients = spend_memory(node.handle());
+    let clients = spend_memory(&node);
     client.send(&[large.bytes(), proof.bytes(), large.bytes()].concat());
     let codes: Vec<u32> = (0..3).map(|_| client.receive().code()).collect();
     assert_eq!(codes, [3, 1, 3], "too busy, created, too busy");

@@ -2,13 +2,18 @@
 
 use std::time::Duration;
 
-use hickory_proto::op::Message;
+use futures_util::future::select_all;
+use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::RecordType;
+use idnode::front::dns::DnsOptions;
+use idnode::front::listen::slots::ConnectionLimits;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
-use crate::conformance::zone::{MACHINE, Zone, framed, question, receive_framed, with_edns};
+use crate::conformance::zone::{
+    MACHINE, Zone, framed, options, question, receive_framed, send_framed, with_edns,
+};
 
 const NAME: &str = "_2.sn000123.8.118.88.id.internal.";
 const SENTINEL: u16 = 0x5e5e;
@@ -95,4 +100,33 @@ async fn damaged_connections_are_borne() {
     let mut stream = zone.connect().await;
     stream.write_all(&framed(&question(NAME, RecordType::TXT))).await.expect("sent");
     assert_eq!(receive_framed(&mut stream).await.answers.len(), 1);
+}
+
+/// Large messages of one source that do not come to an end, one more than its memory holds: that one is answered with
+/// SERVFAIL instead of silence, and its connection goes on.
+#[tokio::test]
+async fn a_message_without_memory_is_refused_and_its_connection_goes_on() {
+    let connections = ConnectionLimits::new(512, 256);
+    let zone = Zone::start_with(DnsOptions { connections, ..options() }).await;
+    let mut message = question(NAME, RecordType::TXT).to_vec().expect("it encodes");
+    message.resize(usize::from(u16::MAX), 0);
+    let (beginning, rest) = message.split_at(60_000);
+    let mut connections = Vec::new();
+    // 8 MiB hold 128 of these.
+    for _ in 0..129 {
+        let mut stream = zone.connect().await;
+        stream.write_all(&[&u16::MAX.to_be_bytes()[..], beginning].concat()).await.expect("sent");
+        connections.push(stream);
+    }
+    let (_, first, _) = {
+        let readable = connections.iter().map(|stream| Box::pin(stream.readable()));
+        timeout(Duration::from_secs(60), select_all(readable)).await.expect("one is refused")
+    };
+    let mut refused = connections.swap_remove(first);
+    assert_eq!(receive_framed(&mut refused).await.response_code, ResponseCode::ServFail);
+    refused.write_all(rest).await.expect("sent");
+    send_framed(&mut refused, &question(NAME, RecordType::TXT)).await;
+    assert_eq!(receive_framed(&mut refused).await.answers.len(), 1);
+    drop(connections);
+    zone.stop().await;
 }
