@@ -99,8 +99,9 @@ const HEADER_BYTES_MAX: u32 = 16 * 1024;
 const ACCEPTED_MAX: usize = 64;
 /// Streams reset by a client before they are served, at which the connection is closed (CVE-2023-44487).
 const RESETS_MAX: usize = 20;
-/// Streams reset for errors of a client, at which the connection is closed (CVE-2025-8671).
-const ERRORS_MAX: usize = 64;
+/// Streams reset for errors of a client, at which the connection is closed (CVE-2025-8671). A client that does not know yet
+/// how many calls it may have at a time opens more, which are refused by a reset and can be repeated.
+const ERRORS_MAX: usize = 1_024;
 /// Parts of large answers that are produced at a time, on a machine with many processors.
 const PRODUCING_MAX: usize = 8;
 /// Time without data after which a connection is pinged.

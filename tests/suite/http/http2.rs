@@ -160,6 +160,35 @@ async fn rfc_9113_10_5_answers_that_are_not_taken_are_bounded() {
     front_end.close().await;
 }
 
+/// A client may have at least 100 requests at a time. One that sends more before it knows how many it may have is answered
+/// what it may, and a reset says that the rest can be repeated (section 8.7).
+#[tokio::test(flavor = "multi_thread")]
+async fn rfc_9113_6_5_2_a_first_flight_of_many_requests_is_served() {
+    const REFUSED_STREAM: u32 = 7;
+    let front_end = FrontEnd::open().await;
+    let mut stream = TcpStream::connect(front_end.address()).await.expect("connected");
+    open(&mut stream).await;
+    let path = "/api/handles/88.118.8/none";
+    let flight: Vec<u8> = (0..200).flat_map(|number| get(2 * number + 1, path, Some("localhost"))).collect();
+    stream.write_all(&flight).await.expect("sent");
+    let (mut answered, mut refused) = (0, 0);
+    while answered + refused < 200 {
+        let frame = Frame::read(&mut stream).await.expect("the connection goes on");
+        match frame.kind {
+            HEADERS => answered += 1,
+            RST_STREAM => {
+                assert_eq!(frame.payload, REFUSED_STREAM.to_be_bytes());
+                refused += 1;
+            }
+            other => assert_ne!(other, GOAWAY, "{:?}", frame.payload),
+        }
+    }
+    assert!(answered >= 128, "{answered} answered, {refused} refused");
+    stream.write_all(&get(401, path, Some("localhost"))).await.expect("sent");
+    assert_eq!(status(&mut stream, 401).await, NOT_FOUND, "the connection goes on");
+    front_end.close().await;
+}
+
 /// A client that opens and resets streams faster than they are looked at is sent away (section 10.5).
 #[tokio::test(flavor = "multi_thread")]
 async fn rfc_9113_10_5_a_client_that_resets_its_streams_at_once_is_sent_away() {

@@ -37,11 +37,14 @@ const HEAD_BYTES_MAX: usize = 32 * 1024;
 const HEADERS_MAX: usize = 64;
 /// Bytes of headers over HTTP/2, counted after decoding.
 const HEAD_LIST_BYTES_MAX: u32 = 32 * 1024;
-/// Requests of one HTTP/2 connection at a time.
-const STREAMS_MAX: u32 = 32;
-/// Streams that a client may open and reset before they are looked at, and that we may reset for its errors, before the
-/// connection is closed: a client that does so much of either floods us (CVE-2023-44487).
+/// Requests of one HTTP/2 connection at a time: no fewer than 100 (RFC 9113 section 6.5.2).
+const STREAMS_MAX: u32 = 128;
+/// Streams that a client may open and reset before they are looked at, before the connection is closed: a client that
+/// does so much of it floods us (CVE-2023-44487).
 const RESETS_MAX: usize = 32;
+/// Streams that we may reset for errors of a client before the connection is closed (CVE-2025-8671). A client that does not
+/// know yet how many requests it may have at a time opens more, which are refused by a reset and can be repeated.
+const ERRORS_MAX: usize = 1_024;
 /// Bytes of one HTTP/2 stream that wait for the client to take them, beside the answer itself.
 const SEND_BYTES_MAX: usize = 64 * 1024;
 /// Paths that say how the node is, which are served to anybody in reserved slots, and while the memory is spent: health, readiness and metrics.
@@ -110,7 +113,7 @@ fn builder(silence_max: Duration) -> auto::Builder<TokioExecutor> {
         .max_header_list_size(HEAD_LIST_BYTES_MAX)
         .max_concurrent_streams(STREAMS_MAX)
         .max_pending_accept_reset_streams(RESETS_MAX)
-        .max_local_error_reset_streams(RESETS_MAX)
+        .max_local_error_reset_streams(ERRORS_MAX)
         .max_send_buf_size(SEND_BYTES_MAX);
     builder
 }
