@@ -54,20 +54,28 @@ impl InFlight {
 
     /// Counts an answer as in flight until the mark is dropped.
     pub(in crate::front) fn begin_answer(&self) -> AnswerMark {
-        self.counts.send_modify(|counts| counts.answers += 1);
+        self.update(|counts| counts.answers += 1);
         AnswerMark(self.clone())
     }
 
     /// Takes the present request out of the count until the mark is dropped: it has not come whole.
     pub(in crate::front) fn await_body(&self) -> BodyMark {
-        self.counts.send_modify(|counts| counts.awaited += 1);
+        self.update(|counts| counts.awaited += 1);
         BodyMark(self.clone())
     }
 
     /// Notes whether bytes wait for the client to take them.
     pub(in crate::front) fn note_stalled(&self, is_stalled: bool) {
-        self.counts
-            .send_if_modified(|counts| core::mem::replace(&mut counts.is_stalled, is_stalled) != is_stalled);
+        self.update(|counts| counts.is_stalled = is_stalled);
+    }
+
+    /// Changes the counts. Waiters are woken when nothing is in flight. None exists before the
+    /// connection is to be closed, and a new one looks at the counts first.
+    fn update(&self, change: impl FnOnce(&mut Counts)) {
+        self.counts.send_if_modified(|counts| {
+            change(counts);
+            self.counts.receiver_count() > 0 && counts.is_settled()
+        });
     }
 
     /// Notes that bytes were received.
@@ -118,7 +126,7 @@ pub(in crate::front) struct AnswerMark(InFlight);
 
 impl Drop for AnswerMark {
     fn drop(&mut self) {
-        self.0.counts.send_modify(|counts| counts.answers -= 1);
+        self.0.update(|counts| counts.answers -= 1);
         self.0.slot.touch(Instant::now());
     }
 }
@@ -129,7 +137,7 @@ pub(in crate::front) struct BodyMark(InFlight);
 
 impl Drop for BodyMark {
     fn drop(&mut self) {
-        self.0.counts.send_modify(|counts| counts.awaited -= 1);
+        self.0.update(|counts| counts.awaited -= 1);
     }
 }
 
