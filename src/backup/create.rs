@@ -88,7 +88,9 @@ pub(super) async fn create(
         lock,
         chunks: copied.chunks,
     };
-    complete(manifest, key, folder, directory, note).await
+    let summary = complete(manifest, key, folder, directory, note).await?;
+    list_again(store, options, directory).await?;
+    Ok(summary)
 }
 
 /// Writes the manifest and renames the folder to its final name.
@@ -107,6 +109,20 @@ async fn complete(
         written.map_err(Error::file("cannot write", &path))?;
         folder.complete()?;
         Ok(Summary { note, ..Summary::of(&manifest, &directory) })
+    })
+    .await
+}
+
+/// Writes the catalog anew, with what is there: it is on disk when this returns.
+async fn list_again(store: &Store, options: &Options, directory: &Path) -> Result<(), Error> {
+    let (directory, key_file) = (directory.to_owned(), options.key_file.clone());
+    let mut nonce = [0; 24];
+    store.fill_random(&mut nonce);
+    off_the_reactor(move || {
+        let key = key_file.as_deref().map(Key::load).transpose()?;
+        let held = list::scan(&directory, key.as_ref())?;
+        held.log(&directory);
+        held.catalog(&directory).save(&directory, key.as_ref().map(|key| (key, nonce)))
     })
     .await
 }

@@ -13,6 +13,10 @@ use super::error::Error;
 const KEY_BYTES: usize = 32;
 /// The associated data that marks a data key.
 const DATA_KEY: &[u8] = b"idnode backup data key 1";
+/// The associated data that marks the seal of a catalog.
+const CATALOG: &[u8] = b"idnode backup catalog 1";
+/// Bytes of a nonce of XChaCha20-Poly1305.
+const NONCE_BYTES: usize = 24;
 
 //----------- Key ------------------------------------------------------------
 
@@ -64,6 +68,25 @@ impl Key {
             detail: "it is not the key that this backup was encrypted with".to_owned(),
         })?;
         Ok(DataKey::new(&key, *id))
+    }
+
+    /// Returns the seal of a catalog with this digest: the nonce and the tag.
+    pub(super) fn seal_catalog(&self, digest: &str, nonce: &[u8; NONCE_BYTES]) -> Vec<u8> {
+        let associated = [CATALOG, digest.as_bytes()].concat();
+        let payload = Payload { msg: b"", aad: &associated };
+        let tag = XChaCha20Poly1305::new(&self.bytes.into()).encrypt(&(*nonce).into(), payload);
+        let tag = tag.expect("an empty text is far below what the cipher can take");
+        [nonce.as_slice(), &tag].concat()
+    }
+
+    /// Returns whether this is the seal of a catalog with this digest.
+    pub(super) fn has_sealed_catalog(&self, digest: &str, seal: &[u8]) -> bool {
+        let Some((nonce, tag)) = seal.split_first_chunk::<NONCE_BYTES>() else {
+            return false;
+        };
+        let associated = [CATALOG, digest.as_bytes()].concat();
+        let payload = Payload { msg: tag, aad: &associated };
+        XChaCha20Poly1305::new(&self.bytes.into()).decrypt(&(*nonce).into(), payload).is_ok()
     }
 }
 

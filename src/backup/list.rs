@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   directory ─ scan ─▶ manifests (read, of their folder's name, and authenticated where a key is given)
-//!                     ─▶ unusable folders, each with its finding
+//!                     ─▶ unusable folders, each with its finding; also those that the catalog lists and that are missing
 //! ```
 //! A folder looks like a backup when it has a backup's name, or holds a manifest or a chunk. Other folders are ignored.
 
@@ -10,6 +10,7 @@ use std::cmp::Reverse;
 use std::fs;
 use std::path::Path;
 
+use super::catalog::{self, Catalog, Listed};
 use super::chain::{self, base_of};
 use super::error::Error;
 use super::finding::Finding;
@@ -41,6 +42,8 @@ pub(super) struct Held {
     pub(super) manifests: Vec<Manifest>,
     /// Folders that look like a backup and cannot be used.
     pub(super) unusable: Vec<Unusable>,
+    /// What the catalog lists.
+    listed: Vec<Listed>,
 }
 
 /// A folder that looks like a backup and cannot be used.
@@ -50,7 +53,7 @@ pub(super) struct Unusable {
     pub(super) name: String,
     /// Why it cannot be used; the file is named within the directory.
     pub(super) finding: Finding,
-    /// Where it ends, when its manifest can be read.
+    /// Where it ends, when its manifest can be read or the catalog lists it.
     pub(super) end: Option<(Incarnation, u64)>,
 }
 
@@ -66,6 +69,39 @@ impl Held {
         let findings = unusable.chain(harmed);
         let findings = findings.map(|finding| finding.within(&directory.display().to_string())).collect();
         Listing { backups, findings }
+    }
+
+    /// Compares with the catalog: names what it lists and what is missing, and completes where an unusable folder ends.
+    fn compare(&mut self, catalog: Result<Option<Catalog>, Finding>) {
+        let catalog = match catalog {
+            Ok(catalog) => catalog.unwrap_or_default(),
+            Err(finding) => {
+                // What it listed is not known, so that anything may be missing.
+                let unusable = Unusable { name: catalog::FILE.to_owned(), finding, end: None };
+                return self.unusable.push(unusable);
+            }
+        };
+        self.listed.clone_from(&catalog.listed);
+        for Listed { name, to } in catalog.listed {
+            let end = Some((to.incarnation, to.sequence));
+            if let Some(unusable) = self.unusable.iter_mut().find(|unusable| unusable.name == name) {
+                unusable.end = end;
+            } else if !self.manifests.iter().any(|manifest| manifest.name == name) {
+                let message = format!("it is missing; the catalog of the directory lists it, up to {to}");
+                let finding = Finding::new(name.clone(), message);
+                self.unusable.push(Unusable { name, finding, end });
+            }
+        }
+    }
+
+    /// Returns the catalog of what is there: what can be used, and what cannot and was listed before.
+    pub(super) fn catalog(&self, directory: &Path) -> Catalog {
+        let usable = self.manifests.iter().map(Listed::of);
+        let unusable = self.listed.iter().filter(|listed| {
+            let is_unusable = self.unusable.iter().any(|unusable| unusable.name == listed.name);
+            is_unusable && directory.join(&listed.name).exists()
+        });
+        Catalog { listed: usable.chain(unusable.cloned()).collect() }
     }
 
     /// Writes what cannot be used to the log.
@@ -97,6 +133,7 @@ pub(super) fn scan(directory: &Path, key: Option<&Key>) -> Result<Held, Error> {
             Err(unusable) => held.unusable.push(unusable),
         }
     }
+    held.compare(Catalog::load(directory, key));
     held.manifests.sort_by_key(|manifest| Reverse(manifest.rank()));
     held.unusable.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(held)

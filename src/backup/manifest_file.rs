@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use sha2::{Digest as _, Sha256};
-
 use super::error::Error;
 use super::finding::Finding;
 use super::key::{DataKey, Key};
 use super::manifest::{FILE, Manifest};
 use super::manifest_v1::ManifestV1;
+use super::signed::{self, Signed};
 
 /// Largest manifest that is read, in bytes: about a hundred thousand chunks.
 const BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -16,31 +15,15 @@ const BYTES_MAX: u64 = 64 * 1024 * 1024;
 impl Manifest {
     /// Encodes the file, sealed when the backup is encrypted.
     pub(super) fn encode(&self, key: Option<&DataKey>) -> Result<Vec<u8>, serde_json::Error> {
-        let mut text = serde_json::to_string_pretty(&ManifestV1::from(self))?;
-        // The object is left open; the lines that close it cover all lines before.
-        text.truncate(text.trim_end_matches(['}', '\n']).len());
-        let digest = digest(&text);
-        let seal = key.map(|key| data_encoding::HEXLOWER.encode(&key.seal_manifest(&digest)));
-        text.push_str(&closing(&digest, seal.as_deref()));
-        Ok(text.into_bytes())
+        let text = serde_json::to_string_pretty(&ManifestV1::from(self))?;
+        Ok(signed::encode(text, |digest| key.map(|key| key.seal_manifest(digest))))
     }
 
     /// Decodes a file: its digest first, then its content.
-    fn decode(bytes: &[u8]) -> Result<Signed, String> {
-        let text = str::from_utf8(bytes).map_err(|error| error.to_string())?;
-        let missing = || "its last lines are not those of a manifest: it was cut or changed".to_owned();
-        let (open, last) = text.rsplit_once(DIGEST).ok_or_else(missing)?;
-        let (found, rest) = last.split_once('"').ok_or_else(missing)?;
-        let seal = rest.strip_prefix(SEAL).and_then(|rest| rest.split_once('"')).map(|(seal, _)| seal);
-        let right = digest(open);
-        if found != right || last != closing(found, seal).trim_start_matches(DIGEST) {
-            return Err(format!("its SHA-256 is {right}, not the one in its last lines: it was changed"));
-        }
-        let seal = seal.map(|seal| data_encoding::HEXLOWER.decode(seal.as_bytes())).transpose();
-        let seal = seal.map_err(|error| error.to_string())?;
-        let mirror: ManifestV1 =
-            serde_json::from_str(&format!("{open}\n}}")).map_err(|error| error.to_string())?;
-        Ok(Signed { manifest: mirror.try_into()?, digest: right, seal })
+    fn decode(bytes: &[u8]) -> Result<SignedManifest, String> {
+        let Signed { text, digest, seal } = signed::decode(bytes)?;
+        let mirror: ManifestV1 = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        Ok(SignedManifest { manifest: mirror.try_into()?, digest, seal })
     }
 
     /// Loads the manifest of a backup's folder, and checks that the key proves it, if a key is given: then a backup that is
@@ -79,13 +62,13 @@ impl Manifest {
 }
 
 /// A manifest with the digest and seal that its file ends with.
-struct Signed {
+struct SignedManifest {
     manifest: Manifest,
     digest: String,
     seal: Option<Vec<u8>>,
 }
 
-impl Signed {
+impl SignedManifest {
     /// Returns the data key, if the key proves that its holder wrote this manifest.
     fn unlock(&self, key: &Key) -> Result<DataKey, Finding> {
         let Manifest { id, lock, .. } = &self.manifest;
@@ -104,20 +87,7 @@ impl Signed {
     }
 }
 
-const DIGEST: &str = ",\n  \"sha256\": \"";
-const SEAL: &str = ",\n  \"seal\": \"";
-
-/// The lines that end a manifest.
-fn closing(digest: &str, seal: Option<&str>) -> String {
-    let seal = seal.map(|seal| format!("{SEAL}{seal}\"")).unwrap_or_default();
-    format!("{DIGEST}{digest}\"{seal}\n}}\n")
-}
-
-fn digest(text: &str) -> String {
-    data_encoding::HEXLOWER.encode(&Sha256::digest(text))
-}
-
-fn load(folder: &Path) -> Result<Signed, Finding> {
+fn load(folder: &Path) -> Result<SignedManifest, Finding> {
     let path = folder.join(FILE);
     let refuse = |message: String| Finding::new(FILE, message);
     let facts = std::fs::metadata(&path).map_err(|error| refuse(format!("cannot be read: {error}")))?;

@@ -17,6 +17,9 @@
 //! - `manifest.json`: a description of the backup, its range of positions, and every chunk with its sizes and SHA-256.
 //!   It is written last; its last lines are the SHA-256 of all lines before.
 //!
+//! Beside the folders, `catalog.json` lists the backups that were there when the last one was made or removed, so that a
+//! folder that vanished is named. It ends with a SHA-256 as a manifest does, and is sealed under the key of the key file.
+//!
 //! A chunk is compressed by zstd and, where a key file is configured, then encrypted with ChaCha20-Poly1305 under a
 //! data key of this backup alone. The nonce is the number of the chunk; the backup's id and the chunk's name are
 //! associated data, so that chunks cannot be exchanged. The data key is in the manifest, encrypted with
@@ -49,9 +52,14 @@ mod blocking;
 mod chunk;
 mod file;
 mod key;
+mod signed;
+
 mod manifest;
 mod manifest_file;
 mod manifest_v1;
+
+mod catalog;
+mod catalog_v1;
 
 mod folder;
 

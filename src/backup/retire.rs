@@ -26,6 +26,15 @@ pub(super) fn retire(store: &Store, options: &Options, directory: &Path) -> Resu
         held.manifests.into_iter().filter(|manifest| Some(manifest.origin) == origin).collect();
     let keep = Keep { count: options.keep_count, days: options.keep_days };
     let gone = choose(&held, &whole, keep, store.now_ms());
+    if !gone.is_empty() {
+        // Before they are removed: an interruption must not leave a catalog that lists what is not there.
+        let key = options.key_file.as_deref().map(Key::load).transpose()?;
+        let mut catalog = list::scan(directory, key.as_ref())?.catalog(directory);
+        catalog.listed.retain(|listed| !gone.contains(&listed.name));
+        let mut nonce = [0; 24];
+        store.fill_random(&mut nonce);
+        catalog.save(directory, key.as_ref().map(|key| (key, nonce)))?;
+    }
     for name in &gone {
         locked.remove(name)?;
         tracing::info!(%name, directory = %directory.display(), "backup retired");

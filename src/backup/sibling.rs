@@ -1,6 +1,7 @@
 //! The directory beside the data directory in which a restore builds the store.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,9 @@ pub(super) struct Sibling {
     pub(super) path: PathBuf,
     data: PathBuf,
     complete: bool,
+    /// Held while the restore runs, so that it differs from an interrupted one. None where directories cannot be
+    /// locked.
+    _lock: Option<File>,
 }
 
 impl Sibling {
@@ -28,9 +32,15 @@ impl Sibling {
         if let Some(parent) = path.parent() {
             create_directory(parent).map_err(Error::file("cannot make", parent))?;
         }
+        if path.exists() {
+            remove_interrupted(&path)?;
+        }
         match DirBuilder::new().mode(0o700).create(&path) {
-            Ok(()) => Ok(Self { path, data, complete: false }),
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            Ok(()) => {
+                let lock = File::open(&path).ok().filter(|directory| directory.try_lock().is_ok());
+                Ok(Self { path, data, complete: false, _lock: lock })
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 Err(Error::RestoreUnderWay { directory: path })
             }
             Err(error) => Err(Error::file("cannot make", &path)(error)),
@@ -61,11 +71,24 @@ impl Drop for Sibling {
     }
 }
 
+/// Removes what an interrupted restore left; refuses while another one is under way.
+fn remove_interrupted(path: &Path) -> Result<(), Error> {
+    let locked = File::open(path).map_err(TryLockError::Error).and_then(|directory| {
+        directory.try_lock()?;
+        Ok(directory)
+    });
+    let Ok(_lock) = locked else {
+        return Err(Error::RestoreUnderWay { directory: path.to_owned() });
+    };
+    tracing::warn!(path = %path.display(), "what an interrupted restore left is removed");
+    fs::remove_dir_all(path).map_err(Error::file("cannot remove", path))
+}
+
 /// Returns whether a directory is not empty.
 fn is_occupied(directory: &Path) -> Result<bool, Error> {
     match fs::read_dir(directory) {
         Ok(mut files) => Ok(files.next().is_some()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(Error::file("cannot read", directory)(error)),
     }
 }

@@ -112,8 +112,8 @@ between two backups is restored where any later backup holds the journal up to i
 Everything is checked while it is read. When a backup of the directory is damaged, missing, unreadable or not proved by the
 key, the restore goes on if the others hold the same; else it is refused and names what is wrong, unless --accept-older is
 given. After a refusal the data directory is unchanged. The restored store begins a new incarnation. The position, the time
-and the newest backup used are always printed: compare them with what you expect, because a backup that vanished without
-trace cannot be noticed.
+and the newest backup used are always printed: compare them with what you expect, because nothing can be known of a backup
+that vanished together with the catalog of its directory.
 
 A backup holds tokens as hashes only. The first start after a restore writes a new admin token, unless the file
 admin-token was put back into the data directory. Run it as the user that the node runs as.")]

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::{
     Bench, Damage, EngineKind, Error, Kind, RestoreRequest, Summary, Until, check_restored, refused, restored,
 };
+use crate::backup::catalog::Catalog;
 use crate::backup::manifest::{Holds, Manifest};
 use crate::backup::{Options, list_directory};
 
@@ -249,7 +250,8 @@ async fn with_a_key_only_what_it_proves_is_taken() {
         bench.backups_with(sealed.clone()).create(None, Kind::Full, &|_| {}).await.expect("it is made");
     // A forged one in its place: made without the key, renamed, with a manifest of that name.
     bench.write(0..20).await;
-    let forged = bench.create(Kind::Full).await;
+    let others = bench.path("others");
+    let forged = bench.backups().create(Some(&others), Kind::Full, &|_| {}).await.expect("it is made");
     fs::remove_dir_all(made.directory.join(&made.name)).expect("the backup");
     fs::rename(forged.directory.join(&forged.name), made.directory.join(&made.name)).expect("it is renamed");
     forge(&bench, &made, |manifest| manifest.name.clone_from(&made.name));
@@ -261,11 +263,61 @@ async fn with_a_key_only_what_it_proves_is_taken() {
         assert!(matches!(&error, Error::NotWhole { .. }), "{error}");
         assert!(error.to_string().contains("manifest.json: it is not encrypted"), "{error}");
     }
-    let listing = bench.backups_with(sealed.clone()).list(None).await.expect("the directory");
+    let listing = list_directory(&bench.path("backups"), Some(&key)).expect("the directory");
     assert_eq!((listing.backups.len(), listing.findings.len()), (0, 1));
     let backups = bench.backups_with(sealed);
     let found = backups.verify(None, &made.name, &|_| {}).await.expect("it can be examined").findings;
     assert!(found[0].to_string().starts_with("manifest.json: it is not encrypted"), "{found:?}");
     let next = backups.create(None, Kind::Incremental, &|_| {}).await.expect("it is made");
     assert_eq!(next.kind, Kind::Full);
+}
+
+/// The newest backup vanished, and no other one continues it: the catalog lists it. A catalog that is damaged, or not
+/// sealed where there is a key, proves nothing.
+#[tokio::test]
+async fn a_backup_that_vanished_without_a_follower_is_named() {
+    let mut bench = Bench::new(EngineKind::Fjall).await;
+    let key = bench.key_file();
+    for (directory, key_file) in [("plain", None), ("sealed", Some(key))] {
+        let directory = bench.path(directory);
+        let directories = vec![directory.clone()];
+        let options =
+            Options { key_file: key_file.clone(), directories, ..super::options(bench.scratch.path()) };
+        let backups = bench.backups_with(options);
+        bench.write(0..20).await;
+        let older = backups.create(None, Kind::Full, &|_| {}).await.expect("it is made");
+        bench.write(0..20).await;
+        let newest = backups.create(None, Kind::Incremental, &|_| {}).await.expect("it is made");
+        fs::remove_dir_all(directory.join(&newest.name)).expect("the backup");
+        let missing = format!(
+            "{}: it is missing; the catalog of the directory lists it, up to {}",
+            newest.name, newest.to
+        );
+        let listing = list_directory(&directory, key_file.as_deref()).expect("the directory");
+        assert!(listing.findings[0].to_string().ends_with(&missing), "{:?}", listing.findings);
+        let request = RestoreRequest { key_file: key_file.clone(), ..bench.request(&directory, "again") };
+        let error = refused(request.clone()).await;
+        let Error::Older { lost, .. } = &error else { panic!("{error}") };
+        assert_eq!(lost.iter().map(ToString::to_string).collect::<Vec<_>>(), [missing]);
+
+        let catalog = directory.join("catalog.json");
+        let text = fs::read_to_string(&catalog).expect("the catalog");
+        fs::write(&catalog, text.replacen("full", "fuil", 1)).expect("space on disk");
+        let error = refused(request.clone()).await;
+        assert!(error.to_string().contains("catalog.json: its SHA-256 is"), "{error}");
+        // Written anew by one who has no key.
+        Catalog { listed: Vec::new() }.save(&directory, None).expect("space on disk");
+        if key_file.is_some() {
+            let error = refused(request.clone()).await;
+            assert!(error.to_string().contains("catalog.json: it was not sealed with this key"), "{error}");
+        }
+        // The next backup reaches further; then nothing is missed any more.
+        bench.write(0..20).await;
+        let next = backups.create(None, Kind::Incremental, &|_| {}).await.expect("it is made");
+        assert_eq!(next.base.as_ref(), Some(&older.name));
+        assert_eq!(backups.list(None).await.expect("the directory").findings, []);
+        let report = restored(request).await;
+        assert_eq!((report.restored.continues, report.lost.len()), (next.to, 0));
+        fs::remove_dir_all(bench.path("again")).expect("the restored store");
+    }
 }

@@ -31,11 +31,12 @@ enum Harm {
 const AHEAD_MS: u64 = 2_208_988_800_000;
 const BEHIND_MS: u64 = 946_684_800_000;
 
-const HARMS: [Harm; 9] = [
+const HARMS: [Harm; 10] = [
     Harm::None,
     Harm::Damaged(1),
     Harm::Damaged(4),
     Harm::Missing(1),
+    Harm::Missing(4),
     Harm::Unreadable(3),
     Harm::Unreadable(4),
     Harm::Forged(3),

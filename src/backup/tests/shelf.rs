@@ -31,13 +31,13 @@ async fn a_backup_that_fails_or_is_abandoned_leaves_nothing() {
     assert!(begun.is_none());
     let made = when_free(&backups).await;
     let left: Vec<String> = files(&directory).iter().map(|path| name_of(path)).collect();
-    assert_eq!(left, [".lock".to_owned(), made.name.clone()]);
+    assert_eq!(left, [".lock".to_owned(), made.name.clone(), "catalog.json".to_owned()]);
     assert_eq!(backups.counters().last_success_ms(), Some(made.created_ms));
 
     // The next backup removes what a crash left.
     fs::create_dir(directory.join("2026-01-01T000000Z-full.partial")).expect("a folder");
     let next = bench.create(Kind::Full).await;
-    assert_eq!(files(&directory).len(), 3);
+    assert_eq!(files(&directory).len(), 4);
     assert!(
         list_directory(&directory, None)
             .expect("the backups")
@@ -122,9 +122,14 @@ async fn a_restore_needs_an_empty_directory_and_says_when_another_is_under_way()
         crate::backup::restore(bench.request(&made.name, "data"), &|_| {}).await.expect_err("it is full");
     assert!(matches!(error, Error::DataNotEmpty { .. }), "{error}");
     fs::create_dir(bench.path("again.restoring")).expect("a directory");
+    fs::write(bench.path("again.restoring").join("rest"), "of an interrupted one").expect("space on disk");
+    let other = fs::File::open(bench.path("again.restoring")).expect("a directory");
+    other.try_lock().expect("nobody else has it");
     let error = crate::backup::restore(bench.request(&made.name, "again"), &|_| {}).await.expect_err("busy");
     assert!(matches!(error, Error::RestoreUnderWay { .. }), "{error}");
-    fs::remove_dir(bench.path("again.restoring")).expect("a directory");
+    assert!(bench.path("again.restoring").join("rest").exists());
+    // The other one is interrupted: what it left is removed.
+    drop(other);
     fs::create_dir(bench.path("again")).expect("an empty directory will do");
     restored(bench.request(&made.name, "again")).await;
     check_restored(&bench.path("again"), EngineKind::Fjall, bench.states_at(made.to.sequence)).await;
@@ -158,7 +163,7 @@ async fn retention_goes_by_count_and_age_and_keeps_what_increments_need() {
     assert_eq!(left(), expected);
     assert_eq!(retire(keep(1, 0)).await.len(), 3);
     assert_eq!(left(), names[5..]);
-    assert_eq!(files(&bench.path("backups")).len(), 2);
+    assert_eq!(files(&bench.path("backups")).len(), 3);
 }
 
 #[tokio::test]
