@@ -275,6 +275,9 @@ async fn a_stopping_server_answers_its_calls_and_closes_idle_connections_before(
     serving.await.expect("ended").expect("served");
 }
 
+/// A frame that asks for an answer (RFC 9113 section 6.7).
+const PING: &[u8] = &[0, 0, 8, 6, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
 /// A client that has asked and does not read: its window of HTTP/2, how often it asks, and for what.
 struct Unreading(u32, u32, &'static str);
 
@@ -349,6 +352,10 @@ async fn a_connection_whose_client_does_not_read_is_closed() {
         let deadline = Instant::now() + Duration::from_secs(60);
         while unread() == closed {
             assert!(Instant::now() < deadline, "connection {closed} is still open");
+            // Once the socket takes nothing, a ping which cannot be answered keeps HTTP/2 from reading.
+            if client.0 == i32::MAX.unsigned_abs() {
+                let _sent_or_full = stream.try_write(PING);
+            }
             tokio::task::yield_now().await;
         }
         let ended = stream.read_to_end(&mut Vec::new()).await.map_err(|error| error.kind());
