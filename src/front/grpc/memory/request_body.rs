@@ -28,7 +28,7 @@ use crate::wire::message_size::{Method, measure};
 const HEADER_BYTES: usize = 5;
 /// Bytes that are inflated between two looks at the budget, and before other tasks have their turn.
 const INFLATE_STEP: usize = 128 * 1024;
-/// How long the message of a call without streams may take to come, once it has begun.
+/// How long the message of a call without streams may take to come, after the headers of the call.
 const REQUEST_MAX: Duration = Duration::from_secs(60);
 
 /// How the messages of a call are compressed.
@@ -57,6 +57,8 @@ pub(super) struct RequestBody {
     is_ended: bool,
     /// Whether what is left is passed on as it is, for tonic to refuse.
     is_foreign: bool,
+    /// How long the message may take to come.
+    time_max: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
@@ -91,6 +93,7 @@ impl RequestBody {
             trailers: None,
             is_ended: false,
             is_foreign: false,
+            time_max: REQUEST_MAX,
             deadline: None,
         }
     }
@@ -188,11 +191,10 @@ impl RequestBody {
     }
 
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Status>> {
-        // A call whose message has not begun holds nothing that is worth a timer.
-        if self.method.has_request_stream || self.received.len() == 0 {
+        if self.method.has_request_stream {
             return Poll::Pending;
         }
-        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(REQUEST_MAX)));
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(self.time_max)));
         deadline.as_mut().poll(context).map(|()| Err(reply::refused_here(&FrontRefusal::RequestTooSlow)))
     }
 }
@@ -321,5 +323,56 @@ impl Inflating {
             field.copy_from_slice(&length.to_be_bytes());
         }
         self.message.freeze()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::task::{Context, Poll};
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use http_body::{Body as HttpBody, Frame};
+    use tokio::time::timeout;
+    use tonic::body::Body;
+    use tonic::{Code, Status};
+
+    use super::super::CallMemory;
+    use super::{Compression, Method, RequestBody};
+    use crate::front::listen::bounds::GRPC_MEMORY;
+    use crate::front::listen::budget::{Holder, MemoryBudget};
+
+    /// A body that yields these frames and then stays open without another.
+    struct Stalled(Vec<Bytes>);
+
+    impl HttpBody for Stalled {
+        type Data = Bytes;
+        type Error = Status;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+            self.0.pop().map_or(Poll::Pending, |bytes| Poll::Ready(Some(Ok(Frame::data(bytes)))))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_message_that_does_not_come_whole_is_refused_in_time() {
+        let method = Method::of("/idnode.v1.ResolutionService/Resolve").expect("a method");
+        let account = MemoryBudget::new(GRPC_MEMORY).account(Holder::of(([127, 0, 0, 1], 80).into()));
+        for sent in [&b""[..], b"\0\0\0", b"\0\0\0\0\x02\x0a", b"\0\0\0\0\0"] {
+            let frames = if sent.is_empty() { Vec::new() } else { vec![Bytes::from_static(sent)] };
+            let memory = Arc::new(CallMemory::new(account.take(0).expect("free"), 0));
+            let mut body = RequestBody::new(Body::new(Stalled(frames)), method, Compression::None, memory);
+            body.time_max = Duration::from_millis(1);
+            let frame = poll_fn(|context| Pin::new(&mut body).poll_frame(context));
+            let frame = timeout(Duration::from_secs(60), frame).await.expect("refused in time");
+            let status = frame.expect("an end").expect_err("no message");
+            assert_eq!(status.code(), Code::DeadlineExceeded, "{sent:?}");
+        }
     }
 }
