@@ -3,7 +3,8 @@
 //! ```text
 //!   accepted ─▶ Connection ─▶ tonic
 //!                  │ reads end when the connection has to be closed (`listen::closing`),
-//!                  │ and then no call is in flight and nothing was received for a while;
+//!                  │ and then no call is in flight and nothing was received for a while,
+//!                  │ or when the preface of HTTP/2 is not complete in time (`preface`);
 //!                  └ reads and writes end when the client does not read for too long
 //! ```
 //!
@@ -25,6 +26,7 @@ use tokio::time;
 use tonic::transport::server::Connected;
 
 use super::Shared;
+use super::preface::Preface;
 use super::unread::{Answer, Part, Unread};
 use crate::front::listen::accept::Accepted;
 use crate::front::listen::budget::MemoryAccount;
@@ -66,6 +68,7 @@ impl Client {
 pub(super) struct Connection {
     stream: ByteStream,
     client: Client,
+    preface: Preface,
     /// Resolves when the connection may be closed.
     closable: BoxFuture<'static, ()>,
     is_closed: bool,
@@ -91,6 +94,7 @@ impl Connection {
         let connection = Self {
             stream,
             client,
+            preface: Preface::within(shared.preface_max),
             closable,
             is_closed: false,
             written,
@@ -163,10 +167,15 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         if read.is_ready() {
+            self.preface.note_received(buffer.filled().len().saturating_sub(before));
             self.client.in_flight.note_received();
             return read;
+        }
+        if self.preface.poll_overdue(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         self.unless_closed(context)
     }

@@ -14,6 +14,7 @@ mod call;
 mod connection;
 mod counters;
 mod memory;
+mod preface;
 
 mod registration;
 mod resolution;
@@ -106,6 +107,8 @@ const ERRORS_MAX: usize = 1_024;
 const PRODUCING_MAX: usize = 8;
 /// Time without data after which a connection is pinged.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// Time within which the preface of a connection has to be complete.
+const PREFACE_MAX: Duration = Duration::from_secs(20);
 /// Time without progress after which a connection is closed whose client does not read.
 const UNREAD_MAX: Duration = Duration::from_secs(120);
 /// Time within which a ping has to be answered.
@@ -177,6 +180,8 @@ struct Shared {
     producing: Semaphore,
     /// How long an answer may wait for its client without progress.
     unread_max: Duration,
+    /// How long the preface of a connection may take.
+    preface_max: Duration,
 }
 
 impl GrpcServer {
@@ -203,6 +208,7 @@ impl GrpcServer {
             memory: MemoryBudget::new(GRPC_MEMORY),
             producing: Semaphore::new(producing_max()),
             unread_max: UNREAD_MAX,
+            preface_max: PREFACE_MAX,
         };
         let reception = reception(options, tls);
         Ok(Self { shared: Arc::new(shared), reception, close: Arc::new(close) })

@@ -118,6 +118,7 @@ async fn bench(allow_tokens_in_plain_text: bool) -> Bench {
         memory: MemoryBudget::new(GRPC_MEMORY),
         producing: Semaphore::new(1),
         unread_max: Duration::from_millis(100),
+        preface_max: Duration::from_millis(100),
     };
     Bench { api: RegistrationApi(Arc::new(shared)), token, tap, close, _directory: directory }
 }
@@ -312,6 +313,28 @@ impl Unreading {
         }
         bytes
     }
+}
+
+/// A connection whose preface stops is closed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_connection_whose_preface_stops_is_closed() {
+    let bench = bench(false).await;
+    let server = GrpcServer {
+        shared: Arc::clone(&bench.api.0),
+        reception: reception(&GrpcOptions::default(), None),
+        close: Arc::new(bench.close),
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    let address = listener.local_addr().expect("an address");
+    let serving = tokio::spawn(server.serve(listener, std::future::pending()));
+
+    let mut stream = TcpStream::connect(address).await.expect("connected");
+    stream.write_all(b"PRI * HTTP").await.expect("sent");
+    let mut answer = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut answer)).await;
+    let ended = ended.expect("closed in time").map_err(|error| error.kind());
+    assert!(matches!(ended, Ok(_) | Err(std::io::ErrorKind::ConnectionReset)), "{ended:?}");
+    serving.abort();
 }
 
 /// A client that does not open its window, or does not read the socket, loses its connection; one that reads does not.
