@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 
 pub use self::dependencies::{Carried, Ends, HttpDependencies, Readiness, Reason, Tunnel};
@@ -34,11 +35,11 @@ pub use crate::front::listen::channel::Channel;
 
 use self::handle_json::state::HandleState;
 use self::operations::{Operations, openapi};
+use self::transport::Faces;
+use self::transport::answer::AnswerMemory;
 use self::transport::authentication::Authenticator;
 use self::transport::authentication::sessions::Sessions;
-use self::transport::body::Bodies;
 use self::transport::listener::{self, Service};
-use self::transport::state::Transport;
 use crate::front::listen::accept::{Reception, ReceptionOptions, Security};
 use crate::front::listen::bounds::{HTTP_MEMORY, HTTP_SESSIONS};
 use crate::front::listen::budget::{MemoryBudget, MemoryLimits};
@@ -81,8 +82,7 @@ impl Default for HttpOptions {
 /// The front end before it listens. Clones share sessions and counts: serve each listener with one.
 #[derive(Clone)]
 pub struct HttpServer {
-    router: Router,
-    transport: Arc<Transport>,
+    faces: Arc<Faces>,
     counters: Arc<HttpCounters>,
     memory: Arc<MemoryBudget>,
     sessions: HttpSessions,
@@ -112,22 +112,20 @@ impl HttpServer {
         let mut secret = [0; 32];
         dependencies.resolver.fill_random(&mut secret);
         let sessions = Arc::new(Sessions::new(HTTP_SESSIONS, secret));
-        let transport = Transport {
-            authenticator: authenticator(
-                options,
-                &dependencies,
-                Arc::clone(&counters),
-                Arc::clone(&sessions),
-            ),
-            bodies: Bodies::new(Arc::clone(&memory)),
-        };
-        let transport = Arc::new(transport);
-        let api = HandleState::new(&dependencies, Arc::clone(&transport));
+        let authenticator =
+            authenticator(options, &dependencies, Arc::clone(&counters), Arc::clone(&sessions));
+        let authenticator = Arc::new(authenticator);
+        let api = HandleState::new(&dependencies, Arc::clone(&authenticator));
         let faces =
             [handle_api::routes(api.clone()), pages::routes(api), Operations::new(&dependencies).routes()];
         let (routers, descriptions): (Vec<_>, Vec<_>) = faces.into_iter().unzip();
-        let faces = routers.into_iter().fold(openapi::routes(descriptions), Router::merge);
-        let router = transport::finish(faces, Arc::clone(&counters), Arc::clone(&memory));
+        let router = routers.into_iter().fold(openapi::routes(descriptions), Router::merge);
+        let faces = Faces {
+            router: TowerToHyperService::new(router),
+            authenticator,
+            counters: Arc::clone(&counters),
+            memory: AnswerMemory::new(),
+        };
         let silence_max = Duration::from_secs(u64::from(options.idle_seconds));
         let reception = Reception::new(ReceptionOptions {
             front_end: "HTTP",
@@ -137,8 +135,7 @@ impl HttpServer {
             first_byte_max: FIRST_BYTE_MAX.min(silence_max),
         });
         Ok(Self {
-            router,
-            transport,
+            faces: Arc::new(faces),
             counters,
             memory,
             sessions: HttpSessions(sessions),
@@ -170,8 +167,8 @@ impl HttpServer {
     /// Serves a bound listener until `drain` ends; then no connection is taken, the answer to each request that came in
     /// whole is given, and the other connections are closed at once.
     pub async fn serve(self, listener: TcpListener, drain: impl Future<Output = ()> + Send + 'static) {
-        let Self { router, transport, reception, silence_max, .. } = self;
-        listener::serve(listener, Service { router, transport, reception, silence_max }, drain).await;
+        let Self { faces, memory, reception, silence_max, .. } = self;
+        listener::serve(listener, Service { faces, memory, reception, silence_max }, drain).await;
     }
 }
 

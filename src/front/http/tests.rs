@@ -11,14 +11,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
-use super::transport::authentication::{Claim, Intent, Readers, Schemes};
+use super::transport::authentication::{Intent, Readers, RequestCredentials, Schemes};
 use super::transport::connection::Client;
 use super::transport::host::Host;
-use super::{Channel, HttpDependencies, HttpOptions, HttpServer, Readiness, Reason, Tunnel};
+use super::transport::rejection::Rejection;
+use super::{HttpDependencies, HttpOptions, HttpServer, Readiness, Reason, Tunnel};
 use crate::authority::caller::Caller;
 use crate::front::listen::budget::MemoryLimits;
-use crate::front::listen::in_flight::InFlight;
-use crate::front::listen::slots::SlotUse;
 use crate::key::PrivateKey;
 use crate::registry::tests::fixture::{Fixture, register};
 use crate::resolver::{Resolver, ResolverOptions};
@@ -268,27 +267,10 @@ async fn a_draining_server_answers_what_came_in_whole_and_closes_the_rest_before
     serving.await.expect("served");
 }
 
-/// A request over plain text from another machine, which shows these credentials.
-fn claim(server: &HttpServer, shown: Option<&'static str>) -> (Claim, Schemes) {
-    let address = SocketAddr::from(([192, 0, 2, 1], 4_000));
-    let client = Client {
-        address,
-        own: address,
-        channel: Channel::Plain,
-        certificate: None,
-        in_flight: InFlight::new(SlotUse::detached()),
-        is_multiplexed: Arc::default(),
-    };
-    let shown = shown.map(|shown| (header::AUTHORIZATION, HeaderValue::from_static(shown)));
-    let schemes = server.transport.authenticator.schemes(&client);
-    let claim = Claim {
-        headers: HeaderMap::from_iter(shown),
-        client,
-        host: Host("localhost".to_owned()),
-        intent: Intent::Question,
-        readers: Readers::Client,
-    };
-    (claim, schemes)
+/// Who sent a question with these headers.
+async fn admit(server: &HttpServer, client: &Client, headers: &HeaderMap) -> Result<Caller, Rejection> {
+    let (host, intent, readers) = (Host("localhost"), Intent::Question, Readers::Client);
+    server.faces.authenticator.admit(RequestCredentials { headers, client, host, intent, readers }).await
 }
 
 /// Nobody may take the answer to a question with credentials for one that these credentials earned.
@@ -299,15 +281,15 @@ async fn credentials_that_others_could_read_are_refused_and_not_ignored() {
         let options = HttpOptions { allow_tokens_in_plain_text, ..HttpOptions::default() };
         let dependencies = dependencies(&fixture, Arc::new(Vec::new), Arc::default(), None);
         let server = HttpServer::new(&options, dependencies, None).expect("a front end");
+        let client = Client::of(SocketAddr::from(([192, 0, 2, 1], 4_000)), &server.memory());
         let expected = if allow_tokens_in_plain_text { Schemes::Tokens } else { Schemes::None };
         for shown in ["Basic MzAwJTNBODguMTE4L2E6cHc=", "Handle sessionId=\"a\"", "Digest a"] {
-            let (claim, schemes) = claim(&server, Some(shown));
-            let refused = server.transport.authenticator.admit(&claim).await.expect_err(shown);
+            let headers = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(shown))]);
+            let refused = admit(&server, &client, &headers).await.expect_err(shown);
             assert!(refused.to_string().contains("over TLS only: send them to https://"), "{refused}");
-            assert_eq!(schemes, expected);
+            assert_eq!(server.faces.authenticator.schemes(&client), expected);
         }
-        let (anonymous, _) = claim(&server, None);
-        let admitted = server.transport.authenticator.admit(&anonymous).await;
+        let admitted = admit(&server, &client, &HeaderMap::new()).await;
         assert!(matches!(admitted, Ok(Caller::Anonymous)), "{admitted:?}");
     }
 }

@@ -3,7 +3,6 @@
 //! The reply spells the handle as the request did. PUT and DELETE of the same path are in [`super::handle_changes`].
 
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::Response;
 
 use crate::front::http::handle_json::caller::Asking;
@@ -52,9 +51,8 @@ pub(super) async fn resolve(
     Asking(caller): Asking,
     deadline: Deadline,
     format: Format,
-    headers: HeaderMap,
+    conditions: Conditions,
 ) -> Result<Response, Denial> {
-    let conditions = Conditions::of(&headers)?;
     let resolution = HandleResolution {
         api: &api,
         handle: &handle,

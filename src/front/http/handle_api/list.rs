@@ -23,6 +23,7 @@ use crate::front::http::handle_json::json::described::{Flag, ListGiven};
 use crate::front::http::handle_json::reply::{self, Format, HandleReply};
 use crate::front::http::handle_json::state::HandleState;
 use crate::front::http::transport::connection::Client;
+use crate::front::http::transport::context::RequestContext;
 use crate::front::http::transport::extract::{GivenParameters, Parameters};
 use crate::front::listen::in_flight::AnswerMark;
 use crate::model::identifier::Prefix;
@@ -95,7 +96,7 @@ pub(super) async fn list_by_body(
     State(api): State<HandleState>,
     Asking(caller): Asking,
     format: Format,
-    client: Client,
+    RequestContext { client, .. }: RequestContext,
     GivenParameters(parameters): GivenParameters<ListParameters>,
 ) -> Result<Response, Denial> {
     answer(&api, caller, &parameters, (&format, &client)).await
@@ -118,7 +119,7 @@ pub(super) async fn list(
     Parameters(parameters): Parameters<ListParameters>,
     Asking(caller): Asking,
     format: Format,
-    client: Client,
+    RequestContext { client, .. }: RequestContext,
 ) -> Result<Response, Denial> {
     answer(&api, caller, &parameters, (&format, &client)).await
 }

@@ -2,7 +2,7 @@
 //! messages of the Handle protocol over HTTP. It speaks as CNRI's servers do, so that their clients work.
 //!
 //! ```text
-//!   renderer ─▶ guard ─▶ extractors: path, parameters, caller, body ─▶ handles, list, site ─▶ resolver
+//!   renderer ─▶ guarded ─▶ extractors: path, parameters, caller, body ─▶ handles, list, site ─▶ resolver
 //!      ▲                                                           ├▶ handle_changes, prefixes ─▶ registry
 //!      │                                                           └▶ sessions, verifications
 //!      └────────────────────────── Denial ◀── a reason ◀───────────────┘
@@ -18,20 +18,22 @@ mod site;
 mod verifications;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::Uri;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::transport::cors::{allow_any_origin, method_not_allowed};
-use super::transport::guard;
+use super::transport::guarded;
 use super::transport::query::clip;
 use crate::front::http::handle_json::denial::{ApiRefusal, Denial};
+use crate::front::http::handle_json::native;
+use crate::front::http::handle_json::renderer::{self, Rendering};
 use crate::front::http::handle_json::state::HandleState;
-use crate::front::http::handle_json::{native, renderer};
 
 //----------- Routes ---------------------------------------------------------
 
@@ -73,14 +75,19 @@ pub(super) fn routes(api: HandleState) -> (Router, OpenApi) {
     let router = described
         .merge(more)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn_with_state(api.clone(), native::intercept))
-        .with_state(api.clone());
-    (around(guard(router), api), openapi)
+        .layer(from_fn_with_state(api.clone(), serve))
+        .with_state(api);
+    (router, openapi)
 }
 
-/// Puts a router behind the renderer of this face and lets scripts of any origin read its replies.
-fn around(router: Router, api: HandleState) -> Router {
-    router.layer(from_fn_with_state(api, renderer::render)).layer(from_fn(allow_any_origin))
+/// Serves a request of this face; scripts of any origin may read the reply.
+async fn serve(State(api): State<HandleState>, request: Request, next: Next) -> Response {
+    let (rendering, request) = match Rendering::of(request).await {
+        Ok(read) => read,
+        Err(rejection) => return rejection.into_response(),
+    };
+    let response = guarded(request, |request| native::intercept(&api, request, next)).await;
+    allow_any_origin(renderer::render(&api, response, &rendering))
 }
 
 /// A path under `/api` that names nothing.

@@ -10,13 +10,14 @@ use serde::Serialize;
 use serde_json::Value as Json;
 use utoipa::ToSchema;
 
-use crate::front::http::handle_json::caller::Shown;
+use crate::front::http::handle_json::caller::RequestHead;
 use crate::front::http::handle_json::denial::Denial;
 use crate::front::http::handle_json::reply::{self, Format, SessionOutcome};
 use crate::front::http::handle_json::state::HandleState;
-use crate::front::http::transport::authentication::Claim;
+use crate::front::http::transport::authentication::RequestCredentials;
 use crate::front::http::transport::authentication::authorization::Parts;
 use crate::front::http::transport::authentication::sessions::{SessionId, SessionState};
+use crate::front::http::transport::connection::Client;
 use crate::front::http::transport::extract::OptionalJson;
 use crate::front::http::transport::rejection::Rejection;
 use crate::front::listen::channel::Channel;
@@ -102,20 +103,21 @@ pub(super) struct ProofGiven {
         (status = 503, description = "The node is too busy to sign.", body = reply::HandleReply)))]
 pub(super) async fn begin(
     State(api): State<HandleState>,
-    Shown(claim): Shown,
+    head: RequestHead,
     format: Format,
     OptionalJson(body): OptionalJson,
 ) -> Result<Response, Denial> {
-    if let Some(refused) = over_plain_text(&claim, &format) {
+    if let Some(refused) = over_plain_text(&head.client, &format) {
         return Ok(refused);
     }
-    let parts = parts(&claim, body)?;
+    let credentials = head.credentials()?;
+    let parts = parts(credentials, body)?;
     if parts.get("sessionId").is_some() {
         let body = failed("the request names a session; begin one without naming one");
         return Ok(reply::session(SessionOutcome::Malformed, &body, &format));
     }
-    let session = api.transport.authenticator.new_session();
-    let shown = api.shown(session, &parts, claim.client.source()).await?;
+    let session = api.authenticator.new_session();
+    let shown = api.shown(session, &parts, head.client.source()).await?;
     let mut response = reply::session(SessionOutcome::Begun, &shown, &format);
     response.headers_mut().insert(header::LOCATION, HeaderValue::from_static("/api/sessions/this"));
     Ok(response)
@@ -136,15 +138,16 @@ pub(super) async fn begin(
         (status = 503, description = "The node is too busy to sign or to verify.", body = reply::HandleReply)))]
 pub(super) async fn prove(
     State(api): State<HandleState>,
-    Shown(claim): Shown,
+    head: RequestHead,
     format: Format,
     OptionalJson(body): OptionalJson,
 ) -> Result<Response, Denial> {
-    if let Some(refused) = over_plain_text(&claim, &format) {
+    if let Some(refused) = over_plain_text(&head.client, &format) {
         return Ok(refused);
     }
-    let parts = parts(&claim, body)?;
-    api.proved(&claim, &parts, &format).await
+    let credentials = head.credentials()?;
+    let parts = parts(credentials, body)?;
+    api.proved(credentials, &parts, &format).await
 }
 
 /// Proves a session by POST, for clients that cannot PUT.
@@ -162,11 +165,11 @@ pub(super) async fn prove(
         (status = 503, description = "The node is too busy to sign or to verify.", body = reply::HandleReply)))]
 pub(super) async fn prove_by_post(
     api: State<HandleState>,
-    shown: Shown,
+    head: RequestHead,
     format: Format,
     body: OptionalJson,
 ) -> Result<Response, Denial> {
-    prove(api, shown, format, body).await
+    prove(api, head, format, body).await
 }
 
 /// The state of a session.
@@ -178,18 +181,19 @@ pub(super) async fn prove_by_post(
         (status = 403, description = "There is no such session.", body = SessionReply)))]
 pub(super) async fn show(
     State(api): State<HandleState>,
-    Shown(claim): Shown,
+    head: RequestHead,
     format: Format,
 ) -> Result<Response, Denial> {
-    if let Some(refused) = over_plain_text(&claim, &format) {
+    if let Some(refused) = over_plain_text(&head.client, &format) {
         return Ok(refused);
     }
-    let parts = claim.handle_parts();
+    let credentials = head.credentials()?;
+    let parts = credentials.handle_parts();
     if parts.get("sessionId").is_none() {
         let nobody = SessionReply { authenticated: Some(false), ..SessionReply::default() };
         return Ok(reply::session(SessionOutcome::Shown, &nobody, &format));
     }
-    api.proved(&claim, &parts, &format).await
+    api.proved(credentials, &parts, &format).await
 }
 
 /// Ends a session.
@@ -198,14 +202,15 @@ pub(super) async fn show(
     responses(
         (status = 204, description = "Ended."),
         (status = 403, description = "There is no such session.", body = SessionReply)))]
-pub(super) async fn end(State(api): State<HandleState>, Shown(claim): Shown, format: Format) -> Response {
-    if let Some(refused) = over_plain_text(&claim, &format) {
+pub(super) async fn end(State(api): State<HandleState>, head: RequestHead, format: Format) -> Response {
+    if let Some(refused) = over_plain_text(&head.client, &format) {
         return refused;
     }
-    let authenticator = &api.transport.authenticator;
-    match authenticator.session(&claim, &claim.handle_parts()).await {
+    let authenticator = &api.authenticator;
+    let Ok(credentials) = head.credentials() else { return no_session(&format) };
+    match authenticator.session(credentials, &credentials.handle_parts()).await {
         Ok((session, _)) => {
-            authenticator.sessions.end(session, claim.client.source(), api.resolver.now_ms());
+            authenticator.sessions.end(session, head.client.source(), api.resolver.now_ms());
             reply::ended()
         }
         Err(_) => no_session(&format),
@@ -222,15 +227,15 @@ fn no_session(format: &Format) -> Response {
     reply::session(SessionOutcome::Refused, &body, format)
 }
 
-fn over_plain_text(claim: &Claim, format: &Format) -> Option<Response> {
+fn over_plain_text(client: &Client, format: &Format) -> Option<Response> {
     let refused =
         || reply::session(SessionOutcome::Refused, &failed("sessions are offered under TLS only"), format);
-    (claim.client.channel == Channel::Plain).then(refused)
+    (client.channel == Channel::Plain).then(refused)
 }
 
 /// The parts of the header, completed by those of the body.
-fn parts(claim: &Claim, body: Option<Json>) -> Result<Parts, Denial> {
-    let parts = claim.handle_parts();
+fn parts(credentials: RequestCredentials<'_>, body: Option<Json>) -> Result<Parts, Denial> {
+    let parts = credentials.handle_parts();
     match body {
         None => Ok(parts),
         Some(Json::Object(members)) => Ok(parts.and(Parts::of_body(&members))),
@@ -240,17 +245,22 @@ fn parts(claim: &Claim, body: Option<Json>) -> Result<Parts, Denial> {
 
 impl HandleState {
     /// How a session stands, after its challenge was answered where the parts hold an answer.
-    async fn proved(&self, claim: &Claim, parts: &Parts, format: &Format) -> Result<Response, Denial> {
-        let authenticator = &self.transport.authenticator;
-        let source = claim.client.source();
-        let (session, mut standing) = match authenticator.session(claim, parts).await {
+    async fn proved(
+        &self,
+        credentials: RequestCredentials<'_>,
+        parts: &Parts,
+        format: &Format,
+    ) -> Result<Response, Denial> {
+        let authenticator = &self.authenticator;
+        let source = credentials.client.source();
+        let (session, mut standing) = match authenticator.session(credentials, parts).await {
             Ok(found) => found,
             Err(Rejection::Failed(failure)) => return Err(failure.into()),
             Err(_) => return Ok(no_session(format)),
         };
         if parts.is_answer() {
-            match authenticator.answered(claim, parts).await {
-                Ok(_) => standing = authenticator.session(claim, parts).await?.1,
+            match authenticator.answered(credentials, parts).await {
+                Ok(_) => standing = authenticator.session(credentials, parts).await?.1,
                 Err(rejection @ (Rejection::AuthenticationNeeded { .. } | Rejection::Unproven(_))) => {
                     authenticator.count_refused();
                     let shown = self.shown(session, parts, source).await?;

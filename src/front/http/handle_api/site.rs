@@ -12,7 +12,7 @@ use crate::front::http::handle_json::json::described::Flag;
 use crate::front::http::handle_json::json::site::SiteJson;
 use crate::front::http::handle_json::reply::{self, Format, HandleReply};
 use crate::front::http::handle_json::state::HandleState;
-use crate::front::http::transport::connection::Client;
+use crate::front::http::transport::context::RequestContext;
 use crate::front::http::transport::extract::Parameters;
 
 /// This node's own site.
@@ -47,7 +47,7 @@ pub(super) struct FormatParameters {
         (status = 501, description = "The node has no site to show.", body = HandleReply)))]
 pub(super) async fn show(
     State(api): State<HandleState>,
-    client: Client,
+    RequestContext { client, .. }: RequestContext,
     _checked: Parameters<FormatParameters>,
     format: Format,
 ) -> Result<Response, Denial> {
@@ -69,9 +69,9 @@ pub(super) async fn show(
         (status = 501, description = "The node has no site to show.", body = HandleReply)))]
 pub(super) async fn show_again(
     api: State<HandleState>,
-    client: Client,
+    context: RequestContext,
     checked: Parameters<FormatParameters>,
     format: Format,
 ) -> Result<Response, Denial> {
-    show(api, client, checked, format).await
+    show(api, context, checked, format).await
 }

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, Uri, Version};
 
 use super::reply::Format;
 use crate::authority::caller::Caller;
-use crate::front::http::transport::authentication::{Claim, Intent};
+use crate::front::http::transport::authentication::{Authenticator, Intent, Readers, RequestCredentials};
+use crate::front::http::transport::connection::Client;
 use crate::front::http::transport::deadline::{Deadline, deadline_of};
 use crate::front::http::transport::extract::client_of;
 use crate::front::http::transport::host::Host;
 use crate::front::http::transport::query::Query;
 use crate::front::http::transport::rejection::Rejection;
-use crate::front::http::transport::state::Transport;
-use crate::telemetry::bug;
 
 /// Who asks a question.
 pub(in crate::front::http) struct Asking(pub(in crate::front::http) Caller);
@@ -25,53 +25,76 @@ pub(in crate::front::http) struct Commanding {
     pub(in crate::front::http) deadline: Deadline,
 }
 
-/// What a request shows of who sent it.
-fn claim(parts: &Parts, intent: Intent) -> Result<Claim, Rejection> {
-    let format = Format::of(&Query::parse(parts.uri.query().unwrap_or_default()));
-    let host = parts.extensions.get::<Host>().cloned();
-    Ok(Claim {
-        headers: parts.headers.clone(),
+/// The credentials of a request.
+fn credentials(parts: &Parts, intent: Intent) -> Result<RequestCredentials<'_>, Rejection> {
+    let Parts { version, uri, headers, .. } = parts;
+    Ok(RequestCredentials {
+        headers,
         client: client_of(parts)?,
-        host: host.ok_or_else(|| bug("every request passes the check of its host"))?,
+        host: Host::of(*version, uri, headers)?,
         intent,
-        readers: format.readers(),
+        readers: readers(uri),
     })
+}
+
+/// Who can read the response.
+fn readers(uri: &Uri) -> Readers {
+    Format::of(&Query::parse(uri.query().unwrap_or_default())).readers()
 }
 
 impl<S> FromRequestParts<S> for Asking
 where
     S: Send + Sync,
-    Arc<Transport>: FromRef<S>,
+    Arc<Authenticator>: FromRef<S>,
 {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
-        let claim = claim(parts, Intent::Question)?;
-        Arc::<Transport>::from_ref(state).authenticator.admit(&claim).await.map(Self)
+        let credentials = credentials(parts, Intent::Question)?;
+        Arc::<Authenticator>::from_ref(state).admit(credentials).await.map(Self)
     }
 }
 
 impl<S> FromRequestParts<S> for Commanding
 where
     S: Send + Sync,
-    Arc<Transport>: FromRef<S>,
+    Arc<Authenticator>: FromRef<S>,
 {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
-        let (claim, deadline) = (claim(parts, Intent::Command)?, deadline_of(parts)?);
-        let caller = Arc::<Transport>::from_ref(state).authenticator.admit(&claim).await?;
+        let (credentials, deadline) = (credentials(parts, Intent::Command)?, deadline_of(parts)?);
+        let caller = Arc::<Authenticator>::from_ref(state).admit(credentials).await?;
         Ok(Self { caller, deadline })
     }
 }
 
-/// What a request shows of who sent it, for handlers that judge it themselves.
-pub(in crate::front::http) struct Shown(pub(in crate::front::http) Claim);
+/// The head of a request, for handlers that judge its credentials themselves.
+pub(in crate::front::http) struct RequestHead {
+    version: Version,
+    uri: Uri,
+    pub(in crate::front::http) headers: HeaderMap,
+    pub(in crate::front::http) client: Arc<Client>,
+}
 
-impl<S: Send + Sync> FromRequestParts<S> for Shown {
+impl RequestHead {
+    /// The credentials of a question.
+    pub(in crate::front::http) fn credentials(&self) -> Result<RequestCredentials<'_>, Rejection> {
+        Ok(RequestCredentials {
+            headers: &self.headers,
+            client: &self.client,
+            host: Host::of(self.version, &self.uri, &self.headers)?,
+            intent: Intent::Question,
+            readers: readers(&self.uri),
+        })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for RequestHead {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Rejection> {
-        claim(parts, Intent::Question).map(Self)
+        let client = Arc::clone(client_of(parts)?);
+        Ok(Self { version: parts.version, uri: parts.uri.clone(), headers: parts.headers.clone(), client })
     }
 }

@@ -5,7 +5,7 @@
 //! reply: its sender does not read JSON.
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -13,9 +13,8 @@ use axum::response::{IntoResponse, Response};
 use super::reply;
 use super::state::HandleState;
 use crate::front::http::dependencies::{Carried, Ends};
-use crate::front::http::transport::body::{check_encoding, media_type};
-use crate::front::http::transport::connection::Client;
-use crate::front::http::transport::deadline::Deadline;
+use crate::front::http::transport::body::{check_encoding, media_type, read};
+use crate::front::http::transport::context::RequestContext;
 use crate::front::http::transport::rejection::Rejection;
 use crate::model::limits::HANDLE_MESSAGE_BYTES_MAX;
 use crate::wire::handle::envelope::ENVELOPE_BYTES;
@@ -26,17 +25,15 @@ pub(in crate::front::http) const CONTENT_TYPE: &str = "application/x-hdl-message
 const LINE_ENDS_MAX: usize = 16;
 
 /// Carries a native message that is posted to a path of the JSON API.
-pub(in crate::front::http) async fn intercept(
-    State(api): State<HandleState>,
-    (client, deadline): (Client, Deadline),
-    request: Request,
-    next: Next,
-) -> Response {
-    if request.method() == Method::POST && is_native(request.headers()) {
-        let (parts, body) = request.into_parts();
-        return api.carry((&client, &deadline), &parts.headers, body).await;
+pub(in crate::front::http) async fn intercept(api: &HandleState, request: Request, next: Next) -> Response {
+    if request.method() != Method::POST || !is_native(request.headers()) {
+        return next.run(request).await;
     }
-    next.run(request).await
+    let (parts, body) = request.into_parts();
+    match RequestContext::of(&parts.extensions) {
+        Ok(context) => api.carry(context, &parts.headers, body).await,
+        Err(rejection) => unread(rejection),
+    }
 }
 
 fn is_native(headers: &HeaderMap) -> bool {
@@ -47,7 +44,7 @@ impl HandleState {
     /// Carries what was posted to the Handle front end, and its reply back.
     pub(in crate::front::http) async fn post(
         &self,
-        from: (&Client, &Deadline),
+        from: &RequestContext,
         headers: &HeaderMap,
         body: Body,
     ) -> Result<Response, Rejection> {
@@ -57,13 +54,13 @@ impl HandleState {
         Ok(self.carry(from, headers, body).await)
     }
 
-    async fn carry(&self, from: (&Client, &Deadline), headers: &HeaderMap, body: Body) -> Response {
+    async fn carry(&self, from: &RequestContext, headers: &HeaderMap, body: Body) -> Response {
         let Some(tunnel) = &self.tunnel else {
             return reply::no_native();
         };
         let bytes_max = ENVELOPE_BYTES + HANDLE_MESSAGE_BYTES_MAX + LINE_ENDS_MAX;
         let read = match check_encoding(headers) {
-            Ok(()) => self.transport.bodies.read(from, body, bytes_max).await,
+            Ok(()) => read(from, body, bytes_max).await,
             Err(rejection) => Err(rejection),
         };
         let (mut message, memory) = match read {
@@ -73,7 +70,7 @@ impl HandleState {
         let is_blank = |byte: &&u8| matches!(byte, b'\r' | b'\n');
         let blank = message.iter().take(LINE_ENDS_MAX).take_while(is_blank).count();
         message.drain(..blank);
-        let (client, deadline) = from;
+        let RequestContext { client, deadline, .. } = from;
         let ends = Ends { client: client.address, own: client.own, channel: client.channel };
         let answer = tunnel(Carried { message, ends, memory, deadline: deadline.begin_command() }).await;
         if answer.is_empty() {

@@ -1,10 +1,12 @@
 //! The renderer of this face: writes denials as JSON, in the form that the request wishes, with a challenge where proof is
 //! needed.
 
-use axum::extract::{FromRequestParts, RawPathParams, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, RawPathParams, Request};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use axum::response::Response;
 use percent_encoding::percent_decode_str;
 
 use super::denial::Denial;
@@ -21,13 +23,16 @@ use crate::model::refusal::{Failure, Refusal};
 /// Paths whose variable part is spelled in replies.
 const SPELLED: [&str; 2] = ["handle", "prefix"];
 
+/// Headers of a request that decide how a reply asks for credentials.
+const ASKED_FOR: [HeaderName; 2] = [header::AUTHORIZATION, HeaderName::from_static("x-requested-with")];
+
 /// The parts of a request that the rendering of a denial needs.
 pub(in crate::front::http) struct Rendering {
-    format: Format,
-    /// The handle or prefix, as the request spelled it.
-    spelled: Option<String>,
+    uri: Uri,
+    in_path: Option<RawPathParams>,
     intent: Intent,
-    client: Client,
+    client: Arc<Client>,
+    /// Those of [`ASKED_FOR`].
     headers: HeaderMap,
 }
 
@@ -35,38 +40,41 @@ impl Rendering {
     /// What a request wishes.
     pub(in crate::front::http) async fn of(request: Request) -> Result<(Self, Request), Rejection> {
         let (mut parts, body) = request.into_parts();
-        let query = Query::parse(parts.uri.query().unwrap_or_default());
         let intent = match parts.method {
             Method::PUT | Method::DELETE => Intent::Command,
             _ => Intent::Question,
         };
-        let client = client_of(&parts)?;
+        let client = Arc::clone(client_of(&parts)?);
         let in_path = RawPathParams::from_request_parts(&mut parts, &()).await.ok();
-        let in_path = in_path.iter().flatten().find(|(name, _)| SPELLED.contains(name));
-        let in_path = in_path.and_then(|(_, text)| percent_decode_str(text).decode_utf8().ok());
-        let spelled = in_path.map(|text| text.into_owned());
-        let spelled = spelled.or_else(|| query.get("prefix").map(str::to_owned));
-        let headers = parts.headers.clone();
-        let rendering = Self { format: Format::of(&query), spelled, intent, client, headers };
+        let shown = |name| parts.headers.get(&name).cloned().map(|value| (name, value));
+        let headers = ASKED_FOR.into_iter().filter_map(shown).collect();
+        let rendering = Self { uri: parts.uri.clone(), in_path, intent, client, headers };
         Ok((rendering, Request::from_parts(parts, body)))
     }
 
+    fn query(&self) -> Query {
+        Query::parse(self.uri.query().unwrap_or_default())
+    }
+
     /// The handle or prefix, as the request spelled it.
-    pub(in crate::front::http) fn spelled(&self) -> Option<&str> {
-        self.spelled.as_deref()
+    pub(in crate::front::http) fn spelled(&self) -> Option<String> {
+        let in_path = self.in_path.iter().flatten().find(|(name, _)| SPELLED.contains(name));
+        let in_path = in_path.and_then(|(_, text)| percent_decode_str(text).decode_utf8().ok());
+        in_path.map(Cow::into_owned).or_else(|| self.query().get("prefix").map(str::to_owned))
     }
 }
 
 impl HandleState {
     /// Writes a denial.
     pub(in crate::front::http) fn deny(&self, denial: Denial, rendering: &Rendering) -> Response {
-        let Rendering { format, spelled, intent, client, headers } = rendering;
-        let authenticator = &self.transport.authenticator;
+        let Rendering { intent, client, headers, .. } = rendering;
+        let authenticator = &self.authenticator;
         let schemes = authenticator.schemes(client);
         let denial = explain(denial, headers, client.channel);
         let status = reply::status_of_denial(&denial, *intent, schemes);
-        let spelled = spelled.as_deref().filter(|spelled| !spelled.is_empty());
-        let mut response = reply::denied(&denial, status, spelled, format);
+        let spelled = rendering.spelled().filter(|spelled| !spelled.is_empty());
+        let format = Format::of(&rendering.query());
+        let mut response = reply::denied(&denial, status, spelled.as_deref(), &format);
         match &denial {
             Denial::Rejected(rejection) => rejection.add_headers(&mut response),
             Denial::Failed(Failure::Overloaded | Failure::Contended | Failure::Stopping) => {
@@ -111,18 +119,13 @@ pub(in crate::front::http) fn take_denial(response: &mut Response) -> Option<Den
 }
 
 /// Writes the denial of a request that is not fulfilled.
-pub(in crate::front::http) async fn render(
-    State(api): State<HandleState>,
-    request: Request,
-    next: Next,
+pub(in crate::front::http) fn render(
+    api: &HandleState,
+    mut response: Response,
+    rendering: &Rendering,
 ) -> Response {
-    let (rendering, request) = match Rendering::of(request).await {
-        Ok(read) => read,
-        Err(rejection) => return rejection.into_response(),
-    };
-    let mut response = next.run(request).await;
     match take_denial(&mut response) {
-        Some(denial) => api.deny(denial, &rendering),
+        Some(denial) => api.deny(denial, rendering),
         None => response,
     }
 }

@@ -1,5 +1,6 @@
 //! What the handlers of the faces that show handles work with.
 
+use core::ops::Deref;
 use std::sync::Arc;
 
 use axum::extract::FromRef;
@@ -9,7 +10,6 @@ use super::denial::Denial;
 use crate::authority::Authority;
 use crate::front::http::dependencies::{HttpDependencies, Tunnel};
 use crate::front::http::transport::authentication::Authenticator;
-use crate::front::http::transport::state::Transport;
 use crate::front::listen::crypto_pool::CryptoPool;
 use crate::key::PrivateKey;
 use crate::registry::Registry;
@@ -19,44 +19,53 @@ use crate::resolver::Resolver;
 
 //----------- HandleState ------------------------------------------------------
 
-/// What the handlers of these faces work with.
+/// What the handlers of these faces work with. Every request takes clones, which share one whole.
 #[derive(Clone)]
-pub(in crate::front::http) struct HandleState {
-    pub(in crate::front::http) transport: Arc<Transport>,
+pub(in crate::front::http) struct HandleState(Arc<HandleParts>);
+
+/// What the clones of a [`HandleState`] share.
+pub(in crate::front::http) struct HandleParts {
     registry: Arc<Registry>,
+    pub(in crate::front::http) authenticator: Arc<Authenticator>,
     pub(in crate::front::http) resolver: Arc<Resolver>,
     pub(in crate::front::http) server_key: Arc<PrivateKey>,
     pub(in crate::front::http) crypto_pool: Arc<CryptoPool>,
     pub(in crate::front::http) tunnel: Option<Tunnel>,
 }
 
-impl FromRef<HandleState> for Arc<Transport> {
+impl Deref for HandleState {
+    type Target = HandleParts;
+
+    fn deref(&self) -> &HandleParts {
+        &self.0
+    }
+}
+
+impl FromRef<HandleState> for Arc<Authenticator> {
     fn from_ref(api: &HandleState) -> Self {
-        Arc::clone(&api.transport)
+        Arc::clone(&api.authenticator)
     }
 }
 
 impl HandleState {
-    /// The face over what a node has.
-    pub(in crate::front::http) fn new(dependencies: &HttpDependencies, transport: Arc<Transport>) -> Self {
-        Self {
-            transport,
+    /// The state over what a node has.
+    pub(in crate::front::http) fn new(
+        dependencies: &HttpDependencies,
+        authenticator: Arc<Authenticator>,
+    ) -> Self {
+        Self(Arc::new(HandleParts {
             registry: Arc::clone(&dependencies.registry),
+            authenticator,
             resolver: Arc::clone(&dependencies.resolver),
             server_key: Arc::clone(&dependencies.server_key),
             crypto_pool: Arc::clone(&dependencies.crypto_pool),
             tunnel: dependencies.tunnel.clone(),
-        }
+        }))
     }
 
     /// Decides who callers are.
     pub(in crate::front::http) fn authority(&self) -> &Authority {
-        &self.transport.authenticator.authority
-    }
-
-    /// What finds out who calls.
-    pub(in crate::front::http) fn authenticator(&self) -> &Authenticator {
-        &self.transport.authenticator
+        &self.authenticator.authority
     }
 
     /// Has a command carried out: when it returns a receipt, the change is durable.

@@ -4,7 +4,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header;
-use axum::middleware::from_fn;
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -43,7 +43,7 @@ struct Description;
 pub(in crate::front::http) fn routes(faces: impl IntoIterator<Item = openapi::OpenApi>) -> Router {
     let (router, own) = OpenApiRouter::new().routes(routes!(document)).split_for_parts();
     let router = router.method_not_allowed_fallback(method_not_allowed).with_state(describe(faces, own));
-    guard(router).layer(from_fn(allow_any_origin))
+    guard(router).layer(map_response(|response: Response| async { allow_any_origin(response) }))
 }
 
 /// The description as text.

@@ -17,7 +17,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -25,7 +25,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::handle_json::caller::Shown;
+use super::handle_json::caller::RequestHead;
 use super::handle_json::denial::{ApiRefusal, Denial};
 use super::handle_json::json::described::Flag;
 use super::handle_json::renderer::{Rendering, take_denial};
@@ -33,11 +33,11 @@ use super::handle_json::reply::{Format, HandleReply};
 use super::handle_json::resolution::{HandleResolution, ResolveParameters, ask, parse_handle};
 use super::handle_json::state::HandleState;
 use super::transport::condition::Conditions;
-use super::transport::connection::Client;
+use super::transport::context::RequestContext;
 use super::transport::cors::{allow_any_origin, method_not_allowed};
 use super::transport::deadline::Deadline;
 use super::transport::extract::{Named, Parameters};
-use super::transport::guard;
+use super::transport::guarded;
 use super::transport::negotiation::{Preference, vary_by_accept};
 use super::transport::rejection::Rejection;
 use crate::authority::caller::Caller;
@@ -58,22 +58,28 @@ pub(super) fn routes(api: HandleState) -> (Router, OpenApi) {
         .split_for_parts();
     let router =
         router.fallback(no_path).method_not_allowed_fallback(method_not_allowed).with_state(api.clone());
-    let rendered = guard(router).layer(from_fn_with_state(api, render)).layer(from_fn(allow_any_origin));
-    (rendered, openapi)
+    (router.layer(from_fn_with_state(api, serve)), openapi)
 }
 
-/// Writes a denial as a page for people, and as JSON for programs.
-async fn render(State(api): State<HandleState>, request: Request, next: Next) -> Response {
+/// Serves a request of this face; scripts of any origin may read the response.
+async fn serve(State(api): State<HandleState>, request: Request, next: Next) -> Response {
     let preference = Preference::of(request.headers());
     let (rendering, request) = match Rendering::of(request).await {
         Ok(read) => read,
         Err(rejection) => return rejection.into_response(),
     };
-    let mut response = next.run(request).await;
-    let Some(denial) = take_denial(&mut response) else { return response };
-    let title = rendering.spelled().unwrap_or("Not found").to_owned();
+    let mut response = guarded(request, |request| next.run(request)).await;
+    allow_any_origin(match take_denial(&mut response) {
+        Some(denial) => render(&api, denial, &rendering, preference),
+        None => response,
+    })
+}
+
+/// Writes a denial as a page for people, and as JSON for programs.
+fn render(api: &HandleState, denial: Denial, rendering: &Rendering, preference: Preference) -> Response {
+    let title = rendering.spelled().unwrap_or_else(|| "Not found".to_owned());
     let message = denial.to_string();
-    let mut denied = api.deny(denial, &rendering);
+    let mut denied = api.deny(denial, rendering);
     match preference {
         Preference::Data => {
             vary_by_accept(denied.headers_mut());
@@ -170,14 +176,14 @@ async fn visit(
     Named(handle): Named,
     Parameters(VisitParameters { noredirect }): Parameters<VisitParameters>,
     Parameters(parameters): Parameters<ResolveParameters>,
-    Shown(claim): Shown,
+    head: RequestHead,
     deadline: Deadline,
     format: Format,
 ) -> Result<Response, Denial> {
     let Ok(identifier) = parse_handle(&handle) else {
         return Err(ApiRefusal::NoPage.into());
     };
-    let preference = Preference::of(&claim.headers);
+    let preference = Preference::of(&head.headers);
     let resolution = HandleResolution {
         api: &api,
         handle: &handle,
@@ -186,8 +192,8 @@ async fn visit(
         deadline: &deadline,
     };
     if noredirect && preference == Preference::Data {
-        let conditions = Conditions::of(&claim.headers)?;
-        let caller = api.authenticator().admit(&claim).await?;
+        let conditions = Conditions::of(&head.headers)?;
+        let caller = api.authenticator.admit(head.credentials()?).await?;
         return resolution.run(caller, &conditions).await.map(varying);
     }
     match (ask(&api, &parameters, identifier, &deadline).await?, preference) {
@@ -259,11 +265,11 @@ fn varying(mut response: Response) -> Response {
         (status = 503, description = "The node is too busy.")))]
 async fn post(
     State(api): State<HandleState>,
-    (client, deadline): (Client, Deadline),
+    context: RequestContext,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Rejection> {
-    api.post((&client, &deadline), &headers, body).await
+    api.post(&context, &headers, body).await
 }
 
 /// Carries a native message to the Handle front end, and its reply back, by the shortest path.
@@ -280,9 +286,9 @@ async fn post(
         (status = 503, description = "The node is too busy.")))]
 async fn post_to_root(
     api: State<HandleState>,
-    from: (Client, Deadline),
+    context: RequestContext,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Rejection> {
-    post(api, from, headers, body).await
+    post(api, context, headers, body).await
 }

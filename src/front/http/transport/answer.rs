@@ -34,19 +34,17 @@ const STREAMED_BYTES: usize = 256 * 1024;
 // A handle is at most this long when each of its bytes is escaped; beside it an outcome has a few hundred bytes.
 const _: () = assert!(6 * IDENTIFIER_BYTES_MAX + 1_024 <= RESERVED_BYTES);
 
-/// The memory of requests and answers.
+/// The memory of answers: that of their client, and another of what says how the node is, which is served while the first is
+/// spent.
 #[derive(Debug)]
-pub(super) struct AnswerMemory {
-    /// The budget that clients share.
-    budget: Arc<MemoryBudget>,
-    /// The budget of what says how the node is, which is served while the other is spent.
+pub(in crate::front::http) struct AnswerMemory {
     status: Arc<MemoryBudget>,
 }
 
 impl AnswerMemory {
-    /// Takes the memory of answers from a budget.
-    pub(super) fn new(budget: Arc<MemoryBudget>) -> Self {
-        Self { budget, status: MemoryBudget::new(HTTP_STATUS_MEMORY) }
+    /// Nothing is held.
+    pub(in crate::front::http) fn new() -> Self {
+        Self { status: MemoryBudget::new(HTTP_STATUS_MEMORY) }
     }
 
     /// Takes memory before a request is answered.
@@ -54,7 +52,7 @@ impl AnswerMemory {
         if RESERVED_PATHS.contains(&path) {
             return self.status.take(client.holder(), 0);
         }
-        self.budget.take(client.holder(), RESERVED_BYTES)
+        client.memory.take(RESERVED_BYTES)
     }
 }
 

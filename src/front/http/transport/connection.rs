@@ -14,16 +14,20 @@ use axum::http::Version;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::front::listen::budget::Holder;
+#[cfg(test)]
+use crate::front::listen::budget::MemoryBudget;
+use crate::front::listen::budget::{Holder, MemoryAccount};
 use crate::front::listen::channel::Channel;
 use crate::front::listen::in_flight::InFlight;
+#[cfg(test)]
+use crate::front::listen::slots::SlotUse;
 use crate::front::listen::source::Source;
 use crate::front::listen::stream::ByteStream;
 
 //----------- Client ---------------------------------------------------------
 
 /// The client of a connection.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(in crate::front::http) struct Client {
     /// Address of the client.
     pub(in crate::front::http) address: SocketAddr,
@@ -35,8 +39,10 @@ pub(in crate::front::http) struct Client {
     pub(in crate::front::http) certificate: Option<Arc<[u8]>>,
     /// What is in flight on the connection.
     pub(in crate::front::http) in_flight: InFlight,
+    /// What the connection holds of the memory budget.
+    pub(in crate::front::http) memory: Arc<MemoryAccount>,
     /// Whether the connection uses HTTP/2.
-    pub(in crate::front::http) is_multiplexed: Arc<AtomicBool>,
+    pub(in crate::front::http) is_multiplexed: AtomicBool,
 }
 
 impl Client {
@@ -69,6 +75,22 @@ impl Client {
     /// Whether what it sends can be read on the way: plain text from beyond this machine.
     pub(in crate::front::http) fn is_overheard(&self) -> bool {
         self.channel.is_overheard(self.address)
+    }
+}
+
+#[cfg(test)]
+impl Client {
+    /// A client over plain text, whose memory is taken from this budget.
+    pub(in crate::front::http) fn of(address: SocketAddr, budget: &Arc<MemoryBudget>) -> Self {
+        Self {
+            address,
+            own: address,
+            channel: Channel::Plain,
+            certificate: None,
+            in_flight: InFlight::new(SlotUse::detached()),
+            memory: budget.account(Holder::of(address)),
+            is_multiplexed: false.into(),
+        }
     }
 }
 

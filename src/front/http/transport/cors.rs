@@ -1,10 +1,10 @@
 //! Scripts of other origins: what a browser lets them send and read (the Fetch standard, section 3.2).
 //!
-//! tower-http answers every OPTIONS request by itself, without the methods of the path; ours are answered by the path.
+//! The middleware of tower-http answers every OPTIONS request by itself, without the methods of the path; ours are answered by
+//! the path.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::query::clip;
@@ -17,9 +17,8 @@ const HEADERS: HeaderValue = HeaderValue::from_static(
 const EXPOSED: HeaderValue = HeaderValue::from_static("WWW-Authenticate, Location, ETag");
 const PREFLIGHT_SECONDS: HeaderValue = HeaderValue::from_static("86400");
 
-/// Lets scripts of any origin read the responses of a face; they are never given the browser's own credentials.
-pub(in crate::front::http) async fn allow_any_origin(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
+/// Lets scripts of any origin read a response; they are never given the browser's own credentials.
+pub(in crate::front::http) fn allow_any_origin(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);

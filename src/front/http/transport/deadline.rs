@@ -16,9 +16,9 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use tokio::time::Instant;
 
+use super::context::RequestContext;
 use super::rejection::Rejection;
 use crate::model::refusal::Failure;
-use crate::telemetry::bug;
 
 /// How long a request may take, its body included.
 const REQUEST_MAX: Duration = Duration::from_secs(45);
@@ -82,23 +82,25 @@ impl<S: Send + Sync> FromRequestParts<S> for Deadline {
 
 /// The deadline of a request.
 pub(in crate::front::http) fn deadline_of(parts: &Parts) -> Result<Deadline, Rejection> {
-    let deadline = parts.extensions.get::<Deadline>().cloned();
-    deadline.ok_or_else(|| Rejection::Failed(bug("every request has a deadline")))
+    RequestContext::of(&parts.extensions).map(|context| context.deadline.clone())
 }
 
 #[cfg(test)]
 mod tests {
     use std::future::pending;
+    use std::net::SocketAddr;
+    use std::sync::Arc;
 
-    use axum::middleware::from_fn;
     use axum::routing::get;
     use axum::{Extension, Router};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
     use tokio::time::Instant;
 
-    use super::{ANSWER_GRACE, BODY_MAX, Deadline, Failure, REQUEST_MAX, Rejection};
-    use crate::front::http::transport::answer_in_time;
+    use super::{ANSWER_GRACE, BODY_MAX, Deadline, Failure, REQUEST_MAX, Rejection, RequestContext};
+    use crate::front::http::transport::connection::Client;
+    use crate::front::http::transport::guard;
+    use crate::front::listen::budget::{MemoryBudget, MemoryLimits};
 
     #[test]
     fn a_request_that_is_cut_off_has_an_unknown_outcome_once_a_command_began() {
@@ -117,13 +119,17 @@ mod tests {
     async fn cut_off(path: &str) -> String {
         let long_ago =
             Instant::now().checked_sub(REQUEST_MAX + ANSWER_GRACE).expect("the machine runs longer");
+        let budget = MemoryBudget::new(MemoryLimits { total: 0, source: 0, connection: 0 });
+        let client = Client::of(SocketAddr::from(([127, 0, 0, 1], 80)), &budget);
         let question = || pending::<()>();
         let command = |deadline: Deadline| async move {
             deadline.begin_command();
             pending::<()>().await;
         };
         let router = Router::new().route("/question", get(question)).route("/command", get(command));
-        let router = router.layer(from_fn(answer_in_time)).layer(Extension(Deadline::from(long_ago)));
+        let request =
+            RequestContext { client: Arc::new(client), deadline: Deadline::from(long_ago), memory: Ok(()) };
+        let router = guard(router).layer(Extension(request));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
         let mut stream =
             TcpStream::connect(listener.local_addr().expect("an address")).await.expect("connected");

@@ -4,17 +4,17 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRef, FromRequest, FromRequestParts, Path, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
-use super::deadline::deadline_of;
+use super::body::{read_json, read_optional_json};
+use super::condition::Conditions;
+use super::context::RequestContext;
 use super::query::Query;
 use super::rejection::Rejection;
-use super::state::Transport;
 use crate::front::http::transport::connection::Client;
-use crate::telemetry::bug;
 
 //----------- Path -----------------------------------------------------------
 
@@ -65,12 +65,7 @@ impl<S: Send + Sync, T: CommandParameters> FromRequestParts<S> for Strictly<T> {
 /// The parameters of an operation, from the query and, where there is one, from a JSON body.
 pub(in crate::front::http) struct GivenParameters<T>(pub(in crate::front::http) T);
 
-impl<S, T> FromRequest<S> for GivenParameters<T>
-where
-    S: Send + Sync,
-    T: DeserializeOwned,
-    Arc<Transport>: FromRef<S>,
-{
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for GivenParameters<T> {
     type Rejection = Rejection;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Rejection> {
@@ -87,58 +82,39 @@ where
 /// A body that must be JSON.
 pub(in crate::front::http) struct JsonBody(pub(in crate::front::http) Json);
 
-impl<S> FromRequest<S> for JsonBody
-where
-    S: Send + Sync,
-    Arc<Transport>: FromRef<S>,
-{
+impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = Rejection;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Rejection> {
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Rejection> {
         let (parts, body) = request.into_parts();
-        let (client, deadline) = (client_of(&parts)?, deadline_of(&parts)?);
-        Arc::<Transport>::from_ref(state)
-            .bodies
-            .read_json((&client, &deadline), &parts.headers, body)
-            .await
-            .map(Self)
+        read_json(RequestContext::of(&parts.extensions)?, &parts.headers, body).await.map(Self)
     }
 }
 
 /// A body that may be missing; where there is one it must be JSON.
 pub(in crate::front::http) struct OptionalJson(pub(in crate::front::http) Option<Json>);
 
-impl<S> FromRequest<S> for OptionalJson
-where
-    S: Send + Sync,
-    Arc<Transport>: FromRef<S>,
-{
+impl<S: Send + Sync> FromRequest<S> for OptionalJson {
     type Rejection = Rejection;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Rejection> {
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Rejection> {
         let (parts, body) = request.into_parts();
-        let (client, deadline) = (client_of(&parts)?, deadline_of(&parts)?);
-        let transport = Arc::<Transport>::from_ref(state);
-        transport
-            .bodies
-            .read_optional_json((&client, &deadline), (&parts.method, &parts.headers), body)
-            .await
-            .map(Self)
+        let context = RequestContext::of(&parts.extensions)?;
+        read_optional_json(context, (&parts.method, &parts.headers), body).await.map(Self)
     }
 }
 
-//----------- Connection -----------------------------------------------------
+//----------- Head -----------------------------------------------------------
 
-/// The other end of the connection.
-pub(in crate::front::http) fn client_of(parts: &Parts) -> Result<Client, Rejection> {
-    let noted = parts.extensions.get::<Client>().cloned();
-    noted.ok_or_else(|| bug("every connection is served with its client noted").into())
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Client {
+impl<S: Send + Sync> FromRequestParts<S> for Conditions {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Rejection> {
-        client_of(parts)
+        Self::of(&parts.headers)
     }
+}
+
+/// The other end of the connection.
+pub(in crate::front::http) fn client_of(parts: &Parts) -> Result<&Arc<Client>, Rejection> {
+    RequestContext::of(&parts.extensions).map(|context| &context.client)
 }

@@ -1,35 +1,34 @@
 //! From accepted connections to served ones, drained in order.
 //!
 //! ```text
-//!   accepted ──▶ Connection ──▶ HTTP/1.1, or HTTP/2 by its preface ──▶ route
+//!   accepted ──▶ Connection ──▶ HTTP/1.1, or HTTP/2 by its preface ──▶ Faces
 //! ```
 //!
 //! A connection in a reserved slot (`listen::reserved`) is served with health, readiness and metrics, and with what a token
 //! of an administrator asks for; each request is its last.
 
+use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
-use axum::http::{HeaderValue, header};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
-use axum::{Extension, Router};
+use axum::body::Body;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
 use crate::front::listen::accept::{Accepted, Reception};
+use crate::front::listen::budget::{MemoryAccount, MemoryBudget};
 use crate::front::listen::closing::must_close;
 use crate::front::listen::drain::Drain;
 use crate::front::listen::in_flight::InFlight;
 
+use super::Faces;
 use super::connection::{Client, Connection};
-use super::rejection::Rejection;
-use super::state::Transport;
 
 /// Bytes of a request's line and headers together.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
@@ -52,8 +51,8 @@ pub(super) const RESERVED_PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"]
 
 /// The state that all connections of a listener share.
 pub(in crate::front::http) struct Service {
-    pub(in crate::front::http) router: Router,
-    pub(in crate::front::http) transport: Arc<Transport>,
+    pub(in crate::front::http) faces: Arc<Faces>,
+    pub(in crate::front::http) memory: Arc<MemoryBudget>,
     pub(in crate::front::http) reception: Reception,
     /// How long a connection may be without a byte from or to the client, and a request's head may take.
     pub(in crate::front::http) silence_max: Duration,
@@ -66,14 +65,11 @@ pub(in crate::front::http) async fn serve(
     service: Service,
     drain: impl Future<Output = ()>,
 ) {
-    let Service { router, transport, reception, silence_max } = service;
+    let Service { faces, memory, reception, silence_max } = service;
     let end = Drain::new();
-    let restricted = router.clone().layer(from_fn_with_state(transport, restrict));
-    let routers = Arc::new((router, restricted));
     let serve = move |accepted: Accepted| {
-        let (open, restricted) = &*routers;
-        let router = if accepted.slot.usage().is_reserved() { restricted } else { open };
-        serve_one(accepted, router.clone(), silence_max)
+        let memory = memory.account(accepted.holder());
+        serve_one(accepted, memory, Arc::clone(&faces), silence_max)
     };
     let mut accepting = pin!(reception.serve(listener, end.draining(), serve));
     tokio::select! {
@@ -81,21 +77,6 @@ pub(in crate::front::http) async fn serve(
         () = drain => drop(end),
     }
     accepting.await;
-}
-
-/// Serves in a reserved slot what is served there, and closes the connection.
-async fn restrict(
-    State(transport): State<Arc<Transport>>,
-    Extension(client): Extension<Client>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let is_served = RESERVED_PATHS.contains(&request.uri().path())
-        || transport.authenticator.is_administrator(&client, request.headers());
-    let mut response =
-        if is_served { next.run(request).await } else { Rejection::TooManyConnections.into_response() };
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
 }
 
 /// What speaks HTTP, within its bounds.
@@ -118,22 +99,34 @@ fn builder(silence_max: Duration) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-async fn serve_one(accepted: Accepted, router: Router, silence_max: Duration) {
+async fn serve_one(accepted: Accepted, memory: Arc<MemoryAccount>, faces: Arc<Faces>, silence_max: Duration) {
     let Accepted { stream, client: address, own, channel, client_certificate, slot, mut draining } = accepted;
     let usage = slot.usage();
     let in_flight = InFlight::new(usage.clone());
     let connection = Connection::new(stream, silence_max, in_flight.clone());
-    let client = Client {
+    let client = Arc::new(Client {
         address,
         own,
         channel,
         certificate: client_certificate,
         in_flight,
-        is_multiplexed: Arc::default(),
-    };
-    let router = router.layer(Extension(client.clone()));
+        memory,
+        is_multiplexed: false.into(),
+    });
+    let is_reserved = usage.is_reserved();
+    let answer = service_fn(|request: Request<Incoming>| {
+        let (faces, client) = (Arc::clone(&faces), Arc::clone(&client));
+        async move {
+            let request = request.map(Body::new);
+            Ok::<_, Infallible>(if is_reserved {
+                faces.answer_reserved(&client, request).await
+            } else {
+                faces.answer(&client, request).await
+            })
+        }
+    });
     let builder = builder(silence_max);
-    let serving = builder.serve_connection(TokioIo::new(connection), TowerToHyperService::new(router));
+    let serving = builder.serve_connection(TokioIo::new(connection), answer);
     let mut serving = pin!(serving);
     let closing_max = tokio::select! {
         ended = &mut serving => {

@@ -1,12 +1,13 @@
 //! The HTTP transport: everything between a connection and a face, the same for every face.
 //!
 //! ```text
-//!   connection ─▶ router ─▶ face's renderer ─▶ guard: time, form, host ─▶ extractors ─▶ handler
-//!                                   ▲                     │                    │            │
-//!                                   └── Rejection ────────┴────────────────────┘            │
-//!                                   └── the face's own refusals ────────────────────────────┘
+//!   connection ─▶ Faces ─▶ router ─▶ face's renderer ─▶ guarded: memory, syntax, host, time ─▶ extractors ─▶ handler
+//!                                           ▲                          │                           │            │
+//!                                           └── Rejection ─────────────┴───────────────────────────┘            │
+//!                                           └── the face's own refusals ────────────────────────────────────────┘
 //! ```
-//! A face is a set of routes and a renderer of its refusals. It takes what it needs of a request by the extractors, asks the
+//! A face is a set of routes and a renderer of its refusals, in one middleware: each further one would copy every request to
+//! the heap once more. A face takes what it needs of a request by the extractors, asks the
 //! [`authentication::Authenticator`] who calls, and names neither sockets nor limits. To add a face is to merge its routes in
 //! the module above; nothing here changes.
 
@@ -18,92 +19,111 @@ pub(super) mod rejection;
 
 pub(super) mod authentication;
 pub(super) mod body;
+pub(super) mod context;
 pub(super) mod deadline;
 pub(super) mod extract;
 pub(super) mod host;
 pub(super) mod query;
-pub(super) mod state;
 mod syntax;
 
 pub(super) mod condition;
 pub(super) mod cors;
 pub(super) mod negotiation;
 
-mod answer;
+pub(super) mod answer;
 mod json;
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::Router;
+use axum::extract::Request;
 use axum::http::{HeaderValue, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Router};
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
 use tokio::time::{Instant, timeout_at};
-use tower_http::set_header::SetResponseHeaderLayer;
 
 use self::answer::AnswerMemory;
+use self::authentication::Authenticator;
 use self::connection::Client;
+use self::context::RequestContext;
 use self::counters::HttpCounters;
 use self::deadline::Deadline;
+use self::listener::RESERVED_PATHS;
 use self::rejection::Rejection;
-use crate::front::listen::budget::{BudgetSpent, MemoryBudget};
 
-//----------- Layers ---------------------------------------------------------
+//----------- Faces ----------------------------------------------------------
 
-/// Puts the routes of a face behind what every request passes: memory, a deadline, its syntax, and one host. The renderer of
-/// the face goes around it.
-pub(super) fn guard(face: Router) -> Router {
-    face.layer(from_fn(host::check))
-        .layer(from_fn(syntax::check))
-        .layer(from_fn(answer_in_time))
-        .layer(from_fn(refuse_without_memory))
+/// All faces, and what every request and response passes.
+pub(super) struct Faces {
+    pub(super) router: TowerToHyperService<Router>,
+    pub(super) authenticator: Arc<Authenticator>,
+    pub(super) counters: Arc<HttpCounters>,
+    pub(super) memory: AnswerMemory,
 }
 
-/// Wraps all faces in the layers that every response passes.
-pub(super) fn finish(faces: Router, counters: Arc<HttpCounters>, memory: Arc<MemoryBudget>) -> Router {
-    let nosniff = SetResponseHeaderLayer::if_not_present(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    let memory = Arc::new(AnswerMemory::new(memory));
-    // Layers around a router of its own see what the inner one adds last, such as the header Allow; and each connection adds
-    // its client to one route instead of to all.
-    Router::new().fallback_service(faces).layer(nosniff).layer(from_fn_with_state((counters, memory), send))
-}
-
-/// Refuses a request that found no memory.
-async fn refuse_without_memory(request: Request, next: Next) -> Response {
-    if let Some(spent) = request.extensions().get::<BudgetSpent>() {
-        return Rejection::MemorySpent(*spent).into_response();
+impl Faces {
+    /// Answers a request. The response and its memory are counted, and the connection knows that one is due until it has
+    /// left.
+    async fn answer(&self, client: &Arc<Client>, mut request: Request) -> Response {
+        let version = request.version();
+        client.note_version(version);
+        let in_flight = client.in_flight.begin_answer();
+        let reserved = self.memory.reserve(client, request.uri().path());
+        request.extensions_mut().insert(RequestContext {
+            client: Arc::clone(client),
+            deadline: Deadline::from(Instant::now()),
+            memory: reserved.as_ref().map(|_| ()).map_err(|spent| *spent),
+        });
+        let Ok(response) = self.router.call(request).await;
+        let mut response = answer::hold(response, reserved.ok(), version, in_flight);
+        let headers = response.headers_mut();
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        cors::complete_allow(headers);
+        self.counters.count_response(response.status());
+        response
     }
-    next.run(request).await
+
+    /// Answers in a reserved slot what is served there, and closes the connection.
+    async fn answer_reserved(&self, client: &Arc<Client>, request: Request) -> Response {
+        let is_served = RESERVED_PATHS.contains(&request.uri().path())
+            || self.authenticator.is_administrator(client, request.headers());
+        let mut response = if is_served {
+            self.answer(client, request).await
+        } else {
+            Rejection::TooManyConnections.into_response()
+        };
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
+    }
 }
 
-/// Cuts a request off whose deadline passed without an answer.
-async fn answer_in_time(Extension(deadline): Extension<Deadline>, request: Request, next: Next) -> Response {
-    let answered = timeout_at(deadline.cut(), next.run(request)).await;
+//----------- Guard ----------------------------------------------------------
+
+/// Answers a request that has memory, a syntax that is understood in one way, and one host, until its deadline.
+pub(super) async fn guarded<A: Future<Output = Response>>(
+    request: Request,
+    answer: impl FnOnce(Request) -> A,
+) -> Response {
+    let deadline = match check(&request) {
+        Ok(deadline) => deadline,
+        Err(rejection) => return rejection.into_response(),
+    };
+    let answered = timeout_at(deadline.cut(), answer(request)).await;
     answered.unwrap_or_else(|_| deadline.passed().into_response())
 }
 
-/// Counts a response and its memory, and lets the connection know that one is due until it has left.
-async fn send(
-    State((counters, memory)): State<(Arc<HttpCounters>, Arc<AnswerMemory>)>,
-    Extension(client): Extension<Client>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    request.extensions_mut().insert(Deadline::from(Instant::now()));
-    let version = request.version();
-    client.note_version(version);
-    let in_flight = client.in_flight.begin_answer();
-    let reserved = memory.reserve(&client, request.uri().path());
-    if let Err(spent) = &reserved {
-        request.extensions_mut().insert(*spent);
-    }
-    let response = next.run(request).await;
-    let mut response = answer::hold(response, reserved.ok(), version, in_flight);
-    cors::complete_allow(response.headers_mut());
-    counters.count_response(response.status());
-    response
+/// Refuses a request of which nothing is to be done; returns the deadline of others.
+fn check(request: &Request) -> Result<Deadline, Rejection> {
+    let RequestContext { deadline, memory, .. } = RequestContext::of(request.extensions())?;
+    (*memory)?;
+    syntax::check(request)?;
+    host::check(request)?;
+    Ok(deadline.clone())
+}
+
+/// Guards the routes of a face that renders its refusals as the transport does.
+pub(super) fn guard(face: Router) -> Router {
+    face.layer(from_fn(|request: Request, next: Next| guarded(request, |request| next.run(request))))
 }

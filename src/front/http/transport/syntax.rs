@@ -8,8 +8,6 @@
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use percent_encoding::percent_decode_str;
 
 use super::query::clip;
@@ -19,15 +17,10 @@ use super::rejection::Rejection;
 const SINGLE: [HeaderName; 2] = [header::AUTHORIZATION, header::CONTENT_TYPE];
 
 /// Refuses a request that could be understood in two ways.
-pub(super) async fn check(request: Request, next: Next) -> Response {
-    let uri = request.uri();
-    let checked = check_fields(request.headers())
-        .and_then(|()| check_text(uri.path(), "the path"))
-        .and_then(|()| check_query(uri.query().unwrap_or_default()));
-    match checked {
-        Ok(()) => next.run(request).await,
-        Err(rejection) => rejection.into_response(),
-    }
+pub(super) fn check(request: &Request) -> Result<(), Rejection> {
+    check_fields(request.headers())?;
+    check_text(request.uri().path(), "the path")?;
+    check_query(request.uri().query().unwrap_or_default())
 }
 
 fn check_fields(headers: &HeaderMap) -> Result<(), Rejection> {

@@ -43,17 +43,17 @@ use crate::telemetry::count;
 /// Bytes of the longest nonce that a client may add to ours.
 const CLIENT_NONCE_BYTES_MAX: usize = 1_024;
 
-//----------- Claim ----------------------------------------------------------
+//----------- RequestCredentials ---------------------------------------------
 
 /// The credentials of a request.
-#[derive(Clone, Debug)]
-pub(in crate::front::http) struct Claim {
+#[derive(Clone, Copy, Debug)]
+pub(in crate::front::http) struct RequestCredentials<'r> {
     /// The headers.
-    pub(in crate::front::http) headers: HeaderMap,
+    pub(in crate::front::http) headers: &'r HeaderMap,
     /// The client of the connection.
-    pub(in crate::front::http) client: Client,
+    pub(in crate::front::http) client: &'r Client,
     /// The host that the request is for.
-    pub(in crate::front::http) host: Host,
+    pub(in crate::front::http) host: Host<'r>,
     /// Whether the request reads or changes.
     pub(in crate::front::http) intent: Intent,
     /// Who can read the response.
@@ -78,13 +78,13 @@ pub(in crate::front::http) enum Readers {
     AnyPage,
 }
 
-impl Claim {
-    fn authorization(&self) -> Option<Authorization<'_>> {
-        authorization(&self.headers)
+impl<'r> RequestCredentials<'r> {
+    fn authorization(self) -> Option<Authorization<'r>> {
+        authorization(self.headers)
     }
 
     /// The parts of the scheme `Handle` in the header.
-    pub(in crate::front::http) fn handle_parts(&self) -> Parts {
+    pub(in crate::front::http) fn handle_parts(self) -> Parts {
         match self.authorization() {
             Some(Authorization::Handle(parts)) => parts,
             Some(Authorization::Bearer(_) | Authorization::Basic(..) | Authorization::Other) | None => {
@@ -95,8 +95,8 @@ impl Claim {
 
     /// Refuses a command of a page of another origin: the browser may have shown its password or certificate unasked.
     /// Tokens and Handle sessions are shown by who knows them.
-    fn check_page(&self) -> Result<(), Rejection> {
-        if self.intent == Intent::Command && origin::is_foreign(&self.headers, &self.host) {
+    fn check_page(self) -> Result<(), Rejection> {
+        if self.intent == Intent::Command && origin::is_foreign(self.headers, self.host) {
             return Err(Rejection::CrossOrigin);
         }
         Ok(())
@@ -167,9 +167,12 @@ pub(in crate::front::http) struct Authenticator {
 
 impl Authenticator {
     /// Determines the caller.
-    pub(in crate::front::http) async fn admit(&self, claim: &Claim) -> Result<Caller, Rejection> {
-        let caller = self.caller(claim).await.inspect_err(|_| self.count_refused())?;
-        claim.client.in_flight.slot().admit(&caller)?;
+    pub(in crate::front::http) async fn admit(
+        &self,
+        credentials: RequestCredentials<'_>,
+    ) -> Result<Caller, Rejection> {
+        let caller = self.caller(credentials).await.inspect_err(|_| self.count_refused())?;
+        credentials.client.in_flight.slot().admit(&caller)?;
         Ok(caller)
     }
 
@@ -197,28 +200,30 @@ impl Authenticator {
         count(&self.counters.credentials_refused);
     }
 
-    async fn caller(&self, claim: &Claim) -> Result<Caller, Rejection> {
-        match claim.authorization() {
-            Some(Authorization::Bearer(token)) => self.token_holder(&claim.client, token),
-            Some(_) if claim.client.is_overheard() => Err(only_over_tls()),
-            _ if claim.client.channel == Channel::Plain => Ok(Caller::Anonymous),
+    async fn caller(&self, credentials: RequestCredentials<'_>) -> Result<Caller, Rejection> {
+        match credentials.authorization() {
+            Some(Authorization::Bearer(token)) => self.token_holder(credentials.client, token),
+            Some(_) if credentials.client.is_overheard() => Err(only_over_tls()),
+            _ if credentials.client.channel == Channel::Plain => Ok(Caller::Anonymous),
             // A browser shows these by itself, also for a script that a page of another origin loads and reads.
-            None | Some(Authorization::Basic(..)) if claim.readers == Readers::AnyPage => {
+            None | Some(Authorization::Basic(..)) if credentials.readers == Readers::AnyPage => {
                 Ok(Caller::Anonymous)
             }
-            None => self.perhaps_certified(claim).await,
+            None => self.perhaps_certified(credentials).await,
             Some(Authorization::Basic(identity, password)) => {
-                claim.check_page()?;
+                credentials.check_page()?;
                 let proof = Proof::Password(password);
-                Ok(self.prove(claim.client.source(), &identity, proof, Vec::new()).await?)
+                Ok(self.prove(credentials.client.source(), &identity, proof, Vec::new()).await?)
             }
             Some(Authorization::Handle(parts)) if parts.is_answer() => {
-                self.answered(claim, &parts).await.map(|(_, caller)| caller)
+                self.answered(credentials, &parts).await.map(|(_, caller)| caller)
             }
             Some(Authorization::Handle(parts)) if parts.get("sessionId").is_some() => {
-                self.session_holder(claim, &parts).await
+                self.session_holder(credentials, &parts).await
             }
-            Some(Authorization::Handle(parts)) if parts.wishes_certificate() => self.certified(claim).await,
+            Some(Authorization::Handle(parts)) if parts.wishes_certificate() => {
+                self.certified(credentials).await
+            }
             Some(Authorization::Handle(_) | Authorization::Other) => {
                 Err(complain("the authorization has an unknown form"))
             }
@@ -235,38 +240,42 @@ impl Authenticator {
     }
 
     /// The identity of the client certificate; none without a certificate that names one.
-    async fn perhaps_certified(&self, claim: &Claim) -> Result<Caller, Rejection> {
-        match self.certified(claim).await {
+    async fn perhaps_certified(&self, credentials: RequestCredentials<'_>) -> Result<Caller, Rejection> {
+        match self.certified(credentials).await {
             Err(refused @ (Rejection::CrossOrigin | Rejection::Failed(_))) => Err(refused),
             certified => Ok(certified.unwrap_or(Caller::Anonymous)),
         }
     }
 
     /// The identity that the certificate of the connection names, when the key is its own.
-    async fn certified(&self, claim: &Claim) -> Result<Caller, Rejection> {
-        let shown = claim.client.certificate.as_deref();
+    async fn certified(&self, credentials: RequestCredentials<'_>) -> Result<Caller, Rejection> {
+        let shown = credentials.client.certificate.as_deref();
         let shown = shown.ok_or_else(|| complain("the client presented no certificate"))?;
-        claim.check_page()?;
+        credentials.check_page()?;
         let (identity, key) = certificate::read(shown).ok_or_else(|| {
             complain(
                 "the certificate names no identity such as UID=300:88.118.8/a, or has a key of another kind",
             )
         })?;
-        Ok(self.prove(claim.client.source(), &identity, Proof::Certificate { key }, Vec::new()).await?)
+        Ok(self.prove(credentials.client.source(), &identity, Proof::Certificate { key }, Vec::new()).await?)
     }
 
     /// The caller of a session. Before its challenge is answered it is anonymous, or the identity of the certificate.
-    async fn session_holder(&self, claim: &Claim, parts: &Parts) -> Result<Caller, Rejection> {
-        match self.session(claim, parts).await? {
+    async fn session_holder(
+        &self,
+        credentials: RequestCredentials<'_>,
+        parts: &Parts,
+    ) -> Result<Caller, Rejection> {
+        match self.session(credentials, parts).await? {
             (_, SessionState::Proved(holder)) => Ok(Caller::Identity(holder)),
-            (_, SessionState::Challenged) => self.perhaps_certified(claim).await,
+            (_, SessionState::Challenged) => self.perhaps_certified(credentials).await,
         }
     }
 
     /// The session that is named. One whose key is withdrawn is over from now on.
     pub(in crate::front::http) async fn session(
         &self,
-        claim: &Claim,
+        credentials: RequestCredentials<'_>,
         parts: &Parts,
     ) -> Result<(SessionId, SessionState), Rejection> {
         let named = parts.get("sessionId").unwrap_or_default();
@@ -277,7 +286,7 @@ impl Authenticator {
             match self.authority.check_key(holder).await {
                 Ok(()) => {}
                 Err(Problem::Refused(_)) => {
-                    self.sessions.end(session, claim.client.source(), self.resolver.now_ms());
+                    self.sessions.end(session, credentials.client.source(), self.resolver.now_ms());
                     return Err(complain("the key that proved the session is withdrawn; begin another"));
                 }
                 Err(Problem::Failed(failure)) => return Err(failure.into()),
@@ -289,22 +298,22 @@ impl Authenticator {
     /// Judges the answer to a session's challenge; from then on the session is the caller's.
     pub(in crate::front::http) async fn answered(
         &self,
-        claim: &Claim,
+        credentials: RequestCredentials<'_>,
         parts: &Parts,
     ) -> Result<(SessionId, Caller), Rejection> {
         if parts.get("version").is_some_and(|version| version != "0") {
             return Err(complain("the version of the authorization is not 0"));
         }
-        let (session, _) = self.session(claim, parts).await?;
+        let (session, _) = self.session(credentials, parts).await?;
         let identity = parts.get("id").and_then(parse_identity);
         let identity =
             identity.ok_or_else(|| complain("the id is not an identity such as 300:88.118.8/a"))?;
         let nonce = parts.bytes("cnonce").filter(|nonce| nonce.len() <= CLIENT_NONCE_BYTES_MAX);
         let nonce = nonce.ok_or_else(|| complain("the cnonce is missing or not base64"))?;
         let challenge = [session.nonce(), &nonce].concat();
-        let caller = self.judge(claim.client.source(), &identity, parts, challenge).await?;
+        let caller = self.judge(credentials.client.source(), &identity, parts, challenge).await?;
         if let Caller::Identity(holder) = &caller {
-            self.sessions.prove(session, holder.clone(), claim.client.source(), self.resolver.now_ms());
+            self.sessions.prove(session, holder.clone(), credentials.client.source(), self.resolver.now_ms());
         }
         Ok((session, caller))
     }

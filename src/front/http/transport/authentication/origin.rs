@@ -12,7 +12,7 @@ use crate::front::http::transport::host::Host;
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
 /// Whether a page of another origin made a request that came under TLS.
-pub(super) fn is_foreign(headers: &HeaderMap, Host(own): &Host) -> bool {
+pub(super) fn is_foreign(headers: &HeaderMap, Host(own): Host<'_>) -> bool {
     match (headers.get(SEC_FETCH_SITE), headers.get(header::ORIGIN)) {
         // Of a page of this origin, or of who sits before the browser.
         (Some(site), _) => site != "same-origin" && site != "none",
@@ -44,8 +44,8 @@ mod tests {
         if let Some(origin) = origin {
             headers.insert(header::ORIGIN, HeaderValue::from_static(origin));
         }
-        let host = Host("Node.example:8443".to_owned());
-        assert_eq!(is_foreign(&headers, &host), expected, "{site:?} {origin:?}");
+        let host = Host("Node.example:8443");
+        assert_eq!(is_foreign(&headers, host), expected, "{site:?} {origin:?}");
     }
 
     #[test]
@@ -75,7 +75,7 @@ mod tests {
     fn the_usual_port_may_be_left_out() {
         let mut headers = HeaderMap::new();
         headers.insert(header::ORIGIN, HeaderValue::from_static("https://[2001:db8::8]"));
-        assert!(!is_foreign(&headers, &Host("[2001:db8::8]:443".to_owned())));
-        assert!(is_foreign(&headers, &Host(String::new())), "a request that names no host has no origin");
+        assert!(!is_foreign(&headers, Host("[2001:db8::8]:443")));
+        assert!(is_foreign(&headers, Host("")), "a request that names no host has no origin");
     }
 }
