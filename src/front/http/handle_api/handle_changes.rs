@@ -20,7 +20,7 @@ use utoipa::IntoParams;
 use crate::front::handle_semantics::{change, name};
 use crate::front::http::handle_json::caller::Commanding;
 use crate::front::http::handle_json::denial::{ApiRefusal, Denial};
-use crate::front::http::handle_json::json::described::{Flag, IndexNumber, ValuesGiven};
+use crate::front::http::handle_json::json::openapi_schema::{EntityTags, Flag, IndexNumber, ValuesGiven};
 use crate::front::http::handle_json::json::value::parse_values;
 use crate::front::http::handle_json::reply::{self, Format, HandleReply};
 use crate::front::http::handle_json::resolution::{parse_handle, parse_indexes};
@@ -55,12 +55,10 @@ pub(super) struct WriteParameters {
         ("handle" = String, Path, description = "The handle; its slash may be percent-encoded.",
             example = "88.118.8/SN000123"),
         WriteParameters,
-        ("If-Match" = Option<String>, Header,
-            pattern = "^([*]|(W/)?\"[!#-~]*\"(, (W/)?\"[!#-~]*\"){0,9})$",
+        ("If-Match" = Option<EntityTags>, Header,
             description = "Tags of states; the record must be in one of them; * \
           for any (RFC 9110 section 13.1.1)."),
-        ("If-None-Match" = Option<String>, Header,
-            pattern = "^([*]|(W/)?\"[!#-~]*\"(, (W/)?\"[!#-~]*\"){0,9})$",
+        ("If-None-Match" = Option<EntityTags>, Header,
             description = "Tags of states; the record must be in none of \
           them; * for any (RFC 9110 section 13.1.2).")),
     request_body(content = ValuesGiven, content_type = "application/json"),
@@ -181,12 +179,10 @@ impl CommandParameters for RemoveParameters {
         ("handle" = String, Path, description = "The handle; its slash may be percent-encoded.",
             example = "88.118.8/SN000123"),
         RemoveParameters,
-        ("If-Match" = Option<String>, Header,
-            pattern = "^([*]|(W/)?\"[!#-~]*\"(, (W/)?\"[!#-~]*\"){0,9})$",
+        ("If-Match" = Option<EntityTags>, Header,
             description = "Tags of states; the record must be in one of them; * \
           for any (RFC 9110 section 13.1.1)."),
-        ("If-None-Match" = Option<String>, Header,
-            pattern = "^([*]|(W/)?\"[!#-~]*\"(, (W/)?\"[!#-~]*\"){0,9})$",
+        ("If-None-Match" = Option<EntityTags>, Header,
             description = "Tags of states; the record must be in none of \
           them (RFC 9110 section 13.1.2).")),
     security((), ("basic" = []), ("bearer" = []), ("handle" = [])),

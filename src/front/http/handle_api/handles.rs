@@ -7,7 +7,7 @@ use axum::response::Response;
 
 use crate::front::http::handle_json::caller::Asking;
 use crate::front::http::handle_json::denial::Denial;
-use crate::front::http::handle_json::json::described::QuestionGiven;
+use crate::front::http::handle_json::json::openapi_schema::{EntityTags, QuestionGiven};
 use crate::front::http::handle_json::reply::{Format, HandleReply};
 use crate::front::http::handle_json::resolution::{HandleResolution, ResolveParameters};
 use crate::front::http::handle_json::state::HandleState;
@@ -21,12 +21,10 @@ use crate::front::http::transport::extract::{GivenParameters, Named, Parameters}
         ("handle" = String, Path, description = "The handle; its slash may be percent-encoded.",
             example = "88.118.8/SN000123"),
         ResolveParameters,
-        ("If-Match" = Option<String>, Header,
-            pattern = "^([*]|(W/)?\"[!#-~]*\"(, (W/)?\"[!#-~]*\"){0,9})$",
+        ("If-Match" = Option<EntityTags>, Header,
             description = "Tags; the representation must have one of them (RFC \
           9110 section 13.1.1)."),
-        ("If-None-Match" = Option<String>, Header,
-            pattern = "^([*]|(W/)?\"[!#-~]*\"(, (W/)?\"[!#-~]*\"){0,9})$",
+        ("If-None-Match" = Option<EntityTags>, Header,
             description = "Tags of representations that the client has already.")),
     security((), ("basic" = []), ("bearer" = []), ("handle" = [])),
     responses(

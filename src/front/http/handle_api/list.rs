@@ -19,7 +19,7 @@ use crate::front::handle_semantics::list::{CHUNK_NAMES, HandlePages};
 use crate::front::handle_semantics::name;
 use crate::front::http::handle_json::caller::Asking;
 use crate::front::http::handle_json::denial::{ApiRefusal, Denial};
-use crate::front::http::handle_json::json::described::{Flag, ListGiven};
+use crate::front::http::handle_json::json::openapi_schema::{Flag, ListGiven};
 use crate::front::http::handle_json::reply::{self, Format, HandleReply};
 use crate::front::http::handle_json::state::HandleState;
 use crate::front::http::transport::connection::Client;

@@ -10,7 +10,7 @@ use super::list::{PageAsked, parse_prefix};
 use crate::front::handle_semantics::list::prefix_handles;
 use crate::front::http::handle_json::caller::{Asking, Commanding};
 use crate::front::http::handle_json::denial::Denial;
-use crate::front::http::handle_json::json::described::Flag;
+use crate::front::http::handle_json::json::openapi_schema::Flag;
 use crate::front::http::handle_json::reply::{self, Format, HandleReply};
 use crate::front::http::handle_json::state::HandleState;
 use crate::front::http::transport::extract::{CommandParameters, Named, Parameters, Strictly};

@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::front::handle_semantics::own_site::{AskedAt, encode_own_site};
 use crate::front::http::handle_json::denial::{ApiRefusal, Denial};
-use crate::front::http::handle_json::json::described::Flag;
+use crate::front::http::handle_json::json::openapi_schema::Flag;
 use crate::front::http::handle_json::json::site::SiteJson;
 use crate::front::http::handle_json::reply::{self, Format, HandleReply};
 use crate::front::http::handle_json::state::HandleState;

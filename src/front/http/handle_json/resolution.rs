@@ -5,7 +5,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::denial::{ApiRefusal, Denial};
-use super::json::described::{Flag, IndexNumber, TypeName};
+use super::json::openapi_schema::{Flag, IndexNumber, TypeName};
 use super::json::value::ValueJson;
 use super::reply::{self, Format, HandleReply};
 use super::state::HandleState;

@@ -13,7 +13,7 @@ use utoipa::{Modify, OpenApi, openapi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::front::http::handle_json::json::described::Flag;
+use crate::front::http::handle_json::json::openapi_schema::{EntityTags, Flag};
 use crate::front::http::transport::cors::{allow_any_origin, method_not_allowed};
 use crate::front::http::transport::guard;
 use crate::front::http::transport::rejection::Rejection;
@@ -28,7 +28,7 @@ use crate::telemetry::bug;
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     modifiers(&Schemes),
-    components(schemas(Flag)),
+    components(schemas(EntityTags, Flag)),
     tags(
         (name = "handles", description = "What handles hold, and commands on them."),
         (name = "prefixes", description = "Which prefixes are homed here; for administrators of the node."),

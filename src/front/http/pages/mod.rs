@@ -27,7 +27,7 @@ use utoipa_axum::routes;
 
 use super::handle_json::caller::RequestHead;
 use super::handle_json::denial::{ApiRefusal, Denial};
-use super::handle_json::json::described::Flag;
+use super::handle_json::json::openapi_schema::Flag;
 use super::handle_json::renderer::{Rendering, take_denial};
 use super::handle_json::reply::{Format, HandleReply};
 use super::handle_json::resolution::{HandleResolution, ResolveParameters, ask, parse_handle};

@@ -16,6 +16,11 @@ use super::site::SiteJson;
 #[schema(pattern = "^([Yy][Ee][Ss]|[Tt][Rr][Uu][Ee]|1|[Nn][Oo]|[Ff][Aa][Ll][Ss][Ee]|0)?$", example = "true")]
 pub(in crate::front::http) struct Flag(String);
 
+/// Entity tags, or `*` for any.
+#[derive(Serialize, ToSchema)]
+#[schema(pattern = "^([*]|(W/)?\"[!#-~]*\"(, (W/)?\"[!#-~]*\"){0,9})$")]
+pub(in crate::front::http) struct EntityTags(String);
+
 /// The number of a value within its identifier.
 #[derive(Serialize, ToSchema)]
 #[schema(minimum = 1, maximum = 2147483647, example = 1)]
