@@ -6,9 +6,9 @@
 //!                                  message or status ◀─ response | reply ┘
 //! ```
 //!
-//! Each service is one file, which translates calls into questions and commands. `request` decodes messages, `response` makes
-//! them, `reply` makes statuses and alone knows their codes, `stream` limits how fast streams are read, `memory` measures
-//! messages before they are decoded.
+//! Each service is one file, which translates calls into questions and commands; `services` finds the one of a call.
+//! `request` decodes messages, `response` makes them, `reply` makes statuses and alone knows their codes, `stream` limits how
+//! fast streams are read, `memory` measures messages before they are decoded.
 
 mod call;
 mod connection;
@@ -29,6 +29,7 @@ mod page;
 mod reply;
 mod request;
 mod response;
+mod services;
 mod stream;
 mod unread;
 
@@ -47,24 +48,14 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::codec::CompressionEncoding;
-use tonic::server::NamedService;
-use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic_health::ServingStatus;
-use tonic_health::server::HealthReporter;
 
 pub use self::counters::GrpcCounters;
 
-use self::administration::AdministrationApi;
-use self::backup::BackupApi;
 use self::connection::hand_over;
-use self::federation::FederationApi;
 use self::inbound::Inbound;
 use self::memory::Budgeted;
-use self::prefixes::PrefixApi;
-use self::registration::RegistrationApi;
-use self::resolution::ResolutionApi;
+use self::services::Services;
 use crate::authority::Authority;
 use crate::backup::Backups;
 use crate::filing::status::FilingWatch;
@@ -76,16 +67,8 @@ use crate::front::listen::drain::Drain;
 use crate::front::listen::reserved::RESERVED_SLOTS;
 use crate::front::listen::slots::ConnectionLimits;
 use crate::front::listen::tls::{ClientCertificates, HTTP2, TlsError, TlsIdentity};
-use crate::model::limits::MESSAGE_BYTES_MAX;
 use crate::registry::Registry;
 use crate::resolver::Resolver;
-use crate::wire::proto::DESCRIPTOR_SET;
-use crate::wire::proto::administration_service_server::AdministrationServiceServer;
-use crate::wire::proto::backup_service_server::BackupServiceServer;
-use crate::wire::proto::federation_service_server::FederationServiceServer;
-use crate::wire::proto::prefix_service_server::PrefixServiceServer;
-use crate::wire::proto::registration_service_server::RegistrationServiceServer;
-use crate::wire::proto::resolution_service_server::ResolutionServiceServer;
 
 /// Bytes that a client may send on one stream before they are read: some thousands of items. Every call with a stream
 /// takes them from the memory budget.
@@ -237,9 +220,8 @@ impl GrpcServer {
         drain: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), GrpcError> {
         let (health, health_service) = tonic_health::server::health_reporter();
-        tell_serving(&health).await;
-        let routes = services(&self.shared).add_service(health_service);
-        let routes = add_reflection(routes).map_err(GrpcError::Reflection)?;
+        services::tell_serving(&health).await;
+        let services = Services::new(&self.shared, health_service).map_err(GrpcError::Reflection)?;
         let end = Drain::new();
         let (accepted, connections) = mpsc::channel(ACCEPTED_MAX);
         let shared = Arc::clone(&self.shared);
@@ -249,13 +231,13 @@ impl GrpcServer {
         let close = self.close;
         let closed = async move {
             drain.await;
-            tell_closing(health).await;
+            services::tell_closing(health).await;
             close.send_replace(true);
             // The drain of the connections begins.
             drop(end);
         };
         let connections = ReceiverStream::new(connections).map(Ok::<_, io::Error>);
-        let service = Budgeted::new(routes.prepare());
+        let service = Budgeted::new(services);
         let serving = server().serve_with_incoming_shutdown(service, connections, closed);
         let mut serving = pin!(serving);
         let served = tokio::select! {
@@ -282,30 +264,6 @@ fn reception(options: &GrpcOptions, tls: Option<TlsAcceptor>) -> Reception {
     })
 }
 
-/// The name of every service, for health checks.
-const SERVICES: [&str; 6] = [
-    <RegistrationServiceServer<RegistrationApi> as NamedService>::NAME,
-    <ResolutionServiceServer<ResolutionApi> as NamedService>::NAME,
-    <PrefixServiceServer<PrefixApi> as NamedService>::NAME,
-    <BackupServiceServer<BackupApi> as NamedService>::NAME,
-    <FederationServiceServer<FederationApi> as NamedService>::NAME,
-    <AdministrationServiceServer<AdministrationApi> as NamedService>::NAME,
-];
-
-async fn tell_serving(health: &HealthReporter) {
-    for service in SERVICES {
-        health.set_service_status(service, ServingStatus::Serving).await;
-    }
-}
-
-/// Reports to watchers that the server stops, and ends their streams, which would delay it.
-async fn tell_closing(mut health: HealthReporter) {
-    for service in SERVICES.into_iter().chain([""]) {
-        health.set_service_status(service, ServingStatus::NotServing).await;
-        health.clear_service_status(service).await;
-    }
-}
-
 fn server() -> Server {
     Server::builder()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -316,37 +274,6 @@ fn server() -> Server {
         .http2_max_local_error_reset_streams(Some(ERRORS_MAX))
         .http2_keepalive_interval(Some(SILENCE_MAX))
         .http2_keepalive_timeout(Some(SIGN_OF_LIFE_MAX))
-}
-
-/// Makes a generated server with the bounds that all share.
-macro_rules! bounded {
-    ($server:ident, $api:ident, $shared:expr) => {
-        $server::new($api(Arc::clone($shared)))
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(MESSAGE_BYTES_MAX)
-            .accept_compressed(CompressionEncoding::Gzip)
-    };
-}
-
-fn services(shared: &Arc<Shared>) -> Routes {
-    Routes::new(bounded!(RegistrationServiceServer, RegistrationApi, shared))
-        .add_service(bounded!(ResolutionServiceServer, ResolutionApi, shared))
-        .add_service(bounded!(PrefixServiceServer, PrefixApi, shared))
-        .add_service(bounded!(BackupServiceServer, BackupApi, shared))
-        .add_service(bounded!(FederationServiceServer, FederationApi, shared))
-        .add_service(bounded!(AdministrationServiceServer, AdministrationApi, shared))
-}
-
-/// Adds reflection of all services, in the present version and in the older one that many clients use.
-fn add_reflection(routes: Routes) -> Result<Routes, tonic_reflection::server::Error> {
-    let descriptors = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
-            // The details of statuses: google.rpc.Status and google.rpc.ErrorInfo.
-            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-    };
-    Ok(routes.add_service(descriptors().build_v1()?).add_service(descriptors().build_v1alpha()?))
 }
 
 //----------- GrpcError ------------------------------------------------------
