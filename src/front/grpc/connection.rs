@@ -19,7 +19,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time;
@@ -28,6 +27,7 @@ use tonic::transport::server::Connected;
 use super::Shared;
 use super::preface::Preface;
 use super::unread::{Answer, Part, Unread};
+use super::woken::Woken;
 use crate::front::listen::accept::Accepted;
 use crate::front::listen::budget::MemoryAccount;
 use crate::front::listen::channel::Channel;
@@ -70,7 +70,7 @@ pub(super) struct Connection {
     client: Client,
     preface: Preface,
     /// Resolves when the connection may be closed.
-    closable: BoxFuture<'static, ()>,
+    closable: Woken<()>,
     is_closed: bool,
     /// What is written to the socket, and the part of it that the socket does not take.
     written: Answer,
@@ -87,7 +87,7 @@ impl Connection {
         let in_flight = InFlight::new(slot.usage());
         let unread = Arc::new(Unread::default());
         let ends = closable(slot.usage(), draining, in_flight.clone());
-        let closable = closed_if_unread(Arc::clone(&unread), Arc::clone(shared), ends).boxed();
+        let closable = Woken::new(closed_if_unread(Arc::clone(&unread), Arc::clone(shared), ends).boxed());
         let (open, closed) = oneshot::channel();
         let written = unread.begin();
         let client = Client { address, channel, in_flight, memory, unread };
@@ -108,7 +108,7 @@ impl Connection {
     /// Fails a read or write that waits when the connection may be closed.
     fn unless_closed<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if !self.is_closed {
-            ready!(self.closable.as_mut().poll(context));
+            ready!(self.closable.poll_unpin(context));
             self.is_closed = true;
         }
         Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()))

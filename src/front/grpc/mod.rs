@@ -32,6 +32,7 @@ mod response;
 mod services;
 mod stream;
 mod unread;
+mod woken;
 
 #[cfg(test)]
 mod tests;
