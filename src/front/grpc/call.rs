@@ -47,14 +47,14 @@ impl Shared {
     /// Determines the caller and the deadline.
     pub(super) fn admit<T>(&self, request: &Request<T>, service: Service) -> Result<Call, Status> {
         self.counters.count_call(service);
-        let client = request.extensions().get::<Client>();
+        let client = request.extensions().get::<Arc<Client>>();
         let caller =
             self.caller(request.metadata(), client).inspect_err(|_| count(&self.counters.tokens_refused))?;
         if let Some(client) = client {
             let admitted = client.in_flight.slot().admit(&caller);
             admitted.map_err(|failure| reply::failed(&failure, None))?;
         }
-        let deadline = deadline(request.metadata(), Instant::now());
+        let deadline = deadline(request.metadata());
         tracing::debug!(
             ?service,
             client = client.map(|client| tracing::field::display(client.address)),
@@ -70,11 +70,11 @@ impl Shared {
         })
     }
 
-    fn caller(&self, metadata: &MetadataMap, client: Option<&Client>) -> Result<Caller, Status> {
+    fn caller(&self, metadata: &MetadataMap, client: Option<&Arc<Client>>) -> Result<Caller, Status> {
         let Some(token) = token(metadata)? else {
             return Ok(Caller::Anonymous);
         };
-        let is_overheard = client.is_none_or(Client::is_overheard);
+        let is_overheard = client.is_none_or(|client| client.is_overheard());
         if is_overheard && !self.allow_tokens_in_plain_text {
             return Err(reply::refused_here(&FrontRefusal::TokenOverheard));
         }
@@ -170,12 +170,14 @@ fn token(metadata: &MetadataMap) -> Result<Option<&str>, Status> {
 }
 
 /// Time at which an answer has to be sent to arrive in time.
-fn deadline(metadata: &MetadataMap, now: Instant) -> Option<Instant> {
+fn deadline(metadata: &MetadataMap) -> Option<Instant> {
+    Some(Instant::now() + wait(metadata)?)
+}
+
+/// How long the caller waits, less the time that the answer travels.
+fn wait(metadata: &MetadataMap) -> Option<Duration> {
     let wait = parse_timeout(metadata.get("grpc-timeout")?.to_str().ok()?)?;
-    if wait > WAIT_MAX {
-        return None;
-    }
-    Some(now + (wait - (wait / TRAVEL_SHARE).min(TRAVEL_MAX)))
+    (wait <= WAIT_MAX).then(|| wait - (wait / TRAVEL_SHARE).min(TRAVEL_MAX))
 }
 
 /// Parses the gRPC timeout: at most eight digits and a unit (gRPC over HTTP/2, "Timeout").
@@ -208,10 +210,9 @@ pub(super) async fn closed(closing: &mut watch::Receiver<bool>) {
 mod tests {
     use std::time::Duration;
 
-    use tokio::time::Instant;
     use tonic::metadata::MetadataMap;
 
-    use super::{deadline, parse_timeout, token};
+    use super::{parse_timeout, token, wait};
 
     fn metadata(name: &'static str, text: &str) -> MetadataMap {
         let mut metadata = MetadataMap::new();
@@ -237,12 +238,11 @@ mod tests {
 
     #[test]
     fn an_answer_leaves_before_the_caller_stops_waiting() {
-        let now = Instant::now();
-        let at = |text: &str| deadline(&metadata("grpc-timeout", text), now).map(|at| at - now);
+        let at = |text: &str| wait(&metadata("grpc-timeout", text));
         assert_eq!(at("100m"), Some(Duration::from_millis(90)));
         assert_eq!(at("10S"), Some(Duration::from_millis(9_750)));
         assert_eq!(at("99999999H"), None, "as good as none");
-        assert_eq!(deadline(&MetadataMap::new(), now), None);
+        assert_eq!(wait(&MetadataMap::new()), None);
     }
 
     #[test]

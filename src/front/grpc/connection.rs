@@ -41,7 +41,7 @@ use crate::telemetry::count;
 //----------- Client ---------------------------------------------------------
 
 /// What is known of the client of a connection.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Client {
     /// Address of the client.
     pub(super) address: SocketAddr,
@@ -67,7 +67,7 @@ impl Client {
 /// One accepted connection; gives its slot back when dropped.
 pub(super) struct Connection {
     stream: ByteStream,
-    client: Client,
+    client: Arc<Client>,
     preface: Preface,
     /// Resolves when the connection may be closed.
     closable: Woken<()>,
@@ -90,7 +90,7 @@ impl Connection {
         let closable = Woken::new(closed_if_unread(Arc::clone(&unread), Arc::clone(shared), ends).boxed());
         let (open, closed) = oneshot::channel();
         let written = unread.begin();
-        let client = Client { address, channel, in_flight, memory, unread };
+        let client = Arc::new(Client { address, channel, in_flight, memory, unread });
         let connection = Self {
             stream,
             client,
@@ -154,10 +154,10 @@ async fn closable(slot: SlotUse, mut draining: Draining, in_flight: InFlight) {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = Client;
+    type ConnectInfo = Arc<Client>;
 
-    fn connect_info(&self) -> Client {
-        self.client.clone()
+    fn connect_info(&self) -> Arc<Client> {
+        Arc::clone(&self.client)
     }
 }
 

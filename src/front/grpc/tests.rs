@@ -151,13 +151,13 @@ impl Bench {
         let address = address.parse().expect("an address");
         let in_flight = InFlight::new(SlotUse::detached());
         let memory = MemoryBudget::new(GRPC_MEMORY).account(Holder::of(address));
-        request.extensions_mut().insert(Client {
+        request.extensions_mut().insert(Arc::new(Client {
             address,
             channel,
             in_flight,
             memory,
             unread: Arc::default(),
-        });
+        }));
         request
     }
 }

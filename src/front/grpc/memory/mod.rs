@@ -66,7 +66,7 @@ struct Admitted {
 
 /// Takes what a call needs before anything of it is read. None where no connection carries it.
 fn admit(request: &Request<Body>, window: usize) -> Result<Option<Admitted>, BudgetSpent> {
-    let Some(client) = request.extensions().get::<Client>() else {
+    let Some(client) = request.extensions().get::<Arc<Client>>() else {
         return Ok(None);
     };
     let grant = client.memory.take(CALL_BYTES + window)?;
