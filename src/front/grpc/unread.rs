@@ -8,7 +8,6 @@
 //! is written. So a part that is not dropped waits for its client. An answer makes progress whenever one of its parts is
 //! dropped. A single stream cannot be reset from here; the connection can be closed, which resets all.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,12 +22,14 @@ pub(super) struct Unread(Mutex<Answers>);
 #[derive(Debug, Default)]
 struct Answers {
     begun: u64,
-    /// The answers with parts that wait, by their number.
-    waiting: HashMap<u64, Waiting>,
+    /// The answers with parts that wait. There are at most a few hundred on a connection, and mostly a few.
+    waiting: Vec<Waiting>,
 }
 
 #[derive(Debug)]
 struct Waiting {
+    /// The number of the answer.
+    number: u64,
     parts: usize,
     /// The last progress, or the beginning.
     since: Instant,
@@ -46,7 +47,7 @@ impl Unread {
     pub(super) async fn lasts(&self, max: Duration) {
         loop {
             let now = Instant::now();
-            let oldest = self.answers().waiting.values().map(|waiting| waiting.since).min();
+            let oldest = self.answers().waiting.iter().map(|waiting| waiting.since).min();
             let until = oldest.unwrap_or(now) + max;
             if oldest.is_some() && until <= now {
                 return;
@@ -73,8 +74,11 @@ impl Answer {
     /// A part of the answer, which waits for the client until it is dropped.
     pub(super) fn part(&self) -> Part {
         let mut answers = self.unread.answers();
-        let since = Instant::now();
-        answers.waiting.entry(self.number).or_insert(Waiting { parts: 0, since }).parts += 1;
+        match answers.waiting.iter_mut().find(|waiting| waiting.number == self.number) {
+            Some(waiting) => waiting.parts += 1,
+            None => answers.waiting.push(Waiting { number: self.number, parts: 1, since: Instant::now() }),
+        }
+        drop(answers);
         Part(self.clone())
     }
 }
@@ -87,11 +91,15 @@ impl Drop for Part {
     fn drop(&mut self) {
         let Answer { unread, number } = &self.0;
         let mut answers = unread.answers();
-        let Some(waiting) = answers.waiting.get_mut(number) else { return };
-        waiting.parts -= 1;
-        waiting.since = Instant::now();
-        if waiting.parts == 0 {
-            answers.waiting.remove(number);
+        let Some(position) = answers.waiting.iter().position(|waiting| waiting.number == *number) else {
+            return;
+        };
+        match answers.waiting.get_mut(position) {
+            Some(waiting) if waiting.parts > 1 => {
+                waiting.parts -= 1;
+                waiting.since = Instant::now();
+            }
+            _ => drop(answers.waiting.swap_remove(position)),
         }
     }
 }
@@ -131,7 +139,7 @@ mod tests {
         let before = Instant::now();
         while Instant::now() == before {}
         drop(read);
-        let since = unread.answers().waiting.values().map(|waiting| waiting.since).min();
+        let since = unread.answers().waiting.iter().map(|waiting| waiting.since).min();
         assert!(since.expect("one waits") > before);
     }
 }

@@ -16,16 +16,17 @@
 mod request_body;
 mod response_body;
 
-use std::future::ready;
+use std::future::{self, Ready};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::Either;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::codegen::Service;
-use tonic::codegen::http::{HeaderMap, Request, Response, header};
+use tonic::codegen::http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 
 use self::request_body::{Compression, RequestBody};
 use self::response_body::{Content, ResponseBody};
@@ -58,31 +59,29 @@ impl<S> Budgeted<S> {
     }
 }
 
-/// What a call that may begin takes, and how its answer is followed.
-struct Admitted {
-    memory: Arc<CallMemory>,
-    answer: Answer,
-}
-
 /// Takes what a call needs before anything of it is read. None where no connection carries it.
-fn admit(request: &Request<Body>, window: usize) -> Result<Option<Admitted>, BudgetSpent> {
+fn admit(request: &Request<Body>, method: Option<&'static Method>) -> Result<Option<Admitted>, BudgetSpent> {
     let Some(client) = request.extensions().get::<Arc<Client>>() else {
         return Ok(None);
     };
+    // What a client may send on a stream before it is read, while nothing of its answers is taken.
+    let has_window = method.is_none_or(|method| method.has_request_stream);
+    let window = if has_window { super::STREAM_WINDOW_BYTES as usize } else { 0 };
     let grant = client.memory.take(CALL_BYTES + window)?;
     let memory = Arc::new(CallMemory::new(grant, window));
-    Ok(Some(Admitted { memory, answer: client.unread.begin() }))
+    let has_answer_stream = method.is_none_or(|method| method.has_answer_stream);
+    let content = content(request.uri().path());
+    Ok(Some(Admitted { memory, answer: client.unread.begin(), has_answer_stream, content }))
 }
 
 impl<S> Service<Request<Body>> for Budgeted<S>
 where
     S: Service<Request<Body>, Response = Response<Body>>,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
+    S::Future: Unpin,
 {
     type Response = Response<ResponseBody>;
     type Error = S::Error;
-    type Future = BoxFuture<'static, Result<Self::Response, S::Error>>;
+    type Future = Either<Ready<Result<Self::Response, S::Error>>, Answering<S::Future>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.service.poll_ready(context)
@@ -90,43 +89,21 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let method = Method::of(request.uri().path());
-        let has_answer_stream = method.is_none_or(|method| method.has_answer_stream);
-        // What a client may send on a stream before it is read, while nothing of its answers is taken.
-        let has_window = method.is_none_or(|method| method.has_request_stream);
-        let window = if has_window { super::STREAM_WINDOW_BYTES as usize } else { 0 };
-        let admitted = match admit(&request, window) {
+        let admitted = match admit(&request, method) {
             Ok(admitted) => admitted,
-            Err(spent) => {
-                let status = reply::refused_here(&FrontRefusal::MemorySpent(spent));
-                return ready(Ok(status.into_http::<Body>().map(ResponseBody::plain))).boxed();
-            }
+            Err(spent) => return future::ready(Ok(refused(spent))).left_future(),
         };
-        let Some(Admitted { memory, answer }) = admitted else {
-            return self
-                .service
-                .call(request)
-                .map(|answer| answer.map(|a| a.map(ResponseBody::plain)))
-                .boxed();
+        let request = match &admitted {
+            Some(Admitted { memory, .. }) => prepare(request, method, memory),
+            None => request,
         };
-        let content = content(request.uri().path());
-        let request = prepare(request, method, &memory);
-        let answered = self.service.call(request);
-        async move {
-            let answered = answered.await?;
-            if has_answer_stream {
-                return Ok(answered.map(|body| ResponseBody::stream(body, memory, content, answer)));
-            }
-            let (head, body) = answered.into_parts();
-            match ResponseBody::settle(body, memory, content, answer).await {
-                Ok(body) => Ok(Response::from_parts(head, body)),
-                Err(spent) => {
-                    let status = reply::refused_here(&FrontRefusal::MemorySpent(spent));
-                    Ok(status.into_http::<Body>().map(ResponseBody::plain))
-                }
-            }
-        }
-        .boxed()
+        Answering { answered: self.service.call(request), admitted }.right_future()
     }
+}
+
+/// The answer to a call that there is no memory for.
+fn refused(refused: BudgetSpent) -> Response<ResponseBody> {
+    spent(refused).into_http::<Body>().map(ResponseBody::plain)
 }
 
 /// What calls of this path report.
@@ -152,13 +129,60 @@ fn prepare(
 
 /// How the messages of a call are compressed. gzip is undone before tonic sees the messages.
 fn take_compression(headers: &mut HeaderMap) -> Compression {
-    const ENCODING: &str = "grpc-encoding";
-    match headers.get(ENCODING).map(header::HeaderValue::as_bytes) {
+    static ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+    match headers.get(&ENCODING).map(HeaderValue::as_bytes) {
         Some(b"gzip") => {
-            headers.remove(ENCODING);
+            headers.remove(&ENCODING);
             Compression::Gzip
         }
         _ => Compression::None,
+    }
+}
+
+//----------- Answering ------------------------------------------------------
+
+/// The answer of a service on its way to a body that holds its memory.
+pub(super) struct Answering<F> {
+    answered: F,
+    admitted: Option<Admitted>,
+}
+
+/// What a call that may begin takes, and how its answer is followed.
+struct Admitted {
+    memory: Arc<CallMemory>,
+    answer: Answer,
+    has_answer_stream: bool,
+    content: Content,
+}
+
+impl<F, E> Future for Answering<F>
+where
+    F: Future<Output = Result<Response<Body>, E>> + Unpin,
+{
+    type Output = Result<Response<ResponseBody>, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let answered = ready!(Pin::new(&mut this.answered).poll(context))?;
+        Poll::Ready(Ok(match this.admitted.take() {
+            Some(admitted) => admitted.follow(answered),
+            None => answered.map(ResponseBody::plain),
+        }))
+    }
+}
+
+impl Admitted {
+    /// Lets an answer hold its memory until it has left.
+    fn follow(self, answered: Response<Body>) -> Response<ResponseBody> {
+        let Self { memory, answer, has_answer_stream, content } = self;
+        if has_answer_stream {
+            return answered.map(|body| ResponseBody::stream(body, memory, content, answer));
+        }
+        let (head, body) = answered.into_parts();
+        match ResponseBody::settle(body, memory, content, answer) {
+            Ok(body) => Response::from_parts(head, body),
+            Err(spent) => refused(spent),
+        }
     }
 }
 

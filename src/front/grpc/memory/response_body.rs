@@ -3,10 +3,9 @@
 //! HTTP/2 takes an answer from us as soon as the client's window is open by a single byte, and keeps it for as long as
 //! the client pleases. So the memory goes with the bytes: it is free when the connection drops them.
 
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -67,13 +66,18 @@ impl ResponseBody {
 
     /// Encodes the answer to a call without streams at once, so that only its bytes are held. Only the answer to a
     /// question may still be refused: the outcome of a change must be reported.
-    pub(super) async fn settle(
+    pub(super) fn settle(
         mut body: Body,
         memory: Arc<CallMemory>,
         content: Content,
         answer: Answer,
     ) -> Result<Self, BudgetSpent> {
-        let frame = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await;
+        let mut context = Context::from_waker(Waker::noop());
+        let frame = match Pin::new(&mut body).poll_frame(&mut context) {
+            Poll::Ready(frame) => frame,
+            // tonic has the message of such an answer when it has the head; without it, the answer is as good as a stream.
+            Poll::Pending => return Ok(Self::stream(body, memory, content, answer)),
+        };
         let Some(Ok(Ok(message))) = frame.map(|frame| frame.map(Frame::into_data)) else {
             return Ok(Self::plain(body));
         };
@@ -83,6 +87,11 @@ impl ResponseBody {
             Ok(()) => {}
             Err(refused) if content == Content::Answers => return Err(refused),
             Err(_) => memory.force_answer(bytes),
+        }
+        if message.len() <= PART_BYTES {
+            // One part, which has everything that is given back with it.
+            let held = Held { bytes: message, _until_sent: (memory, answer.part()) };
+            return Ok(Self { encoded: Bytes::from_owner(held), ..Self::plain(body) });
         }
         let encoded = Bytes::from_owner(Held { bytes: message, _until_sent: memory });
         Ok(Self { encoded, content, answer: Some(answer), ..Self::plain(body) })
