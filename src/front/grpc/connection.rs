@@ -25,6 +25,7 @@ use tokio::time;
 use tonic::transport::server::Connected;
 
 use super::Shared;
+use super::memory::Windows;
 use super::preface::Preface;
 use super::unread::{Answer, Part, Unread};
 use super::woken::Woken;
@@ -51,6 +52,8 @@ pub(super) struct Client {
     pub(super) in_flight: InFlight,
     /// What the connection holds of the memory budget.
     pub(super) memory: Arc<MemoryAccount>,
+    /// What it may send on streams before it is read.
+    pub(super) windows: Arc<Windows>,
     /// What it does not read.
     pub(super) unread: Arc<Unread>,
 }
@@ -90,7 +93,8 @@ impl Connection {
         let closable = Woken::new(closed_if_unread(Arc::clone(&unread), Arc::clone(shared), ends).boxed());
         let (open, closed) = oneshot::channel();
         let written = unread.begin();
-        let client = Arc::new(Client { address, channel, in_flight, memory, unread });
+        let windows = Windows::new(&memory);
+        let client = Arc::new(Client { address, channel, in_flight, memory, windows, unread });
         let connection = Self {
             stream,
             client,

@@ -71,11 +71,11 @@ use crate::front::listen::tls::{ClientCertificates, HTTP2, TlsError, TlsIdentity
 use crate::registry::Registry;
 use crate::resolver::Resolver;
 
-/// Bytes that a client may send on one stream before they are read: some thousands of items. Every call with a stream
-/// takes them from the memory budget.
-const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+/// Bytes that a client may send on one stream before they are read. Every call with a stream takes them from the memory
+/// budget, up to those of its connection.
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 /// Bytes that a client may send on all streams of a connection before they are read.
-const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 /// Calls of one connection at a time.
 const CALLS_MAX: u32 = 256;
 /// Bytes of the headers of one call; a token has far fewer.

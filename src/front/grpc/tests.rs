@@ -15,6 +15,7 @@ use tonic_types::StatusExt;
 
 use super::connection::Client;
 use super::inbound::Inbound;
+use super::memory::Windows;
 use super::registration::RegistrationApi;
 use super::{GrpcOptions, GrpcServer, Shared, reception};
 use crate::authority::caller::Caller;
@@ -155,6 +156,7 @@ impl Bench {
             address,
             channel,
             in_flight,
+            windows: Windows::new(&memory),
             memory,
             unread: Arc::default(),
         }));

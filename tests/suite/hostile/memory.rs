@@ -170,6 +170,51 @@ async fn calls_that_are_not_ended_are_bounded_per_connection() {
     assert!(growth < GROWTH_MAX_MIB, "the node took {growth} MiB more");
 }
 
+//----------- Streams --------------------------------------------------------
+
+/// Streams on which nothing is sent, or nothing is read, take little: hundreds of one address leave most of its share free.
+///
+/// ```text
+///   127.0.0.1 ── 4 connections, 128 streams each: silent, or with a question and a closed window ──▶ node
+///   127.0.0.1, 127.0.0.2 ── a stream that asks ──▶ node ──▶ answered
+/// ```
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_streams_are_cheap() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = node(&directory).await;
+    let question = proto::Question { identifier: "88.118.8/large".to_owned(), ..proto::Question::default() };
+    let asked = |identifier: &str| {
+        let question = proto::Question { identifier: identifier.to_owned(), ..question.clone() };
+        framed(0, &proto::ResolveStreamRequest { number: 1, question: Some(question) }.encode_to_vec())
+    };
+    let mut idle = Vec::new();
+    for _ in 0..4 {
+        let mut sender = connect(&node, "127.0.0.1", 0).await;
+        for number in 0..128 {
+            let sent = if number % 2 == 0 { Bytes::new() } else { asked("88.118.8/absent") };
+            let (response, stream) = begin(&mut sender, RESOLVE_STREAM, sent).await;
+            let response = response.await.expect("answered");
+            assert_eq!(header(&response, "grpc-status"), "", "after {} streams", idle.len());
+            idle.push((response, stream));
+        }
+    }
+    for from in ["127.0.0.1", "127.0.0.2"] {
+        let mut sender = connect(&node, from, 1 << 20).await;
+        let (response, mut stream) = begin(&mut sender, RESOLVE_STREAM, asked("88.118.8/large")).await;
+        stream.send_data(Bytes::new(), true).expect("ended");
+        let mut body = response.await.expect("answered").into_body();
+        let mut bytes = 0;
+        while let Some(data) = body.data().await {
+            bytes += data.expect("whole").len();
+        }
+        assert!(bytes > 230_000, "{bytes} bytes to {from}");
+    }
+    let (_, metrics) = http_get(node.http(), "/metrics");
+    let bytes = metrics.lines().find_map(|line| line.strip_prefix("idnode_grpc_memory_bytes "));
+    let bytes: usize = bytes.expect("a metric").parse().expect("a number");
+    assert!(bytes < 24 * 1024 * 1024, "{} idle streams hold {bytes} bytes", idle.len());
+}
+
 //----------- Answers --------------------------------------------------------
 
 /// Answers of 4 MB to a client that reads none: what is beyond its share is refused, others are served meanwhile, and

@@ -15,6 +15,7 @@
 
 mod request_body;
 mod response_body;
+mod windows;
 
 use std::future::{self, Ready};
 use std::pin::Pin;
@@ -28,8 +29,11 @@ use tonic::body::Body;
 use tonic::codegen::Service;
 use tonic::codegen::http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 
+pub(super) use self::windows::Windows;
+
 use self::request_body::{Compression, RequestBody};
 use self::response_body::{Content, ResponseBody};
+use self::windows::Window;
 use super::connection::Client;
 use super::reply::{self, FrontRefusal};
 use super::unread::Answer;
@@ -66,8 +70,8 @@ fn admit(request: &Request<Body>, method: Option<&'static Method>) -> Result<Opt
     };
     // What a client may send on a stream before it is read, while nothing of its answers is taken.
     let has_window = method.is_none_or(|method| method.has_request_stream);
-    let window = if has_window { super::STREAM_WINDOW_BYTES as usize } else { 0 };
-    let grant = client.memory.take(CALL_BYTES + window)?;
+    let window = has_window.then(|| client.windows.open()).transpose()?;
+    let grant = client.memory.take(CALL_BYTES)?;
     let memory = Arc::new(CallMemory::new(grant, window));
     let has_answer_stream = method.is_none_or(|method| method.has_answer_stream);
     let content = content(request.uri().path());
@@ -190,7 +194,11 @@ impl Admitted {
 
 /// The memory of one call.
 #[derive(Debug)]
-pub(super) struct CallMemory(Mutex<Parts>);
+pub(super) struct CallMemory {
+    parts: Mutex<Parts>,
+    /// What the client may send unread; none where it sends one message, which is read as it comes.
+    _window: Option<Window>,
+}
 
 #[derive(Debug)]
 struct Parts {
@@ -201,8 +209,6 @@ struct Parts {
 /// What a call holds, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sizes {
-    /// What the client may send unread.
-    window: usize,
     /// The largest message so far: buffers keep their size while a stream lasts.
     buffer: usize,
     /// Bytes received that are no whole message yet.
@@ -216,13 +222,13 @@ struct Sizes {
 impl Sizes {
     fn needed(self) -> usize {
         let messages = self.buffer + self.received + self.decoded + self.answer;
-        self.window + CALL_BYTES + messages.saturating_sub(SMALL_BYTES)
+        CALL_BYTES + messages.saturating_sub(SMALL_BYTES)
     }
 }
 
 impl CallMemory {
-    fn new(grant: MemoryGrant, window: usize) -> Self {
-        Self(Mutex::new(Parts { grant, sizes: Sizes { window, ..Sizes::default() } }))
+    fn new(grant: MemoryGrant, window: Option<Window>) -> Self {
+        Self { parts: Mutex::new(Parts { grant, sizes: Sizes::default() }), _window: window }
     }
 
     /// Holds so many bytes more for the answer; refused, the answer must not be produced.
@@ -246,7 +252,7 @@ impl CallMemory {
 
     /// Exchanges what the request took for the encoded answer.
     fn settle(&self, answer: usize) -> Result<(), BudgetSpent> {
-        self.change(|sizes| *sizes = Sizes { window: sizes.window, answer, ..Sizes::default() })
+        self.change(|sizes| *sizes = Sizes { answer, ..Sizes::default() })
     }
 
     /// Holds the bytes that were received and are no whole message yet.
@@ -291,7 +297,7 @@ impl CallMemory {
     }
 
     fn parts(&self) -> MutexGuard<'_, Parts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

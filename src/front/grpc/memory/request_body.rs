@@ -366,7 +366,7 @@ mod tests {
         let account = MemoryBudget::new(GRPC_MEMORY).account(Holder::of(([127, 0, 0, 1], 80).into()));
         for sent in [&b""[..], b"\0\0\0", b"\0\0\0\0\x02\x0a", b"\0\0\0\0\0"] {
             let frames = if sent.is_empty() { Vec::new() } else { vec![Bytes::from_static(sent)] };
-            let memory = Arc::new(CallMemory::new(account.take(0).expect("free"), 0));
+            let memory = Arc::new(CallMemory::new(account.take(0).expect("free"), None));
             let mut body = RequestBody::new(Body::new(Stalled(frames)), method, Compression::None, memory);
             body.time_max = Duration::from_millis(1);
             let frame = poll_fn(|context| Pin::new(&mut body).poll_frame(context));
