@@ -37,6 +37,8 @@ pub(in crate::front::grpc) enum Content {
 pub(in crate::front::grpc) struct ResponseBody {
     /// Encoded bytes that are not given to HTTP/2 yet.
     encoded: Bytes,
+    /// The end of an answer without a message, which was read when the message was looked for.
+    ahead: Option<Result<Frame<Bytes>, Status>>,
     body: Body,
     memory: Option<Arc<CallMemory>>,
     content: Content,
@@ -51,6 +53,7 @@ impl ResponseBody {
     pub(super) fn plain(body: Body) -> Self {
         Self {
             encoded: Bytes::new(),
+            ahead: None,
             body,
             memory: None,
             content: Content::Answers,
@@ -78,8 +81,11 @@ impl ResponseBody {
             // tonic has the message of such an answer when it has the head; without it, the answer is as good as a stream.
             Poll::Pending => return Ok(Self::stream(body, memory, content, answer)),
         };
-        let Some(Ok(Ok(message))) = frame.map(|frame| frame.map(Frame::into_data)) else {
-            return Ok(Self::plain(body));
+        let message = match frame.map(|frame| frame.map(Frame::into_data)) {
+            Some(Ok(Ok(message))) => message,
+            Some(Ok(Err(trailers))) => return Ok(Self { ahead: Some(Ok(trailers)), ..Self::plain(body) }),
+            Some(Err(status)) => return Ok(Self { ahead: Some(Err(status)), ..Self::plain(body) }),
+            None => return Ok(Self::plain(body)),
         };
         // A buffer that grew by doubling is at most half empty.
         let bytes = if message.len() > SMALL_BYTES { 2 * message.len() } else { message.len() };
@@ -141,6 +147,9 @@ impl HttpBody for ResponseBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.get_mut();
+        if let Some(ahead) = this.ahead.take() {
+            return Poll::Ready(Some(ahead));
+        }
         if this.encoded.is_empty() {
             match ready!(this.poll_body(context)) {
                 Some(Ok(frame)) if frame.is_data() => this.encoded = frame.into_data().unwrap_or_default(),
@@ -151,7 +160,7 @@ impl HttpBody for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.encoded.is_empty() && self.body.is_end_stream()
+        self.encoded.is_empty() && self.ahead.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -179,5 +188,64 @@ struct Held<T> {
 impl<T> AsRef<[u8]> for Held<T> {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::task::{Context, Poll, Waker};
+
+    use bytes::Bytes;
+    use http_body::{Body as HttpBody, Frame};
+    use tonic::Status;
+    use tonic::body::Body;
+    use tonic::codegen::http::HeaderMap;
+
+    use super::super::CallMemory;
+    use super::{Content, ResponseBody};
+    use crate::front::grpc::unread::Unread;
+    use crate::front::listen::bounds::GRPC_MEMORY;
+    use crate::front::listen::budget::{Holder, MemoryBudget};
+
+    /// The body of an answer which could not be encoded: a status in its trailers, and no message.
+    struct Failed(Option<Status>);
+
+    impl HttpBody for Failed {
+        type Data = Bytes;
+        type Error = Status;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+            Poll::Ready(self.0.take().map(|status| {
+                let mut trailers = HeaderMap::new();
+                status.add_header(&mut trailers)?;
+                Ok(Frame::trailers(trailers))
+            }))
+        }
+
+        fn is_end_stream(&self) -> bool {
+            self.0.is_none()
+        }
+    }
+
+    #[test]
+    fn the_status_of_an_answer_without_a_message_is_passed_on() {
+        let account = MemoryBudget::new(GRPC_MEMORY).account(Holder::of(([127, 0, 0, 1], 80).into()));
+        let memory = Arc::new(CallMemory::new(account.take(0).expect("free"), None));
+        let body = Body::new(Failed(Some(Status::out_of_range("too large"))));
+        let answer = Arc::new(Unread::default()).begin();
+        let mut body = ResponseBody::settle(body, memory, Content::Outcomes, answer).expect("settled");
+        assert!(!body.is_end_stream());
+        let mut context = Context::from_waker(Waker::noop());
+        let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut body).poll_frame(&mut context) else {
+            panic!("a frame is there");
+        };
+        let trailers = frame.into_trailers().expect("trailers");
+        assert_eq!(trailers.get("grpc-status").map(|status| status.as_bytes()), Some(&b"11"[..]));
+        assert!(body.is_end_stream());
     }
 }
