@@ -72,7 +72,7 @@ pub struct Resolver {
 /// How a question is answered.
 enum Route {
     /// The identifier is read; the prefix entry completes its values.
-    Here(CanonicalIdentifier, Arc<PrefixEntry>),
+    Here(Arc<PrefixEntry>),
     /// The directory alone has the answer.
     Known(Answer),
 }
@@ -100,18 +100,18 @@ impl Resolver {
         let directory = self.store.directory();
         let routes: Vec<Result<Route, Refusal>> =
             questions.iter().map(|question| self.route(question, &directory)).collect();
-        let name = |route: &Result<Route, Refusal>| match route {
-            Ok(Route::Here(name, _)) => Some(name.clone()),
+        let name = |(question, route): (&Question, &Result<Route, Refusal>)| match route {
+            Ok(Route::Here(_)) => Some(question.identifier.canonical(self.store.folding())),
             Ok(Route::Known(_)) | Err(_) => None,
         };
-        let names: Vec<CanonicalIdentifier> = routes.iter().filter_map(name).collect();
+        let names: Vec<CanonicalIdentifier> = questions.iter().zip(&routes).filter_map(name).collect();
         let mut entries = self.store.identifiers(&names).await.map_err(|error| unread(&error))?.into_iter();
         let mut answers = Vec::with_capacity(questions.len());
         for (question, route) in questions.iter().zip(routes) {
             let answer = match route {
                 Err(refusal) => Err(refusal),
                 Ok(Route::Known(answer)) => Ok(answer),
-                Ok(Route::Here(_, prefix)) => {
+                Ok(Route::Here(prefix)) => {
                     let entry = entries.next().ok_or_else(|| bug("one entry for each name read"))?;
                     match self.visibility(caller, question, entry.as_ref()).await {
                         Ok(visibility) => Ok(self.show(visibility, question, entry, &prefix)),
@@ -148,7 +148,6 @@ impl Resolver {
             return Ok(Route::Known(Answer::NotResponsible(NotResponsible { upper })));
         };
         check_active(entry)?;
-        let canonical = || question.identifier.canonical(self.store.folding());
         let own_name = question.identifier.named_prefix().is_some_and(|named| named == entry.prefix);
         match &entry.homing {
             // The record of a delegated prefix is answered here, since this node delegates it.
@@ -156,7 +155,7 @@ impl Resolver {
                 prefix: entry.prefix.clone(),
                 site: site.clone(),
             }))),
-            Homing::Here | Homing::Delegated(_) => Ok(Route::Here(canonical(), Arc::clone(entry))),
+            Homing::Here | Homing::Delegated(_) => Ok(Route::Here(Arc::clone(entry))),
         }
     }
 

@@ -34,7 +34,8 @@ impl Directory {
 
     /// The entry that governs a prefix: the longest match.
     pub fn governing(&self, prefix: &Prefix) -> Option<&Arc<PrefixEntry>> {
-        prefix.ancestry().find_map(|own| self.get(&own))
+        // Most prefixes that are asked about have an entry of their own: nothing is copied for these.
+        self.get(prefix).or_else(|| prefix.ancestry().skip(1).find_map(|shorter| self.get(&shorter)))
     }
 
     /// The shortest prefix homed here that covers this one.

@@ -38,12 +38,12 @@ impl Store {
         &self,
         asked: &[CanonicalIdentifier],
     ) -> Result<Vec<Option<IdentifierEntry>>, Error> {
-        let keys: Vec<Vec<u8>> = asked.iter().map(|identifier| identifier.as_bytes().to_vec()).collect();
-        let loaded = self.load(Table::Identifier, keys.clone()).await?;
-        let decode = |(key, loaded): (Vec<u8>, Option<Loaded>)| {
-            loaded.map(|loaded| self.decode_identifier(&key, &loaded)).transpose()
+        let keys = asked.iter().map(|identifier| identifier.as_bytes().to_vec()).collect();
+        let loaded = self.load(Table::Identifier, keys).await?;
+        let decode = |(identifier, loaded): (&CanonicalIdentifier, Option<Loaded>)| {
+            loaded.map(|loaded| self.decode_identifier(identifier.as_bytes(), &loaded)).transpose()
         };
-        keys.into_iter().zip(loaded).map(decode).collect()
+        asked.iter().zip(loaded).map(decode).collect()
     }
 
     /// The memories of request items, in the order of the keys.

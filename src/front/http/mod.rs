@@ -6,7 +6,7 @@
 //!                            └▶ operations   health, readiness, metrics, the description of the interface
 //! ```
 //! A face is a set of routes that renders its own refusals and names no other face; the transport does the rest and knows
-//! no face. Another face is added by merging its routes in `HttpServer::new`. The OpenAPI document is made of the routes that are served.
+//! no face. Another face is added by listing it in `HttpServer::new`. The OpenAPI document is made of the routes that are served.
 
 mod dependencies;
 
@@ -25,16 +25,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 
 pub use self::dependencies::{Carried, Ends, HttpDependencies, Readiness, Reason, Tunnel};
 pub use self::transport::counters::HttpCounters;
 pub use crate::front::listen::channel::Channel;
 
+use self::handle_api::HandleApi;
 use self::handle_json::state::HandleState;
-use self::operations::{Operations, openapi};
+use self::operations::Operations;
+use self::operations::openapi::DescriptionFace;
+use self::pages::Pages;
 use self::transport::Faces;
 use self::transport::answer::AnswerMemory;
 use self::transport::authentication::Authenticator;
@@ -116,12 +117,12 @@ impl HttpServer {
             authenticator(options, &dependencies, Arc::clone(&counters), Arc::clone(&sessions));
         let authenticator = Arc::new(authenticator);
         let api = HandleState::new(&dependencies, Arc::clone(&authenticator));
-        let faces =
-            [handle_api::routes(api.clone()), pages::routes(api), Operations::new(&dependencies).routes()];
-        let (routers, descriptions): (Vec<_>, Vec<_>) = faces.into_iter().unzip();
-        let router = routers.into_iter().fold(openapi::routes(descriptions), Router::merge);
+        let (handles, describes_handles) = HandleApi::new(api.clone());
+        let (pages, describes_pages) = Pages::new(api);
+        let (operations, describes_operations) = Operations::new(&dependencies);
+        let description = DescriptionFace::new([describes_handles, describes_pages, describes_operations]);
         let faces = Faces {
-            router: TowerToHyperService::new(router),
+            faces: vec![Box::new(handles), Box::new(operations), Box::new(description), Box::new(pages)],
             authenticator,
             counters: Arc::clone(&counters),
             memory: AnswerMemory::new(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, Uri, Version, header};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
@@ -13,7 +13,6 @@ use tokio::time::timeout;
 
 use super::transport::authentication::{Intent, Readers, RequestCredentials, Schemes};
 use super::transport::connection::Client;
-use super::transport::host::Host;
 use super::transport::rejection::Rejection;
 use super::{HttpDependencies, HttpOptions, HttpServer, Readiness, Reason, Tunnel};
 use crate::authority::caller::Caller;
@@ -269,8 +268,9 @@ async fn a_draining_server_answers_what_came_in_whole_and_closes_the_rest_before
 
 /// Who sent a question with these headers.
 async fn admit(server: &HttpServer, client: &Client, headers: &HeaderMap) -> Result<Caller, Rejection> {
-    let (host, intent, readers) = (Host("localhost"), Intent::Question, Readers::Client);
-    server.faces.authenticator.admit(RequestCredentials { headers, client, host, intent, readers }).await
+    let (intent, readers) = (Intent::Question, Readers::Client);
+    let target = (Version::HTTP_11, &Uri::from_static("/"));
+    server.faces.authenticator.admit(RequestCredentials { headers, client, target, intent, readers }).await
 }
 
 /// Nobody may take the answer to a question with credentials for one that these credentials earned.

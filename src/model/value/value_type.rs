@@ -55,6 +55,12 @@ impl ValueType {
     }
 }
 
+impl From<ValueType> for String {
+    fn from(ValueType(text): ValueType) -> Self {
+        text.into()
+    }
+}
+
 impl PartialEq for ValueType {
     fn eq(&self, other: &Self) -> bool {
         self.0.eq_ignore_ascii_case(&other.0)

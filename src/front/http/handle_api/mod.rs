@@ -18,27 +18,62 @@ mod site;
 mod verifications;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::Uri;
-use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use futures_util::future::BoxFuture;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::transport::cors::{allow_any_origin, method_not_allowed};
-use super::transport::guarded;
 use super::transport::query::clip;
+use super::transport::{Face, Routes, guarded};
 use crate::front::http::handle_json::denial::{ApiRefusal, Denial};
 use crate::front::http::handle_json::native;
 use crate::front::http::handle_json::renderer::{self, Rendering};
 use crate::front::http::handle_json::state::HandleState;
 
+//----------- HandleApi ------------------------------------------------------
+
+/// This face.
+pub(super) struct HandleApi {
+    state: HandleState,
+    routes: Routes,
+}
+
+impl HandleApi {
+    /// The face, and the description of its routes.
+    pub(super) fn new(state: HandleState) -> (Self, OpenApi) {
+        let (router, openapi) = routes(state.clone());
+        (Self { state, routes: Routes::new(router) }, openapi)
+    }
+}
+
+impl Face for HandleApi {
+    fn has(&self, path: &str) -> bool {
+        path.strip_prefix("/api").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// Scripts of any origin may read the reply.
+    fn answer(&self, request: Request) -> BoxFuture<'_, Response> {
+        Box::pin(async {
+            let rendering = match Rendering::of(&request, name_in) {
+                Ok(rendering) => rendering,
+                Err(rejection) => return rejection.into_response(),
+            };
+            let answer = |request| native::intercept(&self.state, request, &self.routes);
+            let response = guarded(request, answer).await;
+            allow_any_origin(renderer::render(&self.state, response, &rendering))
+        })
+    }
+}
+
 //----------- Routes ---------------------------------------------------------
 
 /// The routes of this face, and their description.
-pub(super) fn routes(api: HandleState) -> (Router, OpenApi) {
+fn routes(api: HandleState) -> (Router, OpenApi) {
     let (described, openapi) = OpenApiRouter::new()
         .routes(routes!(list::list, list::list_by_body))
         .routes(routes!(
@@ -72,22 +107,13 @@ pub(super) fn routes(api: HandleState) -> (Router, OpenApi) {
         )
         .route("/api", get(unknown))
         .route("/api/{*unknown}", get(unknown));
-    let router = described
-        .merge(more)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn_with_state(api.clone(), serve))
-        .with_state(api);
+    let router = described.merge(more).method_not_allowed_fallback(method_not_allowed).with_state(api);
     (router, openapi)
 }
 
-/// Serves a request of this face; scripts of any origin may read the reply.
-async fn serve(State(api): State<HandleState>, request: Request, next: Next) -> Response {
-    let (rendering, request) = match Rendering::of(request).await {
-        Ok(read) => read,
-        Err(rejection) => return rejection.into_response(),
-    };
-    let response = guarded(request, |request| native::intercept(&api, request, next)).await;
-    allow_any_origin(renderer::render(&api, response, &rendering))
+/// The handle or prefix that a path names.
+fn name_in(path: &str) -> Option<&str> {
+    path.strip_prefix("/api/handles/").or_else(|| path.strip_prefix("/api/prefixes/"))
 }
 
 /// A path under `/api` that names nothing.

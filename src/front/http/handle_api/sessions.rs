@@ -110,7 +110,7 @@ pub(super) async fn begin(
     if let Some(refused) = over_plain_text(&head.client, &format) {
         return Ok(refused);
     }
-    let credentials = head.credentials()?;
+    let credentials = head.credentials();
     let parts = parts(credentials, body)?;
     if parts.get("sessionId").is_some() {
         let body = failed("the request names a session; begin one without naming one");
@@ -145,7 +145,7 @@ pub(super) async fn prove(
     if let Some(refused) = over_plain_text(&head.client, &format) {
         return Ok(refused);
     }
-    let credentials = head.credentials()?;
+    let credentials = head.credentials();
     let parts = parts(credentials, body)?;
     api.proved(credentials, &parts, &format).await
 }
@@ -187,7 +187,7 @@ pub(super) async fn show(
     if let Some(refused) = over_plain_text(&head.client, &format) {
         return Ok(refused);
     }
-    let credentials = head.credentials()?;
+    let credentials = head.credentials();
     let parts = credentials.handle_parts();
     if parts.get("sessionId").is_none() {
         let nobody = SessionReply { authenticated: Some(false), ..SessionReply::default() };
@@ -207,7 +207,7 @@ pub(super) async fn end(State(api): State<HandleState>, head: RequestHead, forma
         return refused;
     }
     let authenticator = &api.authenticator;
-    let Ok(credentials) = head.credentials() else { return no_session(&format) };
+    let credentials = head.credentials();
     match authenticator.session(credentials, &credentials.handle_parts()).await {
         Ok((session, _)) => {
             authenticator.sessions.end(session, head.client.source(), api.resolver.now_ms());

@@ -12,7 +12,6 @@ use crate::front::http::transport::authentication::{Authenticator, Intent, Reade
 use crate::front::http::transport::connection::Client;
 use crate::front::http::transport::deadline::{Deadline, deadline_of};
 use crate::front::http::transport::extract::client_of;
-use crate::front::http::transport::host::Host;
 use crate::front::http::transport::query::Query;
 use crate::front::http::transport::rejection::Rejection;
 
@@ -31,7 +30,7 @@ fn credentials(parts: &Parts, intent: Intent) -> Result<RequestCredentials<'_>, 
     Ok(RequestCredentials {
         headers,
         client: client_of(parts)?,
-        host: Host::of(*version, uri, headers)?,
+        target: (*version, uri),
         intent,
         readers: readers(uri),
     })
@@ -79,14 +78,14 @@ pub(in crate::front::http) struct RequestHead {
 
 impl RequestHead {
     /// The credentials of a question.
-    pub(in crate::front::http) fn credentials(&self) -> Result<RequestCredentials<'_>, Rejection> {
-        Ok(RequestCredentials {
+    pub(in crate::front::http) fn credentials(&self) -> RequestCredentials<'_> {
+        RequestCredentials {
             headers: &self.headers,
             client: &self.client,
-            host: Host::of(self.version, &self.uri, &self.headers)?,
+            target: (self.version, &self.uri),
             intent: Intent::Question,
             readers: readers(&self.uri),
-        })
+        }
     }
 }
 

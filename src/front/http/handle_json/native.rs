@@ -7,12 +7,12 @@
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, Method};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::reply;
 use super::state::HandleState;
 use crate::front::http::dependencies::{Carried, Ends};
+use crate::front::http::transport::Routes;
 use crate::front::http::transport::body::{check_encoding, media_type, read};
 use crate::front::http::transport::context::RequestContext;
 use crate::front::http::transport::rejection::Rejection;
@@ -25,9 +25,13 @@ pub(in crate::front::http) const CONTENT_TYPE: &str = "application/x-hdl-message
 const LINE_ENDS_MAX: usize = 16;
 
 /// Carries a native message that is posted to a path of the JSON API.
-pub(in crate::front::http) async fn intercept(api: &HandleState, request: Request, next: Next) -> Response {
+pub(in crate::front::http) async fn intercept(
+    api: &HandleState,
+    request: Request,
+    routes: &Routes,
+) -> Response {
     if request.method() != Method::POST || !is_native(request.headers()) {
-        return next.run(request).await;
+        return routes.answer_unguarded(request).await;
     }
     let (parts, body) = request.into_parts();
     match RequestContext::of(&parts.extensions) {

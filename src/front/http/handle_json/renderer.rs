@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, RawPathParams, Request};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use axum::response::Response;
 use percent_encoding::percent_decode_str;
@@ -14,14 +14,11 @@ use super::reply::{self, Format};
 use super::state::HandleState;
 use crate::front::http::transport::authentication::{Intent, Objection, TokenShown, passed_over};
 use crate::front::http::transport::connection::Client;
-use crate::front::http::transport::extract::client_of;
+use crate::front::http::transport::context::RequestContext;
 use crate::front::http::transport::query::Query;
 use crate::front::http::transport::rejection::Rejection;
 use crate::front::listen::channel::Channel;
 use crate::model::refusal::{Failure, Refusal};
-
-/// Paths whose variable part is spelled in replies.
-const SPELLED: [&str; 2] = ["handle", "prefix"];
 
 /// Headers of a request that decide how a reply asks for credentials.
 const ASKED_FOR: [HeaderName; 2] = [header::AUTHORIZATION, HeaderName::from_static("x-requested-with")];
@@ -29,7 +26,7 @@ const ASKED_FOR: [HeaderName; 2] = [header::AUTHORIZATION, HeaderName::from_stat
 /// The parts of a request that the rendering of a denial needs.
 pub(in crate::front::http) struct Rendering {
     uri: Uri,
-    in_path: Option<RawPathParams>,
+    name: fn(&str) -> Option<&str>,
     intent: Intent,
     client: Arc<Client>,
     /// Those of [`ASKED_FOR`].
@@ -37,19 +34,19 @@ pub(in crate::front::http) struct Rendering {
 }
 
 impl Rendering {
-    /// What a request wishes.
-    pub(in crate::front::http) async fn of(request: Request) -> Result<(Self, Request), Rejection> {
-        let (mut parts, body) = request.into_parts();
-        let intent = match parts.method {
+    /// What a request wishes, and where its path names a handle or prefix.
+    pub(in crate::front::http) fn of(
+        request: &Request,
+        name: fn(&str) -> Option<&str>,
+    ) -> Result<Self, Rejection> {
+        let intent = match *request.method() {
             Method::PUT | Method::DELETE => Intent::Command,
             _ => Intent::Question,
         };
-        let client = Arc::clone(client_of(&parts)?);
-        let in_path = RawPathParams::from_request_parts(&mut parts, &()).await.ok();
-        let shown = |name| parts.headers.get(&name).cloned().map(|value| (name, value));
+        let client = Arc::clone(&RequestContext::of(request.extensions())?.client);
+        let shown = |name| request.headers().get(&name).cloned().map(|value| (name, value));
         let headers = ASKED_FOR.into_iter().filter_map(shown).collect();
-        let rendering = Self { uri: parts.uri.clone(), in_path, intent, client, headers };
-        Ok((rendering, Request::from_parts(parts, body)))
+        Ok(Self { uri: request.uri().clone(), name, intent, client, headers })
     }
 
     fn query(&self) -> Query {
@@ -58,15 +55,16 @@ impl Rendering {
 
     /// The handle or prefix, as the request spelled it.
     pub(in crate::front::http) fn spelled(&self) -> Option<String> {
-        let in_path = self.in_path.iter().flatten().find(|(name, _)| SPELLED.contains(name));
-        let in_path = in_path.and_then(|(_, text)| percent_decode_str(text).decode_utf8().ok());
+        let in_path = (self.name)(self.uri.path()).filter(|name| !name.is_empty());
+        let in_path = in_path.and_then(|text| percent_decode_str(text).decode_utf8().ok());
         in_path.map(Cow::into_owned).or_else(|| self.query().get("prefix").map(str::to_owned))
     }
 }
 
 impl HandleState {
     /// Writes a denial.
-    pub(in crate::front::http) fn deny(&self, denial: Denial, rendering: &Rendering) -> Response {
+    pub(in crate::front::http) fn deny(&self, denied: Denied, rendering: &Rendering) -> Response {
+        let Denied { denial, allow } = denied;
         let Rendering { intent, client, headers, .. } = rendering;
         let authenticator = &self.authenticator;
         let schemes = authenticator.schemes(client);
@@ -75,6 +73,9 @@ impl HandleState {
         let spelled = rendering.spelled().filter(|spelled| !spelled.is_empty());
         let format = Format::of(&rendering.query());
         let mut response = reply::denied(&denial, status, spelled.as_deref(), &format);
+        if let Some(allow) = allow {
+            response.headers_mut().insert(header::ALLOW, allow);
+        }
         match &denial {
             Denial::Rejected(rejection) => rejection.add_headers(&mut response),
             Denial::Failed(Failure::Overloaded | Failure::Contended | Failure::Stopping) => {
@@ -111,11 +112,20 @@ fn explain(denial: Denial, headers: &HeaderMap, channel: Channel) -> Denial {
     passed_over(headers, channel).map_or(denial, Denial::from)
 }
 
+/// What a response carries that is not written yet.
+pub(in crate::front::http) struct Denied {
+    /// The denial.
+    pub(in crate::front::http) denial: Denial,
+    /// The methods that the path takes, where the router names them.
+    allow: Option<HeaderValue>,
+}
+
 /// The denial that a response carries.
-pub(in crate::front::http) fn take_denial(response: &mut Response) -> Option<Denial> {
+pub(in crate::front::http) fn take_denial(response: &mut Response) -> Option<Denied> {
     let extensions = response.extensions_mut();
     let rejected = extensions.remove::<Rejection>().map(Denial::from);
-    extensions.remove::<Denial>().or(rejected)
+    let denial = extensions.remove::<Denial>().or(rejected)?;
+    Some(Denied { denial, allow: response.headers_mut().remove(header::ALLOW) })
 }
 
 /// Writes the denial of a request that is not fulfilled.
@@ -125,7 +135,7 @@ pub(in crate::front::http) fn render(
     rendering: &Rendering,
 ) -> Response {
     match take_denial(&mut response) {
-        Some(denial) => api.deny(denial, rendering),
+        Some(denied) => api.deny(denied, rendering),
         None => response,
     }
 }

@@ -10,7 +10,7 @@ use core::convert::Infallible;
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -32,6 +32,10 @@ use crate::wire::handle::code::{ResponseCode, Version};
 
 const JSON: &str = "application/json;charset=utf-8";
 const SCRIPT: &str = "application/javascript;charset=utf-8";
+/// Headers of most replies.
+const HEADERS: usize = 12;
+/// Bytes of most replies.
+const TEXT_BYTES: usize = 1_024;
 const TEXT: &str = "text/plain; charset=utf-8";
 
 //----------- Response codes -------------------------------------------------
@@ -233,9 +237,14 @@ fn scrub(name: &str) -> String {
 
 /// The text of a JSON body.
 pub(in crate::front::http) fn write(body: &impl Serialize, format: &Format) -> Result<String, Failure> {
-    let text =
-        if format.is_pretty { serde_json::to_string_pretty(body) } else { serde_json::to_string(body) };
-    let text = text.map_err(|_| bug("every reply can be written as JSON"))?;
+    let mut bytes = Vec::with_capacity(TEXT_BYTES);
+    let written = if format.is_pretty {
+        serde_json::to_writer_pretty(&mut bytes, body)
+    } else {
+        serde_json::to_writer(&mut bytes, body)
+    };
+    let text = written.ok().and_then(|()| String::from_utf8(bytes).ok());
+    let text = text.ok_or_else(|| bug("every reply can be written as JSON"))?;
     Ok(match &format.callback {
         None => text,
         Some(callback) => format!("{callback}({text});"),
@@ -307,6 +316,7 @@ pub(in crate::front::http) fn json_around(
 fn respond(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
+    *response.headers_mut() = HeaderMap::with_capacity(HEADERS);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
@@ -372,7 +382,7 @@ pub(in crate::front::http) fn referral(
     format: &Format,
 ) -> Response {
     let body = HandleReply {
-        values: Some(service.sites.iter().map(ValueJson::of).collect()),
+        values: Some(service.sites.iter().cloned().map(ValueJson::of).collect()),
         referral_handle: Some(service.identifier.to_string()),
         ..HandleReply::new(response_code::of_referral(identifier, Version::OURS), Some(spelled))
     };

@@ -155,7 +155,7 @@ impl HandleResolution<'_> {
         conditions: &Conditions,
     ) -> Result<Response, Denial> {
         match outcome {
-            QuestionOutcome::Values(found) => self.found(&found, conditions),
+            QuestionOutcome::Values(found) => self.found(found, conditions),
             QuestionOutcome::NoValues => {
                 Ok(reply::ok(&HandleReply::of_values(self.handle, Vec::new()), self.format))
             }
@@ -167,8 +167,8 @@ impl HandleResolution<'_> {
     }
 
     /// Shows the values that were found, unless the client has them already.
-    fn found(self, found: &Found, conditions: &Conditions) -> Result<Response, Denial> {
-        let values = found.values.iter().map(ValueJson::of).collect();
+    fn found(self, found: Found, conditions: &Conditions) -> Result<Response, Denial> {
+        let values = found.values.into_iter().map(ValueJson::of).collect();
         let text = reply::write(&HandleReply::of_values(self.handle, values), self.format)?;
         let state = RecordState { version: found.version, changed_ms: found.changed_ms };
         let tag = state.tag(text.as_bytes());
@@ -177,7 +177,7 @@ impl HandleResolution<'_> {
             ReadOutcome::NotModified => reply::not_modified(),
             ReadOutcome::Failed => return Err(ApiRefusal::RepresentationChanged.into()),
         };
-        add_tag(&mut response, &tag);
+        add_tag(&mut response, tag);
         Ok(response)
     }
 

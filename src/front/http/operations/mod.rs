@@ -7,9 +7,9 @@ mod reply;
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::Response;
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::OpenApi;
@@ -18,33 +18,47 @@ use utoipa_axum::routes;
 
 use super::dependencies::{HttpDependencies, Readiness, Reason};
 use super::transport::cors::method_not_allowed;
-use super::transport::guard;
+use super::transport::listener::RESERVED_PATHS;
+use super::transport::{Face, Routes};
 use crate::telemetry::Metrics;
+
+//----------- Operations -----------------------------------------------------
+
+/// This face. Scripts of other origins read none of it.
+pub(super) struct Operations(Routes);
 
 /// What the handlers of this face work with.
 #[derive(Clone)]
-pub(super) struct Operations {
+struct OperationsState {
     readiness: Readiness,
     metrics: Arc<Metrics>,
 }
 
 impl Operations {
-    /// The face over what a node has.
-    pub(super) fn new(dependencies: &HttpDependencies) -> Self {
-        let metrics = Arc::clone(&dependencies.metrics);
-        Self { readiness: Arc::clone(&dependencies.readiness), metrics }
-    }
-
-    /// The routes of this face, and their description. Scripts of other origins read none of them.
-    pub(super) fn routes(self) -> (Router, OpenApi) {
+    /// The face over what a node has, and the description of its routes.
+    pub(super) fn new(dependencies: &HttpDependencies) -> (Self, OpenApi) {
         let (router, openapi) = OpenApiRouter::new()
             .routes(routes!(live))
             .routes(routes!(ready))
             .routes(routes!(metrics))
             .split_for_parts();
-        (guard(router.method_not_allowed_fallback(method_not_allowed).with_state(self)), openapi)
+        let (readiness, metrics) = (Arc::clone(&dependencies.readiness), Arc::clone(&dependencies.metrics));
+        let router = router.method_not_allowed_fallback(method_not_allowed);
+        (Self(Routes::new(router.with_state(OperationsState { readiness, metrics }))), openapi)
     }
 }
+
+impl Face for Operations {
+    fn has(&self, path: &str) -> bool {
+        RESERVED_PATHS.contains(&path)
+    }
+
+    fn answer(&self, request: Request) -> BoxFuture<'_, Response> {
+        Box::pin(self.0.answer(request))
+    }
+}
+
+//----------- Handlers -------------------------------------------------------
 
 /// The health of the node.
 #[derive(Serialize, ToSchema)]
@@ -77,7 +91,7 @@ async fn live() -> Response {
 #[utoipa::path(get, path = "/readyz", tag = "node", operation_id = "ready", responses(
     (status = 200, description = "The node can do its work.", body = Health),
     (status = 503, description = "The node cannot do all of its work; the reasons.", body = Health)))]
-async fn ready(State(operations): State<Operations>) -> Response {
+async fn ready(State(operations): State<OperationsState>) -> Response {
     let reasons: Vec<Reason> = (operations.readiness)();
     let shown = reasons.iter().map(|reason| ReasonJson { code: reason.code, message: &reason.message });
     let reasons: Vec<ReasonJson<'_>> = shown.collect();
@@ -91,6 +105,6 @@ async fn ready(State(operations): State<Operations>) -> Response {
 #[utoipa::path(get, path = "/metrics", tag = "node", operation_id = "metrics", responses(
     (status = 200, description = "The metrics, in the text format of Prometheus.", body = String,
         content_type = "text/plain")))]
-async fn metrics(State(operations): State<Operations>) -> Response {
+async fn metrics(State(operations): State<OperationsState>) -> Response {
     reply::metrics(operations.metrics.render())
 }

@@ -1,11 +1,10 @@
 //! The description of the interface, derived from the very routes that are served (OpenAPI 3.1).
 
-use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::header;
-use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
+use futures_util::future::BoxFuture;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Paths, RefOr};
@@ -15,8 +14,8 @@ use utoipa_axum::routes;
 
 use crate::front::http::handle_json::json::openapi_schema::{EntityTags, Flag};
 use crate::front::http::transport::cors::{allow_any_origin, method_not_allowed};
-use crate::front::http::transport::guard;
 use crate::front::http::transport::rejection::Rejection;
+use crate::front::http::transport::{Face, Routes};
 use crate::model::refusal::Failure;
 use crate::telemetry::bug;
 
@@ -39,11 +38,29 @@ use crate::telemetry::bug;
 )]
 struct Description;
 
-/// The route that shows the description of the faces, and its own.
-pub(in crate::front::http) fn routes(faces: impl IntoIterator<Item = openapi::OpenApi>) -> Router {
-    let (router, own) = OpenApiRouter::new().routes(routes!(document)).split_for_parts();
-    let router = router.method_not_allowed_fallback(method_not_allowed).with_state(describe(faces, own));
-    guard(router).layer(map_response(|response: Response| async { allow_any_origin(response) }))
+/// Path of the description.
+const PATH: &str = "/openapi.json";
+
+/// The face that shows the description of all faces. Scripts of any origin may read it.
+pub(in crate::front::http) struct DescriptionFace(Routes);
+
+impl DescriptionFace {
+    /// The face over the descriptions of the others.
+    pub(in crate::front::http) fn new(faces: impl IntoIterator<Item = openapi::OpenApi>) -> Self {
+        let (router, own) = OpenApiRouter::new().routes(routes!(document)).split_for_parts();
+        let router = router.method_not_allowed_fallback(method_not_allowed);
+        Self(Routes::new(router.with_state(describe(faces, own))))
+    }
+}
+
+impl Face for DescriptionFace {
+    fn has(&self, path: &str) -> bool {
+        path == PATH
+    }
+
+    fn answer(&self, request: Request) -> BoxFuture<'_, Response> {
+        Box::pin(async { allow_any_origin(self.0.answer(request).await) })
+    }
 }
 
 /// The description as text.

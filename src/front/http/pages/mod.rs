@@ -13,12 +13,11 @@
 mod address;
 mod reply;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa::openapi::OpenApi;
@@ -28,7 +27,7 @@ use utoipa_axum::routes;
 use super::handle_json::caller::RequestHead;
 use super::handle_json::denial::{ApiRefusal, Denial};
 use super::handle_json::json::openapi_schema::Flag;
-use super::handle_json::renderer::{Rendering, take_denial};
+use super::handle_json::renderer::{Denied, Rendering, take_denial};
 use super::handle_json::reply::{Format, HandleReply};
 use super::handle_json::resolution::{HandleResolution, ResolveParameters, ask, parse_handle};
 use super::handle_json::state::HandleState;
@@ -37,9 +36,9 @@ use super::transport::context::RequestContext;
 use super::transport::cors::{allow_any_origin, method_not_allowed};
 use super::transport::deadline::Deadline;
 use super::transport::extract::{Named, Parameters};
-use super::transport::guarded;
 use super::transport::negotiation::{Preference, vary_by_accept};
 use super::transport::rejection::Rejection;
+use super::transport::{Face, Routes};
 use crate::authority::caller::Caller;
 use crate::front::handle_semantics::question::{self, Wanted};
 use crate::model::refusal::Failure;
@@ -48,38 +47,54 @@ use crate::resolver::answer::{Absence, Answer, Found, Referral};
 /// The methods of a target that is no path.
 const ALLOW: HeaderValue = HeaderValue::from_static("GET, HEAD, POST");
 
-//----------- Routes ---------------------------------------------------------
+//----------- Pages ----------------------------------------------------------
 
-/// The routes of this face, and their description.
-pub(super) fn routes(api: HandleState) -> (Router, OpenApi) {
-    let (router, openapi) = OpenApiRouter::new()
-        .routes(routes!(welcome, post_to_root))
-        .routes(routes!(visit, post))
-        .split_for_parts();
-    let router =
-        router.fallback(no_path).method_not_allowed_fallback(method_not_allowed).with_state(api.clone());
-    (router.layer(from_fn_with_state(api, serve)), openapi)
+/// This face.
+pub(super) struct Pages {
+    state: HandleState,
+    routes: Routes,
 }
 
-/// Serves a request of this face; scripts of any origin may read the response.
-async fn serve(State(api): State<HandleState>, request: Request, next: Next) -> Response {
-    let preference = Preference::of(request.headers());
-    let (rendering, request) = match Rendering::of(request).await {
-        Ok(read) => read,
-        Err(rejection) => return rejection.into_response(),
-    };
-    let mut response = guarded(request, |request| next.run(request)).await;
-    allow_any_origin(match take_denial(&mut response) {
-        Some(denial) => render(&api, denial, &rendering, preference),
-        None => response,
-    })
+impl Pages {
+    /// The face, and the description of its routes.
+    pub(super) fn new(state: HandleState) -> (Self, OpenApi) {
+        let (router, openapi) = OpenApiRouter::new()
+            .routes(routes!(welcome, post_to_root))
+            .routes(routes!(visit, post))
+            .split_for_parts();
+        let router = router.fallback(no_path).method_not_allowed_fallback(method_not_allowed);
+        (Self { routes: Routes::new(router.with_state(state.clone())), state }, openapi)
+    }
+}
+
+impl Face for Pages {
+    /// Every path that is no other face's may name a handle.
+    fn has(&self, _path: &str) -> bool {
+        true
+    }
+
+    /// Scripts of any origin may read the response.
+    fn answer(&self, request: Request) -> BoxFuture<'_, Response> {
+        Box::pin(async {
+            let preference = Preference::of(request.headers());
+            let rendering = match Rendering::of(&request, |path| path.strip_prefix('/')) {
+                Ok(rendering) => rendering,
+                Err(rejection) => return rejection.into_response(),
+            };
+            let mut response = self.routes.answer(request).await;
+            allow_any_origin(match take_denial(&mut response) {
+                Some(denied) => render(&self.state, denied, &rendering, preference),
+                None => response,
+            })
+        })
+    }
 }
 
 /// Writes a denial as a page for people, and as JSON for programs.
-fn render(api: &HandleState, denial: Denial, rendering: &Rendering, preference: Preference) -> Response {
+fn render(api: &HandleState, denied: Denied, rendering: &Rendering, preference: Preference) -> Response {
     let title = rendering.spelled().unwrap_or_else(|| "Not found".to_owned());
-    let message = denial.to_string();
-    let mut denied = api.deny(denial, rendering);
+    let message = denied.denial.to_string();
+    let mut denied = api.deny(denied, rendering);
     match preference {
         Preference::Data => {
             vary_by_accept(denied.headers_mut());
@@ -88,7 +103,7 @@ fn render(api: &HandleState, denial: Denial, rendering: &Rendering, preference: 
         Preference::Page => {
             let mut page = reply::denied(denied.status(), &title, &message);
             // What headers say to a client holds for a page, too.
-            let shared = [header::WWW_AUTHENTICATE, header::RETRY_AFTER, header::ACCEPT];
+            let shared = [header::WWW_AUTHENTICATE, header::RETRY_AFTER, header::ACCEPT, header::ALLOW];
             for name in shared {
                 for value in denied.headers().get_all(&name) {
                     page.headers_mut().append(name.clone(), value.clone());
@@ -193,7 +208,7 @@ async fn visit(
     };
     if noredirect && preference == Preference::Data {
         let conditions = Conditions::of(&head.headers)?;
-        let caller = api.authenticator.admit(head.credentials()?).await?;
+        let caller = api.authenticator.admit(head.credentials()).await?;
         return resolution.run(caller, &conditions).await.map(varying);
     }
     match (ask(&api, &parameters, identifier, &deadline).await?, preference) {

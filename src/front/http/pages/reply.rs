@@ -65,7 +65,7 @@ fn page_of(status: StatusCode, title: &str, markup: &str) -> Response {
 pub(super) fn record(handle: &str, values: &[Value]) -> Result<Response, Failure> {
     let mut rows = String::new();
     for value in values {
-        let shown = ValueJson::of(value).data_text()?;
+        let shown = ValueJson::of(value.clone()).data_text()?;
         let (index, kind) = (value.index, escape(value.value_type.as_str()));
         // Writing to a String does not fail.
         let _written = writeln!(rows, "<tr><td>{index}<td>{kind}<td>{}", escape(&shown));

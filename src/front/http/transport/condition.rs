@@ -9,6 +9,9 @@
 //! A read compares whole tags. A write is about the record, not about one view of it: version and time of change decide, and
 //! the version is checked again where the command commits, so that no change between the read and the write is lost.
 
+use core::fmt::Write as _;
+
+use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use sha2::{Digest, Sha256};
@@ -19,6 +22,8 @@ use crate::registry::command::Precondition;
 
 /// Tags of one request that are looked at.
 const TAGS_MAX: usize = 256;
+/// Bytes of the longest tag of ours.
+const TAG_BYTES: usize = 2 + 20 + 1 + 16 + 1 + 16;
 /// A version that no record reaches: a precondition on it fails, after the caller was found to be allowed the change.
 const NO_VERSION: u64 = u64::MAX;
 
@@ -38,7 +43,10 @@ impl RecordState {
     pub(in crate::front::http) fn tag(self, representation: &[u8]) -> String {
         let digest: [u8; 32] = Sha256::digest(representation).into();
         let digest = digest.first_chunk().copied().map_or(0, u64::from_be_bytes);
-        format!("\"{}-{:x}-{digest:016x}\"", self.version, self.changed_ms)
+        let mut tag = String::with_capacity(TAG_BYTES);
+        // Writing to a String does not fail.
+        let _written = write!(tag, "\"{}-{:x}-{digest:016x}\"", self.version, self.changed_ms);
+        tag
     }
 
     /// The state that a tag of ours names.
@@ -182,8 +190,8 @@ impl Tags {
 }
 
 /// Adds an entity tag to a response.
-pub(in crate::front::http) fn add_tag(response: &mut Response, tag: &str) {
-    if let Ok(tag) = HeaderValue::from_str(tag) {
+pub(in crate::front::http) fn add_tag(response: &mut Response, tag: String) {
+    if let Ok(tag) = HeaderValue::from_maybe_shared(Bytes::from(tag)) {
         response.headers_mut().insert(header::ETAG, tag);
     }
 }

@@ -91,15 +91,16 @@ mod tests {
     use std::net::SocketAddr;
     use std::sync::Arc;
 
+    use axum::Router;
+    use axum::extract::Request;
     use axum::routing::get;
-    use axum::{Extension, Router};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
     use tokio::time::Instant;
 
     use super::{ANSWER_GRACE, BODY_MAX, Deadline, Failure, REQUEST_MAX, Rejection, RequestContext};
+    use crate::front::http::transport::Routes;
     use crate::front::http::transport::connection::Client;
-    use crate::front::http::transport::guard;
     use crate::front::listen::budget::{MemoryBudget, MemoryLimits};
 
     #[test]
@@ -129,7 +130,12 @@ mod tests {
         let router = Router::new().route("/question", get(question)).route("/command", get(command));
         let request =
             RequestContext { client: Arc::new(client), deadline: Deadline::from(long_ago), memory: Ok(()) };
-        let router = guard(router).layer(Extension(request));
+        let routes = Arc::new(Routes::new(router));
+        let router = Router::new().fallback(move |mut asked: Request| {
+            asked.extensions_mut().insert(request.clone());
+            let routes = Arc::clone(&routes);
+            async move { routes.answer(asked).await }
+        });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
         let mut stream =
             TcpStream::connect(listener.local_addr().expect("an address")).await.expect("connected");

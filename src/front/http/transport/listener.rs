@@ -47,7 +47,7 @@ const ERRORS_MAX: usize = 1_024;
 /// Bytes of one HTTP/2 stream that wait for the client to take them, beside the answer itself.
 const SEND_BYTES_MAX: usize = 64 * 1024;
 /// Paths that say how the node is, which are served to anybody in reserved slots, and while the memory is spent: health, readiness and metrics.
-pub(super) const RESERVED_PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+pub(in crate::front::http) const RESERVED_PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
 /// The state that all connections of a listener share.
 pub(in crate::front::http) struct Service {

@@ -1,15 +1,15 @@
 //! The HTTP transport: everything between a connection and a face, the same for every face.
 //!
 //! ```text
-//!   connection ─▶ Faces ─▶ router ─▶ face's renderer ─▶ guarded: memory, syntax, host, time ─▶ extractors ─▶ handler
-//!                                           ▲                          │                           │            │
-//!                                           └── Rejection ─────────────┴───────────────────────────┘            │
-//!                                           └── the face's own refusals ────────────────────────────────────────┘
+//!   connection ─▶ Faces ─▶ face: renderer ─▶ guarded: memory, syntax, host, time ─▶ routes ─▶ extractors ─▶ handler
+//!                                  ▲                          │                                   │            │
+//!                                  └── Rejection ─────────────┴───────────────────────────────────┘            │
+//!                                  └── the face's own refusals ────────────────────────────────────────────────┘
 //! ```
-//! A face is a set of routes and a renderer of its refusals, in one middleware: each further one would copy every request to
-//! the heap once more. A face takes what it needs of a request by the extractors, asks the
-//! [`authentication::Authenticator`] who calls, and names neither sockets nor limits. To add a face is to merge its routes in
-//! the module above; nothing here changes.
+//! A [`Face`] is a set of routes and a renderer of its refusals. It takes what it needs of a request by the extractors, asks
+//! the [`authentication::Authenticator`] who calls, and names neither sockets nor limits. To add a face is to list it in the
+//! module above; nothing here changes. Renderer and guard are functions around the routes and no layers of their router, each
+//! of which would copy every request to the heap once more.
 
 pub(super) mod connection;
 pub(super) mod counters;
@@ -38,8 +38,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderValue, header};
-use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
+use futures_util::future::BoxFuture;
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use tokio::time::{Instant, timeout_at};
@@ -52,12 +52,44 @@ use self::counters::HttpCounters;
 use self::deadline::Deadline;
 use self::listener::RESERVED_PATHS;
 use self::rejection::Rejection;
+use crate::telemetry::bug;
 
 //----------- Faces ----------------------------------------------------------
 
+/// A set of routes that renders its own refusals.
+pub(super) trait Face: Send + Sync {
+    /// Whether a path belongs to this face.
+    fn has(&self, path: &str) -> bool;
+
+    /// Answers a request for such a path.
+    fn answer(&self, request: Request) -> BoxFuture<'_, Response>;
+}
+
+/// The routes of a face.
+pub(super) struct Routes(TowerToHyperService<Router>);
+
+impl Routes {
+    /// Routes without layers of their own.
+    pub(super) fn new(router: Router) -> Self {
+        Self(TowerToHyperService::new(router))
+    }
+
+    /// Answers a request within the bounds of all requests.
+    pub(super) async fn answer(&self, request: Request) -> Response {
+        guarded(request, |request| self.answer_unguarded(request)).await
+    }
+
+    /// Answers a request that is guarded already.
+    pub(super) async fn answer_unguarded(&self, request: Request) -> Response {
+        let Ok(response) = self.0.call(request).await;
+        response
+    }
+}
+
 /// All faces, and what every request and response passes.
 pub(super) struct Faces {
-    pub(super) router: TowerToHyperService<Router>,
+    /// A path belongs to the first face that has it.
+    pub(super) faces: Vec<Box<dyn Face>>,
     pub(super) authenticator: Arc<Authenticator>,
     pub(super) counters: Arc<HttpCounters>,
     pub(super) memory: AnswerMemory,
@@ -76,7 +108,11 @@ impl Faces {
             deadline: Deadline::from(Instant::now()),
             memory: reserved.as_ref().map(|_| ()).map_err(|spent| *spent),
         });
-        let Ok(response) = self.router.call(request).await;
+        let path = request.uri().path();
+        let response = match self.faces.iter().find(|face| face.has(path)) {
+            Some(face) => face.answer(request).await,
+            None => Rejection::Failed(bug("every path belongs to a face")).into_response(),
+        };
         let mut response = answer::hold(response, reserved.ok(), version, in_flight);
         let headers = response.headers_mut();
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -121,9 +157,4 @@ fn check(request: &Request) -> Result<Deadline, Rejection> {
     syntax::check(request)?;
     host::check(request)?;
     Ok(deadline.clone())
-}
-
-/// Guards the routes of a face that renders its refusals as the transport does.
-pub(super) fn guard(face: Router) -> Router {
-    face.layer(from_fn(|request: Request, next: Next| guarded(request, |request| next.run(request))))
 }

@@ -72,8 +72,8 @@ pub(in crate::front::http) struct AdminJson {
 
 impl DataJson {
     /// The data of a value of this type.
-    pub(super) fn of(value_type: &ValueType, data: &[u8]) -> Self {
-        Self::structured(value_type, data).unwrap_or_else(|| match plain::show(data) {
+    pub(super) fn of(value_type: &ValueType, data: Vec<u8>) -> Self {
+        Self::structured(value_type, &data).unwrap_or_else(|| match plain::show(data) {
             Plain::Text(text) => Self::String(text),
             Plain::Bytes(bytes) => Self::Base64(bytes),
         })

@@ -19,11 +19,14 @@ pub(super) enum Plain {
 }
 
 /// Text where it is printable, else bytes.
-pub(super) fn show(data: &[u8]) -> Plain {
-    let printable = |c: char| !c.is_control() || matches!(c, '\t' | '\n' | '\r');
-    match core::str::from_utf8(data) {
-        Ok(text) if text.chars().all(printable) => Plain::Text(text.to_owned()),
-        Ok(_) | Err(_) => Plain::Bytes(BASE64.encode(data)),
+pub(super) fn show(data: Vec<u8>) -> Plain {
+    // Most data is printable ASCII, which is found without decoding characters.
+    let is_ascii = data.iter().all(|byte| matches!(byte, b' '..=b'~'));
+    let is_printable = |c: char| !c.is_control() || matches!(c, '\t' | '\n' | '\r');
+    match String::from_utf8(data) {
+        Ok(text) if is_ascii || text.chars().all(is_printable) => Plain::Text(text),
+        Ok(text) => Plain::Bytes(BASE64.encode(text.as_bytes())),
+        Err(error) => Plain::Bytes(BASE64.encode(error.as_bytes())),
     }
 }
 

@@ -68,7 +68,7 @@ pub(in crate::front::http) enum TtlJson {
 
 impl ValueJson {
     /// A value as it is written.
-    pub(in crate::front::http) fn of(value: &Value) -> Self {
+    pub(in crate::front::http) fn of(value: Value) -> Self {
         let Value { index, value_type, data, ttl, permissions, references, timestamp } = value;
         let reference = |reference: &Reference| ReferenceJson {
             handle: reference.identifier.to_string(),
@@ -76,14 +76,14 @@ impl ValueJson {
         };
         Self {
             index: index.get(),
-            value_type: value_type.as_str().to_owned(),
-            data: DataJson::of(value_type, data),
-            permissions: (*permissions != Permissions::DEFAULT).then(|| permissions.to_string()),
+            data: DataJson::of(&value_type, data),
+            value_type: value_type.into(),
+            permissions: (permissions != Permissions::DEFAULT).then(|| permissions.to_string()),
             ttl: match ttl {
-                Ttl::Relative(seconds) => TtlJson::Seconds(*seconds),
-                Ttl::Absolute(until) => TtlJson::Until(time_text(*until)),
+                Ttl::Relative(seconds) => TtlJson::Seconds(seconds),
+                Ttl::Absolute(until) => TtlJson::Until(time_text(until)),
             },
-            timestamp: (*timestamp != 0).then(|| time_text(*timestamp)),
+            timestamp: (timestamp != 0).then(|| time_text(timestamp)),
             references: references.iter().map(reference).collect(),
         }
     }

@@ -19,7 +19,7 @@ pub(in crate::front::http) mod sessions;
 
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, Uri, Version, header};
 
 use self::authorization::{Authorization, Parts, parse_identity};
 use self::sessions::{SessionId, SessionState, Sessions};
@@ -52,8 +52,8 @@ pub(in crate::front::http) struct RequestCredentials<'r> {
     pub(in crate::front::http) headers: &'r HeaderMap,
     /// The client of the connection.
     pub(in crate::front::http) client: &'r Client,
-    /// The host that the request is for.
-    pub(in crate::front::http) host: Host<'r>,
+    /// The version of HTTP and the target, which name the host that the request is for.
+    pub(in crate::front::http) target: (Version, &'r Uri),
     /// Whether the request reads or changes.
     pub(in crate::front::http) intent: Intent,
     /// Who can read the response.
@@ -96,7 +96,10 @@ impl<'r> RequestCredentials<'r> {
     /// Refuses a command of a page of another origin: the browser may have shown its password or certificate unasked.
     /// Tokens and Handle sessions are shown by who knows them.
     fn check_page(self) -> Result<(), Rejection> {
-        if self.intent == Intent::Command && origin::is_foreign(self.headers, self.host) {
+        let (version, uri) = self.target;
+        if self.intent == Intent::Command
+            && origin::is_foreign(self.headers, Host::of(version, uri, self.headers)?)
+        {
             return Err(Rejection::CrossOrigin);
         }
         Ok(())

@@ -20,7 +20,7 @@ fn value(index: u32, value_type: &str, data: &[u8]) -> Value {
 
 /// Writes a value, compares, and reads it back.
 fn check(value: &Value, expected: &Json) {
-    let written = serde_json::to_value(ValueJson::of(value)).expect("JSON");
+    let written = serde_json::to_value(ValueJson::of(value.clone())).expect("JSON");
     assert_eq!(&written, expected);
     let read = parse_values(&written).expect("what was written");
     assert!(read.len() == 1 && read.iter().all(|read| read.says_the_same(value)), "{read:?}");
@@ -50,7 +50,7 @@ fn a_value_is_written_as_clients_read_it() {
 #[test]
 fn data_is_text_where_it_is_printable() {
     let data = |bytes: &[u8]| {
-        serde_json::to_value(ValueJson::of(&value(1, "X", bytes))).expect("JSON").get("data").cloned()
+        serde_json::to_value(ValueJson::of(value(1, "X", bytes))).expect("JSON").get("data").cloned()
     };
     assert_eq!(data("零件\t1".as_bytes()), Some(json!({"format": "string", "value": "零件\t1"})));
     assert_eq!(data(b"a\0b"), Some(json!({"format": "base64", "value": "YQBi"})));
@@ -92,7 +92,7 @@ fn clients_write_permissions_of_administrators_in_many_ways() {
         let admin = json!({"handle": "0.NA/88.111.1", "index": "200", "permissions": given});
         let body = json!({"index": "100", "type": "HS_ADMIN", "data": {"format": "admin", "value": admin}});
         let values = parse_values(&body).expect("a value");
-        serde_json::to_value(values.first().map(ValueJson::of)).expect("JSON")["data"]["value"]["permissions"]
+        serde_json::to_value(values.first().cloned().map(ValueJson::of)).expect("JSON")["data"]["value"]["permissions"]
             .as_str()
             .expect("a text")
             .to_owned()
