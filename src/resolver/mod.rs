@@ -37,7 +37,6 @@ use crate::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
 use crate::store::Store;
 use crate::store::directory::Directory;
 use crate::store::entry::IdentifierEntry;
-use crate::store::names::NameRange;
 use crate::telemetry::bug;
 use crate::wire::handle::site::encode_site;
 
@@ -250,8 +249,7 @@ impl Resolver {
             Some(identifier) => PageStart { after: Some(identifier.canonical(self.store.folding())), skip },
             None => self.find_page(prefix, skip).await?,
         };
-        let range = NameRange { after: start.after.as_ref(), skip: start.skip, limit: limit + 1 };
-        let mut items = self.store.names(prefix, range).await.map_err(|error| unread(&error))?;
+        let mut items = self.page_from(prefix, start, limit + 1).await?;
         let more = items.len() > limit;
         items.truncate(limit);
         Ok(Page { items, more })

@@ -2,8 +2,8 @@
 //!
 //! A page by number skips names, and skipping costs the reading of every one. So the names at every 250th position
 //! are remembered as they are passed, for the prefixes that were listed last, and a page begins to read at the one
-//! before it. What has to be skipped for the first time is read in steps, by few requests at a time, so that other
-//! questions are answered in between.
+//! before it. Names are read in portions, by few requests at a time, and the runtime looks at its sockets before each, so that
+//! other questions are answered in between.
 //!
 //! Remembered positions hold while the prefix has as many identifiers and few changes were made anywhere: pages that
 //! are read one after another meet without a gap, even when an identifier before them comes and another goes.
@@ -12,10 +12,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
+use tokio::task;
 
 use super::Resolver;
 use crate::authority::unread;
-use crate::model::identifier::{CanonicalIdentifier, Prefix};
+use crate::model::identifier::{CanonicalIdentifier, Identifier, Prefix};
 use crate::model::refusal::Problem;
 use crate::store::names::NameRange;
 
@@ -29,6 +30,8 @@ const PREFIXES_MAX: usize = 16;
 const CHANGES_MAX: u64 = 10_000;
 /// Requests that skip names for the first time, at a time.
 const SKIPPING_MAX: usize = 2;
+/// Requests that read a portion of names, at a time.
+const READING_MAX: usize = 4;
 
 //----------- Paging ---------------------------------------------------------
 
@@ -36,7 +39,8 @@ const SKIPPING_MAX: usize = 2;
 #[derive(Debug)]
 pub(super) struct Paging {
     remembered: Mutex<Vec<Positions>>,
-    turns: Semaphore,
+    skipping: Semaphore,
+    reading: Semaphore,
 }
 
 /// Positions in the list of one prefix.
@@ -73,7 +77,11 @@ pub(super) struct PageStart {
 impl Paging {
     /// Remembers nothing yet.
     pub(super) fn new() -> Self {
-        Self { remembered: Mutex::default(), turns: Semaphore::new(SKIPPING_MAX) }
+        Self {
+            remembered: Mutex::default(),
+            skipping: Semaphore::new(SKIPPING_MAX),
+            reading: Semaphore::new(READING_MAX),
+        }
     }
 
     /// The last remembered position that is not behind so many names.
@@ -127,12 +135,12 @@ impl Resolver {
             return Ok(start);
         }
         // The semaphore is never closed.
-        let _turn = self.paging.turns.acquire().await.ok();
+        let _turn = self.paging.skipping.acquire().await.ok();
         // Another request may have passed here meanwhile.
         let mut start = self.paging.nearest(prefix, skip, now);
         while start.skip >= STEP {
             let range = NameRange { after: start.after.as_ref(), skip: STEP - 1, limit: 1 };
-            let found = self.store.names(prefix, range).await.map_err(|error| unread(&error))?;
+            let found = self.portion(prefix, range).await?;
             let Some(name) = found.into_iter().next() else { break };
             let name = name.canonical(self.store.folding());
             start.skip -= STEP;
@@ -141,5 +149,36 @@ impl Resolver {
             start.after = Some(name);
         }
         Ok(start)
+    }
+
+    /// The names of a page, at most so many.
+    pub(super) async fn page_from(
+        &self,
+        prefix: &Prefix,
+        start: PageStart,
+        limit: usize,
+    ) -> Result<Vec<Identifier>, Problem> {
+        let (mut start, mut names) = (start, Vec::new());
+        while names.len() < limit {
+            let wanted = (limit - names.len()).min(STEP);
+            let range = NameRange { after: start.after.as_ref(), skip: start.skip, limit: wanted };
+            let found = self.portion(prefix, range).await?;
+            let Some(last) = found.last() else { break };
+            start = PageStart { after: Some(last.canonical(self.store.folding())), skip: 0 };
+            let is_end = found.len() < wanted;
+            names.extend(found);
+            if is_end {
+                break;
+            }
+        }
+        Ok(names)
+    }
+
+    /// Reads some names when it is this request's turn.
+    async fn portion(&self, prefix: &Prefix, range: NameRange<'_>) -> Result<Vec<Identifier>, Problem> {
+        // The semaphore is never closed.
+        let _turn = self.paging.reading.acquire().await.ok();
+        task::yield_now().await;
+        Ok(self.store.names(prefix, range).await.map_err(|error| unread(&error))?)
     }
 }

@@ -1,6 +1,9 @@
 //! What the resolver promises: the longest prefix decides, nobody sees more than they may, tombstones are nowhere.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::task;
 
 use crate::authority::caller::Caller;
 use crate::authority::visibility::Withheld;
@@ -345,6 +348,32 @@ async fn a_deep_page_is_found_without_reading_what_is_before_it_again() {
         assert_eq!(page_behind(&resolver, &own, 9_000).await.0, Vec::<String>::new(), "{engine}");
         fixture.node(remove("88.118/0000")).await.expect("removed");
         assert_eq!(page_behind(&resolver, &own, 2_600).await, (names(2_601), 2_500), "{engine}");
+    }
+}
+
+/// Other tasks of the same thread run while a long page is read.
+#[tokio::test]
+async fn a_long_page_is_read_in_portions() {
+    for engine in EngineKind::ALL {
+        let fixture = Fixture::open(engine).await;
+        for number in 0..1_010 {
+            fixture.node(register(&format!("88.118/{number:04}"), "one")).await.expect("registered");
+        }
+        let resolver = resolver(&fixture);
+        let counted = Arc::new(AtomicUsize::new(0));
+        let counting = Arc::clone(&counted);
+        let other = tokio::spawn(async move {
+            loop {
+                counting.fetch_add(1, Ordering::Relaxed);
+                task::yield_now().await;
+            }
+        });
+        let asked = NamesAsked { after: None, skip: 0, limit: 1_000 };
+        let page = resolver.names(&Caller::Node, &prefix("88.118"), asked).await.expect("listed");
+        let turns = counted.load(Ordering::Relaxed);
+        other.abort();
+        assert_eq!((page.items.len(), page.more), (1_000, true), "{engine}");
+        assert!(turns >= 4, "{engine}: {turns}");
     }
 }
 
