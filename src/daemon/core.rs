@@ -68,7 +68,7 @@ impl Core {
         directory: &DataDirectory,
         site: Option<Site>,
     ) -> Result<Self, DaemonError> {
-        check_engine(&config.store, directory.path())?;
+        check_engine(&config.store, directory)?;
         let federation = federation_setup::federation(config)?;
         let server_key = ServerKey::load_or_make(directory).await?;
         let opened = open::open(store_options(&config.store, directory.path())).await;
@@ -246,16 +246,19 @@ pub fn store_options(options: &StoreSection, directory: &Path) -> open::StoreOpt
     }
 }
 
-/// Refuses to begin an empty store beside one of the other engine.
-pub(super) fn check_engine(options: &StoreSection, directory: &Path) -> Result<(), DaemonError> {
-    let exists = |kind: EngineKind| directory.join(engine_folder(kind)).exists();
+/// Refuses to begin an empty store beside one of the other engine, or where a store was before.
+pub(super) fn check_engine(options: &StoreSection, directory: &DataDirectory) -> Result<(), DaemonError> {
+    let path = directory.path();
+    let exists = |kind: EngineKind| path.join(engine_folder(kind)).exists();
     let mut others = EngineKind::ALL.into_iter().filter(|kind| *kind != options.engine);
-    match others.find(|kind| exists(*kind)) {
-        Some(found) if !exists(options.engine) => {
-            Err(DaemonError::EngineChanged { directory: directory.into(), found })
-        }
-        _ => Ok(()),
+    if let Some(found) = others.find(|kind| exists(*kind)).filter(|_| !exists(options.engine)) {
+        return Err(DaemonError::EngineChanged { directory: path.into(), found });
     }
+    // The admin token is written once the store is complete.
+    if directory.admin_token_path().exists() && !open::holds_data(path, options.engine) {
+        return Err(DaemonError::Store(open::gone(path, options.engine)));
+    }
+    Ok(())
 }
 
 //----------- Upkeep ---------------------------------------------------------

@@ -49,6 +49,6 @@ fn take(config: &Config) -> Result<DataDirectory, DaemonError> {
         return Err(DaemonError::Directory { action: "find the data directory", path: path.clone(), source });
     }
     let directory = DataDirectory::open(path)?;
-    check_engine(&config.store, directory.path())?;
+    check_engine(&config.store, &directory)?;
     Ok(directory)
 }

@@ -201,6 +201,7 @@ fn failure(error: &Error) -> Failure {
         | Error::JournalDamaged { .. }
         | Error::CopyDamaged { .. }
         | Error::Format { .. }
+        | Error::Gone { .. }
         | Error::Outdated { .. }
         | Error::File { .. } => unread(error),
     }

@@ -46,6 +46,20 @@ pub enum Error {
         /// The inconsistency.
         detail: String,
     },
+    /// The files of a store that was there are gone.
+    #[error(
+        "the data directory {directory} held a store of engine {engine}, whose files are gone from {folder}; put them \
+         back, restore a backup with `idnode backup restore` into an empty directory, or begin a new store in another \
+         directory"
+    )]
+    Gone {
+        /// The data directory.
+        directory: PathBuf,
+        /// The folder of the engine's files.
+        folder: PathBuf,
+        /// The engine.
+        engine: String,
+    },
     /// The store is read-only.
     #[error("the store accepts no changes: {reason}")]
     ReadOnly {

@@ -7,8 +7,9 @@
 //! It is written after the journal, never before, at most [`LAG_MS`] milliseconds later: a loss within that time of
 //! the end may remain undetected. Two slots are written alternately, so that a torn write leaves the older one intact.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::model::position::Position;
@@ -21,6 +22,8 @@ use super::journal::Hash;
 /// How long after a commit the file may still name an earlier one, in milliseconds.
 pub(super) const LAG_MS: u64 = 200;
 
+/// The name of the file.
+const NAME: &str = "high-water";
 const SLOT_BYTES: usize = 128;
 
 /// A durable position, and the chained hash there.
@@ -38,9 +41,19 @@ pub(super) struct HighWaterFile {
 }
 
 impl HighWaterFile {
+    /// Reads the mark of a data directory without creating the file; none when there is none.
+    pub(super) fn read(directory: &Path) -> Result<Option<HighWater>, Error> {
+        let path = directory.join(NAME);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(latest(&bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::File { action: "cannot read", path, source }),
+        }
+    }
+
     /// Opens the file, or creates it when absent, and reads the later of its slots.
     pub(super) fn open(directory: &Path) -> Result<(Self, Option<HighWater>), Error> {
-        let path = directory.join("high-water");
+        let path = directory.join(NAME);
         let failed = |action| {
             let path = path.clone();
             move |source| Error::File { action, path, source }
@@ -51,12 +64,12 @@ impl HighWaterFile {
             .write(true)
             .create(true)
             .truncate(false)
+            .mode(0o600)
             .open(&path)
             .map_err(failed("cannot open"))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(failed("cannot read"))?;
-        let slots: Vec<HighWater> = bytes.chunks(SLOT_BYTES).filter_map(|slot| decode(slot).ok()).collect();
-        let latest = slots.into_iter().max_by_key(|slot| (slot.position.incarnation, slot.position.sequence));
+        let latest = latest(&bytes);
         let next_slot = u8::from(latest.is_some() && decode(&bytes).ok() == latest);
         Ok((Self { file, path, next_slot }, latest))
     }
@@ -75,6 +88,12 @@ impl HighWaterFile {
         self.next_slot = 1 - self.next_slot;
         Ok(())
     }
+}
+
+/// The later of the slots that can be decoded.
+fn latest(bytes: &[u8]) -> Option<HighWater> {
+    let slots = bytes.chunks(SLOT_BYTES).filter_map(|slot| decode(slot).ok());
+    slots.max_by_key(|slot| (slot.position.incarnation, slot.position.sequence))
 }
 
 fn encode(mark: &HighWater) -> Vec<u8> {

@@ -24,8 +24,10 @@ mod read;
 
 pub mod check;
 
+mod findings;
 pub mod lineage;
 pub mod open;
+mod proof;
 mod recovery;
 
 pub mod retention;
@@ -39,6 +41,7 @@ mod envelope;
 mod header_v1;
 mod high_water;
 mod key;
+mod witness;
 
 mod engine;
 pub mod error;
@@ -89,6 +92,8 @@ struct Inner {
     /// Why the store is read-only; none while it accepts changes.
     stopped: watch::Sender<Option<String>>,
     high_water: Mutex<high_water::HighWaterFile>,
+    /// The witness as it is on disk; none before it was written.
+    witness: Mutex<Option<witness::Witness>>,
     /// Read lock for copies of the journal, write lock for pruning.
     held: Arc<RwLock<()>>,
 }

@@ -1,13 +1,15 @@
 //! Opening a store: create it or open it, check its consistency, and repair what can be repaired.
 //!
 //! ```text
-//!   engine opens ─▶ header known? ─▶ incarnations ─▶ journal's end ─▶ tail checked and repaired ─▶ high water ─▶ ready
+//!   files proven ─▶ engine opens ─▶ header ─▶ incarnations ─▶ journal's end ─▶ high water, contents compared ─▶ tail
+//!   checked and repaired ─▶ ready
 //! ```
-//! A journal found behind the high-water file opens read-only: what was acknowledged is missing, and only the
+//! A store that differs from what is known of it opens read-only, and nothing is repaired in it. A journal found behind the high-water file opens read-only: what was acknowledged is missing, and only the
 //! operator may accept that, by [`accept_loss`] or by a restore.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -19,17 +21,25 @@ use crate::model::position::Stream;
 
 use super::commit::{Appender, Block, End, Proposed};
 use super::directory::Directory;
+use super::engine::survey;
 use super::engine::table::Table;
-use super::engine::{Engine, EngineKind};
+use super::engine::{Engine, EngineError, EngineKind};
 use super::entry::{Change, Operation};
 use super::error::Error;
+use super::findings::WAY_BACK;
 use super::header_v1::StoreHeader;
 use super::high_water::{HighWater, HighWaterFile, LAG_MS};
 use super::lineage::{Lineage, LineageEntry, name_incarnation};
+use super::proof::Proof;
+use super::recovery::{Redo, Tail};
 use super::retention::RetainedFrom;
 use super::writes::{Counts, Writes};
 use super::{Inner, Store, key};
 use crate::model::environment::{Clock, Entropy};
+use crate::telemetry::Chain;
+
+/// How often the witness is compared with the files of a store that changes.
+const NOTE_EVERY: Duration = Duration::from_secs(1);
 
 /// Options of a store.
 #[derive(Clone)]
@@ -74,17 +84,34 @@ pub fn engine_folder(kind: EngineKind) -> String {
     kind.to_string()
 }
 
+/// Whether a data directory holds data of this engine.
+pub fn holds_data(directory: &Path, engine: EngineKind) -> bool {
+    survey::has_main_file(engine, &directory.join(engine_folder(engine)))
+}
+
+/// The error of a data directory whose engine's files are gone.
+pub fn gone(directory: &Path, engine: EngineKind) -> Error {
+    let folder = directory.join(engine_folder(engine));
+    Error::Gone { directory: directory.to_owned(), folder, engine: engine.to_string() }
+}
+
 /// Opens a store, or creates it where there is none.
+///
+/// What is known of the store is compared with what is there before anything is written. A store with a difference opens
+/// read-only, or not at all when the engine would delete or hide what is left; see [`Store::read_only_reason`].
 pub async fn open(options: StoreOptions) -> Result<Opened, Error> {
-    let (store, fresh) = attach(options).await?;
+    let Attached { store, fresh, proof } = attach(options).await?;
     let mut appender = Appender::new(store.clone(), store.end());
     let mut report = OpenReport { created: fresh, ..OpenReport::default() };
     if fresh {
         begin_incarnation(&mut appender, "created").await?;
+        store.save_high_water()?;
     } else {
-        (report.checked, report.repaired) = store.repair_tail().await?;
+        report = store.compare_and_repair(&proof).await?;
     }
-    store.compare_high_water().await?;
+    if store.read_only_reason().is_none() {
+        store.note_witness().await?;
+    }
     Ok(Opened { store, appender, report })
 }
 
@@ -92,11 +119,11 @@ pub async fn open(options: StoreOptions) -> Result<Opened, Error> {
 ///
 /// Entries that outlived their journal entries are recorded again, so that followers see them.
 pub async fn accept_loss(options: StoreOptions) -> Result<AcceptedLoss, Error> {
-    let (store, _) = attach(options).await?;
+    let Attached { store, .. } = attach(options).await?;
     let found = store.end();
     let lost = store.acknowledged()?.map_or(0, |mark| mark.position.sequence.saturating_sub(found.sequence));
     let mut appender = Appender::new(store.clone(), found);
-    store.repair_tail().await?;
+    store.repair_tail(Redo::All).await?;
     begin_incarnation(&mut appender, "loss accepted").await?;
     let adopted = store.adopt_ahead_of(found.sequence, &mut appender).await?;
     store.save_high_water()?;
@@ -151,8 +178,23 @@ pub(super) async fn begin_incarnation(appender: &mut Appender, reason: &str) -> 
 
 //----------- Taking up a store ----------------------------------------------
 
-/// Opens the engine and reads everything that is held in memory. Returns whether the store is new.
-pub(super) async fn attach(options: StoreOptions) -> Result<(Store, bool), Error> {
+/// A store whose engine is open, with everything in memory that is held there.
+pub(super) struct Attached {
+    /// The store.
+    pub(super) store: Store,
+    /// Whether the store is new.
+    pub(super) fresh: bool,
+    /// What was found before the engine opened its files.
+    pub(super) proof: Proof,
+}
+
+/// Proves the engine's files, opens the engine and reads everything that is held in memory.
+pub(super) async fn attach(options: StoreOptions) -> Result<Attached, Error> {
+    let proof = tokio::task::spawn_blocking({
+        let (directory, engine) = (options.directory.clone(), options.engine);
+        move || Proof::of(&directory, engine)
+    });
+    let proof = proof.await.unwrap_or(Err(Error::Engine(EngineError::Stopped)))?;
     let folder = options.directory.join(engine_folder(options.engine));
     let engine = Engine::open(options.engine, &folder, options.cache_bytes).await?;
     let (high_water, _) = HighWaterFile::open(&options.directory)?;
@@ -173,21 +215,61 @@ pub(super) async fn attach(options: StoreOptions) -> Result<(Store, bool), Error
             end: watch::Sender::new(empty),
             stopped: watch::Sender::new(None),
             high_water: Mutex::new(high_water),
+            witness: Mutex::new(None),
             held: Arc::default(),
         }),
     };
-    let fresh = store.take_up_header().await?;
-    if !fresh {
-        store.take_up().await?;
+    let fresh = match store.take_up_header(proof.was_complete).await {
+        Ok(fresh) => fresh,
+        Err(error) => return Err(store.release_after(error).await),
+    };
+    if !fresh && let Err(error) = store.take_up().await {
+        return Err(store.release_after(error).await);
     }
-    Ok((store, fresh))
+    Ok(Attached { store, fresh, proof })
 }
 
 impl Store {
+    /// Releases the engine's files after an error.
+    async fn release_after(&self, error: Error) -> Error {
+        // The first error says more than one of closing.
+        let _closed = self.inner.engine.clone().close().await;
+        error
+    }
+
+    /// Compares the store with what is known of it; without a difference, repairs what a crash may have left.
+    async fn compare_and_repair(&self, proof: &Proof) -> Result<OpenReport, Error> {
+        self.compare_high_water().await?;
+        let findings = self.findings(proof.witness()).await?;
+        if !findings.is_empty() {
+            self.stop_writing(&format!("{}; {WAY_BACK}", findings.join("; ")));
+        }
+        let redo = if self.read_only_reason().is_some() { Redo::Nothing } else { Redo::Handful };
+        match self.repair_tail(redo).await {
+            Ok(Tail { checked, behind, repaired }) => {
+                if behind > repaired && self.read_only_reason().is_none() {
+                    self.stop_writing(&format!(
+                        "of the last {checked} journal entries, {behind} lead to a state that is missing or older; \
+                         {WAY_BACK}"
+                    ));
+                }
+                Ok(OpenReport { created: false, checked, repaired })
+            }
+            Err(error @ (Error::Damaged { .. } | Error::JournalDamaged { .. } | Error::Engine(_))) => {
+                self.stop_writing(&Chain(&error).to_string());
+                Ok(OpenReport::default())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Checks the store header, or writes it where the store is empty. Returns whether it was written.
-    async fn take_up_header(&self) -> Result<bool, Error> {
+    async fn take_up_header(&self, was_complete: bool) -> Result<bool, Error> {
         let mine = StoreHeader { folding: self.folding(), streams: 1 };
         let Some(body) = self.meta(key::meta::HEADER).await? else {
+            if was_complete {
+                return Err(self.format(format!("has lost its header; {WAY_BACK}")));
+            }
             let mut writes = Writes::default();
             writes.put(Table::Meta, key::meta::HEADER.to_vec(), &mine.encode(), 0);
             self.inner.engine.commit(writes.into_batch()).await?;
@@ -208,7 +290,8 @@ impl Store {
             );
         }
         // A crash between the header and the first entry leaves a store that has not begun.
-        Ok(self.meta(key::meta::LINEAGE).await?.is_none() && self.last_header().await?.is_none())
+        let begun = self.meta(key::meta::LINEAGE).await?.is_some() || self.last_header().await?.is_some();
+        Ok(!begun && !was_complete)
     }
 
     /// Reads incarnations, what is retained, the journal's end, prefixes, tokens and counts.
@@ -226,9 +309,7 @@ impl Store {
         self.inner.lineage.store(Arc::new(lineage));
         let last = self.last_header().await?;
         let Some(last) = last else {
-            return Err(
-                self.format("has no journal entry left; restore it with `idnode backup restore`".to_owned())
-            );
+            return Err(self.format(format!("has no journal entry left; {WAY_BACK}")));
         };
         self.inner.end.send_replace(End::at(&last));
         self.load_directory().await?;
@@ -257,11 +338,14 @@ impl Store {
     pub async fn close(&self, appender: Appender) -> Result<(), Error> {
         drop(appender);
         // A store that is behind its high-water mark retains the mark: it is the only evidence of the loss.
-        if self.read_only_reason().is_none() {
+        let is_whole = self.read_only_reason().is_none();
+        if is_whole {
             self.save_high_water()?;
+            self.note_witness().await?;
         }
         self.note_stop("the store is closed");
-        Ok(self.inner.engine.clone().close().await?)
+        self.inner.engine.clone().close().await?;
+        if is_whole { self.list_closed_files().await } else { Ok(()) }
     }
 }
 
@@ -305,17 +389,19 @@ impl Store {
         self.inner.high_water.lock().unwrap_or_else(std::sync::PoisonError::into_inner).save(&mark)
     }
 
-    /// Keeps the high-water file up to date, at most 200 ms behind, until the store is closed or `stop` resolves.
+    /// Keeps the high-water file up to date, at most 200 ms behind, and the witness, until the store is closed or `stop`
+    /// resolves.
     pub fn spawn_high_water(&self, mut stop: watch::Receiver<bool>) -> JoinHandle<()> {
         let store = self.clone();
         tokio::spawn(async move {
             let mut end = store.follow();
+            let mut noted = Instant::now();
             loop {
                 tokio::select! {
                     changed = end.changed() => if changed.is_err() { return },
                     _ = stop.wait_for(|stopped| *stopped) => return,
                 }
-                tokio::time::sleep(std::time::Duration::from_millis(LAG_MS)).await;
+                tokio::time::sleep(Duration::from_millis(LAG_MS)).await;
                 end.borrow_and_update();
                 if store.read_only_reason().is_some() {
                     return;
@@ -324,7 +410,12 @@ impl Store {
                     let store = store.clone();
                     move || store.save_high_water()
                 });
-                if let Ok(Err(error)) = saved.await {
+                let mut saved = saved.await.unwrap_or(Ok(()));
+                if saved.is_ok() && noted.elapsed() >= NOTE_EVERY {
+                    noted = Instant::now();
+                    saved = store.note_witness().await;
+                }
+                if let Err(error) = saved {
                     store.stop_writing(&format!("{error}: check the disk, then restart the node"));
                     return;
                 }

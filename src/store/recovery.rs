@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::model::caller::CallerName;
 use crate::model::identifier::CanonicalIdentifier;
-use crate::model::limits::{GROUP_ITEMS_MAX, TAIL_ENTRIES_MAX};
+use crate::model::limits::{GROUP_ITEMS_MAX, GROUP_ITEMS_SLED_MAX, TAIL_ENTRIES_MAX};
 use crate::wire::cursor::{DecodeError, Reader};
 
 use super::Store;
@@ -20,25 +20,81 @@ use super::writes::{Counts, Writes, identifier_state};
 /// Entries read in one step.
 const STEP: usize = 1_000;
 
+/// States behind the journal's tail that a torn write may have left: those of one group on the engine with the smaller ones.
+const HANDFUL: u64 = GROUP_ITEMS_SLED_MAX as u64;
+
+/// Which states are redone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Redo {
+    /// None: the store is read-only.
+    Nothing,
+    /// A handful, or none when there are more.
+    Handful,
+    /// All, because an operator has accepted what is missing.
+    All,
+}
+
+/// What a walk through the journal's tail does with states that are behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Behind {
+    Count,
+    Redo,
+}
+
+/// The result of checking the journal's tail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tail {
+    /// Journal entries that were checked.
+    pub(super) checked: u64,
+    /// States that are missing or older than the journal says.
+    pub(super) behind: u64,
+    /// States that were redone.
+    pub(super) repaired: u64,
+}
+
 impl Store {
-    /// Checks the journal's tail (dense, chained, bodies there) and redoes what the states lack.
-    /// Returns how many entries were checked and how many states were repaired.
-    pub(super) async fn repair_tail(&self) -> Result<(u64, u64), Error> {
-        let end = self.end().sequence;
-        let retained = self.retained();
-        let first = end.saturating_sub(TAIL_ENTRIES_MAX).max(retained.headers_from).max(1);
+    /// Checks the journal's tail (dense, chained, bodies there), and redoes what the states lack.
+    ///
+    /// States and journal are written together, so that only a torn write leaves any behind: more than a handful are a
+    /// finding, and nothing is redone then.
+    pub(super) async fn repair_tail(&self, redo: Redo) -> Result<Tail, Error> {
+        let present = self.directory();
+        let counted = self.walk_tail(Behind::Count).await;
+        // Counting takes up in memory what it would redo.
+        self.inner.directory.store(present);
+        let counted = counted?;
+        match redo {
+            Redo::All if counted.behind > 0 => self.walk_tail(Behind::Redo).await,
+            Redo::Handful if (1..=HANDFUL).contains(&counted.behind) => self.walk_tail(Behind::Redo).await,
+            Redo::All | Redo::Handful | Redo::Nothing => Ok(counted),
+        }
+    }
+
+    /// The first entry of the journal's tail.
+    pub(super) fn tail_from(&self) -> u64 {
+        self.end().sequence.saturating_sub(TAIL_ENTRIES_MAX).max(self.retained().headers_from).max(1)
+    }
+
+    async fn walk_tail(&self, which: Behind) -> Result<Tail, Error> {
+        let (first, end) = (self.tail_from(), self.end().sequence);
         let mut next = first;
         let mut chain: Option<Hash> = None;
-        let mut repaired = 0;
+        let mut tail = Tail { checked: end + 1 - first, behind: 0, repaired: 0 };
         while next <= end {
             let entries = self.entries_from(next, STEP).await?;
             if entries.is_empty() {
                 return Err(self.journal_damage(next, "the entry is missing".to_owned()));
             }
             self.check_chain(&entries, &mut next, &mut chain)?;
-            repaired += self.redo(&entries).await?;
+            let mut writes = Writes::default();
+            let behind = self.redo_into(&entries, &mut writes).await?;
+            tail.behind += behind;
+            if which == Behind::Redo && behind > 0 {
+                self.inner.engine.commit(writes.into_batch()).await?;
+                tail.repaired += behind;
+            }
         }
-        Ok((end + 1 - first, repaired))
+        Ok(tail)
     }
 
     /// Checks that entries follow each other without gap and hash by hash; moves `next` and `chain` on.
@@ -66,16 +122,6 @@ impl Store {
             *next = sequence + 1;
         }
         Ok(())
-    }
-
-    /// Redoes entries whose states are older than what the journal says. Returns the number of states written.
-    async fn redo(&self, entries: &[JournalEntry]) -> Result<u64, Error> {
-        let mut writes = Writes::default();
-        let redone = self.redo_into(entries, &mut writes).await?;
-        if redone > 0 {
-            self.inner.engine.commit(writes.into_batch()).await?;
-        }
-        Ok(redone)
     }
 
     /// Collects the writes of redone entries: states that are older, and all memory of requests.

@@ -21,7 +21,7 @@ use super::image::{CopiedChange, CopiedEntry};
 use super::journal::{Body, Hash, JournalEntry};
 use super::journal_check::JournalCheck;
 use super::lineage::{Lineage, LineageEntry};
-use super::open::{Opened, StoreOptions, attach, begin_incarnation, open};
+use super::open::{Attached, Opened, StoreOptions, attach, begin_incarnation, open};
 use super::retention::{RetainedFrom, seal_at};
 use super::writes::{Counts, Writes, suffix_digest};
 use super::{Store, entry_v1, key};
@@ -93,7 +93,7 @@ impl Restorer {
         image_to: u64,
         target: RestoreTarget,
     ) -> Result<Self, Error> {
-        let (store, fresh) = attach(options.clone()).await?;
+        let Attached { store, fresh, .. } = attach(options.clone()).await?;
         if !fresh {
             store.inner.engine.clone().close().await?;
             return Err(store.format("holds data already; a restore needs an empty directory".to_owned()));
@@ -325,7 +325,7 @@ impl Restorer {
 
 /// Begins a new incarnation on a store whose last one ended elsewhere.
 async fn begin_life(options: StoreOptions) -> Result<(), Error> {
-    let (store, _) = attach(options).await?;
+    let Attached { store, .. } = attach(options).await?;
     let mut appender = Appender::new(store.clone(), store.end());
     begin_incarnation(&mut appender, RESTORED).await?;
     store.close(appender).await

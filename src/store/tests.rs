@@ -1,6 +1,7 @@
 //! What the store promises, on both engines: whole after reopening, dense and chained, never behind unnoticed.
 
 mod check;
+mod opening;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -335,6 +336,11 @@ impl Store {
     /// From now on no commit reaches the disk. On sled only.
     pub(crate) fn fail_syncs(&self) {
         self.inner.engine.fail_syncs();
+    }
+
+    /// Brings everything from the engine's memory into its tables, where it has such.
+    async fn flush_tables(&self) {
+        self.inner.engine.flush_tables().await;
     }
 
     async fn count_pieces(&self) -> usize {

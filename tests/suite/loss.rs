@@ -13,7 +13,7 @@ use tonic::Status;
 use tonic_types::StatusExt as _;
 
 use crate::support::clients::{GrpcClient, http_get};
-use crate::support::node::{NodeProcess, admin_token, config, program};
+use crate::support::node::{NodeProcess, admin_token, config, program, serve_and_end};
 
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("made");
@@ -129,6 +129,31 @@ async fn files_of_two_copies_stay_noticed_after_an_ordered_stop() {
 
 async fn start(data: &Path) -> RunningNode {
     Node::start(config(data, EngineKind::Fjall)).await.expect("the node starts")
+}
+
+/// What is left of a lost disk: a key, a token, and nothing else that says that there was a store.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_admin_token_without_its_store_begins_no_new_store() {
+    for kind in EngineKind::ALL {
+        let directory = tempfile::tempdir().expect("a directory");
+        let data = directory.path().join("data");
+        let engine = format!("store.engine={kind}");
+        end(NodeProcess::start(&data, &["--set", &engine]));
+        let token = admin_token(&data);
+        fs::remove_dir_all(data.join(kind.to_string())).expect("removed");
+        for file in ["high-water", "witness", "closed-files"] {
+            fs::remove_file(data.join(file)).expect("removed");
+        }
+        let output = serve_and_end(&data, &["--set", &engine]);
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(74), "{complaint}");
+        assert!(
+            complaint.contains("whose files are gone") && complaint.contains("backup restore"),
+            "{complaint}"
+        );
+        assert_eq!(admin_token(&data), token);
+        assert!(!data.join(kind.to_string()).exists());
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ use super::Store;
 use super::engine::scan::ScanLimit;
 use super::error::Error;
 use super::journal::Subject;
-use super::open::{StoreOptions, attach, engine_folder};
+use super::open::{Attached, StoreOptions, attach, engine_folder};
 use super::writes::Counts;
 
 /// Problems that are reported one by one; the others are counted.
@@ -76,7 +76,7 @@ pub async fn check(options: StoreOptions) -> Result<CheckReport, Error> {
         let detail = format!("holds no data of engine {}; name the engine that wrote it", options.engine);
         return Err(Error::Format { directory, detail });
     }
-    let (store, fresh) = attach(options).await?;
+    let Attached { store, fresh, .. } = attach(options).await?;
     if fresh {
         store.inner.engine.clone().close().await?;
         let detail = "holds no journal entry".to_owned();
@@ -84,6 +84,9 @@ pub async fn check(options: StoreOptions) -> Result<CheckReport, Error> {
     }
     let report = Check::new(store.clone()).run().await;
     store.inner.engine.clone().close().await?;
+    if report.as_ref().is_ok_and(CheckReport::is_sound) {
+        store.list_closed_files().await?;
+    }
     report
 }
 

@@ -127,6 +127,11 @@ impl Fjall {
         Ok(page.into_found())
     }
 
+    /// A number that the entries of a table do not exceed: replaced and deleted ones are counted until they are compacted.
+    pub(super) fn entries_at_most(&self, table: Table) -> u64 {
+        u64::try_from(self.keyspaces.of(table).approximate_len()).unwrap_or(u64::MAX)
+    }
+
     /// Writes the batch to the journal and syncs it; when this returns, it is on disk.
     pub(super) fn commit(&self, batch: WriteBatch) -> Result<(), EngineError> {
         let mut writing = self.database.batch().durability(Some(PersistMode::SyncAll));
@@ -138,6 +143,14 @@ impl Fjall {
             }
         }
         writing.commit().map_err(|error| explain(&self.directory, error))
+    }
+
+    /// Brings everything from memory into sorted tables.
+    #[cfg(test)]
+    pub(super) fn flush_tables(&self) {
+        for table in Table::ALL {
+            self.keyspaces.of(table).rotate_memtable_and_wait().expect("space on disk");
+        }
     }
 
     /// Stops the background work and releases the files; every commit is on disk already.

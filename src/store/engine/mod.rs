@@ -18,6 +18,7 @@
 
 pub(in crate::store) mod batch;
 pub(in crate::store) mod scan;
+pub(in crate::store) mod survey;
 pub(in crate::store) mod table;
 
 mod error;
@@ -26,9 +27,11 @@ mod read_offload;
 mod running;
 
 mod fjall;
+mod fjall_files;
 
 mod pending;
 mod sled;
+mod sled_files;
 
 #[cfg(test)]
 mod tests;
@@ -219,6 +222,14 @@ impl Engine {
                 running.read(|_| Ok(())).await?;
                 Ok(EngineSnapshot::Fuzzy { running: Arc::clone(running) })
             }
+        }
+    }
+
+    /// A number that the entries of a table do not exceed, where the engine knows one without reading them.
+    pub(in crate::store) async fn entries_at_most(&self, table: Table) -> Result<Option<u64>, EngineError> {
+        match self {
+            Self::Fjall(running) => running.read(move |engine| Ok(Some(engine.entries_at_most(table)))).await,
+            Self::Sled(_) => Ok(None),
         }
     }
 

@@ -38,6 +38,7 @@ use super::{
     error::EngineError,
     pending::{Gap, Pending},
     scan::{KeyValue, Order, Page, ScanLimit, ScanRange},
+    sled_files::remove_unfinished_snapshots,
     sync_directory, sync_file,
     table::{PerTable, Table},
 };
@@ -80,6 +81,7 @@ impl Sled {
     pub(super) fn open(directory: &Path, cache_bytes: u64, policy: SyncPolicy) -> Result<Self, EngineError> {
         let log_path = directory.join("db");
         refuse_headless(directory, &log_path)?;
+        remove_unfinished_snapshots(directory)?;
         let config = Config::new()
             .path(directory)
             .cache_capacity(cache_bytes)

@@ -498,6 +498,17 @@ async fn sled_without_our_sync_still_reads_what_it_wrote() {
 //----------- damage done on purpose ----------------------------------------------------------------------------------
 
 impl Engine {
+    /// Brings everything from memory into sorted tables. Sled has none.
+    pub(in crate::store) async fn flush_tables(&self) {
+        if let Self::Fjall(running) = self {
+            let flush = |engine: &super::fjall::Fjall| {
+                engine.flush_tables();
+                Ok(())
+            };
+            running.read(flush).await.unwrap();
+        }
+    }
+
     /// From now on no commit reaches the disk. On sled only.
     pub(in crate::store) fn fail_syncs(&self) {
         let Self::Sled(running) = self else { panic!("not sled") };

@@ -1,0 +1,147 @@
+//! What opening compares before it writes anything: the store's contents with its witness, its counts and its journal.
+//!
+//! ```text
+//!   tables that were filled ─▶ prefixes, tokens ─▶ counts against sizes of tables ─▶ entries sampled before the tail
+//! ```
+//! Each finding is a sentence; with one, the store opens read-only. A sample finds what is missing in proportion to its
+//! size; the sizes of tables find the rest of what a lost file takes away.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::identifier::CanonicalIdentifier;
+
+use super::Store;
+use super::engine::table::Table;
+use super::entry::IdentifierEntry;
+use super::error::Error;
+use super::journal::{Header, Subject};
+use super::witness::Witness;
+
+/// Journal entries that are looked up, with the states they lead to.
+const SAMPLES: usize = 256;
+/// What to do about a finding.
+pub(super) const WAY_BACK: &str = "run `idnode store check`, restore the latest backup with `idnode backup restore`, \
+                                   or rebuild what the journal still holds with `idnode store check --repair`";
+
+impl Store {
+    /// Compares the contents with what is known. An entry that cannot be read is a finding too.
+    pub(super) async fn findings(&self, witness: Option<&Witness>) -> Result<Vec<String>, Error> {
+        let mut findings = Vec::new();
+        if let Some(witness) = witness {
+            self.compare_with_witness(witness, &mut findings).await?;
+        }
+        self.compare_sizes(&mut findings).await?;
+        match self.sample().await {
+            Ok(found) => findings.extend(found),
+            Err(error @ (Error::Damaged { .. } | Error::JournalDamaged { .. } | Error::Engine(_))) => {
+                findings.push(crate::telemetry::Chain(&error).to_string());
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(findings)
+    }
+
+    async fn compare_with_witness(&self, witness: &Witness, findings: &mut Vec<String>) -> Result<(), Error> {
+        for table in &witness.filled {
+            if self.is_empty(*table).await? {
+                findings.push(format!("table {} is empty, and was not", table.name()));
+            }
+        }
+        let directory = self.directory();
+        let (prefixes, tokens) = (directory.prefixes().count() as u64, directory.tokens().count() as u64);
+        if prefixes < witness.prefixes {
+            findings.push(format!("{prefixes} of {} prefixes are there", witness.prefixes));
+        }
+        if tokens < witness.tokens {
+            findings.push(format!("{tokens} of {} tokens are there", witness.tokens));
+        }
+        Ok(())
+    }
+
+    /// Compares what a table must hold with the number that its entries cannot exceed.
+    async fn compare_sizes(&self, findings: &mut Vec<String>) -> Result<(), Error> {
+        let (end, retained) = (self.end().sequence, self.retained());
+        let expected = [
+            (Table::Identifier, self.count()),
+            (Table::Header, (end + 1).saturating_sub(retained.headers_from)),
+            (Table::Body, (end + 1).saturating_sub(retained.bodies_from)),
+        ];
+        for (table, least) in expected {
+            let most = self.inner.engine.entries_at_most(table).await?;
+            if let Some(most) = most.filter(|most| *most < least) {
+                let name = table.name();
+                findings.push(format!("table {name} holds at most {most} of its {least} entries"));
+            }
+        }
+        Ok(())
+    }
+}
+
+//----------- Sample ---------------------------------------------------------
+
+impl Store {
+    /// Looks up entries from all over the journal, and the states they lead to.
+    async fn sample(&self) -> Result<Vec<String>, Error> {
+        let sequences = self.sampled_sequences();
+        let found = self.headers_at(&sequences).await?;
+        let missing = found.iter().filter(|header| header.is_none()).count();
+        let headers: Vec<Header> = found.into_iter().flatten().collect();
+        let behind = self.count_behind(&headers).await?;
+        let bodies_from = self.retained().bodies_from;
+        let with_body = headers.into_iter().filter(|header| header.position.sequence >= bodies_from);
+        let entries = self.with_bodies(with_body.collect()).await?;
+        let without = entries.iter().filter(|entry| entry.body.is_none()).count();
+        let looked_up = sequences.len();
+        let counted = [
+            (missing, "journal entries", "are missing"),
+            (without, "journal entries", "have no body"),
+            (behind, "journal entries", "lead to a state that is missing or older"),
+        ];
+        let sentence = |(count, what, how): (usize, &str, &str)| {
+            (count > 0).then(|| format!("of {looked_up} {what} looked up, {count} {how}"))
+        };
+        Ok(counted.into_iter().filter_map(sentence).collect())
+    }
+
+    /// Sequences from all over the retained journal, in order; not from its tail, every entry of which is checked.
+    fn sampled_sequences(&self) -> Vec<u64> {
+        let (first, tail) = (self.retained().headers_from, self.tail_from());
+        let count = tail.saturating_sub(first);
+        if count <= SAMPLES as u64 {
+            return (first..tail).collect();
+        }
+        let mut random = vec![0; SAMPLES * 8];
+        self.fill_random(&mut random);
+        let numbers = random.as_chunks::<8>().0.iter().map(|bytes| u64::from_be_bytes(*bytes));
+        let sampled: BTreeSet<u64> = numbers.map(|number| first + number % count).collect();
+        sampled.into_iter().collect()
+    }
+
+    /// How many of these entries lead to a state that is missing, or older than the entry.
+    pub(super) async fn count_behind(&self, headers: &[Header]) -> Result<usize, Error> {
+        let mut latest: BTreeMap<CanonicalIdentifier, u64> = BTreeMap::new();
+        let directory = self.directory();
+        let mut behind = 0;
+        for header in headers {
+            let held = match &header.subject {
+                Subject::Identifier(name) => {
+                    let version = latest.entry(name.clone()).or_default();
+                    *version = header.version.max(*version);
+                    continue;
+                }
+                Subject::Prefix(text) => crate::model::identifier::Prefix::parse(text)
+                    .ok()
+                    .and_then(|prefix| directory.get(&prefix).map(|entry| entry.version)),
+                Subject::Token(id) => directory.token(*id).map(|entry| entry.version),
+                Subject::Store => continue,
+            };
+            behind += usize::from(held.is_none_or(|held| held < header.version));
+        }
+        let names: Vec<CanonicalIdentifier> = latest.keys().cloned().collect();
+        let states = self.identifiers(&names).await?;
+        let is_behind = |(state, version): (&Option<IdentifierEntry>, &u64)| {
+            state.as_ref().is_none_or(|state| state.version < *version)
+        };
+        Ok(behind + states.iter().zip(latest.values()).filter(|pair| is_behind(*pair)).count())
+    }
+}

@@ -1,0 +1,160 @@
+//! The proof of a store's files before the engine opens them, and what is noted for the next opening.
+//!
+//! ```text
+//!   witness, list of files, high-water mark ─▶ compare with the files ─▶ engine may open ─▶ … ─▶ note, list
+//! ```
+//! An engine that misses a small file may begin anew in its place and delete what no longer belongs to it. So nothing is
+//! opened by the engine until its files are what was noted. A directory that was once a store never becomes a new one by
+//! itself: without the engine's files, opening is refused.
+
+use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
+
+use super::Store;
+use super::engine::scan::{Order, ScanLimit, ScanRange};
+use super::engine::survey;
+use super::engine::table::Table;
+use super::engine::{EngineError, EngineKind};
+use super::error::Error;
+use super::high_water::{HighWater, HighWaterFile};
+use super::open::{engine_folder, gone};
+use super::witness::{Closed, Found, Stage, Witness};
+
+/// Tables of which no entry is ever deleted, or never the last one.
+const NEVER_EMPTIED: [Table; 8] = [
+    Table::Meta,
+    Table::Identifier,
+    Table::Prefix,
+    Table::Token,
+    Table::Count,
+    Table::Header,
+    Table::Body,
+    Table::Digest,
+];
+
+//----------- Proof ----------------------------------------------------------
+
+/// What was found before the engine opened its files.
+#[derive(Clone, Debug)]
+pub(super) struct Proof {
+    /// The witness, as it was read.
+    pub(super) found: Found,
+    /// Whether the store was complete before.
+    pub(super) was_complete: bool,
+}
+
+impl Proof {
+    /// Compares the engine's files with what is known of them. An error means that the engine must not open them.
+    pub(super) fn of(directory: &Path, engine: EngineKind) -> Result<Self, Error> {
+        let folder = directory.join(engine_folder(engine));
+        let found = Witness::load(directory)?;
+        let mark = HighWaterFile::read(directory)?;
+        let has_main_file = survey::has_main_file(engine, &folder);
+        let was_complete = match &found {
+            Found::Witness(witness) => witness.stage == Stage::Complete || mark.is_some(),
+            // A release that wrote no witness has a mark after its first start.
+            Found::Absent | Found::Unreadable => mark.is_some() || has_main_file,
+        };
+        if was_complete && !folder.is_dir() {
+            return Err(gone(directory, engine));
+        }
+        if found == Found::Unreadable {
+            let file = Witness::path(directory);
+            tracing::warn!(file = %file.display(), "the witness is damaged; it is written anew if the store is whole");
+        }
+        if !was_complete {
+            if found == Found::Absent {
+                Witness::incomplete(engine).save(directory)?;
+            }
+            survey::clear_unfinished(engine, &folder)?;
+        }
+        survey::survey(engine, &folder, found.earlier(was_complete))?;
+        compare_closed(directory, &folder, mark)?;
+        Ok(Self { found, was_complete })
+    }
+
+    /// The witness of a store that was complete.
+    pub(super) fn witness(&self) -> Option<&Witness> {
+        self.found.complete()
+    }
+}
+
+/// Compares the files with the list of the last ordered stop, if the store has not been opened since.
+fn compare_closed(directory: &Path, folder: &Path, mark: Option<HighWater>) -> Result<(), Error> {
+    let Some(closed) = Closed::load(directory) else { return Ok(()) };
+    if mark.is_some_and(|mark| mark.position.sequence == closed.sequence) {
+        survey::compare_lists(folder, &closed.files, &survey::list(folder)?)?;
+    }
+    Closed::remove(directory)
+}
+
+//----------- Noting ---------------------------------------------------------
+
+impl Store {
+    /// Notes what the store now holds and what its files show, for the next opening; on disk when this returns.
+    pub(super) async fn note_witness(&self) -> Result<(), Error> {
+        let filled = self.filled_tables().await?;
+        let directory = self.directory();
+        let prefixes = directory.prefixes().count() as u64;
+        let tokens = directory.tokens().count() as u64;
+        let store = self.clone();
+        let noted = tokio::task::spawn_blocking(move || {
+            let rising = survey::note(store.inner.kind, &store.engine_folder())?;
+            let witness = Witness {
+                engine: store.inner.kind,
+                stage: Stage::Complete,
+                rising,
+                filled,
+                prefixes,
+                tokens,
+            };
+            store.save_witness(witness)
+        });
+        noted.await.unwrap_or(Err(Error::Engine(EngineError::Stopped)))
+    }
+
+    fn save_witness(&self, witness: Witness) -> Result<(), Error> {
+        let mut present = self.inner.witness.lock().unwrap_or_else(PoisonError::into_inner);
+        if present.as_ref() == Some(&witness) {
+            return Ok(());
+        }
+        witness.save(&self.inner.path)?;
+        *present = Some(witness);
+        Ok(())
+    }
+
+    /// The tables that never become empty again and hold something. Only those are read that were empty before.
+    async fn filled_tables(&self) -> Result<Vec<Table>, Error> {
+        let known = self.inner.witness.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = known.map(|witness| witness.filled).unwrap_or_default();
+        let mut filled = Vec::new();
+        for table in NEVER_EMPTIED {
+            if known.contains(&table) || !self.is_empty(table).await? {
+                filled.push(table);
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Whether a table holds nothing.
+    pub(super) async fn is_empty(&self, table: Table) -> Result<bool, Error> {
+        let limit = ScanLimit { entries: 1, bytes: 1 };
+        let page = self.inner.engine.scan(table, ScanRange::all(), Order::Forward, limit).await?;
+        Ok(page.is_empty())
+    }
+
+    /// Lists the files of the engine, which is closed.
+    pub(super) async fn list_closed_files(&self) -> Result<(), Error> {
+        let (directory, folder) = (self.inner.path.clone(), self.engine_folder());
+        let sequence = self.end().sequence;
+        let listed = tokio::task::spawn_blocking(move || {
+            Closed { sequence, files: survey::list(&folder)? }.save(&directory)
+        });
+        listed.await.unwrap_or(Err(Error::Engine(EngineError::Stopped)))
+    }
+
+    /// The folder of the engine's files.
+    pub(super) fn engine_folder(&self) -> PathBuf {
+        self.inner.path.join(engine_folder(self.inner.kind))
+    }
+}
