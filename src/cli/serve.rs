@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -11,6 +12,9 @@ use super::local::{LocalArguments, notice};
 use crate::config::Config;
 use crate::daemon::{self, DaemonError, RunningNode};
 use crate::telemetry::{self, Chain, Destination};
+
+/// How long threads of the runtime may take to end after a node has stopped.
+const THREADS_END_MAX: Duration = Duration::from_secs(1);
 
 /// Run a node
 ///
@@ -57,7 +61,12 @@ pub(super) fn run(arguments: &ServeArguments) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let served = runtime
         .map_err(|source| DaemonError::System { action: "start the runtime", source })
-        .and_then(|runtime| runtime.block_on(daemon::serve(config, log, reload, announce)));
+        .and_then(|runtime| {
+            let served = runtime.block_on(daemon::serve(config, log, reload, announce));
+            // A thread that waits for the disk does not hold the process.
+            runtime.shutdown_timeout(THREADS_END_MAX);
+            served
+        });
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

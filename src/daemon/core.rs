@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -37,8 +37,8 @@ use crate::wire::dns::name::check_prefix_fits;
 
 /// How often request ids that ran out are forgotten and the journal is pruned.
 const UPKEEP_EVERY: Duration = Duration::from_secs(3_600);
-/// How long a task may take to end once it is asked to: the longest is a group commit on a busy disk.
-const TASK_END_MAX: Duration = Duration::from_secs(30);
+/// How long tasks may take to end after a start that failed: the longest is a group commit on a busy disk.
+pub(super) const TASK_END_MAX: Duration = Duration::from_secs(30);
 /// Milliseconds of a day.
 const DAY_MS: u64 = 86_400_000;
 
@@ -125,27 +125,31 @@ impl Core {
         match core.ensure_admin_token(directory).await {
             Ok(()) => Ok(core),
             Err(error) => {
-                core.close().await?;
+                core.close(Instant::now() + TASK_END_MAX).await?;
                 Err(error)
             }
         }
     }
 
-    /// Commits what is queued, then closes the store.
-    pub(super) async fn close(self) -> Result<(), DaemonError> {
+    /// Commits what is queued, then closes the store. Ends by the deadline, whatever the tasks and the store do.
+    pub(super) async fn close(self, deadline: Instant) -> Result<(), DaemonError> {
         self.registry.stop();
         self.stop.send_replace(true);
         if let Some(schedule) = self.schedule {
-            join("backup schedule", schedule).await;
+            join("backup schedule", schedule, deadline).await;
         }
         if let Some(filing) = self.filing {
-            join("filing", filing.task).await;
+            join("filing", filing.task, deadline).await;
         }
-        join("upkeep", self.upkeep).await;
-        join("high-water file", self.high_water).await;
+        join("upkeep", self.upkeep, deadline).await;
+        join("high-water file", self.high_water, deadline).await;
         // Without the appender the store cannot be closed cleanly; the next start repairs it.
-        let Some(appender) = join("committer", self.committer).await else { return Ok(()) };
-        self.store.close(appender).await.map_err(DaemonError::Close)
+        let committer = join("committer", self.committer, deadline).await;
+        let appender = committer.ok_or(DaemonError::Unclosed { what: "a change that is being written" })?;
+        match time::timeout_at(deadline.into(), self.store.close(appender)).await {
+            Ok(closed) => closed.map_err(DaemonError::Close),
+            Err(_) => Err(DaemonError::Unclosed { what: "the storage engine" }),
+        }
     }
 
     /// Creates the admin token of the first start. The file is written first: a crash in between leaves a file that the next
@@ -211,8 +215,8 @@ fn resolver(
 }
 
 /// The outcome of a task that was asked to end. One that does not is aborted; the next start repairs what that leaves.
-async fn join<T>(task: &'static str, mut running: JoinHandle<T>) -> Option<T> {
-    match time::timeout(TASK_END_MAX, &mut running).await {
+async fn join<T>(task: &'static str, mut running: JoinHandle<T>, deadline: Instant) -> Option<T> {
+    match time::timeout_at(deadline.into(), &mut running).await {
         Ok(ended) => ended.inspect_err(|error| tracing::error!(%error, task, "a task has failed")).ok(),
         Err(_) => {
             tracing::error!(task, "a task did not end when it was asked to");

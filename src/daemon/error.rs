@@ -46,6 +46,15 @@ pub enum DaemonError {
     /// The store cannot be closed cleanly.
     #[error("cannot close the store cleanly; the next start will repair it")]
     Close(#[source] store::error::Error),
+    /// Something did not end in time, so that the store was not closed; what was acknowledged is on disk.
+    #[error(
+        "the store was not closed: {what} did not end in time; what was acknowledged is on disk, and the next start \
+         completes or drops the rest: check the disk"
+    )]
+    Unclosed {
+        /// Description of what did not end.
+        what: &'static str,
+    },
     /// The admin token of the first start could not be created.
     #[error("cannot make the admin token of the first start: {reason}")]
     FirstToken {
@@ -105,7 +114,7 @@ impl DaemonError {
             Self::Directory { .. } => 73,
             Self::Locked { .. } => 75,
             Self::EngineChanged { .. } | Self::Configured { .. } | Self::ServerKey { .. } => 78,
-            Self::Store(_) | Self::Close(_) => 74,
+            Self::Store(_) | Self::Close(_) | Self::Unclosed { .. } => 74,
             Self::Bind { .. } => 69,
             Self::FrontEnd { .. } | Self::FirstToken { .. } => 70,
             Self::System { .. } => 71,

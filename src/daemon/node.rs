@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::core::Core;
+use super::core::{Core, TASK_END_MAX};
 use super::descriptors::Descriptors;
 use super::directory::{Addresses, DataDirectory};
 use super::error::DaemonError;
@@ -13,6 +13,7 @@ use super::front_ends::{Bound, FrontEnds, warn_if_not_valid};
 use crate::authority::Authority;
 use crate::config::Config;
 use crate::filing::status::FilingStatus;
+use crate::model::limits::STOP_SECONDS_MAX;
 use crate::registry::Registry;
 use crate::resolver::Resolver;
 use crate::store::Store;
@@ -35,7 +36,7 @@ impl Node {
         let front_ends = match FrontEnds::open(&bounded, bound, &core, descriptors) {
             Ok(front_ends) => front_ends,
             Err(error) => {
-                core.close().await?;
+                core.close(Instant::now() + TASK_END_MAX).await?;
                 return Err(error);
             }
         };
@@ -153,11 +154,60 @@ impl RunningNode {
         self.stop_within(grace).await
     }
 
-    /// Stops the node with another grace period.
+    /// Stops the node with another grace period. What follows the drain ends at most [`STOP_SECONDS_MAX`] after it, even
+    /// when the disk does not answer.
     pub async fn stop_within(mut self, grace: Duration) -> Result<(), DaemonError> {
+        let deadline = Instant::now() + grace + Duration::from_secs(STOP_SECONDS_MAX);
         self.front_ends.drain(grace).await;
-        let closed = self.core.close().await;
+        let closed = self.core.close(deadline).await;
         self.directory.remove_addresses()?;
         closed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::{Config, DaemonError, Node};
+    use crate::authority::caller::Caller;
+    use crate::model::identifier::Prefix;
+    use crate::model::refusal::{Failure, Problem};
+    use crate::registry::command::{Command, PrefixCommand};
+
+    fn home(text: &str) -> Command {
+        let prefix = Prefix::parse(text).expect("a prefix");
+        Command::Prefix(PrefixCommand::Home { prefix, registrant: None })
+    }
+
+    /// A disk that does not answer: the change is of unknown outcome, later ones are refused, and a stop ends by its deadline.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_stop_ends_although_a_change_does_not_reach_the_disk() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let key = include_str!("../../tests/data/server-key.pem");
+        std::fs::write(directory.path().join("server-key.pem"), key).expect("space on disk");
+        let mut config = Config::default();
+        config.store.directory = directory.path().into();
+        let any = vec!["127.0.0.1:0".parse().expect("an address")];
+        config.grpc.listen.clone_from(&any);
+        config.dns.listen.clone_from(&any);
+        config.handle.listen.clone_from(&any);
+        config.http.listen = any;
+        let node = Node::start(config).await.expect("the node starts");
+        let (store, registry) = (node.store().clone(), node.registry().clone());
+        store.hold_writes(true);
+        let unknown = registry.apply_one(&Caller::Node, home("88.1")).await.expect_err("it is held");
+        assert!(matches!(unknown, Problem::Failed(Failure::OutcomeUnknown { .. })), "{unknown:?}");
+        let reason = store.read_only_reason().expect("read-only");
+        assert!(reason.contains("has not returned"), "{reason}");
+        assert!(store.write_in_flight().is_some());
+        let refused = registry.apply_one(&Caller::Node, home("88.2")).await.expect_err("no changes");
+        assert_eq!(refused, Problem::Failed(Failure::ReadOnly { reason }));
+        store.headers_at(&[1]).await.expect("reads go on");
+        let mut node = node;
+        node.front_ends.drain(Duration::ZERO).await;
+        let closed = node.core.close(Instant::now() + Duration::from_millis(100)).await;
+        assert!(matches!(closed, Err(DaemonError::Unclosed { .. })), "{closed:?}");
+        store.hold_writes(false);
     }
 }

@@ -1,11 +1,13 @@
 //! The life of a serving process: start, announce, wait for signals, reload, drain.
 //!
 //! ```text
-//!   SIGTERM, SIGINT   drain within the grace period; a second one ends at once
+//!   SIGTERM, SIGINT   drain within the grace period and close the store, or end without that when the disk does not
+//!                     answer; a second one ends at once
 //!   SIGHUP            read again: the log level, the certificate
 //! ```
 
 use std::io;
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread;
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use super::error::DaemonError;
 use super::node::{Node, RunningNode};
 use super::systemd::{self, Watchdog};
 use crate::config::{Config, ConfigError};
+use crate::model::limits::STOP_SECONDS_MAX;
 use crate::telemetry::{Chain, LogControl};
 
 /// Reads the configuration again, from the sources of the start.
@@ -78,6 +81,7 @@ async fn wait(
 }
 
 async fn stop(node: RunningNode, signals: &mut Signals, grace: Duration) -> Result<(), DaemonError> {
+    let _guard = StopGuard::start(grace + Duration::from_secs(STOP_SECONDS_MAX) + GUARD_MARGIN)?;
     let mut stopping = std::pin::pin!(node.stop_within(grace));
     tokio::select! {
         stopped = &mut stopping => {
@@ -110,6 +114,33 @@ fn status(node: &RunningNode) -> String {
     match node.store().read_only_reason() {
         None => format!("serving {} identifiers", node.store().count()),
         Some(reason) => format!("read-only: {reason}"),
+    }
+}
+
+//----------- StopGuard ------------------------------------------------------
+
+/// How much later than the stop itself the guard ends the process.
+const GUARD_MARGIN: Duration = Duration::from_secs(5);
+
+/// Ends the process when a stop takes too long: a disk that does not answer can hold every thread of the runtime.
+/// Dropping it ends the guard.
+struct StopGuard {
+    _alive: std::sync::mpsc::Sender<()>,
+}
+
+impl StopGuard {
+    fn start(limit: Duration) -> Result<Self, DaemonError> {
+        let failed = |source| DaemonError::System { action: "guard the stop", source };
+        let (alive, ended) = std::sync::mpsc::channel();
+        let guard = move || {
+            if ended.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+                let error = DaemonError::Unclosed { what: "a thread of the node" };
+                tracing::error!(%error, "the stop takes too long; the process ends");
+                std::process::exit(error.exit_code().into());
+            }
+        };
+        thread::Builder::new().name("stop-guard".to_owned()).spawn(guard).map_err(failed)?;
+        Ok(Self { _alive: alive })
     }
 }
 

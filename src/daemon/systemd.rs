@@ -9,11 +9,14 @@ use tokio::runtime::{Builder, Handle};
 use tokio::time;
 
 use super::error::DaemonError;
+use crate::model::limits::WRITE_SECONDS_MAX;
 use crate::store::Store;
 use crate::telemetry::Chain;
 
 /// Additional start time that each request asks for.
 const MORE_TIME: Duration = Duration::from_secs(60);
+/// How long a change may take to reach the disk.
+const WRITE_MAX: Duration = Duration::from_secs(WRITE_SECONDS_MAX);
 /// Interval between requests for more start time.
 const MORE_TIME_EVERY: Duration = Duration::from_secs(15);
 
@@ -67,7 +70,7 @@ pub(super) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Starts the thread, which notifies systemd while the store answers and the runtime runs tasks; none when the unit
+    /// Starts the thread, which notifies systemd while the store answers, changes reach the disk and the runtime runs tasks; none when the unit
     /// has no watchdog.
     ///
     /// The thread has a runtime of its own: however busy the node's runtime is, systemd is notified while that runtime
@@ -98,6 +101,13 @@ async fn check(store: &Store, node: &Handle, limit: Duration) {
         return tracing::error!(
             "the node's runtime does not run its tasks; systemd gets no watchdog message and \
             will restart the node: look for a lack of CPU time or a disk that hangs"
+        );
+    }
+    if let Some(running) = store.write_in_flight().filter(|running| *running > WRITE_MAX) {
+        return tracing::error!(
+            seconds = running.as_secs(),
+            "a change does not reach the disk; systemd gets no watchdog message and will restart the node: check the disk \
+             and its load"
         );
     }
     match time::timeout(limit, store.headers_at(&[store.end().sequence])).await {

@@ -66,6 +66,14 @@ pub const COMMAND_SLOT_BYTES: usize = 4 * 1024;
 pub const STREAM_UNACKNOWLEDGED_MAX: usize = 10_000;
 /// Bytes of one stored piece; larger states and bodies are divided.
 pub const PIECE_BYTES_MAX: usize = 16 * 1024;
+/// Seconds until a change that has not reached the disk counts as failed, with an unknown outcome.
+pub const WRITE_SECONDS_MAX: u64 = 30;
+/// Seconds until a read from the store counts as failed.
+pub const READ_SECONDS_MAX: u64 = 30;
+/// Seconds that closing the storage engine may take.
+pub const CLOSE_SECONDS_MAX: u64 = 60;
+/// Seconds beyond the grace period of a stop that followers and the store have to end.
+pub const STOP_SECONDS_MAX: u64 = 10;
 /// Journal entries of one sealed segment.
 pub const SEGMENT_ENTRIES: u64 = 65_536;
 /// Journal entries of the tail that are compared with the store when it opens.

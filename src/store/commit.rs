@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::model::caller::CallerName;
 use crate::model::position::{Incarnation, Position, Stream};
@@ -16,6 +17,7 @@ use crate::model::token::TokenEntry;
 
 use super::Store;
 use super::directory::Directory;
+use super::engine::EngineError;
 use super::engine::batch::WriteBatch;
 use super::engine::table::Table;
 use super::entry::{Change, IdentifierEntry, Mark, Operation, RequestKey, RequestMemory};
@@ -135,13 +137,7 @@ impl Appender {
         let now_ms = (self.store.inner.clock)();
         let builder = Builder::new(self.store.clone(), self.end, now_ms, seed);
         let built = build(builder, block).await?;
-        if let Err(error) = self.store.inner.engine.commit(built.batch).await {
-            self.store.stop_writing(&format!(
-                "a write failed ({error}); what is on disk is known only after a restart: check the disk, then \
-                 restart the node"
-            ));
-            return Err(Error::Engine(error));
-        }
+        self.store.write(built.batch).await?;
         self.end = built.end;
         self.store.publish(built.end, built.prefixes, built.tokens, built.counts);
         Ok(Committed { positions: built.positions, time_ms: built.end.time_ms })
@@ -351,7 +347,33 @@ fn salt(seed: &[u8; 32], sequence: u64) -> [u8; 16] {
     salt
 }
 
+fn failed_write(error: &EngineError) -> String {
+    format!(
+        "a write failed ({error}); what is on disk is known only after a restart: check the disk, then restart the node"
+    )
+}
+
 impl Store {
+    /// Commits a batch; when this returns, it is on disk. After a failure the store takes no more changes.
+    pub(super) async fn write(&self, batch: WriteBatch) -> Result<(), Error> {
+        match self.inner.engine.commit(batch).await {
+            Ok(()) => Ok(()),
+            Err(EngineError::Poisoned) => {
+                self.stop_writing(&failed_write(&EngineError::Poisoned));
+                Err(Error::ReadOnly { reason: self.read_only_reason().unwrap_or_default() })
+            }
+            Err(error) => {
+                self.stop_writing(&failed_write(&error));
+                Err(Error::Engine(error))
+            }
+        }
+    }
+
+    /// How long the oldest change that has not reached the disk has been under way; none when there is none.
+    pub fn write_in_flight(&self) -> Option<Duration> {
+        self.inner.engine.write_in_flight()
+    }
+
     /// Publishes a durable block: every later question sees it.
     fn publish(
         &self,

@@ -171,7 +171,7 @@ pub(super) async fn begin_incarnation(appender: &mut Appender, reason: &str) -> 
         .await?;
     let mut writes = Writes::default();
     writes.put_lineage(&lineage);
-    store.inner.engine.commit(writes.into_batch()).await?;
+    store.write(writes.into_batch()).await?;
     store.inner.lineage.store(Arc::new(lineage));
     Ok(())
 }
@@ -272,7 +272,7 @@ impl Store {
             }
             let mut writes = Writes::default();
             writes.put(Table::Meta, key::meta::HEADER.to_vec(), &mine.encode(), 0);
-            self.inner.engine.commit(writes.into_batch()).await?;
+            self.write(writes.into_batch()).await?;
             return Ok(true);
         };
         let found = StoreHeader::decode(&body).map_err(|error| {

@@ -219,7 +219,7 @@ impl Store {
         }
         let mut writes = super::writes::Writes::default();
         writes.put(Table::Bookmark, name.as_bytes().to_vec(), writer.as_slice(), 0);
-        Ok(self.inner.engine.commit(writes.into_batch()).await?)
+        self.write(writes.into_batch()).await
     }
 }
 

@@ -90,7 +90,7 @@ impl Store {
             let behind = self.redo_into(&entries, &mut writes).await?;
             tail.behind += behind;
             if which == Behind::Redo && behind > 0 {
-                self.inner.engine.commit(writes.into_batch()).await?;
+                self.write(writes.into_batch()).await?;
                 tail.repaired += behind;
             }
         }

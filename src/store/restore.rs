@@ -120,7 +120,7 @@ impl Restorer {
             for entry in group {
                 self.put_entry(entry, &mut writes)?;
             }
-            self.store.inner.engine.commit(writes.into_batch()).await?;
+            self.store.write(writes.into_batch()).await?;
         }
         Ok(())
     }
@@ -202,7 +202,7 @@ impl Restorer {
             }
         }
         self.store.redo_into(&redone, &mut writes).await?;
-        Ok(self.store.inner.engine.commit(writes.into_batch()).await?)
+        self.store.write(writes.into_batch()).await
     }
 
     /// Puts one journal entry unchanged, and a seal when it completes a segment.
@@ -271,7 +271,7 @@ impl Restorer {
         let mut writes = Writes::default();
         writes.put_lineage(&self.lineage);
         writes.put_retained(self.retained);
-        self.store.inner.engine.commit(writes.into_batch()).await?;
+        self.store.write(writes.into_batch()).await?;
         self.store.inner.engine.clone().close().await?;
         begin_life(self.options.clone()).await?;
         self.reopen(end, identifiers).await
@@ -305,7 +305,7 @@ impl Restorer {
         }
         let mut writes = Writes::default();
         counts.each(|prefix, count| writes.put_count(prefix, count));
-        self.store.inner.engine.commit(writes.into_batch()).await?;
+        self.store.write(writes.into_batch()).await?;
         Ok(counts.total())
     }
 

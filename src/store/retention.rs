@@ -93,7 +93,7 @@ impl Store {
         }
         let mut writes = Writes::default();
         writes.put_retained(target);
-        self.inner.engine.commit(writes.into_batch()).await?;
+        self.write(writes.into_batch()).await?;
         self.inner.retained.store(target.into());
         self.delete_journal(Table::Body, target.bodies_from).await?;
         self.delete_journal(Table::Header, target.headers_from).await?;
@@ -141,7 +141,7 @@ impl Store {
                 }
                 batch.delete(table, key);
             }
-            self.inner.engine.commit(batch).await?;
+            self.write(batch).await?;
         }
     }
 
@@ -162,7 +162,7 @@ impl Store {
                 forgotten += 1;
                 batch.delete(Table::Request, key);
             }
-            self.inner.engine.commit(batch).await?;
+            self.write(batch).await?;
         }
     }
 }

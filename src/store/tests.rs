@@ -338,6 +338,11 @@ impl Store {
         self.inner.engine.fail_syncs();
     }
 
+    /// Holds every write that begins from now on, or releases them all.
+    pub(crate) fn hold_writes(&self, hold: bool) {
+        self.inner.engine.hold_writes(hold);
+    }
+
     /// Brings everything from the engine's memory into its tables, where it has such.
     async fn flush_tables(&self) {
         self.inner.engine.flush_tables().await;

@@ -72,9 +72,11 @@ const CONFINED: &[Confined] = &[
     Confined { paths: &["tracing_subscriber"], homes: &["src/telemetry"] },
     // The time of day and randomness are passed down from one place.
     Confined { paths: &["std::time::SystemTime", "SystemTime", "getrandom"], homes: &["src/daemon"] },
+    Confined { paths: &["std::env", "env"], homes: &["src/main.rs", "src/config"] },
+    // A stop that hangs ends the process.
     Confined {
-        paths: &["std::process::exit", "process::exit", "std::env", "env"],
-        homes: &["src/main.rs", "src/config"],
+        paths: &["std::process::exit", "process::exit"],
+        homes: &["src/main.rs", "src/config", "src/daemon/process.rs"],
     },
 ];
 

@@ -39,6 +39,20 @@ pub enum EngineError {
         "an earlier change could not be written to disk; no changes are accepted until the store is opened again"
     )]
     Poisoned,
+    /// A call has not returned by its deadline; it may still end.
+    #[error(
+        "{what} in the stored data at {} has not returned after {seconds} seconds; check the disk and its load, then \
+         restart the node",
+        path.display()
+    )]
+    Stalled {
+        /// The kind of call.
+        what: &'static str,
+        /// The engine's directory.
+        path: PathBuf,
+        /// Seconds that the call was given.
+        seconds: u64,
+    },
     /// The engine is closed.
     #[error("the store is closed")]
     Stopped,

@@ -8,6 +8,7 @@
 //!   or not at all.
 //! - One reading call sees all or nothing of each commit, and never a commit that is not on disk.
 //! - Damage is an error that names the file and the remedy; a panic inside an engine is caught and becomes one.
+//! - Every call returns by its deadline. A commit beyond it counts as failed.
 //! - No call blocks the reactor, but for short reads as long as they come from memory (see `read_offload`). Dropping a call's
 //!   future does not undo it: a commit runs to its end.
 //!
@@ -25,6 +26,7 @@ mod error;
 
 mod read_offload;
 mod running;
+mod stall;
 
 mod fjall;
 mod fjall_files;
@@ -43,6 +45,7 @@ use std::{
     path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
+    time::Duration,
 };
 
 pub use self::error::EngineError;
@@ -222,6 +225,14 @@ impl Engine {
                 running.read(|_| Ok(())).await?;
                 Ok(EngineSnapshot::Fuzzy { running: Arc::clone(running) })
             }
+        }
+    }
+
+    /// How long the oldest commit that has not ended has been running; none when there is none.
+    pub(in crate::store) fn write_in_flight(&self) -> Option<Duration> {
+        match self {
+            Self::Fjall(running) => running.write_in_flight(),
+            Self::Sled(running) => running.write_in_flight(),
         }
     }
 

@@ -495,6 +495,71 @@ async fn sled_without_our_sync_still_reads_what_it_wrote() {
     assert_eq!(get(&engine, Table::Meta, &key(1)).await, Some(vec![1]));
 }
 
+//----------- Held ----------------------------------------------------------------------------------------------------
+
+/// Holds the writes of an engine back, as a disk does that does not answer.
+#[derive(Default)]
+pub(in crate::store) struct Held {
+    is_held: std::sync::Mutex<bool>,
+    released: std::sync::Condvar,
+}
+
+/// How long a held write may take: a disk that does not answer needs no long proof.
+pub(super) const HELD_DEADLINE: Duration = Duration::from_millis(50);
+
+impl Held {
+    /// Holds writes, or releases them.
+    pub(in crate::store) fn set(&self, hold: bool) {
+        *self.is_held.lock().unwrap() = hold;
+        self.released.notify_all();
+    }
+
+    /// Whether writes are held.
+    pub(super) fn is_set(&self) -> bool {
+        *self.is_held.lock().unwrap()
+    }
+
+    /// Waits while writes are held.
+    pub(super) fn wait(&self) {
+        let held = self.is_held.lock().unwrap();
+        drop(self.released.wait_while(held, |held| *held).unwrap());
+    }
+}
+
+impl Engine {
+    /// Holds every write that begins from now on, or releases them all.
+    pub(in crate::store) fn hold_writes(&self, hold: bool) {
+        match self {
+            Self::Fjall(running) => running.held().set(hold),
+            Self::Sled(running) => running.held().set(hold),
+        }
+    }
+}
+
+async fn a_commit_that_does_not_return_fails_and_reads_go_on(kind: EngineKind) {
+    let (_directory, engine) = fresh(kind).await;
+    engine.commit(puts(Table::Meta, [(key(1), vec![1])])).await.unwrap();
+    engine.hold_writes(true);
+    let stalled = engine.commit(puts(Table::Meta, [(key(1), vec![2])])).await.unwrap_err();
+    assert!(matches!(stalled, EngineError::Stalled { what: "a change", .. }), "{stalled:?}");
+    assert!(engine.write_in_flight().is_some());
+    assert_eq!(get(&engine, Table::Meta, &key(1)).await, Some(vec![1]));
+    let refused = engine.commit(puts(Table::Meta, [(key(3), vec![3])]));
+    engine.hold_writes(false);
+    assert!(matches!(refused.await.unwrap_err(), EngineError::Poisoned));
+    engine.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn fjall_commit_that_does_not_return_fails_and_reads_go_on() {
+    a_commit_that_does_not_return_fails_and_reads_go_on(EngineKind::Fjall).await;
+}
+
+#[tokio::test]
+async fn sled_commit_that_does_not_return_fails_and_reads_go_on() {
+    a_commit_that_does_not_return_fails_and_reads_go_on(EngineKind::Sled).await;
+}
+
 //----------- damage done on purpose ----------------------------------------------------------------------------------
 
 impl Engine {
