@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::daemon::DaemonError;
 use crate::daemon::offline::{self, Loss};
 use crate::store::check::CheckReport;
+use crate::store::repair::RepairReport;
 use crate::telemetry::Chain;
 
 /// Check the store of a stopped node, or accept a loss
@@ -32,16 +33,22 @@ enum StoreCommand {
 /// Read a whole store and report everything that is wrong with it
 ///
 /// Compares the journal with the entries, and both with their counts, checksums and chained hashes, and reports each
-/// problem with its position. Nothing is repaired. The node must be stopped.
+/// problem with its position. Nothing is repaired unless --repair is given. The node must be stopped.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Example:
+Examples:
   idnode store check --data /var/lib/idnode
+  idnode store check --data /var/lib/idnode --repair
 
-Exits with 1 when something is wrong; then restore a backup: idnode backup restore.")]
+Exits with 1 when something is wrong; then restore a backup: idnode backup restore. Without a backup, --repair rebuilds what
+the journal still holds; copy the data directory first.")]
 struct CheckArguments {
     #[command(flatten)]
     local: LocalArguments,
+
+    /// Rebuild missing and damaged entries from the journal, and say what cannot be rebuilt
+    #[arg(long)]
+    repair: bool,
 
     /// Print JSON for scripts
     #[arg(long)]
@@ -97,6 +104,11 @@ pub(super) fn run(arguments: &StoreArguments) -> ExitCode {
 /// The text to print, and the exit code.
 async fn carry_out(command: &StoreCommand, config: &Config) -> Result<(String, ExitCode), DaemonError> {
     match command {
+        StoreCommand::Check(arguments) if arguments.repair => {
+            let report = offline::repair(config).await?;
+            let code = if report.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+            Ok((if arguments.json { repair_json(&report) } else { repair_text(&report) }, code))
+        }
         StoreCommand::Check(arguments) => {
             let report = offline::check(config).await?;
             let code = if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
@@ -134,7 +146,34 @@ fn report_text(report: &CheckReport) -> String {
     lines.join("\n")
 }
 
+fn repair_text(report: &RepairReport) -> String {
+    let mut lines: Vec<String> = report.files.iter().map(|file| escape(file).into_owned()).collect();
+    lines.extend(report.lost.iter().map(|lost| format!("not rebuilt: {}", escape(lost))));
+    let listed = u64::try_from(report.lost.len()).unwrap_or(u64::MAX);
+    if report.lost_count > listed {
+        lines.push(format!("not rebuilt: {} more", HumanCount(report.lost_count - listed)));
+    }
+    lines.push(format!("{} entries rebuilt from the journal", HumanCount(report.rebuilt)));
+    lines.push(report_text(&report.check));
+    lines.join("\n")
+}
+
+fn repair_json(report: &RepairReport) -> String {
+    json!({
+        "files": report.files,
+        "rebuilt": report.rebuilt,
+        "lost_count": report.lost_count,
+        "lost": report.lost,
+        "check": check_json(&report.check),
+    })
+    .to_string()
+}
+
 fn report_json(report: &CheckReport) -> String {
+    check_json(report).to_string()
+}
+
+fn check_json(report: &CheckReport) -> serde_json::Value {
     json!({
         "sound": report.is_sound(),
         "position": report.end.to_string(),
@@ -149,7 +188,6 @@ fn report_json(report: &CheckReport) -> String {
         "problem_count": report.problem_count,
         "problems": report.problems,
     })
-    .to_string()
 }
 
 //----------- Accepted loss --------------------------------------------------

@@ -6,6 +6,7 @@ use super::error::DaemonError;
 use crate::config::Config;
 use crate::store::check::{self, CheckReport};
 use crate::store::open;
+use crate::store::repair::{self, RepairReport};
 
 /// The outcome of accepting a loss.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,14 +42,25 @@ pub async fn check(config: &Config) -> Result<CheckReport, DaemonError> {
     check::check(store_options(&config.store, directory.path())).await.map_err(DaemonError::Store)
 }
 
-/// Locks an existing data directory, so that no node uses it meanwhile.
+/// Rebuilds what the journal still holds, and says what cannot be rebuilt. On disk when it returns.
+pub async fn repair(config: &Config) -> Result<RepairReport, DaemonError> {
+    let directory = lock(config)?;
+    repair::repair(store_options(&config.store, directory.path())).await.map_err(DaemonError::Store)
+}
+
+/// Locks an existing data directory that holds the data of the configured engine.
 fn take(config: &Config) -> Result<DataDirectory, DaemonError> {
+    let directory = lock(config)?;
+    check_engine(&config.store, &directory)?;
+    Ok(directory)
+}
+
+/// Locks an existing data directory, so that no node uses it meanwhile.
+fn lock(config: &Config) -> Result<DataDirectory, DaemonError> {
     let path = &config.store.directory;
     if !path.is_dir() {
         let source = std::io::ErrorKind::NotFound.into();
         return Err(DaemonError::Directory { action: "find the data directory", path: path.clone(), source });
     }
-    let directory = DataDirectory::open(path)?;
-    check_engine(&config.store, &directory)?;
-    Ok(directory)
+    DataDirectory::open(path)
 }

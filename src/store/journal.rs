@@ -101,6 +101,16 @@ pub enum Subject {
     Store,
 }
 
+impl Subject {
+    /// The identifier, if it is one.
+    pub fn identifier(&self) -> Option<CanonicalIdentifier> {
+        match self {
+            Self::Identifier(name) => Some(name.clone()),
+            Self::Prefix(_) | Self::Token(_) | Self::Store => None,
+        }
+    }
+}
+
 /// A complete change, and the memory of its request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Body {

@@ -29,6 +29,7 @@ pub mod lineage;
 pub mod open;
 mod proof;
 mod recovery;
+pub mod repair;
 
 pub mod retention;
 

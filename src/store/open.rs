@@ -195,6 +195,11 @@ pub(super) async fn attach(options: StoreOptions) -> Result<Attached, Error> {
         move || Proof::of(&directory, engine)
     });
     let proof = proof.await.unwrap_or(Err(Error::Engine(EngineError::Stopped)))?;
+    attach_as(options, proof).await
+}
+
+/// Opens the engine and reads everything that is held in memory.
+pub(super) async fn attach_as(options: StoreOptions, proof: Proof) -> Result<Attached, Error> {
     let folder = options.directory.join(engine_folder(options.engine));
     let engine = Engine::open(options.engine, &folder, options.cache_bytes).await?;
     let (high_water, _) = HighWaterFile::open(&options.directory)?;
@@ -240,7 +245,8 @@ impl Store {
     /// Compares the store with what is known of it; without a difference, repairs what a crash may have left.
     async fn compare_and_repair(&self, proof: &Proof) -> Result<OpenReport, Error> {
         self.compare_high_water().await?;
-        let findings = self.findings(proof.witness()).await?;
+        let mut findings = proof.differences.clone();
+        findings.extend(self.findings(proof.witness()).await?);
         if !findings.is_empty() {
             self.stop_writing(&format!("{}; {WAY_BACK}", findings.join("; ")));
         }

@@ -7,6 +7,8 @@
 //! opened by the engine until its files are what was noted. A directory that was once a store never becomes a new one by
 //! itself: without the engine's files, opening is refused.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
@@ -41,6 +43,8 @@ pub(super) struct Proof {
     pub(super) found: Found,
     /// Whether the store was complete before.
     pub(super) was_complete: bool,
+    /// Differences with which the store opens read-only.
+    pub(super) differences: Vec<String>,
 }
 
 impl Proof {
@@ -64,13 +68,24 @@ impl Proof {
         }
         if !was_complete {
             if found == Found::Absent {
+                make_directory(directory)?;
                 Witness::incomplete(engine).save(directory)?;
             }
             survey::clear_unfinished(engine, &folder)?;
         }
-        survey::survey(engine, &folder, found.earlier(was_complete))?;
-        compare_closed(directory, &folder, mark)?;
-        Ok(Self { found, was_complete })
+        let mut differences = survey::survey(engine, &folder, found.earlier(was_complete))?;
+        differences.extend(compare_closed(directory, &folder, mark)?);
+        survey::refuse_deletions(engine, &folder, &differences)?;
+        if differences.is_empty() {
+            // The engine changes its files now. After a difference the list stays, so that it is found again.
+            Closed::remove(directory)?;
+        }
+        Ok(Self { found, was_complete, differences })
+    }
+
+    /// No proof: an operator has asked for a repair of what is left.
+    pub(super) fn unproven() -> Self {
+        Self { found: Found::Absent, was_complete: false, differences: Vec::new() }
     }
 
     /// The witness of a store that was complete.
@@ -79,13 +94,19 @@ impl Proof {
     }
 }
 
+/// Makes the data directory where there is none.
+fn make_directory(directory: &Path) -> Result<(), Error> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    made.map_err(|source| Error::File { action: "cannot make", path: directory.to_owned(), source })
+}
+
 /// Compares the files with the list of the last ordered stop, if the store has not been opened since.
-fn compare_closed(directory: &Path, folder: &Path, mark: Option<HighWater>) -> Result<(), Error> {
-    let Some(closed) = Closed::load(directory) else { return Ok(()) };
-    if mark.is_some_and(|mark| mark.position.sequence == closed.sequence) {
-        survey::compare_lists(folder, &closed.files, &survey::list(folder)?)?;
+fn compare_closed(directory: &Path, folder: &Path, mark: Option<HighWater>) -> Result<Option<String>, Error> {
+    let Some(closed) = Closed::load(directory) else { return Ok(None) };
+    if mark.is_none_or(|mark| mark.position.sequence != closed.sequence) {
+        return Ok(None);
     }
-    Closed::remove(directory)
+    Ok(survey::compare_lists(folder, &closed.files, &survey::list(folder)?))
 }
 
 //----------- Noting ---------------------------------------------------------

@@ -367,6 +367,15 @@ impl Store {
         self.inner.engine.commit(batch).await.expect("the engine writes");
     }
 
+    /// Loses the body of a journal entry.
+    async fn lose_body(&self, sequence: u64) {
+        use super::engine::batch::WriteBatch;
+        use super::engine::table::Table;
+        let mut batch = WriteBatch::new();
+        batch.delete(Table::Body, super::key::journal(Stream::ONLY, sequence));
+        self.inner.engine.commit(batch).await.expect("the engine writes");
+    }
+
     /// Releases the files without a word in the high-water file.
     async fn release(&self, appender: Appender) {
         drop(appender);

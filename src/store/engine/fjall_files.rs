@@ -13,6 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::EngineError;
+use super::fjall_version;
 use super::survey::{Earlier, Rising};
 use super::sync_directory;
 use super::table::Table;
@@ -90,14 +91,17 @@ pub(super) fn clear_unfinished(folder: &Path) -> Result<(), EngineError> {
         }
     }
     for path in journals.into_iter().chain([main]) {
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(EngineError::from_io(&path, error));
-            }
-            _ => {}
-        }
+        unless_absent(fs::remove_file(&path)).map_err(|error| EngineError::from_io(&path, error))?;
     }
-    Ok(())
+    let keyspaces = folder.join(KEYSPACES);
+    unless_absent(fs::remove_dir(&keyspaces)).map_err(|error| EngineError::from_io(&keyspaces, error))
+}
+
+fn unless_absent(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
 }
 
 /// Whether the file by which fjall recognizes a database was written to its end.
@@ -110,6 +114,55 @@ fn begins_with_zero(journal: &Path) -> io::Result<bool> {
     let mut byte = [0];
     let read = io::Read::read(&mut fs::File::open(journal)?, &mut byte)?;
     Ok(read == 0 || byte == [0])
+}
+
+//----------- Mending --------------------------------------------------------
+
+/// The content of the file by which fjall recognizes a database of its third format.
+const MAIN_CONTENT: &[u8] = b"FJL\x03";
+/// How the file ends that names the present version: its checksum is an XXH3 of 128 bits.
+const CHECKSUM_KIND: u8 = 0;
+
+/// Rebuilds the main file, an empty journal in place of all missing ones, and the names of present versions.
+pub(super) fn mend(folder: &Path) -> Result<Vec<String>, EngineError> {
+    let mut done = Vec::new();
+    let ids = keyspace_ids(folder)?;
+    if !has_main_file(folder) && !ids.is_empty() {
+        done.push(write(&folder.join(MAIN_FILE), MAIN_CONTENT)?);
+    }
+    // Without any journal fjall would start to count anew, and hide what is in its tables.
+    if journal_numbers(folder)?.is_empty() {
+        done.push(write(&folder.join("1.jnl"), b"")?);
+    }
+    for id in ids {
+        let current = read_current(folder, id).ok().flatten();
+        if current.is_some_and(|current| check_version(folder, id, &current).is_ok()) {
+            continue;
+        }
+        // The present version is the latest: older ones are deleted once it is named.
+        let names = names(&keyspace(folder, id))?;
+        let versions = names.iter().filter_map(|name| name.strip_prefix('v')?.parse::<u64>().ok());
+        let Some(latest) = versions.max() else { continue };
+        let path = keyspace(folder, id).join(format!("v{latest}"));
+        let version = fs::read(&path).map_err(|error| EngineError::from_io(&path, error))?;
+        let mut content = latest.to_le_bytes().to_vec();
+        content.extend_from_slice(&xxhash_rust::xxh3::xxh3_128(&version).to_le_bytes());
+        content.push(CHECKSUM_KIND);
+        done.push(write(&keyspace(folder, id).join(CURRENT), &content)?);
+    }
+    Ok(done)
+}
+
+/// Writes a file; when this returns, it is on disk.
+fn write(path: &Path, content: &[u8]) -> Result<String, EngineError> {
+    let written = || -> io::Result<()> {
+        let mut file = fs::File::create(path)?;
+        io::Write::write_all(&mut file, content)?;
+        file.sync_all()
+    };
+    written().map_err(|error| EngineError::from_io(path, error))?;
+    sync_directory(path.parent().unwrap_or(path))?;
+    Ok(format!("{} was rebuilt", path.display()))
 }
 
 //----------- Parts ----------------------------------------------------------
@@ -215,6 +268,25 @@ fn check_version(folder: &Path, id: u64, current: &Current) -> Result<(), Engine
         return Err(EngineError::damaged(&path, "it does not have the checksum that was noted for it"));
     }
     Ok(())
+}
+
+/// A table that no present version lists, if there is one: fjall deletes such tables when it opens.
+pub(super) fn unlisted_table(folder: &Path) -> Result<Option<PathBuf>, EngineError> {
+    for id in keyspace_ids(folder)? {
+        let Some(current) = read_current(folder, id)? else { continue };
+        let path = keyspace(folder, id).join(format!("v{}", current.version));
+        let version = fs::read(&path).map_err(|error| EngineError::from_io(&path, error))?;
+        let Some(listed) = fjall_version::tables(&version) else {
+            return Err(EngineError::damaged(&path, "its list of tables cannot be read"));
+        };
+        let tables = keyspace(folder, id).join("tables");
+        let present = names(&tables)?;
+        let is_unlisted = |name: &&String| name.parse::<u64>().is_ok_and(|number| !listed.contains(&number));
+        if let Some(name) = present.iter().find(is_unlisted) {
+            return Ok(Some(tables.join(name)));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether a keyspace without a present version may be one that was being made when the process ended.

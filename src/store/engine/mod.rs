@@ -30,6 +30,7 @@ mod stall;
 
 mod fjall;
 mod fjall_files;
+mod fjall_version;
 
 mod pending;
 mod sled;

@@ -44,30 +44,45 @@ pub(in crate::store) enum Earlier<'a> {
     Noted(&'a Rising),
 }
 
-/// Reads what the files of a closed engine show, and compares that with what is known from earlier.
+/// Reads what the files of a closed engine show, and compares that with what is known from earlier. Returns the differences
+/// with which the engine can still open without deleting anything; with any other, it is an error.
 pub(in crate::store) fn survey(
     kind: EngineKind,
     folder: &Path,
     earlier: Earlier<'_>,
-) -> Result<Rising, EngineError> {
+) -> Result<Vec<String>, EngineError> {
     let found = match kind {
         EngineKind::Fjall => fjall_files::survey(folder, earlier)?,
         EngineKind::Sled => sled_files::survey(folder, earlier)?,
     };
-    let Earlier::Noted(noted) = earlier else { return Ok(found) };
+    let Earlier::Noted(noted) = earlier else { return Ok(Vec::new()) };
+    let mut differences = Vec::new();
     for (name, reached) in noted {
+        let path = folder.join(name);
         match found.get(name) {
             Some(number) if number >= reached => {}
-            Some(number) => {
-                let detail =
-                    format!("it is an older copy: it is at {number}, the store had reached {reached}");
-                return Err(EngineError::damaged(&folder.join(name), detail));
-            }
+            Some(number) => differences.push(format!(
+                "{} is an older copy: it is at {number}, the store had reached {reached}",
+                path.display()
+            )),
             // What is gone because the engine can do without it was left out of what is compared.
-            None => return Err(EngineError::damaged(&folder.join(name), "the file is missing")),
+            None => return Err(EngineError::damaged(&path, "the file is missing")),
         }
     }
-    Ok(found)
+    Ok(differences)
+}
+
+/// Refuses differences that would make the engine delete files: those that an older version of a keyspace does not list.
+pub(in crate::store) fn refuse_deletions(
+    kind: EngineKind,
+    folder: &Path,
+    differences: &[String],
+) -> Result<(), EngineError> {
+    let unlisted = match kind {
+        EngineKind::Fjall if !differences.is_empty() => fjall_files::unlisted_table(folder)?,
+        EngineKind::Fjall | EngineKind::Sled => None,
+    };
+    unlisted.map_or(Ok(()), |table| Err(EngineError::damaged(&table, differences.join("; "))))
 }
 
 /// Reads what the files of an open engine show, for the next opening. What is returned is on disk.
@@ -83,6 +98,14 @@ pub(in crate::store) fn clear_unfinished(kind: EngineKind, folder: &Path) -> Res
     match kind {
         EngineKind::Fjall => fjall_files::clear_unfinished(folder),
         EngineKind::Sled => sled_files::clear_unfinished(folder),
+    }
+}
+
+/// Rebuilds small files that follow from others, so that the engine opens what is left. Returns what was done.
+pub(in crate::store) fn mend(kind: EngineKind, folder: &Path) -> Result<Vec<String>, EngineError> {
+    match kind {
+        EngineKind::Fjall => fjall_files::mend(folder),
+        EngineKind::Sled => Ok(Vec::new()),
     }
 }
 
@@ -129,25 +152,19 @@ fn checksum_of_small(path: &Path, bytes: u64) -> io::Result<u32> {
 }
 
 /// The first difference between the files of a closed engine and what was noted when it was closed.
-pub(in crate::store) fn compare_lists(
-    folder: &Path,
-    noted: &FileList,
-    found: &FileList,
-) -> Result<(), EngineError> {
-    for (name, facts) in noted {
+pub(in crate::store) fn compare_lists(folder: &Path, noted: &FileList, found: &FileList) -> Option<String> {
+    noted.iter().find_map(|(name, facts)| {
         let path = folder.join(name);
-        match found.get(name) {
-            None => return Err(EngineError::damaged(&path, "the file is missing")),
+        let difference = match found.get(name) {
+            None => "is missing".to_owned(),
             Some(now) if now.bytes != facts.bytes => {
-                let detail =
-                    format!("it has {} bytes, it had {} when the store was closed", now.bytes, facts.bytes);
-                return Err(EngineError::damaged(&path, detail));
+                format!("has {} bytes, it had {} when the store was closed", now.bytes, facts.bytes)
             }
             Some(now) if now.checksum != facts.checksum => {
-                return Err(EngineError::damaged(&path, "its contents changed while the store was closed"));
+                "was changed while the store was closed".to_owned()
             }
-            Some(_) => {}
-        }
-    }
-    Ok(())
+            Some(_) => return None,
+        };
+        Some(format!("{} {difference}", path.display()))
+    })
 }

@@ -9,6 +9,7 @@ use crate::model::prefix::{Homing, PrefixEntry, PrefixStatus};
 use crate::store::entry::Change;
 use crate::store::error::Error;
 use crate::store::open::{Opened, engine_folder, open};
+use crate::store::repair::repair;
 use crate::store::{EngineKind, Store};
 
 use super::{Proposed, change, commit, data_of, opened, options, present};
@@ -37,10 +38,8 @@ impl Image {
                     waiting.push(name);
                     continue;
                 }
-                let mut bytes = fs::read(file.path()).expect("a file");
-                let length = bytes.len() as u64;
-                bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
-                files.insert(name, (bytes, length));
+                let length = file.metadata().expect("facts").len();
+                files.insert(name, (used_bytes(&file.path()), length));
             }
         }
         Self(files)
@@ -70,6 +69,18 @@ impl Image {
     fn names(&self) -> Vec<PathBuf> {
         self.0.keys().cloned().collect()
     }
+}
+
+/// The content of a file without the zeros at its end. Of a sparse file only what is on the disk is read.
+fn used_bytes(path: &Path) -> Vec<u8> {
+    use std::io::Read as _;
+    use std::os::unix::fs::MetadataExt as _;
+    let file = fs::File::open(path).expect("a file");
+    let allocated = file.metadata().expect("facts").blocks() * 512;
+    let mut bytes = Vec::new();
+    file.take(allocated.max(64 * 1024)).read_to_end(&mut bytes).expect("read");
+    bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1));
+    bytes
 }
 
 //----------- A sample store -------------------------------------------------
@@ -182,7 +193,7 @@ fn engine_files(data: &Path, engine: EngineKind) -> Vec<PathBuf> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_older_copy_of_a_keyspace_is_refused() {
+async fn an_older_copy_of_a_keyspace_is_named_and_nothing_is_deleted() {
     let directory = tempfile::tempdir().expect("a directory");
     let data = directory.path().join("data");
     fs::create_dir(&data).expect("made");
@@ -203,10 +214,26 @@ async fn an_older_copy_of_a_keyspace_is_refused() {
         mixed.0.extend(folder_of(&old, keyspace));
         mixed.lay_out(&data);
         fs::remove_file(data.join("closed-files")).expect("removed");
+        // Twice, for an ordered stop must not make it unseen.
+        for _ in 0..2 {
+            match look(&data, EngineKind::Fjall).await {
+                Outcome::ReadOnly(reason) => assert!(reason.contains("is an older copy"), "{reason}"),
+                other => panic!("{}: {other:?}", keyspace.display()),
+            }
+        }
+        // Newer tables that an older version does not list would be deleted.
+        let newer = folder_of(&new, keyspace)
+            .into_iter()
+            .filter(|(name, _)| name.iter().any(|part| part == "tables"));
+        mixed.0.extend(newer);
+        mixed.lay_out(&data);
+        fs::remove_file(data.join("closed-files")).expect("removed");
+        let before = engine_files(&data, EngineKind::Fjall);
         let Outcome::Refused(error) = look(&data, EngineKind::Fjall).await else {
             panic!("{} was not missed", keyspace.display());
         };
-        assert!(error.contains("it is an older copy"), "{error}");
+        assert!(error.contains("is an older copy"), "{error}");
+        assert_eq!(engine_files(&data, EngineKind::Fjall), before);
     }
 }
 
@@ -233,6 +260,63 @@ async fn a_missing_journal_is_named_and_no_changes_are_counted_as_lost() {
     }
 }
 
+//----------- Repair ---------------------------------------------------------
+
+/// What was lost with the names of versions comes back from the versions, and what was lost with whole keyspaces from the
+/// journal.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repair_rebuilds_files_and_states() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().join("data");
+    fs::create_dir(&data).expect("made");
+    sample(&data, EngineKind::Fjall).await;
+    let whole = Image::of(&data);
+    let losses: [&[&str]; 4] = [
+        &["keyspaces/2/current"],
+        &["keyspaces/2", "keyspaces/6"],
+        &["version", "keyspaces/3/current", "keyspaces/8/current"],
+        &["keyspaces/5", "keyspaces/11"],
+    ];
+    for lost in losses {
+        whole.lay_out(&data);
+        for name in lost {
+            let path = data.join("fjall").join(name);
+            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            removed.expect("removed");
+        }
+        assert!(matches!(look(&data, EngineKind::Fjall).await, Outcome::Refused(_)), "{lost:?}");
+        let report = repair(options(&data, EngineKind::Fjall)).await.expect("repaired");
+        assert!(report.is_whole(), "{lost:?}: {report:#?}");
+        assert_eq!(look(&data, EngineKind::Fjall).await, Outcome::Whole, "{lost:?}");
+    }
+}
+
+/// Entries without a state are rebuilt where their bodies are there, and named where they are not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repair_says_what_it_cannot_rebuild() {
+    for engine in EngineKind::ALL {
+        let directory = tempfile::tempdir().expect("a directory");
+        sample(directory.path(), engine).await;
+        let Opened { store, appender, .. } = opened(directory.path(), engine).await;
+        store.lose_state(&name(3)).await;
+        store.flip_state(&name(4)).await;
+        store.lose_state(&name(5)).await;
+        let entry = present(&store, &name(6)).await.expect("the identifier");
+        store.lose_body(entry.sequence - 1).await;
+        store.release(appender).await;
+        let report = repair(options(directory.path(), engine)).await.expect("repaired");
+        assert_eq!((report.rebuilt, report.lost_count), (2, 1), "{report:#?}");
+        assert!(report.lost[0].starts_with("88/n5: the body of journal entry"), "{:?}", report.lost);
+        assert!(!report.is_whole());
+        let Opened { store, .. } = opened(directory.path(), engine).await;
+        for number in [3, 4] {
+            let entry = present(&store, &name(number)).await.expect("rebuilt");
+            assert_eq!(data_of(&entry), name(number).as_bytes());
+        }
+        assert!(store.read_only_reason().is_some());
+    }
+}
+
 //----------- Every file, every damage ---------------------------------------
 
 /// What is done to a file.
@@ -248,8 +332,7 @@ fn damage(path: &Path, how: Damage) {
     if matches!(how, Damage::Delete) {
         return fs::remove_file(path).expect("removed");
     }
-    let used = fs::read(path).expect("the file");
-    let used = used.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let used = used_bytes(path).len();
     let file = fs::OpenOptions::new().read(true).write(true).open(path).expect("the file");
     use std::os::unix::fs::FileExt as _;
     match how {
