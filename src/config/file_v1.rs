@@ -63,6 +63,8 @@ macro_rules! key {
 
 const DAYS_MAX: u32 = 36_500;
 const CACHE_BYTES_MAX: u64 = 1 << 40;
+/// The largest reserve of disk space: beyond any disk.
+const DISK_BYTES_MAX: u64 = 1 << 50;
 const CONNECTION_COUNTS: RangeInclusive<usize> = 1..=1_000_000;
 const UDP_BYTES_MAX: u32 = 1 << 30;
 const ENGINES: &[(&str, EngineKind)] = &[("fjall", EngineKind::Fjall), ("sled", EngineKind::Sled)];
@@ -80,6 +82,8 @@ const STORE: &[Key] = &[
     key!("store", "engine", |config, given| config.store.engine => given.choice(ENGINES)?),
     key!("store", "cache_bytes", |config, given| config.store.cache_bytes
         => given.integer(1 << 20..=CACHE_BYTES_MAX)?),
+    key!("store", "disk_reserve_bytes", |config, given| config.store.disk_reserve_bytes
+        => given.integer(0..=DISK_BYTES_MAX)?),
     key!("store", "case_sensitive_suffix", |config, given| config.store.case_sensitive_suffix => given.flag()?),
     key!("store", "request_window_days", |config, given| config.store.request_window_days
         => given.integer(1..=366)?),

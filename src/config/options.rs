@@ -59,6 +59,8 @@ pub struct StoreSection {
     pub engine: EngineKind,
     /// Bytes of the block cache.
     pub cache_bytes: u64,
+    /// Bytes of free disk space below which changes are refused; 0 refuses none.
+    pub disk_reserve_bytes: u64,
     /// Whether suffixes are case-sensitive; fixed when the store is created.
     pub case_sensitive_suffix: bool,
     /// Days a request id is remembered.
@@ -75,6 +77,7 @@ impl Default for StoreSection {
             directory: PathBuf::from("./idnode-data"),
             engine: EngineKind::Fjall,
             cache_bytes: 256 * 1024 * 1024,
+            disk_reserve_bytes: 256 * 1024 * 1024,
             case_sensitive_suffix: false,
             request_window_days: limits::REQUEST_WINDOW_DAYS_DEFAULT,
             bodies_days: 0,

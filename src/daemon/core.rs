@@ -11,6 +11,7 @@ use tokio::time::{self, MissedTickBehavior};
 use super::backup;
 use super::clock_and_entropy;
 use super::directory::DataDirectory;
+use super::disk::{self, DiskWatch};
 use super::error::DaemonError;
 use super::federation_setup::{self, RunningFiling};
 use super::server_key::ServerKey;
@@ -58,6 +59,8 @@ pub(super) struct Core {
     committer: JoinHandle<Appender>,
     upkeep: JoinHandle<()>,
     high_water: JoinHandle<()>,
+    pub(super) disk: DiskWatch,
+    disk_watch: JoinHandle<()>,
     stop: watch::Sender<bool>,
 }
 
@@ -86,6 +89,7 @@ impl Core {
         if let Some(reason) = store.read_only_reason() {
             tracing::error!(%reason, "the store is read-only");
         }
+        let disk = DiskWatch::new(store.clone(), config.store.disk_reserve_bytes, disk::free_space());
         let backups = match backup::backups(config, &store, &server_key) {
             Ok(backups) => backups,
             Err(error) => {
@@ -97,6 +101,7 @@ impl Core {
         let schedule = config.backup.schedule;
         let schedule = schedule.map(|schedule| backups.spawn_schedule(schedule, stop.subscribe()));
         let high_water = store.spawn_high_water(stop.subscribe());
+        let disk_watch = tokio::spawn(disk.clone().run(stop.subscribe()));
         let follower = follower(config, &federation);
         let authority = authority(config, &store, follower.clone());
         let resolver = resolver(config, &store, &authority, site.clone(), &server_key);
@@ -120,6 +125,8 @@ impl Core {
             committer,
             upkeep,
             high_water,
+            disk,
+            disk_watch,
             stop,
         };
         match core.ensure_admin_token(directory).await {
@@ -143,6 +150,7 @@ impl Core {
         }
         join("upkeep", self.upkeep, deadline).await;
         join("high-water file", self.high_water, deadline).await;
+        join("disk watch", self.disk_watch, deadline).await;
         // Without the appender the store cannot be closed cleanly; the next start repairs it.
         let committer = join("committer", self.committer, deadline).await;
         let appender = committer.ok_or(DaemonError::Unclosed { what: "a change that is being written" })?;

@@ -50,6 +50,7 @@ impl DataDirectory {
     pub fn open(path: &Path) -> Result<Self, DaemonError> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
         made.map_err(|source| failed("make the data directory", path, source))?;
+        restrict_access(path)?;
         let file = path.join(Self::LOCK);
         let opened =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&file);
@@ -61,7 +62,8 @@ impl DataDirectory {
             }
             Err(TryLockError::Error(source)) => return Err(failed("lock", &file, source)),
         }
-        write_holder(&mut lock).map_err(|source| failed("write", &file, source))?;
+        // Without space the lock holds too; only the message to others lacks the process.
+        unless_full(write_holder(&mut lock), &file).map_err(|source| failed("write", &file, source))?;
         let directory = Self { path: path.into(), lock };
         directory.remove_addresses()?;
         Ok(directory)
@@ -121,9 +123,11 @@ impl DataDirectory {
         EngineKind::ALL.iter().any(|engine| self.path.join(engine.to_string()).exists())
     }
 
-    /// Writes the addresses of the node for other processes.
+    /// Writes the addresses of the node for other processes. On a full disk the node runs without them.
     pub(super) fn save_addresses(&self, addresses: &Addresses) -> Result<(), DaemonError> {
-        self.save(Self::ADDRESSES, &addresses.display())
+        let path = self.path.join(Self::ADDRESSES);
+        let saved = self.write(Self::ADDRESSES, &addresses.display());
+        unless_full(saved, &path).map_err(|source| failed("write", &path, source))
     }
 
     /// Removes the addresses, so that other processes find no node.
@@ -138,17 +142,17 @@ impl DataDirectory {
 
     /// Writes a small file atomically: to a temporary name, synced, renamed, the directory synced.
     fn save(&self, name: &str, text: &str) -> Result<(), DaemonError> {
-        let path = self.path.join(name);
+        self.write(name, text).map_err(|source| failed("write", &self.path.join(name), source))
+    }
+
+    fn write(&self, name: &str, text: &str) -> io::Result<()> {
         let beside = self.path.join(format!("{name}.new"));
-        let save = || -> io::Result<()> {
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&beside, &path)?;
-            File::open(&self.path)?.sync_all()
-        };
-        save().map_err(|source| failed("write", &path, source))
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&beside, self.path.join(name))?;
+        File::open(&self.path)?.sync_all()
     }
 }
 
@@ -162,6 +166,33 @@ fn write_holder(lock: &mut File) -> io::Result<()> {
     lock.set_len(0)?;
     lock.rewind()?;
     writeln!(lock, "{}", std::process::id())
+}
+
+/// Takes the access of everybody but the owner away: the store holds secret keys.
+fn restrict_access(path: &Path) -> Result<(), DaemonError> {
+    let failed = |source| failed("restrict the access to", path, source);
+    let mode = fs::metadata(path).map_err(failed)?.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let owner_only = mode & 0o700;
+    fs::set_permissions(path, fs::Permissions::from_mode(owner_only)).map_err(failed)?;
+    tracing::warn!(
+        directory = %path.display(),
+        "the data directory was open to others (mode {mode:03o}); it is its owner's only now (mode {owner_only:03o})"
+    );
+    Ok(())
+}
+
+/// Lets what is only for other processes fail on a full disk.
+fn unless_full(written: io::Result<()>, path: &Path) -> io::Result<()> {
+    match written {
+        Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            tracing::error!(%error, file = %path.display(), "disk full: the file is not written; the node goes on without it");
+            Ok(())
+        }
+        written => written,
+    }
 }
 
 /// Logs a warning when others than the owner may read a secret.
@@ -267,6 +298,19 @@ mod tests {
         DataDirectory::open(&path).expect("opened again");
         let mode = std::fs::metadata(&path).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_directory_that_is_open_to_others_becomes_its_owners_only() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let path = parent.path().join("data");
+        std::fs::create_dir(&path).expect("made");
+        let mode = || std::fs::metadata(&path).expect("there").permissions().mode() & 0o777;
+        for open in [0o755, 0o770, 0o777] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(open)).expect("set");
+            drop(DataDirectory::open(&path).expect("opened"));
+            assert_eq!(mode(), 0o700);
+        }
     }
 
     #[test]

@@ -30,8 +30,11 @@ pub(super) fn readiness(store: Store, draining: watch::Receiver<bool>) -> Readin
         if *draining.borrow() {
             reasons.push(Reason { code: "STOPPING", message: "the node is stopping".into() });
         }
-        if let Some(message) = store.read_only_reason() {
+        if let Some(message) = store.stop_reason() {
             reasons.push(Reason { code: "READ_ONLY", message });
+        }
+        if let Some(message) = store.pause_reason() {
+            reasons.push(Reason { code: "DISK_FULL", message });
         }
         reasons
     })
@@ -56,6 +59,7 @@ pub(super) fn add_metrics(metrics: &Metrics, core: &Core) {
         page.gauge_seconds("idnode_uptime_seconds", "How long the node has run.", running.elapsed());
         write_store(page, &store);
     });
+    core.disk.add_metrics(metrics);
     let registry = Arc::clone(&core.registry);
     metrics.add(move |page| write_registry(page, &registry));
     let backups = core.backups.clone();

@@ -22,6 +22,7 @@ mod front_ends;
 mod backup;
 
 mod clock_and_entropy;
+mod disk;
 mod health;
 mod server_key;
 mod socket;

@@ -90,8 +90,10 @@ struct Inner {
     retained: ArcSwap<RetainedFrom>,
     counts: Arc<Mutex<Counts>>,
     end: watch::Sender<End>,
-    /// Why the store is read-only; none while it accepts changes.
+    /// Why the store is read-only until it is opened again; none while it accepts changes.
     stopped: watch::Sender<Option<String>>,
+    /// Why the store accepts no changes for now.
+    paused: watch::Sender<Option<String>>,
     high_water: Mutex<high_water::HighWaterFile>,
     /// The witness as it is on disk; none before it was written.
     witness: Mutex<Option<witness::Witness>>,
@@ -178,9 +180,30 @@ impl Store {
         self.lock_counts().total()
     }
 
-    /// Why the store is read-only; none while it accepts changes.
+    /// Why the store accepts no changes, for good or for now; none while it accepts them.
     pub fn read_only_reason(&self) -> Option<String> {
+        self.stop_reason().or_else(|| self.pause_reason())
+    }
+
+    /// Why the store accepts no changes until it is opened again.
+    pub fn stop_reason(&self) -> Option<String> {
         self.inner.stopped.borrow().clone()
+    }
+
+    /// Why the store accepts no changes for now.
+    pub fn pause_reason(&self) -> Option<String> {
+        self.inner.paused.borrow().clone()
+    }
+
+    /// Accepts no changes until [`Store::resume`]; nothing that was accepted is affected. Returns whether it accepted them
+    /// before.
+    pub fn pause(&self, reason: &str) -> bool {
+        self.inner.paused.send_replace(Some(reason.to_owned())).is_none()
+    }
+
+    /// Accepts changes again after [`Store::pause`]. Returns whether it was paused.
+    pub fn resume(&self) -> bool {
+        self.inner.paused.send_replace(None).is_some()
     }
 
     /// Bytes on disk.

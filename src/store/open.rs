@@ -109,8 +109,8 @@ pub async fn open(options: StoreOptions) -> Result<Opened, Error> {
     } else {
         report = store.compare_and_repair(&proof).await?;
     }
-    if store.read_only_reason().is_none() {
-        store.note_witness().await?;
+    if store.stop_reason().is_none() {
+        store.warn_unless_noted(store.note_witness().await);
     }
     Ok(Opened { store, appender, report })
 }
@@ -219,6 +219,7 @@ pub(super) async fn attach_as(options: StoreOptions, proof: Proof) -> Result<Att
             counts: Arc::new(Mutex::new(Counts::default())),
             end: watch::Sender::new(empty),
             stopped: watch::Sender::new(None),
+            paused: watch::Sender::new(None),
             high_water: Mutex::new(high_water),
             witness: Mutex::new(None),
             held: Arc::default(),
@@ -344,14 +345,24 @@ impl Store {
     pub async fn close(&self, appender: Appender) -> Result<(), Error> {
         drop(appender);
         // A store that is behind its high-water mark retains the mark: it is the only evidence of the loss.
-        let is_whole = self.read_only_reason().is_none();
+        let is_whole = self.stop_reason().is_none();
         if is_whole {
             self.save_high_water()?;
-            self.note_witness().await?;
+            self.warn_unless_noted(self.note_witness().await);
         }
         self.note_stop("the store is closed");
         self.inner.engine.clone().close().await?;
-        if is_whole { self.list_closed_files().await } else { Ok(()) }
+        if is_whole {
+            self.warn_unless_noted(self.list_closed_files().await);
+        }
+        Ok(())
+    }
+
+    /// Logs that the witness could not be written. An older one is no difference, so that this needs no more.
+    fn warn_unless_noted(&self, noted: Result<(), Error>) {
+        if let Err(error) = noted {
+            tracing::warn!(error = %Chain(&error), "what the store holds could not be noted for the next start");
+        }
     }
 }
 
@@ -409,21 +420,20 @@ impl Store {
                 }
                 tokio::time::sleep(Duration::from_millis(LAG_MS)).await;
                 end.borrow_and_update();
-                if store.read_only_reason().is_some() {
+                if store.stop_reason().is_some() {
                     return;
                 }
                 let saved = tokio::task::spawn_blocking({
                     let store = store.clone();
                     move || store.save_high_water()
                 });
-                let mut saved = saved.await.unwrap_or(Ok(()));
-                if saved.is_ok() && noted.elapsed() >= NOTE_EVERY {
-                    noted = Instant::now();
-                    saved = store.note_witness().await;
-                }
-                if let Err(error) = saved {
+                if let Ok(Err(error)) = saved.await {
                     store.stop_writing(&format!("{error}: check the disk, then restart the node"));
                     return;
+                }
+                if noted.elapsed() >= NOTE_EVERY {
+                    noted = Instant::now();
+                    store.warn_unless_noted(store.note_witness().await);
                 }
             }
         })

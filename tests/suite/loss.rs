@@ -131,6 +131,38 @@ async fn start(data: &Path) -> RunningNode {
     Node::start(config(data, EngineKind::Fjall)).await.expect("the node starts")
 }
 
+/// A reserve that no disk has: the node starts, reads, says why it takes no changes, and takes them with another reserve.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_without_reserve_is_named_everywhere_and_reads_go_on() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().join("data");
+    let node = NodeProcess::start(&data, &[]);
+    let token = admin_token(&data);
+    let client = GrpcClient::connect(node.grpc(), Some(&token)).await;
+    client.home("88.118.8").await.expect("homed");
+    client.register("88.118.8/HELD", "https://example.com/1").await.expect("registered");
+    end(node);
+
+    let node = NodeProcess::start(&data, &["--set", "store.disk_reserve_bytes=1000000000000000"]);
+    let client = GrpcClient::connect(node.grpc(), Some(&token)).await;
+    assert_eq!(client.values("88.118.8/HELD").await, ["https://example.com/1"]);
+    let failed = client.register("88.118.8/MORE", "https://example.com/2").await.expect_err("no changes");
+    assert_eq!(reason(&failed), "READ_ONLY");
+    assert!(failed.message().contains("disk full"), "{}", failed.message());
+    let (status, body) = http_get(node.http(), "/readyz");
+    assert_eq!(status, 503, "{body}");
+    assert!(body.contains("\"code\":\"DISK_FULL\"") && body.contains("are free at"), "{body}");
+    let (_, metrics) = http_get(node.http(), "/metrics");
+    assert!(metrics.contains("idnode_disk_reserve_bytes 1000000000000000"), "{metrics}");
+    assert!(metrics.contains("idnode_store_read_only 1"), "{metrics}");
+    assert!(node.log().contains("disk full"), "{}", node.log());
+    end(node);
+
+    let node = NodeProcess::start(&data, &[]);
+    let client = GrpcClient::connect(node.grpc(), Some(&token)).await;
+    client.register("88.118.8/MORE", "https://example.com/2").await.expect("registered");
+}
+
 /// What is left of a lost disk: a key, a token, and nothing else that says that there was a store.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_admin_token_without_its_store_begins_no_new_store() {
