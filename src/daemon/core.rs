@@ -15,6 +15,7 @@ use super::disk::{self, DiskWatch};
 use super::error::DaemonError;
 use super::federation_setup::{self, RunningFiling};
 use super::server_key::ServerKey;
+use super::steady_clock::{Observed, SteadyClock};
 use crate::authority::caller::Caller;
 use crate::authority::{Authority, AuthorityOptions, RemoteOptions};
 use crate::backup::Backups;
@@ -36,6 +37,8 @@ use crate::store::{EngineKind, Store};
 use crate::telemetry::Chain;
 use crate::wire::dns::name::check_prefix_fits;
 
+/// How often the clock is compared with the time that has passed.
+const CLOCK_EVERY: Duration = Duration::from_secs(30);
 /// How often request ids that ran out are forgotten and the journal is pruned.
 const UPKEEP_EVERY: Duration = Duration::from_secs(3_600);
 /// How long tasks may take to end after a start that failed: the longest is a group commit on a busy disk.
@@ -281,46 +284,80 @@ struct Upkeep {
     registry: Arc<Registry>,
     bodies_days: u32,
     headers_days: u32,
+    clock: SteadyClock,
 }
 
 impl Upkeep {
     fn new(config: &Config, store: Store, registry: Arc<Registry>) -> Self {
         let StoreSection { bodies_days, headers_days, .. } = config.store;
-        Self { store, registry, bodies_days, headers_days }
+        let (last_ms, now_ms) = (store.end().time_ms, store.now_ms());
+        let clock = SteadyClock::new(last_ms, now_ms, Instant::now());
+        if last_ms > now_ms && !clock.is_trusted() {
+            tracing::warn!(
+                seconds = (last_ms - now_ms) / 1_000,
+                "the clock is before the last change in the journal: it is wrong now, or it was then. Changes are dated with \
+                 the time of that change until the clock has reached it"
+            );
+        } else if !clock.is_trusted() {
+            tracing::info!(
+                seconds = (now_ms - last_ms) / 1_000,
+                "the last change is some time ago; nothing is pruned or forgotten by the present time until the clock has run \
+                 steadily for a day"
+            );
+        }
+        Self { store, registry, bodies_days, headers_days, clock }
     }
 
-    async fn run(self, mut stop: watch::Receiver<bool>) {
-        let mut ticks = time::interval(UPKEEP_EVERY);
+    async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut ticks = time::interval(CLOCK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut due = Instant::now();
         loop {
             tokio::select! {
                 _ = stop.wait_for(|stopped| *stopped) => return,
                 _ = ticks.tick() => {}
             }
+            let trusted_ms = self.look_at_clock();
+            if Instant::now() < due {
+                continue;
+            }
+            due = Instant::now() + UPKEEP_EVERY;
             // Cancelled in the middle, it is done again at the next start: the first tick comes at once.
             tokio::select! {
                 _ = stop.wait_for(|stopped| *stopped) => return,
-                () = self.keep_up() => {}
+                () = self.keep_up(trusted_ms) => {}
             }
         }
     }
 
-    async fn keep_up(&self) {
+    /// The time to prune and forget by. A jump of the clock is logged, and not trusted at once.
+    fn look_at_clock(&mut self) -> u64 {
+        let Observed { trusted_ms, jump_ms } = self.clock.look(self.store.now_ms(), Instant::now());
+        if let Some(jump_ms) = jump_ms {
+            tracing::warn!(
+                seconds = jump_ms / 1_000,
+                "the clock has jumped; request ids may be refused by it. Nothing is pruned or forgotten by the new time until \
+                 the clock has run steadily for a day: check the clock and its synchronization"
+            );
+        }
+        trusted_ms
+    }
+
+    async fn keep_up(&self, trusted_ms: u64) {
         if self.store.read_only_reason().is_some() {
             return;
         }
-        if let Err(error) = self.registry.keep_up(self.retention()).await {
+        if let Err(error) = self.registry.keep_up(trusted_ms, self.retention(trusted_ms)).await {
             tracing::warn!(error = %Chain(&error), "pruning the journal and old requests failed; it is tried again \
                 in an hour");
         }
     }
 
-    /// What to prune now; none when the journal is retained without end.
-    fn retention(&self) -> Option<Retention> {
-        let now_ms = self.store.now_ms();
+    /// What to prune at a time; none when the journal is retained without end.
+    fn retention(&self, trusted_ms: u64) -> Option<Retention> {
         let before = |days: u32| match days {
             0 => 0,
-            days => now_ms.saturating_sub(u64::from(days) * DAY_MS),
+            days => trusted_ms.saturating_sub(u64::from(days) * DAY_MS),
         };
         let retention = Retention {
             bodies_before_ms: before(self.bodies_days),

@@ -26,6 +26,7 @@ mod disk;
 mod health;
 mod server_key;
 mod socket;
+mod steady_clock;
 mod systemd;
 
 mod error;

@@ -161,11 +161,18 @@ pub enum Refusal {
         /// The window, in seconds.
         window_seconds: u64,
     },
-    /// The request id is not a UUIDv7 of about now.
-    #[error(
-        "request id is not a UUIDv7, or its time is more than {REQUEST_AHEAD_SECONDS_MAX} s ahead of this node's clock"
-    )]
+    /// The request id is not a UUIDv7.
+    #[error("request id is not a UUIDv7")]
     RequestIdInvalid,
+    /// The request id was made at a time that this node's clock has not reached.
+    #[error(
+        "request id was made {ahead_seconds} s ahead of this node's clock, and {REQUEST_AHEAD_SECONDS_MAX} s are allowed: \
+         set the clock of the client or of the node"
+    )]
+    RequestAhead {
+        /// How far the clock of the client is ahead of that of the node.
+        ahead_seconds: u64,
+    },
     /// The batch has too many items.
     #[error("{count} items; a batch holds at most {BATCH_ITEMS_MAX}")]
     TooManyItems {
@@ -207,7 +214,7 @@ impl Refusal {
             Self::ValueProtected { .. } => "VALUE_PROTECTED",
             Self::RequestConflict => "REQUEST_CONFLICT",
             Self::RequestExpired { .. } => "REQUEST_EXPIRED",
-            Self::RequestIdInvalid => "REQUEST_ID_INVALID",
+            Self::RequestIdInvalid | Self::RequestAhead { .. } => "REQUEST_ID_INVALID",
             Self::TooManyItems { .. } => "TOO_MANY_ITEMS",
             Self::IncarnationSuperseded => "INCARNATION_SUPERSEDED",
         }
@@ -239,6 +246,7 @@ impl Refusal {
             Self::RequestExpired { age_seconds, window_seconds } => {
                 vec![("age_seconds", age_seconds.to_string()), ("window_seconds", window_seconds.to_string())]
             }
+            Self::RequestAhead { ahead_seconds } => vec![("ahead_seconds", ahead_seconds.to_string())],
             Self::TooManyItems { count } => {
                 vec![("count", count.to_string()), ("max", BATCH_ITEMS_MAX.to_string())]
             }

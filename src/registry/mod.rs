@@ -229,12 +229,13 @@ fn check_draft(draft: &TokenDraft) -> Result<(), Refusal> {
 //----------- Upkeep ---------------------------------------------------------
 
 impl Registry {
-    /// Forgets expired request ids and prunes the journal; to be called about every hour.
-    pub async fn keep_up(&self, retention: Option<Retention>) -> Result<(), Failure> {
+    /// Forgets expired request ids and prunes the journal; to be called about every hour, with a time that no jump of the clock
+    /// has changed, in milliseconds since 1970.
+    pub async fn keep_up(&self, trusted_ms: u64, retention: Option<Retention>) -> Result<(), Failure> {
         let failed = |error: crate::store::error::Error| Failure::Store { detail: error.to_string() };
         // The margin of an hour ensures that no id is forgotten while its repetition is still accepted.
         let window_ms = u64::try_from(self.options.request_window.as_millis()).unwrap_or(u64::MAX);
-        let expired_ms = self.store.now_ms().saturating_sub(window_ms).saturating_sub(3_600_000);
+        let expired_ms = trusted_ms.saturating_sub(window_ms).saturating_sub(3_600_000);
         self.store.forget_requests(expired_ms).await.map_err(failed)?;
         if let Some(retention) = retention {
             self.store.prune(retention).await.map_err(failed)?;

@@ -270,7 +270,7 @@ async fn a_bookmark_below_the_pruned_journal_leads_to_the_present_state() {
     lower.home("88.118.2").await;
     lower.apply(many.collect()).await;
     let all = Retention { bodies_before_ms: u64::MAX, headers_before_ms: u64::MAX };
-    lower.node().registry().keep_up(Some(all)).await.expect("pruned");
+    lower.node().registry().keep_up(0, Some(all)).await.expect("pruned");
     assert!(lower.node().store().retained().headers_from > SEGMENT_ENTRIES);
     top.go_on().await;
     let status = lower.settled();

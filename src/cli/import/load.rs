@@ -317,6 +317,10 @@ impl Loader {
                 _ => self.tally.registered += 1,
             },
             Some(Done::Refusal(refusal)) if is_same(&refusal) => self.tally.skipped += 1,
+            // Every other row would be refused for the same clock.
+            Some(Done::Refusal(refusal)) if is_of_clock(&refusal) => {
+                return Err(Error::Refused(Reason::of_refusal(refusal)));
+            }
             Some(Done::Refusal(refusal)) => self.refuse(row, &Reason::of_refusal(refusal))?,
             None => self.refuse(row, &Reason::new("PROTOCOL", "the node sent no outcome"))?,
         }
@@ -354,6 +358,11 @@ pub(super) struct Loaded {
 /// Whether an identifier was refused because it exists with the same values.
 fn is_same(refusal: &proto::Refusal) -> bool {
     refusal.code == "ALREADY_EXISTS" && refusal.facts.get("same").is_some_and(|same| same == "true")
+}
+
+/// Whether a row was refused because the clocks of this machine and of the node differ.
+fn is_of_clock(refusal: &proto::Refusal) -> bool {
+    refusal.code == "REQUEST_EXPIRED" || refusal.facts.contains_key("ahead_seconds")
 }
 
 fn data_bytes(values: &[proto::Value]) -> usize {

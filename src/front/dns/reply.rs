@@ -262,6 +262,7 @@ pub(super) fn refusal(refusal: &Refusal) -> Reply {
         | Refusal::RequestConflict
         | Refusal::RequestExpired { .. }
         | Refusal::RequestIdInvalid
+        | Refusal::RequestAhead { .. }
         | Refusal::TooManyItems { .. }
         | Refusal::IncarnationSuperseded => Reply::of(
             ResponseCode::ServFail,

@@ -151,6 +151,7 @@ fn code_of_refusal(refusal: &Refusal) -> Code {
         | Refusal::RegistrantInvalid(_)
         | Refusal::CommandInvalid { .. }
         | Refusal::RequestIdInvalid
+        | Refusal::RequestAhead { .. }
         | Refusal::TooManyItems { .. } => Code::InvalidArgument,
         Refusal::NotResponsible { .. }
         | Refusal::PrefixDelegated { .. }

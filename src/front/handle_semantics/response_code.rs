@@ -53,6 +53,7 @@ pub(in crate::front) fn of_refusal(refusal: &Refusal) -> ResponseCode {
         | Refusal::RequestConflict
         | Refusal::RequestExpired { .. }
         | Refusal::RequestIdInvalid
+        | Refusal::RequestAhead { .. }
         | Refusal::TooManyItems { .. }
         | Refusal::IncarnationSuperseded => ResponseCode::PROTOCOL_ERROR,
     }

@@ -94,7 +94,7 @@ async fn an_id_outside_the_window_is_refused_and_never_run() {
     let id = fixture.request_id(1);
     let first = fixture.request(&Caller::Node, Some(id), vec![register("88.118/a", "one")]).await;
     fixture.advance(WINDOW);
-    fixture.registry.keep_up(None).await.expect("forgotten");
+    fixture.registry.keep_up(fixture.store.now_ms(), None).await.expect("forgotten");
     let last = fixture.request(&Caller::Node, Some(id), vec![register("88.118/a", "one")]).await;
     assert_eq!(last, again(&first), "remembered to the last second of the window");
 
@@ -107,7 +107,7 @@ async fn an_id_outside_the_window_is_refused_and_never_run() {
 
     let ahead = request_id(fixture.store.now_ms() + 300_001, 2);
     let outcomes = fixture.request(&Caller::Node, Some(ahead), vec![register("88.118/new", "one")]).await;
-    assert_eq!(outcomes, [Err(Refusal::RequestIdInvalid)]);
+    assert_eq!(outcomes, [Err(Refusal::RequestAhead { ahead_seconds: 300 })]);
     assert_eq!(fixture.end(), end);
     let near = request_id(fixture.store.now_ms() + 300_000, 2);
     let outcomes = fixture.request(&Caller::Node, Some(near), vec![register("88.118/new", "one")]).await;
@@ -122,7 +122,7 @@ async fn what_expired_is_forgotten_and_nothing_else() {
     fixture.advance(WINDOW + Duration::from_secs(3_601));
     let new = fixture.request_id(2);
     let first = fixture.request(&Caller::Node, Some(new), vec![register("88.118/b", "one")]).await;
-    fixture.registry.keep_up(None).await.expect("forgotten");
+    fixture.registry.keep_up(fixture.store.now_ms(), None).await.expect("forgotten");
     let key = |request| crate::registry::digest::remembered(request, &CallerName::Node, &item(0)).0;
     let remembered = fixture.store.requests(&[key(old), key(new)]).await.expect("the store reads");
     let remembered: Vec<bool> = remembered.iter().map(Option::is_some).collect();

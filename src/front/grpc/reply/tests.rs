@@ -79,6 +79,11 @@ fn refusals() -> Vec<(Refusal, Code, Option<Fact>)> {
             Some(("age_seconds", "9")),
         ),
         (Refusal::IncarnationSuperseded, Code::FailedPrecondition, None),
+        (
+            Refusal::RequestAhead { ahead_seconds: 28_800 },
+            Code::InvalidArgument,
+            Some(("ahead_seconds", "28800")),
+        ),
     ]
 }
 
@@ -114,6 +119,7 @@ fn number(refusal: &Refusal) -> usize {
         Refusal::IncarnationSuperseded => 26,
         Refusal::NotAdministrator { .. } => 27,
         Refusal::ValueProtected { .. } => 28,
+        Refusal::RequestAhead { .. } => 29,
     }
 }
 
@@ -137,7 +143,7 @@ fn every_refusal_has_its_status_reason_and_facts() {
         }
     }
     let numbers: BTreeSet<usize> = refusals().iter().map(|(refusal, ..)| number(refusal)).collect();
-    assert_eq!(numbers, (0..=28).collect(), "every variant is in the table");
+    assert_eq!(numbers, (0..=29).collect(), "every variant is in the table");
 }
 
 #[test]
