@@ -3,11 +3,12 @@
 use clap::{Args, Subcommand};
 use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Value as Json, json};
+use tonic::Status;
 
 use super::change::position;
 use super::connection::ConnectionArguments;
 use super::display::{self, Table, escape};
-use super::error::Error;
+use super::error::{Attempt, Error, Reason};
 use super::offline::{OfflineArguments, RestoreArguments};
 use super::output::{Form, Output};
 use super::progress::{Point, Progress};
@@ -139,14 +140,22 @@ async fn create(arguments: CreateArguments) -> Result<(), Error> {
     let connection = arguments.connection.connection()?;
     let kind = if arguments.incremental { proto::BackupKind::Incremental } else { proto::BackupKind::Full };
     let request = proto::CreateBackupRequest { directory: arguments.location.directory, kind: kind.into() };
-    let mut reports = connection
-        .ask(async |channel| {
-            BackupServiceClient::new(channel).create_backup(connection.streaming(request)).await
-        })
-        .await?;
+    let unknown = |cause: String| {
+        Error::BrokenOff(format!(
+            "the node was making the backup, and whether it was completed is unknown ({cause}); look with `idnode \
+             backup list`"
+        ))
+    };
+    let explain = |status: Status| match Attempt::of_status(&status) {
+        Attempt::Unknown => unknown(Reason::of_status(&status).to_string()),
+        Attempt::NotTaken | Attempt::Final => connection.explain(&status),
+    };
+    let mut client = BackupServiceClient::new(connection.channel().await?);
+    let reports = client.create_backup(connection.streaming(request)).await;
+    let mut reports = reports.map_err(explain)?.into_inner();
     let mut progress = Progress::new("entries");
     let mut made = None;
-    while let Some(response) = reports.message().await.map_err(|status| connection.explain(&status))? {
+    while let Some(response) = reports.message().await.map_err(explain)? {
         match response.report {
             Some(Report::Progress(report)) => advance(&mut progress, &report),
             Some(Report::Backup(backup)) => made = Some(backup),
@@ -154,9 +163,7 @@ async fn create(arguments: CreateArguments) -> Result<(), Error> {
         }
     }
     progress.finish();
-    let made = made.ok_or_else(|| {
-        Error::Incomplete("the node ended the call before the backup was complete; try again".into())
-    })?;
+    let made = made.ok_or_else(|| unknown("the node ended the call".into()))?;
     let mut output = arguments.connection.output();
     if output.is_json() {
         output.json(&backup_json(&made))?;

@@ -2,7 +2,8 @@
 //!
 //! A change carries a request id. When its answer is lost, the same change is sent again with the same id, within
 //! `--timeout`; the node answers a repetition with the first receipt and does nothing twice. If the outcome is still
-//! unknown then, the id is printed, and the command can be repeated later with `--request-id`.
+//! unknown then, the id is printed, and the command can be repeated later with `--request-id`: whatever a repetition was
+//! answered, except a receipt, says nothing about the first attempt.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::contact::{self, Responder};
-use super::error::{self, Error, Reason};
+use super::error::{Attempt, Error, Reason};
 use super::output::{Form, Output};
 use crate::daemon::Addresses;
 
@@ -265,25 +266,51 @@ impl Connection {
     }
 
     /// Sends a change that carries `request_id`, and again when its answer is lost, until the outcome is known or the
-    /// time limit has passed.
+    /// time limit has passed. Once an attempt was unknown, only a receipt is the outcome: what the node answers to a
+    /// repetition says nothing about the first attempt.
     pub(super) async fn change<T>(
         &self,
         request_id: &str,
         call: impl AsyncFn(Channel) -> Result<Response<T>, Status>,
     ) -> Result<T, Error> {
+        let channel = self.channel().await?;
+        tokio::select! {
+            outcome = self.attempt(request_id, channel, call) => outcome,
+            () = interrupted() => Err(Error::Interrupted(format!(
+                "interrupted while the outcome was unknown; repeat the command with --request-id {request_id} to learn \
+                 the outcome; nothing is done twice"
+            ))),
+        }
+    }
+
+    async fn attempt<T>(
+        &self,
+        request_id: &str,
+        mut channel: Channel,
+        call: impl AsyncFn(Channel) -> Result<Response<T>, Status>,
+    ) -> Result<T, Error> {
         let until = Instant::now() + self.timeout;
-        let mut channel = self.channel().await?;
         let mut pause = PAUSE_FIRST;
+        let mut unknown = None;
         loop {
             let attempt = (until - Instant::now()).min(ATTEMPT_MAX);
             let answer = time::timeout(attempt, call(channel.clone())).await;
-            let cause = match answer {
+            let status = match answer {
                 Ok(Ok(response)) => return Ok(response.into_inner()),
-                Ok(Err(status)) if !error::is_passing(&status) => return Err(self.explain(&status)),
-                Ok(Err(status)) => Reason::of_status(&status).to_string(),
-                Err(_) => "no answer in time".to_owned(),
+                Ok(Err(status)) => status,
+                Err(_) => Status::deadline_exceeded("no answer in time"),
             };
-            if Instant::now() + pause >= until {
+            let attempt = Attempt::of_status(&status);
+            if attempt == Attempt::Unknown {
+                unknown = Some(Reason::of_status(&status).to_string());
+            }
+            if attempt == Attempt::Final || Instant::now() + pause >= until {
+                let Some(cause) = unknown else { return Err(self.explain(&status)) };
+                let later = Reason::of_status(&status);
+                let cause = match attempt {
+                    Attempt::Unknown => cause,
+                    _ => format!("{cause}; a repetition was answered: {later}"),
+                };
                 return Err(Error::OutcomeUnknown { request_id: request_id.to_owned(), cause });
             }
             time::sleep(pause).await;
@@ -308,6 +335,13 @@ impl Connection {
             }
         }
         explained
+    }
+}
+
+/// Returns when the user interrupts the command; never, when interruption cannot be noticed.
+async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        core::future::pending().await
     }
 }
 

@@ -19,9 +19,12 @@ use super::display::escape;
 use crate::wire::proto;
 
 /// Reasons that report a failure of the node rather than a fault of the caller.
-const FAILURES: &[&str] = &["OUTCOME_UNKNOWN", "READ_ONLY", "OVERLOADED", "STOPPING", "STORE"];
-/// Reasons after which a change is retried with the same request id.
-const PASSING: &[&str] = &["OUTCOME_UNKNOWN", "OVERLOADED", "STOPPING"];
+const FAILURES: &[&str] =
+    &["OUTCOME_UNKNOWN", "READ_ONLY", "OVERLOADED", "STOPPING", "STORE", "MEMORY_BUDGET_SPENT"];
+/// Reasons that leave open whether the change was made.
+const UNKNOWN: &[&str] = &["OUTCOME_UNKNOWN", "INTERNAL"];
+/// Reasons by which the node says that it did nothing, and may take the same change a little later.
+const NOT_TAKEN: &[&str] = &["OVERLOADED", "STOPPING", "CONTENDED", "MEMORY_BUDGET_SPENT", "REQUEST_TIMEOUT"];
 
 //----------- Error ----------------------------------------------------------
 
@@ -253,19 +256,41 @@ fn plain_code(code: Code) -> String {
     name
 }
 
-/// Whether, after this status, it is unknown what the node did, or the node may take the command a little later.
-pub(super) fn is_passing(status: &Status) -> bool {
-    match status.get_details_error_info() {
-        Some(info) => PASSING.contains(&info.reason.as_str()),
-        None => matches!(
-            status.code(),
+//----------- Attempt --------------------------------------------------------
+
+/// What a status says about the change that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attempt {
+    /// The change may have been made.
+    Unknown,
+    /// The change was not made; another attempt may succeed.
+    NotTaken,
+    /// The change was not made by this attempt, and another attempt will not succeed either.
+    Final,
+}
+
+impl Attempt {
+    /// Judges a status. Without the node's own reason, the status was made on the way, where nobody knows what the node did.
+    pub(super) fn of_status(status: &Status) -> Self {
+        if let Some(info) = status.get_details_error_info() {
+            let is_of = |reasons: &[&str]| reasons.contains(&info.reason.as_str());
+            return match () {
+                () if is_of(UNKNOWN) => Self::Unknown,
+                () if is_of(NOT_TAKEN) => Self::NotTaken,
+                () => Self::Final,
+            };
+        }
+        match status.code() {
             Code::Unavailable
-                | Code::DeadlineExceeded
-                | Code::Cancelled
-                | Code::Unknown
-                | Code::Internal
-                | Code::Aborted
-        ),
+            | Code::DeadlineExceeded
+            | Code::Cancelled
+            | Code::Unknown
+            | Code::Internal
+            | Code::ResourceExhausted
+            | Code::DataLoss
+            | Code::Aborted => Self::Unknown,
+            _ => Self::Final,
+        }
     }
 }
 
@@ -276,7 +301,7 @@ mod tests {
     use tonic::{Code, Status};
     use tonic_types::{ErrorDetails, StatusExt as _};
 
-    use super::{Error, Reason, is_passing};
+    use super::{Attempt, Error, Reason};
 
     fn status(code: Code, reason: &str) -> Status {
         let facts = HashMap::from([("version".to_owned(), "3".to_owned())]);
@@ -301,10 +326,13 @@ mod tests {
     }
 
     #[test]
-    fn only_a_passing_trouble_is_worth_repeating() {
-        assert!(is_passing(&status(Code::Unavailable, "OUTCOME_UNKNOWN")));
-        assert!(is_passing(&Status::unavailable("connection reset")));
-        assert!(!is_passing(&status(Code::Unavailable, "READ_ONLY")));
-        assert!(!is_passing(&Status::not_found("nothing")));
+    fn an_attempt_is_unknown_unless_the_node_says_that_it_did_nothing() {
+        let judge = Attempt::of_status;
+        assert_eq!(judge(&status(Code::Unknown, "OUTCOME_UNKNOWN")), Attempt::Unknown);
+        assert_eq!(judge(&Status::unavailable("connection reset")), Attempt::Unknown);
+        assert_eq!(judge(&Status::resource_exhausted("enhance your calm")), Attempt::Unknown);
+        assert_eq!(judge(&status(Code::Unavailable, "OVERLOADED")), Attempt::NotTaken);
+        assert_eq!(judge(&status(Code::FailedPrecondition, "READ_ONLY")), Attempt::Final);
+        assert_eq!(judge(&Status::not_found("nothing")), Attempt::Final);
     }
 }

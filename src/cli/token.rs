@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use super::change::{Subject, print_receipt};
 use super::connection::{ConnectionArguments, RequestArguments};
 use super::display::{self, Table, parse_time};
-use super::error::{Error, Reason, is_passing};
+use super::error::{Attempt, Error, Reason};
 use super::output::notice;
 use crate::wire::proto;
 use crate::wire::proto::administration_service_client::AdministrationServiceClient;
@@ -146,13 +146,13 @@ async fn create(arguments: CreateArguments) -> Result<(), Error> {
     let mut client = AdministrationServiceClient::new(connection.channel().await?);
     let answered = client.create_token(connection.request(request)).await;
     // The node returns a token's text once only, so that a retry would create another token.
-    let response = answered.map_err(|status| match is_passing(&status) {
-        true => Error::BrokenOff(format!(
+    let response = answered.map_err(|status| match Attempt::of_status(&status) {
+        Attempt::Unknown => Error::BrokenOff(format!(
             "the command was sent, but its outcome is unknown ({}); look with `idnode token list`, and revoke a \
              token whose text nobody received",
             Reason::of_status(&status)
         )),
-        false => connection.explain(&status),
+        Attempt::NotTaken | Attempt::Final => connection.explain(&status),
     })?;
     let response = response.into_inner();
     let token = response.token.unwrap_or_default();

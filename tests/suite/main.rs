@@ -20,6 +20,7 @@ mod http;
 mod import;
 mod key;
 mod loss;
+mod outcome;
 mod parity;
 mod recovery;
 mod referral;

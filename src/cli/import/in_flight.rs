@@ -4,6 +4,7 @@
 //! refusal is reported in its turn.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::super::error::Reason;
 use crate::model::limits::{MESSAGE_BYTES_MAX, STREAM_UNACKNOWLEDGED_MAX};
@@ -30,6 +31,8 @@ pub(super) struct RowInFlight {
     pub(super) bytes: usize,
     /// Item to send, or why none is sent.
     pub(super) item: Result<proto::Item, Reason>,
+    /// What ended a stream on which the row was sent, so that it may have been carried out.
+    pub(super) unknown: Option<Arc<str>>,
 }
 
 /// Rows in the order of the file.
@@ -56,6 +59,20 @@ impl InFlight {
     pub(super) fn push(&mut self, row: RowInFlight) {
         self.bytes += row.bytes;
         self.rows.push_back(row);
+    }
+
+    /// Marks the rows that were sent on the present stream: it ended without their outcomes, for this cause.
+    pub(super) fn lose(&mut self, cause: &str) {
+        let cause: Arc<str> = cause.into();
+        for row in self.rows.iter_mut().take(self.sent).filter(|row| row.item.is_ok()) {
+            row.unknown = Some(Arc::clone(&cause));
+        }
+    }
+
+    /// Number of rows that may have been carried out, and the last cause why that is unknown.
+    pub(super) fn unknown(&self) -> Option<(usize, Arc<str>)> {
+        let causes: Vec<&Arc<str>> = self.rows.iter().filter_map(|row| row.unknown.as_ref()).collect();
+        causes.last().map(|cause| (causes.len(), Arc::clone(cause)))
     }
 
     /// Starts a new stream, on which no row was sent yet.

@@ -19,7 +19,7 @@ use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
 use super::super::connection::{Connection, pause_and_double};
-use super::super::error::{Error, Reason, is_passing};
+use super::super::error::{Attempt, Error, Reason};
 use super::super::progress::{Point, Progress};
 use super::in_flight::{InFlight, RowInFlight};
 use super::result::ResultFile;
@@ -46,12 +46,14 @@ pub(super) struct Tally {
     pub(super) overwritten: u64,
     /// Rows that were refused.
     pub(super) refused: u64,
+    /// Rows that were sent, and may or may not have been carried out.
+    pub(super) unknown: u64,
 }
 
 impl Tally {
     /// Rows in all.
     pub(super) fn rows(&self) -> u64 {
-        self.registered + self.skipped + self.overwritten + self.refused
+        self.registered + self.skipped + self.overwritten + self.refused + self.unknown
     }
 }
 
@@ -104,8 +106,10 @@ enum Input {
 
 /// Why a stream ended before all rows were settled.
 enum Break {
-    /// A new stream may succeed.
+    /// What was sent may have been carried out; a new stream may succeed.
     Lost(String),
+    /// What was sent and not answered was not carried out; a new stream may succeed.
+    NotTaken(String),
     /// No new stream will succeed.
     Final(Error),
 }
@@ -156,8 +160,12 @@ impl Loader {
         loop {
             let cause = match self.converse(channel.clone()).await {
                 Ok(()) => return Ok(()),
-                Err(Break::Final(error)) => return Err(error),
-                Err(Break::Lost(cause)) => cause,
+                Err(Break::Final(error)) => return Err(self.end(error)),
+                Err(Break::NotTaken(cause)) => cause,
+                Err(Break::Lost(cause)) => {
+                    self.in_flight.lose(&cause);
+                    cause
+                }
             };
             let settled = self.tally.rows();
             let since = match trouble {
@@ -182,6 +190,17 @@ impl Loader {
         Error::BrokenOff(format!(
             "the node stopped answering after {} rows ({cause}); run the same command again to continue, what is \
              registered is skipped; the request id was {}",
+            self.tally.rows(),
+            self.orders.request_id
+        ))
+    }
+
+    /// The error at the end of the last stream. An error of this stream does not decide about rows of an earlier one.
+    fn end(&self, error: Error) -> Error {
+        let Some((count, cause)) = self.in_flight.unknown() else { return error };
+        Error::BrokenOff(format!(
+            "{count} rows after the first {} were sent, and their outcome is unknown ({cause}; then: {error}); run the \
+             same command again with --request-id {} to learn the outcome and continue",
             self.tally.rows(),
             self.orders.request_id
         ))
@@ -232,10 +251,10 @@ impl Loader {
     }
 
     fn broken(&self, status: &Status) -> Break {
-        if is_passing(status) {
-            Break::Lost(Reason::of_status(status).to_string())
-        } else {
-            Break::Final(self.connection.explain(status))
+        match Attempt::of_status(status) {
+            Attempt::Unknown => Break::Lost(Reason::of_status(status).to_string()),
+            Attempt::NotTaken => Break::NotTaken(Reason::of_status(status).to_string()),
+            Attempt::Final => Break::Final(self.connection.explain(status)),
         }
     }
 
@@ -274,6 +293,7 @@ impl Loader {
             read_bytes: row.read_bytes,
             bytes,
             item,
+            unknown: None,
         })
     }
 
@@ -318,10 +338,17 @@ impl Loader {
             },
             Some(Done::Refusal(refusal)) if is_same(&refusal) => self.tally.skipped += 1,
             // Every other row would be refused for the same clock.
-            Some(Done::Refusal(refusal)) if is_of_clock(&refusal) => {
+            Some(Done::Refusal(refusal)) if row.unknown.is_none() && is_of_clock(&refusal) => {
                 return Err(Error::Refused(Reason::of_refusal(refusal)));
             }
-            Some(Done::Refusal(refusal)) => self.refuse(row, &Reason::of_refusal(refusal))?,
+            Some(Done::Refusal(refusal)) => match &row.unknown {
+                Some(cause) if !is_of_the_row(&refusal) => {
+                    self.tally.unknown += 1;
+                    let reason = still_unknown(cause, refusal, &self.orders.request_id);
+                    self.result.refuse(row.number, &row.identifier, &reason)?;
+                }
+                _ => self.refuse(row, &Reason::of_refusal(refusal))?,
+            },
             None => self.refuse(row, &Reason::new("PROTOCOL", "the node sent no outcome"))?,
         }
         Ok(())
@@ -363,6 +390,21 @@ fn is_same(refusal: &proto::Refusal) -> bool {
 /// Whether a row was refused because the clocks of this machine and of the node differ.
 fn is_of_clock(refusal: &proto::Refusal) -> bool {
     refusal.code == "REQUEST_EXPIRED" || refusal.facts.contains_key("ahead_seconds")
+}
+
+/// Whether a refusal depends on nothing but the row, so that no attempt can have been carried out.
+fn is_of_the_row(refusal: &proto::Refusal) -> bool {
+    matches!(refusal.code.as_str(), "IDENTIFIER_MALFORMED" | "VALUE_INVALID" | "COMMAND_INVALID")
+}
+
+/// The reason of a row that may have been carried out before it was refused.
+fn still_unknown(cause: &str, refusal: proto::Refusal, request_id: &str) -> Reason {
+    let later = Reason::of_refusal(refusal);
+    let sentence = format!(
+        "the row was sent and may have been carried out ({cause}); a repetition was answered: {later}; run the same \
+         command again with --request-id {request_id} to learn the outcome"
+    );
+    Reason::new("OUTCOME_UNKNOWN", sentence)
 }
 
 fn data_bytes(values: &[proto::Value]) -> usize {

@@ -32,7 +32,7 @@ use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
 use self::lines::Lines;
-use self::load::{Existing, Loaded, Loader, Orders};
+use self::load::{Existing, Loaded, Loader, Orders, Tally};
 use self::result::ResultFile;
 use self::row::{Naming, Row};
 use self::source::{Encoding, Source};
@@ -139,8 +139,9 @@ impl ImportArguments {
         let (input, file_bytes) = open(&self.file)?;
         let rows = self.rows(input)?;
         let result = ResultFile::create(self.result_path().as_deref())?;
+        let request_id = self.request.request_id();
         let orders = Orders {
-            request_id: self.request.request_id(),
+            request_id: request_id.clone(),
             existing: if self.overwrite { Existing::Overwrite } else { Existing::Refuse },
             file_bytes,
         };
@@ -157,7 +158,7 @@ impl ImportArguments {
             self.summarize(&loaded)?;
         }
         ended?;
-        refused_at_all(&loaded)
+        refused_at_all(&loaded, &request_id)
     }
 
     /// Starts reading on its own thread, as fast as rows are received.
@@ -216,6 +217,7 @@ impl ImportArguments {
                 "skipped": tally.skipped,
                 "overwritten": tally.overwritten,
                 "refused": tally.refused,
+                "unknown": tally.unknown,
                 "seconds": loaded.elapsed.as_secs_f64(),
                 "rate": rate,
                 "result": loaded.result.path(),
@@ -263,14 +265,22 @@ fn feed(sender: &mpsc::Sender<Result<Row, Error>>, mut next: impl FnMut() -> Res
     }
 }
 
-fn refused_at_all(loaded: &Loaded) -> Result<(), Error> {
-    let refused = loaded.tally.refused;
-    if refused == 0 {
-        return Ok(());
-    }
+fn refused_at_all(loaded: &Loaded, request_id: &str) -> Result<(), Error> {
+    let Tally { refused, unknown, .. } = loaded.tally;
     let report = match loaded.result.path() {
         Some(path) => format!("; {} names each", path.display()),
         None => String::new(),
     };
+    if unknown > 0 {
+        return Err(Error::BrokenOff(format!(
+            "the outcome of {} rows is unknown, and {} were refused{report}; run the same command again with \
+             --request-id {request_id} to learn the outcome",
+            HumanCount(unknown),
+            HumanCount(refused)
+        )));
+    }
+    if refused == 0 {
+        return Ok(());
+    }
     Err(Error::Incomplete(format!("{} rows were refused{report}", HumanCount(refused))))
 }

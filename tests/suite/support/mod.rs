@@ -4,6 +4,7 @@ pub(crate) mod clients;
 pub(crate) mod eventually;
 pub(crate) mod flood;
 pub(crate) mod handle;
+pub(crate) mod lossy_proxy;
 pub(crate) mod node;
 pub(crate) mod session;
 pub(crate) mod tree;

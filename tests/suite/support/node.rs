@@ -154,9 +154,19 @@ impl NodeProcess {
 
     /// Starts one that may open so many files at a time.
     pub(crate) fn start_with_descriptors(data: &Path, descriptors: u32) -> Self {
-        let serve = serve(data, &[]);
+        Self::start_limited(data, &format!("ulimit -n {descriptors}"), &[])
+    }
+
+    /// Starts one whose files cannot grow beyond so many blocks of 512 bytes, as on a full disk.
+    pub(crate) fn start_with_file_blocks(data: &Path, blocks: u32, arguments: &[&str]) -> Self {
+        Self::start_limited(data, &format!("trap '' XFSZ && ulimit -f {blocks}"), arguments)
+    }
+
+    /// Starts one under a limit that a shell sets.
+    fn start_limited(data: &Path, limit: &str, arguments: &[&str]) -> Self {
+        let serve = serve(data, arguments);
         let mut command = Command::new("/bin/sh");
-        command.env_clear().arg("-c").arg(format!("ulimit -n {descriptors} && exec \"$0\" \"$@\""));
+        command.env_clear().arg("-c").arg(format!("{limit} && exec \"$0\" \"$@\""));
         command.arg(serve.get_program()).args(serve.get_args()).stdin(Stdio::null()).stdout(Stdio::piped());
         Self::run(data, command)
     }
