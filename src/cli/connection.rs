@@ -5,7 +5,8 @@
 //! unknown then, the id is printed, and the command can be repeated later with `--request-id`: whatever a repetition was
 //! answered, except a receipt, says nothing about the first attempt.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{fs, io};
 
@@ -19,11 +20,18 @@ use uuid::Uuid;
 
 use super::contact::{self, Responder};
 use super::error::{Attempt, Error, Reason};
-use super::output::{Form, Output};
+use super::output::{Form, Output, notice};
+use crate::config::Sources;
 use crate::daemon::Addresses;
 
 /// File in the data directory that holds the admin token of the first start.
 const TOKEN_FILE: &str = "admin-token";
+/// Data directory of a node with the default configuration.
+const DATA_DEFAULT: &str = "./idnode-data";
+/// The variable that names the data directory of a node.
+const NODE_DATA_VARIABLE: &str = "IDNODE_STORE_DIRECTORY";
+/// Whether the warning about that variable was written.
+static DATA_WARNED: AtomicBool = AtomicBool::new(false);
 /// Address of a node with the default configuration.
 const NODE_DEFAULT: &str = "http://127.0.0.1:7373";
 /// Time limit of one attempt.
@@ -46,14 +54,19 @@ pub(super) struct ConnectionArguments {
     #[arg(long, env = "IDNODE_NODE", value_name = "URL")]
     node: Option<Uri>,
 
-    /// The token to authenticate with; by default, for a node on this machine, the one in the file `admin-token` of
-    /// the data directory, if it is readable
+    /// The token to authenticate with. Everybody on this machine sees it in the list of processes: use --token-file or
+    /// the variable instead. By default, for a node on this machine, the one in the file `admin-token` of the data
+    /// directory, if it is readable
     #[arg(long, env = "IDNODE_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     token: Option<String>,
 
-    /// The data directory of a node on this machine, for its admin token
-    #[arg(long, env = "IDNODE_STORE_DIRECTORY", value_name = "DIRECTORY", default_value = "./idnode-data")]
-    data: PathBuf,
+    /// File with the token to authenticate with, alone on one line
+    #[arg(long, env = "IDNODE_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+
+    /// The data directory of a node on this machine, for its address and admin token; by default ./idnode-data
+    #[arg(long, env = "IDNODE_DATA", value_name = "DIRECTORY")]
+    data: Option<PathBuf>,
 
     /// PEM file with the CA certificate that signed the node's certificate
     #[arg(long, env = "IDNODE_CA", value_name = "FILE")]
@@ -85,18 +98,36 @@ impl ConnectionArguments {
 
     /// The connection that the arguments describe; nothing is sent yet.
     pub(super) fn connection(&self) -> Result<Connection, Error> {
-        let node = self.node();
+        let environment = Sources::of_process();
+        let data = self.data(&environment);
+        let node = self.node(&data);
         Ok(Connection {
             endpoint: self.endpoint(&node)?,
-            token: self.token(&node)?,
+            token: self.token(&node, &data, &environment)?,
             node: node.to_string().trim_end_matches('/').to_owned(),
             timeout: Duration::from_secs(self.timeout),
         })
     }
 
+    /// The data directory. The variable that names the node's own directory served for this, too, and does so for one
+    /// release more, with a warning.
+    fn data(&self, environment: &Sources) -> PathBuf {
+        if let Some(data) = &self.data {
+            return data.clone();
+        }
+        let Some(data) = environment.variable(NODE_DATA_VARIABLE) else { return DATA_DEFAULT.into() };
+        if !DATA_WARNED.swap(true, Ordering::Relaxed) {
+            notice(&format!(
+                "idnode: warning: {NODE_DATA_VARIABLE} is the data directory of `idnode serve`; for this command write \
+                 IDNODE_DATA={data}: the next release reads that alone"
+            ));
+        }
+        data.into()
+    }
+
     /// The node to call: the one named, the one that runs on the data directory, or the one at the default address.
-    fn node(&self) -> Uri {
-        let running = || Addresses::load(&self.data)?.grpc.first()?.parse().ok();
+    fn node(&self, data: &Path) -> Uri {
+        let running = || Addresses::load(data)?.grpc.first()?.parse().ok();
         self.node.clone().or_else(running).unwrap_or_else(|| Uri::from_static(NODE_DEFAULT))
     }
 
@@ -129,9 +160,14 @@ impl ConnectionArguments {
 
     /// The token to authenticate with, if any. The admin token of this machine's node is never sent elsewhere by
     /// default.
-    fn token(&self, node: &Uri) -> Result<Option<MetadataValue<Ascii>>, Error> {
+    fn token(
+        &self,
+        node: &Uri,
+        data: &Path,
+        environment: &Sources,
+    ) -> Result<Option<MetadataValue<Ascii>>, Error> {
         let is_near = is_loopback(node.host().unwrap_or_default());
-        let text = match &self.token {
+        let text = match self.given_token(environment)? {
             Some(_) if !is_near && node.scheme_str() == Some("http") && !self.allow_plain_text => {
                 return Err(Error::Usage(format!(
                     "the token would travel to {node} in plain text; use https://, or --allow-plain-text where \
@@ -139,7 +175,7 @@ impl ConnectionArguments {
                 )));
             }
             Some(token) => token.trim().to_owned(),
-            None if is_near => match fs::read_to_string(self.data.join(TOKEN_FILE)) {
+            None if is_near => match fs::read_to_string(data.join(TOKEN_FILE)) {
                 Ok(token) => token.trim().to_owned(),
                 Err(_) => return Ok(None),
             },
@@ -153,6 +189,22 @@ impl ConnectionArguments {
         })?;
         shown.set_sensitive(true);
         Ok(Some(shown))
+    }
+}
+
+impl ConnectionArguments {
+    /// The token that the arguments or the environment give; an argument overrides a variable.
+    fn given_token(&self, environment: &Sources) -> Result<Option<String>, Error> {
+        let is_variable = self.token.as_deref() == environment.variable("IDNODE_TOKEN");
+        let path = self.token_file.as_deref();
+        let is_file_argument = path.and_then(Path::to_str) != environment.variable("IDNODE_TOKEN_FILE");
+        match (&self.token, path) {
+            (Some(token), None) => Ok(Some(token.clone())),
+            (Some(token), Some(_)) if !is_variable => Ok(Some(token.clone())),
+            (Some(token), Some(_)) if !is_file_argument => Ok(Some(token.clone())),
+            (_, Some(path)) => fs::read_to_string(path).map(Some).map_err(|error| Error::file(path, &error)),
+            (None, None) => Ok(None),
+        }
     }
 }
 
@@ -329,8 +381,8 @@ impl Connection {
                 matches!(status.code(), tonic::Code::Unauthenticated | tonic::Code::PermissionDenied);
             if wants_token && self.token.is_none() {
                 reason.message.push_str(
-                    "; no token was sent: give one with --token or IDNODE_TOKEN, or name the node's data \
-                     directory with --data",
+                    "; no token was sent: give one with --token-file, IDNODE_TOKEN_FILE or IDNODE_TOKEN, or name \
+                     the node's data directory with --data or IDNODE_DATA",
                 );
             }
         }

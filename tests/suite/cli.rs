@@ -16,7 +16,7 @@ const COMMANDS: &str = include_str!("../data/contract/commands.txt");
 
 /// Runs a command against a node.
 fn run(node: &NodeProcess, arguments: &[&str]) -> Output {
-    program(arguments).env("IDNODE_STORE_DIRECTORY", node.data()).output().expect("a process")
+    program(arguments).env("IDNODE_DATA", node.data()).output().expect("a process")
 }
 
 /// What a command that succeeds prints.
@@ -283,5 +283,66 @@ fn a_port_of_another_protocol_is_named_with_what_would_be_right() {
             address(front_end)
         );
         check(scheme, front_end, &expected);
+    }
+}
+
+#[test]
+fn commands_have_a_variable_of_their_own_for_the_data_directory() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = NodeProcess::start(&directory.path().join("data"), &[]);
+    let status = |variables: &[(&str, &Path)]| {
+        let output = program(&["status"]).envs(variables.iter().copied()).output().expect("a process");
+        (output.status.code(), String::from_utf8(output.stderr).expect("text"))
+    };
+    let (data, elsewhere) = (node.data(), directory.path());
+    assert_eq!(status(&[("IDNODE_DATA", data)]), (Some(0), String::new()));
+    let both = [("IDNODE_DATA", data), ("IDNODE_STORE_DIRECTORY", elsewhere)];
+    assert_eq!(status(&both), (Some(0), String::new()), "the node's own variable is not read");
+    let (code, stderr) = status(&[("IDNODE_STORE_DIRECTORY", data)]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.starts_with("idnode: warning: IDNODE_STORE_DIRECTORY"), "{stderr}");
+    assert!(stderr.contains(&format!("IDNODE_DATA={}", data.display())), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1);
+
+    // A node reads its own variable alone.
+    let other = directory.path().join("other");
+    let variables = [("IDNODE_DATA", data.to_str().expect("a path"))];
+    drop(NodeProcess::start_with(&other, &[], &variables));
+    assert!(other.join("server-key.pem").exists());
+}
+
+#[test]
+fn a_token_is_read_from_a_file_so_that_nobody_sees_it_in_the_list_of_processes() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = NodeProcess::start(&directory.path().join("data"), &[]);
+    let good = directory.path().join("token");
+    fs::copy(node.data().join("admin-token"), &good).expect("a file");
+    let good = good.to_str().expect("a path");
+    let status = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let named = [&["status", "--node", node.grpc()], arguments].concat();
+        let output = program(&named).envs(variables.iter().copied()).output().expect("a process");
+        (output.status.code(), String::from_utf8(output.stderr).expect("text"))
+    };
+    assert_eq!(status(&["--token-file", good], &[]), (Some(0), String::new()));
+    assert_eq!(status(&[], &[("IDNODE_TOKEN_FILE", good)]), (Some(0), String::new()));
+    // An argument overrides a variable.
+    assert_eq!(status(&["--token-file", good], &[("IDNODE_TOKEN", "idn_wrong")]), (Some(0), String::new()));
+    assert_eq!(status(&["--token", "idn_wrong"], &[("IDNODE_TOKEN_FILE", good)]).0, Some(1));
+    let (code, stderr) = status(&["--token-file", "absent"], &[]);
+    assert_eq!(code, Some(74), "{stderr}");
+    let (code, stderr) = status(&[], &[]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("--token-file") && stderr.contains("IDNODE_TOKEN"), "{stderr}");
+
+    for line in COMMANDS.lines().filter(|line| !line.starts_with('#') && !line.starts_with("connection:")) {
+        let (path, _) = line.split_once(':').expect("a path");
+        let arguments: Vec<&str> = path.split(' ').chain(["--help"]).collect();
+        let help = String::from_utf8(program(&arguments).output().expect("a process").stdout).expect("text");
+        let has_token = help.contains("--token <TOKEN>");
+        assert_eq!(
+            help.contains("--token-file <FILE>") && help.contains("IDNODE_TOKEN_FILE"),
+            has_token,
+            "{path}"
+        );
     }
 }

@@ -29,7 +29,7 @@ impl Ended {
 }
 
 fn run(node: &NodeProcess, arguments: &[&str]) -> Ended {
-    let output = program(arguments).env("IDNODE_STORE_DIRECTORY", node.data()).output().expect("a process");
+    let output = program(arguments).env("IDNODE_DATA", node.data()).output().expect("a process");
     Ended {
         code: output.status.code(),
         printed: String::from_utf8(output.stdout).expect("text"),
@@ -197,7 +197,7 @@ fn a_gb18030_spreadsheet_is_imported_and_an_xlsx_explained() {
 fn begin(node: &NodeProcess, more: &[&str]) -> Child {
     let arguments = [&["import", "-", "--format", "csv", "--json"], more].concat();
     let mut command = program(&arguments);
-    command.env("IDNODE_STORE_DIRECTORY", node.data()).stdin(Stdio::piped());
+    command.env("IDNODE_DATA", node.data()).stdin(Stdio::piped());
     command.spawn().expect("a process")
 }
 

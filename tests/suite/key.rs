@@ -44,7 +44,7 @@ impl Bench {
         let data = self.node.as_ref().map_or(Path::new("."), |node| node.data());
         let output = program(arguments)
             .current_dir(self.directory.path())
-            .env("IDNODE_STORE_DIRECTORY", data)
+            .env("IDNODE_DATA", data)
             .output()
             .expect("a process");
         Ended {

@@ -35,7 +35,7 @@ impl Behind {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = program(&[arguments, &["--node", &self.proxy]].concat());
-        command.env("IDNODE_STORE_DIRECTORY", self.node.data());
+        command.env("IDNODE_DATA", self.node.data());
         command
     }
 
@@ -222,7 +222,7 @@ fn a_full_disk_leaves_an_outcome_that_is_learned_after_a_restart() {
     let engine = ["--set", "store.engine=sled"];
     let node = NodeProcess::start_with_file_blocks(&data, 20_000, &engine);
     let run = |arguments: &[&str]| {
-        Ended::of(program(arguments).env("IDNODE_STORE_DIRECTORY", &data).output().expect("a process"))
+        Ended::of(program(arguments).env("IDNODE_DATA", &data).output().expect("a process"))
     };
     assert_eq!(run(&["prefix", "home", "88.118.8"]).code, Some(0));
     let values = directory.path().join("values.json");

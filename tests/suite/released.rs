@@ -83,7 +83,7 @@ impl Released {
 }
 
 fn run(data: &Path, arguments: &[&str]) -> Output {
-    program(arguments).env("IDNODE_STORE_DIRECTORY", data).output().expect("a process")
+    program(arguments).env("IDNODE_DATA", data).output().expect("a process")
 }
 
 fn list(document: &Json) -> &[Json] {
