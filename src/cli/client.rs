@@ -65,7 +65,7 @@ impl ClientCommand {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let ended = match runtime {
             Ok(runtime) => runtime.block_on(self.carry_out()),
-            Err(error) => Err(Error::Usage(format!("the runtime cannot be started: {error}"))),
+            Err(error) => Err(Error::System(format!("the runtime cannot be started: {error}"))),
         };
         match ended {
             Ok(()) => ExitCode::SUCCESS,

@@ -1,8 +1,6 @@
 //! Errors of commands, with their messages and exit codes.
 //!
-//! Codes: 0 done · 1 refused, nothing found, or incomplete · 2 wrong arguments · 65 an input file has errors · 69 no node
-//! there · 70 the node failed · 74 a file could not be read or written · 75 outcome unknown, repeat with the id ·
-//! 130 interrupted.
+//! The exit codes are those of `cli`; an error of the daemon has them from the same list.
 
 use core::fmt;
 use std::collections::BTreeMap;
@@ -80,6 +78,8 @@ pub(super) enum Error {
         /// The error of the operating system.
         cause: String,
     },
+    /// The operating system refused what the command needs; the message says what.
+    System(String),
     /// Standard output was closed by its reader.
     OutputClosed,
     /// The user interrupted the command; the message says what to do.
@@ -121,6 +121,7 @@ impl Error {
             Self::Input(_) => 65,
             Self::Unreachable { .. } | Self::Distrusted { .. } | Self::Misaddressed { .. } => 69,
             Self::Failed(_) => 70,
+            Self::System(_) => 71,
             Self::File { .. } => 74,
             Self::OutcomeUnknown { .. } | Self::BrokenOff(_) => 75,
             Self::Interrupted(_) => 130,
@@ -139,6 +140,7 @@ impl Error {
             Self::OutcomeUnknown { .. } => "OUTCOME_UNKNOWN",
             Self::BrokenOff(_) => "BROKEN_OFF",
             Self::File { .. } => "FILE",
+            Self::System(_) => "SYSTEM",
             Self::OutputClosed => "OUTPUT_CLOSED",
             Self::Interrupted(_) => "INTERRUPTED",
         }
@@ -170,6 +172,7 @@ impl fmt::Display for Error {
             | Self::Incomplete(sentence)
             | Self::Usage(sentence)
             | Self::Input(sentence)
+            | Self::System(sentence)
             | Self::BrokenOff(sentence)
             | Self::Interrupted(sentence) => f.write_str(&escape(sentence)),
             Self::Unreachable { node, cause } => write!(

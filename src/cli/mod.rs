@@ -1,9 +1,10 @@
 //! The command line: `idnode serve`, `idnode config check`, and the commands that speak to a node like any client.
 //!
-//! Exit codes: 0 done · 1 refused, nothing found, or incomplete · 2 wrong arguments · 65 an input file has errors ·
-//! 69 no node there, or an address that cannot be listened on · 70 the node failed · 71 the system refused ·
-//! 73 the data directory cannot be made · 74 a file or the store could not be read or written · 75 try again: outcome
-//! unknown, or another process holds the data directory · 78 the configuration is wrong · 130 interrupted.
+//! Exit codes, by the meaning of BSD's sysexits: 0 done · 1 refused, nothing found, or incomplete · 2 wrong arguments ·
+//! 65 an input file has errors · 69 no node there, or an address that cannot be listened on · 70 the node failed ·
+//! 71 the operating system refused · 73 the data directory cannot be used · 74 a file or the store could not be read or
+//! written · 75 try again: outcome unknown, or another process holds the data directory · 78 the configuration is wrong ·
+//! 130 interrupted.
 //!
 //! ```text
 //!   arguments ─▶ ConnectionArguments ─▶ Connection ── ask / change / stream ──▶ node
@@ -53,9 +54,19 @@ use clap::{Parser, Subcommand};
 
 /// The end of the help text.
 const EXIT_CODES: &str = "\
-Exit codes: 0 done; 1 refused, nothing found, or something is wrong; 2 wrong arguments; 65 an input file has errors; \
-69 no node answers; 70 the node failed; 74 a file could not be read or written; 75 outcome unknown, repeat with the \
-id; 78 the configuration is wrong; 130 interrupted.";
+Exit codes:
+    0  done
+    1  refused, nothing found, incomplete, or something is wrong with what was checked
+    2  wrong arguments
+   65  an input file has errors
+   69  no node answers, or an address cannot be listened on
+   70  the node failed
+   71  the operating system refused what the node needs
+   73  the data directory cannot be used
+   74  a file or the store could not be read or written
+   75  try again: the outcome is unknown (repeat with the id that is printed), or another process uses the data directory
+   78  the configuration is wrong
+  130  interrupted";
 
 /// A node of the industrial-internet identifier resolution system
 #[derive(Debug, Parser)]

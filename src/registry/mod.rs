@@ -155,7 +155,7 @@ impl Registry {
 
     /// Makes a token without storing it: at the first start its text has to be on disk before it is valid.
     pub fn make_token(&self, draft: TokenDraft) -> Result<(String, TokenEntry), Refusal> {
-        check_draft(&draft)?;
+        check_draft(&draft, self.store.now_ms())?;
         let mut random = [0; 40];
         self.store.fill_random(&mut random);
         let (mut id, mut secret) = ([0; 8], [0; 32]);
@@ -203,8 +203,14 @@ impl Registry {
     }
 }
 
-fn check_draft(draft: &TokenDraft) -> Result<(), Refusal> {
+fn check_draft(draft: &TokenDraft, now_ms: u64) -> Result<(), Refusal> {
     let invalid = |reason: String| Err(Refusal::CommandInvalid { reason });
+    if let Some(past_ms) = draft.expires_ms.and_then(|expires_ms| now_ms.checked_sub(expires_ms)) {
+        return invalid(format!(
+            "token would have expired {} s ago by the clock of this node; give a time to come",
+            past_ms / 1_000
+        ));
+    }
     if draft.label.trim().is_empty() || draft.label.len() > TEXT_BYTES_MAX {
         return invalid(format!(
             "token label has {} bytes; 1 to {TEXT_BYTES_MAX} are allowed",

@@ -346,3 +346,15 @@ fn a_token_is_read_from_a_file_so_that_nobody_sees_it_in_the_list_of_processes()
         );
     }
 }
+
+#[test]
+fn a_token_that_would_have_expired_already_is_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = NodeProcess::start(directory.path(), &[]);
+    let create = ["token", "create", "line 3", "--admin", "--expires", "2020-01-01T00:00:00Z"];
+    let (code, stderr) = refuse(&node, &create);
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("would have expired") && stderr.contains("[COMMAND_INVALID]"), "{stderr}");
+    assert!(!print(&node, &["token", "list"]).contains("line 3"));
+    print(&node, &["token", "create", "line 3", "--admin", "--expires", "2200-01-01T00:00:00Z"]);
+}

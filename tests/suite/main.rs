@@ -11,6 +11,7 @@ mod config;
 mod conformance;
 mod contract;
 mod delegation;
+mod exit_codes;
 mod filing;
 mod golden;
 mod grpc;

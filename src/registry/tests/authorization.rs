@@ -117,6 +117,8 @@ async fn a_draft_that_makes_no_sense_is_refused() {
     let fixture = Fixture::open(EngineKind::Fjall).await;
     let draft = |label: &str, scopes| TokenDraft { label: label.into(), scopes, expires_ms: None };
     let many = vec![prefix("88"); 1_025];
+    let past_ms = fixture.store.now_ms() - 60_000;
+    let past = TokenDraft { expires_ms: Some(past_ms), ..draft("x", vec![Scope::Admin]) };
     let cases = [
         (draft(" ", vec![Scope::Admin]), "token label has 1 bytes"),
         (draft(&"x".repeat(513), vec![Scope::Admin]), "token label has 513 bytes"),
@@ -124,6 +126,7 @@ async fn a_draft_that_makes_no_sense_is_refused() {
         (draft("x", vec![Scope::Admin; 65]), "token has 65 scopes"),
         (draft("x", vec![Scope::Reader(Vec::new())]), "a scope names 0 prefixes"),
         (draft("x", vec![Scope::Peer(many)]), "a scope names 1025 prefixes"),
+        (past, "token would have expired 60 s ago"),
     ];
     for (draft, expected) in cases {
         match fixture.registry.create_token(&Caller::Node, draft).await {
