@@ -184,7 +184,8 @@ impl fmt::Display for Error {
             Self::Distrusted { node, cause } => write!(
                 f,
                 "{} answers, but its certificate is not trusted: {}; its certificate must be valid now, name this host \
-                 as a DNS name or address (subjectAltName), be signed by the CA in --ca or be that very file, and not be a CA certificate itself (basicConstraints CA:FALSE)",
+                 as a DNS name or address (subjectAltName), be signed by the CA in --ca, and not be a CA certificate \
+                 itself (basicConstraints CA:FALSE); only where it signed itself, --ca names the certificate",
                 escape(node),
                 escape(cause)
             ),

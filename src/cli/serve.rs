@@ -1,11 +1,14 @@
 //! `idnode serve`: runs a node in the foreground.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use x509_cert::Certificate;
 
 use super::config::CONFIG_WRONG;
 use super::local::{LocalArguments, notice};
@@ -108,14 +111,24 @@ fn next_steps(program: &str, node: &RunningNode) -> String {
     if let Some(url) = addresses.grpc.first().filter(|_| present.grpc != default.grpc) {
         let _never = write!(options, " --node {url}");
     }
+    let mut remark = String::new();
     if let Some(certificate) = &present.tls.certificate {
-        let _never = write!(options, " --ca {}", certificate.display());
+        match unnamed_authority(certificate) {
+            None => {
+                let _never = write!(options, " --ca {}", certificate.display());
+            }
+            Some(authority) => {
+                options.push_str(" --ca CA.pem");
+                remark =
+                    format!("; CA.pem is the certificate of {authority}, which signed that of this node");
+            }
+        }
     }
     if present.store.directory != default.store.directory {
         let _never = write!(options, " --data {}", node.data_dir().display());
     }
     let mut text = format!(
-        "\nTry next, in another terminal:\n  \
+        "\nTry next, in another terminal{remark}:\n  \
          {program} prefix home{options} 88.118.8\n  \
          {program} register{options} 88.118.8/SN000123 URL=https://example.com/product/123\n  \
          {program} resolve{options} 88.118.8/SN000123\n"
@@ -125,4 +138,13 @@ fn next_steps(program: &str, node: &RunningNode) -> String {
         let _never = writeln!(text, "  dig @{address} -p {port} NAPTR sn000123.8.118.88.{root}");
     }
     text
+}
+
+/// The authority that signed a certificate, when its own certificate is not in the file: clients have to be given that one.
+fn unnamed_authority(certificate: &Path) -> Option<String> {
+    let pem = fs::read(certificate).ok()?;
+    let chain = Certificate::load_pem_chain(&pem).ok()?;
+    let issuer = chain.first()?.tbs_certificate().issuer();
+    let is_here = chain.iter().any(|held| held.tbs_certificate().subject() == issuer);
+    (!is_here).then(|| issuer.to_string())
 }

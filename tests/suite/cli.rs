@@ -358,3 +358,48 @@ fn a_token_that_would_have_expired_already_is_refused() {
     assert!(!print(&node, &["token", "list"]).contains("line 3"));
     print(&node, &["token", "create", "line 3", "--admin", "--expires", "2200-01-01T00:00:00Z"]);
 }
+
+/// A certificate that an authority signed is not one that clients can be given as the authority.
+#[test]
+fn the_first_commands_of_a_node_name_the_authority_that_clients_need() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let mut params = CertificateParams::new(Vec::new()).expect("names");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(rcgen::DnType::CommonName, "Works CA");
+    let authority_key = KeyPair::generate().expect("a key");
+    let authority = params.self_signed(&authority_key).expect("a certificate");
+    let key = KeyPair::generate().expect("a key");
+    let issuer = rcgen::Issuer::from_params(&params, &authority_key);
+    let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("names");
+    let certificate = params.signed_by(&key, &issuer).expect("a certificate");
+    fs::write(path("node.key"), key.serialize_pem()).expect("a file");
+    fs::write(path("CA.pem"), authority.pem()).expect("a file");
+    fs::write(path("node.crt"), certificate.pem()).expect("a file");
+    fs::write(path("chain.crt"), certificate.pem() + &authority.pem()).expect("a file");
+    let start = |name: &str| {
+        let pair = [format!("tls.certificate={}", path(name)), format!("tls.key={}", path("node.key"))];
+        NodeProcess::start(&directory.path().join("data"), &["--set", &pair[0], "--set", &pair[1]])
+    };
+    let greeting = |node: NodeProcess| {
+        node.signal("TERM");
+        let (status, greeting, log) = node.wait();
+        assert!(status.success(), "{log}");
+        greeting
+    };
+
+    let node = start("node.crt");
+    print(&node, &["status", "--ca", &path("CA.pem")]);
+    let (code, stderr) = refuse(&node, &["status", "--ca", &path("node.crt")]);
+    assert_eq!(code, Some(69), "{stderr}");
+    assert!(stderr.contains("only where it signed itself, --ca names the certificate"), "{stderr}");
+    let greeting_alone = greeting(node);
+    assert!(greeting_alone.contains(" --ca CA.pem "), "{greeting_alone}");
+    assert!(greeting_alone.contains("CA.pem is the certificate of CN=Works CA"), "{greeting_alone}");
+    assert!(!greeting_alone.contains("node.crt"), "{greeting_alone}");
+
+    let node = start("chain.crt");
+    print(&node, &["status", "--ca", &path("chain.crt")]);
+    let greeting_chain = greeting(node);
+    assert!(greeting_chain.contains(&format!(" --ca {} ", path("chain.crt"))), "{greeting_chain}");
+}
