@@ -64,13 +64,15 @@ impl ResolveArguments {
             })
             .await?;
         let answer = response.answer.and_then(|answer| answer.answer);
-        print_answer(&mut self.connection.output(), &self.identifier, answer)
+        let reach = if self.recursive { Reach::AnyNode } else { Reach::ThisNodeByDefault };
+        print_answer(&mut self.connection.output(), &self.identifier, reach, answer)
     }
 }
 
 fn print_answer(
     output: &mut Output,
     identifier: &str,
+    reach: Reach,
     answer: Option<proto::answer::Answer>,
 ) -> Result<(), Error> {
     use proto::answer::Answer;
@@ -80,7 +82,7 @@ fn print_answer(
             print_found(output, &found)?;
             return output.flush();
         }
-        other => nothing_found(identifier, other),
+        other => nothing_found(identifier, reach, other),
     };
     if output.is_json() {
         output.json(&document)?;
@@ -89,20 +91,53 @@ fn print_answer(
     missing.map_or(Ok(()), |sentence| Err(Error::Missing(sentence)))
 }
 
+/// The nodes that may answer a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Only this node.
+    ThisNode,
+    /// Only this node, since --recursive was not given.
+    ThisNodeByDefault,
+    /// Also other nodes, through this one.
+    AnyNode,
+}
+
+impl Reach {
+    /// What the caller can do when this node did not answer; `elsewhere` is where the answer is.
+    fn advice(self, elsewhere: &str) -> String {
+        match self {
+            Self::ThisNode => elsewhere.to_owned(),
+            Self::ThisNodeByDefault => format!("{elsewhere}, or try --recursive"),
+            Self::AnyNode => format!(
+                "{elsewhere}: this node did not ask there for you, because recursion.allowed is false in its \
+                 configuration, or because it can reach no address there"
+            ),
+        }
+    }
+}
+
 /// The identifier in an answer, or why there is none.
-pub(super) fn found(identifier: &str, answer: Option<proto::answer::Answer>) -> Result<proto::Found, Error> {
+pub(super) fn found(
+    identifier: &str,
+    reach: Reach,
+    answer: Option<proto::answer::Answer>,
+) -> Result<proto::Found, Error> {
     match answer {
         Some(proto::answer::Answer::Values(found)) => Ok(found),
-        other => Err(Error::Missing(nothing_found(identifier, other).1.unwrap_or_default())),
+        other => Err(Error::Missing(nothing_found(identifier, reach, other).1.unwrap_or_default())),
     }
 }
 
 /// Why an answer has no values: as JSON and as a sentence.
-fn nothing_found(identifier: &str, answer: Option<proto::answer::Answer>) -> (Json, Option<String>) {
+fn nothing_found(
+    identifier: &str,
+    reach: Reach,
+    answer: Option<proto::answer::Answer>,
+) -> (Json, Option<String>) {
     use proto::answer::Answer;
     match answer {
-        Some(Answer::Referral(referral)) => referred(&referral),
-        Some(Answer::NotResponsible(answer)) => not_responsible(identifier, &answer.upper),
+        Some(Answer::Referral(referral)) => referred(&referral, reach),
+        Some(Answer::NotResponsible(answer)) => not_responsible(identifier, &answer.upper, reach),
         Some(Answer::Absent(absence)) if absence == i32::from(proto::Absence::Values) => (
             json!({ "absent": "values" }),
             Some(format!("{identifier} exists, but has no matching values visible to you")),
@@ -113,21 +148,22 @@ fn nothing_found(identifier: &str, answer: Option<proto::answer::Answer>) -> (Js
     }
 }
 
-fn referred(referral: &proto::Referral) -> (Json, Option<String>) {
+fn referred(referral: &proto::Referral, reach: Reach) -> (Json, Option<String>) {
     let site = referral.site.clone().unwrap_or_default();
     let sentence = format!(
-        "prefix {} is answered by another site: {}; ask there, or try --recursive",
+        "prefix {} is answered by another site: {}; {}",
         referral.prefix,
-        site_text(&site)
+        site_text(&site),
+        reach.advice("ask there")
     );
     (json!({ "referral": { "prefix": referral.prefix, "site": site_json(&site) } }), Some(sentence))
 }
 
-fn not_responsible(identifier: &str, upper: &str) -> (Json, Option<String>) {
+fn not_responsible(identifier: &str, upper: &str, reach: Reach) -> (Json, Option<String>) {
     let advice = if upper.is_empty() {
         "it is the top of its tree and has no upper node to ask".to_owned()
     } else {
-        format!("ask the upper node {upper}, or try --recursive")
+        reach.advice(&format!("ask the upper node {upper}"))
     };
     let sentence = format!("this node does not answer for the prefix of {identifier}; {advice}");
     let upper = Some(upper).filter(|upper| !upper.is_empty());

@@ -74,13 +74,15 @@ fn an_example_of_every_role_is_right() {
         let made = rcgen::generate_simple_self_signed(vec!["node.example".into()]).expect("a certificate");
         fs::write(directory.path().join("node.crt"), made.cert.pem()).expect("write");
         fs::write(directory.path().join("node.key"), made.signing_key.serialize_pem()).expect("write");
-        for name in ["upper-token", "upper-ca.crt", "backup.key"] {
+        for name in ["upper-token", "upper-ca.crt", "sites-ca.crt", "backup.key"] {
             fs::write(directory.path().join(name), "made for the test").expect("write");
         }
         let file = directory.path().join("idnode.toml");
         fs::write(&file, here).expect("write");
         let config = load_file(&file).unwrap_or_else(|error| panic!("{role}: {error}"));
         assert_eq!(config.upper.address.is_none(), role == "top");
+        // The nodes below have certificates of an authority that need not be the upper node's.
+        assert_eq!(config.recursion.tls_ca.is_some(), role == "secondary");
     }
 }
 

@@ -403,3 +403,25 @@ fn the_first_commands_of_a_node_name_the_authority_that_clients_need() {
     let greeting_chain = greeting(node);
     assert!(greeting_chain.contains(&format!(" --ca {} ", path("chain.crt"))), "{greeting_chain}");
 }
+
+#[test]
+fn recursion_is_not_advised_to_those_who_asked_for_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let token = directory.path().join("token");
+    fs::write(&token, "idn_x").expect("a file");
+    let token = format!("upper.token_file={}", token.display());
+    let upper = ["--set", "upper.address=http://127.0.0.1:1", "--set", &token];
+    let node = NodeProcess::start(&directory.path().join("data"), &upper);
+    print(&node, &["prefix", "delegate", "88.118.9", "--address", "192.0.2.1", "--dns", "53"]);
+    for (identifier, place) in
+        [("88.118.9/A", "ask there"), ("99/A", "ask the upper node http://127.0.0.1:1")]
+    {
+        let (code, stderr) = refuse(&node, &["resolve", identifier]);
+        assert_eq!(code, Some(1));
+        assert!(stderr.contains(&format!("{place}, or try --recursive")), "{stderr}");
+        let (code, stderr) = refuse(&node, &["resolve", identifier, "--recursive"]);
+        assert_eq!(code, Some(1));
+        assert!(stderr.contains(place) && !stderr.contains("--recursive"), "{stderr}");
+        assert!(stderr.contains("recursion.allowed is false"), "{stderr}");
+    }
+}

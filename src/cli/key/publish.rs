@@ -9,7 +9,7 @@ use crate::cli::change::{Subject, parse_index, print_receipt};
 use crate::cli::connection::{Connection, ConnectionArguments, RequestArguments};
 use crate::cli::error::Error;
 use crate::cli::output::Form;
-use crate::cli::question;
+use crate::cli::question::{self, Reach};
 use crate::daemon::{clock, entropy};
 use crate::key::trust::{CERTIFICATE_TYPE, Grant, SIGNATURE_TYPE, Validity, certify, sign_values};
 use crate::key::{KeyError, PrivateKey, PublicKey};
@@ -285,15 +285,6 @@ async fn published_key(connection: &Connection, identity: &Identity) -> Result<P
 
 //----------- Asking and putting ---------------------------------------------
 
-/// The nodes that may answer for an identifier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
-    /// Only this node.
-    ThisNode,
-    /// Also other nodes, through this one.
-    AnyNode,
-}
-
 /// Version and values of an identifier.
 pub(super) async fn resolve(
     connection: &Connection,
@@ -307,7 +298,7 @@ pub(super) async fn resolve(
     let response = connection
         .ask(async |channel| ResolutionServiceClient::new(channel).resolve(connection.request(request)).await)
         .await?;
-    let found = question::found(&name, response.answer.and_then(|answer| answer.answer))?;
+    let found = question::found(&name, reach, response.answer.and_then(|answer| answer.answer))?;
     let values = found.values.into_iter().map(Value::try_from).collect::<Result<Vec<_>, _>>();
     let values =
         values.map_err(|error| Error::BrokenOff(format!("the node's answer for {name}: {error}")))?;

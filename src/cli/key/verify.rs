@@ -6,11 +6,12 @@ use clap::Args;
 use serde_json::{Value as Json, json};
 
 use super::file::AnyKey;
-use super::publish::{Reach, now, parse_identifier, parse_identity, resolve};
+use super::publish::{now, parse_identifier, parse_identity, resolve};
 use crate::cli::connection::{Connection, ConnectionArguments};
 use crate::cli::display::{self, escape};
 use crate::cli::error::Error;
 use crate::cli::output::Output;
+use crate::cli::question::Reach;
 use crate::key::trust::{Report, Root, SIGNATURE_TYPE, TrustError, Verification};
 use crate::model::identifier::Identifier;
 use crate::model::identity::Identity;
