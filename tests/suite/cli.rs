@@ -425,3 +425,23 @@ fn recursion_is_not_advised_to_those_who_asked_for_it() {
         assert!(stderr.contains("recursion.allowed is false"), "{stderr}");
     }
 }
+
+#[test]
+fn formulas_are_exported_as_they_are_with_a_warning_and_refused_for_spreadsheets() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = NodeProcess::start(directory.path(), &[]);
+    print(&node, &["prefix", "home", "88.118.8"]);
+    print(&node, &["register", "88.118.8/A", "NOTE==HYPERLINK(1)", "PHONE=+86 10"]);
+    let output = run(&node, &["export", "88.118.8", "--format", "csv"]);
+    let stderr = String::from_utf8(output.stderr).expect("text");
+    let printed = String::from_utf8(output.stdout).expect("text");
+    assert_eq!(printed, "identifier,1:NOTE,2:PHONE\r\n88.118.8/A,=HYPERLINK(1),+86 10\r\n");
+    assert!(stderr.contains("2 cells") && stderr.contains("the first at 88.118.8/A"), "{stderr}");
+    let (code, stderr) = refuse(&node, &["export", "88.118.8", "--format", "csv", "--bom"]);
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("--formulas keep"), "{stderr}");
+    for more in [&["--formulas", "keep"][..], &["--bom", "--formulas", "keep"]] {
+        let output = run(&node, &[&["export", "88.118.8", "--format", "csv"], more].concat());
+        assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()), "{more:?}");
+    }
+}

@@ -14,8 +14,9 @@ use clap::{Args, ValueEnum};
 use indicatif::HumanCount;
 use serde::Serialize;
 
-use self::table::{Sheet, SheetColumns};
+use self::table::{FormulaCells, Sheet, SheetColumns};
 use super::connection::ConnectionArguments;
+use super::display::escape;
 use super::error::Error;
 use super::import::FileFormat;
 use super::output::{self, notice};
@@ -36,7 +37,7 @@ Examples:
 
 Writes the identifiers whose prefix is exactly one of those named, in canonical order, with the values that the token \
 may read. JSON lines carry everything. CSV refuses what it cannot carry (data that is not text, empty data, a TTL other than 86400 s, permissions other than the type's own, references) and names the identifier. `idnode import` reads \
-both back as equal content.")]
+both back as equal content; what looks like an accident of a spreadsheet it takes with --accept.")]
 pub(super) struct ExportArguments {
     /// Prefixes, such as 88.118.8
     #[arg(required = true, value_name = "PREFIX")]
@@ -55,7 +56,8 @@ pub(super) struct ExportArguments {
     bom: bool,
 
     /// What to do with CSV cells that a spreadsheet would run as a formula, those that begin with = + - @; by default
-    /// refuse with --bom and keep without it
+    /// refuse with --bom, which is for spreadsheets, and keep without it, with a warning: what is exported is equal to
+    /// what is registered, and never changed to be harmless
     #[arg(long, value_enum)]
     formulas: Option<Formulas>,
 
@@ -114,6 +116,7 @@ impl ExportArguments {
             None => Formulas::Keep,
         });
         self.each("looking for columns", &mut progress, |found| columns.see(found)).await?;
+        self.warn_of_formulas(columns.formula_cells());
         let mut target = Target::create(self.output.as_deref())?;
         if self.bom {
             target.write("\u{feff}".as_bytes())?;
@@ -127,6 +130,18 @@ impl ExportArguments {
         })
         .await?;
         finish(target, &progress, written)
+    }
+
+    /// Warns of cells that a spreadsheet would run, unless the user chose to keep them.
+    fn warn_of_formulas(&self, cells: &FormulaCells) {
+        if cells.count > 0 && self.formulas.is_none() {
+            notice(&format!(
+                "idnode: warning: {} cells begin with = + - @, the first at {}: a spreadsheet would run them as \
+                 formulas; for a spreadsheet use --bom, which refuses them, or --formulas keep to leave this warning out",
+                HumanCount(cells.count),
+                escape(&cells.first)
+            ));
+        }
     }
 
     /// Calls `visit` with every identifier, in order.

@@ -18,12 +18,22 @@ const COLUMNS_MAX: usize = 2_048;
 pub(super) struct SheetColumns {
     columns: BTreeSet<(u32, String)>,
     formulas: Formulas,
+    formula_cells: FormulaCells,
+}
+
+/// Cells that a spreadsheet would run as a formula, and that are written as they are.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FormulaCells {
+    /// Number of the cells.
+    pub(super) count: u64,
+    /// Identifier of the first.
+    pub(super) first: String,
 }
 
 impl SheetColumns {
     /// No columns yet.
     pub(super) fn new(formulas: Formulas) -> Self {
-        Self { columns: BTreeSet::new(), formulas }
+        Self { columns: BTreeSet::new(), formulas, formula_cells: FormulaCells::default() }
     }
 
     /// Adds the columns that an identifier needs, or returns why CSV cannot carry it.
@@ -44,8 +54,20 @@ impl SheetColumns {
         Ok(())
     }
 
-    fn check_cell(&self, found: &proto::Found, location: &str, text: &str) -> Result<(), Error> {
-        if self.formulas == Formulas::Keep || !text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+    /// The formulas among the cells seen so far.
+    pub(super) fn formula_cells(&self) -> &FormulaCells {
+        &self.formula_cells
+    }
+
+    fn check_cell(&mut self, found: &proto::Found, location: &str, text: &str) -> Result<(), Error> {
+        if !text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+            return Ok(());
+        }
+        if self.formulas == Formulas::Keep {
+            if self.formula_cells.count == 0 {
+                self.formula_cells.first.clone_from(&found.identifier);
+            }
+            self.formula_cells.count += 1;
             return Ok(());
         }
         Err(Error::Incomplete(format!(
