@@ -1,4 +1,6 @@
-//! `idnode register`, `amend` and `remove`: changes of one identifier, and the receipts they print.
+//! `idnode register`, `amend` and `remove`: changes of one identifier, and the receipts they print; and of all in a file.
+
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
@@ -6,6 +8,7 @@ use serde_json::json;
 use super::connection::{ConnectionArguments, RequestArguments};
 use super::display::escape;
 use super::error::Error;
+use super::import::{Bulk, FileArguments, Purpose};
 use super::output::Output;
 use super::value_argument::{CommonOfValues, ValueArgument, ValuesArguments, parse_numbered_value, to_proto};
 use crate::model::value::Index;
@@ -82,12 +85,12 @@ impl RegisterArguments {
 
 /// The identifier to register, or the beginning of the one that the node generates.
 fn target(identifier: String, mint: bool) -> proto::registration::Target {
-    use proto::registration::Target;
+    use proto::registration::Target as Named;
     if !mint {
-        return Target::Identifier(identifier);
+        return Named::Identifier(identifier);
     }
     let (prefix, start) = identifier.split_once('/').unwrap_or((&identifier, ""));
-    Target::Mint(proto::Mint { prefix: prefix.to_owned(), start: start.to_owned() })
+    Named::Mint(proto::Mint { prefix: prefix.to_owned(), start: start.to_owned() })
 }
 
 //----------- AmendArguments -------------------------------------------------
@@ -98,11 +101,28 @@ fn target(identifier: String, mint: bool) -> proto::registration::Target {
 Examples:
   idnode amend 88.118.8/SN000123 --add 3:EMAIL=service@example.com
   idnode amend 88.118.8/SN000123 --replace 1:URL=https://example.com/b --remove 3 --if-version 2
+  idnode amend --from changes.csv --dry-run
+  idnode amend --from changes.csv --prefix 88.118.8 --ttl 3600
 
-The change is atomic. An index to be added must be free; one to be replaced or removed must be in use.")]
+The change is atomic. An index to be added must be free; one to be replaced or removed must be in use.
+
+A file has one identifier a row, and its columns say what is done: `add INDEX:TYPE`, `replace INDEX:TYPE` with the \
+data in the cells, and `remove INDEX` with any mark; an empty cell does nothing. JSON lines have lists of values under \"add\" \
+and \"replace\", and of indexes under \"remove\". Everything else is as with `idnode import`.
+
+    identifier,add 3:EMAIL,replace 1:URL,remove 5
+    88.118.8/SN000123,service@example.com,,x")]
 pub(super) struct AmendArguments {
     /// The identifier: prefix, '/', suffix
-    identifier: String,
+    #[arg(required_unless_present = "file")]
+    identifier: Option<String>,
+
+    /// A CSV or JSON lines file of changes; - for standard input
+    #[arg(id = "file", long = "from", value_name = "FILE", conflicts_with_all = ["add", "replace", "remove", "if_version"])]
+    file: Option<PathBuf>,
+
+    #[command(flatten)]
+    reading: FileArguments,
 
     /// Add a value at an index that is free; may be given several times
     #[arg(long, value_name = "INDEX:TYPE=DATA", value_parser = parse_numbered_value)]
@@ -132,6 +152,13 @@ pub(super) struct AmendArguments {
 
 impl AmendArguments {
     pub(super) async fn run(self) -> Result<(), Error> {
+        let identifier = match one(self.identifier.as_deref(), self.file.as_deref())? {
+            Target::Identifier(identifier) => identifier,
+            Target::File(path) => {
+                let purpose = Purpose::Amend(self.common.clone());
+                return bulk(path, &self.reading, &self.request, &self.connection, purpose).await;
+            }
+        };
         if self.add.is_empty() && self.replace.is_empty() && self.remove.is_empty() {
             return Err(Error::Usage("nothing to amend; give --add, --replace or --remove".into()));
         }
@@ -140,7 +167,7 @@ impl AmendArguments {
         };
         let request_id = self.request.request_id();
         let amendment = proto::Amendment {
-            identifier: self.identifier.clone(),
+            identifier: identifier.to_owned(),
             add: protos(&self.add),
             replace: protos(&self.replace),
             remove: self.remove.iter().map(|index| index.get()).collect(),
@@ -172,11 +199,23 @@ pub(super) fn parse_index(text: &str) -> Result<Index, String> {
 Examples:
   idnode remove 88.118.8/SN000123
   idnode remove 88.118.8/SN000123 --if-version 4
+  idnode remove --from scrapped.csv --dry-run
+  idnode remove --from scrapped.csv --prefix 88.118.8
 
-A removed identifier answers as absent; its versions go on from where they were when it is registered again.")]
+A removed identifier answers as absent; its versions go on from where they were when it is registered again.
+
+Of a file only the column `identifier` (or `suffix`) matters. Everything else is as with `idnode import`.")]
 pub(super) struct RemoveArguments {
     /// The identifier: prefix, '/', suffix
-    identifier: String,
+    #[arg(required_unless_present = "file")]
+    identifier: Option<String>,
+
+    /// A CSV or JSON lines file of identifiers; - for standard input
+    #[arg(id = "file", long = "from", value_name = "FILE", conflicts_with = "if_version")]
+    file: Option<PathBuf>,
+
+    #[command(flatten)]
+    reading: FileArguments,
 
     /// Only if the identifier exists and has this version
     #[arg(long, value_name = "VERSION")]
@@ -191,9 +230,15 @@ pub(super) struct RemoveArguments {
 
 impl RemoveArguments {
     pub(super) async fn run(self) -> Result<(), Error> {
+        let identifier = match one(self.identifier.as_deref(), self.file.as_deref())? {
+            Target::Identifier(identifier) => identifier.to_owned(),
+            Target::File(path) => {
+                return bulk(path, &self.reading, &self.request, &self.connection, Purpose::Remove).await;
+            }
+        };
         let request_id = self.request.request_id();
         let removal = proto::Removal {
-            identifier: self.identifier,
+            identifier,
             precondition: self.if_version.map(proto::removal::Precondition::Version),
         };
         let request = proto::RemoveRequest { request_id: request_id.clone(), removal: Some(removal) };
@@ -206,6 +251,32 @@ impl RemoveArguments {
             .await?;
         print_receipt(&mut self.connection.output(), response.receipt, Subject::Identifier)
     }
+}
+
+/// What a command is for.
+enum Target<'a> {
+    Identifier(&'a str),
+    File(&'a Path),
+}
+
+/// The identifier or the file; one of them is given.
+fn one<'a>(identifier: Option<&'a str>, file: Option<&'a Path>) -> Result<Target<'a>, Error> {
+    match (identifier, file) {
+        (Some(identifier), None) => Ok(Target::Identifier(identifier)),
+        (None, Some(file)) => Ok(Target::File(file)),
+        _ => Err(Error::Usage("give either an identifier, or a file with --from".into())),
+    }
+}
+
+/// Carries out a command for all identifiers of a file.
+async fn bulk(
+    path: &Path,
+    reading: &FileArguments,
+    request: &RequestArguments,
+    connection: &ConnectionArguments,
+    purpose: Purpose,
+) -> Result<(), Error> {
+    Bulk { path, reading, request, connection }.run(purpose).await
 }
 
 //----------- Receipts -------------------------------------------------------

@@ -62,7 +62,7 @@ pub(super) fn split_index(name: &str) -> Result<(Option<Index>, &str), String> {
 //----------- ValueArguments -------------------------------------------------
 
 /// Settings for all values of one command.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub(super) struct CommonOfValues {
     /// TTL in seconds of all values given as arguments; 86400 by default
     #[arg(long, value_name = "SECONDS")]
@@ -72,6 +72,15 @@ pub(super) struct CommonOfValues {
     /// public read, public write; 1110 by default
     #[arg(long, value_name = "DIGITS", value_parser = parse_permissions)]
     permissions: Option<Permissions>,
+}
+
+impl CommonOfValues {
+    /// Sets what is given, on a value that does not say otherwise.
+    pub(super) fn apply(&self, value: &mut proto::Value) {
+        value.ttl = value.ttl.or(self.ttl.map(proto::value::Ttl::RelativeSeconds));
+        let permissions = self.permissions.map(|permissions| u32::from(permissions.bits()));
+        value.permissions = value.permissions.or(permissions);
+    }
 }
 
 fn parse_permissions(text: &str) -> Result<Permissions, String> {

@@ -93,6 +93,11 @@ impl ValueForm {
         form
     }
 
+    /// Whether an index is given.
+    pub(super) fn is_numbered(&self) -> bool {
+        self.index.is_some()
+    }
+
     /// The value as a protobuf message; the index is 0 when none was given.
     fn into_proto(self) -> Result<proto::Value, String> {
         let ttl = match (self.ttl, self.ttl_until) {

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::super::error::Reason;
+use super::row::Original;
 use crate::model::limits::{MESSAGE_BYTES_MAX, STREAM_UNACKNOWLEDGED_MAX};
 use crate::wire::proto;
 
@@ -25,6 +26,8 @@ pub(super) struct RowInFlight {
     pub(super) number: u64,
     /// Identifier of the row, as spelled in the file.
     pub(super) identifier: String,
+    /// The row as in the file.
+    pub(super) original: Original,
     /// Approximate bytes of the file up to this row.
     pub(super) read_bytes: u64,
     /// Size of the row in memory.

@@ -22,8 +22,9 @@ use super::super::connection::{Connection, pause_and_double};
 use super::super::error::{Attempt, Error, Reason};
 use super::super::progress::{Point, Progress};
 use super::in_flight::{InFlight, RowInFlight};
-use super::result::ResultFile;
-use super::row::{Row, malformed};
+use super::reading::Purpose;
+use super::result::{RefusedRow, ResultFile};
+use super::row::{Content, Row, malformed};
 use crate::model::limits::{MESSAGE_BYTES_MAX, VALUES_BYTES_MAX};
 use crate::wire::proto;
 use crate::wire::proto::registration_service_client::RegistrationServiceClient;
@@ -42,6 +43,10 @@ pub(super) struct Tally {
     pub(super) registered: u64,
     /// Identifiers that already had the same values.
     pub(super) skipped: u64,
+    /// Identifiers whose values were changed.
+    pub(super) amended: u64,
+    /// Identifiers that were removed.
+    pub(super) removed: u64,
     /// Identifiers whose other values were replaced.
     pub(super) overwritten: u64,
     /// Rows that were refused.
@@ -53,7 +58,8 @@ pub(super) struct Tally {
 impl Tally {
     /// Rows in all.
     pub(super) fn rows(&self) -> u64 {
-        self.registered + self.skipped + self.overwritten + self.refused + self.unknown
+        let done = self.registered + self.skipped + self.overwritten + self.amended + self.removed;
+        done + self.refused + self.unknown
     }
 }
 
@@ -69,13 +75,35 @@ pub(super) enum Existing {
 }
 
 /// Settings of one import.
+#[derive(Clone, Debug)]
 pub(super) struct Orders {
     /// Request id of all its items.
     pub(super) request_id: String,
+    /// What is done with the identifiers.
+    pub(super) purpose: Purpose,
     /// Treatment of an identifier that has other values.
     pub(super) existing: Existing,
     /// Bytes of the file; 0 when unknown.
     pub(super) file_bytes: u64,
+}
+
+impl Orders {
+    /// How an import that ended early is continued.
+    fn continuation(&self) -> String {
+        let id = &self.request_id;
+        match self.purpose {
+            Purpose::Register => {
+                format!(
+                    "run the same command again to continue, what is registered is skipped; the request id was {id}"
+                )
+            }
+            Purpose::Amend(_) | Purpose::Remove => {
+                format!(
+                    "run the same command again with --request-id {id} to continue; nothing is done twice"
+                )
+            }
+        }
+    }
 }
 
 /// A running import.
@@ -144,9 +172,7 @@ impl Loader {
         let loaded = Loaded { tally: self.tally, elapsed: self.progress.elapsed(), result: self.result };
         let ended = ended.and(flushed).and(match self.input {
             Input::Failed(error) => Err(error),
-            Input::Stopped => Err(Error::Interrupted(
-                "interrupted; run the same command again to continue: registered rows are skipped".into(),
-            )),
+            Input::Stopped => Err(Error::Interrupted(format!("interrupted; {}", self.orders.continuation()))),
             Input::Open | Input::Complete => Ok(()),
         });
         (loaded, ended)
@@ -188,10 +214,9 @@ impl Loader {
 
     fn broken_off(&self, cause: &str) -> Error {
         Error::BrokenOff(format!(
-            "the node stopped answering after {} rows ({cause}); run the same command again to continue, what is \
-             registered is skipped; the request id was {}",
+            "the node stopped answering after {} rows ({cause}); {}",
             self.tally.rows(),
-            self.orders.request_id
+            self.orders.continuation()
         ))
     }
 
@@ -276,20 +301,21 @@ impl Loader {
     fn prepare(&self, row: Row) -> Result<RowInFlight, Error> {
         let number = u32::try_from(row.number)
             .map_err(|_| Error::Usage("the file has more than 4294967295 rows; split it".into()))?;
-        let content = row.content.and_then(|values| match data_bytes(&values) {
-            bytes if bytes <= VALUES_BYTES_MAX => Ok((values, bytes)),
+        let content = row.content.and_then(|content| match data_bytes(&content) {
+            bytes if bytes <= VALUES_BYTES_MAX => Ok((content, bytes)),
             bytes => Err(malformed(format!(
                 "the values have {bytes} bytes; an identifier holds at most {VALUES_BYTES_MAX}"
             ))),
         });
         let (item, bytes) = match content {
-            Ok((values, bytes)) => (Ok(self.item(number, &row.identifier, values)), bytes),
+            Ok((content, bytes)) => (Ok(self.item(number, &row.identifier, content)), bytes),
             Err(reason) => (Err(reason), 0),
         };
-        let bytes = bytes + row.identifier.len();
+        let bytes = bytes + row.identifier.len() + row.original.bytes();
         Ok(RowInFlight {
             number: row.number,
             identifier: row.identifier,
+            original: row.original,
             read_bytes: row.read_bytes,
             bytes,
             item,
@@ -297,14 +323,26 @@ impl Loader {
         })
     }
 
-    fn item(&self, number: u32, identifier: &str, values: Vec<proto::Value>) -> proto::Item {
-        let registration = proto::Registration {
-            target: Some(proto::registration::Target::Identifier(identifier.to_owned())),
-            values,
-            overwrite: self.orders.existing == Existing::Overwrite,
-            precondition: None,
+    fn item(&self, number: u32, identifier: &str, content: Content) -> proto::Item {
+        use proto::item::Command;
+        let identifier = identifier.to_owned();
+        let command = match content {
+            Content::Values(values) => Command::Register(proto::Registration {
+                target: Some(proto::registration::Target::Identifier(identifier)),
+                values,
+                overwrite: self.orders.existing == Existing::Overwrite,
+                precondition: None,
+            }),
+            Content::Changes(changes) => Command::Amend(proto::Amendment {
+                identifier,
+                add: changes.add,
+                replace: changes.replace,
+                remove: changes.remove,
+                precondition: None,
+            }),
+            Content::Removal => Command::Remove(proto::Removal { identifier, precondition: None }),
         };
-        proto::Item { number, command: Some(proto::item::Command::Register(registration)) }
+        proto::Item { number, command: Some(command) }
     }
 
     fn message(&self, item: proto::Item) -> proto::ApplyStreamRequest {
@@ -320,6 +358,11 @@ impl Loader {
             return Err(Break::Final(Error::Failed(Reason::new("PROTOCOL", sentence))));
         }
         let Some(row) = self.in_flight.pop() else { return Ok(()) };
+        if let Some(proto::outcome::Result::Refusal(refusal)) = &outcome.result
+            && is_of_the_request(refusal)
+        {
+            return Err(Break::Final(Error::Refused(Reason::of_refusal(refusal.clone()))));
+        }
         self.count(&row, outcome).map_err(Break::Final)?;
         self.settle_unsendable().map_err(Break::Final)?;
         let point = Point { things: self.tally.rows(), done: row.read_bytes, whole: self.orders.file_bytes };
@@ -334,6 +377,8 @@ impl Loader {
             Some(Done::Receipt(receipt)) => match receipt.kind() {
                 Kind::Overwritten => self.tally.overwritten += 1,
                 Kind::Unchanged => self.tally.skipped += 1,
+                Kind::Amended => self.tally.amended += 1,
+                Kind::Removed => self.tally.removed += 1,
                 _ => self.tally.registered += 1,
             },
             Some(Done::Refusal(refusal)) if is_same(&refusal) => self.tally.skipped += 1,
@@ -345,7 +390,7 @@ impl Loader {
                 Some(cause) if !is_of_the_row(&refusal) => {
                     self.tally.unknown += 1;
                     let reason = still_unknown(cause, refusal, &self.orders.request_id);
-                    self.result.refuse(row.number, &row.identifier, &reason)?;
+                    self.result.refuse(refused(row), &reason)?;
                 }
                 _ => self.refuse(row, &Reason::of_refusal(refusal))?,
             },
@@ -368,7 +413,7 @@ impl Loader {
 
     fn refuse(&mut self, row: &RowInFlight, reason: &Reason) -> Result<(), Error> {
         self.tally.refused += 1;
-        self.result.refuse(row.number, &row.identifier, reason)
+        self.result.refuse(refused(row), reason)
     }
 }
 
@@ -380,6 +425,15 @@ pub(super) struct Loaded {
     pub(super) elapsed: Duration,
     /// The report of refused rows.
     pub(super) result: ResultFile,
+}
+
+fn refused(row: &RowInFlight) -> RefusedRow<'_> {
+    RefusedRow { number: row.number, identifier: &row.identifier, original: &row.original }
+}
+
+/// Whether a refusal is one of the request id, and the same for every row.
+fn is_of_the_request(refusal: &proto::Refusal) -> bool {
+    matches!(refusal.code.as_str(), "REQUEST_ID_INVALID" | "REQUEST_EXPIRED")
 }
 
 /// Whether an identifier was refused because it exists with the same values.
@@ -407,8 +461,8 @@ fn still_unknown(cause: &str, refusal: proto::Refusal, request_id: &str) -> Reas
     Reason::new("OUTCOME_UNKNOWN", sentence)
 }
 
-fn data_bytes(values: &[proto::Value]) -> usize {
-    values.iter().map(|value| value.data.len() + value.r#type.len()).sum()
+fn data_bytes(content: &Content) -> usize {
+    content.values().map(|value| value.data.len() + value.r#type.len()).sum()
 }
 
 async fn next_outcome(

@@ -1,57 +1,62 @@
-//! `idnode import`: registers the identifiers of a CSV or JSON lines file.
+//! `idnode import`: registers the identifiers of a CSV or JSON lines file; and the same for files of changes and of
+//! identifiers to remove.
 //!
 //! ```text
-//!   file ─▶ source (recognize, decode) ─▶ table | lines ─▶ rows ─▶ load ─▶ node
-//!                 a thread of its own, bounded queue ──────┘        └─▶ result file, progress, summary
+//!   file ─▶ source (recognize, decode) ─▶ records ─▶ table │ lines ─▶ rows ─▶ load ─▶ node
+//!                 a thread of its own, bounded queue ──────┴──────────┘        └─▶ result file, progress, summary
 //! ```
 //!
-//! The file is read once, in order, with constant memory. A row that cannot be read or that the node refuses is
-//! reported in the result file, and the import continues. A row whose values are registered already is skipped, so that
-//! an interrupted import is simply run again. `table`, `columns` and `lines` document the file formats; `export` writes
-//! the same.
+//! The file is read once, in order. A row that cannot be read, that looks like an accident of a spreadsheet, or that the
+//! node refuses is reported in the result file, and the import continues. A row whose values are registered already is
+//! skipped, so that an interrupted import is simply run again. `table`, `columns` and `lines` document the file formats;
+//! `export` writes the same. `accident` lists what is refused unless it is accepted.
 
 mod row;
 mod source;
 
+mod accident;
+mod mapping;
+mod reading;
+
 mod columns;
+mod record;
+
 mod lines;
 mod table;
 
+mod duplicates;
+
+mod arguments;
 mod in_flight;
 mod load;
+mod rehearsal;
 mod result;
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::thread;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use indicatif::HumanCount;
 use serde_json::json;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
-use self::lines::Lines;
+pub(super) use self::arguments::{FileArguments, FileFormat};
 use self::load::{Existing, Loaded, Loader, Orders, Tally};
+use self::mapping::{TypePermissions, parse_permissions};
+pub(super) use self::reading::Purpose;
+use self::rehearsal::Rehearsal;
 use self::result::ResultFile;
-use self::row::{Naming, Row};
-use self::source::{Encoding, Source};
-use self::table::Table;
 use super::connection::{ConnectionArguments, RequestArguments};
 use super::error::Error;
 use super::progress::rate;
-
-/// Rows read ahead of the sender.
-const ROWS_AHEAD: usize = 1_000;
 
 //----------- ImportArguments ------------------------------------------------
 
 /// Arguments of `idnode import`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-CSV: the first row names the columns. The column `identifier` names the rows (or `suffix`, with --prefix); every other \
-column is a value type, or INDEX:TYPE. Columns without an index take the numbers from 1 in column order; a repeated \
-type gives several values; an empty cell is no value; cells stay text as they are.
+CSV: the first row names the columns. The column `identifier` (标识) names the rows, or `suffix` (后缀) with --prefix; \
+every other column is a value type, or INDEX:TYPE. Columns without an index take the numbers from 1 in column order; a repeated \
+type gives several values; an empty cell is no value; cells stay text as they are. --map gives other names a meaning.
 
     identifier,URL,3:NAME
     88.118.8/SN000123,https://example.com/SN000123,轴承
@@ -62,40 +67,35 @@ JSON lines: one object a line, either flat, or whole as `idnode resolve --json` 
     {\"identifier\": \"88.118.8/SN000125\", \"values\": [{\"index\": 1, \"type\": \"NAME\", \"data\": \"轴承\"}]}
 
 Examples:
-  idnode import parts.csv
-  idnode import parts.csv --prefix 88.118.8 --encoding gb18030
+  idnode import parts.csv --dry-run
+  idnode import parts.csv --prefix 88.118.8 --encoding gb18030 --trim
+  idnode import parts.csv --map 编码=identifier --map 网址=URL --map 备注=skip
+  idnode import parts.csv --permissions PRICE=1100
   zcat parts.jsonl.gz | idnode import - --format jsonl --overwrite
 
+What looks like an accident is refused with what would be right, and taken with --accept KIND: blanks, invisible \
+characters, numbers that a spreadsheet shortened (6.90123E+12), a whole identifier in the column `suffix`, quotes that are not closed, \
+identifiers that an earlier row has, columns such as TTL that would be public values.
+
 Rows whose values are registered already are skipped, so that an interrupted import is simply run again; different ones are refused \
-unless --overwrite. Row numbers are those a spreadsheet shows. Ends with 1 when a row was refused. With --timeout, the \
+unless --overwrite. Refused rows go to the result file in the form of the input, the reason first: correct it and import \
+it. Row numbers are those a spreadsheet shows. Ends with 1 when a row was refused, and with 75 when the outcome of a row is unknown. With --timeout, the \
 import is given up when the node has not answered for so long.")]
 pub(super) struct ImportArguments {
     /// The file; - for standard input
     file: PathBuf,
 
-    /// The file format; by default from the file name (.csv, .jsonl, .ndjson)
-    #[arg(long, value_enum)]
-    format: Option<FileFormat>,
+    #[command(flatten)]
+    reading: FileArguments,
 
-    /// Character encoding of the file
-    #[arg(long, value_enum, default_value = "utf-8")]
-    encoding: Encoding,
-
-    /// Separator of the columns of a CSV file
-    #[arg(long, value_name = "CHARACTER", default_value = ",", value_parser = parse_delimiter)]
-    delimiter: u8,
-
-    /// The prefix of all identifiers, where the file has a column `suffix`
-    #[arg(long)]
-    prefix: Option<String>,
+    /// Permissions of the values of a type, four digits 0 or 1: administrators read, administrators write, public read,
+    /// public write; may be given several times
+    #[arg(long, value_name = "TYPE=DIGITS", value_parser = parse_permissions)]
+    permissions: Vec<TypePermissions>,
 
     /// Replace the values of identifiers that have other values
     #[arg(long)]
     overwrite: bool,
-
-    /// The result file, with one line per refused row; by default FILE.result.csv, and standard error for standard input
-    #[arg(long, value_name = "RESULT")]
-    result: Option<PathBuf>,
 
     #[command(flatten)]
     request: RequestArguments,
@@ -104,109 +104,73 @@ pub(super) struct ImportArguments {
     pub(super) connection: ConnectionArguments,
 }
 
-/// The format of a file of identifiers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum FileFormat {
-    /// Comma-separated values
-    Csv,
-    /// JSON lines
-    Jsonl,
-}
-
-impl FileFormat {
-    /// The format that a file name implies.
-    pub(super) fn of_name(path: &Path) -> Option<Self> {
-        let extension = path.extension()?.to_str()?.to_ascii_lowercase();
-        match extension.as_str() {
-            "csv" | "tsv" | "txt" => Some(Self::Csv),
-            "jsonl" | "ndjson" | "json" => Some(Self::Jsonl),
-            _ => None,
-        }
-    }
-}
-
-fn parse_delimiter(text: &str) -> Result<u8, String> {
-    match text.as_bytes() {
-        _ if text == "\\t" => Ok(b'\t'),
-        [byte] if !matches!(byte, b'"' | b'\r' | b'\n') => Ok(*byte),
-        _ => Err("write one character such as ; or \\t".into()),
-    }
-}
-
 impl ImportArguments {
     pub(super) async fn run(self) -> Result<(), Error> {
-        let connection = self.connection.connection()?;
-        let (input, file_bytes) = open(&self.file)?;
-        let rows = self.rows(input)?;
-        let result = ResultFile::create(self.result_path().as_deref())?;
-        let request_id = self.request.request_id();
-        let orders = Orders {
-            request_id: request_id.clone(),
-            existing: if self.overwrite { Existing::Overwrite } else { Existing::Refuse },
-            file_bytes,
+        let existing = if self.overwrite { Existing::Overwrite } else { Existing::Refuse };
+        let bulk = Bulk {
+            path: &self.file,
+            reading: &self.reading,
+            request: &self.request,
+            connection: &self.connection,
         };
+        bulk.carry_out(Purpose::Register, self.permissions, existing).await
+    }
+}
+
+//----------- Bulk -----------------------------------------------------------
+
+/// A command for all identifiers of a file.
+pub(super) struct Bulk<'a> {
+    /// The file; - for standard input.
+    pub(super) path: &'a Path,
+    /// How it is read.
+    pub(super) reading: &'a FileArguments,
+    /// The request id.
+    pub(super) request: &'a RequestArguments,
+    /// The node.
+    pub(super) connection: &'a ConnectionArguments,
+}
+
+impl Bulk<'_> {
+    /// Changes or removes the identifiers of the file.
+    pub(super) async fn run(self, purpose: Purpose) -> Result<(), Error> {
+        self.carry_out(purpose, Vec::new(), Existing::Refuse).await
+    }
+
+    async fn carry_out(
+        self,
+        purpose: Purpose,
+        permissions: Vec<TypePermissions>,
+        existing: Existing,
+    ) -> Result<(), Error> {
+        let connection = self.connection.connection()?;
+        let opened = self.reading.open(self.path, purpose.clone(), permissions)?;
+        let result = self.reading.result_path(self.path, &opened.form)?;
+        let result = ResultFile::create(result.as_deref(), opened.form)?;
+        let orders =
+            Orders { request_id: self.request.request_id(), purpose, existing, file_bytes: opened.bytes };
+        if self.reading.dry_run {
+            let loaded = Rehearsal::new(connection, &orders, opened.rows, result).run().await?;
+            self.summarize(&loaded, &orders)?;
+            return verdict(&loaded, &orders);
+        }
         let (stopper, stop) = watch::channel(false);
         let listener = tokio::spawn(async move {
             if tokio::signal::ctrl_c().await.is_ok() {
                 stopper.send_replace(true);
             }
         });
-        let loader = Loader::new(connection, orders, rows, stop, result);
+        let loader = Loader::new(connection, orders.clone(), opened.rows, stop, result);
         let (loaded, ended) = loader.load().await;
         listener.abort();
         if loaded.tally.rows() > 0 || ended.is_ok() {
-            self.summarize(&loaded)?;
+            self.summarize(&loaded, &orders)?;
         }
         ended?;
-        refused_at_all(&loaded, &request_id)
+        verdict(&loaded, &orders)
     }
 
-    /// Starts reading on its own thread, as fast as rows are received.
-    fn rows(&self, input: Box<dyn Read + Send>) -> Result<mpsc::Receiver<Result<Row, Error>>, Error> {
-        let source = Source::new(input, self.encoding).map_err(|error| self.named(error))?;
-        let format = self.format.or_else(|| FileFormat::of_name(&self.file)).ok_or_else(|| {
-            let name = self.file.display();
-            Error::Usage(format!(
-                "{name}: the file name does not determine the format; use --format csv or --format jsonl"
-            ))
-        })?;
-        let naming = match &self.prefix {
-            None => Naming::Whole,
-            Some(prefix) => Naming::Under { prefix: prefix.clone() },
-        };
-        let (sender, receiver) = mpsc::channel(ROWS_AHEAD);
-        match format {
-            FileFormat::Csv => {
-                let mut table =
-                    Table::new(source, self.delimiter, naming).map_err(|error| self.named(error))?;
-                thread::spawn(move || feed(&sender, || table.next()));
-            }
-            FileFormat::Jsonl => {
-                let mut lines = Lines::new(source, naming);
-                thread::spawn(move || feed(&sender, || lines.next()));
-            }
-        }
-        Ok(receiver)
-    }
-
-    /// Prefixes an error of the file with its name.
-    fn named(&self, error: Error) -> Error {
-        match error {
-            Error::Input(sentence) => Error::Input(format!("{}: {sentence}", self.file.display())),
-            other => other,
-        }
-    }
-
-    fn result_path(&self) -> Option<PathBuf> {
-        if self.result.is_some() || self.file == Path::new("-") {
-            return self.result.clone();
-        }
-        let mut name = self.file.clone().into_os_string();
-        name.push(".result.csv");
-        Some(name.into())
-    }
-
-    fn summarize(&self, loaded: &Loaded) -> Result<(), Error> {
+    fn summarize(&self, loaded: &Loaded, orders: &Orders) -> Result<(), Error> {
         let tally = loaded.tally;
         let mut output = self.connection.output();
         let rate = rate(tally.rows(), loaded.elapsed);
@@ -216,19 +180,20 @@ impl ImportArguments {
                 "registered": tally.registered,
                 "skipped": tally.skipped,
                 "overwritten": tally.overwritten,
+                "amended": tally.amended,
+                "removed": tally.removed,
                 "refused": tally.refused,
                 "unknown": tally.unknown,
+                "dry_run": self.reading.dry_run,
                 "seconds": loaded.elapsed.as_secs_f64(),
                 "rate": rate,
                 "result": loaded.result.path(),
             }))?;
         } else {
+            let beginning = if self.reading.dry_run { "dry run, nothing was changed: " } else { "" };
             output.line(&format!(
-                "registered {}, skipped {}, overwritten {}, refused {}; {:.1} s, {} rows per second",
-                HumanCount(tally.registered),
-                HumanCount(tally.skipped),
-                HumanCount(tally.overwritten),
-                HumanCount(tally.refused),
+                "{beginning}{}; {:.1} s, {} rows per second",
+                counts(tally, &orders.purpose),
                 loaded.elapsed.as_secs_f64(),
                 HumanCount(rate)
             ))?;
@@ -237,35 +202,28 @@ impl ImportArguments {
     }
 }
 
-/// The input and its size; 0 when unknown.
-fn open(path: &Path) -> Result<(Box<dyn Read + Send>, u64), Error> {
-    if path == Path::new("-") {
-        return Ok((Box::new(io::stdin()), 0));
+/// The counts of outcomes as a sentence.
+fn counts(tally: Tally, purpose: &Purpose) -> String {
+    let mut counts = match purpose {
+        Purpose::Register => vec![
+            ("registered", tally.registered),
+            ("skipped", tally.skipped),
+            ("overwritten", tally.overwritten),
+        ],
+        Purpose::Amend(_) => vec![("amended", tally.amended), ("unchanged", tally.skipped)],
+        Purpose::Remove => vec![("removed", tally.removed)],
+    };
+    counts.push(("refused", tally.refused));
+    if tally.unknown > 0 {
+        counts.push(("unknown", tally.unknown));
     }
-    let file = File::open(path).map_err(|error| Error::file(path, &error))?;
-    let metadata = file.metadata().map_err(|error| Error::file(path, &error))?;
-    if metadata.is_dir() {
-        return Err(Error::Usage(format!("{}: this is a directory; name a file", path.display())));
-    }
-    Ok((Box::new(file), metadata.len()))
+    let counts: Vec<String> =
+        counts.into_iter().map(|(outcome, count)| format!("{outcome} {}", HumanCount(count))).collect();
+    counts.join(", ")
 }
 
-/// Sends rows until there are none, or the receiver has gone.
-fn feed(sender: &mpsc::Sender<Result<Row, Error>>, mut next: impl FnMut() -> Result<Option<Row>, Error>) {
-    loop {
-        let row = match next() {
-            Ok(Some(row)) => Ok(row),
-            Ok(None) => return,
-            Err(error) => Err(error),
-        };
-        let is_last = row.is_err();
-        if sender.blocking_send(row).is_err() || is_last {
-            return;
-        }
-    }
-}
-
-fn refused_at_all(loaded: &Loaded, request_id: &str) -> Result<(), Error> {
+/// The error of a command of which not every row was carried out.
+fn verdict(loaded: &Loaded, orders: &Orders) -> Result<(), Error> {
     let Tally { refused, unknown, .. } = loaded.tally;
     let report = match loaded.result.path() {
         Some(path) => format!("; {} names each", path.display()),
@@ -274,9 +232,10 @@ fn refused_at_all(loaded: &Loaded, request_id: &str) -> Result<(), Error> {
     if unknown > 0 {
         return Err(Error::BrokenOff(format!(
             "the outcome of {} rows is unknown, and {} were refused{report}; run the same command again with \
-             --request-id {request_id} to learn the outcome",
+             --request-id {} to learn the outcome",
             HumanCount(unknown),
-            HumanCount(refused)
+            HumanCount(refused),
+            orders.request_id
         )));
     }
     if refused == 0 {

@@ -3,6 +3,8 @@
 use super::super::error::Reason;
 use crate::wire::proto;
 
+//----------- Row ------------------------------------------------------------
+
 /// One row of a file, or one line of JSON lines.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Row {
@@ -10,48 +12,75 @@ pub(super) struct Row {
     pub(super) number: u64,
     /// The identifier as in the file; empty when it could not be read.
     pub(super) identifier: String,
-    /// The registration, or why the row could not be read.
-    pub(super) content: Result<Vec<proto::Value>, Reason>,
+    /// What the row asks for, or why it cannot be taken.
+    pub(super) content: Result<Content, Reason>,
+    /// The row as in the file, for the result file.
+    pub(super) original: Original,
     /// Approximate bytes of the file up to this row.
     pub(super) read_bytes: u64,
 }
 
-/// Code of a malformed row.
+/// What a row asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Content {
+    /// An identifier with these values.
+    Values(Vec<proto::Value>),
+    /// Changes of an identifier.
+    Changes(Changes),
+    /// The removal of an identifier.
+    Removal,
+}
+
+/// Changes of the values of an identifier.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Changes {
+    /// Values to add.
+    pub(super) add: Vec<proto::Value>,
+    /// Values to replace.
+    pub(super) replace: Vec<proto::Value>,
+    /// Indexes of values to remove.
+    pub(super) remove: Vec<u32>,
+}
+
+impl Content {
+    /// The values that are sent.
+    pub(super) fn values(&self) -> impl Iterator<Item = &proto::Value> {
+        let (first, second): (&[proto::Value], &[proto::Value]) = match self {
+            Self::Values(values) => (values, &[]),
+            Self::Changes(changes) => (&changes.add, &changes.replace),
+            Self::Removal => (&[], &[]),
+        };
+        first.iter().chain(second)
+    }
+}
+
+/// A row as in the file, decoded.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Original {
+    /// The cells of a CSV row, without those that an earlier result file added.
+    Cells(Vec<String>),
+    /// A line of JSON lines, without its end.
+    Line(String),
+}
+
+impl Original {
+    /// Approximate bytes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Cells(cells) => cells.iter().map(|cell| cell.len() + size_of::<String>()).sum(),
+            Self::Line(line) => line.len(),
+        }
+    }
+}
+
+//----------- Reasons --------------------------------------------------------
+
+/// The reason of a malformed row.
 pub(super) fn malformed(message: impl Into<String>) -> Reason {
     Reason::new("ROW_MALFORMED", message)
 }
 
-/// Code of a row with bytes that are invalid in the encoding.
+/// The reason of a row with bytes that are invalid in the encoding.
 pub(super) fn undecodable(message: impl Into<String>) -> Reason {
     Reason::new("ENCODING_INVALID", message)
-}
-
-/// How identifiers are written in a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Naming {
-    /// Complete, under the name `identifier`.
-    Whole,
-    /// Without the prefix, under the name `suffix`.
-    Under {
-        /// The prefix of all identifiers.
-        prefix: String,
-    },
-}
-
-impl Naming {
-    /// Name of the column or key.
-    pub(super) fn noun(&self) -> &'static str {
-        match self {
-            Self::Whole => "identifier",
-            Self::Under { .. } => "suffix",
-        }
-    }
-
-    /// The identifier of a cell.
-    pub(super) fn identifier(&self, cell: &str) -> String {
-        match self {
-            Self::Whole => cell.to_owned(),
-            Self::Under { prefix } => format!("{prefix}/{cell}"),
-        }
-    }
 }

@@ -46,6 +46,17 @@ impl Encoding {
     }
 }
 
+/// The form of a text file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TextForm {
+    /// Encoding of the characters.
+    pub(super) encoding: Encoding,
+    /// Whether the file begins with a byte order mark.
+    pub(super) has_mark: bool,
+    /// The end of a line, as at the first line.
+    pub(super) line_end: &'static str,
+}
+
 //----------- Recognition ----------------------------------------------------
 
 /// First bytes of unsupported files, and the advice for each.
@@ -75,6 +86,19 @@ fn recognize(start: &[u8], encoding: Encoding) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether bytes, which may end within a character, are UTF-8 with characters outside ASCII.
+fn is_utf8(bytes: &[u8]) -> bool {
+    let valid = match core::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) if error.error_len().is_none() => {
+            let whole = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            core::str::from_utf8(whole).unwrap_or_default()
+        }
+        Err(_) => return false,
+    };
+    !valid.is_ascii()
+}
+
 //----------- Source ---------------------------------------------------------
 
 /// An invalid byte of the input.
@@ -95,6 +119,10 @@ pub(super) struct Source<R> {
     raw: Vec<u8>,
     /// Whether the input has ended.
     ended: bool,
+    /// Whether the input begins with a byte order mark.
+    has_mark: bool,
+    /// Whether the beginning of the input is UTF-8 with characters outside ASCII.
+    is_utf8: bool,
     /// Bytes of the input that have been decoded.
     decoded_bytes: u64,
     /// Decoded text, and how much of it has been handed out.
@@ -116,6 +144,8 @@ impl<R: Read> Source<R> {
             decoder: encoding.decoder(),
             raw: Vec::new(),
             ended: false,
+            has_mark: false,
+            is_utf8: false,
             decoded_bytes: 0,
             text: String::new(),
             given: 0,
@@ -125,10 +155,12 @@ impl<R: Read> Source<R> {
         };
         source.read_chunk().map_err(|error| read_failed(&error))?;
         recognize(&source.raw, encoding).map_err(Error::Input)?;
+        source.is_utf8 = is_utf8(&source.raw);
         source.decode();
         if let Some(rest) = source.text.strip_prefix('\u{feff}') {
             let mark_bytes = source.text.len() - rest.len();
             source.given = mark_bytes;
+            source.has_mark = true;
         }
         Ok(source)
     }
@@ -136,6 +168,34 @@ impl<R: Read> Source<R> {
     /// Bytes of the input that have been decoded.
     pub(super) fn read_bytes(&self) -> u64 {
         self.decoded_bytes
+    }
+
+    /// Whether the input is read as GB 18030 although it begins as UTF-8.
+    pub(super) fn is_mistaken(&self) -> bool {
+        self.is_utf8 && self.encoding == Encoding::Gb18030
+    }
+
+    /// The form of the text, before anything of it is read.
+    pub(super) fn form(&self) -> TextForm {
+        let line_end = match self.line_end() {
+            b'\r' => "\r",
+            _ if self.text.split_once('\n').is_some_and(|(first, _)| first.ends_with('\r')) => "\r\n",
+            _ => "\n",
+        };
+        TextForm { encoding: self.encoding, has_mark: self.has_mark, line_end }
+    }
+
+    /// The last byte of the ends of lines: CR where the first line ends in CR alone, as old Macintosh programs write.
+    pub(super) fn line_end(&self) -> u8 {
+        let text = self.text.as_bytes();
+        match text.iter().position(|byte| matches!(byte, b'\r' | b'\n')) {
+            Some(end)
+                if text.get(end) == Some(&b'\r') && text.get(end + 1).is_some_and(|next| *next != b'\n') =>
+            {
+                b'\r'
+            }
+            _ => b'\n',
+        }
     }
 
     /// Begins the next row with the full limit of bytes.
@@ -162,7 +222,9 @@ impl<R: Read> Source<R> {
     pub(super) fn complaint(&self, offset: u64, column: Option<&str>) -> String {
         let column = column.map(|column| format!(" in column {column:?}")).unwrap_or_default();
         let advice = match self.encoding {
-            Encoding::Utf8 => "save the file as UTF-8, or give --encoding gb18030 if that is what it is",
+            Encoding::Utf8 => {
+                "save the file as UTF-8, or use --encoding gb18030 if it is GB 18030 or GBK, as Chinese spreadsheets write"
+            }
             Encoding::Gb18030 => "leave --encoding out if the file is UTF-8",
         };
         let name = self.encoding.name();
@@ -289,6 +351,28 @@ mod tests {
         assert!(explain(b"\xff\xfea\x00", Encoding::Utf8).contains("UTF-16"));
         assert!(explain(b"\x1f\x8b\x08", Encoding::Utf8).contains("gunzip"));
         assert!(explain(b"\xef\xbb\xbfa", Encoding::Gb18030).contains("leave --encoding out"));
+    }
+
+    #[test]
+    fn utf8_that_is_read_as_gb18030_is_recognized() {
+        let is_mistaken = |bytes: &[u8], encoding| Source::new(bytes, encoding).expect("text").is_mistaken();
+        let (encoded, _, _) = encoding_rs::GB18030.encode("名称,轴承");
+        assert!(is_mistaken("名称,轴承".as_bytes(), Encoding::Gb18030));
+        assert!(!is_mistaken(&encoded, Encoding::Gb18030));
+        assert!(!is_mistaken(b"plain", Encoding::Gb18030));
+        assert!(!is_mistaken("名称".as_bytes(), Encoding::Utf8));
+    }
+
+    #[test]
+    fn the_form_of_a_file_is_that_of_its_beginning() {
+        let form = |bytes: &[u8]| {
+            let form = Source::new(bytes, Encoding::Utf8).expect("text").form();
+            (form.has_mark, form.line_end)
+        };
+        assert_eq!(form(b"\xef\xbb\xbfa,b\r\nc,d\n"), (true, "\r\n"));
+        assert_eq!(form(b"a,b\nc,d\r\n"), (false, "\n"));
+        assert_eq!(form(b"a,b\rc,d"), (false, "\r"));
+        assert_eq!(form(b"a,b\r"), (false, "\n"));
     }
 
     #[test]

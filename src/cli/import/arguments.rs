@@ -1,0 +1,240 @@
+//! Arguments of the commands that read a file of identifiers, and the opened file.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use clap::{Args, ValueEnum};
+use tokio::sync::mpsc;
+
+use super::super::error::Error;
+use super::accident::{Accident, Tolerance};
+use super::duplicates::Duplicates;
+use super::lines::Lines;
+use super::mapping::{ColumnMapping, Mapping, TypePermissions, parse_mapping};
+use super::reading::{Ends, Naming, Purpose, Reading};
+use super::result::InputForm;
+use super::row::Row;
+use super::source::{Encoding, Source};
+use super::table::Table;
+
+/// Rows read ahead of the sender.
+const ROWS_AHEAD: usize = 1_000;
+
+//----------- FileArguments --------------------------------------------------
+
+/// How a file of identifiers is read, and how its refused rows are reported.
+#[derive(Args, Debug)]
+pub(in super::super) struct FileArguments {
+    /// The file format; by default from the file name (.csv, .jsonl, .ndjson)
+    #[arg(long, value_enum, requires = "file")]
+    format: Option<FileFormat>,
+
+    /// Character encoding of the file
+    #[arg(long, value_enum, default_value = "utf-8", requires = "file")]
+    encoding: Encoding,
+
+    /// Separator of the columns of a CSV file; by default the one that its line `sep=` names, or a comma
+    #[arg(long, value_name = "CHARACTER", value_parser = parse_delimiter, requires = "file")]
+    delimiter: Option<u8>,
+
+    /// The prefix of all identifiers, where the file has a column `suffix` (后缀)
+    #[arg(long, requires = "file")]
+    prefix: Option<String>,
+
+    /// What a column is, by its name in the header: [INDEX:]TYPE, identifier, suffix, or skip to leave it out; may be
+    /// given several times
+    #[arg(long, value_name = "COLUMN=MEANING", value_parser = parse_mapping, requires = "file")]
+    map: Vec<ColumnMapping>,
+
+    /// Remove blanks at both ends of headers, identifiers and cells, no-break and zero-width spaces included
+    #[arg(long, requires = "file")]
+    trim: bool,
+
+    /// Take what looks like this kind of accident as it is; may be given several times
+    #[arg(long, value_name = "KIND", value_enum, requires = "file")]
+    accept: Vec<Accident>,
+
+    /// Check the file, and what the node holds of it, without changing anything
+    #[arg(long, requires = "file")]
+    pub(super) dry_run: bool,
+
+    /// The result file, with the refused rows and their reasons; by default FILE.result.csv or FILE.result.jsonl, and
+    /// standard error for standard input
+    #[arg(long, value_name = "RESULT", requires = "file")]
+    result: Option<PathBuf>,
+}
+
+/// The format of a file of identifiers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in super::super) enum FileFormat {
+    /// Comma-separated values
+    Csv,
+    /// JSON lines
+    Jsonl,
+}
+
+impl FileFormat {
+    /// The format that a file name implies.
+    pub(in super::super) fn of_name(path: &Path) -> Option<Self> {
+        let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+        match extension.as_str() {
+            "csv" | "tsv" | "txt" => Some(Self::Csv),
+            "jsonl" | "ndjson" | "json" => Some(Self::Jsonl),
+            _ => None,
+        }
+    }
+}
+
+fn parse_delimiter(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        _ if text == "\\t" => Ok(b'\t'),
+        [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\r' | b'\n') => Ok(*byte),
+        _ => Err("write one character such as ; or \\t".into()),
+    }
+}
+
+impl FileArguments {
+    /// How rows are understood.
+    fn reading(&self, purpose: Purpose, permissions: Vec<TypePermissions>) -> Result<Reading, Error> {
+        let naming = match &self.prefix {
+            None => Naming::Whole,
+            Some(prefix) => Naming::Under { prefix: prefix.clone() },
+        };
+        Ok(Reading {
+            purpose,
+            naming,
+            mapping: Mapping::new(&self.map).map_err(Error::Usage)?,
+            permissions,
+            tolerance: Tolerance::of(&self.accept),
+            ends: if self.trim { Ends::Trimmed } else { Ends::AsTheyAre },
+        })
+    }
+
+    /// Opens the file and reads its header; starts reading on a thread of its own, as fast as rows are received.
+    pub(super) fn open(
+        &self,
+        path: &Path,
+        purpose: Purpose,
+        permissions: Vec<TypePermissions>,
+    ) -> Result<OpenedFile, Error> {
+        let reading = self.reading(purpose, permissions)?;
+        let (input, bytes) = open(path)?;
+        let opened = self.read(path, input, reading).map_err(|error| named(path, error))?;
+        Ok(OpenedFile { bytes, ..opened })
+    }
+
+    fn read(&self, path: &Path, input: Box<dyn Read + Send>, reading: Reading) -> Result<OpenedFile, Error> {
+        let source = Source::new(input, self.encoding)?;
+        let found = reading.tolerance.found(Accident::Encoding, "this is UTF-8, and not GB 18030");
+        if let Some(found) = found.filter(|_| source.is_mistaken()) {
+            return Err(Error::Input(found.sentence()));
+        }
+        let format = self.format.or_else(|| FileFormat::of_name(path)).ok_or_else(|| {
+            let name = path.display();
+            Error::Usage(format!(
+                "{name}: the file name does not determine the format; use --format csv or --format jsonl"
+            ))
+        })?;
+        let mut form = InputForm { text: source.form(), table: None };
+        let (sender, rows) = mpsc::channel(ROWS_AHEAD);
+        let tolerance = reading.tolerance.clone();
+        match format {
+            FileFormat::Csv => {
+                let mut table = Table::new(source, self.delimiter, reading)?;
+                form.table = Some(table.form().clone());
+                thread::spawn(move || feed(&sender, &tolerance, || table.next()));
+            }
+            FileFormat::Jsonl => {
+                let mut lines = Lines::new(source, reading);
+                thread::spawn(move || feed(&sender, &tolerance, || lines.next()));
+            }
+        }
+        Ok(OpenedFile { rows, form, bytes: 0 })
+    }
+
+    /// The path of the result file; none for lines on standard error.
+    pub(super) fn result_path(&self, path: &Path, form: &InputForm) -> Result<Option<PathBuf>, Error> {
+        let Some(result) = &self.result else {
+            return Ok((path != Path::new("-")).then(|| {
+                let mut name = path.to_owned().into_os_string();
+                name.push(form.extension());
+                name.into()
+            }));
+        };
+        if let (Ok(input), Ok(output)) = (fs::canonicalize(path), fs::canonicalize(result))
+            && input == output
+        {
+            return Err(Error::Usage(format!(
+                "--result {}: this is the input file, which would be lost; name another",
+                result.display()
+            )));
+        }
+        Ok(Some(result.clone()))
+    }
+}
+
+//----------- OpenedFile -----------------------------------------------------
+
+/// A file of identifiers that is being read.
+pub(super) struct OpenedFile {
+    /// Its rows, in order; an error is the last item.
+    pub(super) rows: mpsc::Receiver<Result<Row, Error>>,
+    /// Its form.
+    pub(super) form: InputForm,
+    /// Its bytes; 0 when unknown.
+    pub(super) bytes: u64,
+}
+
+/// The input and its size; 0 when unknown.
+fn open(path: &Path) -> Result<(Box<dyn Read + Send>, u64), Error> {
+    if path == Path::new("-") {
+        return Ok((Box::new(io::stdin()), 0));
+    }
+    let file = File::open(path).map_err(|error| Error::file(path, &error))?;
+    let metadata = file.metadata().map_err(|error| Error::file(path, &error))?;
+    if metadata.is_dir() {
+        return Err(Error::Usage(format!("{}: this is a directory; name a file", path.display())));
+    }
+    Ok((Box::new(file), metadata.len()))
+}
+
+/// Prefixes an error of the file with its name.
+fn named(path: &Path, error: Error) -> Error {
+    match error {
+        Error::Input(sentence) => Error::Input(format!("{}: {sentence}", path.display())),
+        other => other,
+    }
+}
+
+/// Sends rows until there are none, or the receiver has gone.
+fn feed(
+    sender: &mpsc::Sender<Result<Row, Error>>,
+    tolerance: &Tolerance,
+    mut next: impl FnMut() -> Result<Option<Row>, Error>,
+) {
+    let mut duplicates = Duplicates::default();
+    loop {
+        let row = match next() {
+            Ok(Some(row)) => Ok(checked(row, &mut duplicates, tolerance)),
+            Ok(None) => return,
+            Err(error) => Err(error),
+        };
+        let is_last = row.is_err();
+        if sender.blocking_send(row).is_err() || is_last {
+            return;
+        }
+    }
+}
+
+/// A row, refused when an earlier one that was not refused has its identifier.
+fn checked(row: Row, duplicates: &mut Duplicates, tolerance: &Tolerance) -> Row {
+    if row.content.is_err() {
+        return row;
+    }
+    match duplicates.check(&row.identifier, row.number, tolerance) {
+        Some(reason) => Row { content: Err(reason), ..row },
+        None => row,
+    }
+}
