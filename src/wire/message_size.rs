@@ -1,9 +1,9 @@
 //! How much memory a protobuf message takes once it is decoded, found from its bytes without decoding it.
 //!
 //! A message of 4 MiB can hold two million empty messages of two bytes each, which become hundreds of MiB of structs.
-//! [`measure`] walks over the bytes once, allocates nothing, and gives an upper bound of what decoding will allocate, so
-//! that a front end can refuse a message before it decodes it. The shapes of the messages are derived from the proto
-//! files when the crate is built.
+//! [`Measuring`] walks over the bytes once, allocates nothing, and gives an upper bound of what decoding will allocate, so
+//! that a front end can refuse a message before it decodes it, and before it has inflated it. The shapes of the messages
+//! are derived from the proto files when the crate is built.
 
 use super::cursor::Reader;
 use super::proto;
@@ -81,111 +81,178 @@ pub struct MessageSize {
 #[error("the message is malformed")]
 pub struct MessageMalformed;
 
-/// Measures an encoded message. Costs linear time and no memory; once `bytes_max` is exceeded, what is behind is not
-/// looked at.
-pub fn measure(
-    encoded: &[u8],
+/// Measures an encoded message while its bytes become known. Costs linear time and no memory; once a bound is exceeded,
+/// what is behind is not looked at.
+#[derive(Debug)]
+pub struct Measuring {
+    size: MessageSize,
+    size_max: MessageSize,
+    /// Where the next field begins. Beyond the bytes that are known while content is skipped that is still to come.
+    position: usize,
+    /// The message that the next field belongs to.
+    level: Level,
+    /// The messages around that one, the outermost first.
+    outer: [Option<Level>; DEPTH_MAX],
+    depth: usize,
+}
+
+/// A message within the message.
+#[derive(Clone, Copy, Debug)]
+struct Level {
     shape: &'static MessageShape,
-    bytes_max: usize,
-) -> Result<MessageSize, MessageMalformed> {
-    let mut walk = Walk { bytes: shape.struct_bytes, bytes_max };
-    let mut items = 0;
-    let mut reader = Reader::new(encoded);
-    while reader.remaining() > 0 && walk.bytes <= bytes_max {
-        let field = walk.field(&mut reader, shape, 0)?;
-        items += usize::from(field.is_some_and(FieldShape::is_item));
+    /// Where it ends.
+    end: usize,
+}
+
+/// What stands before the content of a field.
+struct Header {
+    tag: u64,
+    /// Bytes of content behind it; a varint is read with the header.
+    content: usize,
+}
+
+/// Why a header is not read.
+enum Unread {
+    /// The bytes end within it.
+    Cut,
+    Malformed,
+}
+
+impl Measuring {
+    /// Begins a message. `length` is the number of its bytes, where that is known before they are.
+    pub fn new(shape: &'static MessageShape, length: Option<usize>, size_max: MessageSize) -> Self {
+        Self {
+            size: MessageSize { bytes: shape.struct_bytes, items: 0 },
+            size_max,
+            position: 0,
+            level: Level { shape, end: length.unwrap_or(usize::MAX) },
+            outer: [None; DEPTH_MAX],
+            depth: 0,
+        }
     }
-    Ok(MessageSize { bytes: walk.bytes, items })
-}
 
-impl FieldShape {
-    fn is_item(&self) -> bool {
-        self.is_repeated && matches!(self.kind, FieldKind::Message(_))
-    }
-}
-
-struct Walk {
-    bytes: usize,
-    bytes_max: usize,
-}
-
-impl Walk {
-    /// Passes over one field and adds what it takes.
-    fn field(
-        &mut self,
-        reader: &mut Reader<'_>,
-        shape: &'static MessageShape,
-        depth: usize,
-    ) -> Result<Option<&'static FieldShape>, MessageMalformed> {
-        let tag = varint(reader)?;
-        let field = shape.fields.iter().find(|field| field.number == tag >> 3);
-        let content = match tag & 7 {
-            0 => varint(reader).map(|_| None),
-            1 => take(reader, 8).map(|_| None),
-            2 => {
-                let length = usize::try_from(varint(reader)?).map_err(|_| MessageMalformed)?;
-                take(reader, length).map(Some)
+    /// Measures what is new of a message whose first bytes are `known`.
+    pub fn advance(&mut self, known: &[u8]) -> Result<(), MessageMalformed> {
+        while self.is_within() {
+            self.leave_ended();
+            let end = self.level.end.min(known.len());
+            let rest = known.get(self.position..end).unwrap_or_default();
+            if rest.is_empty() {
+                return Ok(());
             }
-            5 => take(reader, 4).map(|_| None),
-            // Groups, which proto3 does not have.
-            _ => Err(MessageMalformed),
-        }?;
-        let Some(field) = field else { return Ok(None) };
-        match (&field.kind, content) {
-            (FieldKind::Number, None) if field.is_repeated => self.add(GROWTH * NUMBER_BYTES),
-            (FieldKind::Number, None) => {}
-            // Packed numbers: each takes at least one byte.
-            (FieldKind::Number, Some(packed)) => self.add(packed.len().saturating_mul(GROWTH * NUMBER_BYTES)),
-            (FieldKind::Octets, Some(octets)) => {
-                let slot = if field.is_repeated { GROWTH * size_of::<String>() } else { 0 };
-                self.add(slot + octets.len() + ALLOCATION_BYTES);
+            let mut reader = Reader::new(rest);
+            match header(&mut reader) {
+                Ok(header) => self.field(&header, self.position + reader.position())?,
+                // The rest of it is still to come.
+                Err(Unread::Cut) if end < self.level.end => return Ok(()),
+                Err(Unread::Cut | Unread::Malformed) => return Err(MessageMalformed),
             }
-            (FieldKind::Message(inner), Some(content)) => self.message(field, inner, content, depth)?,
-            (FieldKind::Octets | FieldKind::Message(_), None) => return Err(MessageMalformed),
-        }
-        Ok(Some(field))
-    }
-
-    fn message(
-        &mut self,
-        field: &FieldShape,
-        inner: &'static MessageShape,
-        content: &[u8],
-        depth: usize,
-    ) -> Result<(), MessageMalformed> {
-        if depth >= DEPTH_MAX {
-            return Err(MessageMalformed);
-        }
-        if field.is_repeated {
-            self.add(GROWTH * inner.struct_bytes);
-        }
-        let mut reader = Reader::new(content);
-        while reader.remaining() > 0 && self.bytes <= self.bytes_max {
-            self.field(&mut reader, inner, depth + 1)?;
         }
         Ok(())
     }
 
+    /// What the part that was measured takes.
+    pub fn size(&self) -> MessageSize {
+        self.size
+    }
+
+    /// What the whole message takes, once all of its bytes were measured or a bound is exceeded.
+    pub fn finish(mut self, length: usize) -> Result<MessageSize, MessageMalformed> {
+        self.leave_ended();
+        let is_whole = self.depth == 0 && self.position == length;
+        if is_whole || !self.is_within() { Ok(self.size) } else { Err(MessageMalformed) }
+    }
+
+    fn is_within(&self) -> bool {
+        self.size.bytes <= self.size_max.bytes && self.size.items <= self.size_max.items
+    }
+
+    /// Adds what a field takes whose content begins at a position, and goes behind it or into it.
+    fn field(&mut self, header: &Header, start: usize) -> Result<(), MessageMalformed> {
+        let end = start.checked_add(header.content).ok_or(MessageMalformed)?;
+        if end > self.level.end {
+            return Err(MessageMalformed);
+        }
+        self.position = end;
+        let Some(field) = self.level.shape.fields.iter().find(|field| field.number == header.tag >> 3) else {
+            return Ok(());
+        };
+        let is_delimited = header.tag & 7 == 2;
+        match &field.kind {
+            // Packed numbers: each takes at least one byte.
+            FieldKind::Number if is_delimited => {
+                self.add(header.content.saturating_mul(GROWTH * NUMBER_BYTES));
+            }
+            FieldKind::Number if field.is_repeated => self.add(GROWTH * NUMBER_BYTES),
+            FieldKind::Number => {}
+            FieldKind::Octets if is_delimited => {
+                let slot = if field.is_repeated { GROWTH * size_of::<String>() } else { 0 };
+                self.add(header.content.saturating_add(slot + ALLOCATION_BYTES));
+            }
+            FieldKind::Message(shape) if is_delimited => {
+                if field.is_repeated {
+                    self.add(GROWTH * shape.struct_bytes);
+                    self.size.items += usize::from(self.depth == 0);
+                }
+                self.position = start;
+                return self.enter(Level { shape, end });
+            }
+            FieldKind::Octets | FieldKind::Message(_) => return Err(MessageMalformed),
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, inner: Level) -> Result<(), MessageMalformed> {
+        let outer = self.outer.get_mut(self.depth).ok_or(MessageMalformed)?;
+        *outer = Some(self.level);
+        self.level = inner;
+        self.depth += 1;
+        Ok(())
+    }
+
+    /// Leaves the messages that end at the position.
+    fn leave_ended(&mut self) {
+        while self.position >= self.level.end
+            && let Some(depth) = self.depth.checked_sub(1)
+            && let Some(outer) = self.outer.get(depth).copied().flatten()
+        {
+            self.level = outer;
+            self.depth = depth;
+        }
+    }
+
     fn add(&mut self, bytes: usize) {
-        self.bytes = self.bytes.saturating_add(bytes);
+        self.size.bytes = self.size.bytes.saturating_add(bytes);
     }
 }
 
-fn take<'a>(reader: &mut Reader<'a>, count: usize) -> Result<&'a [u8], MessageMalformed> {
-    reader.take("field", count).map_err(|_| MessageMalformed)
+fn header(reader: &mut Reader<'_>) -> Result<Header, Unread> {
+    let tag = varint(reader)?;
+    let content = match tag & 7 {
+        0 => {
+            varint(reader)?;
+            0
+        }
+        1 => 8,
+        2 => usize::try_from(varint(reader)?).map_err(|_| Unread::Malformed)?,
+        5 => 4,
+        // Groups, which proto3 does not have.
+        _ => return Err(Unread::Malformed),
+    };
+    Ok(Header { tag, content })
 }
 
 /// A variable-length integer (protobuf encoding, "Base 128 Varints"): at most ten bytes.
-fn varint(reader: &mut Reader<'_>) -> Result<u64, MessageMalformed> {
+fn varint(reader: &mut Reader<'_>) -> Result<u64, Unread> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
-        let byte = reader.u8("varint").map_err(|_| MessageMalformed)?;
+        let byte = reader.u8("varint").map_err(|_| Unread::Cut)?;
         value |= u64::from(byte & 0x7f) << shift;
         if byte < 0x80 {
             return Ok(value);
         }
     }
-    Err(MessageMalformed)
+    Err(Unread::Malformed)
 }
 
 #[cfg(test)]
@@ -193,15 +260,32 @@ mod tests {
     use proptest::prelude::*;
     use prost::Message;
 
-    use super::{METHODS, MessageMalformed, MessageSize, Method, measure};
+    use super::{METHODS, Measuring, MessageMalformed, MessageSize, Method};
     use crate::wire::proto;
 
     const APPLY_BATCH: &str = "/idnode.v1.RegistrationService/ApplyBatch";
     const RESOLVE_BATCH: &str = "/idnode.v1.ResolutionService/ResolveBatch";
     const REGISTER: &str = "/idnode.v1.RegistrationService/Register";
 
+    const UNBOUNDED: MessageSize = MessageSize { bytes: usize::MAX, items: usize::MAX };
+
+    fn begin(path: &str, length: Option<usize>, size_max: MessageSize) -> Measuring {
+        Measuring::new(Method::of(path).expect("a method").request, length, size_max)
+    }
+
     fn sized(path: &str, encoded: &[u8]) -> Result<MessageSize, MessageMalformed> {
-        measure(encoded, Method::of(path).expect("a method").request, usize::MAX)
+        let mut measuring = begin(path, Some(encoded.len()), UNBOUNDED);
+        measuring.advance(encoded)?;
+        measuring.finish(encoded.len())
+    }
+
+    /// The same where the bytes become known one by one, and their number last.
+    fn sized_by_bytes(path: &str, encoded: &[u8]) -> Result<MessageSize, MessageMalformed> {
+        let mut measuring = begin(path, None, UNBOUNDED);
+        for known in 1..=encoded.len() {
+            measuring.advance(encoded.get(..known).unwrap_or_default())?;
+        }
+        measuring.finish(encoded.len())
     }
 
     #[test]
@@ -234,11 +318,16 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_bound_nothing_is_looked_at() {
-        let shape = Method::of(APPLY_BATCH).expect("a method").request;
-        let size = measure(&[&[0x12, 0].repeat(50)[..], &[0xff; 20]].concat(), shape, 2_000);
-        let size = size.expect("what is malformed is behind the bound");
+    fn beyond_a_bound_nothing_is_looked_at() {
+        let encoded = [&[0x12, 0].repeat(50)[..], &[0xff; 20]].concat();
+        let bounded = |size_max| {
+            let mut measuring = begin(APPLY_BATCH, None, size_max);
+            measuring.advance(&encoded).expect("what is malformed is behind the bound");
+            measuring.finish(encoded.len()).expect("beyond the bound")
+        };
+        let size = bounded(MessageSize { bytes: 2_000, ..UNBOUNDED });
         assert!(size.bytes > 2_000 && size.items < 50, "{size:?}");
+        assert_eq!(bounded(MessageSize { items: 7, ..UNBOUNDED }).items, 8);
     }
 
     #[test]
@@ -259,6 +348,7 @@ mod tests {
             ("a cut tag", &[0x80]),
         ] {
             assert_eq!(sized(APPLY_BATCH, bytes), Err(MessageMalformed), "{what}");
+            assert_eq!(sized_by_bytes(APPLY_BATCH, bytes), Err(MessageMalformed), "{what}");
         }
     }
 
@@ -268,6 +358,7 @@ mod tests {
         fn what_decodes_is_measured(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let decoded = proto::ApplyBatchRequest::decode(bytes.as_slice());
             let measured = sized(APPLY_BATCH, &bytes);
+            prop_assert_eq!(sized_by_bytes(APPLY_BATCH, &bytes), measured);
             let has_group = bytes.iter().any(|byte| matches!(byte & 7, 3 | 4));
             if let Ok(message) = decoded && !has_group {
                 let size = measured.expect("it decodes");

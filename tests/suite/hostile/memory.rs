@@ -147,6 +147,23 @@ async fn empty_messages_do_not_multiply_when_decoded() {
     assert!(growth < GROWTH_MAX_MIB, "the node took {growth} MiB more");
 }
 
+/// A message whose first part has too many items is refused for that: what is behind, no gzip here, is not inflated.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_beyond_a_bound_is_inflated_no_further() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = node(&directory).await;
+    let mut sender = connect(&node, "127.0.0.1", 65_535).await;
+    for (path, expected) in [(APPLY_BATCH, "3"), (RESOLVE_BATCH, "3"), (REGISTER, "8")] {
+        let message = bomb(path);
+        let half = &message[5..message.len() / 2];
+        let cut = framed(1, &[half, &[0xff; 100]].concat());
+        let (response, mut stream) = begin(&mut sender, path, cut).await;
+        stream.send_data(Bytes::new(), true).expect("ended");
+        let response = response.await.expect("answered");
+        assert_eq!(header(&response, "grpc-status"), expected, "{path}: {:?}", response.headers());
+    }
+}
+
 /// Messages that never come whole are held until the share of their connection is spent; then calls are refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_that_are_not_ended_are_bounded_per_connection() {

@@ -2,17 +2,23 @@
 //!
 //! Messages of a call without streams are passed on once the client has ended its side: until then they are held as
 //! they came, compressed perhaps. Messages of a stream are passed on one by one as tonic asks for them.
+//!
+//! A message is inflated and measured piece by piece, and is refused at the first piece that exceeds a bound. Other tasks
+//! have their turn between two pieces.
 
 use std::io::Read;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::buf::Reader;
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use flate2::bufread::GzDecoder;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http_body::{Body as HttpBody, Frame};
+use tokio::task;
 use tokio::time::{Sleep, sleep};
 use tonic::Status;
 use tonic::body::Body;
@@ -22,12 +28,14 @@ use super::{CallMemory, spent};
 use crate::front::grpc::reply::{self, FrontRefusal};
 use crate::model::limits::{BATCH_ITEMS_MAX, MESSAGE_BYTES_MAX, MESSAGE_MEMORY_MAX};
 use crate::model::refusal::Refusal;
-use crate::wire::message_size::{Method, measure};
+use crate::wire::message_size::{Measuring, MessageMalformed, MessageSize, Method};
 
 /// Bytes before each message: a flag and the length (gRPC over HTTP/2, "Length-Prefixed-Message").
 const HEADER_BYTES: usize = 5;
-/// Bytes that are inflated between two looks at the budget, and before other tasks have their turn.
-const INFLATE_STEP: usize = 128 * 1024;
+/// Bytes that are inflated and measured between two looks at the bounds, and before other tasks have their turn.
+const PIECE_BYTES: usize = 64 * 1024;
+/// What a message may take once it is decoded.
+const SIZE_MAX: MessageSize = MessageSize { bytes: MESSAGE_MEMORY_MAX, items: BATCH_ITEMS_MAX };
 /// How long the message of a call without streams may take to come, after the headers of the call.
 const REQUEST_MAX: Duration = Duration::from_secs(60);
 
@@ -49,9 +57,12 @@ pub(super) struct RequestBody {
     compression: Compression,
     memory: Arc<CallMemory>,
     received: Received,
-    inflating: Option<Inflating>,
+    /// A message that is not measured to its end.
+    opening: Option<Box<Opening>>,
     /// A message for which there was no memory beside those before it.
-    waiting: Option<Bytes>,
+    waiting: Option<(Bytes, MessageSize)>,
+    /// Completes when other tasks have had their turn.
+    pause: Option<BoxFuture<'static, ()>>,
     /// What comes after the last message.
     trailers: Option<HeaderMap>,
     is_ended: bool,
@@ -68,8 +79,8 @@ enum Next {
     Incomplete,
     /// Passed on.
     Message(Bytes),
-    /// Being inflated; other tasks have their turn.
-    Inflating,
+    /// Being inflated or measured; other tasks have their turn.
+    Opening,
     /// There is no memory for the message beside those that are not answered yet.
     Later,
 }
@@ -88,8 +99,9 @@ impl RequestBody {
             compression,
             memory,
             received: Received::default(),
-            inflating: None,
+            opening: None,
             waiting: None,
+            pause: None,
             trailers: None,
             is_ended: false,
             is_foreign: false,
@@ -99,11 +111,11 @@ impl RequestBody {
     }
 
     fn next(&mut self) -> Result<Next, Status> {
-        if let Some(message) = self.waiting.take() {
-            return self.pass_on(message);
+        if let Some((message, size)) = self.waiting.take() {
+            return self.pass_on(message, size);
         }
-        if let Some(inflating) = self.inflating.take() {
-            return self.inflate(inflating);
+        if let Some(opening) = self.opening.take() {
+            return self.open(*opening);
         }
         if self.is_foreign {
             let rest = self.received.take_all();
@@ -124,45 +136,41 @@ impl RequestBody {
             return Ok(Next::Incomplete);
         }
         let message = self.received.take(HEADER_BYTES + length);
-        if is_gzip { self.inflate(Inflating::new(&message)) } else { self.pass_on(message) }
+        let shape = self.method.request;
+        self.open(Opening {
+            measuring: Measuring::new(shape, (!is_gzip).then_some(length), SIZE_MAX),
+            content: if is_gzip { Content::inflate(&message) } else { Content::Plain { message, known: 0 } },
+        })
     }
 
-    /// Inflates a little more of a message.
-    fn inflate(&mut self, mut inflating: Inflating) -> Result<Next, Status> {
-        let is_complete = inflating.step()?;
-        self.memory.set_received(self.received.len() + inflating.bytes()).map_err(spent)?;
-        if is_complete {
-            return self.pass_on(inflating.into_message());
+    /// Inflates and measures one more piece of a message.
+    fn open(&mut self, mut opening: Opening) -> Result<Next, Status> {
+        let is_complete = opening.step()?;
+        let size = opening.measuring.size();
+        check(size)?;
+        if !is_complete {
+            // What it will take is held from here on, except where the messages before it may give that back first.
+            let decoded = if self.memory.has_decoded() { 0 } else { size.bytes };
+            let held = self.received.len() + opening.content.bytes_held() + decoded;
+            self.memory.set_received(held).map_err(spent)?;
+            self.opening = Some(Box::new(opening));
+            return Ok(Next::Opening);
         }
-        self.inflating = Some(inflating);
-        Ok(Next::Inflating)
+        let message = opening.content.into_message();
+        let encoded = message.len().saturating_sub(HEADER_BYTES);
+        let size = opening.measuring.finish(encoded).map_err(malformed)?;
+        self.pass_on(message, size)
     }
 
     /// Passes a message on, or keeps it until those before it are answered.
-    fn pass_on(&mut self, message: Bytes) -> Result<Next, Status> {
-        if self.admit(&message)? {
-            return Ok(Next::Message(message));
-        }
-        self.waiting = Some(message);
-        Ok(Next::Later)
-    }
-
-    /// Takes the memory of a message before it is decoded. False when it has to wait until the messages before it are
-    /// answered.
-    fn admit(&self, message: &Bytes) -> Result<bool, Status> {
-        let encoded = message.get(HEADER_BYTES..).unwrap_or_default();
-        let size = measure(encoded, self.method.request, MESSAGE_MEMORY_MAX)
-            .map_err(|malformed| reply::undecodable(malformed.to_string()))?;
-        if size.items > BATCH_ITEMS_MAX {
-            return Err(reply::refused(&Refusal::TooManyItems { count: size.items }, None));
-        }
-        if size.bytes > MESSAGE_MEMORY_MAX {
-            return Err(reply::refused_here(&FrontRefusal::MessageTooLarge));
-        }
+    fn pass_on(&mut self, message: Bytes, size: MessageSize) -> Result<Next, Status> {
         match self.memory.take_message(message.len(), size, self.received.len()) {
-            Ok(()) => Ok(true),
+            Ok(()) => Ok(Next::Message(message)),
             // Only who reads a stream answers the messages before it in the meantime.
-            Err(_) if self.method.has_request_stream && self.memory.has_decoded() => Ok(false),
+            Err(_) if self.method.has_request_stream && self.memory.has_decoded() => {
+                self.waiting = Some((message, size));
+                Ok(Next::Later)
+            }
             Err(refused) => Err(spent(refused)),
         }
     }
@@ -209,12 +217,17 @@ impl HttpBody for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.get_mut();
         loop {
+            if let Some(pause) = &mut this.pause {
+                ready!(pause.poll_unpin(context));
+                this.pause = None;
+            }
             match this.next() {
                 Ok(Next::Message(message)) => return Poll::Ready(Some(Ok(Frame::data(message)))),
                 Ok(Next::Incomplete) => {}
-                Ok(Next::Inflating | Next::Later) => {
-                    context.waker().wake_by_ref();
-                    return Poll::Pending;
+                Ok(Next::Opening | Next::Later) => {
+                    // The runtime looks at its sockets before it comes back, which it does not for a task that wakes itself.
+                    this.pause = Some(task::yield_now().boxed());
+                    continue;
                 }
                 Err(status) => return Poll::Ready(Some(Err(status))),
             }
@@ -282,68 +295,221 @@ impl Received {
     }
 }
 
-//----------- Inflating ------------------------------------------------------
+//----------- Opening --------------------------------------------------------
 
-/// A gzip message on its way to an uncompressed one.
-struct Inflating {
-    decoder: GzDecoder<Reader<Bytes>>,
-    compressed: usize,
-    message: BytesMut,
-    step: Box<[u8]>,
+/// A message on its way to an uncompressed one whose size is known.
+struct Opening {
+    content: Content,
+    measuring: Measuring,
 }
 
-impl Inflating {
-    fn new(message: &Bytes) -> Self {
+enum Content {
+    /// The message, and how many bytes of it were looked at.
+    Plain { message: Bytes, known: usize },
+    /// What is not inflated yet, and what is, behind the header of an uncompressed message.
+    Gzip { decoder: Box<GzDecoder<Reader<Bytes>>>, compressed: usize, message: BytesMut },
+}
+
+impl Opening {
+    /// Inflates and measures one more piece. True when that was the last.
+    fn step(&mut self) -> Result<bool, Status> {
+        let is_complete = self.content.step()?;
+        self.measuring.advance(self.content.known()).map_err(malformed)?;
+        Ok(is_complete)
+    }
+}
+
+impl Content {
+    fn inflate(message: &Bytes) -> Self {
         let compressed = message.len();
         let decoder = GzDecoder::new(message.slice(HEADER_BYTES.min(compressed)..).reader());
-        let step = vec![0; INFLATE_STEP].into_boxed_slice();
-        Self { decoder, compressed, message: BytesMut::zeroed(HEADER_BYTES), step }
+        Self::Gzip { decoder: Box::new(decoder), compressed, message: BytesMut::zeroed(HEADER_BYTES) }
     }
 
-    fn bytes(&self) -> usize {
-        self.compressed + self.message.capacity() + INFLATE_STEP
-    }
-
-    /// Inflates a little more. True when that was all.
+    /// Makes one more piece known. True when that was the last.
     fn step(&mut self) -> Result<bool, Status> {
-        let count = self.decoder.read(&mut self.step).map_err(|error| {
-            reply::undecodable(format!("Error decompressing: {error}, while sending request"))
-        })?;
-        if self.message.len() + count > HEADER_BYTES + MESSAGE_BYTES_MAX {
-            return Err(reply::inflated_too_large(MESSAGE_BYTES_MAX));
+        match self {
+            Self::Plain { message, known } => {
+                let length = message.len().saturating_sub(HEADER_BYTES);
+                *known = length.min(*known + PIECE_BYTES);
+                Ok(*known == length)
+            }
+            Self::Gzip { decoder, message, .. } => {
+                let is_complete = inflate_piece(decoder, message)?;
+                if message.len() > HEADER_BYTES + MESSAGE_BYTES_MAX {
+                    return Err(reply::inflated_too_large(MESSAGE_BYTES_MAX));
+                }
+                Ok(is_complete)
+            }
         }
-        self.message.put_slice(self.step.get(..count).unwrap_or_default());
-        Ok(count == 0)
+    }
+
+    /// The encoded bytes that are known.
+    fn known(&self) -> &[u8] {
+        let known = match self {
+            Self::Plain { message, known } => message.get(HEADER_BYTES..HEADER_BYTES + known),
+            Self::Gzip { message, .. } => message.get(HEADER_BYTES..),
+        };
+        known.unwrap_or_default()
+    }
+
+    fn bytes_held(&self) -> usize {
+        match self {
+            Self::Plain { message, .. } => message.len(),
+            Self::Gzip { compressed, message, .. } => compressed + message.capacity(),
+        }
     }
 
     /// The message with the header of an uncompressed one.
-    fn into_message(mut self) -> Bytes {
-        let length = u32::try_from(self.message.len().saturating_sub(HEADER_BYTES)).unwrap_or(u32::MAX);
-        if let Some(field) = self.message.get_mut(1..HEADER_BYTES) {
+    fn into_message(self) -> Bytes {
+        let mut message = match self {
+            Self::Plain { message, .. } => return message,
+            Self::Gzip { message, .. } => message,
+        };
+        let length = u32::try_from(message.len().saturating_sub(HEADER_BYTES)).unwrap_or(u32::MAX);
+        if let Some(field) = message.get_mut(1..HEADER_BYTES) {
             field.copy_from_slice(&length.to_be_bytes());
         }
-        self.message.freeze()
+        message.freeze()
     }
+}
+
+/// Appends one piece to a message. True when that was the last.
+fn inflate_piece(decoder: &mut GzDecoder<Reader<Bytes>>, message: &mut BytesMut) -> Result<bool, Status> {
+    let mut end = message.len();
+    let piece_end = end + PIECE_BYTES;
+    message.resize(piece_end, 0);
+    while end < piece_end {
+        let count = decoder.read(message.get_mut(end..).unwrap_or_default()).map_err(|error| {
+            reply::undecodable(format!("Error decompressing: {error}, while sending request"))
+        })?;
+        if count == 0 {
+            message.truncate(end);
+            return Ok(true);
+        }
+        end += count;
+    }
+    Ok(false)
+}
+
+/// Refuses a message that is beyond a bound.
+fn check(size: MessageSize) -> Result<(), Status> {
+    if size.items > SIZE_MAX.items {
+        return Err(reply::refused(&Refusal::TooManyItems { count: size.items }, None));
+    }
+    if size.bytes > SIZE_MAX.bytes {
+        return Err(reply::refused_here(&FrontRefusal::MessageTooLarge));
+    }
+    Ok(())
+}
+
+fn malformed(malformed: MessageMalformed) -> Status {
+    reply::undecodable(malformed.to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+    use std::io::Write;
     use std::pin::Pin;
     use std::sync::Arc;
     use std::task::{Context, Poll};
     use std::time::Duration;
 
     use bytes::Bytes;
+    use flate2::write::GzEncoder;
     use http_body::{Body as HttpBody, Frame};
     use tokio::time::timeout;
     use tonic::body::Body;
     use tonic::{Code, Status};
 
     use super::super::CallMemory;
-    use super::{Compression, Method, RequestBody};
+    use super::{Compression, Method, PIECE_BYTES, RequestBody};
     use crate::front::listen::bounds::GRPC_MEMORY;
     use crate::front::listen::budget::{Holder, MemoryBudget};
+
+    /// A body that yields a message and ends.
+    fn whole(flag: u8, content: &[u8]) -> Body {
+        let length = u32::try_from(content.len()).expect("short").to_be_bytes();
+        Body::new(Whole(Some(Bytes::from([&[flag], &length[..], content].concat()))))
+    }
+
+    struct Whole(Option<Bytes>);
+
+    impl HttpBody for Whole {
+        type Data = Bytes;
+        type Error = Status;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+            Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
+        }
+    }
+
+    /// The next frame of a body, and how often other tasks had their turn before it came.
+    async fn frame_of(body: &mut RequestBody) -> (usize, Option<Result<Frame<Bytes>, Status>>) {
+        let mut pauses = 0;
+        let frame = poll_fn(|context| {
+            let polled = Pin::new(&mut *body).poll_frame(context);
+            pauses += usize::from(polled.is_pending());
+            polled
+        });
+        let frame = frame.await;
+        (pauses, frame)
+    }
+
+    fn gzip(content: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(content).expect("in memory");
+        encoder.finish().expect("in memory")
+    }
+
+    /// No poll looks at more than a piece of a message, inflated or not, and the message is passed on as it was.
+    #[tokio::test]
+    async fn other_tasks_have_their_turn_between_the_pieces_of_a_message() {
+        let method = Method::of("/idnode.v1.RegistrationService/Register").expect("a method");
+        let account = MemoryBudget::new(GRPC_MEMORY).account(Holder::of(([127, 0, 0, 1], 80).into()));
+        // A field that says nothing, again and again.
+        let content = [0x12, 0].repeat(20 * PIECE_BYTES / 2);
+        let expected = [&[0, 0, 20, 0, 0], &content[..]].concat();
+        let plain = (whole(0, &content), Compression::None, 19);
+        let inflated = (whole(1, &gzip(&content)), Compression::Gzip, 20);
+        for (body, compression, pauses_min) in [plain, inflated] {
+            let memory = Arc::new(CallMemory::new(account.take(0).expect("free"), None));
+            let mut body = RequestBody::new(body, method, compression, memory);
+            let (pauses, frame) = frame_of(&mut body).await;
+            let message = frame.expect("a frame").expect("a message").into_data().expect("data");
+            assert_eq!(message, expected, "{compression:?}");
+            assert!(pauses >= pauses_min, "{compression:?}: {pauses} pauses");
+        }
+    }
+
+    /// What is behind the bound is not inflated: it could not be, as it never came.
+    #[tokio::test]
+    async fn a_message_beyond_a_bound_is_refused_before_it_is_inflated() {
+        let account = MemoryBudget::new(GRPC_MEMORY).account(Holder::of(([127, 0, 0, 1], 80).into()));
+        for (name, content, code) in [
+            ("ApplyBatch", [0x12, 0].repeat(2_000_000), Code::InvalidArgument),
+            (
+                "Register",
+                [&[0x12, 0x80, 0x92, 0xf4, 0x01], &[0x1a, 0].repeat(2_000_000)[..]].concat(),
+                Code::ResourceExhausted,
+            ),
+            ("Register", [&[0x12, 0, 0x10, 5], &[0x1a, 0].repeat(2_000_000)[..]].concat(), Code::Internal),
+        ] {
+            let method = Method::of(&format!("/idnode.v1.RegistrationService/{name}")).expect("a method");
+            let mut content = gzip(&content);
+            content.truncate(content.len() / 2);
+            let memory = Arc::new(CallMemory::new(account.take(0).expect("free"), None));
+            let mut body = RequestBody::new(whole(1, &content), method, Compression::Gzip, memory);
+            let (_, frame) = frame_of(&mut body).await;
+            let status = frame.expect("an end").expect_err("no message");
+            assert_eq!(status.code(), code, "{status:?}");
+            assert!(!status.message().contains("decompressing"), "{status:?}");
+        }
+    }
 
     /// A body that yields these frames and then stays open without another.
     struct Stalled(Vec<Bytes>);
