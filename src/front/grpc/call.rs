@@ -88,6 +88,11 @@ impl Call {
         self.memory.as_ref().map_or(Ok(()), |memory| memory.add_answer(bytes).map_err(memory::spent))
     }
 
+    /// Takes memory for a part of an answer that can also end before it; false where there is none to spare.
+    pub(super) fn take_spare_memory(&self, bytes: usize) -> bool {
+        self.memory.as_ref().is_none_or(|memory| memory.add_spare_answer(bytes))
+    }
+
     /// Takes memory for the outcomes of changes, which are reported even beyond the budget.
     pub(super) fn force_memory(&self, bytes: usize) {
         if let Some(memory) = &self.memory {

@@ -1,5 +1,8 @@
 //! Pages: the bounds of one reply, and the tokens with which the next page is requested.
 //!
+//! A page takes its memory before its items are read, and ends early where there is none to spare: what was read is
+//! answered, and the next page goes on from there.
+//!
 //! A token is opaque to clients. It names the last item of the previous page, so that it stays valid after restarts and
 //! changes.
 
@@ -7,6 +10,8 @@ use data_encoding::BASE64URL_NOPAD;
 use prost::Message;
 use tonic::Status;
 
+use super::call::Call;
+use super::memory;
 use super::reply::{self, FrontRefusal};
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::limits::{MESSAGE_BYTES_MAX, PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, VALUES_BYTES_MAX};
@@ -55,6 +60,58 @@ impl<T: Message> Page<T> {
     /// The items.
     pub(super) fn into_items(self) -> Vec<T> {
         self.items
+    }
+}
+
+//----------- PageMemory -----------------------------------------------------
+
+/// The memory of one page. Its first item may take what is left of a budget, so that every page that begins goes on; the
+/// others leave half of it to calls that begin later.
+pub(super) struct PageMemory<'c> {
+    call: &'c Call,
+    items: usize,
+    /// Bytes that the items take.
+    taken: usize,
+    /// Bytes taken for items that are not there yet.
+    ahead: usize,
+}
+
+impl<'c> PageMemory<'c> {
+    /// The memory of a page without items.
+    pub(super) fn new(call: &'c Call) -> Self {
+        Self { call, items: 0, taken: 0, ahead: 0 }
+    }
+
+    /// Takes what so many items will need before they are read, if they are as large as those before them. False if the
+    /// page must end.
+    pub(super) fn take_ahead(&mut self, items: usize) -> Result<bool, Status> {
+        let average = self.taken.checked_div(self.items).unwrap_or(memory::item_bytes(0, 0));
+        self.hold(items * average)
+    }
+
+    /// Takes what an item needs, given its encoded length and the values in it. False if the page must end before it.
+    pub(super) fn take(&mut self, encoded: usize, values: usize) -> Result<bool, Status> {
+        // The item is there twice when the page is encoded.
+        let bytes = memory::item_bytes(2 * encoded, values);
+        if !self.hold(bytes)? {
+            return Ok(false);
+        }
+        self.items += 1;
+        self.taken += bytes;
+        self.ahead -= bytes;
+        Ok(true)
+    }
+
+    /// Has at least so many bytes ahead.
+    fn hold(&mut self, bytes: usize) -> Result<bool, Status> {
+        let more = bytes.saturating_sub(self.ahead);
+        if self.items == 0 {
+            self.call.take_memory(more)?;
+        } else if !self.call.take_spare_memory(more) {
+            return Ok(false);
+        }
+        self.ahead += more;
+        Ok(true)
     }
 }
 

@@ -8,8 +8,8 @@ use tonic::{Request, Response, Status};
 use super::Shared;
 use super::call::Call;
 use super::counters::Service;
-use super::page::{self, Page};
-use super::{memory, reply, request, response};
+use super::page::{self, Page, PageMemory};
+use super::{reply, request, response};
 use crate::model::identifier::Prefix;
 use crate::model::refusal::Refusal;
 use crate::registry::command::{Command, PrefixCommand};
@@ -123,11 +123,11 @@ impl Shared {
                 && after.as_ref().is_none_or(|after| entry.prefix > *after)
         });
         let mut page = Page::new(message.page_size);
+        let mut memory = PageMemory::new(call);
         let mut last = None;
         for entry in &entries {
             let message = response::prefix_entry(entry);
-            call.take_memory(memory::item_bytes(message.encoded_len(), 0))?;
-            if !page.take(message) {
+            if !memory.take(message.encoded_len(), 0)? || !page.take(message) {
                 let next_page_token = last.map(page::token_after).unwrap_or_default();
                 return Ok(proto::ListPrefixesResponse { entries: page.into_items(), next_page_token });
             }

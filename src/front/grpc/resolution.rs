@@ -1,7 +1,8 @@
 //! ResolutionService: single questions, batches, streams, lists, histories.
 //!
 //! No reply exceeds the size of a message. A batch is answered in portions, and once the answers fill a message the rest is
-//! refused as ANSWER_TOO_LARGE without being looked up. A page ends early, and its token continues from there.
+//! refused as ANSWER_TOO_LARGE without being looked up. A page ends early, also where no memory is to spare, and its token
+//! continues from there.
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::Shared;
 use super::call::Call;
 use super::counters::Service;
-use super::page::{self, MessageSpace, Page};
+use super::page::{self, MessageSpace, Page, PageMemory};
 use super::stream::{Converse, GroupBounds, converse};
 use super::{memory, reply, request, response};
 use crate::model::identifier::Identifier;
@@ -220,16 +221,19 @@ impl Shared {
         let prefix = request::prefix(&message.prefix).map_err(|refusal| reply::refused(&refusal, None))?;
         let mut after = page::identifier_after(&message.page_token, &prefix)?;
         let mut page = Page::new(message.page_size);
+        let mut memory = PageMemory::new(call);
         loop {
             let portion = page.wanted().min(PORTION);
             let turn = self.producing_turn(call).await?;
+            if !memory.take_ahead(portion)? {
+                return Ok(listed(page, after));
+            }
             let found = self.resolver.list(&call.caller, &prefix, after.as_ref(), portion);
             let found = call.ask(found).await?.map_err(|problem| reply::problem(&problem))?;
             for found in found.items {
                 let identifier = found.identifier.clone();
                 let found = response::found(found);
-                call.take_memory(memory::item_bytes(found.encoded_len(), found.values.len()))?;
-                if !page.take(found) {
+                if !memory.take(found.encoded_len(), found.values.len())? || !page.take(found) {
                     return Ok(listed(page, after));
                 }
                 after = Some(identifier);
@@ -253,17 +257,21 @@ impl Shared {
             request::identifier(&message.identifier).map_err(|refusal| reply::refused(&refusal, None))?;
         let mut before = page::sequence_before(&message.page_token)?;
         let mut page = Page::new(message.page_size);
+        let mut memory = PageMemory::new(call);
+        let mut complete_from = None;
         loop {
             let portion = page.wanted().min(PORTION);
             let turn = self.producing_turn(call).await?;
+            if !memory.take_ahead(portion)? {
+                return Ok(recounted(page, before, complete_from));
+            }
             let history = self.resolver.history(&call.caller, &identifier, before, portion);
             let history = call.ask(history).await?.map_err(|problem| reply::problem(&problem))?;
-            let complete_from = history.complete_from.map(proto::Position::from);
+            complete_from = history.complete_from.map(proto::Position::from);
             for change in history.changes {
                 let sequence = change.position.sequence;
                 let change = response::change(change);
-                call.take_memory(memory::item_bytes(change.encoded_len(), change.values.len()))?;
-                if !page.take(change) {
+                if !memory.take(change.encoded_len(), change.values.len())? || !page.take(change) {
                     return Ok(recounted(page, before, complete_from));
                 }
                 before = Some(sequence);

@@ -73,6 +73,13 @@ pub(in crate::front) struct MemoryLimits {
     pub(in crate::front) connection: usize,
 }
 
+impl MemoryLimits {
+    /// Half of each.
+    fn halved(self) -> Self {
+        Self { total: self.total / 2, source: self.source / 2, connection: self.connection / 2 }
+    }
+}
+
 /// A bound of a budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::front) enum Bound {
@@ -219,18 +226,23 @@ impl MemoryAccount {
 
     /// Adds to all three counts, or to none.
     fn add(&self, bytes: usize) -> Result<(), BudgetSpent> {
-        let MemoryLimits { total, source, connection } = self.budget.limits;
+        self.add_under(self.budget.limits, bytes).map_err(|bound| self.budget.refuse(bound))
+    }
+
+    /// The same under limits, without counting a refusal.
+    fn add_under(&self, limits: MemoryLimits, bytes: usize) -> Result<(), Bound> {
+        let MemoryLimits { total, source, connection } = limits;
         if !add_within(&self.of_connection, bytes, connection) {
-            return Err(self.budget.refuse(Bound::Connection));
+            return Err(Bound::Connection);
         }
         if !add_within(&self.of_source, bytes, self.source.share(source)) {
             self.of_connection.fetch_sub(bytes, Ordering::Relaxed);
-            return Err(self.budget.refuse(Bound::Source));
+            return Err(Bound::Source);
         }
         if !add_within(&self.budget.total, bytes, total) {
             self.of_connection.fetch_sub(bytes, Ordering::Relaxed);
             self.of_source.fetch_sub(bytes, Ordering::Relaxed);
-            return Err(self.budget.refuse(Bound::Total));
+            return Err(Bound::Total);
         }
         Ok(())
     }
@@ -294,6 +306,18 @@ impl MemoryGrant {
         }
         self.bytes = bytes;
         Ok(())
+    }
+
+    /// Holds so many bytes if half of every bound stays free, for what is of use and not needed. False when it is not;
+    /// the grant stays as it was, and that is no refusal.
+    pub(in crate::front) fn resize_with_spare(&mut self, bytes: usize) -> bool {
+        let limits = self.account.budget.limits.halved();
+        let more = bytes.saturating_sub(self.bytes);
+        if more > 0 && self.account.add_under(limits, more).is_err() {
+            return false;
+        }
+        self.bytes += more;
+        true
     }
 
     /// Holds so many bytes whatever the bounds say, for what cannot be refused any more: the outcome of a change that
@@ -383,6 +407,25 @@ mod tests {
         let forced = grant.beside_forced(20);
         assert_eq!(budget.bytes_in_use(), 105, "beyond every bound");
         drop((grant, beside, forced));
+        assert_eq!(budget.bytes_in_use(), 0);
+    }
+
+    #[test]
+    fn what_is_not_needed_leaves_half_of_every_bound_free() {
+        let budget = MemoryBudget::new(LIMITS);
+        let mut grants = ["192.0.2.1:1", "192.0.2.1:2", "192.0.2.2:1", "192.0.2.3:1"]
+            .map(|client| account(&budget, client).take(0).expect("free"));
+        let [one, two, three, four] = &mut grants;
+        assert!(!one.resize_with_spare(21), "half of a connection");
+        assert!(one.resize_with_spare(20));
+        assert!(!two.resize_with_spare(11), "half of a source");
+        assert!(two.resize_with_spare(10));
+        assert!(three.resize_with_spare(20));
+        assert!(!four.resize_with_spare(1), "half of all");
+        four.resize(40).expect("what is needed");
+        assert!(one.resize_with_spare(5), "nothing more");
+        assert_eq!((budget.bytes_in_use(), budget.refusals().map(|(_, count)| count)), (90, [0, 0, 0]));
+        drop(grants);
         assert_eq!(budget.bytes_in_use(), 0);
     }
 

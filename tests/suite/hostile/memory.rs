@@ -17,6 +17,7 @@ use idnode::wire::proto;
 use prost::Message;
 use tokio::net::TcpSocket;
 use tonic::codegen::http::{Request, Response};
+use uuid::Uuid;
 
 use crate::support::clients::{GrpcClient, http_get};
 use crate::support::eventually::eventually;
@@ -233,6 +234,94 @@ async fn idle_streams_are_cheap() {
 }
 
 //----------- Answers --------------------------------------------------------
+
+/// Pages whose largest size is several times the share of their source are all answered when they are read at once: they end
+/// early, and go on by their tokens until everything was read.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_that_are_read_at_once_are_all_answered() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = node(&directory).await;
+    let token = admin_token(&directory.path().join("data"));
+    let client = GrpcClient::connect(node.grpc(), Some(&token)).await;
+    client.home("88.118.9").await.expect("homed");
+    for number in 0..PAGED {
+        let data = format!("{number}{}", "x".repeat(60_000));
+        client.register(&format!("88.118.9/{number:02}"), &data).await.expect("registered");
+        let item = overwriting("88.118.9/00", &format!("again {data}"));
+        let outcomes = client.apply(Uuid::now_v7(), vec![item]).await.expect("applied");
+        assert!(matches!(outcomes[0].result, Some(proto::outcome::Result::Receipt(_))), "{outcomes:?}");
+    }
+    let (mut readers, mut pages) = (tokio::task::JoinSet::new(), 0);
+    for _ in 0..24 {
+        let client = GrpcClient::connect(node.grpc(), Some(&token)).await;
+        readers.spawn(async move { (read_list(&client).await, read_history(&client).await) });
+    }
+    let names: Vec<String> = (0..PAGED).map(|number| format!("88.118.9/{number:02}")).collect();
+    let versions: Vec<u64> = (1..=PAGED + 1).rev().collect();
+    while let Some(read) = readers.join_next().await {
+        let ((listed, list_pages), (recounted, history_pages)) = read.expect("every page is answered");
+        assert_eq!(listed, names);
+        assert_eq!(recounted, versions);
+        pages += list_pages + history_pages;
+    }
+    assert!(pages < 24 * 2 * PAGED, "{pages} pages");
+}
+
+/// Identifiers of a list, and changes of a history beside the first: each nearly fills a page.
+const PAGED: u64 = 64;
+
+fn overwriting(identifier: &str, data: &str) -> proto::Item {
+    let registration = proto::Registration {
+        target: Some(proto::registration::Target::Identifier(identifier.to_owned())),
+        values: vec![proto::Value {
+            index: 1,
+            r#type: "URL".to_owned(),
+            data: data.as_bytes().to_vec(),
+            ..proto::Value::default()
+        }],
+        overwrite: true,
+        ..proto::Registration::default()
+    };
+    proto::Item { number: 0, command: Some(proto::item::Command::Register(registration)) }
+}
+
+/// The identifiers of all pages of a list, and the number of the pages.
+async fn read_list(client: &GrpcClient) -> (Vec<String>, u64) {
+    let (mut listed, mut pages) = (Vec::new(), 0);
+    let mut request = proto::ListIdentifiersRequest {
+        prefix: "88.118.9".to_owned(),
+        page_size: 10_000,
+        ..proto::ListIdentifiersRequest::default()
+    };
+    loop {
+        let page = client.list_page(request.clone()).await.expect("a page of the list");
+        listed.extend(page.identifiers.into_iter().map(|found| found.identifier));
+        pages += 1;
+        if page.next_page_token.is_empty() {
+            return (listed, pages);
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+/// The versions of all pages of a history, and the number of the pages.
+async fn read_history(client: &GrpcClient) -> (Vec<u64>, u64) {
+    let (mut versions, mut pages) = (Vec::new(), 0);
+    let mut request = proto::GetHistoryRequest {
+        identifier: "88.118.9/00".to_owned(),
+        page_size: 10_000,
+        ..proto::GetHistoryRequest::default()
+    };
+    loop {
+        let page = client.history_page(request.clone()).await.expect("a page of the history");
+        versions.extend(page.changes.into_iter().map(|change| change.version));
+        pages += 1;
+        if page.next_page_token.is_empty() {
+            return (versions, pages);
+        }
+        request.page_token = page.next_page_token;
+    }
+}
 
 /// Answers of 4 MB to a client that reads none: what is beyond its share is refused, others are served meanwhile, and
 /// everything is free when the client leaves.

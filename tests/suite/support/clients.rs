@@ -10,9 +10,9 @@ use idnode::wire::proto::prefix_service_client::PrefixServiceClient;
 use idnode::wire::proto::registration_service_client::RegistrationServiceClient;
 use idnode::wire::proto::resolution_service_client::ResolutionServiceClient;
 use idnode::wire::proto::{
-    Answer, ApplyBatchRequest, HomePrefixRequest, Item, ListIdentifiersRequest, Outcome, Question, Receipt,
-    Recursion, RegisterRequest, Registration, ResolveRequest, RevokePrefixRequest, Value, answer,
-    registration,
+    Answer, ApplyBatchRequest, GetHistoryRequest, GetHistoryResponse, HomePrefixRequest, Item,
+    ListIdentifiersRequest, ListIdentifiersResponse, Outcome, Question, Receipt, Recursion, RegisterRequest,
+    Registration, ResolveRequest, RevokePrefixRequest, Value, answer, registration,
 };
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
@@ -79,6 +79,24 @@ impl GrpcClient {
         let request = ListIdentifiersRequest { prefix: prefix.into(), ..ListIdentifiersRequest::default() };
         let response = ResolutionServiceClient::new(self.channel.clone()).list_identifiers(request).await?;
         Ok(response.into_inner().identifiers.into_iter().map(|found| found.identifier).collect())
+    }
+
+    /// One page of a list.
+    pub(crate) async fn list_page(
+        &self,
+        request: ListIdentifiersRequest,
+    ) -> Result<ListIdentifiersResponse, Status> {
+        let response = ResolutionServiceClient::new(self.channel.clone()).list_identifiers(request).await?;
+        Ok(response.into_inner())
+    }
+
+    /// One page of a history.
+    pub(crate) async fn history_page(
+        &self,
+        request: GetHistoryRequest,
+    ) -> Result<GetHistoryResponse, Status> {
+        let response = ResolutionServiceClient::new(self.channel.clone()).get_history(request).await?;
+        Ok(response.into_inner())
     }
 
     /// Registers an identifier with one value of type URL.

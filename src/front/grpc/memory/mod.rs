@@ -236,6 +236,18 @@ impl CallMemory {
         self.change(|sizes| sizes.answer += bytes)
     }
 
+    /// Holds so many bytes more for an answer that can also do without; false where they are not to spare.
+    pub(super) fn add_spare_answer(&self, bytes: usize) -> bool {
+        let mut parts = self.parts();
+        let mut sizes = parts.sizes;
+        sizes.answer += bytes;
+        let has_spare = parts.grant.resize_with_spare(sizes.needed());
+        if has_spare {
+            parts.sizes = sizes;
+        }
+        has_spare
+    }
+
     /// Holds bytes for the outcome of a change, which is reported even beyond the budget.
     pub(super) fn force_answer(&self, bytes: usize) {
         let mut parts = self.parts();
