@@ -1,4 +1,4 @@
-//! Space on the disk of the data directory: watched, so that changes stop before the disk is full and resume when there is
+//! The disk of the data directory: its files and its free space are watched, so that changes stop before the disk is full and resume when there is
 //! space again.
 //!
 //! ```text
@@ -77,8 +77,9 @@ impl DiskWatch {
         }
     }
 
-    /// Pauses or resumes the store by the free space.
+    /// Stops the store when its files are gone; pauses or resumes it by the free space.
     fn look(&self) {
+        self.store.stop_if_gone();
         let free = match (self.free_space)(&self.path) {
             Ok(free) => free,
             Err(error) => {
@@ -126,6 +127,7 @@ mod tests {
     use super::{Arc, AtomicU64, DiskWatch, FreeSpace, Ordering};
     use crate::config::StoreSection;
     use crate::daemon::store_options;
+    use crate::store::EngineKind;
     use crate::store::commit::Block;
     use crate::store::error::Error;
     use crate::store::open::{Opened, open};
@@ -155,5 +157,21 @@ mod tests {
         assert_eq!(store.read_only_reason(), None);
         appender.commit(block()).await.expect("changes are taken");
         store.close(appender).await.expect("the store closes");
+    }
+
+    #[tokio::test]
+    async fn a_data_directory_that_is_removed_stops_the_store() {
+        for engine in EngineKind::ALL {
+            let directory = tempfile::tempdir().expect("a directory");
+            let data = directory.path().join("data");
+            let section = StoreSection { engine, ..StoreSection::default() };
+            let opened = open(store_options(&section, &data)).await.expect("the store opens");
+            let watch = DiskWatch::new(opened.store.clone(), 0, Arc::new(|_| Ok(1)));
+            assert_eq!(opened.store.read_only_reason(), None);
+            std::fs::rename(&data, directory.path().join("elsewhere")).expect("moved");
+            watch.look();
+            let reason = opened.store.read_only_reason().expect("stopped");
+            assert!(reason.contains("are gone from"), "{engine}: {reason}");
+        }
     }
 }

@@ -164,6 +164,19 @@ impl Store {
         Ok(page.is_empty())
     }
 
+    /// Accepts no more changes when the engine's files are gone, because somebody removed or unmounted them: what is written
+    /// would be lost with the process. Blocks for a look at the disk.
+    pub fn stop_if_gone(&self) {
+        let folder = self.engine_folder();
+        if self.stop_reason().is_none() && !survey::has_main_file(self.inner.kind, &folder) {
+            self.stop_writing(&format!(
+                "the files of the store are gone from {}; changes of the last second may be lost: put the disk or the files \
+                 back, then restart the node, or restore the latest backup with `idnode backup restore`",
+                folder.display()
+            ));
+        }
+    }
+
     /// Lists the files of the engine, which is closed.
     pub(super) async fn list_closed_files(&self) -> Result<(), Error> {
         let (directory, folder) = (self.inner.path.clone(), self.engine_folder());

@@ -11,7 +11,7 @@ pub enum EngineError {
     /// The files are damaged.
     #[error(
         "the stored data at {} is damaged ({detail}); stop the node and restore it from a backup with \
-         `idnode backup restore`",
+         `idnode backup restore`, or rebuild what is left with `idnode store check --repair`",
         path.display()
     )]
     Damaged {
