@@ -140,7 +140,7 @@ fn load(path: &Path) -> Result<Vec<proto::Value>, Error> {
     };
     read.map_err(|error| Error::file(path, &error))?;
     let wrong = |cause: String| Error::Input(format!("{}: {cause}", path.display()));
-    let forms: Vec<ValueForm> = serde_json::from_str(&text)
+    let forms: Vec<ValueForm> = serde_json::from_str(text.strip_prefix('\u{feff}').unwrap_or(&text))
         .map_err(|error| wrong(format!("{error}; write an array of values such as [{EXAMPLE}]")))?;
     value_form::into_protos(forms).map_err(wrong)
 }

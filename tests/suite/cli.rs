@@ -445,3 +445,44 @@ fn formulas_are_exported_as_they_are_with_a_warning_and_refused_for_spreadsheets
         assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()), "{more:?}");
     }
 }
+
+/// A time zone file of one zone (RFC 9636): China Standard Time.
+fn zone() -> Vec<u8> {
+    let header = |version: u8| {
+        let mut bytes = b"TZif".to_vec();
+        bytes.push(version);
+        bytes.extend([0; 15]);
+        // UTC indicators, standard indicators, leap seconds, transitions, one type, four characters.
+        [0_u32, 0, 0, 0, 1, 4].iter().for_each(|count| bytes.extend(count.to_be_bytes()));
+        bytes.extend(28_800_i32.to_be_bytes());
+        bytes.extend(b"\0\0CST\0");
+        bytes
+    };
+    [header(b'2'), header(b'2'), b"\nCST-8\n".to_vec()].concat()
+}
+
+#[test]
+fn times_are_those_of_the_time_zone_that_is_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = NodeProcess::start(&directory.path().join("data"), &[]);
+    print(&node, &["prefix", "home", "88.118.8"]);
+    fs::create_dir_all(directory.path().join("zones/Asia")).expect("a directory");
+    fs::write(directory.path().join("zones/Asia/Shanghai"), zone()).expect("a file");
+    for (name, offset) in [("Asia/Shanghai", "+08:00"), ("CST-8", "+08:00"), ("UTC0", "+00:00")] {
+        let mut command = program(&["prefix", "list"]);
+        command.env("IDNODE_DATA", node.data()).env("TZ", name).env("TZDIR", directory.path().join("zones"));
+        let output = command.output().expect("a process");
+        let text = String::from_utf8(output.stdout).expect("text");
+        assert!(text.trim_end().ends_with(offset), "{name}: {text}");
+    }
+}
+
+#[test]
+fn a_file_of_values_may_begin_with_a_byte_order_mark() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = NodeProcess::start(&directory.path().join("data"), &[]);
+    print(&node, &["prefix", "home", "88.118.8"]);
+    let path = directory.path().join("values.json");
+    fs::write(&path, "\u{feff}[{\"type\": \"URL\", \"data\": \"x\"}]").expect("a file");
+    print(&node, &["register", "88.118.8/A", "--values", path.to_str().expect("a path")]);
+}

@@ -83,7 +83,10 @@ impl Released {
 }
 
 fn run(data: &Path, arguments: &[&str]) -> Output {
-    program(arguments).env("IDNODE_DATA", data).output().expect("a process")
+    // The commands that open a store themselves read the node's own variable.
+    let mut command = program(arguments);
+    command.env("IDNODE_DATA", data).env("IDNODE_STORE_DIRECTORY", data);
+    command.output().expect("a process")
 }
 
 fn list(document: &Json) -> &[Json] {
