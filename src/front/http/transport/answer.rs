@@ -56,6 +56,16 @@ impl AnswerMemory {
     }
 }
 
+/// An answer to HEAD: what GET would be answered, without its body (RFC 9110 section 9.3.2). The routes do so themselves; the
+/// renderer of a face and the HTTP/2 library do not.
+pub(super) fn head_only(mut response: Response) -> Response {
+    if let Some(length) = response.body().size_hint().exact() {
+        let length = HeaderValue::from(length);
+        response.headers_mut().entry(header::CONTENT_LENGTH).or_insert(length);
+    }
+    response.map(|_| Body::empty())
+}
+
 /// An answer whose memory counts, and which is in flight, until it has left.
 pub(super) fn hold(
     response: Response,
@@ -102,9 +112,26 @@ fn split(mut data: Bytes) -> impl Iterator<Item = Bytes> {
 
 #[cfg(test)]
 mod tests {
-    use axum::body::Bytes;
+    use axum::body::{Bytes, HttpBody as _};
+    use axum::http::header;
+    use axum::response::IntoResponse;
 
-    use super::{PIECE_BYTES, split};
+    use super::{PIECE_BYTES, head_only, split};
+
+    #[test]
+    fn an_answer_to_head_has_the_length_of_its_body_and_no_body() {
+        let head = head_only("seven b".into_response());
+        assert_eq!(
+            head.headers().get(header::CONTENT_LENGTH).map(|length| length.as_bytes()),
+            Some(&b"7"[..])
+        );
+        assert!(head.body().is_end_stream());
+        let cut = head_only(head);
+        assert_eq!(
+            cut.headers().get(header::CONTENT_LENGTH).map(|length| length.as_bytes()),
+            Some(&b"7"[..])
+        );
+    }
 
     #[test]
     fn an_answer_leaves_in_pieces_and_whole() {

@@ -37,7 +37,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::BoxFuture;
 use hyper::service::Service as _;
@@ -99,7 +99,7 @@ impl Faces {
     /// Answers a request. The response and its memory are counted, and the connection knows that one is due until it has
     /// left.
     async fn answer(&self, client: &Arc<Client>, mut request: Request) -> Response {
-        let version = request.version();
+        let (version, is_head) = (request.version(), request.method() == Method::HEAD);
         client.note_version(version);
         let in_flight = client.in_flight.begin_answer();
         let reserved = self.memory.reserve(client, request.uri().path());
@@ -113,6 +113,7 @@ impl Faces {
             Some(face) => face.answer(request).await,
             None => Rejection::Failed(bug("every path belongs to a face")).into_response(),
         };
+        let response = if is_head { answer::head_only(response) } else { response };
         let mut response = answer::hold(response, reserved.ok(), version, in_flight);
         let headers = response.headers_mut();
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
