@@ -40,7 +40,7 @@ const READING_MAX: usize = 4;
 pub(super) struct Paging {
     remembered: Mutex<Vec<Positions>>,
     skipping: Semaphore,
-    reading: Semaphore,
+    pub(super) reading: Semaphore,
 }
 
 /// Positions in the list of one prefix.

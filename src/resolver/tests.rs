@@ -1,7 +1,6 @@
 //! What the resolver promises: the longest prefix decides, nobody sees more than they may, tombstones are nowhere.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use tokio::task;
 
@@ -351,29 +350,38 @@ async fn a_deep_page_is_found_without_reading_what_is_before_it_again() {
     }
 }
 
-/// Other tasks of the same thread run while a long page is read.
+/// Reads a page of 1,000 names, as long as it lasts or the runtime has had so many turns; the page and the turns.
+async fn read_page(resolver: &Resolver, turns_max: usize) -> (Option<usize>, usize) {
+    let resolver = resolver.clone();
+    let mut reading = tokio::spawn(async move {
+        let asked = NamesAsked { after: None, skip: 0, limit: 1_000 };
+        resolver.names(&Caller::Node, &prefix("88.118"), asked).await.expect("listed").items.len()
+    });
+    for turn in 0..turns_max {
+        task::yield_now().await;
+        if reading.is_finished() {
+            return ((&mut reading).await.ok(), turn);
+        }
+    }
+    reading.abort();
+    (None, turns_max)
+}
+
 #[tokio::test]
-async fn a_long_page_is_read_in_portions() {
+async fn a_long_page_is_read_when_it_is_its_turn() {
     for engine in EngineKind::ALL {
         let fixture = Fixture::open(engine).await;
         for number in 0..1_010 {
             fixture.node(register(&format!("88.118/{number:04}"), "one")).await.expect("registered");
         }
         let resolver = resolver(&fixture);
-        let counted = Arc::new(AtomicUsize::new(0));
-        let counting = Arc::clone(&counted);
-        let other = tokio::spawn(async move {
-            loop {
-                counting.fetch_add(1, Ordering::Relaxed);
-                task::yield_now().await;
-            }
-        });
-        let asked = NamesAsked { after: None, skip: 0, limit: 1_000 };
-        let page = resolver.names(&Caller::Node, &prefix("88.118"), asked).await.expect("listed");
-        let turns = counted.load(Ordering::Relaxed);
-        other.abort();
-        assert_eq!((page.items.len(), page.more), (1_000, true), "{engine}");
-        assert!(turns >= 4, "{engine}: {turns}");
+        let (read, turns) = read_page(&resolver, usize::MAX).await;
+        assert_eq!(read, Some(1_000), "{engine}");
+        let others = resolver.paging.reading.acquire_many(4).await.expect("open");
+        assert_eq!(resolver.paging.reading.available_permits(), 0, "{engine}");
+        assert_eq!(read_page(&resolver, 20 * turns + 1_000).await.0, None, "{engine}");
+        drop(others);
+        assert_eq!(read_page(&resolver, usize::MAX).await.0, Some(1_000), "{engine}");
     }
 }
 
