@@ -11,7 +11,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use indicatif::HumanBytes;
@@ -47,13 +47,16 @@ pub(super) struct DiskWatch {
     free_space: FreeSpace,
     /// Free bytes when they were last looked at.
     free: Arc<AtomicU64>,
+    /// Whether the system said so at the last look: it is logged once when it does not.
+    is_known: Arc<AtomicBool>,
 }
 
 impl DiskWatch {
     /// Watches the disk of this store, and looks at it once.
     pub(super) fn new(store: Store, reserve_bytes: u64, free_space: FreeSpace) -> Self {
         let path = store.path().to_owned();
-        let watch = Self { store, path, reserve_bytes, free_space, free: Arc::new(AtomicU64::new(u64::MAX)) };
+        let (free, is_known) = (Arc::new(AtomicU64::new(u64::MAX)), Arc::new(AtomicBool::new(true)));
+        let watch = Self { store, path, reserve_bytes, free_space, free, is_known };
         watch.look();
         watch
     }
@@ -81,7 +84,14 @@ impl DiskWatch {
     fn look(&self) {
         self.store.stop_if_gone();
         let free = match (self.free_space)(&self.path) {
-            Ok(free) => free,
+            Ok(free) => {
+                self.is_known.store(true, Ordering::Relaxed);
+                free
+            }
+            Err(error) if !self.is_known.swap(false, Ordering::Relaxed) => {
+                tracing::debug!(%error, "the free space of the disk is still not known");
+                return;
+            }
             Err(error) => {
                 tracing::warn!(%error, directory = %self.path.display(), "the free space of the disk is not known");
                 return;
