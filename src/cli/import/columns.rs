@@ -141,6 +141,11 @@ impl Columns {
                     };
                     list.push(column.value(cell, reading)?);
                 }
+                Column::Removal(index) if cell.trim().is_empty() => {
+                    return Err(malformed(format!(
+                        "the cell in column \"remove {index}\" holds only blanks; write a mark such as x, or leave it empty"
+                    )));
+                }
                 Column::Removal(index) => changes.remove.push(*index),
                 Column::Nameless => {
                     let number = position + 1;

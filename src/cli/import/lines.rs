@@ -14,6 +14,7 @@
 //! list of indexes; a file of removals needs the identifier alone.
 
 use core::fmt;
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read};
 
 use serde::Deserialize;
@@ -202,7 +203,11 @@ fn content(members: Vec<(String, Json)>, reading: &Reading) -> Result<Content, S
 /// Changes of an identifier.
 fn changes(members: Vec<(String, Json)>) -> Result<Changes, String> {
     let mut changes = Changes::default();
+    let mut seen = BTreeSet::new();
     for (key, member) in members {
+        if !seen.insert(key.clone()) {
+            return Err(format!("{key:?} occurs twice; put all into one list"));
+        }
         match key.as_str() {
             "add" => changes.add = numbered_values(&key, member)?,
             "replace" => changes.replace = numbered_values(&key, member)?,

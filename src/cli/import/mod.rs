@@ -151,8 +151,9 @@ impl Bulk<'_> {
             Orders { request_id: self.request.request_id(), purpose, existing, file_bytes: opened.bytes };
         if self.reading.dry_run {
             let loaded = Rehearsal::new(connection, &orders, opened.rows, result).run().await?;
-            self.summarize(&loaded, &orders)?;
-            return verdict(&loaded, &orders);
+            // Whether or not anybody reads the summary, what was refused decides the exit code.
+            let told = self.summarize(&loaded, &orders);
+            return verdict(&loaded, &orders).and(told);
         }
         let (stopper, stop) = watch::channel(false);
         let listener = tokio::spawn(async move {
@@ -163,11 +164,9 @@ impl Bulk<'_> {
         let loader = Loader::new(connection, orders.clone(), opened.rows, stop, result);
         let (loaded, ended) = loader.load().await;
         listener.abort();
-        if loaded.tally.rows() > 0 || ended.is_ok() {
-            self.summarize(&loaded, &orders)?;
-        }
-        ended?;
-        verdict(&loaded, &orders)
+        let is_shown = loaded.tally.rows() > 0 || ended.is_ok();
+        let told = if is_shown { self.summarize(&loaded, &orders) } else { Ok(()) };
+        ended.and_then(|()| verdict(&loaded, &orders)).and(told)
     }
 
     fn summarize(&self, loaded: &Loaded, orders: &Orders) -> Result<(), Error> {
