@@ -152,8 +152,8 @@ impl Bulk<'_> {
         if self.reading.dry_run {
             let loaded = Rehearsal::new(connection, &orders, opened.rows, result).run().await?;
             // Whether or not anybody reads the summary, what was refused decides the exit code.
-            let told = self.summarize(&loaded, &orders);
-            return verdict(&loaded, &orders).and(told);
+            let summarized = self.summarize(&loaded, &orders);
+            return verdict(&loaded, &orders).and(summarized);
         }
         let (stopper, stop) = watch::channel(false);
         let listener = tokio::spawn(async move {
@@ -165,8 +165,8 @@ impl Bulk<'_> {
         let (loaded, ended) = loader.load().await;
         listener.abort();
         let is_shown = loaded.tally.rows() > 0 || ended.is_ok();
-        let told = if is_shown { self.summarize(&loaded, &orders) } else { Ok(()) };
-        ended.and_then(|()| verdict(&loaded, &orders)).and(told)
+        let summarized = if is_shown { self.summarize(&loaded, &orders) } else { Ok(()) };
+        ended.and_then(|()| verdict(&loaded, &orders)).and(summarized)
     }
 
     fn summarize(&self, loaded: &Loaded, orders: &Orders) -> Result<(), Error> {
