@@ -186,6 +186,7 @@ const RECURSION: &[Key] = &[
         => given.integer(0..=100_000_000)?),
     key!("recursion", "deadline_seconds", |config, given| config.recursion.deadline => given.seconds(1..=60)?),
     key!("recursion", "tls_ca", |config, given| config.recursion.tls_ca => Some(given.path()?)),
+    key!("recursion", "networks", |config, given| config.recursion.networks => given.networks()?),
 ];
 
 const BACKUP: &[Key] = &[

@@ -1,7 +1,10 @@
 //! Options: one plain struct per module, all of them in [`Config`], with their defaults.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use crate::backup::Schedule;
 use crate::front::dns::DnsOptions;
@@ -107,7 +110,7 @@ pub struct UpperSection {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SiteOptions {
     /// IPv4 and IPv6 addresses, the preferred first; empty when nothing is announced.
-    pub addresses: Vec<std::net::IpAddr>,
+    pub addresses: Vec<IpAddr>,
     /// The host name in the TLS certificate of this node.
     pub host_name: Option<String>,
     /// The gRPC port; none for the port we listen on.
@@ -131,11 +134,14 @@ pub struct RecursionOptions {
     pub deadline: Duration,
     /// PEM file of the authorities that signed the certificates of delegated sites; `upper.tls_ca` without.
     pub tls_ca: Option<PathBuf>,
+    /// Networks in which delegated sites are contacted, beside the public Internet.
+    pub networks: Vec<IpNet>,
 }
 
 impl Default for RecursionOptions {
     fn default() -> Self {
-        Self { allowed: false, cache_answers: 100_000, deadline: Duration::from_secs(5), tls_ca: None }
+        let (tls_ca, networks) = (None, Vec::new());
+        Self { allowed: false, cache_answers: 100_000, deadline: Duration::from_secs(5), tls_ca, networks }
     }
 }
 
@@ -161,6 +167,13 @@ impl Config {
     pub(crate) fn connection_limits(&mut self) -> [&mut ConnectionLimits; 4] {
         let Self { grpc, dns, handle, http, .. } = self;
         [&mut grpc.connections, &mut dns.connections, &mut handle.connections, &mut http.connections]
+    }
+
+    /// Whether every address that this node listens on is a loopback address, so that only this machine reaches it.
+    pub fn listens_on_loopback_only(&self) -> bool {
+        let Self { grpc, dns, handle, http, .. } = self;
+        let mut addresses = [&grpc.listen, &dns.listen, &handle.listen, &http.listen].into_iter().flatten();
+        addresses.all(|address: &SocketAddr| address.ip().to_canonical().is_loopback())
     }
 
     /// The directories of backups: those configured, or one beside the data directory.

@@ -12,6 +12,7 @@ use super::clock_and_entropy;
 use super::error::DaemonError;
 use crate::config::Config;
 use crate::federation::counters::FederationCounters;
+use crate::federation::networks::{AllowedNetworks, LoopbackUse};
 use crate::federation::upper::UpperOptions;
 use crate::federation::{Federation, FederationOptions};
 use crate::filing::status::FilingWatch;
@@ -34,9 +35,13 @@ pub(super) fn federation(config: &Config) -> Result<Arc<Federation>, DaemonError
         tls_host_name: config.upper.tls_host_name.clone(),
         allow_token_in_plain_text: config.upper.allow_token_in_plain_text,
     });
+    // Only programs of this machine can ask a node that listens on loopback alone; they reach those addresses anyway.
+    let loopback =
+        if config.listens_on_loopback_only() { LoopbackUse::Allowed } else { LoopbackUse::Refused };
     let options = FederationOptions {
         upper,
         authorities: own_ca.or(upper_ca),
+        networks: AllowedNetworks::new(&config.recursion.networks, loopback),
         cache_answers: config.recursion.cache_answers,
         clock: clock_and_entropy::clock(),
         jitter: clock_and_entropy::jitter(),

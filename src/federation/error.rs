@@ -29,6 +29,13 @@ pub enum PeerError {
         /// The node concerned.
         peer: String,
     },
+    /// The node gave no answer that can be used. It is all that callers learn: whether an address refuses connections,
+    /// drops them or answers something else is in the log alone.
+    #[error("node {peer} gave no answer that can be used; the log of this node says why")]
+    NoAnswer {
+        /// The node concerned.
+        peer: String,
+    },
     /// The node refused the request.
     #[error("node {peer} refused: {message} ({code})")]
     Refused {
@@ -87,7 +94,7 @@ impl PeerError {
     /// Returns the stable reason code.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Unreachable { .. } | Self::LeftAlone { .. } => "PEER_UNREACHABLE",
+            Self::Unreachable { .. } | Self::LeftAlone { .. } | Self::NoAnswer { .. } => "PEER_UNREACHABLE",
             Self::DeadlinePassed { .. } => "PEER_TOO_SLOW",
             Self::Refused { .. } => "PEER_REFUSED",
             Self::Unintelligible { .. } => "PEER_UNINTELLIGIBLE",
@@ -104,6 +111,7 @@ impl PeerError {
             Self::Unreachable { peer, .. }
             | Self::LeftAlone { peer, .. }
             | Self::DeadlinePassed { peer }
+            | Self::NoAnswer { peer }
             | Self::Refused { peer, .. }
             | Self::Unintelligible { peer, .. }
             | Self::Nowhere { peer }
@@ -118,6 +126,23 @@ impl PeerError {
         match self {
             Self::Refused { code, .. } => Some(code),
             _ => None,
+        }
+    }
+
+    /// Returns the error as callers see it, who may be anybody and may have chosen the address: what happened at the address
+    /// is left out.
+    pub(super) fn for_callers(self) -> Self {
+        match self {
+            Self::Unreachable { peer, .. }
+            | Self::LeftAlone { peer, .. }
+            | Self::DeadlinePassed { peer }
+            | Self::Unintelligible { peer, .. } => Self::NoAnswer { peer },
+            other @ (Self::NoAnswer { .. }
+            | Self::Refused { .. }
+            | Self::Nowhere { .. }
+            | Self::NoAuthority { .. }
+            | Self::Configured { .. }
+            | Self::Token { .. }) => other,
         }
     }
 

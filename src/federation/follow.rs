@@ -57,7 +57,7 @@ impl From<PeerError> for FollowError {
         match error.refused_as() {
             Some(LOOP) => Self::Loop,
             Some(TOO_DEEP) => Self::TooDeep,
-            _ => Self::Peer(error),
+            _ => Self::Peer(error.for_callers()),
         }
     }
 }

@@ -5,6 +5,8 @@
 //!   filing   ─▶ Federation.upper ─▶ Upper: announce, file                   (with the token that it issued)
 //! ```
 //! - Questions are sent without credentials: the answers are public, and only they are cached.
+//! - A site that a prefix is delegated to is contacted only within the allowed [`networks`]; the upper node is the operator's
+//!   own setting.
 //! - Every call has a deadline. A peer that does not answer is not called again for a while, longer each time.
 //! - Every error is a [`PeerError`], which names the peer.
 //!
@@ -17,6 +19,7 @@ mod cache;
 mod flight;
 
 pub mod filing_message;
+pub mod networks;
 pub mod peer;
 pub mod upper;
 
@@ -40,6 +43,7 @@ use self::cache::AnswerCache;
 use self::counters::FederationCounters;
 use self::error::PeerError;
 use self::flight::Flights;
+use self::networks::AllowedNetworks;
 use self::peer::{Endpoint, Peer, Trust};
 use self::question::{PeerAnswer, PeerQuestion, PeerTarget};
 use self::upper::{Upper, UpperOptions};
@@ -58,6 +62,8 @@ pub struct FederationOptions {
     pub upper: Option<UpperOptions>,
     /// PEM text of the certificate authorities that sign the certificates of delegated sites.
     pub authorities: Option<Vec<u8>>,
+    /// The networks in which delegated sites are contacted.
+    pub networks: AllowedNetworks,
     /// Most remote answers in the cache; 0 disables the cache.
     pub cache_answers: u64,
     /// Source of the current time.
@@ -70,6 +76,7 @@ pub struct FederationOptions {
 pub struct Federation {
     upper: Option<Arc<Upper>>,
     authorities: Option<Vec<u8>>,
+    networks: AllowedNetworks,
     peers: Cache<Endpoint, Arc<Peer>>,
     answers: AnswerCache,
     flights: Flights,
@@ -81,11 +88,12 @@ pub struct Federation {
 impl Federation {
     /// Prepares the calls and opens no connection yet. Fails when the settings of the upper node cannot be used.
     pub fn new(options: FederationOptions) -> Result<Self, PeerError> {
-        let FederationOptions { upper, authorities, cache_answers, clock, jitter } = options;
+        let FederationOptions { upper, authorities, networks, cache_answers, clock, jitter } = options;
         let upper = upper.map(|upper| Upper::new(upper, &clock, &jitter)).transpose()?.map(Arc::new);
         Ok(Self {
             upper,
             authorities,
+            networks,
             peers: Cache::new(PEERS_MAX),
             answers: AnswerCache::new(cache_answers),
             flights: Flights::default(),
@@ -188,7 +196,8 @@ impl Federation {
     fn peer(&self, endpoint: Endpoint) -> Result<Arc<Peer>, PeerError> {
         let connect = || {
             let trust = Trust { authorities: self.authorities.clone(), key: "recursion.tls_ca" };
-            Peer::new(endpoint.clone(), &trust, &self.clock, &self.jitter).map(Arc::new)
+            let channel = endpoint.channel_within(&self.networks, &trust)?;
+            Ok(Arc::new(Peer::new(endpoint.clone(), channel, &self.clock, &self.jitter)))
         };
         self.peers.get_or_insert_with(&endpoint, connect)
     }

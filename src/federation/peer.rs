@@ -3,11 +3,20 @@
 //! A connection is opened when it is first needed, and again after it broke. TLS is used for every site that has a host
 //! name; only the certificate authorities that the configuration names are trusted.
 
-use std::net::IpAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
 use tokio::time::{self, Instant};
+use tonic::codegen::Service;
+use tonic::codegen::http::Uri;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig};
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
@@ -22,6 +31,7 @@ use super::backoff::Breaker;
 use super::counters::FederationCounters;
 use super::error::PeerError;
 use super::message;
+use super::networks::AllowedNetworks;
 use super::question::{PeerAnswer, PeerQuestion};
 
 /// How long connecting may take.
@@ -30,6 +40,8 @@ const CONNECT_MAX: Duration = Duration::from_millis(1_500);
 const SILENCE_MAX: Duration = Duration::from_secs(20);
 /// How long the answer to an HTTP/2 ping may take.
 const PING_MAX: Duration = Duration::from_secs(10);
+/// Milliseconds between two lines of the log about one node that gives no answer.
+const REPORT_EVERY_MS: u64 = 30_000;
 
 //----------- Endpoint -------------------------------------------------------
 
@@ -40,6 +52,8 @@ pub struct Endpoint {
     authority: String,
     /// Name in the peer's certificate; none for plain text.
     tls_name: Option<String>,
+    /// Address of a delegated site; none for an address that the configuration states.
+    site_address: Option<SocketAddr>,
 }
 
 impl Endpoint {
@@ -48,12 +62,10 @@ impl Endpoint {
         let Some(port) = site.ports().grpc else {
             return Err(PeerError::Nowhere { peer: name_of(site) });
         };
-        let endpoint = |address: &IpAddr| Self {
-            authority: match address {
-                IpAddr::V4(address) => format!("{address}:{port}"),
-                IpAddr::V6(address) => format!("[{address}]:{port}"),
-            },
-            tls_name: site.host_name().map(str::to_owned),
+        let endpoint = |address: &IpAddr| {
+            let address = SocketAddr::new(*address, port);
+            let tls_name = site.host_name().map(str::to_owned);
+            Self { authority: address.to_string(), tls_name, site_address: Some(address) }
         };
         Ok(site.addresses().iter().map(endpoint).collect())
     }
@@ -76,7 +88,7 @@ impl Endpoint {
             "http" => None,
             _ => return Err(wrong()),
         };
-        Ok(Self { authority: authority.to_owned(), tls_name })
+        Ok(Self { authority: authority.to_owned(), tls_name, site_address: None })
     }
 
     /// Returns whether the traffic can be read in transit: plain text to another machine.
@@ -96,8 +108,27 @@ impl Endpoint {
         }
     }
 
-    /// Returns a channel that connects when it is first used.
+    /// Returns a channel that connects when it is first used, wherever the address is.
     pub(super) fn channel(&self, trust: &Trust) -> Result<Channel, PeerError> {
+        Ok(self.transport(trust)?.connect_lazy())
+    }
+
+    /// Returns a channel that connects when it is first used; to a delegated site only within these networks.
+    pub(super) fn channel_within(
+        &self,
+        networks: &AllowedNetworks,
+        trust: &Trust,
+    ) -> Result<Channel, PeerError> {
+        let transport = self.transport(trust)?;
+        let connector =
+            self.site_address.map(|address| SiteConnector { address, networks: networks.clone() });
+        Ok(match connector {
+            Some(connector) => transport.connect_with_connector_lazy(connector),
+            None => transport.connect_lazy(),
+        })
+    }
+
+    fn transport(&self, trust: &Trust) -> Result<tonic::transport::Endpoint, PeerError> {
         let configured = |detail: String| PeerError::Configured { peer: self.name(), detail };
         let scheme = if self.tls_name.is_some() { "https" } else { "http" };
         let endpoint = tonic::transport::Endpoint::from_shared(format!("{scheme}://{}", self.authority))
@@ -107,7 +138,7 @@ impl Endpoint {
             .http2_keep_alive_interval(SILENCE_MAX)
             .keep_alive_timeout(PING_MAX);
         let Some(tls_name) = &self.tls_name else {
-            return Ok(endpoint.connect_lazy());
+            return Ok(endpoint);
         };
         let Some(authorities) = &trust.authorities else {
             return Err(PeerError::NoAuthority { peer: self.name(), key: trust.key });
@@ -115,8 +146,28 @@ impl Endpoint {
         let tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(authorities))
             .domain_name(tls_name.clone());
-        let endpoint = endpoint.tls_config(tls).map_err(|error| configured(error_text(&error)))?;
-        Ok(endpoint.connect_lazy())
+        endpoint.tls_config(tls).map_err(|error| configured(error_text(&error)))
+    }
+}
+
+/// Connects to one address of a delegated site, within the allowed networks.
+struct SiteConnector {
+    address: SocketAddr,
+    networks: AllowedNetworks,
+}
+
+impl Service<Uri> for SiteConnector {
+    type Response = TokioIo<TcpStream>;
+    type Error = io::Error;
+    type Future = BoxFuture<'static, io::Result<TokioIo<TcpStream>>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let (networks, address) = (self.networks.clone(), self.address);
+        async move { networks.connect(address).await.map(TokioIo::new) }.boxed()
     }
 }
 
@@ -152,20 +203,23 @@ pub struct Peer {
     endpoint: Endpoint,
     channel: Channel,
     breaker: Mutex<Breaker>,
+    /// Time before which no line about this node is added to the log: anybody may ask questions that fail.
+    silent_until_ms: AtomicU64,
     clock: Clock,
     jitter: Jitter,
 }
 
 impl Peer {
-    pub(super) fn new(
-        endpoint: Endpoint,
-        trust: &Trust,
-        clock: &Clock,
-        jitter: &Jitter,
-    ) -> Result<Self, PeerError> {
-        let channel = endpoint.channel(trust)?;
+    pub(super) fn new(endpoint: Endpoint, channel: Channel, clock: &Clock, jitter: &Jitter) -> Self {
         let (clock, jitter) = (clock.clone(), jitter.clone());
-        Ok(Self { endpoint, channel, breaker: Mutex::default(), clock, jitter })
+        Self {
+            endpoint,
+            channel,
+            breaker: Mutex::default(),
+            silent_until_ms: AtomicU64::new(0),
+            clock,
+            jitter,
+        }
     }
 
     /// Returns the name for logs and messages.
@@ -196,7 +250,18 @@ impl Peer {
             }
             _ => self.breaker().succeeded(),
         }
-        outcome
+        outcome.inspect_err(|error| self.report(error))
+    }
+
+    /// Writes why there is no answer to the log, since callers do not learn it.
+    fn report(&self, error: &PeerError) {
+        let now_ms = (self.clock)();
+        if now_ms < self.silent_until_ms.load(Ordering::Relaxed) {
+            tracing::debug!(peer = %self.name(), %error, "a question to another node has failed");
+            return;
+        }
+        self.silent_until_ms.store(now_ms.saturating_add(REPORT_EVERY_MS), Ordering::Relaxed);
+        tracing::info!(peer = %self.name(), %error, "a question to another node has failed");
     }
 
     async fn call(&self, asked: &PeerQuestion, deadline: Instant) -> Result<PeerAnswer, PeerError> {
@@ -207,7 +272,8 @@ impl Peer {
         request.set_timeout(deadline.saturating_duration_since(Instant::now()));
         let answered = time::timeout_at(deadline, client.resolve(request)).await;
         let answered = answered.map_err(|_| PeerError::DeadlinePassed { peer: self.name() })?;
-        let answer = answered.map_err(|status| failure(self.name(), &status))?.into_inner().answer;
+        let answer =
+            answered.map_err(|status| failure_of_question(self.name(), &status))?.into_inner().answer;
         message::parse_answer(answer, asked)
             .map_err(|detail| PeerError::Unintelligible { peer: self.name(), detail })
     }
@@ -241,6 +307,16 @@ pub(super) fn failure(peer: String, status: &Status) -> PeerError {
             let code = format!("{code:?}");
             PeerError::Refused { peer, code, message: status.message().to_owned() }
         }
+    }
+}
+
+/// Converts the status of a question. One without a reason is not that of a node: another program is at the address.
+fn failure_of_question(peer: String, status: &Status) -> PeerError {
+    match failure(peer, status) {
+        PeerError::Refused { peer, code, message } if status.get_details_error_info().is_none() => {
+            PeerError::Unintelligible { peer, detail: format!("{message} ({code})") }
+        }
+        other => other,
     }
 }
 

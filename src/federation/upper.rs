@@ -69,7 +69,8 @@ impl Upper {
             });
         }
         let trust = Trust { authorities: options.authority, key: "upper.tls_ca" };
-        let anonymous = Arc::new(Peer::new(endpoint.clone(), &trust, clock, jitter)?);
+        let channel = endpoint.channel(&trust)?;
+        let anonymous = Arc::new(Peer::new(endpoint.clone(), channel, clock, jitter));
         Ok(Self { endpoint, trust, token_file: options.token_file, anonymous })
     }
 

@@ -9,13 +9,16 @@
 //! ```
 
 use std::fs;
-use std::net::IpAddr;
+use std::io::Write;
+use std::net::{IpAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use idnode::authority::caller::Caller;
 use idnode::authority::visibility::Withheld;
+use idnode::config::Config;
 use idnode::model::identifier::Identifier;
 use idnode::model::prefix::Homing;
 use idnode::model::site::{Ports, Site};
@@ -137,7 +140,10 @@ async fn a_node_answers_its_own_when_the_upper_node_is_gone() {
     assert_eq!(data(client.recurse("88.118.8/SN1", &[]).await).0, ["https://factory.example/1"]);
     let (code, reason, message) = refusal(client.recurse("88.119/SN2", &[]).await);
     assert_eq!((code, reason.as_str()), (Code::Unavailable, "PEER_UNREACHABLE"));
-    assert!(message.starts_with(&format!("node {upper} cannot be reached: ")), "{message}");
+    assert_eq!(
+        message,
+        format!("node {upper} gave no answer that can be used; the log of this node says why")
+    );
 }
 
 /// Only what everybody may see comes from another node, whoever asks.
@@ -304,4 +310,68 @@ async fn a_refusal_of_another_node_names_it() {
     delegate(&from, "98", no_front_end.expect("a site")).await;
     let (_, reason, _) = refusal(asking(&from).await.recurse("98/SN1", &[]).await);
     assert_eq!(reason, "PEER_NOWHERE");
+}
+
+/// A node that other machines reach, with a prefix delegated to a site on its own machine.
+async fn reached_from_outside(tell: impl FnOnce(&mut Config)) -> Tier {
+    Tier::start(|config| {
+        config.http.listen = vec!["0.0.0.0:0".parse().expect("an address")];
+        tell(config);
+    })
+    .await
+}
+
+/// A lower node could name the address of a service that only the upper node reaches; nobody is contacted there.
+#[tokio::test(flavor = "multi_thread")]
+async fn sites_outside_of_the_allowed_networks_are_not_contacted() {
+    let to = Tier::top().await;
+    to.home("99").await;
+    to.register("99/SN1", "https://inside.example", 60).await;
+    let counters = to.node().resolver().counters();
+    let from = reached_from_outside(|_| {}).await;
+    for address in [to.grpc().ip(), mapped(to.grpc().ip())] {
+        delegate(&from, "99", site_of(vec![address], to.grpc().port())).await;
+        let answer = asking(&from).await.recurse("99/SN1", &[]).await;
+        assert!(!matches!(answer, Ok(AnswerKind::Values(_))), "{answer:?}");
+        assert_eq!(counters.values.load(Ordering::Relaxed), 0, "nobody asked at {address}");
+    }
+    let network = "127.0.0.0/8".parse().expect("a network");
+    let allowing = reached_from_outside(|config| config.recursion.networks = vec![network]).await;
+    delegate_to(&allowing, "99", &to).await;
+    let answer = asking(&allowing).await.recurse("99/SN1", &[]).await;
+    assert_eq!(data(answer).0, ["https://inside.example"]);
+}
+
+fn mapped(address: IpAddr) -> IpAddr {
+    let IpAddr::V4(address) = address else { panic!("{address}") };
+    IpAddr::V6(address.to_ipv6_mapped())
+}
+
+/// Whoever delegates a prefix, or files one, chooses addresses: what callers see does not show what is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_do_not_learn_what_is_at_the_address_of_a_site() {
+    let from = Tier::start(|config| config.recursion.deadline = Duration::from_secs(2)).await;
+    let client = asking(&from).await;
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let refusing = TcpListener::bind("127.0.0.1:0").expect("a listener").local_addr().expect("an address");
+    let talking = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let talks_at = talking.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        while let Ok((mut stream, _)) = talking.accept() {
+            stream.write_all(b"220 mail.example ESMTP\r\n").ok();
+        }
+    });
+    let private = "10.255.255.1:7373".parse().expect("an address");
+    let mut seen = Vec::new();
+    for at in [silent.local_addr().expect("an address"), refusing, talks_at, private] {
+        delegate(&from, "99", site_of(vec![at.ip()], at.port())).await;
+        let answer = client.recurse("99/SN1", &[]).await.map_err(|status| {
+            let reason = status.get_details_error_info().map(|info| info.reason);
+            (status.code(), reason, status.message().to_owned())
+        });
+        let shown = format!("{answer:?}").replace(&at.ip().to_string(), "ADDRESS");
+        seen.push(shown.replace(&at.port().to_string(), "PORT"));
+    }
+    seen.dedup();
+    assert_eq!(seen.len(), 1, "{seen:#?}");
 }

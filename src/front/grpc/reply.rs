@@ -66,9 +66,10 @@ fn code_of_peer(error: &PeerError) -> Code {
         | PeerError::NoAuthority { .. }
         | PeerError::Configured { .. }
         | PeerError::Token { .. } => Code::FailedPrecondition,
-        PeerError::Unreachable { .. } | PeerError::LeftAlone { .. } | PeerError::Unintelligible { .. } => {
-            Code::Unavailable
-        }
+        PeerError::Unreachable { .. }
+        | PeerError::LeftAlone { .. }
+        | PeerError::NoAnswer { .. }
+        | PeerError::Unintelligible { .. } => Code::Unavailable,
         PeerError::DeadlinePassed { .. } => Code::DeadlineExceeded,
     }
 }

@@ -156,6 +156,7 @@ fn status_of_unanswered(unanswered: &Unanswered) -> Option<StatusCode> {
             PeerError::DeadlinePassed { .. } => Some(StatusCode::GATEWAY_TIMEOUT),
             PeerError::Unreachable { .. }
             | PeerError::LeftAlone { .. }
+            | PeerError::NoAnswer { .. }
             | PeerError::Refused { .. }
             | PeerError::Unintelligible { .. }
             | PeerError::Nowhere { .. } => Some(StatusCode::BAD_GATEWAY),
