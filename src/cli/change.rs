@@ -337,6 +337,7 @@ fn outcome(kind: proto::OutcomeKind) -> &'static str {
         Kind::PrefixChanged => "changed prefix",
         Kind::TokenCreated => "created token",
         Kind::TokenRevoked => "revoked token",
+        Kind::PeerReset => "reset peer",
     }
 }
 

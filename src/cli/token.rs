@@ -1,4 +1,4 @@
-//! `idnode token`: create, list and revoke tokens.
+//! `idnode token`: create, list and revoke tokens, and reset the lower node that files with one.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
@@ -34,6 +34,16 @@ too.")]
     /// Revoke a token, which takes effect before the receipt is printed
     #[command(after_help = "Example:\n  idnode token revoke 3f6c0a9d52e87b14")]
     Revoke(RevokeArguments),
+
+    /// Let a lower node file again whose store was taken back to an older state
+    #[command(after_help = "\
+Example:
+  idnode token reset-peer 3f6c0a9d52e87b14 --yes
+
+A lower node files with a token, and only the latest incarnation of its store may: of two copies, the one that was restored \
+earlier is refused as INCARNATION_SUPERSEDED. After the reset, whichever copy announces itself files its present state, \
+and prefixes that it does not name are revoked here. Stop the copy that is not wanted first.")]
+    ResetPeer(ResetPeerArguments),
 }
 
 impl TokenCommand {
@@ -43,6 +53,7 @@ impl TokenCommand {
             Self::Create(arguments) => &arguments.connection,
             Self::List(arguments) => &arguments.connection,
             Self::Revoke(arguments) => &arguments.connection,
+            Self::ResetPeer(arguments) => &arguments.connection,
         }
     }
 
@@ -51,6 +62,7 @@ impl TokenCommand {
             Self::Create(arguments) => create(arguments).await,
             Self::List(arguments) => list(arguments).await,
             Self::Revoke(arguments) => revoke(arguments).await,
+            Self::ResetPeer(arguments) => reset_peer(arguments).await,
         }
     }
 }
@@ -134,6 +146,23 @@ pub(super) struct RevokeArguments {
     connection: ConnectionArguments,
 }
 
+/// Arguments of `idnode token reset-peer`.
+#[derive(Args, Debug)]
+pub(super) struct ResetPeerArguments {
+    /// The public name of the lower node's token: 16 hexadecimal digits, as `idnode token list` shows it
+    id: String,
+
+    /// Confirm that the copy of the lower node that is not wanted is stopped
+    #[arg(long, required = true)]
+    yes: bool,
+
+    #[command(flatten)]
+    request: RequestArguments,
+
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
 //----------- Commands -------------------------------------------------------
 
 async fn create(arguments: CreateArguments) -> Result<(), Error> {
@@ -207,6 +236,19 @@ async fn revoke(arguments: RevokeArguments) -> Result<(), Error> {
         .change(&request_id, async |channel| {
             let request = connection.request(request.clone());
             AdministrationServiceClient::new(channel).revoke_token(request).await
+        })
+        .await?;
+    print_receipt(&mut arguments.connection.output(), response.receipt, Subject::Token(&request.id))
+}
+
+async fn reset_peer(arguments: ResetPeerArguments) -> Result<(), Error> {
+    let connection = arguments.connection.connection()?;
+    let request_id = arguments.request.request_id();
+    let request = proto::ResetPeerRequest { request_id: request_id.clone(), id: arguments.id };
+    let response = connection
+        .change(&request_id, async |channel| {
+            let request = connection.request(request.clone());
+            AdministrationServiceClient::new(channel).reset_peer(request).await
         })
         .await?;
     print_receipt(&mut arguments.connection.output(), response.receipt, Subject::Token(&request.id))

@@ -47,6 +47,10 @@ fn advice(error: &PeerError) -> &'static str {
         Some("INCARNATION_SUPERSEDED") => {
             "; another copy of this node's store, restored later, has filed: stop whichever of the two is not wanted"
         }
+        Some("INCARNATION_AHEAD") => {
+            "; if this node's store began under a wrong clock, move its identifiers to a new store with `idnode export` and \
+             `idnode import`"
+        }
         Some("TOKEN_UNKNOWN" | "TOKEN_EXPIRED" | "TOKEN_REVOKED" | "UNAUTHENTICATED") => {
             "; put a peer token of the upper node into the file that upper.token_file names"
         }

@@ -113,6 +113,10 @@ pub const REQUEST_WINDOW_DAYS_DEFAULT: u32 = 7;
 /// Seconds by which the time within a request id may be ahead of this node's clock.
 pub const REQUEST_AHEAD_SECONDS_MAX: u64 = 300;
 
+/// How far the beginning of a lower node's incarnation may be ahead of this node's clock, in seconds: more than a wrong time
+/// zone makes.
+pub const INCARNATION_AHEAD_SECONDS_MAX: u64 = 86_400;
+
 const _: () = {
     assert!(VALUES_BYTES_MAX + IDENTIFIER_BYTES_MAX + 64 <= HANDLE_MESSAGE_BYTES_MAX);
     assert!(VALUES_BYTES_MAX < MESSAGE_BYTES_MAX);

@@ -49,6 +49,12 @@ impl Incarnation {
         let number = u128::from_str_radix(text, 16).ok().filter(|_| well_formed)?;
         Some(Self(number.to_be_bytes()))
     }
+
+    /// Time at which the incarnation began by its node's clock, in milliseconds since 1970.
+    pub fn began_ms(self) -> u64 {
+        let [a, b, c, d, e, f, ..] = self.0;
+        u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+    }
 }
 
 impl fmt::Display for Incarnation {

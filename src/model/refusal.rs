@@ -2,7 +2,7 @@
 
 use crate::model::identifier::{IdentifierError, Prefix};
 use crate::model::identity::Identity;
-use crate::model::limits::{BATCH_ITEMS_MAX, REQUEST_AHEAD_SECONDS_MAX};
+use crate::model::limits::{BATCH_ITEMS_MAX, INCARNATION_AHEAD_SECONDS_MAX, REQUEST_AHEAD_SECONDS_MAX};
 use crate::model::prefix::RegistrantError;
 use crate::model::site::SiteError;
 use crate::model::value::{Index, ValueError};
@@ -64,13 +64,25 @@ pub enum Refusal {
         /// The prefix.
         prefix: Prefix,
     },
-    /// A filing names a prefix that this node homes itself.
+    /// A filing names a prefix that this node homes itself, or one whose identifiers this node holds.
     #[error(
-        "prefix {prefix} is homed at this node; an administrator must delegate it before a lower node files it"
+        "prefix {prefix} is homed at this node; an administrator must delegate it before a lower node files it or a \
+         prefix below it"
     )]
     PrefixHomedHere {
         /// The prefix.
         prefix: Prefix,
+    },
+    /// A filing names a prefix that another lower node has filed.
+    #[error(
+        "prefix {prefix} is filed by another lower node, with token {peer}; an administrator must revoke that token or \
+         delegate the prefix before another node files it"
+    )]
+    PrefixFiled {
+        /// The prefix.
+        prefix: Prefix,
+        /// The token of the node that filed it.
+        peer: String,
     },
     /// The identifier exists.
     #[error("identifier exists at version {version}{}", if *.same { " with the same values" } else { "; choose overwrite to replace its values" })]
@@ -180,8 +192,20 @@ pub enum Refusal {
         count: usize,
     },
     /// A later incarnation of the lower node's store has filed already.
-    #[error("a later incarnation of this node's store has filed; this copy must not file any more")]
+    #[error(
+        "a later incarnation of this node's store has filed; this copy must not file any more, unless an administrator \
+         of the upper node resets it with `idnode token reset-peer`"
+    )]
     IncarnationSuperseded,
+    /// The incarnation of the lower node's store began at a time that this node's clock has not reached.
+    #[error(
+        "the incarnation began {ahead_seconds} s ahead of the upper node's clock, and {INCARNATION_AHEAD_SECONDS_MAX} s are \
+         allowed: set the clocks of both nodes"
+    )]
+    IncarnationAhead {
+        /// How far the incarnation is ahead of the clock of the upper node.
+        ahead_seconds: u64,
+    },
 }
 
 impl Refusal {
@@ -199,6 +223,7 @@ impl Refusal {
             Self::PrefixRevoked { .. } => "PREFIX_REVOKED",
             Self::PrefixAbsent { .. } => "PREFIX_ABSENT",
             Self::PrefixHomedHere { .. } => "PREFIX_HOMED_HERE",
+            Self::PrefixFiled { .. } => "PREFIX_FILED",
             Self::AlreadyExists { .. } => "ALREADY_EXISTS",
             Self::Absent => "ABSENT",
             Self::IndexExists { .. } => "INDEX_EXISTS",
@@ -217,6 +242,7 @@ impl Refusal {
             Self::RequestIdInvalid | Self::RequestAhead { .. } => "REQUEST_ID_INVALID",
             Self::TooManyItems { .. } => "TOO_MANY_ITEMS",
             Self::IncarnationSuperseded => "INCARNATION_SUPERSEDED",
+            Self::IncarnationAhead { .. } => "INCARNATION_AHEAD",
         }
     }
 
@@ -246,7 +272,12 @@ impl Refusal {
             Self::RequestExpired { age_seconds, window_seconds } => {
                 vec![("age_seconds", age_seconds.to_string()), ("window_seconds", window_seconds.to_string())]
             }
-            Self::RequestAhead { ahead_seconds } => vec![("ahead_seconds", ahead_seconds.to_string())],
+            Self::RequestAhead { ahead_seconds } | Self::IncarnationAhead { ahead_seconds } => {
+                vec![("ahead_seconds", ahead_seconds.to_string())]
+            }
+            Self::PrefixFiled { prefix, peer } => {
+                vec![("prefix", prefix.to_string()), ("token", peer.clone())]
+            }
             Self::TooManyItems { count } => {
                 vec![("count", count.to_string()), ("max", BATCH_ITEMS_MAX.to_string())]
             }

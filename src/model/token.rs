@@ -86,12 +86,17 @@ impl Scope {
         }
     }
 
+    /// The prefixes that the scope allows filing from below, with those below them.
+    pub fn peer_prefixes(&self) -> &[Prefix] {
+        match self {
+            Self::Peer(prefixes) => prefixes,
+            Self::Admin | Self::Registrar(_) | Self::Reader(_) => &[],
+        }
+    }
+
     /// Whether the scope allows filing a prefix from below.
     pub fn may_file(&self, prefix: &Prefix) -> bool {
-        match self {
-            Self::Peer(prefixes) => covers(prefixes, prefix),
-            Self::Admin | Self::Registrar(_) | Self::Reader(_) => false,
-        }
+        covers(self.peer_prefixes(), prefix)
     }
 }
 

@@ -257,6 +257,11 @@ pub enum TokenCommand {
         /// The token.
         id: TokenId,
     },
+    /// Reset the order of the incarnations of the lower node that files with a token.
+    ResetPeer {
+        /// The token.
+        id: TokenId,
+    },
 }
 
 impl TokenCommand {
@@ -264,7 +269,7 @@ impl TokenCommand {
     pub(super) fn id(&self) -> TokenId {
         match self {
             Self::Create(entry) => entry.id,
-            Self::Revoke { id } => *id,
+            Self::Revoke { id } | Self::ResetPeer { id } => *id,
         }
     }
 }

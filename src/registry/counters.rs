@@ -67,9 +67,10 @@ impl RegistryCounters {
                     Outcome::Amended => &self.amended,
                     Outcome::Removed => &self.removed,
                     Outcome::Unchanged => &self.unchanged,
-                    Outcome::PrefixChanged | Outcome::TokenCreated | Outcome::TokenRevoked => {
-                        &self.administered
-                    }
+                    Outcome::PrefixChanged
+                    | Outcome::TokenCreated
+                    | Outcome::TokenRevoked
+                    | Outcome::PeerReset => &self.administered,
                 },
             };
             count(counter);

@@ -164,5 +164,8 @@ fn write_token_command(writer: &mut Writer, command: &TokenCommand) {
         TokenCommand::Revoke { id } => {
             writer.u8(2).raw(&id.0);
         }
+        TokenCommand::ResetPeer { id } => {
+            writer.u8(3).raw(&id.0);
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Filings: what an upper node records of the journal of each lower node.
 //!
 //! A lower node announces itself, then files its prefixes in the order of its journal. Per peer, the upper node keeps a
-//! bookmark of what was filed; it is durable before it is acknowledged, and moves only forward within one incarnation.
+//! bookmark of what was filed; it is durable before it is acknowledged, and moves only forward within one incarnation. An
+//! administrator may reset a peer: it files its present state anew, whatever incarnation of its store it is.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::model::token::TokenId;
 
 use super::Registry;
 use super::command::{Batch, Command, Filing, Item, PrefixCommand};
+use super::filing_rules;
 
 impl Registry {
     /// What is confirmed of a peer's journal, in answer to its announcement of this incarnation.
@@ -29,6 +31,7 @@ impl Registry {
         incarnation: Incarnation,
     ) -> Result<Option<Position>, Problem> {
         let peer = peer(caller)?;
+        filing_rules::check_not_ahead(incarnation, self.store.now_ms())?;
         let known = self.confirmed(peer).await?;
         match known {
             Some(position) if position.incarnation > incarnation => {
@@ -42,6 +45,7 @@ impl Registry {
     /// Confirms a peer's journal up to a position; when this returns, it is on disk.
     pub async fn confirm(&self, caller: &Caller, position: Position) -> Result<(), Problem> {
         let peer = peer(caller)?;
+        filing_rules::check_not_ahead(position.incarnation, self.store.now_ms())?;
         let known = self.confirmed(peer).await?;
         if known.is_some_and(|known| known.incarnation > position.incarnation) {
             return Err(Refusal::IncarnationSuperseded.into());
@@ -53,7 +57,7 @@ impl Registry {
             return Ok(());
         }
         let bookmark: Bookmark = [position].into_iter().collect();
-        let saved = self.store.set_bookmark(&bookmark_name(peer), &bookmark).await;
+        let saved = self.store.set_bookmark(&self.bookmark_name(peer), &bookmark).await;
         Ok(saved.map_err(|error| unread(&error))?)
     }
 
@@ -96,8 +100,17 @@ impl Registry {
     }
 
     async fn confirmed(&self, peer: TokenId) -> Result<Option<Position>, Failure> {
-        let bookmark = self.store.bookmark(&bookmark_name(peer)).await.map_err(|error| unread(&error))?;
+        let bookmark =
+            self.store.bookmark(&self.bookmark_name(peer)).await.map_err(|error| unread(&error))?;
         Ok(bookmark.and_then(|bookmark| bookmark.at(Stream::ONLY)))
+    }
+
+    /// Name of the bookmark of what a peer filed since it was last reset. A reset makes a new version of its token.
+    fn bookmark_name(&self, peer: TokenId) -> String {
+        match self.store.directory().token(peer).map_or(1, |token| token.version) {
+            0 | 1 => format!("peer/{peer}"),
+            version => format!("peer/{peer}/{version}"),
+        }
     }
 }
 
@@ -106,8 +119,4 @@ fn peer(caller: &Caller) -> Result<TokenId, Refusal> {
         Some(CallerName::Token(id)) => Ok(id),
         _ => Err(Refusal::Unauthenticated),
     }
-}
-
-fn bookmark_name(peer: TokenId) -> String {
-    format!("peer/{peer}")
 }

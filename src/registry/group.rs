@@ -9,10 +9,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::model::identifier::{CanonicalIdentifier, Folding, Identifier};
+use crate::model::identifier::{CanonicalIdentifier, Folding, Identifier, Prefix};
 use crate::model::limits::GROUP_BYTES_MAX;
 use crate::model::position::Position;
-use crate::model::prefix::PrefixEntry;
+use crate::model::prefix::{Homing, PrefixEntry};
 use crate::store::Store;
 use crate::store::commit::{Block, End, Proposed};
 use crate::store::directory::Directory;
@@ -21,6 +21,7 @@ use crate::store::lineage::Lineage;
 
 use super::authorize::{self, Authorized};
 use super::command::{Command, PrefixCommand, TokenCommand};
+use super::filing_rules::FilingState;
 use super::receipt::{Outcome, Receipt};
 use super::rules::{self, Decision, Now, Present};
 use crate::authority::evidence::ReadVersion;
@@ -70,6 +71,8 @@ pub(super) struct PreparedItem {
     /// Completes the identifier of a command that mints one.
     pub(super) random: [u8; 16],
     pub(super) remember: Remember,
+    /// Whether a filing names a prefix without an entry of which the store holds identifiers.
+    pub(super) holds_identifiers: bool,
 }
 
 /// The result of an item that was not refused.
@@ -119,6 +122,20 @@ impl Group {
         read.iter().all(|read| read.stands(version(&read.name), &self.directory))
     }
 
+    /// The prefix that an item would take out of a prefix homed here, if it is a filing that does so.
+    pub(super) fn takes_from_here<'i>(&self, prepared: &'i PreparedItem) -> Option<&'i Prefix> {
+        let Command::Prefix(PrefixCommand::File(filing)) = &prepared.item.item().command else {
+            return None;
+        };
+        let above = self.directory.governing(&filing.prefix)?;
+        (above.homing == Homing::Here && above.prefix != filing.prefix).then_some(&filing.prefix)
+    }
+
+    /// Prefixes and tokens as this group sees them.
+    pub(super) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
     /// Adds states and request memories that were read and are not known yet.
     pub(super) fn take_up(
         &mut self,
@@ -150,7 +167,7 @@ impl Group {
 impl Group {
     /// Decides one item. The receipt is valid once the block has committed.
     pub(super) fn decide(&mut self, prepared: &PreparedItem) -> Result<Receipt, Refusal> {
-        let PreparedItem { item, random, remember } = prepared;
+        let PreparedItem { item, random, remember, holds_identifiers } = prepared;
         let (command, remember) = (&item.item().command, *remember);
         if let Some((key, content)) = remember
             && let Some(memory) = self.requests.get(&key)
@@ -174,7 +191,7 @@ impl Group {
                 let rule = |present: Option<&Present>| rules::remove(present, remove);
                 self.decide_identifier(item, &remove.identifier, rule, remember)?
             }
-            Command::Prefix(command) => self.decide_prefix(item, command, remember)?,
+            Command::Prefix(command) => self.decide_prefix(item, command, *holds_identifiers, remember)?,
             Command::Token(command) => self.decide_token(item, command, remember)?,
         };
         self.note(&decided, command, remember);
@@ -254,10 +271,17 @@ impl Group {
         &mut self,
         item: &Authorized,
         command: &PrefixCommand,
+        holds_identifiers: bool,
         remember: Remember,
     ) -> Result<Decided, Refusal> {
         let present = self.directory.get(command.prefix()).map(Arc::as_ref);
-        let Some((operation, entry)) = rules::change_prefix(present, command, item.token())? else {
+        let filings = FilingState {
+            directory: &self.directory,
+            peer: item.token(),
+            holds_identifiers: holds_identifiers || self.holds_identifiers(command.prefix()),
+            now_ms: self.now.ms,
+        };
+        let Some((operation, entry)) = rules::change_prefix(present, command, &filings)? else {
             let version = present.map_or(0, |present| present.version);
             return Ok(self.held(version, self.directory.prefix_sequence(command.prefix())));
         };
@@ -283,6 +307,17 @@ impl Group {
         let sequence = self.administer(item, Change::Token(entry.clone()), operation, version, remember);
         Arc::make_mut(&mut self.directory).put_token(entry, sequence);
         Ok(Decided { identifier: None, version, sequence, operation: Some(operation), replaced: false })
+    }
+
+    /// Whether this group registers identifiers of a prefix that has no entry.
+    fn holds_identifiers(&self, prefix: &Prefix) -> bool {
+        let is_of_prefix = |entry: &DecidedEntry| {
+            let own = entry.present.identifier.prefix();
+            entry.present.values.is_some()
+                && prefix.covers(own)
+                && self.directory.governing(own).is_none_or(|governing| !prefix.covers(&governing.prefix))
+        };
+        self.directory.get(prefix).is_none() && self.present.values().any(is_of_prefix)
     }
 
     /// The result for a prefix or token that has been as asked for since a journal entry.

@@ -20,6 +20,7 @@ mod identity_authorization;
 mod apply;
 mod committer;
 mod digest;
+mod filing_rules;
 mod group;
 mod rules;
 

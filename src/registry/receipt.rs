@@ -65,6 +65,8 @@ pub enum Outcome {
     TokenCreated,
     /// The token was revoked.
     TokenRevoked,
+    /// The order of the peer's incarnations was reset.
+    PeerReset,
 }
 
 impl Outcome {
@@ -81,6 +83,7 @@ impl Outcome {
             | Operation::PrefixRevoked => Self::PrefixChanged,
             Operation::TokenCreated => Self::TokenCreated,
             Operation::TokenRevoked => Self::TokenRevoked,
+            Operation::PeerReset => Self::PeerReset,
             Operation::Begun | Operation::Adopted => Self::Unchanged,
         }
     }

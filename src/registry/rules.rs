@@ -1,15 +1,14 @@
 //! Decisions: pure functions from a present state and a command to the next state, or a refusal.
 
+use crate::authority::caller::check_token;
 use crate::model::identifier::{Identifier, Prefix};
-use crate::model::position::Position;
-use crate::model::prefix::{FilingMark, Homing, PrefixEntry, PrefixStatus, Registrant};
-use crate::model::token::{TokenEntry, TokenId};
+use crate::model::prefix::{Homing, PrefixEntry, PrefixStatus, Registrant};
+use crate::model::token::{Scope, TokenEntry, TokenId};
 use crate::model::value::{Value, ValueType, Values};
 use crate::store::entry::{IdentifierEntry, Operation};
 
-use super::command::{
-    Amend, Existing, Filing, Precondition, PrefixCommand, Register, Remove, Target, TokenCommand,
-};
+use super::command::{Amend, Existing, Precondition, PrefixCommand, Register, Remove, Target, TokenCommand};
+use super::filing_rules::{self, FilingState};
 use crate::model::refusal::Refusal;
 
 //----------- Identifiers ----------------------------------------------------
@@ -215,7 +214,7 @@ fn stamped(mut values: Vec<Value>, now: Now) -> Result<Values, Refusal> {
 pub(super) fn change_prefix(
     present: Option<&PrefixEntry>,
     command: &PrefixCommand,
-    peer: Option<TokenId>,
+    filings: &FilingState<'_>,
 ) -> Result<Option<(Operation, PrefixEntry)>, Refusal> {
     let (operation, target) = match command {
         PrefixCommand::Home { prefix, registrant } => {
@@ -236,7 +235,7 @@ pub(super) fn change_prefix(
             let entry = present.ok_or_else(|| Refusal::PrefixAbsent { prefix: prefix.clone() })?;
             (Operation::PrefixRevoked, with_status(entry, PrefixStatus::Revoked))
         }
-        PrefixCommand::File(filing) => return file(present, filing, peer),
+        PrefixCommand::File(filing) => return filing_rules::file(filing, filings),
     };
     let unchanged = present.is_some_and(|present| *present == target);
     let version = present.map_or(1, |present| present.version + 1);
@@ -267,65 +266,6 @@ fn with_status(entry: &PrefixEntry, status: PrefixStatus) -> PrefixEntry {
     PrefixEntry { status, filing: None, ..entry.clone() }
 }
 
-/// A filing by a lower node. Filing the same position twice has no effect.
-fn file(
-    present: Option<&PrefixEntry>,
-    filing: &Filing,
-    peer: Option<TokenId>,
-) -> Result<Option<(Operation, PrefixEntry)>, Refusal> {
-    let peer = peer.ok_or(Refusal::Unauthenticated)?;
-    if let Some(present) = present {
-        check_filing(present, filing)?;
-        let mark = present.filing.map(|mark| mark.position);
-        let older = |mark: Position| {
-            mark.incarnation == filing.position.incarnation && mark.sequence > filing.position.sequence
-        };
-        // The same position may be filed again with another site, so the content is compared below.
-        if mark.is_some_and(older) {
-            return Ok(None);
-        }
-    }
-    let entry = PrefixEntry {
-        prefix: filing.prefix.clone(),
-        homing: Homing::Delegated(filing.site.clone()),
-        status: filing.status,
-        registrant: filing.registrant.clone(),
-        filing: Some(FilingMark { peer, position: filing.position }),
-        version: present.map_or(1, |present| present.version + 1),
-        changed_ms: 0,
-    };
-    let same = |present: &PrefixEntry| {
-        present.filing.is_some()
-            && present.homing == entry.homing
-            && present.status == entry.status
-            && present.registrant == entry.registrant
-    };
-    if present.is_some_and(same) {
-        return Ok(None);
-    }
-    let operation = match filing.status {
-        PrefixStatus::Active => Operation::PrefixDelegated,
-        PrefixStatus::Suspended => Operation::PrefixSuspended,
-        PrefixStatus::Revoked => Operation::PrefixRevoked,
-    };
-    Ok(Some((operation, entry)))
-}
-
-fn check_filing(present: &PrefixEntry, filing: &Filing) -> Result<(), Refusal> {
-    let prefix = present.prefix.clone();
-    let own_word = present.filing.is_none();
-    match (present.status, &present.homing) {
-        (PrefixStatus::Suspended, _) if own_word => Err(Refusal::PrefixSuspended { prefix }),
-        (PrefixStatus::Revoked, _) if own_word => Err(Refusal::PrefixRevoked { prefix }),
-        (_, Homing::Here) => Err(Refusal::PrefixHomedHere { prefix }),
-        _ => {
-            let later =
-                present.filing.is_some_and(|mark| mark.position.incarnation > filing.position.incarnation);
-            if later { Err(Refusal::IncarnationSuperseded) } else { Ok(()) }
-        }
-    }
-}
-
 //----------- Tokens ---------------------------------------------------------
 
 /// The entry that a token command leads to; none if the present one is as asked for.
@@ -343,7 +283,27 @@ pub(super) fn change_token(
         (TokenCommand::Revoke { id }, present) => {
             Ok(revoke_token(present, *id, now)?.map(|entry| (Operation::TokenRevoked, entry)))
         }
+        (TokenCommand::ResetPeer { id }, present) => {
+            Ok(Some((Operation::PeerReset, reset_peer(present, *id, now)?)))
+        }
     }
+}
+
+/// The next version of a peer's token. What was filed before this change is not compared with later filings any more: neither
+/// marks on prefixes, which are older in the journal, nor the bookmark, whose name holds the version.
+fn reset_peer(present: Option<&TokenEntry>, id: TokenId, now: Now) -> Result<TokenEntry, Refusal> {
+    let present = present.ok_or_else(|| Refusal::TokenAbsent { id: id.to_string() })?;
+    if !present.scopes.iter().any(|scope| matches!(scope, Scope::Peer(_))) {
+        let reason = format!("token {id} has no scope peer; name the token with which the lower node files");
+        return Err(Refusal::CommandInvalid { reason });
+    }
+    if check_token(present, now.ms).is_err() {
+        let reason = format!(
+            "token {id} has ended, so that its node files no more; give the lower node a new token, which begins anew"
+        );
+        return Err(Refusal::CommandInvalid { reason });
+    }
+    Ok(TokenEntry { version: present.version + 1, ..present.clone() })
 }
 
 /// Ends a token; none when it has ended already.

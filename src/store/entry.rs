@@ -111,11 +111,13 @@ pub enum Operation {
     TokenRevoked,
     /// A state without journal entry was found after a loss, and recorded again.
     Adopted,
+    /// The order of a peer's incarnations was reset.
+    PeerReset,
 }
 
 impl Operation {
     /// Every operation, with its code on disk and its name for people.
-    const TABLE: [(Self, u8, &'static str); 12] = [
+    const TABLE: [(Self, u8, &'static str); 13] = [
         (Self::Begun, 1, "begun"),
         (Self::Registered, 2, "registered"),
         (Self::Overwritten, 3, "overwritten"),
@@ -128,6 +130,7 @@ impl Operation {
         (Self::TokenCreated, 10, "token_created"),
         (Self::TokenRevoked, 11, "token_revoked"),
         (Self::Adopted, 12, "adopted"),
+        (Self::PeerReset, 13, "peer_reset"),
     ];
 
     /// The code on disk.

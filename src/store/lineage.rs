@@ -80,9 +80,7 @@ fn read_entry(reader: &mut Reader<'_>) -> Result<LineageEntry, DecodeError> {
 
 /// A new incarnation's name: a UUIDv7 of this time and these random bytes, later than `after`.
 pub(super) fn name_incarnation(now_ms: u64, random: [u8; 10], after: Option<Incarnation>) -> Incarnation {
-    let time_of =
-        |Incarnation([a, b, c, d, e, f, ..]): Incarnation| u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
-    let now_ms = after.map_or(now_ms, |after| now_ms.max(time_of(after) + 1));
+    let now_ms = after.map_or(now_ms, |after| now_ms.max(after.began_ms() + 1));
     Incarnation(uuid::Builder::from_unix_timestamp_millis(now_ms, &random).into_uuid().into_bytes())
 }
 

@@ -175,6 +175,11 @@ impl Store {
         self.lock_counts().any_within(prefix)
     }
 
+    /// Whether a live identifier of this prefix, or of one below it, is governed by an entry above the prefix.
+    pub fn holds_for_entry_above(&self, prefix: &Prefix, directory: &Directory) -> bool {
+        self.lock_counts().any_governed_above(prefix, directory)
+    }
+
     /// Number of live identifiers.
     pub fn count(&self) -> u64 {
         self.lock_counts().total()

@@ -11,6 +11,7 @@ use crate::model::prefix::PrefixEntry;
 use crate::model::token::TokenEntry;
 use crate::wire::cursor::Writer;
 
+use super::directory::Directory;
 use super::engine::batch::WriteBatch;
 use super::engine::table::Table;
 use super::entry::{Change, IdentifierEntry, Mark, RequestKey, RequestMemory};
@@ -224,6 +225,17 @@ impl Counts {
         let below = format!("{}.", prefix.canonical());
         let mut from = self.0.range(below.clone()..).take_while(|(own, _)| own.starts_with(&below));
         self.of(prefix) > 0 || from.any(|(_, count)| *count > 0)
+    }
+
+    /// Whether there is any at or below this prefix that no entry below it governs.
+    pub(super) fn any_governed_above(&self, prefix: &Prefix, directory: &Directory) -> bool {
+        let below = format!("{}.", prefix.canonical());
+        let mut from = self.0.range(below.clone()..).take_while(|(own, _)| own.starts_with(&below));
+        let is_governed_above = |own: &str| {
+            let governing = Prefix::parse(own).ok().and_then(|own| directory.governing(&own).cloned());
+            governing.is_none_or(|entry| !prefix.covers(&entry.prefix))
+        };
+        self.of(prefix) > 0 || from.any(|(own, count)| *count > 0 && is_governed_above(own))
     }
 
     /// All identifiers.

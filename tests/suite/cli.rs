@@ -180,10 +180,27 @@ fn tokens_are_created_used_and_revoked() {
     let row = listed.lines().find(|line| line.contains("车间")).expect("the token");
     assert!(row.contains("registrar 88.118.8") && !listed.contains(token), "{listed}");
     let id = row.split(' ').next().expect("an id");
+    let (code, stderr) = refuse(&node, &["token", "reset-peer", id, "--yes"]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("has no scope peer"), "{stderr}");
     assert!(print(&node, &["token", "revoke", id]).starts_with(&format!("revoked token {id}")));
     let (code, stderr) = refuse(&node, &["register", "88.118.8/B", "URL=x", "--token", token]);
     assert_eq!(code, Some(1));
     assert!(stderr.contains("[TOKEN_REVOKED]"), "{stderr}");
+}
+
+#[test]
+fn a_peer_is_reset_when_that_is_confirmed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = NodeProcess::start(directory.path(), &[]);
+    print(&node, &["token", "create", "lower node", "--peer", "88.118"]);
+    let listed = print(&node, &["token", "list"]);
+    let row = listed.lines().find(|line| line.contains("lower node")).expect("the token");
+    let id = row.split(' ').next().expect("an id");
+    let (code, stderr) = refuse(&node, &["token", "reset-peer", id]);
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("--yes"), "{stderr}");
+    assert!(print(&node, &["token", "reset-peer", id, "--yes"]).starts_with(&format!("reset peer {id}")));
 }
 
 #[test]

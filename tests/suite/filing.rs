@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use idnode::authority::caller::Caller;
+use idnode::backup::Kind;
 use idnode::filing::status::FilingState;
 use idnode::model::limits::SEGMENT_ENTRIES;
 use idnode::model::prefix::{Homing, PrefixStatus};
@@ -177,6 +178,41 @@ async fn a_restored_lower_node_files_anew_and_its_older_copy_is_refused() {
     assert!(status.last_error.is_some_and(|error| error.contains("stop whichever of the two is not wanted")));
     assert_eq!(status.state, FilingState::Ended);
     assert_eq!(prefix_status("88.118.4"), None, "two copies never both file");
+}
+
+/// An operator of the upper node resets the peer: then the older copy files, also after the upper node was restored.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_peer_files_again_also_after_a_backup_of_the_upper_node_was_restored() {
+    let mut top = Tier::top().await;
+    let mut lower = Tier::below(&top, &["88.118"]).await;
+    lower.home("88.118.1").await;
+    lower.settled();
+    lower.stop().await;
+    let earlier = lower.copy();
+    lower.restore(&earlier).await;
+    lower.go_on().await;
+    lower.home("88.118.2").await;
+    lower.settled();
+    lower.stop().await;
+    lower.put_back(&earlier);
+    lower.go_on().await;
+    lower.troubled("INCARNATION_SUPERSEDED");
+    lower.stop().await;
+    top.back_up(Kind::Full).await;
+    let tokens = top.node().registry().tokens(&Caller::Node).expect("tokens");
+    let id = tokens.iter().find(|token| token.label == "lower node").expect("a peer").id;
+    top.apply(vec![Command::Token(TokenCommand::ResetPeer { id })]).await;
+    top.back_up(Kind::Incremental).await;
+    top.stop().await;
+    top.restore_backup().await;
+    top.go_on().await;
+    lower.go_on().await;
+    lower.home("88.118.3").await;
+    lower.settled();
+    let status = |text: &str| top.entry(text).map(|entry| entry.status);
+    assert_eq!(status("88.118.1"), Some(PrefixStatus::Active));
+    assert_eq!(status("88.118.2"), Some(PrefixStatus::Revoked), "the older copy does not know it");
+    assert_eq!(status("88.118.3"), Some(PrefixStatus::Active));
 }
 
 /// A restored upper node is filed the present state, what it had forgotten included.

@@ -254,6 +254,7 @@ pub(super) fn refusal(refusal: &Refusal) -> Reply {
         | Refusal::RegistrantInvalid(_)
         | Refusal::CommandInvalid { .. }
         | Refusal::PrefixHomedHere { .. }
+        | Refusal::PrefixFiled { .. }
         | Refusal::AlreadyExists { .. }
         | Refusal::Absent
         | Refusal::IndexExists { .. }
@@ -264,7 +265,8 @@ pub(super) fn refusal(refusal: &Refusal) -> Reply {
         | Refusal::RequestIdInvalid
         | Refusal::RequestAhead { .. }
         | Refusal::TooManyItems { .. }
-        | Refusal::IncarnationSuperseded => Reply::of(
+        | Refusal::IncarnationSuperseded
+        | Refusal::IncarnationAhead { .. } => Reply::of(
             ResponseCode::ServFail,
             Some(Extended::new(OTHER, "a question was taken for a command")),
         ),

@@ -44,6 +44,21 @@ impl AdministrationService for AdministrationApi {
         Ok(Response::new(proto::RevokeTokenResponse { receipt: Some(response::receipt(receipt)) }))
     }
 
+    async fn reset_peer(
+        &self,
+        request: Request<proto::ResetPeerRequest>,
+    ) -> Result<Response<proto::ResetPeerResponse>, Status> {
+        let call = self.0.admit(&request, Service::Administration)?;
+        let message = request.into_inner();
+        let id = request::token_id(&message.id);
+        let command = id.clone().map(|id| Command::Token(TokenCommand::ResetPeer { id }));
+        let receipt = self.0.apply_one(&call, &message.request_id, command).await?;
+        if let Ok(id) = id {
+            self.0.inbound.forget(id);
+        }
+        Ok(Response::new(proto::ResetPeerResponse { receipt: Some(response::receipt(receipt)) }))
+    }
+
     async fn list_tokens(
         &self,
         request: Request<proto::ListTokensRequest>,

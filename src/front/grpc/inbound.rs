@@ -79,6 +79,11 @@ impl Inbound {
         Ok(FilingStream { inbound: Arc::clone(self), call, peer, announcement, present_state: None })
     }
 
+    /// Forgets the announcement of a peer that was reset. Its open streams end: it has to announce itself again.
+    pub(super) fn forget(&self, peer: TokenId) {
+        self.announcements().remove(&peer);
+    }
+
     fn announced(&self, peer: TokenId) -> Option<Announcement> {
         self.announcements().get(&peer).cloned()
     }
@@ -288,11 +293,14 @@ impl FilingStream {
     /// Refuses an incarnation other than the one that the peer announced last, on this or another connection.
     fn check_incarnation(&self, incarnation: Incarnation) -> Result<(), Status> {
         let own = self.announcement.incarnation;
-        let latest = self.inbound.announced(self.peer).map_or(own, |known| known.incarnation);
+        let Some(latest) = self.inbound.announced(self.peer).map(|known| known.incarnation) else {
+            return Err(reply::refused_here(&FrontRefusal::NotAnnounced));
+        };
         if incarnation < own || own < latest {
             return Err(reply::refused(&Refusal::IncarnationSuperseded, None));
         }
-        if incarnation > own {
+        // A stream of a later incarnation outlives a reset only until the earlier one has announced itself.
+        if incarnation > own || own > latest {
             return Err(reply::refused_here(&FrontRefusal::NotAnnounced));
         }
         Ok(())

@@ -159,9 +159,11 @@ fn code_of_refusal(refusal: &Refusal) -> Code {
         | Refusal::PrefixSuspended { .. }
         | Refusal::PrefixRevoked { .. }
         | Refusal::PrefixHomedHere { .. }
+        | Refusal::PrefixFiled { .. }
         | Refusal::RequestConflict
         | Refusal::RequestExpired { .. }
-        | Refusal::IncarnationSuperseded => Code::FailedPrecondition,
+        | Refusal::IncarnationSuperseded
+        | Refusal::IncarnationAhead { .. } => Code::FailedPrecondition,
         Refusal::AlreadyExists { .. } | Refusal::IndexExists { .. } => Code::AlreadyExists,
         Refusal::Absent
         | Refusal::PrefixAbsent { .. }

@@ -51,6 +51,7 @@ fn outcome_kind(outcome: Outcome) -> proto::OutcomeKind {
         Outcome::PrefixChanged => proto::OutcomeKind::PrefixChanged,
         Outcome::TokenCreated => proto::OutcomeKind::TokenCreated,
         Outcome::TokenRevoked => proto::OutcomeKind::TokenRevoked,
+        Outcome::PeerReset => proto::OutcomeKind::PeerReset,
     }
 }
 

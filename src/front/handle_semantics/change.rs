@@ -74,6 +74,7 @@ pub(in crate::front) fn has_overwritten(receipt: &Receipt) -> bool {
         | Outcome::Removed
         | Outcome::PrefixChanged
         | Outcome::TokenCreated
-        | Outcome::TokenRevoked => false,
+        | Outcome::TokenRevoked
+        | Outcome::PeerReset => false,
     }
 }

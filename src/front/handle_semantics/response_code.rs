@@ -49,13 +49,15 @@ pub(in crate::front) fn of_refusal(refusal: &Refusal) -> ResponseCode {
             ResponseCode::INSUFFICIENT_PERMISSIONS
         }
         Refusal::PrefixHomedHere { .. }
+        | Refusal::PrefixFiled { .. }
         | Refusal::VersionMismatch { .. }
         | Refusal::RequestConflict
         | Refusal::RequestExpired { .. }
         | Refusal::RequestIdInvalid
         | Refusal::RequestAhead { .. }
         | Refusal::TooManyItems { .. }
-        | Refusal::IncarnationSuperseded => ResponseCode::PROTOCOL_ERROR,
+        | Refusal::IncarnationSuperseded
+        | Refusal::IncarnationAhead { .. } => ResponseCode::PROTOCOL_ERROR,
     }
 }
 

@@ -32,7 +32,7 @@ fn end_token(id: TokenId) -> Command {
     Command::Token(TokenCommand::Revoke { id })
 }
 
-fn token_of(caller: &Caller) -> TokenId {
+pub(super) fn token_of(caller: &Caller) -> TokenId {
     match caller {
         Caller::Token(token) => token.id,
         other => panic!("not a token: {other:?}"),

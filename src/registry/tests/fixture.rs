@@ -410,5 +410,8 @@ impl Receipt {
 /// A position in another store.
 pub(crate) fn elsewhere(incarnation: u8, sequence: u64) -> Position {
     use crate::model::position::{Incarnation, Stream};
-    Position { incarnation: Incarnation([incarnation; 16]), stream: Stream::ONLY, sequence }
+    let mut name = [incarnation; 16];
+    let began = (START_MS + u64::from(incarnation)).to_be_bytes();
+    name.iter_mut().zip(began.into_iter().skip(2)).for_each(|(to, from)| *to = from);
+    Position { incarnation: Incarnation(name), stream: Stream::ONLY, sequence }
 }

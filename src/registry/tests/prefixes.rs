@@ -3,13 +3,17 @@
 use std::collections::BTreeSet;
 
 use crate::authority::caller::Caller;
+use crate::model::limits::INCARNATION_AHEAD_SECONDS_MAX;
+use crate::model::position::{Incarnation, Position};
 use crate::model::prefix::{Homing, PrefixStatus, Registrant};
 use crate::model::refusal::{Problem, Refusal};
 use crate::model::token::Scope;
-use crate::registry::command::{Command, Filing, PrefixCommand};
+use crate::registry::command::{Command, Filing, PrefixCommand, TokenCommand};
 use crate::registry::receipt::Outcome;
 use crate::store::EngineKind;
+use crate::store::entry::Operation;
 
+use super::authorization::token_of;
 use super::fixture::{Fixture, delegate, elsewhere, home, prefix, register, revoke, site, suspend};
 
 fn registrant(name: &str) -> Option<Registrant> {
@@ -165,6 +169,151 @@ async fn an_administrators_word_stands_against_filings() {
     let homed = Refusal::PrefixHomedHere { prefix: prefix("88.118") };
     let all = fixture.caller(Scope::Peer(vec![prefix("88")])).await;
     assert_eq!(file(&fixture, &all, filing("88.118", 1, 5)).await, Err(homed));
+}
+
+#[tokio::test]
+async fn a_filing_takes_nothing_that_is_homed_here() {
+    for engine in EngineKind::ALL {
+        let fixture = Fixture::open(engine).await;
+        let wide = fixture.caller(Scope::Peer(vec![prefix("88.118")])).await;
+        let narrow = fixture.caller(Scope::Peer(vec![prefix("88.118.8")])).await;
+        let homed = |text| Err(Refusal::PrefixHomedHere { prefix: prefix(text) });
+        assert_eq!(file(&fixture, &wide, filing("88.118.8.1", 1, 1)).await, homed("88.118"));
+        fixture.node(home("88.118.8")).await.expect("homed");
+        fixture.node(register("88.118.8.1/x", "one")).await.expect("registered");
+        assert_eq!(file(&fixture, &wide, filing("88.118.8.1", 1, 1)).await, homed("88.118.8"));
+        assert_eq!(file(&fixture, &narrow, filing("88.118.8.2", 1, 1)).await, homed("88.118.8"));
+        fixture.node(suspend("88.118.8")).await.expect("suspended");
+        let suspended = Err(Refusal::PrefixSuspended { prefix: prefix("88.118.8") });
+        assert_eq!(file(&fixture, &wide, filing("88.118.8.1", 1, 1)).await, suspended);
+        fixture.node(home("88.118.8")).await.expect("homed");
+        assert_eq!(fixture.data("88.118.8.1/x").await, Some(vec!["one".to_owned()]));
+        // An administrator decides otherwise.
+        fixture.node(delegate("88.118.8.1", 9)).await.expect("delegated");
+        assert_eq!(file(&fixture, &wide, filing("88.118.8.1", 1, 1)).await, Ok((Outcome::PrefixChanged, 2)));
+        assert_eq!(
+            file(&fixture, &wide, filing("88.118.8.1.5", 1, 2)).await,
+            Ok((Outcome::PrefixChanged, 1))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_scope_below_a_homed_prefix_grants_what_holds_no_identifiers() {
+    for engine in EngineKind::ALL {
+        let fixture = Fixture::open(engine).await;
+        let peer = fixture.caller(Scope::Peer(vec![prefix("88.118.8"), prefix("88.118.9")])).await;
+        fixture.node(register("88.118.80/x", "one")).await.expect("registered");
+        fixture.node(register("0.NA/88.118.8", "one")).await.expect("registered");
+        assert_eq!(file(&fixture, &peer, filing("88.118.8", 1, 1)).await, Ok((Outcome::PrefixChanged, 1)));
+        fixture.node(register("88.118.9.5/x", "one")).await.expect("registered");
+        let homed = |text| Err(Refusal::PrefixHomedHere { prefix: prefix(text) });
+        assert_eq!(file(&fixture, &peer, filing("88.118.9", 1, 2)).await, homed("88.118.9"));
+        fixture.node(home("88.118.9.5")).await.expect("homed");
+        let parts = file(&fixture, &peer, filing("88.118.9", 1, 2)).await;
+        assert_eq!(parts, Ok((Outcome::PrefixChanged, 1)), "that part has an entry of its own");
+        fixture.node(register("88.118.9.5/y", "two")).await.expect("still registered here");
+    }
+}
+
+#[tokio::test]
+async fn what_one_batch_registers_is_not_taken_by_the_same_batch() {
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let both = Scope::Peer(vec![prefix("88.118.8")]);
+    let draft = crate::registry::TokenDraft {
+        label: "both".into(),
+        scopes: vec![both, Scope::Registrar(vec![prefix("88.118")])],
+        expires_ms: None,
+    };
+    let (text, _) = fixture.registry.create_token(&Caller::Node, draft).await.expect("a token");
+    let caller = fixture.authority.authenticate(&text).expect("known");
+    let filed = Command::Prefix(PrefixCommand::File(filing("88.118.8", 1, 1)));
+    let batch = super::fixture::batch(None, vec![register("88.118.8/x", "one"), filed]);
+    let outcomes = fixture.registry.apply(&caller, batch).await.expect("applied");
+    let codes: Vec<_> = outcomes.iter().map(|one| one.as_ref().map_err(Refusal::code).map(|_| ())).collect();
+    assert_eq!(codes, [Ok(()), Err("PREFIX_HOMED_HERE")]);
+}
+
+#[tokio::test]
+async fn incarnations_are_ordered_within_one_peer() {
+    for engine in EngineKind::ALL {
+        let fixture = Fixture::open(engine).await;
+        let one = fixture.caller(Scope::Peer(vec![prefix("88")])).await;
+        let other = fixture.caller(Scope::Peer(vec![prefix("88")])).await;
+        file(&fixture, &one, filing("88.5", 2, 10)).await.expect("filed");
+        let filed = |caller: &Caller, text| {
+            Err(Refusal::PrefixFiled { prefix: prefix(text), peer: token_of(caller).to_string() })
+        };
+        let theirs = |incarnation| Filing { site: site(2), ..filing("88.5", incarnation, 99) };
+        assert_eq!(file(&fixture, &other, theirs(1)).await, filed(&one, "88.5"), "an earlier incarnation");
+        assert_eq!(file(&fixture, &other, theirs(3)).await, filed(&one, "88.5"), "a later incarnation");
+        let below = Filing { prefix: prefix("88.5.1"), ..theirs(3) };
+        assert_eq!(file(&fixture, &other, below).await, filed(&one, "88.5"), "a part of it");
+        // The same store with another token is the same lower node.
+        assert_eq!(file(&fixture, &other, theirs(2)).await, Ok((Outcome::PrefixChanged, 2)));
+        assert_eq!(file(&fixture, &one, filing("88.5", 3, 1)).await, filed(&other, "88.5"));
+        let end = Command::Token(TokenCommand::Revoke { id: token_of(&other) });
+        fixture.node(end).await.expect("revoked");
+        assert_eq!(file(&fixture, &one, filing("88.5", 1, 1)).await, Ok((Outcome::PrefixChanged, 3)));
+    }
+}
+
+#[tokio::test]
+async fn an_incarnation_far_ahead_of_the_clock_is_refused() {
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let peer = fixture.caller(Scope::Peer(vec![prefix("88")])).await;
+    let at = |incarnation| Position { incarnation: Incarnation(incarnation), ..elsewhere(1, 1) };
+    let ahead = at([0xff; 16]);
+    let code = |problem: Problem| match problem {
+        Problem::Refused(refusal) => refusal.code(),
+        Problem::Failed(failure) => panic!("{failure}"),
+    };
+    let announced = fixture.registry.announce(&peer, ahead.incarnation).await;
+    assert_eq!(announced.map_err(code), Err("INCARNATION_AHEAD"));
+    assert_eq!(fixture.registry.confirm(&peer, ahead).await.map_err(code), Err("INCARNATION_AHEAD"));
+    let refused = file(&fixture, &peer, Filing { position: ahead, ..filing("88.5", 1, 1) }).await;
+    assert_eq!(refused.map_err(|refusal| refusal.code()), Err("INCARNATION_AHEAD"));
+    let named = |began_ms: u64| {
+        let mut name = [0; 16];
+        name.iter_mut().zip(began_ms.to_be_bytes().into_iter().skip(2)).for_each(|(to, from)| *to = from);
+        Incarnation(name)
+    };
+    let bound_ms = fixture.store.now_ms() + INCARNATION_AHEAD_SECONDS_MAX * 1_000;
+    assert_eq!(fixture.registry.announce(&peer, named(bound_ms)).await, Ok(None));
+    let beyond = fixture.registry.announce(&peer, named(bound_ms + 1_000)).await;
+    assert_eq!(beyond.map_err(code), Err("INCARNATION_AHEAD"));
+    assert_eq!(fixture.registry.announce(&peer, elsewhere(1, 0).incarnation).await, Ok(None), "not shut out");
+}
+
+#[tokio::test]
+async fn a_reset_peer_files_with_an_older_incarnation() {
+    for engine in EngineKind::ALL {
+        let fixture = Fixture::open(engine).await;
+        let peer = fixture.caller(Scope::Peer(vec![prefix("88")])).await;
+        let reset = Command::Token(TokenCommand::ResetPeer { id: token_of(&peer) });
+        file(&fixture, &peer, filing("88.5", 5, 10)).await.expect("filed");
+        fixture.registry.confirm(&peer, elsewhere(5, 10)).await.expect("confirmed");
+        let older = || Filing { site: site(2), ..filing("88.5", 1, 3) };
+        assert_eq!(file(&fixture, &peer, older()).await, Err(Refusal::IncarnationSuperseded));
+        let registrar = fixture.caller(Scope::Registrar(vec![prefix("88")])).await;
+        let denied = fixture.one(&registrar, reset.clone()).await;
+        assert_eq!(denied, Err(Refusal::PermissionDenied { needed: "scope admin".to_owned() }));
+        let receipt = fixture.node(reset).await.expect("reset");
+        assert_eq!((receipt.outcome, receipt.version), (Outcome::PeerReset, 2));
+        let header = fixture.store.headers_at(&[receipt.position.sequence]).await.expect("the journal reads");
+        let operation = header.into_iter().flatten().next().map(|header| header.operation);
+        assert_eq!(operation, Some(Operation::PeerReset));
+
+        let fixture = fixture.reopen().await;
+        let first = elsewhere(1, 0).incarnation;
+        assert_eq!(fixture.registry.announce(&peer, first).await, Ok(None), "it files its present state");
+        assert_eq!(file(&fixture, &peer, older()).await, Ok((Outcome::PrefixChanged, 2)));
+        fixture.registry.confirm(&peer, elsewhere(1, 3)).await.expect("confirmed");
+        assert_eq!(fixture.registry.announce(&peer, first).await, Ok(Some(elsewhere(1, 3))));
+        let other_token = Command::Token(TokenCommand::ResetPeer { id: token_of(&registrar) });
+        let refused = fixture.node(other_token).await.map_err(|refusal| refusal.code());
+        assert_eq!(refused, Err("COMMAND_INVALID"), "no peer");
+    }
 }
 
 #[tokio::test]

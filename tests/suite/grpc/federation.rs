@@ -1,9 +1,11 @@
 //! Announcing and filing over gRPC, as a lower node does it.
 
+use idnode::authority::caller::Caller;
 use idnode::model::identifier::Prefix;
-use idnode::model::token::Scope;
+use idnode::model::token::{Scope, TokenEntry};
 use idnode::wire::proto;
 use idnode::wire::proto::Standing;
+use idnode::wire::proto::administration_service_client::AdministrationServiceClient;
 use idnode::wire::proto::federation_service_client::FederationServiceClient;
 use idnode::wire::proto::file_request::Message;
 use idnode::wire::proto::prefix_entry::Homing;
@@ -33,12 +35,17 @@ fn site() -> proto::Site {
     }
 }
 
+/// An incarnation that began in 2005; of two, the later has the greater number.
+fn incarnation(life: u8) -> Vec<u8> {
+    [vec![1], vec![life; 15]].concat()
+}
+
 fn announcement(life: u8) -> proto::AnnounceRequest {
-    proto::AnnounceRequest { site: Some(site()), incarnation: vec![life; 16] }
+    proto::AnnounceRequest { site: Some(site()), incarnation: incarnation(life) }
 }
 
 fn place(life: u8, sequence: u64) -> proto::Position {
-    proto::Position { incarnation: vec![life; 16], stream: 0, sequence }
+    proto::Position { incarnation: incarnation(life), stream: 0, sequence }
 }
 
 fn filing(prefix: &str, sequence: u64) -> Message {
@@ -53,7 +60,7 @@ fn filing(prefix: &str, sequence: u64) -> Message {
 
 fn begin() -> Message {
     Message::BeginResynchronization(proto::BeginResynchronization {
-        incarnation: vec![LIFE; 16],
+        incarnation: incarnation(LIFE),
         as_of: Some(place(LIFE, 10)),
     })
 }
@@ -181,6 +188,49 @@ async fn an_older_incarnation_is_refused() {
     let status = filings.answers.message().await.expect_err("an older life");
     assert_eq!(reason(&status), "INCARNATION_SUPERSEDED");
     assert!(entry(&front_end, "88.200.1").is_none());
+    front_end.close().await;
+}
+
+/// After an administrator has reset the peer, the earlier incarnation files again, and open streams have to announce anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_lets_an_earlier_incarnation_file() {
+    let front_end = FrontEnd::open().await;
+    let mut client = peer(&front_end).await;
+    client.announce(announcement(LIFE + 1)).await.expect("welcome");
+    let mut later = Filing::open(&mut client).await.expect("a stream");
+    let status = client.announce(announcement(LIFE)).await.expect_err("an earlier incarnation");
+    assert_eq!(reason(&status), "INCARNATION_SUPERSEDED");
+    let mut ahead = announcement(LIFE);
+    ahead.incarnation = vec![0xff; 16];
+    let status = client.announce(ahead).await.expect_err("far ahead of the clock");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::FailedPrecondition, "INCARNATION_AHEAD"));
+
+    let tokens = front_end.registry.tokens(&Caller::Node).expect("tokens");
+    let is_peer = |token: &&TokenEntry| matches!(token.scopes.as_slice(), [Scope::Peer(_)]);
+    let id = tokens.iter().find(is_peer).expect("a peer").id.to_string();
+    let mut admin =
+        AdministrationServiceClient::with_interceptor(front_end.channel().await, front_end.admin.clone());
+    let request = proto::ResetPeerRequest { request_id: String::new(), id };
+    let receipt = admin.reset_peer(request).await.expect("reset").into_inner().receipt.expect("a receipt");
+    assert_eq!(receipt.kind(), proto::OutcomeKind::PeerReset);
+
+    later
+        .say(Message::Progress(proto::FilingProgress {
+            position: Some(place(LIFE + 1, 20)),
+            identifier_changes: 0,
+        }))
+        .await;
+    let status = later.answers.message().await.expect_err("it has to announce itself");
+    assert_eq!(reason(&status), "NOT_ANNOUNCED");
+    let welcome = client.announce(announcement(LIFE)).await.expect("welcome").into_inner();
+    assert!(welcome.resynchronize);
+    let mut filings = Filing::open(&mut client).await.expect("a stream");
+    for message in [begin(), filing("88.200.1", 3), end(10)] {
+        filings.say(message).await;
+    }
+    assert_eq!(filings.until(10).await, []);
+    assert!(entry(&front_end, "88.200.1").is_some());
+    drop(filings);
     front_end.close().await;
 }
 

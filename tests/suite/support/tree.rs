@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use idnode::authority::caller::Caller;
+use idnode::backup::{Backups, CHUNK_BYTES_DEFAULT, Damage, Kind, Options, RestoreRequest, Until, restore};
 use idnode::config::Config;
 use idnode::daemon::{Node, RunningNode, store_options};
 use idnode::filing::status::{FilingState, FilingStatus};
@@ -137,6 +138,44 @@ impl Tier {
         let data = &self.config.store.directory;
         fs::remove_dir_all(data).expect("removed");
         copy_folder(&copy.path().join("data"), data);
+    }
+
+    /// Backs the running node up, into a folder beside its data.
+    pub(crate) async fn back_up(&self, kind: Kind) {
+        let options = Options {
+            directories: vec![self.backups()],
+            key_file: None,
+            keep_count: 0,
+            keep_days: 0,
+            chunk_bytes: CHUNK_BYTES_DEFAULT,
+            files: Vec::new(),
+            node_version: "test".into(),
+        };
+        fs::create_dir_all(self.backups()).expect("a directory");
+        let backups = Backups::new(self.node().store().clone(), options).expect("no key file");
+        backups.create(None, kind, &|_| {}).await.expect("a backup");
+    }
+
+    /// Replaces the data of a stopped node with its newest backup.
+    pub(crate) async fn restore_backup(&self) {
+        let data = self.config.store.directory.clone();
+        fs::remove_dir_all(&data).expect("removed");
+        let request = RestoreRequest {
+            from: self.backups(),
+            data,
+            engine: None,
+            until: Until::End,
+            damage: Damage::Refuse,
+            key_file: None,
+            cache_bytes: 16 * 1024 * 1024,
+            clock: idnode::daemon::clock(),
+            entropy: idnode::daemon::entropy(),
+        };
+        restore(request, &|_| {}).await.expect("it restores");
+    }
+
+    fn backups(&self) -> PathBuf {
+        self.directory.path().join("backups")
     }
 
     /// The node itself.

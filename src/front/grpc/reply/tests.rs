@@ -51,6 +51,11 @@ fn refusals() -> Vec<(Refusal, Code, Option<Fact>)> {
         (Refusal::PrefixSuspended { prefix: prefix() }, Code::FailedPrecondition, by_prefix),
         (Refusal::PrefixRevoked { prefix: prefix() }, Code::FailedPrecondition, by_prefix),
         (Refusal::PrefixHomedHere { prefix: prefix() }, Code::FailedPrecondition, by_prefix),
+        (
+            Refusal::PrefixFiled { prefix: prefix(), peer: "x".to_owned() },
+            Code::FailedPrecondition,
+            Some(("token", "x")),
+        ),
         (Refusal::PrefixAbsent { prefix: prefix() }, Code::NotFound, by_prefix),
         (Refusal::AlreadyExists { version: 3, same: true }, Code::AlreadyExists, Some(("version", "3"))),
         (Refusal::Absent, Code::NotFound, None),
@@ -79,6 +84,11 @@ fn refusals() -> Vec<(Refusal, Code, Option<Fact>)> {
             Some(("age_seconds", "9")),
         ),
         (Refusal::IncarnationSuperseded, Code::FailedPrecondition, None),
+        (
+            Refusal::IncarnationAhead { ahead_seconds: 90_000 },
+            Code::FailedPrecondition,
+            Some(("ahead_seconds", "90000")),
+        ),
         (
             Refusal::RequestAhead { ahead_seconds: 28_800 },
             Code::InvalidArgument,
@@ -120,6 +130,8 @@ fn number(refusal: &Refusal) -> usize {
         Refusal::NotAdministrator { .. } => 27,
         Refusal::ValueProtected { .. } => 28,
         Refusal::RequestAhead { .. } => 29,
+        Refusal::PrefixFiled { .. } => 30,
+        Refusal::IncarnationAhead { .. } => 31,
     }
 }
 
@@ -143,7 +155,7 @@ fn every_refusal_has_its_status_reason_and_facts() {
         }
     }
     let numbers: BTreeSet<usize> = refusals().iter().map(|(refusal, ..)| number(refusal)).collect();
-    assert_eq!(numbers, (0..=29).collect(), "every variant is in the table");
+    assert_eq!(numbers, (0..=31).collect(), "every variant is in the table");
 }
 
 #[test]
