@@ -59,7 +59,8 @@ struct CheckArguments {
 ///
 /// A store whose journal ends before the last acknowledged change is read-only: a disk or a copy has lost changes.
 /// Restoring a backup brings them back. Without a backup, this accepts the loss: the remaining entries become the
-/// start of a new incarnation, and followers read its present state from the beginning. The node must be stopped.
+/// start of a new incarnation, and followers read its present state from the beginning. A store that lacks anything else than
+/// the end of its journal is refused, with what is missing. The node must be stopped.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  idnode store accept-loss --data /var/lib/idnode")]
 struct AcceptLossArguments {
@@ -195,10 +196,16 @@ fn check_json(report: &CheckReport) -> serde_json::Value {
 fn text_of(loss: &Loss) -> String {
     match loss {
         Loss::None => "nothing is missing; nothing was done".into(),
-        Loss::Accepted { lost, adopted } => format!(
-            "accepted: {lost} acknowledged journal entries are lost, {adopted} entries whose journal entry was lost \
-             were entered in the journal again; the store accepts changes when the node starts"
-        ),
+        Loss::Accepted { lost, adopted } => {
+            let lost = match lost {
+                Some(lost) => format!("{lost} acknowledged journal entries are lost"),
+                None => "acknowledged journal entries are lost; their number is not known".to_owned(),
+            };
+            format!(
+                "accepted: {lost}, {adopted} entries whose journal entry was lost were entered in the journal again; the \
+                 store accepts changes when the node starts"
+            )
+        }
     }
 }
 

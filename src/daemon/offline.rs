@@ -5,7 +5,7 @@ use super::directory::DataDirectory;
 use super::error::DaemonError;
 use crate::config::Config;
 use crate::store::check::{self, CheckReport};
-use crate::store::open;
+use crate::store::loss;
 use crate::store::repair::{self, RepairReport};
 
 /// The outcome of accepting a loss.
@@ -15,24 +15,22 @@ pub enum Loss {
     None,
     /// A new incarnation has begun without what is missing.
     Accepted {
-        /// Number of acknowledged journal entries that are lost.
-        lost: u64,
+        /// Number of acknowledged journal entries that are lost; none where it is not known.
+        lost: Option<u64>,
         /// States that outlived their entries and were entered again.
         adopted: u64,
     },
 }
 
-/// Accepts that acknowledged changes are missing, so that the store takes changes again. On disk when it returns.
+/// Accepts that the end of the journal is missing, so that the store takes changes again. On disk when it returns. A store that
+/// lacks anything else is an error that names it, and stays as it is.
 pub async fn accept_loss(config: &Config) -> Result<Loss, DaemonError> {
     let directory = take(config)?;
     let options = store_options(&config.store, directory.path());
-    let opened = open::open(options.clone()).await.map_err(DaemonError::Store)?;
-    let is_behind = opened.store.read_only_reason().is_some();
-    opened.store.close(opened.appender).await.map_err(DaemonError::Close)?;
-    if !is_behind {
+    if !loss::find_loss(options.clone()).await.map_err(DaemonError::Store)? {
         return Ok(Loss::None);
     }
-    let accepted = open::accept_loss(options).await.map_err(DaemonError::Store)?;
+    let accepted = loss::accept_loss(options).await.map_err(DaemonError::Store)?;
     Ok(Loss::Accepted { lost: accepted.lost, adopted: accepted.adopted })
 }
 

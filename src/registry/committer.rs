@@ -208,6 +208,7 @@ fn failure(error: &Error) -> Failure {
         | Error::Format { .. }
         | Error::Gone { .. }
         | Error::Outdated { .. }
+        | Error::OtherDamage { .. }
         | Error::File { .. } => unread(error),
     }
 }

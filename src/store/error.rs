@@ -66,6 +66,12 @@ pub enum Error {
         /// The reason, and the remedy.
         reason: String,
     },
+    /// A store has lost other things than the end of its journal.
+    #[error("the end of the journal is not what is missing, or not all of it: {reason}")]
+    OtherDamage {
+        /// What is missing, and the remedy.
+        reason: String,
+    },
     /// The store has a form that this program does not know.
     #[error("the store at {directory} {detail}")]
     Format {
@@ -93,6 +99,22 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+}
+
+impl Error {
+    /// Whether it reports stored data that cannot be read, so that others may still be read.
+    pub(super) fn is_damage(&self) -> bool {
+        match self {
+            Self::Engine(_) | Self::Damaged { .. } | Self::JournalDamaged { .. } => true,
+            Self::CopyDamaged { .. }
+            | Self::Gone { .. }
+            | Self::ReadOnly { .. }
+            | Self::OtherDamage { .. }
+            | Self::Format { .. }
+            | Self::Outdated { .. }
+            | Self::File { .. } => false,
+        }
+    }
 }
 
 impl From<EngineError> for Error {

@@ -16,6 +16,7 @@ use super::entry::IdentifierEntry;
 use super::error::Error;
 use super::journal::{Header, Subject};
 use super::witness::Witness;
+use crate::telemetry::Chain;
 
 /// Journal entries that are looked up, with the states they lead to.
 const SAMPLES: usize = 256;
@@ -23,57 +24,83 @@ const SAMPLES: usize = 256;
 pub(super) const WAY_BACK: &str = "run `idnode store check`, restore the latest backup with `idnode backup restore`, \
                                    or rebuild what the journal still holds with `idnode store check --repair`";
 
-impl Store {
-    /// Compares the contents with what is known. An entry that cannot be read is a finding too.
-    pub(super) async fn findings(&self, witness: Option<&Witness>) -> Result<Vec<String>, Error> {
-        let mut findings = Vec::new();
-        if let Some(witness) = witness {
-            self.compare_with_witness(witness, &mut findings).await?;
-        }
-        self.compare_sizes(&mut findings).await?;
-        match self.sample().await {
-            Ok(found) => findings.extend(found),
-            Err(error @ (Error::Damaged { .. } | Error::JournalDamaged { .. } | Error::Engine(_))) => {
-                findings.push(crate::telemetry::Chain(&error).to_string());
-            }
+//----------- Findings -------------------------------------------------------
+
+/// What was found, each as a sentence.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    /// What a journal without its end shows too.
+    pub(super) end_or_more: Vec<String>,
+    /// What it does not show.
+    pub(super) more: Vec<String>,
+}
+
+impl Findings {
+    /// All of them.
+    pub(super) fn into_sentences(self) -> Vec<String> {
+        self.end_or_more.into_iter().chain(self.more).collect()
+    }
+
+    /// Adds what was found; what cannot be read is a finding too.
+    fn take(&mut self, found: Result<Vec<String>, Error>) -> Result<(), Error> {
+        match found {
+            Ok(found) => self.more.extend(found),
+            Err(error) if error.is_damage() => self.more.push(Chain(&error).to_string()),
             Err(error) => return Err(error),
         }
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Compares the contents with what is known.
+    pub(super) async fn findings(&self, witness: Option<&Witness>) -> Result<Findings, Error> {
+        let mut findings = match witness {
+            Some(witness) => self.compare_with_witness(witness).await?,
+            None => Findings::default(),
+        };
+        let (end, retained) = (self.end().sequence, self.retained());
+        for (table, least) in [
+            (Table::Identifier, self.count()),
+            (Table::Header, (end + 1).saturating_sub(retained.headers_from)),
+            (Table::Body, (end + 1).saturating_sub(retained.bodies_from)),
+        ] {
+            findings.take(self.compare_size(table, least).await)?;
+        }
+        findings.take(self.sample().await)?;
         Ok(findings)
     }
 
-    async fn compare_with_witness(&self, witness: &Witness, findings: &mut Vec<String>) -> Result<(), Error> {
+    /// Compares the contents with what they are known to have held.
+    pub(super) async fn compare_with_witness(&self, witness: &Witness) -> Result<Findings, Error> {
+        let mut findings = Findings::default();
         for table in &witness.filled {
-            if self.is_empty(*table).await? {
-                findings.push(format!("table {} is empty, and was not", table.name()));
+            match self.is_empty(*table).await {
+                Ok(true) => {
+                    findings.end_or_more.push(format!("table {} is empty, and was not", table.name()))
+                }
+                Ok(false) => {}
+                unread => findings.take(unread.map(|_| Vec::new()))?,
             }
         }
         let directory = self.directory();
         let (prefixes, tokens) = (directory.prefixes().count() as u64, directory.tokens().count() as u64);
         if prefixes < witness.prefixes {
-            findings.push(format!("{prefixes} of {} prefixes are there", witness.prefixes));
+            findings.end_or_more.push(format!("{prefixes} of {} prefixes are there", witness.prefixes));
         }
         if tokens < witness.tokens {
-            findings.push(format!("{tokens} of {} tokens are there", witness.tokens));
+            findings.end_or_more.push(format!("{tokens} of {} tokens are there", witness.tokens));
         }
-        Ok(())
+        Ok(findings)
     }
 
     /// Compares what a table must hold with the number that its entries cannot exceed.
-    async fn compare_sizes(&self, findings: &mut Vec<String>) -> Result<(), Error> {
-        let (end, retained) = (self.end().sequence, self.retained());
-        let expected = [
-            (Table::Identifier, self.count()),
-            (Table::Header, (end + 1).saturating_sub(retained.headers_from)),
-            (Table::Body, (end + 1).saturating_sub(retained.bodies_from)),
-        ];
-        for (table, least) in expected {
-            let most = self.inner.engine.entries_at_most(table).await?;
-            if let Some(most) = most.filter(|most| *most < least) {
-                let name = table.name();
-                findings.push(format!("table {name} holds at most {most} of its {least} entries"));
-            }
-        }
-        Ok(())
+    async fn compare_size(&self, table: Table, least: u64) -> Result<Vec<String>, Error> {
+        let most = self.inner.engine.entries_at_most(table).await?;
+        let too_few = most
+            .filter(|most| *most < least)
+            .map(|most| format!("table {} holds at most {most} of its {least} entries", table.name()));
+        Ok(too_few.into_iter().collect())
     }
 }
 

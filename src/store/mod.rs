@@ -21,11 +21,14 @@ mod writes;
 pub mod directory;
 pub mod names;
 mod read;
+mod table_walk;
 
 pub mod check;
 
 mod findings;
 pub mod lineage;
+pub mod loss;
+mod meta_rebuild;
 pub mod open;
 mod proof;
 mod recovery;
@@ -211,6 +214,13 @@ impl Store {
         self.inner.paused.send_replace(None).is_some()
     }
 
+    /// Returns when the store is not paused.
+    pub async fn resumed(&self) {
+        let mut paused = self.inner.paused.subscribe();
+        // The sender lives as long as the store.
+        let _unpaused = paused.wait_for(Option::is_none).await;
+    }
+
     /// Bytes on disk.
     pub async fn disk_bytes(&self) -> Result<u64, Error> {
         Ok(self.inner.engine.disk_bytes().await?)
@@ -219,6 +229,11 @@ impl Store {
     /// Returns an error when the store is read-only.
     pub fn check_writable(&self) -> Result<(), Error> {
         self.read_only_reason().map_or(Ok(()), |reason| Err(Error::ReadOnly { reason }))
+    }
+
+    /// Returns an error when the store is read-only until it is opened again. What makes space is done while it is paused.
+    fn check_not_stopped(&self) -> Result<(), Error> {
+        self.stop_reason().map_or(Ok(()), |reason| Err(Error::ReadOnly { reason }))
     }
 
     /// Makes the store read-only; the first reason remains.

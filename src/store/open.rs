@@ -4,8 +4,8 @@
 //!   files proven ─▶ engine opens ─▶ header ─▶ incarnations ─▶ journal's end ─▶ high water, contents compared ─▶ tail
 //!   checked and repaired ─▶ ready
 //! ```
-//! A store that differs from what is known of it opens read-only, and nothing is repaired in it. A journal found behind the high-water file opens read-only: what was acknowledged is missing, and only the
-//! operator may accept that, by [`accept_loss`] or by a restore.
+//! A store that differs from what is known of it opens read-only, and nothing is repaired in it. A journal found behind the
+//! high-water file opens read-only: what was acknowledged is missing, and only the operator may accept that, by [`super::loss::accept_loss`] or by a restore.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -89,6 +89,15 @@ pub fn holds_data(directory: &Path, engine: EngineKind) -> bool {
     survey::has_main_file(engine, &directory.join(engine_folder(engine)))
 }
 
+/// Returns an error where there is no folder of the engine's files, so that no command for a store at rest makes a new one.
+pub(super) fn refuse_without_data(options: &StoreOptions) -> Result<(), Error> {
+    if options.directory.join(engine_folder(options.engine)).is_dir() {
+        return Ok(());
+    }
+    let detail = format!("holds no data of engine {}; name the engine that wrote it", options.engine);
+    Err(Error::Format { directory: options.directory.clone(), detail })
+}
+
 /// The error of a data directory whose engine's files are gone.
 pub fn gone(directory: &Path, engine: EngineKind) -> Error {
     let folder = directory.join(engine_folder(engine));
@@ -100,7 +109,7 @@ pub fn gone(directory: &Path, engine: EngineKind) -> Error {
 /// What is known of the store is compared with what is there before anything is written. A store with a difference opens
 /// read-only, or not at all when the engine would delete or hide what is left; see [`Store::read_only_reason`].
 pub async fn open(options: StoreOptions) -> Result<Opened, Error> {
-    let Attached { store, fresh, proof } = attach(options).await?;
+    let Attached { store, fresh, proof, .. } = attach(options).await?;
     let mut appender = Appender::new(store.clone(), store.end());
     let mut report = OpenReport { created: fresh, ..OpenReport::default() };
     if fresh {
@@ -113,31 +122,6 @@ pub async fn open(options: StoreOptions) -> Result<Opened, Error> {
         store.warn_unless_noted(store.note_witness().await);
     }
     Ok(Opened { store, appender, report })
-}
-
-/// Accepts that a journal ends before its high-water mark: a new incarnation begins at its present end.
-///
-/// Entries that outlived their journal entries are recorded again, so that followers see them.
-pub async fn accept_loss(options: StoreOptions) -> Result<AcceptedLoss, Error> {
-    let Attached { store, .. } = attach(options).await?;
-    let found = store.end();
-    let lost = store.acknowledged()?.map_or(0, |mark| mark.position.sequence.saturating_sub(found.sequence));
-    let mut appender = Appender::new(store.clone(), found);
-    store.repair_tail(Redo::All).await?;
-    begin_incarnation(&mut appender, "loss accepted").await?;
-    let adopted = store.adopt_ahead_of(found.sequence, &mut appender).await?;
-    store.save_high_water()?;
-    store.close(appender).await?;
-    Ok(AcceptedLoss { lost, adopted })
-}
-
-/// What [`accept_loss`] accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AcceptedLoss {
-    /// Acknowledged journal entries that are lost.
-    pub lost: u64,
-    /// Entries that outlived their journal entries and were recorded again.
-    pub adopted: u64,
 }
 
 /// Begins a new incarnation of the store: the first entry names what it continues.
@@ -186,6 +170,8 @@ pub(super) struct Attached {
     pub(super) fresh: bool,
     /// What was found before the engine opened its files.
     pub(super) proof: Proof,
+    /// What a repair had to make anew or leave out before the store could be read.
+    pub(super) rebuilt: Vec<String>,
 }
 
 /// Proves the engine's files, opens the engine and reads everything that is held in memory.
@@ -225,14 +211,11 @@ pub(super) async fn attach_as(options: StoreOptions, proof: Proof) -> Result<Att
             held: Arc::default(),
         }),
     };
-    let fresh = match store.take_up_header(proof.was_complete).await {
-        Ok(fresh) => fresh,
-        Err(error) => return Err(store.release_after(error).await),
-    };
-    if !fresh && let Err(error) = store.take_up().await {
-        return Err(store.release_after(error).await);
+    let mut rebuilt = Vec::new();
+    match store.take_up(&proof, &mut rebuilt).await {
+        Ok(fresh) => Ok(Attached { store, fresh, proof, rebuilt }),
+        Err(error) => Err(store.release_after(error).await),
     }
-    Ok(Attached { store, fresh, proof })
 }
 
 impl Store {
@@ -247,7 +230,7 @@ impl Store {
     async fn compare_and_repair(&self, proof: &Proof) -> Result<OpenReport, Error> {
         self.compare_high_water().await?;
         let mut findings = proof.differences.clone();
-        findings.extend(self.findings(proof.witness()).await?);
+        findings.extend(self.findings(proof.witness()).await?.into_sentences());
         if !findings.is_empty() {
             self.stop_writing(&format!("{}; {WAY_BACK}", findings.join("; ")));
         }
@@ -262,7 +245,7 @@ impl Store {
                 }
                 Ok(OpenReport { created: false, checked, repaired })
             }
-            Err(error @ (Error::Damaged { .. } | Error::JournalDamaged { .. } | Error::Engine(_))) => {
+            Err(error) if error.is_damage() => {
                 self.stop_writing(&Chain(&error).to_string());
                 Ok(OpenReport::default())
             }
@@ -270,17 +253,42 @@ impl Store {
         }
     }
 
-    /// Checks the store header, or writes it where the store is empty. Returns whether it was written.
-    async fn take_up_header(&self, was_complete: bool) -> Result<bool, Error> {
+    /// Reads everything that is held in memory. Returns whether the store is new; then there is nothing to read.
+    async fn take_up(&self, proof: &Proof, rebuilt: &mut Vec<String>) -> Result<bool, Error> {
+        if self.take_up_header(proof).await? {
+            return Ok(true);
+        }
+        if proof.asks_for_repair && self.meta(key::meta::LINEAGE).await?.is_none() {
+            self.rebuild_meta().await?;
+            rebuilt.push("the incarnations and what is retained were rebuilt from the journal".to_owned());
+        }
+        self.take_up_journal().await?;
+        for read in [self.load_directory().await, self.load_counts().await] {
+            match read {
+                // A repair makes them anew from the journal.
+                Err(error) if proof.asks_for_repair && error.is_damage() => {
+                    rebuilt.push(Chain(&error).to_string());
+                }
+                read => read?,
+            }
+        }
+        Ok(false)
+    }
+
+    /// Checks the store header, or writes it where there is none. Returns whether the store is new.
+    async fn take_up_header(&self, proof: &Proof) -> Result<bool, Error> {
         let mine = StoreHeader { folding: self.folding(), streams: 1 };
         let Some(body) = self.meta(key::meta::HEADER).await? else {
-            if was_complete {
+            if proof.was_complete {
                 return Err(self.format(format!("has lost its header; {WAY_BACK}")));
+            }
+            if proof.asks_for_repair && self.last_header().await?.is_none() {
+                return Err(self.without_journal());
             }
             let mut writes = Writes::default();
             writes.put(Table::Meta, key::meta::HEADER.to_vec(), &mine.encode(), 0);
             self.write(writes.into_batch()).await?;
-            return Ok(true);
+            return Ok(!proof.asks_for_repair);
         };
         let found = StoreHeader::decode(&body).map_err(|error| {
             self.format(format!("was written by a version of idnode that this one does not know ({error})"))
@@ -298,11 +306,11 @@ impl Store {
         }
         // A crash between the header and the first entry leaves a store that has not begun.
         let begun = self.meta(key::meta::LINEAGE).await?.is_some() || self.last_header().await?.is_some();
-        Ok(!begun && !was_complete)
+        Ok(!begun && !proof.was_complete)
     }
 
-    /// Reads incarnations, what is retained, the journal's end, prefixes, tokens and counts.
-    async fn take_up(&self) -> Result<(), Error> {
+    /// Reads incarnations, what is retained, and the journal's end.
+    async fn take_up_journal(&self) -> Result<(), Error> {
         if let Some(body) = self.meta(key::meta::RETAINED).await? {
             let retained =
                 RetainedFrom::decode(&body).map_err(|error| self.meta_damage(key::meta::RETAINED, &error))?;
@@ -315,12 +323,13 @@ impl Store {
         let lineage = self.mend_lineage(lineage).await?;
         self.inner.lineage.store(Arc::new(lineage));
         let last = self.last_header().await?;
-        let Some(last) = last else {
-            return Err(self.format(format!("has no journal entry left; {WAY_BACK}")));
-        };
+        let Some(last) = last else { return Err(self.without_journal()) };
         self.inner.end.send_replace(End::at(&last));
-        self.load_directory().await?;
-        self.load_counts().await
+        Ok(())
+    }
+
+    fn without_journal(&self) -> Error {
+        self.format(format!("has no journal entry left; {WAY_BACK}"))
     }
 
     pub(super) async fn load_directory(&self) -> Result<(), Error> {
@@ -369,36 +378,6 @@ impl Store {
 //----------- High water -----------------------------------------------------
 
 impl Store {
-    /// Compares the journal with what the high-water file says was acknowledged; behind it, writing stops.
-    pub(super) async fn compare_high_water(&self) -> Result<(), Error> {
-        let Some(mark) = self.acknowledged()? else {
-            return self.save_high_water();
-        };
-        let end = self.end();
-        let acknowledged = mark.position.sequence;
-        let way_back = "restore the latest backup with `idnode backup restore`, \
-                        or accept the loss with `idnode store accept-loss`";
-        if end.sequence < acknowledged {
-            let lost = acknowledged - end.sequence;
-            self.stop_writing(&format!(
-                "the journal ends at entry {} but entry {acknowledged} was acknowledged: {lost} changes are missing; {way_back}",
-                end.sequence
-            ));
-            return Ok(());
-        }
-        let there = self.headers_at(&[acknowledged]).await?.into_iter().flatten().next();
-        if there.is_some_and(|header| header.chain != mark.chain) {
-            self.stop_writing(&format!(
-                "journal entry {acknowledged} is not the one that was acknowledged: files of two stores were mixed; {way_back}"
-            ));
-        }
-        Ok(())
-    }
-
-    fn acknowledged(&self) -> Result<Option<HighWater>, Error> {
-        HighWaterFile::open(&self.inner.path).map(|(_, mark)| mark)
-    }
-
     /// Writes the end of the journal to the high-water file; blocks for one disk write.
     pub(super) fn save_high_water(&self) -> Result<(), Error> {
         let end = self.end();
@@ -411,17 +390,17 @@ impl Store {
     pub fn spawn_high_water(&self, mut stop: watch::Receiver<bool>) -> JoinHandle<()> {
         let store = self.clone();
         tokio::spawn(async move {
+            let mut noting = Noting::new(store.clone());
             let mut end = store.follow();
-            let mut noted = Instant::now();
             loop {
                 tokio::select! {
-                    changed = end.changed() => if changed.is_err() { return },
-                    _ = stop.wait_for(|stopped| *stopped) => return,
+                    changed = end.changed() => if changed.is_err() { break },
+                    _ = stop.wait_for(|stopped| *stopped) => break,
                 }
                 tokio::time::sleep(Duration::from_millis(LAG_MS)).await;
                 end.borrow_and_update();
                 if store.stop_reason().is_some() {
-                    return;
+                    break;
                 }
                 let saved = tokio::task::spawn_blocking({
                     let store = store.clone();
@@ -429,13 +408,11 @@ impl Store {
                 });
                 if let Ok(Err(error)) = saved.await {
                     store.stop_writing(&format!("{error}: check the disk, then restart the node"));
-                    return;
+                    break;
                 }
-                if noted.elapsed() >= NOTE_EVERY {
-                    noted = Instant::now();
-                    store.warn_unless_noted(store.note_witness().await);
-                }
+                noting.note_if_due();
             }
+            noting.end().await;
         })
     }
 
@@ -459,5 +436,39 @@ impl Store {
         let limit = ScanLimit { entries: 1, bytes: 1 };
         let page = self.inner.engine.scan(Table::Header, range, Order::Backward, limit).await?;
         Ok(self.decode_headers(page).await?.pop())
+    }
+}
+
+//----------- Noting ---------------------------------------------------------
+
+/// Notes the witness of a store that changes beside the high-water file, which does not wait for it.
+struct Noting {
+    store: Store,
+    began: Instant,
+    running: Option<JoinHandle<()>>,
+}
+
+impl Noting {
+    fn new(store: Store) -> Self {
+        Self { store, began: Instant::now(), running: None }
+    }
+
+    /// Begins to note, unless that was done lately or is still being done.
+    fn note_if_due(&mut self) {
+        let is_running = self.running.as_ref().is_some_and(|running| !running.is_finished());
+        if is_running || self.began.elapsed() < NOTE_EVERY {
+            return;
+        }
+        self.began = Instant::now();
+        let store = self.store.clone();
+        self.running = Some(tokio::spawn(async move { store.warn_unless_noted(store.note_witness().await) }));
+    }
+
+    /// Waits for the end of what was begun.
+    async fn end(self) {
+        if let Some(running) = self.running {
+            // A panic in it is logged where it happens; the witness on disk is older then, which is no difference.
+            let _ended = running.await;
+        }
     }
 }

@@ -45,6 +45,8 @@ pub(super) struct Proof {
     pub(super) was_complete: bool,
     /// Differences with which the store opens read-only.
     pub(super) differences: Vec<String>,
+    /// Whether an operator has asked for a repair of what is left, whatever was found.
+    pub(super) asks_for_repair: bool,
 }
 
 impl Proof {
@@ -52,6 +54,7 @@ impl Proof {
     pub(super) fn of(directory: &Path, engine: EngineKind) -> Result<Self, Error> {
         let folder = directory.join(engine_folder(engine));
         let found = Witness::load(directory)?;
+        refuse_other_engine(directory, engine, &found)?;
         let mark = HighWaterFile::read(directory)?;
         let has_main_file = survey::has_main_file(engine, &folder);
         let was_complete = match &found {
@@ -67,7 +70,7 @@ impl Proof {
             tracing::warn!(file = %file.display(), "the witness is damaged; it is written anew if the store is whole");
         }
         if !was_complete {
-            if found == Found::Absent {
+            if found == Found::Absent || found.engine().is_some_and(|noted| noted != engine) {
                 make_directory(directory)?;
                 Witness::incomplete(engine).save(directory)?;
             }
@@ -80,17 +83,35 @@ impl Proof {
             // The engine changes its files now. After a difference the list stays, so that it is found again.
             Closed::remove(directory)?;
         }
-        Ok(Self { found, was_complete, differences })
+        Ok(Self { found, was_complete, differences, asks_for_repair: false })
     }
 
-    /// No proof: an operator has asked for a repair of what is left.
-    pub(super) fn unproven() -> Self {
-        Self { found: Found::Absent, was_complete: false, differences: Vec::new() }
+    /// No proof: an operator has asked for a repair of what is left. These differences were found.
+    pub(super) fn for_repair(found: Found, differences: Vec<String>) -> Self {
+        Self { found, was_complete: false, differences, asks_for_repair: true }
+    }
+
+    /// The same, after the differences have been dealt with.
+    pub(super) fn without_differences(&self) -> Self {
+        Self { differences: Vec::new(), ..self.clone() }
     }
 
     /// The witness of a store that was complete.
     pub(super) fn witness(&self) -> Option<&Witness> {
         self.found.complete()
+    }
+}
+
+/// Returns an error when the store was completed by another engine than the one that is to open it.
+pub(super) fn refuse_other_engine(directory: &Path, engine: EngineKind, found: &Found) -> Result<(), Error> {
+    match found.complete().map(|witness| witness.engine) {
+        Some(noted) if noted != engine => {
+            let detail = format!(
+                "was created by the engine {noted}, which cannot change; write store.engine = \"{noted}\""
+            );
+            Err(Error::Format { directory: directory.to_owned(), detail })
+        }
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -120,7 +141,9 @@ impl Store {
         let tokens = directory.tokens().count() as u64;
         let store = self.clone();
         let noted = tokio::task::spawn_blocking(move || {
-            let rising = survey::note(store.inner.kind, &store.engine_folder())?;
+            let before = store.inner.witness.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let before = before.map(|witness| witness.rising).unwrap_or_default();
+            let rising = survey::note(store.inner.kind, &store.engine_folder(), &before)?;
             let witness = Witness {
                 engine: store.inner.kind,
                 stage: Stage::Complete,

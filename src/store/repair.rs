@@ -2,23 +2,24 @@
 //!
 //! ```text
 //!   small files of the engine rebuilt ─▶ engine opens, unproven ─▶ every entry's body redone onto the states
-//!   ─▶ counts and digests of suffixes made anew ─▶ the whole store checked
+//!   ─▶ counts and digests of suffixes made anew ─▶ compared with what the store is known to have held ─▶ checked
 //! ```
 //! Only an operator asks for it. What is older than the retained bodies, and what the journal has lost itself, does not come
 //! back: that needs a backup.
 
 use super::Store;
 use super::check::{CheckReport, check_open};
-use super::engine::scan::{Order, ScanLimit, ScanRange};
+use super::engine::scan::ScanLimit;
 use super::engine::survey;
 use super::engine::table::Table;
 use super::error::Error;
 use super::journal::{Header, JournalEntry};
-use super::open::{Attached, StoreOptions, attach_as, engine_folder};
-use super::proof::Proof;
+use super::open::{Attached, StoreOptions, attach_as, engine_folder, refuse_without_data};
+use super::proof::{Proof, refuse_other_engine};
+use super::table_walk::{Step, TableWalk};
+use super::witness::Witness;
 use super::writes::{Counts, Writes, suffix_digest};
-
-use std::ops::Bound;
+use crate::telemetry::Chain;
 
 /// Entries of one step.
 const STEP: usize = 256;
@@ -50,30 +51,42 @@ impl RepairReport {
 }
 
 /// Repairs a store that no node has open. When this returns, what was rebuilt is on disk.
+///
+/// What is known of the store from before is compared with what was rebuilt. Where anything is missing it is not written anew,
+/// so that the next opening misses the same things.
 pub async fn repair(options: StoreOptions) -> Result<RepairReport, Error> {
-    let folder = options.directory.join(engine_folder(options.engine));
-    if !folder.is_dir() {
-        let detail = format!("holds no data of engine {}; name the engine that wrote it", options.engine);
-        return Err(Error::Format { directory: options.directory, detail });
-    }
-    let engine = options.engine;
-    let mended = tokio::task::spawn_blocking(move || survey::mend(engine, &folder));
-    let files = mended.await.unwrap_or(Err(super::EngineError::Stopped))?;
-    let Attached { store, .. } = attach_as(options, Proof::unproven()).await?;
-    let repaired = Repair { store: store.clone(), rebuilt: 0, lost: Vec::new(), lost_count: 0 }.run().await;
-    let checked = check_open(&store).await;
-    let ended = match &checked {
-        Ok(report) if report.is_sound() => store.note_witness().await,
-        Ok(_) | Err(_) => Ok(()),
-    };
+    refuse_without_data(&options)?;
+    let found = Witness::load(&options.directory)?;
+    refuse_other_engine(&options.directory, options.engine, &found)?;
+    let (folder, engine) = (options.directory.join(engine_folder(options.engine)), options.engine);
+    let mended = tokio::task::spawn_blocking(move || {
+        let files = survey::mend(engine, &folder)?;
+        let differences = survey::survey(engine, &folder, found.earlier(true));
+        let differences = differences.unwrap_or_else(|error| vec![Chain(&error).to_string()]);
+        Ok((files, Proof::for_repair(found, differences)))
+    });
+    let (mut files, proof) = mended.await.unwrap_or(Err(super::EngineError::Stopped))?;
+    let Attached { store, proof, rebuilt, .. } = attach_as(options, proof).await?;
+    files.extend(rebuilt);
+    let ended = carry_out(&store, &proof).await;
     store.inner.engine.clone().close().await?;
-    ended?;
-    let (repair, check) = (repaired?, checked?);
-    if check.is_sound() {
+    let (Repair { rebuilt, lost, lost_count, .. }, check) = ended?;
+    let report = RepairReport { files, rebuilt, lost, lost_count, check };
+    if report.is_whole() {
         store.list_closed_files().await?;
     }
-    let Repair { rebuilt, lost, lost_count, .. } = repair;
-    Ok(RepairReport { files, rebuilt, lost, lost_count, check })
+    Ok(report)
+}
+
+async fn carry_out(store: &Store, proof: &Proof) -> Result<(Repair, CheckReport), Error> {
+    let repair =
+        Repair { store: store.clone(), rebuilt: 0, lost: Vec::new(), lost_count: 0 }.run(proof).await?;
+    // What the files have lost was compared above, with what was rebuilt since.
+    let check = check_open(store, &proof.without_differences()).await?;
+    if repair.lost_count == 0 && check.is_sound() {
+        store.note_witness().await?;
+    }
+    Ok((repair, check))
 }
 
 //----------- Repair ---------------------------------------------------------
@@ -86,7 +99,8 @@ struct Repair {
 }
 
 impl Repair {
-    async fn run(mut self) -> Result<Self, Error> {
+    async fn run(mut self, proof: &Proof) -> Result<Self, Error> {
+        let stated = self.store.lock_counts().clone();
         let (mut next, end) = (self.store.retained().headers_from, self.store.end().sequence);
         while next <= end {
             let entries = self.entries(next).await;
@@ -101,8 +115,31 @@ impl Repair {
             next = last.header.position.sequence + 1;
             self.redo(&entries).await?;
         }
-        self.derive().await?;
+        self.compare(proof);
+        self.derive(stated).await?;
         Ok(self)
+    }
+
+    /// Names what was known of the store and neither there nor in the journal. What the journal tells from its beginning is
+    /// rebuilt, whatever the files had lost.
+    fn compare(&mut self, proof: &Proof) {
+        let from = self.store.retained().headers_from;
+        if from > 1 {
+            for difference in &proof.differences {
+                self.lose(format!(
+                    "{difference}; what was changed before journal entry {from} is not rebuilt"
+                ));
+            }
+        }
+        let Some(witness) = proof.witness() else { return };
+        let directory = self.store.directory();
+        let (prefixes, tokens) = (directory.prefixes().count() as u64, directory.tokens().count() as u64);
+        if prefixes < witness.prefixes {
+            self.lose(format!("{prefixes} of {} prefixes are there", witness.prefixes));
+        }
+        if tokens < witness.tokens {
+            self.lose(format!("{tokens} of {} tokens are there", witness.tokens));
+        }
     }
 
     /// Entries from a sequence on; where a step cannot be read, its first entry alone, without a body that is damaged.
@@ -125,17 +162,27 @@ impl Repair {
         let without: Vec<Header> =
             entries.iter().filter(|entry| entry.body.is_none()).map(|entry| entry.header.clone()).collect();
         for header in without {
-            if self.store.count_behind(std::slice::from_ref(&header)).await? > 0 {
-                let (subject, sequence) = (super::check::display(&header.subject), header.position.sequence);
-                self.lose(format!("{subject}: the body of journal entry {sequence} is not there"));
+            let (subject, sequence) = (super::check::display(&header.subject), header.position.sequence);
+            match self.store.count_behind(std::slice::from_ref(&header)).await {
+                Ok(0) => {}
+                Ok(_) => self.lose(format!("{subject}: the body of journal entry {sequence} is not there")),
+                Err(error) if error.is_damage() => {
+                    let error = Chain(&error);
+                    self.lose(format!(
+                        "{subject}: the body of journal entry {sequence} is not there: {error}"
+                    ));
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(())
     }
 
-    /// Removes states that cannot be read, so that they are redone.
+    /// Removes states that cannot be read, so that they are redone. Those whose change is not there stay as they are: an error
+    /// when they are asked for, not absent.
     async fn remove_damaged(&self, entries: &[JournalEntry]) -> Result<(), Error> {
-        let names: Vec<_> = entries.iter().filter_map(|entry| entry.header.subject.identifier()).collect();
+        let with_body = entries.iter().filter(|entry| entry.body.is_some());
+        let names: Vec<_> = with_body.filter_map(|entry| entry.header.subject.identifier()).collect();
         if self.store.identifiers(&names).await.is_ok() {
             return Ok(());
         }
@@ -155,21 +202,56 @@ impl Repair {
         }
     }
 
-    /// Makes what follows from the states: counts by prefix, and the digests of long suffixes.
-    async fn derive(&mut self) -> Result<(), Error> {
+    /// Makes what follows from the states: counts by prefix, and the digests of long suffixes. A count that was higher stays
+    /// when the journal does not show that the states are complete: it is evidence of what is missing.
+    async fn derive(&mut self, stated: Counts) -> Result<(), Error> {
         let mut counts = Counts::default();
-        self.store.lock_counts().each(|prefix, _| counts.load(prefix.to_owned(), 0));
-        let mut range = ScanRange::all();
+        stated.each(|prefix, _| counts.load(prefix.to_owned(), 0));
+        let is_read = self.derive_from_states(&mut counts).await?;
+        let is_complete = is_read && self.lost_count == 0 && self.store.retained().headers_from == 1;
+        if !is_complete {
+            stated.each(|prefix, stated| {
+                let counted = counts.get(prefix);
+                if counted < stated {
+                    counts.load(prefix.to_owned(), stated);
+                    self.lose(format!("prefix {prefix} has {counted} identifiers, its count says {stated}"));
+                }
+            });
+        }
+        let mut writes = Writes::default();
+        counts.each(|prefix, count| writes.put_count(prefix, count));
+        self.store.write(writes.into_batch()).await?;
+        *self.store.lock_counts() = counts;
+        Ok(())
+    }
+
+    /// Returns whether all states could be read.
+    async fn derive_from_states(&mut self, counts: &mut Counts) -> Result<bool, Error> {
+        let mut is_read = true;
+        let mut walk = TableWalk::of(Table::Identifier, ScanLimit { entries: STEP, bytes: 4 * 1024 * 1024 });
         loop {
-            let limit = ScanLimit { entries: STEP, bytes: 4 * 1024 * 1024 };
-            let page = self.store.inner.engine.scan(Table::Identifier, range, Order::Forward, limit).await?;
-            let Some((last, _)) = page.last() else { break };
-            range = ScanRange { start: Bound::Excluded(last.clone()), end: Bound::Unbounded };
+            let page = match walk.next(&self.store).await {
+                Step::Page(page) => page,
+                Step::Unreadable(error) => {
+                    is_read = false;
+                    self.lose(Chain(&error).to_string());
+                    continue;
+                }
+                Step::End => return Ok(is_read),
+            };
             let mut writes = Writes::default();
             for (key, stored) in page {
                 let loaded = self.store.join_one(Table::Identifier, &key, stored).await;
-                let Ok(Some(loaded)) = loaded else { continue };
-                let Ok(entry) = self.store.decode_identifier(&key, &loaded) else { continue };
+                let entry = match loaded {
+                    Ok(None) => continue,
+                    Ok(Some(loaded)) => self.store.decode_identifier(&key, &loaded),
+                    Err(error) => Err(error),
+                };
+                // The check names those that cannot be read.
+                let Ok(entry) = entry else {
+                    is_read = false;
+                    continue;
+                };
                 counts.follow(entry.identifier.prefix(), || 0, false, entry.is_live());
                 let canonical = entry.identifier.canonical(self.store.folding());
                 if let Some(digest) = suffix_digest(&entry.identifier, &canonical) {
@@ -179,10 +261,5 @@ impl Repair {
             }
             self.store.write(writes.into_batch()).await?;
         }
-        let mut writes = Writes::default();
-        counts.each(|prefix, count| writes.put_count(prefix, count));
-        self.store.write(writes.into_batch()).await?;
-        *self.store.lock_counts() = counts;
-        Ok(())
     }
 }

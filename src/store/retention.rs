@@ -79,7 +79,7 @@ pub struct Retention {
 impl Store {
     /// Prunes whole sealed segments. Returns what it retains; while a backup copies the journal, nothing moves.
     pub async fn prune(&self, retention: Retention) -> Result<RetainedFrom, Error> {
-        self.check_writable()?;
+        self.check_not_stopped()?;
         let retained = self.retained();
         let Ok(_alone) = self.inner.held.try_write() else {
             return Ok(retained);
@@ -147,7 +147,7 @@ impl Store {
 
     /// Forgets requests whose ids were made before a time, in milliseconds since 1970. Returns how many.
     pub async fn forget_requests(&self, made_before_ms: u64) -> Result<u64, Error> {
-        self.check_writable()?;
+        self.check_not_stopped()?;
         let mut forgotten = 0;
         loop {
             let range =

@@ -148,6 +148,14 @@ impl Witness {
 }
 
 impl Found {
+    /// The engine that the witness names.
+    pub(super) fn engine(&self) -> Option<EngineKind> {
+        match self {
+            Self::Witness(witness) => Some(witness.engine),
+            Self::Absent | Self::Unreadable => None,
+        }
+    }
+
     /// The witness of a complete store.
     pub(super) fn complete(&self) -> Option<&Witness> {
         match self {

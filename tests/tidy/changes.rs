@@ -22,7 +22,7 @@ const WRITINGS: &[Writing] = &[
         homes: &["src/backup/restore.rs", "src/backup/put.rs"],
     },
     // The command that accepts a lost end of the journal, while no node runs.
-    Writing { path: &["store", "open", "accept_loss"], homes: &["src/daemon/offline.rs"] },
+    Writing { path: &["store", "loss", "accept_loss"], homes: &["src/daemon/offline.rs"] },
 ];
 
 /// Calls that change the store, and the only modules beside the store that may make them.
@@ -34,7 +34,7 @@ const CALLS: &[(&str, &[&str])] = &[
     (".set_bookmark(", &["src/registry/", "src/filing/"]),
     (".put_entries(", &["src/backup/put.rs"]),
     (".put_changes(", &["src/backup/put.rs"]),
-    ("open::accept_loss(", &["src/daemon/offline.rs"]),
+    ("loss::accept_loss(", &["src/daemon/offline.rs"]),
 ];
 
 /// The rules of this file.
@@ -49,7 +49,7 @@ pub(crate) const RULES: &[Rule] = &[Rule {
         &[("src/resolver/mod.rs", "async fn f(store: &Store) { store.set_bookmark(NAME, &at).await }\n")],
         &[("src/daemon/core.rs", "async fn f(mut appender: Appender) { appender.commit(block).await }\n")],
         &[("src/backup/retire.rs", "async fn f(store: &Store) { store.prune(retention).await }\n")],
-        &[("src/daemon/node.rs", "async fn f() { open::accept_loss(options).await }\n")],
+        &[("src/daemon/node.rs", "async fn f() { loss::accept_loss(options).await }\n")],
     ],
     clean: &[
         (

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   journal, as retained      dense · chained · of its incarnation · bodies with their digests · every state at least as new
+//!   files and witness         what is missing, or older than it was
 //!   states                    checksums · each names the journal entry that it comes from · none ahead of the journal
 //!   beside them               counts as counted · requests of entries that exist · the high-water mark
 //! ```
@@ -17,7 +18,8 @@ use super::Store;
 use super::engine::scan::ScanLimit;
 use super::error::Error;
 use super::journal::Subject;
-use super::open::{Attached, StoreOptions, attach, engine_folder};
+use super::open::{Attached, StoreOptions, attach, refuse_without_data};
+use super::proof::Proof;
 use super::writes::Counts;
 
 /// Problems that are reported one by one; the others are counted.
@@ -70,19 +72,15 @@ impl CheckReport {
 
 /// Checks a store that no node has open. An error means that it could not be opened at all.
 pub async fn check(options: StoreOptions) -> Result<CheckReport, Error> {
+    refuse_without_data(&options)?;
     let directory = options.directory.clone();
-    let folder = directory.join(engine_folder(options.engine));
-    if !folder.is_dir() {
-        let detail = format!("holds no data of engine {}; name the engine that wrote it", options.engine);
-        return Err(Error::Format { directory, detail });
-    }
-    let Attached { store, fresh, .. } = attach(options).await?;
+    let Attached { store, fresh, proof, .. } = attach(options).await?;
     if fresh {
         store.inner.engine.clone().close().await?;
         let detail = "holds no journal entry".to_owned();
         return Err(Error::Format { directory, detail });
     }
-    let report = check_open(&store).await;
+    let report = check_open(&store, &proof).await;
     store.inner.engine.clone().close().await?;
     if report.as_ref().is_ok_and(CheckReport::is_sound) {
         store.list_closed_files().await?;
@@ -90,9 +88,15 @@ pub async fn check(options: StoreOptions) -> Result<CheckReport, Error> {
     report
 }
 
-/// Checks a store that is open and not written to.
-pub(super) async fn check_open(store: &Store) -> Result<CheckReport, Error> {
-    Check::new(store.clone()).run().await
+/// Checks a store that is open and not written to, and reports what was found before it was opened.
+pub(super) async fn check_open(store: &Store, proof: &Proof) -> Result<CheckReport, Error> {
+    let mut check = Check::new(store.clone());
+    proof.differences.iter().for_each(|difference| check.report.problem(difference));
+    if let Some(witness) = proof.witness() {
+        let found = store.compare_with_witness(witness).await?;
+        found.into_sentences().into_iter().for_each(|finding| check.report.problem(finding));
+    }
+    check.run().await
 }
 
 /// A running check.

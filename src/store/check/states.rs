@@ -1,57 +1,35 @@
 //! States of identifiers, prefixes and tokens, the memory of requests, and the counts.
 
 use std::collections::BTreeSet;
-use std::ops::Bound;
 
 use super::{Check, STEP, display};
-use crate::store::engine::scan::{KeyValue, Order, ScanRange};
+use crate::store::engine::scan::KeyValue;
 use crate::store::engine::table::Table;
 use crate::store::entry::IdentifierEntry;
 use crate::store::entry_v1;
-use crate::store::error::Error;
 use crate::store::journal::{Header, Subject};
+use crate::store::table_walk::{Step, TableWalk};
 use crate::telemetry::Chain;
 use crate::wire::cursor::Reader;
 
 //----------- States ---------------------------------------------------------
 
 impl Check {
-    /// The next page of a table, and where to continue; an empty page at its end.
-    async fn page(&self, table: Table, rest: &mut Rest) -> Result<Vec<KeyValue>, Error> {
-        let range = ScanRange { start: rest.start.clone(), end: rest.end.clone() };
-        let page = self.store.inner.engine.scan(table, range, rest.order, STEP).await?;
-        if let Some((last, _)) = page.last() {
-            match rest.order {
-                Order::Forward => rest.start = Bound::Excluded(last.clone()),
-                Order::Backward => rest.end = Bound::Excluded(last.clone()),
-            }
-        }
-        Ok(page)
-    }
-
-    /// The next page of a table, also behind a part that cannot be read: what lies after it is read from the end.
-    /// None at the end of the walk.
-    async fn next(&mut self, table: Table, rest: &mut Rest) -> Option<Vec<KeyValue>> {
+    /// The next page of a table; a part that cannot be read is reported. None at the end of the walk.
+    async fn next(&mut self, walk: &mut TableWalk) -> Option<Vec<KeyValue>> {
         loop {
-            match self.page(table, rest).await {
-                Ok(page) if page.is_empty() => return None,
-                Ok(page) => return Some(page),
-                Err(error) => {
-                    rest.is_broken = true;
-                    self.report.problem(Chain(&error).to_string());
-                    if rest.order == Order::Backward {
-                        return None;
-                    }
-                    rest.order = Order::Backward;
-                }
+            match walk.next(&self.store).await {
+                Step::Page(page) => return Some(page),
+                Step::Unreadable(error) => self.report.problem(Chain(&error).to_string()),
+                Step::End => return None,
             }
         }
     }
 
     /// Returns whether all of them could be read.
     pub(super) async fn walk_identifiers(&mut self) -> bool {
-        let mut rest = Rest::default();
-        while let Some(page) = self.next(Table::Identifier, &mut rest).await {
+        let mut walk = TableWalk::of(Table::Identifier, STEP);
+        while let Some(page) = self.next(&mut walk).await {
             let mut entries = Vec::with_capacity(page.len());
             for (key, stored) in page {
                 match self.store.join_one(Table::Identifier, &key, stored).await {
@@ -65,7 +43,7 @@ impl Check {
             }
             self.compare_with_journal(&entries).await;
         }
-        !rest.is_broken
+        !walk.is_broken()
     }
 
     /// Counts an identifier's state; one that is stored under another's key is reported.
@@ -131,22 +109,6 @@ impl Check {
     }
 }
 
-/// What is left of a walk through a table.
-struct Rest {
-    start: Bound<Vec<u8>>,
-    end: Bound<Vec<u8>>,
-    order: Order,
-    /// Whether a part could not be read.
-    is_broken: bool,
-}
-
-impl Default for Rest {
-    fn default() -> Self {
-        let (start, end) = (Bound::Unbounded, Bound::Unbounded);
-        Self { start, end, order: Order::Forward, is_broken: false }
-    }
-}
-
 /// A state, and the position of its journal entry.
 struct State {
     subject: Subject,
@@ -163,8 +125,8 @@ impl State {
 
 impl Check {
     pub(super) async fn walk_requests(&mut self) {
-        let mut rest = Rest::default();
-        while let Some(page) = self.next(Table::Request, &mut rest).await {
+        let mut walk = TableWalk::of(Table::Request, STEP);
+        while let Some(page) = self.next(&mut walk).await {
             for (key, stored) in page {
                 self.report.requests += 1;
                 let loaded = self.store.join_one(Table::Request, &key, stored).await;

@@ -13,19 +13,22 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::EngineError;
+use super::fjall_journal::Journal;
 use super::fjall_version;
 use super::survey::{Earlier, Rising};
 use super::sync_directory;
 use super::table::Table;
 
 /// The file by which fjall recognizes a database.
-const MAIN_FILE: &str = "version";
+pub(super) const MAIN_FILE: &str = "version";
 /// Bytes of that file.
 const MAIN_FILE_BYTES: u64 = 4;
 /// The folder of keyspaces.
 const KEYSPACES: &str = "keyspaces";
 /// The file in a keyspace that names its present version.
-const CURRENT: &str = "current";
+pub(super) const CURRENT: &str = "current";
+/// How the name of a journal ends.
+pub(super) const JOURNAL: &str = ".jnl";
 /// Under this name the highest journal number is noted.
 const JOURNALS: &str = "*.jnl";
 /// Bytes of the file that names the present version: its number, its checksum, the kind of checksum.
@@ -39,6 +42,7 @@ pub(super) fn survey(folder: &Path, earlier: Earlier<'_>) -> Result<Rising, Engi
     if !matches!(earlier, Earlier::Incomplete) {
         check_main_file(folder)?;
         check_journals(folder, &journals)?;
+        check_batches(folder, &journals)?;
     }
     if matches!(earlier, Earlier::Complete) && keyspaces.len() <= Table::ALL.len() {
         let detail = format!("{} of {} folders are there", keyspaces.len(), Table::ALL.len() + 1);
@@ -61,20 +65,32 @@ pub(super) fn survey(folder: &Path, earlier: Earlier<'_>) -> Result<Rising, Engi
     Ok(rising)
 }
 
-/// Reads what the files of an open database show. The names behind these numbers are on disk when this returns.
-pub(super) fn note(folder: &Path) -> Result<Rising, EngineError> {
-    let mut rising = Rising::new();
+/// Reads what the files of an open database show. The names behind these numbers are on disk when this returns, given that
+/// those behind the numbers noted before are.
+pub(super) fn note(folder: &Path, noted: &Rising) -> Result<Rising, EngineError> {
+    let (rising, changed) = changed_folders(folder, noted)?;
+    changed.iter().try_for_each(|folder| sync_directory(folder))?;
+    Ok(rising)
+}
+
+/// What the files show, and the folders in which that is no longer what was noted.
+fn changed_folders(folder: &Path, noted: &Rising) -> Result<(Rising, Vec<PathBuf>), EngineError> {
+    let (mut rising, mut changed) = (Rising::new(), Vec::new());
+    let mut look = |name: String, number: u64, folder: PathBuf| {
+        if noted.get(&name) != Some(&number) {
+            changed.push(folder);
+        }
+        rising.insert(name, number);
+    };
     if let Some(last) = journal_numbers(folder)?.last() {
-        sync_directory(folder)?;
-        rising.insert(JOURNALS.to_owned(), *last);
+        look(JOURNALS.to_owned(), *last, folder.to_owned());
     }
     for id in keyspace_ids(folder)? {
         if let Some(current) = read_current(folder, id)? {
-            sync_directory(&keyspace(folder, id))?;
-            rising.insert(current_name(id), current.version);
+            look(current_name(id), current.version, keyspace(folder, id));
         }
     }
-    Ok(rising)
+    Ok((rising, changed))
 }
 
 /// Removes what fjall had made before it wrote its main file: an empty journal and an empty folder.
@@ -83,8 +99,10 @@ pub(super) fn clear_unfinished(folder: &Path) -> Result<(), EngineError> {
     if has_main_file(folder) || !keyspace_ids(folder)?.is_empty() {
         return Ok(());
     }
-    let journals: Vec<PathBuf> =
-        journal_numbers(folder)?.into_iter().map(|number| folder.join(format!("{number}.jnl"))).collect();
+    let journals: Vec<PathBuf> = journal_numbers(folder)?
+        .into_iter()
+        .map(|number| folder.join(format!("{number}{JOURNAL}")))
+        .collect();
     for journal in &journals {
         if !begins_with_zero(journal).map_err(|error| EngineError::from_io(journal, error))? {
             return Ok(());
@@ -116,55 +134,6 @@ fn begins_with_zero(journal: &Path) -> io::Result<bool> {
     Ok(read == 0 || byte == [0])
 }
 
-//----------- Mending --------------------------------------------------------
-
-/// The content of the file by which fjall recognizes a database of its third format.
-const MAIN_CONTENT: &[u8] = b"FJL\x03";
-/// How the file ends that names the present version: its checksum is an XXH3 of 128 bits.
-const CHECKSUM_KIND: u8 = 0;
-
-/// Rebuilds the main file, an empty journal in place of all missing ones, and the names of present versions.
-pub(super) fn mend(folder: &Path) -> Result<Vec<String>, EngineError> {
-    let mut done = Vec::new();
-    let ids = keyspace_ids(folder)?;
-    if !has_main_file(folder) && !ids.is_empty() {
-        done.push(write(&folder.join(MAIN_FILE), MAIN_CONTENT)?);
-    }
-    // Without any journal fjall would start to count anew, and hide what is in its tables.
-    if journal_numbers(folder)?.is_empty() {
-        done.push(write(&folder.join("1.jnl"), b"")?);
-    }
-    for id in ids {
-        let current = read_current(folder, id).ok().flatten();
-        if current.is_some_and(|current| check_version(folder, id, &current).is_ok()) {
-            continue;
-        }
-        // The present version is the latest: older ones are deleted once it is named.
-        let names = names(&keyspace(folder, id))?;
-        let versions = names.iter().filter_map(|name| name.strip_prefix('v')?.parse::<u64>().ok());
-        let Some(latest) = versions.max() else { continue };
-        let path = keyspace(folder, id).join(format!("v{latest}"));
-        let version = fs::read(&path).map_err(|error| EngineError::from_io(&path, error))?;
-        let mut content = latest.to_le_bytes().to_vec();
-        content.extend_from_slice(&xxhash_rust::xxh3::xxh3_128(&version).to_le_bytes());
-        content.push(CHECKSUM_KIND);
-        done.push(write(&keyspace(folder, id).join(CURRENT), &content)?);
-    }
-    Ok(done)
-}
-
-/// Writes a file; when this returns, it is on disk.
-fn write(path: &Path, content: &[u8]) -> Result<String, EngineError> {
-    let written = || -> io::Result<()> {
-        let mut file = fs::File::create(path)?;
-        io::Write::write_all(&mut file, content)?;
-        file.sync_all()
-    };
-    written().map_err(|error| EngineError::from_io(path, error))?;
-    sync_directory(path.parent().unwrap_or(path))?;
-    Ok(format!("{} was rebuilt", path.display()))
-}
-
 //----------- Parts ----------------------------------------------------------
 
 fn check_main_file(folder: &Path) -> Result<(), EngineError> {
@@ -189,24 +158,37 @@ fn check_journals(folder: &Path, numbers: &[u64]) -> Result<(), EngineError> {
         if let [before, after] = pair
             && before + 1 < *after
         {
-            let missing = folder.join(format!("{}.jnl", before + 1));
+            let missing = folder.join(format!("{}{JOURNAL}", before + 1));
             return Err(EngineError::damaged(&missing, "the file is missing"));
         }
     }
     Ok(())
 }
 
+/// No journal is broken with whole batches behind it: fjall would delete those.
+fn check_batches(folder: &Path, numbers: &[u64]) -> Result<(), EngineError> {
+    for number in numbers {
+        let path = folder.join(format!("{number}{JOURNAL}"));
+        let journal = Journal::read(&path).map_err(|error| EngineError::from_io(&path, error))?;
+        if let Some(position) = journal.broken_at() {
+            let detail = format!("it is broken at byte {position}, and changes follow that can be read");
+            return Err(EngineError::damaged(&path, detail));
+        }
+    }
+    Ok(())
+}
+
 /// The numbers of the journals, in order.
-fn journal_numbers(folder: &Path) -> Result<Vec<u64>, EngineError> {
+pub(super) fn journal_numbers(folder: &Path) -> Result<Vec<u64>, EngineError> {
     let mut numbers: Vec<u64> = names(folder)?
         .iter()
-        .filter_map(|name| name.strip_suffix(".jnl").and_then(|number| number.parse().ok()))
+        .filter_map(|name| name.strip_suffix(JOURNAL).and_then(|number| number.parse().ok()))
         .collect();
     numbers.sort_unstable();
     Ok(numbers)
 }
 
-fn keyspace_ids(folder: &Path) -> Result<Vec<u64>, EngineError> {
+pub(super) fn keyspace_ids(folder: &Path) -> Result<Vec<u64>, EngineError> {
     let mut ids: Vec<u64> =
         names(&folder.join(KEYSPACES))?.iter().filter_map(|name| name.parse().ok()).collect();
     ids.sort_unstable();
@@ -214,7 +196,7 @@ fn keyspace_ids(folder: &Path) -> Result<Vec<u64>, EngineError> {
 }
 
 /// The names in a folder; none when there is no such folder.
-fn names(folder: &Path) -> Result<Vec<String>, EngineError> {
+pub(super) fn names(folder: &Path) -> Result<Vec<String>, EngineError> {
     let failed = |error| EngineError::from_io(folder, error);
     let files = match fs::read_dir(folder) {
         Ok(files) => files,
@@ -224,7 +206,7 @@ fn names(folder: &Path) -> Result<Vec<String>, EngineError> {
     files.map(|file| Ok(file.map_err(failed)?.file_name().to_string_lossy().into_owned())).collect()
 }
 
-fn keyspace(folder: &Path, id: u64) -> PathBuf {
+pub(super) fn keyspace(folder: &Path, id: u64) -> PathBuf {
     folder.join(KEYSPACES).join(id.to_string())
 }
 
@@ -233,12 +215,22 @@ fn current_name(id: u64) -> String {
 }
 
 /// The present version of a keyspace, and the checksum of its file.
-struct Current {
-    version: u64,
-    checksum: u128,
+pub(super) struct Current {
+    pub(super) version: u64,
+    pub(super) checksum: u128,
 }
 
-fn read_current(folder: &Path, id: u64) -> Result<Option<Current>, EngineError> {
+impl Current {
+    /// The content of the file that names the present version.
+    pub(super) fn encode(&self, checksum_kind: u8) -> Vec<u8> {
+        let mut content = self.version.to_le_bytes().to_vec();
+        content.extend_from_slice(&self.checksum.to_le_bytes());
+        content.push(checksum_kind);
+        content
+    }
+}
+
+pub(super) fn read_current(folder: &Path, id: u64) -> Result<Option<Current>, EngineError> {
     let path = keyspace(folder, id).join(CURRENT);
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
@@ -255,7 +247,7 @@ fn read_current(folder: &Path, id: u64) -> Result<Option<Current>, EngineError> 
 }
 
 /// The file of the present version is there, and as it was written.
-fn check_version(folder: &Path, id: u64, current: &Current) -> Result<(), EngineError> {
+pub(super) fn check_version(folder: &Path, id: u64, current: &Current) -> Result<(), EngineError> {
     let path = keyspace(folder, id).join(format!("v{}", current.version));
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
@@ -301,5 +293,31 @@ fn may_be_uninitialized(
         Earlier::Complete => Ok(false),
         Earlier::Noted(noted) if noted.contains_key(name) => Ok(false),
         Earlier::Noted(_) => Ok(names(&keyspace(folder, id).join("tables"))?.is_empty()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{JOURNAL, Path, changed_folders, fs, keyspace};
+
+    fn set_current(folder: &Path, id: u64, version: u64) {
+        fs::create_dir_all(keyspace(folder, id)).expect("made");
+        let content = super::Current { version, checksum: 0 }.encode(0);
+        fs::write(keyspace(folder, id).join(super::CURRENT), content).expect("space on disk");
+    }
+
+    #[test]
+    fn only_folders_that_changed_are_synced_when_their_numbers_are_noted() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let folder = directory.path();
+        fs::write(folder.join(format!("3{JOURNAL}")), "").expect("space on disk");
+        set_current(folder, 1, 7);
+        set_current(folder, 2, 9);
+        let (noted, changed) = changed_folders(folder, &super::Rising::new()).expect("readable");
+        assert_eq!(changed, [folder.to_owned(), keyspace(folder, 1), keyspace(folder, 2)]);
+        assert_eq!(changed_folders(folder, &noted).expect("readable"), (noted.clone(), Vec::new()));
+        set_current(folder, 2, 10);
+        let (_, changed) = changed_folders(folder, &noted).expect("readable");
+        assert_eq!(changed, [keyspace(folder, 2)]);
     }
 }

@@ -7,6 +7,10 @@
 
 use std::collections::BTreeSet;
 
+/// How the table of contents begins.
+const CONTENTS_MARK: &[u8] = b"TOC!";
+/// How the trailer begins.
+const TRAILER_MARK: &[u8] = b"SFA!";
 /// Bytes of the trailer.
 const TRAILER_BYTES: usize = 38;
 /// Bytes before the position of the contents in the trailer.
@@ -18,7 +22,11 @@ const TABLE_REST_BYTES: usize = 25;
 pub(super) fn tables(file: &[u8]) -> Option<BTreeSet<u64>> {
     let mut section = Cursor(section(file, b"tables")?);
     let mut found = BTreeSet::new();
-    for _ in 0..section.u8()? {
+    let levels = section.u8()?;
+    if levels == 0 {
+        return None;
+    }
+    for _ in 0..levels {
         for _ in 0..section.u8()? {
             for _ in 0..section.u32()? {
                 found.insert(section.u64()?);
@@ -31,10 +39,14 @@ pub(super) fn tables(file: &[u8]) -> Option<BTreeSet<u64>> {
 
 fn section<'a>(file: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
     let mut trailer = Cursor(file.get(file.len().checked_sub(TRAILER_BYTES)?..)?);
-    trailer.take(TRAILER_HEAD_BYTES)?;
+    if trailer.take(TRAILER_HEAD_BYTES)?.get(..TRAILER_MARK.len())? != TRAILER_MARK {
+        return None;
+    }
     let contents = usize::try_from(trailer.u64()?).ok()?;
     let mut contents = Cursor(file.get(contents..)?);
-    contents.take(4)?;
+    if contents.take(CONTENTS_MARK.len())? != CONTENTS_MARK {
+        return None;
+    }
     for _ in 0..contents.u32()? {
         let (position, length) = (contents.u64()?, contents.u64()?);
         let name_bytes = usize::from(contents.u16()?);
@@ -48,10 +60,10 @@ fn section<'a>(file: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
 }
 
 /// Bytes that are read from their beginning.
-struct Cursor<'a>(&'a [u8]);
+pub(super) struct Cursor<'a>(pub(super) &'a [u8]);
 
 impl<'a> Cursor<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+    pub(super) fn take(&mut self, count: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
         Some(taken)
@@ -61,19 +73,19 @@ impl<'a> Cursor<'a> {
         self.take(N)?.try_into().ok()
     }
 
-    fn u8(&mut self) -> Option<u8> {
+    pub(super) fn u8(&mut self) -> Option<u8> {
         self.array().map(u8::from_le_bytes)
     }
 
-    fn u16(&mut self) -> Option<u16> {
+    pub(super) fn u16(&mut self) -> Option<u16> {
         self.array().map(u16::from_le_bytes)
     }
 
-    fn u32(&mut self) -> Option<u32> {
+    pub(super) fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
-    fn u64(&mut self) -> Option<u64> {
+    pub(super) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
 }

@@ -30,6 +30,8 @@ mod stall;
 
 mod fjall;
 mod fjall_files;
+mod fjall_journal;
+mod fjall_mend;
 mod fjall_version;
 
 mod pending;

@@ -43,11 +43,14 @@ pub(super) fn survey(folder: &Path, earlier: Earlier<'_>) -> Result<Rising, Engi
     Ok(rising)
 }
 
-/// Reads what the files of an open database show. The names behind these numbers are on disk when this returns.
-pub(super) fn note(folder: &Path) -> Result<Rising, EngineError> {
+/// Reads what the files of an open database show. The name behind the number is on disk when this returns, given that the one
+/// noted before is.
+pub(super) fn note(folder: &Path, noted: &Rising) -> Result<Rising, EngineError> {
     let mut rising = Rising::new();
     if let Some(position) = latest_snapshot(folder)? {
-        sync_directory(folder)?;
+        if noted.get(SNAPSHOTS) != Some(&position) {
+            sync_directory(folder)?;
+        }
         rising.insert(SNAPSHOTS.to_owned(), position);
     }
     Ok(rising)

@@ -13,7 +13,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::error::EngineError;
-use super::{EngineKind, fjall_files, sled_files};
+use super::{EngineKind, fjall_files, fjall_mend, sled_files};
 
 /// Files up to this size are compared by their contents too.
 const SMALL_FILE_BYTES_MAX: u64 = 4 * 1_024;
@@ -85,11 +85,12 @@ pub(in crate::store) fn refuse_deletions(
     unlisted.map_or(Ok(()), |table| Err(EngineError::damaged(&table, differences.join("; "))))
 }
 
-/// Reads what the files of an open engine show, for the next opening. What is returned is on disk.
-pub(in crate::store) fn note(kind: EngineKind, folder: &Path) -> Result<Rising, EngineError> {
+/// Reads what the files of an open engine show, for the next opening. What is returned is on disk, given that what was noted
+/// before is: only folders that have changed since are synced.
+pub(in crate::store) fn note(kind: EngineKind, folder: &Path, noted: &Rising) -> Result<Rising, EngineError> {
     match kind {
-        EngineKind::Fjall => fjall_files::note(folder),
-        EngineKind::Sled => sled_files::note(folder),
+        EngineKind::Fjall => fjall_files::note(folder, noted),
+        EngineKind::Sled => sled_files::note(folder, noted),
     }
 }
 
@@ -104,7 +105,7 @@ pub(in crate::store) fn clear_unfinished(kind: EngineKind, folder: &Path) -> Res
 /// Rebuilds small files that follow from others, so that the engine opens what is left. Returns what was done.
 pub(in crate::store) fn mend(kind: EngineKind, folder: &Path) -> Result<Vec<String>, EngineError> {
     match kind {
-        EngineKind::Fjall => fjall_files::mend(folder),
+        EngineKind::Fjall => fjall_mend::mend(folder),
         EngineKind::Sled => Ok(Vec::new()),
     }
 }

@@ -27,7 +27,7 @@ use idnode::registry::command::{
 };
 use idnode::store::entry::Change;
 use idnode::store::journal::{JournalEntry, Subject};
-use idnode::store::{EngineKind, open};
+use idnode::store::{EngineKind, loss};
 use tempfile::TempDir;
 
 use super::clients::GrpcClient;
@@ -130,7 +130,7 @@ impl Tier {
         self.put_back(copy);
         let data = &self.config.store.directory;
         let options = store_options(&self.config.store, data);
-        open::accept_loss(options).await.expect("a new life");
+        loss::accept_loss(options).await.expect("a new life");
     }
 
     /// Puts a copy in the place of a stopped node's data, as it is.

@@ -1,0 +1,171 @@
+//! A journal that ends before what was acknowledged, or is another one: how it is found, and how an operator accepts it.
+//!
+//! ```text
+//!   high-water mark ─▶ compared with the journal ─▶ reached · behind · of another chain
+//!                                                               └─ read-only, until a restore or accept_loss
+//! ```
+//! Only the end of a journal can be accepted as lost. Whatever else a store shows needs a repair or a backup first, so that no
+//! loss is accepted of which only a part is known.
+
+use super::Store;
+use super::commit::Appender;
+use super::error::Error;
+use super::findings::{Findings, WAY_BACK};
+use super::high_water::{HighWater, HighWaterFile};
+use super::open::{Attached, StoreOptions, attach, begin_incarnation, refuse_without_data};
+use super::proof::Proof;
+use super::recovery::{Redo, Tail};
+
+/// What to do about a journal that lost its end.
+const WAY_BACK_OF_END: &str = "restore the latest backup with `idnode backup restore`, or accept the loss with \
+                               `idnode store accept-loss`";
+
+//----------- AgainstMark ----------------------------------------------------
+
+/// The journal's end, compared with the high-water mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AgainstMark {
+    /// What was acknowledged is there.
+    Reached,
+    /// The journal ends before it.
+    Behind {
+        /// The last acknowledged entry.
+        acknowledged: u64,
+    },
+    /// The acknowledged entry is another one.
+    OtherChain {
+        /// The last acknowledged entry.
+        acknowledged: u64,
+    },
+}
+
+impl AgainstMark {
+    /// Why the store is read-only, given its last entry; none when it is not.
+    fn reason(self, end: u64) -> Option<String> {
+        match self {
+            Self::Reached => None,
+            Self::Behind { acknowledged } => {
+                let lost = acknowledged.saturating_sub(end);
+                Some(format!(
+                    "the journal ends at entry {end} but entry {acknowledged} was acknowledged: {lost} changes are missing; \
+                     {WAY_BACK_OF_END}"
+                ))
+            }
+            Self::OtherChain { acknowledged } => Some(format!(
+                "journal entry {acknowledged} is not the one that was acknowledged: files of two stores were mixed; \
+                 {WAY_BACK_OF_END}"
+            )),
+        }
+    }
+}
+
+impl Store {
+    /// Compares the journal with what the high-water file says was acknowledged; behind it, writing stops.
+    pub(super) async fn compare_high_water(&self) -> Result<(), Error> {
+        if self.acknowledged()?.is_none() {
+            return self.save_high_water();
+        }
+        match self.against_mark().await {
+            Ok(found) => {
+                if let Some(reason) = found.reason(self.end().sequence) {
+                    self.stop_writing(&reason);
+                }
+                Ok(())
+            }
+            Err(error) if error.is_damage() => {
+                self.stop_writing(&format!("{}; {WAY_BACK}", crate::telemetry::Chain(&error)));
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn against_mark(&self) -> Result<AgainstMark, Error> {
+        let Some(mark) = self.acknowledged()? else { return Ok(AgainstMark::Reached) };
+        let acknowledged = mark.position.sequence;
+        if self.end().sequence < acknowledged {
+            return Ok(AgainstMark::Behind { acknowledged });
+        }
+        let there = self.headers_at(&[acknowledged]).await?.into_iter().flatten().next();
+        let is_other = there.is_some_and(|header| header.chain != mark.chain);
+        Ok(if is_other { AgainstMark::OtherChain { acknowledged } } else { AgainstMark::Reached })
+    }
+
+    fn acknowledged(&self) -> Result<Option<HighWater>, Error> {
+        HighWaterFile::read(&self.inner.path)
+    }
+}
+
+//----------- Accepting ------------------------------------------------------
+
+/// What [`accept_loss`] accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AcceptedLoss {
+    /// Acknowledged journal entries that are lost; none where another journal is there, and their number is not known.
+    pub lost: Option<u64>,
+    /// Entries that outlived their journal entries and were recorded again.
+    pub adopted: u64,
+}
+
+/// Whether a store has lost the end of its journal, and nothing else. Any other damage is [`Error::OtherDamage`].
+pub async fn find_loss(options: StoreOptions) -> Result<bool, Error> {
+    refuse_without_data(&options)?;
+    let Attached { store, fresh, proof, .. } = attach(options).await?;
+    let found = if fresh { Ok(false) } else { store.lost_its_end(&proof).await };
+    store.inner.engine.clone().close().await?;
+    if matches!(found, Ok(false)) && !fresh {
+        store.list_closed_files().await?;
+    }
+    found
+}
+
+/// Accepts that a journal ends before its high-water mark: a new incarnation begins at its present end. The caller has asked
+/// [`find_loss`] what is lost.
+///
+/// Entries that outlived their journal entries are recorded again, so that followers see them.
+pub async fn accept_loss(options: StoreOptions) -> Result<AcceptedLoss, Error> {
+    let Attached { store, .. } = attach(options).await?;
+    let found = store.end();
+    let lost = match store.against_mark().await? {
+        AgainstMark::Reached => Some(0),
+        AgainstMark::Behind { acknowledged } => Some(acknowledged.saturating_sub(found.sequence)),
+        AgainstMark::OtherChain { .. } => None,
+    };
+    let mut appender = Appender::new(store.clone(), found);
+    store.repair_tail(Redo::All).await?;
+    begin_incarnation(&mut appender, "loss accepted").await?;
+    let adopted = store.adopt_ahead_of(found.sequence, &mut appender).await?;
+    store.save_high_water()?;
+    store.close(appender).await?;
+    Ok(AcceptedLoss { lost, adopted })
+}
+
+impl Store {
+    async fn lost_its_end(&self, proof: &Proof) -> Result<bool, Error> {
+        let mark = self.against_mark().await?;
+        let Findings { mut end_or_more, more } = self.findings(proof.witness()).await?;
+        end_or_more.extend(proof.differences.iter().cloned());
+        let explained = match mark {
+            AgainstMark::Reached => more.is_empty() && end_or_more.is_empty() && self.tail_is_whole().await?,
+            AgainstMark::Behind { .. } | AgainstMark::OtherChain { .. } => more.is_empty(),
+        };
+        if explained {
+            return Ok(mark != AgainstMark::Reached);
+        }
+        let mut all: Vec<String> = mark.reason(self.end().sequence).into_iter().collect();
+        all.extend(end_or_more.into_iter().chain(more));
+        if all.is_empty() {
+            all.push("states behind the end of the journal are missing or older".to_owned());
+        }
+        Err(Error::OtherDamage { reason: format!("{}; {WAY_BACK}", all.join("; ")) })
+    }
+
+    /// Whether the journal's tail has all its states, or an opening redoes those that it lacks.
+    async fn tail_is_whole(&self) -> Result<bool, Error> {
+        match self.repair_tail(Redo::Handful).await {
+            Ok(Tail { behind, repaired, .. }) => Ok(behind <= repaired),
+            Err(error) if error.is_damage() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
