@@ -11,12 +11,12 @@ use tokio::time::{self, MissedTickBehavior};
 use super::backup;
 use super::clock_and_entropy;
 use super::directory::DataDirectory;
-use super::disk::{self, DiskWatch};
+use super::disk::{DiskWatch, FreeSpace};
 use super::error::DaemonError;
 use super::federation_setup::{self, RunningFiling};
+use super::first_token::FirstToken;
 use super::server_key::ServerKey;
 use super::steady_clock::{Observed, SteadyClock};
-use crate::authority::caller::Caller;
 use crate::authority::{Authority, AuthorityOptions, RemoteOptions};
 use crate::backup::Backups;
 use crate::config::{Config, StoreSection};
@@ -24,14 +24,10 @@ use crate::federation::Federation;
 use crate::federation::follow::Follower;
 use crate::model::identifier::{Folding, Prefix};
 use crate::model::site::Site;
-use crate::model::token::Scope;
-use crate::registry::command::{Command, TokenCommand};
-use crate::registry::{Registry, RegistryOptions, TokenDraft};
+use crate::registry::{Registry, RegistryOptions};
 use crate::resolver::{Resolver, ResolverOptions};
 use crate::store::commit::Appender;
-use crate::store::entry::Change;
 use crate::store::open::{self, Opened, engine_folder};
-use crate::store::restore::RESTORED;
 use crate::store::retention::Retention;
 use crate::store::{EngineKind, Store};
 use crate::telemetry::Chain;
@@ -64,6 +60,8 @@ pub(super) struct Core {
     high_water: JoinHandle<()>,
     pub(super) disk: DiskWatch,
     disk_watch: JoinHandle<()>,
+    /// Waits for space to write the first admin token; none where it was written or is not due.
+    first_token: Option<JoinHandle<()>>,
     stop: watch::Sender<bool>,
 }
 
@@ -73,6 +71,7 @@ impl Core {
         config: &Config,
         directory: &DataDirectory,
         site: Option<Site>,
+        free_space: FreeSpace,
     ) -> Result<Self, DaemonError> {
         check_engine(&config.store, directory)?;
         let federation = federation_setup::federation(config)?;
@@ -92,7 +91,7 @@ impl Core {
         if let Some(reason) = store.read_only_reason() {
             tracing::error!(%reason, "the store is read-only");
         }
-        let disk = DiskWatch::new(store.clone(), config.store.disk_reserve_bytes, disk::free_space());
+        let disk = DiskWatch::new(store.clone(), config.store.disk_reserve_bytes, free_space);
         let backups = match backup::backups(config, &store, &server_key) {
             Ok(backups) => backups,
             Err(error) => {
@@ -112,10 +111,10 @@ impl Core {
         let options = registry_options(config);
         let (registry, committer) = Registry::start(store.clone(), appender, authority.clone(), options);
         let registry = Arc::new(registry);
-        let keeper = Upkeep::new(config, store.clone(), Arc::clone(&registry));
+        let keeper = Upkeep::new(config, store.clone(), Arc::clone(&registry), disk.clone());
         let upkeep = tokio::spawn(keeper.run(stop.subscribe()));
         let filing = federation_setup::start_filing(&store, &federation, site, stop.subscribe());
-        let core = Self {
+        let mut core = Self {
             store,
             authority,
             registry,
@@ -130,6 +129,7 @@ impl Core {
             high_water,
             disk,
             disk_watch,
+            first_token: None,
             stop,
         };
         match core.ensure_admin_token(directory).await {
@@ -139,6 +139,27 @@ impl Core {
                 Err(error)
             }
         }
+    }
+
+    /// Creates the admin token of the first start, now or when there is space for it.
+    async fn ensure_admin_token(&mut self, directory: &DataDirectory) -> Result<(), DaemonError> {
+        let first_token = FirstToken {
+            store: self.store.clone(),
+            authority: self.authority.clone(),
+            registry: Arc::clone(&self.registry),
+            file: directory.admin_token_file(),
+        };
+        first_token.ensure().await?;
+        if self.store.pause_reason().is_some() {
+            let mut stop = self.stop.subscribe();
+            self.first_token = Some(tokio::spawn(async move {
+                tokio::select! {
+                    _ = stop.wait_for(|stopped| *stopped) => {}
+                    () = first_token.ensure_when_resumed() => {}
+                }
+            }));
+        }
+        Ok(())
     }
 
     /// Commits what is queued, then closes the store. Ends by the deadline, whatever the tasks and the store do.
@@ -151,6 +172,9 @@ impl Core {
         if let Some(filing) = self.filing {
             join("filing", filing.task, deadline).await;
         }
+        if let Some(first_token) = self.first_token {
+            join("first token", first_token, deadline).await;
+        }
         join("upkeep", self.upkeep, deadline).await;
         join("high-water file", self.high_water, deadline).await;
         join("disk watch", self.disk_watch, deadline).await;
@@ -161,43 +185,6 @@ impl Core {
             Ok(closed) => closed.map_err(DaemonError::Close),
             Err(_) => Err(DaemonError::Unclosed { what: "the storage engine" }),
         }
-    }
-
-    /// Creates the admin token of the first start. The file is written first: a crash in between leaves a file that the next
-    /// start overwrites, never a stored token whose text is lost.
-    ///
-    /// The first start after a restore makes one too, unless the file of the old one was put back: a backup holds
-    /// tokens as hashes only.
-    async fn ensure_admin_token(&self, directory: &DataDirectory) -> Result<(), DaemonError> {
-        if self.store.read_only_reason().is_some() {
-            return Ok(());
-        }
-        if self.store.directory().tokens().next().is_some() {
-            let held = directory.load_admin_token();
-            let opens = held.is_some_and(|token| self.authority.authenticate(&token).is_ok());
-            if opens || !self.was_just_restored().await? {
-                return Ok(());
-            }
-        }
-        let draft = TokenDraft { label: "first start".into(), scopes: vec![Scope::Admin], expires_ms: None };
-        let failed =
-            |error: &dyn core::error::Error| DaemonError::FirstToken { reason: Chain(error).to_string() };
-        let (text, entry) = self.registry.make_token(draft).map_err(|refusal| failed(&refusal))?;
-        directory.save_admin_token(&text)?;
-        let command = Command::Token(TokenCommand::Create(entry));
-        self.registry.apply_one(&Caller::Node, command).await.map_err(|problem| failed(&problem))?;
-        tracing::info!(file = %directory.admin_token_path().display(), "admin token of the first start written");
-        Ok(())
-    }
-}
-
-impl Core {
-    /// Whether nothing was changed since a restore.
-    async fn was_just_restored(&self) -> Result<bool, DaemonError> {
-        let last = self.store.entries_from(self.store.head().sequence, 1).await;
-        let change =
-            last.map_err(DaemonError::Store)?.pop().and_then(|entry| entry.body).map(|body| body.change);
-        Ok(matches!(change, Some(Change::Incarnation { reason, .. }) if reason == RESTORED))
     }
 }
 
@@ -282,13 +269,14 @@ pub(super) fn check_engine(options: &StoreSection, directory: &DataDirectory) ->
 struct Upkeep {
     store: Store,
     registry: Arc<Registry>,
+    disk: DiskWatch,
     bodies_days: u32,
     headers_days: u32,
     clock: SteadyClock,
 }
 
 impl Upkeep {
-    fn new(config: &Config, store: Store, registry: Arc<Registry>) -> Self {
+    fn new(config: &Config, store: Store, registry: Arc<Registry>, disk: DiskWatch) -> Self {
         let StoreSection { bodies_days, headers_days, .. } = config.store;
         let (last_ms, now_ms) = (store.end().time_ms, store.now_ms());
         let clock = SteadyClock::new(last_ms, now_ms, Instant::now());
@@ -305,7 +293,7 @@ impl Upkeep {
                  steadily for a day"
             );
         }
-        Self { store, registry, bodies_days, headers_days, clock }
+        Self { store, registry, disk, bodies_days, headers_days, clock }
     }
 
     async fn run(mut self, mut stop: watch::Receiver<bool>) {
@@ -343,8 +331,9 @@ impl Upkeep {
         trusted_ms
     }
 
+    /// On a disk that is nearly full too: pruning makes space.
     async fn keep_up(&self, trusted_ms: u64) {
-        if self.store.read_only_reason().is_some() {
+        if self.store.stop_reason().is_some() || !self.disk.has_space_to_prune() {
             return;
         }
         if let Err(error) = self.registry.keep_up(trusted_ms, self.retention(trusted_ms)).await {
@@ -364,5 +353,41 @@ impl Upkeep {
             headers_before_ms: before(self.headers_days),
         };
         (retention.bodies_before_ms > 0).then_some(retention)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::{Arc, Config, Core, DataDirectory, Duration, FreeSpace, Instant, time};
+
+    /// A first start without space makes no token; it is made as soon as there is space, without a restart.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_first_admin_token_is_written_when_there_is_space() {
+        let parent = tempfile::tempdir().expect("a directory");
+        let directory = DataDirectory::open(parent.path()).expect("opened");
+        let key = include_str!("../../tests/data/server-key.pem");
+        directory.save_server_key(key).expect("space on disk");
+        let config = Config::default();
+        let free = Arc::new(AtomicU64::new(0));
+        let free_space: FreeSpace = {
+            let free = Arc::clone(&free);
+            Arc::new(move |_| Ok(free.load(Ordering::Relaxed)))
+        };
+        let core = Core::open(&config, &directory, None, free_space).await.expect("the store opens");
+        assert_eq!(core.store.stop_reason(), None);
+        let reason = core.store.pause_reason().expect("paused");
+        assert!(reason.starts_with("disk full: 0 B are free at "), "{reason}");
+        let file = directory.admin_token_file();
+        assert_eq!(file.load(), None);
+        let mut end = core.store.follow();
+        free.store(u64::MAX, Ordering::Relaxed);
+        let stored = end.wait_for(|end| end.sequence >= 2);
+        let stored = time::timeout(Duration::from_secs(30), stored).await.expect("the token is stored");
+        assert_eq!(stored.expect("the store is open").sequence, 2);
+        let token = file.load().expect("the file");
+        assert!(core.authority.authenticate(&token).is_ok(), "{token}");
+        core.close(Instant::now() + Duration::from_secs(30)).await.expect("closed");
     }
 }

@@ -79,17 +79,9 @@ impl DataDirectory {
         self.path.join(Self::ADMIN_TOKEN)
     }
 
-    /// Writes the admin token of the first start; on disk when this returns.
-    pub(super) fn save_admin_token(&self, token: &str) -> Result<(), DaemonError> {
-        self.save(Self::ADMIN_TOKEN, &format!("{token}\n"))
-    }
-
-    /// Reads the admin token from its file; none when there is no such file.
-    pub(super) fn load_admin_token(&self) -> Option<String> {
-        let file = File::open(self.admin_token_path()).ok()?;
-        let mut text = String::new();
-        file.take(SMALL_FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
-        Some(text.trim().to_owned())
+    /// The file with the admin token of the first start.
+    pub(super) fn admin_token_file(&self) -> AdminTokenFile {
+        AdminTokenFile { directory: self.path.clone() }
     }
 
     /// Path of the file with the server key.
@@ -140,20 +132,23 @@ impl DataDirectory {
         }
     }
 
-    /// Writes a small file atomically: to a temporary name, synced, renamed, the directory synced.
     fn save(&self, name: &str, text: &str) -> Result<(), DaemonError> {
         self.write(name, text).map_err(|source| failed("write", &self.path.join(name), source))
     }
 
     fn write(&self, name: &str, text: &str) -> io::Result<()> {
-        let beside = self.path.join(format!("{name}.new"));
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&beside, self.path.join(name))?;
-        File::open(&self.path)?.sync_all()
+        replace(&self.path, name, text)
     }
+}
+
+/// Writes a small file atomically: to a temporary name, synced, renamed, the directory synced.
+fn replace(directory: &Path, name: &str, text: &str) -> io::Result<()> {
+    let beside = directory.join(format!("{name}.new"));
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&beside, directory.join(name))?;
+    File::open(directory)?.sync_all()
 }
 
 fn holder(lock: &mut File) -> Option<u32> {
@@ -205,6 +200,35 @@ fn warn_if_shared(path: &Path) {
 
 fn failed(action: &'static str, path: &Path, source: io::Error) -> DaemonError {
     DaemonError::Directory { action, path: path.into(), source }
+}
+
+//----------- AdminTokenFile -------------------------------------------------
+
+/// The file with the admin token of the first start, readable by its owner only.
+#[derive(Clone, Debug)]
+pub(super) struct AdminTokenFile {
+    directory: PathBuf,
+}
+
+impl AdminTokenFile {
+    /// Path of the file.
+    pub(super) fn path(&self) -> PathBuf {
+        self.directory.join(DataDirectory::ADMIN_TOKEN)
+    }
+
+    /// Writes the token; on disk when this returns.
+    pub(super) fn save(&self, token: &str) -> Result<(), DaemonError> {
+        let saved = replace(&self.directory, DataDirectory::ADMIN_TOKEN, &format!("{token}\n"));
+        saved.map_err(|source| failed("write", &self.path(), source))
+    }
+
+    /// Reads the token; none when there is no such file.
+    pub(super) fn load(&self) -> Option<String> {
+        let file = File::open(self.path()).ok()?;
+        let mut text = String::new();
+        file.take(SMALL_FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
+        Some(text.trim().to_owned())
+    }
 }
 
 //----------- Addresses ------------------------------------------------------
@@ -317,7 +341,7 @@ mod tests {
     fn the_admin_token_is_for_its_owner_only() {
         let parent = tempfile::tempdir().expect("a directory");
         let directory = DataDirectory::open(parent.path()).expect("opened");
-        directory.save_admin_token("idn_0_1").expect("saved");
+        directory.admin_token_file().save("idn_0_1").expect("saved");
         let file = directory.admin_token_path();
         assert_eq!(std::fs::read_to_string(&file).expect("there"), "idn_0_1\n");
         assert_eq!(std::fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o600);

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   free space ──below the reserve──▶ store paused: reads go on, changes are refused, readiness and status say why
-//!              ──above it again────▶ store resumed, without a restart
+//!              ──an eighth above it─▶ store resumed, without a restart
 //! ```
 //! An engine that meets a full disk cannot be trusted with another change until it is opened again. The reserve is for what it
 //! has begun: flushes of what was acknowledged, and the small files beside it.
@@ -24,6 +24,9 @@ use crate::telemetry::{Metrics, Page};
 
 /// How often the space is looked at. What a node writes in that time is part of the reserve.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The part of the reserve that has to be free beside it before a paused store is resumed.
+const RESUME_MARGIN_PART: u64 = 8;
 
 /// Bytes that are free for this process on the disk of a path.
 pub(super) type FreeSpace = Arc<dyn Fn(&Path) -> io::Result<u64> + Send + Sync>;
@@ -98,22 +101,34 @@ impl DiskWatch {
             }
         };
         self.free.store(free, Ordering::Relaxed);
+        if free >= self.resume_bytes() && self.store.resume() {
+            tracing::info!(free_bytes = free, "there is space on the disk again; changes are taken");
+        }
         if free >= self.reserve_bytes {
-            if self.store.resume() {
-                tracing::info!(free_bytes = free, "there is space on the disk again; changes are taken");
-            }
             return;
         }
         let reason = format!(
-            "disk full: {} are free at {}, and the store needs {} in reserve; make space, and changes are taken again \
-             without a restart",
+            "disk full: {} are free at {}, and the store needs {} in reserve; make space: when {} are free, changes are taken \
+             again without a restart",
             HumanBytes(free),
             self.path.display(),
-            HumanBytes(self.reserve_bytes)
+            HumanBytes(self.reserve_bytes),
+            HumanBytes(self.resume_bytes())
         );
         if self.store.pause(&reason) {
             tracing::error!(free_bytes = free, reserve_bytes = self.reserve_bytes, "{reason}");
         }
+    }
+
+    /// Free bytes with which a paused store is resumed: more than the reserve, or one that is written to at the reserve would
+    /// be paused and resumed again and again.
+    fn resume_bytes(&self) -> u64 {
+        self.reserve_bytes.saturating_add(self.reserve_bytes / RESUME_MARGIN_PART)
+    }
+
+    /// Whether pruning has space for its own writes. They are part of what the reserve is for.
+    pub(super) fn has_space_to_prune(&self) -> bool {
+        self.free.load(Ordering::Relaxed) >= self.reserve_bytes / 2
     }
 
     /// Adds the free space and the reserve.
@@ -162,6 +177,15 @@ mod tests {
         let refused = appender.commit(block()).await.err();
         assert!(matches!(refused, Some(Error::ReadOnly { reason: found }) if found == reason));
         assert_eq!(store.headers_from(1, 10).await.expect("the store reads").len(), 1);
+        // Not at the reserve itself, or it would be paused again by the next change.
+        for still_paused in [1_000, 1_124, 998] {
+            free.store(still_paused, Ordering::Relaxed);
+            watch.look();
+            assert!(store.read_only_reason().is_some(), "{still_paused}");
+        }
+        free.store(1_125, Ordering::Relaxed);
+        watch.look();
+        assert_eq!(store.read_only_reason(), None);
         free.store(1_000, Ordering::Relaxed);
         watch.look();
         assert_eq!(store.read_only_reason(), None);

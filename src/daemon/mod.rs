@@ -9,6 +9,7 @@
 //! another program, such as a test. Time and randomness are made here and handed down.
 
 mod federation_setup;
+mod first_token;
 mod node;
 mod process;
 

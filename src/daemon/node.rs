@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::core::{Core, TASK_END_MAX};
 use super::descriptors::Descriptors;
 use super::directory::{Addresses, DataDirectory};
+use super::disk;
 use super::error::DaemonError;
 use super::front_ends::{Bound, FrontEnds, warn_if_not_valid};
 use crate::authority::Authority;
@@ -32,7 +33,8 @@ impl Node {
         let mut bounded = config.clone();
         descriptors.bound(&mut bounded);
         let bound = Bound::bind(&bounded)?;
-        let core = Core::open(&bounded, &directory, bound.site(&bounded)?).await?;
+        let site = bound.site(&bounded)?;
+        let core = Core::open(&bounded, &directory, site, disk::free_space()).await?;
         let front_ends = match FrontEnds::open(&bounded, bound, &core, descriptors) {
             Ok(front_ends) => front_ends,
             Err(error) => {
