@@ -154,7 +154,7 @@ impl Registry {
         };
         let (now_ms, made_ms) = (self.store.now_ms(), request.made_ms());
         if made_ms > now_ms.saturating_add(REQUEST_AHEAD_SECONDS_MAX * 1_000) {
-            let ahead_seconds = made_ms.saturating_sub(now_ms) / 1_000;
+            let ahead_seconds = made_ms.saturating_sub(now_ms).div_ceil(1_000);
             return Err(Refusal::RequestAhead { ahead_seconds });
         }
         let age_seconds = now_ms.saturating_sub(made_ms) / 1_000;
