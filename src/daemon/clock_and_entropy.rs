@@ -3,7 +3,28 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::disk::{self, FreeSpace};
 use crate::model::environment::{Clock, Entropy, Jitter};
+
+/// The clock, the randomness and the disk space of a node. Tests pass others than the system's.
+#[derive(Clone)]
+pub(super) struct Environment {
+    /// Source of the current time.
+    pub(super) clock: Clock,
+    /// Source of randomness for keys, tokens and names.
+    pub(super) entropy: Entropy,
+    /// Random numbers for waiting times.
+    pub(super) jitter: Jitter,
+    /// The free space at a path.
+    pub(super) free_space: FreeSpace,
+}
+
+impl Environment {
+    /// What the system gives.
+    pub(super) fn of_system() -> Self {
+        Self { clock: clock(), entropy: entropy(), jitter: jitter(), free_space: disk::free_space() }
+    }
+}
 
 /// The system's clock.
 pub fn clock() -> Clock {
@@ -14,7 +35,7 @@ pub fn clock() -> Clock {
 }
 
 /// Random numbers for waiting times.
-pub(super) fn jitter() -> Jitter {
+fn jitter() -> Jitter {
     let fill = entropy();
     Arc::new(move || {
         let mut bytes = [0; 8];

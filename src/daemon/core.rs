@@ -9,14 +9,14 @@ use tokio::task::JoinHandle;
 use tokio::time::{self, MissedTickBehavior};
 
 use super::backup;
-use super::clock_and_entropy;
+use super::clock_and_entropy::{Environment, clock, entropy};
 use super::directory::DataDirectory;
-use super::disk::{DiskWatch, FreeSpace};
+use super::disk::DiskWatch;
 use super::error::DaemonError;
 use super::federation_setup::{self, RunningFiling};
 use super::first_token::FirstToken;
 use super::server_key::ServerKey;
-use super::steady_clock::{Observed, SteadyClock};
+use super::steady_clock::{Observed, START_TOLERANCE, STEADY, SteadyClock, millis};
 use crate::authority::{Authority, AuthorityOptions, RemoteOptions};
 use crate::backup::Backups;
 use crate::config::{Config, StoreSection};
@@ -27,7 +27,7 @@ use crate::model::site::Site;
 use crate::registry::{Registry, RegistryOptions};
 use crate::resolver::{Resolver, ResolverOptions};
 use crate::store::commit::Appender;
-use crate::store::open::{self, Opened, engine_folder};
+use crate::store::open::{self, OpenReport, Opened, engine_folder};
 use crate::store::retention::Retention;
 use crate::store::{EngineKind, Store};
 use crate::telemetry::Chain;
@@ -71,27 +71,19 @@ impl Core {
         config: &Config,
         directory: &DataDirectory,
         site: Option<Site>,
-        free_space: FreeSpace,
+        environment: &Environment,
     ) -> Result<Self, DaemonError> {
         check_engine(&config.store, directory)?;
-        let federation = federation_setup::federation(config)?;
-        let server_key = ServerKey::load_or_make(directory).await?;
-        let opened = open::open(store_options(&config.store, directory.path())).await;
+        let federation = federation_setup::federation(config, environment)?;
+        let server_key = ServerKey::load_or_make(directory, &environment.entropy).await?;
+        let opened = open::open(store_options_in(&config.store, directory.path(), environment)).await;
         let Opened { store, appender, report } = opened.map_err(DaemonError::Store)?;
-        tracing::info!(
-            directory = %directory.path().display(),
-            engine = %store.engine_kind(),
-            identifiers = store.count(),
-            position = %store.head(),
-            created = report.created,
-            checked = report.checked,
-            mended = report.repaired,
-            "store open"
+        log_opened(&store, &report);
+        let disk = DiskWatch::new(
+            store.clone(),
+            config.store.disk_reserve_bytes,
+            Arc::clone(&environment.free_space),
         );
-        if let Some(reason) = store.read_only_reason() {
-            tracing::error!(%reason, "the store is read-only");
-        }
-        let disk = DiskWatch::new(store.clone(), config.store.disk_reserve_bytes, free_space);
         let backups = match backup::backups(config, &store, &server_key) {
             Ok(backups) => backups,
             Err(error) => {
@@ -111,9 +103,9 @@ impl Core {
         let options = registry_options(config);
         let (registry, committer) = Registry::start(store.clone(), appender, authority.clone(), options);
         let registry = Arc::new(registry);
-        let keeper = Upkeep::new(config, store.clone(), Arc::clone(&registry), disk.clone());
+        let keeper = Upkeep::new(config, store.clone(), Arc::clone(&registry), disk.clone()).await;
         let upkeep = tokio::spawn(keeper.run(stop.subscribe()));
-        let filing = federation_setup::start_filing(&store, &federation, site, stop.subscribe());
+        let filing = federation_setup::start_filing(&store, &federation, site, environment, stop.subscribe());
         let mut core = Self {
             store,
             authority,
@@ -188,6 +180,23 @@ impl Core {
     }
 }
 
+/// Logs what was opened, and whether it accepts changes.
+fn log_opened(store: &Store, report: &OpenReport) {
+    tracing::info!(
+        directory = %store.path().display(),
+        engine = %store.engine_kind(),
+        identifiers = store.count(),
+        position = %store.head(),
+        created = report.created,
+        checked = report.checked,
+        mended = report.repaired,
+        "store open"
+    );
+    if let Some(reason) = store.read_only_reason() {
+        tracing::error!(%reason, "the store is read-only");
+    }
+}
+
 /// Follows referrals to other nodes, where the configuration allows that.
 fn follower(config: &Config, federation: &Arc<Federation>) -> Option<Follower> {
     let follower = Follower { federation: Arc::clone(federation), question_max: config.recursion.deadline };
@@ -243,9 +252,19 @@ pub fn store_options(options: &StoreSection, directory: &Path) -> open::StoreOpt
         engine: options.engine,
         cache_bytes: options.cache_bytes,
         folding,
-        clock: clock_and_entropy::clock(),
-        entropy: clock_and_entropy::entropy(),
+        clock: clock(),
+        entropy: entropy(),
     }
+}
+
+/// As [`store_options`], with this clock and randomness.
+pub(super) fn store_options_in(
+    options: &StoreSection,
+    directory: &Path,
+    environment: &Environment,
+) -> open::StoreOptions {
+    let Environment { clock, entropy, .. } = environment.clone();
+    open::StoreOptions { clock, entropy, ..store_options(options, directory) }
 }
 
 /// Refuses to begin an empty store beside one of the other engine, or where a store was before.
@@ -276,10 +295,12 @@ struct Upkeep {
 }
 
 impl Upkeep {
-    fn new(config: &Config, store: Store, registry: Arc<Registry>, disk: DiskWatch) -> Self {
+    async fn new(config: &Config, store: Store, registry: Arc<Registry>, disk: DiskWatch) -> Self {
         let StoreSection { bodies_days, headers_days, .. } = config.store;
         let (last_ms, now_ms) = (store.end().time_ms, store.now_ms());
-        let clock = SteadyClock::new(last_ms, now_ms, Instant::now());
+        // A journal that cannot be read has made the store read-only, and then nothing is pruned.
+        let is_steady = store.is_dense(millis(STEADY), millis(START_TOLERANCE)).await.unwrap_or(false);
+        let clock = SteadyClock::new(last_ms, is_steady, now_ms, Instant::now());
         if last_ms > now_ms && !clock.is_trusted() {
             tracing::warn!(
                 seconds = (last_ms - now_ms) / 1_000,
@@ -289,8 +310,8 @@ impl Upkeep {
         } else if !clock.is_trusted() {
             tracing::info!(
                 seconds = (now_ms - last_ms) / 1_000,
-                "the last change is some time ago; nothing is pruned or forgotten by the present time until the clock has run \
-                 steadily for a day"
+                "nothing was changed for an hour or more in the last day; nothing is pruned or forgotten by the present time \
+                 until the clock has run steadily for a day"
             );
         }
         Self { store, registry, disk, bodies_days, headers_days, clock }
@@ -360,7 +381,8 @@ impl Upkeep {
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use super::{Arc, Config, Core, DataDirectory, Duration, FreeSpace, Instant, time};
+    use super::{Arc, Config, Core, DataDirectory, Duration, Environment, Instant, time};
+    use crate::daemon::disk::FreeSpace;
 
     /// A first start without space makes no token; it is made as soon as there is space, without a restart.
     #[tokio::test(flavor = "multi_thread")]
@@ -375,7 +397,8 @@ mod tests {
             let free = Arc::clone(&free);
             Arc::new(move |_| Ok(free.load(Ordering::Relaxed)))
         };
-        let core = Core::open(&config, &directory, None, free_space).await.expect("the store opens");
+        let environment = Environment { free_space, ..Environment::of_system() };
+        let core = Core::open(&config, &directory, None, &environment).await.expect("the store opens");
         assert_eq!(core.store.stop_reason(), None);
         let reason = core.store.pause_reason().expect("paused");
         assert!(reason.starts_with("disk full: 0 B are free at "), "{reason}");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::clock_and_entropy;
+use super::clock_and_entropy::Environment;
 use super::error::DaemonError;
 use crate::config::Config;
 use crate::federation::counters::FederationCounters;
@@ -25,7 +25,7 @@ use crate::telemetry::{Metrics, Page};
 const FILING_PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
 
 /// The federation and the upper node as configured. Nothing is connected yet.
-pub(super) fn federation(config: &Config) -> Result<Arc<Federation>, DaemonError> {
+pub(super) fn federation(config: &Config, environment: &Environment) -> Result<Arc<Federation>, DaemonError> {
     let upper_ca = load("upper.tls_ca", config.upper.tls_ca.as_deref())?;
     let own_ca = load("recursion.tls_ca", config.recursion.tls_ca.as_deref())?;
     let upper = config.upper.address.clone().map(|address| UpperOptions {
@@ -43,8 +43,8 @@ pub(super) fn federation(config: &Config) -> Result<Arc<Federation>, DaemonError
         authorities: own_ca.or(upper_ca),
         networks: AllowedNetworks::new(&config.recursion.networks, loopback),
         cache_answers: config.recursion.cache_answers,
-        clock: clock_and_entropy::clock(),
-        jitter: clock_and_entropy::jitter(),
+        clock: Arc::clone(&environment.clock),
+        jitter: Arc::clone(&environment.jitter),
     };
     let federation = Federation::new(options);
     let configured = |reason: String| DaemonError::Configured { key: "upper", reason };
@@ -72,11 +72,13 @@ pub(super) fn start_filing(
     store: &Store,
     federation: &Federation,
     site: Option<Site>,
+    environment: &Environment,
     stop: watch::Receiver<bool>,
 ) -> Option<RunningFiling> {
     let upper = Arc::clone(federation.upper()?);
     let (pause_first, pause_longest) = FILING_PAUSES;
-    let options = FilingOptions { site, pause_first, pause_longest, jitter: clock_and_entropy::jitter() };
+    let jitter = Arc::clone(&environment.jitter);
+    let options = FilingOptions { site, pause_first, pause_longest, jitter };
     let (watch, task) = filing::start(store.clone(), upper, options, stop);
     Some(RunningFiling { watch, task })
 }

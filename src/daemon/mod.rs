@@ -30,6 +30,9 @@ mod socket;
 mod steady_clock;
 mod systemd;
 
+#[cfg(test)]
+mod tests;
+
 mod error;
 
 pub use self::clock_and_entropy::{clock, entropy};

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::clock_and_entropy::Environment;
 use super::core::{Core, TASK_END_MAX};
 use super::descriptors::Descriptors;
 use super::directory::{Addresses, DataDirectory};
-use super::disk;
 use super::error::DaemonError;
 use super::front_ends::{Bound, FrontEnds, warn_if_not_valid};
 use crate::authority::Authority;
@@ -28,13 +28,20 @@ pub struct Node;
 impl Node {
     /// Starts a node: when this returns, the store is open and every address is bound. Port 0 means any that is free.
     pub async fn start(config: Config) -> Result<RunningNode, DaemonError> {
+        Self::start_in(config, &Environment::of_system()).await
+    }
+
+    /// Starts a node with this clock and randomness.
+    pub(super) async fn start_in(
+        config: Config,
+        environment: &Environment,
+    ) -> Result<RunningNode, DaemonError> {
         let directory = DataDirectory::open(&config.store.directory)?;
         let descriptors = Descriptors::raise();
         let mut bounded = config.clone();
         descriptors.bound(&mut bounded);
         let bound = Bound::bind(&bounded)?;
-        let site = bound.site(&bounded)?;
-        let core = Core::open(&bounded, &directory, site, disk::free_space()).await?;
+        let core = Core::open(&bounded, &directory, bound.site(&bounded)?, environment).await?;
         let front_ends = match FrontEnds::open(&bounded, bound, &core, descriptors) {
             Ok(front_ends) => front_ends,
             Err(error) => {
@@ -128,6 +135,12 @@ impl RunningNode {
     /// The store, for reading and following.
     pub fn store(&self) -> &Store {
         &self.core.store
+    }
+
+    /// Everything below the front ends.
+    #[cfg(test)]
+    pub(super) fn core(&self) -> &Core {
+        &self.core
     }
 
     /// Reloads the files that can be reloaded while the node runs.

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use tokio::task;
 
-use super::clock_and_entropy;
 use super::directory::DataDirectory;
 use super::error::DaemonError;
 use crate::backup::BackedUpFile;
 use crate::key::PrivateKey;
+use crate::model::environment::Entropy;
 use crate::telemetry::Chain;
 
 /// Bits of a new key's modulus: what every Handle client verifies.
@@ -28,13 +28,16 @@ pub(super) struct ServerKey {
 
 impl ServerKey {
     /// Loads the key; makes it where there is none. On disk when this returns.
-    pub(super) async fn load_or_make(directory: &DataDirectory) -> Result<Self, DaemonError> {
+    pub(super) async fn load_or_make(
+        directory: &DataDirectory,
+        entropy: &Entropy,
+    ) -> Result<Self, DaemonError> {
         if let Some(text) = directory.load_server_key()? {
             let private = PrivateKey::decode(text.as_bytes())
                 .map_err(|error| Self::unusable(directory, Chain(&error).to_string()))?;
             return Ok(Self::new(private, text));
         }
-        let entropy = clock_and_entropy::entropy();
+        let entropy = Arc::clone(entropy);
         let made =
             task::spawn_blocking(move || PrivateKey::generate_rsa(MODULUS_BITS, &|bytes| entropy(bytes)));
         let made = made.await.map_err(|error| Self::unusable(directory, error.to_string()))?;

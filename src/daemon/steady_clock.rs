@@ -5,17 +5,17 @@
 //!                                  └ jump  ─▶ trusted time goes on by passed time, until the clock has been steady for a day
 //! ```
 //! What is forgotten or deleted by a wrong clock does not come back when the clock is set right. Deleting a day later does no
-//! harm. At a start the clock is not trusted either when it is far from the last change in the journal: whether nothing
-//! happened that long or the clock is wrong cannot be known.
+//! harm. At a start the clock is trusted only when it goes on from a day of changes in the journal. Where nothing was changed
+//! for an hour, or the clock has jumped in that day, nobody knows which; then nothing is pruned or forgotten for a day.
 
 use std::time::{Duration, Instant};
 
 /// A difference between the wall clock and the time that has passed that is no jump.
 const TOLERANCE: Duration = Duration::from_secs(60);
-/// How far the wall clock may be from the last change when a node starts.
-const START_TOLERANCE: Duration = Duration::from_secs(3_600);
+/// How far the wall clock may be from the last change when a node starts, and the changes of the last day from each other.
+pub(super) const START_TOLERANCE: Duration = Duration::from_secs(3_600);
 /// How long the wall clock has to run steadily until it is trusted again.
-const STEADY: Duration = Duration::from_secs(86_400);
+pub(super) const STEADY: Duration = Duration::from_secs(86_400);
 
 //----------- SteadyClock ----------------------------------------------------
 
@@ -39,14 +39,15 @@ pub(super) struct Observed {
 }
 
 impl SteadyClock {
-    /// Starts at a wall clock, with the time of the last change that is known.
-    pub(super) fn new(last_change_ms: u64, wall_ms: u64, now: Instant) -> Self {
-        let is_near = wall_ms.abs_diff(last_change_ms) <= millis(START_TOLERANCE);
+    /// Starts at a wall clock, with the time of the last change. `is_steady` tells whether the changes of the day before it
+    /// followed each other within [`START_TOLERANCE`].
+    pub(super) fn new(last_change_ms: u64, is_steady: bool, wall_ms: u64, now: Instant) -> Self {
+        let is_trusted = is_steady && wall_ms.abs_diff(last_change_ms) <= millis(START_TOLERANCE);
         Self {
-            trusted_ms: if is_near { wall_ms } else { last_change_ms.min(wall_ms) },
+            trusted_ms: if is_trusted { wall_ms } else { 0 },
             wall_ms,
             at: now,
-            steady_since: (!is_near).then_some(now),
+            steady_since: (!is_trusted).then_some(now),
         }
     }
 
@@ -76,7 +77,7 @@ impl SteadyClock {
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -112,7 +113,7 @@ mod tests {
     #[test]
     fn a_steady_clock_is_trusted() {
         let now = Instant::now();
-        let mut clock = SteadyClock::new(START_MS - 1_000, START_MS, now);
+        let mut clock = SteadyClock::new(START_MS - 1_000, true, START_MS, now);
         let (observed, wall_ms, _) = run(&mut clock, START_MS, now, 10);
         assert_eq!(observed, Observed { trusted_ms: wall_ms, jump_ms: None });
     }
@@ -120,7 +121,7 @@ mod tests {
     #[test]
     fn a_jump_forward_is_reported_once_and_trusted_after_a_day() {
         let now = Instant::now();
-        let mut clock = SteadyClock::new(START_MS, START_MS, now);
+        let mut clock = SteadyClock::new(START_MS, true, START_MS, now);
         let jump = 30 * DAY_MS;
         let observed = clock.look(START_MS + jump + 1_000, now + Duration::from_secs(1));
         assert_eq!(observed, Observed { trusted_ms: START_MS + 1_000, jump_ms: Some(30 * 86_400_000) });
@@ -134,7 +135,7 @@ mod tests {
     #[test]
     fn a_jump_that_is_undone_leaves_nothing_behind() {
         let now = Instant::now();
-        let mut clock = SteadyClock::new(START_MS, START_MS, now);
+        let mut clock = SteadyClock::new(START_MS, true, START_MS, now);
         clock.look(START_MS + 400 * DAY_MS, now + MINUTE);
         let observed = clock.look(START_MS + 120_000, now + 2 * MINUTE);
         assert!(observed.jump_ms.is_some_and(|jump| jump < 0), "{observed:?}");
@@ -144,23 +145,26 @@ mod tests {
     #[test]
     fn a_jump_back_is_never_ahead_of_the_wall_clock() {
         let now = Instant::now();
-        let mut clock = SteadyClock::new(START_MS, START_MS, now);
+        let mut clock = SteadyClock::new(START_MS, true, START_MS, now);
         let observed = clock.look(START_MS - DAY_MS, now + MINUTE);
         let jump_ms = Some(-86_460_000);
         assert_eq!(observed, Observed { trusted_ms: START_MS - DAY_MS, jump_ms });
     }
 
     #[test]
-    fn a_start_far_from_the_last_change_is_not_trusted_for_a_day() {
+    fn a_start_that_does_not_go_on_from_a_day_of_changes_is_not_trusted_for_a_day() {
         let now = Instant::now();
-        let mut clock = SteadyClock::new(START_MS, START_MS + 30 * DAY_MS, now);
-        assert!(!clock.is_trusted());
-        let observed = clock.look(START_MS + 30 * DAY_MS, now);
-        assert_eq!(observed, Observed { trusted_ms: START_MS, jump_ms: None });
-        let observed = clock.look(START_MS + 30 * DAY_MS + 60_000, now + MINUTE);
-        assert_eq!(observed, Observed { trusted_ms: START_MS + 60_000, jump_ms: None });
-        let (observed, wall_ms, _) = run(&mut clock, START_MS + 30 * DAY_MS + 60_000, now + MINUTE, 1_439);
-        assert_eq!(observed, Observed { trusted_ms: wall_ms, jump_ms: None });
-        assert!(clock.is_trusted());
+        let far = SteadyClock::new(START_MS - 30 * DAY_MS, true, START_MS, now);
+        let after_a_gap = SteadyClock::new(START_MS, false, START_MS, now);
+        for mut clock in [far, after_a_gap] {
+            assert!(!clock.is_trusted());
+            let observed = clock.look(START_MS, now);
+            assert_eq!(observed, Observed { trusted_ms: 0, jump_ms: None });
+            let observed = clock.look(START_MS + 60_000, now + MINUTE);
+            assert_eq!(observed, Observed { trusted_ms: 60_000, jump_ms: None });
+            let (observed, wall_ms, _) = run(&mut clock, START_MS + 60_000, now + MINUTE, 1_439);
+            assert_eq!(observed, Observed { trusted_ms: wall_ms, jump_ms: None });
+            assert!(clock.is_trusted());
+        }
     }
 }

@@ -75,7 +75,7 @@ pub const CLOSE_SECONDS_MAX: u64 = 60;
 /// Seconds beyond the grace period of a stop that followers and the store have to end.
 pub const STOP_SECONDS_MAX: u64 = 10;
 /// Journal entries of one sealed segment.
-pub const SEGMENT_ENTRIES: u64 = 65_536;
+pub const SEGMENT_ENTRIES: u64 = if cfg!(test) { 64 } else { 65_536 };
 /// Journal entries of the tail that are compared with the store when it opens.
 pub const TAIL_ENTRIES_MAX: u64 = 20_000;
 /// Entries of one page of a list or history.

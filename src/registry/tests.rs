@@ -11,4 +11,3 @@ mod keys;
 mod life;
 mod prefixes;
 mod requests;
-mod simulation;

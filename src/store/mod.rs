@@ -52,6 +52,8 @@ pub mod error;
 #[cfg(test)]
 pub(crate) mod tests;
 
+#[cfg(test)]
+pub(crate) use self::engine::simulated;
 pub use self::engine::{EngineError, EngineKind, UnknownEngine};
 
 use std::path::{Path, PathBuf};
@@ -150,6 +152,8 @@ impl Store {
         match self.inner.kind {
             EngineKind::Fjall => GROUP_ITEMS_MAX,
             EngineKind::Sled => GROUP_ITEMS_SLED_MAX,
+            #[cfg(test)]
+            EngineKind::Simulated => GROUP_ITEMS_MAX,
         }
     }
 

@@ -167,6 +167,45 @@ impl Store {
     }
 }
 
+//----------- Density --------------------------------------------------------
+
+impl Store {
+    /// Whether the last entry was made less than `gap_ms` after the one before, that one after the one before it, and so on
+    /// for `span_ms` back from the last entry. Reads a few hundred headers, however long the journal is.
+    pub async fn is_dense(&self, span_ms: u64, gap_ms: u64) -> Result<bool, Error> {
+        let end = self.end();
+        let Some(since_ms) = end.time_ms.checked_sub(span_ms) else { return Ok(false) };
+        // The first entry of the span, by halving.
+        let (mut before, mut within) = (self.retained().headers_from.saturating_sub(1), end.sequence);
+        while within - before > 1 {
+            let middle = before + (within - before) / 2;
+            match self.time_of(middle).await? {
+                Some(time_ms) if time_ms > since_ms => within = middle,
+                _ => before = middle,
+            }
+        }
+        let Some(before_ms) = self.time_of(before).await? else { return Ok(false) };
+        // Times only rise: where two entries are near, all between them are.
+        let mut waiting = vec![((before, before_ms), (end.sequence, end.time_ms))];
+        while let Some((earlier, later)) = waiting.pop() {
+            if later.1 - earlier.1 <= gap_ms {
+                continue;
+            }
+            let middle = earlier.0 + (later.0 - earlier.0) / 2;
+            let time_ms = self.time_of(middle).await?;
+            let Some(time_ms) = time_ms.filter(|_| middle != earlier.0) else { return Ok(false) };
+            waiting.extend([(earlier, (middle, time_ms)), ((middle, time_ms), later)]);
+        }
+        Ok(true)
+    }
+
+    /// The time of a journal entry, in milliseconds since 1970; none when it is not retained.
+    async fn time_of(&self, sequence: u64) -> Result<Option<u64>, Error> {
+        let header = self.headers_at(&[sequence]).await?.into_iter().flatten().next();
+        Ok(header.map(|header| header.time_ms))
+    }
+}
+
 /// The chained hash at the end of a sealed segment.
 pub(super) fn chain_of_seal(body: &[u8]) -> Result<Hash, DecodeError> {
     let mut reader = Reader::new(body);

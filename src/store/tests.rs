@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::model::caller::CallerName;
 use crate::model::identifier::{CanonicalIdentifier, Folding, Identifier, Prefix};
+use crate::model::limits::SEGMENT_ENTRIES;
 use crate::model::position::Stream;
 use crate::model::request::RequestId;
 use crate::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
@@ -297,32 +298,30 @@ async fn whole_segments_are_pruned_bodies_before_headers() {
     let block = |block: u64, items: u64| {
         (0..items).map(|n| change(&format!("88/{block}-{n}"), Some(b"x"), 1, None)).collect()
     };
-    for number in 0..32 {
-        commit(&mut appender, block(number, 2_000)).await;
-    }
-    commit(&mut appender, block(32, 1_535)).await;
+    // One entry began the store.
+    commit(&mut appender, block(0, SEGMENT_ENTRIES - 1)).await;
     let later = 1_800_000_000_001;
     // The segment is sealed, but it is the journal's end: without it the store could not go on.
-    assert_eq!(store.head().sequence, 65_536);
+    assert_eq!(store.head().sequence, SEGMENT_ENTRIES);
     let all = Retention { bodies_before_ms: later, headers_before_ms: later };
     assert_eq!(store.prune(all).await.expect("nothing to prune").headers_from, 1);
-    commit(&mut appender, block(33, 2_000)).await;
+    commit(&mut appender, block(1, SEGMENT_ENTRIES / 2)).await;
     // Pruning makes space, so that it goes on while the lack of it has paused the store.
     store.pause("disk full");
     let retained =
         store.prune(Retention { bodies_before_ms: later, headers_before_ms: 0 }).await.expect("pruned");
     store.forget_requests(0).await.expect("nothing to forget");
     store.resume();
-    assert_eq!((retained.headers_from, retained.bodies_from), (1, 65_537));
-    let entries = store.entries_from(65_536, 2).await.expect("the journal reads");
+    assert_eq!((retained.headers_from, retained.bodies_from), (1, SEGMENT_ENTRIES + 1));
+    let entries = store.entries_from(SEGMENT_ENTRIES, 2).await.expect("the journal reads");
     let retained_bodies: Vec<bool> = entries.iter().map(|entry| entry.body.is_some()).collect();
     assert_eq!(retained_bodies, [false, true]);
     store.prune(all).await.expect("pruned");
     let first = store.headers_from(1, 1).await.expect("the journal reads");
-    assert_eq!(first[0].position.sequence, 65_537);
+    assert_eq!(first[0].position.sequence, SEGMENT_ENTRIES + 1);
     store.close(appender).await.expect("the store closes");
     let Opened { store, .. } = opened(directory.path(), EngineKind::Fjall).await;
-    assert_eq!(store.retained().headers_from, 65_537);
+    assert_eq!(store.retained().headers_from, SEGMENT_ENTRIES + 1);
     assert!(present(&store, "88/0-0").await.is_some());
     assert_eq!(store.head().stream, Stream::ONLY);
 }

@@ -106,11 +106,6 @@ impl Fixture {
         (self.store, self.running.await.expect("the committer ends"), self.directory)
     }
 
-    /// What the store was opened with.
-    pub(crate) fn options(&self) -> StoreOptions {
-        options_of(&self.directory, self.engine, &self.clock)
-    }
-
     /// Lets time pass.
     pub(crate) fn advance(&self, by: Duration) {
         let by_ms = u64::try_from(by.as_millis()).expect("a short time");

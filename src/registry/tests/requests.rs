@@ -107,7 +107,7 @@ async fn an_id_outside_the_window_is_refused_and_never_run() {
 
     let ahead = request_id(fixture.store.now_ms() + 300_001, 2);
     let outcomes = fixture.request(&Caller::Node, Some(ahead), vec![register("88.118/new", "one")]).await;
-    assert_eq!(outcomes, [Err(Refusal::RequestAhead { ahead_seconds: 300 })]);
+    assert_eq!(outcomes, [Err(Refusal::RequestAhead { ahead_seconds: 301 })]);
     assert_eq!(fixture.end(), end);
     let near = request_id(fixture.store.now_ms() + 300_000, 2);
     let outcomes = fixture.request(&Caller::Node, Some(near), vec![register("88.118/new", "one")]).await;
@@ -242,4 +242,29 @@ async fn a_caller_that_goes_away_leaves_its_commands_to_be_done() {
     let outcomes = fixture.request(&Caller::Node, id, vec![register("88.118/a", "one")]).await;
     assert!(outcomes[0].as_ref().is_ok_and(|receipt| receipt.repeated));
     assert_eq!(fixture.end(), 3);
+}
+
+/// Whether the clock of a node goes on from a day of changes is seen in the journal, also when a jump is long ago in entries.
+#[tokio::test]
+async fn a_gap_in_the_journal_of_the_last_day_is_found() {
+    const HOUR_MS: u64 = 3_600_000;
+    let mut fixture = Fixture::open(EngineKind::Fjall).await;
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    let work = async |fixture: &Fixture, changes: u64, pause: Duration| {
+        for number in 0..changes {
+            fixture.node(overwrite("88.118/a", &number.to_string())).await.expect("registered");
+            fixture.advance(pause);
+        }
+        fixture.store.is_dense(24 * HOUR_MS, HOUR_MS).await.expect("the journal is read")
+    };
+    assert!(!work(&fixture, 20, minutes(59)).await, "not a day yet");
+    assert!(work(&fixture, 10, minutes(59)).await);
+    fixture.advance(minutes(2));
+    assert!(!work(&fixture, 300, minutes(1)).await, "an hour and a minute without a change");
+    assert!(!work(&fixture, 18, minutes(59)).await, "the gap is within the day");
+    assert!(work(&fixture, 3, minutes(59)).await);
+    fixture.advance(minutes(400 * 24 * 60));
+    assert!(!work(&fixture, 5, minutes(10)).await, "a jump");
+    fixture = fixture.reopen().await;
+    assert!(!work(&fixture, 5, minutes(10)).await, "a jump, also after a restart");
 }

@@ -39,6 +39,9 @@ mod sled;
 mod sled_files;
 
 #[cfg(test)]
+pub(crate) mod simulated;
+
+#[cfg(test)]
 mod tests;
 
 use std::{
@@ -74,6 +77,9 @@ pub enum EngineKind {
     Fjall,
     /// A tree over a log, synced by us.
     Sled,
+    /// Tables in memory over a disk that fails when a test asks for it.
+    #[cfg(test)]
+    Simulated,
 }
 
 impl EngineKind {
@@ -86,6 +92,8 @@ impl fmt::Display for EngineKind {
         text.write_str(match self {
             Self::Fjall => "fjall",
             Self::Sled => "sled",
+            #[cfg(test)]
+            Self::Simulated => "simulated",
         })
     }
 }
@@ -99,6 +107,10 @@ impl FromStr for EngineKind {
     type Err = UnknownEngine;
 
     fn from_str(name: &str) -> Result<Self, UnknownEngine> {
+        #[cfg(test)]
+        if name == Self::Simulated.to_string() {
+            return Ok(Self::Simulated);
+        }
         let known = Self::ALL.into_iter().find(|kind| kind.to_string() == name);
         known.ok_or_else(|| UnknownEngine(name.to_owned()))
     }
@@ -129,6 +141,9 @@ pub(in crate::store) enum Engine {
     Fjall(Arc<Running<Fjall>>),
     /// The second engine.
     Sled(Arc<Running<Sled>>),
+    /// The engine of simulations.
+    #[cfg(test)]
+    Simulated(Arc<Running<simulated::Simulated>>),
 }
 
 impl Engine {
@@ -163,6 +178,14 @@ impl Engine {
                 };
                 Ok(Self::Sled(Running::open(directory, open).await?))
             }
+            #[cfg(test)]
+            EngineKind::Simulated => {
+                let open = move |directory: &Path| {
+                    create_directory(directory)?;
+                    simulated::Simulated::open(directory, policy)
+                };
+                Ok(Self::Simulated(Running::open(directory, open).await?))
+            }
         }
     }
 
@@ -180,8 +203,14 @@ impl Engine {
             Self::Sled(running) if few => {
                 running.read_shortly(move |engine| engine.get_many(table, &keys)).await
             }
+            #[cfg(test)]
+            Self::Simulated(running) if few => {
+                running.read_shortly(move |engine| engine.get_many(table, &keys)).await
+            }
             Self::Fjall(running) => running.read(move |engine| engine.get_many(table, &keys)).await,
             Self::Sled(running) => running.read(move |engine| engine.get_many(table, &keys)).await,
+            #[cfg(test)]
+            Self::Simulated(running) => running.read(move |engine| engine.get_many(table, &keys)).await,
         }
     }
 
@@ -201,6 +230,10 @@ impl Engine {
                 running.read(move |engine| engine.scan(table, &range, order, limit)).await
             }
             Self::Sled(running) => running.read(move |engine| engine.scan(table, &range, order, limit)).await,
+            #[cfg(test)]
+            Self::Simulated(running) => {
+                running.read(move |engine| engine.scan(table, &range, order, limit)).await
+            }
         }
     }
 
@@ -214,6 +247,8 @@ impl Engine {
         match self {
             Self::Fjall(running) => running.write(move |engine| engine.commit(batch)).await,
             Self::Sled(running) => running.write(move |engine| engine.commit(batch)).await,
+            #[cfg(test)]
+            Self::Simulated(running) => running.write(move |engine| engine.commit(batch)).await,
         }
     }
 
@@ -228,6 +263,8 @@ impl Engine {
                 running.read(|_| Ok(())).await?;
                 Ok(EngineSnapshot::Fuzzy { running: Arc::clone(running) })
             }
+            #[cfg(test)]
+            Self::Simulated(running) => Ok(EngineSnapshot::Simulated { running: Arc::clone(running) }),
         }
     }
 
@@ -236,6 +273,8 @@ impl Engine {
         match self {
             Self::Fjall(running) => running.write_in_flight(),
             Self::Sled(running) => running.write_in_flight(),
+            #[cfg(test)]
+            Self::Simulated(running) => running.write_in_flight(),
         }
     }
 
@@ -244,6 +283,8 @@ impl Engine {
         match self {
             Self::Fjall(running) => running.read(move |engine| Ok(Some(engine.entries_at_most(table)))).await,
             Self::Sled(_) => Ok(None),
+            #[cfg(test)]
+            Self::Simulated(_) => Ok(None),
         }
     }
 
@@ -253,6 +294,8 @@ impl Engine {
         match self {
             Self::Fjall(running) => running.read(move |_| occupied_bytes(&directory)).await,
             Self::Sled(running) => running.read(move |_| occupied_bytes(&directory)).await,
+            #[cfg(test)]
+            Self::Simulated(running) => running.read(move |_| occupied_bytes(&directory)).await,
         }
     }
 
@@ -268,6 +311,8 @@ impl Engine {
                 running.close(close).await
             }
             Self::Sled(running) => running.close(Sled::close).await,
+            #[cfg(test)]
+            Self::Simulated(running) => running.close(|_| Ok(())).await,
         }
     }
 
@@ -275,6 +320,8 @@ impl Engine {
         match self {
             Self::Fjall(running) => running.directory(),
             Self::Sled(running) => running.directory(),
+            #[cfg(test)]
+            Self::Simulated(running) => running.directory(),
         }
     }
 }
@@ -295,6 +342,12 @@ pub(in crate::store) enum EngineSnapshot {
         /// Engine that the snapshot belongs to.
         running: Arc<Running<Sled>>,
     },
+    /// The live tables of a simulation.
+    #[cfg(test)]
+    Simulated {
+        /// Engine that the snapshot belongs to.
+        running: Arc<Running<simulated::Simulated>>,
+    },
 }
 
 impl EngineSnapshot {
@@ -303,6 +356,8 @@ impl EngineSnapshot {
         match self {
             Self::Exact { .. } => true,
             Self::Fuzzy { .. } => false,
+            #[cfg(test)]
+            Self::Simulated { .. } => false,
         }
     }
 
@@ -323,6 +378,10 @@ impl EngineSnapshot {
                 running.read(move |engine| engine.scan_at(&instant, table, &range, order, limit)).await
             }
             Self::Fuzzy { running } => {
+                running.read(move |engine| engine.scan(table, &range, order, limit)).await
+            }
+            #[cfg(test)]
+            Self::Simulated { running } => {
                 running.read(move |engine| engine.scan(table, &range, order, limit)).await
             }
         }

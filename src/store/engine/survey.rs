@@ -13,6 +13,8 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::error::EngineError;
+#[cfg(test)]
+use super::simulated;
 use super::{EngineKind, fjall_files, fjall_mend, sled_files};
 
 /// Files up to this size are compared by their contents too.
@@ -54,6 +56,8 @@ pub(in crate::store) fn survey(
     let found = match kind {
         EngineKind::Fjall => fjall_files::survey(folder, earlier)?,
         EngineKind::Sled => sled_files::survey(folder, earlier)?,
+        #[cfg(test)]
+        EngineKind::Simulated => Rising::new(),
     };
     let Earlier::Noted(noted) = earlier else { return Ok(Vec::new()) };
     let mut differences = Vec::new();
@@ -81,6 +85,8 @@ pub(in crate::store) fn refuse_deletions(
     let unlisted = match kind {
         EngineKind::Fjall if !differences.is_empty() => fjall_files::unlisted_table(folder)?,
         EngineKind::Fjall | EngineKind::Sled => None,
+        #[cfg(test)]
+        EngineKind::Simulated => None,
     };
     unlisted.map_or(Ok(()), |table| Err(EngineError::damaged(&table, differences.join("; "))))
 }
@@ -91,6 +97,8 @@ pub(in crate::store) fn note(kind: EngineKind, folder: &Path, noted: &Rising) ->
     match kind {
         EngineKind::Fjall => fjall_files::note(folder, noted),
         EngineKind::Sled => sled_files::note(folder, noted),
+        #[cfg(test)]
+        EngineKind::Simulated => Ok(Rising::new()),
     }
 }
 
@@ -99,6 +107,8 @@ pub(in crate::store) fn clear_unfinished(kind: EngineKind, folder: &Path) -> Res
     match kind {
         EngineKind::Fjall => fjall_files::clear_unfinished(folder),
         EngineKind::Sled => sled_files::clear_unfinished(folder),
+        #[cfg(test)]
+        EngineKind::Simulated => Ok(()),
     }
 }
 
@@ -107,6 +117,8 @@ pub(in crate::store) fn mend(kind: EngineKind, folder: &Path) -> Result<Vec<Stri
     match kind {
         EngineKind::Fjall => fjall_mend::mend(folder),
         EngineKind::Sled => Ok(Vec::new()),
+        #[cfg(test)]
+        EngineKind::Simulated => Ok(Vec::new()),
     }
 }
 
@@ -115,6 +127,8 @@ pub(in crate::store) fn has_main_file(kind: EngineKind, folder: &Path) -> bool {
     match kind {
         EngineKind::Fjall => fjall_files::has_main_file(folder),
         EngineKind::Sled => folder.join(sled_files::MAIN_FILE).is_file(),
+        #[cfg(test)]
+        EngineKind::Simulated => folder.join(simulated::MAIN_FILE).is_file(),
     }
 }
 

@@ -532,6 +532,7 @@ impl Engine {
         match self {
             Self::Fjall(running) => running.held().set(hold),
             Self::Sled(running) => running.held().set(hold),
+            Self::Simulated(running) => running.held().set(hold),
         }
     }
 }

@@ -44,6 +44,7 @@ fn value_bytes(kind: EngineKind) -> usize {
     match kind {
         EngineKind::Fjall => 300,
         EngineKind::Sled => 16_000,
+        EngineKind::Simulated => panic!("it has no files"),
     }
 }
 
@@ -67,6 +68,7 @@ fn log_of(kind: EngineKind, store: &Path) -> PathBuf {
     store.join(match kind {
         EngineKind::Fjall => "0.jnl",
         EngineKind::Sled => "db",
+        EngineKind::Simulated => panic!("it has no files"),
     })
 }
 
