@@ -76,6 +76,7 @@ impl Core {
         check_engine(&config.store, directory)?;
         let federation = federation_setup::federation(config, environment)?;
         let server_key = ServerKey::load_or_make(directory, &environment.entropy).await?;
+        let site = site.map(|site| server_key.show_in(site)).transpose()?;
         let opened = open::open(store_options_in(&config.store, directory.path(), environment)).await;
         let Opened { store, appender, report } = opened.map_err(DaemonError::Store)?;
         log_opened(&store, &report);
@@ -98,7 +99,7 @@ impl Core {
         let disk_watch = tokio::spawn(disk.clone().run(stop.subscribe()));
         let follower = follower(config, &federation);
         let authority = authority(config, &store, follower.clone());
-        let resolver = resolver(config, &store, &authority, site.clone(), &server_key);
+        let resolver = resolver(config, &store, &authority, site.clone());
         let resolver = Arc::new(follower.into_iter().fold(resolver, Resolver::with_follower));
         let options = registry_options(config);
         let (registry, committer) = Registry::start(store.clone(), appender, authority.clone(), options);
@@ -209,15 +210,8 @@ fn authority(config: &Config, store: &Store, follower: Option<Follower>) -> Auth
     Authority::new(store.clone(), AuthorityOptions { administrators, remote })
 }
 
-fn resolver(
-    config: &Config,
-    store: &Store,
-    authority: &Authority,
-    site: Option<Site>,
-    server_key: &ServerKey,
-) -> Resolver {
-    let options =
-        ResolverOptions { upper: config.upper.address.clone(), site, server_key: server_key.public_blob() };
+fn resolver(config: &Config, store: &Store, authority: &Authority, site: Option<Site>) -> Resolver {
+    let options = ResolverOptions { upper: config.upper.address.clone(), site };
     Resolver::new(store.clone(), authority.clone(), options)
 }
 

@@ -12,6 +12,7 @@ use super::error::DaemonError;
 use crate::backup::BackedUpFile;
 use crate::key::PrivateKey;
 use crate::model::environment::Entropy;
+use crate::model::site::Site;
 use crate::telemetry::Chain;
 
 /// Bits of a new key's modulus: what every Handle client verifies.
@@ -60,6 +61,12 @@ impl ServerKey {
     /// The public half of the server key, as HS_SITE shows it.
     pub(super) fn public_blob(&self) -> Vec<u8> {
         self.private.public().encode_blob()
+    }
+
+    /// The site with the public half of the server key, which the node announces with it.
+    pub(super) fn show_in(&self, site: Site) -> Result<Site, DaemonError> {
+        let keyed = site.with_public_key(&self.public_blob());
+        keyed.map_err(|error| DaemonError::Configured { key: "site", reason: error.to_string() })
     }
 
     fn new(private: PrivateKey, text: String) -> Self {

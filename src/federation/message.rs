@@ -178,6 +178,7 @@ mod tests {
             addresses: vec!["192.0.2.1".into()],
             host_name: String::new(),
             ports: Some(proto::Ports { grpc: Some(7373), ..Default::default() }),
+            public_key: Vec::new(),
         };
         let referral = |prefix: &str| proto::Referral { prefix: prefix.into(), site: Some(site()) };
         let own = read(proto::answer::Answer::Referral(referral("88.1")));

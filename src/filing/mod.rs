@@ -187,6 +187,7 @@ fn basis(announced: &Announced, site: &Site) -> Bookmark {
     hash.update(announced.incarnation.0);
     hash.update(scope.join(","));
     hash.update(format!("{:?}{:?}{:?}", site.addresses(), site.host_name(), site.ports()));
+    hash.update(site.public_key().unwrap_or_default());
     let mut digest = [0; 16];
     digest.iter_mut().zip(hash.finalize()).for_each(|(to, from)| *to = from);
     [Position { incarnation: Incarnation(digest), stream: Stream::ONLY, sequence: 0 }].into_iter().collect()

@@ -86,6 +86,8 @@ pub const PAGE_ITEMS_DEFAULT: usize = 1_000;
 pub const TEXT_BYTES_MAX: usize = 512;
 /// Addresses of one site.
 pub const SITE_ADDRESSES_MAX: usize = 16;
+/// Bytes of the public key of a site: more than the largest RSA or DSA key has in any encoding.
+pub const SITE_KEY_BYTES_MAX: usize = 4_096;
 /// Scopes of one token, and prefixes of one scope.
 pub const SCOPES_MAX: usize = 64;
 /// Prefixes that one scope names at most.
@@ -120,6 +122,7 @@ pub const INCARNATION_AHEAD_SECONDS_MAX: u64 = 86_400;
 const _: () = {
     assert!(VALUES_BYTES_MAX + IDENTIFIER_BYTES_MAX + 64 <= HANDLE_MESSAGE_BYTES_MAX);
     assert!(VALUES_BYTES_MAX < MESSAGE_BYTES_MAX);
+    assert!(2 * SITE_KEY_BYTES_MAX < VALUES_BYTES_MAX);
     assert!(PREFIX_BYTES_MAX < IDENTIFIER_BYTES_MAX);
     assert!(GROUP_ITEMS_MAX <= BATCH_ITEMS_MAX);
     assert!(BATCH_ITEMS_MAX <= COMMANDS_WAITING_MAX);

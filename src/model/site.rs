@@ -1,9 +1,9 @@
-//! Site: the addresses and ports that serve a prefix.
+//! Site: the addresses and ports that serve a prefix, and the key by which its answers are verified.
 
 use core::fmt;
 use std::net::IpAddr;
 
-use super::limits::SITE_ADDRESSES_MAX;
+use super::limits::{SITE_ADDRESSES_MAX, SITE_KEY_BYTES_MAX};
 
 //----------- Site -----------------------------------------------------------
 
@@ -13,6 +13,7 @@ pub struct Site {
     addresses: Vec<IpAddr>,
     host_name: Option<Box<str>>,
     ports: Ports,
+    public_key: Option<Box<[u8]>>,
 }
 
 /// The port of each protocol; none where it is not offered.
@@ -46,7 +47,16 @@ impl Site {
         if offered.iter().all(Option::is_none) || offered.contains(&Some(0)) {
             return Err(SiteError::Ports);
         }
-        Ok(Self { addresses, host_name: host_name.map(Into::into), ports })
+        Ok(Self { addresses, host_name: host_name.map(Into::into), ports, public_key: None })
+    }
+
+    /// The same site with the public key of its Handle server, as HS_PUBKEY data; only its length is checked here.
+    pub fn with_public_key(self, key: &[u8]) -> Result<Self, SiteError> {
+        if key.is_empty() || key.len() > SITE_KEY_BYTES_MAX {
+            let reason = format!("it has {} bytes; 1 to {SITE_KEY_BYTES_MAX} are allowed", key.len());
+            return Err(SiteError::PublicKey { reason });
+        }
+        Ok(Self { public_key: Some(key.into()), ..self })
     }
 
     /// IPv4 and IPv6 addresses, the preferred first.
@@ -62,6 +72,11 @@ impl Site {
     /// The port of each protocol.
     pub fn ports(&self) -> Ports {
         self.ports
+    }
+
+    /// The public key of its Handle server, as HS_PUBKEY data; none where it is not known.
+    pub fn public_key(&self) -> Option<&[u8]> {
+        self.public_key.as_deref()
     }
 }
 
@@ -97,6 +112,11 @@ pub enum SiteError {
     },
     /// No port at all, or port 0.
     Ports,
+    /// A public key that is too long, or no key.
+    PublicKey {
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 impl fmt::Display for SiteError {
@@ -116,6 +136,10 @@ impl fmt::Display for SiteError {
             }
             Self::Ports => f.write_str(
                 "site offers no port from 1 to 65535; name at least one of grpc, dns, handle, http",
+            ),
+            Self::PublicKey { reason } => write!(
+                f,
+                "public key of the site cannot be used: {reason}; name the RSA, DSA or SM2 key of its Handle server"
             ),
         }
     }
@@ -137,5 +161,12 @@ mod tests {
         assert_eq!(named.host_name(), Some("node.example"));
         let found = "a b".to_owned();
         assert_eq!(Site::new(here, Some("a b"), ports), Err(SiteError::HostName { found }));
+        assert_eq!(named.public_key(), None);
+        let keyed = named.clone().with_public_key(b"key").expect("a key");
+        assert_eq!((keyed.public_key(), keyed == named), (Some(&b"key"[..]), false));
+        for bytes in [0, 4_097] {
+            let refused = named.clone().with_public_key(&vec![1; bytes]).expect_err("no key");
+            assert!(matches!(refused, SiteError::PublicKey { .. }), "{refused}");
+        }
     }
 }

@@ -131,6 +131,10 @@ fn write_site(writer: &mut Writer, site: &Site) {
     for port in [ports.grpc, ports.dns, ports.handle, ports.http] {
         writer.u16(port.unwrap_or(0));
     }
+    // The key was added later, so it must not change the digests of commands without it.
+    if let Some(key) = site.public_key() {
+        writer.bytes(key);
+    }
 }
 
 fn write_registrant(writer: &mut Writer, registrant: Option<&Registrant>) {

@@ -22,6 +22,7 @@ use crate::store::directory::Directory;
 use crate::store::entry::Operation;
 
 use super::command::Filing;
+use super::rules::with_usable_key;
 
 /// The state on which filings are decided.
 pub(super) struct FilingState<'a> {
@@ -58,7 +59,7 @@ pub(super) fn file(
     }
     let entry = PrefixEntry {
         prefix: filing.prefix.clone(),
-        homing: Homing::Delegated(filing.site.clone()),
+        homing: Homing::Delegated(with_usable_key(&filing.site)?),
         status: filing.status,
         registrant: filing.registrant.clone(),
         filing: Some(FilingMark { peer, position: filing.position }),

@@ -1,8 +1,10 @@
 //! Decisions: pure functions from a present state and a command to the next state, or a refusal.
 
 use crate::authority::caller::check_token;
+use crate::key::PublicKey;
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::prefix::{Homing, PrefixEntry, PrefixStatus, Registrant};
+use crate::model::site::{Site, SiteError};
 use crate::model::token::{Scope, TokenEntry, TokenId};
 use crate::model::value::{Value, ValueType, Values};
 use crate::store::entry::{IdentifierEntry, Operation};
@@ -221,7 +223,7 @@ pub(super) fn change_prefix(
             (Operation::PrefixHomed, answered_by(present, prefix, Homing::Here, registrant.as_ref()))
         }
         PrefixCommand::Delegate { prefix, site, registrant } => {
-            let homing = Homing::Delegated(site.clone());
+            let homing = Homing::Delegated(with_usable_key(site)?);
             (Operation::PrefixDelegated, answered_by(present, prefix, homing, registrant.as_ref()))
         }
         PrefixCommand::Suspend { prefix } => {
@@ -259,6 +261,15 @@ fn answered_by(
         version: present.map_or(0, |present| present.version),
         changed_ms: present.map_or(0, |present| present.changed_ms),
     }
+}
+
+/// The site with its key as HS_SITE shows it, in whatever encoding it was given.
+pub(super) fn with_usable_key(site: &Site) -> Result<Site, Refusal> {
+    let Some(key) = site.public_key() else {
+        return Ok(site.clone());
+    };
+    let key = PublicKey::decode(key).map_err(|error| SiteError::PublicKey { reason: error.to_string() })?;
+    Ok(site.clone().with_public_key(&key.encode_blob())?)
 }
 
 /// A decision of an administrator: the entry does not belong to a filing any more, and filings do not undo it.

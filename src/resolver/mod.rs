@@ -51,10 +51,8 @@ use self::paging::{PageStart, Paging};
 pub struct ResolverOptions {
     /// The upper node's address; none at the top.
     pub upper: Option<String>,
-    /// The site that this node announces, if any.
+    /// The site that this node announces, if any, with the public half of the key that this node signs with.
     pub site: Option<Site>,
-    /// The public half of this node's signing key, as HS_PUBKEY data, which its own HS_SITE values contain.
-    pub server_key: Vec<u8>,
 }
 
 /// Produces answers. Clones share everything.
@@ -190,16 +188,15 @@ impl Resolver {
     /// The HS_SITE of `0.NA/<prefix>`, from its entry.
     fn derived_site(&self, identifier: &Identifier, prefix: &PrefixEntry) -> Option<Value> {
         identifier.named_prefix().filter(|named| *named == prefix.prefix)?;
-        let (site, key) = match &prefix.homing {
-            Homing::Here => (self.options.site.as_ref()?, self.options.server_key.as_slice()),
-            // Only the delegate itself can state its signing key.
-            Homing::Delegated(site) => (site, &[][..]),
+        let site = match &prefix.homing {
+            Homing::Here => self.options.site.as_ref()?,
+            Homing::Delegated(site) => site,
         };
         let serial = u16::try_from(prefix.version % 65_536).unwrap_or(0);
         Some(Value {
             index: Index::new(1).ok()?,
             value_type: ValueType::new(ValueType::HS_SITE).ok()?,
-            data: encode_site(site, serial, key)?,
+            data: encode_site(site, serial, site.public_key().unwrap_or_default())?,
             ttl: Ttl::default(),
             permissions: Permissions::DEFAULT,
             references: Vec::new(),

@@ -35,11 +35,7 @@ fn resolver(fixture: &Fixture) -> Resolver {
 /// A resolver of a node that announces this site.
 fn resolver_of(fixture: &Fixture, site: Option<Site>) -> Resolver {
     let upper = Some("upper.example:7000".into());
-    Resolver::new(
-        fixture.store.clone(),
-        fixture.authority.clone(),
-        ResolverOptions { upper, site, ..ResolverOptions::default() },
-    )
+    Resolver::new(fixture.store.clone(), fixture.authority.clone(), ResolverOptions { upper, site })
 }
 
 fn all(text: &str) -> Question {

@@ -20,6 +20,7 @@ use crate::model::value::{Index, Permissions, Reference, Ttl, Value, ValueType, 
 use crate::wire::cursor::{DecodeError, Reader, Writer};
 
 use super::entry::{IdentifierEntry, Operation, RequestMemory};
+use super::entry_v2;
 use super::envelope::Cut;
 
 //----------- Identifiers ----------------------------------------------------
@@ -137,7 +138,10 @@ pub(super) fn write_prefix(writer: &mut Writer, entry: &PrefixEntry) {
     });
     match &entry.homing {
         Homing::Here => writer.u8(0),
-        Homing::Delegated(site) => write_site(writer.u8(1), site),
+        Homing::Delegated(site) => match site.public_key() {
+            None => write_site(writer.u8(1), site),
+            Some(key) => entry_v2::write_site(writer.u8(entry_v2::HOMING), site, key),
+        },
     };
     match &entry.registrant {
         None => writer.u8(0),
@@ -173,6 +177,7 @@ pub(super) fn read_prefix(reader: &mut Reader<'_>) -> Result<PrefixEntry, Decode
     let homing = match reader.u8("homing")? {
         0 => Homing::Here,
         1 => Homing::Delegated(read_site(reader)?),
+        entry_v2::HOMING => Homing::Delegated(entry_v2::read_site(reader)?),
         _ => return Err(reader.refuse("homing")),
     };
     let registrant = (reader.u8("registrant")? == 1).then(|| read_registrant(reader)).transpose()?;
@@ -199,7 +204,8 @@ fn read_filing(reader: &mut Reader<'_>) -> Result<FilingMark, DecodeError> {
     Ok(FilingMark { peer: TokenId(reader.array("peer")?), position: read_position(reader)? })
 }
 
-fn write_site<'w>(writer: &'w mut Writer, site: &Site) -> &'w mut Writer {
+/// Writes a site without its key.
+pub(super) fn write_site<'w>(writer: &'w mut Writer, site: &Site) -> &'w mut Writer {
     writer.count(site.addresses().len());
     for address in site.addresses() {
         writer.text(&address.to_string());
@@ -212,7 +218,8 @@ fn write_site<'w>(writer: &'w mut Writer, site: &Site) -> &'w mut Writer {
     writer
 }
 
-fn read_site(reader: &mut Reader<'_>) -> Result<Site, DecodeError> {
+/// Reads a site without a key.
+pub(super) fn read_site(reader: &mut Reader<'_>) -> Result<Site, DecodeError> {
     let count = reader.count("addresses", SITE_ADDRESSES_MAX, 4)?;
     let mut addresses = Vec::with_capacity(count);
     for _ in 0..count {

@@ -41,6 +41,7 @@ pub mod journal_check;
 pub mod restore;
 
 mod entry_v1;
+mod entry_v2;
 mod envelope;
 mod header_v1;
 mod high_water;

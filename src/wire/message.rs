@@ -239,6 +239,7 @@ impl From<&Site> for proto::Site {
                 handle: ports.handle.map(Into::into),
                 http: ports.http.map(Into::into),
             }),
+            public_key: site.public_key().unwrap_or_default().to_vec(),
         }
     }
 }
@@ -263,7 +264,11 @@ impl TryFrom<&proto::Site> for Site {
             http: port(ports.http)?,
         };
         let host_name = Some(message.host_name.as_str()).filter(|name| !name.is_empty());
-        Self::new(addresses, host_name, ports).map_err(MessageError::Site)
+        let site = Self::new(addresses, host_name, ports).map_err(MessageError::Site)?;
+        match message.public_key.as_slice() {
+            [] => Ok(site),
+            key => site.with_public_key(key).map_err(MessageError::Site),
+        }
     }
 }
 
@@ -296,6 +301,7 @@ mod tests {
             addresses: vec!["192.0.2.1".into()],
             host_name: "node.example".into(),
             ports: Some(proto::Ports { grpc: Some(1), ..Default::default() }),
+            public_key: b"key".to_vec(),
         };
         assert_eq!(proto::Site::from(&Site::try_from(&site).expect("a site")), site);
     }

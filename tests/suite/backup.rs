@@ -284,3 +284,49 @@ async fn commands_name_a_backup_that_cannot_be_read() {
 fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
+
+/// The key of a delegated site is in the prefix entry: in the store, the journal and its checks, full and incremental
+/// backups, and what is restored from them on either engine.
+#[test]
+fn the_key_of_a_delegated_site_survives_restarts_and_restores() {
+    for engine in EngineKind::ALL {
+        let scratch = tempfile::tempdir().expect("a directory");
+        let (data, key) = (scratch.path().join("data"), scratch.path().join("site.pem"));
+        let (data_text, key) = (data.to_str().expect("text"), key.to_str().expect("text"));
+        let engine_key = format!("store.engine={engine}");
+        json(&["key", "make", "--algorithm", "sm2", "--out", key]);
+        let node = NodeProcess::start(&data, &["--set", &engine_key]);
+        let asked = ["--node", node.grpc(), "--data", data_text];
+        let on = |arguments: &[&str]| json(&[arguments, asked.as_slice()].concat());
+        let at = ["--address", "192.0.2.9", "--handle", "2641", "--key", key];
+        on(&[&["prefix", "delegate", "88.118.8"], at.as_slice()].concat());
+        on(&["backup", "create"]);
+        on(&[&["prefix", "delegate", "88.118.9"], at.as_slice()].concat());
+        on(&["backup", "create", "--incremental"]);
+        let shown: Vec<Json> = on(&["prefix", "list"]);
+        let held = |entries: &[Json]| -> Vec<Json> {
+            entries.iter().map(|entry| entry["delegated"].clone()).collect()
+        };
+        assert_eq!(held(&shown).len(), 2);
+        assert!(held(&shown).iter().all(|site| site["public_key"]["kty"] == "SM2"), "{shown:?}");
+        let text = run(&[&["prefix", "show", "88.118.9"], asked.as_slice()].concat());
+        assert!(String::from_utf8_lossy(&text.stdout).contains("SM2, SHA-256 "), "{text:?}");
+        node.signal("TERM");
+        node.wait();
+        let check = run(&["store", "check", "--data", data_text, "--set", &engine_key]);
+        assert!(check.status.success(), "{check:?}");
+        let node = NodeProcess::start(&data, &["--set", &engine_key]);
+        let again = json(&["prefix", "list", "--node", node.grpc(), "--data", data_text]);
+        assert_eq!(held(&again), held(&shown));
+        drop(node);
+        for other in EngineKind::ALL {
+            let restored = scratch.path().join(format!("restored-{other}"));
+            let (restored_text, other) = (restored.to_str().expect("text"), other.to_string());
+            let backups = format!("{data_text}-backups");
+            json(&["backup", "restore", &backups, "--data", restored_text, "--engine", &other]);
+            let node = NodeProcess::start(&restored, &["--set", &format!("store.engine={other}")]);
+            let listed = json(&["prefix", "list", "--node", node.grpc(), "--data", restored_text]);
+            assert_eq!(held(&listed), held(&shown), "{engine} on {other}");
+        }
+    }
+}

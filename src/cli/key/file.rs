@@ -233,6 +233,11 @@ impl AnyKey {
     }
 }
 
+/// Reads a key and returns its public half.
+pub(in crate::cli) fn load_public(path: &Path) -> Result<PublicKey, Error> {
+    Ok(AnyKey::load(path, None)?.public())
+}
+
 /// Reads a private key, for signing.
 pub(super) fn load_private(path: &Path) -> Result<PrivateKey, Error> {
     match AnyKey::load(path, None)? {

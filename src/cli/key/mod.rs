@@ -17,6 +17,8 @@ use clap::Subcommand;
 use super::error::Error;
 use super::output::Form;
 
+pub(super) use self::file::load_public;
+
 /// Subcommands of `idnode key`.
 #[derive(Debug, Subcommand)]
 pub(super) enum KeyCommand {

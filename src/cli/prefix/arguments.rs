@@ -1,10 +1,13 @@
 //! Arguments of the subcommands of `idnode prefix`.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use clap::Args;
 
 use crate::cli::connection::{ConnectionArguments, RequestArguments};
+use crate::cli::error::Error;
+use crate::cli::key::load_public;
 use crate::wire::proto;
 
 /// The registrant of a prefix.
@@ -77,6 +80,10 @@ pub(in crate::cli) struct DelegateArguments {
     #[arg(long, value_name = "PORT")]
     http: Option<u16>,
 
+    /// A file with the public key of the site's Handle server, in any format; its clients verify answers by it
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+
     #[command(flatten)]
     pub(super) request: RequestArguments,
 
@@ -88,8 +95,9 @@ pub(in crate::cli) struct DelegateArguments {
 }
 
 impl DelegateArguments {
-    pub(super) fn site(&self) -> proto::Site {
-        proto::Site {
+    pub(super) fn site(&self) -> Result<proto::Site, Error> {
+        let key = self.key.as_deref().map(load_public).transpose()?;
+        Ok(proto::Site {
             addresses: self.address.iter().map(ToString::to_string).collect(),
             host_name: self.host_name.clone(),
             ports: Some(proto::Ports {
@@ -98,7 +106,8 @@ impl DelegateArguments {
                 handle: self.handle.map(u32::from),
                 http: self.http.map(u32::from),
             }),
-        }
+            public_key: key.map(|key| key.encode_blob()).unwrap_or_default(),
+        })
     }
 }
 

@@ -1,9 +1,12 @@
 //! Prefix entries and sites, for people and as JSON.
 
+use data_encoding::HEXLOWER;
 use serde_json::{Value as Json, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::cli::change::position;
 use crate::cli::display::{self, Table};
+use crate::key::PublicKey;
 use crate::wire::proto;
 
 pub(super) fn entry_table(entry: &proto::PrefixEntry) -> Table {
@@ -11,6 +14,11 @@ pub(super) fn entry_table(entry: &proto::PrefixEntry) -> Table {
     table.row(["Prefix", &entry.prefix]);
     table.row(["Status", status(entry.standing())]);
     table.row(["Answered by", &homing(entry)]);
+    if let Some(proto::prefix_entry::Homing::Delegated(site)) = &entry.homing
+        && !site.public_key.is_empty()
+    {
+        table.row(["Public key", &key_text(&site.public_key)]);
+    }
     if let Some(registrant) = &entry.registrant {
         table.row(["Registrant", &registrant.name]);
         table.row(["Credit code", &registrant.credit_code]);
@@ -84,7 +92,21 @@ pub(in crate::cli) fn site_text(site: &proto::Site) -> String {
 pub(in crate::cli) fn site_json(site: &proto::Site) -> Json {
     let ports: serde_json::Map<String, Json> =
         ports(site).map(|(protocol, port)| (protocol.to_owned(), port.into())).collect();
-    json!({ "addresses": site.addresses, "host_name": site.host_name, "ports": ports })
+    let key = (!site.public_key.is_empty()).then(|| PublicKey::decode(&site.public_key).ok()).flatten();
+    json!({
+        "addresses": site.addresses,
+        "host_name": site.host_name,
+        "ports": ports,
+        "public_key": key.map(|key| key.to_jwk()),
+    })
+}
+
+/// A public key as one line: its kind, and the SHA-256 of its X.509 form, as other tools compute it.
+fn key_text(key: &[u8]) -> String {
+    PublicKey::decode(key).map_or_else(
+        |error| format!("cannot be read: {error}"),
+        |key| format!("{}, SHA-256 {}", key.kind(), HEXLOWER.encode(&Sha256::digest(key.to_der()))),
+    )
 }
 
 fn ports(site: &proto::Site) -> impl Iterator<Item = (&'static str, u32)> {

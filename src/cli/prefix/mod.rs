@@ -33,8 +33,10 @@ Also lifts a suspension or revocation, and ends a delegation.")]
 Examples:
   idnode prefix delegate 88.118.9 --address 192.0.2.9 --grpc 7373 --dns 53
   idnode prefix delegate 88.118.9 --address 2001:db8::9 --host-name node.example.com --grpc 7373
+  idnode prefix delegate 88.118.9 --address 192.0.2.9 --handle 2641 --key site.pub.pem
 
-Questions for the prefix are then answered with a referral to that site.")]
+Questions for the prefix are then answered with a referral to that site. With the public key of its Handle server, clients \
+verify its answers and start sessions there, and this node believes only answers that are signed with it.")]
     Delegate(DelegateArguments),
 
     /// Refuse changes and questions temporarily; the data remains
@@ -101,7 +103,7 @@ async fn delegate(arguments: DelegateArguments) -> Result<(), Error> {
     let request_id = arguments.request.request_id();
     let request = proto::DelegatePrefixRequest {
         request_id: request_id.clone(),
-        site: Some(arguments.site()),
+        site: Some(arguments.site()?),
         prefix: arguments.prefix,
         registrant: arguments.registrant.into_proto(),
     };

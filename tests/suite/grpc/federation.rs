@@ -32,6 +32,7 @@ fn site() -> proto::Site {
         addresses: vec!["192.0.2.9".to_owned()],
         host_name: String::new(),
         ports: Some(proto::Ports { grpc: Some(7373), ..Default::default() }),
+        public_key: Vec::new(),
     }
 }
 

@@ -13,6 +13,7 @@ fn site() -> proto::Site {
         addresses: vec!["192.0.2.7".to_owned(), "2001:db8::7".to_owned()],
         host_name: "node.example".to_owned(),
         ports: Some(proto::Ports { grpc: Some(7373), dns: Some(53), ..Default::default() }),
+        public_key: Vec::new(),
     }
 }
 
