@@ -3,7 +3,7 @@
 //! # Layers
 //!
 //! A module imports only modules of lower layers. Modules of one layer do not import each other, except that `registry`
-//! and `resolver` use `authority`.
+//! and `resolver` use `authority`, and `federation` uses `key`.
 //!
 //! ```text
 //!   8  cli                            the command line; its commands speak gRPC to a node like any client
@@ -13,7 +13,7 @@
 //!   4  filing   backup                reports prefixes to the upper node · copies stored outside
 //!   3  authority ─▶ registry          who may see and do what · decides and records, the only way to change anything
 //!                ─▶ resolver          produces answers
-//!   2  store   federation   key       entries and the journal, on disk · calls other nodes · keys and what they prove
+//!   2  store   federation ─▶ key      entries and the journal, on disk · calls other nodes · keys and what they prove
 //!   1  wire    telemetry              bytes and messages · logs and metrics
 //!   0  model                          the vocabulary
 //! ```

@@ -150,13 +150,18 @@ fn nothing_found(
 
 fn referred(referral: &proto::Referral, reach: Reach) -> (Json, Option<String>) {
     let site = referral.site.clone().unwrap_or_default();
-    let sentence = format!(
-        "prefix {} is answered by another site: {}; {}",
-        referral.prefix,
-        site_text(&site),
-        reach.advice("ask there")
-    );
-    (json!({ "referral": { "prefix": referral.prefix, "site": site_json(&site) } }), Some(sentence))
+    let advice = match &referral.unanswered {
+        Some(reason) => format!("ask there: this node has asked, and {} ({})", reason.message, reason.code),
+        None => reach.advice("ask there"),
+    };
+    let sentence =
+        format!("prefix {} is answered by another site: {}; {advice}", referral.prefix, site_text(&site));
+    let unanswered =
+        referral.unanswered.as_ref().map(|reason| json!({ "code": reason.code, "message": reason.message }));
+    let document = json!({
+        "referral": { "prefix": referral.prefix, "site": site_json(&site), "unanswered": unanswered },
+    });
+    (document, Some(sentence))
 }
 
 fn not_responsible(identifier: &str, upper: &str, reach: Reach) -> (Json, Option<String>) {

@@ -54,9 +54,10 @@ pub enum PeerError {
         /// What is wrong with the answer.
         detail: String,
     },
-    /// The node has no gRPC address.
+    /// The node has neither a gRPC port nor a Handle port.
     #[error(
-        "node {peer} offers no gRPC listener; add a gRPC port to its site, or query the node with another protocol"
+        "node {peer} offers neither gRPC nor the Handle protocol; add the port of one of them to its site, or query the \
+         node with another protocol"
     )]
     Nowhere {
         /// The node concerned.

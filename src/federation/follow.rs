@@ -22,7 +22,7 @@ use super::question::{PeerAnswer, PeerQuestion, PeerTarget};
 /// Reason code: the question returned to a node that had passed it on.
 const LOOP: &str = "RECURSION_LOOP";
 /// Reason code: the question was passed on too often.
-const TOO_DEEP: &str = "RECURSION_TOO_DEEP";
+pub(super) const TOO_DEEP: &str = "RECURSION_TOO_DEEP";
 
 /// Why a question has no answer after all referrals were followed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -180,7 +180,8 @@ mod tests {
             ports: Some(proto::Ports { grpc: Some(7373), ..Default::default() }),
             public_key: Vec::new(),
         };
-        let referral = |prefix: &str| proto::Referral { prefix: prefix.into(), site: Some(site()) };
+        let referral =
+            |prefix: &str| proto::Referral { prefix: prefix.into(), site: Some(site()), unanswered: None };
         let own = read(proto::answer::Answer::Referral(referral("88.1")));
         assert!(
             matches!(&own, Ok(PeerAnswer::Elsewhere { prefix, .. }) if prefix.as_str() == "88.1"),

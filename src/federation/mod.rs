@@ -1,10 +1,12 @@
 //! Federation: everything this node asks of other nodes, and the only module that calls them.
 //!
 //! ```text
-//!   resolver ─▶ Federation.ask ─▶ cache ─▶ in flight already? ─▶ Peer ─▶ a delegated site, or the upper node
+//!   resolver ─▶ Federation.ask ─▶ cache ─▶ in flight already? ─▶ Peer ─▶ a delegated site, over gRPC or the Handle
+//!                                                                        protocol, or the upper node, over gRPC
 //!   filing   ─▶ Federation.upper ─▶ Upper: announce, file                   (with the token that it issued)
 //! ```
 //! - Questions are sent without credentials: the answers are public, and only they are cached.
+//! - A site whose public key is known is believed over the Handle protocol only where it signs with that key.
 //! - A site that a prefix is delegated to is contacted only within the allowed [`networks`]; the upper node is the operator's
 //!   own setting.
 //! - Every call has a deadline. A peer that does not answer is not called again for a while, longer each time.
@@ -24,6 +26,8 @@ pub mod peer;
 pub mod upper;
 
 mod backoff;
+mod handle_client;
+mod handle_question;
 mod message;
 
 pub mod counters;
@@ -33,6 +37,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use quick_cache::sync::Cache;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::model::environment::{Clock, Jitter};
@@ -43,8 +48,9 @@ use self::cache::AnswerCache;
 use self::counters::FederationCounters;
 use self::error::PeerError;
 use self::flight::Flights;
+use self::handle_client::{HandleClient, HandleSetup};
 use self::networks::AllowedNetworks;
-use self::peer::{Endpoint, Peer, Trust};
+use self::peer::{Access, Peer, Transport, Trust};
 use self::question::{PeerAnswer, PeerQuestion, PeerTarget};
 use self::upper::{Upper, UpperOptions};
 
@@ -52,6 +58,8 @@ pub use self::backoff::Backoff;
 
 /// Attempts over all addresses of a site, at most, for one question.
 const ROUNDS_MAX: u32 = 2;
+/// Signatures of other nodes that are verified at a time: each takes up to some milliseconds of a processor.
+const VERIFICATIONS_MAX: usize = 4;
 
 //----------- Federation -----------------------------------------------------
 
@@ -77,7 +85,8 @@ pub struct Federation {
     upper: Option<Arc<Upper>>,
     authorities: Option<Vec<u8>>,
     networks: AllowedNetworks,
-    peers: Cache<Endpoint, Arc<Peer>>,
+    handle: HandleSetup,
+    peers: Cache<Access, Arc<Peer>>,
     answers: AnswerCache,
     flights: Flights,
     clock: Clock,
@@ -90,10 +99,17 @@ impl Federation {
     pub fn new(options: FederationOptions) -> Result<Self, PeerError> {
         let FederationOptions { upper, authorities, networks, cache_answers, clock, jitter } = options;
         let upper = upper.map(|upper| Upper::new(upper, &clock, &jitter)).transpose()?.map(Arc::new);
+        let handle = HandleSetup {
+            networks: networks.clone(),
+            verifications: Arc::new(Semaphore::new(VERIFICATIONS_MAX)),
+            clock: clock.clone(),
+            jitter: jitter.clone(),
+        };
         Ok(Self {
             upper,
             authorities,
             networks,
+            handle,
             peers: Cache::new(PEERS_MAX),
             answers: AnswerCache::new(cache_answers),
             flights: Flights::default(),
@@ -143,8 +159,13 @@ impl Federation {
         asked: &PeerQuestion,
         deadline: Instant,
     ) -> Result<PeerAnswer, PeerError> {
-        let peers = self.peers_of(target)?;
+        let Candidates { peers, unusable } = self.peers_of(target)?;
         let answer = self.ask_each(&peers, asked, deadline).await;
+        let answer = answer.map_err(|error| match unusable {
+            // What keeps this node from a better way to ask is what an operator can change.
+            Some(unusable) if error.is_absence() => unusable,
+            _ => error,
+        });
         let counter = if answer.is_ok() { &self.counters.asked } else { &self.counters.failed };
         count(counter);
         let answer = answer?;
@@ -180,26 +201,43 @@ impl Federation {
         Err(last.unwrap_or_else(|| PeerError::Nowhere { peer: "the site".to_owned() }))
     }
 
-    fn peers_of(&self, target: &PeerTarget) -> Result<Vec<Arc<Peer>>, PeerError> {
-        match target {
-            PeerTarget::Upper => match &self.upper {
-                Some(upper) => Ok(vec![Arc::clone(upper.anonymous())]),
-                None => Err(PeerError::Nowhere { peer: self.name(target) }),
-            },
-            PeerTarget::Site(site) => {
-                let endpoints = Endpoint::of_site(site)?;
-                endpoints.into_iter().map(|endpoint| self.peer(endpoint)).collect()
+    fn peers_of(&self, target: &PeerTarget) -> Result<Candidates, PeerError> {
+        let mut candidates = Candidates::default();
+        match (target, &self.upper) {
+            (PeerTarget::Upper, Some(upper)) => candidates.peers.push(Arc::clone(upper.anonymous())),
+            (PeerTarget::Upper, None) => {}
+            (PeerTarget::Site(site), _) => {
+                for access in Access::of_site(site) {
+                    match self.peer(&access) {
+                        Ok(peer) => candidates.peers.push(peer),
+                        Err(error) => candidates.unusable = candidates.unusable.or(Some(error)),
+                    }
+                }
             }
         }
+        if candidates.peers.is_empty() {
+            let nowhere = || PeerError::Nowhere { peer: self.name(target) };
+            return Err(candidates.unusable.unwrap_or_else(nowhere));
+        }
+        Ok(candidates)
     }
 
-    fn peer(&self, endpoint: Endpoint) -> Result<Arc<Peer>, PeerError> {
-        let connect = || {
-            let trust = Trust { authorities: self.authorities.clone(), key: "recursion.tls_ca" };
-            let channel = endpoint.channel_within(&self.networks, &trust)?;
-            Ok(Arc::new(Peer::new(endpoint.clone(), channel, &self.clock, &self.jitter)))
+    fn peer(&self, access: &Access) -> Result<Arc<Peer>, PeerError> {
+        let prepare = || {
+            let (name, transport) = match access {
+                Access::Grpc(endpoint) => {
+                    let trust = Trust { authorities: self.authorities.clone(), key: "recursion.tls_ca" };
+                    let channel = endpoint.channel_within(&self.networks, &trust)?;
+                    (endpoint.name(), Transport::Grpc(channel))
+                }
+                Access::Handle(endpoint) => {
+                    let client = HandleClient::new(endpoint, self.handle.clone())?;
+                    (endpoint.address.to_string(), Transport::Handle(client))
+                }
+            };
+            Ok(Arc::new(Peer::new(name, transport, &self.clock, &self.jitter)))
         };
-        self.peers.get_or_insert_with(&endpoint, connect)
+        self.peers.get_or_insert_with(access, prepare)
     }
 
     fn name(&self, target: &PeerTarget) -> String {
@@ -209,6 +247,13 @@ impl Federation {
             (PeerTarget::Site(site), _) => peer::name_of(site),
         }
     }
+}
+
+/// The ways to ask a target, and the first that cannot be used as this node is configured.
+#[derive(Default)]
+struct Candidates {
+    peers: Vec<Arc<Peer>>,
+    unusable: Option<PeerError>,
 }
 
 /// Returns when to give up one of several addresses: the remaining time is divided evenly among those that are left.

@@ -1,5 +1,8 @@
 //! One other node at one address: connections, questions, and the pause after failures.
 //!
+//! ```text
+//!   site ─▶ Access: its gRPC listener at each address, else its Handle server ─▶ Peer.ask
+//! ```
 //! A connection is opened when it is first needed, and again after it broke. TLS is used for every site that has a host
 //! name; only the certificate authorities that the configuration names are trusted.
 
@@ -30,12 +33,13 @@ use crate::wire::proto::resolution_service_client::ResolutionServiceClient;
 use super::backoff::Breaker;
 use super::counters::FederationCounters;
 use super::error::PeerError;
+use super::handle_client::{HandleClient, HandleEndpoint};
 use super::message;
 use super::networks::AllowedNetworks;
 use super::question::{PeerAnswer, PeerQuestion};
 
 /// How long connecting may take.
-const CONNECT_MAX: Duration = Duration::from_millis(1_500);
+pub(super) const CONNECT_MAX: Duration = Duration::from_millis(1_500);
 /// How long a connection in use may be silent before an HTTP/2 ping is sent.
 const SILENCE_MAX: Duration = Duration::from_secs(20);
 /// How long the answer to an HTTP/2 ping may take.
@@ -57,17 +61,17 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Returns the endpoints at all addresses of a site, the preferred first.
-    pub(super) fn of_site(site: &Site) -> Result<Vec<Self>, PeerError> {
+    /// Returns the endpoints at all addresses of a site, the preferred first; none where it offers no gRPC.
+    fn of_site(site: &Site) -> Vec<Self> {
         let Some(port) = site.ports().grpc else {
-            return Err(PeerError::Nowhere { peer: name_of(site) });
+            return Vec::new();
         };
         let endpoint = |address: &IpAddr| {
             let address = SocketAddr::new(*address, port);
             let tls_name = site.host_name().map(str::to_owned);
             Self { authority: address.to_string(), tls_name, site_address: Some(address) }
         };
-        Ok(site.addresses().iter().map(endpoint).collect())
+        site.addresses().iter().map(endpoint).collect()
     }
 
     /// Parses `https://host:port` or `http://host:port`. `tls_name` is the name in the certificate when it is not
@@ -196,12 +200,50 @@ pub(super) fn name_of(site: &Site) -> String {
     }
 }
 
+//----------- Access ---------------------------------------------------------
+
+/// One way to ask a site.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Access {
+    /// Over gRPC.
+    Grpc(Endpoint),
+    /// Over the Handle protocol.
+    Handle(HandleEndpoint),
+}
+
+impl Access {
+    /// Returns the ways to ask a site, the preferred first.
+    ///
+    /// A site with gRPC and a host name is asked by TLS. The Handle protocol takes its place only if the key of the site is
+    /// known, since an attacker who blocks gRPC could otherwise forge the answers.
+    pub(super) fn of_site(site: &Site) -> Vec<Self> {
+        let mut accesses: Vec<Self> = Endpoint::of_site(site).into_iter().map(Self::Grpc).collect();
+        let is_as_safe = accesses.is_empty() || site.host_name().is_none() || site.public_key().is_some();
+        if let Some(port) = site.ports().handle.filter(|_| is_as_safe) {
+            let endpoint = |address: &IpAddr| HandleEndpoint {
+                address: SocketAddr::new(*address, port),
+                public_key: site.public_key().map(Into::into),
+            };
+            accesses.extend(site.addresses().iter().map(endpoint).map(Self::Handle));
+        }
+        accesses
+    }
+}
+
 //----------- Peer -----------------------------------------------------------
+
+/// How another node is called.
+pub(super) enum Transport {
+    /// Over gRPC.
+    Grpc(Channel),
+    /// Over the Handle protocol.
+    Handle(HandleClient),
+}
 
 /// Another node, called without credentials.
 pub struct Peer {
-    endpoint: Endpoint,
-    channel: Channel,
+    name: String,
+    transport: Transport,
     breaker: Mutex<Breaker>,
     /// Time before which no line about this node is added to the log: anybody may ask questions that fail.
     silent_until_ms: AtomicU64,
@@ -210,24 +252,17 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(endpoint: Endpoint, channel: Channel, clock: &Clock, jitter: &Jitter) -> Self {
+    pub(super) fn new(name: String, transport: Transport, clock: &Clock, jitter: &Jitter) -> Self {
         let (clock, jitter) = (clock.clone(), jitter.clone());
-        Self {
-            endpoint,
-            channel,
-            breaker: Mutex::default(),
-            silent_until_ms: AtomicU64::new(0),
-            clock,
-            jitter,
-        }
+        Self { name, transport, breaker: Mutex::default(), silent_until_ms: AtomicU64::new(0), clock, jitter }
     }
 
     /// Returns the name for logs and messages.
     pub(super) fn name(&self) -> String {
-        self.endpoint.name()
+        self.name.clone()
     }
 
-    /// Asks one question, letting the node ask onward; ends by the deadline.
+    /// Asks one question; ends by the deadline. Over gRPC the node is allowed to ask onward.
     pub(super) async fn ask(
         &self,
         asked: &PeerQuestion,
@@ -240,7 +275,10 @@ impl Peer {
             detail: open.detail,
         })?;
         let had_time = deadline.saturating_duration_since(Instant::now()) >= CONNECT_MAX;
-        let outcome = self.call(asked, deadline).await;
+        let outcome = match &self.transport {
+            Transport::Grpc(channel) => self.call(channel, asked, deadline).await,
+            Transport::Handle(client) => client.ask(asked, deadline).await,
+        };
         match &outcome {
             // A deadline that left no time to connect says nothing about the node.
             Err(PeerError::DeadlinePassed { .. }) if !had_time => {}
@@ -264,8 +302,13 @@ impl Peer {
         tracing::info!(peer = %self.name(), %error, "a question to another node has failed");
     }
 
-    async fn call(&self, asked: &PeerQuestion, deadline: Instant) -> Result<PeerAnswer, PeerError> {
-        let mut client = ResolutionServiceClient::new(self.channel.clone())
+    async fn call(
+        &self,
+        channel: &Channel,
+        asked: &PeerQuestion,
+        deadline: Instant,
+    ) -> Result<PeerAnswer, PeerError> {
+        let mut client = ResolutionServiceClient::new(channel.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let mut request = Request::new(message::resolve(asked));
@@ -338,7 +381,7 @@ pub(super) fn error_text(error: &dyn core::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Endpoint, PeerError};
+    use super::{Access, Endpoint, PeerError};
     use crate::model::site::{Ports, Site};
 
     #[test]
@@ -369,16 +412,32 @@ mod tests {
     }
 
     #[test]
-    fn every_address_of_a_site_is_an_endpoint_and_one_without_grpc_has_none() {
+    fn a_site_is_asked_at_every_address_over_grpc_and_then_over_handle() {
         let addresses = vec!["192.0.2.1".parse().expect("v4"), "2001:db8::1".parse().expect("v6")];
-        let ports = Ports { grpc: Some(7373), ..Ports::default() };
-        let site = Site::new(addresses.clone(), Some("node.example"), ports).expect("a site");
-        let names: Vec<String> =
-            Endpoint::of_site(&site).expect("endpoints").iter().map(Endpoint::name).collect();
-        assert_eq!(names, ["node.example (192.0.2.1:7373)", "node.example ([2001:db8::1]:7373)"]);
-        let ports = Ports { dns: Some(53), ..Ports::default() };
-        let site = Site::new(addresses, None, ports).expect("a site");
-        let expected = PeerError::Nowhere { peer: "192.0.2.1".into() };
-        assert_eq!(Endpoint::of_site(&site), Err(expected));
+        let accesses = |name: Option<&str>, ports: Ports, key: Option<&[u8]>| -> Vec<String> {
+            let site = Site::new(addresses.clone(), name, ports).expect("a site");
+            let site = key.into_iter().fold(site, |site, key| site.with_public_key(key).expect("a key"));
+            let name = |access: &Access| match access {
+                Access::Grpc(endpoint) => format!("gRPC {}", endpoint.name()),
+                Access::Handle(endpoint) => {
+                    format!("Handle {} {:?}", endpoint.address, endpoint.public_key.as_deref())
+                }
+            };
+            Access::of_site(&site).iter().map(name).collect()
+        };
+        let grpc = Ports { grpc: Some(7373), ..Ports::default() };
+        let named = ["gRPC node.example (192.0.2.1:7373)", "gRPC node.example ([2001:db8::1]:7373)"];
+        assert_eq!(accesses(Some("node.example"), grpc, None), named);
+        let handle = Ports { handle: Some(2641), ..Ports::default() };
+        let plain = ["Handle 192.0.2.1:2641 None", "Handle [2001:db8::1]:2641 None"];
+        assert_eq!(accesses(None, handle, None), plain);
+        assert_eq!(accesses(Some("node.example"), handle, None), plain, "there is nothing better");
+        let both = Ports { handle: Some(2641), ..grpc };
+        assert_eq!(accesses(Some("node.example"), both, None), named, "TLS is not given up for less");
+        let certified = ["Handle 192.0.2.1:2641 Some([7])", "Handle [2001:db8::1]:2641 Some([7])"];
+        let all: Vec<&str> = named.into_iter().chain(certified).collect();
+        assert_eq!(accesses(Some("node.example"), both, Some(&[7])), all);
+        let dns = Ports { dns: Some(53), ..Ports::default() };
+        assert_eq!(accesses(None, dns, None), [""; 0]);
     }
 }

@@ -24,7 +24,7 @@ use crate::wire::proto::federation_service_client::FederationServiceClient;
 use super::error::PeerError;
 use super::filing_message::{Acknowledged, Announced, FilingMessage};
 use super::message;
-use super::peer::{Endpoint, Peer, Trust, failure};
+use super::peer::{Endpoint, Peer, Transport, Trust, failure};
 
 /// How long an announcement may take.
 const ANNOUNCE_MAX: Duration = Duration::from_secs(10);
@@ -70,7 +70,7 @@ impl Upper {
         }
         let trust = Trust { authorities: options.authority, key: "upper.tls_ca" };
         let channel = endpoint.channel(&trust)?;
-        let anonymous = Arc::new(Peer::new(endpoint.clone(), channel, clock, jitter));
+        let anonymous = Arc::new(Peer::new(endpoint.name(), Transport::Grpc(channel), clock, jitter));
         Ok(Self { endpoint, trust, token_file: options.token_file, anonymous })
     }
 

@@ -10,6 +10,8 @@ use crate::model::site::Site;
 use crate::model::value::{Index, Value, ValueType};
 use crate::store::entry::Operation;
 
+use super::recursion::Unanswered;
+
 /// Number of indexes or types up to which comparing them one by one is faster than hashing.
 const SELECTED_FEW: usize = 16;
 
@@ -116,6 +118,8 @@ pub struct Referral {
     pub prefix: Prefix,
     /// The site that answers for the prefix.
     pub site: Site,
+    /// Why this node got no answer from there, though it was to ask; none when it did not ask.
+    pub unanswered: Option<Box<Unanswered>>,
 }
 
 /// The node that may know more.

@@ -151,6 +151,7 @@ impl Resolver {
             Homing::Delegated(site) if !own_name => Ok(Route::Known(Answer::Referral(Referral {
                 prefix: entry.prefix.clone(),
                 site: site.clone(),
+                unanswered: None,
             }))),
             Homing::Here | Homing::Delegated(_) => Ok(Route::Here(Arc::clone(entry))),
         }

@@ -10,6 +10,9 @@
 //! The question carries the incarnations of the nodes that passed it on. A node that finds its own among them ends it;
 //! so do the depth bound and the deadline that all nodes share. What this node itself holds is answered whatever happens to
 //! the others.
+//!
+//! A site that gives no answer, or that this node cannot ask, is what the caller is referred to: the caller may be able to
+//! reach it. Only a caller that cannot be referred gets the error.
 
 use tokio::time::Instant;
 
@@ -23,7 +26,7 @@ use crate::model::position::Incarnation;
 use crate::model::refusal::Problem;
 
 use super::Resolver;
-use super::answer::{Absence, Answer, Found, NotResponsible, Question};
+use super::answer::{Absence, Answer, Found, NotResponsible, Question, Referral};
 
 /// The path of a question so far, and the time until which its caller waits.
 #[derive(Clone, Debug, Default)]
@@ -76,6 +79,20 @@ impl From<FollowError> for Unanswered {
     }
 }
 
+/// The referral to a site that gave no answer, with the reason. What another node refused is final.
+fn refer_instead(own: Answer, unanswered: Unanswered) -> Result<Answer, Unanswered> {
+    let is_final = match &unanswered {
+        Unanswered::Peer(error) => error.refused_as().is_some(),
+        Unanswered::Here(_) | Unanswered::Loop | Unanswered::TooDeep => true,
+    };
+    match own {
+        Answer::Referral(referral) if !is_final => {
+            Ok(Answer::Referral(Referral { unanswered: Some(Box::new(unanswered)), ..referral }))
+        }
+        _ => Err(unanswered),
+    }
+}
+
 impl Resolver {
     /// Lets the resolver ask other nodes.
     pub fn with_follower(self, follower: Follower) -> Self {
@@ -109,7 +126,10 @@ impl Resolver {
         path.push(own);
         let Question { identifier, indexes, types } = question.clone();
         let question = PeerQuestion { identifier, indexes, types, path };
-        Ok(self.answer_of_peer(follower.follow(target, &question, deadline).await?))
+        match follower.follow(target, &question, deadline).await {
+            Ok(found) => Ok(self.answer_of_peer(found)),
+            Err(error) => refer_instead(answer, error.into()),
+        }
     }
 
     /// What another node answered, as this node's answer.

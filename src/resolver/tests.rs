@@ -78,7 +78,7 @@ async fn the_longest_match_decides_who_answers() {
         fixture.node(home("88.118.5.7")).await.expect("homed");
         fixture.node(register("88.118.5.7/X", "seven")).await.expect("registered");
         let resolver = resolver(&fixture);
-        let referral = Referral { prefix: prefix("88.118.5"), site: site(1) };
+        let referral = Referral { prefix: prefix("88.118.5"), site: site(1), unanswered: None };
         for text in ["88.118.5/x", "88.118.5/none", "88.118.5.8/x", "0.NA/88.118.5.8"] {
             let answer = ask(&resolver, &Caller::Anonymous, &all(text)).await;
             assert_eq!(answer, Ok(Answer::Referral(referral.clone())), "{text}");

@@ -228,7 +228,8 @@ async fn nodes_speak_tls_to_each_other() {
     let site = top.entry("88.118").map(|entry| entry.homing);
     let Some(Homing::Delegated(site)) = site else { panic!("{site:?}") };
     delegate(&other_party, "88.118", site).await;
-    let error = ask(&other_party).await.expect_err("no authority");
+    let Ok(Answer::Referral(referral)) = ask(&other_party).await else { panic!("no referral") };
+    let error = referral.unanswered.expect("a reason");
     assert_eq!(error.code(), "PEER_NO_AUTHORITY");
     assert!(error.to_string().contains("recursion.tls_ca"), "{error}");
 }
@@ -308,8 +309,9 @@ async fn a_refusal_of_another_node_names_it() {
     assert!(message.ends_with("(PREFIX_SUSPENDED)"), "{message}");
     let no_front_end = Site::new(vec![to.grpc().ip()], None, Ports { dns: Some(53), ..Ports::default() });
     delegate(&from, "98", no_front_end.expect("a site")).await;
-    let (_, reason, _) = refusal(asking(&from).await.recurse("98/SN1", &[]).await);
-    assert_eq!(reason, "PEER_NOWHERE");
+    let referred = asking(&from).await.recurse("98/SN1", &[]).await;
+    let Ok(AnswerKind::Referral(referral)) = referred else { panic!("{referred:?}") };
+    assert_eq!(referral.unanswered.map(|reason| reason.code).as_deref(), Some("PEER_NOWHERE"));
 }
 
 /// A node that other machines reach, with a prefix delegated to a site on its own machine.

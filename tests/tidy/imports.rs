@@ -19,7 +19,8 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// Modules of one layer of which the first may name the second.
-const ALLOWED_IN_LAYER: &[(&str, &str)] = &[("registry", "authority"), ("resolver", "authority")];
+const ALLOWED_IN_LAYER: &[(&str, &str)] =
+    &[("registry", "authority"), ("resolver", "authority"), ("federation", "key")];
 
 /// Outside paths and the only modules that may name them.
 const CONFINED: &[Confined] = &[

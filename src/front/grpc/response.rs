@@ -88,8 +88,14 @@ pub(super) fn answer(given: Answer) -> proto::Answer {
     let answer = match given {
         Answer::Values(values) => answer::Answer::Values(found(values)),
         Answer::Absent(absence) => answer::Answer::Absent(absent(absence).into()),
-        Answer::Referral(Referral { prefix, site: to }) => {
-            answer::Answer::Referral(proto::Referral { prefix: prefix.to_string(), site: Some((&to).into()) })
+        Answer::Referral(Referral { prefix, site: to, unanswered }) => {
+            let unanswered = unanswered.map(|reason| proto::Refusal {
+                code: reason.code().to_owned(),
+                message: reason.to_string(),
+                facts: HashMap::new(),
+            });
+            let (prefix, site) = (prefix.to_string(), Some((&to).into()));
+            answer::Answer::Referral(proto::Referral { prefix, site, unanswered })
         }
         Answer::NotResponsible(NotResponsible { upper }) => {
             answer::Answer::NotResponsible(proto::NotResponsible { upper: upper.unwrap_or_default() })

@@ -159,7 +159,10 @@ impl Responder {
         version: Version,
         elsewhere: Elsewhere,
     ) -> Reply {
-        let declined = message.header.flags.has(OpFlags::NO_REFERRAL);
+        // Before 2.10, clients that were not answered for want of an answer from elsewhere cannot go there themselves.
+        let is_unanswered = matches!(&elsewhere, Elsewhere::Below(referral) if referral.unanswered.is_some());
+        let declined =
+            message.header.flags.has(OpFlags::NO_REFERRAL) || (is_unanswered && version < Version::V2_10);
         let wish = if declined { ReferralWish::Decline } else { ReferralWish::Follow };
         match referral::direct(&self.resolver, elsewhere, wish).await {
             Ok(Direction::Service(Service { identifier, sites })) => {
@@ -167,6 +170,7 @@ impl Responder {
                 reply::referral(&request.question.identifier, version, body)
             }
             Ok(Direction::NotResponsible { upper }) => reply::not_responsible(upper.as_deref()),
+            Ok(Direction::Unanswered(unanswered)) => reply::unanswered(&unanswered),
             Err(problem) => reply::problem(&problem),
         }
     }

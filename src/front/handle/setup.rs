@@ -9,7 +9,7 @@ use crate::key::session::{Agreement, Cipher, SessionKey};
 use crate::key::{KeyError, PublicKey};
 use crate::model::refusal::{Problem, Refusal};
 use crate::model::value::{Index, Value, ValueType};
-use crate::resolver::answer::{Answer, Question};
+use crate::resolver::answer::{Answer, Question, Referral};
 use crate::resolver::recursion::{Recursion, Unanswered};
 use crate::wire::handle::body::session::{
     Exchange as KeyExchange, ExchangeKey, SessionKeyBytes, SessionReply, SessionSetup,
@@ -111,6 +111,9 @@ impl Responder {
         match self.resolver.recurse(&Caller::Anonymous, &question, recursion).await {
             Ok(Answer::Values(found)) => {
                 found.values.into_iter().find(is_key).map(|value| value.data).ok_or_else(absent)
+            }
+            Ok(Answer::Referral(Referral { unanswered: Some(unanswered), .. })) => {
+                Err(reply::unanswered(&unanswered))
             }
             Ok(Answer::Absent(_) | Answer::Referral(_) | Answer::NotResponsible(_)) => Err(absent()),
             Err(Unanswered::Here(problem)) => Err(reply::no_session(&NoSession::NoKey(problem))),

@@ -2,7 +2,8 @@
 //!
 //! A referral names the record of the delegated prefix, `0.NA/<prefix>`, and carries the HS_SITE values of it, by which
 //! Handle clients reach the service. They cannot reach a delegate without a Handle
-//! site: to them, this node then answers that it is not responsible and knows no other service.
+//! site: to them, this node then answers that it is not responsible and knows no other service. Where this node has asked
+//! the site without success, a client that cannot be referred gets the reason.
 
 use crate::authority::caller::Caller;
 use crate::model::identifier::Identifier;
@@ -10,6 +11,7 @@ use crate::model::refusal::Problem;
 use crate::model::value::{Value, ValueType};
 use crate::resolver::Resolver;
 use crate::resolver::answer::{Answer, Question};
+use crate::resolver::recursion::Unanswered;
 
 use super::question::Elsewhere;
 
@@ -32,6 +34,8 @@ pub(in crate::front) enum Direction {
         /// The upper node's address.
         upper: Option<String>,
     },
+    /// Nowhere: the site gave no answer, and the client cannot be referred to it.
+    Unanswered(Unanswered),
 }
 
 /// The service of a delegated prefix.
@@ -51,18 +55,20 @@ pub(in crate::front) async fn direct(
 ) -> Result<Direction, Problem> {
     let referral = match elsewhere {
         Elsewhere::Above(above) => return Ok(Direction::NotResponsible { upper: above.upper }),
-        Elsewhere::Below(_) if wish == ReferralWish::Decline => {
-            return Ok(Direction::NotResponsible { upper: None });
-        }
-        Elsewhere::Below(referral) => referral,
+        Elsewhere::Below(referral) => *referral,
     };
+    let nowhere = match referral.unanswered {
+        Some(unanswered) => Direction::Unanswered(*unanswered),
+        None => Direction::NotResponsible { upper: None },
+    };
+    if wish == ReferralWish::Decline {
+        return Ok(nowhere);
+    }
     let identifier = Identifier::of_prefix(&referral.prefix);
     let types = ValueType::new(ValueType::HS_SITE).into_iter().collect();
     let question = Question { identifier: identifier.clone(), indexes: Vec::new(), types };
     match resolver.answer(&Caller::Anonymous, &question).await? {
         Answer::Values(found) => Ok(Direction::Service(Service { identifier, sites: found.values })),
-        Answer::Absent(_) | Answer::Referral(_) | Answer::NotResponsible(_) => {
-            Ok(Direction::NotResponsible { upper: None })
-        }
+        Answer::Absent(_) | Answer::Referral(_) | Answer::NotResponsible(_) => Ok(nowhere),
     }
 }

@@ -11,7 +11,7 @@
 use core::net::{IpAddr, Ipv6Addr};
 
 use crate::model::limits::VALUES_BYTES_MAX;
-use crate::model::site::Site;
+use crate::model::site::{Ports, Site};
 use crate::wire::cursor::{DecodeError, Reader, Writer};
 use crate::wire::handle::code::Version;
 
@@ -106,6 +106,32 @@ impl SiteRecord {
         reader.finish("site")?;
         let protocol = Version::new(major, minor);
         Ok(Self { version, protocol, serial, primary, hash_option, hash_filter, attributes, servers })
+    }
+
+    /// The site of the model; none when several servers divide the handles among them, or when the record names no address
+    /// or port that a site can have.
+    pub fn to_site(&self) -> Option<Site> {
+        let [server] = self.servers.as_slice() else {
+            return None;
+        };
+        let port = |protocol: u8| {
+            let answers =
+                |one: &&SiteInterface| one.protocol == protocol && one.role & SiteInterface::QUERY != 0;
+            server.interfaces.iter().find(answers).and_then(|one| u16::try_from(one.port).ok())
+        };
+        let ports =
+            Ports { handle: port(SiteInterface::TCP), http: port(SiteInterface::HTTP), ..Ports::default() };
+        let alternative = |one: &SiteAttribute| {
+            let text = core::str::from_utf8(&one.value).ok().filter(|_| one.name.starts_with(b"alt_addr"));
+            text.and_then(|text| text.parse().ok())
+        };
+        let others = self.attributes.iter().filter_map(alternative);
+        let addresses = core::iter::once(server.ip_address()).chain(others).collect();
+        let site = Site::new(addresses, None, ports).ok()?;
+        match server.public_key.as_slice() {
+            [] => Some(site),
+            key => site.with_public_key(key).ok(),
+        }
     }
 
     /// Encodes the data of an HS_SITE value.

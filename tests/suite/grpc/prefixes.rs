@@ -49,7 +49,7 @@ async fn a_prefix_changes_hands() {
         recursion: None,
     };
     let response = front_end.resolution().await.resolve(ask).await.expect("answered").into_inner();
-    let referral = proto::Referral { prefix: "88.118.9".to_owned(), site: Some(site()) };
+    let referral = proto::Referral { prefix: "88.118.9".to_owned(), site: Some(site()), unanswered: None };
     assert_eq!(answer(response), proto::answer::Answer::Referral(referral));
 
     let request = proto::SuspendPrefixRequest { prefix: PREFIX.to_owned(), ..Default::default() };

@@ -65,6 +65,26 @@ async fn others_are_answered_by_asking_for_them() {
     upper.stop().await;
 }
 
+/// Whoever can go to the site itself is referred there when it does not answer; only others get an error.
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_are_referred_to_a_site_that_does_not_answer() {
+    let (mut upper, mut lower) = tree().await;
+    lower.stop().await;
+    let mut client = connect(&upper);
+    let response = client.ask(&Request::resolve("88.118.8/SN1"));
+    assert_eq!(response.code(), 302);
+    let referral = Referral::decode(response.decoded().body).expect("a referral").values.len();
+    assert_eq!(referral, 1);
+    let declined = client.ask(&Request::resolve("88.118.8/SN1").with(OpFlags::NO_REFERRAL));
+    assert_eq!(declined.code(), 2);
+    assert!(declined.sentence().contains("gave no answer that can be used"), "{}", declined.sentence());
+    let mut old = Request::resolve("88.118.8/SN1");
+    old.envelope.version = Version::V2_4;
+    old.envelope.suggested = Version::V2_4;
+    assert_eq!(client.ask(&old).code(), 2, "it cannot follow");
+    upper.stop().await;
+}
+
 /// The national resolver asks for the bare prefix and goes to the first TCP interface of its site.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bare_prefix_names_the_site_that_serves_it() {

@@ -4,6 +4,7 @@ use std::fs;
 
 use idnode::authority::caller::Caller;
 use idnode::daemon::{Node, RunningNode};
+use idnode::key::PrivateKey;
 use idnode::model::identifier::{Identifier, Prefix};
 use idnode::model::identity::{AdminPermissions, Administrator, Identity};
 use idnode::model::site::{Ports, Site};
@@ -257,33 +258,82 @@ async fn what_another_node_holds_means_the_same_through_every_front_end() {
     lower.home("88.118.8").await;
     lower.register("88.118.8/SN1", "https://factory.example/1", 60).await;
     lower.settled();
+    for (name, select, meaning) in held_below() {
+        check_onward(&upper, name, select, &meaning).await;
+    }
+    lower.stop().await;
+    // What does not answer is what callers are referred to: they may be able to reach it.
+    check_onward(&upper, "88.118.8/never-asked-for", ALL, &Meaning::Elsewhere).await;
+    upper.stop().await;
+}
+
+/// The same where the other node speaks nothing but the Handle protocol, with and without a key that is known.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_node_without_grpc_holds_means_the_same_through_every_front_end() {
+    let mut lower = Tier::top().await;
+    lower.home("88.118.8").await;
+    lower.register("88.118.8/SN1", "https://factory.example/1", 60).await;
+    let key = lower.node().server_key();
+    for key in [Some(key.as_slice()), None] {
+        let mut upper = Tier::top().await;
+        delegate_by_handle(&upper, "88.118.8", &lower, key).await;
+        for (name, select, meaning) in held_below() {
+            check_onward(&upper, name, select, &meaning).await;
+        }
+        upper.stop().await;
+    }
+    lower.stop().await;
+}
+
+/// A node that signs with another key than that of the site is not believed, whatever it answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_signed_with_another_key_are_believed_at_no_front_end() {
+    let mut lower = Tier::top().await;
+    lower.home("88.118.8").await;
+    lower.register("88.118.8/SN1", "https://attacker.example", 60).await;
+    let other = PrivateKey::generate_sm2(&|bytes: &mut [u8]| bytes.fill(0x53)).public().encode_blob();
+    let mut upper = Tier::top().await;
+    delegate_by_handle(&upper, "88.118.8", &lower, Some(&other)).await;
+    for name in ["88.118.8/SN1", "88.118.8/absent"] {
+        check_onward(&upper, name, ALL, &Meaning::Elsewhere).await;
+    }
+    upper.stop().await;
+    lower.stop().await;
+}
+
+/// Delegates a prefix to the Handle server of a node, as to a site that offers nothing else.
+async fn delegate_by_handle(upper: &Tier, text: &str, lower: &Tier, key: Option<&[u8]>) {
+    let at = lower.node().handle_addr().expect("a Handle address");
+    let ports = Ports { handle: Some(at.port()), ..Ports::default() };
+    let site = Site::new(vec![at.ip()], None, ports).expect("a site");
+    let site = key.into_iter().fold(site, |site, key| site.with_public_key(key).expect("a key"));
+    let command = PrefixCommand::Delegate { prefix: prefix(text), site, registrant: None };
+    upper.apply(vec![Command::Prefix(command)]).await;
+}
+
+/// Questions about what the node below holds, and some that nobody answers.
+fn held_below() -> Vec<(&'static str, Select, Meaning)> {
     let found = Value { ttl: Ttl::Relative(60), ..value(1, "URL", "https://factory.example/1") };
-    let rows = [
+    vec![
         ("88.118.8/sn1", ALL, Meaning::Values(vec![found.clone()])),
         ("88.118.8/SN1", types(&["URL"]), Meaning::Values(vec![found])),
         ("88.118.8/SN1", indexes(&[9]), Meaning::NoValues),
         ("88.118.8/absent", ALL, Meaning::NoIdentifier),
         ("99.1/SN1", ALL, Meaning::NotOurs),
-    ];
-    let check = async |name: &str, select: Select, meaning: &Meaning| {
-        for (front_end, answers) in ask(upper.node(), name, select, Onward::Asked).await {
-            let answers = answers.map(Meaning::undated);
-            // How long it may still be cached depends on when it was fetched.
-            let answers = match answers {
-                Some(Meaning::Values(values)) => {
-                    Some(Meaning::Values(values.into_iter().map(full_ttl).collect()))
-                }
-                other => other,
-            };
-            assert_eq!(answers.as_ref(), Some(meaning), "{front_end}, {name} {select:?}");
-        }
-    };
-    for (name, select, meaning) in rows {
-        check(name, select, &meaning).await;
+    ]
+}
+
+async fn check_onward(upper: &Tier, name: &str, select: Select, meaning: &Meaning) {
+    for (front_end, answers) in ask(upper.node(), name, select, Onward::Asked).await {
+        // How long it may still be cached depends on when it was fetched.
+        let answers = match answers.map(Meaning::undated) {
+            Some(Meaning::Values(values)) => {
+                Some(Meaning::Values(values.into_iter().map(full_ttl).collect()))
+            }
+            other => other,
+        };
+        assert_eq!(answers.as_ref(), Some(meaning), "{front_end}, {name} {select:?}");
     }
-    lower.stop().await;
-    check("88.118.8/never-asked-for", ALL, &Meaning::Unanswered).await;
-    upper.stop().await;
 }
 
 fn full_ttl(value: Value) -> Value {

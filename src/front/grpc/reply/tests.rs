@@ -264,8 +264,11 @@ fn every_answer_is_a_message() {
     );
     let site = site.expect("a site");
     let message = |given| answer(given).answer.expect("an answer");
-    let referral = Answer::Referral(Referral { prefix: prefix(), site });
+    let referral =
+        Answer::Referral(Referral { prefix: prefix(), site, unanswered: Some(Box::new(Unanswered::Loop)) });
     let answer::Answer::Referral(referred) = message(referral) else { panic!("a referral") };
+    let why = referred.unanswered.expect("a reason");
+    assert_eq!((why.code.as_str(), why.message), ("RECURSION_LOOP", Unanswered::Loop.to_string()));
     let to = referred.site.expect("a site");
     assert_eq!((referred.prefix.as_str(), to.host_name.as_str()), ("88.118", "node.example"));
     assert_eq!(to.addresses, ["192.0.2.7"]);

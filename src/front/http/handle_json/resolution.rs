@@ -188,6 +188,7 @@ impl HandleResolution<'_> {
         let service = match referral::direct(&self.api.resolver, elsewhere, wish).await? {
             Direction::Service(service) => service,
             Direction::NotResponsible { .. } => return Err(ApiRefusal::NotResponsible.into()),
+            Direction::Unanswered(unanswered) => return Err(unanswered.into()),
         };
         Ok(reply::referral((&parse_handle(self.handle)?, self.handle), &service, self.format))
     }

@@ -217,7 +217,7 @@ async fn visit(
         (Answer::Absent(_) | Answer::Referral(_) | Answer::NotResponsible(_), _) if !handle.contains('/') => {
             Err(ApiRefusal::NoPage.into())
         }
-        (Answer::Referral(referral), Preference::Page) => Ok(lead_to_site(&handle, &referral)),
+        (Answer::Referral(referral), Preference::Page) => lead_to_site(&handle, referral),
         (Answer::Absent(Absence::Values(_)), Preference::Page) => {
             Ok(reply::sentence(&handle, "This identifier has no values that everybody may see."))
         }
@@ -244,15 +244,16 @@ fn lead(
 }
 
 /// Redirects a person to the site that answers, when it has a web address.
-fn lead_to_site(handle: &str, referral: &Referral) -> Response {
-    match address::at_site(&referral.site, handle) {
-        Some(address) => varying(reply::redirect(address)),
-        None => {
+fn lead_to_site(handle: &str, referral: Referral) -> Result<Response, Denial> {
+    match (address::at_site(&referral.site, handle), referral.unanswered) {
+        (Some(address), _) => Ok(varying(reply::redirect(address))),
+        (None, Some(unanswered)) => Err((*unanswered).into()),
+        (None, None) => {
             let sentence = format!(
                 "This identifier is registered at the site of prefix {}, which has no web address.",
                 referral.prefix
             );
-            reply::elsewhere(handle, &sentence)
+            Ok(reply::elsewhere(handle, &sentence))
         }
     }
 }
