@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   identity ─ its prefix ─▶ homed here: its keys, hidden ones too
+//!                         ├▶ the record of a delegated prefix: those of its site first, then those here
 //!                         ├▶ elsewhere: its public keys, through the federation within a deadline
 //!                         └▶ suspended or revoked: none
 //!   keys of the proof's kind, at the index or, for index 0, all ─▶ the first that fits, and its index
@@ -30,7 +31,7 @@ use crate::model::value::{Index, Value, ValueType};
 use super::caller::{Caller, HeldKey, KeyHolder};
 use super::evidence::Evidence;
 use super::prefix::RecordSource;
-use super::remote::{ELSEWHERE_MAX, RemoteQuestion};
+use super::remote::{ELSEWHERE_MAX, RemoteError, RemoteQuestion};
 use super::{Authority, unread};
 
 /// Shortest and longest validity of a key of another node, whatever its TTL.
@@ -204,38 +205,48 @@ fn verify(signer: &str, key: &[u8], proof: &Proof, challenge: &[u8]) -> Result<(
 impl Authority {
     /// The keys with which a proof of an identity is compared.
     pub async fn candidates(&self, identity: &Identity, proof: &Proof) -> Result<Candidates, Unproven> {
-        let source = RecordSource::of(&identity.identifier, &self.store.directory());
-        let keys = self.keys(identity, proof.key_type(), source).await?;
-        let candidate = |key: Value| {
-            let held = self.held(&key, source);
-            Candidate { index: key.index, data: key.data, held }
-        };
-        Ok(Candidates { identity: identity.clone(), keys: keys.into_iter().map(candidate).collect() })
+        let key_type = proof.key_type();
+        let here = |key: Value| (HeldKey::here(&key), key);
+        let elsewhere = |key: Value| (self.held_elsewhere(&key), key);
+        let keys: Vec<(HeldKey, Value)> =
+            match RecordSource::of(&identity.identifier, &self.store.directory()) {
+                RecordSource::Here => {
+                    self.local_keys(identity, key_type).await?.into_iter().map(here).collect()
+                }
+                RecordSource::Elsewhere => {
+                    self.remote_keys(identity, key_type).await?.into_iter().map(elsewhere).collect()
+                }
+                RecordSource::Both => {
+                    let own = self.local_keys(identity, key_type).await?;
+                    let below = self.keys_below(identity, key_type).await;
+                    // The node below may be out of reach; then what is here may still be enough.
+                    let below = if own.is_empty() { below? } else { below.unwrap_or_default() };
+                    let is_replaced = |key: &Value| below.iter().any(|other| other.index == key.index);
+                    let own: Vec<Value> = own.into_iter().filter(|key| !is_replaced(key)).collect();
+                    below.into_iter().map(elsewhere).chain(own.into_iter().map(here)).collect()
+                }
+                RecordSource::Withdrawn => Vec::new(),
+            };
+        let candidate = |(held, key): (HeldKey, Value)| Candidate { index: key.index, data: key.data, held };
+        let keys = keys.into_iter().take(KEYS_TRIED_MAX).map(candidate).collect();
+        Ok(Candidates { identity: identity.clone(), keys })
     }
 
-    /// The keys of a kind that an identity names; none where its prefix is withdrawn.
-    async fn keys(
-        &self,
-        identity: &Identity,
-        key_type: &str,
-        source: RecordSource,
-    ) -> Result<Vec<Value>, Unproven> {
-        let values = match source {
-            RecordSource::Here => self.local_values(identity).await?,
-            RecordSource::Elsewhere => self.remote_keys(identity, key_type).await?,
-            RecordSource::Withdrawn => Vec::new(),
-        };
-        let named = |value: &Value| identity.index == 0 || identity.index == value.index.get();
-        let is_key = |value: &Value| value.value_type.is(key_type) && !value.data.is_empty();
-        let keys = values.into_iter().filter(|value| named(value) && is_key(value));
-        Ok(keys.take(KEYS_TRIED_MAX).collect())
+    /// The keys of an identity of this node, hidden ones too.
+    async fn local_keys(&self, identity: &Identity, key_type: &str) -> Result<Vec<Value>, Unproven> {
+        Ok(keys_among(self.local_values(identity).await?, identity, key_type))
     }
 
-    /// The reference to a key that a caller proved by it carries.
-    fn held(&self, key: &Value, source: RecordSource) -> HeldKey {
-        if source == RecordSource::Here {
-            return HeldKey::here(key);
+    /// What the site of a delegated prefix adds to the keys here: public keys, where other nodes are asked at all.
+    async fn keys_below(&self, identity: &Identity, key_type: &str) -> Result<Vec<Value>, Unproven> {
+        if key_type != ValueType::HS_PUBKEY || !self.remote.are_read() {
+            return Ok(Vec::new());
         }
+        self.remote_keys(identity, key_type).await
+    }
+
+    /// The reference to a key of another node that a caller proved by it carries.
+    fn held_elsewhere(&self, key: &Value) -> HeldKey {
         let now_ms = self.store.now_ms();
         let seconds = key.ttl.remaining_seconds(now_ms / 1_000).clamp(HELD_SECONDS_MIN, HELD_SECONDS_MAX);
         HeldKey::Elsewhere { until_ms: now_ms.saturating_add(u64::from(seconds) * 1_000) }
@@ -258,11 +269,13 @@ impl Authority {
         let source = RecordSource::of(&identity.identifier, &self.store.directory());
         let holds = match (key, source) {
             (HeldKey::Supposed, _) => true,
-            (HeldKey::Here { .. }, RecordSource::Here) => {
+            (HeldKey::Here { .. }, RecordSource::Here | RecordSource::Both) => {
                 let read = self.read(std::slice::from_ref(&identity.identifier), evidence).await?;
-                read.iter().flat_map(|read| read.record().values).any(|value| key.is(value))
+                read.iter().flat_map(|read| read.own_values()).any(|value| key.is(value))
             }
-            (HeldKey::Elsewhere { until_ms }, RecordSource::Elsewhere) => self.store.now_ms() < *until_ms,
+            (HeldKey::Elsewhere { until_ms }, RecordSource::Elsewhere | RecordSource::Both) => {
+                self.store.now_ms() < *until_ms
+            }
             // The record has moved to another node, or its prefix is withdrawn.
             (HeldKey::Here { .. } | HeldKey::Elsewhere { .. }, _) => false,
         };
@@ -293,8 +306,19 @@ impl Authority {
             deadline: Instant::now() + ELSEWHERE_MAX,
         };
         let read = self.remote.read(question, &self.store.directory()).await;
-        read.map_err(|error| Unproven::Unreachable { identity: identity.clone(), detail: error.to_string() })
+        let unreachable = |error: RemoteError| Unproven::Unreachable {
+            identity: identity.clone(),
+            detail: error.to_string(),
+        };
+        Ok(keys_among(read.map_err(unreachable)?, identity, key_type))
     }
+}
+
+/// The keys of a kind that an identity names.
+fn keys_among(values: Vec<Value>, identity: &Identity, key_type: &str) -> Vec<Value> {
+    let named = |value: &Value| identity.index == 0 || identity.index == value.index.get();
+    let is_key = |value: &Value| value.value_type.is(key_type) && !value.data.is_empty();
+    values.into_iter().filter(|value| named(value) && is_key(value)).collect()
 }
 
 #[cfg(test)]

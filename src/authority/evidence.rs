@@ -44,7 +44,7 @@ pub(crate) struct ReadVersion {
 impl ReadVersion {
     /// Whether the record would be read at the same version, and at this node.
     pub(crate) fn stands(&self, version: u64, directory: &Directory) -> bool {
-        self.version == version && RecordSource::of(&self.identifier, directory) == RecordSource::Here
+        self.version == version && RecordSource::of(&self.identifier, directory).includes_here()
     }
 }
 
@@ -61,8 +61,18 @@ impl ReadRecord {
     /// The record as decisions see it.
     pub(crate) fn record(&self) -> Record<'_> {
         let here = self.entry.as_ref().and_then(|entry| entry.values.as_ref());
-        let values = here.map_or(self.remote.as_slice(), |values| values.as_slice());
+        // What the site of a delegated prefix shows takes the place of what is left of the record here.
+        let values = match here {
+            Some(values) if self.remote.is_empty() => values.as_slice(),
+            Some(_) | None => self.remote.as_slice(),
+        };
         Record { identifier: &self.identifier, values }
+    }
+
+    /// The values of this node, whatever another node shows.
+    pub(crate) fn own_values(&self) -> &[Value] {
+        let here = self.entry.as_ref().and_then(|entry| entry.values.as_ref());
+        here.map(|values| values.as_slice()).unwrap_or_default()
     }
 
     /// Whether the record exists.
@@ -82,7 +92,7 @@ impl Authority {
     ) -> Result<Vec<ReadRecord>, Failure> {
         let directory = self.store.directory();
         let sources: Vec<RecordSource> = wanted.iter().map(|one| RecordSource::of(one, &directory)).collect();
-        let here = wanted.iter().zip(&sources).filter(|(_, source)| **source == RecordSource::Here);
+        let here = wanted.iter().zip(&sources).filter(|(_, source)| source.includes_here());
         let names: Vec<CanonicalIdentifier> =
             here.map(|(identifier, _)| identifier.canonical(self.store.folding())).collect();
         let entries = self.store.identifiers(&names).await.map_err(|error| unread(&error))?;
@@ -90,18 +100,15 @@ impl Authority {
         let mut records = Vec::with_capacity(wanted.len());
         for (identifier, source) in wanted.iter().zip(sources) {
             let mut record = ReadRecord { identifier: identifier.clone(), entry: None, remote: Vec::new() };
-            match source {
-                RecordSource::Here => {
-                    let read = entries.next();
-                    let (name, entry) = read.ok_or_else(|| bug("one entry for each name read"))?;
-                    let version = entry.as_ref().map_or(0, |entry| entry.version);
-                    evidence.read.push(ReadVersion { identifier: identifier.clone(), name, version });
-                    record.entry = entry;
-                }
-                RecordSource::Elsewhere => {
-                    record.remote = self.read_elsewhere(identifier, &directory, evidence).await;
-                }
-                RecordSource::Withdrawn => {}
+            if source.includes_here() {
+                let read = entries.next();
+                let (name, entry) = read.ok_or_else(|| bug("one entry for each name read"))?;
+                let version = entry.as_ref().map_or(0, |entry| entry.version);
+                evidence.read.push(ReadVersion { identifier: identifier.clone(), name, version });
+                record.entry = entry;
+            }
+            if let RecordSource::Both | RecordSource::Elsewhere = source {
+                record.remote = self.read_elsewhere(identifier, &directory, evidence).await;
             }
             records.push(record);
         }

@@ -33,6 +33,8 @@ pub(crate) fn check_active(entry: &PrefixEntry) -> Result<(), Refusal> {
 pub(crate) enum RecordSource {
     /// The record is in the store of this node.
     Here,
+    /// The record of a delegated prefix: what this node holds of it, and what the site of the prefix shows to everybody.
+    Both,
     /// The record is at another node, which shows what everybody may see.
     Elsewhere,
     /// Nowhere: its prefix is suspended or revoked, so that it proves nothing.
@@ -45,13 +47,21 @@ impl RecordSource {
         let Some(entry) = directory.governing(&identifier.governing_prefix()) else {
             return Self::Elsewhere;
         };
-        // The name of a delegated prefix is answered by the node that delegates it.
+        // The name of a delegated prefix is answered by the node that delegates it, with what the delegate adds.
         let own_name = identifier.named_prefix().is_some_and(|named| named == entry.prefix);
         match (entry.status, &entry.homing) {
             (PrefixStatus::Suspended | PrefixStatus::Revoked, _) => Self::Withdrawn,
             (PrefixStatus::Active, Homing::Here) => Self::Here,
-            (PrefixStatus::Active, Homing::Delegated(_)) if own_name => Self::Here,
+            (PrefixStatus::Active, Homing::Delegated(_)) if own_name => Self::Both,
             (PrefixStatus::Active, Homing::Delegated(_)) => Self::Elsewhere,
+        }
+    }
+
+    /// Whether some or all of the record is in the store of this node.
+    pub(crate) fn includes_here(self) -> bool {
+        match self {
+            Self::Here | Self::Both => true,
+            Self::Elsewhere | Self::Withdrawn => false,
         }
     }
 }

@@ -6,12 +6,14 @@
 //!                                                        └▶ unknown: not responsible, with the upper node
 //! ```
 //! Questions under a suspended or revoked prefix are refused. `0.NA/<prefix>` is answered from the prefix entry: its
-//! HS_SITE is the site that answers for the prefix, whatever else is registered under that name.
+//! HS_SITE is the site that answers for the prefix, whatever else is registered under that name. With recursion, what the
+//! site of a delegated prefix holds under that name belongs to the answer.
 
 pub mod answer;
 
 mod history;
 mod paging;
+mod prefix_record;
 pub mod recursion;
 
 pub mod counters;

@@ -106,15 +106,34 @@ impl Resolver {
         question: &Question,
         recursion: Recursion,
     ) -> Result<Answer, Unanswered> {
-        let answer = self.answer(caller, question).await?;
         let Some(follower) = &self.follower else {
-            return Ok(answer);
+            return Ok(self.answer(caller, question).await?);
         };
+        if let Some(site) = self.site_below(question) {
+            let (target, whole) = Self::question_below(site, &question.identifier);
+            let below = self.follow(follower, target, &whole, recursion).await;
+            return self.complete(caller, question, below).await;
+        }
+        let answer = self.answer(caller, question).await?;
         let target = match &answer {
             Answer::Referral(referral) => PeerTarget::Site(referral.site.clone()),
             Answer::NotResponsible(_) if follower.has_upper() => PeerTarget::Upper,
             Answer::NotResponsible(_) | Answer::Values(_) | Answer::Absent(_) => return Ok(answer),
         };
+        match self.follow(follower, target, question, recursion).await {
+            Ok(found) => Ok(self.answer_of_peer(found)),
+            Err(unanswered) => refer_instead(answer, unanswered),
+        }
+    }
+
+    /// Asks other nodes, this one being the last that passed the question on.
+    async fn follow(
+        &self,
+        follower: &Follower,
+        target: PeerTarget,
+        question: &Question,
+        recursion: Recursion,
+    ) -> Result<PeerAnswer, Unanswered> {
         let own = self.store.head().incarnation;
         let Recursion { deadline, mut path, unnamed } = recursion;
         if path.contains(&own) {
@@ -126,10 +145,7 @@ impl Resolver {
         path.push(own);
         let Question { identifier, indexes, types } = question.clone();
         let question = PeerQuestion { identifier, indexes, types, path };
-        match follower.follow(target, &question, deadline).await {
-            Ok(found) => Ok(self.answer_of_peer(found)),
-            Err(error) => refer_instead(answer, error.into()),
-        }
+        Ok(follower.follow(target, &question, deadline).await?)
     }
 
     /// What another node answered, as this node's answer.

@@ -21,7 +21,7 @@ use super::outcome::{Outgoing, RequestOutcome, Stage};
 use super::proof::UnusableAnswer;
 use super::reply::{self, Reply, Unaccepted};
 use super::reply_cache::Effect;
-use super::resolution::{ResolutionRequest, wanted};
+use super::resolution::{ResolutionRequest, wanted, wants_recursion};
 use super::responder::Responder;
 
 //----------- Received -------------------------------------------------------
@@ -40,7 +40,9 @@ pub(super) struct Received<'a> {
 impl Responder {
     /// Answers the plain questions among messages; the entry of any other message is `None`.
     pub(super) async fn answer_plain(&self, messages: &[Received<'_>]) -> Vec<Option<Vec<u8>>> {
-        let plain: Vec<Option<Plain<'_>>> = messages.iter().map(Plain::new).collect();
+        let is_answered_here = |plain: &Plain<'_>| !self.asks_below(&plain.frame, &plain.request.question);
+        let plain: Vec<Option<Plain<'_>>> =
+            messages.iter().map(|message| Plain::new(message).filter(is_answered_here)).collect();
         let questions: Vec<Question> =
             plain.iter().flatten().map(|plain| plain.request.question.clone()).collect();
         if questions.is_empty() {
@@ -69,6 +71,12 @@ impl Responder {
             made.push(answer);
         }
         made
+    }
+
+    /// Whether other nodes are asked for a part of the answer.
+    fn asks_below(&self, frame: &Frame, question: &Question) -> bool {
+        let version = frame.envelope.to_reply().version;
+        wants_recursion(frame.header.flags, version) && self.resolver.is_completed_below(question)
     }
 
     /// Whether a message is a plain question.

@@ -7,7 +7,7 @@ use crate::front::handle_semantics::referral::{self, Direction, ReferralWish, Se
 use crate::model::identifier::{Identifier, IdentifierError};
 use crate::model::value::{Index, Permissions, Value, ValueType};
 use crate::resolver::answer::{Absence, Answer, Found, Question};
-use crate::resolver::recursion::Recursion;
+use crate::resolver::recursion::{Recursion, Unanswered};
 use crate::wire::handle::body::{Resolution, encode_handle_and_values};
 use crate::wire::handle::code::{OpFlags, Version};
 use crate::wire::handle::message::Message;
@@ -84,8 +84,8 @@ impl ResolutionRequest<'_> {
 }
 
 /// Whether this node asks other nodes: the client wants it, or is too old to follow referrals.
-fn wants_recursion(message: &Message<'_>, version: Version) -> bool {
-    message.header.flags.has(OpFlags::RECURSIVE) || version < Version::V2_10
+pub(super) fn wants_recursion(flags: OpFlags, version: Version) -> bool {
+    flags.has(OpFlags::RECURSIVE) || version < Version::V2_10
 }
 
 //----------- Resolving ------------------------------------------------------
@@ -107,14 +107,15 @@ impl Responder {
             Wanted::Public => &Caller::Anonymous,
             Wanted::Permitted | Wanted::All => &opened.caller,
         };
-        let answer = match self.resolver.answer(caller, &request.question).await {
+        let version = opened.envelope.to_reply().version;
+        let answer = match self.answer_question(origin, version, message, (caller, &request.question)).await {
             Ok(answer) => answer,
-            Err(problem) => return RequestOutcome::refused(caller, &problem),
+            Err(Unanswered::Here(problem)) => return RequestOutcome::refused(caller, &problem),
+            Err(unanswered) => return RequestOutcome::Reply(reply::unanswered(&unanswered)),
         };
         let reply = match request.outcome(answer, wanted, caller) {
             QuestionOutcome::Hidden(Hidden::UntilProof) => return RequestOutcome::ProofNeeded,
             QuestionOutcome::Elsewhere(elsewhere) => {
-                let version = opened.envelope.to_reply().version;
                 self.resolve_elsewhere(origin, version, message, &request, elsewhere).await
             }
             QuestionOutcome::Values(found) => request.values(&found),
@@ -123,6 +124,21 @@ impl Responder {
             QuestionOutcome::Hidden(hidden) => reply::hidden(hidden),
         };
         RequestOutcome::Reply(reply)
+    }
+
+    /// What this node answers itself; the record of a delegated prefix with what its site adds, where the client wants that.
+    async fn answer_question(
+        &self,
+        origin: &Origin,
+        version: Version,
+        message: &Message<'_>,
+        (caller, question): (&Caller, &Question),
+    ) -> Result<Answer, Unanswered> {
+        if !wants_recursion(message.header.flags, version) || !self.resolver.is_completed_below(question) {
+            return Ok(self.resolver.answer(caller, question).await?);
+        }
+        let recursion = Recursion { unnamed: message.header.recursion.into(), ..origin.recursion() };
+        self.resolver.recurse(caller, question, recursion).await
     }
 
     /// Asks other nodes for a client that cannot or does not want to do so itself; refers any other client.
@@ -134,7 +150,7 @@ impl Responder {
         request: &ResolutionRequest<'_>,
         elsewhere: Elsewhere,
     ) -> Reply {
-        if !wants_recursion(message, version) {
+        if !wants_recursion(message.header.flags, version) {
             return self.refer(message, request, version, elsewhere).await;
         }
         let recursion = Recursion { unnamed: message.header.recursion.into(), ..origin.recursion() };

@@ -257,6 +257,7 @@ async fn what_another_node_holds_means_the_same_through_every_front_end() {
     let mut lower = Tier::below(&upper, &["88.118.8"]).await;
     lower.home("88.118.8").await;
     lower.register("88.118.8/SN1", "https://factory.example/1", 60).await;
+    lower.register("0.NA/88.118.8", "https://factory.example/prefix", 60).await;
     lower.settled();
     for (name, select, meaning) in held_below() {
         check_onward(&upper, name, select, &meaning).await;
@@ -273,6 +274,7 @@ async fn what_a_node_without_grpc_holds_means_the_same_through_every_front_end()
     let mut lower = Tier::top().await;
     lower.home("88.118.8").await;
     lower.register("88.118.8/SN1", "https://factory.example/1", 60).await;
+    lower.register("0.NA/88.118.8", "https://factory.example/prefix", 60).await;
     let key = lower.node().server_key();
     for key in [Some(key.as_slice()), None] {
         let mut upper = Tier::top().await;
@@ -314,11 +316,14 @@ async fn delegate_by_handle(upper: &Tier, text: &str, lower: &Tier, key: Option<
 /// Questions about what the node below holds, and some that nobody answers.
 fn held_below() -> Vec<(&'static str, Select, Meaning)> {
     let found = Value { ttl: Ttl::Relative(60), ..value(1, "URL", "https://factory.example/1") };
+    let record = Value { data: b"https://factory.example/prefix".to_vec(), ..found.clone() };
     vec![
         ("88.118.8/sn1", ALL, Meaning::Values(vec![found.clone()])),
         ("88.118.8/SN1", types(&["URL"]), Meaning::Values(vec![found])),
         ("88.118.8/SN1", indexes(&[9]), Meaning::NoValues),
         ("88.118.8/absent", ALL, Meaning::NoIdentifier),
+        ("0.NA/88.118.8", types(&["NOTE", "URL"]), Meaning::Values(vec![record])),
+        ("0.NA/88.118.8", types(&["NOTE"]), Meaning::NoValues),
         ("99.1/SN1", ALL, Meaning::NotOurs),
     ]
 }
