@@ -38,7 +38,7 @@
 
 struct range { off_t at; size_t bytes; };
 /* A file or folder: its name in the shadow, below it, and what was written since the last sync. */
-struct node { unsigned long long number; int is_in_shadow; char name[PATH_MAX]; struct range *written; int count, room; };
+struct node { unsigned long long number; int is_in_shadow; char name[PATH_MAX]; struct range *written; int count, capacity; };
 
 static const char *directory = "/nonexistent", *shadow = "/nonexistent";
 static size_t directory_bytes;
@@ -232,9 +232,9 @@ static void note_written(int fd, off_t at, ssize_t bytes) {
     inside = 1;
     pthread_mutex_lock(&lock);
     struct node *node = find(number_of(fd, ""), name);
-    if (node->count == node->room) {
-        node->room = node->room ? node->room * 2 : 64;
-        node->written = realloc(node->written, node->room * sizeof *node->written);
+    if (node->count == node->capacity) {
+        node->capacity = node->capacity ? node->capacity * 2 : 64;
+        node->written = realloc(node->written, node->capacity * sizeof *node->written);
         if (!node->written) abort();
     }
     node->written[node->count++] = (struct range){at, bytes};
