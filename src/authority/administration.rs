@@ -12,9 +12,9 @@
 //! | remove | delete identifier |
 //!
 //! An unchanged value needs no permission; but writing a hidden value again needs what changing it would, since otherwise a
-//! right guess would differ from a wrong one. A value that anybody may write can be modified by anybody within its type,
-//! unless it is an administrator, a key or a list: these decide who may do everything else. A value that administrators may
-//! not write cannot be modified.
+//! right guess would differ from a wrong one. A value that anybody may write can be modified by anybody within its type and
+//! with its permissions, unless it is an administrator, a key or a list: these decide who may do everything else. A value that
+//! administrators may not write cannot be modified.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -217,12 +217,13 @@ fn is_admin(value: &Value) -> bool {
     value.value_type.is(ValueType::HS_ADMIN)
 }
 
-/// Whether anybody may make one of the other.
+/// Whether anybody may make one of the other. The permissions of a value are its administrators' decision.
 fn is_open(old: &Value, new: &Value) -> bool {
     let decides = |value: &Value| OF_ADMINISTRATION.iter().any(|name| value.value_type.is(name));
     let by = |permission| old.permissions.has(permission);
     let is_open = by(Permissions::PUBLIC_WRITE) && by(Permissions::ADMIN_WRITE);
-    is_open && old.value_type == new.value_type && !decides(old) && !decides(new)
+    let is_same_kind = old.value_type == new.value_type && old.permissions == new.permissions;
+    is_open && is_same_kind && !decides(old) && !decides(new)
 }
 
 /// Refuses an identity that may not change a record to what follows.

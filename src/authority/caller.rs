@@ -64,6 +64,11 @@ impl Caller {
         }
     }
 
+    /// Whether the caller may see the contact of a prefix's registrant: whoever reads the prefix, and who files it.
+    pub fn may_see_contact(&self, prefix: &Prefix) -> bool {
+        self.may_read(prefix) || self.may_file(prefix)
+    }
+
     /// Whether the caller may file a prefix as a lower node.
     pub fn may_file(&self, prefix: &Prefix) -> bool {
         match self {

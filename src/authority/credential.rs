@@ -22,6 +22,7 @@ use std::fmt;
 use tokio::time::Instant;
 
 use crate::key::digest::DigestAlgorithm;
+use crate::key::secret::AnswerForms;
 use crate::key::{KeyError, PublicKey, secret};
 use crate::model::identity::Identity;
 use crate::model::limits::KEYS_TRIED_MAX;
@@ -56,6 +57,8 @@ pub enum Proof {
     Secret {
         /// Code byte and data of the answer.
         answer: Vec<u8>,
+        /// The forms that are accepted.
+        forms: AnswerForms,
     },
     /// The secret key itself; for encrypted connections.
     Password(Vec<u8>),
@@ -76,16 +79,16 @@ impl Proof {
     fn check(&self) -> Result<(), KeyError> {
         match self {
             Self::PublicKey { hash, .. } => DigestAlgorithm::decode_name(hash).map(|_| ()),
-            Self::Secret { answer } => secret::check_answer(answer),
+            Self::Secret { answer, forms } => secret::check_answer(answer, *forms),
             Self::Password(_) | Self::Certificate { .. } => Ok(()),
         }
     }
 
     /// Whether the proof could be judged by some key, in the time in which it is judged by one.
     fn check_in_time_of_key(&self, challenge: &[u8]) -> Result<(), KeyError> {
-        if let Self::Secret { answer } = self {
+        if let Self::Secret { answer, forms } = self {
             // Its outcome is of no interest: a client must not tell by the time whether there is a key.
-            let _ = secret::verify_answer(STAND_IN, answer, challenge);
+            let _ = secret::verify_answer(STAND_IN, answer, challenge, *forms);
         }
         self.check()
     }
@@ -196,7 +199,7 @@ fn verify(signer: &str, key: &[u8], proof: &Proof, challenge: &[u8]) -> Result<(
             }
         }
         Proof::Password(password) => secret::verify_password(key, password),
-        Proof::Secret { answer } => secret::verify_answer(key, answer, challenge),
+        Proof::Secret { answer, forms } => secret::verify_answer(key, answer, challenge, *forms),
     }
 }
 

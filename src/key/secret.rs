@@ -5,8 +5,9 @@
 //!   0x22  PBKDF2-HMAC-SHA1: salt (string) · rounds (4) · key length in bits (4) · HMAC-SHA1 of the challenge (string)
 //!   0x12, 0x13        HMAC-SHA1, HMAC-SHA256 of the challenge
 //!   0x01, 0x02, 0x03  MD5, SHA-1, SHA-256 of secret, challenge, secret
-//!   no code, 16 bytes: MD5 as under 0x01, from clients before 2.1
+//!   no code, 16 bytes: MD5 as under 0x01
 //! ```
+//! MD5 is accepted from clients before 2.1 only, which cannot do better; see [`AnswerForms`].
 //! In the first form the client chooses the number of rounds; [`ROUNDS_MAX`] bounds it.
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -19,6 +20,7 @@ use super::digest::DigestAlgorithm;
 use super::error::bound;
 use super::{KeyError, Random};
 use crate::wire::cursor::{Reader, Writer};
+use crate::wire::handle::code::Version;
 
 /// Maximum rounds of key derivation that a client may request, over all blocks of the key: ten times the usual number,
 /// which takes some tens of milliseconds.
@@ -42,14 +44,45 @@ const HMAC_SHA1_CODE: u8 = 0x12;
 const HMAC_SHA256_CODE: u8 = 0x13;
 const PBKDF2_CODE: u8 = 0x22;
 
+//----------- AnswerForms ----------------------------------------------------
+
+/// The forms of answers that are accepted, by the protocol version of the challenge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerForms {
+    /// Those of clients since 2.1: every form but MD5.
+    Current,
+    /// Those of clients before 2.1: MD5, too.
+    WithMd5,
+}
+
+impl AnswerForms {
+    /// The forms that answer a challenge of this version.
+    pub fn of(version: Version) -> Self {
+        if version < Version::V2_1 { Self::WithMd5 } else { Self::Current }
+    }
+
+    fn check_md5(self) -> Result<(), KeyError> {
+        match self {
+            Self::WithMd5 => Ok(()),
+            Self::Current => Err(KeyError::Unsuited { key: "secret", with: "MD5" }),
+        }
+    }
+}
+
 //----------- Verifying ------------------------------------------------------
 
 /// Verifies an answer: code byte and data, against the challenge that it answers.
-pub fn verify_answer(secret: &[u8], answer: &[u8], challenge: &[u8]) -> Result<(), KeyError> {
+pub fn verify_answer(
+    secret: &[u8],
+    answer: &[u8],
+    challenge: &[u8],
+    forms: AnswerForms,
+) -> Result<(), KeyError> {
     if secret.is_empty() {
         return Err(KeyError::Malformed { wanted: "a secret key with at least one byte" });
     }
     if answer.len() == DigestAlgorithm::Md5.bytes() {
+        forms.check_md5()?;
         return equal(&enclosed(DigestAlgorithm::Md5, secret, challenge), answer);
     }
     let mut reader = Reader::new(answer);
@@ -58,7 +91,10 @@ pub fn verify_answer(secret: &[u8], answer: &[u8], challenge: &[u8]) -> Result<(
         PBKDF2_CODE => return DerivedAnswer::decode(&mut reader)?.verify(secret, challenge),
         HMAC_SHA1_CODE => return equal(&hmac_sha1(secret, challenge), reader.rest()),
         HMAC_SHA256_CODE => return equal(&hmac_sha256(secret, &[challenge]), reader.rest()),
-        MD5_CODE => DigestAlgorithm::Md5,
+        MD5_CODE => {
+            forms.check_md5()?;
+            DigestAlgorithm::Md5
+        }
         SHA1_CODE => DigestAlgorithm::Sha1,
         SHA256_CODE => DigestAlgorithm::Sha256,
         other => return Err(unknown_code(other)),
@@ -67,14 +103,15 @@ pub fn verify_answer(secret: &[u8], answer: &[u8], challenge: &[u8]) -> Result<(
 }
 
 /// Checks that an answer has a form and a cost that are accepted, whatever the secret key.
-pub fn check_answer(answer: &[u8]) -> Result<(), KeyError> {
+pub fn check_answer(answer: &[u8], forms: AnswerForms) -> Result<(), KeyError> {
     if answer.len() == DigestAlgorithm::Md5.bytes() {
-        return Ok(());
+        return forms.check_md5();
     }
     let mut reader = Reader::new(answer);
     match reader.u8("code of an answer")? {
         PBKDF2_CODE => DerivedAnswer::decode(&mut reader).map(|_| ()),
-        HMAC_SHA1_CODE | HMAC_SHA256_CODE | MD5_CODE | SHA1_CODE | SHA256_CODE => Ok(()),
+        MD5_CODE => forms.check_md5(),
+        HMAC_SHA1_CODE | HMAC_SHA256_CODE | SHA1_CODE | SHA256_CODE => Ok(()),
         other => Err(unknown_code(other)),
     }
 }
@@ -187,7 +224,8 @@ pub fn named_answer(name: &str, mac: &[u8], derivation: Option<&Derivation>) -> 
         }
         ("HMACSHA1", _) => HMAC_SHA1_CODE,
         ("HMACSHA256", _) => HMAC_SHA256_CODE,
-        ("MD5", _) => MD5_CODE,
+        // Clients of HTTP are all newer than MD5.
+        ("MD5", _) => return Err(KeyError::Unsuited { key: "secret", with: "MD5" }),
         ("SHA1" | "SHA", _) => SHA1_CODE,
         ("SHA256", _) => SHA256_CODE,
         _ => {

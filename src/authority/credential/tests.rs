@@ -3,6 +3,8 @@
 use super::{Proof, Unproven};
 use crate::authority::Authority;
 use crate::authority::caller::Caller;
+use crate::key::digest::DigestAlgorithm;
+use crate::key::secret::AnswerForms;
 use crate::key::{PrivateKey, PublicKey, secret};
 use crate::model::value::{Value, ValueType};
 use crate::registry::tests::fixture::{
@@ -86,6 +88,11 @@ async fn a_public_key_is_proved_by_its_signature_or_its_certificate() {
     assert_eq!(other.err(), Some(Unproven::Wrong { identity: whom }));
 }
 
+/// The answer of clients before 2.1.
+fn md5_of(secret: &[u8]) -> Vec<u8> {
+    DigestAlgorithm::Md5.digest(&[secret, CHALLENGE, secret])
+}
+
 #[tokio::test]
 async fn a_secret_key_is_proved_by_an_answer_or_by_itself() {
     let fixture = Fixture::open(EngineKind::Fjall).await;
@@ -94,7 +101,7 @@ async fn a_secret_key_is_proved_by_an_answer_or_by_itself() {
     fixture.node(registration("88.118/us", values)).await.expect("registered");
     let authority = &fixture.authority;
     let answer = secret::answer(SECRET.as_bytes(), CHALLENGE, &fill);
-    let answered = Proof::Secret { answer };
+    let answered = Proof::Secret { answer, forms: AnswerForms::Current };
     for proof in [&answered, &Proof::Password(SECRET.into())] {
         for whom in ["301:88.118/us", "0:88.118/us"] {
             assert_eq!(proved(authority, whom, proof).await, Ok("301:88.118/us".to_owned()));
@@ -106,10 +113,17 @@ async fn a_secret_key_is_proved_by_an_answer_or_by_itself() {
     let other = candidates.judge(&answered, b"another challenge");
     assert_eq!(other.err(), Some(Unproven::Wrong { identity: identity("301:88.118/us") }));
     let mut costly = answered.clone();
-    if let Proof::Secret { answer } = &mut costly {
+    if let Proof::Secret { answer, .. } = &mut costly {
         answer.get_mut(21..25).expect("the rounds").fill(0x7f);
     }
-    for odd in [Proof::Secret { answer: vec![0x99, 1, 2] }, costly] {
+    let by_md5 = |forms| Proof::Secret { answer: md5_of(SECRET.as_bytes()), forms };
+    assert_eq!(
+        proved(authority, "301:88.118/us", &by_md5(AnswerForms::WithMd5)).await,
+        Ok("301:88.118/us".to_owned()),
+        "of a client that cannot do better"
+    );
+    let unknown = Proof::Secret { answer: vec![0x99, 1, 2], forms: AnswerForms::Current };
+    for odd in [unknown, costly, by_md5(AnswerForms::Current)] {
         let refused = unusable(authority, &odd, "301:88.118/us").await;
         for whom in ["300:88.118/us", "302:88.118/us", "301:88.118/absent"] {
             assert_eq!(unusable(authority, &odd, whom).await, refused, "{whom}: whatever the key");

@@ -71,11 +71,12 @@ impl PrefixService for PrefixApi {
         &self,
         request: Request<proto::GetPrefixRequest>,
     ) -> Result<Response<proto::GetPrefixResponse>, Status> {
-        self.0.admit(&request, Service::Prefix)?;
+        let call = self.0.admit(&request, Service::Prefix)?;
         let prefix = parse(&request.get_ref().prefix)?;
         match self.0.registry.prefix(&prefix) {
             Some(entry) => {
-                Ok(Response::new(proto::GetPrefixResponse { entry: Some(response::prefix_entry(&entry)) }))
+                let entry = Some(response::prefix_entry(&entry, &call.caller));
+                Ok(Response::new(proto::GetPrefixResponse { entry }))
             }
             None => Err(reply::refused(&Refusal::PrefixAbsent { prefix }, None)),
         }
@@ -126,7 +127,7 @@ impl Shared {
         let mut memory = PageMemory::new(call);
         let mut last = None;
         for entry in &entries {
-            let message = response::prefix_entry(entry);
+            let message = response::prefix_entry(entry, &call.caller);
             if !memory.take(message.encoded_len(), 0)? || !page.take(message) {
                 let next_page_token = last.map(page::token_after).unwrap_or_default();
                 return Ok(proto::ListPrefixesResponse { entries: page.into_items(), next_page_token });

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::reply::FrontRefusal;
+use crate::authority::caller::Caller;
 use crate::backup;
 use crate::filing::status::FilingStatus;
 use crate::model::prefix::{Homing, PrefixEntry};
@@ -138,8 +139,8 @@ pub(super) fn change(change: HistoryChange) -> proto::Change {
 
 //----------- Entries --------------------------------------------------------
 
-/// A prefix entry.
-pub(super) fn prefix_entry(entry: &PrefixEntry) -> proto::PrefixEntry {
+/// A prefix entry, without the contact of its registrant for callers who may not see that.
+pub(super) fn prefix_entry(entry: &PrefixEntry, caller: &Caller) -> proto::PrefixEntry {
     let homing = match &entry.homing {
         Homing::Here => prefix_entry::Homing::Homed(proto::Homed {}),
         Homing::Delegated(to) => prefix_entry::Homing::Delegated(to.into()),
@@ -147,11 +148,15 @@ pub(super) fn prefix_entry(entry: &PrefixEntry) -> proto::PrefixEntry {
     let filing = entry
         .filing
         .map(|mark| proto::FilingMark { peer: mark.peer.to_string(), position: Some(mark.position.into()) });
+    let mut registrant = entry.registrant.as_ref().map(proto::Registrant::from);
+    if let Some(registrant) = registrant.as_mut().filter(|_| !caller.may_see_contact(&entry.prefix)) {
+        registrant.contact.clear();
+    }
     proto::PrefixEntry {
         prefix: entry.prefix.to_string(),
         homing: Some(homing),
         standing: proto::Standing::from(entry.status).into(),
-        registrant: entry.registrant.as_ref().map(proto::Registrant::from),
+        registrant,
         filing,
         version: entry.version,
         changed_ms: entry.changed_ms,

@@ -38,8 +38,9 @@ pub(super) enum Certified {
 impl Frame {
     /// The frame for replies to a message.
     pub(super) fn new(envelope: Envelope, message: &Message<'_>) -> Self {
-        let wants_digest = message.header.flags.has(OpFlags::REQUEST_DIGEST);
-        let digest = wants_digest.then(|| digest(envelope.to_reply().version, message.signed));
+        let version = envelope.to_reply().version;
+        let wants_digest = message.header.flags.has(OpFlags::REQUEST_DIGEST) && version.has_digest_flag();
+        let digest = wants_digest.then(|| digest(version, message.signed));
         Self { envelope, header: message.header, digest }
     }
 
@@ -75,6 +76,9 @@ impl Frame {
         let mut flags = self.header.flags.without(own).with(reply.flags);
         if certified == Certified::Yes {
             flags = flags.with(OpFlags::CERTIFY);
+        }
+        if !envelope.version.has_digest_flag() {
+            flags = flags.without(OpFlags::REQUEST_DIGEST);
         }
         flags = match reply.provenance {
             Provenance::Own => flags.with(OpFlags::AUTHORITATIVE),

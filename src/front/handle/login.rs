@@ -6,6 +6,8 @@
 use crate::authority::credential::{Proof, Unproven};
 use crate::front::handle_semantics::proof::{prove, verify_secret};
 use crate::front::listen::channel::Channel;
+use crate::key::digest::DigestAlgorithm;
+use crate::key::secret::AnswerForms;
 use crate::model::identifier::Folding;
 use crate::model::identity::Identity;
 use crate::wire::handle::body::challenge::{Challenge, Verification, VerifyChallenge};
@@ -90,9 +92,11 @@ impl Responder {
             Err(reply) => return reply,
         };
         let challenge = Challenge { digest: asked.digest, nonce: asked.nonce }.signed_bytes();
-        match verify_secret((&self.authority, &self.crypto_pool), &identity, asked.answer.to_vec(), challenge)
-            .await
-        {
+        // The digest shows the version in which the other server challenged its client.
+        let is_old = asked.digest.digest.len() == DigestAlgorithm::Md5.bytes();
+        let forms = if is_old { AnswerForms::WithMd5 } else { AnswerForms::Current };
+        let answer = (asked.answer.to_vec(), forms);
+        match verify_secret((&self.authority, &self.crypto_pool), &identity, answer, challenge).await {
             Ok(true) => Reply::success(Verification::Right.encode()),
             Ok(false) => Reply::success(Verification::Wrong.encode()),
             Err(unproven) => reply::unproven(&unproven),

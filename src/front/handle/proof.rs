@@ -12,9 +12,10 @@ use std::time::Instant;
 use crate::authority::caller::Caller;
 use crate::authority::credential::Proof;
 use crate::front::handle_semantics::proof::prove;
+use crate::key::secret::AnswerForms;
 use crate::model::identity::Identity;
 use crate::wire::handle::body::challenge::{Challenge, ChallengeAnswer, RequestDigest, SignedAnswer};
-use crate::wire::handle::code::OpCode;
+use crate::wire::handle::code::{OpCode, Version};
 use crate::wire::handle::message::Message;
 
 use super::challenge::{ChallengeKey, Found, Scope};
@@ -137,7 +138,8 @@ impl Responder {
         if message.header.op == OpCode::LOGIN_KEY {
             same_user(message.body, &answer.identity, self.resolver.folding())?;
         }
-        let (proof, challenge) = (answer.proof.clone(), pending.challenge.clone());
+        let version = pending.opened.envelope.to_reply().version;
+        let (proof, challenge) = (answer.proof_in(version), pending.challenge.clone());
         let proved =
             prove((&self.authority, &self.crypto_pool), origin.source, &answer.identity, proof, challenge)
                 .await;
@@ -191,7 +193,15 @@ impl Responder {
 /// An answer to a challenge: the claimed identity, and the proof.
 struct ProofAnswer {
     identity: Identity,
-    proof: Proof,
+    proof: ShownProof,
+}
+
+/// A proof as the client shows it.
+enum ShownProof {
+    /// A signature of a public key.
+    Public { hash: Vec<u8>, signature: Vec<u8> },
+    /// An answer of a secret key.
+    Secret(Vec<u8>),
 }
 
 impl ProofAnswer {
@@ -201,11 +211,23 @@ impl ProofAnswer {
             ChallengeAnswer::PUBLIC_KEY => {
                 let signed =
                     SignedAnswer::decode(answer.answer).map_err(|error| reply::unreadable(&error))?;
-                Proof::PublicKey { hash: signed.hash.to_vec(), signature: signed.signature.to_vec() }
+                ShownProof::Public { hash: signed.hash.to_vec(), signature: signed.signature.to_vec() }
             }
-            ChallengeAnswer::SECRET_KEY => Proof::Secret { answer: answer.answer.to_vec() },
+            ChallengeAnswer::SECRET_KEY => ShownProof::Secret(answer.answer.to_vec()),
             unknown => return Err(reply::unknown_proof(unknown)),
         };
         Ok(Self { identity: identity(answer.user, answer.index)?, proof })
+    }
+
+    /// The proof, where the challenge was in this version: the answer may be of any.
+    fn proof_in(&self, version: Version) -> Proof {
+        match &self.proof {
+            ShownProof::Public { hash, signature } => {
+                Proof::PublicKey { hash: hash.clone(), signature: signature.clone() }
+            }
+            ShownProof::Secret(answer) => {
+                Proof::Secret { answer: answer.clone(), forms: AnswerForms::of(version) }
+            }
+        }
     }
 }

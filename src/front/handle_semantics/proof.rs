@@ -5,6 +5,7 @@ use crate::authority::caller::Caller;
 use crate::authority::credential::{Proof, Unproven};
 use crate::front::listen::crypto_pool::CryptoPool;
 use crate::front::listen::source::Source;
+use crate::key::secret::AnswerForms;
 use crate::model::identity::Identity;
 
 /// The caller that a proof of a source proves. The challenge is what was signed; passwords and certificates have none.
@@ -30,13 +31,13 @@ pub(in crate::front) async fn prove(
 pub(in crate::front) async fn verify_secret(
     (authority, crypto_pool): (&Authority, &CryptoPool),
     identity: &Identity,
-    answer: Vec<u8>,
+    (answer, forms): (Vec<u8>, AnswerForms),
     challenge: Vec<u8>,
 ) -> Result<bool, Unproven> {
     if identity.index == 0 {
         return Err(Unproven::Unusable { reason: "name the key by its index".to_owned() });
     }
-    let proof = Proof::Secret { answer };
+    let proof = Proof::Secret { answer, forms };
     let candidates = authority.candidates(identity, &proof).await?;
     let judged = crypto_pool.run_unproven(move || candidates.judge(&proof, &challenge)).await;
     match judged? {

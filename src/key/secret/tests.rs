@@ -1,10 +1,16 @@
 //! Answers with a secret key: the forms, computed independently with Python's hashlib, and the bounds.
 
-use super::{Derivation, answer, named_answer, verify_answer, verify_password};
+use super::{AnswerForms, Derivation, answer, named_answer, verify_password};
 use crate::key::KeyError;
 use crate::wire::cursor::Writer;
+use crate::wire::handle::code::Version;
 
 const SECRET: &[u8] = b"secret";
+
+/// Verifies an answer of a client since 2.1.
+fn verify_answer(secret: &[u8], answer: &[u8], challenge: &[u8]) -> Result<(), KeyError> {
+    super::verify_answer(secret, answer, challenge, AnswerForms::Current)
+}
 
 /// Nonce 00 to 0f, and the digest of a request.
 fn challenge() -> Vec<u8> {
@@ -38,8 +44,18 @@ fn every_form_of_answer_verifies() {
 fn the_other_digests_verify_with_and_without_a_code() {
     use super::{DigestAlgorithm, enclosed, hmac_sha1};
     let md5 = enclosed(DigestAlgorithm::Md5, SECRET, &challenge());
-    assert_eq!(verify_answer(SECRET, &md5, &challenge()), Ok(()));
-    assert_eq!(verify_answer(SECRET, &[&[1], md5.as_slice()].concat(), &challenge()), Ok(()));
+    for form in [md5.clone(), [&[1], md5.as_slice()].concat()] {
+        let old = super::verify_answer(SECRET, &form, &challenge(), AnswerForms::of(Version::V2_0));
+        assert_eq!(old, Ok(()), "of a client that cannot do better");
+        let unsuited = KeyError::Unsuited { key: "secret", with: "MD5" };
+        for version in [Version::V2_1, Version::V2_7, Version::V2_11] {
+            let forms = AnswerForms::of(version);
+            let newer = super::verify_answer(SECRET, &form, &challenge(), forms);
+            assert_eq!(newer, Err(unsuited.clone()), "{version}");
+            assert_eq!(super::check_answer(&form, forms), Err(unsuited.clone()), "{version}");
+        }
+    }
+    assert!(named_answer("MD5", &md5, None).is_err(), "no client of HTTP is that old");
     let sha256 = enclosed(DigestAlgorithm::Sha256, SECRET, &challenge());
     assert_eq!(verify_answer(SECRET, &[&[3], sha256.as_slice()].concat(), &challenge()), Ok(()));
     let hmac = hmac_sha1(SECRET, &challenge());

@@ -2,7 +2,8 @@
 
 use proptest::prelude::{any, prop_assert, proptest};
 
-use super::{bytes, counting, text, vectors};
+use super::{bytes, counting, list, text, vectors};
+use crate::key::secret::AnswerForms;
 use crate::key::session::{Agreement, SessionKey};
 use crate::key::{KeyError, PrivateKey, PublicKey, pem};
 use crate::wire::cursor::Writer;
@@ -163,7 +164,7 @@ proptest! {
             let _ = PublicKey::decode(bytes);
             let _ = PrivateKey::unlock(bytes, Some(b"x"));
             let _ = Agreement::join(bytes, &counting());
-            let _ = crate::key::secret::verify_answer(b"secret", bytes, b"challenge");
+            let _ = crate::key::secret::verify_answer(b"secret", bytes, b"challenge", AnswerForms::WithMd5);
             let _ = crate::key::jws::Jws::parse(&String::from_utf8_lossy(bytes));
         }
     }

@@ -199,6 +199,8 @@ async fn a_value_open_to_the_public_is_written_by_anybody() {
         replace(open(list(1, &[UNLISTED]))),
         replace(open(typed(1, "HS_SERV", "another type"))),
         replace(open(typed(4, ValueType::HS_PUBKEY, "another"))),
+        replace(with("1110", value(1, "closed to the public"))),
+        replace(with("1101", value(1, "hidden"))),
         amended(Amend { add: vec![open(value(6, "new"))], ..amend("88.118/x") }),
         remove("88.118/x"),
     ];

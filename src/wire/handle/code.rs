@@ -259,6 +259,12 @@ impl Version {
         self.min(Self::OURS).max(Self::V2_0)
     }
 
+    /// Whether replies of this version may begin with the digest of the request, which a flag announces. Before 2.1 only a
+    /// challenge has a digest, behind its nonce, and its reader takes the flag for another digest in front.
+    pub fn has_digest_flag(self) -> bool {
+        self >= Self::V2_1
+    }
+
     fn meaning(self) -> (u8, u8) {
         match (self.major, self.minor) {
             (5, 0) => (2, 0),

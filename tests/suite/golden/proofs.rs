@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use idnode::key::digest::DigestAlgorithm;
+use idnode::key::secret::AnswerForms;
 use idnode::key::{KeyError, PublicKey, secret};
 use idnode::wire::cursor::Reader;
 use idnode::wire::handle::body::challenge::{
@@ -127,9 +128,10 @@ impl Rig {
             return self.note("answers to encrypted challenges");
         };
         let (verified, kind) = match body.kind {
-            ChallengeAnswer::SECRET_KEY => {
-                (secret::verify_answer(&self.secret, body.answer, &challenge), "with a secret key")
-            }
+            ChallengeAnswer::SECRET_KEY => (
+                secret::verify_answer(&self.secret, body.answer, &challenge, AnswerForms::Current),
+                "with a secret key",
+            ),
             ChallengeAnswer::PUBLIC_KEY => {
                 let answer = SignedAnswer::decode(body.answer).expect("a signature");
                 let user = core::str::from_utf8(body.user).expect("an identifier");
@@ -151,7 +153,7 @@ impl Rig {
     fn check_verification(&mut self, name: &str, asked: &Message<'_>, replied: &Message<'_>) {
         let question = VerifyChallenge::decode(asked.body).expect("a question");
         let challenge = [question.nonce, question.digest.digest].concat();
-        let verified = secret::verify_answer(&self.secret, question.answer, &challenge);
+        let verified = secret::verify_answer(&self.secret, question.answer, &challenge, AnswerForms::Current);
         let mut reader = Reader::new(replied.body);
         RequestDigest::decode(&mut reader).expect("a digest");
         let (expected, what) = match Verification::decode(reader.rest()).expect("a verification") {

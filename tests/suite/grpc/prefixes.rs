@@ -1,10 +1,13 @@
 //! Prefixes over gRPC: home, delegate, suspend, revoke, get, list.
 
+use idnode::model::identifier::Prefix;
+use idnode::model::token::Scope;
 use idnode::wire::proto;
 use idnode::wire::proto::prefix_entry::Homing;
 use idnode::wire::proto::prefix_service_client::PrefixServiceClient;
 use idnode::wire::proto::{OutcomeKind, Standing};
-use tonic::Code;
+use tonic::service::Interceptor;
+use tonic::{Code, Request};
 
 use super::front_end::{FrontEnd, PREFIX, answer, fact, question, reason, registration};
 
@@ -95,5 +98,52 @@ async fn prefixes_are_listed() {
     let request = proto::DelegatePrefixRequest { prefix: "66".to_owned(), ..Default::default() };
     let status = client.delegate_prefix(request).await.expect_err("no site");
     assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "COMMAND_INVALID"));
+    front_end.close().await;
+}
+
+/// The contact of a registrant is for callers with a scope on the prefix; everybody sees the rest of the entry.
+#[tokio::test(flavor = "multi_thread")]
+async fn contacts_are_for_those_who_read_or_file_the_prefix() {
+    let front_end = FrontEnd::open().await;
+    let mut admin = PrefixServiceClient::with_interceptor(front_end.channel().await, front_end.admin.clone());
+    for prefix in ["88.118.9", "99"] {
+        let request = proto::HomePrefixRequest {
+            prefix: prefix.to_owned(),
+            registrant: Some(registrant()),
+            ..Default::default()
+        };
+        admin.home_prefix(request).await.expect("homed");
+    }
+    let hidden = Some(proto::Registrant { contact: String::new(), ..registrant() });
+    let scopes = |text: &str| vec![Prefix::parse(text).expect("a prefix")];
+    let callers = [
+        (Some(front_end.admin.clone()), [true, true]),
+        (Some(front_end.token(Scope::Registrar(scopes("88.118"))).await), [true, false]),
+        (Some(front_end.token(Scope::Reader(scopes("88.118.9"))).await), [true, false]),
+        (Some(front_end.token(Scope::Peer(scopes("99"))).await), [false, true]),
+        (None, [false, false]),
+    ];
+    for (token, seen) in callers {
+        let show_token = move |request: Request<()>| match token.clone() {
+            Some(mut token) => token.call(request),
+            None => Ok(request),
+        };
+        let mut client = PrefixServiceClient::with_interceptor(front_end.channel().await, show_token);
+        let expected = seen.map(|seen| if seen { Some(registrant()) } else { hidden.clone() });
+        for (prefix, expected) in ["88.118.9", "99"].into_iter().zip(&expected) {
+            let request = proto::GetPrefixRequest { prefix: prefix.to_owned() };
+            let entry = client.get_prefix(request).await.expect("an entry").into_inner().entry;
+            assert_eq!(&entry.expect("an entry").registrant, expected, "{prefix} {seen:?}");
+        }
+        let page =
+            client.list_prefixes(proto::ListPrefixesRequest::default()).await.expect("a page").into_inner();
+        let listed: Vec<_> = page
+            .entries
+            .into_iter()
+            .filter(|entry| entry.prefix != PREFIX)
+            .map(|entry| entry.registrant)
+            .collect();
+        assert_eq!(listed, expected, "{seen:?}");
+    }
     front_end.close().await;
 }

@@ -1,12 +1,12 @@
 //! Changes by administrators, each with a challenge: what is done, what is refused, and in which order it is checked.
 
 use idnode::authority::caller::Caller;
-use idnode::wire::handle::body::challenge::ChallengeAnswer;
+use idnode::wire::handle::body::challenge::{Challenge, ChallengeAnswer};
 use idnode::wire::handle::body::{HandleAndIndexes, HandleAndValues, HandleOnly, Login, Names};
-use idnode::wire::handle::code::{OpCode, OpFlags, ResponseCode};
+use idnode::wire::handle::code::{OpCode, OpFlags, ResponseCode, Version};
 
 use crate::support::handle::{
-    Ask, Request, Response, Signer, SignerKey, TcpClient, UdpClient, administered, rsa_key, value,
+    Ask, Request, Response, SECRET, Signer, SignerKey, TcpClient, UdpClient, administered, rsa_key, value,
     with_handle, with_values, withdrawal,
 };
 
@@ -65,6 +65,41 @@ async fn an_identifier_lives_over_udp_and_tcp_with_every_kind_of_key() {
         live(&mut udp, signer, &format!("88.118.8/udp{number}"));
         live(&mut tcp, signer, &format!("88.118.8/tcp{number}"));
     }
+    node.stop().await;
+}
+
+/// Clients before 2.1 read a challenge without the flag for digests, and answer it by MD5 with a secret key.
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_of_version_2_0_administer() {
+    let node = administered().await;
+    let mut tcp = TcpClient::connect(node.handle());
+    let mut udp = UdpClient::connect(node.handle());
+    let old_secret = Signer { key: SignerKey::OldSecret(SECRET.to_vec()), ..Signer::secret() };
+    for (number, version) in (0..).zip([Version::V2_0, Version::new(5, 0)]) {
+        for (name, signer) in [("s", &old_secret), ("r", &Signer::rsa())] {
+            let handle = format!("88.118.8/old-{name}{number}");
+            let asked = create(&handle).with(OpFlags::REQUEST_DIGEST).in_version(version);
+            let challenge = tcp.ask(&asked);
+            let message = challenge.decoded();
+            assert!(!message.header.flags.has(OpFlags::REQUEST_DIGEST), "{version}");
+            let body = Challenge::decode(message.body, version).expect("nonce, then digest");
+            assert_eq!((body.nonce.len(), body.digest.digest.len()), (16, 16), "{version}: MD5");
+            let created = tcp.ask(&signer.answer(&challenge));
+            assert_eq!(created.code(), 1, "{version} {name}: {}", created.sentence());
+            assert!(!created.decoded().header.flags.has(OpFlags::REQUEST_DIGEST));
+            let found = udp.ask(&Request::select(&handle, &[1], &[]).in_version(version));
+            assert_eq!(found.values().1, [(1, "https://example.com/1".to_owned())]);
+            let delete = with_handle(OpCode::DELETE, &handle).in_version(version);
+            assert_eq!(udp.ask_as(signer, &delete).code(), 1, "{version} {name}");
+        }
+    }
+    let challenge = tcp.ask(&create("88.118.8/new"));
+    let refused = tcp.ask(&old_secret.answer(&challenge));
+    assert_eq!(refused.code(), 404, "a client that can do better: {}", refused.sentence());
+    assert!(refused.sentence().contains("secret keys do not work with MD5"), "{}", refused.sentence());
+    let between = create("88.118.8/new").in_version(Version::V2_1);
+    assert_eq!(tcp.ask_as(&old_secret, &between).code(), 404);
+    assert_eq!(tcp.ask(&Request::resolve("88.118.8/new")).code(), 100, "nothing was created");
     node.stop().await;
 }
 

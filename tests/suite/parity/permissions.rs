@@ -402,10 +402,21 @@ async fn the_permissions_of_values_count_the_same_at_every_front_end() {
         client(&front_end, MEMBER).put(&path(6), body(6)).await.code(),
     ];
     assert_eq!(guarded, [401_u64; 4]);
-    let open = [
+    // Its permissions are its administrators' decision: with others, even the usual ones, it is not everybody's to write.
+    let with_other_permissions = [
         udp.ask(&modify("udp", 7)).code().into(),
         tcp.ask(&modify("tcp", 7)).code().into(),
         front_end.tls().put(&path(7), body(7)).await.code(),
+    ];
+    assert_eq!(with_other_permissions, [402_u64; 3]);
+    let open_value = || WireValue { permissions: 0x0f, ..wire(7, "NOTE", b"changed") };
+    let modify_open =
+        |name: &str| with_values(OpCode::MODIFY_VALUE, &format!("88.118.8/{name}"), vec![open_value()]);
+    let open_body = json!([{"index": 7, "type": "NOTE", "data": "changed", "permissions": "1111"}]);
+    let open = [
+        udp.ask(&modify_open("udp")).code().into(),
+        tcp.ask(&modify_open("tcp")).code().into(),
+        front_end.tls().put(&path(7), open_body).await.code(),
     ];
     assert_eq!(open, [1_u64; 3]);
     let plain = [

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use idnode::authority::caller::Caller;
 use idnode::config::Config;
 use idnode::key::PrivateKey;
+use idnode::key::digest::DigestAlgorithm;
 use idnode::model::identifier::{Identifier, Prefix};
 use idnode::model::identity::{AdminPermissions, Administrator, Identity};
 use idnode::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
@@ -64,6 +65,12 @@ impl Request {
             expires: u32::MAX,
         };
         Self { envelope, header, body }
+    }
+
+    /// The same from a client of this version, which suggests no other.
+    pub(crate) fn in_version(mut self, version: Version) -> Self {
+        (self.envelope.version, self.envelope.suggested) = (version, version);
+        self
     }
 
     /// Asks for all values of a handle.
@@ -296,6 +303,8 @@ pub(crate) struct Signer {
 pub(crate) enum SignerKey {
     Private(Arc<PrivateKey>),
     Secret(Vec<u8>),
+    /// A secret key, whose answer is made by MD5 as before 2.1.
+    OldSecret(Vec<u8>),
 }
 
 impl Signer {
@@ -318,7 +327,8 @@ impl Signer {
     pub(crate) fn answer(&self, challenge: &Response) -> Request {
         assert_eq!(challenge.code(), 402);
         let message = challenge.decoded();
-        assert!(message.header.flags.has(OpFlags::REQUEST_DIGEST));
+        let version = challenge.envelope.version;
+        assert_eq!(message.header.flags.has(OpFlags::REQUEST_DIGEST), version >= Version::V2_1);
         let asked = Challenge::decode(message.body, challenge.envelope.version).expect("a challenge");
         let signed = asked.signed_bytes();
         let (kind, answer) = match &self.key {
@@ -330,12 +340,16 @@ impl Signer {
             SignerKey::Secret(secret) => {
                 (ChallengeAnswer::SECRET_KEY, idnode::key::secret::answer(secret, &signed, &random))
             }
+            SignerKey::OldSecret(secret) => {
+                let answer = DigestAlgorithm::Md5.digest(&[secret.as_slice(), &signed, secret]);
+                (ChallengeAnswer::SECRET_KEY, answer)
+            }
         };
         let body =
             ChallengeAnswer { kind, user: self.user.as_bytes(), index: self.index, answer: &answer }.encode();
         let mut request = Request::new(OpCode::CHALLENGE_RESPONSE, body);
         request.envelope.session = challenge.envelope.session;
-        request
+        if version < Version::V2_1 { request.in_version(version) } else { request }
     }
 }
 

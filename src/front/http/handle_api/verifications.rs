@@ -14,6 +14,7 @@ use crate::front::http::handle_json::reply::{self, Format, HandleReply};
 use crate::front::http::handle_json::state::HandleState;
 use crate::front::http::transport::authentication::authorization::{Parts, decode_base64, parse_identity};
 use crate::front::http::transport::extract::{Named, Parameters};
+use crate::key::secret::AnswerForms;
 use crate::model::identity::Identity;
 
 /// The outcome of a verification.
@@ -45,7 +46,7 @@ pub(super) struct VerifyParameters {
         example = "AAECAwQFBgcICQoLDA0ODw==")]
     cnonce: Option<String>,
     /// The algorithm of the answer; PBKDF2-HMAC-SHA1 comes with salt, iterations and length.
-    #[param(value_type = String, required = true, pattern = "^(HMAC-SHA256|HMAC-SHA1|SHA-256|SHA-1|MD5|PBKDF2-HMAC-SHA1)$",
+    #[param(value_type = String, required = true, pattern = "^(HMAC-SHA256|HMAC-SHA1|SHA-256|SHA-1|PBKDF2-HMAC-SHA1)$",
         example = "HMAC-SHA256")]
     alg: Option<String>,
     /// The answer, in base64.
@@ -90,7 +91,7 @@ pub(super) async fn verify(
     bytes("signature", &parameters.signature)?;
     let answer = parameters.parts().secret_answer().map_err(ApiRefusal::Unverifiable)?;
     let provers = (api.authority(), &*api.crypto_pool);
-    let is_valid = match verify_secret(provers, &identity, answer, challenge).await {
+    let is_valid = match verify_secret(provers, &identity, (answer, AnswerForms::Current), challenge).await {
         Ok(is_valid) => is_valid,
         Err(Unproven::Failed(failure)) => return Err(failure.into()),
         Err(unproven) => return Err(ApiRefusal::Unverifiable(unproven).into()),

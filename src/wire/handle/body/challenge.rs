@@ -101,7 +101,8 @@ impl<'a> Challenge<'a> {
         Ok(Self { digest, nonce: reader.bytes("nonce", NONCE_BYTES_MAX)? })
     }
 
-    /// Encodes the body of a reply in this version; its header must set [`super::super::code::OpFlags::REQUEST_DIGEST`].
+    /// Encodes the body of a reply in this version; since 2.1 its header must set
+    /// [`super::super::code::OpFlags::REQUEST_DIGEST`], and before it must not.
     pub fn encode(&self, version: Version) -> Vec<u8> {
         let mut writer = Writer::with_capacity(64);
         if version < Version::V2_1 {

@@ -34,6 +34,7 @@ use crate::front::http::transport::counters::HttpCounters;
 use crate::front::listen::channel::Channel;
 use crate::front::listen::crypto_pool::CryptoPool;
 use crate::front::listen::source::Source;
+use crate::key::secret::AnswerForms;
 use crate::model::identity::Identity;
 use crate::model::refusal::Problem;
 use crate::model::value::ValueType;
@@ -331,7 +332,8 @@ impl Authenticator {
         let kind = parts.get("type").unwrap_or_default();
         if kind.eq_ignore_ascii_case(ValueType::HS_SECKEY) {
             let answer = parts.secret_answer()?;
-            return self.prove(source, identity, Proof::Secret { answer }, challenge).await;
+            let proof = Proof::Secret { answer, forms: AnswerForms::Current };
+            return self.prove(source, identity, proof, challenge).await;
         }
         if kind.eq_ignore_ascii_case(ValueType::HS_PUBKEY) {
             let signature =
