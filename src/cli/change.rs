@@ -43,6 +43,10 @@ pub(super) struct RegisterArguments {
     #[arg(long)]
     overwrite: bool,
 
+    /// With --overwrite: replace the record of a prefix even by values that name no administrator (HS_ADMIN)
+    #[arg(long, requires = "overwrite")]
+    without_administrator: bool,
+
     /// Only if the identifier does not exist
     #[arg(long, conflicts_with_all = ["overwrite", "if_version"])]
     if_absent: bool,
@@ -68,8 +72,13 @@ impl RegisterArguments {
             (false, version) => version.map(Precondition::Version),
         };
         let request_id = self.request.request_id();
-        let registration =
-            proto::Registration { target: Some(target), values, overwrite: self.overwrite, precondition };
+        let registration = proto::Registration {
+            target: Some(target),
+            values,
+            overwrite: self.overwrite,
+            without_administrator: self.without_administrator,
+            precondition,
+        };
         let request =
             proto::RegisterRequest { request_id: request_id.clone(), registration: Some(registration) };
         let connection = self.connection.connection()?;

@@ -92,6 +92,15 @@ pub enum Refusal {
         /// Whether the identifier holds exactly what was to be registered.
         same: bool,
     },
+    /// An overwrite would leave the record of a prefix without an administrator.
+    #[error(
+        "0.NA/{prefix} names administrators (HS_ADMIN), and the new values name none: name one, or confirm that nobody is to \
+         administer the prefix by its record any more (without_administrator, --without-administrator, withoutAdministrator)"
+    )]
+    AdministratorMissing {
+        /// The prefix.
+        prefix: Prefix,
+    },
     /// The identifier does not exist.
     #[error("identifier is not registered; register it first")]
     Absent,
@@ -225,6 +234,7 @@ impl Refusal {
             Self::PrefixHomedHere { .. } => "PREFIX_HOMED_HERE",
             Self::PrefixFiled { .. } => "PREFIX_FILED",
             Self::AlreadyExists { .. } => "ALREADY_EXISTS",
+            Self::AdministratorMissing { .. } => "ADMINISTRATOR_MISSING",
             Self::Absent => "ABSENT",
             Self::IndexExists { .. } => "INDEX_EXISTS",
             Self::IndexAbsent { .. } => "INDEX_ABSENT",
@@ -254,7 +264,8 @@ impl Refusal {
             | Self::PrefixSuspended { prefix }
             | Self::PrefixRevoked { prefix }
             | Self::PrefixAbsent { prefix }
-            | Self::PrefixHomedHere { prefix } => vec![("prefix", prefix.to_string())],
+            | Self::PrefixHomedHere { prefix }
+            | Self::AdministratorMissing { prefix } => vec![("prefix", prefix.to_string())],
             Self::AlreadyExists { version, same } => {
                 vec![("version", version.to_string()), ("same", same.to_string())]
             }

@@ -128,8 +128,10 @@ impl Target {
 pub enum Existing {
     /// Refuse.
     Refuse,
-    /// All values of the identifier are replaced.
+    /// All values of the identifier are replaced; the record of a prefix must name an administrator still.
     Overwrite,
+    /// All values of the identifier are replaced, also by some that name no administrator.
+    OverwriteWithoutAdministrator,
 }
 
 /// Condition on the state before a command.

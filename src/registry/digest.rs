@@ -29,7 +29,11 @@ fn content(command: &Command) -> [u8; 16] {
     let mut writer = Writer::with_capacity(256);
     match command {
         Command::Register(register) => {
-            writer.u8(1).u8(u8::from(register.existing == Existing::Overwrite));
+            writer.u8(1).u8(match register.existing {
+                Existing::Refuse => 0,
+                Existing::Overwrite => 1,
+                Existing::OverwriteWithoutAdministrator => 2,
+            });
             write_precondition(&mut writer, register.precondition);
             match &register.target {
                 Target::Named(identifier) => writer.u8(0).text(&identifier.to_string()),

@@ -1,5 +1,6 @@
 //! Decisions: pure functions from a present state and a command to the next state, or a refusal.
 
+use crate::authority::administration::Record;
 use crate::authority::caller::check_token;
 use crate::key::PublicKey;
 use crate::model::identifier::{Identifier, Prefix};
@@ -88,11 +89,25 @@ pub(super) fn register(
             return Err(Refusal::AlreadyExists { version, same: values.say_the_same(&command.values) });
         }
         Some((_, values)) if values.say_the_same(&command.values) => return Ok(Decision::Unchanged(version)),
+        Some((_, values)) if loses_administrators(identifier, values, command) => {
+            let prefix = identifier.named_prefix().unwrap_or_else(|| identifier.governing_prefix());
+            return Err(Refusal::AdministratorMissing { prefix });
+        }
         Some((present, _)) => (Operation::Overwritten, present.identifier.clone(), present.created_ms),
     };
     let values = stamped(command.values.clone().into_vec(), now)?;
     let state = Present { identifier: spelled, version: version + 1, values: Some(values), created_ms };
     Ok(Decision::Change(operation, state))
+}
+
+/// Whether an overwrite that does not say so would leave the record of a prefix without an administrator.
+fn loses_administrators(identifier: &Identifier, present: &Values, command: &Register) -> bool {
+    let has_administrator =
+        |values: &Values| Record { identifier, values: values.as_slice() }.administrators().next().is_some();
+    identifier.named_prefix().is_some()
+        && command.existing != Existing::OverwriteWithoutAdministrator
+        && has_administrator(present)
+        && !has_administrator(&command.values)
 }
 
 /// Changes single values of an identifier.

@@ -190,6 +190,25 @@ fn tokens_are_created_used_and_revoked() {
 }
 
 #[test]
+fn the_record_of_a_prefix_loses_its_administrator_only_when_that_is_said() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = NodeProcess::start(directory.path(), &[]);
+    print(&node, &["prefix", "home", "88.118.8"]);
+    print(&node, &["register", "0.NA/88.118.8", "100:HS_ADMIN=300:0.NA/88.118.8"]);
+    let overwrite = ["register", "0.NA/88.118.8", "URL=x", "--overwrite"];
+    let (code, stderr) = refuse(&node, &overwrite);
+    assert_eq!(code, Some(1));
+    assert!(
+        stderr.contains("[ADMINISTRATOR_MISSING]") && stderr.contains("--without-administrator"),
+        "{stderr}"
+    );
+    let (code, _) = refuse(&node, &["register", "0.NA/88.118.8", "URL=x", "--without-administrator"]);
+    assert_eq!(code, Some(2), "it is for overwriting");
+    let said = print(&node, &[&overwrite[..], &["--without-administrator"]].concat());
+    assert!(said.starts_with("overwritten"), "{said}");
+}
+
+#[test]
 fn a_peer_is_reset_when_that_is_confirmed() {
     let directory = tempfile::tempdir().expect("a directory");
     let node = NodeProcess::start(directory.path(), &[]);

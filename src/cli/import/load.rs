@@ -331,6 +331,7 @@ impl Loader {
                 target: Some(proto::registration::Target::Identifier(identifier)),
                 values,
                 overwrite: self.orders.existing == Existing::Overwrite,
+                without_administrator: false,
                 precondition: None,
             }),
             Content::Changes(changes) => Command::Amend(proto::Amendment {

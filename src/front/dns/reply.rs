@@ -255,6 +255,7 @@ pub(super) fn refusal(refusal: &Refusal) -> Reply {
         | Refusal::CommandInvalid { .. }
         | Refusal::PrefixHomedHere { .. }
         | Refusal::PrefixFiled { .. }
+        | Refusal::AdministratorMissing { .. }
         | Refusal::AlreadyExists { .. }
         | Refusal::Absent
         | Refusal::IndexExists { .. }

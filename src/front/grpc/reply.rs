@@ -160,6 +160,7 @@ fn code_of_refusal(refusal: &Refusal) -> Code {
         | Refusal::PrefixRevoked { .. }
         | Refusal::PrefixHomedHere { .. }
         | Refusal::PrefixFiled { .. }
+        | Refusal::AdministratorMissing { .. }
         | Refusal::RequestConflict
         | Refusal::RequestExpired { .. }
         | Refusal::IncarnationSuperseded

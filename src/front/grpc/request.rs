@@ -60,9 +60,18 @@ pub(super) fn registration(message: Option<proto::Registration>) -> Result<Comma
     Ok(Command::Register(Register {
         target,
         values: Values::new(values(message.values)?).map_err(Refusal::ValueInvalid)?,
-        existing: if message.overwrite { Existing::Overwrite } else { Existing::Refuse },
+        existing: existing(message.overwrite, message.without_administrator)?,
         precondition,
     }))
+}
+
+fn existing(overwrite: bool, without_administrator: bool) -> Result<Existing, Refusal> {
+    match (overwrite, without_administrator) {
+        (false, false) => Ok(Existing::Refuse),
+        (true, false) => Ok(Existing::Overwrite),
+        (true, true) => Ok(Existing::OverwriteWithoutAdministrator),
+        (false, true) => Err(invalid("without_administrator is for overwriting; set overwrite, too")),
+    }
 }
 
 /// An amendment.

@@ -27,7 +27,7 @@ pub(in crate::front) fn add_values(
     let amend = no_change(identifier);
     Command::Amend(match existing {
         Existing::Refuse => Amend { add: values, ..amend },
-        Existing::Overwrite => Amend { set: values, ..amend },
+        Existing::Overwrite | Existing::OverwriteWithoutAdministrator => Amend { set: values, ..amend },
     })
 }
 

@@ -32,6 +32,7 @@ pub(in crate::front) fn of_refusal(refusal: &Refusal) -> ResponseCode {
         }
         Refusal::ValueInvalid(_)
         | Refusal::CommandInvalid { .. }
+        | Refusal::AdministratorMissing { .. }
         | Refusal::SiteInvalid(_)
         | Refusal::RegistrantInvalid(_) => ResponseCode::INVALID_VALUE,
         Refusal::NotResponsible { .. }

@@ -1,6 +1,7 @@
 //! Register, overwrite, amend, remove, mint: decided in order, on both engines.
 
 use crate::model::identifier::IdentifierError;
+use crate::model::identity::AdminPermissions;
 use crate::model::limits::{VALUES_BYTES_MAX, VALUES_MAX};
 use crate::model::refusal::Refusal;
 use crate::model::value::{Index, Permissions, Value, ValueError, ValueType, Values};
@@ -9,7 +10,8 @@ use crate::registry::receipt::Outcome;
 use crate::store::EngineKind;
 
 use super::fixture::{
-    Fixture, add, amend, given, identifier, mint, overwrite, prefix, register, remove, typed, value,
+    Fixture, add, admin, amend, given, identifier, mint, overwrite, prefix, register, registration, remove,
+    typed, value,
 };
 
 fn index(number: u32) -> Index {
@@ -301,4 +303,36 @@ async fn a_minted_suffix_is_new_each_time_and_begins_as_asked() {
     refused(&fixture, long, Refusal::IdentifierMalformed(IdentifierError::TooLong { bytes })).await;
     let reason = "identifiers that name prefixes are not minted; name the prefix".to_owned();
     refused(&fixture, mint("0.na", "88.118."), Refusal::CommandInvalid { reason }).await;
+}
+
+#[tokio::test]
+async fn an_overwrite_leaves_a_prefix_record_its_administrators_unless_it_says_so() {
+    for engine in EngineKind::ALL {
+        let fixture = Fixture::open(engine).await;
+        let administered =
+            |data: &str| vec![value(1, data), admin(100, AdminPermissions::ALL, "300:0.NA/88.118")];
+        let overwrite = |text: &str, values: Vec<Value>, existing| {
+            let Command::Register(register) = registration(text, values) else { panic!("a registration") };
+            Command::Register(Register { existing, ..register })
+        };
+        fixture.node(registration("0.NA/88.118", administered("one"))).await.expect("registered");
+        let without = || vec![value(1, "two"), typed(100, "HS_ADMIN", "not one")];
+        let missing = Err(Refusal::AdministratorMissing { prefix: prefix("88.118") });
+        let plain = overwrite("0.na/88.118", without(), Existing::Overwrite);
+        assert_eq!(fixture.node(plain.clone()).await, missing);
+        assert_eq!(fixture.data("0.NA/88.118").await.map(|values| values[0].clone()), Some("one".to_owned()));
+        let still_administered = overwrite("0.NA/88.118", administered("three"), Existing::Overwrite);
+        assert_eq!(
+            fixture.node(still_administered).await.expect("overwritten").outcome,
+            Outcome::Overwritten
+        );
+        let said = overwrite("0.NA/88.118", without(), Existing::OverwriteWithoutAdministrator);
+        assert_eq!(fixture.node(said).await.expect("overwritten").outcome, Outcome::Overwritten);
+        let again = overwrite("0.NA/88.118", vec![value(1, "four")], Existing::Overwrite);
+        fixture.node(again).await.expect("there is none to lose");
+        // Other identifiers need none.
+        fixture.node(registration("88.118/x", administered("one"))).await.expect("registered");
+        let other = overwrite("88.118/x", vec![value(1, "two")], Existing::Overwrite);
+        fixture.node(other).await.expect("overwritten");
+    }
 }

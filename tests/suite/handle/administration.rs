@@ -104,6 +104,24 @@ async fn clients_of_version_2_0_administer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_prefix_record_is_not_overwritten_by_values_without_administrator() {
+    let node = administered().await;
+    let mut tcp = TcpClient::connect(node.handle());
+    let values = vec![value(1, "URL", b"https://example.com")];
+    let overwrite = with_values(OpCode::CREATE, "0.NA/88.118.8", values).with(OpFlags::OVERWRITE);
+    let refused = tcp.ask_as(&Signer::rsa(), &overwrite);
+    assert_eq!(refused.code(), 202);
+    assert!(
+        refused.sentence().contains("name administrators")
+            || refused.sentence().contains("names administrators"),
+        "{}",
+        refused.sentence()
+    );
+    assert_eq!(tcp.ask_as(&Signer::rsa(), &create("88.118.8/next")).code(), 1, "the administrator stays");
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_suffix_is_minted() {
     let node = administered().await;
     let mut tcp = TcpClient::connect(node.handle());

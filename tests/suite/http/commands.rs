@@ -90,6 +90,61 @@ async fn a_misspelled_command_does_nothing() {
     front_end.close().await;
 }
 
+/// A misspelled `mintNewSuffix` on a name without a slash would otherwise overwrite the record of the prefix.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_record_of_a_prefix_does_not_lose_its_administrators_by_accident() {
+    let front_end = FrontEnd::open().await;
+    let client = front_end.tls().bearer(&front_end.token());
+    let record = json!([
+        {"index": 1, "type": "URL", "data": "http://a"},
+        {"index": 100, "type": "HS_ADMIN", "data": {"format": "admin",
+            "value": {"handle": "0.NA/88.118.8", "index": 300, "permissions": "111111111111"}}},
+    ]);
+    assert_eq!(client.put("/api/handles/0.NA/88.118.8", record).await.verdict(), (201, 1));
+    let refused = client.put("/api/handles/88.118.8?mintnewsuffix=true", url("http://b")).await;
+    assert_eq!(refused.verdict(), (400, 4));
+    assert!(refused.text().contains("did you mean \\\"mintNewSuffix\\\"?"), "{refused:?}");
+    let refused = client.put("/api/handles/88.118.8", url("http://b")).await;
+    assert_eq!(refused.verdict(), (400, 202));
+    assert!(refused.text().contains("withoutAdministrator"), "{refused:?}");
+    let refused =
+        client.put("/api/handles/88.118.8?overwrite=false&withoutAdministrator=true", url("http://b")).await;
+    assert_eq!(refused.verdict(), (400, 4));
+    let said = client.put("/api/handles/88.118.8?withoutAdministrator=true", url("http://b")).await;
+    assert_eq!(said.verdict(), (200, 1));
+    front_end.close().await;
+}
+
+/// A question with a misspelled parameter would show something else than was meant.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_of_the_api_refuses_parameters_that_it_does_not_know() {
+    let front_end = FrontEnd::open().await;
+    let client = front_end.tls().bearer(&front_end.token());
+    assert_eq!(client.put(PATH, url("http://a")).await.verdict(), (201, 1));
+    for (path, meant) in [
+        (format!("{PATH}?publiconly=true"), "publicOnly"),
+        ("/api/handles?prefix=88.118.8&pagesize=1".to_owned(), "pageSize"),
+        ("/api/prefixes?pagsize=1".to_owned(), "pageSize"),
+        ("/api/site?prety".to_owned(), "pretty"),
+        ("/api/sites?prety".to_owned(), "pretty"),
+        ("/api/sessions/this?prety".to_owned(), "pretty"),
+        ("/api/verifications/301:88.118.8/a?nonse=AAAA".to_owned(), "nonce"),
+    ] {
+        let refused = client.get(&path).await;
+        assert_eq!(refused.verdict(), (400, 4), "{path}");
+        assert!(refused.text().contains(&format!("did you mean \\\"{meant}\\\"?")), "{path}: {refused:?}");
+    }
+    for (path, body) in
+        [(PATH, json!({"indexes": [1]})), ("/api/handles", json!({"prefix": "88.118.8", "pages": 1}))]
+    {
+        let refused = client.post(path, Some(body)).await;
+        assert_eq!(refused.verdict(), (400, 4), "{path}: {refused:?}");
+    }
+    // What scripts add against caches, and what other servers know, is passed over.
+    assert_eq!(client.get(&format!("{PATH}?_=1700000000&cert=true&auth=true")).await.verdict(), (200, 1));
+    front_end.close().await;
+}
+
 /// RFC 9110 section 5.3, RFC 9112 sections 6.1 and 7.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_two_readers_could_understand_in_two_ways_is_refused() {

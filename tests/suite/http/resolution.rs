@@ -55,7 +55,7 @@ async fn a_question_selects_by_index_and_type_together() {
         ("index=100&type=URL", vec![1, 100]),
         ("type=EMAIL.", vec![4]),
         ("type=email.work&index=4", vec![4]),
-        ("auth=true&index=1&unknown=x", vec![1]),
+        ("auth=true&index=1&cert=true", vec![1]),
     ] {
         let reply = client.get(&format!("/api/handles/88.118.8/SN1?{query}")).await;
         assert_eq!((reply.verdict(), indexes(&reply)), ((200, 1), expected), "{query}");

@@ -26,7 +26,7 @@ use crate::front::http::handle_json::reply::{self, Format, HandleReply};
 use crate::front::http::handle_json::resolution::{parse_handle, parse_indexes};
 use crate::front::http::handle_json::state::HandleState;
 use crate::front::http::transport::condition::{Conditions, RecordState};
-use crate::front::http::transport::extract::{CommandParameters, JsonBody, Named, Strictly};
+use crate::front::http::transport::extract::{JsonBody, KnownParameters, Named, Strictly};
 use crate::model::refusal::Refusal;
 use crate::model::value::{Index, Value, Values};
 use crate::registry::command::{Command, Existing, Precondition, Target};
@@ -44,6 +44,9 @@ pub(super) struct WriteParameters {
     /// Whether what exists is replaced; the default.
     #[param(value_type = Option<Flag>)]
     overwrite: Option<bool>,
+    /// With `overwrite`: whether the record of a prefix may be replaced by values that name no administrator (HS_ADMIN).
+    #[param(value_type = Option<Flag>)]
+    without_administrator: bool,
     /// The path is a prefix, or the beginning of a handle: the node mints the rest.
     #[param(value_type = Option<Flag>)]
     mint_new_suffix: bool,
@@ -102,8 +105,9 @@ pub(super) async fn put(
     Ok(reply::done(created, &spelled, &format))
 }
 
-impl CommandParameters for WriteParameters {
-    const NAMES: &'static [&'static str] = &["index", "overwrite", "mintNewSuffix", "pretty", "callback"];
+impl KnownParameters for WriteParameters {
+    const NAMES: &'static [&'static str] =
+        &["index", "overwrite", "withoutAdministrator", "mintNewSuffix", "pretty", "callback"];
 }
 
 impl WriteParameters {
@@ -123,7 +127,16 @@ impl WriteParameters {
         precondition: Precondition,
     ) -> Result<Command, Denial> {
         let overwrite = self.overwrite.unwrap_or(true);
-        let existing = if overwrite { Existing::Overwrite } else { Existing::Refuse };
+        let existing = match (overwrite, self.without_administrator) {
+            (false, false) => Existing::Refuse,
+            (true, false) => Existing::Overwrite,
+            (true, true) => Existing::OverwriteWithoutAdministrator,
+            (false, true) => {
+                return Err(Denial::malformed(
+                    "withoutAdministrator is for overwriting, which overwrite=false rules out",
+                ));
+            }
+        };
         let command = match target {
             Target::Named(identifier) if !self.index.is_empty() => {
                 self.check_indexes(&values)?;
@@ -169,7 +182,7 @@ pub(super) struct RemoveParameters {
     index: Vec<String>,
 }
 
-impl CommandParameters for RemoveParameters {
+impl KnownParameters for RemoveParameters {
     const NAMES: &'static [&'static str] = &["index", "pretty", "callback"];
 }
 

@@ -13,7 +13,7 @@ use crate::front::http::handle_json::resolution::{HandleResolution, ResolveParam
 use crate::front::http::handle_json::state::HandleState;
 use crate::front::http::transport::condition::Conditions;
 use crate::front::http::transport::deadline::Deadline;
-use crate::front::http::transport::extract::{GivenParameters, Named, Parameters};
+use crate::front::http::transport::extract::{GivenParameters, Named, Strictly};
 
 /// What a handle holds.
 #[utoipa::path(get, path = "/api/handles/{*handle}", tag = "handles", operation_id = "resolve",
@@ -45,7 +45,7 @@ use crate::front::http::transport::extract::{GivenParameters, Named, Parameters}
 pub(super) async fn resolve(
     State(api): State<HandleState>,
     Named(handle): Named,
-    Parameters(parameters): Parameters<ResolveParameters>,
+    Strictly(parameters): Strictly<ResolveParameters>,
     Asking(caller): Asking,
     deadline: Deadline,
     format: Format,

@@ -24,7 +24,7 @@ use crate::front::http::handle_json::reply::{self, Format, HandleReply};
 use crate::front::http::handle_json::state::HandleState;
 use crate::front::http::transport::connection::Client;
 use crate::front::http::transport::context::RequestContext;
-use crate::front::http::transport::extract::{GivenParameters, Parameters};
+use crate::front::http::transport::extract::{GivenParameters, KnownParameters, Strictly};
 use crate::front::listen::in_flight::AnswerMark;
 use crate::model::identifier::Prefix;
 use crate::model::limits::PAGE_ITEMS_MAX;
@@ -77,6 +77,10 @@ pub(super) struct ListParameters {
     callback: Option<String>,
 }
 
+impl KnownParameters for ListParameters {
+    const NAMES: &'static [&'static str] = &["prefix", "page", "pageSize", "pretty", "callback"];
+}
+
 /// Lists the handles of a prefix; the parameters stand in a JSON body.
 #[utoipa::path(post, path = "/api/handles", tag = "handles", operation_id = "listByBody",
     request_body(content = ListGiven, content_type = "application/json"),
@@ -116,7 +120,7 @@ pub(super) async fn list_by_body(
         (status = 503, description = "The node is too busy, read-only or stopping.", body = HandleReply)))]
 pub(super) async fn list(
     State(api): State<HandleState>,
-    Parameters(parameters): Parameters<ListParameters>,
+    Strictly(parameters): Strictly<ListParameters>,
     Asking(caller): Asking,
     format: Format,
     RequestContext { client, .. }: RequestContext,

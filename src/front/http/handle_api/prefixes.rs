@@ -13,7 +13,7 @@ use crate::front::http::handle_json::denial::Denial;
 use crate::front::http::handle_json::json::openapi_schema::Flag;
 use crate::front::http::handle_json::reply::{self, Format, HandleReply};
 use crate::front::http::handle_json::state::HandleState;
-use crate::front::http::transport::extract::{CommandParameters, Named, Parameters, Strictly};
+use crate::front::http::transport::extract::{KnownParameters, Named, NoParameters, Strictly};
 use crate::registry::command::{Command, PrefixCommand};
 
 /// The prefixes homed here.
@@ -55,6 +55,10 @@ pub(super) struct PageParameters {
     callback: Option<String>,
 }
 
+impl KnownParameters for PageParameters {
+    const NAMES: &'static [&'static str] = &["page", "pageSize", "pretty", "callback"];
+}
+
 /// Lists the prefixes homed here.
 #[utoipa::path(get, path = "/api/prefixes", tag = "prefixes", operation_id = "listPrefixes",
     params(PageParameters),
@@ -67,7 +71,7 @@ pub(super) struct PageParameters {
             connection accepts no credentials.", body = HandleReply)))]
 pub(super) async fn list(
     State(api): State<HandleState>,
-    Parameters(parameters): Parameters<PageParameters>,
+    Strictly(parameters): Strictly<PageParameters>,
     Asking(caller): Asking,
     format: Format,
 ) -> Result<Response, Denial> {
@@ -87,15 +91,6 @@ pub(super) async fn list(
         prefixes,
     };
     Ok(reply::ok(&body, &format))
-}
-
-/// The parameters of a command on a prefix: the form of its reply alone.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct NoParameters {}
-
-impl CommandParameters for NoParameters {
-    const NAMES: &'static [&'static str] = &["pretty", "callback"];
 }
 
 /// Homes a prefix here: from now on this node stores its handles.

@@ -18,7 +18,7 @@ use crate::front::http::transport::authentication::RequestCredentials;
 use crate::front::http::transport::authentication::authorization::Parts;
 use crate::front::http::transport::authentication::sessions::{SessionId, SessionState};
 use crate::front::http::transport::connection::Client;
-use crate::front::http::transport::extract::OptionalJson;
+use crate::front::http::transport::extract::{NoParameters, OptionalJson, Strictly};
 use crate::front::http::transport::rejection::Rejection;
 use crate::front::listen::channel::Channel;
 use crate::front::listen::source::Source;
@@ -103,6 +103,7 @@ pub(super) struct ProofGiven {
         (status = 503, description = "The node is too busy to sign.", body = reply::HandleReply)))]
 pub(super) async fn begin(
     State(api): State<HandleState>,
+    _none: Strictly<NoParameters>,
     head: RequestHead,
     format: Format,
     OptionalJson(body): OptionalJson,
@@ -138,6 +139,7 @@ pub(super) async fn begin(
         (status = 503, description = "The node is too busy to sign or to verify.", body = reply::HandleReply)))]
 pub(super) async fn prove(
     State(api): State<HandleState>,
+    _none: Strictly<NoParameters>,
     head: RequestHead,
     format: Format,
     OptionalJson(body): OptionalJson,
@@ -165,11 +167,12 @@ pub(super) async fn prove(
         (status = 503, description = "The node is too busy to sign or to verify.", body = reply::HandleReply)))]
 pub(super) async fn prove_by_post(
     api: State<HandleState>,
+    none: Strictly<NoParameters>,
     head: RequestHead,
     format: Format,
     body: OptionalJson,
 ) -> Result<Response, Denial> {
-    prove(api, head, format, body).await
+    prove(api, none, head, format, body).await
 }
 
 /// The state of a session.
@@ -181,6 +184,7 @@ pub(super) async fn prove_by_post(
         (status = 403, description = "There is no such session.", body = SessionReply)))]
 pub(super) async fn show(
     State(api): State<HandleState>,
+    _none: Strictly<NoParameters>,
     head: RequestHead,
     format: Format,
 ) -> Result<Response, Denial> {
@@ -202,7 +206,12 @@ pub(super) async fn show(
     responses(
         (status = 204, description = "Ended."),
         (status = 403, description = "There is no such session.", body = SessionReply)))]
-pub(super) async fn end(State(api): State<HandleState>, head: RequestHead, format: Format) -> Response {
+pub(super) async fn end(
+    State(api): State<HandleState>,
+    _none: Strictly<NoParameters>,
+    head: RequestHead,
+    format: Format,
+) -> Response {
     if let Some(refused) = over_plain_text(&head.client, &format) {
         return refused;
     }

@@ -13,7 +13,7 @@ use crate::front::http::handle_json::json::site::SiteJson;
 use crate::front::http::handle_json::reply::{self, Format, HandleReply};
 use crate::front::http::handle_json::state::HandleState;
 use crate::front::http::transport::context::RequestContext;
-use crate::front::http::transport::extract::Parameters;
+use crate::front::http::transport::extract::{KnownParameters, Strictly};
 
 /// This node's own site.
 #[derive(Debug, Serialize, ToSchema)]
@@ -38,6 +38,10 @@ pub(super) struct FormatParameters {
     callback: Option<String>,
 }
 
+impl KnownParameters for FormatParameters {
+    const NAMES: &'static [&'static str] = &["pretty", "callback"];
+}
+
 /// Shows this node's own site: the one that is announced, else where the request came in.
 #[utoipa::path(get, path = "/api/site", tag = "node", operation_id = "site",
     params(FormatParameters),
@@ -48,7 +52,7 @@ pub(super) struct FormatParameters {
 pub(super) async fn show(
     State(api): State<HandleState>,
     RequestContext { client, .. }: RequestContext,
-    _checked: Parameters<FormatParameters>,
+    _checked: Strictly<FormatParameters>,
     format: Format,
 ) -> Result<Response, Denial> {
     let key = api.server_key.public().encode_blob();
@@ -70,7 +74,7 @@ pub(super) async fn show(
 pub(super) async fn show_again(
     api: State<HandleState>,
     context: RequestContext,
-    checked: Parameters<FormatParameters>,
+    checked: Strictly<FormatParameters>,
     format: Format,
 ) -> Result<Response, Denial> {
     show(api, context, checked, format).await

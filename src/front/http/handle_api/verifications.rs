@@ -13,7 +13,7 @@ use crate::front::http::handle_json::denial::{ApiRefusal, Denial};
 use crate::front::http::handle_json::reply::{self, Format, HandleReply};
 use crate::front::http::handle_json::state::HandleState;
 use crate::front::http::transport::authentication::authorization::{Parts, decode_base64, parse_identity};
-use crate::front::http::transport::extract::{Named, Parameters};
+use crate::front::http::transport::extract::{KnownParameters, Named, Strictly};
 use crate::key::secret::AnswerForms;
 use crate::model::identity::Identity;
 
@@ -79,7 +79,7 @@ pub(super) struct VerifyParameters {
 pub(super) async fn verify(
     State(api): State<HandleState>,
     Named(spelled): Named,
-    Parameters(parameters): Parameters<VerifyParameters>,
+    Strictly(parameters): Strictly<VerifyParameters>,
     format: Format,
 ) -> Result<Response, Denial> {
     let identity = identity(&parameters, &spelled)?;
@@ -99,6 +99,21 @@ pub(super) async fn verify(
     let handle = identity.identifier.to_string();
     let body = VerificationReply { response_code: reply::SUCCESS, handle, is_valid };
     Ok(reply::ok(&body, &format))
+}
+
+impl KnownParameters for VerifyParameters {
+    const NAMES: &'static [&'static str] = &[
+        "nonce",
+        "cnonce",
+        "alg",
+        "signature",
+        "salt",
+        "iterations",
+        "length",
+        "index",
+        "pretty",
+        "callback",
+    ];
 }
 
 impl VerifyParameters {

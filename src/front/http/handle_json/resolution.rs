@@ -15,6 +15,7 @@ use crate::front::handle_semantics::question::{self, Elsewhere, Hidden, Question
 use crate::front::handle_semantics::referral::{self, Direction, ReferralWish};
 use crate::front::http::transport::condition::{Conditions, ReadOutcome, RecordState, add_tag};
 use crate::front::http::transport::deadline::Deadline;
+use crate::front::http::transport::extract::KnownParameters;
 use crate::front::http::transport::query::clip;
 use crate::model::identifier::Identifier;
 use crate::model::limits::VALUES_MAX;
@@ -58,6 +59,12 @@ pub(in crate::front::http) struct ResolveParameters {
     pretty: Option<bool>,
     /// A function to be called with the reply (JSONP).
     callback: Option<String>,
+}
+
+impl KnownParameters for ResolveParameters {
+    /// `cert` is that of other servers, which certify answers; here it has no effect.
+    const NAMES: &'static [&'static str] =
+        &["index", "type", "auth", "publicOnly", "doNotRefer", "pretty", "callback", "cert"];
 }
 
 impl ResolveParameters {

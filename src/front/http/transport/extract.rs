@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
@@ -32,7 +33,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
 
 //----------- Query ----------------------------------------------------------
 
-/// The parameters of an operation, from the query.
+/// The parameters of a page, from the query; unknown ones are passed over, since links to pages carry more than is for them.
 pub(in crate::front::http) struct Parameters<T>(pub(in crate::front::http) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {
@@ -43,16 +44,17 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> 
     }
 }
 
-/// Parameters of a command, which names all that it takes.
-pub(in crate::front::http) trait CommandParameters: DeserializeOwned {
+/// Parameters of an operation, which names all that it takes.
+pub(in crate::front::http) trait KnownParameters: DeserializeOwned {
     /// The names of the parameters.
     const NAMES: &'static [&'static str];
 }
 
-/// The parameters of a command, from the query: an unknown one is refused, because the command would do more than was meant.
+/// The parameters of an operation, from the query: an unknown one is refused, because the operation would do, or show, something
+/// else than was meant.
 pub(in crate::front::http) struct Strictly<T>(pub(in crate::front::http) T);
 
-impl<S: Send + Sync, T: CommandParameters> FromRequestParts<S> for Strictly<T> {
+impl<S: Send + Sync, T: KnownParameters> FromRequestParts<S> for Strictly<T> {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Rejection> {
@@ -62,10 +64,19 @@ impl<S: Send + Sync, T: CommandParameters> FromRequestParts<S> for Strictly<T> {
     }
 }
 
-/// The parameters of an operation, from the query and, where there is one, from a JSON body.
+/// The parameters of an operation that takes none, except for the form of its reply.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::front::http) struct NoParameters {}
+
+impl KnownParameters for NoParameters {
+    const NAMES: &'static [&'static str] = &["pretty", "callback"];
+}
+
+/// The parameters of an operation, from the query and, where there is one, from a JSON body; unknown ones are refused.
 pub(in crate::front::http) struct GivenParameters<T>(pub(in crate::front::http) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for GivenParameters<T> {
+impl<S: Send + Sync, T: KnownParameters> FromRequest<S> for GivenParameters<T> {
     type Rejection = Rejection;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Rejection> {
@@ -73,6 +84,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for GivenParameters<T> 
         if let OptionalJson(Some(json)) = OptionalJson::from_request(request, state).await? {
             query.add_json(&json)?;
         }
+        query.check_names(T::NAMES)?;
         query.read().map(Self)
     }
 }

@@ -1,8 +1,8 @@
 //! Parameters of a request: the query, and for POST the same names in a JSON body; parsed into a type of the
 //! operation that they are for.
 //!
-//! Names may repeat. A name that is bare, `yes` or `true` is a yes. Unknown names are passed over in questions and refused in
-//! commands.
+//! Names may repeat. A name that is bare, `yes` or `true` is a yes. Unknown names are refused by the API and passed over by
+//! pages.
 
 use percent_encoding::percent_decode_str;
 use serde::de::value::{MapDeserializer, SeqDeserializer};
@@ -14,6 +14,9 @@ use super::rejection::Rejection;
 use crate::model::nearest::nearest;
 
 //----------- Query ----------------------------------------------------------
+
+/// A name that scripts add with a number, so that no cache answers.
+const CACHE_BUSTER: &str = "_";
 
 /// Names and their texts, in the order given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,11 +61,12 @@ impl Query {
 
     /// Refuses a name that nobody reads: a misspelled one would be passed over.
     pub(in crate::front::http) fn check_names(&self, known: &[&'static str]) -> Result<(), Rejection> {
-        match self.0.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+        let is_known = |name: &str| known.contains(&name) || name == CACHE_BUSTER;
+        match self.0.iter().find(|(name, _)| !is_known(name)) {
             None => Ok(()),
             Some((name, _)) => {
                 let sentence = unknown_name(name, known.iter().copied());
-                Err(Rejection::malformed(&format!("the query has the parameter {sentence}")))
+                Err(Rejection::malformed(&format!("the request has the parameter {sentence}")))
             }
         }
     }
