@@ -59,7 +59,7 @@ impl PrivateKey {
         Self::unlock(data, None)
     }
 
-    /// Reads a key file; of the encrypted ones, those of the Handle tools since version 8, with their pass phrase.
+    /// Reads a key file; of the encrypted ones, those of the Handle tools of any version, with their pass phrase.
     pub fn unlock(data: &[u8], pass_phrase: Option<&[u8]>) -> Result<Self, KeyError> {
         bound("length of a key in bytes", data.len(), 1, KEY_BYTES_MAX)?;
         if pem::is_pem(data) {
@@ -69,6 +69,11 @@ impl PrivateKey {
             Some(0x30) => decode_der(data),
             _ => private_file::decode(data, pass_phrase),
         }
+    }
+
+    /// Whether these bytes begin as a private key file of the Handle tools: HS_PUBKEY data never does.
+    pub fn is_key_file(data: &[u8]) -> bool {
+        matches!(data, [0, 0, 0, 0..=4, ..])
     }
 
     /// PKCS#8 in DER.

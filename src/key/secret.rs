@@ -150,7 +150,7 @@ impl<'a> DerivedAnswer<'a> {
 }
 
 /// The bytes as characters of Latin-1.
-fn latin(secret: &[u8]) -> String {
+pub(super) fn latin(secret: &[u8]) -> String {
     secret.iter().copied().map(char::from).collect()
 }
 

@@ -193,3 +193,23 @@ fn a_certificate_for_another_prefix_is_not_enough() {
     let stderr = bench.refuse(2, &["key", "verify", "88.118.8/SN1", "--root", "301:88.111.1/0.0"]);
     assert!(stderr.contains("INDEX:IDENTIFIER=FILE"), "{stderr}");
 }
+
+/// Key files of the Handle tools before version 8 are encrypted by DES.
+#[test]
+fn an_old_encrypted_key_file_is_converted_with_its_pass_phrase() {
+    let vectors: Json = serde_json::from_str(include_str!("../data/key/locked.json")).expect("JSON");
+    let bench = Bench::without_node();
+    for (number, file) in vectors["files"].as_array().expect("a list").iter().enumerate() {
+        let text = |name: &str| file[name].as_str().expect("text");
+        let locked = data_encoding::HEXLOWER.decode(text("file").as_bytes()).expect("hexadecimal");
+        fs::write(bench.path("admpriv.bin"), locked).expect("written");
+        fs::write(bench.path("phrase"), format!("{}\n", text("pass_phrase"))).expect("written");
+        let convert = ["key", "convert", "admpriv.bin", "--to", "pem"];
+        let refused = bench.ended(&convert);
+        assert_ne!(refused.code, Some(0));
+        assert!(refused.stderr.contains("its pass phrase is needed"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("--pass-phrase-file"), "{}", refused.stderr);
+        let opened = bench.run(&[&convert[..], &["--pass-phrase-file", "phrase"]].concat());
+        assert!(opened.starts_with("-----BEGIN PRIVATE KEY-----"), "{number}: {opened}");
+    }
+}

@@ -193,6 +193,7 @@ impl AnyKey {
             (Ok(key), _) => Ok(Self::Private(key)),
             (_, Ok(key)) => Ok(Self::Public(key)),
             (Err(KeyError::Locked), _) => Err(KeyError::Locked),
+            (Err(private), _) if PrivateKey::is_key_file(content) => Err(private),
             // What is neither PEM nor DER was parsed as a Handle blob; the position of that error does not help users.
             (_, Err(KeyError::Decode(_))) => {
                 Err(KeyError::Malformed { wanted: "a key: PEM, DER, JWK or Handle form" })
@@ -250,7 +251,13 @@ pub(super) fn load_private(path: &Path) -> Result<PrivateKey, Error> {
 }
 
 fn wrong(path: &Path, error: &KeyError) -> Error {
-    Error::Input(format!("{}: {error}", path.display()))
+    let advice = match error {
+        KeyError::Locked => {
+            "; `idnode key convert FILE --to pem --pass-phrase-file FILE --out FILE` writes the key without encryption"
+        }
+        _ => "",
+    };
+    Error::Input(format!("{}: {error}{advice}", path.display()))
 }
 
 //----------- Files ----------------------------------------------------------

@@ -51,7 +51,7 @@ impl Cipher {
 
     /// Bytes of a secret that the cipher uses. With AES, clients use 32 bytes as the session's secret for
     /// authentication, and the first 16 as the key of the cipher.
-    pub(super) fn key_bytes(self) -> usize {
+    pub(in crate::key) fn key_bytes(self) -> usize {
         match self {
             Self::Des => 8,
             Self::TripleDes => 24,
@@ -59,7 +59,7 @@ impl Cipher {
         }
     }
 
-    fn block_bytes(self) -> usize {
+    pub(in crate::key) fn block_bytes(self) -> usize {
         match self {
             Self::Des | Self::TripleDes => 8,
             Self::Aes | Self::Sm4 => 16,
@@ -106,7 +106,12 @@ impl Cipher {
         [first, content].concat()
     }
 
-    pub(super) fn decrypt(self, secret: &[u8], version: Version, data: &[u8]) -> Result<Vec<u8>, KeyError> {
+    pub(in crate::key) fn decrypt(
+        self,
+        secret: &[u8],
+        version: Version,
+        data: &[u8],
+    ) -> Result<Vec<u8>, KeyError> {
         let key = secret.get(..self.key_bytes()).unwrap_or_default();
         if self == Self::Sm4 {
             return unchain::<Sm4>(key, key, data);

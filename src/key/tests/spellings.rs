@@ -74,6 +74,31 @@ fn a_locked_key_file_opens_with_its_pass_phrase() {
     assert!(PrivateKey::unlock(&locked, Some(b"another")).is_err());
 }
 
+/// Those of the tools before version 8, too, and with a pass phrase that is not ASCII.
+#[test]
+fn a_key_file_opens_however_the_handle_tools_encrypted_it() {
+    let vectors: serde_json::Value =
+        serde_json::from_str(include_str!("../../../tests/data/key/locked.json")).expect("JSON");
+    let files = list(&vectors, "/files");
+    assert_eq!(files.len(), 12);
+    for file in files {
+        let name = format!("{} {} {}", text(file, "/kind"), file["encryption"], text(file, "/pass_phrase"));
+        let (locked, pass_phrase) = (bytes(file, "/file"), text(file, "/pass_phrase").as_bytes());
+        let key =
+            PrivateKey::unlock(&locked, Some(pass_phrase)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let public = PublicKey::decode(&bytes(file, "/public")).expect("a public key");
+        assert_eq!(key.public(), public, "{name}");
+        for wrong in [None, Some(b"another".as_slice()), Some(b"")] {
+            let found = PrivateKey::unlock(&locked, wrong).map(|key| key.public());
+            assert_eq!(found, Err(KeyError::Locked), "{name}");
+        }
+        let mut cut = locked.clone();
+        cut.truncate(locked.len() - 1);
+        assert!(PrivateKey::unlock(&cut, Some(pass_phrase)).is_err(), "{name}");
+        assert!(PrivateKey::is_key_file(&locked) && !PrivateKey::is_key_file(&public.encode_blob()));
+    }
+}
+
 /// Teleinfo's SDK writes PEM text into the blob and reads DER from it; its tests hold this key.
 #[test]
 fn an_sm2_key_in_the_blob_is_der_or_pem() {
