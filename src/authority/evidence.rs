@@ -39,12 +39,17 @@ pub(crate) struct ReadVersion {
     pub(crate) identifier: Identifier,
     pub(crate) name: CanonicalIdentifier,
     pub(crate) version: u64,
+    /// Whether the record is that of a withdrawn prefix, and was read for its removal.
+    is_withdrawn: bool,
 }
 
 impl ReadVersion {
-    /// Whether the record would be read at the same version, and at this node.
+    /// Whether the record would be read at the same version, and in the same way.
     pub(crate) fn stands(&self, version: u64, directory: &Directory) -> bool {
-        self.version == version && RecordSource::of(&self.identifier, directory).includes_here()
+        let source = RecordSource::of(&self.identifier, directory);
+        let is_same =
+            if self.is_withdrawn { source == RecordSource::Withdrawn } else { source.includes_here() };
+        self.version == version && is_same
     }
 }
 
@@ -104,7 +109,12 @@ impl Authority {
                 let read = entries.next();
                 let (name, entry) = read.ok_or_else(|| bug("one entry for each name read"))?;
                 let version = entry.as_ref().map_or(0, |entry| entry.version);
-                evidence.read.push(ReadVersion { identifier: identifier.clone(), name, version });
+                evidence.read.push(ReadVersion {
+                    identifier: identifier.clone(),
+                    name,
+                    version,
+                    is_withdrawn: false,
+                });
                 record.entry = entry;
             }
             if let RecordSource::Both | RecordSource::Elsewhere = source {
@@ -113,6 +123,21 @@ impl Authority {
             records.push(record);
         }
         Ok(records)
+    }
+
+    /// Reads the record of a withdrawn prefix from this node's store, for its removal: to everything else it is not there.
+    pub(crate) async fn read_withdrawn(
+        &self,
+        identifier: &Identifier,
+        evidence: &mut Evidence,
+    ) -> Result<ReadRecord, Failure> {
+        let name = identifier.canonical(self.store.folding());
+        let read = self.store.identifiers(std::slice::from_ref(&name)).await;
+        let entry = read.map_err(|error| unread(&error))?.into_iter().flatten().next();
+        let version = entry.as_ref().map_or(0, |entry| entry.version);
+        let identifier = identifier.clone();
+        evidence.read.push(ReadVersion { identifier: identifier.clone(), name, version, is_withdrawn: true });
+        Ok(ReadRecord { identifier, entry, remote: Vec::new() })
     }
 
     /// Administrators and lists that another node shows of a record. A failure is noted: it matters only if nothing else

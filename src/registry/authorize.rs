@@ -11,11 +11,12 @@ use crate::authority::evidence::ReadVersion;
 use crate::authority::prefix::homed_here;
 use crate::model::caller::CallerName;
 use crate::model::identifier::{Identifier, Prefix};
+use crate::model::prefix::PrefixStatus;
 use crate::model::refusal::Refusal;
 use crate::model::token::TokenId;
 use crate::store::directory::Directory;
 
-use super::command::{Command, Item, PrefixCommand, Register, Target};
+use super::command::{Command, Item, PrefixCommand, Register, Remove, Target};
 
 /// A command that its caller may give, according to the state that was read.
 pub(super) struct Authorized {
@@ -118,6 +119,9 @@ pub(super) fn check(
             Target::Minted { prefix, .. } => check_change(caller, prefix, directory),
         },
         Command::Amend(amend) => check_change(caller, &amend.identifier.governing_prefix(), directory),
+        Command::Remove(Remove { identifier, .. }) if is_left_over(identifier, directory) => {
+            check_registrar(caller, &identifier.governing_prefix())
+        }
         Command::Remove(remove) => check_change(caller, &remove.identifier.governing_prefix(), directory),
         Command::Prefix(PrefixCommand::File(filing)) => check_filing(caller, &filing.prefix),
         Command::Prefix(_) | Command::Token(_) => check_admin(caller),
@@ -128,16 +132,29 @@ pub(super) fn check(
 pub(super) fn check_ground(command: &Command, directory: &Directory) -> Result<(), Refusal> {
     let prefix = match command {
         Command::Register(Register { target: Target::Minted { prefix, .. }, .. }) => Some(prefix.clone()),
+        Command::Remove(Remove { identifier, .. }) if is_left_over(identifier, directory) => None,
         _ => named(command).map(Identifier::governing_prefix),
     };
     prefix.map_or(Ok(()), |prefix| homed_here(&prefix, directory).map(|_| ()))
 }
 
+/// Whether an identifier is the record of a prefix that was revoked here. Nobody sees it any more, but it can be removed, so
+/// that its administrators and keys are not those of the next registrant.
+pub(super) fn is_left_over(identifier: &Identifier, directory: &Directory) -> bool {
+    let entry = identifier.named_prefix().and_then(|named| directory.get(&named).cloned());
+    entry.is_some_and(|entry| entry.status == PrefixStatus::Revoked)
+}
+
 fn check_change(caller: &Caller, prefix: &Prefix, directory: &Directory) -> Result<(), Refusal> {
-    if !caller.may_register(prefix) {
-        return Err(Refusal::PermissionDenied { needed: format!("scope registrar on prefix {prefix}") });
-    }
+    check_registrar(caller, prefix)?;
     homed_here(prefix, directory).map(|_| ())
+}
+
+fn check_registrar(caller: &Caller, prefix: &Prefix) -> Result<(), Refusal> {
+    if caller.may_register(prefix) {
+        return Ok(());
+    }
+    Err(Refusal::PermissionDenied { needed: format!("scope registrar on prefix {prefix}") })
 }
 
 fn check_filing(caller: &Caller, prefix: &Prefix) -> Result<(), Refusal> {

@@ -9,7 +9,8 @@
 //! decides: nothing commits after the administrator, or its key, was removed.
 //!
 //! The prefix record that governs an identifier `a.b/x` is `0.NA/a.b` when there is one, else that of the prefix homed
-//! here that covers it. The identities configured for this node home and revoke prefixes, and nothing else.
+//! here that covers it. The identities configured for this node home and revoke prefixes, remove the records of revoked ones,
+//! and nothing else.
 
 use tokio::time::Instant;
 
@@ -171,7 +172,11 @@ impl Registry {
                 self.allow_amend(identity, amend).await
             }
             Command::Remove(remove) => {
-                self.allow_remove(identity.ok_or(Refusal::Unauthenticated)?, remove).await
+                let identity = identity.ok_or(Refusal::Unauthenticated)?;
+                if authorize::is_left_over(&remove.identifier, directory) {
+                    return self.allow_remove_left_over(identity, remove).await;
+                }
+                self.allow_remove(identity, remove).await
             }
         }
     }
@@ -259,6 +264,25 @@ impl Registry {
     async fn allow_remove(&self, identity: &Identity, remove: &Remove) -> Result<Vec<ReadVersion>, Problem> {
         let (stored, mut evidence) = self.read_target(&remove.identifier).await?;
         rules::remove(present_of(Some(&stored)).as_ref(), remove)?;
+        let record = stored.record();
+        let decision = |who: &Memberships| record.check(Some(who), AdminPermissions::DELETE_IDENTIFIER);
+        self.authority.decide(identity, named_by(&[Some(record)]), &mut evidence, decision).await?;
+        Ok(evidence.read)
+    }
+
+    /// The record of a revoked prefix is removed by its administrators, if they can prove themselves still, and by those of
+    /// this node, who have revoked the prefix.
+    async fn allow_remove_left_over(
+        &self,
+        identity: &Identity,
+        remove: &Remove,
+    ) -> Result<Vec<ReadVersion>, Problem> {
+        let mut evidence = Evidence::default();
+        let stored = self.authority.read_withdrawn(&remove.identifier, &mut evidence).await?;
+        rules::remove(present_of(Some(&stored)).as_ref(), remove)?;
+        if self.authority.check_node_administrator(identity).is_ok() {
+            return Ok(evidence.read);
+        }
         let record = stored.record();
         let decision = |who: &Memberships| record.check(Some(who), AdminPermissions::DELETE_IDENTIFIER);
         self.authority.decide(identity, named_by(&[Some(record)]), &mut evidence, decision).await?;

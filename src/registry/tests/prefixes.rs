@@ -14,7 +14,9 @@ use crate::store::EngineKind;
 use crate::store::entry::Operation;
 
 use super::authorization::token_of;
-use super::fixture::{Fixture, delegate, elsewhere, home, prefix, register, revoke, site, suspend};
+use super::fixture::{
+    Fixture, add, delegate, elsewhere, home, prefix, register, remove, revoke, site, suspend,
+};
 
 fn registrant(name: &str) -> Option<Registrant> {
     Some(Registrant::new(name, None, "ops@example").expect("a registrant"))
@@ -112,6 +114,41 @@ async fn a_prefix_that_is_not_there_or_not_wanted_is_refused() {
     assert_eq!(fixture.node(home("forbidden")).await, Err(rule.clone()));
     assert_eq!(fixture.node(delegate("forbidden", 1)).await, Err(rule.clone()));
     assert_eq!(file(&fixture, &peer, filing("forbidden", 1, 1)).await, Err(rule));
+}
+
+#[tokio::test]
+async fn the_record_of_a_revoked_prefix_is_removed_and_nothing_else() {
+    for engine in EngineKind::ALL {
+        let fixture = Fixture::open(engine).await;
+        fixture.node(home("88.55")).await.expect("homed");
+        for identifier in ["0.NA/88.55", "88.55/x"] {
+            fixture.node(register(identifier, "one")).await.expect("registered");
+        }
+        fixture.node(suspend("88.55")).await.expect("suspended");
+        let suspended = Err(Refusal::PrefixSuspended { prefix: prefix("88.55") });
+        assert_eq!(fixture.node(remove("0.NA/88.55")).await, suspended, "it may come back");
+        fixture.node(revoke("88.55")).await.expect("revoked");
+        let fixture = fixture.reopen().await;
+        let revoked = || Err(Refusal::PrefixRevoked { prefix: prefix("88.55") });
+        assert_eq!(fixture.node(remove("88.55/x")).await, revoked());
+        assert_eq!(fixture.node(add("0.NA/88.55", 2, "two")).await, revoked());
+        assert_eq!(fixture.node(register("0.NA/88.55", "one")).await, revoked());
+        let other = fixture.caller(Scope::Registrar(vec![prefix("88.56")])).await;
+        let needed = "scope registrar on prefix 88.55".to_owned();
+        let denied = fixture.one(&other, remove("0.NA/88.55")).await;
+        assert_eq!(denied, Err(Refusal::PermissionDenied { needed }));
+        assert_eq!(
+            fixture.one(&Caller::Anonymous, remove("0.NA/88.55")).await,
+            Err(Refusal::Unauthenticated)
+        );
+        let own = fixture.caller(Scope::Registrar(vec![prefix("88.55")])).await;
+        let removed = fixture.one(&own, remove("0.NA/88.55")).await.expect("removed");
+        assert_eq!((removed.outcome, removed.version), (Outcome::Removed, 2));
+        assert_eq!(fixture.node(remove("0.NA/88.55")).await, Err(Refusal::Absent));
+        fixture.node(home("88.55")).await.expect("homed again");
+        assert_eq!(fixture.data("0.NA/88.55").await, None);
+        assert_eq!(fixture.data("88.55/x").await, Some(vec!["one".to_owned()]));
+    }
 }
 
 //----------- Filings --------------------------------------------------------

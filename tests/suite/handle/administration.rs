@@ -312,8 +312,23 @@ async fn prefixes_are_homed_and_unhomed_by_administrators_of_the_node() {
     let message = homed.decoded();
     let names = Names::decode(message.body).expect("names");
     assert_eq!(names.0, [b"0.NA/88.118.8".as_slice(), b"0.NA/88.200"]);
+    let client = node.client().await;
+    for identifier in ["0.NA/88.200", "88.200/x"] {
+        client.register(identifier, "u").await.expect("registered");
+    }
     assert_eq!(tcp.ask_as(&Signer::rsa(), &unhome).code(), 1);
     assert_eq!(tcp.ask(&Request::resolve("88.200/x")).code(), 301);
+    // What is left over of the prefix can be removed, and nothing else.
+    let remove = with_handle(OpCode::DELETE, "0.NA/88.200");
+    assert_eq!(tcp.ask(&Request::resolve("0.NA/88.200")).code(), 301);
+    assert_eq!(tcp.ask_as(&Signer::secret(), &remove).code(), 400, "not one of the node's");
+    let change = with_values(OpCode::ADD_VALUE, "0.NA/88.200", vec![value(2, "NOTE", b"n")]);
+    assert_eq!(tcp.ask(&change).code(), 301);
+    assert_eq!(tcp.ask(&with_handle(OpCode::DELETE, "88.200/x")).code(), 301);
+    assert_eq!(tcp.ask_as(&Signer::rsa(), &remove).code(), 1);
+    assert_eq!(tcp.ask_as(&Signer::rsa(), &remove).code(), 100, "it is not there any more");
+    assert_eq!(tcp.ask_as(&Signer::rsa(), &home).code(), 1);
+    assert_eq!(tcp.ask(&Request::resolve("0.NA/88.200")).code(), 100);
     node.stop().await;
 }
 
