@@ -9,7 +9,7 @@ use super::connection::{ConnectionArguments, RequestArguments};
 use super::display::escape;
 use super::error::Error;
 use super::import::{Bulk, FileArguments, Purpose};
-use super::output::Output;
+use super::output::{Output, notice};
 use super::value_argument::{CommonOfValues, ValueArgument, ValuesArguments, parse_numbered_value, to_proto};
 use crate::model::value::Index;
 use crate::wire::proto;
@@ -322,6 +322,7 @@ pub(super) fn print_receipt(
             "version": receipt.version,
             "position": position,
             "repeated": receipt.repeated,
+            "warnings": warnings_json(&receipt.warnings),
         }))?;
     } else {
         let repeated = if receipt.repeated { ", done before under the same request id" } else { "" };
@@ -330,7 +331,17 @@ pub(super) fn print_receipt(
         let position = position.map(|position| format!(", position {position}")).unwrap_or_default();
         output.line(&format!("{kind} {}{version}{position}{repeated}", escape(name)))?;
     }
-    output.flush()
+    output.flush()?;
+    for warning in receipt.warnings.iter().filter(|_| !output.is_json()) {
+        notice(&format!("warning: {}", escape(&warning.message)));
+    }
+    Ok(())
+}
+
+/// Warnings about values that were written.
+pub(super) fn warnings_json(warnings: &[proto::ValueWarning]) -> Vec<serde_json::Value> {
+    let one = |warning: &proto::ValueWarning| json!({ "index": warning.index, "code": warning.code, "message": warning.message });
+    warnings.iter().map(one).collect()
 }
 
 /// The outcome as one word or two.

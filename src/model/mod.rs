@@ -5,6 +5,7 @@
 
 pub mod identifier;
 pub mod identity;
+pub mod uri;
 pub mod value;
 
 pub mod caller;

@@ -13,6 +13,7 @@ use crate::model::limits::{
     VALUES_BYTES_MAX,
 };
 use crate::model::refusal::{Failure, Problem, Refusal};
+use crate::model::uri::UriWarning;
 use crate::model::value::ValueError;
 use crate::store::entry::RequestKey;
 use crate::telemetry::lost_outcome;
@@ -34,8 +35,26 @@ impl Registry {
     /// Applies a batch: items in order, each with its own outcome, in the order given.
     ///
     /// A command with a receipt is on disk. Dropping the future leaves the outcomes unknown to the caller; commands that
-    /// were queued are carried out nevertheless.
+    /// were queued are carried out nevertheless. Receipts name what is likely not as meant.
     pub async fn apply(
+        &self,
+        caller: &Caller,
+        batch: Batch,
+    ) -> Result<Vec<Result<Receipt, Refusal>>, Failure> {
+        // Commands of a caller without proof are mostly refused, and must not cost more than that.
+        let is_proven = !matches!(caller, Caller::Anonymous);
+        let written = batch.items.iter().filter(|_| is_proven).map(|item| item.command.warnings());
+        let warnings: Vec<Vec<UriWarning>> = written.collect();
+        let mut outcomes = self.apply_all(caller, batch).await?;
+        for (outcome, warnings) in outcomes.iter_mut().zip(warnings) {
+            if let Ok(receipt) = outcome {
+                receipt.warnings = warnings;
+            }
+        }
+        Ok(outcomes)
+    }
+
+    async fn apply_all(
         &self,
         caller: &Caller,
         batch: Batch,

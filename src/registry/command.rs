@@ -6,6 +6,7 @@ use crate::model::prefix::{PrefixStatus, Registrant};
 use crate::model::request::RequestId;
 use crate::model::site::Site;
 use crate::model::token::{TokenEntry, TokenId};
+use crate::model::uri::UriWarning;
 use crate::model::value::{Index, Value, Values};
 
 /// Commands that arrive together: independent items, applied in order, each with its own outcome.
@@ -74,6 +75,17 @@ impl Command {
     /// Whether the node mints the identifier.
     pub(super) fn mints(&self) -> bool {
         matches!(self, Self::Register(register) if matches!(register.target, Target::Minted { .. }))
+    }
+
+    /// What is likely not as meant in the values that it writes.
+    pub(super) fn warnings(&self) -> Vec<UriWarning> {
+        match self {
+            Self::Register(register) => {
+                register.values.as_slice().iter().filter_map(UriWarning::about).collect()
+            }
+            Self::Amend(amend) => amend.written().filter_map(UriWarning::about).collect(),
+            Self::Remove(_) | Self::Prefix(_) | Self::Token(_) => Vec::new(),
+        }
     }
 
     /// Bytes of the values that it carries, in Handle encoding.

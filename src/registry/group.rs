@@ -202,6 +202,7 @@ impl Group {
             outcome: decided.operation.map_or(Outcome::Unchanged, Outcome::of),
             replaced: decided.replaced && remember.is_none(),
             repeated: false,
+            warnings: Vec::new(),
         })
     }
 

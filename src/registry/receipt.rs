@@ -2,6 +2,7 @@
 
 use crate::model::identifier::Identifier;
 use crate::model::position::Position;
+use crate::model::uri::UriWarning;
 use crate::store::entry::{Operation, RequestMemory};
 
 use crate::model::refusal::Refusal;
@@ -22,6 +23,8 @@ pub struct Receipt {
     pub replaced: bool,
     /// Whether the command was carried out before, for the same request id.
     pub repeated: bool,
+    /// What is likely not as meant in the values that the command writes.
+    pub warnings: Vec<UriWarning>,
 }
 
 impl Receipt {
@@ -42,6 +45,7 @@ impl Receipt {
             outcome: memory.operation.map_or(Outcome::Unchanged, Outcome::of),
             replaced: false,
             repeated: true,
+            warnings: Vec::new(),
         })
     }
 }

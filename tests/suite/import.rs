@@ -114,6 +114,29 @@ fn ten_thousand_rows_are_imported_and_the_bad_ones_named() {
     assert_eq!(status(&node)["position"], before, "the second import changed something");
 }
 
+/// Rows with a URL that leads nowhere are registered; the first are named, all are counted, also without a change.
+#[test]
+fn urls_that_lead_nowhere_are_counted_and_the_first_rows_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = homed(&directory.path().join("data"), &[]);
+    let path = directory.path().join("parts.csv");
+    let rows: String = (2..=16).map(|row| format!("88.118.8/SN{row},www.example.com/{row}\n")).collect();
+    fs::write(&path, format!("identifier,URL\n{rows}88.118.8/SN17,https://example.com/\n")).expect("a file");
+    for more in [&["--dry-run"][..], &[]] {
+        let ended = import(&node, &path, more);
+        assert_eq!((ended.code, ended.tally()), (Some(0), [16, 0, 0, 0]), "{}", ended.stderr);
+        let summary: serde_json::Value = serde_json::from_str(&ended.printed).expect("JSON");
+        assert_eq!(summary["warned"], 15, "{more:?}");
+        let named: Vec<&str> =
+            ended.stderr.lines().filter(|line| line.starts_with("warning: row ")).collect();
+        assert_eq!(named.len(), 10, "{more:?}: {}", ended.stderr);
+        assert!(named[0].starts_with("warning: row 2: 88.118.8/SN2: the URL at index 1 "), "{}", named[0]);
+    }
+    let path = path.to_str().expect("a path in UTF-8");
+    let again = run(&node, &["import", path, "--overwrite"]);
+    assert!(again.printed.contains("refused 0, with a warning 15; "), "{}", again.printed);
+}
+
 #[test]
 fn different_rows_replace_what_is_held_only_when_asked() {
     let directory = tempfile::tempdir().expect("a directory");

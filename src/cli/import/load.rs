@@ -19,7 +19,9 @@ use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
 use super::super::connection::{Connection, pause_and_double};
+use super::super::display::escape;
 use super::super::error::{Attempt, Error, Reason};
+use super::super::output::notice;
 use super::super::progress::{Point, Progress};
 use super::in_flight::{InFlight, RowInFlight};
 use super::reading::Purpose;
@@ -29,6 +31,8 @@ use crate::model::limits::{MESSAGE_BYTES_MAX, VALUES_BYTES_MAX};
 use crate::wire::proto;
 use crate::wire::proto::registration_service_client::RegistrationServiceClient;
 
+/// Rows whose warnings are shown.
+const WARNINGS_SHOWN_MAX: u64 = 10;
 /// Capacity of the queue to the transport.
 const TRANSPORT_QUEUE: usize = 64;
 
@@ -53,6 +57,8 @@ pub(super) struct Tally {
     pub(super) refused: u64,
     /// Rows that were sent, and may or may not have been carried out.
     pub(super) unknown: u64,
+    /// Rows that were carried out, with a value that is likely not as meant.
+    pub(super) warned: u64,
 }
 
 impl Tally {
@@ -60,6 +66,23 @@ impl Tally {
     pub(super) fn rows(&self) -> u64 {
         let done = self.registered + self.skipped + self.overwritten + self.amended + self.removed;
         done + self.refused + self.unknown
+    }
+
+    /// Counts a row with warnings; those of the first rows are shown.
+    pub(super) fn warn(&mut self, number: u64, identifier: &str, warnings: Vec<String>) {
+        if warnings.is_empty() {
+            return;
+        }
+        self.warned += 1;
+        if self.warned > WARNINGS_SHOWN_MAX {
+            return;
+        }
+        for warning in warnings {
+            notice(&format!("warning: row {number}: {}: {}", escape(identifier), escape(&warning)));
+        }
+        if self.warned == WARNINGS_SHOWN_MAX {
+            notice("warning: warnings about later rows are counted and not shown");
+        }
     }
 }
 
@@ -375,13 +398,17 @@ impl Loader {
         use proto::OutcomeKind as Kind;
         use proto::outcome::Result as Done;
         match outcome.result {
-            Some(Done::Receipt(receipt)) => match receipt.kind() {
-                Kind::Overwritten => self.tally.overwritten += 1,
-                Kind::Unchanged => self.tally.skipped += 1,
-                Kind::Amended => self.tally.amended += 1,
-                Kind::Removed => self.tally.removed += 1,
-                _ => self.tally.registered += 1,
-            },
+            Some(Done::Receipt(receipt)) => {
+                match receipt.kind() {
+                    Kind::Overwritten => self.tally.overwritten += 1,
+                    Kind::Unchanged => self.tally.skipped += 1,
+                    Kind::Amended => self.tally.amended += 1,
+                    Kind::Removed => self.tally.removed += 1,
+                    _ => self.tally.registered += 1,
+                }
+                let warnings = receipt.warnings.into_iter().map(|warning| warning.message);
+                self.tally.warn(row.number, &row.identifier, warnings.collect());
+            }
             Some(Done::Refusal(refusal)) if is_same(&refusal) => self.tally.skipped += 1,
             // Every other row would be refused for the same clock.
             Some(Done::Refusal(refusal)) if row.unknown.is_none() && is_of_clock(&refusal) => {

@@ -183,6 +183,7 @@ impl Bulk<'_> {
                 "removed": tally.removed,
                 "refused": tally.refused,
                 "unknown": tally.unknown,
+                "warned": tally.warned,
                 "dry_run": self.reading.dry_run,
                 "seconds": loaded.elapsed.as_secs_f64(),
                 "rate": rate,
@@ -215,6 +216,9 @@ fn counts(tally: Tally, purpose: &Purpose) -> String {
     counts.push(("refused", tally.refused));
     if tally.unknown > 0 {
         counts.push(("unknown", tally.unknown));
+    }
+    if tally.warned > 0 {
+        counts.push(("with a warning", tally.warned));
     }
     let counts: Vec<String> =
         counts.into_iter().map(|(outcome, count)| format!("{outcome} {}", HumanCount(count))).collect();

@@ -14,6 +14,7 @@ use super::result::{RefusedRow, ResultFile};
 use super::row::{Content, Row};
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::refusal::Refusal;
+use crate::model::uri::UriWarning;
 use crate::model::value::{Value, Values};
 use crate::wire::proto;
 use crate::wire::proto::resolution_service_client::ResolutionServiceClient;
@@ -108,6 +109,9 @@ impl<'a> Rehearsal<'a> {
 
     fn count(&mut self, row: &Row, answer: Option<proto::ResolveOutcome>) -> Result<(), Error> {
         let judged = check(row).and_then(|content| self.judge(&row.identifier, content, answer));
+        if judged.is_ok() {
+            self.tally.warn(row.number, &row.identifier, warnings(row));
+        }
         match judged {
             Ok(Prediction::Registered) => self.tally.registered += 1,
             Ok(Prediction::Skipped) => self.tally.skipped += 1,
@@ -184,6 +188,13 @@ fn check(row: &Row) -> Result<Checked, Reason> {
         Content::Changes(_) => Checked::Changes,
         Content::Removal => Checked::Removal,
     })
+}
+
+/// What the node would warn of in the values of a row.
+fn warnings(row: &Row) -> Vec<String> {
+    let values = row.content.iter().flat_map(Content::values);
+    let values = values.filter_map(|value| Value::try_from(value.clone()).ok());
+    values.filter_map(|value| UriWarning::about(&value)).map(|warning| warning.to_string()).collect()
 }
 
 /// What the node holds of an identifier.

@@ -12,6 +12,7 @@ use crate::filing::status::FilingStatus;
 use crate::model::prefix::{Homing, PrefixEntry};
 use crate::model::refusal::Refusal;
 use crate::model::token::{Scope, TokenEntry};
+use crate::model::uri::UriWarning;
 use crate::registry::receipt::{Outcome, Receipt};
 use crate::registry::store_status::StoreStatus;
 use crate::resolver::answer::{Absence, Answer, Found, HistoryChange, NotResponsible, Referral};
@@ -39,6 +40,15 @@ pub(super) fn receipt(receipt: Receipt) -> proto::Receipt {
         position: Some(receipt.position.into()),
         kind: outcome_kind(receipt.outcome).into(),
         repeated: receipt.repeated,
+        warnings: receipt.warnings.iter().map(warning).collect(),
+    }
+}
+
+fn warning(warning: &UriWarning) -> proto::ValueWarning {
+    proto::ValueWarning {
+        index: warning.index().get(),
+        code: warning.code().to_owned(),
+        message: warning.to_string(),
     }
 }
 

@@ -22,6 +22,10 @@ impl ValueType {
     pub const HS_SITE: &'static str = "HS_SITE";
     /// A web address.
     pub const URL: &'static str = "URL";
+    /// Another identifier, which is meant in the place of this one (RFC 3651 section 3.2.5).
+    pub const HS_ALIAS: &'static str = "HS_ALIAS";
+    /// XML that lists web addresses to choose from.
+    pub const LOCATIONS: &'static str = "10320/loc";
 
     /// Accepts 1 to 255 bytes of UTF-8.
     pub fn new(text: &str) -> Result<Self, ValueError> {
@@ -43,9 +47,14 @@ impl ValueType {
 
     /// Whether a question for `asked` selects it: the type itself, or all its subtypes when `asked` ends in a dot.
     pub fn is_selected_by(&self, asked: &Self) -> bool {
-        let Some(family) = asked.0.strip_suffix('.') else {
-            return self == asked;
-        };
+        match asked.0.strip_suffix('.') {
+            Some(family) => self.is_within(family),
+            None => self == asked,
+        }
+    }
+
+    /// Whether this is the named type or a subtype of it, such as `URL.MIRROR` of `URL`.
+    pub fn is_within(&self, family: &str) -> bool {
         match self.0.split_at_checked(family.len()) {
             Some((head, rest)) => {
                 head.eq_ignore_ascii_case(family) && (rest.is_empty() || rest.starts_with('.'))

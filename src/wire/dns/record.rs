@@ -1,9 +1,10 @@
 //! Values as records: NAPTR and URI for values that are URIs, TXT and the machine form for every value.
 //!
-//! - **URI** (RFC 7553, type 256): a value of type `URL` or `URI`, or of a type below them such as `URL.MIRROR`, whose
-//!   data is a URI. Letters beyond ASCII are percent-encoded (RFC 3987 section 3.1); data that is still not a URI has no
-//!   URI record, but has the others. The priority is the value's index, so that the lowest index is preferred.
-//! - **NAPTR** (RFC 3403): the same values; order 100, preference the index, flag `U`, service `ID+` and the type,
+//! - **URI** (RFC 7553, type 256): what a value leads to (see [`crate::model::uri`]): the URI of a value of type `URL` or
+//!   `URI`, or of a type below them such as `URL.MIRROR`, and the locations of a `10320/loc`. Data that is no URI has no
+//!   URI record, but has the others. The priority is the value's index, so that the lowest index is preferred; locations
+//!   come first, with priority 0 and their weights.
+//! - **NAPTR** (RFC 3403): the same URIs; order 100, the same number as preference, flag `U`, service `ID+` and the type,
 //!   and `!^.*$!…!` as the expression. A URI that does not fit the expression's 255 octets gets flag `P`, service
 //!   `ID+STUB` and the name of its URI record.
 //! - **TXT**: `index type data`, cut into strings of 255 octets; a blank, control character or `\` of the type is
@@ -22,7 +23,8 @@ use sha2::{Digest, Sha256};
 
 use super::machine::{MACHINE_TYPE, encode_site, encode_stub, encode_value};
 use crate::model::site::{Ports, Site};
-use crate::model::value::{Index, Value, ValueType};
+use crate::model::uri::{Lead, leads_of, preference_of};
+use crate::model::value::{Index, Value};
 
 /// The number of the URI record type (RFC 7553 section 4).
 pub const URI_TYPE: u16 = 256;
@@ -41,7 +43,7 @@ const STRING_BYTES_MAX: usize = 255;
 const NAPTR_ORDER: u16 = 100;
 const NAPTR_SERVICE: &str = "ID+";
 const NAPTR_STUB_SERVICE: &str = "ID+STUB";
-const URI_WEIGHT: u16 = 1;
+const STUB_WEIGHT: u16 = 1;
 
 //----------- RecordKind -----------------------------------------------------
 
@@ -103,22 +105,21 @@ pub fn record_set(
     let mut set = RecordSet { ttl: u32::MAX, data: Vec::with_capacity(values.len()) };
     let mut bytes = 0;
     for value in values {
-        let Some(shown) = show(kind, value, names) else { continue };
-        set.ttl = set.ttl.min(value.ttl.remaining_seconds(now_seconds));
-        bytes += RECORD_BYTES + shown.bytes;
-        // Only beyond 65,535 can two indexes share a preference, and so a record.
-        let may_repeat = value.index.get() >= u32::from(u16::MAX);
-        if !may_repeat || !set.data.contains(&shown.data) {
-            set.data.push(shown.data);
+        // Only locations and indexes from 65,535 on can share a preference, and so a record.
+        let may_repeat = !(1..u16::MAX).contains(&preference_of(value));
+        for shown in show(kind, value, names) {
+            set.ttl = set.ttl.min(value.ttl.remaining_seconds(now_seconds));
+            bytes += RECORD_BYTES + shown.bytes;
+            // A set that is too large becomes a stub: what else it would have does not matter.
+            if bytes <= SET_BYTES_MAX && !(may_repeat && set.data.contains(&shown.data)) {
+                set.data.push(shown.data);
+            }
         }
-    }
-    if set.data.is_empty() {
-        return None;
     }
     if bytes > SET_BYTES_MAX {
         set.data = vec![stub(kind, values, names)];
     }
-    Some(set)
+    (!set.data.is_empty()).then_some(set)
 }
 
 /// The site of a prefix as a record, in the kinds that can show one.
@@ -147,16 +148,24 @@ struct Shown {
     bytes: usize,
 }
 
-fn show(kind: RecordKind, value: &Value, names: Names<'_>) -> Option<Shown> {
+fn show(kind: RecordKind, value: &Value, names: Names<'_>) -> Vec<Shown> {
     match kind {
         RecordKind::Naptr => {
-            let data = naptr(value, &uri_of(value)?, names)?;
-            let bytes = 7 + data.services.len() + data.regexp.len() + data.replacement.len() + 2;
-            Some(Shown { data: RData::NAPTR(data), bytes })
+            let shown = |lead: &Lead| {
+                let data = naptr(value, lead, names)?;
+                let bytes = 7 + data.services.len() + data.regexp.len() + data.replacement.len() + 2;
+                Some(Shown { data: RData::NAPTR(data), bytes })
+            };
+            leads_of(value).iter().filter_map(shown).collect()
         }
-        RecordKind::Uri => Some(opaque(URI_TYPE, uri(preference(value.index), &uri_of(value)?))),
-        RecordKind::Text => Some(text(&text_of(value))),
-        RecordKind::Machine => Some(opaque(MACHINE_TYPE, encode_value(value))),
+        RecordKind::Uri => {
+            let shown = |Lead { uri: target, weight }: &Lead| {
+                opaque(URI_TYPE, uri(preference_of(value), *weight, target.as_str()))
+            };
+            leads_of(value).iter().map(shown).collect()
+        }
+        RecordKind::Text => vec![text(&text_of(value))],
+        RecordKind::Machine => vec![opaque(MACHINE_TYPE, encode_value(value))],
     }
 }
 
@@ -166,7 +175,7 @@ fn stub(kind: RecordKind, values: &[Value], names: Names<'_>) -> RData {
         RecordKind::Uri => {
             let name = names.asked.to_ascii();
             let target = format!("dns:{}?type=TYPE{MACHINE_TYPE}", name.trim_end_matches('.'));
-            opaque(URI_TYPE, uri(0, &target)).data
+            opaque(URI_TYPE, uri(0, STUB_WEIGHT, &target)).data
         }
         RecordKind::Text => {
             let mut line = format!("stub sha256={}", HEXLOWER.encode(&Sha256::digest(encode_stub(values))));
@@ -189,18 +198,18 @@ fn opaque(code: u16, bytes: Vec<u8>) -> Shown {
 //----------- URI and NAPTR --------------------------------------------------
 
 /// Priority, weight, target (RFC 7553 section 4.5).
-fn uri(priority: u16, target: &str) -> Vec<u8> {
+fn uri(priority: u16, weight: u16, target: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(4 + target.len());
     bytes.extend_from_slice(&priority.to_be_bytes());
-    bytes.extend_from_slice(&URI_WEIGHT.to_be_bytes());
+    bytes.extend_from_slice(&weight.to_be_bytes());
     bytes.extend_from_slice(target.as_bytes());
     bytes
 }
 
-fn naptr(value: &Value, uri: &str, names: Names<'_>) -> Option<NAPTR> {
-    let preference = preference(value.index);
-    // Within the expression, its delimiter and the backslash are escaped (RFC 3402 section 3.2).
-    let escaped = uri.replace('\\', "\\\\").replace('!', "\\!");
+fn naptr(value: &Value, lead: &Lead, names: Names<'_>) -> Option<NAPTR> {
+    let preference = preference_of(value);
+    // Within the expression, its delimiter is escaped (RFC 3402 section 3.2); a URI has no backslash.
+    let escaped = lead.uri.as_str().replace('!', "\\!");
     let expression = format!("!^.*$!{escaped}!");
     if expression.len() > STRING_BYTES_MAX {
         return (names.of_value)(value.index).map(|name| naptr_stub(preference, name));
@@ -220,46 +229,6 @@ fn naptr(value: &Value, uri: &str, names: Names<'_>) -> Option<NAPTR> {
 fn naptr_stub(preference: u16, name: Name) -> NAPTR {
     let service = NAPTR_STUB_SERVICE.as_bytes().into();
     NAPTR::new(NAPTR_ORDER, preference, Box::from(*b"P"), service, Box::default(), name)
-}
-
-fn preference(index: Index) -> u16 {
-    u16::try_from(index.get()).unwrap_or(u16::MAX)
-}
-
-/// The URI a value holds, when its type says so and its data is one.
-fn uri_of(value: &Value) -> Option<String> {
-    let is_named = [ValueType::URL, "URI"].iter().any(|name| {
-        let own = value.value_type.as_str();
-        own.split('.').next().is_some_and(|first| first.eq_ignore_ascii_case(name))
-    });
-    if !is_named {
-        return None;
-    }
-    parse_uri(core::str::from_utf8(&value.data).ok()?)
-}
-
-/// Checks an absolute URI and percent-encodes letters beyond ASCII (RFC 3986 sections 2 and 3, RFC 3987 section 3.1).
-fn parse_uri(text: &str) -> Option<String> {
-    let (scheme, rest) = text.split_once(':')?;
-    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
-    if !is_scheme || rest.is_empty() {
-        return None;
-    }
-    let mut uri = String::with_capacity(text.len());
-    for c in text.chars() {
-        if !c.is_ascii() {
-            let mut bytes = [0; 4];
-            for byte in c.encode_utf8(&mut bytes).bytes() {
-                uri.push_str(&format!("%{byte:02X}"));
-            }
-        } else if c.is_ascii_alphanumeric() || "-._~:/?#[]@!$&'()*+,;=%".contains(c) {
-            uri.push(c);
-        } else {
-            return None;
-        }
-    }
-    Some(uri)
 }
 
 //----------- TXT ------------------------------------------------------------

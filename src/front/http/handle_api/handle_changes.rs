@@ -102,7 +102,7 @@ pub(super) async fn put(
     // A minted name is spelled by the node; every other name is spelled as in the request.
     let minted = receipt.identifier.filter(|_| parameters.mint_new_suffix);
     let spelled = minted.map_or(handle, |identifier| identifier.to_string());
-    Ok(reply::done(created, &spelled, &format))
+    Ok(reply::written_handle(created, &spelled, &receipt.warnings, &format))
 }
 
 impl KnownParameters for WriteParameters {

@@ -26,6 +26,7 @@ use crate::front::http::transport::query::Query;
 use crate::front::http::transport::rejection::Rejection;
 use crate::model::identifier::Identifier;
 use crate::model::refusal::{Failure, Refusal};
+use crate::model::uri::UriWarning;
 use crate::resolver::recursion::Unanswered;
 use crate::telemetry::bug;
 use crate::wire::handle::code::{ResponseCode, Version};
@@ -360,6 +361,29 @@ pub(in crate::front::http) struct HandleReply {
     /// What is wrong, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<String>,
+    /// What is likely not as meant in the values that were written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<WarningJson>,
+}
+
+/// A value that was written, and that is likely not as meant.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(title = "Warning")]
+struct WarningJson {
+    /// Index of the value.
+    #[schema(example = 1)]
+    index: u32,
+    /// Stable code.
+    #[schema(example = "NO_WEB_ADDRESS")]
+    code: &'static str,
+    /// What is wrong and what would be right, for people.
+    message: String,
+}
+
+impl WarningJson {
+    fn of(warning: &UriWarning) -> Self {
+        Self { index: warning.index().get(), code: warning.code(), message: warning.to_string() }
+    }
 }
 
 impl HandleReply {
@@ -372,7 +396,14 @@ impl HandleReply {
     /// A reply of this response code about an identifier.
     fn new(code: ResponseCode, handle: Option<&str>) -> Self {
         let handle = handle.map(str::to_owned);
-        Self { response_code: code.0, handle, values: None, referral_handle: None, message: None }
+        Self {
+            response_code: code.0,
+            handle,
+            values: None,
+            referral_handle: None,
+            message: None,
+            warnings: Vec::new(),
+        }
     }
 }
 
@@ -390,10 +421,21 @@ pub(in crate::front::http) fn referral(
     json(StatusCode::MULTIPLE_CHOICES, &body, format)
 }
 
-/// A command about one identifier was carried out: created, or changed.
-pub(in crate::front::http) fn done(created: bool, handle: &str, format: &Format) -> Response {
+/// A handle was written: created, or changed.
+pub(in crate::front::http) fn written_handle(
+    created: bool,
+    handle: &str,
+    warnings: &[UriWarning],
+    format: &Format,
+) -> Response {
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-    json(status, &HandleReply::new(ResponseCode::SUCCESS, Some(handle)), format)
+    let warnings = warnings.iter().map(WarningJson::of).collect();
+    json(status, &HandleReply { warnings, ..HandleReply::new(ResponseCode::SUCCESS, Some(handle)) }, format)
+}
+
+/// A command about one identifier was carried out.
+pub(in crate::front::http) fn done(created: bool, handle: &str, format: &Format) -> Response {
+    written_handle(created, handle, &[], format)
 }
 
 /// The reply to a request that is not fulfilled.

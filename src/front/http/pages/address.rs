@@ -1,28 +1,29 @@
-//! Web addresses: what a record's URL value names, where a record is shown, and where another site shows it.
+//! Addresses in redirects: where a record is shown, and where another site shows it. Where a record leads to is decided by
+//! [`crate::model::uri`].
 
 use std::net::IpAddr;
 
 use axum::http::HeaderValue;
-use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::model::refusal::Failure;
 use crate::model::site::Site;
-use crate::model::value::ValueType;
-use crate::resolver::answer::Found;
+use crate::model::uri::Uri;
 use crate::telemetry::bug;
 
-/// Characters that are escaped in an address which otherwise stays as in the record.
-const IN_ADDRESS: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'`');
 /// Characters that are escaped in a path of this node; slashes stay.
 const IN_PATH: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_').remove(b'~').remove(b':');
 
-/// The address in the URL value of the lowest index, when a header can carry it.
-pub(super) fn of_record(found: &Found) -> Option<HeaderValue> {
-    let url = found.values.iter().find(|value| value.value_type.is(ValueType::URL))?;
-    let text = core::str::from_utf8(&url.data).ok()?.trim();
-    let escaped = utf8_percent_encode(text, IN_ADDRESS).to_string();
-    HeaderValue::from_str(&escaped).ok().filter(|_| !text.is_empty())
+/// A web address.
+pub(super) fn of_uri(uri: &Uri) -> Result<HeaderValue, Failure> {
+    HeaderValue::from_str(uri.as_str()).map_err(|_| bug("a URI fits in a header"))
+}
+
+/// The path at which this node is asked for a handle.
+pub(super) fn of_page(handle: &str) -> Result<HeaderValue, Failure> {
+    let path = format!("/{}", utf8_percent_encode(handle, IN_PATH));
+    HeaderValue::from_str(&path).map_err(|_| bug("an escaped path fits in a header"))
 }
 
 /// The path at which the API of this node shows a record.

@@ -1,7 +1,8 @@
-//! Pages: `/{handle}` leads to what the handle's URL value names, as a proxy does, and shows people what else there is.
+//! Pages: `/{handle}` leads to the web address of the handle, as a proxy does, and shows people what else there is.
 //!
 //! ```text
-//!   GET /{handle} ─▶ a URL value: 302 to it
+//!   GET /{handle} ─▶ a web address in its values: 302 to it, with the text of `urlappend` behind it
+//!                 ├▶ HS_ALIAS: as the identifier that it names
 //!                 ├▶ none, or `noredirect`: people see the record, programs are led to its JSON
 //!                 ├▶ stored at another site: people are led to its web address, programs get the referral
 //!                 └▶ anything else: its status, as a page for people and as JSON for programs
@@ -11,6 +12,7 @@
 #![expect(unused_qualifications, reason = "the macro of utoipa repeats the path of a parameter type")]
 
 mod address;
+mod alias;
 mod reply;
 
 use axum::body::Body;
@@ -24,6 +26,7 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use self::alias::{Destination, Following};
 use super::handle_json::caller::RequestHead;
 use super::handle_json::denial::{ApiRefusal, Denial};
 use super::handle_json::json::openapi_schema::Flag;
@@ -37,11 +40,12 @@ use super::transport::cors::{allow_any_origin, method_not_allowed};
 use super::transport::deadline::Deadline;
 use super::transport::extract::{Named, Parameters};
 use super::transport::negotiation::{Preference, vary_by_accept};
+use super::transport::query::clip;
 use super::transport::rejection::Rejection;
 use super::transport::{Face, Routes};
 use crate::authority::caller::Caller;
 use crate::front::handle_semantics::question::{self, Wanted};
-use crate::model::refusal::Failure;
+use crate::model::uri::LocationChoice;
 use crate::resolver::answer::{Absence, Answer, Found, Referral};
 
 /// The methods of a target that is no path.
@@ -124,13 +128,31 @@ async fn no_path(request: Request) -> Response {
 //----------- Visits ---------------------------------------------------------
 
 /// How a handle is visited.
-#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 struct VisitParameters {
     /// Whether to show the record instead of redirecting.
     #[param(value_type = Option<Flag>)]
     noredirect: bool,
+    /// Text to be appended to the web address; it cannot change scheme, host or port.
+    urlappend: Option<String>,
+    /// An attribute of the location to choose from a `10320/loc` value, as `name:value`; may repeat.
+    locatt: Vec<String>,
+}
+
+impl VisitParameters {
+    /// What the client asks of the location to choose.
+    fn choice(&self, api: &HandleState) -> LocationChoice {
+        let pair =
+            |text: &String| text.split_once(':').map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut random = [0; 8];
+        api.resolver.fill_random(&mut random);
+        LocationChoice {
+            attributes: self.locatt.iter().filter_map(pair).collect(),
+            random: u64::from_ne_bytes(random),
+        }
+    }
 }
 
 /// Serves a page that describes this node to people.
@@ -151,7 +173,7 @@ async fn welcome(headers: HeaderMap) -> Result<Response, Denial> {
     }
 }
 
-/// Redirects to the URL value of the handle, or shows the record.
+/// Redirects to the web address of the handle, or shows the record.
 #[utoipa::path(get, path = "/{*handle}", tag = "handles", operation_id = "visit",
     params(
         ("handle" = String, Path, description = "The handle; its slash may be percent-encoded.",
@@ -162,13 +184,14 @@ async fn welcome(headers: HeaderMap) -> Result<Response, Denial> {
     responses(
         (status = 200, description = "The record, as a page or as JSON.",
             content((HandleReply = "application/json"), (String = "text/html"))),
-        (status = 302, description = "Redirects to the address in the URL value; without one, to the record; for \
-            people, to the site that answers.",
+        (status = 302, description = "Redirects to the web address in the values, or to that of the handle that HS_ALIAS \
+            names; without one, to the record; for people, to the site that answers.",
             headers(("location" = String, description = "The address to go to."))),
         (status = 304, description = "The client has this representation already."),
         (status = 300, description = "Another service answers.",
             content((HandleReply = "application/json"), (String = "text/html"))),
-        (status = 400, description = "The path is not a handle of a prefix that this node answers for.",
+        (status = 400, description = "The path is not a handle of a prefix that this node answers for, or urlappend \
+            cannot be appended.",
             content((HandleReply = "application/json"), (String = "text/html"))),
         (status = 401, description = "Authentication failed.",
             content((HandleReply = "application/json"), (String = "text/html"))),
@@ -189,7 +212,7 @@ async fn welcome(headers: HeaderMap) -> Result<Response, Denial> {
 async fn visit(
     State(api): State<HandleState>,
     Named(handle): Named,
-    Parameters(VisitParameters { noredirect }): Parameters<VisitParameters>,
+    Parameters(visit): Parameters<VisitParameters>,
     Parameters(parameters): Parameters<ResolveParameters>,
     head: RequestHead,
     deadline: Deadline,
@@ -206,13 +229,17 @@ async fn visit(
         format: &format,
         deadline: &deadline,
     };
-    if noredirect && preference == Preference::Data {
+    if visit.noredirect && preference == Preference::Data {
         let conditions = Conditions::of(&head.headers)?;
         let caller = api.authenticator.admit(head.credentials()).await?;
         return resolution.run(caller, &conditions).await.map(varying);
     }
     match (ask(&api, &parameters, identifier, &deadline).await?, preference) {
-        (Answer::Values(found), _) => Ok(lead(&handle, &found, noredirect, preference)?),
+        (Answer::Values(found), _) if visit.noredirect => Ok(reply::record(&handle, &found.values)?),
+        (Answer::Values(found), _) => {
+            let following = Following { api: &api, parameters: &parameters, deadline: &deadline };
+            lead(&handle, found, following, &visit, preference).await
+        }
         // Without a slash it cannot be distinguished from other unknown paths.
         (Answer::Absent(_) | Answer::Referral(_) | Answer::NotResponsible(_), _) if !handle.contains('/') => {
             Err(ApiRefusal::NoPage.into())
@@ -228,18 +255,30 @@ async fn visit(
     }
 }
 
-/// Redirects to the URL value of a record; without one, or on request, to the record itself.
-fn lead(
+/// Redirects to the web address of a record, or of the record that its aliases lead to; without one, to the page of that
+/// record, or to this record itself.
+async fn lead(
     handle: &str,
-    found: &Found,
-    wants_record: bool,
+    found: Found,
+    following: Following<'_>,
+    visit: &VisitParameters,
     preference: Preference,
-) -> Result<Response, Failure> {
-    let address = address::of_record(found).filter(|_| !wants_record);
-    match (address, preference) {
-        (Some(address), _) => Ok(reply::redirect(address)),
-        (None, Preference::Page) => reply::record(handle, &found.values),
-        (None, Preference::Data) => Ok(varying(reply::redirect(address::of_api(handle)?))),
+) -> Result<Response, Denial> {
+    let choice = visit.choice(following.api);
+    match following.follow(&found, &choice).await? {
+        Destination::Address(uri) => {
+            let appended = match visit.urlappend.as_deref() {
+                None | Some("") => uri,
+                Some(text) => uri.append(text).ok_or_else(|| {
+                    let sentence = format!("urlappend {:?} cannot be appended to a web address", clip(text));
+                    Denial::malformed(&sentence)
+                })?,
+            };
+            Ok(reply::redirect(address::of_uri(&appended)?))
+        }
+        Destination::Identifier(other) => Ok(reply::redirect(address::of_page(&other.to_string())?)),
+        Destination::Record if preference == Preference::Page => Ok(reply::record(handle, &found.values)?),
+        Destination::Record => Ok(varying(reply::redirect(address::of_api(handle)?))),
     }
 }
 

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use crate::front::http::handle_json::json::value::ValueJson;
 use crate::front::http::transport::negotiation::vary_by_accept;
 use crate::model::refusal::Failure;
+use crate::model::uri::Uri;
 use crate::model::value::Value;
 
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
@@ -61,14 +62,18 @@ fn page_of(status: StatusCode, title: &str, markup: &str) -> Response {
     page
 }
 
-/// A page that shows the values of a record.
+/// A page that shows the values of a record; web addresses are links.
 pub(super) fn record(handle: &str, values: &[Value]) -> Result<Response, Failure> {
     let mut rows = String::new();
     for value in values {
-        let shown = ValueJson::of(value.clone()).data_text()?;
+        let shown = escape(&ValueJson::of(value.clone()).data_text()?);
+        let shown = match Uri::of_value(value).filter(Uri::is_web) {
+            Some(uri) => format!("<a href=\"{}\" rel=\"noreferrer\">{shown}</a>", escape(uri.as_str())),
+            None => shown,
+        };
         let (index, kind) = (value.index, escape(value.value_type.as_str()));
         // Writing to a String does not fail.
-        let _written = writeln!(rows, "<tr><td>{index}<td>{kind}<td>{}", escape(&shown));
+        let _written = writeln!(rows, "<tr><td>{index}<td>{kind}<td>{shown}");
     }
     let table = format!("<table><tr><th>Index<th>Type<th>Data\n{rows}</table>\n");
     Ok(page(handle, &table))

@@ -65,7 +65,9 @@ fn only_uris_have_uri_records() {
         ("EMAIL", "mailto:a@example.com"),
         ("URLS", "https://example.com"),
         ("URL", "no uri"),
-        ("URL", "https://example.com/a b"),
+        ("URL", "www.example.com/a"),
+        ("URL", "//example.com/a"),
+        ("URL", "https:///a"),
         ("URL", ":x"),
         ("URL", "x:"),
         ("URI", "1x:y"),
@@ -79,6 +81,28 @@ fn only_uris_have_uri_records() {
     }
     let found = octets(RecordKind::Uri, &[value(1, "uri", "https://example.com/零".as_bytes())]);
     assert_eq!(found, [b"\0\x01\0\x01https://example.com/%E9%9B%B6".to_vec()]);
+    let found = octets(RecordKind::Uri, &[value(1, "URL", "http://例子.测试/a b".as_bytes())]);
+    assert_eq!(found, [b"\0\x01\0\x01http://xn--fsqu00a.xn--0zwm56d/a%20b".to_vec()]);
+}
+
+#[test]
+fn locations_are_preferred_with_their_weights() {
+    let xml = b"<locations><location href=\"https://a.example/\" weight=\"0.5\"/>\
+                <location href=\"https://b.example/\"/><location href=\"https://c.example/\" weight=\"0\"/>\
+                <location href=\"https://d.example/\" country=\"gb\"/></locations>";
+    let values = [value(1, "URL", b"https://u.example/"), value(1_000, "10320/loc", xml)];
+    let expected = [
+        b"\0\x01\0\x01https://u.example/".to_vec(),
+        b"\0\0\0\x32https://a.example/".to_vec(),
+        b"\0\0\0\x64https://b.example/".to_vec(),
+    ];
+    assert_eq!(octets(RecordKind::Uri, &values), expected);
+    let naptr = octets(RecordKind::Naptr, &values);
+    assert_eq!(naptr.len(), 3);
+    assert!(naptr[1].starts_with(b"\0\x64\0\0\x01U\x0cID+10320/loc"), "{naptr:?}");
+    // The same location of another value is the same record.
+    let twice = [value(1_000, "10320/loc", xml), value(1_001, "10320/loc", xml)];
+    assert_eq!(octets(RecordKind::Uri, &twice), expected[1..]);
 }
 
 #[test]
