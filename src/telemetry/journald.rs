@@ -1,16 +1,20 @@
 //! Events as journald entries with structured fields (systemd.io, "Native Journal Protocol").
 //!
 //! One event is one datagram: `MESSAGE`, `PRIORITY`, `SYSLOG_IDENTIFIER`, `TARGET`, and `IDNODE_…` for every field of
-//! the event. A datagram that journald does not take at once is dropped: a node never waits for its log.
+//! the event. `journalctl` shows only `MESSAGE`, so that the fields are in it as well: `listening address=127.0.0.1:53`.
+//! With the format JSON, `MESSAGE` is the object that standard error would get. A datagram that journald does not take at
+//! once is dropped: a node never waits for its log.
 
 use core::fmt;
 use core::fmt::Write;
 use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::sync::Arc;
 
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, Layer};
 
 /// Socket of journald.
@@ -18,10 +22,13 @@ const SOCKET: &str = "/run/systemd/journal/socket";
 /// Bytes of one field's value that are sent.
 const FIELD_BYTES_MAX: usize = 16 * 1024;
 
+/// Fields that repeat another one under an older name, for programs that read it; people see one of them.
+const REPEATED: [&str; 1] = ["door"];
+
 /// Sends events to journald.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Journald {
-    socket: UnixDatagram,
+    socket: Arc<UnixDatagram>,
 }
 
 impl Journald {
@@ -34,20 +41,22 @@ impl Journald {
         let socket = UnixDatagram::unbound()?;
         socket.set_nonblocking(true)?;
         socket.connect(path)?;
-        Ok(Self { socket })
+        Ok(Self { socket: Arc::new(socket) })
+    }
+
+    fn send(&self, entry: &Entry) {
+        // A failure to write the log cannot be logged.
+        let _dropped = self.socket.send(&entry.bytes);
     }
 }
 
 impl<S: Subscriber> Layer<S> for Journald {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
-        let metadata = event.metadata();
-        let mut entry = Entry { bytes: Vec::with_capacity(512) };
-        entry.field("PRIORITY", priority(*metadata.level()));
-        entry.field("SYSLOG_IDENTIFIER", "idnode");
-        entry.field("TARGET", metadata.target());
+        let mut entry = Entry::of(event.metadata());
         event.record(&mut entry);
-        // A failure to write the log cannot be logged.
-        let _dropped = self.socket.send(&entry.bytes);
+        let message = format!("{}{}", entry.message, entry.fields);
+        entry.field("MESSAGE", message.trim_start());
+        self.send(&entry);
     }
 }
 
@@ -66,9 +75,22 @@ fn priority(level: Level) -> &'static str {
 /// A journald entry being written.
 struct Entry {
     bytes: Vec<u8>,
+    /// The event's own message.
+    message: String,
+    /// Its other fields, each as ` name=value`.
+    fields: String,
 }
 
 impl Entry {
+    fn of(metadata: &Metadata<'_>) -> Self {
+        let mut entry =
+            Self { bytes: Vec::with_capacity(512), message: String::new(), fields: String::new() };
+        entry.field("PRIORITY", priority(*metadata.level()));
+        entry.field("SYSLOG_IDENTIFIER", "idnode");
+        entry.field("TARGET", metadata.target());
+        entry
+    }
+
     /// Writes a field in the form that allows any value: name, length in eight bytes (little-endian), value.
     fn field(&mut self, name: &str, value: &str) {
         let cut = value.floor_char_boundary(FIELD_BYTES_MAX);
@@ -81,9 +103,14 @@ impl Entry {
         self.bytes.push(b'\n');
     }
 
-    fn event_field(&mut self, field: &Field, value: &str) {
+    fn event_field(&mut self, field: &Field, value: &str, shown: fmt::Arguments<'_>) {
         if field.name() == "message" {
-            return self.field("MESSAGE", value);
+            value.clone_into(&mut self.message);
+            return;
+        }
+        if !REPEATED.contains(&field.name()) {
+            // Writing to a String does not fail.
+            let _written = write!(self.fields, " {}={shown}", field.name());
         }
         let mut name = String::from("IDNODE_");
         name.extend(
@@ -98,13 +125,52 @@ impl Entry {
 
 impl Visit for Entry {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.event_field(field, value);
+        self.event_field(field, value, format_args!("{value:?}"));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let mut text = String::new();
-        if write!(text, "{value:?}").is_ok() {
-            self.event_field(field, &text);
+        let text = format!("{value:?}");
+        self.event_field(field, &text, format_args!("{text}"));
+    }
+}
+
+//----------- Line -----------------------------------------------------------
+
+impl<'a> MakeWriter<'a> for Journald {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        Line { journald: self, entry: None, text: Vec::new() }
+    }
+
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line<'a> {
+        Line { journald: self, entry: Some(Entry::of(metadata)), text: Vec::new() }
+    }
+}
+
+/// A line that was formatted elsewhere; it is sent as one entry when it is dropped.
+pub(super) struct Line<'a> {
+    journald: &'a Journald,
+    entry: Option<Entry>,
+    text: Vec<u8>,
+}
+
+impl io::Write for Line<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        if let Some(entry) = &mut self.entry {
+            entry.field("MESSAGE", String::from_utf8_lossy(&self.text).trim_end());
+            self.journald.send(entry);
         }
     }
 }
@@ -113,36 +179,77 @@ impl Visit for Entry {
 mod tests {
     use std::os::unix::net::UnixDatagram;
 
+    use tempfile::TempDir;
     use tracing_subscriber::layer::SubscriberExt;
+    use tracing_subscriber::{Layer, Registry};
 
     use super::Journald;
 
+    /// A journald of this test, and what it receives.
+    struct Received {
+        receiver: UnixDatagram,
+        _directory: TempDir,
+    }
+
+    impl Received {
+        /// The entry of the event that `log` makes.
+        fn entry<L: Layer<Registry> + Send + Sync>(
+            layer: impl FnOnce(Journald) -> L,
+            log: impl FnOnce(),
+        ) -> Vec<u8> {
+            let directory = tempfile::tempdir().expect("a directory");
+            let path = directory.path().join("socket");
+            let received =
+                Self { receiver: UnixDatagram::bind(&path).expect("a socket"), _directory: directory };
+            let journald = Journald::connect_to(&path).expect("connected");
+            let subscriber = tracing_subscriber::registry().with(layer(journald));
+            tracing::subscriber::with_default(subscriber, log);
+            let mut buffer = vec![0; 2_048];
+            let length = received.receiver.recv(&mut buffer).expect("a datagram");
+            buffer.truncate(length);
+            buffer
+        }
+    }
+
+    fn field(name: &str, value: &str) -> Vec<u8> {
+        let mut bytes = format!("{name}\n").into_bytes();
+        bytes.extend_from_slice(&(value.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(format!("{value}\n").as_bytes());
+        bytes
+    }
+
     #[test]
-    fn an_event_arrives_with_its_fields() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("socket");
-        let receiver = UnixDatagram::bind(&path).expect("a socket");
-        let journald = Journald::connect_to(&path).expect("connected");
-        let subscriber = tracing_subscriber::registry().with(journald);
-        tracing::subscriber::with_default(subscriber, || {
-            tracing::warn!(address = %"127.0.0.1:53", waited_ms = 7, "two\nlines");
-        });
-        let mut buffer = [0; 2_048];
-        let length = receiver.recv(&mut buffer).expect("a datagram");
-        let field = |name: &str, value: &str| {
-            let mut bytes = format!("{name}\n").into_bytes();
-            bytes.extend_from_slice(&(value.len() as u64).to_le_bytes());
-            bytes.extend_from_slice(format!("{value}\n").as_bytes());
-            bytes
-        };
+    fn an_event_arrives_with_its_fields_also_in_its_message() {
+        let entry = Received::entry(
+            |journald| journald,
+            || {
+                tracing::warn!(address = %"127.0.0.1:53", cause = "a b", waited_ms = 7, "two\nlines");
+            },
+        );
         let expected = [
             field("PRIORITY", "4"),
             field("SYSLOG_IDENTIFIER", "idnode"),
             field("TARGET", "idnode::telemetry::journald::tests"),
-            field("MESSAGE", "two\nlines"),
             field("IDNODE_ADDRESS", "127.0.0.1:53"),
+            field("IDNODE_CAUSE", "a b"),
             field("IDNODE_WAITED_MS", "7"),
+            field("MESSAGE", "two\nlines address=127.0.0.1:53 cause=\"a b\" waited_ms=7"),
         ];
-        assert_eq!(buffer[..length], expected.concat());
+        assert_eq!(String::from_utf8_lossy(&entry), String::from_utf8_lossy(&expected.concat()));
+    }
+
+    #[test]
+    fn a_line_of_json_is_the_message_where_json_is_asked_for() {
+        let entry = Received::entry(crate::telemetry::log::json_lines, || {
+            tracing::error!(address = %"127.0.0.1:53", "listening");
+        });
+        let entry = String::from_utf8_lossy(&entry).into_owned();
+        assert!(entry.starts_with("PRIORITY\n\u{1}\0\0\0\0\0\0\x003\n"), "{entry:?}");
+        let (_, message) = entry.split_once("MESSAGE\n").expect("a message");
+        let (start, end) = (message.find('{').expect("JSON"), message.rfind('}').expect("JSON"));
+        let json: serde_json::Value =
+            serde_json::from_str(message.get(start..=end).expect("JSON")).expect("JSON");
+        assert_eq!((&json["message"], &json["address"]), (&"listening".into(), &"127.0.0.1:53".into()));
+        assert_eq!(json["level"], "ERROR");
     }
 }

@@ -7,9 +7,12 @@ use core::fmt;
 use std::io::{self, IsTerminal};
 use std::os::unix::fs::MetadataExt;
 
+use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, Layered, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, fmt as text, reload};
 
@@ -52,7 +55,7 @@ pub enum LogLevel {
 pub enum LogFormat {
     /// Text for people.
     Text,
-    /// One JSON object per line.
+    /// One JSON object per line, also in journald.
     Json,
 }
 
@@ -121,19 +124,32 @@ pub fn start(options: &LogOptions, destination: Destination) -> Result<LogContro
 
 fn lines(format: LogFormat, destination: Destination) -> Lines {
     if destination == Destination::Journald {
-        match Journald::connect() {
-            Ok(journald) => return Box::new(journald),
+        match (Journald::connect(), format) {
+            (Ok(journald), LogFormat::Text) => return Box::new(journald),
+            (Ok(journald), LogFormat::Json) => return Box::new(json_lines(journald)),
             // The stream on standard error still reaches it, one line per event.
-            Err(_) => return Box::new(text::layer().with_writer(io::stderr).with_ansi(false).without_time()),
+            (Err(_), LogFormat::Text) => {
+                return Box::new(text::layer().with_writer(io::stderr).with_ansi(false).without_time());
+            }
+            (Err(_), LogFormat::Json) => {}
         }
     }
     match format {
-        LogFormat::Json => Box::new(text::layer().json().flatten_event(true).with_writer(io::stderr)),
+        LogFormat::Json => Box::new(json_lines(io::stderr)),
         LogFormat::Text => {
             let colors = io::stderr().is_terminal();
             Box::new(text::layer().with_writer(io::stderr).with_ansi(colors).with_target(false))
         }
     }
+}
+
+/// One JSON object per event.
+pub(super) fn json_lines<S, W>(writer: W) -> impl Layer<S> + Send + Sync
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    text::layer().json().flatten_event(true).with_writer(writer)
 }
 
 /// The log was started already.
