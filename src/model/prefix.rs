@@ -41,7 +41,7 @@ pub enum Homing {
 /// Whether a prefix may be used.
 ///
 /// ```text
-///   active ──▶ suspended ──▶ revoked        home or delegate leads back to active
+///   active ◀─resume──suspend─▶ suspended ──▶ revoked        home or delegate leads back to active
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PrefixStatus {

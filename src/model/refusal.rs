@@ -46,7 +46,8 @@ pub enum Refusal {
     },
     /// The prefix is suspended.
     #[error(
-        "prefix {prefix} is suspended; its data stays until an administrator homes or delegates it again"
+        "prefix {prefix} is suspended; its data stays until an administrator resumes it (idnode prefix resume) at the node \
+         that suspended it"
     )]
     PrefixSuspended {
         /// The suspended prefix.
@@ -56,6 +57,15 @@ pub enum Refusal {
     #[error("prefix {prefix} is revoked; its data stays until an administrator homes or delegates it again")]
     PrefixRevoked {
         /// The revoked prefix.
+        prefix: Prefix,
+    },
+    /// A prefix is to be homed here that another site answers for.
+    #[error(
+        "prefix {prefix} is delegated to another site, which holds its identifiers; homed here it would have none. A \
+         suspension is lifted by `idnode prefix resume`, a delegation is ended by `idnode prefix end-delegation`"
+    )]
+    DelegationStands {
+        /// The delegated prefix.
         prefix: Prefix,
     },
     /// A prefix command names a prefix that has no entry.
@@ -230,6 +240,7 @@ impl Refusal {
             Self::PrefixDelegated { .. } => "PREFIX_DELEGATED",
             Self::PrefixSuspended { .. } => "PREFIX_SUSPENDED",
             Self::PrefixRevoked { .. } => "PREFIX_REVOKED",
+            Self::DelegationStands { .. } => "DELEGATION_STANDS",
             Self::PrefixAbsent { .. } => "PREFIX_ABSENT",
             Self::PrefixHomedHere { .. } => "PREFIX_HOMED_HERE",
             Self::PrefixFiled { .. } => "PREFIX_FILED",
@@ -263,6 +274,7 @@ impl Refusal {
             | Self::PrefixDelegated { prefix }
             | Self::PrefixSuspended { prefix }
             | Self::PrefixRevoked { prefix }
+            | Self::DelegationStands { prefix }
             | Self::PrefixAbsent { prefix }
             | Self::PrefixHomedHere { prefix }
             | Self::AdministratorMissing { prefix } => vec![("prefix", prefix.to_string())],

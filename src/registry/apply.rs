@@ -285,9 +285,11 @@ async fn answered(
 /// Refuses a command that is invalid whatever the present state is.
 pub(super) fn check_command(command: &Command, prefix_rule: &super::PrefixRule) -> Result<(), Refusal> {
     match command {
-        Command::Prefix(PrefixCommand::Home { prefix, .. } | PrefixCommand::Delegate { prefix, .. }) => {
-            prefix_rule(prefix).map_err(|reason| Refusal::CommandInvalid { reason })
-        }
+        Command::Prefix(
+            PrefixCommand::Home { prefix, .. }
+            | PrefixCommand::Delegate { prefix, .. }
+            | PrefixCommand::EndDelegation { prefix, .. },
+        ) => prefix_rule(prefix).map_err(|reason| Refusal::CommandInvalid { reason }),
         Command::Prefix(PrefixCommand::File(filing)) => {
             prefix_rule(&filing.prefix).map_err(|reason| Refusal::CommandInvalid { reason })
         }

@@ -203,7 +203,7 @@ pub struct Remove {
 /// Change a prefix entry.
 #[derive(Clone, Debug)]
 pub enum PrefixCommand {
-    /// Home a prefix here; ends a suspension or revocation.
+    /// Home a prefix here; ends a suspension or revocation. A delegated prefix is refused.
     Home {
         /// The prefix.
         prefix: Prefix,
@@ -219,10 +219,22 @@ pub enum PrefixCommand {
         /// The registrant; none leaves it unchanged.
         registrant: Option<Registrant>,
     },
-    /// Suspend the prefix: changes and questions are refused until it is homed or delegated.
+    /// Suspend the prefix: changes and questions are refused until it is resumed.
     Suspend {
         /// The prefix.
         prefix: Prefix,
+    },
+    /// End the suspension of a prefix, which then is what it was: homed here, or delegated.
+    Resume {
+        /// The prefix.
+        prefix: Prefix,
+    },
+    /// End the delegation of a prefix, which is then homed here; what the other site holds stays there.
+    EndDelegation {
+        /// The prefix.
+        prefix: Prefix,
+        /// The version of the entry that the administrator has seen.
+        version: u64,
     },
     /// Revoke the prefix.
     Revoke {
@@ -240,6 +252,8 @@ impl PrefixCommand {
             Self::Home { prefix, .. }
             | Self::Delegate { prefix, .. }
             | Self::Suspend { prefix }
+            | Self::Resume { prefix }
+            | Self::EndDelegation { prefix, .. }
             | Self::Revoke { prefix } => prefix,
             Self::File(filing) => &filing.prefix,
         }

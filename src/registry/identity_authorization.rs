@@ -191,7 +191,13 @@ impl Registry {
         self.authority.check_node_administrator(identity)?;
         match command {
             Some(PrefixCommand::Home { .. } | PrefixCommand::Revoke { .. }) => Ok(()),
-            Some(PrefixCommand::Delegate { .. } | PrefixCommand::Suspend { .. } | PrefixCommand::File(_))
+            Some(
+                PrefixCommand::Delegate { .. }
+                | PrefixCommand::Suspend { .. }
+                | PrefixCommand::Resume { .. }
+                | PrefixCommand::EndDelegation { .. }
+                | PrefixCommand::File(_),
+            )
             | None => Err(Refusal::PermissionDenied { needed: "scope admin".to_owned() }),
         }
     }

@@ -235,6 +235,9 @@ pub(super) fn change_prefix(
 ) -> Result<Option<(Operation, PrefixEntry)>, Refusal> {
     let (operation, target) = match command {
         PrefixCommand::Home { prefix, registrant } => {
+            if let Some(PrefixEntry { prefix, homing: Homing::Delegated(_), .. }) = present {
+                return Err(Refusal::DelegationStands { prefix: prefix.clone() });
+            }
             (Operation::PrefixHomed, answered_by(present, prefix, Homing::Here, registrant.as_ref()))
         }
         PrefixCommand::Delegate { prefix, site, registrant } => {
@@ -247,6 +250,14 @@ pub(super) fn change_prefix(
                 return Err(Refusal::PrefixRevoked { prefix: entry.prefix.clone() });
             }
             (Operation::PrefixSuspended, with_status(entry, PrefixStatus::Suspended))
+        }
+        PrefixCommand::Resume { prefix } => {
+            let entry = present.ok_or_else(|| Refusal::PrefixAbsent { prefix: prefix.clone() })?;
+            resume(entry)?
+        }
+        PrefixCommand::EndDelegation { prefix, version } => {
+            let entry = present.ok_or_else(|| Refusal::PrefixAbsent { prefix: prefix.clone() })?;
+            (Operation::PrefixHomed, end_delegation(entry, *version)?)
         }
         PrefixCommand::Revoke { prefix } => {
             let entry = present.ok_or_else(|| Refusal::PrefixAbsent { prefix: prefix.clone() })?;
@@ -290,6 +301,38 @@ pub(super) fn with_usable_key(site: &Site) -> Result<Site, Refusal> {
 /// A decision of an administrator: the entry does not belong to a filing any more, and filings do not undo it.
 fn with_status(entry: &PrefixEntry, status: PrefixStatus) -> PrefixEntry {
     PrefixEntry { status, filing: None, ..entry.clone() }
+}
+
+/// The entry without a suspension of this node's own. Later filings of its lower node apply to it again.
+fn resume(entry: &PrefixEntry) -> Result<(Operation, PrefixEntry), Refusal> {
+    let operation = match entry.homing {
+        Homing::Here => Operation::PrefixHomed,
+        Homing::Delegated(_) => Operation::PrefixDelegated,
+    };
+    match entry.status {
+        PrefixStatus::Active => Ok((operation, entry.clone())),
+        PrefixStatus::Revoked => Err(Refusal::PrefixRevoked { prefix: entry.prefix.clone() }),
+        PrefixStatus::Suspended if entry.filing.is_some() => {
+            let reason = format!(
+                "prefix {} was suspended by the lower node that filed it; resume it there, and the filing lifts it here",
+                entry.prefix
+            );
+            Err(Refusal::CommandInvalid { reason })
+        }
+        PrefixStatus::Suspended => Ok((operation, with_status(entry, PrefixStatus::Active))),
+    }
+}
+
+/// The entry of a delegated prefix, homed here. It has to be the one that the administrator has seen.
+fn end_delegation(entry: &PrefixEntry, seen: u64) -> Result<PrefixEntry, Refusal> {
+    if entry.homing == Homing::Here {
+        let reason = format!("prefix {} is not delegated; it is homed at this node", entry.prefix);
+        return Err(Refusal::CommandInvalid { reason });
+    }
+    if entry.version != seen {
+        return Err(Refusal::VersionMismatch { expected: seen, found: entry.version });
+    }
+    Ok(answered_by(Some(entry), &entry.prefix, Homing::Here, None))
 }
 
 //----------- Tokens ---------------------------------------------------------

@@ -118,6 +118,38 @@ fn an_identifier_lives_from_registration_to_removal() {
 }
 
 #[test]
+fn a_delegation_is_resumed_as_it_was_and_ended_only_with_consent() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = NodeProcess::start(directory.path(), &[]);
+    print(&node, &["prefix", "delegate", "88.118.9", "--address", "192.0.2.9", "--grpc", "7373"]);
+    print(&node, &["prefix", "suspend", "88.118.9"]);
+    let (code, complaint) = refuse(&node, &["prefix", "home", "88.118.9"]);
+    assert_eq!(code, Some(1), "{complaint}");
+    assert!(
+        complaint.contains("`idnode prefix resume`") && complaint.ends_with(" [DELEGATION_STANDS]\n"),
+        "{complaint}"
+    );
+    print(&node, &["prefix", "resume", "88.118.9"]);
+    let answered_by = |node: &NodeProcess| {
+        let shown = print(node, &["prefix", "show", "88.118.9"]);
+        let rows: Vec<String> =
+            shown.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        rows.into_iter()
+            .filter(|row| row.starts_with("Status ") || row.starts_with("Answered "))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(answered_by(&node), ["Status active", "Answered by 192.0.2.9 grpc 7373"]);
+    let (code, complaint) = refuse(&node, &["prefix", "end-delegation", "88.118.9"]);
+    assert_eq!(code, Some(2), "{complaint}");
+    assert!(
+        complaint.contains("is answered by 192.0.2.9 grpc 7373") && complaint.contains("--yes"),
+        "{complaint}"
+    );
+    print(&node, &["prefix", "end-delegation", "88.118.9", "--yes"]);
+    assert_eq!(answered_by(&node), ["Status active", "Answered by this node"]);
+}
+
+#[test]
 fn a_url_that_leads_nowhere_is_taken_with_a_warning() {
     let directory = tempfile::tempdir().expect("a directory");
     let node = NodeProcess::start(directory.path(), &[]);

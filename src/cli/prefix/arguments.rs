@@ -111,7 +111,24 @@ impl DelegateArguments {
     }
 }
 
-/// Arguments of `idnode prefix suspend` and `idnode prefix revoke`.
+/// Arguments of `idnode prefix end-delegation`.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct EndDelegationArguments {
+    /// The prefix, such as 88.118.8
+    pub(super) prefix: String,
+
+    /// End it; without this, only show what would end
+    #[arg(long)]
+    pub(super) yes: bool,
+
+    #[command(flatten)]
+    pub(super) request: RequestArguments,
+
+    #[command(flatten)]
+    pub(super) connection: ConnectionArguments,
+}
+
+/// Arguments of `idnode prefix suspend`, `idnode prefix resume` and `idnode prefix revoke`.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct OnePrefixArguments {
     /// The prefix, such as 88.118.8

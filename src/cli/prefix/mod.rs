@@ -1,14 +1,17 @@
-//! `idnode prefix`: home, delegate, suspend, revoke, list and show prefixes.
+//! `idnode prefix`: home, delegate, suspend, resume, revoke, list and show prefixes, and end delegations.
 
 mod arguments;
 pub(super) mod display;
 
 use clap::Subcommand;
 
-use self::arguments::{DelegateArguments, HomeArguments, ListArguments, OnePrefixArguments, ShowArguments};
+use self::arguments::{
+    DelegateArguments, EndDelegationArguments, HomeArguments, ListArguments, OnePrefixArguments,
+    ShowArguments,
+};
 use self::display::{entry_json, entry_table, homing, status};
 use super::change::{Subject, print_receipt};
-use super::connection::ConnectionArguments;
+use super::connection::{Connection, ConnectionArguments};
 use super::display::{Table, time};
 use super::error::Error;
 use crate::wire::proto;
@@ -25,7 +28,8 @@ Examples:
   idnode prefix home 88.118.8
   idnode prefix home 88.118.8 --registrant 第一机床厂 --credit-code 91350100M000100Y43
 
-Also lifts a suspension or revocation, and ends a delegation.")]
+Also lifts the suspension or revocation of a prefix that is homed here. A delegated prefix is refused: `idnode prefix \
+resume` lifts its suspension, `idnode prefix end-delegation` ends its delegation.")]
     Home(HomeArguments),
 
     /// Delegate a prefix to another site, which then answers for it
@@ -40,11 +44,32 @@ verify its answers and start sessions there, and this node believes only answers
     Delegate(DelegateArguments),
 
     /// Refuse changes and questions temporarily; the data remains
-    #[command(after_help = "Example:\n  idnode prefix suspend 88.118.8\n\n`idnode prefix home` lifts it.")]
+    #[command(after_help = "Example:\n  idnode prefix suspend 88.118.8\n\n`idnode prefix resume` lifts it.")]
     Suspend(OnePrefixArguments),
 
+    /// Lift a suspension; the prefix is homed here or delegated, as it was
+    #[command(after_help = "\
+Example:
+  idnode prefix resume 88.118.8
+
+A prefix that the lower node itself suspended is resumed there.")]
+    Resume(OnePrefixArguments),
+
+    /// End the delegation of a prefix, which is then homed here without the identifiers that the other site holds
+    #[command(after_help = "\
+Examples:
+  idnode prefix end-delegation 88.118.8
+  idnode prefix end-delegation 88.118.8 --yes
+
+Without --yes it only shows what would end. Export the identifiers at the other site first, and import them here afterwards.")]
+    EndDelegation(EndDelegationArguments),
+
     /// Withdraw a prefix; the data remains
-    #[command(after_help = "Example:\n  idnode prefix revoke 88.118.8\n\n`idnode prefix home` lifts it.")]
+    #[command(after_help = "\
+Example:
+  idnode prefix revoke 88.118.8
+
+`idnode prefix home` lifts it, or `idnode prefix delegate` for a delegated prefix.")]
     Revoke(OnePrefixArguments),
 
     /// List prefixes
@@ -62,7 +87,10 @@ impl PrefixCommand {
         match self {
             Self::Home(arguments) => &arguments.connection,
             Self::Delegate(arguments) => &arguments.connection,
-            Self::Suspend(arguments) | Self::Revoke(arguments) => &arguments.connection,
+            Self::Suspend(arguments) | Self::Resume(arguments) | Self::Revoke(arguments) => {
+                &arguments.connection
+            }
+            Self::EndDelegation(arguments) => &arguments.connection,
             Self::List(arguments) => &arguments.connection,
             Self::Show(arguments) => &arguments.connection,
         }
@@ -73,6 +101,8 @@ impl PrefixCommand {
             Self::Home(arguments) => home(arguments).await,
             Self::Delegate(arguments) => delegate(arguments).await,
             Self::Suspend(arguments) => suspend(arguments).await,
+            Self::Resume(arguments) => resume(arguments).await,
+            Self::EndDelegation(arguments) => end_delegation(arguments).await,
             Self::Revoke(arguments) => revoke(arguments).await,
             Self::List(arguments) => list(arguments).await,
             Self::Show(arguments) => show(arguments).await,
@@ -123,6 +153,45 @@ async fn suspend(arguments: OnePrefixArguments) -> Result<(), Error> {
     let response = connection
         .change(&request_id, async |channel| {
             PrefixServiceClient::new(channel).suspend_prefix(connection.request(request.clone())).await
+        })
+        .await?;
+    print_receipt(&mut arguments.connection.output(), response.receipt, Subject::Prefix(&request.prefix))
+}
+
+async fn resume(arguments: OnePrefixArguments) -> Result<(), Error> {
+    let connection = arguments.connection.connection()?;
+    let request_id = arguments.request.request_id();
+    let request =
+        proto::ResumePrefixRequest { request_id: request_id.clone(), prefix: arguments.prefix.clone() };
+    let response = connection
+        .change(&request_id, async |channel| {
+            PrefixServiceClient::new(channel).resume_prefix(connection.request(request.clone())).await
+        })
+        .await?;
+    print_receipt(&mut arguments.connection.output(), response.receipt, Subject::Prefix(&request.prefix))
+}
+
+async fn end_delegation(arguments: EndDelegationArguments) -> Result<(), Error> {
+    let connection = arguments.connection.connection()?;
+    let entry = entry(&connection, &arguments.prefix).await?;
+    if !arguments.yes {
+        return Err(Error::Usage(format!(
+            "prefix {} ({}) is answered by {}; homed here it has only the identifiers that this node holds. Repeat with \
+             --yes to end the delegation",
+            entry.prefix,
+            status(entry.standing()),
+            homing(&entry)
+        )));
+    }
+    let request_id = arguments.request.request_id();
+    let request = proto::EndDelegationRequest {
+        request_id: request_id.clone(),
+        prefix: arguments.prefix.clone(),
+        version: entry.version,
+    };
+    let response = connection
+        .change(&request_id, async |channel| {
+            PrefixServiceClient::new(channel).end_delegation(connection.request(request.clone())).await
         })
         .await?;
     print_receipt(&mut arguments.connection.output(), response.receipt, Subject::Prefix(&request.prefix))
@@ -181,13 +250,7 @@ async fn list(arguments: ListArguments) -> Result<(), Error> {
 
 async fn show(arguments: ShowArguments) -> Result<(), Error> {
     let connection = arguments.connection.connection()?;
-    let request = proto::GetPrefixRequest { prefix: arguments.prefix.clone() };
-    let response = connection
-        .ask(async |channel| PrefixServiceClient::new(channel).get_prefix(connection.request(request)).await)
-        .await?;
-    let entry = response
-        .entry
-        .ok_or_else(|| Error::Missing(format!("this node has no entry for prefix {}", arguments.prefix)))?;
+    let entry = entry(&connection, &arguments.prefix).await?;
     let mut output = arguments.connection.output();
     if output.is_json() {
         output.json(&entry_json(&entry))?;
@@ -195,4 +258,13 @@ async fn show(arguments: ShowArguments) -> Result<(), Error> {
         output.table(entry_table(&entry))?;
     }
     output.flush()
+}
+
+/// The entry of a prefix.
+async fn entry(connection: &Connection, prefix: &str) -> Result<proto::PrefixEntry, Error> {
+    let request = proto::GetPrefixRequest { prefix: prefix.to_owned() };
+    let response = connection
+        .ask(async |channel| PrefixServiceClient::new(channel).get_prefix(connection.request(request)).await)
+        .await?;
+    response.entry.ok_or_else(|| Error::Missing(format!("this node has no entry for prefix {prefix}")))
 }

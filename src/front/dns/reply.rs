@@ -256,6 +256,7 @@ pub(super) fn refusal(refusal: &Refusal) -> Reply {
         | Refusal::PrefixHomedHere { .. }
         | Refusal::PrefixFiled { .. }
         | Refusal::AdministratorMissing { .. }
+        | Refusal::DelegationStands { .. }
         | Refusal::AlreadyExists { .. }
         | Refusal::Absent
         | Refusal::IndexExists { .. }

@@ -56,6 +56,30 @@ impl PrefixService for PrefixApi {
         Ok(Response::new(proto::SuspendPrefixResponse { receipt: Some(receipt) }))
     }
 
+    async fn resume_prefix(
+        &self,
+        request: Request<proto::ResumePrefixRequest>,
+    ) -> Result<Response<proto::ResumePrefixResponse>, Status> {
+        let call = self.0.admit(&request, Service::Prefix)?;
+        let message = request.into_inner();
+        let command = request::prefix(&message.prefix).map(|prefix| PrefixCommand::Resume { prefix });
+        let receipt = self.0.change_prefix(&call, &message.request_id, command).await?;
+        Ok(Response::new(proto::ResumePrefixResponse { receipt: Some(receipt) }))
+    }
+
+    async fn end_delegation(
+        &self,
+        request: Request<proto::EndDelegationRequest>,
+    ) -> Result<Response<proto::EndDelegationResponse>, Status> {
+        let call = self.0.admit(&request, Service::Prefix)?;
+        let message = request.into_inner();
+        let version = message.version;
+        let command =
+            request::prefix(&message.prefix).map(|prefix| PrefixCommand::EndDelegation { prefix, version });
+        let receipt = self.0.change_prefix(&call, &message.request_id, command).await?;
+        Ok(Response::new(proto::EndDelegationResponse { receipt: Some(receipt) }))
+    }
+
     async fn revoke_prefix(
         &self,
         request: Request<proto::RevokePrefixRequest>,

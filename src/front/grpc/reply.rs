@@ -158,6 +158,7 @@ fn code_of_refusal(refusal: &Refusal) -> Code {
         | Refusal::PrefixDelegated { .. }
         | Refusal::PrefixSuspended { .. }
         | Refusal::PrefixRevoked { .. }
+        | Refusal::DelegationStands { .. }
         | Refusal::PrefixHomedHere { .. }
         | Refusal::PrefixFiled { .. }
         | Refusal::AdministratorMissing { .. }

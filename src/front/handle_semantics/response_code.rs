@@ -51,6 +51,7 @@ pub(in crate::front) fn of_refusal(refusal: &Refusal) -> ResponseCode {
         }
         Refusal::PrefixHomedHere { .. }
         | Refusal::PrefixFiled { .. }
+        | Refusal::DelegationStands { .. }
         | Refusal::VersionMismatch { .. }
         | Refusal::RequestConflict
         | Refusal::RequestExpired { .. }

@@ -64,13 +64,91 @@ async fn a_life_of_a_prefix() {
         assert_eq!(entry.homing, Homing::Delegated(site(2)));
         let revoked = Refusal::PrefixRevoked { prefix: prefix("88.1") };
         assert_eq!(fixture.node(suspend("88.1")).await, Err(revoked.clone()));
-        assert_eq!(fixture.node(register("88.1/x", "one")).await, Err(revoked));
-        fixture.node(home("88.1")).await.expect("an administrator leads back");
+        assert_eq!(fixture.node(register("88.1/x", "one")).await, Err(revoked.clone()));
+        assert_eq!(fixture.node(resume("88.1")).await, Err(revoked.clone()), "no suspension");
+        fixture.node(end_delegation("88.1", 6)).await.expect("an administrator leads back");
         fixture.node(register("88.1/x", "one")).await.expect("registered");
         let all: Vec<String> =
             fixture.registry.prefixes().iter().map(|entry| entry.prefix.to_string()).collect();
         assert_eq!(all, ["88.1", "88.118"]);
     }
+}
+
+fn resume(text: &str) -> Command {
+    Command::Prefix(PrefixCommand::Resume { prefix: prefix(text) })
+}
+
+fn end_delegation(text: &str, version: u64) -> Command {
+    Command::Prefix(PrefixCommand::EndDelegation { prefix: prefix(text), version })
+}
+
+/// A suspension ends as the prefix was before: homed here with its identifiers, or delegated.
+#[tokio::test]
+async fn a_resumed_prefix_is_what_it_was() {
+    for engine in EngineKind::ALL {
+        let fixture = Fixture::open(engine).await;
+        fixture.node(register("88.118/x", "one")).await.expect("registered");
+        fixture.node(delegate("88.5", 1)).await.expect("delegated");
+        for text in ["88.118", "88.5"] {
+            let before = fixture.registry.prefix(&prefix(text)).expect("the entry");
+            let active = fixture.node(resume(text)).await.expect("active");
+            assert_eq!((active.outcome, active.version), (Outcome::Unchanged, before.version));
+            fixture.node(suspend(text)).await.expect("suspended");
+            let resumed = fixture.node(resume(text)).await.expect("resumed");
+            assert_eq!((resumed.outcome, resumed.version), (Outcome::PrefixChanged, before.version + 2));
+            let after = fixture.registry.prefix(&prefix(text)).expect("the entry");
+            assert_eq!((after.homing, after.status), (before.homing, PrefixStatus::Active));
+        }
+        fixture.node(register("88.118/y", "one")).await.expect("registered");
+        let fixture = fixture.reopen().await;
+        let entry = fixture.registry.prefix(&prefix("88.5")).expect("the entry");
+        assert_eq!((entry.homing, entry.status), (Homing::Delegated(site(1)), PrefixStatus::Active));
+        let absent = Refusal::PrefixAbsent { prefix: prefix("88.9") };
+        assert_eq!(fixture.node(resume("88.9")).await, Err(absent));
+    }
+}
+
+/// Homing a delegated prefix would make one without identifiers here, while the other site holds them.
+#[tokio::test]
+async fn a_delegation_ends_only_by_its_own_command() {
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let peer = fixture.caller(Scope::Peer(vec![prefix("88")])).await;
+    file(&fixture, &peer, filing("88.5", 1, 1)).await.expect("filed");
+    let stands = Refusal::DelegationStands { prefix: prefix("88.5") };
+    for command in [None, Some(suspend("88.5")), Some(revoke("88.5"))] {
+        if let Some(command) = command {
+            fixture.node(command).await.expect("changed");
+        }
+        assert_eq!(fixture.node(home("88.5")).await, Err(stands.clone()));
+    }
+    let entry = fixture.registry.prefix(&prefix("88.5")).expect("the entry");
+    assert_eq!(entry.homing, Homing::Delegated(site(1)), "nothing has changed");
+    let other = Refusal::VersionMismatch { expected: 2, found: 3 };
+    assert_eq!(fixture.node(end_delegation("88.5", 2)).await, Err(other), "not the one that was seen");
+    fixture.node(end_delegation("88.5", 3)).await.expect("ended");
+    let entry = fixture.registry.prefix(&prefix("88.5")).expect("the entry");
+    assert_eq!((entry.homing, entry.status), (Homing::Here, PrefixStatus::Active));
+    let again = fixture.node(end_delegation("88.5", 4)).await;
+    assert!(matches!(again, Err(Refusal::CommandInvalid { .. })), "{again:?}");
+}
+
+/// What the lower node suspended is resumed there; what was suspended here takes filings again once it is resumed.
+#[tokio::test]
+async fn a_filed_prefix_is_resumed_where_it_was_suspended() {
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let peer = fixture.caller(Scope::Peer(vec![prefix("88")])).await;
+    let suspended = Filing { status: PrefixStatus::Suspended, ..filing("88.5", 1, 1) };
+    file(&fixture, &peer, suspended).await.expect("filed");
+    let refused = fixture.node(resume("88.5")).await;
+    let Err(Refusal::CommandInvalid { reason }) = refused else { panic!("{refused:?}") };
+    assert!(reason.contains("suspended by the lower node"), "{reason}");
+    file(&fixture, &peer, filing("88.5", 1, 2)).await.expect("resumed below");
+    fixture.node(suspend("88.5")).await.expect("suspended");
+    fixture.node(resume("88.5")).await.expect("resumed");
+    let moved = Filing { site: site(2), ..filing("88.5", 1, 3) };
+    assert_eq!(file(&fixture, &peer, moved).await, Ok((Outcome::PrefixChanged, 5)));
+    let entry = fixture.registry.prefix(&prefix("88.5")).expect("the entry");
+    assert_eq!(entry.homing, Homing::Delegated(site(2)));
 }
 
 #[tokio::test]
@@ -98,6 +176,7 @@ async fn a_registrant_stays_until_another_is_named() {
     fixture.node(delegate("88.118", 1)).await.expect("delegated");
     let entry = fixture.registry.prefix(&prefix("88.118")).expect("the entry");
     assert_eq!(entry.registrant, registrant("Works 1"));
+    fixture.node(end_delegation("88.118", entry.version)).await.expect("ended");
     fixture.node(Command::Prefix(named("Works 2"))).await.expect("named");
     let entry = fixture.registry.prefix(&prefix("88.118")).expect("the entry");
     assert_eq!((entry.registrant, entry.homing), (registrant("Works 2"), Homing::Here));

@@ -64,9 +64,24 @@ async fn a_prefix_changes_hands() {
     let ask = proto::ResolveRequest { question: Some(question("a")), recursion: None };
     let status = front_end.resolution().await.resolve(ask).await.expect_err("suspended");
     assert_eq!(reason(&status), "PREFIX_SUSPENDED");
-    let home = proto::HomePrefixRequest { prefix: PREFIX.to_owned(), ..Default::default() };
-    client.home_prefix(home).await.expect("homed again");
+    let resume = proto::ResumePrefixRequest { prefix: PREFIX.to_owned(), ..Default::default() };
+    client.resume_prefix(resume).await.expect("resumed");
     front_end.registration().await.register(request).await.expect("registered");
+
+    let home = proto::HomePrefixRequest { prefix: "88.118.9".to_owned(), ..Default::default() };
+    let status = client.home_prefix(home).await.expect_err("delegated");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::FailedPrecondition, "DELEGATION_STANDS"));
+    let end = |version| proto::EndDelegationRequest {
+        prefix: "88.118.9".to_owned(),
+        version,
+        ..Default::default()
+    };
+    let status = client.end_delegation(end(entry.version + 1)).await.expect_err("another version");
+    assert_eq!(reason(&status), "VERSION_MISMATCH");
+    client.end_delegation(end(entry.version)).await.expect("ended");
+    let request = proto::GetPrefixRequest { prefix: "88.118.9".to_owned() };
+    let ended = client.get_prefix(request).await.expect("an entry").into_inner().entry.expect("an entry");
+    assert_eq!(ended.homing, Some(Homing::Homed(proto::Homed {})));
     front_end.close().await;
 }
 

@@ -57,6 +57,7 @@ fn refusals() -> Vec<(Refusal, Code, Option<Fact>)> {
             Some(("token", "x")),
         ),
         (Refusal::AdministratorMissing { prefix: prefix() }, Code::FailedPrecondition, by_prefix),
+        (Refusal::DelegationStands { prefix: prefix() }, Code::FailedPrecondition, by_prefix),
         (Refusal::PrefixAbsent { prefix: prefix() }, Code::NotFound, by_prefix),
         (Refusal::AlreadyExists { version: 3, same: true }, Code::AlreadyExists, Some(("version", "3"))),
         (Refusal::Absent, Code::NotFound, None),
@@ -134,6 +135,7 @@ fn number(refusal: &Refusal) -> usize {
         Refusal::PrefixFiled { .. } => 30,
         Refusal::IncarnationAhead { .. } => 31,
         Refusal::AdministratorMissing { .. } => 32,
+        Refusal::DelegationStands { .. } => 33,
     }
 }
 
@@ -157,7 +159,7 @@ fn every_refusal_has_its_status_reason_and_facts() {
         }
     }
     let numbers: BTreeSet<usize> = refusals().iter().map(|(refusal, ..)| number(refusal)).collect();
-    assert_eq!(numbers, (0..=32).collect(), "every variant is in the table");
+    assert_eq!(numbers, (0..=33).collect(), "every variant is in the table");
 }
 
 #[test]
