@@ -1,4 +1,4 @@
-//! `idnode store`: checks the store of a stopped node, and accepts a loss.
+//! `idnode store`: checks the store of a stopped node, accepts a loss, and replaces the admin token.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -12,12 +12,12 @@ use super::display::escape;
 use super::local::{LocalArguments, notice};
 use crate::config::Config;
 use crate::daemon::DaemonError;
-use crate::daemon::offline::{self, Loss};
+use crate::daemon::offline::{self, Loss, ReplacedToken};
 use crate::store::check::CheckReport;
 use crate::store::repair::RepairReport;
 use crate::telemetry::Chain;
 
-/// Check the store of a stopped node, or accept a loss
+/// Check the store of a stopped node, accept a loss, or replace the admin token
 #[derive(Args, Debug)]
 pub(super) struct StoreArguments {
     #[command(subcommand)]
@@ -28,6 +28,7 @@ pub(super) struct StoreArguments {
 enum StoreCommand {
     Check(CheckArguments),
     AcceptLoss(AcceptLossArguments),
+    ReplaceAdminToken(ReplaceAdminTokenArguments),
 }
 
 /// Read a whole store and report everything that is wrong with it
@@ -72,11 +73,31 @@ struct AcceptLossArguments {
     json: bool,
 }
 
+/// Make a new admin token when that of the first start is lost
+///
+/// Writes the new token to the file `admin-token` of the data directory, mode 0600, and revokes the old one, lost or not. Other
+/// tokens remain; those with the scope admin are listed. Both changes are in the journal. The node must be stopped, and
+/// the command run as the owner of the data directory.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  idnode store replace-admin-token --data ./idnode-data
+  runuser -u idnode -- idnode store replace-admin-token --config /etc/idnode/idnode.toml")]
+struct ReplaceAdminTokenArguments {
+    #[command(flatten)]
+    local: LocalArguments,
+
+    /// Print JSON for scripts
+    #[arg(long)]
+    json: bool,
+}
+
 /// Runs the command; prints the result to standard output, or the error to standard error.
 pub(super) fn run(arguments: &StoreArguments) -> ExitCode {
     let local = match &arguments.command {
         StoreCommand::Check(arguments) => &arguments.local,
         StoreCommand::AcceptLoss(arguments) => &arguments.local,
+        StoreCommand::ReplaceAdminToken(arguments) => &arguments.local,
     };
     let config = match Config::load(&local.sources()) {
         Ok(config) => config,
@@ -118,6 +139,11 @@ async fn carry_out(command: &StoreCommand, config: &Config) -> Result<(String, E
         StoreCommand::AcceptLoss(arguments) => {
             let loss = offline::accept_loss(config).await?;
             Ok((if arguments.json { json_of(&loss) } else { text_of(&loss) }, ExitCode::SUCCESS))
+        }
+        StoreCommand::ReplaceAdminToken(arguments) => {
+            let replaced = offline::replace_admin_token(config).await?;
+            let text = if arguments.json { replaced_json(&replaced) } else { replaced_text(&replaced) };
+            Ok((text, ExitCode::SUCCESS))
         }
     }
 }
@@ -216,4 +242,27 @@ fn json_of(loss: &Loss) -> String {
             json!({ "accepted": true, "lost": lost, "adopted": adopted }).to_string()
         }
     }
+}
+
+//----------- Replaced token -------------------------------------------------
+
+fn replaced_text(replaced: &ReplacedToken) -> String {
+    let mut lines = vec![format!("admin token {} written to {}", replaced.id, replaced.file.display())];
+    lines.extend(replaced.revoked.iter().map(|id| format!("revoked: {id}")));
+    let other = |(id, label): &(String, String)| {
+        format!("still valid: {id} {}; `idnode token revoke` revokes it", escape(label))
+    };
+    lines.extend(replaced.others.iter().map(other));
+    lines.join("\n")
+}
+
+fn replaced_json(replaced: &ReplacedToken) -> String {
+    let other = |(id, label): &(String, String)| json!({ "id": id, "label": label });
+    json!({
+        "id": replaced.id,
+        "file": replaced.file,
+        "revoked": replaced.revoked,
+        "others": replaced.others.iter().map(other).collect::<Vec<_>>(),
+    })
+    .to_string()
 }

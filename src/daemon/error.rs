@@ -61,6 +61,12 @@ pub enum DaemonError {
         /// Reason of the failure.
         reason: String,
     },
+    /// The admin token could not be replaced.
+    #[error("cannot replace the admin token: {reason}")]
+    AdminToken {
+        /// Reason of the failure.
+        reason: String,
+    },
     /// The key that the node signs with cannot be made or used.
     #[error("{}: the server key cannot be used: {reason}; put it back from a backup, or remove the file to make another", file.display())]
     ServerKey {
@@ -116,7 +122,7 @@ impl DaemonError {
             Self::EngineChanged { .. } | Self::Configured { .. } | Self::ServerKey { .. } => 78,
             Self::Store(_) | Self::Close(_) | Self::Unclosed { .. } => 74,
             Self::Bind { .. } => 69,
-            Self::FrontEnd { .. } | Self::FirstToken { .. } => 70,
+            Self::FrontEnd { .. } | Self::FirstToken { .. } | Self::AdminToken { .. } => 70,
             Self::System { .. } => 71,
         }
     }

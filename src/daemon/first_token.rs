@@ -19,6 +19,9 @@ use crate::store::entry::Change;
 use crate::store::restore::RESTORED;
 use crate::telemetry::Chain;
 
+/// Label of the token, in the list of tokens.
+pub(super) const LABEL: &str = "first start";
+
 /// What is needed to create the first admin token.
 pub(super) struct FirstToken {
     pub(super) store: Store,
@@ -43,7 +46,7 @@ impl FirstToken {
                 return Ok(());
             }
         }
-        let draft = TokenDraft { label: "first start".into(), scopes: vec![Scope::Admin], expires_ms: None };
+        let draft = TokenDraft { label: LABEL.into(), scopes: vec![Scope::Admin], expires_ms: None };
         let failed =
             |error: &dyn core::error::Error| DaemonError::FirstToken { reason: Chain(error).to_string() };
         let (text, entry) = self.registry.make_token(draft).map_err(|refusal| failed(&refusal))?;

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod admin_token;
 mod administration;
 mod backup;
 mod cli;
