@@ -120,6 +120,7 @@ impl Backups {
         let zone = TimeZone::system();
         loop {
             let due_ms = schedule.next_after(self.inner.store.now_ms(), &zone);
+            tracing::info!(%schedule, at = %in_zone(due_ms, &zone), "the next backup of the schedule");
             loop {
                 let left = Duration::from_millis(due_ms.saturating_sub(self.inner.store.now_ms()));
                 if left.is_zero() {
@@ -150,11 +151,30 @@ impl Backups {
     }
 }
 
+/// A time in milliseconds since 1970 with the offset of a zone, and the name of the zone where it has one.
+fn in_zone(ms: u64, zone: &TimeZone) -> String {
+    let seconds = i64::try_from(ms / 1_000).unwrap_or(i64::MAX);
+    let Ok(time) = Timestamp::from_second(seconds) else { return format!("{seconds} s after 1970") };
+    let offset = zone.to_offset(time);
+    let shown = time.display_with_offset(offset);
+    match zone.iana_name() {
+        Some(name) => format!("{shown} ({name})"),
+        None => shown.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use jiff::tz::TimeZone;
 
-    use super::Schedule;
+    use super::{Schedule, in_zone};
+
+    #[test]
+    fn the_time_of_the_next_backup_names_its_zone() {
+        let zone = TimeZone::fixed(jiff::tz::offset(8));
+        assert_eq!(in_zone(1_800_000_000_000, &zone), "2027-01-15T16:00:00+08:00");
+        assert_eq!(in_zone(1_800_000_000_000, &TimeZone::UTC), "2027-01-15T08:00:00+00:00 (UTC)");
+    }
 
     #[test]
     fn a_schedule_is_a_daily_minute_or_a_number_of_hours() {
