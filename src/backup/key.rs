@@ -18,6 +18,11 @@ const CATALOG: &[u8] = b"idnode backup catalog 1";
 /// Bytes of a nonce of XChaCha20-Poly1305.
 const NONCE_BYTES: usize = 24;
 
+/// Checks that a file holds a key as [`super::Options`] need it.
+pub fn check_key_file(path: &Path) -> Result<(), Error> {
+    Key::load(path).map(drop)
+}
+
 //----------- Key ------------------------------------------------------------
 
 /// The operator's key.

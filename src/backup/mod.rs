@@ -91,6 +91,7 @@ pub use self::counters::Counters;
 pub use self::error::Error;
 pub use self::file::BackedUpFile;
 pub use self::finding::{Finding, Verdict};
+pub use self::key::check_key_file;
 pub use self::kind::Kind;
 pub use self::list::list_directory;
 pub use self::options::{CHUNK_BYTES_DEFAULT, Options};

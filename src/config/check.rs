@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, ConfigProblem};
 use super::options::Config;
+use crate::backup;
 use crate::telemetry::Chain;
 
 impl Config {
@@ -21,6 +22,13 @@ impl Config {
         self.check_tls(&mut problems);
         self.check_upper(&mut problems);
         self.check_retention(&mut problems);
+        self.check_backups(&mut problems);
+        problems.extend(self.named_files().into_iter().filter_map(|(key, file)| unreadable(key, file)));
+        problems
+    }
+
+    /// The files that the configuration names, and the keys that name them.
+    pub(super) fn named_files(&self) -> Vec<(&'static str, &Path)> {
         let files = [
             ("tls.certificate", &self.tls.certificate),
             ("tls.key", &self.tls.key),
@@ -29,9 +37,29 @@ impl Config {
             ("recursion.tls_ca", &self.recursion.tls_ca),
             ("backup.key_file", &self.backup.key_file),
         ];
-        let named = files.into_iter().filter_map(|(key, file)| Some((key, file.as_deref()?)));
-        problems.extend(named.filter_map(|(key, file)| unreadable(key, file)));
-        problems
+        files.into_iter().filter_map(|(key, file)| Some((key, file.as_deref()?))).collect()
+    }
+
+    /// Backups are lost together with the store when they are within its directory.
+    fn check_backups(&self, problems: &mut Vec<ConfigProblem>) {
+        let data = absolute(&self.store.directory);
+        for directory in &self.backup.directories {
+            let directory = absolute(directory);
+            if directory.starts_with(&data) || data.starts_with(&directory) {
+                let reason = format!(
+                    "{} and the data directory {} are within each other; backups need a directory of their own, preferably \
+                     on another disk",
+                    directory.display(),
+                    data.display()
+                );
+                problems.push(relation("backup.directories", &reason));
+            }
+        }
+        let key_file = self.backup.key_file.as_deref().filter(|file| file.is_file());
+        // A file that cannot be read is reported with those of other keys.
+        if let Some(Err(error @ backup::Error::Key { .. })) = key_file.map(backup::check_key_file) {
+            problems.push(relation("backup.key_file", &Chain(&error).to_string()));
+        }
     }
 
     /// Every front end listens on TCP, so one address serves one of them, once. Port 0 is another port each time.
@@ -125,7 +153,13 @@ impl Config {
     }
 }
 
-fn relation(key: &str, reason: &str) -> ConfigProblem {
+/// A path from the root, with links followed where it exists.
+fn absolute(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    absolute.canonicalize().unwrap_or(absolute)
+}
+
+pub(super) fn relation(key: &str, reason: &str) -> ConfigProblem {
     ConfigProblem::Relation { key: key.into(), reason: reason.into() }
 }
 

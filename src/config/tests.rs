@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::file_v1::{Key, keys};
@@ -74,9 +75,12 @@ fn an_example_of_every_role_is_right() {
         let made = rcgen::generate_simple_self_signed(vec!["node.example".into()]).expect("a certificate");
         fs::write(directory.path().join("node.crt"), made.cert.pem()).expect("write");
         fs::write(directory.path().join("node.key"), made.signing_key.serialize_pem()).expect("write");
-        for name in ["upper-token", "upper-ca.crt", "sites-ca.crt", "backup.key"] {
+        for name in ["upper-token", "upper-ca.crt", "sites-ca.crt"] {
             fs::write(directory.path().join(name), "made for the test").expect("write");
         }
+        let key = directory.path().join("backup.key");
+        fs::write(&key, "0f".repeat(32)).expect("write");
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("changed");
         let file = directory.path().join("idnode.toml");
         fs::write(&file, here).expect("write");
         let config = load_file(&file).unwrap_or_else(|error| panic!("{role}: {error}"));

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Output, Stdio};
 use std::sync::Arc;
@@ -325,6 +326,7 @@ fn every_configuration_key_of_a_released_version_is_known() {
     fs::write(path("node.key"), made.signing_key.serialize_pem()).expect("a file");
     fs::write(path("upper-token"), "idn_token").expect("a file");
     fs::write(path("backup.key"), "5e".repeat(32)).expect("a file");
+    fs::set_permissions(path("backup.key"), fs::Permissions::from_mode(0o600)).expect("changed");
     let recorded = fs::read_to_string(folder().join("configuration.toml")).expect("a recorded file");
     let here = recorded.replace("/etc/idnode", &directory.path().display().to_string());
     fs::write(path("idnode.toml"), here).expect("a file");

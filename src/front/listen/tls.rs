@@ -15,15 +15,17 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::client::danger::HandshakeSignatureValid;
+use tokio_rustls::rustls::client::verify_server_name;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
+use tokio_rustls::rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
+use x509_cert::time::Time;
 
 /// The protocol name of HTTP/2 in ALPN (RFC 9113 section 3.2).
 pub const HTTP2: &[u8] = b"h2";
@@ -85,12 +87,28 @@ impl TlsIdentity {
 
     /// Whether the certificate is valid at a time in seconds since 1970; true if it does not state a period.
     pub fn is_valid_at(&self, seconds: u64) -> bool {
+        self.validity().is_none_or(|(from, until)| (from.seconds..=until.seconds).contains(&seconds))
+    }
+
+    /// From when until when the certificate is valid; none if it does not state a period.
+    pub fn validity(&self) -> Option<(CertificateTime, CertificateTime)> {
         let current = self.current.load();
-        let read = current.end_entity_cert().ok().map(|certificate| Certificate::from_der(certificate));
-        let Some(Ok(certificate)) = read else { return true };
+        let certificate = Certificate::from_der(current.end_entity_cert().ok()?).ok()?;
         let validity = certificate.tbs_certificate().validity();
-        let (from, until) = (validity.not_before.to_unix_duration(), validity.not_after.to_unix_duration());
-        (from.as_secs()..=until.as_secs()).contains(&seconds)
+        let time = |time: &Time| CertificateTime {
+            seconds: time.to_unix_duration().as_secs(),
+            text: time.to_date_time().to_string(),
+        };
+        Some((time(&validity.not_before), time(&validity.not_after)))
+    }
+
+    /// Whether clients that ask for a host by this name take the certificate for it.
+    pub fn names(&self, host: &str) -> bool {
+        let current = self.current.load();
+        let certificate =
+            current.end_entity_cert().ok().and_then(|der| ParsedCertificate::try_from(der).ok());
+        let (Some(certificate), Ok(host)) = (certificate, ServerName::try_from(host)) else { return false };
+        verify_server_name(&certificate, &host).is_ok()
     }
 
     /// The acceptor of TLS connections, for these protocols in order of preference; with none, ALPN is not used.
@@ -114,6 +132,15 @@ impl TlsIdentity {
         config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
+}
+
+/// A time that a certificate states.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateTime {
+    /// Seconds since 1970.
+    pub seconds: u64,
+    /// The time as text, in UTC.
+    pub text: String,
 }
 
 impl ResolvesServerCert for TlsIdentity {
