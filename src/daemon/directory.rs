@@ -52,9 +52,7 @@ impl DataDirectory {
         made.map_err(|source| failed("make the data directory", path, source))?;
         restrict_access(path)?;
         let file = path.join(Self::LOCK);
-        let opened =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&file);
-        let mut lock = opened.map_err(|source| failed("open", &file, source))?;
+        let (mut lock, access) = open_lock(&file).map_err(|source| failed("open", &file, source))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -63,7 +61,10 @@ impl DataDirectory {
             Err(TryLockError::Error(source)) => return Err(failed("lock", &file, source)),
         }
         // Without space the lock holds too; only the message to others lacks the process.
-        unless_full(write_holder(&mut lock), &file).map_err(|source| failed("write", &file, source))?;
+        if access == LockAccess::Writable {
+            let written = unless_full_or_read_only(write_holder(&mut lock), &file);
+            written.map_err(|source| failed("write", &file, source))?;
+        }
         let directory = Self { path: path.into(), lock };
         directory.remove_addresses()?;
         Ok(directory)
@@ -115,11 +116,11 @@ impl DataDirectory {
         EngineKind::ALL.iter().any(|engine| self.path.join(engine.to_string()).exists())
     }
 
-    /// Writes the addresses of the node for other processes. On a full disk the node runs without them.
+    /// Writes the addresses of the node for other processes. On a full or read-only disk the node runs without them.
     pub(super) fn save_addresses(&self, addresses: &Addresses) -> Result<(), DaemonError> {
         let path = self.path.join(Self::ADDRESSES);
         let saved = self.write(Self::ADDRESSES, &addresses.display());
-        unless_full(saved, &path).map_err(|source| failed("write", &path, source))
+        unless_full_or_read_only(saved, &path).map_err(|source| failed("write", &path, source))
     }
 
     /// Removes the addresses, so that other processes find no node.
@@ -128,7 +129,10 @@ impl DataDirectory {
         match fs::remove_file(&path) {
             Ok(()) => Ok(()),
             Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(source) => Err(failed("remove", &path, source)),
+            Err(source) => {
+                let removed = unless_full_or_read_only(Err(source), &path);
+                removed.map_err(|source| failed("remove", &path, source))
+            }
         }
     }
 
@@ -171,7 +175,16 @@ fn restrict_access(path: &Path) -> Result<(), DaemonError> {
         return Ok(());
     }
     let owner_only = mode & 0o700;
-    fs::set_permissions(path, fs::Permissions::from_mode(owner_only)).map_err(failed)?;
+    match fs::set_permissions(path, fs::Permissions::from_mode(owner_only)) {
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+            tracing::warn!(
+                directory = %path.display(),
+                "the data directory is open to others (mode {mode:03o}), and its file system is read-only"
+            );
+            return Ok(());
+        }
+        restricted => restricted.map_err(failed)?,
+    }
     tracing::warn!(
         directory = %path.display(),
         "the data directory was open to others (mode {mode:03o}); it is its owner's only now (mode {owner_only:03o})"
@@ -179,14 +192,42 @@ fn restrict_access(path: &Path) -> Result<(), DaemonError> {
     Ok(())
 }
 
-/// Lets what is only for other processes fail on a full disk.
-fn unless_full(written: io::Result<()>, path: &Path) -> io::Result<()> {
+/// Lets what is only for other processes fail on a full or read-only disk.
+fn unless_full_or_read_only(written: io::Result<()>, path: &Path) -> io::Result<()> {
     match written {
-        Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
-            tracing::error!(%error, file = %path.display(), "disk full: the file is not written; the node goes on without it");
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::ReadOnlyFilesystem
+            ) =>
+        {
+            tracing::error!(
+                %error,
+                file = %path.display(),
+                "disk full or read-only: the file is not written; the node goes on without it"
+            );
             Ok(())
         }
         written => written,
+    }
+}
+
+/// Whether the lock file can name the process that holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LockAccess {
+    Writable,
+    ReadOnly,
+}
+
+/// Opens the lock file. On a read-only file system an existing one can be locked all the same.
+fn open_lock(file: &Path) -> io::Result<(File, LockAccess)> {
+    let mut options = OpenOptions::new();
+    match options.read(true).write(true).create(true).truncate(false).mode(0o600).open(file) {
+        Ok(lock) => Ok((lock, LockAccess::Writable)),
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+            File::open(file).map(|lock| (lock, LockAccess::ReadOnly)).map_err(|_| error)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -14,6 +14,7 @@ use super::findings::{Findings, WAY_BACK};
 use super::high_water::{HighWater, HighWaterFile};
 use super::open::{Attached, StoreOptions, attach, begin_incarnation, refuse_without_data};
 use super::proof::Proof;
+use super::read_only_image::refuse_read_only;
 use super::recovery::{Redo, Tail};
 
 /// What to do about a journal that lost its end.
@@ -92,7 +93,7 @@ impl Store {
     }
 
     fn acknowledged(&self) -> Result<Option<HighWater>, Error> {
-        HighWaterFile::read(&self.inner.path)
+        HighWaterFile::read(&self.inner.files)
     }
 }
 
@@ -110,6 +111,7 @@ pub struct AcceptedLoss {
 /// Whether a store has lost the end of its journal, and nothing else. Any other damage is [`Error::OtherDamage`].
 pub async fn find_loss(options: StoreOptions) -> Result<bool, Error> {
     refuse_without_data(&options)?;
+    refuse_read_only(&options.directory)?;
     let Attached { store, fresh, proof, .. } = attach(options).await?;
     let found = if fresh { Ok(false) } else { store.lost_its_end(&proof).await };
     store.inner.engine.clone().close().await?;

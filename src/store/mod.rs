@@ -31,6 +31,7 @@ pub mod loss;
 mod meta_rebuild;
 pub mod open;
 mod proof;
+mod read_only_image;
 mod recovery;
 pub mod repair;
 
@@ -88,6 +89,10 @@ struct Inner {
     engine: Engine,
     kind: EngineKind,
     path: PathBuf,
+    /// The directory of the files: the data directory, or an image of one that cannot be written.
+    files: PathBuf,
+    /// Removed with the store.
+    image: Option<read_only_image::ReadOnlyImage>,
     folding: Folding,
     clock: Clock,
     entropy: Entropy,

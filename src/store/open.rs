@@ -31,6 +31,7 @@ use super::header_v1::StoreHeader;
 use super::high_water::{HighWater, HighWaterFile, LAG_MS};
 use super::lineage::{Lineage, LineageEntry, name_incarnation};
 use super::proof::Proof;
+use super::read_only_image::ReadOnlyImage;
 use super::recovery::{Redo, Tail};
 use super::retention::RetainedFrom;
 use super::writes::{Counts, Writes};
@@ -118,6 +119,12 @@ pub async fn open(options: StoreOptions) -> Result<Opened, Error> {
     } else {
         report = store.compare_and_repair(&proof).await?;
     }
+    if store.inner.image.is_some() {
+        store.stop_writing(&format!(
+            "the file system of {} is mounted read-only: check the disk, mount it for writing, then restart the node",
+            store.path().display()
+        ));
+    }
     if store.stop_reason().is_none() {
         store.warn_unless_noted(store.note_witness().await);
     }
@@ -176,19 +183,29 @@ pub(super) struct Attached {
 
 /// Proves the engine's files, opens the engine and reads everything that is held in memory.
 pub(super) async fn attach(options: StoreOptions) -> Result<Attached, Error> {
-    let proof = tokio::task::spawn_blocking({
-        let (directory, engine) = (options.directory.clone(), options.engine);
-        move || Proof::of(&directory, engine)
+    let proven = tokio::task::spawn_blocking({
+        let options = options.clone();
+        move || {
+            let image = ReadOnlyImage::of(&options)?;
+            let files = image.as_ref().map_or(options.directory.as_path(), ReadOnlyImage::path);
+            let proof = Proof::of(files, options.engine)?;
+            Ok((image, proof))
+        }
     });
-    let proof = proof.await.unwrap_or(Err(Error::Engine(EngineError::Stopped)))?;
-    attach_as(options, proof).await
+    let (image, proof) = proven.await.unwrap_or(Err(Error::Engine(EngineError::Stopped)))?;
+    attach_as(options, image, proof).await
 }
 
 /// Opens the engine and reads everything that is held in memory.
-pub(super) async fn attach_as(options: StoreOptions, proof: Proof) -> Result<Attached, Error> {
-    let folder = options.directory.join(engine_folder(options.engine));
+pub(super) async fn attach_as(
+    options: StoreOptions,
+    image: Option<ReadOnlyImage>,
+    proof: Proof,
+) -> Result<Attached, Error> {
+    let files = image.as_ref().map_or(options.directory.as_path(), ReadOnlyImage::path).to_owned();
+    let folder = files.join(engine_folder(options.engine));
     let engine = Engine::open(options.engine, &folder, options.cache_bytes).await?;
-    let (high_water, _) = HighWaterFile::open(&options.directory)?;
+    let (high_water, _) = HighWaterFile::open(&files)?;
     let empty =
         End { incarnation: name_incarnation(0, [0; 10], None), sequence: 0, chain: [0; 32], time_ms: 0 };
     let store = Store {
@@ -196,6 +213,8 @@ pub(super) async fn attach_as(options: StoreOptions, proof: Proof) -> Result<Att
             engine,
             kind: options.engine,
             path: options.directory,
+            files,
+            image,
             folding: options.folding,
             clock: options.clock,
             entropy: options.entropy,

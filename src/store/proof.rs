@@ -162,7 +162,7 @@ impl Store {
         if present.as_ref() == Some(&witness) {
             return Ok(());
         }
-        witness.save(&self.inner.path)?;
+        witness.save(&self.inner.files)?;
         *present = Some(witness);
         Ok(())
     }
@@ -202,7 +202,7 @@ impl Store {
 
     /// Lists the files of the engine, which is closed.
     pub(super) async fn list_closed_files(&self) -> Result<(), Error> {
-        let (directory, folder) = (self.inner.path.clone(), self.engine_folder());
+        let (directory, folder) = (self.inner.files.clone(), self.engine_folder());
         let sequence = self.end().sequence;
         let listed = tokio::task::spawn_blocking(move || {
             Closed { sequence, files: survey::list(&folder)? }.save(&directory)
@@ -212,6 +212,6 @@ impl Store {
 
     /// The folder of the engine's files.
     pub(super) fn engine_folder(&self) -> PathBuf {
-        self.inner.path.join(engine_folder(self.inner.kind))
+        self.inner.files.join(engine_folder(self.inner.kind))
     }
 }

@@ -16,6 +16,7 @@ use super::error::Error;
 use super::journal::{Header, JournalEntry};
 use super::open::{Attached, StoreOptions, attach_as, engine_folder, refuse_without_data};
 use super::proof::{Proof, refuse_other_engine};
+use super::read_only_image::refuse_read_only;
 use super::table_walk::{Step, TableWalk};
 use super::witness::Witness;
 use super::writes::{Counts, Writes, suffix_digest};
@@ -56,6 +57,7 @@ impl RepairReport {
 /// so that the next opening misses the same things.
 pub async fn repair(options: StoreOptions) -> Result<RepairReport, Error> {
     refuse_without_data(&options)?;
+    refuse_read_only(&options.directory)?;
     let found = Witness::load(&options.directory)?;
     refuse_other_engine(&options.directory, options.engine, &found)?;
     let (folder, engine) = (options.directory.join(engine_folder(options.engine)), options.engine);
@@ -66,7 +68,7 @@ pub async fn repair(options: StoreOptions) -> Result<RepairReport, Error> {
         Ok((files, Proof::for_repair(found, differences)))
     });
     let (mut files, proof) = mended.await.unwrap_or(Err(super::EngineError::Stopped))?;
-    let Attached { store, proof, rebuilt, .. } = attach_as(options, proof).await?;
+    let Attached { store, proof, rebuilt, .. } = attach_as(options, None, proof).await?;
     files.extend(rebuilt);
     let ended = carry_out(&store, &proof).await;
     store.inner.engine.clone().close().await?;

@@ -5,7 +5,9 @@
 //! ```
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use idnode::daemon::{Node, RunningNode};
 use idnode::store::EngineKind;
@@ -161,6 +163,87 @@ async fn a_disk_without_reserve_is_named_everywhere_and_reads_go_on() {
     let node = NodeProcess::start(&data, &[]);
     let client = GrpcClient::connect(node.grpc(), Some(&token)).await;
     client.register("88.118.8/MORE", "https://example.com/2").await.expect("registered");
+}
+
+/// A disk that has failed is mounted read-only: the node starts, answers, and says why it takes no changes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_on_a_read_only_file_system_is_read() {
+    for kind in EngineKind::ALL {
+        let directory = tempfile::tempdir().expect("a directory");
+        let data = directory.path().join("data");
+        let engine = format!("store.engine={kind}");
+        let node = NodeProcess::start(&data, &["--set", &engine]);
+        let client = GrpcClient::connect(node.grpc(), Some(&admin_token(&data))).await;
+        client.home("88.118.8").await.expect("homed");
+        client.register("88.118.8/HELD", "https://example.com/1").await.expect("registered");
+        end(node);
+        let before = names_below(&data);
+        let mut serve = read_only(&data, &engine, "serve");
+        let mut node = match serve.spawn() {
+            Ok(node) => node,
+            Err(error) => return eprintln!("not tested: unshare cannot be run: {error}"),
+        };
+        let lines = BufReader::new(node.stdout.take().expect("its output")).lines();
+        let mut lines = lines.map(|line| line.expect("text"));
+        let Some(http) =
+            lines.find_map(|line| line.trim().strip_prefix("HTTP ").map(|url| url.trim().to_owned()))
+        else {
+            let ended = node.wait_with_output().expect("a process");
+            let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+            // Containers may forbid it.
+            assert!(said.starts_with("unshare:") || said.starts_with("mount:"), "{said}");
+            return eprintln!("not tested: {said}");
+        };
+        let (status, body) = http_get(&http, "/readyz");
+        assert_eq!(status, 503, "{body}");
+        assert!(body.contains("READ_ONLY") && body.contains("is mounted read-only"), "{body}");
+        let (status, body) = http_get(&http, "/api/handles/88.118.8/HELD");
+        assert!(status == 200 && body.contains("https://example.com/1"), "{status}: {body}");
+        let stopped = Command::new("kill").arg(node.id().to_string()).status().expect("kill runs");
+        assert!(stopped.success());
+        assert!(node.wait().expect("a process").success());
+        let check = read_only(&data, &engine, "store check").output().expect("a process");
+        let said = String::from_utf8_lossy(&check.stdout).into_owned();
+        assert!(check.status.success() && said.starts_with("OK: "), "{said}");
+        assert_eq!(names_below(&data), before);
+        for parent in ["/var/tmp", "/tmp", "/dev/shm"] {
+            let names =
+                fs::read_dir(parent).into_iter().flatten().map(|entry| entry.expect("an entry").file_name());
+            let left: Vec<_> =
+                names.filter(|name| name.to_string_lossy().starts_with("idnode-image-")).collect();
+            assert!(left.is_empty(), "{left:?} is left in {parent}");
+        }
+    }
+}
+
+/// A command of the program on a data directory whose file system is mounted read-only, for it alone.
+fn read_only(data: &Path, engine: &str, words: &str) -> Command {
+    let mut command = Command::new("unshare");
+    let mount = "mount --bind \"$1\" \"$1\" && mount -o remount,ro,bind \"$1\" && shift && exec \"$@\"";
+    command.args(["-rm", "sh", "-c", mount, "sh"]).arg(data).arg(env!("CARGO_BIN_EXE_idnode"));
+    command.args(words.split(' ')).arg("--data").arg(data).args(["--set", engine]);
+    if words == "serve" {
+        for front_end in ["grpc.listen", "dns.listen", "handle.listen", "http.listen"] {
+            command.args(["--set", &format!("{front_end}=127.0.0.1:0")]);
+        }
+    }
+    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// The names of all files below a directory.
+fn names_below(directory: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            names.extend(names_below(&path));
+        }
+        names.push(path.display().to_string());
+    }
+    names.sort();
+    names
 }
 
 /// What is left of a lost disk: a key, a token, and nothing else that says that there was a store.

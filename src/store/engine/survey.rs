@@ -142,7 +142,9 @@ pub(in crate::store) fn list(folder: &Path) -> Result<FileList, EngineError> {
         for file in listed {
             let file = file.map_err(|error| EngineError::from_io(&path, error))?;
             let name = format!("{below}{}", file.file_name().to_string_lossy());
-            let facts = file.metadata().map_err(|error| EngineError::from_io(&file.path(), error))?;
+            // Of the file itself, where a name is a link.
+            let facts =
+                fs::metadata(file.path()).map_err(|error| EngineError::from_io(&file.path(), error))?;
             if facts.is_dir() {
                 waiting.push(format!("{name}/"));
                 continue;

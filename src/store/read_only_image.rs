@@ -1,0 +1,120 @@
+//! A store on a file system that is mounted read-only, as Linux does with a disk that has failed: it can be read all the same.
+//!
+//! ```text
+//!   data directory ─▶ image in the directory for temporary files ─▶ engine opens that, and may write there
+//!                        tables of fjall, which no engine changes, are links; everything else is copied
+//! ```
+//! Nothing that is written to the image lasts: it is removed with the store.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::path::{Path, PathBuf};
+
+use nix::sys::statvfs::{FsFlags, statvfs};
+
+use super::error::Error;
+use super::open::{StoreOptions, engine_folder, refuse_without_data};
+
+/// The folder of fjall's tables, in each keyspace.
+const TABLES: &str = "tables";
+/// Directories for temporary files; the first is used that takes the image. The last is in memory.
+const PARENTS: [&str; 3] = ["/var/tmp", "/tmp", "/dev/shm"];
+/// Random bytes in the name of an image.
+const NAME_BYTES: usize = 8;
+
+/// An image of a data directory; removed when it is dropped.
+pub(super) struct ReadOnlyImage {
+    path: PathBuf,
+}
+
+impl ReadOnlyImage {
+    /// An image of a data directory on a file system that is mounted read-only; none on any other.
+    pub(super) fn of(options: &StoreOptions) -> Result<Option<Self>, Error> {
+        let directory = &options.directory;
+        if !is_read_only(directory) {
+            return Ok(None);
+        }
+        refuse_without_data(options)?;
+        let mut failed = None;
+        for parent in PARENTS {
+            match Self::make(options, Path::new(parent)) {
+                Ok(image) => {
+                    tracing::warn!(
+                        directory = %directory.display(),
+                        image = %image.path.display(),
+                        "the file system of the data directory is mounted read-only; the store is read from an image of it"
+                    );
+                    return Ok(Some(image));
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        failed.map_or(Ok(None), Err)
+    }
+
+    fn make(options: &StoreOptions, parent: &Path) -> Result<Self, Error> {
+        let mut random = [0; NAME_BYTES];
+        (options.entropy)(&mut random);
+        let path = parent.join(format!("idnode-image-{:016x}", u64::from_be_bytes(random)));
+        let failed = |source| Error::File { action: "cannot copy the store to", path: path.clone(), source };
+        make_directory(&path).map_err(failed)?;
+        // From here on it is removed when copying fails.
+        let image = Self { path: path.clone() };
+        for name in ["witness", "closed-files", "high-water"] {
+            match fs::copy(options.directory.join(name), path.join(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        let folder = engine_folder(options.engine);
+        copy(&options.directory.join(&folder), &path.join(&folder)).map_err(failed)?;
+        Ok(image)
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for ReadOnlyImage {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            tracing::warn!(%error, image = %self.path.display(), "the image of the store is not removed; remove it by hand");
+        }
+    }
+}
+
+/// Returns an error when the file system of a directory is mounted read-only.
+pub(super) fn refuse_read_only(directory: &Path) -> Result<(), Error> {
+    if !is_read_only(directory) {
+        return Ok(());
+    }
+    let source = io::ErrorKind::ReadOnlyFilesystem.into();
+    Err(Error::File { action: "cannot write to", path: directory.to_owned(), source })
+}
+
+fn is_read_only(path: &Path) -> bool {
+    statvfs(path).is_ok_and(|facts| facts.flags().contains(FsFlags::ST_RDONLY))
+}
+
+fn make_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(path)
+}
+
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    make_directory(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type()?.is_dir() {
+            copy(&source, &target)?;
+        } else if from.ends_with(TABLES) {
+            symlink(fs::canonicalize(&source)?, &target)?;
+        } else {
+            fs::copy(&source, &target)?;
+        }
+    }
+    Ok(())
+}
