@@ -208,12 +208,14 @@ impl Program {
         let outcome = self.submit(id, commands.clone());
         let is_cut = matches!(fault, DiskFault::PowerCut { .. });
         match outcome {
-            // Nothing had to be written, or a write of the node itself met the fault.
+            // Nothing had to be written, or a write of the node itself met the fault: then nothing can be read before a start.
             Ok(outcomes) => {
                 assert_eq!(brief(&outcomes), expected, "{}: {commands:#?}", self.label);
+                self.end_somehow(is_cut);
+                self.start();
                 self.note_commit(&commands, head);
                 self.remember(id, commands, expected);
-                return self.bring_back_somehow(is_cut);
+                return self.compare();
             }
             Err(Failure::OutcomeUnknown { .. }) if !is_cut => {
                 self.compare_with(&before, "after a failed change");
