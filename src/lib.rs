@@ -6,7 +6,7 @@
 //! and `resolver` use `authority`, and `federation` uses `key`.
 //!
 //! ```text
-//!   8  cli                            the command line; its commands speak gRPC to a node like any client
+//!   8  cli                            the command line: clients of a node over gRPC, and work on stopped nodes and files
 //!   7  daemon                         assembly and lifetime: starts bottom-up, drains top-down
 //!   6  config                         the options of every module, from file, environment and arguments
 //!   5  front                          the front ends: DNS, Handle, HTTP, gRPC
@@ -30,7 +30,7 @@
 //! # Invariants
 //!
 //! - Nothing changes except through [`registry`]. Beside it, filing stores how far it has come, a restore fills a new store, and
-//!   an operator may accept that the end of a journal is lost.
+//!   an operator may repair a stopped store or accept that the end of its journal is lost.
 //! - Acknowledged means durable.
 //! - Whatever allowed a command is still true when it commits: prefixes, tokens, and the records that name administrators.
 //! - Entries and their journal block are written together; a position that is not durable is never visible.

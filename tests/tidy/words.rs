@@ -32,7 +32,7 @@ const EXEMPT: &[&str] = &["LICENSE", "Cargo.lock", "tests/data/released/", "test
 const OUTSIDE_NAMES: &[(&str, &str)] = &[
     // The key under which the store has its lower bound of retention.
     ("src/store/key.rs", "b\"floor\""),
-    // The field that release 0.1.0 writes when it reports a bound address, now beside `front_end`.
+    // The field that the pre-release 0.1.0-b5a6466 writes when it reports a bound address, now beside `front_end`.
     ("src/daemon/front_ends.rs", "drop `door`"),
     ("src/daemon/front_ends.rs", "door = front_end"),
     // Its second name in the journal, where only the first is shown to people.
