@@ -57,10 +57,7 @@ fn mend_journal(path: &Path) -> Result<Option<String>, EngineError> {
     for whole in &journal.whole {
         content.extend_from_slice(journal.bytes.get(whole.clone()).unwrap_or_default());
     }
-    let beside = path.with_extension("new");
-    write(&beside, &content)?;
-    fs::rename(&beside, path).map_err(failed)?;
-    sync_directory(path.parent().unwrap_or(path))?;
+    write(path, &content)?;
     let left_out = journal.broken_bytes() - trailing_zeros;
     Ok(Some(format!("{left_out} bytes that cannot be read were left out of {}", path.display())))
 }
@@ -90,12 +87,14 @@ fn mend_current(folder: &Path, id: u64) -> Result<Option<String>, EngineError> {
     Ok(None)
 }
 
-/// Writes a file; when this returns, it is on disk.
+/// Writes a file, or replaces it whole; when this returns, it is on disk.
 fn write(path: &Path, content: &[u8]) -> Result<String, EngineError> {
     let written = || -> io::Result<()> {
-        let mut file = fs::File::create(path)?;
+        let beside = path.with_extension("new");
+        let mut file = fs::File::create(&beside)?;
         io::Write::write_all(&mut file, content)?;
-        file.sync_all()
+        file.sync_all()?;
+        fs::rename(&beside, path)
     };
     written().map_err(|error| EngineError::from_io(path, error))?;
     sync_directory(path.parent().unwrap_or(path))?;
