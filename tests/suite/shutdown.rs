@@ -1,7 +1,10 @@
 //! The life of a node: one process a directory, ordered stops, signals, kills.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use idnode::config::Config;
 use idnode::daemon::{Addresses, DaemonError, Node};
@@ -116,6 +119,39 @@ fn half_requests_and_silent_connections_do_not_hold_the_stop() {
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(log.trim_end().ends_with("stopped"), "{log}");
     drop(open);
+}
+
+/// Clients that send PING frames without pause, and read the answers, ask nothing: they are not waited for.
+#[test]
+fn clients_that_only_ping_do_not_hold_the_stop() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = NodeProcess::start(directory.path(), &["--set", "shutdown.grace_seconds=3600"]);
+    let pinging = [node.http(), node.grpc()].map(|front_end| {
+        let address = front_end.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(address).expect("connected");
+        // The preface, an empty SETTINGS frame, and PING frames (RFC 9113 sections 3.4, 6.5, 6.7).
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").expect("sent");
+        let mut answers = stream.try_clone().expect("a second handle");
+        let (begun, has_begun) = mpsc::channel();
+        thread::spawn(move || {
+            let mut buffer = [0; 16 * 1_024];
+            while answers.read(&mut buffer).is_ok_and(|count| count > 0) {
+                // The test may be over.
+                let _noted = begun.send(());
+            }
+        });
+        let pings = b"\0\0\x08\x06\0\0\0\0\0 a ping ".repeat(256);
+        let pinging = thread::spawn(move || while stream.write_all(&pings).is_ok() {});
+        has_begun.recv_timeout(Duration::from_secs(30)).expect("an answer");
+        pinging
+    });
+    node.signal("TERM");
+    let (status, _, log) = node.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.trim_end().ends_with("stopped"), "{log}");
+    for pinging in pinging {
+        pinging.join().expect("it has ended");
+    }
 }
 
 /// A question is passed on to a node that takes the connection and says nothing.

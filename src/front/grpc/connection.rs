@@ -3,7 +3,7 @@
 //! ```text
 //!   accepted ─▶ Connection ─▶ tonic
 //!                  │ reads end when the connection has to be closed (`listen::closing`),
-//!                  │ and then no call is in flight and nothing was received for a while,
+//!                  │ and then no call is in flight and nothing was received for a while (or what is received is no call),
 //!                  │ or when the preface of HTTP/2 is not complete in time (`preface`);
 //!                  └ reads and writes end when the client does not read for too long
 //! ```
@@ -109,7 +109,7 @@ impl Connection {
         (connection, closed)
     }
 
-    /// Fails a read or write that waits when the connection may be closed.
+    /// Fails a read, or a write that waits, when the connection may be closed.
     fn unless_closed<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if !self.is_closed {
             ready!(self.closable.poll_unpin(context));
@@ -171,6 +171,10 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // Looked at first: a client that always has something to send would be read for ever.
+        if let Poll::Ready(closed) = self.unless_closed(context) {
+            return Poll::Ready(closed);
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         if read.is_ready() {
@@ -181,7 +185,7 @@ impl AsyncRead for Connection {
         if self.preface.poll_overdue(context).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        self.unless_closed(context)
+        Poll::Pending
     }
 }
 

@@ -18,6 +18,8 @@ use super::slots::SlotUse;
 
 /// How long an HTTP/2 connection must be quiet before it is closed in order: the time for its client to acknowledge GOAWAY.
 const GOAWAY_GRACE: Duration = Duration::from_secs(1);
+/// How often that time begins anew because the client has sent something. One that goes on without a call is not waited for.
+const GOAWAY_GRACES_MAX: usize = 5;
 
 //----------- InFlight -------------------------------------------------------
 
@@ -101,7 +103,7 @@ impl InFlight {
     /// Waits until nothing is in flight and nothing was received for a while. Over HTTP/2 an answer that was made is sent by
     /// another task, and the client acknowledges what it has heard (RFC 9113 section 6.8). Safe to drop.
     pub(in crate::front) async fn quiet(&self) {
-        loop {
+        for _ in 0..GOAWAY_GRACES_MAX {
             self.settled().await;
             let before = self.counts.borrow().received;
             time::sleep(GOAWAY_GRACE).await;
@@ -110,6 +112,7 @@ impl InFlight {
                 return;
             }
         }
+        self.settled().await;
     }
 
     /// The slot of the connection.

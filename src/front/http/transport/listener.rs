@@ -19,6 +19,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::TcpListener;
+use tokio::task::coop::unconstrained;
 use tokio::time::sleep;
 
 use crate::front::listen::accept::{Accepted, Reception};
@@ -99,6 +100,8 @@ fn builder(silence_max: Duration) -> auto::Builder<TokioExecutor> {
     builder
 }
 
+/// Serves a connection to its end. A client that sends without pause uses up what this task may do at a time, so what ends the
+/// connection is not bound by that.
 async fn serve_one(accepted: Accepted, memory: Arc<MemoryAccount>, faces: Arc<Faces>, silence_max: Duration) {
     let Accepted { stream, client: address, own, channel, client_certificate, slot, mut draining } = accepted;
     let usage = slot.usage();
@@ -135,14 +138,14 @@ async fn serve_one(accepted: Accepted, memory: Arc<MemoryAccount>, faces: Arc<Fa
             }
             return;
         }
-        closing_max = must_close(&usage, &mut draining) => closing_max,
+        closing_max = unconstrained(must_close(&usage, &mut draining)) => closing_max,
     };
     serving.as_mut().graceful_shutdown();
     tokio::select! {
         biased;
         _ended = &mut serving => {}
         // Idle, or half a request: it cannot be waited for.
-        () = client.settled() => {}
-        () = sleep(closing_max) => {}
+        () = unconstrained(client.settled()) => {}
+        () = unconstrained(sleep(closing_max)) => {}
     }
 }
