@@ -68,7 +68,11 @@ impl LogLevel {
             Self::Debug => LevelFilter::DEBUG,
             Self::Trace => LevelFilter::TRACE,
         };
-        Targets::new().with_target("idnode", level).with_default(level.min(LevelFilter::WARN))
+        Targets::new()
+            .with_target("idnode", level)
+            .with_default(level.min(LevelFilter::WARN))
+            // It warns of each frame by which a client breaks HTTP/2: anybody could fill the log.
+            .with_target("h2", level.min(LevelFilter::ERROR))
     }
 }
 
@@ -177,9 +181,11 @@ mod tests {
         let filter = LogLevel::Debug.filter();
         assert!(filter.would_enable("idnode::daemon", &Level::DEBUG));
         assert!(!filter.would_enable("idnode::daemon", &Level::TRACE));
-        assert!(filter.would_enable("h2", &Level::WARN));
-        assert!(!filter.would_enable("h2", &Level::INFO));
-        assert!(!LogLevel::Error.filter().would_enable("h2", &Level::WARN));
+        assert!(filter.would_enable("hyper", &Level::WARN));
+        assert!(!filter.would_enable("hyper", &Level::INFO));
+        assert!(!LogLevel::Error.filter().would_enable("hyper", &Level::WARN));
+        assert!(filter.would_enable("h2::proto", &Level::ERROR));
+        assert!(!filter.would_enable("h2::proto", &Level::WARN));
     }
 
     #[test]
