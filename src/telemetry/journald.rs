@@ -7,6 +7,7 @@
 
 use core::fmt;
 use core::fmt::Write;
+use std::borrow::Cow;
 use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -70,6 +71,23 @@ fn priority(level: Level) -> &'static str {
     }
 }
 
+/// Text of a field in the message, without control characters: `journalctl` shows no message that has any. They may come from a
+/// client or a peer.
+fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            escaped.extend(character.escape_default());
+        } else {
+            escaped.push(character);
+        }
+    }
+    Cow::Owned(escaped)
+}
+
 //----------- Entry ----------------------------------------------------------
 
 /// A journald entry being written.
@@ -110,7 +128,7 @@ impl Entry {
         }
         if !REPEATED.contains(&field.name()) {
             // Writing to a String does not fail.
-            let _written = write!(self.fields, " {}={shown}", field.name());
+            let _written = write!(self.fields, " {}={}", field.name(), printable(&shown.to_string()));
         }
         let mut name = String::from("IDNODE_");
         name.extend(
@@ -236,6 +254,15 @@ mod tests {
             field("MESSAGE", "two\nlines address=127.0.0.1:53 cause=\"a b\" waited_ms=7"),
         ];
         assert_eq!(String::from_utf8_lossy(&entry), String::from_utf8_lossy(&expected.concat()));
+    }
+
+    #[test]
+    fn control_characters_in_a_field_do_not_hide_the_message() {
+        let entry =
+            Received::entry(|journald| journald, || tracing::warn!(peer = %"no\u{1b}[1m\nanswer", "asked"));
+        let entry = String::from_utf8_lossy(&entry).into_owned();
+        assert!(entry.ends_with("asked peer=no\\u{1b}[1m\\nanswer\n"), "{entry:?}");
+        assert!(entry.contains("no\u{1b}[1m\nanswer\n"), "the field has its exact value: {entry:?}");
     }
 
     #[test]
