@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::core::{check_engine, store_options};
 use super::directory::DataDirectory;
+use super::disk::{self, DiskWatch};
 use super::error::DaemonError;
 use super::first_token;
 use crate::authority::caller::Caller;
@@ -70,12 +71,13 @@ pub async fn replace_admin_token(config: &Config) -> Result<ReplacedToken, Daemo
     }
     let directory = take(config)?;
     let failed = |reason: String| DaemonError::AdminToken { reason };
-    let opened = open::open(store_options(&config.store, directory.path())).await;
-    let opened = opened.map_err(DaemonError::Store)?;
-    let (store, reason) = (opened.store.clone(), opened.store.read_only_reason());
-    if let Some(reason) = reason {
+    let options = store_options(&config.store, directory.path());
+    let opened = open::open_existing(options).await.map_err(DaemonError::Store)?;
+    let store = opened.store.clone();
+    DiskWatch::new(store.clone(), config.store.disk_reserve_bytes, disk::free_space());
+    if let Some(reason) = store.read_only_reason() {
         store.close(opened.appender).await.map_err(DaemonError::Close)?;
-        return Err(failed(format!("the store is read-only: {reason}")));
+        return Err(failed(format!("the store takes no changes: {reason}")));
     }
     let authority = Authority::new(store.clone(), AuthorityOptions::default());
     let (registry, committer) =

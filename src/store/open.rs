@@ -105,6 +105,12 @@ pub fn gone(directory: &Path, engine: EngineKind) -> Error {
     Error::Gone { directory: directory.to_owned(), folder, engine: engine.to_string() }
 }
 
+/// Opens a store; an error where there is none.
+pub async fn open_existing(options: StoreOptions) -> Result<Opened, Error> {
+    refuse_without_data(&options)?;
+    open(options).await
+}
+
 /// Opens a store, or creates it where there is none.
 ///
 /// What is known of the store is compared with what is there before anything is written. A store with a difference opens

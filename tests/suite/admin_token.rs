@@ -91,3 +91,34 @@ async fn a_lost_admin_token_is_replaced_while_the_node_is_stopped() {
         assert_eq!(again["revoked"][0], replaced["id"], "the one that was made before is void");
     }
 }
+
+/// A mistyped directory, or one whose disk is not mounted.
+#[test]
+fn no_token_is_made_where_there_is_no_store() {
+    for kind in EngineKind::ALL {
+        let directory = tempfile::tempdir().expect("a directory");
+        let refused = replace(directory.path(), &format!("store.engine={kind}"));
+        assert_ne!(refused.status.code(), Some(0), "{refused:?}");
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(said.contains(&format!("holds no data of engine {kind}")), "{said}");
+        for left in [kind.to_string().as_str(), "admin-token", "witness", "high-water"] {
+            assert!(!directory.path().join(left).exists(), "{left} was made");
+        }
+    }
+}
+
+/// The file is written over the old one, so the disk must have space for the change that follows.
+#[test]
+fn no_token_is_made_on_a_full_disk() {
+    let directory = tempfile::tempdir().expect("a directory");
+    end(NodeProcess::start(directory.path(), &[]));
+    let before = admin_token(directory.path());
+    let data = directory.path().display().to_string();
+    let reserve = format!("store.disk_reserve_bytes={}", 1_u64 << 50);
+    let arguments = ["store", "replace-admin-token", "--data", &data, "--set", &reserve];
+    let refused = program(&arguments).output().expect("a process");
+    assert_ne!(refused.status.code(), Some(0), "{refused:?}");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("disk full"), "{said}");
+    assert_eq!(admin_token(directory.path()), before);
+}
