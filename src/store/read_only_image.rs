@@ -4,7 +4,8 @@
 //!   data directory ─▶ image in the directory for temporary files ─▶ engine opens that, and may write there
 //!                        tables of fjall, which no engine changes, are links; everything else is copied
 //! ```
-//! Nothing that is written to the image lasts: it is removed with the store.
+//! Nothing that is written to the image lasts: it is removed with the store, or, where the process was killed, by the next one
+//! that makes an image. What is copied takes at most half of what is free there.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -20,6 +21,8 @@ use super::open::{StoreOptions, engine_folder, refuse_without_data};
 const TABLES: &str = "tables";
 /// Directories for temporary files; the first is used that takes the image. The last is in memory.
 const PARENTS: [&str; 3] = ["/var/tmp", "/tmp", "/dev/shm"];
+/// How the name of an image begins; the id of the process and a random number follow.
+const NAME_BEGINS: &str = "idnode-image-";
 /// Random bytes in the name of an image.
 const NAME_BYTES: usize = 8;
 
@@ -38,6 +41,7 @@ impl ReadOnlyImage {
         refuse_without_data(options)?;
         let mut failed = None;
         for parent in PARENTS {
+            remove_orphans(Path::new(parent));
             match Self::make(options, Path::new(parent)) {
                 Ok(image) => {
                     tracing::warn!(
@@ -56,8 +60,11 @@ impl ReadOnlyImage {
     fn make(options: &StoreOptions, parent: &Path) -> Result<Self, Error> {
         let mut random = [0; NAME_BYTES];
         (options.entropy)(&mut random);
-        let path = parent.join(format!("idnode-image-{:016x}", u64::from_be_bytes(random)));
+        let (process, random) = (std::process::id(), u64::from_be_bytes(random));
+        let path = parent.join(format!("{NAME_BEGINS}{process}-{random:016x}"));
         let failed = |source| Error::File { action: "cannot copy the store to", path: path.clone(), source };
+        let folder = engine_folder(options.engine);
+        refuse_without_space(&options.directory.join(&folder), parent).map_err(failed)?;
         make_directory(&path).map_err(failed)?;
         // From here on it is removed when copying fails.
         let image = Self { path: path.clone() };
@@ -67,7 +74,6 @@ impl ReadOnlyImage {
                 Ok(_) | Err(_) => {}
             }
         }
-        let folder = engine_folder(options.engine);
         copy(&options.directory.join(&folder), &path.join(&folder)).map_err(failed)?;
         Ok(image)
     }
@@ -99,6 +105,37 @@ fn is_read_only(path: &Path) -> bool {
     statvfs(path).is_ok_and(|facts| facts.flags().contains(FsFlags::ST_RDONLY))
 }
 
+/// Removes images whose process is gone. One that cannot be removed belongs to another user.
+fn remove_orphans(parent: &Path) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(NAME_BEGINS)?.split('-').next());
+        if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+            let _removed = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Returns an error when a copy of a folder would take more than half of what is free.
+fn refuse_without_space(folder: &Path, parent: &Path) -> io::Result<()> {
+    let facts = statvfs(parent)?;
+    let free = facts.blocks_available().saturating_mul(facts.fragment_size());
+    if copied_bytes(folder)? > free / 2 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+}
+
+fn copied_bytes(folder: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            bytes += copied_bytes(&entry.path())?;
+        } else if !folder.ends_with(TABLES) {
+            bytes += entry.metadata()?.len();
+        }
+    }
+    Ok(bytes)
+}
+
 fn make_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(path)
 }
@@ -117,4 +154,27 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NAME_BEGINS, fs, remove_orphans};
+
+    #[test]
+    fn an_image_is_removed_when_its_process_is_gone() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (own, gone) = (std::process::id(), u32::MAX);
+        for process in [own, gone] {
+            fs::create_dir_all(directory.path().join(format!("{NAME_BEGINS}{process}-1/fjall")))
+                .expect("made");
+        }
+        fs::create_dir(directory.path().join("others")).expect("made");
+        remove_orphans(directory.path());
+        let mut left: Vec<_> = fs::read_dir(directory.path())
+            .expect("a directory")
+            .map(|entry| entry.expect("an entry").file_name().into_string().expect("text"))
+            .collect();
+        left.sort();
+        assert_eq!(left, [format!("{NAME_BEGINS}{own}-1"), "others".to_owned()]);
+    }
 }
