@@ -105,7 +105,8 @@ impl Error {
     /// Whether it reports stored data that cannot be read, so that others may still be read.
     pub(super) fn is_damage(&self) -> bool {
         match self {
-            Self::Engine(_) | Self::Damaged { .. } | Self::JournalDamaged { .. } => true,
+            Self::Engine(error) => error.is_damage(),
+            Self::Damaged { .. } | Self::JournalDamaged { .. } => true,
             Self::CopyDamaged { .. }
             | Self::Gone { .. }
             | Self::ReadOnly { .. }

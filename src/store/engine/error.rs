@@ -59,6 +59,14 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// Whether it is about stored data that cannot be read, not about the engine's present state.
+    pub(in crate::store) fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } | Self::Io { .. } => true,
+            Self::Full { .. } | Self::Poisoned | Self::Stalled { .. } | Self::Stopped => false,
+        }
+    }
+
     /// Damage found at `path`.
     pub(super) fn damaged(path: &Path, detail: impl Into<String>) -> Self {
         Self::Damaged { path: path.to_path_buf(), detail: detail.into() }
@@ -87,5 +95,22 @@ impl EngineError {
             }
             other => other,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EngineError, Path, io};
+
+    #[test]
+    fn a_disk_that_is_full_or_slow_has_lost_nothing() {
+        let path = Path::new("/data/fjall");
+        let is_damage = |error: EngineError| error.is_damage();
+        assert!(is_damage(EngineError::damaged(path, "a checksum")));
+        assert!(is_damage(EngineError::from_io(path, io::Error::from_raw_os_error(5))), "EIO");
+        assert!(!is_damage(EngineError::from_io(path, io::ErrorKind::StorageFull.into())));
+        assert!(!is_damage(EngineError::Stalled { what: "a read", path: path.into(), seconds: 30 }));
+        assert!(!is_damage(EngineError::Stopped));
+        assert!(!is_damage(EngineError::Poisoned));
     }
 }
