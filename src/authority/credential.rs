@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   identity ─ its prefix ─▶ homed here: its keys, hidden ones too
-//!                         ├▶ the record of a delegated prefix: those of its site first, then those here
+//!                         ├▶ the record of a delegated prefix: those of its site first, then those here; while the site
+//!                         │  cannot be asked, no public key, since it may have been replaced there
 //!                         ├▶ elsewhere: its public keys, through the federation within a deadline
 //!                         └▶ suspended or revoked: none
 //!   keys of the proof's kind, at the index or, for index 0, all ─▶ the first that fits, and its index
@@ -221,9 +222,7 @@ impl Authority {
                 }
                 RecordSource::Both => {
                     let own = self.local_keys(identity, key_type).await?;
-                    let below = self.keys_below(identity, key_type).await;
-                    // The node below may be out of reach; then what is here may still be enough.
-                    let below = if own.is_empty() { below? } else { below.unwrap_or_default() };
+                    let below = self.keys_below(identity, key_type).await?;
                     let is_replaced = |key: &Value| below.iter().any(|other| other.index == key.index);
                     let own: Vec<Value> = own.into_iter().filter(|key| !is_replaced(key)).collect();
                     below.into_iter().map(elsewhere).chain(own.into_iter().map(here)).collect()
@@ -240,12 +239,17 @@ impl Authority {
         Ok(keys_among(self.local_values(identity).await?, identity, key_type))
     }
 
-    /// What the site of a delegated prefix adds to the keys here: public keys, where other nodes are asked at all.
+    /// What the site of a delegated prefix adds to the keys here: public keys, where other nodes are asked at all. Fails
+    /// while the site cannot be asked: a key here that was replaced there, as one is that became known to others, must not be
+    /// accepted again by whoever keeps the site from answering.
     async fn keys_below(&self, identity: &Identity, key_type: &str) -> Result<Vec<Value>, Unproven> {
         if key_type != ValueType::HS_PUBKEY || !self.remote.are_read() {
             return Ok(Vec::new());
         }
-        self.remote_keys(identity, key_type).await
+        match self.public_keys_elsewhere(identity).await {
+            Err(error) if error.means_no_record() => Ok(Vec::new()),
+            keys => keys.map_err(|error| unreachable(identity, &error)),
+        }
     }
 
     /// The reference to a key of another node that a caller proved by it carries.
@@ -293,13 +297,18 @@ impl Authority {
         Ok(values.map(|values| values.into_vec()).unwrap_or_default())
     }
 
-    /// The public keys of an identifier of another node.
+    /// The keys of an identifier of another node: public ones, since others are seen by that node alone.
     async fn remote_keys(&self, identity: &Identity, key_type: &str) -> Result<Vec<Value>, Unproven> {
         if key_type != ValueType::HS_PUBKEY {
             let reason =
                 "a secret key that another node keeps is not seen here; prove yourself with a public key";
             return Err(Unproven::Unusable { reason: reason.to_owned() });
         }
+        self.public_keys_elsewhere(identity).await.map_err(|error| unreachable(identity, &error))
+    }
+
+    async fn public_keys_elsewhere(&self, identity: &Identity) -> Result<Vec<Value>, RemoteError> {
+        let key_type = ValueType::HS_PUBKEY;
         let index = Index::new(identity.index).ok();
         let question = RemoteQuestion {
             identifier: identity.identifier.clone(),
@@ -308,13 +317,13 @@ impl Authority {
             own: self.store.head().incarnation,
             deadline: Instant::now() + ELSEWHERE_MAX,
         };
-        let read = self.remote.read(question, &self.store.directory()).await;
-        let unreachable = |error: RemoteError| Unproven::Unreachable {
-            identity: identity.clone(),
-            detail: error.to_string(),
-        };
-        Ok(keys_among(read.map_err(unreachable)?, identity, key_type))
+        let read = self.remote.read(question, &self.store.directory()).await?;
+        Ok(keys_among(read, identity, key_type))
     }
+}
+
+fn unreachable(identity: &Identity, error: &RemoteError) -> Unproven {
+    Unproven::Unreachable { identity: identity.clone(), detail: error.to_string() }
 }
 
 /// The keys of a kind that an identity names.

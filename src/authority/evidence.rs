@@ -12,7 +12,7 @@ use crate::telemetry::bug;
 
 use super::administration::Record;
 use super::prefix::RecordSource;
-use super::remote::{ELSEWHERE_MAX, RemoteError, RemoteQuestion};
+use super::remote::{ELSEWHERE_MAX, RemoteQuestion};
 use super::{Authority, unread};
 
 //----------- Evidence -------------------------------------------------------
@@ -58,8 +58,8 @@ pub(crate) struct ReadRecord {
     pub(crate) identifier: Identifier,
     /// State of the record at this node, tombstones included.
     pub(crate) entry: Option<IdentifierEntry>,
-    /// Values that another node shows.
-    remote: Vec<Value>,
+    /// Values that another node shows; none when it is to be asked and could not be.
+    remote: Option<Vec<Value>>,
 }
 
 impl ReadRecord {
@@ -67,9 +67,11 @@ impl ReadRecord {
     pub(crate) fn record(&self) -> Record<'_> {
         let here = self.entry.as_ref().and_then(|entry| entry.values.as_ref());
         // What the site of a delegated prefix shows takes the place of what is left of the record here.
-        let values = match here {
-            Some(values) if self.remote.is_empty() => values.as_slice(),
-            Some(_) | None => self.remote.as_slice(),
+        let values = match (here, self.remote.as_deref()) {
+            (Some(values), Some([])) => values.as_slice(),
+            (_, Some(remote)) => remote,
+            // What is here may have been replaced there, and does not count while that cannot be known.
+            (_, None) => &[],
         };
         Record { identifier: &self.identifier, values }
     }
@@ -82,7 +84,8 @@ impl ReadRecord {
 
     /// Whether the record exists.
     pub(crate) fn exists(&self) -> bool {
-        self.entry.as_ref().is_some_and(IdentifierEntry::is_live) || !self.remote.is_empty()
+        self.entry.as_ref().is_some_and(IdentifierEntry::is_live)
+            || self.remote.as_ref().is_some_and(|remote| !remote.is_empty())
     }
 }
 
@@ -104,7 +107,8 @@ impl Authority {
         let mut entries = names.into_iter().zip(entries);
         let mut records = Vec::with_capacity(wanted.len());
         for (identifier, source) in wanted.iter().zip(sources) {
-            let mut record = ReadRecord { identifier: identifier.clone(), entry: None, remote: Vec::new() };
+            let remote = Some(Vec::new());
+            let mut record = ReadRecord { identifier: identifier.clone(), entry: None, remote };
             if source.includes_here() {
                 let read = entries.next();
                 let (name, entry) = read.ok_or_else(|| bug("one entry for each name read"))?;
@@ -137,19 +141,22 @@ impl Authority {
         let version = entry.as_ref().map_or(0, |entry| entry.version);
         let identifier = identifier.clone();
         evidence.read.push(ReadVersion { identifier: identifier.clone(), name, version, is_withdrawn: true });
-        Ok(ReadRecord { identifier, entry, remote: Vec::new() })
+        Ok(ReadRecord { identifier, entry, remote: Some(Vec::new()) })
     }
 
-    /// Administrators and lists that another node shows of a record. A failure is noted: it matters only if nothing else
-    /// allows what is asked.
+    /// Administrators and lists that another node shows of a record; none when it could not be asked. A failure is noted: it
+    /// matters only if nothing else allows what is asked.
     async fn read_elsewhere(
         &self,
         identifier: &Identifier,
         directory: &Directory,
         evidence: &mut Evidence,
-    ) -> Vec<Value> {
-        if !self.remote.are_read() || evidence.elsewhere_left == 0 {
-            return Vec::new();
+    ) -> Option<Vec<Value>> {
+        if !self.remote.are_read() {
+            return Some(Vec::new());
+        }
+        if evidence.elsewhere_left == 0 {
+            return None;
         }
         evidence.elsewhere_left -= 1;
         let types = [ValueType::HS_ADMIN, ValueType::HS_VLIST];
@@ -161,13 +168,13 @@ impl Authority {
             deadline: evidence.until,
         };
         let detail = match timeout_at(evidence.until, self.remote.read(question, directory)).await {
-            Ok(Ok(values)) => return values,
+            Ok(Ok(values)) => return Some(values),
             // A record that no node has names no administrator.
-            Ok(Err(RemoteError::NoNode | RemoteError::NotAsked(_))) => return Vec::new(),
+            Ok(Err(error)) if error.means_no_record() => return Some(Vec::new()),
             Ok(Err(error)) => error.to_string(),
             Err(_) => "the time for asking other nodes is over".to_owned(),
         };
         evidence.unread = Some(Failure::AdministratorsUnread { list: identifier.to_string(), detail });
-        Vec::new()
+        None
     }
 }

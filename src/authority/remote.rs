@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::federation::error::PeerError;
 use crate::federation::follow::{FollowError, Follower};
 use crate::federation::question::{PeerAnswer, PeerQuestion, PeerTarget};
 use crate::model::identifier::{Identifier, Prefix};
@@ -66,6 +67,19 @@ pub(super) enum RemoteError {
     #[cfg(test)]
     #[error("{0}")]
     Stub(String),
+}
+
+impl RemoteError {
+    /// Whether it is certain that no other node shows the record; otherwise one may, which could not be asked.
+    pub(super) fn means_no_record(&self) -> bool {
+        match self {
+            Self::NotAsked(_) | Self::NoNode => true,
+            Self::Follow(FollowError::Peer(PeerError::Nowhere { .. })) => true,
+            Self::Follow(_) => false,
+            #[cfg(test)]
+            Self::Stub(_) => false,
+        }
+    }
 }
 
 impl RemoteRecords {

@@ -1,8 +1,11 @@
 //! Proofs: by each kind of key, the right one and no other.
 
+use std::sync::{Arc, Mutex};
+
 use super::{Proof, Unproven};
-use crate::authority::Authority;
 use crate::authority::caller::Caller;
+use crate::authority::remote::{RemoteOptions, Stub};
+use crate::authority::{Authority, AuthorityOptions};
 use crate::key::digest::DigestAlgorithm;
 use crate::key::secret::AnswerForms;
 use crate::key::{PrivateKey, PublicKey, secret};
@@ -153,4 +156,52 @@ async fn a_withdrawn_prefix_proves_nothing_and_what_is_elsewhere_needs_somebody_
         let unreachable = proved(authority, whom, &Proof::Certificate { key: key.clone() }).await;
         assert!(matches!(unreachable, Err(Unproven::Unreachable { .. })), "{unreachable:?}");
     }
+}
+
+/// A key here that was replaced at the site of a delegated prefix, as a key is that became known to others.
+#[tokio::test]
+async fn a_replaced_key_is_not_accepted_again_while_the_site_cannot_be_asked() {
+    let shown: Arc<Mutex<Result<Vec<Value>, String>>> = Arc::new(Mutex::new(Ok(Vec::new())));
+    let read = Arc::clone(&shown);
+    let site: Stub = Arc::new(move |_| {
+        let values = read.lock().expect("no panic").clone();
+        Box::pin(async move { values })
+    });
+    let shows = |values| *shown.lock().expect("no panic") = values;
+    let options = AuthorityOptions { remote: RemoteOptions::Stub(site), ..AuthorityOptions::default() };
+    let fixture = Fixture::open_with(options).await;
+    let (old, new) = (PrivateKey::generate_sm2(&fill), PrivateKey::generate_sm2(&fill));
+    let values = vec![public(300, &old), hidden(301, SECRET)];
+    fixture.node(registration("0.NA/88.118", values)).await.expect("registered");
+    fixture.node(delegate("88.118", 1)).await.expect("delegated");
+    let authority = &fixture.authority;
+    let whom = "300:0.NA/88.118";
+    let (by_old, by_new) =
+        (Proof::Certificate { key: old.public() }, Proof::Certificate { key: new.public() });
+
+    assert_eq!(proved(authority, whom, &by_old).await, Ok(whom.to_owned()), "the site has no such key");
+    shows(Ok(vec![public(300, &new)]));
+    assert_eq!(proved(authority, whom, &by_new).await, Ok(whom.to_owned()));
+    assert_eq!(proved(authority, whom, &by_old).await, wrong(whom));
+    shows(Err("nobody answers".to_owned()));
+    let detail = "nobody answers".to_owned();
+    let unreachable = Unproven::Unreachable { identity: identity(whom), detail };
+    assert_eq!(proved(authority, whom, &by_old).await, Err(unreachable));
+    let secret = ("301:0.NA/88.118", Proof::Password(SECRET.into()));
+    assert_eq!(
+        proved(authority, secret.0, &secret.1).await,
+        Ok(secret.0.to_owned()),
+        "never shown by the site"
+    );
+}
+
+/// A node that asks no other nodes has only the keys here.
+#[tokio::test]
+async fn a_key_at_a_delegated_prefix_is_accepted_where_no_site_is_asked() {
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let key = PrivateKey::generate_sm2(&fill);
+    fixture.node(registration("0.NA/88.118", vec![public(300, &key)])).await.expect("registered");
+    fixture.node(delegate("88.118", 1)).await.expect("delegated");
+    let (whom, proof) = ("300:0.NA/88.118", Proof::Certificate { key: key.public() });
+    assert_eq!(proved(&fixture.authority, whom, &proof).await, Ok(whom.to_owned()));
 }

@@ -489,6 +489,31 @@ async fn what_other_nodes_keep_counts_where_it_can_be_read() {
     assert_eq!(failed, Err(Problem::Failed(unread)));
 }
 
+/// A list at a delegated prefix that was replaced at the site of the prefix, when we left.
+#[tokio::test]
+async fn a_replaced_list_does_not_count_again_while_the_site_cannot_be_asked() {
+    let shown = Arc::new(std::sync::Mutex::new(Ok(vec![list(200, &[UNLISTED])])));
+    let read = Arc::clone(&shown);
+    let site: Stub = Arc::new(move |_| {
+        let values = read.lock().expect("no panic").clone();
+        Box::pin(async move { values })
+    });
+    let options = AuthorityOptions { remote: RemoteOptions::Stub(site), ..AuthorityOptions::default() };
+    let fixture = Fixture::open_with(options).await;
+    fixture.node(home("88.2")).await.expect("homed");
+    fixture.node(registration("0.NA/88.2", vec![list(200, &[OURS])])).await.expect("registered");
+    fixture.node(delegate("88.2", 1)).await.expect("delegated");
+    let by_list = vec![admin(100, May::ALL, "200:0.NA/88.2")];
+    fixture.node(registration("88.118/x", by_list)).await.expect("registered");
+    let ours = proved(OURS);
+    let refused = fixture.one(&ours, remove("88.118/x")).await;
+    assert_eq!(refused, Err(not_administrator(OURS, "88.118/x")));
+    *shown.lock().expect("no panic") = Err("nobody answers".to_owned());
+    let failed = fixture.registry.apply_one(&ours, remove("88.118/x")).await;
+    let unread = Failure::AdministratorsUnread { list: "0.NA/88.2".into(), detail: "nobody answers".into() };
+    assert_eq!(failed, Err(Problem::Failed(unread)));
+}
+
 //----------- The node's own administrators ----------------------------------
 
 #[tokio::test]
