@@ -23,6 +23,8 @@ use crate::telemetry::{Metrics, Page};
 
 /// The shortest and the longest wait of filing after a failure.
 const FILING_PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(30));
+/// The wait before what the upper node refused is filed again.
+const REFUSED_PAUSE: Duration = Duration::from_secs(600);
 
 /// The federation and the upper node as configured. Nothing is connected yet.
 pub(super) fn federation(config: &Config, environment: &Environment) -> Result<Arc<Federation>, DaemonError> {
@@ -78,7 +80,7 @@ pub(super) fn start_filing(
     let upper = Arc::clone(federation.upper()?);
     let (pause_first, pause_longest) = FILING_PAUSES;
     let jitter = Arc::clone(&environment.jitter);
-    let options = FilingOptions { site, pause_first, pause_longest, jitter };
+    let options = FilingOptions { site, pause_first, pause_longest, refused_pause: REFUSED_PAUSE, jitter };
     let (watch, task) = filing::start(store.clone(), upper, options, stop);
     Some(RunningFiling { watch, task })
 }

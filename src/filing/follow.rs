@@ -3,13 +3,12 @@
 //! Headers are read in large steps, and bodies for prefix changes only, so that a million identifier changes take a
 //! hundred steps. A step with a prefix change is sent at once; one without waits a second for more entries.
 
-use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::time::Duration;
 
 use tokio::time::{self, Instant};
 
-use crate::federation::filing_message::{FiledPrefix, FilingMessage};
+use crate::federation::filing_message::FiledPrefix;
 use crate::model::identifier::Prefix;
 use crate::model::limits::FILING_STEP_ENTRIES;
 use crate::model::position::Position;
@@ -18,7 +17,6 @@ use crate::store::journal::{Header, JournalEntry, Subject};
 
 use super::error::FilingError;
 use super::present::filed;
-use super::status::Delivered;
 use super::{Filing, FilingStream, after};
 
 /// How long changes of identifiers are delayed when there is nothing to file.
@@ -74,10 +72,15 @@ impl Filing {
                 continue;
             }
             let is_waiting = unsent.read_to > unsent.sent_to;
+            if !is_waiting && stream.refused.due().is_some_and(|due| Instant::now() >= due) {
+                self.file_refused(stream, Position { sequence: unsent.sent_to, ..from }).await?;
+            }
+            let refused_due = stream.refused.due().filter(|_| !is_waiting);
             tokio::select! {
                 // The sender of this channel lives as long as the store.
                 _ = end.changed() => {}
                 () = time::sleep_until(unsent.due), if is_waiting => {}
+                () = time::sleep_until(refused_due.unwrap_or(unsent.due)), if refused_due.is_some() => {}
                 received = stream.receive_unprompted() => received?,
             }
         }
@@ -127,7 +130,7 @@ impl Filing {
         }
     }
 
-    /// Delivers the unsent part, and saves the position when it is confirmed.
+    /// Delivers the unsent part.
     async fn send(
         &self,
         stream: &mut FilingStream,
@@ -137,15 +140,7 @@ impl Filing {
         let filings = std::mem::take(&mut unsent.filings);
         let identifier_changes = std::mem::take(&mut unsent.identifiers);
         let position = Position { sequence: unsent.read_to, ..from };
-        let prefixes: BTreeSet<Prefix> = filings.iter().map(|filing| filing.prefix.clone()).collect();
-        let count = filings.len();
-        let progress = FilingMessage::Progress { position, identifier_changes };
-        let messages = filings.into_iter().map(FilingMessage::Filed).chain([progress]).collect();
-        let aside = stream.deliver(messages, position).await?;
-        let filed = count - aside.len().min(count);
-        let identifiers = identifier_changes;
-        self.watch.filed(Delivered { position, filed, identifiers, prefixes, aside });
-        self.save_confirmed(position).await?;
+        self.deliver(stream, filings, identifier_changes, position).await?;
         unsent.sent_to = unsent.read_to;
         unsent.due = after(PROGRESS_EVERY);
         self.watch.oldest(None);

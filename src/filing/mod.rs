@@ -3,7 +3,8 @@
 //! ```text
 //!   announce ─▶ the upper node's bookmark
 //!      │  it is valid: continue after it
-//!      │  first contact, a new incarnation on either side, another scope or site, a bookmark before the retained journal:
+//!      │  first contact, a new incarnation on either side, another scope or site, a bookmark before the retained journal,
+//!      │  something that was refused:
 //!      ▼  file the whole present state
 //!   follow the journal ─▶ prefix changes filed, in order ─▶ acknowledged, on its disk ─▶ bookmark
 //!      ▲                  identifier changes counted                                        │
@@ -12,7 +13,8 @@
 //! - The upper node's bookmark, which is durable there, decides what counts as filed. A message that is repeated after
 //!   an interruption has no second effect.
 //! - An unreachable upper node does not affect this node's own work; filing retries, after a longer wait each time.
-//! - A prefix that the upper node refuses is set aside and reported; the others are filed.
+//! - A prefix that the upper node refuses is set aside and reported; the others are filed. It is filed again after a pause
+//!   and at each new contact, since the refusal ends by a decision there.
 //! - Filing ends when a later incarnation of this store has filed: two copies of a store never both file.
 //!
 //! Filing reads the store and saves bookmarks there; it never changes what is registered.
@@ -20,6 +22,7 @@
 mod error;
 mod follow;
 mod present;
+mod refused;
 
 pub mod status;
 
@@ -42,6 +45,7 @@ use crate::model::site::Site;
 use crate::store::Store;
 
 use self::error::FilingError;
+use self::refused::Refused;
 use self::status::{FilingState, FilingWatch, SetAside};
 
 /// Name of the bookmark of the last confirmed position.
@@ -62,6 +66,8 @@ pub struct FilingOptions {
     pub pause_first: Duration,
     /// The longest wait after a failure.
     pub pause_longest: Duration,
+    /// The wait before what the upper node refused is filed again over the same connection.
+    pub refused_pause: Duration,
     /// Source of the randomness in the waits.
     pub jitter: Jitter,
 }
@@ -129,13 +135,14 @@ impl Filing {
         let basis = basis(&announced, site);
         let start = self.starting_point(&announced, &basis).await?;
         let (sender, receiver) = connection.file().await?;
-        let mut stream = FilingStream { sender, receiver, announced, watch: self.watch.clone() };
+        let (watch, refused) = (self.watch.clone(), Refused::none());
+        let mut stream = FilingStream { sender, receiver, announced, watch, basis, refused };
         let from = match start {
             Some(position) => {
                 self.watch.confirmed(Some(position));
                 position
             }
-            None => self.resynchronize(&mut stream, &basis).await?,
+            None => self.resynchronize(&mut stream).await?,
         };
         backoff.reset();
         tracing::info!(upper = %self.upper.name(), after = %from, "filing");
@@ -157,6 +164,12 @@ impl Filing {
         if position.sequence > head.sequence {
             return Err(FilingError::Ahead { confirmed: position.sequence, head: head.sequence });
         }
+        // What was confirmed beyond the saved position may have been refused, and the answer lost.
+        let saved = self.store.bookmark(CONFIRMED).await?.and_then(|bookmark| bookmark.at(Stream::ONLY));
+        let Some(saved) = saved.filter(|saved| saved.incarnation == head.incarnation) else {
+            return Ok(None);
+        };
+        let position = if saved.sequence < position.sequence { saved } else { position };
         let retained = self.store.retained();
         let is_retained = position.sequence + 1 >= retained.headers_from.max(retained.bodies_from);
         let is_same = self.store.bookmark(BASIS).await?.as_ref() == Some(basis);
@@ -179,11 +192,13 @@ impl Filing {
 
 /// Returns the basis of a confirmation: the upper node's incarnation, the scope of the token, and the announced site.
 /// When one of them changes, the present state is filed again. It is stored as one digest, in the field of an
-/// incarnation.
+/// incarnation; the sequence is 0, or 1 while something is refused.
 fn basis(announced: &Announced, site: &Site) -> Bookmark {
     let mut scope: Vec<String> = announced.scope.iter().map(Prefix::canonical).collect();
     scope.sort_unstable();
     let mut hash = Sha256::new();
+    // Differs from the basis of versions that did not note refusals, so that what they left aside is filed again.
+    hash.update("refusals");
     hash.update(announced.incarnation.0);
     hash.update(scope.join(","));
     hash.update(format!("{:?}{:?}{:?}", site.addresses(), site.host_name(), site.ports()));
@@ -201,6 +216,9 @@ struct FilingStream {
     receiver: AcknowledgementReceiver,
     announced: Announced,
     watch: FilingWatch,
+    /// What the next contact compares.
+    basis: Bookmark,
+    refused: Refused,
 }
 
 impl FilingStream {
@@ -211,7 +229,7 @@ impl FilingStream {
         messages: Vec<FilingMessage>,
         until: Position,
     ) -> Result<Vec<SetAside>, FilingError> {
-        let Self { sender, receiver, announced, watch } = self;
+        let Self { sender, receiver, announced, watch, .. } = self;
         let sending = async {
             for message in messages {
                 if sender.send(message).await.is_err() {

@@ -186,26 +186,23 @@ impl FilingWatch {
         noted.confirmed = Some(position);
         noted.counts.filed += filed as u64;
         noted.counts.identifiers += identifiers;
-        noted.set_aside.retain(|prefix, _| !prefixes.contains(prefix));
+        noted.release(|prefix| prefixes.contains(prefix), &aside);
         noted.set_aside(aside);
     }
 
-    /// Records that the present state was delivered; position and outcome change together.
+    /// Records that the present state was delivered, of which some is not filed; position and outcome change together.
     pub(super) fn resynchronized(&self, position: Position, filed: usize, aside: Vec<SetAside>) {
         let mut noted = self.lock();
         noted.confirmed = Some(position);
         noted.counts.filed += filed as u64;
         noted.counts.resynchronizations += 1;
+        noted.release(|_| true, &aside);
         noted.set_aside(aside);
     }
 
     /// Records prefixes that are not filed.
     pub(super) fn set_aside(&self, aside: Vec<SetAside>) {
         self.lock().set_aside(aside);
-    }
-
-    pub(super) fn clear_aside(&self) {
-        self.lock().set_aside.clear();
     }
 
     fn lock(&self) -> MutexGuard<'_, Noted> {
@@ -228,6 +225,12 @@ pub(super) struct Delivered {
 }
 
 impl Noted {
+    /// Removes what was filed and is not set aside again.
+    fn release(&mut self, is_filed: impl Fn(&Prefix) -> bool, aside: &[SetAside]) {
+        let again: BTreeSet<&Prefix> = aside.iter().map(|aside| &aside.prefix).collect();
+        self.set_aside.retain(|prefix, _| !is_filed(prefix) || again.contains(prefix));
+    }
+
     /// Sets prefixes aside; each is logged once per reason.
     fn set_aside(&mut self, aside: Vec<SetAside>) {
         for SetAside { prefix, message } in aside {

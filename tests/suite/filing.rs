@@ -2,14 +2,23 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
 
 use idnode::authority::caller::Caller;
 use idnode::backup::Kind;
-use idnode::filing::status::FilingState;
+use idnode::federation::networks::{AllowedNetworks, LoopbackUse};
+use idnode::federation::upper::UpperOptions;
+use idnode::federation::{Federation, FederationOptions};
+use idnode::filing::status::{FilingState, FilingStatus};
+use idnode::filing::{self, FilingOptions};
+use idnode::model::environment::Jitter;
 use idnode::model::limits::SEGMENT_ENTRIES;
 use idnode::model::prefix::{Homing, PrefixStatus};
+use idnode::model::site::{Ports, Site};
 use idnode::registry::command::{Command, PrefixCommand, TokenCommand};
 use idnode::store::retention::Retention;
+use tokio::sync::watch;
 
 use crate::support::clients::{GrpcClient, http_get};
 use crate::support::eventually::eventually;
@@ -271,6 +280,96 @@ async fn an_administrators_suspension_stands_against_filings() {
     let [aside] = status.set_aside.as_slice() else { panic!("{status:?}") };
     assert_eq!(aside.prefix, prefix("88.118.1"));
     assert!(aside.message.ends_with("(PREFIX_SUSPENDED)"), "{}", aside.message);
+}
+
+/// A node whose store and token are new: what the upper node refused is filed once the operator has done what the refusal
+/// says, at the next contact.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_refused_is_filed_again_at_the_next_contact() {
+    let top = Tier::top().await;
+    let mut former = Tier::below(&top, &["88.118"]).await;
+    former.home("88.118.1").await;
+    former.settled();
+    former.stop().await;
+    let mut lower = Tier::below(&top, &["88.118"]).await;
+    lower.home("88.118.1").await;
+    let refused = |status: &FilingStatus| {
+        let [aside] = status.set_aside.as_slice() else { panic!("{status:?}") };
+        assert!(aside.message.ends_with("(PREFIX_FILED)"), "{}", aside.message);
+    };
+    refused(&lower.settled());
+    lower.stop().await;
+    lower.go_on().await;
+    refused(&lower.settled());
+    let site_of = |top: &Tier| {
+        let entry = top.entry("88.118.1").expect("an entry");
+        let Homing::Delegated(site) = &entry.homing else { panic!("{entry:?}") };
+        (site.addresses().to_vec(), entry.filing.expect("it was filed").peer)
+    };
+    let (before, id) = site_of(&top);
+    top.apply(vec![Command::Token(TokenCommand::Revoke { id })]).await;
+    lower.stop().await;
+    lower.go_on().await;
+    let own = [lower.grpc().ip()];
+    assert_ne!(before, own);
+    eventually("it is filed", || (site_of(&top).0 == own).then_some(()));
+    assert_eq!(lower.settled().set_aside, []);
+    lower.stop().await;
+    lower.go_on().await;
+    assert_eq!(lower.settled().counts.resynchronizations, 0, "nothing is left to file again");
+}
+
+/// The same over the connection that there is: after a pause.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_refused_is_filed_again_after_a_pause() {
+    let top = Tier::top().await;
+    let mut former = Tier::below(&top, &["88.118"]).await;
+    former.home("88.118.1").await;
+    former.settled();
+    former.stop().await;
+    let lower = Tier::top().await;
+    lower.apply(vec![home("88.118.1", None), home("88.118.2", None)]).await;
+    fs::write(lower.token_file(), top.peer_token(&["88.118"]).await).expect("written");
+    let upper = UpperOptions {
+        address: format!("http://{}", top.grpc()),
+        token_file: Some(lower.token_file()),
+        authority: None,
+        tls_host_name: None,
+        allow_token_in_plain_text: false,
+    };
+    let jitter: Jitter = Arc::new(|| 0);
+    let federation = Federation::new(FederationOptions {
+        upper: Some(upper),
+        authorities: None,
+        networks: AllowedNetworks::new(&[], LoopbackUse::Allowed),
+        cache_answers: 0,
+        clock: idnode::daemon::clock(),
+        jitter: Arc::clone(&jitter),
+    });
+    let upper = Arc::clone(federation.expect("settings").upper().expect("an upper node"));
+    let ports = Ports { grpc: Some(lower.grpc().port()), ..Ports::default() };
+    let site = Site::new(vec![lower.grpc().ip()], None, ports).expect("a site");
+    let options = FilingOptions {
+        site: Some(site.clone()),
+        pause_first: Duration::from_millis(20),
+        pause_longest: Duration::from_millis(20),
+        refused_pause: Duration::from_millis(20),
+        jitter,
+    };
+    let (end, stop) = watch::channel(false);
+    let (filing, running) = filing::start(lower.node().store().clone(), upper, options, stop);
+    let aside = eventually("it is refused", || filing.status().set_aside.first().cloned());
+    assert_eq!(aside.prefix, prefix("88.118.1"));
+    assert!(aside.message.ends_with("(PREFIX_FILED)"), "{}", aside.message);
+    let id = top.entry("88.118.1").and_then(|entry| entry.filing).expect("it was filed").peer;
+    top.apply(vec![Command::Token(TokenCommand::Revoke { id })]).await;
+    let expected = Homing::Delegated(site);
+    eventually("it is filed", || top.entry("88.118.1").filter(|entry| entry.homing == expected));
+    eventually("it is reported so", || filing.status().set_aside.is_empty().then_some(()));
+    let counts = filing.status().counts;
+    assert_eq!((counts.resynchronizations, counts.interruptions), (1, 0), "over the first connection");
+    end.send(true).expect("it runs");
+    running.await.expect("it ends");
 }
 
 /// A token that is revoked while filings go on ends them; what was changed since is filed with the next token.
