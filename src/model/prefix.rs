@@ -60,6 +60,9 @@ pub struct FilingMark {
     pub peer: TokenId,
     /// The position in the lower node's journal that was filed.
     pub position: Position,
+    /// Whether an administrator of this node has suspended the prefix since. It stays that of the lower node, whose filings
+    /// apply again when the suspension ends.
+    pub is_overruled: bool,
 }
 
 //----------- Registrant -----------------------------------------------------

@@ -14,7 +14,7 @@
 use crate::authority::caller::check_token;
 use crate::model::identifier::Prefix;
 use crate::model::limits::INCARNATION_AHEAD_SECONDS_MAX;
-use crate::model::position::Incarnation;
+use crate::model::position::{Incarnation, Position};
 use crate::model::prefix::{FilingMark, Homing, PrefixEntry, PrefixStatus};
 use crate::model::refusal::Refusal;
 use crate::model::token::TokenId;
@@ -62,7 +62,7 @@ pub(super) fn file(
         homing: Homing::Delegated(with_usable_key(&filing.site)?),
         status: filing.status,
         registrant: filing.registrant.clone(),
-        filing: Some(FilingMark { peer, position: filing.position }),
+        filing: Some(FilingMark { peer, position: filing.position, is_overruled: false }),
         version: present.map_or(1, |present| present.version + 1),
         changed_ms: 0,
     };
@@ -131,7 +131,7 @@ fn check_above(filing: &Filing, peer: TokenId, state: &FilingState<'_>) -> Resul
 /// Refuses what this node homes and what its administrators have withdrawn.
 fn check_own_decision(entry: &PrefixEntry) -> Result<(), Refusal> {
     let prefix = entry.prefix.clone();
-    let is_own = entry.filing.is_none();
+    let is_own = entry.filing.is_none_or(|mark| mark.is_overruled);
     match (entry.status, &entry.homing) {
         (PrefixStatus::Suspended, _) if is_own => Err(Refusal::PrefixSuspended { prefix }),
         (PrefixStatus::Revoked, _) if is_own => Err(Refusal::PrefixRevoked { prefix }),
@@ -166,6 +166,33 @@ fn is_granted_below(above: &Prefix, prefix: &Prefix, peer: TokenId, directory: &
     };
     let scopes = token.scopes.iter().flat_map(|scope| scope.peer_prefixes());
     scopes.filter(|scope| scope.covers(prefix)).any(|scope| above.covers(scope) && above != scope)
+}
+
+/// The entry as suspended by an administrator of this node.
+pub(super) fn overrule(entry: &PrefixEntry, directory: &Directory) -> PrefixEntry {
+    match entry.filing {
+        Some(mark) if mark.is_overruled => entry.clone(),
+        filing => PrefixEntry {
+            status: PrefixStatus::Suspended,
+            filing: filing
+                .map(|mark| FilingMark { is_overruled: true, ..carry(mark, &entry.prefix, directory) }),
+            ..entry.clone()
+        },
+    }
+}
+
+/// The entry without the suspension by an administrator of this node.
+pub(super) fn apply_again(entry: &PrefixEntry, directory: &Directory) -> PrefixEntry {
+    let carried = |mark| FilingMark { is_overruled: false, ..carry(mark, &entry.prefix, directory) };
+    PrefixEntry { status: PrefixStatus::Active, filing: entry.filing.map(carried), ..entry.clone() }
+}
+
+/// The mark for a later change of its entry. What was filed before its peer was reset is not compared after that change
+/// either: it gets the position before all others.
+fn carry(mark: FilingMark, prefix: &Prefix, directory: &Directory) -> FilingMark {
+    let first = Position { incarnation: Incarnation([0; 16]), sequence: 0, ..mark.position };
+    let position = if is_compared(mark, prefix, mark.peer, directory) { mark.position } else { first };
+    FilingMark { position, ..mark }
 }
 
 /// Whether a mark of the peer counts: one that was made before the peer was reset does not.

@@ -8,6 +8,7 @@ use crate::model::prefix::{Homing, PrefixEntry, PrefixStatus, Registrant};
 use crate::model::site::{Site, SiteError};
 use crate::model::token::{Scope, TokenEntry, TokenId};
 use crate::model::value::{Value, ValueType, Values};
+use crate::store::directory::Directory;
 use crate::store::entry::{IdentifierEntry, Operation};
 
 use super::command::{Amend, Existing, Precondition, PrefixCommand, Register, Remove, Target, TokenCommand};
@@ -249,11 +250,11 @@ pub(super) fn change_prefix(
             if entry.status == PrefixStatus::Revoked {
                 return Err(Refusal::PrefixRevoked { prefix: entry.prefix.clone() });
             }
-            (Operation::PrefixSuspended, with_status(entry, PrefixStatus::Suspended))
+            (Operation::PrefixSuspended, filing_rules::overrule(entry, filings.directory))
         }
         PrefixCommand::Resume { prefix } => {
             let entry = present.ok_or_else(|| Refusal::PrefixAbsent { prefix: prefix.clone() })?;
-            resume(entry)?
+            resume(entry, filings.directory)?
         }
         PrefixCommand::EndDelegation { prefix, version } => {
             let entry = present.ok_or_else(|| Refusal::PrefixAbsent { prefix: prefix.clone() })?;
@@ -261,7 +262,11 @@ pub(super) fn change_prefix(
         }
         PrefixCommand::Revoke { prefix } => {
             let entry = present.ok_or_else(|| Refusal::PrefixAbsent { prefix: prefix.clone() })?;
-            (Operation::PrefixRevoked, with_status(entry, PrefixStatus::Revoked))
+            // The entry does not belong to a filing any more, and filings do not undo the decision.
+            (
+                Operation::PrefixRevoked,
+                PrefixEntry { status: PrefixStatus::Revoked, filing: None, ..entry.clone() },
+            )
         }
         PrefixCommand::File(filing) => return filing_rules::file(filing, filings),
     };
@@ -298,13 +303,8 @@ pub(super) fn with_usable_key(site: &Site) -> Result<Site, Refusal> {
     Ok(site.clone().with_public_key(&key.encode_blob())?)
 }
 
-/// A decision of an administrator: the entry does not belong to a filing any more, and filings do not undo it.
-fn with_status(entry: &PrefixEntry, status: PrefixStatus) -> PrefixEntry {
-    PrefixEntry { status, filing: None, ..entry.clone() }
-}
-
 /// The entry without a suspension of this node's own. Later filings of its lower node apply to it again.
-fn resume(entry: &PrefixEntry) -> Result<(Operation, PrefixEntry), Refusal> {
+fn resume(entry: &PrefixEntry, directory: &Directory) -> Result<(Operation, PrefixEntry), Refusal> {
     let operation = match entry.homing {
         Homing::Here => Operation::PrefixHomed,
         Homing::Delegated(_) => Operation::PrefixDelegated,
@@ -312,14 +312,14 @@ fn resume(entry: &PrefixEntry) -> Result<(Operation, PrefixEntry), Refusal> {
     match entry.status {
         PrefixStatus::Active => Ok((operation, entry.clone())),
         PrefixStatus::Revoked => Err(Refusal::PrefixRevoked { prefix: entry.prefix.clone() }),
-        PrefixStatus::Suspended if entry.filing.is_some() => {
+        PrefixStatus::Suspended if entry.filing.is_some_and(|mark| !mark.is_overruled) => {
             let reason = format!(
                 "prefix {} was suspended by the lower node that filed it; resume it there, and the filing lifts it here",
                 entry.prefix
             );
             Err(Refusal::CommandInvalid { reason })
         }
-        PrefixStatus::Suspended => Ok((operation, with_status(entry, PrefixStatus::Active))),
+        PrefixStatus::Suspended => Ok((operation, filing_rules::apply_again(entry, directory))),
     }
 }
 

@@ -21,6 +21,7 @@ use crate::wire::cursor::{DecodeError, Reader, Writer};
 
 use super::entry::{IdentifierEntry, Operation, RequestMemory};
 use super::entry_v2;
+use super::entry_v3;
 use super::envelope::Cut;
 
 //----------- Identifiers ----------------------------------------------------
@@ -132,6 +133,7 @@ fn read_value(reader: &mut Reader<'_>) -> Result<Value, DecodeError> {
 pub(super) fn write_prefix(writer: &mut Writer, entry: &PrefixEntry) {
     writer.u64(entry.version).u64(entry.changed_ms).text(entry.prefix.as_str());
     writer.u8(match entry.status {
+        PrefixStatus::Suspended if entry.filing.is_some_and(|mark| mark.is_overruled) => entry_v3::STATUS,
         PrefixStatus::Active => 0,
         PrefixStatus::Suspended => 1,
         PrefixStatus::Revoked => 2,
@@ -168,9 +170,11 @@ pub(super) fn read_prefix(reader: &mut Reader<'_>) -> Result<PrefixEntry, Decode
     let version = reader.u64("version")?;
     let changed_ms = reader.u64("changed")?;
     let prefix = read_prefix_name(reader)?;
-    let status = match reader.u8("status")? {
+    let status = reader.u8("status")?;
+    let is_overruled = status == entry_v3::STATUS;
+    let status = match status {
         0 => PrefixStatus::Active,
-        1 => PrefixStatus::Suspended,
+        1 | entry_v3::STATUS => PrefixStatus::Suspended,
         2 => PrefixStatus::Revoked,
         _ => return Err(reader.refuse("status")),
     };
@@ -182,7 +186,11 @@ pub(super) fn read_prefix(reader: &mut Reader<'_>) -> Result<PrefixEntry, Decode
     };
     let registrant = (reader.u8("registrant")? == 1).then(|| read_registrant(reader)).transpose()?;
     let filed = reader.u8("filing")? == 1;
+    if is_overruled && !filed {
+        return Err(reader.refuse("filing"));
+    }
     let filing = filed.then(|| read_filing(reader)).transpose()?;
+    let filing = filing.map(|mark| FilingMark { is_overruled, ..mark });
     Ok(PrefixEntry { prefix, homing, status, registrant, filing, version, changed_ms })
 }
 
@@ -201,7 +209,8 @@ fn read_registrant(reader: &mut Reader<'_>) -> Result<Registrant, DecodeError> {
 }
 
 fn read_filing(reader: &mut Reader<'_>) -> Result<FilingMark, DecodeError> {
-    Ok(FilingMark { peer: TokenId(reader.array("peer")?), position: read_position(reader)? })
+    let peer = TokenId(reader.array("peer")?);
+    Ok(FilingMark { peer, position: read_position(reader)?, is_overruled: false })
 }
 
 /// Writes a site without its key.

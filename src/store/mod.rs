@@ -43,6 +43,7 @@ pub mod restore;
 
 mod entry_v1;
 mod entry_v2;
+mod entry_v3;
 mod envelope;
 mod header_v1;
 mod high_water;

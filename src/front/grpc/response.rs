@@ -157,6 +157,8 @@ pub(super) fn prefix_entry(entry: &PrefixEntry, caller: &Caller) -> proto::Prefi
     };
     let filing = entry
         .filing
+        // A suspension by an administrator is shown as such, not as a filing.
+        .filter(|mark| !mark.is_overruled)
         .map(|mark| proto::FilingMark { peer: mark.peer.to_string(), position: Some(mark.position.into()) });
     let mut registrant = entry.registrant.as_ref().map(proto::Registrant::from);
     if let Some(registrant) = registrant.as_mut().filter(|_| !caller.may_see_contact(&entry.prefix)) {

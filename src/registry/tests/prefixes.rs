@@ -37,6 +37,12 @@ async fn file(fixture: &Fixture, peer: &Caller, filing: Filing) -> Result<(Outco
     Ok((receipt.outcome, receipt.version))
 }
 
+/// The caller of a new call with the same token.
+fn again(fixture: &Fixture, caller: &Caller) -> Caller {
+    let directory = fixture.store.directory();
+    Caller::Token(directory.token(token_of(caller)).expect("a token").clone())
+}
+
 #[tokio::test]
 async fn a_life_of_a_prefix() {
     for engine in EngineKind::ALL {
@@ -149,6 +155,68 @@ async fn a_filed_prefix_is_resumed_where_it_was_suspended() {
     assert_eq!(file(&fixture, &peer, moved).await, Ok((Outcome::PrefixChanged, 5)));
     let entry = fixture.registry.prefix(&prefix("88.5")).expect("the entry");
     assert_eq!(entry.homing, Homing::Delegated(site(2)));
+}
+
+/// Who filed a prefix stays known through a suspension here: neither another peer nor an older copy takes it afterwards.
+#[tokio::test]
+async fn a_resumed_prefix_is_that_of_the_node_which_filed_it() {
+    for engine in EngineKind::ALL {
+        let fixture = Fixture::open(engine).await;
+        let one = fixture.caller(Scope::Peer(vec![prefix("88")])).await;
+        let other = fixture.caller(Scope::Peer(vec![prefix("88")])).await;
+        file(&fixture, &one, filing("88.5", 2, 10)).await.expect("filed");
+        fixture.node(suspend("88.5")).await.expect("suspended");
+        let suspended = || Err(Refusal::PrefixSuspended { prefix: prefix("88.5") });
+        let fixture = fixture.reopen().await;
+        for (caller, incarnation) in [(&one, 2), (&other, 3)] {
+            assert_eq!(file(&fixture, caller, filing("88.5", incarnation, 11)).await, suspended());
+            assert_eq!(file(&fixture, caller, filing("88.5.1", incarnation, 11)).await, suspended());
+        }
+        assert_eq!(fixture.node(suspend("88.5")).await.expect("it holds").outcome, Outcome::Unchanged);
+        fixture.node(resume("88.5")).await.expect("resumed");
+        let fixture = fixture.reopen().await;
+        let moved = |incarnation| Filing { site: site(2), ..filing("88.5", incarnation, 99) };
+        let filed = Refusal::PrefixFiled { prefix: prefix("88.5"), peer: token_of(&one).to_string() };
+        assert_eq!(file(&fixture, &other, moved(3)).await, Err(filed));
+        assert_eq!(file(&fixture, &one, moved(1)).await, Err(Refusal::IncarnationSuperseded));
+        fixture.registry.settle(&one, &BTreeSet::new(), elsewhere(2, 100)).await.expect("settled");
+        let entry = fixture.registry.prefix(&prefix("88.5")).expect("the entry");
+        assert_eq!(entry.status, PrefixStatus::Revoked, "its node does not have it any more");
+    }
+}
+
+/// A suspension here ends here, also where the lower node had suspended the prefix before or meanwhile.
+#[tokio::test]
+async fn a_suspension_here_and_one_below_end_each_at_its_node() {
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let peer = fixture.caller(Scope::Peer(vec![prefix("88")])).await;
+    let below = |sequence| Filing { status: PrefixStatus::Suspended, ..filing("88.5", 1, sequence) };
+    file(&fixture, &peer, below(1)).await.expect("filed");
+    let here = fixture.node(suspend("88.5")).await.expect("suspended");
+    assert_eq!((here.outcome, here.version), (Outcome::PrefixChanged, 2), "a decision of its own");
+    let suspended = Refusal::PrefixSuspended { prefix: prefix("88.5") };
+    assert_eq!(file(&fixture, &peer, filing("88.5", 1, 2)).await, Err(suspended));
+    fixture.node(resume("88.5")).await.expect("resumed");
+    assert_eq!(file(&fixture, &peer, below(3)).await, Ok((Outcome::PrefixChanged, 4)), "suspended below");
+    assert_eq!(file(&fixture, &peer, filing("88.5", 1, 4)).await, Ok((Outcome::PrefixChanged, 5)));
+}
+
+/// What a peer filed before its reset is not compared again because an administrator suspended the prefix and resumed it.
+#[tokio::test]
+async fn a_suspension_here_does_not_undo_the_reset_of_a_peer() {
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let peer = fixture.caller(Scope::Peer(vec![prefix("88")])).await;
+    let other = fixture.caller(Scope::Peer(vec![prefix("88")])).await;
+    file(&fixture, &peer, filing("88.5", 5, 10)).await.expect("filed");
+    let reset = Command::Token(TokenCommand::ResetPeer { id: token_of(&peer) });
+    fixture.node(reset).await.expect("reset");
+    fixture.node(suspend("88.5")).await.expect("suspended");
+    fixture.node(resume("88.5")).await.expect("resumed");
+    let moved = |incarnation| Filing { site: site(2), ..filing("88.5", incarnation, 3) };
+    let filed = Refusal::PrefixFiled { prefix: prefix("88.5"), peer: token_of(&peer).to_string() };
+    assert_eq!(file(&fixture, &other, moved(6)).await, Err(filed));
+    let peer = again(&fixture, &peer);
+    assert_eq!(file(&fixture, &peer, moved(1)).await, Ok((Outcome::PrefixChanged, 4)));
 }
 
 #[tokio::test]
