@@ -216,6 +216,11 @@ pub enum Refusal {
          of the upper node resets it with `idnode token reset-peer`"
     )]
     IncarnationSuperseded,
+    /// The lower node was reset by an administrator after the call began in which it files.
+    #[error(
+        "this peer was reset after the call began; the lower node announces itself again, and files its present state"
+    )]
+    PeerReset,
     /// The incarnation of the lower node's store began at a time that this node's clock has not reached.
     #[error(
         "the incarnation began {ahead_seconds} s ahead of the upper node's clock, and {INCARNATION_AHEAD_SECONDS_MAX} s are \
@@ -263,6 +268,7 @@ impl Refusal {
             Self::RequestIdInvalid | Self::RequestAhead { .. } => "REQUEST_ID_INVALID",
             Self::TooManyItems { .. } => "TOO_MANY_ITEMS",
             Self::IncarnationSuperseded => "INCARNATION_SUPERSEDED",
+            Self::PeerReset => "PEER_RESET",
             Self::IncarnationAhead { .. } => "INCARNATION_AHEAD",
         }
     }
@@ -316,6 +322,7 @@ impl Refusal {
             | Self::TokenRevoked
             | Self::RequestConflict
             | Self::RequestIdInvalid
+            | Self::PeerReset
             | Self::IncarnationSuperseded => Vec::new(),
         }
     }

@@ -13,7 +13,7 @@ use crate::model::caller::CallerName;
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::prefix::PrefixStatus;
 use crate::model::refusal::Refusal;
-use crate::model::token::TokenId;
+use crate::model::token::{TokenEntry, TokenId};
 use crate::store::directory::Directory;
 
 use super::command::{Command, Item, PrefixCommand, Register, Remove, Target};
@@ -112,6 +112,7 @@ pub(super) fn check(
     if let Caller::Token(token) = caller {
         let present = directory.token(token.id).ok_or(Refusal::TokenUnknown)?;
         check_token(present, now_ms)?;
+        check_not_reset(token, present, command)?;
     }
     match command {
         Command::Register(register) => match &register.target {
@@ -155,6 +156,14 @@ fn check_registrar(caller: &Caller, prefix: &Prefix) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::PermissionDenied { needed: format!("scope registrar on prefix {prefix}") })
+}
+
+/// Refuses a filing of a call that began before an administrator reset its peer, and so made a new version of its token.
+fn check_not_reset(token: &TokenEntry, present: &TokenEntry, command: &Command) -> Result<(), Refusal> {
+    match command {
+        Command::Prefix(PrefixCommand::File(_)) if token.version < present.version => Err(Refusal::PeerReset),
+        _ => Ok(()),
+    }
 }
 
 fn check_filing(caller: &Caller, prefix: &Prefix) -> Result<(), Refusal> {

@@ -9,13 +9,12 @@ use std::sync::Arc;
 
 use crate::authority::caller::Caller;
 use crate::authority::unread;
-use crate::model::caller::CallerName;
 use crate::model::identifier::Prefix;
 use crate::model::limits::BATCH_ITEMS_MAX;
 use crate::model::position::{Bookmark, Incarnation, Position, Stream};
 use crate::model::prefix::{Homing, PrefixEntry, PrefixStatus};
 use crate::model::refusal::{Failure, Problem, Refusal};
-use crate::model::token::TokenId;
+use crate::model::token::TokenEntry;
 
 use super::Registry;
 use super::command::{Batch, Command, Filing, Item, PrefixCommand};
@@ -42,10 +41,14 @@ impl Registry {
         }
     }
 
-    /// Confirms a peer's journal up to a position; when this returns, it is on disk.
+    /// Confirms a peer's journal up to a position; when this returns, it is on disk. A call that began before the peer was
+    /// reset confirms nothing.
     pub async fn confirm(&self, caller: &Caller, position: Position) -> Result<(), Problem> {
         let peer = peer(caller)?;
         filing_rules::check_not_ahead(position.incarnation, self.store.now_ms())?;
+        if self.store.directory().token(peer.id).is_some_and(|present| peer.version < present.version) {
+            return Err(Refusal::PeerReset.into());
+        }
         let known = self.confirmed(peer).await?;
         if known.is_some_and(|known| known.incarnation > position.incarnation) {
             return Err(Refusal::IncarnationSuperseded.into());
@@ -57,7 +60,8 @@ impl Registry {
             return Ok(());
         }
         let bookmark: Bookmark = [position].into_iter().collect();
-        let saved = self.store.set_bookmark(&self.bookmark_name(peer), &bookmark).await;
+        // A reset in between has no effect on this name, and its bookmark has another.
+        let saved = self.store.set_bookmark(&bookmark_name(peer), &bookmark).await;
         Ok(saved.map_err(|error| unread(&error))?)
     }
 
@@ -71,7 +75,7 @@ impl Registry {
         let peer = peer(caller)?;
         let directory = self.store.directory();
         let filed_by_peer = |entry: &&Arc<PrefixEntry>| {
-            entry.filing.is_some_and(|mark| mark.peer == peer)
+            entry.filing.is_some_and(|mark| mark.peer == peer.id)
                 && entry.status != PrefixStatus::Revoked
                 && caller.may_file(&entry.prefix)
         };
@@ -99,24 +103,24 @@ impl Registry {
         self.confirm(caller, position).await
     }
 
-    async fn confirmed(&self, peer: TokenId) -> Result<Option<Position>, Failure> {
-        let bookmark =
-            self.store.bookmark(&self.bookmark_name(peer)).await.map_err(|error| unread(&error))?;
+    async fn confirmed(&self, peer: &TokenEntry) -> Result<Option<Position>, Failure> {
+        let bookmark = self.store.bookmark(&bookmark_name(peer)).await.map_err(|error| unread(&error))?;
         Ok(bookmark.and_then(|bookmark| bookmark.at(Stream::ONLY)))
-    }
-
-    /// Name of the bookmark of what a peer filed since it was last reset. A reset makes a new version of its token.
-    fn bookmark_name(&self, peer: TokenId) -> String {
-        match self.store.directory().token(peer).map_or(1, |token| token.version) {
-            0 | 1 => format!("peer/{peer}"),
-            version => format!("peer/{peer}/{version}"),
-        }
     }
 }
 
-fn peer(caller: &Caller) -> Result<TokenId, Refusal> {
-    match caller.name() {
-        Some(CallerName::Token(id)) => Ok(id),
-        _ => Err(Refusal::Unauthenticated),
+/// Name of the bookmark of what a peer filed since it was last reset. A reset makes a new version of its token; a call has the
+/// version with which it began.
+fn bookmark_name(peer: &TokenEntry) -> String {
+    match peer.version {
+        0 | 1 => format!("peer/{}", peer.id),
+        version => format!("peer/{}/{version}", peer.id),
+    }
+}
+
+fn peer(caller: &Caller) -> Result<&TokenEntry, Refusal> {
+    match caller {
+        Caller::Token(token) => Ok(token),
+        Caller::Anonymous | Caller::Node | Caller::Identity(_) => Err(Refusal::Unauthenticated),
     }
 }

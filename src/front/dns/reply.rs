@@ -268,6 +268,7 @@ pub(super) fn refusal(refusal: &Refusal) -> Reply {
         | Refusal::RequestAhead { .. }
         | Refusal::TooManyItems { .. }
         | Refusal::IncarnationSuperseded
+        | Refusal::PeerReset
         | Refusal::IncarnationAhead { .. } => Reply::of(
             ResponseCode::ServFail,
             Some(Extended::new(OTHER, "a question was taken for a command")),

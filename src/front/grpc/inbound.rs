@@ -35,7 +35,15 @@ use crate::registry::command::{Batch, Command, Filing, Item, PrefixCommand};
 /// The lower nodes that file here.
 pub(super) struct Inbound {
     registry: Arc<Registry>,
-    announced: Mutex<HashMap<TokenId, Announcement>>,
+    announced: Mutex<HashMap<Peer, Announcement>>,
+}
+
+/// A lower node since it was last reset: a reset makes a new version of its token, and a call has the version with which it
+/// began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Peer {
+    token: TokenId,
+    version: u64,
 }
 
 /// The announcement of a lower node.
@@ -81,23 +89,23 @@ impl Inbound {
 
     /// Forgets the announcement of a peer that was reset. Its open streams end: it has to announce itself again.
     pub(super) fn forget(&self, peer: TokenId) {
-        self.announcements().remove(&peer);
+        self.announcements().retain(|known, _| known.token != peer);
     }
 
-    fn announced(&self, peer: TokenId) -> Option<Announcement> {
+    fn announced(&self, peer: Peer) -> Option<Announcement> {
         self.announcements().get(&peer).cloned()
     }
 
-    fn announcements(&self) -> std::sync::MutexGuard<'_, HashMap<TokenId, Announcement>> {
+    fn announcements(&self) -> std::sync::MutexGuard<'_, HashMap<Peer, Announcement>> {
         self.announced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The peer that a caller's token identifies: a token with a peer scope.
-fn peer(caller: &Caller) -> Result<TokenId, Status> {
+fn peer(caller: &Caller) -> Result<Peer, Status> {
     match caller {
         Caller::Token(token) if token.scopes.iter().any(|scope| matches!(scope, Scope::Peer(_))) => {
-            Ok(token.id)
+            Ok(Peer { token: token.id, version: token.version })
         }
         Caller::Anonymous => Err(reply::refused(&Refusal::Unauthenticated, None)),
         Caller::Node | Caller::Token(_) | Caller::Identity(_) => Err(not_a_peer()),
@@ -108,7 +116,11 @@ fn peer(caller: &Caller) -> Result<TokenId, Status> {
 fn is_of_token(refusal: &Refusal) -> bool {
     matches!(
         refusal,
-        Refusal::Unauthenticated | Refusal::TokenUnknown | Refusal::TokenExpired | Refusal::TokenRevoked
+        Refusal::Unauthenticated
+            | Refusal::TokenUnknown
+            | Refusal::TokenExpired
+            | Refusal::TokenRevoked
+            | Refusal::PeerReset
     )
 }
 
@@ -135,7 +147,7 @@ fn not_a_peer() -> Status {
 pub(super) struct FilingStream {
     inbound: Arc<Inbound>,
     call: Call,
-    peer: TokenId,
+    peer: Peer,
     announcement: Announcement,
     /// The prefixes filed since a resynchronization began; none outside of one.
     present_state: Option<BTreeSet<Prefix>>,
@@ -262,7 +274,7 @@ impl FilingStream {
                 // Without a valid token nothing is confirmed, so that the peer files it again with its next token.
                 Err(refusal) if is_of_token(&refusal) => return Err(reply::refused(&refusal, None)),
                 Err(refusal) => {
-                    tracing::warn!(peer = %self.peer, %prefix, reason = refusal.code(), "a filing was refused");
+                    tracing::warn!(peer = %self.peer.token, %prefix, reason = refusal.code(), "a filing was refused");
                     taken.refused.push((prefix, position, refusal));
                 }
             }

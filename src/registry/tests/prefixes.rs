@@ -489,6 +489,7 @@ async fn a_reset_peer_files_with_an_older_incarnation() {
         assert_eq!(operation, Some(Operation::PeerReset));
 
         let fixture = fixture.reopen().await;
+        let peer = again(&fixture, &peer);
         let first = elsewhere(1, 0).incarnation;
         assert_eq!(fixture.registry.announce(&peer, first).await, Ok(None), "it files its present state");
         assert_eq!(file(&fixture, &peer, older()).await, Ok((Outcome::PrefixChanged, 2)));
@@ -498,6 +499,25 @@ async fn a_reset_peer_files_with_an_older_incarnation() {
         let refused = fixture.node(other_token).await.map_err(|refusal| refusal.code());
         assert_eq!(refused, Err("COMMAND_INVALID"), "no peer");
     }
+}
+
+/// A call that began before the reset, such as a stream whose messages are under way, files and confirms nothing after it.
+#[tokio::test]
+async fn a_call_from_before_the_reset_of_its_peer_files_no_more() {
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let peer = fixture.caller(Scope::Peer(vec![prefix("88")])).await;
+    file(&fixture, &peer, filing("88.5", 5, 10)).await.expect("filed");
+    fixture.registry.confirm(&peer, elsewhere(5, 10)).await.expect("confirmed");
+    let reset = Command::Token(TokenCommand::ResetPeer { id: token_of(&peer) });
+    fixture.node(reset).await.expect("reset");
+    let refused = file(&fixture, &peer, filing("88.6", 5, 11)).await;
+    assert_eq!(refused.map_err(|refusal| refusal.code()), Err("PEER_RESET"));
+    assert_eq!(fixture.registry.prefix(&prefix("88.6")), None);
+    let confirmed = fixture.registry.confirm(&peer, elsewhere(5, 11)).await;
+    let Err(Problem::Refused(refusal)) = confirmed else { panic!("{confirmed:?}") };
+    assert_eq!(refusal.code(), "PEER_RESET");
+    let first = elsewhere(1, 0).incarnation;
+    assert_eq!(fixture.registry.announce(&again(&fixture, &peer), first).await, Ok(None), "the reset stands");
 }
 
 #[tokio::test]

@@ -86,6 +86,7 @@ fn refusals() -> Vec<(Refusal, Code, Option<Fact>)> {
             Some(("age_seconds", "9")),
         ),
         (Refusal::IncarnationSuperseded, Code::FailedPrecondition, None),
+        (Refusal::PeerReset, Code::FailedPrecondition, None),
         (
             Refusal::IncarnationAhead { ahead_seconds: 90_000 },
             Code::FailedPrecondition,
@@ -136,6 +137,7 @@ fn number(refusal: &Refusal) -> usize {
         Refusal::IncarnationAhead { .. } => 31,
         Refusal::AdministratorMissing { .. } => 32,
         Refusal::DelegationStands { .. } => 33,
+        Refusal::PeerReset => 34,
     }
 }
 
@@ -159,7 +161,7 @@ fn every_refusal_has_its_status_reason_and_facts() {
         }
     }
     let numbers: BTreeSet<usize> = refusals().iter().map(|(refusal, ..)| number(refusal)).collect();
-    assert_eq!(numbers, (0..=33).collect(), "every variant is in the table");
+    assert_eq!(numbers, (0..=34).collect(), "every variant is in the table");
 }
 
 #[test]
