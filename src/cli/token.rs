@@ -42,7 +42,9 @@ Example:
 
 A lower node files with a token, and only the latest incarnation of its store may: of two copies, the one that was restored \
 earlier is refused as INCARNATION_SUPERSEDED. After the reset, whichever copy announces itself files its present state, \
-and prefixes that it does not name are revoked here. Stop the copy that is not wanted first.")]
+and prefixes that it does not name are revoked here. Stop the copy that is not wanted first.
+
+A store that began under a clock far ahead is refused as INCARNATION_AHEAD, and files after the reset.")]
     ResetPeer(ResetPeerArguments),
 }
 

@@ -48,8 +48,8 @@ fn advice(error: &PeerError) -> &'static str {
             "; another copy of this node's store, restored later, has filed: stop whichever of the two is not wanted"
         }
         Some("INCARNATION_AHEAD") => {
-            "; if this node's store began under a wrong clock, move its identifiers to a new store with `idnode export` and \
-             `idnode import`"
+            "; if this node's store began under a wrong clock, ask the operator of the upper node to reset its peer token \
+             with `idnode token reset-peer`"
         }
         Some("TOKEN_UNKNOWN" | "TOKEN_EXPIRED" | "TOKEN_REVOKED" | "UNAUTHENTICATED") => {
             "; put a peer token of the upper node into the file that upper.token_file names"

@@ -224,7 +224,8 @@ pub enum Refusal {
     /// The incarnation of the lower node's store began at a time that this node's clock has not reached.
     #[error(
         "the incarnation began {ahead_seconds} s ahead of the upper node's clock, and {INCARNATION_AHEAD_SECONDS_MAX} s are \
-         allowed: set the clocks of both nodes"
+         allowed: set the clocks of both nodes; if the store of this node began under a wrong clock, an administrator of \
+         the upper node resets it with `idnode token reset-peer`"
     )]
     IncarnationAhead {
         /// How far the incarnation is ahead of the clock of the upper node.

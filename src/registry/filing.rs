@@ -30,7 +30,7 @@ impl Registry {
         incarnation: Incarnation,
     ) -> Result<Option<Position>, Problem> {
         let peer = peer(caller)?;
-        filing_rules::check_not_ahead(incarnation, self.store.now_ms())?;
+        filing_rules::check_not_ahead(incarnation, Some(peer), self.store.now_ms())?;
         let known = self.confirmed(peer).await?;
         match known {
             Some(position) if position.incarnation > incarnation => {
@@ -45,7 +45,7 @@ impl Registry {
     /// reset confirms nothing.
     pub async fn confirm(&self, caller: &Caller, position: Position) -> Result<(), Problem> {
         let peer = peer(caller)?;
-        filing_rules::check_not_ahead(position.incarnation, self.store.now_ms())?;
+        filing_rules::check_not_ahead(position.incarnation, Some(peer), self.store.now_ms())?;
         if self.store.directory().token(peer.id).is_some_and(|present| peer.version < present.version) {
             return Err(Refusal::PeerReset.into());
         }

@@ -8,7 +8,9 @@
 //!                               below that entry: then an administrator has granted this part by the token
 //! ```
 //! Identifiers that this node holds are never taken, whatever the scope. A peer is its token. Incarnations and positions are
-//! compared within one peer only; when an administrator resets a peer, what it filed before is not compared any more.
+//! compared within one peer only; when an administrator resets a peer, what it filed before is not compared any more, and its
+//! incarnation may have begun at a time that this node's clock has not reached. A suspension by an administrator of this node
+//! overrules filings of the prefix until it ends; who filed the prefix stays known.
 //! One store that files with another token is the same lower node: its incarnation shows it.
 
 use crate::authority::caller::check_token;
@@ -17,7 +19,7 @@ use crate::model::limits::INCARNATION_AHEAD_SECONDS_MAX;
 use crate::model::position::{Incarnation, Position};
 use crate::model::prefix::{FilingMark, Homing, PrefixEntry, PrefixStatus};
 use crate::model::refusal::Refusal;
-use crate::model::token::TokenId;
+use crate::model::token::{TokenEntry, TokenId};
 use crate::store::directory::Directory;
 use crate::store::entry::Operation;
 
@@ -42,7 +44,11 @@ pub(super) fn file(
     state: &FilingState<'_>,
 ) -> Result<Option<(Operation, PrefixEntry)>, Refusal> {
     let peer = state.peer.ok_or(Refusal::Unauthenticated)?;
-    check_not_ahead(filing.position.incarnation, state.now_ms)?;
+    check_not_ahead(
+        filing.position.incarnation,
+        state.directory.token(peer).map(AsRef::as_ref),
+        state.now_ms,
+    )?;
     let present = state.directory.get(&filing.prefix).map(AsRef::as_ref);
     match present {
         Some(present) => check_entry(present, filing, peer, state)?,
@@ -83,10 +89,16 @@ pub(super) fn file(
     Ok(Some((operation, entry)))
 }
 
-/// Refuses an incarnation that began at a time which this node's clock has not reached.
-pub(super) fn check_not_ahead(incarnation: Incarnation, now_ms: u64) -> Result<(), Refusal> {
+/// Refuses an incarnation that began at a time which this node's clock has not reached, unless an administrator has reset the
+/// peer: a store that once began under a clock far ahead begins all its later incarnations after that.
+pub(super) fn check_not_ahead(
+    incarnation: Incarnation,
+    peer: Option<&TokenEntry>,
+    now_ms: u64,
+) -> Result<(), Refusal> {
     let ahead_seconds = incarnation.began_ms().saturating_sub(now_ms) / 1_000;
-    if ahead_seconds > INCARNATION_AHEAD_SECONDS_MAX {
+    let was_reset = peer.is_some_and(|token| token.version > 1);
+    if ahead_seconds > INCARNATION_AHEAD_SECONDS_MAX && !was_reset {
         return Err(Refusal::IncarnationAhead { ahead_seconds });
     }
     Ok(())

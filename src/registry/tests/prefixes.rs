@@ -520,6 +520,42 @@ async fn a_call_from_before_the_reset_of_its_peer_files_no_more() {
     assert_eq!(fixture.registry.announce(&again(&fixture, &peer), first).await, Ok(None), "the reset stands");
 }
 
+/// A node whose store began under a clock far ahead, and so began all its later incarnations, too.
+#[tokio::test]
+async fn a_reset_peer_files_with_an_incarnation_far_ahead_of_the_clock() {
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let peer = fixture.caller(Scope::Peer(vec![prefix("88")])).await;
+    let at = |last, sequence| {
+        let mut name = [0xfe; 16];
+        name[15] = last;
+        Position { incarnation: Incarnation(name), ..elsewhere(1, sequence) }
+    };
+    let refused = fixture.registry.announce(&peer, at(1, 0).incarnation).await;
+    assert!(matches!(refused, Err(Problem::Refused(Refusal::IncarnationAhead { .. }))), "{refused:?}");
+    let reset = Command::Token(TokenCommand::ResetPeer { id: token_of(&peer) });
+    fixture.node(reset).await.expect("reset");
+    let peer = again(&fixture, &peer);
+    for life in [1, 2] {
+        let placed = |sequence| Filing { position: at(life, sequence), ..filing("88.5", 1, 1) };
+        assert_eq!(fixture.registry.announce(&peer, at(life, 0).incarnation).await, Ok(None));
+        let moved = Filing { site: site(life), ..placed(3) };
+        let version = u64::from(life);
+        assert_eq!(file(&fixture, &peer, moved).await, Ok((Outcome::PrefixChanged, version)), "life {life}");
+        fixture.registry.confirm(&peer, at(life, 3)).await.expect("confirmed");
+        let known = fixture.registry.announce(&peer, at(life, 0).incarnation).await;
+        assert_eq!(known, Ok(Some(at(life, 3))));
+    }
+    let older = fixture.registry.announce(&peer, at(1, 0).incarnation).await;
+    assert_eq!(
+        older,
+        Err(Problem::Refused(Refusal::IncarnationSuperseded)),
+        "its order is that of any other"
+    );
+    let other = fixture.caller(Scope::Peer(vec![prefix("88")])).await;
+    let refused = fixture.registry.announce(&other, at(3, 0).incarnation).await;
+    assert!(matches!(refused, Err(Problem::Refused(Refusal::IncarnationAhead { .. }))), "{refused:?}");
+}
+
 #[tokio::test]
 async fn a_peer_is_confirmed_forward_only_and_within_its_life() {
     for engine in EngineKind::ALL {
