@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
+use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::key::PublicKey;
@@ -77,17 +78,10 @@ impl HandleClient {
             return request.answer(&response, None).map_err(|flaw| flaw.of(peer()));
         };
         let key = Arc::clone(key);
-        let verified = async {
-            let _permit = self.setup.verifications.acquire().await;
-            // Verifying a signature takes up to some milliseconds, for which no other task should wait.
-            tokio::task::spawn_blocking(move || request.answer(&response, Some(&key))).await
-        };
-        let verified = timeout_at(deadline, verified).await;
+        let verify = move || request.answer(&response, Some(&key));
+        let verified = timeout_at(deadline, compute(Arc::clone(&self.setup.verifications), verify)).await;
         let verified = verified.map_err(|_| PeerError::DeadlinePassed { peer: peer() })?;
-        let broken = |error: tokio::task::JoinError| PeerError::Unreachable {
-            peer: peer(),
-            detail: error.to_string(),
-        };
+        let broken = |error: JoinError| PeerError::Unreachable { peer: peer(), detail: error.to_string() };
         verified.map_err(broken)?.map_err(|flaw| flaw.of(peer()))
     }
 
@@ -107,5 +101,52 @@ impl HandleClient {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(HandleResponse { envelope, message })
+    }
+}
+
+/// Verifies a signature, when there is a permit for it. That takes up to some milliseconds, for which no other task should
+/// wait.
+async fn compute<T: Send + 'static>(
+    permits: Arc<Semaphore>,
+    verify: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, JoinError> {
+    let permit = permits.acquire_owned().await;
+    // The computation goes on when its question has ended, and so the permit is its own.
+    let computation = move || {
+        let verified = verify();
+        drop(permit);
+        verified
+    };
+    spawn_blocking(computation).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, mpsc};
+    use std::time::Duration;
+
+    use tokio::sync::{Semaphore, oneshot};
+    use tokio::time::timeout;
+
+    use super::compute;
+
+    /// A question that has ended by its deadline leaves its verification behind, which computes on.
+    #[tokio::test]
+    async fn a_verification_has_its_permit_until_it_has_ended() {
+        let permits = Arc::new(Semaphore::new(1));
+        let (begun, has_begun) = oneshot::channel();
+        let (end, is_ended) = mpsc::channel::<()>();
+        let verify = move || {
+            begun.send(()).expect("the test waits");
+            is_ended.recv()
+        };
+        tokio::select! {
+            _ = compute(Arc::clone(&permits), verify) => panic!("it has not ended"),
+            begun = has_begun => begun.expect("it began"),
+        }
+        assert_eq!(permits.available_permits(), 0, "it computes on");
+        end.send(()).expect("it computes");
+        let free = timeout(Duration::from_secs(60), permits.acquire()).await;
+        let _free = free.expect("the permit is given back").expect("the semaphore is open");
     }
 }
