@@ -169,9 +169,15 @@ impl Config {
         [&mut grpc.connections, &mut dns.connections, &mut handle.connections, &mut http.connections]
     }
 
-    /// Whether every address that this node listens on is a loopback address, so that only this machine reaches it.
-    pub fn listens_on_loopback_only(&self) -> bool {
-        let Self { grpc, dns, handle, http, .. } = self;
+    /// Whether only programs of this machine ask this node, for themselves: it listens on loopback addresses alone, and no
+    /// network is exempt from the bounds of one source, as that of a reverse proxy is, which asks for others.
+    pub fn is_asked_by_this_machine_only(&self) -> bool {
+        let Self { grpc, dns, handle, http, udp, .. } = self;
+        let connections = [&grpc.connections, &dns.connections, &handle.connections, &http.connections];
+        let exempt = connections.map(|limits| &limits.exempt_networks);
+        if exempt.into_iter().chain([&udp.exempt_networks]).any(|networks| !networks.is_empty()) {
+            return false;
+        }
         let mut addresses = [&grpc.listen, &dns.listen, &handle.listen, &http.listen].into_iter().flatten();
         addresses.all(|address: &SocketAddr| address.ip().to_canonical().is_loopback())
     }

@@ -217,3 +217,22 @@ fn backups_go_beside_the_data_by_default() {
     let config = load_arguments(&[("backup.directories", "/a,/b")]).expect("good");
     assert_eq!(config.backup_directories(), [PathBuf::from("/a"), PathBuf::from("/b")]);
 }
+
+/// A proxy on this machine asks for others, and its network is exempt from the bounds of one source.
+#[test]
+fn a_node_behind_a_proxy_is_asked_by_others_although_it_listens_on_loopback() {
+    let own = [
+        ("grpc.listen", "127.0.0.1:7373"),
+        ("dns.listen", "[::1]:53"),
+        ("handle.listen", "127.0.0.1:2641"),
+        ("http.listen", "127.0.0.1:80"),
+    ];
+    let is_own =
+        |arguments: &[(&str, &str)]| load_arguments(arguments).expect("good").is_asked_by_this_machine_only();
+    assert!(is_own(&own));
+    assert!(!is_own(&[("http.listen", "192.0.2.1:80")]));
+    for key in ["connections.exempt_networks", "udp.exempt_networks"] {
+        let behind: Vec<(&str, &str)> = own.into_iter().chain([(key, "127.0.0.1/32")]).collect();
+        assert!(!is_own(&behind), "{key}");
+    }
+}

@@ -37,9 +37,9 @@ pub(super) fn federation(config: &Config, environment: &Environment) -> Result<A
         tls_host_name: config.upper.tls_host_name.clone(),
         allow_token_in_plain_text: config.upper.allow_token_in_plain_text,
     });
-    // Only programs of this machine can ask a node that listens on loopback alone; they reach those addresses anyway.
+    // Programs of this machine reach those addresses anyway.
     let loopback =
-        if config.listens_on_loopback_only() { LoopbackUse::Allowed } else { LoopbackUse::Refused };
+        if config.is_asked_by_this_machine_only() { LoopbackUse::Allowed } else { LoopbackUse::Refused };
     let options = FederationOptions {
         upper,
         authorities: own_ca.or(upper_ca),
