@@ -240,6 +240,11 @@ impl Reason {
     pub(super) fn of_refusal(refusal: proto::Refusal) -> Self {
         Self { code: refusal.code, message: refusal.message, facts: refusal.facts.into_iter().collect() }
     }
+
+    /// The reason that one item's failure carries.
+    pub(super) fn of_failure(failure: proto::Failure) -> Self {
+        Self { code: failure.code, message: failure.message, facts: failure.facts.into_iter().collect() }
+    }
 }
 
 impl fmt::Display for Reason {
@@ -277,12 +282,7 @@ impl Attempt {
     /// Judges a status. Without the node's own reason, the status was made on the way, where nobody knows what the node did.
     pub(super) fn of_status(status: &Status) -> Self {
         if let Some(info) = status.get_details_error_info() {
-            let is_of = |reasons: &[&str]| reasons.contains(&info.reason.as_str());
-            return match () {
-                () if is_of(UNKNOWN) => Self::Unknown,
-                () if is_of(NOT_TAKEN) => Self::NotTaken,
-                () => Self::Final,
-            };
+            return Self::of_code(&info.reason);
         }
         match status.code() {
             Code::Unavailable
@@ -293,6 +293,15 @@ impl Attempt {
             | Code::ResourceExhausted
             | Code::DataLoss
             | Code::Aborted => Self::Unknown,
+            _ => Self::Final,
+        }
+    }
+
+    /// Judges a stable code of the node.
+    pub(super) fn of_code(code: &str) -> Self {
+        match code {
+            code if UNKNOWN.contains(&code) => Self::Unknown,
+            code if NOT_TAKEN.contains(&code) => Self::NotTaken,
             _ => Self::Final,
         }
     }

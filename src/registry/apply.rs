@@ -1,5 +1,6 @@
 //! Applying a batch: its items are checked, authorized and queued, one step's share at a time, until all have outcomes.
 
+use std::iter::repeat_n;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,53 +27,66 @@ use super::digest;
 use super::group::Remember;
 use super::receipt::Receipt;
 
+/// The outcome of each item, in order.
+pub(super) type Applied = Vec<Result<Receipt, Problem>>;
+
 /// How long a caller that states no deadline waits for its commands.
 const WAIT_MAX: Duration = Duration::from_secs(120);
 /// Bytes of values after which a submission is closed early.
 const SUBMISSION_BYTES: usize = GROUP_BYTES_MAX / 2;
 
 impl Registry {
-    /// Applies a batch: items in order, each with its own outcome, in the order given.
+    /// Applies a batch: items in order, each with its own outcome, in the order given; after one that failed, no further
+    /// ones are tried.
     ///
     /// A command with a receipt is on disk. Dropping the future leaves the outcomes unknown to the caller; commands that
     /// were queued are carried out nevertheless. Receipts name what is likely not as meant.
-    pub async fn apply(
-        &self,
-        caller: &Caller,
-        batch: Batch,
-    ) -> Result<Vec<Result<Receipt, Refusal>>, Failure> {
+    pub async fn apply_items(&self, caller: &Caller, batch: Batch) -> Vec<Result<Receipt, Problem>> {
         // Commands of a caller without proof are mostly refused, and must not cost more than that.
         let is_proven = !matches!(caller, Caller::Anonymous);
         let written = batch.items.iter().filter(|_| is_proven).map(|item| item.command.warnings());
         let warnings: Vec<Vec<UriWarning>> = written.collect();
-        let mut outcomes = self.apply_all(caller, batch).await?;
+        let mut outcomes = self.apply_all(caller, batch).await;
         for (outcome, warnings) in outcomes.iter_mut().zip(warnings) {
             if let Ok(receipt) = outcome {
                 receipt.warnings = warnings;
             }
         }
-        Ok(outcomes)
+        outcomes
     }
 
-    async fn apply_all(
+    /// Applies a batch as [`Self::apply_items`] does, for a caller that repeats the whole batch when one item fails.
+    pub async fn apply(
         &self,
         caller: &Caller,
         batch: Batch,
     ) -> Result<Vec<Result<Receipt, Refusal>>, Failure> {
+        let outcomes = self.apply_items(caller, batch).await;
+        let failure = failure_of(&outcomes);
+        let settled = outcomes.into_iter().map(|outcome| match outcome {
+            Ok(receipt) => Ok(Ok(receipt)),
+            Err(Problem::Refused(refusal)) => Ok(Err(refusal)),
+            Err(Problem::Failed(failed)) => Err(failed),
+        });
+        settled.collect::<Result<_, _>>().map_err(|failed| failure.unwrap_or(failed))
+    }
+
+    async fn apply_all(&self, caller: &Caller, batch: Batch) -> Applied {
         let deadline = batch.deadline.unwrap_or_else(|| Instant::now() + WAIT_MAX);
         if let Err(refusal) = self.check_batch(&batch) {
-            let outcomes: Outcomes = batch.items.iter().map(|_| Err(refusal.clone())).collect();
+            let refused = || Err(Problem::Refused(refusal.clone()));
+            let outcomes: Applied = batch.items.iter().map(|_| refused()).collect();
             outcomes.iter().for_each(|outcome| self.counters.count_unqueued(outcome));
-            return Ok(outcomes);
+            return outcomes;
         }
         if let Caller::Identity(_) | Caller::Anonymous = caller {
             return self.apply_each(caller, batch, deadline).await;
         }
         let mut sorted = self.authorize(caller, batch);
-        self.recall(&mut sorted.refused).await?;
+        self.recall(&mut sorted.refused).await;
         sorted.refused.iter().for_each(|one| self.counters.count_unqueued(&one.outcome));
-        let decided = self.commit(sorted.authorized, deadline).await?;
-        Ok(merge(sorted.refused, decided))
+        let decided = self.commit(sorted.authorized, deadline).await;
+        merge(sorted.refused, decided)
     }
 
     /// Divides a batch into commands that the caller may give and commands that are refused at once.
@@ -84,7 +98,7 @@ impl Registry {
         for (position, item) in batch.items.into_iter().enumerate() {
             let remember = request.as_ref().map(|(request, name)| digest::remembered(*request, name, &item));
             if let Err(refusal) = check_command(&item.command, &self.options.prefix_rule) {
-                sorted.refused.push(Refused { position, outcome: Err(refusal), done_before: None });
+                sorted.refused.push(Refused { position, outcome: Err(refusal.into()), done_before: None });
                 continue;
             }
             match Authorized::new(item, caller, &directory, now_ms) {
@@ -96,54 +110,54 @@ impl Registry {
     }
 
     /// A repeated request gets its first receipt even if its prefix was suspended or delegated since.
-    async fn recall(&self, refused: &mut [Refused]) -> Result<(), Failure> {
+    async fn recall(&self, refused: &mut [Refused]) {
         let asked: Vec<&mut Refused> = refused.iter_mut().filter(|one| one.done_before.is_some()).collect();
         let key = |one: &&mut Refused| one.done_before.as_ref().map(|before| before.key);
         let keys: Vec<RequestKey> = asked.iter().filter_map(key).collect();
-        let memories = self.store.requests(&keys).await.map_err(|error| unread(&error))?;
+        let memories = match self.store.requests(&keys).await.map_err(|error| unread(&error)) {
+            Ok(memories) => memories,
+            Err(failure) => {
+                asked.into_iter().for_each(|one| one.outcome = Err(failure.clone().into()));
+                return;
+            }
+        };
         let lineage = self.store.lineage();
         for (one, memory) in asked.into_iter().zip(memories) {
             if let (Some(before), Some(memory)) = (one.done_before.take(), memory) {
                 let position = lineage.position_of(memory.sequence).unwrap_or_else(|| self.store.head());
                 let target = authorize::named(&before.command).cloned();
-                one.outcome = Receipt::repeated(target, &memory, before.content, position);
+                let repeated = Receipt::repeated(target, &memory, before.content, position);
+                one.outcome = repeated.map_err(Problem::from);
             }
         }
-        Ok(())
     }
 
-    /// Queues authorized commands, a step's share at a time, and waits for all.
-    pub(super) async fn commit(
-        &self,
-        authorized: Vec<(Authorized, Remember)>,
-        deadline: Instant,
-    ) -> Result<Outcomes, Failure> {
+    /// Queues authorized commands, a step's share at a time, and waits for all. Items are applied in order: after a share
+    /// that could not be queued, none is.
+    pub(super) async fn commit(&self, authorized: Vec<(Authorized, Remember)>, deadline: Instant) -> Applied {
         let mut outcomes = Vec::with_capacity(authorized.len());
-        let mut failures = Vec::new();
-        let mut replies = Vec::new();
+        let mut queued = Vec::new();
+        let mut stopped: Option<Failure> = None;
         for share in shares(authorized) {
-            match self.submit(share, deadline).await {
-                Ok(reply) => replies.push(reply),
-                Err(failure) => {
-                    failures.push(failure);
-                    break;
-                }
+            let count = share.len();
+            let reply = match stopped {
+                Some(failure) => Err(failure),
+                None => self.submit(share, deadline).await,
+            };
+            stopped = reply.as_ref().err().cloned();
+            queued.push((count, reply));
+        }
+        for (count, reply) in queued {
+            let share = match reply {
+                Ok(reply) => answered(reply, deadline).await,
+                Err(failure) => Err(failure),
+            };
+            match share {
+                Ok(share) => outcomes.extend(share.into_iter().map(|one| one.map_err(Problem::from))),
+                Err(failure) => outcomes.extend(repeat_n(Err(Problem::Failed(failure)), count)),
             }
         }
-        for reply in replies {
-            match answered(reply, deadline).await {
-                Ok(share) => outcomes.extend(share),
-                Err(failure) => failures.push(failure),
-            }
-        }
-        match failures.pop() {
-            None => Ok(outcomes),
-            // Other failures mean that nothing was done, which is true of one share but not of the whole batch.
-            Some(failure) if outcomes.is_empty() && failures.iter().all(|other| *other == failure) => {
-                Err(failure)
-            }
-            Some(failure) => Err(Failure::OutcomeUnknown { cause: failure.to_string() }),
-        }
+        outcomes
     }
 
     async fn submit(
@@ -198,7 +212,7 @@ struct Sorted {
 /// An item that is not queued: its position in the batch, and its outcome.
 struct Refused {
     position: usize,
-    outcome: Result<Receipt, Refusal>,
+    outcome: Result<Receipt, Problem>,
     /// The key under which the request may be remembered from the time when its prefix allowed it.
     done_before: Option<DoneBefore>,
 }
@@ -214,7 +228,7 @@ impl Refused {
         let Unauthorized { item, refusal } = unauthorized;
         let remember = remember.filter(|_| is_of_prefix(&refusal));
         let done_before = remember.map(|(key, content)| DoneBefore { key, content, command: item.command });
-        Self { position, outcome: Err(refusal), done_before }
+        Self { position, outcome: Err(refusal.into()), done_before }
     }
 }
 
@@ -230,7 +244,7 @@ fn is_of_prefix(refusal: &Refusal) -> bool {
 }
 
 /// The outcomes of all items, in the order given.
-fn merge(refused: Vec<Refused>, decided: Outcomes) -> Outcomes {
+fn merge(refused: Vec<Refused>, decided: Applied) -> Applied {
     let count = refused.len() + decided.len();
     let (mut refused, mut decided) = (refused.into_iter().peekable(), decided.into_iter());
     let next = |position| match refused.next_if(|one| one.position == position) {
@@ -241,9 +255,25 @@ fn merge(refused: Vec<Refused>, decided: Outcomes) -> Outcomes {
 }
 
 /// The outcome of the only item.
-pub(super) fn only(outcomes: Outcomes) -> Result<Receipt, Problem> {
-    let outcome = outcomes.into_iter().next();
-    Ok(outcome.ok_or_else(lost_outcome)??)
+pub(super) fn only(outcomes: Applied) -> Result<Receipt, Problem> {
+    outcomes.into_iter().next().ok_or_else(lost_outcome)?
+}
+
+/// The failure of items as a whole, if one of them failed: theirs, if all that were not refused failed alike; otherwise
+/// the outcome of the whole is unknown.
+pub fn failure_of(outcomes: &[Result<Receipt, Problem>]) -> Option<Failure> {
+    let failure = |outcome: &'_ Result<Receipt, Problem>| match outcome {
+        Err(Problem::Failed(failure)) => Some(failure.clone()),
+        Ok(_) | Err(Problem::Refused(_)) => None,
+    };
+    let mut failures = outcomes.iter().filter_map(failure);
+    let first = failures.next()?;
+    // Other failures mean that nothing was done, which has to be true of the whole.
+    let is_common = outcomes.iter().all(Result::is_err) && failures.all(|other| other == first);
+    if is_common || matches!(first, Failure::OutcomeUnknown { .. }) {
+        return Some(first);
+    }
+    Some(Failure::OutcomeUnknown { cause: first.to_string() })
 }
 
 //----------- Shares ---------------------------------------------------------

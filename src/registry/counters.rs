@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::model::refusal::{Problem, Refusal};
+use crate::model::refusal::Problem;
 use crate::telemetry::count;
 
 use super::committer::Outcomes;
@@ -39,8 +39,11 @@ pub struct RegistryCounters {
 
 impl RegistryCounters {
     /// Counts the outcome of a command that was not queued.
-    pub(super) fn count_unqueued(&self, outcome: &Result<Receipt, Refusal>) {
-        count(if outcome.is_ok() { &self.repeated } else { &self.rejected });
+    pub(super) fn count_unqueued(&self, outcome: &Result<Receipt, Problem>) {
+        match outcome {
+            Ok(_) => count(&self.repeated),
+            Err(problem) => self.count_rejected(problem),
+        }
     }
 
     /// Counts a command that was not queued because it was refused; a failure is no refusal.

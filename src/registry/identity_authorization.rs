@@ -25,7 +25,7 @@ use crate::store::directory::Directory;
 use crate::telemetry::{bug, count};
 
 use super::Registry;
-use super::apply::{check_command, only};
+use super::apply::{Applied, check_command, only};
 use super::authorize::{self, Authorized};
 use super::command::{Amend, Batch, Command, Item, PrefixCommand, Register, Remove, Target};
 use super::digest;
@@ -55,27 +55,19 @@ impl Registry {
         }
     }
 
-    /// Applies items one after the other; each sees the effects of those before it.
-    pub(super) async fn apply_each(
-        &self,
-        caller: &Caller,
-        batch: Batch,
-        deadline: Instant,
-    ) -> Result<Vec<Result<Receipt, Refusal>>, Failure> {
+    /// Applies items one after the other, up to one that fails; each sees the effects of those before it.
+    pub(super) async fn apply_each(&self, caller: &Caller, batch: Batch, deadline: Instant) -> Applied {
         let request = batch.request.zip(caller.name());
-        let mut outcomes: Vec<Result<Receipt, Refusal>> = Vec::with_capacity(batch.items.len());
+        let mut outcomes = Applied::with_capacity(batch.items.len());
         for item in batch.items {
-            let remember = request.as_ref().map(|(request, name)| digest::remembered(*request, name, &item));
-            match self.apply_item(caller, item, remember, deadline).await {
-                Ok(receipt) => outcomes.push(Ok(receipt)),
-                Err(Problem::Refused(refusal)) => outcomes.push(Err(refusal)),
-                Err(Problem::Failed(failure)) if outcomes.iter().all(Result::is_err) => return Err(failure),
-                Err(Problem::Failed(failure)) => {
-                    return Err(Failure::OutcomeUnknown { cause: failure.to_string() });
-                }
+            if let Some(Err(Problem::Failed(failure))) = outcomes.last() {
+                outcomes.push(Err(failure.clone().into()));
+                continue;
             }
+            let remember = request.as_ref().map(|(request, name)| digest::remembered(*request, name, &item));
+            outcomes.push(self.apply_item(caller, item, remember, deadline).await);
         }
-        Ok(outcomes)
+        outcomes
     }
 
     async fn apply_item(
@@ -96,10 +88,9 @@ impl Registry {
             let directory = self.store.directory();
             let read = self.allow(caller, &item.command, &directory).await.inspect_err(rejected)?;
             let authorized = Authorized::by_records(item.clone(), caller, directory, read);
-            match self.commit(vec![(authorized, remember)], deadline).await {
-                Err(Failure::Contended) => {}
-                Err(failure) => return Err(failure.into()),
-                Ok(outcomes) => return only(outcomes),
+            match only(self.commit(vec![(authorized, remember)], deadline).await) {
+                Err(Problem::Failed(Failure::Contended)) => {}
+                settled => return settled,
             }
         }
         Err(Failure::Contended.into())

@@ -3,7 +3,7 @@
 //! ```text
 //!   Command + Caller ─ authorize ─▶ Authorized ─ queue ─▶ committer ─ decide ─▶ store ─▶ Receipt
 //! ```
-//! - A front end passes a [`Batch`] of commands; each item gets a receipt or a refusal, in the order given.
+//! - A front end passes a [`Batch`] of commands; each item gets a receipt, a refusal or a failure, in the order given.
 //! - A receipt means that the change is on disk, and visible to the next question at every front end of this node.
 //! - The scopes of a token state what it may do; HS_ADMIN values state what an identity of the Handle protocol may do.
 //! - A [`Failure`] is a fault of the node. If it leaves the outcome unknown, it says so, and repeating the request id
@@ -50,6 +50,8 @@ use crate::model::token::{Scope, TokenEntry, TokenId};
 use crate::store::Store;
 use crate::store::commit::Appender;
 use crate::store::retention::Retention;
+
+pub use self::apply::failure_of;
 
 use self::apply::only;
 use self::command::{Batch, Command, Item, Single, TokenCommand};
@@ -200,7 +202,7 @@ impl Registry {
     pub async fn apply_one(&self, caller: &Caller, single: impl Into<Single>) -> Result<Receipt, Problem> {
         let Single { request, command, deadline } = single.into();
         let batch = Batch { request, items: vec![Item { number: 0, command }], deadline };
-        only(self.apply(caller, batch).await?)
+        only(self.apply_items(caller, batch).await)
     }
 }
 

@@ -381,6 +381,9 @@ impl Loader {
             let sentence = format!("the node answered row {} out of order", outcome.number);
             return Err(Break::Final(Error::Failed(Reason::new("PROTOCOL", sentence))));
         }
+        if let Some(proto::outcome::Result::Failure(failure)) = &outcome.result {
+            return Err(failed(failure));
+        }
         let Some(row) = self.in_flight.pop() else { return Ok(()) };
         if let Some(proto::outcome::Result::Refusal(refusal)) = &outcome.result
             && is_of_the_request(refusal)
@@ -422,7 +425,9 @@ impl Loader {
                 }
                 _ => self.refuse(row, &Reason::of_refusal(refusal))?,
             },
-            None => self.refuse(row, &Reason::new("PROTOCOL", "the node sent no outcome"))?,
+            Some(Done::Failure(_)) | None => {
+                self.refuse(row, &Reason::new("PROTOCOL", "the node sent no outcome"))?;
+            }
         }
         Ok(())
     }
@@ -457,6 +462,16 @@ pub(super) struct Loaded {
 
 fn refused(row: &RowInFlight) -> RefusedRow<'_> {
     RefusedRow { number: row.number, identifier: &row.identifier, original: &row.original }
+}
+
+/// The end of a stream in which the node could not do its part of a row.
+fn failed(failure: &proto::Failure) -> Break {
+    let reason = Reason::of_failure(failure.clone());
+    match Attempt::of_code(&reason.code) {
+        Attempt::Unknown => Break::Lost(reason.to_string()),
+        Attempt::NotTaken => Break::NotTaken(reason.to_string()),
+        Attempt::Final => Break::Final(Error::Failed(reason)),
+    }
 }
 
 /// Whether a refusal is one of the request id, and the same for every row.

@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::Shared;
 use super::counters::Service;
 use super::inbound::{Announcement, Draft, FilingStream, Message, Taken};
-use super::stream::{Converse, GroupBounds, converse};
+use super::stream::{Answers, Converse, GroupBounds, converse};
 use super::{inbound, reply, request, response};
 use crate::model::limits::{GROUP_ITEMS_MAX, MESSAGE_BYTES_MAX};
 use crate::model::refusal::Refusal;
@@ -71,25 +71,28 @@ impl Converse for StreamFiler {
     type Asked = proto::FileRequest;
     type Answered = proto::FileResponse;
 
-    fn answer(
-        &mut self,
-        group: Vec<proto::FileRequest>,
-    ) -> BoxFuture<'_, Result<Vec<proto::FileResponse>, Status>> {
-        async move {
-            let messages = group.into_iter().map(message).collect::<Result<_, _>>();
-            let messages = messages.map_err(|refusal| reply::refused(&refusal, None))?;
-            let taken = self.filings.take(messages).await?;
-            if taken.position.is_none() && taken.refused.is_empty() {
-                return Ok(Vec::new());
-            }
-            let own = self.shared.resolver.head().incarnation;
-            Ok(vec![acknowledgement(taken, own.0.to_vec())])
-        }
-        .boxed()
+    fn answer(&mut self, group: Vec<proto::FileRequest>) -> BoxFuture<'_, Answers<proto::FileResponse>> {
+        self.acknowledge(group).map(Answers::from).boxed()
     }
 
     fn release(&mut self) {
         self.filings.call().release_memory();
+    }
+}
+
+impl StreamFiler {
+    async fn acknowledge(
+        &mut self,
+        group: Vec<proto::FileRequest>,
+    ) -> Result<Vec<proto::FileResponse>, Status> {
+        let messages = group.into_iter().map(message).collect::<Result<_, _>>();
+        let messages = messages.map_err(|refusal| reply::refused(&refusal, None))?;
+        let taken = self.filings.take(messages).await?;
+        if taken.position.is_none() && taken.refused.is_empty() {
+            return Ok(Vec::new());
+        }
+        let own = self.shared.resolver.head().incarnation;
+        Ok(vec![acknowledgement(taken, own.0.to_vec())])
     }
 }
 

@@ -1,19 +1,20 @@
 //! RegistrationService: single commands, batches, streams.
 //!
 //! A malformed item is refused at its position, and the others are carried out, as with any other refusal. The well-formed
-//! items of a call are one batch for the registry; in a stream, each run of items with one request id is a batch.
+//! items of a call are one batch for the registry; in a stream, each run of items with one request id is a batch. What is
+//! settled has its outcome, whatever fails after it.
 
 use std::sync::Arc;
 
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, Stream};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Shared;
 use super::call::Call;
 use super::counters::Service;
-use super::stream::{Converse, GroupBounds, converse};
+use super::stream::{Answers, Converse, GroupBounds, converse};
 use super::{memory, reply, request, response};
 use crate::model::limits::{
     BATCH_ITEMS_MAX, GROUP_BYTES_MAX, GROUP_ITEMS_MAX, MESSAGE_BYTES_MAX, STREAM_UNACKNOWLEDGED_MAX,
@@ -21,6 +22,7 @@ use crate::model::limits::{
 use crate::model::refusal::{Problem, Refusal};
 use crate::model::request::RequestId;
 use crate::registry::command::{Batch, Command, Single};
+use crate::registry::failure_of;
 use crate::registry::receipt::Receipt;
 use crate::telemetry::lost_outcome;
 use crate::wire::proto;
@@ -86,8 +88,16 @@ impl RegistrationService for RegistrationApi {
         }
         let request_id =
             request::request_id(&message.request_id).map_err(|refusal| reply::refused(&refusal, None))?;
-        let outcomes = self.0.apply_items(&call, request_id, message.items).await?;
-        Ok(Response::new(proto::ApplyBatchResponse { outcomes }))
+        let numbers: Vec<u32> = message.items.iter().map(|item| item.number).collect();
+        let applied = self.0.apply_items(&call, request_id, message.items).await;
+        if applied.iter().all(has_failed)
+            && let Some(failure) = failure_of(&applied)
+        {
+            return Err(reply::failed(&failure, request_id));
+        }
+        let outcomes = numbers.into_iter().zip(applied);
+        let outcomes = outcomes.map(|(number, result)| response::outcome(number, result, request_id));
+        Ok(Response::new(proto::ApplyBatchResponse { outcomes: outcomes.collect() }))
     }
 
     async fn apply_stream(
@@ -95,9 +105,19 @@ impl RegistrationService for RegistrationApi {
         request: Request<Streaming<proto::ApplyStreamRequest>>,
     ) -> Result<Response<Self::ApplyStreamStream>, Status> {
         let call = self.0.admit(&request, Service::Registration)?;
+        Ok(Response::new(self.converse(request.into_inner(), call)))
+    }
+}
+
+impl RegistrationApi {
+    /// The outcomes of a stream of items.
+    pub(super) fn converse(
+        &self,
+        messages: impl Stream<Item = Result<proto::ApplyStreamRequest, Status>> + Send + 'static,
+        call: Call,
+    ) -> BoxStream<'static, Result<proto::ApplyStreamResponse, Status>> {
         let registrar = StreamRegistrar { shared: Arc::clone(&self.0), call };
-        let answers = converse(request.into_inner(), registrar, GROUP, self.0.closing.clone());
-        Ok(Response::new(answers))
+        converse(messages, registrar, GROUP, self.0.closing.clone())
     }
 }
 
@@ -116,7 +136,7 @@ impl Converse for StreamRegistrar {
     fn answer(
         &mut self,
         group: Vec<proto::ApplyStreamRequest>,
-    ) -> BoxFuture<'_, Result<Vec<proto::ApplyStreamResponse>, Status>> {
+    ) -> BoxFuture<'_, Answers<proto::ApplyStreamResponse>> {
         self.answer_runs(group).boxed()
     }
 
@@ -126,28 +146,47 @@ impl Converse for StreamRegistrar {
 }
 
 impl StreamRegistrar {
-    /// Applies each run of messages with one request id as one batch.
+    /// Applies each run of messages with one request id as one batch, up to an item that fails.
     async fn answer_runs(
         &self,
         group: Vec<proto::ApplyStreamRequest>,
-    ) -> Result<Vec<proto::ApplyStreamResponse>, Status> {
-        let mut answers = Vec::with_capacity(group.len());
+    ) -> Answers<proto::ApplyStreamResponse> {
+        let mut answers = Answers { ready: Vec::with_capacity(group.len()), end: None };
         let mut messages = group.into_iter().peekable();
-        while let Some(first) = messages.next() {
+        while answers.end.is_none()
+            && let Some(first) = messages.next()
+        {
             let id = first.request_id;
             let mut items = vec![first.item.unwrap_or_default()];
             while let Some(next) = messages.next_if(|next| next.request_id == id) {
                 items.push(next.item.unwrap_or_default());
             }
-            let outcomes = match request::request_id(&id) {
-                Ok(id) => self.shared.apply_items(&self.call, id, items).await?,
-                Err(refusal) => refuse_all(&refusal, &items),
-            };
-            answers.extend(outcomes.into_iter().map(stream_answer));
+            let (outcomes, end) = self.answer_run(&id, items).await;
+            answers.ready.extend(outcomes.into_iter().map(stream_answer));
+            answers.end = end;
         }
-        self.call.force_memory(memory::outcomes_bytes(answers.len()));
-        Ok(answers)
+        self.call.force_memory(memory::outcomes_bytes(answers.ready.len()));
+        answers
     }
+
+    /// The outcomes of the items before one that fails, and the status for those from it on.
+    async fn answer_run(&self, id: &str, items: Vec<proto::Item>) -> (Vec<proto::Outcome>, Option<Status>) {
+        let request = match request::request_id(id) {
+            Ok(request) => request,
+            Err(refusal) => return (refuse_all(&refusal, &items), None),
+        };
+        let numbers: Vec<u32> = items.iter().map(|item| item.number).collect();
+        let mut applied = self.shared.apply_items(&self.call, request, items).await;
+        let settled = applied.iter().position(has_failed).unwrap_or(applied.len());
+        let failure = failure_of(&applied.split_off(settled));
+        let outcomes = numbers.into_iter().zip(applied);
+        let outcomes = outcomes.map(|(number, result)| response::outcome(number, result, request)).collect();
+        (outcomes, failure.map(|failure| reply::failed(&failure, request)))
+    }
+}
+
+fn has_failed(outcome: &Result<Receipt, Problem>) -> bool {
+    matches!(outcome, Err(Problem::Failed(_)))
 }
 
 fn stream_answer(outcome: proto::Outcome) -> proto::ApplyStreamResponse {
@@ -155,7 +194,8 @@ fn stream_answer(outcome: proto::Outcome) -> proto::ApplyStreamResponse {
 }
 
 fn refuse_all(refusal: &Refusal, items: &[proto::Item]) -> Vec<proto::Outcome> {
-    items.iter().map(|item| response::outcome(item.number, Err(refusal.clone()))).collect()
+    let refused = || Err(Problem::Refused(refusal.clone()));
+    items.iter().map(|item| response::outcome(item.number, refused(), None)).collect()
 }
 
 //----------- Applying -------------------------------------------------------
@@ -184,8 +224,7 @@ impl Shared {
         call: &Call,
         request: Option<RequestId>,
         messages: Vec<proto::Item>,
-    ) -> Result<Vec<proto::Outcome>, Status> {
-        let numbers: Vec<u32> = messages.iter().map(|message| message.number).collect();
+    ) -> Vec<Result<Receipt, Problem>> {
         let mut items = Vec::with_capacity(messages.len());
         let mut refused: Vec<Option<Refusal>> = Vec::with_capacity(messages.len());
         for message in messages {
@@ -198,16 +237,17 @@ impl Shared {
             }
         }
         let batch = Batch { request, items, deadline: call.deadline };
-        let applied = call.command(self.registry.apply(&call.caller, batch)).await;
-        let mut applied = applied.map_err(|failure| reply::failed(&failure, request))?.into_iter();
-        let lost = || reply::failed(&lost_outcome(), request);
-        let outcomes = numbers.into_iter().zip(refused).map(|(number, refused)| {
-            let result = match refused {
-                Some(refusal) => Err(refusal),
-                None => applied.next().ok_or_else(lost)?,
-            };
-            Ok(response::outcome(number, result))
-        });
-        outcomes.collect()
+        // The registry ends at the deadline itself, with the outcomes that it has by then.
+        let applied = self.registry.apply_items(&call.caller, batch).map(Ok);
+        let (mut applied, lost) = match call.command(applied).await {
+            Ok(applied) => (applied.into_iter(), None),
+            Err(failure) => (Vec::new().into_iter(), Some(failure)),
+        };
+        let lost = || lost.clone().unwrap_or_else(lost_outcome);
+        let outcome = |refused: Option<Refusal>| match refused {
+            Some(refusal) => Err(refusal.into()),
+            None => applied.next().unwrap_or_else(|| Err(lost().into())),
+        };
+        refused.into_iter().map(outcome).collect()
     }
 }

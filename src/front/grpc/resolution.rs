@@ -18,7 +18,7 @@ use super::Shared;
 use super::call::Call;
 use super::counters::Service;
 use super::page::{self, MessageSpace, Page, PageMemory};
-use super::stream::{Converse, GroupBounds, converse};
+use super::stream::{Answers, Converse, GroupBounds, converse};
 use super::{memory, reply, request, response};
 use crate::model::identifier::Identifier;
 use crate::model::limits::{BATCH_ITEMS_MAX, MESSAGE_BYTES_MAX, VALUES_BYTES_MAX};
@@ -130,13 +130,13 @@ impl Converse for StreamResolver {
     fn answer(
         &mut self,
         group: Vec<proto::ResolveStreamRequest>,
-    ) -> BoxFuture<'_, Result<Vec<proto::ResolveStreamResponse>, Status>> {
+    ) -> BoxFuture<'_, Answers<proto::ResolveStreamResponse>> {
         let numbered = group.into_iter().map(|message| (message.number, request::question(message.question)));
         let numbered = numbered.collect();
         async move {
-            let outcomes = self.shared.resolve_portion(&self.call, numbered).await?;
+            let outcomes = self.shared.resolve_portion(&self.call, numbered).await;
             let answer = |outcome| proto::ResolveStreamResponse { outcome: Some(outcome) };
-            Ok(outcomes.into_iter().map(answer).collect())
+            Answers::from(outcomes.map(|outcomes| outcomes.into_iter().map(answer).collect()))
         }
         .boxed()
     }

@@ -10,7 +10,8 @@ use crate::authority::caller::Caller;
 use crate::backup;
 use crate::filing::status::FilingStatus;
 use crate::model::prefix::{Homing, PrefixEntry};
-use crate::model::refusal::Refusal;
+use crate::model::refusal::{Failure, Problem, Refusal};
+use crate::model::request::RequestId;
 use crate::model::token::{Scope, TokenEntry};
 use crate::model::uri::UriWarning;
 use crate::registry::receipt::{Outcome, Receipt};
@@ -23,11 +24,16 @@ use crate::wire::proto::{
 
 //----------- Outcomes -------------------------------------------------------
 
-/// The outcome of an item.
-pub(super) fn outcome(number: u32, result: Result<Receipt, Refusal>) -> proto::Outcome {
+/// The outcome of an item of a request.
+pub(super) fn outcome(
+    number: u32,
+    result: Result<Receipt, Problem>,
+    request: Option<RequestId>,
+) -> proto::Outcome {
     let result = match result {
         Ok(done) => outcome::Result::Receipt(receipt(done)),
-        Err(refusal) => outcome::Result::Refusal(refusal_message(&refusal, number)),
+        Err(Problem::Refused(refusal)) => outcome::Result::Refusal(refusal_message(&refusal, number)),
+        Err(Problem::Failed(failure)) => outcome::Result::Failure(failure_message(&failure, number, request)),
     };
     proto::Outcome { number, result: Some(result) }
 }
@@ -72,6 +78,13 @@ pub(super) fn refusal_message(refusal: &Refusal, number: u32) -> proto::Refusal 
         refusal.facts().into_iter().map(|(name, fact)| (name.to_owned(), fact)).collect();
     facts.insert("item".to_owned(), number.to_string());
     proto::Refusal { code: refusal.code().to_owned(), message: refusal.to_string(), facts }
+}
+
+/// The failure of one item of a batch.
+fn failure_message(failure: &Failure, number: u32, request: Option<RequestId>) -> proto::Failure {
+    let mut facts = HashMap::from([("item".to_owned(), number.to_string())]);
+    facts.extend(request.map(|id| ("request_id".to_owned(), id.to_string())));
+    proto::Failure { code: failure.code().to_owned(), message: failure.to_string(), facts }
 }
 
 //----------- Answers --------------------------------------------------------

@@ -32,11 +32,28 @@ pub(super) trait Converse: Send + 'static {
     /// Answers to the client.
     type Answered: Send + 'static;
 
-    /// Answers a group. A status ends the stream.
-    fn answer(&mut self, group: Vec<Self::Asked>) -> BoxFuture<'_, Result<Vec<Self::Answered>, Status>>;
+    /// Answers a group.
+    fn answer(&mut self, group: Vec<Self::Asked>) -> BoxFuture<'_, Answers<Self::Answered>>;
 
     /// Called when all answers to a group have been sent, before the next group is read.
     fn release(&mut self) {}
+}
+
+/// The answers to a group.
+pub(super) struct Answers<A> {
+    /// Answers, in order.
+    pub(super) ready: Vec<A>,
+    /// The status that ends the stream after them.
+    pub(super) end: Option<Status>,
+}
+
+impl<A> From<Result<Vec<A>, Status>> for Answers<A> {
+    fn from(answered: Result<Vec<A>, Status>) -> Self {
+        match answered {
+            Ok(ready) => Self { ready, end: None },
+            Err(status) => Self { ready: Vec::new(), end: Some(status) },
+        }
+    }
 }
 
 /// Bounds of one group.
@@ -109,9 +126,10 @@ impl<C: Converse> Conversation<C> {
         if group.is_empty() {
             return;
         }
-        match self.converser.answer(group).await {
-            Ok(answers) => self.ready.extend(answers),
-            Err(status) => self.end = Some(End::Broken(status)),
+        let answers = self.converser.answer(group).await;
+        self.ready.extend(answers.ready);
+        if let Some(status) = answers.end {
+            self.end = Some(End::Broken(status));
         }
     }
 
@@ -164,25 +182,22 @@ mod tests {
     use tokio::sync::watch;
     use tonic::Status;
 
-    use super::{Converse, GroupBounds, converse};
+    use super::{Answers, Converse, GroupBounds, converse};
     use crate::wire::proto::Item;
 
-    /// Answers each message with its number and the size of its group.
+    /// Answers each message with its number and the size of its group, up to one that it cannot answer.
     struct Echo;
 
     impl Converse for Echo {
         type Asked = Item;
         type Answered = (u32, usize);
 
-        fn answer(&mut self, group: Vec<Item>) -> BoxFuture<'_, Result<Vec<(u32, usize)>, Status>> {
+        fn answer(&mut self, group: Vec<Item>) -> BoxFuture<'_, Answers<(u32, usize)>> {
             let size = group.len();
-            async move {
-                if group.iter().any(|item| item.number == 666) {
-                    return Err(Status::internal("broken"));
-                }
-                Ok(group.iter().map(|item| (item.number, size)).collect())
-            }
-            .boxed()
+            let good: Vec<_> = group.iter().take_while(|item| item.number != 666).collect();
+            let end = (good.len() < size).then(|| Status::internal("broken"));
+            let ready = good.into_iter().map(|item| (item.number, size)).collect();
+            async move { Answers { ready, end } }.boxed()
         }
     }
 
@@ -231,13 +246,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_broken_group_ends_the_stream_once() {
+    async fn a_broken_group_ends_the_stream_once_after_the_answers_that_it_has() {
         let (_close, closing) = watch::channel(false);
-        let messages = stream::iter([1, 2, 3, 666, 5].map(item));
+        let messages = stream::iter([1, 2, 3, 4, 666, 5].map(item));
         let answers: Vec<_> = converse(messages, Echo, BOUNDS, closing).collect().await;
         let codes: Vec<Option<tonic::Code>> =
             answers.iter().map(|answer| answer.as_ref().err().map(Status::code)).collect();
-        assert_eq!(codes, [None, None, None, Some(tonic::Code::Internal)]);
+        assert_eq!(codes, [None, None, None, None, Some(tonic::Code::Internal)]);
     }
 
     #[tokio::test]

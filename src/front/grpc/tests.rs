@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use futures_util::{StreamExt, stream};
 use prost::Message;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,6 +15,7 @@ use tonic::{Code, Request, Status};
 use tonic_types::StatusExt;
 
 use super::connection::Client;
+use super::counters::Service;
 use super::inbound::Inbound;
 use super::memory::Windows;
 use super::registration::RegistrationApi;
@@ -28,6 +30,7 @@ use crate::front::listen::in_flight::InFlight;
 use crate::front::listen::slots::SlotUse;
 use crate::model::environment::Entropy;
 use crate::model::identifier::{Folding, Identifier, Prefix};
+use crate::model::limits::{STEP_ITEMS_MAX, VALUES_BYTES_MAX};
 use crate::model::token::Scope;
 use crate::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
 use crate::registry::command::{Command, Existing, Precondition, PrefixCommand, Register, Target};
@@ -164,11 +167,95 @@ impl Bench {
     }
 }
 
+impl Bench {
+    /// The message of a stream that registers `88/NAME`.
+    fn message(id: &str, number: u32, data: &str) -> proto::ApplyStreamRequest {
+        let value =
+            proto::Value { index: 1, r#type: "A".to_owned(), data: data.into(), ..Default::default() };
+        let target = proto::registration::Target::Identifier(format!("88/{number}"));
+        let registration =
+            proto::Registration { target: Some(target), values: vec![value], ..Default::default() };
+        let command = Some(proto::item::Command::Register(registration));
+        let item = Some(proto::Item { number, command });
+        proto::ApplyStreamRequest { request_id: id.to_owned(), item }
+    }
+
+    /// A request of this service by a caller on this machine.
+    fn near<T>(&self, message: T) -> Request<T> {
+        let (metadata, extensions, _) = self.request("127.0.0.1:4000", Channel::Plain).into_parts();
+        Request::from_parts(metadata, extensions, message)
+    }
+}
+
 fn reason(status: &Status) -> String {
     status.get_details_error_info().expect("ErrorInfo").reason
 }
 
+/// Request ids, made at the time of the clock of a [`Bench`].
+const IDS: [&str; 2] = ["01a3185c-5000-7000-8000-000000000001", "01a3185c-5000-7000-8000-000000000002"];
+
 //----------- Tests ----------------------------------------------------------
+
+/// The outcomes of one request arrive although the next one, which came with it, fails; its status names its id.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_answers_what_was_settled_before_it_fails() {
+    let bench = bench(false).await;
+    let registry = &bench.api.0.registry;
+    let _taken = registry.take_slots_but(10);
+    let first = (1..=4).map(|number| Bench::message(IDS[0], number, "x"));
+    let second = (5..=8).map(|number| Bench::message(IDS[1], number, &"x".repeat(12_000)));
+    let messages = stream::iter(first.chain(second).map(Ok).collect::<Vec<_>>());
+    let call = bench.api.0.admit(&bench.near(()), Service::Registration).expect("admitted");
+    let answers = bench.api.converse(messages, call).collect::<Vec<_>>();
+    let (answers, ()) = tokio::join!(answers, registry.close_slots_after(4));
+    let outcomes: Vec<u32> = answers[..answers.len() - 1]
+        .iter()
+        .map(|answer| answer.as_ref().expect("an answer").outcome.as_ref().expect("an outcome").number)
+        .collect();
+    assert_eq!(outcomes, [1, 2, 3, 4]);
+    let status = answers[4].as_ref().expect_err("the second request fails");
+    let info = status.get_details_error_info().expect("ErrorInfo");
+    assert_eq!((status.code(), info.reason.as_str()), (Code::Unavailable, "STOPPING"));
+    assert_eq!(info.metadata.get("request_id").map(String::as_str), Some(IDS[1]));
+}
+
+/// A batch that fails in part has the outcomes of the other part, and names the id under which the rest is repeated.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_fails_in_part_has_the_outcomes_of_the_rest() {
+    let bench = bench(false).await;
+    let registry = &bench.api.0.registry;
+    let _taken = registry.take_slots_but(STEP_ITEMS_MAX);
+    let step = u32::try_from(STEP_ITEMS_MAX).expect("a small number");
+    let item = |number| {
+        let data = if number <= step { "x".to_owned() } else { "x".repeat(VALUES_BYTES_MAX / 2) };
+        Bench::message(IDS[0], number, &data).item.expect("an item")
+    };
+    let malformed = proto::Item { number: 999, command: None };
+    let items = (1..=step + 6).map(item).chain([malformed]).collect();
+    let request = bench.near(proto::ApplyBatchRequest { request_id: IDS[0].to_owned(), items });
+    let applied = bench.api.apply_batch(request);
+    let (applied, ()) = tokio::join!(applied, registry.close_slots_after(u64::from(step)));
+    let outcomes = applied.expect("outcomes").into_inner().outcomes;
+    let kinds = |outcome: &proto::Outcome| match outcome.result.as_ref().expect("a result") {
+        proto::outcome::Result::Receipt(_) => "done".to_owned(),
+        proto::outcome::Result::Refusal(refusal) => refusal.code.clone(),
+        proto::outcome::Result::Failure(failure) => {
+            assert_eq!(failure.facts["request_id"], IDS[0]);
+            assert_eq!(failure.facts["item"], outcome.number.to_string());
+            failure.code.clone()
+        }
+    };
+    let (settled, rest) = outcomes.split_at(STEP_ITEMS_MAX);
+    assert!(settled.iter().map(kinds).all(|kind| kind == "done"), "{settled:?}");
+    let rest: Vec<String> = rest.iter().map(kinds).collect();
+    assert_eq!(rest, [["STOPPING"; 6].as_slice(), &["COMMAND_INVALID"]].concat());
+
+    // Nothing at all is settled: the call fails.
+    let items = vec![item(1)];
+    let request = bench.near(proto::ApplyBatchRequest { request_id: IDS[1].to_owned(), items });
+    let status = bench.api.apply_batch(request).await.expect_err("no slots");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "STOPPING"));
+}
 
 /// A token in plain text from afar is refused even when it is good, unless the configuration accepts that.
 #[tokio::test(flavor = "multi_thread")]

@@ -7,9 +7,10 @@ use crate::authority::caller::Caller;
 use crate::model::limits::{
     BATCH_ITEMS_MAX, COMMANDS_WAITING_MAX, GROUP_BYTES_MAX, STEP_ITEMS_MAX, VALUES_BYTES_MAX,
 };
-use crate::model::refusal::{Failure, Refusal};
+use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::model::value::Value;
 use crate::registry::command::{Batch, Command};
+use crate::registry::failure_of;
 use crate::store::EngineKind;
 
 use super::fixture::{Fixture, add, batch, passed, register, remove, value};
@@ -111,6 +112,28 @@ async fn half_a_batch_that_found_no_slot_is_of_unknown_outcome() {
     let repeated: Vec<bool> = outcomes.iter().flatten().map(|receipt| receipt.repeated).collect();
     assert_eq!(repeated.len(), STEP_ITEMS_MAX + 1);
     assert_eq!(repeated.iter().filter(|repeated| **repeated).count(), STEP_ITEMS_MAX);
+}
+
+/// A receipt that is on disk reaches the caller, whatever becomes of the items after it.
+#[tokio::test]
+async fn what_is_settled_has_its_outcome_when_later_items_fail() {
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let _taken = fixture.registry.take_slots_but(STEP_ITEMS_MAX);
+    let absent = "88.118/none";
+    let small = (1..STEP_ITEMS_MAX).map(|n| register(&format!("88.118/{n}"), "x"));
+    // More than the slots that are left.
+    let large = (0..3).map(|n| register(&format!("88.118/large-{n}"), &longest()));
+    let commands: Vec<Command> = small.chain([remove(absent)]).chain(large).collect();
+    let items = fixture.registry.apply_items(&Caller::Node, batch(None, commands));
+    let registered = STEP_ITEMS_MAX as u64 - 1;
+    let (outcomes, ()) = tokio::join!(items, fixture.registry.close_slots_after(registered));
+    let (settled, failed) = outcomes.split_at(STEP_ITEMS_MAX);
+    assert_eq!(settled.iter().filter(|outcome| outcome.is_ok()).count(), STEP_ITEMS_MAX - 1);
+    assert_eq!(settled.last(), Some(&Err(Refusal::Absent.into())));
+    assert_eq!(failed, [const { Err(Problem::Failed(Failure::Stopping)) }; 3]);
+    let unknown = failure_of(&outcomes).map(|failure| failure.code());
+    assert_eq!(unknown, Some("OUTCOME_UNKNOWN"), "as a whole");
+    assert_eq!(failure_of(failed), Some(Failure::Stopping));
 }
 
 /// Amends are small themselves; the states they lead to are not.

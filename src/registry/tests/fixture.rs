@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -12,6 +13,7 @@ use crate::authority::caller::{Caller, KeyHolder};
 use crate::authority::{Authority, AuthorityOptions};
 use crate::model::identifier::{Folding, Identifier, Prefix};
 use crate::model::identity::{AdminPermissions, Administrator, Identity};
+use crate::model::limits::COMMANDS_WAITING_MAX;
 use crate::model::position::Position;
 use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::model::request::RequestId;
@@ -381,6 +383,28 @@ pub(crate) fn passed() -> Instant {
 pub(crate) fn batch(request: Option<RequestId>, commands: Vec<Command>) -> Batch {
     let item = |(number, command)| Item { number, command };
     Batch { request, items: (0..).zip(commands).map(item).collect(), deadline: None }
+}
+
+//----------- Slots ----------------------------------------------------------
+
+impl Registry {
+    /// Takes all slots but so many.
+    pub(crate) fn take_slots_but(&self, left: usize) -> OwnedSemaphorePermit {
+        let slots = u32::try_from(COMMANDS_WAITING_MAX - left).expect("a small number");
+        Arc::clone(&self.slots).try_acquire_many_owned(slots).expect("nothing waits")
+    }
+
+    /// Waits until so many identifiers have been registered, then refuses whoever waits for slots, as at a stop.
+    pub(crate) async fn close_slots_after(&self, registered: u64) {
+        let counters = self.counters();
+        let enough = async {
+            while counters.registered.load(Ordering::Relaxed) < registered {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), enough).await.expect("they are registered");
+        self.slots.close();
+    }
 }
 
 //----------- Receipts -------------------------------------------------------

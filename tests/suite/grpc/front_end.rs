@@ -227,7 +227,7 @@ pub(crate) fn fact(status: &Status, name: &str) -> Option<String> {
 pub(crate) fn refused(outcome: &proto::Outcome) -> Option<&proto::Refusal> {
     match outcome.result.as_ref()? {
         proto::outcome::Result::Refusal(refusal) => Some(refusal),
-        proto::outcome::Result::Receipt(_) => None,
+        proto::outcome::Result::Receipt(_) | proto::outcome::Result::Failure(_) => None,
     }
 }
 
@@ -235,7 +235,7 @@ pub(crate) fn refused(outcome: &proto::Outcome) -> Option<&proto::Refusal> {
 pub(crate) fn receipt(outcome: &proto::Outcome) -> Option<&proto::Receipt> {
     match outcome.result.as_ref()? {
         proto::outcome::Result::Receipt(receipt) => Some(receipt),
-        proto::outcome::Result::Refusal(_) => None,
+        proto::outcome::Result::Refusal(_) | proto::outcome::Result::Failure(_) => None,
     }
 }
 

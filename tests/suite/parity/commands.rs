@@ -139,6 +139,7 @@ async fn by_grpc(client: &GrpcClient, identifier: &str, change: Change) -> Optio
     Some(match result {
         outcome::Result::Receipt(_) => Verdict::Done,
         outcome::Result::Refusal(refusal) => grpc_verdict(&refusal.code, &refusal.message),
+        outcome::Result::Failure(failure) => grpc_verdict(&failure.code, &failure.message),
     })
 }
 

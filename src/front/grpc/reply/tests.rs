@@ -167,7 +167,7 @@ fn every_refusal_has_its_status_reason_and_facts() {
 #[test]
 fn every_refusal_of_an_item_names_the_item() {
     for (refusal, _, expected) in refusals() {
-        let outcome = outcome(41, Err(refusal.clone()));
+        let outcome = outcome(41, Err(refusal.clone().into()), None);
         assert_eq!(outcome.number, 41);
         let Some(outcome::Result::Refusal(message)) = outcome.result else { panic!("{refusal:?}") };
         assert_eq!((message.code.as_str(), message.message), (refusal.code(), refusal.to_string()));
