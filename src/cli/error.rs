@@ -112,6 +112,30 @@ impl Error {
         if is_failure { Self::Failed(reason) } else { Self::Refused(reason) }
     }
 
+    /// The same error with another part of its sentence.
+    pub(super) fn followed_by(mut self, more: &str) -> Self {
+        match &mut self {
+            Self::Refused(Reason { message: sentence, .. })
+            | Self::Failed(Reason { message: sentence, .. })
+            | Self::Missing(sentence)
+            | Self::Incomplete(sentence)
+            | Self::Usage(sentence)
+            | Self::Input(sentence)
+            | Self::Unreachable { cause: sentence, .. }
+            | Self::Distrusted { cause: sentence, .. }
+            | Self::OutcomeUnknown { cause: sentence, .. }
+            | Self::BrokenOff(sentence)
+            | Self::File { cause: sentence, .. }
+            | Self::System(sentence)
+            | Self::Interrupted(sentence) => {
+                sentence.push_str("; ");
+                sentence.push_str(more);
+            }
+            Self::Misaddressed { .. } | Self::OutputClosed => {}
+        }
+        self
+    }
+
     /// The exit code of the program.
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {

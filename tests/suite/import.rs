@@ -12,15 +12,15 @@ use crate::support::node::{NodeProcess, program};
 use crate::support::tree::own_address;
 
 /// What an import or another command came to.
-struct Ended {
-    code: Option<i32>,
-    printed: String,
-    stderr: String,
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) printed: String,
+    pub(crate) stderr: String,
 }
 
 impl Ended {
     /// Registered, skipped, overwritten, refused.
-    fn tally(&self) -> [u64; 4] {
+    pub(crate) fn tally(&self) -> [u64; 4] {
         let summary: serde_json::Value = serde_json::from_str(&self.printed)
             .unwrap_or_else(|error| panic!("{error}: {} {}", self.printed, self.stderr));
         ["registered", "skipped", "overwritten", "refused"]
@@ -28,7 +28,7 @@ impl Ended {
     }
 }
 
-fn run(node: &NodeProcess, arguments: &[&str]) -> Ended {
+pub(crate) fn run(node: &NodeProcess, arguments: &[&str]) -> Ended {
     let output = program(arguments).env("IDNODE_DATA", node.data()).output().expect("a process");
     Ended {
         code: output.status.code(),
@@ -37,12 +37,12 @@ fn run(node: &NodeProcess, arguments: &[&str]) -> Ended {
     }
 }
 
-fn import(node: &NodeProcess, path: &Path, more: &[&str]) -> Ended {
+pub(crate) fn import(node: &NodeProcess, path: &Path, more: &[&str]) -> Ended {
     let path = path.to_str().expect("a path in UTF-8");
     run(node, &[&["import", path, "--json"], more].concat())
 }
 
-fn homed(data: &Path, arguments: &[&str]) -> NodeProcess {
+pub(crate) fn homed(data: &Path, arguments: &[&str]) -> NodeProcess {
     let node = NodeProcess::start(data, arguments);
     assert_eq!(run(&node, &["prefix", "home", "88.118.8"]).code, Some(0));
     node
@@ -57,11 +57,11 @@ fn refused(result: &str) -> Vec<Vec<String>> {
     rows.collect()
 }
 
-fn status(node: &NodeProcess) -> serde_json::Value {
+pub(crate) fn status(node: &NodeProcess) -> serde_json::Value {
     serde_json::from_str(&run(node, &["status", "--json"]).printed).expect("JSON")
 }
 
-fn data(node: &NodeProcess, identifier: &str) -> Vec<String> {
+pub(crate) fn data(node: &NodeProcess, identifier: &str) -> Vec<String> {
     let printed = run(node, &["resolve", identifier, "--json"]).printed;
     let answer: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
     let values = answer.get("values").and_then(serde_json::Value::as_array).expect("values");
@@ -236,7 +236,7 @@ fn begin(node: &NodeProcess, more: &[&str]) -> Child {
     command.spawn().expect("a process")
 }
 
-fn rows(numbers: std::ops::Range<u32>) -> String {
+pub(crate) fn rows(numbers: std::ops::Range<u32>) -> String {
     numbers.fold(String::new(), |mut text, number| {
         writeln!(text, "88.118.8/SN{number},https://example.com/a/rather/long/address/{number}")
             .expect("written");

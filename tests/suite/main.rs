@@ -20,6 +20,7 @@ mod handle;
 mod hostile;
 mod http;
 mod import;
+mod import_faults;
 mod key;
 mod loss;
 mod outcome;

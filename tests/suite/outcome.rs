@@ -4,6 +4,7 @@
 //!   idnode register ──▶ proxy that loses answers ──▶ node
 //! ```
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -211,6 +212,41 @@ async fn an_import_says_which_rows_may_have_been_carried_out() {
     let again = behind.run(&["import", &file, "--request-id", &ended.request_id(), "--json"]);
     assert_eq!(again.code, Some(0), "{}", again.stderr);
     assert_eq!(behind.identifiers(), 2);
+}
+
+/// A node whose outcomes make no sense may have carried out what it was sent; repeating under the id shows it.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_whose_outcomes_make_no_sense_are_unknown() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let script = vec![Treatment::Skip];
+    let behind = Behind::start(&directory.path().join("data"), "/ApplyStream", script).await;
+    let mut command = behind.command(&["import", "-", "--format", "csv", "--json"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().expect("a process");
+    let mut input = child.stdin.take().expect("a pipe");
+    // More than is read at once; and the outcomes of all are less than that.
+    let rows = |range: std::ops::Range<u32>| {
+        range.map(|row| format!("88.118.8/SN{row},{}\n", "x".repeat(400))).collect::<String>()
+    };
+    let text = format!("identifier,A\n{}", rows(2..202));
+    input.write_all(text.as_bytes()).expect("written");
+    eventually("some rows are registered", || (behind.identifiers() > 0).then_some(()));
+    // When the later outcomes have arrived already, nobody reads this.
+    let _ended = input.write_all(rows(202..203).as_bytes());
+    drop(input);
+    let ended = Ended::of(child.wait_with_output().expect("a process"));
+    assert_eq!(ended.code, Some(75), "{}", ended.stderr);
+    assert!(ended.stderr.contains(" out of order"), "{}", ended.stderr);
+    let unknown = "row 2: 88.118.8/SN2: the row was sent and may have been carried out";
+    assert!(ended.stderr.contains(unknown), "{}", ended.stderr);
+    let summary: serde_json::Value = serde_json::from_str(&ended.printed).expect(&ended.stderr);
+    assert_eq!(summary["registered"], 0);
+
+    let file = directory.path().join("parts.csv");
+    std::fs::write(&file, format!("{text}{}", rows(202..203))).expect("a file");
+    let file = file.display().to_string();
+    let again = behind.run(&["import", &file, "--request-id", &ended.request_id()]);
+    assert_eq!(again.code, Some(0), "{}", again.stderr);
+    assert!(again.printed.contains("registered 201,"), "{}", again.printed);
 }
 
 /// A disk that fills up: the node becomes read-only, and what is on disk is known after a restart only.

@@ -10,6 +10,7 @@
 //! sent again with the same ids on a new one: the node answers a repeated item with its first receipt. One
 //! stream keeps the order of the file, so that two rows of one identifier have the outcome that their order says.
 
+use std::mem;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
@@ -140,6 +141,8 @@ pub(super) struct Loader {
     in_flight: InFlight,
     tally: Tally,
     result: ResultFile,
+    /// Why the result file is not whole.
+    unreported: Option<Error>,
     progress: Progress,
 }
 
@@ -161,8 +164,10 @@ enum Break {
     Lost(String),
     /// What was sent and not answered was not carried out; a new stream may succeed.
     NotTaken(String),
-    /// No new stream will succeed.
+    /// What was sent and not answered was not carried out; no new stream will succeed.
     Final(Error),
+    /// The answers make no sense: what was sent may have been carried out; no new stream will succeed.
+    Garbled(Error),
 }
 
 impl Loader {
@@ -183,6 +188,7 @@ impl Loader {
             in_flight: InFlight::default(),
             tally: Tally::default(),
             result,
+            unreported: None,
             progress: Progress::new("rows"),
         }
     }
@@ -190,15 +196,19 @@ impl Loader {
     /// Sends all rows; returns their outcomes, and how the import ended.
     pub(super) async fn load(mut self) -> (Loaded, Result<(), Error>) {
         let ended = self.work().await;
-        let flushed = self.result.flush();
-        self.progress.finish();
-        let loaded = Loaded { tally: self.tally, elapsed: self.progress.elapsed(), result: self.result };
-        let ended = ended.and(flushed).and(match self.input {
-            Input::Failed(error) => Err(error),
+        let ended = ended.and(match mem::replace(&mut self.input, Input::Complete) {
+            Input::Failed(error) => Err(self.continued(error)),
             Input::Stopped => Err(Error::Interrupted(format!("interrupted; {}", self.orders.continuation()))),
             Input::Open | Input::Complete => Ok(()),
         });
-        (loaded, ended)
+        self.report_rest();
+        let reported = match self.unreported.take() {
+            Some(error) => Err(self.continued(error)),
+            None => Ok(()),
+        };
+        self.progress.finish();
+        let loaded = Loaded { tally: self.tally, elapsed: self.progress.elapsed(), result: self.result };
+        (loaded, ended.and(reported))
     }
 
     /// Streams until all rows are settled; retries after a break, as long as there is progress.
@@ -210,6 +220,10 @@ impl Loader {
             let cause = match self.converse(channel.clone()).await {
                 Ok(()) => return Ok(()),
                 Err(Break::Final(error)) => return Err(self.end(error)),
+                Err(Break::Garbled(error)) => {
+                    self.in_flight.lose(&error.to_string());
+                    return Err(self.end(error));
+                }
                 Err(Break::NotTaken(cause)) => cause,
                 Err(Break::Lost(cause)) => {
                     self.in_flight.lose(&cause);
@@ -245,13 +259,28 @@ impl Loader {
 
     /// The error at the end of the last stream. An error of this stream does not decide about rows of an earlier one.
     fn end(&self, error: Error) -> Error {
-        let Some((count, cause)) = self.in_flight.unknown() else { return error };
+        let Some((count, cause)) = self.in_flight.unknown() else { return self.continued(error) };
+        let causes = match error.to_string() {
+            last if *last == *cause => last,
+            last => format!("{cause}; then: {last}"),
+        };
         Error::BrokenOff(format!(
-            "{count} rows after the first {} were sent, and their outcome is unknown ({cause}; then: {error}); run the \
-             same command again with --request-id {} to learn the outcome and continue",
+            "{count} rows after the first {} were sent, and their outcome is unknown ({causes}); run the same command \
+             again with --request-id {} to learn the outcome and continue",
             self.tally.rows(),
             self.orders.request_id
         ))
+    }
+
+    /// An error after which the rest of the rows is still to be sent, with how that is done.
+    fn continued(&self, error: Error) -> Error {
+        match (self.tally.rows(), &error) {
+            (0, _) => error,
+            (_, Error::Refused(reason)) if is_of_the_request(&reason.code) => error,
+            (settled, _) => {
+                error.followed_by(&format!("{settled} rows were settled; {}", self.orders.continuation()))
+            }
+        }
     }
 
     /// One stream, until all rows are settled or it breaks.
@@ -280,7 +309,7 @@ impl Loader {
                         permit.send(self.message(item));
                     }
                 }
-                row = self.rows.recv(), if self.may_read() => self.take(row)?,
+                row = self.rows.recv(), if self.may_read() => self.take(row),
                 () = asked(&mut self.stop), if matches!(self.input, Input::Open) => {
                     self.input = Input::Stopped;
                 }
@@ -308,17 +337,16 @@ impl Loader {
 
     //--- Rows coming in ---
 
-    fn take(&mut self, row: Option<Result<Row, Error>>) -> Result<(), Break> {
-        match row {
+    fn take(&mut self, row: Option<Result<Row, Error>>) {
+        match row.map(|row| row.and_then(|row| self.prepare(row))) {
             None => self.input = Input::Complete,
+            // What was sent has an outcome still.
             Some(Err(error)) => self.input = Input::Failed(error),
             Some(Ok(row)) => {
-                let row = self.prepare(row).map_err(Break::Final)?;
                 self.in_flight.push(row);
-                self.settle_unsendable().map_err(Break::Final)?;
+                self.settle_unsendable();
             }
         }
-        Ok(())
     }
 
     fn prepare(&self, row: Row) -> Result<RowInFlight, Error> {
@@ -379,25 +407,25 @@ impl Loader {
         let first = self.in_flight.first().and_then(|row| row.item.as_ref().ok());
         if first.map(|item| item.number) != Some(outcome.number) {
             let sentence = format!("the node answered row {} out of order", outcome.number);
-            return Err(Break::Final(Error::Failed(Reason::new("PROTOCOL", sentence))));
+            return Err(Break::Garbled(Error::Failed(Reason::new("PROTOCOL", sentence))));
         }
         if let Some(proto::outcome::Result::Failure(failure)) = &outcome.result {
             return Err(failed(failure));
         }
-        let Some(row) = self.in_flight.pop() else { return Ok(()) };
         if let Some(proto::outcome::Result::Refusal(refusal)) = &outcome.result
-            && is_of_the_request(refusal)
+            && is_of_the_request(&refusal.code)
         {
             return Err(Break::Final(Error::Refused(Reason::of_refusal(refusal.clone()))));
         }
-        self.count(&row, outcome).map_err(Break::Final)?;
-        self.settle_unsendable().map_err(Break::Final)?;
+        let Some(row) = self.in_flight.pop() else { return Ok(()) };
+        self.count(&row, outcome);
+        self.settle_unsendable();
         let point = Point { things: self.tally.rows(), done: row.read_bytes, whole: self.orders.file_bytes };
         self.progress.advance("", point);
         Ok(())
     }
 
-    fn count(&mut self, row: &RowInFlight, outcome: proto::Outcome) -> Result<(), Error> {
+    fn count(&mut self, row: &RowInFlight, outcome: proto::Outcome) {
         use proto::OutcomeKind as Kind;
         use proto::outcome::Result as Done;
         match outcome.result {
@@ -413,40 +441,66 @@ impl Loader {
                 self.tally.warn(row.number, &row.identifier, warnings.collect());
             }
             Some(Done::Refusal(refusal)) if is_same(&refusal) => self.tally.skipped += 1,
-            // Every other row would be refused for the same clock.
-            Some(Done::Refusal(refusal)) if row.unknown.is_none() && is_of_clock(&refusal) => {
-                return Err(Error::Refused(Reason::of_refusal(refusal)));
-            }
             Some(Done::Refusal(refusal)) => match &row.unknown {
                 Some(cause) if !is_of_the_row(&refusal) => {
-                    self.tally.unknown += 1;
-                    let reason = still_unknown(cause, refusal, &self.orders.request_id);
-                    self.result.refuse(refused(row), &reason)?;
+                    let later = Reason::of_refusal(refusal);
+                    self.leave_unknown(row, &format!("{cause}; a repetition was answered: {later}"));
                 }
-                _ => self.refuse(row, &Reason::of_refusal(refusal))?,
+                _ => self.refuse(row, &Reason::of_refusal(refusal)),
             },
-            Some(Done::Failure(_)) | None => {
-                self.refuse(row, &Reason::new("PROTOCOL", "the node sent no outcome"))?;
-            }
+            Some(Done::Failure(_)) | None => self.leave_unknown(row, "the node sent no outcome"),
         }
-        Ok(())
     }
 
     /// Settles rows at the front that could not be read.
-    fn settle_unsendable(&mut self) -> Result<(), Error> {
+    fn settle_unsendable(&mut self) {
         while self.in_flight.first().is_some_and(|row| row.item.is_err()) {
             if let Some(row) = self.in_flight.pop()
                 && let Err(reason) = &row.item
             {
-                self.refuse(&row, reason)?;
+                self.refuse(&row, reason);
             }
         }
-        Ok(())
     }
 
-    fn refuse(&mut self, row: &RowInFlight, reason: &Reason) -> Result<(), Error> {
+    /// Reports what is known of the rows in flight when no more is learned about them.
+    fn report_rest(&mut self) {
+        while let Some(row) = self.in_flight.pop() {
+            match (&row.item, &row.unknown) {
+                (Err(reason), _) => self.refuse(&row, reason),
+                (Ok(_), Some(cause)) => self.leave_unknown(&row, cause),
+                // It was not carried out, and the next import sends it.
+                (Ok(_), None) => {}
+            }
+        }
+    }
+
+    fn refuse(&mut self, row: &RowInFlight, reason: &Reason) {
         self.tally.refused += 1;
-        self.result.refuse(refused(row), reason)
+        self.report(row, reason);
+    }
+
+    fn leave_unknown(&mut self, row: &RowInFlight, cause: &str) {
+        self.tally.unknown += 1;
+        let sentence = format!(
+            "the row was sent and may have been carried out ({cause}); run the same command again with --request-id {} \
+             to learn the outcome",
+            self.orders.request_id
+        );
+        self.report(row, &Reason::new("OUTCOME_UNKNOWN", sentence));
+    }
+
+    /// Writes a row to the result file. When that fails, no more rows are read.
+    fn report(&mut self, row: &RowInFlight, reason: &Reason) {
+        let row = RefusedRow { number: row.number, identifier: &row.identifier, original: &row.original };
+        if let Err(error) = self.result.refuse(row, reason)
+            && self.unreported.is_none()
+        {
+            self.unreported = Some(error);
+            if let Input::Open = self.input {
+                self.input = Input::Complete;
+            }
+        }
     }
 }
 
@@ -460,10 +514,6 @@ pub(super) struct Loaded {
     pub(super) result: ResultFile,
 }
 
-fn refused(row: &RowInFlight) -> RefusedRow<'_> {
-    RefusedRow { number: row.number, identifier: &row.identifier, original: &row.original }
-}
-
 /// The end of a stream in which the node could not do its part of a row.
 fn failed(failure: &proto::Failure) -> Break {
     let reason = Reason::of_failure(failure.clone());
@@ -475,8 +525,8 @@ fn failed(failure: &proto::Failure) -> Break {
 }
 
 /// Whether a refusal is one of the request id, and the same for every row.
-fn is_of_the_request(refusal: &proto::Refusal) -> bool {
-    matches!(refusal.code.as_str(), "REQUEST_ID_INVALID" | "REQUEST_EXPIRED")
+fn is_of_the_request(code: &str) -> bool {
+    matches!(code, "REQUEST_ID_INVALID" | "REQUEST_EXPIRED")
 }
 
 /// Whether an identifier was refused because it exists with the same values.
@@ -484,24 +534,9 @@ fn is_same(refusal: &proto::Refusal) -> bool {
     refusal.code == "ALREADY_EXISTS" && refusal.facts.get("same").is_some_and(|same| same == "true")
 }
 
-/// Whether a row was refused because the clocks of this machine and of the node differ.
-fn is_of_clock(refusal: &proto::Refusal) -> bool {
-    refusal.code == "REQUEST_EXPIRED" || refusal.facts.contains_key("ahead_seconds")
-}
-
 /// Whether a refusal depends on nothing but the row, so that no attempt can have been carried out.
 fn is_of_the_row(refusal: &proto::Refusal) -> bool {
     matches!(refusal.code.as_str(), "IDENTIFIER_MALFORMED" | "VALUE_INVALID" | "COMMAND_INVALID")
-}
-
-/// The reason of a row that may have been carried out before it was refused.
-fn still_unknown(cause: &str, refusal: proto::Refusal, request_id: &str) -> Reason {
-    let later = Reason::of_refusal(refusal);
-    let sentence = format!(
-        "the row was sent and may have been carried out ({cause}); a repetition was answered: {later}; run the same \
-         command again with --request-id {request_id} to learn the outcome"
-    );
-    Reason::new("OUTCOME_UNKNOWN", sentence)
 }
 
 fn data_bytes(content: &Content) -> usize {

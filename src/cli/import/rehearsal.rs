@@ -64,7 +64,6 @@ impl<'a> Rehearsal<'a> {
             let point = Point { things: self.tally.rows(), done: read_bytes, whole: self.orders.file_bytes };
             self.progress.advance("checking", point);
         }
-        self.result.flush()?;
         self.progress.finish();
         Ok(Loaded { tally: self.tally, elapsed: self.progress.elapsed(), result: self.result })
     }

@@ -9,7 +9,7 @@
 //! before the refused line, which is as it was. A reason never begins as a formula; the other cells are the user's own.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -105,8 +105,8 @@ pub(super) enum ResultFile {
         path: PathBuf,
         /// Form of the input.
         form: InputForm,
-        /// Writer of the file.
-        writer: BufWriter<File>,
+        /// The file. It has no buffer: what is known of a row stays when the import ends suddenly.
+        file: File,
     },
     /// Lines on standard error, when the input has no name.
     Lines,
@@ -127,35 +127,25 @@ impl ResultFile {
     /// Creates the file; replaces one of an earlier import.
     pub(super) fn create(path: Option<&Path>, form: InputForm) -> Result<Self, Error> {
         let Some(path) = path else { return Ok(Self::Lines) };
-        let file = File::create(path).map_err(|error| Error::file(path, &error))?;
-        let mut writer = BufWriter::new(file);
-        let written = writer.write_all(&form.encode(&form.beginning()?));
+        let mut file = File::create(path).map_err(|error| Error::file(path, &error))?;
+        let written = file.write_all(&form.encode(&form.beginning()?));
         written.map_err(|error| Error::file(path, &error))?;
-        Ok(Self::File { path: path.to_owned(), form, writer })
+        Ok(Self::File { path: path.to_owned(), form, file })
     }
 
-    /// Reports one refused row.
+    /// Reports one refused row. When this returns, it is in the file; where that fails, on standard error.
     pub(super) fn refuse(&mut self, row: RefusedRow<'_>, reason: &Reason) -> Result<(), Error> {
-        match self {
-            Self::File { path, form, writer } => {
+        let written = match self {
+            Self::File { path, form, file } => {
                 let text = form.row(&row, reason)?;
-                writer.write_all(&form.encode(&text)).map_err(|error| Error::file(path, &error))
+                file.write_all(&form.encode(&text)).map_err(|error| Error::file(path, &error))
             }
-            Self::Lines => {
-                notice(&format!("row {}: {}: {reason}", row.number, escape(row.identifier)));
-                Ok(())
-            }
+            Self::Lines => Ok(()),
+        };
+        if matches!(self, Self::Lines) || written.is_err() {
+            notice(&format!("row {}: {}: {reason}", row.number, escape(row.identifier)));
         }
-    }
-
-    /// Flushes the buffer.
-    pub(super) fn flush(&mut self) -> Result<(), Error> {
-        match self {
-            Self::File { path, writer, .. } => writer.flush().map_err(|error| Error::file(path, &error)),
-            Self::Lines => {
-                io::stderr().flush().map_err(|error| Error::file(Path::new("standard error"), &error))
-            }
-        }
+        written
     }
 
     /// Path of the file, for the summary.
@@ -192,7 +182,6 @@ mod tests {
             let row = RefusedRow { number: 7, identifier: "88/x", original };
             file.refuse(row, &reason).expect("written");
         }
-        file.flush().expect("written");
         fs::read(&path).expect("readable")
     }
 

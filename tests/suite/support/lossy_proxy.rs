@@ -34,6 +34,8 @@ pub(crate) enum Treatment {
     Hang,
     /// The node carries it out, and the stream breaks instead of its first answer.
     Break,
+    /// The node carries it out, and the first answers on the stream are missing.
+    Skip,
 }
 
 /// A status with a stable reason, as the node makes them.
@@ -75,6 +77,9 @@ fn treat(channel: Channel, request: Request, next: Option<Treatment>) -> BoxFutu
                 carry_out(channel, request).await;
                 std::future::pending().await
             }
+            Some(Treatment::Skip) => pass(channel, request)
+                .await
+                .map(|answers| axum::body::Body::from_stream(answers.into_data_stream().skip(1))),
             Some(Treatment::Break) => pass(channel, request).await.map(|answers| {
                 let first = answers.into_data_stream().take(1);
                 axum::body::Body::from_stream(first.map(|_| Err::<Bytes, _>(io::Error::other("broken"))))
