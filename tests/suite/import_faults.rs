@@ -3,9 +3,13 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 
-use crate::import::{Ended, homed, status};
+use crate::import::{Ended, homed, import, rows, run, status};
+use crate::support::eventually::eventually;
 use crate::support::node::program;
 
 /// The message of the error in JSON on standard error.
@@ -13,6 +17,43 @@ fn message(ended: &Ended) -> String {
     let line = ended.stderr.lines().find(|line| line.starts_with("{\"error\"")).expect(&ended.stderr);
     let error: serde_json::Value = serde_json::from_str(line).expect("JSON");
     error["error"]["message"].as_str().expect("a message").to_owned()
+}
+
+/// A read that fails is named with the input and the row; what was sent before is settled, and the message says how to go on.
+#[test]
+fn an_input_that_breaks_is_named_with_its_row_and_how_to_go_on() {
+    let lines = (0..2_000).fold(String::new(), |mut text, number| {
+        writeln!(text, "{{\"identifier\":\"88.118.8/L{number}\",\"URL\":\"x\"}}").expect("written");
+        text
+    });
+    let table = format!("identifier,URL\n{}", rows(0..2_000));
+    for (format, text, at) in [("csv", table, "row 2002"), ("jsonl", lines, "line 2001")] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let node = homed(&directory.path().join("data"), &[]);
+        let (ours, theirs) = UnixStream::pair().expect("sockets");
+        // Unread when our end is closed, so that the other end gets an error in place of an end.
+        (&theirs).write_all(b"x").expect("written");
+        let mut command = program(&["import", "-", "--format", format, "--json"]);
+        command.env("IDNODE_DATA", node.data()).stdin(OwnedFd::from(theirs));
+        let child = command.spawn().expect("a process");
+        (&ours).write_all(text.as_bytes()).expect("written");
+        eventually("some rows are registered", || {
+            status(&node)["identifiers"].as_u64().filter(|count| *count > 0)
+        });
+        drop(ours);
+        let output = child.wait_with_output().expect("a child");
+        let ended = Ended {
+            code: output.status.code(),
+            printed: String::from_utf8(output.stdout).expect("text"),
+            stderr: String::from_utf8(output.stderr).expect("text"),
+        };
+        assert_eq!((ended.code, ended.tally()), (Some(74), [2_000, 0, 0, 0]), "{}", ended.stderr);
+        let message = message(&ended);
+        let beginning = format!("standard input: {at}, after {} bytes: Connection reset", text.len());
+        assert!(message.starts_with(&beginning), "{message}");
+        assert!(message.contains("; 2000 rows were settled; run the same command again"), "{message}");
+        assert!(message.contains("the request id was 0"), "{message}");
+    }
 }
 
 /// What is known of a row is in the result file, or on standard error when the file cannot be written any more.
@@ -54,4 +95,32 @@ fn a_result_file_that_cannot_be_written_loses_no_outcome() {
     let expected: BTreeSet<u64> = (2..3_002).filter(|row| row % 3 == 0).take(numbers.len()).collect();
     assert_eq!(numbers, expected);
     assert_eq!(numbers.len() as u64, refused);
+}
+
+/// The advice for a packed file is a command that can be given as it stands.
+#[test]
+fn a_packed_file_is_explained_with_the_command_in_use() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = homed(&directory.path().join("data"), &[]);
+    let path = directory.path().join("parts 1.csv.gz");
+    fs::write(&path, b"\x1f\x8b\x08 and so on").expect("a file");
+    let name = path.to_str().expect("a path");
+    let commands: [(&[&str], &str); 3] = [
+        (&["import", name], "import -"),
+        (&["amend", "--from", name], "amend --from -"),
+        (&["remove", "--from", name], "remove --from -"),
+    ];
+    for (command, advised) in commands {
+        let ended = run(&node, command);
+        assert_eq!(ended.code, Some(65), "{}", ended.stderr);
+        let advice = format!(
+            "{name}: this is a gzip file; unpack it first: gunzip -c '{name}' | idnode {advised} --format csv\n"
+        );
+        assert!(ended.stderr.ends_with(&advice), "{}", ended.stderr);
+    }
+    let other = directory.path().join("parts");
+    fs::write(&other, b"\x28\xb5\x2f\xfd and so on").expect("a file");
+    let ended = import(&node, &other, &["--format", "jsonl"]);
+    let advice = format!("zstd -dc {} | idnode import - --format jsonl", other.display());
+    assert!(message(&ended).ends_with(&advice), "{}", ended.stderr);
 }

@@ -16,7 +16,7 @@ use super::mapping::{ColumnMapping, Mapping, TypePermissions, parse_mapping};
 use super::reading::{Ends, Naming, Purpose, Reading};
 use super::result::InputForm;
 use super::row::Row;
-use super::source::{Encoding, Source};
+use super::source::{Encoding, Packing, Source, Unsupported};
 use super::table::Table;
 
 /// Rows read ahead of the sender.
@@ -126,12 +126,14 @@ impl FileArguments {
     }
 
     fn read(&self, path: &Path, input: Box<dyn Read + Send>, reading: Reading) -> Result<OpenedFile, Error> {
-        let source = Source::new(input, self.encoding)?;
+        let format = self.format.or_else(|| FileFormat::of_name(path));
+        let source = Source::new(input, self.encoding)
+            .map_err(|found| self.unsupported(path, &reading.purpose, &found))?;
         let found = reading.tolerance.found(Accident::Encoding, "this is UTF-8, and not GB 18030");
         if let Some(found) = found.filter(|_| source.is_mistaken()) {
             return Err(Error::Input(found.sentence()));
         }
-        let format = self.format.or_else(|| FileFormat::of_name(path)).ok_or_else(|| {
+        let format = format.ok_or_else(|| {
             let name = path.display();
             Error::Usage(format!(
                 "{name}: the file name does not determine the format; use --format csv or --format jsonl"
@@ -139,19 +141,43 @@ impl FileArguments {
         })?;
         let mut form = InputForm { text: source.form(), table: None };
         let (sender, rows) = mpsc::channel(ROWS_AHEAD);
-        let tolerance = reading.tolerance.clone();
+        let (path, tolerance) = (path.to_owned(), reading.tolerance.clone());
         match format {
             FileFormat::Csv => {
                 let mut table = Table::new(source, self.delimiter, reading)?;
                 form.table = Some(table.form().clone());
-                thread::spawn(move || feed(&sender, &tolerance, || table.next()));
+                thread::spawn(move || feed(&sender, &path, &tolerance, || table.next()));
             }
             FileFormat::Jsonl => {
                 let mut lines = Lines::new(source, reading);
-                thread::spawn(move || feed(&sender, &tolerance, || lines.next()));
+                thread::spawn(move || feed(&sender, &path, &tolerance, || lines.next()));
             }
         }
         Ok(OpenedFile { rows, form, bytes: 0 })
+    }
+
+    /// The error about an input that is no text.
+    fn unsupported(&self, path: &Path, purpose: &Purpose, found: &Unsupported) -> Error {
+        let packing = match found {
+            Unsupported::Unread(error) => return Error::file(path, error),
+            Unsupported::Format(sentence) => return Error::Input((*sentence).to_owned()),
+            Unsupported::Packed(packing) => packing,
+        };
+        let (Packing { format, unpack }, command) = (packing, purpose.command());
+        if path == Path::new("-") {
+            return Error::Input(format!("this is a {format} file; unpack it first: {unpack} | {command}"));
+        }
+        // The name of the packed file is that of the text with an end.
+        let inner = self.format.or_else(|| FileFormat::of_name(Path::new(path.file_stem()?)));
+        let inner = match inner {
+            Some(FileFormat::Csv) => "csv",
+            Some(FileFormat::Jsonl) => "jsonl",
+            None => "csv (or jsonl)",
+        };
+        let name = quoted(&path.display().to_string());
+        Error::Input(format!(
+            "this is a {format} file; unpack it first: {unpack} {name} | {command} --format {inner}"
+        ))
     }
 
     /// The path of the result file; none for lines on standard error.
@@ -200,17 +226,26 @@ fn open(path: &Path) -> Result<(Box<dyn Read + Send>, u64), Error> {
     Ok((Box::new(file), metadata.len()))
 }
 
-/// Prefixes an error of the file with its name.
+/// Gives an error of the file its name.
 fn named(path: &Path, error: Error) -> Error {
+    let name = if path == Path::new("-") { "standard input".into() } else { path.display().to_string() };
     match error {
-        Error::Input(sentence) => Error::Input(format!("{}: {sentence}", path.display())),
+        Error::Input(sentence) => Error::Input(format!("{name}: {sentence}")),
+        Error::File { cause, .. } => Error::File { path: name, cause },
         other => other,
     }
+}
+
+/// A word of a command line.
+fn quoted(word: &str) -> String {
+    let is_plain = |letter: char| letter.is_alphanumeric() || "/._-+,:@%".contains(letter);
+    if word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
 /// Sends rows until there are none, or the receiver has gone.
 fn feed(
     sender: &mpsc::Sender<Result<Row, Error>>,
+    path: &Path,
     tolerance: &Tolerance,
     mut next: impl FnMut() -> Result<Option<Row>, Error>,
 ) {
@@ -219,7 +254,7 @@ fn feed(
         let row = match next() {
             Ok(Some(row)) => Ok(checked(row, &mut duplicates, tolerance)),
             Ok(None) => return,
-            Err(error) => Err(error),
+            Err(error) => Err(named(path, error)),
         };
         let is_last = row.is_err();
         if sender.blocking_send(row).is_err() || is_last {

@@ -28,7 +28,7 @@ use super::columns::{RESULT_COLUMNS, check_setting};
 use super::mapping::{Meaning, permissions_of};
 use super::reading::{Naming, Purpose, Reading, is_identifier, is_suffix};
 use super::row::{Changes, Content, Original, Row, malformed, undecodable};
-use super::source::{MARK, Source, read_failed};
+use super::source::{MARK, Source};
 use crate::model::value::Index;
 use crate::wire::proto;
 
@@ -60,7 +60,10 @@ impl<R: Read> Lines<R> {
         loop {
             self.line.clear();
             self.reader.get_mut().begin_row();
-            let read = self.reader.read_until(b'\n', &mut self.line).map_err(|error| read_failed(&error))?;
+            let read = self.reader.read_until(b'\n', &mut self.line);
+            let read = read.map_err(|error| {
+                self.reader.get_ref().read_failed(&format!("line {}", self.number + 1), &error)
+            })?;
             if read == 0 {
                 return Ok(None);
             }

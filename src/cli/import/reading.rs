@@ -35,6 +35,17 @@ pub(in super::super) enum Purpose {
     Remove,
 }
 
+impl Purpose {
+    /// The command that reads a file from standard input.
+    pub(super) fn command(&self) -> &'static str {
+        match self {
+            Self::Register => "idnode import -",
+            Self::Amend(_) => "idnode amend --from -",
+            Self::Remove => "idnode remove --from -",
+        }
+    }
+}
+
 /// What is done with blanks at the ends of texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ends {

@@ -12,10 +12,10 @@
 //! lines inside that are rows themselves. Lines are numbered as rows of a spreadsheet; one that is read again is a row.
 
 use std::collections::VecDeque;
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{self, BufRead as _, BufReader, Read};
 
 use super::super::error::Error;
-use super::source::{ROW_BYTES_MAX, Source, read_failed};
+use super::source::{ROW_BYTES_MAX, Source};
 
 //----------- Records --------------------------------------------------------
 
@@ -161,18 +161,20 @@ impl<R: Read> Records<R> {
         }
         let mut bytes = Vec::new();
         self.reader.get_mut().begin_row();
-        let read = self.reader.read_until(self.line_end, &mut bytes).map_err(|error| {
-            let at = self.row + 1;
-            Error::File { path: "input".into(), cause: format!("row {at}: {error}") }
-        })?;
+        let read = self.reader.read_until(self.line_end, &mut bytes);
+        let read = read.map_err(|error| self.read_failed(&error))?;
         if read == 0 {
             return Ok(None);
         }
         self.text_bytes += read as u64;
         let invalid = self.reader.get_mut().take_invalid(self.text_bytes);
         let text = String::from_utf8(bytes)
-            .map_err(|error| read_failed(&std::io::Error::other(error.to_string())))?;
+            .map_err(|error| self.read_failed(&io::Error::other(error.to_string())))?;
         Ok(Some(Line { text, invalid }))
+    }
+
+    fn read_failed(&self, error: &io::Error) -> Error {
+        self.source().read_failed(&format!("row {}", self.row + 1), error)
     }
 }
 

@@ -71,17 +71,45 @@ const UNSUPPORTED: &[(&[u8], &str)] = &[
     ),
     (b"\xff\xfe", "this is UTF-16 text; save it as UTF-8, in a spreadsheet as \"CSV UTF-8\""),
     (b"\xfe\xff", "this is UTF-16 text; save it as UTF-8, in a spreadsheet as \"CSV UTF-8\""),
-    (b"\x1f\x8b", "this is a gzip file; unpack it first: gunzip -c FILE | idnode import -"),
-    (b"\x28\xb5\x2f\xfd", "this is a zstd file; unpack it first: zstd -dc FILE | idnode import -"),
 ];
 
+/// First bytes of packed files, the name of the format, and what unpacks it.
+const PACKED: &[(&[u8], Packing)] = &[
+    (b"\x1f\x8b", Packing { format: "gzip", unpack: "gunzip -c" }),
+    (b"\x28\xb5\x2f\xfd", Packing { format: "zstd", unpack: "zstd -dc" }),
+];
+
+/// A format in which files are packed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Packing {
+    /// Name of the format.
+    pub(super) format: &'static str,
+    /// The command that unpacks a file to standard output.
+    pub(super) unpack: &'static str,
+}
+
+/// Why an input cannot be read as text.
+#[derive(Debug)]
+pub(super) enum Unsupported {
+    /// It cannot be read at all.
+    Unread(io::Error),
+    /// It is packed.
+    Packed(Packing),
+    /// It has another format; the sentence says what would be right.
+    Format(&'static str),
+}
+
 /// Checks the first bytes of a file, and refuses unsupported formats.
-fn recognize(start: &[u8], encoding: Encoding) -> Result<(), String> {
+fn recognize(start: &[u8], encoding: Encoding) -> Result<(), Unsupported> {
+    if let Some((_, packing)) = PACKED.iter().find(|(magic, _)| start.starts_with(magic)) {
+        return Err(Unsupported::Packed(*packing));
+    }
     if let Some((_, explanation)) = UNSUPPORTED.iter().find(|(magic, _)| start.starts_with(magic)) {
-        return Err((*explanation).to_owned());
+        return Err(Unsupported::Format(explanation));
     }
     if encoding == Encoding::Gb18030 && start.starts_with(b"\xef\xbb\xbf") {
-        return Err("this begins as UTF-8 does, not as GB 18030; leave --encoding out".into());
+        let explanation = "this begins as UTF-8 does, not as GB 18030; leave --encoding out";
+        return Err(Unsupported::Format(explanation));
     }
     Ok(())
 }
@@ -137,7 +165,7 @@ pub(super) struct Source<R> {
 
 impl<R: Read> Source<R> {
     /// Reads the first bytes; refuses unsupported formats.
-    pub(super) fn new(input: R, encoding: Encoding) -> Result<Self, Error> {
+    pub(super) fn new(input: R, encoding: Encoding) -> Result<Self, Unsupported> {
         let mut source = Self {
             input,
             encoding,
@@ -153,8 +181,8 @@ impl<R: Read> Source<R> {
             row_bytes_left: ROW_BYTES_MAX,
             invalid: VecDeque::new(),
         };
-        source.read_chunk().map_err(|error| read_failed(&error))?;
-        recognize(&source.raw, encoding).map_err(Error::Input)?;
+        source.read_beginning().map_err(Unsupported::Unread)?;
+        recognize(&source.raw, encoding)?;
         source.is_utf8 = is_utf8(&source.raw);
         source.decode();
         if let Some(rest) = source.text.strip_prefix('\u{feff}') {
@@ -231,14 +259,35 @@ impl<R: Read> Source<R> {
         format!("byte {offset} of the file{column} is not {name}; {advice}")
     }
 
+    /// The input cannot be read any further; `at` is the row or line that was being read.
+    pub(super) fn read_failed(&self, at: &str, error: &io::Error) -> Error {
+        let read = self.decoded_bytes + self.raw.len() as u64;
+        Error::File { path: "input".into(), cause: format!("{at}, after {read} bytes: {error}") }
+    }
+
     fn held(&self) -> usize {
         self.text.len() - self.given
     }
 
-    fn read_chunk(&mut self) -> io::Result<()> {
+    /// Reads the first chunk whole, so that the format is recognized.
+    fn read_beginning(&mut self) -> io::Result<()> {
         let limit = u64::try_from(CHUNK_BYTES).unwrap_or(u64::MAX);
         let read = self.input.by_ref().take(limit).read_to_end(&mut self.raw)?;
         self.ended = read == 0;
+        Ok(())
+    }
+
+    /// Reads what is there: a pause or an error of the input does not hold up what came before it.
+    fn read_chunk(&mut self) -> io::Result<()> {
+        self.raw.resize(CHUNK_BYTES, 0);
+        let read = loop {
+            match self.input.read(&mut self.raw) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read,
+            }
+        };
+        self.raw.truncate(*read.as_ref().unwrap_or(&0));
+        self.ended = read? == 0;
         Ok(())
     }
 
@@ -296,16 +345,11 @@ impl<R: Read> Read for Source<R> {
     }
 }
 
-/// The input cannot be read.
-pub(super) fn read_failed(error: &io::Error) -> Error {
-    Error::File { path: "input".into(), cause: error.to_string() }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Read as _;
 
-    use super::{Encoding, MARK, Source};
+    use super::{Encoding, MARK, Source, Unsupported};
 
     fn decode(bytes: &[u8], encoding: Encoding) -> (String, Option<u64>) {
         let mut source = Source::new(bytes, encoding).expect("text");
@@ -344,12 +388,14 @@ mod tests {
     fn spreadsheets_are_recognized_and_explained() {
         let explain = |bytes: &[u8], encoding| match Source::new(bytes, encoding) {
             Ok(_) => String::new(),
-            Err(error) => error.to_string(),
+            Err(Unsupported::Format(sentence)) => sentence.to_owned(),
+            Err(Unsupported::Packed(packing)) => packing.unpack.to_owned(),
+            Err(Unsupported::Unread(error)) => error.to_string(),
         };
         assert!(explain(b"PK\x03\x04\x14\x00", Encoding::Utf8).contains("CSV UTF-8"));
         assert!(explain(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", Encoding::Utf8).contains("(xls)"));
         assert!(explain(b"\xff\xfea\x00", Encoding::Utf8).contains("UTF-16"));
-        assert!(explain(b"\x1f\x8b\x08", Encoding::Utf8).contains("gunzip"));
+        assert_eq!(explain(b"\x1f\x8b\x08", Encoding::Utf8), "gunzip -c");
         assert!(explain(b"\xef\xbb\xbfa", Encoding::Gb18030).contains("leave --encoding out"));
     }
 
