@@ -3,13 +3,12 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use clap::{Args, ValueEnum};
-use tokio::sync::mpsc;
 
 use super::super::error::Error;
 use super::accident::{Accident, Tolerance};
+use super::ahead::Rows;
 use super::duplicates::Duplicates;
 use super::lines::Lines;
 use super::mapping::{ColumnMapping, Mapping, TypePermissions, parse_mapping};
@@ -18,9 +17,6 @@ use super::result::InputForm;
 use super::row::Row;
 use super::source::{Encoding, Packing, Source, Unsupported};
 use super::table::Table;
-
-/// Rows read ahead of the sender.
-const ROWS_AHEAD: usize = 1_000;
 
 //----------- FileArguments --------------------------------------------------
 
@@ -140,19 +136,23 @@ impl FileArguments {
             ))
         })?;
         let mut form = InputForm { text: source.form(), table: None };
-        let (sender, rows) = mpsc::channel(ROWS_AHEAD);
         let (path, tolerance) = (path.to_owned(), reading.tolerance.clone());
-        match format {
+        let mut duplicates = Duplicates::default();
+        let mut judged = move |row: Result<Option<Row>, Error>| -> Result<Option<Row>, Error> {
+            let row = row.map_err(|error| named(&path, error))?;
+            Ok(row.map(|row| checked(row, &mut duplicates, &tolerance)))
+        };
+        let rows = match format {
             FileFormat::Csv => {
                 let mut table = Table::new(source, self.delimiter, reading)?;
                 form.table = Some(table.form().clone());
-                thread::spawn(move || feed(&sender, &path, &tolerance, || table.next()));
+                Rows::read_ahead(move || judged(table.next()))
             }
             FileFormat::Jsonl => {
                 let mut lines = Lines::new(source, reading);
-                thread::spawn(move || feed(&sender, &path, &tolerance, || lines.next()));
+                Rows::read_ahead(move || judged(lines.next()))
             }
-        }
+        };
         Ok(OpenedFile { rows, form, bytes: 0 })
     }
 
@@ -206,7 +206,7 @@ impl FileArguments {
 /// A file of identifiers that is being read.
 pub(super) struct OpenedFile {
     /// Its rows, in order; an error is the last item.
-    pub(super) rows: mpsc::Receiver<Result<Row, Error>>,
+    pub(super) rows: Rows,
     /// Its form.
     pub(super) form: InputForm,
     /// Its bytes; 0 when unknown.
@@ -242,27 +242,6 @@ fn quoted(word: &str) -> String {
     if word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
-/// Sends rows until there are none, or the receiver has gone.
-fn feed(
-    sender: &mpsc::Sender<Result<Row, Error>>,
-    path: &Path,
-    tolerance: &Tolerance,
-    mut next: impl FnMut() -> Result<Option<Row>, Error>,
-) {
-    let mut duplicates = Duplicates::default();
-    loop {
-        let row = match next() {
-            Ok(Some(row)) => Ok(checked(row, &mut duplicates, tolerance)),
-            Ok(None) => return,
-            Err(error) => Err(named(path, error)),
-        };
-        let is_last = row.is_err();
-        if sender.blocking_send(row).is_err() || is_last {
-            return;
-        }
-    }
-}
-
 /// A row, refused when an earlier one that was not refused has its identifier.
 fn checked(row: Row, duplicates: &mut Duplicates, tolerance: &Tolerance) -> Row {
     if row.content.is_err() {
@@ -271,5 +250,71 @@ fn checked(row: Row, duplicates: &mut Duplicates, tolerance: &Tolerance) -> Row 
     match duplicates.check(&row.identifier, row.number, tolerance) {
         Some(reason) => Row { content: Err(reason), ..row },
         None => row,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Read};
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::super::reading::tests::plain;
+    use super::{Encoding, FileArguments};
+
+    const MIB: usize = 1024 * 1024;
+    const ROWS: usize = 64;
+
+    /// A file of rows of 1 MiB, and how much of it has been read.
+    struct Wide {
+        text: io::Cursor<Vec<u8>>,
+        read: Arc<AtomicUsize>,
+    }
+
+    impl Read for Wide {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            let count = self.text.read(out)?;
+            self.read.fetch_add(count, Ordering::SeqCst);
+            Ok(count)
+        }
+    }
+
+    /// Rows are read ahead by bytes too: a thousand rows of 1 MiB would take gigabytes.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn large_rows_are_read_as_far_ahead_as_their_bytes_allow() {
+        let row = |number: usize| {
+            let name = format!("88/{number:03},");
+            [name.as_bytes(), &vec![b'x'; MIB - name.len() - 1], b"\n"].concat()
+        };
+        let text = [b"identifier,A\n".to_vec(), (0..ROWS).flat_map(row).collect()].concat();
+        let (whole, read) = (text.len(), Arc::new(AtomicUsize::new(0)));
+        let input = Wide { text: io::Cursor::new(text), read: Arc::clone(&read) };
+        let arguments = FileArguments {
+            format: None,
+            encoding: Encoding::Utf8,
+            delimiter: None,
+            prefix: None,
+            map: Vec::new(),
+            trim: false,
+            accept: Vec::new(),
+            dry_run: false,
+            result: None,
+        };
+        let opened = arguments.read(Path::new("wide.csv"), Box::new(input), plain()).expect("a table");
+        let mut rows = opened.rows;
+        for taken in 0..ROWS {
+            let ahead = || read.load(Ordering::SeqCst) - taken * MIB;
+            let far = async {
+                while ahead() < 4 * MIB && read.load(Ordering::SeqCst) < whole {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(60), far).await.expect("rows are read ahead");
+            assert!(ahead() <= 16 * MIB, "{} bytes are read ahead of row {taken}", ahead());
+            rows.recv().await.expect("a row").expect("readable");
+        }
+        assert!(rows.recv().await.is_none());
     }
 }

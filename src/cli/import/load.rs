@@ -24,6 +24,7 @@ use super::super::display::escape;
 use super::super::error::{Attempt, Error, Reason};
 use super::super::output::notice;
 use super::super::progress::{Point, Progress};
+use super::ahead::Rows;
 use super::in_flight::{InFlight, RowInFlight};
 use super::reading::Purpose;
 use super::result::{RefusedRow, ResultFile};
@@ -134,7 +135,7 @@ impl Orders {
 pub(super) struct Loader {
     connection: Connection,
     orders: Orders,
-    rows: mpsc::Receiver<Result<Row, Error>>,
+    rows: Rows,
     /// Becomes true when the user interrupts the import.
     stop: watch::Receiver<bool>,
     input: Input,
@@ -175,7 +176,7 @@ impl Loader {
     pub(super) fn new(
         connection: Connection,
         orders: Orders,
-        rows: mpsc::Receiver<Result<Row, Error>>,
+        rows: Rows,
         stop: watch::Receiver<bool>,
         result: ResultFile,
     ) -> Self {
@@ -352,17 +353,14 @@ impl Loader {
     fn prepare(&self, row: Row) -> Result<RowInFlight, Error> {
         let number = u32::try_from(row.number)
             .map_err(|_| Error::Usage("the file has more than 4294967295 rows; split it".into()))?;
+        let bytes = row.bytes();
         let content = row.content.and_then(|content| match data_bytes(&content) {
-            bytes if bytes <= VALUES_BYTES_MAX => Ok((content, bytes)),
+            bytes if bytes <= VALUES_BYTES_MAX => Ok(content),
             bytes => Err(malformed(format!(
                 "the values have {bytes} bytes; an identifier holds at most {VALUES_BYTES_MAX}"
             ))),
         });
-        let (item, bytes) = match content {
-            Ok((content, bytes)) => (Ok(self.item(number, &row.identifier, content)), bytes),
-            Err(reason) => (Err(reason), 0),
-        };
-        let bytes = bytes + row.identifier.len() + row.original.bytes();
+        let item = content.map(|content| self.item(number, &row.identifier, content));
         Ok(RowInFlight {
             number: row.number,
             identifier: row.identifier,

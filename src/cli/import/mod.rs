@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   file ─▶ source (recognize, decode) ─▶ records ─▶ table │ lines ─▶ rows ─▶ load ─▶ node
-//!                 a thread of its own, bounded queue ──────┴──────────┘        └─▶ result file, progress, summary
+//!                 ahead: a thread of its own, bounded ─────┴──────────┘        └─▶ result file, progress, summary
 //! ```
 //!
 //! The file is read once, in order. A row that cannot be read, that looks like an accident of a spreadsheet, or that the
@@ -26,6 +26,7 @@ mod table;
 
 mod duplicates;
 
+mod ahead;
 mod arguments;
 mod in_flight;
 mod load;

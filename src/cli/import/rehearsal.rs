@@ -3,16 +3,17 @@
 //! Identifiers and values are checked by the same code as in the node. Whether the caller may change an identifier is not
 //! known before it is tried; of changes, only whether the identifier exists is checked.
 
-use tokio::sync::mpsc;
 use tonic::transport::Channel;
 
 use super::super::connection::Connection;
 use super::super::error::{Error, Reason};
 use super::super::progress::{Point, Progress};
+use super::ahead::Rows;
 use super::load::{Existing, Loaded, Orders, Tally};
 use super::result::{RefusedRow, ResultFile};
 use super::row::{Content, Row};
 use crate::model::identifier::{Identifier, Prefix};
+use crate::model::limits::MESSAGE_BYTES_MAX;
 use crate::model::refusal::Refusal;
 use crate::model::uri::UriWarning;
 use crate::model::value::{Value, Values};
@@ -21,6 +22,8 @@ use crate::wire::proto::resolution_service_client::ResolutionServiceClient;
 
 /// Rows that the node is asked about at a time.
 const ROWS_AT_A_TIME: usize = 500;
+/// Bytes of rows at which no further one is added to those.
+const BYTES_AT_A_TIME: usize = MESSAGE_BYTES_MAX;
 
 //----------- Rehearsal ------------------------------------------------------
 
@@ -28,7 +31,7 @@ const ROWS_AT_A_TIME: usize = 500;
 pub(super) struct Rehearsal<'a> {
     connection: Connection,
     orders: &'a Orders,
-    rows: mpsc::Receiver<Result<Row, Error>>,
+    rows: Rows,
     tally: Tally,
     result: ResultFile,
     progress: Progress,
@@ -36,12 +39,7 @@ pub(super) struct Rehearsal<'a> {
 
 impl<'a> Rehearsal<'a> {
     /// Creates a dry run that is not started yet.
-    pub(super) fn new(
-        connection: Connection,
-        orders: &'a Orders,
-        rows: mpsc::Receiver<Result<Row, Error>>,
-        result: ResultFile,
-    ) -> Self {
+    pub(super) fn new(connection: Connection, orders: &'a Orders, rows: Rows, result: ResultFile) -> Self {
         Self { connection, orders, rows, tally: Tally::default(), result, progress: Progress::new("rows") }
     }
 
@@ -49,20 +47,31 @@ impl<'a> Rehearsal<'a> {
     pub(super) async fn run(mut self) -> Result<Loaded, Error> {
         let channel = self.connection.channel().await?;
         loop {
-            let mut rows = Vec::new();
+            let (mut rows, mut bytes, mut failed) = (Vec::new(), 0, None);
             while rows.len() < ROWS_AT_A_TIME
+                && bytes < BYTES_AT_A_TIME
+                && failed.is_none()
                 && let Some(row) = self.rows.recv().await
             {
-                rows.push(row?);
+                match row {
+                    Ok(row) => {
+                        bytes += row.bytes();
+                        rows.push(row);
+                    }
+                    Err(error) => failed = Some(error),
+                }
             }
-            let Some(last) = rows.last() else { break };
-            let read_bytes = last.read_bytes;
+            let Some(read_bytes) = rows.last().map(|row| row.read_bytes) else {
+                failed.map_or(Ok(()), Err)?;
+                break;
+            };
             let answers = self.ask(&channel, &rows).await?;
             for (row, answer) in rows.iter().zip(answers) {
                 self.count(row, answer)?;
             }
             let point = Point { things: self.tally.rows(), done: read_bytes, whole: self.orders.file_bytes };
             self.progress.advance("checking", point);
+            failed.map_or(Ok(()), Err)?;
         }
         self.progress.finish();
         Ok(Loaded { tally: self.tally, elapsed: self.progress.elapsed(), result: self.result })

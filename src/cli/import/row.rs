@@ -20,6 +20,14 @@ pub(super) struct Row {
     pub(super) read_bytes: u64,
 }
 
+impl Row {
+    /// Approximate bytes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        let content = self.content.as_ref().map_or(0, Content::bytes);
+        self.identifier.len() + self.original.bytes() + content
+    }
+}
+
 /// What a row asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Content {
@@ -51,6 +59,16 @@ impl Content {
             Self::Removal => (&[], &[]),
         };
         first.iter().chain(second)
+    }
+
+    /// Approximate bytes in memory.
+    fn bytes(&self) -> usize {
+        let removed = match self {
+            Self::Changes(changes) => size_of_val(changes.remove.as_slice()),
+            Self::Values(_) | Self::Removal => 0,
+        };
+        let bytes = |value: &proto::Value| size_of_val(value) + value.data.len() + value.r#type.len();
+        self.values().map(bytes).sum::<usize>() + removed
     }
 }
 
