@@ -48,7 +48,7 @@ impl Output {
 
     /// Writes one JSON document.
     pub(super) fn json(&mut self, document: &impl Serialize) -> Result<(), Error> {
-        let line = serde_json::to_string(document)
+        let line = json_line(document)
             .map_err(|error| Error::File { path: "standard output".into(), cause: error.to_string() })?;
         self.line(&line)
     }
@@ -57,6 +57,13 @@ impl Output {
     pub(super) fn flush(&mut self) -> Result<(), Error> {
         self.out.flush().map_err(|error| closed(&error))
     }
+}
+
+/// One JSON document on a line. Characters that an import takes for what could not be read are escaped, which it takes as
+/// they are.
+pub(super) fn json_line(document: &impl Serialize) -> serde_json::Result<String> {
+    let line = serde_json::to_string(document)?;
+    Ok(line.replace('\u{fffd}', "\\ufffd").replace('\u{fdd0}', "\\ufdd0"))
 }
 
 /// Converts a failed write to standard output; a reader such as `head` that ended early is not an error.

@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 
-use crate::import::{Ended, homed, import, rows, run, status};
+use crate::import::{Ended, data, homed, import, rows, run, status};
 use crate::support::eventually::eventually;
 use crate::support::node::program;
 
@@ -95,6 +95,55 @@ fn a_result_file_that_cannot_be_written_loses_no_outcome() {
     let expected: BTreeSet<u64> = (2..3_002).filter(|row| row % 3 == 0).take(numbers.len()).collect();
     assert_eq!(numbers, expected);
     assert_eq!(numbers.len() as u64, refused);
+}
+
+/// A cell that could not be read stays refused when its result file is imported as it is.
+#[test]
+fn a_mark_of_what_could_not_be_read_is_not_registered() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = homed(&directory.path().join("data"), &[]);
+    let table: &[u8] = b"identifier,NAME\n88.118.8/A,caf\xe9\n";
+    let lines: &[u8] = b"{\"identifier\":\"88.118.8/A\",\"NAME\":\"caf\xe9\"}\n";
+    let whole: &[u8] =
+        b"{\"identifier\":\"88.118.8/A\",\"values\":[{\"index\":1,\"type\":\"NAME\",\"data\":\"caf\xe9\"}]}\n";
+    for (name, bytes, end) in [
+        ("a.csv", table, ".result.csv"),
+        ("b.jsonl", lines, ".result.jsonl"),
+        ("c.jsonl", whole, ".result.jsonl"),
+    ] {
+        let path = directory.path().join(name);
+        fs::write(&path, bytes).expect("a file");
+        assert_eq!(import(&node, &path, &[]).tally(), [0, 0, 0, 1]);
+        let result = directory.path().join(format!("{name}{end}"));
+        assert!(fs::read_to_string(&result).expect("a result file").contains("caf\u{fffd}"), "{name}");
+        let again = import(&node, &result, &[]);
+        assert_eq!((again.code, again.tally()), (Some(1), [0, 0, 0, 1]), "{name}: {}", again.stderr);
+        let second =
+            fs::read_to_string(directory.path().join(format!("{name}{end}{end}"))).expect("a result file");
+        assert!(second.contains("REPLACEMENT") && second.contains("U+FFFD"), "{second}");
+    }
+    assert_eq!(status(&node)["identifiers"], 0);
+}
+
+/// U+FFFD that a value really has goes through an export, and through a file by permission.
+#[test]
+fn the_replacement_character_of_a_value_is_exported_and_imported_as_it_is() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let first = homed(&directory.path().join("first"), &[]);
+    let second = homed(&directory.path().join("second"), &[]);
+    let path = directory.path().join("parts.jsonl");
+    fs::write(&path, "{\"identifier\":\"88.118.8/A\",\"NAME\":\"caf\u{fffd}\"}\n").expect("a file");
+    assert_eq!(import(&first, &path, &["--accept", "replacement"]).tally(), [1, 0, 0, 0]);
+    for (number, command) in
+        [["export", "88.118.8"].as_slice(), &["resolve", "88.118.8/A", "--json"]].iter().enumerate()
+    {
+        let written = run(&first, command).printed;
+        assert!(written.contains("caf\\ufffd"), "{written}");
+        fs::write(&path, written).expect("a file");
+        let expected = if number == 0 { [1, 0, 0, 0] } else { [0, 1, 0, 0] };
+        assert_eq!(import(&second, &path, &[]).tally(), expected);
+    }
+    assert_eq!(data(&second, "88.118.8/A"), ["caf\u{fffd}"]);
 }
 
 /// The advice for a packed file is a command that can be given as it stands.

@@ -100,7 +100,7 @@ impl ExportArguments {
             written += 1;
             let values = found.values.iter().map(ValueForm::content).collect();
             let line = Line { identifier: &found.identifier, values };
-            let text = serde_json::to_string(&line).map_err(|error| target.failed(&error.to_string()))?;
+            let text = output::json_line(&line).map_err(|error| target.failed(&error.to_string()))?;
             target.write(text.as_bytes())?;
             target.write(b"\n")
         })

@@ -9,6 +9,10 @@ use std::collections::BTreeSet;
 use clap::ValueEnum;
 
 use super::super::error::Reason;
+use super::source::MARK;
+
+/// Characters that are written for what could not be read: the last was in result files of this program.
+const REPLACEMENTS: [char; 2] = ['\u{fffd}', MARK];
 
 //----------- Accident -------------------------------------------------------
 
@@ -117,6 +121,11 @@ impl Tolerance {
         self.first(noun, [ends_in_blank(text), replacement(text), scientific(text), open_quote(text)])
     }
 
+    /// A character in a text that was written for what could not be read, unless it may pass.
+    pub(super) fn check_replacement(&self, noun: &str, text: &str) -> Option<Found> {
+        self.first(noun, [replacement(text)])
+    }
+
     /// An accident that was found, unless it may pass.
     pub(super) fn found(&self, kind: Accident, sentence: impl Into<String>) -> Option<Found> {
         (!self.accepts(kind)).then(|| Found { kind, sentence: sentence.into() })
@@ -190,8 +199,14 @@ fn invisible(text: &str) -> Option<(Accident, String)> {
     Some((Accident::Invisible, format!("contains {}", describe(found))))
 }
 
+/// Whether a text has a character that was written for what could not be read.
+pub(super) fn has_replacement(text: &str) -> bool {
+    text.contains(REPLACEMENTS)
+}
+
 fn replacement(text: &str) -> Option<(Accident, String)> {
-    text.contains('\u{fffd}').then(|| (Accident::Replacement, "contains the character U+FFFD".to_owned()))
+    let found = text.chars().find(|letter| REPLACEMENTS.contains(letter))?;
+    Some((Accident::Replacement, format!("contains the character U+{:04X}", u32::from(found))))
 }
 
 /// A number as spreadsheets shorten it: one digit before the point, a capital E, a signed exponent of two digits or more.

@@ -24,11 +24,12 @@ use serde_json::Value as Json;
 use super::super::error::{Error, Reason};
 use super::super::value_argument::split_index;
 use super::super::value_form::{self, ValueForm};
+use super::accident::{Found, has_replacement};
 use super::columns::{RESULT_COLUMNS, check_setting};
 use super::mapping::{Meaning, permissions_of};
 use super::reading::{Naming, Purpose, Reading, is_identifier, is_suffix};
 use super::row::{Changes, Content, Original, Row, malformed, undecodable};
-use super::source::{MARK, Source};
+use super::source::{Source, shown};
 use crate::model::value::Index;
 use crate::wire::proto;
 
@@ -86,7 +87,12 @@ impl<R: Read> Lines<R> {
         let parsed = match (invalid, text.strip_prefix('\u{feff}')) {
             (Some(offset), _) => Err((String::new(), undecodable(source.complaint(offset, None)))),
             (None, Some(_)) => Err((String::new(), inner_mark())),
-            (None, None) => parse(text, &self.reading)?,
+            (None, None) => parse(text, &self.reading)?.and_then(|(identifier, content)| {
+                match marked(text, &content, &self.reading) {
+                    Some(found) => Err((identifier, found.reason())),
+                    None => Ok((identifier, content)),
+                }
+            }),
         };
         let (identifier, content): (String, Result<_, Reason>) = match parsed {
             Ok((identifier, content)) => (identifier, Ok(content)),
@@ -94,9 +100,9 @@ impl<R: Read> Lines<R> {
         };
         Some(Row {
             number: self.number,
-            identifier: identifier.replace(MARK, "\u{fffd}"),
+            identifier,
             content,
-            original: Original::Line(text.replace(MARK, "\u{fffd}")),
+            original: Original::Line(if invalid.is_some() { shown(text) } else { text.to_owned() }),
             read_bytes: source.read_bytes(),
         })
     }
@@ -108,6 +114,20 @@ fn inner_mark() -> Reason {
         "the line begins with a byte order mark (U+FEFF), as where files were joined; a mark stands at the beginning of \
          a file only: remove it",
     )
+}
+
+/// The first value with a replacement character, in a line that holds one literally: a program wrote it for what it could
+/// not read, this one in a result file among them. An escape, as an export has it, is exact.
+fn marked(line: &str, content: &Content, reading: &Reading) -> Option<Found> {
+    if !has_replacement(line) {
+        return None;
+    }
+    let check = |value: &proto::Value| {
+        let noun = format!("the value at index {}", value.index);
+        let text = core::str::from_utf8(&value.data).ok()?;
+        reading.tolerance.check_replacement(&noun, text)
+    };
+    content.values().find_map(check)
 }
 
 //----------- Parsing --------------------------------------------------------
@@ -325,6 +345,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
 
 #[cfg(test)]
 mod tests {
+    use super::super::accident::{Accident, Tolerance};
     use super::super::reading::tests::{plain, under};
     use super::super::reading::{Purpose, Reading};
     use super::super::row::{Content, Original, Row};
@@ -396,6 +417,28 @@ mod tests {
         let refused = rows[0].content.as_ref().expect_err("no UTF-8");
         assert!(refused.message.contains("byte 18 of the file"), "{refused}");
         assert_eq!(values(&rows[1]), []);
+    }
+
+    #[test]
+    fn a_mark_in_a_value_is_refused_and_an_escaped_one_is_exact() {
+        for line in [
+            "{\"identifier\":\"88/a\",\"A\":[\"x\",\"caf\u{fffd}\"]}",
+            "{\"identifier\":\"88/a\",\"A\":[\"x\",\"caf\u{fdd0}\"]}",
+            "{\"identifier\":\"88/a\",\"values\":[{\"index\":2,\"type\":\"A\",\"data\":\"caf\u{fffd}\"}]}",
+        ] {
+            let (code, message) = refuse(line, plain());
+            assert!(
+                code == "REPLACEMENT" && message.starts_with("the value at index 2 contains"),
+                "{message}"
+            );
+            let accepted = Reading { tolerance: Tolerance::of(&[Accident::Replacement]), ..plain() };
+            assert_eq!(values(&rows(line.as_bytes(), accepted)[0]).last().map(|value| value.0), Some(2));
+        }
+        let escaped = rows(br#"{"identifier":"88/a","A":"caf\ufffd"}"#, plain());
+        assert_eq!(values(&escaped[0]), [(1, "A", "caf\u{fffd}".as_bytes())]);
+        let skipped =
+            rows("{\"identifier\":\"88/a\",\"version\":\"\u{fffd}\",\"values\":[]}".as_bytes(), plain());
+        assert_eq!(values(&skipped[0]), []);
     }
 
     fn refuse(line: &str, reading: Reading) -> (String, String) {

@@ -345,6 +345,11 @@ impl<R: Read> Read for Source<R> {
     }
 }
 
+/// A text with invalid bytes, as it is reported: an import of the report refuses the replacement character.
+pub(super) fn shown(text: &str) -> String {
+    text.replace(MARK, "\u{fffd}")
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Read as _;

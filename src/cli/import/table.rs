@@ -11,7 +11,7 @@ use super::columns::Columns;
 use super::reading::Reading;
 use super::record::{Record, Records};
 use super::row::{Content, Original, Row, malformed, undecodable};
-use super::source::{MARK, Source};
+use super::source::{MARK, Source, shown};
 
 //----------- Table ----------------------------------------------------------
 
@@ -93,11 +93,15 @@ impl<R: Read> Table<R> {
                 (self.reading.naming.identifier(name), content)
             }
         };
+        let mut original = self.columns.original(record.cells);
+        if record.invalid.is_some() {
+            original.iter_mut().for_each(|cell| *cell = shown(cell));
+        }
         Row {
             number: record.number,
-            identifier: identifier.replace(MARK, "\u{fffd}"),
+            identifier: if record.invalid.is_some() { shown(&identifier) } else { identifier },
             content,
-            original: Original::Cells(self.columns.original(record.cells)),
+            original: Original::Cells(original),
             read_bytes: self.records.source().read_bytes(),
         }
     }
@@ -197,6 +201,24 @@ mod tests {
         assert_eq!(code, "ENCODING_INVALID");
         assert!(message.contains("byte 27 of the file in column \"NAME\""), "{message}");
         assert_eq!(data(&found[1]), ["good"], "the row after it is whole");
+        let shown = ["88/a", "caf\u{fffd}"].map(str::to_owned).to_vec();
+        assert_eq!(found[0].original, Original::Cells(shown), "as in the result file");
+    }
+
+    /// The mark of an invalid byte differs from the same code point in the file, which earlier result files have.
+    #[test]
+    fn a_mark_in_the_file_is_refused_or_taken_as_it_is() {
+        let text = "identifier,A\n88/a,caf\u{fdd0}\n88/b\u{fdd0},1\n".as_bytes();
+        let refused = rows(text);
+        let codes: Vec<&str> = refused.iter().map(|row| refusal(row).0).collect();
+        assert_eq!(codes, ["REPLACEMENT", "REPLACEMENT"]);
+        assert!(refusal(&refused[0]).1.contains("U+FDD0"), "{}", refusal(&refused[0]).1);
+        let reading = Reading { tolerance: Tolerance::of(&[Accident::Replacement]), ..plain() };
+        let accepted = rows_of(text, Encoding::Utf8, reading);
+        assert_eq!(
+            (data(&accepted[0]), accepted[1].identifier.as_str()),
+            (vec!["caf\u{fdd0}"], "88/b\u{fdd0}")
+        );
     }
 
     #[test]
