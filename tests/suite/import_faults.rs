@@ -173,3 +173,41 @@ fn a_packed_file_is_explained_with_the_command_in_use() {
     let advice = format!("zstd -dc {} | idnode import - --format jsonl", other.display());
     assert!(message(&ended).ends_with(&advice), "{}", ended.stderr);
 }
+
+/// JSON lines have no header, so that a name which never occurs is known at the end only.
+#[test]
+fn a_mapping_or_permissions_for_what_never_occurs_are_warned_of() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = homed(&directory.path().join("data"), &[]);
+    let path = directory.path().join("parts.jsonl");
+    let text = "{\"identifier\":\"88.118.8/A\",\"网址\":\"https://example.com/\",\"2:Price\":\"7\"}\n\
+                {\"identifier\":\"88.118.8/B\",\"values\":[{\"index\":1,\"type\":\"COST\",\"data\":\"8\"}]}\n";
+    fs::write(&path, text).expect("a file");
+    let warnings = |more: &[&str]| -> Vec<String> {
+        let ended = import(&node, &path, more);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        ended.stderr.lines().filter(|line| line.contains("warning")).map(str::to_owned).collect()
+    };
+    let right = ["--map", "网址=URL", "--permissions", "PRICE=1100", "--permissions", "COST=1100"];
+    assert_eq!(warnings(&[&right[..], &["--dry-run"]].concat()), [] as [String; 0]);
+    let wrong = [
+        "--map",
+        "网址=URL",
+        "--map",
+        "网页=URL",
+        "--permissions",
+        "PRICES=1100",
+        "--permissions",
+        "COST=1100",
+    ];
+    for more in [&["--dry-run"][..], &[]] {
+        let found = warnings(&[&wrong[..], more].concat());
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].contains("--map names \"网页\", which no line has"), "{found:?}");
+        assert!(
+            found[1].contains("--permissions names the type \"PRICES\", but no value has it"),
+            "{found:?}"
+        );
+    }
+    assert_eq!(warnings(&[&right[..], &["--overwrite"]].concat()), [] as [String; 0]);
+}

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::super::error::Error;
+use super::super::output::notice;
 use super::accident::{Accident, Tolerance};
 use super::ahead::Rows;
 use super::duplicates::Duplicates;
@@ -150,7 +151,13 @@ impl FileArguments {
             }
             FileFormat::Jsonl => {
                 let mut lines = Lines::new(source, reading);
-                Rows::read_ahead(move || judged(lines.next()))
+                Rows::read_ahead(move || {
+                    let row = judged(lines.next())?;
+                    if row.is_none() {
+                        lines.unused().iter().for_each(|unused| notice(&format!("warning: {unused}")));
+                    }
+                    Ok(row)
+                })
             }
         };
         Ok(OpenedFile { rows, form, bytes: 0 })

@@ -26,7 +26,7 @@ use super::super::value_argument::split_index;
 use super::super::value_form::{self, ValueForm};
 use super::accident::{Found, has_replacement};
 use super::columns::{RESULT_COLUMNS, check_setting};
-use super::mapping::{Meaning, permissions_of};
+use super::mapping::{Meaning, Unused, permissions_of};
 use super::reading::{Naming, Purpose, Reading, is_identifier, is_suffix};
 use super::row::{Changes, Content, Original, Row, malformed, undecodable};
 use super::source::{Source, shown};
@@ -47,13 +47,21 @@ pub(super) struct Lines<R> {
     number: u64,
     /// Bytes of text read so far, including a byte order mark.
     text_bytes: u64,
+    /// What the command line gives a meaning to and no line has had yet.
+    unused: Unused,
 }
 
 impl<R: Read> Lines<R> {
     /// Creates a reader; nothing is read yet.
     pub(super) fn new(source: Source<R>, reading: Reading) -> Self {
         let text_bytes = source.given_bytes();
-        Self { reader: BufReader::new(source), reading, line: Vec::new(), number: 0, text_bytes }
+        let unused = Unused::new(&reading.mapping, &reading.permissions);
+        Self { reader: BufReader::new(source), reading, line: Vec::new(), number: 0, text_bytes, unused }
+    }
+
+    /// What the command line gives a meaning to and no line so far has, in sentences.
+    pub(super) fn unused(&self) -> Vec<String> {
+        self.unused.sentences()
     }
 
     /// The next line that is neither blank nor a reason of an earlier result file; none at the end.
@@ -77,7 +85,7 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    fn row(&self, invalid: Option<u64>) -> Option<Row> {
+    fn row(&mut self, invalid: Option<u64>) -> Option<Row> {
         let source = self.reader.get_ref();
         let text = String::from_utf8_lossy(&self.line);
         let text = text.trim_end_matches(['\r', '\n']);
@@ -87,12 +95,14 @@ impl<R: Read> Lines<R> {
         let parsed = match (invalid, text.strip_prefix('\u{feff}')) {
             (Some(offset), _) => Err((String::new(), undecodable(source.complaint(offset, None)))),
             (None, Some(_)) => Err((String::new(), inner_mark())),
-            (None, None) => parse(text, &self.reading)?.and_then(|(identifier, content)| {
-                match marked(text, &content, &self.reading) {
-                    Some(found) => Err((identifier, found.reason())),
-                    None => Ok((identifier, content)),
-                }
-            }),
+            (None, None) => {
+                parse(text, &self.reading, &mut self.unused)?.and_then(|(identifier, content)| {
+                    match marked(text, &content, &self.reading) {
+                        Some(found) => Err((identifier, found.reason())),
+                        None => Ok((identifier, content)),
+                    }
+                })
+            }
         };
         let (identifier, content): (String, Result<_, Reason>) = match parsed {
             Ok((identifier, content)) => (identifier, Ok(content)),
@@ -136,7 +146,7 @@ fn marked(line: &str, content: &Content, reading: &Reading) -> Option<Found> {
 type Parsed = Result<(String, Content), (String, Reason)>;
 
 /// Reads a line; none for a reason of an earlier result file.
-fn parse(line: &str, reading: &Reading) -> Option<Parsed> {
+fn parse(line: &str, reading: &Reading, unused: &mut Unused) -> Option<Parsed> {
     let members: Members = match serde_json::from_str(line) {
         Ok(members) => members,
         Err(error) => return Some(Err((String::new(), malformed(error.to_string())))),
@@ -147,15 +157,20 @@ fn parse(line: &str, reading: &Reading) -> Option<Parsed> {
         return None;
     }
     let members = members.into_iter().filter(|member| !is_result(member)).collect();
-    Some(sort(members, reading))
+    let parsed = sort(members, reading, unused);
+    if let Ok((_, content)) = &parsed {
+        content.values().for_each(|value| unused.see_type(&value.r#type));
+    }
+    Some(parsed)
 }
 
 /// Divides the members of a line into its identifier and the rest.
-fn sort(members: Vec<(String, Json)>, reading: &Reading) -> Parsed {
+fn sort(members: Vec<(String, Json)>, reading: &Reading, unused: &mut Unused) -> Parsed {
     let nameless = |wrong: String| (String::new(), malformed(wrong));
     let (mut name, mut others) = (None, Vec::new());
     for (key, value) in members {
         let key = reading.text(&key).to_owned();
+        unused.see_column(&key);
         let is_name = match reading.mapping.of(&key) {
             Some(Meaning::Skip) => continue,
             Some(Meaning::Identifier) => reading.naming == Naming::Whole,

@@ -105,6 +105,44 @@ pub(super) fn permissions_of(given: &[TypePermissions], value_type: &str) -> Opt
     Some(u32::from(found.permissions.bits()))
 }
 
+//----------- Unused ---------------------------------------------------------
+
+/// What the command line gives a meaning to and nothing in a file has had so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unused {
+    columns: Vec<String>,
+    types: Vec<ValueType>,
+}
+
+impl Unused {
+    /// All that the command line names.
+    pub(super) fn new(mapping: &Mapping, permissions: &[TypePermissions]) -> Self {
+        Self {
+            columns: mapping.0.iter().map(|one| one.column.clone()).collect(),
+            types: permissions.iter().map(|one| one.value_type.clone()).collect(),
+        }
+    }
+
+    /// Takes note of a key.
+    pub(super) fn see_column(&mut self, key: &str) {
+        self.columns.retain(|column| column != key);
+    }
+
+    /// Takes note of the type of a value.
+    pub(super) fn see_type(&mut self, value_type: &str) {
+        self.types.retain(|one| !one.is(value_type));
+    }
+
+    /// What is left, in sentences.
+    pub(super) fn sentences(&self) -> Vec<String> {
+        let columns = self.columns.iter().map(|column| format!("--map names {column:?}, which no line has"));
+        let types = self.types.iter().map(|value_type| {
+            format!("--permissions names the type {:?}, but no value has it", value_type.to_string())
+        });
+        columns.chain(types).collect()
+    }
+}
+
 /// Refuses permissions for a type of which a header has no column.
 pub(super) fn check_types<'a>(
     given: &[TypePermissions],
