@@ -1,6 +1,6 @@
 //! Duplicates: which row of the file had an identifier first.
 //!
-//! Memory grows with the file, by about 40 bytes a row. Identifiers are compared without ASCII case, as a node does by
+//! Memory grows with the file, by about 40 bytes a row, unless duplicates are accepted. Identifiers are compared without ASCII case, as a node does by
 //! default; that two differ in case only is said, for a node that tells them apart.
 
 use std::collections::BTreeMap;
@@ -24,6 +24,9 @@ struct First {
 impl Duplicates {
     /// Records the identifier of a row, or returns why an earlier row is in its way.
     pub(super) fn check(&mut self, identifier: &str, row: u64, tolerance: &Tolerance) -> Option<Reason> {
+        if tolerance.accepts(Accident::Duplicates) {
+            return None;
+        }
         let key = digest(&identifier.to_ascii_lowercase());
         let spelling = digest(identifier);
         let Some(first) = self.0.get(&key) else {
@@ -62,5 +65,12 @@ mod tests {
         let case = duplicates.check("88/b", 10, &strict).expect("a duplicate");
         assert!(case.message.starts_with("row 3 has the same identifier in another case;"), "{case}");
         assert_eq!(duplicates.check("88/A", 11, &Tolerance::of(&[Accident::Duplicates])), None);
+    }
+
+    #[test]
+    fn nothing_is_remembered_where_duplicates_are_accepted() {
+        let mut duplicates = Duplicates::default();
+        assert_eq!(duplicates.check("88/A", 2, &Tolerance::of(&[Accident::Duplicates])), None);
+        assert_eq!(duplicates.0.len(), 0);
     }
 }
