@@ -90,13 +90,19 @@ class Node:
             self.addresses = self.read_addresses()
 
     def read_addresses(self):
-        """The addresses that this process has written, if it has."""
+        """The addresses that this process has written, or has only printed because the file could not be written."""
         try:
             lines = [line.split(" ", 1) for line in (self.data / "addresses").read_text(encoding="utf-8").splitlines()]
         except (FileNotFoundError, UnicodeDecodeError):
-            return None
+            lines = []
         found = dict(reversed([line for line in lines if len(line) == 2]))
-        return found if found.get("process") == str(self.process.pid) else None
+        return found if found.get("process") == str(self.process.pid) else self.printed_addresses()
+
+    def printed_addresses(self):
+        """The addresses that a node prints when it is ready, the first of each front end."""
+        words = [line.split() for line in self.said().splitlines()]
+        found = {line[0].lower(): line[1] for line in reversed(words) if len(line) == 2}
+        return {front_end: found[front_end] for front_end in FRONT_ENDS} if found.keys() >= set(FRONT_ENDS) else None
 
     def said(self):
         """What it has written so far."""
