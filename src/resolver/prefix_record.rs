@@ -109,12 +109,7 @@ fn asks_for_service(question: &Question) -> bool {
 
 /// Whether values of a type lead to a service.
 fn leads(value_type: &ValueType) -> bool {
-    let name = value_type.as_str();
-    LEADING.iter().any(|leading| {
-        let beginning = name.get(..leading.len()).is_some_and(|start| start.eq_ignore_ascii_case(leading));
-        let rest = name.get(leading.len()..).unwrap_or_default();
-        beginning && (rest.is_empty() || rest.starts_with('.'))
-    })
+    LEADING.iter().any(|family| value_type.is_within(family))
 }
 
 /// The values of both parts, the site of the prefix among them, by ascending index.
