@@ -113,7 +113,8 @@ fn write_prefix_command(writer: &mut Writer, command: &PrefixCommand) {
         PrefixCommand::Suspend { .. } => drop(writer.u8(3)),
         PrefixCommand::Revoke { .. } => drop(writer.u8(4)),
         PrefixCommand::Resume { .. } => drop(writer.u8(6)),
-        PrefixCommand::EndDelegation { version, .. } => drop(writer.u8(7).u64(*version)),
+        // The version is what the administrator has seen, which has changed when the request is repeated.
+        PrefixCommand::EndDelegation { .. } => drop(writer.u8(7)),
         PrefixCommand::File(filing) => {
             write_site(writer.u8(5), &filing.site);
             write_registrant(writer, filing.registrant.as_ref());

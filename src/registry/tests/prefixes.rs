@@ -138,6 +138,23 @@ async fn a_delegation_ends_only_by_its_own_command() {
     assert!(matches!(again, Err(Refusal::CommandInvalid { .. })), "{again:?}");
 }
 
+/// Who repeats it has read the entry again, whose version is another since.
+#[tokio::test]
+async fn the_end_of_a_delegation_is_repeated_under_its_request_id() {
+    for engine in EngineKind::ALL {
+        let fixture = Fixture::open(engine).await;
+        fixture.node(delegate("88.5", 1)).await.expect("delegated");
+        let id = Some(fixture.request_id(1));
+        let first = fixture.request(&Caller::Node, id, vec![end_delegation("88.5", 1)]).await;
+        let [Ok(first)] = first.as_slice() else { panic!("ended: {first:?}") };
+        assert_eq!((first.outcome, first.version), (Outcome::PrefixChanged, 2));
+        let again = fixture.request(&Caller::Node, id, vec![end_delegation("88.5", 2)]).await;
+        assert_eq!(again, [Ok(first.again())]);
+        let other = fixture.request(&Caller::Node, id, vec![end_delegation("88.118", 2)]).await;
+        assert_eq!(other, [Err(Refusal::RequestConflict)], "another prefix");
+    }
+}
+
 /// What the lower node suspended is resumed there; what was suspended here takes filings again once it is resumed.
 #[tokio::test]
 async fn a_filed_prefix_is_resumed_where_it_was_suspended() {
