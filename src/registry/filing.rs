@@ -97,8 +97,11 @@ impl Registry {
         for portion in commands.chunks(BATCH_ITEMS_MAX) {
             let items = (0..).zip(portion).map(|(number, command)| Item { number, command: command.clone() });
             let batch = Batch { request: None, items: items.collect(), deadline: None };
-            // A refusal means that an administrator has changed the prefix since, which takes precedence.
-            self.apply(caller, batch).await?;
+            let outcomes = self.apply(caller, batch).await?;
+            // Other refusals mean that the prefix has changed since, which takes precedence.
+            if let Some(refusal) = outcomes.into_iter().filter_map(Result::err).find(is_of_peer) {
+                return Err(refusal.into());
+            }
         }
         self.confirm(caller, position).await
     }
@@ -116,6 +119,21 @@ fn bookmark_name(peer: &TokenEntry) -> String {
         0 | 1 => format!("peer/{}", peer.id),
         version => format!("peer/{}/{version}", peer.id),
     }
+}
+
+/// Whether a filing was refused for its token or its incarnation, and not for its prefix.
+fn is_of_peer(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::Unauthenticated
+            | Refusal::TokenUnknown
+            | Refusal::TokenExpired
+            | Refusal::TokenRevoked
+            | Refusal::PermissionDenied { .. }
+            | Refusal::PeerReset
+            | Refusal::IncarnationSuperseded
+            | Refusal::IncarnationAhead { .. }
+    )
 }
 
 fn peer(caller: &Caller) -> Result<&TokenEntry, Refusal> {

@@ -619,3 +619,22 @@ async fn what_a_resynchronization_does_not_name_is_revoked() {
     let confirmed = fixture.registry.announce(&peer, elsewhere(2, 0).incarnation).await;
     assert_eq!(confirmed, Ok(Some(elsewhere(2, 7))));
 }
+
+/// A resynchronization that was refused is not confirmed: the peer would take it for done.
+#[tokio::test]
+async fn a_resynchronization_ends_only_for_a_peer_that_may_file() {
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let peer = fixture.caller(Scope::Peer(vec![prefix("88")])).await;
+    file(&fixture, &peer, filing("88.1", 2, 1)).await.expect("filed");
+    let nothing = BTreeSet::new();
+    let older = fixture.registry.settle(&peer, &nothing, elsewhere(1, 7)).await;
+    assert_eq!(older, Err(Problem::Refused(Refusal::IncarnationSuperseded)));
+    assert_eq!(fixture.registry.announce(&peer, elsewhere(1, 0).incarnation).await, Ok(None));
+    let id = token_of(&peer);
+    fixture.node(Command::Token(TokenCommand::Revoke { id })).await.expect("revoked");
+    let revoked = fixture.registry.settle(&peer, &nothing, elsewhere(2, 7)).await;
+    assert_eq!(revoked, Err(Problem::Refused(Refusal::TokenRevoked)));
+    assert_eq!(fixture.registry.announce(&peer, elsewhere(2, 0).incarnation).await, Ok(None));
+    let entry = fixture.registry.prefix(&prefix("88.1")).expect("the entry");
+    assert_eq!((entry.status, entry.version), (PrefixStatus::Active, 1), "nothing has changed");
+}
