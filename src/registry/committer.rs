@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use crate::authority::unread;
-use crate::model::identifier::{CanonicalIdentifier, Prefix};
+use crate::model::identifier::CanonicalIdentifier;
 use crate::model::limits::STEP_ITEMS_MAX;
 use crate::model::refusal::{Failure, Refusal};
 use crate::store::Store;
@@ -122,9 +122,9 @@ impl Committer {
 
     /// Decides the commands of a step. If their state cannot be read, the failure is their outcome.
     async fn decide(&self, group: &mut Group, step: Vec<Submission>) -> Vec<(OutcomeSender, Outcomes)> {
-        let mut prepared: Vec<Prepared> = step.into_iter().map(|one| self.prepare(one)).collect();
+        let prepared: Vec<Prepared> = step.into_iter().map(|one| self.prepare(one)).collect();
         let read = match self.store.check_writable() {
-            Ok(()) => self.read(group, &mut prepared).await.map_err(|error| unread(&error)),
+            Ok(()) => self.read(group, &prepared).await.map_err(|error| unread(&error)),
             Err(error) => Err(failure(&error)),
         };
         if let Err(failure) = read {
@@ -150,18 +150,13 @@ impl Committer {
             if item.item().command.mints() {
                 self.store.fill_random(&mut random);
             }
-            PreparedItem { item, random, remember, holds_identifiers: false }
+            PreparedItem { item, random, remember }
         };
         Prepared { items: items.into_iter().map(prepare).collect(), reply }
     }
 
     /// Reads, in one batch, the state that a step needs and the group does not hold yet.
-    async fn read(&self, group: &mut Group, prepared: &mut [Prepared]) -> Result<(), Error> {
-        for one in prepared.iter_mut().flat_map(|one| &mut one.items) {
-            let taken = group.takes_from_here(one);
-            let is_held = |prefix: &Prefix| self.store.holds_for_entry_above(prefix, group.directory());
-            one.holds_identifiers = taken.is_some_and(is_held);
-        }
+    async fn read(&self, group: &mut Group, prepared: &[Prepared]) -> Result<(), Error> {
         let folding = self.store.folding();
         let items = || prepared.iter().flat_map(|one| &one.items);
         // A target that cannot be minted has no state; it is refused when it is decided.

@@ -32,6 +32,7 @@ const CHANGE_OVERHEAD_BYTES: usize = 512;
 
 /// States and requests as read, and what this group adds to them.
 pub(super) struct Group {
+    store: Store,
     folding: Folding,
     now: Now,
     /// The end of the journal on which all decisions are based.
@@ -71,8 +72,6 @@ pub(super) struct PreparedItem {
     /// Completes the identifier of a command that mints one.
     pub(super) random: [u8; 16],
     pub(super) remember: Remember,
-    /// Whether a filing names a prefix without an entry of which the store holds identifiers.
-    pub(super) holds_identifiers: bool,
 }
 
 /// The result of an item that was not refused.
@@ -92,6 +91,7 @@ impl Group {
     /// An empty group at the end of the journal.
     pub(super) fn new(store: &Store, end: &End) -> Self {
         Self {
+            store: store.clone(),
             folding: store.folding(),
             // Journal time never goes backwards, even if the clock does.
             now: Now { ms: store.now_ms().max(end.time_ms) },
@@ -120,20 +120,6 @@ impl Group {
     pub(super) fn stands(&self, read: &[ReadVersion]) -> bool {
         let version = |name| self.present.get(name).map_or(0, |state: &DecidedEntry| state.present.version);
         read.iter().all(|read| read.stands(version(&read.name), &self.directory))
-    }
-
-    /// The prefix that an item would take out of a prefix homed here, if it is a filing that does so.
-    pub(super) fn takes_from_here<'i>(&self, prepared: &'i PreparedItem) -> Option<&'i Prefix> {
-        let Command::Prefix(PrefixCommand::File(filing)) = &prepared.item.item().command else {
-            return None;
-        };
-        let above = self.directory.governing(&filing.prefix)?;
-        (above.homing == Homing::Here && above.prefix != filing.prefix).then_some(&filing.prefix)
-    }
-
-    /// Prefixes and tokens as this group sees them.
-    pub(super) fn directory(&self) -> &Directory {
-        &self.directory
     }
 
     /// Adds states and request memories that were read and are not known yet.
@@ -167,7 +153,7 @@ impl Group {
 impl Group {
     /// Decides one item. The receipt is valid once the block has committed.
     pub(super) fn decide(&mut self, prepared: &PreparedItem) -> Result<Receipt, Refusal> {
-        let PreparedItem { item, random, remember, holds_identifiers } = prepared;
+        let PreparedItem { item, random, remember } = prepared;
         let (command, remember) = (&item.item().command, *remember);
         if let Some((key, content)) = remember
             && let Some(memory) = self.requests.get(&key)
@@ -191,7 +177,7 @@ impl Group {
                 let rule = |present: Option<&Present>| rules::remove(present, remove);
                 self.decide_identifier(item, &remove.identifier, rule, remember)?
             }
-            Command::Prefix(command) => self.decide_prefix(item, command, *holds_identifiers, remember)?,
+            Command::Prefix(command) => self.decide_prefix(item, command, remember)?,
             Command::Token(command) => self.decide_token(item, command, remember)?,
         };
         self.note(&decided, command, remember);
@@ -272,14 +258,13 @@ impl Group {
         &mut self,
         item: &Authorized,
         command: &PrefixCommand,
-        holds_identifiers: bool,
         remember: Remember,
     ) -> Result<Decided, Refusal> {
         let present = self.directory.get(command.prefix()).map(Arc::as_ref);
         let filings = FilingState {
             directory: &self.directory,
             peer: item.token(),
-            holds_identifiers: holds_identifiers || self.holds_identifiers(command.prefix()),
+            holds_identifiers: self.takes_from_here(command) && self.holds_identifiers(command.prefix()),
             now_ms: self.now.ms,
         };
         let Some((operation, entry)) = rules::change_prefix(present, command, &filings)? else {
@@ -310,7 +295,16 @@ impl Group {
         Ok(Decided { identifier: None, version, sequence, operation: Some(operation), replaced: false })
     }
 
-    /// Whether this group registers identifiers of a prefix that has no entry.
+    /// Whether a command is a filing of a prefix out of one that is homed here, as the commands before it have left it.
+    fn takes_from_here(&self, command: &PrefixCommand) -> bool {
+        let PrefixCommand::File(filing) = command else {
+            return false;
+        };
+        let above = self.directory.governing(&filing.prefix);
+        above.is_some_and(|above| above.homing == Homing::Here && above.prefix != filing.prefix)
+    }
+
+    /// Whether the store holds identifiers of a prefix that has no entry, or this group registers some.
     fn holds_identifiers(&self, prefix: &Prefix) -> bool {
         let is_of_prefix = |entry: &DecidedEntry| {
             let own = entry.present.identifier.prefix();
@@ -319,6 +313,7 @@ impl Group {
                 && self.directory.governing(own).is_none_or(|governing| !prefix.covers(&governing.prefix))
         };
         self.directory.get(prefix).is_none() && self.present.values().any(is_of_prefix)
+            || self.store.holds_for_entry_above(prefix, &self.directory)
     }
 
     /// The result for a prefix or token that has been as asked for since a journal entry.

@@ -435,6 +435,30 @@ async fn what_one_batch_registers_is_not_taken_by_the_same_batch() {
     assert_eq!(codes, [Ok(()), Err("PREFIX_HOMED_HERE")]);
 }
 
+/// Identifiers that were left from before a delegation belong to this node again when it ends.
+#[tokio::test]
+async fn what_one_batch_leads_back_is_not_taken_by_the_same_batch() {
+    for engine in EngineKind::ALL {
+        let fixture = Fixture::open(engine).await;
+        fixture.node(home("88.1")).await.expect("homed");
+        fixture.node(register("88.1.2/x", "one")).await.expect("registered");
+        fixture.node(delegate("88.1", 9)).await.expect("delegated");
+        let draft = crate::registry::TokenDraft {
+            label: "both".into(),
+            scopes: vec![Scope::Admin, Scope::Peer(vec![prefix("88.1.2")])],
+            expires_ms: None,
+        };
+        let (text, _) = fixture.registry.create_token(&Caller::Node, draft).await.expect("a token");
+        let caller = fixture.authority.authenticate(&text).expect("known");
+        let filed = Command::Prefix(PrefixCommand::File(filing("88.1.2", 1, 1)));
+        let outcomes = fixture.request(&caller, None, vec![end_delegation("88.1", 2), filed]).await;
+        let codes: Vec<_> =
+            outcomes.iter().map(|one| one.as_ref().map_err(Refusal::code).map(|_| ())).collect();
+        assert_eq!(codes, [Ok(()), Err("PREFIX_HOMED_HERE")], "{engine}");
+        assert_eq!(fixture.registry.prefix(&prefix("88.1.2")), None);
+    }
+}
+
 #[tokio::test]
 async fn incarnations_are_ordered_within_one_peer() {
     for engine in EngineKind::ALL {
