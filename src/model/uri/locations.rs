@@ -13,7 +13,8 @@
 //! - `weighted`: one by chance, in proportion to its weight (1 where none is stated); one of weight 0 only where all are.
 //!
 //! Locations that are no http or https URI do not count. A document type declaration is refused, so that there are no
-//! entities; bytes and nodes, and so the depth, are bounded, and the parser does not recurse.
+//! entities; bytes and nodes, and so the depth, are bounded, and the parser does not recurse. It compares each attribute with
+//! those before it in its element, and each namespace with those of its parent: both are bounded before it sees them.
 
 use roxmltree::{Document, Node, ParsingOptions};
 
@@ -24,6 +25,10 @@ use crate::model::value::Value;
 const LOCATIONS_BYTES_MAX: usize = 16 * 1024;
 /// Nodes of XML that are read: elements, and the text between them.
 const LOCATIONS_NODES_MAX: u32 = 512;
+/// Equals signs between one `<` and the next in XML that is read, and so attributes of one element.
+const EQUALS_MAX: usize = 128;
+/// Times that `xmlns` occurs in XML that is read, and so declarations of namespaces: the format has none.
+const NAMESPACES_MAX: usize = 8;
 /// Thousandths of a weight of 1.
 const WEIGHT_ONE: u64 = 1_000;
 /// Thousandths of the greatest weight: a hundredth of it is a weight in DNS.
@@ -80,7 +85,7 @@ impl Way {
 impl Locations {
     /// The locations of a value; none when its data is not readable, or holds no web address.
     pub(super) fn of_value(value: &Value) -> Option<Self> {
-        let text = core::str::from_utf8(&value.data).ok().filter(|text| text.len() <= LOCATIONS_BYTES_MAX)?;
+        let text = core::str::from_utf8(&value.data).ok().filter(|text| is_cheap(text))?;
         let options = ParsingOptions {
             allow_dtd: false,
             nodes_limit: LOCATIONS_NODES_MAX,
@@ -168,6 +173,14 @@ impl From<&Location> for Lead {
         let hundredths = location.weight / (WEIGHT_ONE / 100);
         Self { uri: location.uri.clone(), weight: u16::try_from(hundredths).unwrap_or(u16::MAX) }
     }
+}
+
+/// Whether text is parsed in little time, whatever it says.
+fn is_cheap(text: &str) -> bool {
+    // An attribute has an equals sign, and the value of none has a `<` (XML 1.0 section 3.1).
+    text.len() <= LOCATIONS_BYTES_MAX
+        && text.matches("xmlns").count() <= NAMESPACES_MAX
+        && text.split('<').all(|element| element.matches('=').count() <= EQUALS_MAX)
 }
 
 /// A decimal number as thousandths, such as 0.25; more digits are cut.

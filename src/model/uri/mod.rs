@@ -3,13 +3,16 @@
 //! ```text
 //!   value of type URL, URI, or of a subtype such as URL.MIRROR ─ Uri::of_value ─▶ its URI
 //!   value of type 10320/loc                                    ─ Locations     ─▶ a choice of URIs
-//!   values of a record ─ leads_of ─▶ URIs with weights, the preferred first ─ web_address ─▶ one http or https URI
+//!   values of a record ─ leads_of ───▶ each value with its URIs and their weights
+//!                      ─ web_address ─▶ one http or https URI
 //! ```
 //!
 //! - A valid URI in ASCII stays byte for byte. Everything else becomes what a browser would make of it: letters beyond
 //!   ASCII in a host become A-labels (RFC 3987 section 3.1), spaces and letters beyond ASCII elsewhere are percent-encoded.
 //! - Text without a scheme, such as `www.example.com/x`, is no URI: whether a host or a relative path is meant cannot be known.
 //! - An http or https URI names a host. No URI has control characters.
+//! - A question costs little whatever a record holds: an http or https URI, or text that has to be encoded to be a URI, has at
+//!   most [`URI_BYTES_MAX`] bytes, and of one record the first [`LOCATIONS_READ_MAX`] values of type `10320/loc` are read.
 
 mod locations;
 
@@ -24,6 +27,10 @@ use super::value::{Index, Value, ValueType};
 
 /// The families of types whose values are URIs.
 const FAMILIES: [&str; 2] = [ValueType::URL, "URI"];
+/// Bytes of text that is read as a URL: what browsers and servers accept in a request.
+const URI_BYTES_MAX: usize = 8 * 1024;
+/// Values of type `10320/loc` of one record that are read, the least indexes first.
+const LOCATIONS_READ_MAX: usize = 4;
 /// Weight of a lead that is alone.
 const WEIGHT_ALONE: u16 = 1;
 /// Characters of a value that a warning repeats.
@@ -54,8 +61,16 @@ impl Uri {
         if !is_scheme || rest.is_empty() || text.chars().any(char::is_control) {
             return None;
         }
-        if !is_web_scheme(scheme) {
-            return if is_valid(text) { Some(Self(text.to_owned())) } else { normalize(text) };
+        let is_web = is_web_scheme(scheme);
+        if !is_web && is_valid(text) {
+            return Some(Self(text.to_owned()));
+        }
+        // What follows has it parsed as a URL, which takes longer than to read it.
+        if text.len() > URI_BYTES_MAX {
+            return None;
+        }
+        if !is_web {
+            return normalize(text);
         }
         // That parser also accepts http:host and http:///host (RFC 9110 section 4.2.1: a host is required).
         let authority = authority_of(rest).filter(|authority| !authority.is_empty())?;
@@ -170,8 +185,18 @@ pub struct Lead {
     pub weight: u16,
 }
 
-/// What a value leads to: its URI, or the locations it chooses from for a client of whom nothing is known.
-pub fn leads_of(value: &Value) -> Vec<Lead> {
+/// What the values of a record, by ascending index, lead to, each read when it is asked for: its URI, or the locations it
+/// chooses from for a client of whom nothing is known. A value of locations beyond the first few is passed over.
+pub fn leads_of(values: &[Value]) -> impl Iterator<Item = (&Value, Vec<Lead>)> {
+    let mut locations = 0;
+    let is_read = move |value: &&Value| {
+        locations += usize::from(is_of_locations(value));
+        !is_of_locations(value) || locations <= LOCATIONS_READ_MAX
+    };
+    values.iter().filter(is_read).map(|value| (value, leads_of_value(value)))
+}
+
+fn leads_of_value(value: &Value) -> Vec<Lead> {
     if !is_of_locations(value) {
         return Uri::of_value(value).map(|uri| Lead { uri, weight: WEIGHT_ALONE }).into_iter().collect();
     }
@@ -186,8 +211,8 @@ pub fn preference_of(value: &Value) -> u16 {
 
 /// The http or https URI that the values of a record, by ascending index, lead to.
 pub fn web_address(values: &[Value], choice: &LocationChoice) -> Option<Uri> {
-    let chosen = values.iter().filter(|value| is_of_locations(value)).filter_map(Locations::of_value);
-    let chosen = chosen.filter_map(|locations| locations.choose(choice));
+    let chosen = values.iter().filter(|value| is_of_locations(value)).take(LOCATIONS_READ_MAX);
+    let chosen = chosen.filter_map(|value| Locations::of_value(value)?.choose(choice));
     chosen.chain(values.iter().filter_map(Uri::of_value)).find(Uri::is_web)
 }
 
@@ -219,6 +244,13 @@ pub enum UriWarning {
         /// Index of the value.
         index: Index,
     },
+    /// A value of type `URL` or `URI`, or of a subtype, that is too long to be read.
+    TooLong {
+        /// Index of the value.
+        index: Index,
+        /// Bytes of its data.
+        bytes: usize,
+    },
 }
 
 impl UriWarning {
@@ -233,12 +265,13 @@ impl UriWarning {
         if !is_of_uri(value) {
             return None;
         }
-        let uri = Uri::of_value(value);
-        if value.value_type.is_within(ValueType::URL) {
-            let is_web = uri.is_some_and(|uri| uri.is_web());
-            return (!is_web).then(|| Self::NotWeb { index, found: found() });
+        let (bytes, is_url) = (value.data.len(), value.value_type.is_within(ValueType::URL));
+        match Uri::of_value(value) {
+            Some(uri) if !is_url || uri.is_web() => None,
+            None if bytes > URI_BYTES_MAX => Some(Self::TooLong { index, bytes }),
+            _ if is_url => Some(Self::NotWeb { index, found: found() }),
+            _ => Some(Self::NotUri { index, found: found() }),
         }
-        uri.is_none().then(|| Self::NotUri { index, found: found() })
     }
 
     /// The stable code of the warning.
@@ -247,13 +280,17 @@ impl UriWarning {
             Self::NotWeb { .. } => "NO_WEB_ADDRESS",
             Self::NotUri { .. } => "NO_URI",
             Self::NoLocation { .. } => "NO_LOCATION",
+            Self::TooLong { .. } => "URI_TOO_LONG",
         }
     }
 
     /// Index of the value that it is about.
     pub fn index(&self) -> Index {
         match self {
-            Self::NotWeb { index, .. } | Self::NotUri { index, .. } | Self::NoLocation { index } => *index,
+            Self::NotWeb { index, .. }
+            | Self::NotUri { index, .. }
+            | Self::NoLocation { index }
+            | Self::TooLong { index, .. } => *index,
         }
     }
 }
@@ -275,6 +312,11 @@ impl fmt::Display for UriWarning {
                 f,
                 "the 10320/loc at index {index} has no location that is a web address; it is such as \
                  <locations><location href=\"https://example.com/x\"/></locations>"
+            ),
+            Self::TooLong { index, bytes } => write!(
+                f,
+                "the URI at index {index} has {bytes} bytes; nobody is redirected to it, and it has no URI record: \
+                 {URI_BYTES_MAX} are allowed"
             ),
         }
     }

@@ -224,8 +224,89 @@ fn xml_that_is_not_a_list_of_locations_counts_for_nothing() {
         let start: String = xml.chars().take(60).collect();
         assert_eq!(choose(xml, &[], 0).as_deref(), Some("https://url.example/"), "{start}");
         let value = value(2, "10320/LOC", xml);
-        assert!(leads_of(&value).is_empty(), "{start}");
+        assert!(leads_of(std::slice::from_ref(&value)).all(|(_, leads)| leads.is_empty()), "{start}");
         assert_eq!(UriWarning::about(&value).map(|warning| warning.code()), Some("NO_LOCATION"), "{start}");
+    }
+}
+
+/// Two letters for each number below 2,704.
+fn name(number: usize) -> String {
+    let letters: Vec<char> = ('a'..='z').chain('A'..='Z').collect();
+    [number / 52, number % 52].map(|at| letters.get(at).copied().expect("a letter")).iter().collect()
+}
+
+/// XML whose parsing takes more than linear time is refused before it is parsed: attributes are compared with each other, and
+/// namespaces with those around them.
+#[test]
+fn xml_that_takes_long_to_parse_is_not_read() {
+    let attributes =
+        |count: usize| (0..count).map(|number| format!(" {}=\"\"", name(number))).collect::<String>();
+    let namespaces =
+        |count: usize| (0..count).map(|number| format!(" xmlns:{}=\"x\"", name(number))).collect::<String>();
+    let location = "<location href=\"https://e.example/\"/>";
+    let with_attributes = |count| {
+        format!("<locations><location href=\"https://e.example/\"{}/></locations>", attributes(count))
+    };
+    let with_namespaces =
+        |count| format!("<locations{}>{location}<b xmlns:q=\"y\"/></locations>", namespaces(count));
+    let many = "<b xmlns:q=\"y\"/>".repeat(480);
+    let cubic = format!("<locations{}>{location}{many}</locations>", namespaces(600));
+    for (xml, is_read) in [
+        (with_attributes(2_600), false),
+        (with_attributes(128), false),
+        (with_attributes(127), true),
+        (cubic, false),
+        (with_namespaces(8), false),
+        (with_namespaces(7), true),
+        (format!("<locations xmlns=\"http://www.handle.net/\">{location}</locations>"), true),
+        (format!("<locations>{}</locations>", location.repeat(400)), true),
+    ] {
+        let start: String = xml.chars().take(60).collect();
+        let expected = if is_read { "https://e.example/" } else { "https://url.example/" };
+        assert_eq!(choose(&xml, &[], 0).as_deref(), Some(expected), "{} bytes, {start}", xml.len());
+        let warning = UriWarning::about(&value(2, "10320/loc", &xml));
+        assert_eq!(warning.is_none(), is_read, "{} bytes, {start}", xml.len());
+    }
+}
+
+#[test]
+fn of_one_record_the_first_four_values_of_locations_are_read() {
+    let of_locations = |index: u32| {
+        value(
+            index,
+            "10320/loc",
+            &format!("<locations><location href=\"https://e{index}.example/\"/></locations>"),
+        )
+    };
+    let empty = |index: u32| value(index, "10320/loc", "<locations/>");
+    let url = || value(9, "URL", "https://url.example/");
+    let fourth = [empty(1), empty(2), empty(3), of_locations(4), url()];
+    let fifth = [empty(1), empty(2), empty(3), empty(4), of_locations(5), url()];
+    let led = |values: &[Value]| -> Vec<String> {
+        leads_of(values).flat_map(|(_, leads)| leads).map(|lead| lead.uri.to_string()).collect()
+    };
+    assert_eq!(address(&fourth).as_deref(), Some("https://e4.example/"));
+    assert_eq!(led(&fourth), ["https://e4.example/", "https://url.example/"]);
+    assert_eq!(address(&fifth).as_deref(), Some("https://url.example/"));
+    assert_eq!(led(&fifth), ["https://url.example/"]);
+}
+
+#[test]
+fn a_url_has_a_bound_before_it_is_parsed() {
+    for start in ["https://e.example/", "https://零.example/", "x:零"] {
+        let of = |bytes: usize| format!("{start}{}", "a".repeat(bytes - start.len()));
+        assert!(parse(&of(8_192)).is_some(), "{start}");
+        assert_eq!(parse(&of(8_193)), None, "{start}");
+        assert!(parse(&format!(" {} ", of(8_192))).is_some(), "{start} between blanks");
+    }
+    assert_eq!(parse(&format!("https://{}/", "零".repeat(70_000))), None);
+    let valid = format!("data:,{}", "a".repeat(60_000));
+    assert_eq!(parse(&valid), Some(valid));
+    let long = format!("https://e.example/{}", "a".repeat(8_192));
+    for value_type in ["URL", "URI"] {
+        let warning = UriWarning::about(&value(3, value_type, &long)).expect("a warning");
+        assert_eq!((warning.code(), warning.index().get()), ("URI_TOO_LONG", 3));
+        assert!(warning.to_string().starts_with("the URI at index 3 has 8210 bytes; "), "{warning}");
     }
 }
 

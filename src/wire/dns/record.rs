@@ -16,6 +16,8 @@
 //! A record set that fits no message is replaced completely by one stub record of its type; the stub of the machine form
 //! lists index, size and digest of each value, and the other stubs point to it.
 
+use std::collections::BTreeSet;
+
 use data_encoding::HEXLOWER;
 use hickory_proto::rr::rdata::{NAPTR, NULL, TXT};
 use hickory_proto::rr::{Name, RData, RecordType};
@@ -103,21 +105,20 @@ pub fn record_set(
     now_seconds: u64,
 ) -> Option<RecordSet> {
     let mut set = RecordSet { ttl: u32::MAX, data: Vec::with_capacity(values.len()) };
-    let mut bytes = 0;
-    for value in values {
+    let (mut bytes, mut seen) = (0, BTreeSet::new());
+    for (value, shown) in shown(kind, values, names) {
+        // A set that is too large becomes a stub: what else it would have is not looked at.
+        bytes += RECORD_BYTES + shown.bytes;
+        if bytes > SET_BYTES_MAX {
+            let ttl = values.iter().map(|value| value.ttl.remaining_seconds(now_seconds)).min();
+            return ttl.map(|ttl| RecordSet { ttl, data: vec![stub(kind, values, names)] });
+        }
+        set.ttl = set.ttl.min(value.ttl.remaining_seconds(now_seconds));
         // Only locations and indexes from 65,535 on can share a preference, and so a record.
         let may_repeat = !(1..u16::MAX).contains(&preference_of(value));
-        for shown in show(kind, value, names) {
-            set.ttl = set.ttl.min(value.ttl.remaining_seconds(now_seconds));
-            bytes += RECORD_BYTES + shown.bytes;
-            // A set that is too large becomes a stub: what else it would have does not matter.
-            if bytes <= SET_BYTES_MAX && !(may_repeat && set.data.contains(&shown.data)) {
-                set.data.push(shown.data);
-            }
+        if !may_repeat || seen.insert(shown.data.clone()) {
+            set.data.push(shown.data);
         }
-    }
-    if bytes > SET_BYTES_MAX {
-        set.data = vec![stub(kind, values, names)];
     }
     (!set.data.is_empty()).then_some(set)
 }
@@ -148,24 +149,26 @@ struct Shown {
     bytes: usize,
 }
 
-fn show(kind: RecordKind, value: &Value, names: Names<'_>) -> Vec<Shown> {
+/// The records of values, each with its value, made one after the other as they are asked for.
+fn shown<'a>(
+    kind: RecordKind,
+    values: &'a [Value],
+    names: Names<'a>,
+) -> Box<dyn Iterator<Item = (&'a Value, Shown)> + 'a> {
+    let led = || leads_of(values).flat_map(|(value, leads)| leads.into_iter().map(move |lead| (value, lead)));
     match kind {
-        RecordKind::Naptr => {
-            let shown = |lead: &Lead| {
-                let data = naptr(value, lead, names)?;
-                let bytes = 7 + data.services.len() + data.regexp.len() + data.replacement.len() + 2;
-                Some(Shown { data: RData::NAPTR(data), bytes })
-            };
-            leads_of(value).iter().filter_map(shown).collect()
+        RecordKind::Naptr => Box::new(led().filter_map(move |(value, lead)| {
+            let data = naptr(value, &lead, names)?;
+            let bytes = 7 + data.services.len() + data.regexp.len() + data.replacement.len() + 2;
+            Some((value, Shown { data: RData::NAPTR(data), bytes }))
+        })),
+        RecordKind::Uri => Box::new(led().map(|(value, Lead { uri: target, weight })| {
+            (value, opaque(URI_TYPE, uri(preference_of(value), weight, target.as_str())))
+        })),
+        RecordKind::Text => Box::new(values.iter().map(|value| (value, text(&text_of(value))))),
+        RecordKind::Machine => {
+            Box::new(values.iter().map(|value| (value, opaque(MACHINE_TYPE, encode_value(value)))))
         }
-        RecordKind::Uri => {
-            let shown = |Lead { uri: target, weight }: &Lead| {
-                opaque(URI_TYPE, uri(preference_of(value), *weight, target.as_str()))
-            };
-            leads_of(value).iter().map(shown).collect()
-        }
-        RecordKind::Text => vec![text(&text_of(value))],
-        RecordKind::Machine => vec![opaque(MACHINE_TYPE, encode_value(value))],
     }
 }
 

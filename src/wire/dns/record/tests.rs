@@ -1,5 +1,7 @@
 //! The encoding of values as records, octet by octet, and the conditions for stubs.
 
+use std::cell::Cell;
+
 use hickory_proto::rr::{Name, RData, RecordType};
 use hickory_proto::serialize::binary::{BinEncodable, BinEncoder};
 
@@ -145,6 +147,35 @@ fn what_fits_no_message_is_a_marked_stub() {
     assert_eq!(octets(RecordKind::Naptr, &values).len(), 3);
     // One value alone fits.
     assert_eq!(octets(RecordKind::Machine, &values[..1]).len(), 1);
+}
+
+/// The names of values are asked for one by one, and so show how many values were looked at.
+#[test]
+fn what_is_behind_the_end_of_a_message_is_not_looked_at() {
+    let uri = format!("x:{}", "!".repeat(130));
+    let values: Vec<Value> = (1..=2_048).map(|index| value(index, "URL", uri.as_bytes())).collect();
+    let asked = Name::from_ascii("sn1.88.id.internal.").expect("a name");
+    let label = "l".repeat(60);
+    let looked_at = Cell::new(0);
+    let of_value = |index: Index| {
+        looked_at.set(looked_at.get() + 1);
+        Name::from_ascii(format!("_{index}.{label}.{label}.{label}.id.internal.")).ok()
+    };
+    let names = Names { asked: &asked, of_value: &of_value };
+    let found = record_set(RecordKind::Naptr, &values, names, 1_000).expect("a stub");
+    assert_eq!(found.data.len(), 1);
+    assert!((200..400).contains(&looked_at.get()), "{} values", looked_at.get());
+}
+
+/// A stub represents all values, also those that were not looked at.
+#[test]
+fn a_stub_has_the_least_ttl_of_all_values() {
+    let data = "y".repeat(30_000);
+    let mut values: Vec<Value> = (1..=4).map(|index| value(index, "NAME", data.as_bytes())).collect();
+    values.last_mut().expect("a value").ttl = Ttl::Relative(5);
+    for kind in [RecordKind::Text, RecordKind::Machine] {
+        assert_eq!(set(kind, &values).map(|set| (set.ttl, set.data.len())), Some((5, 1)), "{kind:?}");
+    }
 }
 
 #[test]
