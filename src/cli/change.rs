@@ -323,6 +323,7 @@ pub(super) fn print_receipt(
             "position": position,
             "repeated": receipt.repeated,
             "warnings": warnings_json(&receipt.warnings),
+            "warnings_left_out": receipt.warnings_left_out,
         }))?;
     } else {
         let repeated = if receipt.repeated { ", done before under the same request id" } else { "" };
@@ -334,6 +335,9 @@ pub(super) fn print_receipt(
     output.flush()?;
     for warning in receipt.warnings.iter().filter(|_| !output.is_json()) {
         notice(&format!("warning: {}", escape(&warning.message)));
+    }
+    if receipt.warnings_left_out > 0 && !output.is_json() {
+        notice(&format!("warning: {} more values are likely not as meant", receipt.warnings_left_out));
     }
     Ok(())
 }

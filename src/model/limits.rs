@@ -108,6 +108,12 @@ pub const RECORDS_ELSEWHERE_MAX: usize = 16;
 pub const KEYS_TRIED_MAX: usize = 8;
 /// Journal entries that filing reads in one step.
 pub const FILING_STEP_ENTRIES: usize = 10_000;
+/// Warnings that one receipt lists; more are only counted.
+pub const RECEIPT_WARNINGS_MAX: usize = 8;
+/// Warnings that the receipts of one batch list together, or those of one group of a stream.
+pub const BATCH_WARNINGS_MAX: usize = 256;
+/// Bytes of one warning at any front end, as text in JSON.
+pub const WARNING_BYTES_MAX: usize = 640;
 /// Prefixes set aside by filing that are named in the status; more are only counted.
 pub const SET_ASIDE_MAX: usize = 100;
 /// Days for which a request id is remembered, unless configured otherwise.
@@ -132,4 +138,6 @@ const _: () = {
     assert!(STEP_ITEMS_MAX * (1 + VALUES_BYTES_MAX / COMMAND_SLOT_BYTES) <= COMMANDS_WAITING_MAX);
     assert!(PAGE_ITEMS_DEFAULT <= PAGE_ITEMS_MAX);
     assert!(LISTS_MAX <= LISTS_SOUGHT_MAX);
+    assert!(RECEIPT_WARNINGS_MAX <= BATCH_WARNINGS_MAX);
+    assert!(BATCH_WARNINGS_MAX * WARNING_BYTES_MAX <= MESSAGE_BYTES_MAX / 16);
 };

@@ -14,18 +14,19 @@ use crate::model::limits::{
     VALUES_BYTES_MAX,
 };
 use crate::model::refusal::{Failure, Problem, Refusal};
-use crate::model::uri::UriWarning;
+use crate::model::request::RequestId;
 use crate::model::value::ValueError;
 use crate::store::entry::RequestKey;
 use crate::telemetry::lost_outcome;
 
 use super::Registry;
 use super::authorize::{self, Authorized, Unauthorized};
-use super::command::{Batch, Command, PrefixCommand, Target, mint};
+use super::command::{Batch, Command, Item, PrefixCommand, Target, mint};
 use super::committer::{OutcomeSender, Outcomes, Submission};
 use super::digest;
 use super::group::Remember;
 use super::receipt::Receipt;
+use super::warnings::warn;
 
 /// The outcome of each item, in order.
 pub(super) type Applied = Vec<Result<Receipt, Problem>>;
@@ -42,16 +43,11 @@ impl Registry {
     /// A command with a receipt is on disk. Dropping the future leaves the outcomes unknown to the caller; commands that
     /// were queued are carried out nevertheless. Receipts name what is likely not as meant.
     pub async fn apply_items(&self, caller: &Caller, batch: Batch) -> Vec<Result<Receipt, Problem>> {
-        // Commands of a caller without proof are mostly refused, and must not cost more than that.
-        let is_proven = !matches!(caller, Caller::Anonymous);
-        let written = batch.items.iter().filter(|_| is_proven).map(|item| item.command.warnings());
-        let warnings: Vec<Vec<UriWarning>> = written.collect();
-        let mut outcomes = self.apply_all(caller, batch).await;
-        for (outcome, warnings) in outcomes.iter_mut().zip(warnings) {
-            if let Ok(receipt) = outcome {
-                receipt.warnings = warnings;
-            }
-        }
+        let deadline = batch.deadline.unwrap_or_else(|| Instant::now() + WAIT_MAX);
+        let items: Vec<Arc<Item>> = batch.items.into_iter().map(Arc::new).collect();
+        let shared = SharedBatch { request: batch.request, items: items.clone() };
+        let mut outcomes = self.apply_all(caller, shared, deadline).await;
+        warn(&mut outcomes, &items).await;
         outcomes
     }
 
@@ -71,8 +67,7 @@ impl Registry {
         settled.collect::<Result<_, _>>().map_err(|failed| failure.unwrap_or(failed))
     }
 
-    async fn apply_all(&self, caller: &Caller, batch: Batch) -> Applied {
-        let deadline = batch.deadline.unwrap_or_else(|| Instant::now() + WAIT_MAX);
+    async fn apply_all(&self, caller: &Caller, batch: SharedBatch, deadline: Instant) -> Applied {
         if let Err(refusal) = self.check_batch(&batch) {
             let refused = || Err(Problem::Refused(refusal.clone()));
             let outcomes: Applied = batch.items.iter().map(|_| refused()).collect();
@@ -90,7 +85,7 @@ impl Registry {
     }
 
     /// Divides a batch into commands that the caller may give and commands that are refused at once.
-    fn authorize(&self, caller: &Caller, batch: Batch) -> Sorted {
+    fn authorize(&self, caller: &Caller, batch: SharedBatch) -> Sorted {
         let directory = self.store.directory();
         let now_ms = self.store.now_ms();
         let request = batch.request.zip(caller.name());
@@ -125,7 +120,7 @@ impl Registry {
         for (one, memory) in asked.into_iter().zip(memories) {
             if let (Some(before), Some(memory)) = (one.done_before.take(), memory) {
                 let position = lineage.position_of(memory.sequence).unwrap_or_else(|| self.store.head());
-                let target = authorize::named(&before.command).cloned();
+                let target = authorize::named(&before.item.command).cloned();
                 let repeated = Receipt::repeated(target, &memory, before.content, position);
                 one.outcome = repeated.map_err(Problem::from);
             }
@@ -178,7 +173,7 @@ impl Registry {
         Ok(answer)
     }
 
-    fn check_batch(&self, batch: &Batch) -> Result<(), Refusal> {
+    fn check_batch(&self, batch: &SharedBatch) -> Result<(), Refusal> {
         if batch.items.len() > BATCH_ITEMS_MAX {
             return Err(Refusal::TooManyItems { count: batch.items.len() });
         }
@@ -197,6 +192,14 @@ impl Registry {
         }
         Ok(())
     }
+}
+
+//----------- SharedBatch ----------------------------------------------------
+
+/// A batch whose items are looked at once more when they have their outcomes.
+pub(super) struct SharedBatch {
+    pub(super) request: Option<RequestId>,
+    pub(super) items: Vec<Arc<Item>>,
 }
 
 //----------- Sorted ---------------------------------------------------------
@@ -220,14 +223,14 @@ struct Refused {
 struct DoneBefore {
     key: RequestKey,
     content: [u8; 16],
-    command: Command,
+    item: Arc<Item>,
 }
 
 impl Refused {
     fn new(position: usize, unauthorized: Unauthorized, remember: Remember) -> Self {
         let Unauthorized { item, refusal } = unauthorized;
         let remember = remember.filter(|_| is_of_prefix(&refusal));
-        let done_before = remember.map(|(key, content)| DoneBefore { key, content, command: item.command });
+        let done_before = remember.map(|(key, content)| DoneBefore { key, content, item });
         Self { position, outcome: Err(refusal.into()), done_before }
     }
 }

@@ -20,7 +20,7 @@ use super::command::{Command, Item, PrefixCommand, Register, Remove, Target};
 
 /// A command that its caller may give, according to the state that was read.
 pub(super) struct Authorized {
-    item: Item,
+    item: Arc<Item>,
     caller: Caller,
     name: CallerName,
     directory: Arc<Directory>,
@@ -30,14 +30,14 @@ pub(super) struct Authorized {
 
 /// A command that its caller may not give, and the reason.
 pub(super) struct Unauthorized {
-    pub(super) item: Item,
+    pub(super) item: Arc<Item>,
     pub(super) refusal: Refusal,
 }
 
 impl Authorized {
     /// Checks that the caller may give the command; gives the item back when it may not.
     pub(super) fn new(
-        item: Item,
+        item: Arc<Item>,
         caller: &Caller,
         directory: &Arc<Directory>,
         now_ms: u64,
@@ -58,7 +58,7 @@ impl Authorized {
 
     /// A command that records allow; only `identity_authorization` may make it.
     pub(super) fn by_records(
-        item: Item,
+        item: Arc<Item>,
         caller: &Caller,
         directory: Arc<Directory>,
         read: Vec<ReadVersion>,

@@ -6,7 +6,6 @@ use crate::model::prefix::{PrefixStatus, Registrant};
 use crate::model::request::RequestId;
 use crate::model::site::Site;
 use crate::model::token::{TokenEntry, TokenId};
-use crate::model::uri::UriWarning;
 use crate::model::value::{Index, Value, Values};
 
 /// Commands that arrive together: independent items, applied in order, each with its own outcome.
@@ -77,14 +76,12 @@ impl Command {
         matches!(self, Self::Register(register) if matches!(register.target, Target::Minted { .. }))
     }
 
-    /// What is likely not as meant in the values that it writes.
-    pub(super) fn warnings(&self) -> Vec<UriWarning> {
+    /// All values that it writes.
+    pub(super) fn written(&self) -> Box<dyn Iterator<Item = &Value> + Send + '_> {
         match self {
-            Self::Register(register) => {
-                register.values.as_slice().iter().filter_map(UriWarning::about).collect()
-            }
-            Self::Amend(amend) => amend.written().filter_map(UriWarning::about).collect(),
-            Self::Remove(_) | Self::Prefix(_) | Self::Token(_) => Vec::new(),
+            Self::Register(register) => Box::new(register.values.as_slice().iter()),
+            Self::Amend(amend) => Box::new(amend.written()),
+            Self::Remove(_) | Self::Prefix(_) | Self::Token(_) => Box::new(std::iter::empty()),
         }
     }
 

@@ -24,6 +24,7 @@ use super::command::{Command, PrefixCommand, TokenCommand};
 use super::filing_rules::FilingState;
 use super::receipt::{Outcome, Receipt};
 use super::rules::{self, Decision, Now, Present};
+use super::warnings::Warnings;
 use crate::authority::evidence::ReadVersion;
 use crate::model::refusal::Refusal;
 
@@ -188,7 +189,7 @@ impl Group {
             outcome: decided.operation.map_or(Outcome::Unchanged, Outcome::of),
             replaced: decided.replaced && remember.is_none(),
             repeated: false,
-            warnings: Vec::new(),
+            warnings: Warnings::default(),
         })
     }
 

@@ -12,6 +12,8 @@
 //! here that covers it. The identities configured for this node home and revoke prefixes, remove the records of revoked ones,
 //! and nothing else.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use crate::authority::administration::{self, Memberships, Next, Record};
@@ -25,9 +27,9 @@ use crate::store::directory::Directory;
 use crate::telemetry::{bug, count};
 
 use super::Registry;
-use super::apply::{Applied, check_command, only};
+use super::apply::{Applied, SharedBatch, check_command, only};
 use super::authorize::{self, Authorized};
-use super::command::{Amend, Batch, Command, Item, PrefixCommand, Register, Remove, Target};
+use super::command::{Amend, Command, Item, PrefixCommand, Register, Remove, Target};
 use super::digest;
 use super::group::Remember;
 use super::receipt::Receipt;
@@ -56,7 +58,7 @@ impl Registry {
     }
 
     /// Applies items one after the other, up to one that fails; each sees the effects of those before it.
-    pub(super) async fn apply_each(&self, caller: &Caller, batch: Batch, deadline: Instant) -> Applied {
+    pub(super) async fn apply_each(&self, caller: &Caller, batch: SharedBatch, deadline: Instant) -> Applied {
         let request = batch.request.zip(caller.name());
         let mut outcomes = Applied::with_capacity(batch.items.len());
         for item in batch.items {
@@ -73,7 +75,7 @@ impl Registry {
     async fn apply_item(
         &self,
         caller: &Caller,
-        item: Item,
+        item: Arc<Item>,
         remember: Remember,
         deadline: Instant,
     ) -> Result<Receipt, Problem> {
@@ -87,7 +89,7 @@ impl Registry {
         for _ in 0..ATTEMPTS_MAX {
             let directory = self.store.directory();
             let read = self.allow(caller, &item.command, &directory).await.inspect_err(rejected)?;
-            let authorized = Authorized::by_records(item.clone(), caller, directory, read);
+            let authorized = Authorized::by_records(Arc::clone(&item), caller, directory, read);
             match only(self.commit(vec![(authorized, remember)], deadline).await) {
                 Err(Problem::Failed(Failure::Contended)) => {}
                 settled => return settled,

@@ -13,6 +13,7 @@
 
 pub mod command;
 pub mod receipt;
+pub mod warnings;
 
 mod authorize;
 mod identity_authorization;

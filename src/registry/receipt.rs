@@ -2,10 +2,11 @@
 
 use crate::model::identifier::Identifier;
 use crate::model::position::Position;
-use crate::model::uri::UriWarning;
 use crate::store::entry::{Operation, RequestMemory};
 
 use crate::model::refusal::Refusal;
+
+use super::warnings::Warnings;
 
 /// The outcome of a command that was carried out: it is on disk, and the next question sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub struct Receipt {
     /// Whether the command was carried out before, for the same request id.
     pub repeated: bool,
     /// What is likely not as meant in the values that the command writes.
-    pub warnings: Vec<UriWarning>,
+    pub warnings: Warnings,
 }
 
 impl Receipt {
@@ -45,7 +46,7 @@ impl Receipt {
             outcome: memory.operation.map_or(Outcome::Unchanged, Outcome::of),
             replaced: false,
             repeated: true,
-            warnings: Vec::new(),
+            warnings: Warnings::default(),
         })
     }
 }

@@ -17,7 +17,8 @@ use super::counters::Service;
 use super::stream::{Answers, Converse, GroupBounds, converse};
 use super::{memory, reply, request, response};
 use crate::model::limits::{
-    BATCH_ITEMS_MAX, GROUP_BYTES_MAX, GROUP_ITEMS_MAX, MESSAGE_BYTES_MAX, STREAM_UNACKNOWLEDGED_MAX,
+    BATCH_ITEMS_MAX, BATCH_WARNINGS_MAX, GROUP_BYTES_MAX, GROUP_ITEMS_MAX, MESSAGE_BYTES_MAX,
+    STREAM_UNACKNOWLEDGED_MAX,
 };
 use crate::model::refusal::{Problem, Refusal};
 use crate::model::request::RequestId;
@@ -97,7 +98,9 @@ impl RegistrationService for RegistrationApi {
         }
         let outcomes = numbers.into_iter().zip(applied);
         let outcomes = outcomes.map(|(number, result)| response::outcome(number, result, request_id));
-        Ok(Response::new(proto::ApplyBatchResponse { outcomes: outcomes.collect() }))
+        let mut response = proto::ApplyBatchResponse { outcomes: outcomes.collect() };
+        response::fit_warnings(&mut response);
+        Ok(Response::new(response))
     }
 
     async fn apply_stream(
@@ -152,6 +155,7 @@ impl StreamRegistrar {
         group: Vec<proto::ApplyStreamRequest>,
     ) -> Answers<proto::ApplyStreamResponse> {
         let mut answers = Answers { ready: Vec::with_capacity(group.len()), end: None };
+        let mut warnings_left = BATCH_WARNINGS_MAX;
         let mut messages = group.into_iter().peekable();
         while answers.end.is_none()
             && let Some(first) = messages.next()
@@ -161,11 +165,12 @@ impl StreamRegistrar {
             while let Some(next) = messages.next_if(|next| next.request_id == id) {
                 items.push(next.item.unwrap_or_default());
             }
-            let (outcomes, end) = self.answer_run(&id, items).await;
+            let (mut outcomes, end) = self.answer_run(&id, items).await;
+            warnings_left = response::leave_out_warnings(&mut outcomes, warnings_left);
             answers.ready.extend(outcomes.into_iter().map(stream_answer));
             answers.end = end;
         }
-        self.call.force_memory(memory::outcomes_bytes(answers.ready.len()));
+        self.call.force_memory(memory::reported_bytes(answers.ready.len()));
         answers
     }
 

@@ -5,10 +5,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use prost::Message;
+
 use super::reply::FrontRefusal;
 use crate::authority::caller::Caller;
 use crate::backup;
 use crate::filing::status::FilingStatus;
+use crate::model::limits::MESSAGE_BYTES_MAX;
 use crate::model::prefix::{Homing, PrefixEntry};
 use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::model::request::RequestId;
@@ -46,7 +49,8 @@ pub(super) fn receipt(receipt: Receipt) -> proto::Receipt {
         position: Some(receipt.position.into()),
         kind: outcome_kind(receipt.outcome).into(),
         repeated: receipt.repeated,
-        warnings: receipt.warnings.iter().map(warning).collect(),
+        warnings: receipt.warnings.listed.iter().map(warning).collect(),
+        warnings_left_out: receipt.warnings.left_out,
     }
 }
 
@@ -55,6 +59,32 @@ fn warning(warning: &UriWarning) -> proto::ValueWarning {
         index: warning.index().get(),
         code: warning.code().to_owned(),
         message: warning.to_string(),
+    }
+}
+
+/// Leaves out the warnings of outcomes beyond so many that may be listed; they are counted. Returns how many more may be.
+pub(super) fn leave_out_warnings(outcomes: &mut [proto::Outcome], listed_max: usize) -> usize {
+    let mut left = listed_max;
+    for outcome in outcomes {
+        if let Some(outcome::Result::Receipt(receipt)) = &mut outcome.result {
+            let beyond = receipt.warnings.split_off(left.min(receipt.warnings.len()));
+            left -= receipt.warnings.len();
+            receipt.warnings_left_out += u32::try_from(beyond.len()).unwrap_or(u32::MAX);
+        }
+    }
+    left
+}
+
+/// Drops all warnings of outcomes, also the count of those that are left out, where they would not fit one message.
+pub(super) fn fit_warnings(response: &mut proto::ApplyBatchResponse) {
+    if response.encoded_len() <= MESSAGE_BYTES_MAX {
+        return;
+    }
+    for outcome in &mut response.outcomes {
+        if let Some(outcome::Result::Receipt(receipt)) = &mut outcome.result {
+            receipt.warnings.clear();
+            receipt.warnings_left_out = 0;
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use super::counters::Service;
 use super::inbound::Inbound;
 use super::memory::Windows;
 use super::registration::RegistrationApi;
-use super::{GrpcOptions, GrpcServer, Shared, reception};
+use super::{GrpcOptions, GrpcServer, Shared, reception, response};
 use crate::authority::caller::Caller;
 use crate::authority::{Authority, AuthorityOptions};
 use crate::backup::{self, Backups, CHUNK_BYTES_DEFAULT};
@@ -30,7 +30,7 @@ use crate::front::listen::in_flight::InFlight;
 use crate::front::listen::slots::SlotUse;
 use crate::model::environment::Entropy;
 use crate::model::identifier::{Folding, Identifier, Prefix};
-use crate::model::limits::{STEP_ITEMS_MAX, VALUES_BYTES_MAX};
+use crate::model::limits::{MESSAGE_BYTES_MAX, STEP_ITEMS_MAX, VALUES_BYTES_MAX};
 use crate::model::token::Scope;
 use crate::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
 use crate::registry::command::{Command, Existing, Precondition, PrefixCommand, Register, Target};
@@ -488,4 +488,48 @@ fn value(data: &str) -> Value {
         references: Vec::new(),
         timestamp: 0,
     }
+}
+
+//----------- Warnings -------------------------------------------------------
+
+fn warned(identifier: &str, warnings: usize) -> proto::Outcome {
+    let warning = proto::ValueWarning { index: 1, code: "NO_URI".to_owned(), message: "m".repeat(300) };
+    let receipt = proto::Receipt {
+        identifier: identifier.to_owned(),
+        warnings: vec![warning; warnings],
+        ..proto::Receipt::default()
+    };
+    proto::Outcome { number: 0, result: Some(proto::outcome::Result::Receipt(receipt)) }
+}
+
+fn counts(outcomes: &[proto::Outcome]) -> Vec<(usize, u32)> {
+    let count = |outcome: &proto::Outcome| match &outcome.result {
+        Some(proto::outcome::Result::Receipt(receipt)) => (receipt.warnings.len(), receipt.warnings_left_out),
+        _ => (0, 0),
+    };
+    outcomes.iter().map(count).collect()
+}
+
+/// The outcomes of commands that are committed are never exchanged for a status because of their warnings.
+#[test]
+fn outcomes_that_fit_a_message_are_reported_without_the_warnings_that_do_not() {
+    let small = warned("88.118.8/x", 2);
+    let mut response = proto::ApplyBatchResponse { outcomes: vec![small; 2] };
+    response::fit_warnings(&mut response);
+    assert_eq!(counts(&response.outcomes), [(2, 0), (2, 0)]);
+    let large = warned(&"x".repeat(400), 1);
+    let mut response = proto::ApplyBatchResponse { outcomes: vec![large; 10_000] };
+    assert!(response.encoded_len() > MESSAGE_BYTES_MAX);
+    response::fit_warnings(&mut response);
+    assert!(response.encoded_len() <= MESSAGE_BYTES_MAX);
+    assert!(counts(&response.outcomes).iter().all(|count| *count == (0, 0)));
+}
+
+#[test]
+fn warnings_beyond_those_of_a_group_are_counted() {
+    let mut outcomes = vec![warned("a", 3), warned("b", 0), warned("c", 3), warned("d", 1)];
+    assert_eq!(response::leave_out_warnings(&mut outcomes, 5), 0);
+    assert_eq!(counts(&outcomes), [(3, 0), (0, 0), (2, 1), (0, 1)]);
+    let mut outcomes = vec![warned("a", 3)];
+    assert_eq!(response::leave_out_warnings(&mut outcomes, 5), 2);
 }

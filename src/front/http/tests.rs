@@ -113,7 +113,7 @@ async fn health_readiness_and_metrics_are_served_until_it_drains() {
 }
 
 /// Memory for one request at a time and for a small answer.
-const ONE_REQUEST: MemoryLimits = MemoryLimits { total: 20_000, source: 20_000, connection: 20_000 };
+const ONE_REQUEST: MemoryLimits = MemoryLimits { total: 24_000, source: 24_000, connection: 24_000 };
 
 /// A native message that is carried holds the memory of its request. Meanwhile nothing is done for another, and how the node
 /// is can be asked, also where the page of metrics is larger than what is left.

@@ -5,7 +5,9 @@
 
 use super::budget::MemoryLimits;
 use super::quota::QuotaBounds;
-use crate::model::limits::{BATCH_ITEMS_MAX, MESSAGE_BYTES_MAX, MESSAGE_MEMORY_MAX};
+use crate::model::limits::{
+    BATCH_ITEMS_MAX, BATCH_WARNINGS_MAX, MESSAGE_BYTES_MAX, MESSAGE_MEMORY_MAX, WARNING_BYTES_MAX,
+};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -48,7 +50,8 @@ const _: () = {
     }
     assert!(total <= 720 * MIB, "the front ends together, as docs/threats.md says");
     // The bytes of a message are there twice while it is decoded; beside them a call holds a little.
-    assert!(MESSAGE_MEMORY_MAX + 2 * MESSAGE_BYTES_MAX + BATCH_ITEMS_MAX * 512 + MIB <= GRPC_MEMORY.source);
+    let outcomes = BATCH_ITEMS_MAX * 512 + BATCH_WARNINGS_MAX * WARNING_BYTES_MAX;
+    assert!(MESSAGE_MEMORY_MAX + 2 * MESSAGE_BYTES_MAX + outcomes + MIB <= GRPC_MEMORY.source);
 };
 
 //----------- Handle protocol ------------------------------------------------

@@ -23,6 +23,7 @@ use url::{Position, Url};
 
 pub use self::locations::LocationChoice;
 use self::locations::Locations;
+use super::limits::WARNING_BYTES_MAX;
 use super::value::{Index, Value, ValueType};
 
 /// The families of types whose values are URIs.
@@ -35,6 +36,11 @@ const LOCATIONS_READ_MAX: usize = 4;
 const WEIGHT_ALONE: u16 = 1;
 /// Characters of a value that a warning repeats.
 const SHOWN_CHARACTERS_MAX: usize = 64;
+/// Bytes that these characters take at most when they are escaped.
+const SHOWN_BYTES_MAX: usize = 192;
+
+// A warning has less than 256 bytes beside them, and JSON escapes at most each byte of them again.
+const _: () = assert!(2 * SHOWN_BYTES_MAX + 256 <= WARNING_BYTES_MAX);
 
 //----------- Uri ------------------------------------------------------------
 
@@ -257,7 +263,7 @@ impl UriWarning {
     /// The warning about a value, if there is one.
     pub fn about(value: &Value) -> Option<Self> {
         let index = value.index;
-        let found = || String::from_utf8_lossy(&value.data).chars().take(SHOWN_CHARACTERS_MAX).collect();
+        let found = || beginning(&value.data);
         if is_of_locations(value) {
             let locations = Locations::of_value(value);
             return locations.is_none().then_some(Self::NoLocation { index });
@@ -293,6 +299,20 @@ impl UriWarning {
             | Self::TooLong { index, .. } => *index,
         }
     }
+}
+
+/// The beginning of data, as much as a warning repeats of it.
+fn beginning(data: &[u8]) -> String {
+    let mut bytes_left = SHOWN_BYTES_MAX;
+    let read = data.get(..4 * SHOWN_CHARACTERS_MAX).unwrap_or(data);
+    let text = String::from_utf8_lossy(read);
+    let fits = |character: &char| {
+        let bytes: usize = character.escape_debug().map(char::len_utf8).sum();
+        let rest = bytes_left.checked_sub(bytes);
+        bytes_left = rest.unwrap_or(0);
+        rest.is_some()
+    };
+    text.chars().take(SHOWN_CHARACTERS_MAX).take_while(fits).collect()
 }
 
 impl fmt::Display for UriWarning {

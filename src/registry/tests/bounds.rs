@@ -5,15 +5,16 @@ use std::sync::atomic::Ordering;
 
 use crate::authority::caller::Caller;
 use crate::model::limits::{
-    BATCH_ITEMS_MAX, COMMANDS_WAITING_MAX, GROUP_BYTES_MAX, STEP_ITEMS_MAX, VALUES_BYTES_MAX,
+    BATCH_ITEMS_MAX, BATCH_WARNINGS_MAX, COMMANDS_WAITING_MAX, GROUP_BYTES_MAX, RECEIPT_WARNINGS_MAX,
+    STEP_ITEMS_MAX, VALUES_BYTES_MAX,
 };
 use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::model::value::Value;
-use crate::registry::command::{Batch, Command};
+use crate::registry::command::{Amend, Batch, Command};
 use crate::registry::failure_of;
 use crate::store::EngineKind;
 
-use super::fixture::{Fixture, add, batch, passed, register, remove, value};
+use super::fixture::{Fixture, add, amend, batch, passed, register, registration, remove, value};
 
 /// The longest data that one URL of an identifier can have.
 fn longest() -> String {
@@ -152,4 +153,30 @@ async fn small_amends_of_large_states_do_not_add_up() {
     let last = fixture.state(&names[255]).await.expect("the identifier").values.expect("its values");
     assert_eq!(last.as_slice().iter().map(Value::encoded_bytes).sum::<usize>(), last.encoded_bytes());
     assert_eq!(last.as_slice()[1].data, b"two");
+}
+
+//----------- Warnings -------------------------------------------------------
+
+/// Every warning is listed or counted, whatever is written: the size of warnings never hides what was done.
+#[tokio::test]
+async fn warnings_of_a_receipt_and_of_a_batch_are_bounded_and_counted() {
+    let fixture = Fixture::open(EngineKind::Fjall).await;
+    let wrong = |count: u32| (1..=count).map(|index| value(index, "www.e.example")).collect::<Vec<_>>();
+    let mut commands = vec![registration("88.118/most", wrong(2_048))];
+    let added: Vec<Value> = (1..=9).map(|index| value(3_000 + index, "no uri")).collect();
+    commands.push(Command::Amend(Amend { add: added, ..amend("88.118/absent") }));
+    commands.push(registration("88.118/none", vec![value(1, "https://e.example/")]));
+    commands.extend((0..300).map(|number| registration(&format!("88.118/{number}"), wrong(2))));
+    let outcomes = fixture.batch(commands).await;
+    let counts: Vec<Option<(usize, u32)>> = outcomes
+        .iter()
+        .map(|outcome| outcome.as_ref().ok().map(|one| (one.warnings.listed.len(), one.warnings.left_out)))
+        .collect();
+    let most = u32::try_from(2_048 - RECEIPT_WARNINGS_MAX).expect("a small number");
+    assert_eq!(counts[..4], [Some((RECEIPT_WARNINGS_MAX, most)), None, Some((0, 0)), Some((2, 0))]);
+    assert_eq!(counts.last(), Some(&Some((0, 2))), "the last ones are only counted");
+    let listed: usize = counts.iter().flatten().map(|(listed, _)| listed).sum();
+    let left_out: u32 = counts.iter().flatten().map(|(_, left_out)| left_out).sum();
+    assert_eq!(listed, BATCH_WARNINGS_MAX);
+    assert_eq!(listed + usize::try_from(left_out).expect("a small number"), 2_048 + 300 * 2);
 }

@@ -203,3 +203,27 @@ async fn a_value_that_leads_nowhere_is_warned_of() {
     }
     node.stop().await;
 }
+
+/// A reply lists a few warnings and counts the others, however many values lead nowhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn warnings_beyond_the_first_are_counted() {
+    let node = TestNode::start(EngineKind::Fjall).await;
+    let client = node.client().await;
+    client.home("88.118.8").await.expect("homed");
+    let token = admin_token(node.node().data_dir());
+    let http = Client::of(node.node().http_addr().expect("an HTTP address")).bearer(&token);
+    let values: Vec<_> = (1..=2_048).map(|index| (index, "URL", "www.example.com", None)).collect();
+    let receipt = client.register_values("88.118.8/g", &values).await.expect("registered");
+    assert_eq!((receipt.warnings.len(), receipt.warnings_left_out), (8, 2_040));
+    let body: Vec<Json> =
+        (1..=2_048).map(|index| json!({"index": index, "type": "URL", "data": "x"})).collect();
+    let written = http.put("/api/handles/88.118.8/h", Json::Array(body)).await;
+    assert_eq!(written.verdict(), (201, 1), "{written:?}");
+    let reply = written.json();
+    assert_eq!(reply["warnings"].as_array().map(Vec::len), Some(8));
+    assert_eq!(reply["warningsLeftOut"], json!(2_040));
+    let one = json!([{"index": 1, "type": "URL", "data": "x"}]);
+    let written = http.put("/api/handles/88.118.8/i", one).await;
+    assert_eq!(written.json().get("warningsLeftOut"), None);
+    node.stop().await;
+}

@@ -38,6 +38,7 @@ use super::connection::Client;
 use super::reply::{self, FrontRefusal};
 use super::unread::Answer;
 use crate::front::listen::budget::{BudgetSpent, MemoryGrant};
+use crate::model::limits::{BATCH_WARNINGS_MAX, RECEIPT_WARNINGS_MAX, WARNING_BYTES_MAX};
 use crate::wire::message_size::{MessageSize, Method};
 
 /// Bytes that a call takes whatever it asks: its task, its headers, and the buffers that tonic makes for it.
@@ -215,6 +216,8 @@ struct Sizes {
     received: usize,
     /// What the decoded messages take.
     decoded: usize,
+    /// Items of the messages that are not answered.
+    items: usize,
     /// What the answers take that have not left.
     answer: usize,
 }
@@ -251,7 +254,7 @@ impl CallMemory {
     /// Holds bytes for the outcome of a change, which is reported even beyond the budget.
     pub(super) fn force_answer(&self, bytes: usize) {
         let mut parts = self.parts();
-        parts.sizes.answer = bytes;
+        parts.sizes = Sizes { items: 0, answer: bytes, ..parts.sizes };
         let needed = parts.sizes.needed();
         parts.grant.force(needed);
     }
@@ -259,7 +262,7 @@ impl CallMemory {
     /// Gives back what a stream's messages and answers took: they are done with.
     pub(super) fn release(&self) {
         // Fewer bytes are never refused.
-        let _never = self.change(|sizes| *sizes = Sizes { decoded: 0, answer: 0, ..*sizes });
+        let _never = self.change(|sizes| *sizes = Sizes { decoded: 0, items: 0, answer: 0, ..*sizes });
     }
 
     /// Exchanges what the request took for the encoded answer.
@@ -279,7 +282,9 @@ impl CallMemory {
             sizes.buffer = sizes.buffer.max(2 * encoded);
             sizes.received = received;
             sizes.decoded += size.bytes;
-            sizes.answer += outcomes_bytes(size.items);
+            let reported = reported_bytes(sizes.items);
+            sizes.items += size.items;
+            sizes.answer += reported_bytes(sizes.items) - reported;
         })
     }
 
@@ -322,6 +327,15 @@ pub(super) fn item_bytes(encoded: usize, values: usize) -> usize {
 pub(super) fn outcomes_bytes(items: usize) -> usize {
     items * ITEM_BYTES
 }
+
+/// The same with their warnings, of which a receipt has a few and a batch has not many.
+pub(super) fn reported_bytes(items: usize) -> usize {
+    let warnings = items.saturating_mul(RECEIPT_WARNINGS_MAX).min(BATCH_WARNINGS_MAX);
+    outcomes_bytes(items) + warnings * WARNING_BYTES_MAX
+}
+
+// The receipt of one command is within what most calls take.
+const _: () = assert!(ITEM_BYTES + RECEIPT_WARNINGS_MAX * WARNING_BYTES_MAX <= SMALL_BYTES);
 
 /// The refusal of a call for want of memory.
 pub(super) fn spent(spent: BudgetSpent) -> Status {

@@ -27,6 +27,7 @@ use crate::front::http::transport::rejection::Rejection;
 use crate::model::identifier::Identifier;
 use crate::model::refusal::{Failure, Refusal};
 use crate::model::uri::UriWarning;
+use crate::registry::warnings::Warnings;
 use crate::resolver::recursion::Unanswered;
 use crate::telemetry::bug;
 use crate::wire::handle::code::{ResponseCode, Version};
@@ -364,6 +365,9 @@ pub(in crate::front::http) struct HandleReply {
     /// What is likely not as meant in the values that were written.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<WarningJson>,
+    /// Number of further warnings that are not listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warnings_left_out: Option<u32>,
 }
 
 /// A value that was written, and that is likely not as meant.
@@ -403,6 +407,7 @@ impl HandleReply {
             referral_handle: None,
             message: None,
             warnings: Vec::new(),
+            warnings_left_out: None,
         }
     }
 }
@@ -425,17 +430,21 @@ pub(in crate::front::http) fn referral(
 pub(in crate::front::http) fn written_handle(
     created: bool,
     handle: &str,
-    warnings: &[UriWarning],
+    warnings: &Warnings,
     format: &Format,
 ) -> Response {
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-    let warnings = warnings.iter().map(WarningJson::of).collect();
-    json(status, &HandleReply { warnings, ..HandleReply::new(ResponseCode::SUCCESS, Some(handle)) }, format)
+    let body = HandleReply {
+        warnings: warnings.listed.iter().map(WarningJson::of).collect(),
+        warnings_left_out: Some(warnings.left_out).filter(|count| *count > 0),
+        ..HandleReply::new(ResponseCode::SUCCESS, Some(handle))
+    };
+    json(status, &body, format)
 }
 
 /// A command about one identifier was carried out.
 pub(in crate::front::http) fn done(created: bool, handle: &str, format: &Format) -> Response {
-    written_handle(created, handle, &[], format)
+    written_handle(created, handle, &Warnings::default(), format)
 }
 
 /// The reply to a request that is not fulfilled.
@@ -453,9 +462,13 @@ pub(in crate::front::http) fn denied(
 
 #[cfg(test)]
 mod tests {
-    use super::{Denial, Intent, Schemes, StatusCode, Unanswered, status_of, status_of_denial};
+    use super::{
+        Denial, Intent, Schemes, StatusCode, Unanswered, UriWarning, WarningJson, status_of, status_of_denial,
+    };
     use crate::federation::error::PeerError;
+    use crate::model::limits::{INDEX_MAX, WARNING_BYTES_MAX};
     use crate::model::refusal::Refusal;
+    use crate::model::value::{Index, Permissions, Ttl, Value, ValueType};
     use crate::wire::handle::code::ResponseCode;
 
     #[test]
@@ -478,6 +491,28 @@ mod tests {
             let denial = Denial::Unanswered(unanswered);
             let found = status_of_denial(&denial, Intent::Question, Schemes::Tokens);
             assert_eq!(found.as_u16(), status, "{denial}");
+        }
+    }
+
+    /// The outcome of a command is reported within the memory that was taken before, whatever was written.
+    #[test]
+    fn a_warning_takes_no_more_than_its_bound() {
+        for character in ["\"", "\\", "\n", "\u{7f}", "\u{10ffff}", "\u{301}", "零", "a", "\0", "\u{e000}"] {
+            for value_type in ["URL", "URI", ValueType::LOCATIONS] {
+                let value = Value {
+                    index: Index::new(INDEX_MAX).expect("an index"),
+                    value_type: ValueType::new(value_type).expect("a type"),
+                    data: character.repeat(200).into_bytes(),
+                    ttl: Ttl::default(),
+                    permissions: Permissions::DEFAULT,
+                    references: Vec::new(),
+                    timestamp: 0,
+                };
+                let warning = UriWarning::about(&value).expect("a warning");
+                let text = serde_json::to_string_pretty(&WarningJson::of(&warning)).expect("it is written");
+                // Within the reply each of its five lines begins with four blanks more.
+                assert!(text.len() + 5 * 4 <= WARNING_BYTES_MAX, "{} bytes: {text}", text.len());
+            }
         }
     }
 

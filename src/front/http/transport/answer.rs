@@ -19,7 +19,7 @@ use crate::front::http::transport::connection::Client;
 use crate::front::listen::bounds::HTTP_STATUS_MEMORY;
 use crate::front::listen::budget::{BudgetSpent, MemoryBudget, MemoryGrant};
 use crate::front::listen::in_flight::AnswerMark;
-use crate::model::limits::IDENTIFIER_BYTES_MAX;
+use crate::model::limits::{IDENTIFIER_BYTES_MAX, RECEIPT_WARNINGS_MAX, WARNING_BYTES_MAX};
 
 /// Bytes of one piece of an answer.
 const PIECE_BYTES: usize = 16 * 1024;
@@ -27,12 +27,13 @@ const PIECE_BYTES: usize = 16 * 1024;
 /// the buffers of a connection hold.
 const SMALL_BYTES: usize = 8 * 1024;
 /// Bytes that are taken before a request is answered: most answers take no more, and no outcome of a command does.
-const RESERVED_BYTES: usize = 16 * 1024;
+const RESERVED_BYTES: usize = 20 * 1024;
 /// Bytes that count for an answer whose length is not known, which is made while it is taken.
 const STREAMED_BYTES: usize = 256 * 1024;
 
-// A handle is at most this long when each of its bytes is escaped; beside it an outcome has a few hundred bytes.
-const _: () = assert!(6 * IDENTIFIER_BYTES_MAX + 1_024 <= RESERVED_BYTES);
+// A handle is at most this long when each of its bytes is escaped; beside it and its warnings an outcome has a few hundred bytes.
+const _: () =
+    assert!(6 * IDENTIFIER_BYTES_MAX + RECEIPT_WARNINGS_MAX * WARNING_BYTES_MAX + 1_024 <= RESERVED_BYTES);
 
 /// The memory of answers: that of their client, and another of what says how the node is, which is served while the first is
 /// spent.
