@@ -15,6 +15,10 @@
 //! an error. Damage in the last segment of the log, and a cut log, silently drop what follows, and may leave a part of the
 //! first dropped commit; the store detects that by its dense journal positions and its high-water file.
 //!
+//! **Faults.** Sled does not take back a transaction that fails while it enters the trees, for example when a page of them
+//! cannot be read: a part of it stays, and gets to disk. So a transaction is repeated once, which completes it after a fault
+//! that has passed. After a lasting one the store may open read-only, with that part named; nothing acknowledged is lost.
+//!
 //! **Memory.** The cache is not a limit: plan for it plus 90 MB per million identifiers. While a commit enters memory, a
 //! lock of the whole process blocks every reader of sled: commit in chunks of about a hundred entries.
 
@@ -243,10 +247,24 @@ impl Sled {
         Ok(())
     }
 
-    /// One transaction over the trees of the batch. The replaced values are recorded before sled admits readers again.
+    /// Applies the batch, and once more when sled could not read or write: what has entered the trees is the same each time.
     fn apply(&self, batch: &ByTable) -> Result<(), EngineError> {
+        let mut applied = self.apply_once(batch);
+        if matches!(applied, Err(TransactionError::Storage(Error::Io(_)))) {
+            applied = self.apply_once(batch);
+        }
+        applied.map_err(|error| match error {
+            TransactionError::Storage(error) => explain(&self.log_path, error),
+            TransactionError::Abort(()) => EngineError::Poisoned,
+        })
+    }
+
+    /// One transaction over the trees of the batch. The replaced values are recorded before sled admits readers again; those
+    /// that an earlier attempt has recorded stay.
+    fn apply_once(&self, batch: &ByTable) -> Result<(), TransactionError<()>> {
         let trees: Vec<Tree> = batch.tables.iter().map(|table| self.trees.of(*table).clone()).collect();
-        let applied = trees.transaction(|trees: &Vec<TransactionalTree>| {
+        let is_recorded = !Pending::is_empty(&self.pending());
+        trees.transaction(|trees: &Vec<TransactionalTree>| {
             let mut noted = Pending::default();
             for ((tree, table), changes) in trees.iter().zip(&batch.tables).zip(&batch.changes) {
                 for change in changes {
@@ -257,12 +275,10 @@ impl Sled {
                     noted.note(*table, &change.key, before);
                 }
             }
-            self.set_pending(noted);
+            if !is_recorded {
+                self.set_pending(noted);
+            }
             Ok::<_, ConflictableTransactionError<()>>(())
-        });
-        applied.map_err(|error| match error {
-            TransactionError::Storage(error) => explain(&self.log_path, error),
-            TransactionError::Abort(()) => EngineError::Poisoned,
         })
     }
 }
