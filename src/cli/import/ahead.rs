@@ -20,7 +20,12 @@ const PERMIT_BYTES: usize = 1_024;
 //----------- Rows -----------------------------------------------------------
 
 /// The rows of a file, in order; an error is the last item.
-pub(super) struct Rows(mpsc::Receiver<Waiting>);
+pub(super) struct Rows {
+    waiting: mpsc::Receiver<Waiting>,
+    /// Permits for the bytes of rows that wait.
+    #[cfg(test)]
+    space: Arc<Semaphore>,
+}
 
 /// A row that waits, and the permits for its bytes.
 struct Waiting {
@@ -31,10 +36,15 @@ struct Waiting {
 impl Rows {
     /// Starts to read, until there are no more rows, or an error, or nobody receives them.
     pub(super) fn read_ahead(mut next: impl FnMut() -> Result<Option<Row>, Error> + Send + 'static) -> Self {
-        let (sender, receiver) = mpsc::channel(ROWS_MAX);
+        let (sender, waiting) = mpsc::channel(ROWS_MAX);
         let runtime = Handle::current();
+        let space = Arc::new(Semaphore::new(BYTES_MAX / PERMIT_BYTES));
+        let rows = Self {
+            waiting,
+            #[cfg(test)]
+            space: Arc::clone(&space),
+        };
         thread::spawn(move || {
-            let space = Arc::new(Semaphore::new(BYTES_MAX / PERMIT_BYTES));
             while let Some(row) = next().transpose() {
                 let is_last = row.is_err();
                 let permits = row.as_ref().map_or(1, permits);
@@ -46,12 +56,18 @@ impl Rows {
                 }
             }
         });
-        Self(receiver)
+        rows
     }
 
     /// The next row; none at the end. Safe to drop.
     pub(super) async fn recv(&mut self) -> Option<Result<Row, Error>> {
-        self.0.recv().await.map(|waiting| waiting.row)
+        self.waiting.recv().await.map(|waiting| waiting.row)
+    }
+
+    /// Bytes for which there is space.
+    #[cfg(test)]
+    pub(super) fn space_bytes(&self) -> usize {
+        self.space.available_permits() * PERMIT_BYTES
     }
 }
 

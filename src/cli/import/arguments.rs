@@ -313,8 +313,9 @@ mod tests {
         let mut rows = opened.rows;
         for taken in 0..ROWS {
             let ahead = || read.load(Ordering::SeqCst) - taken * MIB;
+            // There is no space for another row and its text, or all rows are read.
             let far = async {
-                while ahead() < 4 * MIB && read.load(Ordering::SeqCst) < whole {
+                while rows.space_bytes() > 2 * MIB + 4_096 && read.load(Ordering::SeqCst) < whole {
                     tokio::task::yield_now().await;
                 }
             };
