@@ -334,7 +334,7 @@ pub(super) fn print_receipt(
     }
     output.flush()?;
     for warning in receipt.warnings.iter().filter(|_| !output.is_json()) {
-        notice(&format!("warning: {}", escape(&warning.message)));
+        notice(&format!("idnode: warning: {}", escape(&warning.message)));
     }
     if receipt.warnings_left_out > 0 && !output.is_json() {
         notice(&format!("warning: {} more values are likely not as meant", receipt.warnings_left_out));

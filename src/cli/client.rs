@@ -11,7 +11,7 @@ use super::{backup, change, dns_name, export, import, key, prefix, question, sta
 /// The client commands.
 #[derive(Debug, Subcommand)]
 pub(super) enum ClientCommand {
-    /// Home, delegate, suspend and revoke prefixes
+    /// Home, delegate, suspend, resume and revoke prefixes, and end delegations
     #[command(subcommand)]
     Prefix(prefix::PrefixCommand),
 
@@ -43,7 +43,7 @@ pub(super) enum ClientCommand {
     #[command(subcommand)]
     Backup(backup::BackupCommand),
 
-    /// Create, list and revoke tokens
+    /// Create, list and revoke tokens, and reset a lower node that files
     #[command(subcommand)]
     Token(token::TokenCommand),
 

@@ -23,15 +23,15 @@ pub(super) struct ConfigArguments {
 enum ConfigCommand {
     /// Check a file as `idnode serve` would, without starting
     ///
-    /// Reports every problem with its line, key, value and what is expected. Files that the configuration names
-    /// (certificates, tokens, keys) must be readable and hold what they should; the certificate must be valid now and name
-    /// site.host_name. The environment is ignored.
+    /// Reports every problem with its line, key, value and what is expected. Files that the configuration names must be
+    /// readable; the certificate, its key and the backup key must be valid, and the certificate must be valid now and name
+    /// site.host_name. Tokens and CA files are not examined. The environment is ignored.
     #[command(after_help = "\
 Examples:
   idnode config check /etc/idnode/idnode.toml
   idnode config check /etc/idnode/idnode.toml --as idnode
 
-With --as it also checks what that user may read and write, by owners, groups and modes; access control lists are not seen.")]
+With --as it also checks what that user may read and write, by owners, groups and modes; access control lists are ignored.")]
     Check {
         /// The configuration file
         file: PathBuf,

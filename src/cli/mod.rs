@@ -1,4 +1,5 @@
-//! The command line: `idnode serve`, `idnode config check`, and the commands that speak to a node like any client.
+//! The command line: `idnode serve`; `idnode config` and `idnode store`, which work on files of this machine; and the commands
+//! that call a node or work on backups and keys.
 //!
 //! Exit codes, by the meaning of BSD's sysexits: 0 done · 1 refused, nothing found, or incomplete · 2 wrong arguments ·
 //! 65 an input file has errors · 69 no node there, or an address that cannot be listened on · 70 the node failed ·
@@ -14,8 +15,8 @@
 //!                                        Output (text or JSON) ◀─────────────────┘
 //! ```
 //!
-//! Results go to standard output, as text or, with `--json`, as JSON; errors go to standard error as one sentence with a
-//! stable code. The client commands decide nothing about identifiers: the node does.
+//! Results go to standard output, as text or, with `--json`, as JSON. Errors go to standard error as one sentence; those of
+//! the client commands have a stable code. The client commands decide nothing about identifiers: the node does.
 
 mod config;
 mod local;

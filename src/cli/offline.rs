@@ -116,7 +116,8 @@ and the newest backup used are always printed: compare them with what you expect
 that vanished together with the catalog of its directory.
 
 A backup holds tokens as hashes only. The first start after a restore writes a new admin token, unless the file
-admin-token was put back into the data directory. Run it as the user that the node runs as.")]
+admin-token was put back into the data directory. Run it as the user that the node runs as, or as
+root and then give the data directory to that user.")]
 pub(super) struct RestoreArguments {
     /// A backup, or a directory of backups
     from: PathBuf,

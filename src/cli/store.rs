@@ -60,8 +60,8 @@ struct CheckArguments {
 ///
 /// A store whose journal ends before the last acknowledged change is read-only: a disk or a copy has lost changes.
 /// Restoring a backup brings them back. Without a backup, this accepts the loss: the remaining entries become the
-/// start of a new incarnation, and followers read its present state from the beginning. A store that lacks anything else than
-/// the end of its journal is refused, with what is missing. The node must be stopped.
+/// start of a new incarnation, and followers read its present state from the beginning. A store that lacks anything other
+/// than the end of its journal is refused, and what it lacks is named. The node must be stopped.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  idnode store accept-loss --data /var/lib/idnode")]
 struct AcceptLossArguments {
@@ -75,9 +75,9 @@ struct AcceptLossArguments {
 
 /// Make a new admin token when that of the first start is lost
 ///
-/// Writes the new token to the file `admin-token` of the data directory, mode 0600, and revokes the old one, lost or not. Other
-/// tokens remain; those with the scope admin are listed. Both changes are in the journal. The node must be stopped, and
-/// the command run as the owner of the data directory.
+/// Writes the new token to the file `admin-token` of the data directory, mode 0600, and revokes the earlier one that the node
+/// made. Other tokens remain valid; those with the scope admin are listed. Both changes are in the journal. The node must be
+/// stopped, and the command run as the owner of the data directory.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

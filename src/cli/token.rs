@@ -35,14 +35,14 @@ too.")]
     #[command(after_help = "Example:\n  idnode token revoke 3f6c0a9d52e87b14")]
     Revoke(RevokeArguments),
 
-    /// Let a lower node file again whose store was taken back to an older state
+    /// Let a lower node whose store was restored to an older state file again
     #[command(after_help = "\
 Example:
   idnode token reset-peer 3f6c0a9d52e87b14 --yes
 
-A lower node files with a token, and only the latest incarnation of its store may: of two copies, the one that was restored \
-earlier is refused as INCARNATION_SUPERSEDED. After the reset, whichever copy announces itself files its present state, \
-and prefixes that it does not name are revoked here. Stop the copy that is not wanted first.
+A lower node files with a token, and only the latest incarnation of its store may file: of two copies of a store, the one \
+that was restored earlier is refused as INCARNATION_SUPERSEDED. After the reset, whichever copy announces itself files its \
+present state, and prefixes that it does not name are revoked here. Stop the copy that is not wanted first.
 
 A store that began under a clock far ahead is refused as INCARNATION_AHEAD, and files after the reset.")]
     ResetPeer(ResetPeerArguments),
@@ -105,7 +105,7 @@ struct ScopeArguments {
     #[arg(long, value_name = "PREFIX")]
     reader: Vec<String>,
 
-    /// Announce a site and file prefixes below this one, as a lower node; may be given several times
+    /// Announce a site and file this prefix and those below it, as a lower node; may be given several times
     #[arg(long, value_name = "PREFIX")]
     peer: Vec<String>,
 }
@@ -138,7 +138,7 @@ pub(super) struct ListArguments {
 /// Arguments of `idnode token revoke`.
 #[derive(Args, Debug)]
 pub(super) struct RevokeArguments {
-    /// The token's public name: 16 hexadecimal digits, as `idnode token list` shows it
+    /// Id of the token: 16 hexadecimal digits, as `idnode token list` shows it
     id: String,
 
     #[command(flatten)]
@@ -151,7 +151,7 @@ pub(super) struct RevokeArguments {
 /// Arguments of `idnode token reset-peer`.
 #[derive(Args, Debug)]
 pub(super) struct ResetPeerArguments {
-    /// The public name of the lower node's token: 16 hexadecimal digits, as `idnode token list` shows it
+    /// Id of the lower node's token: 16 hexadecimal digits, as `idnode token list` shows it
     id: String,
 
     /// Confirm that the copy of the lower node that is not wanted is stopped
@@ -214,7 +214,7 @@ async fn list(arguments: ListArguments) -> Result<(), Error> {
         response.tokens.iter().try_for_each(|token| output.json(&token_json(token)))?;
         return output.flush();
     }
-    let mut table = Table::new(&["ID", "LABEL", "OPENS", "CREATED", "EXPIRES", "REVOKED"]);
+    let mut table = Table::new(&["ID", "LABEL", "SCOPES", "CREATED", "EXPIRES", "REVOKED"]);
     for token in &response.tokens {
         let time = |milliseconds: Option<u64>| milliseconds.map_or("-".to_owned(), display::time);
         table.row([

@@ -1,5 +1,5 @@
 //! Access: what a user of this machine may read and write, by owner, group and mode of files and of the directories above
-//! them. Users and groups are those of `/etc/passwd` and `/etc/group`; access control lists and mount options are not seen.
+//! them. Users and groups are those of `/etc/passwd` and `/etc/group`; access control lists and mount options are ignored.
 
 use std::fs;
 use std::io;
@@ -12,7 +12,7 @@ use super::error::{ConfigError, ConfigProblem};
 const READ: u32 = 0o4;
 /// Creating and removing files of a directory.
 const WRITE: u32 = 0o2;
-/// Going through a directory.
+/// Entering a directory.
 const PASS: u32 = 0o1;
 
 //----------- User -----------------------------------------------------------
@@ -78,7 +78,7 @@ impl User {
     fn check(&self, path: &Path, needed: u32, action: &str) -> Result<(), String> {
         let unknown = |error: io::Error| match error.kind() {
             io::ErrorKind::PermissionDenied => {
-                format!("{} cannot be looked at by the user of this check; run it as root", path.display())
+                format!("this user cannot examine {}; run `idnode config check` as root", path.display())
             }
             _ => format!("{}: {error}", path.display()),
         };
@@ -86,11 +86,15 @@ impl User {
         for above in real.ancestors().skip(1) {
             let facts = fs::metadata(above).map_err(unknown)?;
             if !self.may(Owned::of(&facts), PASS) {
-                return Err(self.refused("go through", above, &facts));
+                return Err(self.refused("enter", PASS, above, &facts));
             }
         }
         let facts = fs::metadata(&real).map_err(unknown)?;
-        if self.may(Owned::of(&facts), needed) { Ok(()) } else { Err(self.refused(action, &real, &facts)) }
+        if self.may(Owned::of(&facts), needed) {
+            Ok(())
+        } else {
+            Err(self.refused(action, needed, &real, &facts))
+        }
     }
 
     /// Whether all of the bits are allowed: the owner's bits decide for the owner, whatever those of its group say.
@@ -105,10 +109,13 @@ impl User {
         self.id == 0 || bits & needed == needed
     }
 
-    fn refused(&self, action: &str, path: &Path, facts: &fs::Metadata) -> String {
+    fn refused(&self, action: &str, needed: u32, path: &Path, facts: &fs::Metadata) -> String {
+        let letters = [(READ, 'r'), (WRITE, 'w'), (PASS, 'x')];
+        let letters = letters.into_iter().filter(|(bit, _)| needed & bit != 0);
+        let letters: String = letters.map(|(_, letter)| letter).collect();
         format!(
-            "user {} cannot {action} {} (owner {}, group {}, mode {:04o}); change its group and mode, such as `chgrp` and \
-             `chmod g+r`, or its owner",
+            "user {} cannot {action} {} (owner {}, group {}, mode {:04o}); change its group with `chgrp` and its mode with \
+             `chmod g+{letters}`, or change its owner",
             self.name,
             path.display(),
             facts.uid(),
@@ -188,15 +195,17 @@ mod tests {
         set(&file, 0o644);
         let refused = user.check_read(&file).expect_err("closed");
         let directory_name = fs::canonicalize(&closed).expect("a path");
-        let expected = format!("user idnode cannot go through {} (owner ", directory_name.display());
-        assert!(refused.starts_with(&expected), "{refused}");
+        let expected = format!("user idnode cannot enter {} (owner ", directory_name.display());
+        assert!(refused.starts_with(&expected) && refused.contains("`chmod g+x`"), "{refused}");
         set(&closed, 0o755);
         assert_eq!(user.check_read(&file), Ok(()));
         set(&file, 0o640);
-        assert!(user.check_read(&file).is_err());
+        assert!(user.check_read(&file).expect_err("not readable").contains("`chmod g+r`"));
         let missing = closed.join("backups");
         let refused = user.check_directory(&missing).expect_err("not writable");
         assert!(refused.contains("does not exist, and user idnode cannot create files in"), "{refused}");
+        assert!(refused.contains("`chmod g+wx`"), "{refused}");
+        assert!(user.check_directory(&closed).expect_err("not writable").contains("`chmod g+rwx`"));
         set(&closed, 0o777);
         assert_eq!(user.check_directory(&missing), Ok(()));
         assert!(user.check_directory(&file).is_err(), "a file");

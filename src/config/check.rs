@@ -47,8 +47,8 @@ impl Config {
             let directory = absolute(directory);
             if directory.starts_with(&data) || data.starts_with(&directory) {
                 let reason = format!(
-                    "{} and the data directory {} are within each other; backups need a directory of their own, preferably \
-                     on another disk",
+                    "backup directory {} and data directory {}: one is inside the other; name a backup directory outside the \
+                     data directory, preferably on another disk",
                     directory.display(),
                     data.display()
                 );

@@ -1,5 +1,5 @@
-//! Inspection: what `idnode config check` finds beyond the configuration itself, on the machine where the node will run. A
-//! node starts in spite of it, or fails where only its user can see why.
+//! Inspection: problems that `idnode config check` finds on the machine beyond the configuration itself. A node would start
+//! with them, or fail for reasons that only the user it runs as can see.
 
 use super::access::User;
 use super::check::relation;
@@ -32,8 +32,8 @@ impl Config {
         let host_name = self.site.host_name.as_deref();
         if let Some(name) = host_name.filter(|name| !identity.names(name)) {
             let reason = format!(
-                "the certificate of tls.certificate does not name {name:?}; clients that are referred here refuse it: \
-                 have it in the certificate as subjectAltName"
+                "the certificate of tls.certificate does not name {name:?}, and clients that are referred to this node \
+                 refuse it; replace the certificate by one with this name as subjectAltName, or correct site.host_name"
             );
             problems.push(relation("site.host_name", &reason));
         }

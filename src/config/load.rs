@@ -22,7 +22,7 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 pub struct Sources {
     /// The configuration file.
     pub file: Option<PathBuf>,
-    /// Variables of the environment; those that do not begin with `IDNODE_` and a section are passed over.
+    /// Variables of the environment; those that do not begin with `IDNODE_` and a section are ignored.
     pub environment: Vec<(String, String)>,
     /// The program as it was called; empty when that is not known.
     pub program: String,

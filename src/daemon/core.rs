@@ -104,8 +104,8 @@ impl Core {
         let options = registry_options(config);
         let (registry, committer) = Registry::start(store.clone(), appender, authority.clone(), options);
         let registry = Arc::new(registry);
-        let keeper = Upkeep::new(config, store.clone(), Arc::clone(&registry), disk.clone()).await;
-        let upkeep = tokio::spawn(keeper.run(stop.subscribe()));
+        let upkeep = Upkeep::new(config, store.clone(), Arc::clone(&registry), disk.clone()).await;
+        let upkeep = tokio::spawn(upkeep.run(stop.subscribe()));
         let filing = federation_setup::start_filing(&store, &federation, site, environment, stop.subscribe());
         let mut core = Self {
             store,
@@ -304,8 +304,9 @@ impl Upkeep {
         } else if !clock.is_trusted() {
             tracing::info!(
                 seconds = (now_ms - last_ms) / 1_000,
-                "nothing was changed for an hour or more in the last day; nothing is pruned or forgotten by the present time \
-                 until the clock has run steadily for a day"
+                "the journal does not show that the clock was steady in the last day: it has a gap of an hour or more, or covers \
+                 less than a day. Nothing is pruned and no request id is forgotten by the present time until the clock has \
+                 run steadily for a day"
             );
         }
         Self { store, registry, disk, bodies_days, headers_days, clock }

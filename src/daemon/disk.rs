@@ -1,5 +1,5 @@
-//! The disk of the data directory: its files and its free space are watched, so that changes stop before the disk is full and resume when there is
-//! space again.
+//! The disk of the data directory: its files and its free space are watched, so that changes stop before the disk is full and
+//! resume when there is space again.
 //!
 //! ```text
 //!   free space ──below the reserve──▶ store paused: reads go on, changes are refused, readiness and status say why
@@ -102,14 +102,14 @@ impl DiskWatch {
         };
         self.free.store(free, Ordering::Relaxed);
         if free >= self.resume_bytes() && self.store.resume() {
-            tracing::info!(free_bytes = free, "there is space on the disk again; changes are taken");
+            tracing::info!(free_bytes = free, "there is space on the disk again; changes are accepted");
         }
         if free >= self.reserve_bytes {
             return;
         }
         let reason = format!(
-            "disk full: {} are free at {}, and the store needs {} in reserve; make space: when {} are free, changes are taken \
-             again without a restart",
+            "disk full: {} are free at {}, and the store needs {} in reserve; make space: when {} are free, changes are \
+             accepted again without a restart",
             HumanBytes(free),
             self.path.display(),
             HumanBytes(self.reserve_bytes),
@@ -120,8 +120,8 @@ impl DiskWatch {
         }
     }
 
-    /// Free bytes with which a paused store is resumed: more than the reserve, or one that is written to at the reserve would
-    /// be paused and resumed again and again.
+    /// Free bytes at which a paused store is resumed: more than the reserve, so that a store near the reserve is not paused and
+    /// resumed repeatedly.
     fn resume_bytes(&self) -> u64 {
         self.reserve_bytes.saturating_add(self.reserve_bytes / RESUME_MARGIN_PART)
     }
@@ -189,7 +189,7 @@ mod tests {
         free.store(1_000, Ordering::Relaxed);
         watch.look();
         assert_eq!(store.read_only_reason(), None);
-        appender.commit(block()).await.expect("changes are taken");
+        appender.commit(block()).await.expect("changes are accepted");
         store.close(appender).await.expect("the store closes");
     }
 

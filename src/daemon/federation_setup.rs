@@ -121,7 +121,7 @@ fn write_filing(page: &mut Page, watch: &FilingWatch) {
     page.gauge("idnode_filing_set_aside", help, status.counts.set_aside);
     let help = "Changes of prefixes that the upper node accepted.";
     page.counter("idnode_filing_filed_total", help, status.counts.filed);
-    let help = "Changes of identifiers passed over, because only prefixes are filed.";
+    let help = "Changes of identifiers that were counted and not filed, because only prefixes are filed.";
     page.counter("idnode_filing_identifier_changes_total", help, status.counts.identifiers);
     let help = "Times that the present state of all prefixes was filed.";
     page.counter("idnode_filing_resynchronizations_total", help, status.counts.resynchronizations);

@@ -1,8 +1,8 @@
 //! The admin token of the first start, and of the first start after a restore.
 //!
 //! ```text
-//!   start ──store takes changes──▶ token written to its file, then stored
-//!      └────paused, for lack of space──▶ waits ──resumed──▶ the same
+//!   start ──store accepts changes──▶ token written to its file, then stored
+//!      └────paused, for lack of space────▶ waits ──resumed──▶ the same
 //! ```
 
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(super) struct FirstToken {
 }
 
 impl FirstToken {
-    /// Creates the token where none opens this store. The file is written first: a crash in between leaves a file that the
+    /// Creates the admin token when the store has no tokens. The file is written first: a crash in between leaves a file that the
     /// next start overwrites, never a stored token whose text is lost.
     ///
     /// The first start after a restore makes one too, unless the file of the old one was put back: a backup holds
@@ -41,8 +41,8 @@ impl FirstToken {
             return Ok(());
         }
         if self.store.directory().tokens().next().is_some() {
-            let opens = self.file.load().is_some_and(|token| self.authority.authenticate(&token).is_ok());
-            if opens || !self.was_just_restored().await? {
+            let is_valid = self.file.load().is_some_and(|token| self.authority.authenticate(&token).is_ok());
+            if is_valid || !self.was_just_restored().await? {
                 return Ok(());
             }
         }
@@ -57,7 +57,7 @@ impl FirstToken {
         Ok(())
     }
 
-    /// Creates the token as soon as a store that is paused takes changes.
+    /// Creates the token as soon as a store that is paused accepts changes.
     pub(super) async fn ensure_when_resumed(self) {
         loop {
             self.store.resumed().await;

@@ -37,8 +37,8 @@ pub enum Loss {
     },
 }
 
-/// Accepts that the end of the journal is missing, so that the store takes changes again. On disk when it returns. A store that
-/// lacks anything else is an error that names it, and stays as it is.
+/// Accepts that the end of the journal is missing, so that the store accepts changes again. On disk when it returns. A store
+/// that lacks anything other than the end of its journal is an error that names what it lacks, and remains as it is.
 pub async fn accept_loss(config: &Config) -> Result<Loss, DaemonError> {
     let directory = take(config)?;
     let options = store_options(&config.store, directory.path());
@@ -54,11 +54,11 @@ pub async fn accept_loss(config: &Config) -> Result<Loss, DaemonError> {
 pub struct ReplacedToken {
     /// The file that holds the new token.
     pub file: PathBuf,
-    /// The new token.
+    /// Id of the new token.
     pub id: String,
-    /// The tokens that were revoked.
+    /// Ids of the tokens that were revoked.
     pub revoked: Vec<String>,
-    /// Other tokens with the scope admin, which still open everything: id and label.
+    /// Id and label of the other valid tokens with the scope admin.
     pub others: Vec<(String, String)>,
 }
 

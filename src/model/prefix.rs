@@ -41,7 +41,9 @@ pub enum Homing {
 /// Whether a prefix may be used.
 ///
 /// ```text
-///   active ◀─resume──suspend─▶ suspended ──▶ revoked        home or delegate leads back to active
+///   active ◀─resume──suspend─▶ suspended            revoke: from either to revoked
+///   suspended, revoked ─ home (homed here), delegate (delegated) ─▶ active
+///   any ─ end-delegation ─▶ active, homed here
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PrefixStatus {
@@ -49,7 +51,7 @@ pub enum PrefixStatus {
     Active,
     /// Changes and questions are refused for a time; the data is retained.
     Suspended,
-    /// The prefix is withdrawn; the data is retained.
+    /// Changes and questions are refused until the prefix is homed or delegated again; the data is retained.
     Revoked,
 }
 

@@ -61,8 +61,8 @@ pub enum Refusal {
     },
     /// A prefix is to be homed here that another site answers for.
     #[error(
-        "prefix {prefix} is delegated to another site, which holds its identifiers; homed here it would have none. A \
-         suspension is lifted by `idnode prefix resume`, a delegation is ended by `idnode prefix end-delegation`"
+        "prefix {prefix} is delegated to another site, which holds its identifiers; if it were homed here, it would have \
+         none. Use `idnode prefix resume` to lift a suspension, or `idnode prefix end-delegation` to end the delegation"
     )]
     DelegationStands {
         /// The delegated prefix.
@@ -105,7 +105,8 @@ pub enum Refusal {
     /// An overwrite would leave the record of a prefix without an administrator.
     #[error(
         "0.NA/{prefix} names administrators (HS_ADMIN), and the new values name none: name one, or confirm that nobody is to \
-         administer the prefix by its record any more (without_administrator, --without-administrator, withoutAdministrator)"
+         administer the prefix by its record any more (without_administrator in gRPC, --without-administrator on the command \
+         line, withoutAdministrator over HTTP)"
     )]
     AdministratorMissing {
         /// The prefix.
@@ -213,7 +214,7 @@ pub enum Refusal {
     /// A later incarnation of the lower node's store has filed already.
     #[error(
         "a later incarnation of this node's store has filed; this copy must not file any more, unless an administrator \
-         of the upper node resets it with `idnode token reset-peer`"
+         of the upper node resets this node's token with `idnode token reset-peer`"
     )]
     IncarnationSuperseded,
     /// The lower node was reset by an administrator after the call began in which it files.

@@ -9,7 +9,7 @@ use super::identifier::Prefix;
 /// The stored entry of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenEntry {
-    /// Public name of the token.
+    /// Id of the token.
     pub id: TokenId,
     /// SHA-256 of the token's 256-bit secret.
     pub secret_hash: [u8; 32],
@@ -27,7 +27,7 @@ pub struct TokenEntry {
     pub version: u64,
 }
 
-/// The public name of a token: shown in lists, logs and the journal.
+/// The id of a token, which is no secret: shown in lists, logs and the journal.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenId(pub [u8; 8]);
 
@@ -86,7 +86,7 @@ impl Scope {
         }
     }
 
-    /// The prefixes that the scope allows filing from below, with those below them.
+    /// The prefixes that the scope allows a lower node to file; each includes the prefixes below it.
     pub fn peer_prefixes(&self) -> &[Prefix] {
         match self {
             Self::Peer(prefixes) => prefixes,
@@ -94,7 +94,7 @@ impl Scope {
         }
     }
 
-    /// Whether the scope allows filing a prefix from below.
+    /// Whether the scope allows a lower node to file a prefix.
     pub fn may_file(&self, prefix: &Prefix) -> bool {
         covers(self.peer_prefixes(), prefix)
     }
@@ -109,7 +109,7 @@ mod tests {
     use super::{Prefix, Scope, TokenId};
 
     #[test]
-    fn a_scope_opens_what_lies_below_its_prefix() {
+    fn a_scope_includes_the_prefixes_below_its_own() {
         let prefix = |text: &str| Prefix::parse(text).expect("a valid prefix");
         let registrar = Scope::Registrar(vec![prefix("88.118")]);
         assert!(registrar.may_register(&prefix("88.118.8")));

@@ -368,7 +368,8 @@ fn reset_peer(present: Option<&TokenEntry>, id: TokenId, now: Now) -> Result<Tok
     }
     if check_token(present, now.ms).is_err() {
         let reason = format!(
-            "token {id} has ended, so that its node files no more; give the lower node a new token, which begins anew"
+            "token {id} is revoked or expired, so its lower node cannot file; create a new token for it: filing with a new token \
+             starts from the present state"
         );
         return Err(Refusal::CommandInvalid { reason });
     }

@@ -67,7 +67,7 @@ pub enum Error {
         reason: String,
     },
     /// A store has lost other things than the end of its journal.
-    #[error("the end of the journal is not what is missing, or not all of it: {reason}")]
+    #[error("the loss cannot be accepted: the store lacks more than the end of its journal: {reason}")]
     OtherDamage {
         /// What is missing, and the remedy.
         reason: String,

@@ -76,9 +76,9 @@ impl Store {
         let mut findings = Findings::default();
         for table in &witness.filled {
             match self.is_empty(*table).await {
-                Ok(true) => {
-                    findings.end_or_more.push(format!("table {} is empty, and was not", table.name()))
-                }
+                Ok(true) => findings
+                    .end_or_more
+                    .push(format!("table {} is empty although it held entries", table.name())),
                 Ok(false) => {}
                 unread => findings.take(unread.map(|_| Vec::new()))?,
             }

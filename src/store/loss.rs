@@ -157,7 +157,7 @@ impl Store {
         let mut all: Vec<String> = mark.reason(self.end().sequence).into_iter().collect();
         all.extend(end_or_more.into_iter().chain(more));
         if all.is_empty() {
-            all.push("states behind the end of the journal are missing or older".to_owned());
+            all.push("the last journal entries lead to states that are missing or older".to_owned());
         }
         Err(Error::OtherDamage { reason: format!("{}; {WAY_BACK}", all.join("; ")) })
     }

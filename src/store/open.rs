@@ -5,7 +5,8 @@
 //!   checked and repaired ─▶ ready
 //! ```
 //! A store that differs from what is known of it opens read-only, and nothing is repaired in it. A journal found behind the
-//! high-water file opens read-only: what was acknowledged is missing, and only the operator may accept that, by [`super::loss::accept_loss`] or by a restore.
+//! high-water file opens read-only: what was acknowledged is missing, and only the operator may accept that, by
+//! [`super::loss::accept_loss`] or by a restore.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -183,7 +184,7 @@ pub(super) struct Attached {
     pub(super) fresh: bool,
     /// What was found before the engine opened its files.
     pub(super) proof: Proof,
-    /// What a repair had to make anew or leave out before the store could be read.
+    /// What a repair had to rebuild or leave out before the store could be read.
     pub(super) rebuilt: Vec<String>,
 }
 
@@ -285,12 +286,13 @@ impl Store {
         }
         if proof.asks_for_repair && self.meta(key::meta::LINEAGE).await?.is_none() {
             self.rebuild_meta().await?;
-            rebuilt.push("the incarnations and what is retained were rebuilt from the journal".to_owned());
+            rebuilt
+                .push("the incarnations and the retention bounds were rebuilt from the journal".to_owned());
         }
         self.take_up_journal().await?;
         for read in [self.load_directory().await, self.load_counts().await] {
             match read {
-                // A repair makes them anew from the journal.
+                // A repair rebuilds them from the journal.
                 Err(error) if proof.asks_for_repair && error.is_damage() => {
                     rebuilt.push(Chain(&error).to_string());
                 }

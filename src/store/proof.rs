@@ -3,7 +3,7 @@
 //! ```text
 //!   witness, list of files, high-water mark ─▶ compare with the files ─▶ engine may open ─▶ … ─▶ note, list
 //! ```
-//! An engine that misses a small file may begin anew in its place and delete what no longer belongs to it. So nothing is
+//! An engine that misses a small file may begin an empty one and delete what no longer belongs to it. So nothing is
 //! opened by the engine until its files are what was noted. A directory that was once a store never becomes a new one by
 //! itself: without the engine's files, opening is refused.
 
@@ -67,7 +67,7 @@ impl Proof {
         }
         if found == Found::Unreadable {
             let file = Witness::path(directory);
-            tracing::warn!(file = %file.display(), "the witness is damaged; it is written anew if the store is whole");
+            tracing::warn!(file = %file.display(), "the witness is damaged; it is written again if the store is whole");
         }
         if !was_complete {
             if found == Found::Absent || found.engine().is_some_and(|noted| noted != engine) {

@@ -150,7 +150,7 @@ fn a_delegation_is_resumed_as_it_was_and_ended_only_with_consent() {
 }
 
 #[test]
-fn a_url_that_leads_nowhere_is_taken_with_a_warning() {
+fn a_url_that_is_no_web_address_is_accepted_with_a_warning() {
     let directory = tempfile::tempdir().expect("a directory");
     let node = NodeProcess::start(directory.path(), &[]);
     print(&node, &["prefix", "home", "88.118.8"]);
@@ -159,12 +159,12 @@ fn a_url_that_leads_nowhere_is_taken_with_a_warning() {
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         String::from_utf8(output.stderr).expect("text")
     };
-    let warning = "warning: the URL at index 1 is not a web address: \"www.example.com\"; ";
+    let warning = "idnode: warning: the URL at index 1 is not a web address: \"www.example.com\"; ";
     let stderr = warned(&["register", "88.118.8/SN1", "URL=www.example.com"]);
     assert!(stderr.starts_with(warning) && stderr.ends_with("such as https://example.com/x\n"), "{stderr}");
     assert_eq!(warned(&["register", "88.118.8/SN2", "URL=https://example.com/"]), "");
     let amended = warned(&["amend", "88.118.8/SN2", "--add", "3:URL=/x"]);
-    assert!(amended.starts_with("warning: the URL at index 3 "), "{amended}");
+    assert!(amended.starts_with("idnode: warning: the URL at index 3 "), "{amended}");
     let json = print(&node, &["register", "88.118.8/SN3", "URL=www.example.com", "--json"]);
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!(

@@ -38,7 +38,7 @@ struct Checked(TempDir);
 impl Checked {
     fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        // Every user may go through it, so that the files decide.
+        // Every user may enter it, so that the files decide.
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("changed");
         Self(directory)
     }
@@ -94,7 +94,7 @@ fn a_certificate_that_clients_refuse_is_named() {
         (
             (2020, 2099),
             named,
-            Some("site.host_name: the certificate of tls.certificate does not name \"other.example\"; "),
+            Some("site.host_name: the certificate of tls.certificate does not name \"other.example\", "),
         ),
     ] {
         checked.certify(|parameters| {
@@ -133,7 +133,10 @@ fn backups_that_would_not_work_are_named() {
         let lines = format!("{data}key_file = \"DIR/backup.key\"\ndirectories = [\"DIR/{directory}\"]\n");
         let (code, complaint) = checked.check(&lines, &[]);
         assert_eq!(code, expected, "{directory}: {complaint}");
-        assert!(code == Some(0) || complaint.starts_with("backup.directories: DIR"), "{complaint}");
+        assert!(
+            code == Some(0) || complaint.starts_with("backup.directories: backup directory DIR"),
+            "{complaint}"
+        );
     }
 }
 

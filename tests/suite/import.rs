@@ -114,9 +114,9 @@ fn ten_thousand_rows_are_imported_and_the_bad_ones_named() {
     assert_eq!(status(&node)["position"], before, "the second import changed something");
 }
 
-/// Rows with a URL that leads nowhere are registered; the first are named, all are counted, also without a change.
+/// Rows with a URL that is no web address are registered; the first are named, all are counted, also without a change.
 #[test]
-fn urls_that_lead_nowhere_are_counted_and_the_first_rows_named() {
+fn urls_that_are_no_web_addresses_are_counted_and_the_first_rows_named() {
     let directory = tempfile::tempdir().expect("a directory");
     let node = homed(&directory.path().join("data"), &[]);
     let path = directory.path().join("parts.csv");
@@ -128,9 +128,10 @@ fn urls_that_lead_nowhere_are_counted_and_the_first_rows_named() {
         let summary: serde_json::Value = serde_json::from_str(&ended.printed).expect("JSON");
         assert_eq!(summary["warned"], 15, "{more:?}");
         let named: Vec<&str> =
-            ended.stderr.lines().filter(|line| line.starts_with("warning: row ")).collect();
+            ended.stderr.lines().filter(|line| line.starts_with("idnode: warning: row ")).collect();
         assert_eq!(named.len(), 10, "{more:?}: {}", ended.stderr);
-        assert!(named[0].starts_with("warning: row 2: 88.118.8/SN2: the URL at index 1 "), "{}", named[0]);
+        let first = "idnode: warning: row 2: 88.118.8/SN2: the URL at index 1 ";
+        assert!(named[0].starts_with(first), "{}", named[0]);
     }
     let path = path.to_str().expect("a path in UTF-8");
     let again = run(&node, &["import", path, "--overwrite"]);

@@ -36,8 +36,9 @@ Examples:
   idnode export 88.118.8 --format jsonl | gzip > parts.jsonl.gz
 
 Writes the identifiers whose prefix is exactly one of those named, in canonical order, with the values that the token \
-may read. JSON lines carry everything. CSV refuses what it cannot carry (data that is not text, empty data, a TTL other than 86400 s, permissions other than the type's own, references) and names the identifier. `idnode import` reads \
-both back as equal content; what looks like an accident of a spreadsheet it takes with --accept.")]
+may read. JSON lines carry everything. CSV refuses what it cannot carry (data that is not text, empty data, a TTL other than \
+86400 s, permissions other than the type's own, references) and names the identifier. `idnode import` reads both back as \
+equal content; what looks like an accident of a spreadsheet it accepts with --accept.")]
 pub(super) struct ExportArguments {
     /// Prefixes, such as 88.118.8
     #[arg(required = true, value_name = "PREFIX")]
@@ -55,9 +56,8 @@ pub(super) struct ExportArguments {
     #[arg(long)]
     bom: bool,
 
-    /// What to do with CSV cells that a spreadsheet would run as a formula, those that begin with = + - @; by default
-    /// refuse with --bom, which is for spreadsheets, and keep without it, with a warning: what is exported is equal to
-    /// what is registered, and never changed to be harmless
+    /// What to do with CSV cells that begin with = + - @ and that a spreadsheet would run as a formula. Default: refuse with
+    /// --bom, which is for spreadsheets; otherwise keep, with a warning. Cells are never altered
     #[arg(long, value_enum)]
     formulas: Option<Formulas>,
 

@@ -154,7 +154,10 @@ impl FileArguments {
                 Rows::read_ahead(move || {
                     let row = judged(lines.next())?;
                     if row.is_none() {
-                        lines.unused().iter().for_each(|unused| notice(&format!("warning: {unused}")));
+                        lines
+                            .unused()
+                            .iter()
+                            .for_each(|unused| notice(&format!("idnode: warning: {unused}")));
                     }
                     Ok(row)
                 })

@@ -80,10 +80,10 @@ impl Tally {
             return;
         }
         for warning in warnings {
-            notice(&format!("warning: row {number}: {}: {}", escape(identifier), escape(&warning)));
+            notice(&format!("idnode: warning: row {number}: {}: {}", escape(identifier), escape(&warning)));
         }
         if self.warned == WARNINGS_SHOWN_MAX {
-            notice("warning: warnings about later rows are counted and not shown");
+            notice("idnode: warning: further rows with warnings are counted and not shown");
         }
     }
 }

@@ -80,7 +80,7 @@ pub(in crate::cli) struct DelegateArguments {
     #[arg(long, value_name = "PORT")]
     http: Option<u16>,
 
-    /// A file with the public key of the site's Handle server, in any format; its clients verify answers by it
+    /// A file with the public key of the site's Handle server, in any format; clients verify its answers with this key
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
 

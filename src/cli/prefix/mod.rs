@@ -40,7 +40,7 @@ Examples:
   idnode prefix delegate 88.118.9 --address 192.0.2.9 --handle 2641 --key site.pub.pem
 
 Questions for the prefix are then answered with a referral to that site. With the public key of its Handle server, clients \
-verify its answers and start sessions there, and this node believes only answers that are signed with it.")]
+verify its answers and start sessions there, and this node accepts only answers that are signed with it.")]
     Delegate(DelegateArguments),
 
     /// Refuse changes and questions temporarily; the data remains
@@ -61,15 +61,16 @@ Examples:
   idnode prefix end-delegation 88.118.8
   idnode prefix end-delegation 88.118.8 --yes
 
-Without --yes it only shows what would end. Export the identifiers at the other site first, and import them here afterwards.")]
+Without --yes it shows what would end and exits with 2. Export the identifiers at the other site first, and import them here \
+afterwards.")]
     EndDelegation(EndDelegationArguments),
 
-    /// Withdraw a prefix; the data remains
+    /// Revoke a prefix; its data remains
     #[command(after_help = "\
 Example:
   idnode prefix revoke 88.118.8
 
-`idnode prefix home` lifts it, or `idnode prefix delegate` for a delegated prefix.")]
+To make the prefix active again, use `idnode prefix home`, or `idnode prefix delegate` when it is delegated.")]
     Revoke(OnePrefixArguments),
 
     /// List prefixes

@@ -6,10 +6,10 @@
 //!     <location id="1" href="https://example.com/" weight="1"/>
 //!   </locations>
 //! ```
-//! The ways of `chooseby` narrow the choice one after the other; a way that would leave nothing is passed over:
+//! The steps of `chooseby` narrow the choice one after the other; a step that would leave no location is skipped:
 //!
 //! - `locatt`: the locations that have the attributes which the client names, such as `id:1` or `country:gb`;
-//! - `country`: the locations without `country`, because where a client is, is not known here;
+//! - `country`: the locations without `country`, because the country of the client is not known;
 //! - `weighted`: one by chance, in proportion to its weight (1 where none is stated); one of weight 0 only where all are.
 //!
 //! Locations that are no http or https URI do not count. A document type declaration is refused, so that there are no
@@ -18,7 +18,7 @@
 
 use roxmltree::{Document, Node, ParsingOptions};
 
-use super::{Lead, Uri};
+use super::{Uri, WeightedUri};
 use crate::model::value::Value;
 
 /// Bytes of XML that are read.
@@ -168,7 +168,7 @@ impl Location {
     }
 }
 
-impl From<&Location> for Lead {
+impl From<&Location> for WeightedUri {
     fn from(location: &Location) -> Self {
         let hundredths = location.weight / (WEIGHT_ONE / 100);
         Self { uri: location.uri.clone(), weight: u16::try_from(hundredths).unwrap_or(u16::MAX) }

@@ -1,14 +1,14 @@
-//! URIs in values: what a value leads to, for redirects (HTTP), URI and NAPTR records (DNS), pages, and warnings alike.
+//! URIs in values: what a value refers to, for redirects (HTTP), URI and NAPTR records (DNS), pages, and warnings alike.
 //!
 //! ```text
 //!   value of type URL, URI, or of a subtype such as URL.MIRROR ─ Uri::of_value ─▶ its URI
 //!   value of type 10320/loc                                    ─ Locations     ─▶ a choice of URIs
-//!   values of a record ─ leads_of ───▶ each value with its URIs and their weights
+//!   values of a record ─ uris_of ───▶ each value with its URIs and their weights
 //!                      ─ web_address ─▶ one http or https URI
 //! ```
 //!
-//! - A valid URI in ASCII stays byte for byte. Everything else becomes what a browser would make of it: letters beyond
-//!   ASCII in a host become A-labels (RFC 3987 section 3.1), spaces and letters beyond ASCII elsewhere are percent-encoded.
+//! - A valid ASCII URI is used unchanged. Any other text is converted as a browser converts it: letters beyond ASCII in a
+//!   host become A-labels (RFC 3987 section 3.1), spaces and letters beyond ASCII elsewhere are percent-encoded.
 //! - Text without a scheme, such as `www.example.com/x`, is no URI: whether a host or a relative path is meant cannot be known.
 //! - An http or https URI names a host. No URI has control characters.
 //! - A question costs little whatever a record holds: an http or https URI, or text that has to be encoded to be a URI, has at
@@ -32,7 +32,7 @@ const FAMILIES: [&str; 2] = [ValueType::URL, "URI"];
 const URI_BYTES_MAX: usize = 8 * 1024;
 /// Values of type `10320/loc` of one record that are read, the least indexes first.
 const LOCATIONS_READ_MAX: usize = 4;
-/// Weight of a lead that is alone.
+/// Weight of the only URI of a value.
 const WEIGHT_ALONE: u16 = 1;
 /// Characters of a value that a warning repeats.
 const SHOWN_CHARACTERS_MAX: usize = 64;
@@ -180,42 +180,43 @@ fn normalize(text: &str) -> Option<Uri> {
     is_valid(&uri).then_some(Uri(uri))
 }
 
-//----------- Leads ----------------------------------------------------------
+//----------- WeightedUri ----------------------------------------------------
 
-/// A URI that a value leads to.
+/// A URI that a value refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lead {
+pub struct WeightedUri {
     /// The URI.
     pub uri: Uri,
-    /// Weight among the leads of the same value.
+    /// Weight among the URIs of the same value.
     pub weight: u16,
 }
 
-/// What the values of a record, by ascending index, lead to, each read when it is asked for: its URI, or the locations it
+/// What the values of a record, by ascending index, refer to, each read when it is asked for: its URI, or the locations it
 /// chooses from for a client of whom nothing is known. A value of locations beyond the first few is passed over.
-pub fn leads_of(values: &[Value]) -> impl Iterator<Item = (&Value, Vec<Lead>)> {
+pub fn uris_of(values: &[Value]) -> impl Iterator<Item = (&Value, Vec<WeightedUri>)> {
     let mut locations = 0;
     let is_read = move |value: &&Value| {
         locations += usize::from(is_of_locations(value));
         !is_of_locations(value) || locations <= LOCATIONS_READ_MAX
     };
-    values.iter().filter(is_read).map(|value| (value, leads_of_value(value)))
+    values.iter().filter(is_read).map(|value| (value, uris_of_value(value)))
 }
 
-fn leads_of_value(value: &Value) -> Vec<Lead> {
+fn uris_of_value(value: &Value) -> Vec<WeightedUri> {
     if !is_of_locations(value) {
-        return Uri::of_value(value).map(|uri| Lead { uri, weight: WEIGHT_ALONE }).into_iter().collect();
+        let uri = Uri::of_value(value).map(|uri| WeightedUri { uri, weight: WEIGHT_ALONE });
+        return uri.into_iter().collect();
     }
     let Some(locations) = Locations::of_value(value) else { return Vec::new() };
-    locations.candidates(&LocationChoice::default()).into_iter().map(Lead::from).collect()
+    locations.candidates(&LocationChoice::default()).into_iter().map(WeightedUri::from).collect()
 }
 
-/// The number by which the leads of values are ordered, the least first: locations, then other values by their index.
+/// The number by which the URIs of values are ordered, the least first: locations, then other values by their index.
 pub fn preference_of(value: &Value) -> u16 {
     if is_of_locations(value) { 0 } else { u16::try_from(value.index.get()).unwrap_or(u16::MAX) }
 }
 
-/// The http or https URI that the values of a record, by ascending index, lead to.
+/// The http or https URI that the values of a record, by ascending index, refer to.
 pub fn web_address(values: &[Value], choice: &LocationChoice) -> Option<Uri> {
     let chosen = values.iter().filter(|value| is_of_locations(value)).take(LOCATIONS_READ_MAX);
     let chosen = chosen.filter_map(|value| Locations::of_value(value)?.choose(choice));
@@ -228,7 +229,7 @@ fn is_of_locations(value: &Value) -> bool {
 
 //----------- UriWarning -----------------------------------------------------
 
-/// A value whose type announces a URI, and whose data leads nowhere.
+/// A value whose type announces a URI, and whose data has none that can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UriWarning {
     /// A value of type `URL` or a subtype, to which nobody can be redirected.
@@ -320,8 +321,8 @@ impl fmt::Display for UriWarning {
         match self {
             Self::NotWeb { index, found } => write!(
                 f,
-                "the URL at index {index} is not a web address: {found:?}; nobody is redirected to it; \
-                 a web address is such as https://example.com/x"
+                "the URL at index {index} is not a web address: {found:?}; so no client is redirected to it; \
+                 write an http or https URI such as https://example.com/x"
             ),
             Self::NotUri { index, found } => write!(
                 f,
@@ -330,7 +331,7 @@ impl fmt::Display for UriWarning {
             ),
             Self::NoLocation { index } => write!(
                 f,
-                "the 10320/loc at index {index} has no location that is a web address; it is such as \
+                "the 10320/loc at index {index} has no location that is a web address; write XML such as \
                  <locations><location href=\"https://example.com/x\"/></locations>"
             ),
             Self::TooLong { index, bytes } => write!(

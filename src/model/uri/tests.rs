@@ -2,7 +2,7 @@
 
 use proptest::prelude::{ProptestConfig, any, prop, prop_assert, prop_assert_eq, proptest};
 
-use super::{LocationChoice, Uri, UriWarning, is_valid, leads_of, web_address};
+use super::{LocationChoice, Uri, UriWarning, is_valid, uris_of, web_address};
 use crate::model::value::{Index, Permissions, Ttl, Value, ValueType};
 
 fn value(index: u32, value_type: &str, data: &str) -> Value {
@@ -224,7 +224,7 @@ fn xml_that_is_not_a_list_of_locations_counts_for_nothing() {
         let start: String = xml.chars().take(60).collect();
         assert_eq!(choose(xml, &[], 0).as_deref(), Some("https://url.example/"), "{start}");
         let value = value(2, "10320/LOC", xml);
-        assert!(leads_of(std::slice::from_ref(&value)).all(|(_, leads)| leads.is_empty()), "{start}");
+        assert!(uris_of(std::slice::from_ref(&value)).all(|(_, leads)| leads.is_empty()), "{start}");
         assert_eq!(UriWarning::about(&value).map(|warning| warning.code()), Some("NO_LOCATION"), "{start}");
     }
 }
@@ -283,7 +283,7 @@ fn of_one_record_the_first_four_values_of_locations_are_read() {
     let fourth = [empty(1), empty(2), empty(3), of_locations(4), url()];
     let fifth = [empty(1), empty(2), empty(3), empty(4), of_locations(5), url()];
     let led = |values: &[Value]| -> Vec<String> {
-        leads_of(values).flat_map(|(_, leads)| leads).map(|lead| lead.uri.to_string()).collect()
+        uris_of(values).flat_map(|(_, leads)| leads).map(|lead| lead.uri.to_string()).collect()
     };
     assert_eq!(address(&fourth).as_deref(), Some("https://e4.example/"));
     assert_eq!(led(&fourth), ["https://e4.example/", "https://url.example/"]);
@@ -313,7 +313,7 @@ fn a_url_has_a_bound_before_it_is_parsed() {
 //----------- Warnings -------------------------------------------------------
 
 #[test]
-fn a_value_that_leads_nowhere_is_warned_of() {
+fn a_value_without_a_usable_uri_is_warned_of() {
     for (value_type, data, expected) in [
         ("URL", "https://e.example/", None),
         ("URL", "http://例子.测试/", None),

@@ -1,9 +1,9 @@
 //! Values as records: NAPTR and URI for values that are URIs, TXT and the machine form for every value.
 //!
-//! - **URI** (RFC 7553, type 256): what a value leads to (see [`crate::model::uri`]): the URI of a value of type `URL` or
-//!   `URI`, or of a type below them such as `URL.MIRROR`, and the locations of a `10320/loc`. Data that is no URI has no
-//!   URI record, but has the others. The priority is the value's index, so that the lowest index is preferred; locations
-//!   come first, with priority 0 and their weights.
+//! - **URI** (RFC 7553, type 256): what a value refers to (see [`crate::model::uri`]): the URI of a value of type `URL` or
+//!   `URI`, or of a type below them such as `URL.MIRROR`, and the locations of a `10320/loc`. Data that is no URI has
+//!   neither a URI nor a NAPTR record, only TXT and TYPE65416. The priority is the value's index, so that the lowest
+//!   index is preferred; locations come first, with priority 0 and their weights.
 //! - **NAPTR** (RFC 3403): the same URIs; order 100, the same number as preference, flag `U`, service `ID+` and the type,
 //!   and `!^.*$!…!` as the expression. A URI that does not fit the expression's 255 octets gets flag `P`, service
 //!   `ID+STUB` and the name of its URI record.
@@ -25,7 +25,7 @@ use sha2::{Digest, Sha256};
 
 use super::machine::{MACHINE_TYPE, encode_site, encode_stub, encode_value};
 use crate::model::site::{Ports, Site};
-use crate::model::uri::{Lead, leads_of, preference_of};
+use crate::model::uri::{WeightedUri, preference_of, uris_of};
 use crate::model::value::{Index, Value};
 
 /// The number of the URI record type (RFC 7553 section 4).
@@ -155,14 +155,14 @@ fn shown<'a>(
     values: &'a [Value],
     names: Names<'a>,
 ) -> Box<dyn Iterator<Item = (&'a Value, Shown)> + 'a> {
-    let led = || leads_of(values).flat_map(|(value, leads)| leads.into_iter().map(move |lead| (value, lead)));
+    let targets = || uris_of(values).flat_map(|(value, uris)| uris.into_iter().map(move |uri| (value, uri)));
     match kind {
-        RecordKind::Naptr => Box::new(led().filter_map(move |(value, lead)| {
-            let data = naptr(value, &lead, names)?;
+        RecordKind::Naptr => Box::new(targets().filter_map(move |(value, target)| {
+            let data = naptr(value, &target, names)?;
             let bytes = 7 + data.services.len() + data.regexp.len() + data.replacement.len() + 2;
             Some((value, Shown { data: RData::NAPTR(data), bytes }))
         })),
-        RecordKind::Uri => Box::new(led().map(|(value, Lead { uri: target, weight })| {
+        RecordKind::Uri => Box::new(targets().map(|(value, WeightedUri { uri: target, weight })| {
             (value, opaque(URI_TYPE, uri(preference_of(value), weight, target.as_str())))
         })),
         RecordKind::Text => Box::new(values.iter().map(|value| (value, text(&text_of(value))))),
@@ -209,10 +209,10 @@ fn uri(priority: u16, weight: u16, target: &str) -> Vec<u8> {
     bytes
 }
 
-fn naptr(value: &Value, lead: &Lead, names: Names<'_>) -> Option<NAPTR> {
+fn naptr(value: &Value, target: &WeightedUri, names: Names<'_>) -> Option<NAPTR> {
     let preference = preference_of(value);
     // Within the expression, its delimiter is escaped (RFC 3402 section 3.2); a URI has no backslash.
-    let escaped = lead.uri.as_str().replace('!', "\\!");
+    let escaped = target.uri.as_str().replace('!', "\\!");
     let expression = format!("!^.*$!{escaped}!");
     if expression.len() > STRING_BYTES_MAX {
         return (names.of_value)(value.index).map(|name| naptr_stub(preference, name));

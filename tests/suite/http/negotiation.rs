@@ -135,7 +135,7 @@ async fn people_see_a_page_where_programs_get_json() {
         );
         assert!(page.text().contains(shown) && !page.text().contains("<b>"), "{path}: {}", page.text());
     }
-    // Without a URL value a program is led to the record, a person sees it.
+    // Without a URL value a program is redirected to the record, a person sees it.
     let led = program.get("/88.118.8/plain").await;
     assert_eq!((led.status, led.header("location")), (302, Some("/api/handles/88.118.8/plain")));
     let page = person.get("/88.118.8/plain").await;
@@ -160,7 +160,7 @@ async fn scripts_of_other_origins_read_no_metrics() {
     front_end.close().await;
 }
 
-/// The document names routes that are served: none of them is unknown, none of its references leads nowhere.
+/// The document names routes that are served: none of them is unknown, each of its references has a target.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_description_is_of_the_routes_that_are_served() {
     let front_end = open().await;
@@ -177,7 +177,7 @@ async fn the_description_is_of_the_routes_that_are_served() {
     assert_eq!(names.len(), 25, "{names:?}");
     for reference in description.to_string().split("\"$ref\":\"#").skip(1) {
         let pointer = reference.split('"').next().expect("a pointer");
-        assert!(description.pointer(pointer).is_some(), "{pointer} leads nowhere");
+        assert!(description.pointer(pointer).is_some(), "{pointer} has no target");
     }
     front_end.close().await;
 }

@@ -66,7 +66,7 @@ async fn an_authoritative_answer_comes_from_its_own_node() {
     assert_eq!(elsewhere.put("/api/handles/88.118/SN2", values).await.verdict(), (400, 301));
 }
 
-/// A person who scanned a code is led to the site that keeps it, over as many nodes as it takes; a program gets the referral.
+/// A person who scanned a code is redirected to the site that holds it, over as many nodes as it takes; a program gets the referral.
 #[tokio::test(flavor = "multi_thread")]
 async fn people_are_led_to_the_site_that_keeps_an_identifier() {
     let tree = Tree::grow().await;

@@ -6,7 +6,7 @@
 //!   prefixes:    the same, of homing, unhoming and listing
 //!   proofs:      every kind of proof that is not accepted ─▶ Handle and HTTP, which know identities
 //!   permissions: what each bit of an HS_ADMIN allows ─▶ Handle and HTTP, which know identities
-//!   addresses:   what a value leads to ─▶ visits and pages over HTTP, URI records in DNS
+//!   addresses:   what a value refers to ─▶ visits and pages over HTTP, URI records in DNS
 //! ```
 //! DNS shows what everybody may see, and takes no commands.
 

@@ -1,4 +1,4 @@
-//! Web addresses: what a value leads to is the same for a visit over HTTP, on a page, and in DNS.
+//! Web addresses: what a value refers to is the same for a visit over HTTP, on a page, and in DNS.
 
 use hickory_proto::rr::{RData, RecordType};
 use idnode::store::EngineKind;
@@ -88,8 +88,8 @@ async fn a_value_leads_to_the_same_address_at_every_front_end() {
         let links = page.text().matches("href=\"http").count();
         let values = lines.iter().filter(|(_, kind, _)| *kind != "10320/loc");
         let has_link = links > 0;
-        let leads = values.count() > 0 && web.is_some();
-        assert_eq!(has_link, leads, "page, {lines:?}: {}", page.text());
+        let has_address = values.count() > 0 && web.is_some();
+        assert_eq!(has_link, has_address, "page, {lines:?}: {}", page.text());
     }
     node.stop().await;
 }
@@ -120,9 +120,9 @@ async fn a_visit_chooses_a_location_and_appends_only_behind_the_host() {
     node.stop().await;
 }
 
-/// An alias is followed to where its identifier leads; one that leads in a circle shows its own record.
+/// An alias is redirected as the identifier that it names; one in a circle shows its own record.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_alias_leads_where_its_identifier_leads() {
+async fn an_alias_is_redirected_as_its_identifier() {
     let node = TestNode::start(EngineKind::Fjall).await;
     let client = node.client().await;
     client.home("88.118.8").await.expect("homed");
@@ -161,9 +161,9 @@ async fn an_alias_leads_where_its_identifier_leads() {
     node.stop().await;
 }
 
-/// A value that leads nowhere is taken, with the same warning at every front end that takes commands with text replies.
+/// A value without a usable URI is accepted, with the same warning at every front end that accepts commands with text replies.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_value_that_leads_nowhere_is_warned_of() {
+async fn a_value_without_a_usable_uri_is_warned_of() {
     let node = TestNode::start(EngineKind::Fjall).await;
     let client = node.client().await;
     client.home("88.118.8").await.expect("homed");

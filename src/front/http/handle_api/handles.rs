@@ -39,8 +39,7 @@ use crate::front::http::transport::extract::{GivenParameters, Named, Strictly};
         (status = 404, description = "There is no such handle.", body = HandleReply),
         (status = 412, description = "The representation is not the one that If-Match names.", body = HandleReply),
         (status = 500, description = "The node failed.", body = HandleReply),
-        (status = 502, description = "Another node that was asked gave no answer that can be used.", body = HandleReply),
-        (status = 504, description = "Another node that was asked did not answer in time.", body = HandleReply),
+        (status = 502, description = "Another node that was asked gave no usable answer, or none in time.", body = HandleReply),
         (status = 503, description = "The node is too busy, read-only or stopping.", body = HandleReply)))]
 pub(super) async fn resolve(
     State(api): State<HandleState>,
@@ -79,8 +78,7 @@ pub(super) async fn resolve(
         (status = 413, description = "The body is too large.", body = HandleReply),
         (status = 415, description = "The body is not JSON, or has a content coding.", body = HandleReply),
         (status = 500, description = "The node failed.", body = HandleReply),
-        (status = 502, description = "Another node that was asked gave no answer that can be used.", body = HandleReply),
-        (status = 504, description = "Another node that was asked did not answer in time.", body = HandleReply),
+        (status = 502, description = "Another node that was asked gave no usable answer, or none in time.", body = HandleReply),
         (status = 503, description = "The node is too busy, read-only or stopping.", body = HandleReply)))]
 pub(super) async fn resolve_by_body(
     State(api): State<HandleState>,

@@ -119,13 +119,13 @@ pub(super) async fn home(
     Ok(reply::done(false, &spelled, &format))
 }
 
-/// Withdraws a prefix from here; its data is retained, and homing it again brings it back.
+/// Revokes a prefix; its data is retained, and homing it again makes it active.
 #[utoipa::path(delete, path = "/api/prefixes/{*prefix}", tag = "prefixes", operation_id = "unhomePrefix",
     params(("prefix" = String, Path, description = "The prefix, or its handle.", min_length = 1, max_length = 170,
         pattern = "^(0\\.NA/)?[A-Za-z0-9-]{1,63}(\\.[A-Za-z0-9-]{1,63})*$", example = "0.NA/88.118.8")),
     security((), ("basic" = []), ("bearer" = []), ("handle" = [])),
     responses(
-        (status = 200, description = "The prefix is no longer homed here.", body = HandleReply),
+        (status = 200, description = "The prefix is revoked.", body = HandleReply),
         (status = 400, description = "The path is not a prefix, or the prefix was not homed here.", body = HandleReply),
         (status = 401, description = "Authentication is required, or failed.", body = HandleReply),
         (status = 403, description = "The caller has no permission, or authentication is required and the \

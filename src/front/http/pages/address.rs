@@ -1,4 +1,4 @@
-//! Addresses in redirects: where a record is shown, and where another site shows it. Where a record leads to is decided by
+//! Addresses in redirects: where a record is shown, and where another site shows it. The web address of a record is chosen by
 //! [`crate::model::uri`].
 
 use std::net::IpAddr;

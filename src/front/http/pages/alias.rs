@@ -5,7 +5,7 @@
 //!          ├ an alias?       ─▶ ask for that record, up to ALIASES_MAX times
 //!          └ neither         ─▶ the record itself; behind aliases, its page
 //! ```
-//! What an alias leads to is asked for as the visit asked: other nodes too, unless an authoritative answer is wished.
+//! The record that an alias names is asked for as the visit asked: other nodes too, unless an authoritative answer is wished.
 
 use crate::front::http::handle_json::denial::Denial;
 use crate::front::http::handle_json::resolution::{ResolveParameters, ask};
@@ -27,7 +27,7 @@ pub(super) struct Following<'f> {
     pub(super) deadline: &'f Deadline,
 }
 
-/// Where a record leads to.
+/// Where a visit of a record is redirected.
 pub(super) enum Destination {
     /// A web address.
     Address(Uri),
@@ -38,7 +38,8 @@ pub(super) enum Destination {
 }
 
 impl Following<'_> {
-    /// Where a record leads to, by its own values or by its aliases. Aliases that lead in a circle lead nowhere.
+    /// Where a visit of a record is redirected, by its own values or by its aliases. Aliases that form a circle have no
+    /// destination.
     pub(super) async fn follow(self, found: &Found, choice: &LocationChoice) -> Result<Destination, Denial> {
         if let Some(uri) = web_address(&found.values, choice) {
             return Ok(Destination::Address(uri));

@@ -1,10 +1,10 @@
-//! Pages: `/{handle}` leads to the web address of the handle, as a proxy does, and shows people what else there is.
+//! Pages: `/{handle}` redirects to the web address of the handle, as a proxy does, and shows people what else there is.
 //!
 //! ```text
 //!   GET /{handle} ─▶ a web address in its values: 302 to it, with the text of `urlappend` behind it
 //!                 ├▶ HS_ALIAS: as the identifier that it names
-//!                 ├▶ none, or `noredirect`: people see the record, programs are led to its JSON
-//!                 ├▶ stored at another site: people are led to its web address, programs get the referral
+//!                 ├▶ none, or `noredirect`: people see the record, programs are redirected to its JSON
+//!                 ├▶ stored at another site: people are redirected to its web address, programs get the referral
 //!                 └▶ anything else: its status, as a page for people and as JSON for programs
 //!   POST ─▶ a native message of the Handle protocol
 //! ```
@@ -191,7 +191,7 @@ async fn welcome(headers: HeaderMap) -> Result<Response, Denial> {
         (status = 300, description = "Another service answers.",
             content((HandleReply = "application/json"), (String = "text/html"))),
         (status = 400, description = "The path is not a handle of a prefix that this node answers for, or urlappend \
-            cannot be appended.",
+            would change more than path, query and fragment.",
             content((HandleReply = "application/json"), (String = "text/html"))),
         (status = 401, description = "Authentication failed.",
             content((HandleReply = "application/json"), (String = "text/html"))),
@@ -203,9 +203,7 @@ async fn welcome(headers: HeaderMap) -> Result<Response, Denial> {
             content((HandleReply = "application/json"), (String = "text/html"))),
         (status = 500, description = "The node failed.",
             content((HandleReply = "application/json"), (String = "text/html"))),
-        (status = 502, description = "Another node that was asked gave no answer that can be used.",
-            content((HandleReply = "application/json"), (String = "text/html"))),
-        (status = 504, description = "Another node that was asked did not answer in time.",
+        (status = 502, description = "Another node that was asked gave no usable answer, or none in time.",
             content((HandleReply = "application/json"), (String = "text/html"))),
         (status = 503, description = "The node is too busy, or stopping.",
             content((HandleReply = "application/json"), (String = "text/html")))))]
@@ -238,13 +236,13 @@ async fn visit(
         (Answer::Values(found), _) if visit.noredirect => Ok(reply::record(&handle, &found.values)?),
         (Answer::Values(found), _) => {
             let following = Following { api: &api, parameters: &parameters, deadline: &deadline };
-            lead(&handle, found, following, &visit, preference).await
+            redirect_visit(&handle, found, following, &visit, preference).await
         }
         // Without a slash it cannot be distinguished from other unknown paths.
         (Answer::Absent(_) | Answer::Referral(_) | Answer::NotResponsible(_), _) if !handle.contains('/') => {
             Err(ApiRefusal::NoPage.into())
         }
-        (Answer::Referral(referral), Preference::Page) => lead_to_site(&handle, referral),
+        (Answer::Referral(referral), Preference::Page) => redirect_to_site(&handle, referral),
         (Answer::Absent(Absence::Values(_)), Preference::Page) => {
             Ok(reply::sentence(&handle, "This identifier has no values that everybody may see."))
         }
@@ -255,9 +253,9 @@ async fn visit(
     }
 }
 
-/// Redirects to the web address of a record, or of the record that its aliases lead to; without one, to the page of that
+/// Redirects to the web address of a record, or of the record that its aliases name; without one, to the page of that
 /// record, or to this record itself.
-async fn lead(
+async fn redirect_visit(
     handle: &str,
     found: Found,
     following: Following<'_>,
@@ -270,7 +268,10 @@ async fn lead(
             let appended = match visit.urlappend.as_deref() {
                 None | Some("") => uri,
                 Some(text) => uri.append(text).ok_or_else(|| {
-                    let sentence = format!("urlappend {:?} cannot be appended to a web address", clip(text));
+                    let sentence = format!(
+                        "urlappend {:?} would change the scheme, host or port, or has control characters; leave it out or correct it",
+                        clip(text)
+                    );
                     Denial::malformed(&sentence)
                 })?,
             };
@@ -283,7 +284,7 @@ async fn lead(
 }
 
 /// Redirects a person to the site that answers, when it has a web address.
-fn lead_to_site(handle: &str, referral: Referral) -> Result<Response, Denial> {
+fn redirect_to_site(handle: &str, referral: Referral) -> Result<Response, Denial> {
     match (address::at_site(&referral.site, handle), referral.unanswered) {
         (Some(address), _) => Ok(varying(reply::redirect(address))),
         (None, Some(unanswered)) => Err((*unanswered).into()),
