@@ -64,7 +64,7 @@ impl Caller {
         }
     }
 
-    /// Whether the caller may see the contact of a prefix's registrant: whoever reads the prefix, and who files it.
+    /// Whether the caller may see the contact of a prefix's registrant: a caller that may read the prefix, or may file it.
     pub fn may_see_contact(&self, prefix: &Prefix) -> bool {
         self.may_read(prefix) || self.may_file(prefix)
     }

@@ -39,7 +39,7 @@ pub(crate) struct ReadVersion {
     pub(crate) identifier: Identifier,
     pub(crate) name: CanonicalIdentifier,
     pub(crate) version: u64,
-    /// Whether the record is that of a withdrawn prefix, and was read for its removal.
+    /// Whether the record is that of a revoked prefix, and was read for its removal.
     is_withdrawn: bool,
 }
 
@@ -129,7 +129,7 @@ impl Authority {
         Ok(records)
     }
 
-    /// Reads the record of a withdrawn prefix from this node's store, for its removal: to everything else it is not there.
+    /// Reads the record of a revoked prefix from this node's store, for its removal: to everything else it is not there.
     pub(crate) async fn read_withdrawn(
         &self,
         identifier: &Identifier,

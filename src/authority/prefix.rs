@@ -47,7 +47,7 @@ impl RecordSource {
         let Some(entry) = directory.governing(&identifier.governing_prefix()) else {
             return Self::Elsewhere;
         };
-        // The name of a delegated prefix is answered by the node that delegates it, with what the delegate adds.
+        // The name of a delegated prefix is answered by the node that delegates it, with what the delegated site adds.
         let own_name = identifier.named_prefix().is_some_and(|named| named == entry.prefix);
         match (entry.status, &entry.homing) {
             (PrefixStatus::Suspended | PrefixStatus::Revoked, _) => Self::Withdrawn,

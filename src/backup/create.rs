@@ -113,7 +113,7 @@ async fn complete(
     .await
 }
 
-/// Writes the catalog anew, with what is there: it is on disk when this returns.
+/// Writes the catalog again, with what is there: it is on disk when this returns.
 async fn list_again(store: &Store, options: &Options, directory: &Path) -> Result<(), Error> {
     let (directory, key_file) = (directory.to_owned(), options.key_file.clone());
     let mut nonce = [0; 24];

@@ -1,4 +1,4 @@
-//! Retention: removes old backups, a full one with all that continue it, and never the newest full one.
+//! Retention: removes old backups, a full one with all that continue it, and never the newest undamaged full one.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;

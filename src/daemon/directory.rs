@@ -6,6 +6,7 @@
 //!   <data>/admin-token   the token of the first start, readable by its owner only
 //!   <data>/server-key.pem  the key the node signs with, readable by its owner only
 //!   <data>/<engine>/     the store
+//!   <data>/witness, closed-files, high-water   of the store: what it held; see `store`
 //! ```
 
 use std::fmt::Write as _;
@@ -60,7 +61,7 @@ impl DataDirectory {
             }
             Err(TryLockError::Error(source)) => return Err(failed("lock", &file, source)),
         }
-        // Without space the lock holds too; only the message to others lacks the process.
+        // On a full disk the lock still works, but it does not name the process.
         if access == LockAccess::Writable {
             let written = unless_full_or_read_only(write_holder(&mut lock), &file);
             written.map_err(|source| failed("write", &file, source))?;

@@ -355,6 +355,6 @@ impl FrontEnds {
 
 /// Logs an address that a front end listens on.
 fn log_listening(front_end: &'static str, address: SocketAddr, tls: bool) {
-    // TODO when 0.2.0 is released: drop `door`, the name that 0.1.0 has for `front_end`.
+    // TODO when 0.2.0 is released: drop `door`, the name that 0.1.0-b5a6466 has for `front_end`.
     tracing::info!(front_end, door = front_end, %address, tls, "listening");
 }

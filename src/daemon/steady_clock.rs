@@ -6,7 +6,8 @@
 //! ```
 //! What is forgotten or deleted by a wrong clock does not come back when the clock is set right. Deleting a day later does no
 //! harm. At a start the clock is trusted only when it goes on from a day of changes in the journal. Where nothing was changed
-//! for an hour, or the clock has jumped in that day, nobody knows which; then nothing is pruned or forgotten for a day.
+//! for an hour, or the clock has jumped in that day, it is not known whether the clock is right; then nothing is pruned or
+//! forgotten for a day.
 
 use std::time::{Duration, Instant};
 

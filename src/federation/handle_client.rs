@@ -28,7 +28,7 @@ use super::question::{PeerAnswer, PeerQuestion};
 pub(super) struct HandleEndpoint {
     /// The address.
     pub(super) address: SocketAddr,
-    /// The key, as HS_PUBKEY data; none where it is not known, and answers are believed without a signature.
+    /// The key, as HS_PUBKEY data; none where it is not known; then answers are accepted without a signature.
     pub(super) public_key: Option<Box<[u8]>>,
 }
 

@@ -1,4 +1,4 @@
-//! Questions and answers as messages of the Handle protocol (RFC 3652), and whether an answer is to be believed.
+//! Questions and answers as messages of the Handle protocol (RFC 3652), and whether an answer is accepted.
 //!
 //! ```text
 //!   PeerQuestion ─ encode ─▶ request: certified, with its digest, no recursion
@@ -73,7 +73,7 @@ impl HandleRequest {
         self.envelope.enclose(&seal(self.signed.clone(), None))
     }
 
-    /// Decodes the response to this request. With a key, only what that key has signed is believed. Computes for up to some
+    /// Decodes the response to this request. With a key, only what that key has signed is accepted. Computes for up to some
     /// milliseconds.
     pub(super) fn answer(
         &self,
@@ -190,7 +190,9 @@ fn verify(envelope: &Envelope, message: &Message<'_>, key: &PublicKey) -> Result
         .ok_or_else(|| uncertified("it is not signed"))?;
     let covered = covered_bytes(envelope, credential.counter, message.signed)
         .filter(|_| envelope.version >= Version::V2_7)
-        .ok_or_else(|| uncertified("its version has no signature that can be relied on"))?;
+        .ok_or_else(|| {
+            uncertified("it has a protocol version before 2.7, whose signatures do not cover the request")
+        })?;
     DigestAlgorithm::decode_name(credential.algorithm)
         .and_then(|algorithm| key.verify(algorithm, &covered, credential.signature))
         .map_err(|error| uncertified(&error.to_string()))
@@ -323,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_answer_that_the_key_of_the_site_has_signed_is_believed() {
+    fn only_an_answer_that_the_key_of_the_site_has_signed_is_accepted() {
         let question = asked("88.1/a");
         let request = HandleRequest::new(&question, 5, 1_000_000);
         let (site, other) = (key(1), key(2));
@@ -339,8 +341,8 @@ mod tests {
                 let response = response(&request, (*code, body), signer);
                 request.answer(&response, Some(&site.public()))
             };
-            let believed = answer(Some(&site));
-            assert!(!matches!(believed, Err(Flaw::Uncertified { .. })), "{code}: {believed:?}");
+            let accepted = answer(Some(&site));
+            assert!(!matches!(accepted, Err(Flaw::Uncertified { .. })), "{code}: {accepted:?}");
             for forged in [answer(Some(&other)), answer(None)] {
                 assert!(matches!(forged, Err(Flaw::Uncertified { .. })), "{code}: {forged:?}");
             }
@@ -354,7 +356,7 @@ mod tests {
 
     /// Every byte that the signature is about is covered by it.
     #[test]
-    fn a_signed_answer_that_was_altered_is_not_believed() {
+    fn a_signed_answer_that_was_altered_is_not_accepted() {
         let question = asked("88.1/a");
         let request = HandleRequest::new(&question, 5, 1_000_000);
         let site = key(1);
@@ -377,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_to_another_question_is_not_believed_though_it_is_signed() {
+    fn an_answer_to_another_question_is_not_accepted_though_it_is_signed() {
         let (question, other) = (asked("88.1/a"), asked("88.1/b"));
         let request = HandleRequest::new(&question, 5, 1_000_000);
         let site = key(1);

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_about_something_else_is_not_believed() {
+    fn an_answer_about_something_else_is_not_accepted() {
         let found = |identifier: &str| proto::Found { identifier: identifier.into(), ..Default::default() };
         let own = read(proto::answer::Answer::Values(found("88.1.2/sn1")));
         assert!(
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_referral_is_believed_for_the_prefix_asked_about_only() {
+    fn a_referral_is_accepted_for_the_prefix_asked_about_only() {
         let site = || proto::Site {
             addresses: vec!["192.0.2.1".into()],
             host_name: String::new(),

@@ -6,7 +6,7 @@
 //!   filing   ─▶ Federation.upper ─▶ Upper: announce, file                   (with the token that it issued)
 //! ```
 //! - Questions are sent without credentials: the answers are public, and only they are cached.
-//! - A site whose public key is known is believed over the Handle protocol only where it signs with that key.
+//! - A site whose public key is known: its answers over the Handle protocol are accepted only when signed with that key.
 //! - A site that a prefix is delegated to is contacted only within the allowed [`networks`]; the upper node is the operator's
 //!   own setting.
 //! - Every call has a deadline. A peer that does not answer is not called again for a while, longer each time.

@@ -1,8 +1,8 @@
 //! Filings: what an upper node records of the journal of each lower node.
 //!
-//! A lower node announces itself, then files its prefixes in the order of its journal. Per peer, the upper node keeps a
+//! A lower node announces itself, then files its prefixes in the order of its journal. Per peer, the upper node stores a
 //! bookmark of what was filed; it is durable before it is acknowledged, and moves only forward within one incarnation. An
-//! administrator may reset a peer: it files its present state anew, whatever incarnation of its store it is.
+//! administrator may reset a peer: it files its present state again, whatever incarnation of its store it is.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Decisions about filings: whether a lower node may have a prefix, and the entry that its filing leads to.
 //!
 //! ```text
-//!   an entry of the prefix ───▶ homed here: refused · withdrawn by an administrator: refused
+//!   an entry of the prefix ───▶ homed here: refused · suspended or revoked by an administrator: refused
 //!                               filed by the same peer: not by an older incarnation, not an older position
 //!                               filed by another peer: refused while the token of that peer is valid
 //!   no entry, but one above ──▶ the same for the part that would be taken out of it, unless the scope of the peer lies
@@ -32,7 +32,7 @@ pub(super) struct FilingState<'a> {
     pub(super) directory: &'a Directory,
     /// The token with which the lower node files; none for callers without one.
     pub(super) peer: Option<TokenId>,
-    /// Whether this node holds identifiers that it would not answer for any more.
+    /// Whether this node holds identifiers under the filed prefix, for which it would no longer answer.
     pub(super) holds_identifiers: bool,
     /// Time in milliseconds since 1970.
     pub(super) now_ms: u64,
@@ -140,7 +140,7 @@ fn check_above(filing: &Filing, peer: TokenId, state: &FilingState<'_>) -> Resul
     }
 }
 
-/// Refuses what this node homes and what its administrators have withdrawn.
+/// Refuses what this node homes and what its administrators have suspended or revoked.
 fn check_own_decision(entry: &PrefixEntry) -> Result<(), Refusal> {
     let prefix = entry.prefix.clone();
     let is_own = entry.filing.is_none_or(|mark| mark.is_overruled);

@@ -1,5 +1,5 @@
-//! What a repair makes anew when the table of facts about the store is lost: incarnations, what is retained, and seals follow
-//! from the journal's headers.
+//! What a repair rebuilds when the table of facts about the store is lost: incarnations, what is retained, and seals follow from
+//! the journal's headers.
 
 use std::collections::BTreeMap;
 

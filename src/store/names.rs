@@ -24,7 +24,7 @@ const STEP_ENTRIES_MIN: usize = 64;
 pub struct NameRange<'a> {
     /// Name after which the page begins; none for the first page.
     pub after: Option<&'a CanonicalIdentifier>,
-    /// Names that are passed over first.
+    /// Names that are skipped first.
     pub skip: usize,
     /// Names wanted at most.
     pub limit: usize,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   small files of the engine rebuilt ─▶ engine opens, unproven ─▶ every entry's body redone onto the states
-//!   ─▶ counts and digests of suffixes made anew ─▶ compared with what the store is known to have held ─▶ checked
+//!   ─▶ counts and digests of suffixes rebuilt ─▶ compared with what the store is known to have held ─▶ checked
 //! ```
 //! Only an operator asks for it. What is older than the retained bodies, and what the journal has lost itself, does not come
 //! back: that needs a backup.
@@ -53,7 +53,7 @@ impl RepairReport {
 
 /// Repairs a store that no node has open. When this returns, what was rebuilt is on disk.
 ///
-/// What is known of the store from before is compared with what was rebuilt. Where anything is missing it is not written anew,
+/// What is known of the store from before is compared with what was rebuilt. Where anything is missing it is not overwritten,
 /// so that the next opening misses the same things.
 pub async fn repair(options: StoreOptions) -> Result<RepairReport, Error> {
     refuse_without_data(&options)?;

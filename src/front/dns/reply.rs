@@ -5,7 +5,7 @@
 //! | values of the type asked for | NOERROR | yes | the record set |
 //! | the name exists, without that type | NOERROR | yes | SOA |
 //! | the name does not exist | NXDOMAIN | yes | SOA |
-//! | beyond a zone cut | NOERROR | no | NS of the delegate, its addresses |
+//! | beyond a zone cut | NOERROR | no | NS of the delegated site, its addresses |
 //! | below a prefix whose site has no DNS | SERVFAIL, error 22 | no | |
 //! | that prefix itself | NOERROR | yes | its values, and the site |
 //! | prefix suspended or revoked | REFUSED, error 18 | no | |

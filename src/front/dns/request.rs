@@ -122,7 +122,7 @@ pub(super) fn decode(bytes: &[u8], transport: Transport) -> Request {
         is_well_formed = false;
         None
     });
-    // No key is known here, so that none can have signed what we would believe (RFC 8945 section 5.2.1).
+    // No key is known here, so that no signature can be accepted (RFC 8945 section 5.2.1).
     if let Some(tsig) = found.tsig.filter(|_| is_well_formed) {
         return match unknown_key(bytes, &tsig) {
             Some(record) => {

@@ -212,7 +212,7 @@ mod tests {
         let site = site(Some(DNS_PORT));
         check("sn1.5.2.99.", false, Side::Child, Location::Cut(prefix("99.2"), &site));
         check("7.88.", true, Side::Child, Location::Cut(prefix("88"), &site));
-        // Below the cut the delegate answers for DS; at the cut this node does.
+        // Below the cut the delegated site answers for DS; at the cut this node does.
         check("5.2.99.", false, Side::Parent, Location::Cut(prefix("99.2"), &site));
         check("2.99.", false, Side::Parent, inside(Some("99")));
         check("99.", true, Side::Parent, inside(None));

@@ -134,7 +134,7 @@ fn scope(message: proto::Scope) -> Result<Scope, Refusal> {
     }
 }
 
-/// A token's public name.
+/// The id of a token.
 pub(super) fn token_id(text: &str) -> Result<TokenId, Refusal> {
     TokenId::parse(text).ok_or_else(|| Refusal::TokenAbsent { id: text.chars().take(32).collect() })
 }

@@ -90,7 +90,7 @@ pub struct HandleOptions {
     pub idle_seconds: u64,
     /// How much is sent over UDP to addresses that may be forged.
     pub udp: UdpRateLimitOptions,
-    /// Identities that may home and unhome prefixes here, and list the prefixes homed here.
+    /// Identities that may home and revoke prefixes here, and list the prefixes homed here.
     pub administrators: Vec<Identity>,
     /// Bounds of TCP connections: clients keep theirs open, and factories stand behind one address.
     pub connections: ConnectionLimits,

@@ -29,7 +29,7 @@ pub(super) enum RequestOutcome {
 }
 
 impl RequestOutcome {
-    /// The outcome of a request that the core does not serve.
+    /// The outcome of a request that the core refuses or fails.
     pub(super) fn refused(caller: &Caller, problem: &Problem) -> Self {
         match (problem, caller) {
             (Problem::Refused(Refusal::Unauthenticated), Caller::Anonymous) => Self::ProofNeeded,

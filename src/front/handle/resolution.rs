@@ -175,7 +175,7 @@ impl Responder {
         version: Version,
         elsewhere: Elsewhere,
     ) -> Reply {
-        // Before 2.10, clients that were not answered for want of an answer from elsewhere cannot go there themselves.
+        // Clients before 2.10 do not follow referrals: they get the reason why there is no answer.
         let is_unanswered = matches!(&elsewhere, Elsewhere::Below(referral) if referral.unanswered.is_some());
         let declined =
             message.header.flags.has(OpFlags::NO_REFERRAL) || (is_unanswered && version < Version::V2_10);

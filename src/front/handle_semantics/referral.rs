@@ -24,17 +24,17 @@ pub(in crate::front) enum ReferralWish {
     Decline,
 }
 
-/// Where a client is led when another node answers.
+/// Where a client is referred when another node answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::front) enum Direction {
     /// To the service of a delegated prefix.
     Service(Service),
-    /// Nowhere; the address of the upper node, if one is known, may help a person.
+    /// No direction; the address of the upper node, if one is known, may help a person.
     NotResponsible {
         /// The upper node's address.
         upper: Option<String>,
     },
-    /// Nowhere: the site gave no answer, and the client cannot be referred to it.
+    /// No direction: the site gave no answer, and the client cannot be referred to it.
     Unanswered(Unanswered),
 }
 
@@ -47,7 +47,7 @@ pub(in crate::front) struct Service {
     pub(in crate::front) sites: Vec<Value>,
 }
 
-/// Where a client is led when another node answers.
+/// Where a client is referred when another node answers.
 pub(in crate::front) async fn direct(
     resolver: &Resolver,
     elsewhere: Elsewhere,

@@ -103,7 +103,7 @@ pub(in crate::front) fn of_hidden(hidden: Hidden) -> ResponseCode {
     }
 }
 
-/// The code of a referral. The record of a prefix is looked for at the service of prefixes of the delegate, which
+/// The code of a referral. The record of a prefix is looked for at the service of prefixes of the delegated site, which
 /// versions before 2.5 do not tell apart.
 pub(in crate::front) fn of_referral(asked: &Identifier, version: Version) -> ResponseCode {
     match asked.named_prefix() {

@@ -1,7 +1,8 @@
 //! The bounds of what clients may take of this node, all in one place.
 //!
-//! Connections are the one resource whose bounds are configured; see [`super::slots::ConnectionLimits`]. Time limits stand
-//! beside the code that waits. The metrics show what is in use of each resource, and how often a bound refused.
+//! Only the bounds of connections and of answers over UDP are configured; see [`super::slots::ConnectionLimits`] and
+//! [`super::udp_rate_limit::UdpRateLimitOptions`]. Time limits stand beside the code that waits. The metrics show
+//! what is in use of each resource, and how often a bound refused.
 
 use super::budget::MemoryLimits;
 use super::quota::QuotaBounds;

@@ -1,8 +1,8 @@
 //! Sources: the unit by which the bounds of all front ends count clients.
 //!
 //! A network operator assigns at least 64 bits of IPv6 addresses to each customer (RFC 6177 section 2), who chooses freely
-//! among them, so that counting single addresses would bound nothing. IPv4 addresses that a socket for both families shows as IPv6 are IPv4 addresses.
-
+//! among them, so that counting single addresses would bound nothing. IPv4 addresses that a socket for both families shows as
+//! IPv6 are IPv4 addresses.
 //!
 //! Addresses of a configured network may be exempt, such as those of a reverse proxy, behind which many clients are: what
 //! they take is bounded by the totals alone. [`Exemptions`] decides it once for every bound.

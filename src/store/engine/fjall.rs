@@ -7,9 +7,9 @@
 //! completely or not at all.
 //!
 //! **Damage.** Blocks of tables and entries of the journal carry checksums: a flipped bit is refused at open or when the
-//! block is read. A cut journal, a zeroed stretch in it, or a flip in the one byte that marks an entry, looks like a
-//! crash in the middle of writing: what follows is dropped silently. The store detects that by its dense journal
-//! positions and its high-water file.
+//! block is read. A journal that is cut, or broken with nothing readable behind the break, looks like a crash in the middle
+//! of writing, and fjall drops its end silently; the store detects that by its dense journal positions and its high-water
+//! file. A journal that is broken with whole batches behind the break is refused before fjall opens it (`fjall_files`).
 //!
 //! **Memory.** Bounded by the cache, plus the write buffers: `write_buffer_bytes` for each table, about 240 MiB in all.
 //! When flushing is slow, up to four more buffers of a table are queued; then commits wait.

@@ -33,7 +33,7 @@ const STEP_BYTES: usize = 1024 * 1024;
 
 /// A journal's bytes, and which of them are whole batches.
 pub(super) struct Journal {
-    /// The bytes up to the last one that is not zero.
+    /// The bytes up to the end of the last step of reading that is not all zero; zeros may end them.
     pub(super) bytes: Vec<u8>,
     /// Stretches of whole batches, in order.
     pub(super) whole: Vec<Range<usize>>,
@@ -67,7 +67,7 @@ impl Journal {
     }
 }
 
-/// Bytes up to the last one that is not zero, rounded up to a step: the rest was allocated and never written.
+/// Bytes up to the end of the last step that is not all zero: the rest was allocated and never written.
 fn used_bytes(file: &mut File) -> io::Result<u64> {
     let zeros = vec![0; STEP_BYTES];
     let mut step = Vec::with_capacity(STEP_BYTES);

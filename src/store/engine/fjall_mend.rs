@@ -32,7 +32,7 @@ pub(super) fn mend(folder: &Path) -> Result<Vec<String>, EngineError> {
         done.push(write(&folder.join(MAIN_FILE), MAIN_CONTENT)?);
     }
     let numbers = journal_numbers(folder)?;
-    // Without any journal fjall would start to count anew, and hide what is in its tables.
+    // Without any journal fjall would start to count from the beginning, and hide what is in its tables.
     if numbers.is_empty() {
         done.push(write(&folder.join(format!("1{JOURNAL}")), b"")?);
     }

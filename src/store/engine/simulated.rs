@@ -38,7 +38,7 @@ pub(crate) enum DiskFault {
     WriteFails,
     /// The next sync fails; the batch is written, and nobody knows how far.
     SyncFails,
-    /// The power is cut in the next commit, after so many of the written batches have reached the disk.
+    /// The power is cut in the next commit; the batches before it survive.
     PowerCut {
         /// Whether the batch itself survives.
         survives: bool,

@@ -103,7 +103,7 @@ async fn s3_3_13_the_serial_follows_the_journal() {
     assert_eq!(serial().await, before + 1);
 }
 
-/// 1034 §4.2.1: beyond a cut the answer is a referral: no AA, NS of the delegate, its addresses as glue.
+/// 1034 §4.2.1: beyond a cut the answer is a referral: no AA, NS of the delegated site, its addresses as glue.
 #[tokio::test]
 async fn s4_2_1_a_delegated_prefix_is_a_zone_cut() {
     let zone = Zone::start_with(DnsOptions { is_top: true, ..options() }).await;

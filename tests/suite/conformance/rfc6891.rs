@@ -125,8 +125,8 @@ async fn s6_1_4_unknown_flags_are_zero() {
     }
 }
 
-/// §6.2.3 and RFC 9715 §3.1: a datagram is never larger than the client says, nor than 1,232 octets, nor is less than
-/// 512 believed.
+/// §6.2.3 and RFC 9715 §3.1: a datagram is never larger than the client says, nor than 1,232 octets, and a size below
+/// 512 counts as 512.
 #[tokio::test]
 async fn s6_2_3_the_clients_size_is_obeyed() {
     let zone = Zone::start().await;

@@ -233,7 +233,7 @@ async fn the_code_of_a_session_exempts_its_own_address() {
         assert_eq!(ask(&udp, &sealed), 1);
     }
     assert_eq!(udp.ask(&large()).code(), USE_TCP, "without the code there is no exemption");
-    // The owner of a session who forges an address is not believed either.
+    // A forged address is not exempt either, even from the owner of a session.
     let forged = UdpClient::connect_from(VICTIM, node.handle());
     let sealed = session.next(large());
     assert_eq!(ask(&forged, &sealed), USE_TCP);

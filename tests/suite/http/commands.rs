@@ -140,7 +140,7 @@ async fn every_operation_of_the_api_refuses_parameters_that_it_does_not_know() {
         let refused = client.post(path, Some(body)).await;
         assert_eq!(refused.verdict(), (400, 4), "{path}: {refused:?}");
     }
-    // What scripts add against caches, and what other servers know, is passed over.
+    // What scripts add against caches, and what other servers know, is ignored.
     assert_eq!(client.get(&format!("{PATH}?_=1700000000&cert=true&auth=true")).await.verdict(), (200, 1));
     front_end.close().await;
 }

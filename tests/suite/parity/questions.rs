@@ -287,9 +287,9 @@ async fn what_a_node_without_grpc_holds_means_the_same_through_every_front_end()
     lower.stop().await;
 }
 
-/// A node that signs with another key than that of the site is not believed, whatever it answers.
+/// The answers of a node that signs with another key than that of the site are not accepted, whatever they are.
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_signed_with_another_key_are_believed_at_no_front_end() {
+async fn answers_signed_with_another_key_are_accepted_at_no_front_end() {
     let mut lower = Tier::top().await;
     lower.home("88.118.8").await;
     lower.register("88.118.8/SN1", "https://attacker.example", 60).await;

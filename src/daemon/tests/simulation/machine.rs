@@ -1,6 +1,6 @@
 //! A machine with one node: it starts, is stopped, killed, loses its power, and its clock is wrong at times.
 //!
-//! Each life of a node has a runtime of its own, whose end is the end of the process. The node is everything below the front
+//! Each run of a node has a runtime of its own, whose end is the end of the process. The node is everything below the front
 //! ends; the upper node has front ends too, because filing goes over the network.
 
 use std::fs;
@@ -31,10 +31,10 @@ pub(in crate::daemon) const START_MS: u64 = 1_800_000_000_000;
 /// How long a runtime may take to end: its threads may be in a commit.
 const RUNTIME_END_MAX: Duration = Duration::from_secs(30);
 
-//----------- Life -----------------------------------------------------------
+//----------- Run ------------------------------------------------------------
 
-/// One life of a node, from its start to its end.
-struct Life {
+/// One run of a node, from its start to its end.
+struct Run {
     /// The node; declared before the runtime that its tasks run on.
     node: Running,
     runtime: Runtime,
@@ -48,7 +48,7 @@ enum Running {
     Whole(Box<RunningNode>),
 }
 
-/// How a life ends.
+/// How a run ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::daemon) enum End {
     /// In order, as after SIGTERM.
@@ -72,7 +72,7 @@ pub(in crate::daemon) struct Machine {
     wall_ms: Arc<AtomicU64>,
     environment: Environment,
     site: Option<Site>,
-    life: Option<Life>,
+    run: Option<Run>,
 }
 
 impl Machine {
@@ -86,7 +86,7 @@ impl Machine {
         config.backup.directories = vec![folder.path().join("backups")];
         let wall_ms = Arc::new(AtomicU64::new(START_MS));
         let environment = environment(&wall_ms, chance.next());
-        Self { config, folder, wall_ms, environment, site: None, life: None }
+        Self { config, folder, wall_ms, environment, site: None, run: None }
     }
 
     /// The folder of the machine's files.
@@ -118,7 +118,7 @@ impl Machine {
             DataDirectory::open(&self.config.store.directory).expect("the data directory is free");
         let opened = Core::open(&self.config, &directory, self.site.clone(), &self.environment);
         let core = runtime.block_on(opened).expect("the node starts");
-        self.life = Some(Life { node: Running::Core(Box::new(core), directory), runtime });
+        self.run = Some(Run { node: Running::Core(Box::new(core), directory), runtime });
     }
 
     /// Starts the node with its front ends; its gRPC address stays the same from then on.
@@ -128,11 +128,11 @@ impl Machine {
         let started = Node::start_in(self.config.clone(), &self.environment);
         let node = runtime.block_on(started).expect("the node starts");
         self.config.grpc.listen = node.grpc_addr().into_iter().collect();
-        self.life = Some(Life { node: Running::Whole(Box::new(node)), runtime });
+        self.run = Some(Run { node: Running::Whole(Box::new(node)), runtime });
     }
 
     fn prepare(&self) {
-        assert!(self.life.is_none(), "the node runs");
+        assert!(self.run.is_none(), "the node runs");
         let key = self.config.store.directory.join(DataDirectory::SERVER_KEY);
         if !key.exists() {
             // Making a key takes longer than a program.
@@ -143,7 +143,7 @@ impl Machine {
 
     /// The core of the running node.
     pub(in crate::daemon) fn core(&self) -> &Core {
-        match &self.life.as_ref().expect("the node runs").node {
+        match &self.run.as_ref().expect("the node runs").node {
             Running::Core(core, _) => core,
             Running::Whole(node) => node.core(),
         }
@@ -151,18 +151,18 @@ impl Machine {
 
     /// Runs work on the runtime of the node.
     pub(in crate::daemon) fn run<T>(&self, work: impl Future<Output = T>) -> T {
-        self.life.as_ref().expect("the node runs").runtime.block_on(work)
+        self.run.as_ref().expect("the node runs").runtime.block_on(work)
     }
 
     /// Whether the node runs.
     pub(in crate::daemon) fn is_running(&self) -> bool {
-        self.life.is_some()
+        self.run.is_some()
     }
 
-    /// Ends the life of the node.
+    /// Ends the run of the node.
     pub(in crate::daemon) fn end(&mut self, end: End) {
         let disk = self.disk();
-        let Life { node, runtime } = self.life.take().expect("the node runs");
+        let Run { node, runtime } = self.run.take().expect("the node runs");
         match (end, &disk) {
             (End::Stop, _) => {
                 let deadline = Instant::now() + RUNTIME_END_MAX;
@@ -212,7 +212,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        if let Some(Life { node, runtime }) = self.life.take() {
+        if let Some(Run { node, runtime }) = self.run.take() {
             runtime.shutdown_timeout(RUNTIME_END_MAX);
             drop(node);
         }
@@ -222,7 +222,7 @@ impl Drop for Machine {
     }
 }
 
-/// A runtime for one life.
+/// A runtime for one run.
 fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("threads for a runtime")
 }

@@ -1,7 +1,7 @@
-//! What a node must hold, as a plain map: for each name a version and, while it lives, its values.
+//! What a node must hold, as a plain map: for each name a version and, while it is registered, its values.
 //!
-//! The model knows nothing of blocks, groups, disks or restarts. It keeps every state that it went through, by the journal
-//! entry that led there, so that a restore can be compared with the state at any entry.
+//! The model knows nothing of blocks, groups, disks or restarts. It retains every state that it went through, by the journal
+//! entry after which it held, so that a restore can be compared with the state at any entry.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -53,7 +53,7 @@ pub(super) struct Program {
     remembered: Vec<Remembered>,
     /// Journal entries at which backups in the present directory end.
     backups: Vec<u64>,
-    /// Resynchronizations that this life of the lower node may need; none before it first settled in its incarnation.
+    /// Resynchronizations that this run of the lower node may need; none before it first settled in its incarnation.
     resynchronizations: Option<u64>,
 }
 

@@ -33,7 +33,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
 
 //----------- Query ----------------------------------------------------------
 
-/// The parameters of a page, from the query; unknown ones are passed over, since links to pages carry more than is for them.
+/// The parameters of a page, from the query; unknown ones are ignored, since links to pages carry more than is for them.
 pub(in crate::front::http) struct Parameters<T>(pub(in crate::front::http) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {

@@ -5,7 +5,7 @@
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
-/// Ranges of one request that are looked at; the rest of a longer header is passed over.
+/// Ranges of one request that are looked at; the rest of a longer header is ignored.
 const RANGES_MAX: usize = 64;
 
 //----------- Preference -----------------------------------------------------

@@ -1,7 +1,7 @@
 //! Parameters of a request: the query, and for POST the same names in a JSON body; parsed into a type of the
 //! operation that they are for.
 //!
-//! Names may repeat. A name that is bare, `yes` or `true` is a yes. Unknown names are refused by the API and passed over by
+//! Names may repeat. A name that is bare, `yes` or `true` is a yes. Unknown names are refused by the API and ignored by
 //! pages.
 
 use percent_encoding::percent_decode_str;
@@ -59,7 +59,7 @@ impl Query {
         Ok(())
     }
 
-    /// Refuses a name that nobody reads: a misspelled one would be passed over.
+    /// Refuses a name that nobody reads: a misspelled one would be ignored.
     pub(in crate::front::http) fn check_names(&self, known: &[&'static str]) -> Result<(), Rejection> {
         let is_known = |name: &str| known.contains(&name) || name == CACHE_BUSTER;
         match self.0.iter().find(|(name, _)| !is_known(name)) {

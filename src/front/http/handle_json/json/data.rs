@@ -3,7 +3,7 @@
 //! ```text
 //!   string  printable UTF-8                    admin  HS_ADMIN {handle, index, permissions}
 //!   base64  everything else                    vlist  HS_VLIST [{handle, index}]
-//!   hex     on the way in only                 site   HS_SITE    key  HS_PUBLIC key as JWK
+//!   hex     on the way in only                 site   HS_SITE    key  HS_PUBKEY as a JSON Web Key
 //! ```
 //!
 //! A well-known type whose data does not decode, or would not encode to the same bytes again, is shown as text or bytes:

@@ -75,7 +75,7 @@ pub(super) fn parse_referent(members: &Map<String, Json>) -> Result<(&str, u32),
     Ok((text(members, "handle")?, index))
 }
 
-/// Refuses members that nobody reads: a misspelled one would be passed over. `what` names the object.
+/// Refuses members that nobody reads: a misspelled one would be ignored. `what` names the object.
 pub(super) fn check_members(
     what: &str,
     members: &Map<String, Json>,

@@ -6,9 +6,9 @@
 //! ```
 //!
 //! `permissions` is left out where they are `1110`, `references` where there are none; a TTL that is a time is a text.
-//! On the way in, numbers may be texts, and the timestamp is passed over: the node sets it. Members that are not known are
+//! On the way in, numbers may be texts, and the timestamp is ignored: the node sets it. Members that are not known are
 //! refused, so that a misspelled `permissions` does not make a value public. Unlike CNRI's server, which
-//! passes over the first of four permission digits, this one takes all four at their word.
+//! ignores the first of four permission digits, this one takes all four at their word.
 
 use jiff::Timestamp;
 use serde::Serialize;

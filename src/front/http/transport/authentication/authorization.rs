@@ -68,7 +68,7 @@ pub(in crate::front::http) fn parse_identity(text: &str) -> Option<Identity> {
     Identifier::parse(text).ok().map(|identifier| Identity { index: 0, identifier })
 }
 
-/// Base64 in either alphabet, padded or not, blanks passed over: clients differ.
+/// Base64 in either alphabet, padded or not, blanks ignored: clients differ.
 pub(in crate::front::http) fn decode_base64(text: &str) -> Option<Vec<u8>> {
     let normal = |byte: u8| match byte {
         b'-' => Some(b'+'),
