@@ -16,7 +16,8 @@ use crate::support::node::program;
 fn message(ended: &Ended) -> String {
     let line = ended.stderr.lines().find(|line| line.starts_with("{\"error\"")).expect(&ended.stderr);
     let error: serde_json::Value = serde_json::from_str(line).expect("JSON");
-    error["error"]["message"].as_str().expect("a message").to_owned()
+    let message = error.pointer("/error/message").and_then(serde_json::Value::as_str);
+    message.expect("a message").to_owned()
 }
 
 /// A read that fails is named with the input and the row; what was sent before is settled, and the message says how to go on.
