@@ -104,23 +104,25 @@ pub fn record_set(
     names: Names<'_>,
     now_seconds: u64,
 ) -> Option<RecordSet> {
-    let mut set = RecordSet { ttl: u32::MAX, data: Vec::with_capacity(values.len()) };
-    let (mut bytes, mut seen) = (0, BTreeSet::new());
-    for (value, shown) in shown(kind, values, names) {
-        // A set that is too large becomes a stub: what else it would have is not looked at.
-        bytes += RECORD_BYTES + shown.bytes;
-        if bytes > SET_BYTES_MAX {
-            let ttl = values.iter().map(|value| value.ttl.remaining_seconds(now_seconds)).min();
-            return ttl.map(|ttl| RecordSet { ttl, data: vec![stub(kind, values, names)] });
+    let mut gathered = Gathered::new(values.len(), now_seconds);
+    let fits = match kind {
+        RecordKind::Naptr => targets(values).all(|(value, target)| {
+            naptr(value, &target, names).is_none_or(|shown| gathered.add(value, shown))
+        }),
+        RecordKind::Uri => targets(values).all(|(value, target)| {
+            let rdata = uri(preference_of(value), target.weight, target.uri.as_str());
+            gathered.add(value, opaque(URI_TYPE, rdata))
+        }),
+        RecordKind::Text => values.iter().all(|value| gathered.add(value, text(&text_of(value)))),
+        RecordKind::Machine => {
+            values.iter().all(|value| gathered.add(value, opaque(MACHINE_TYPE, encode_value(value))))
         }
-        set.ttl = set.ttl.min(value.ttl.remaining_seconds(now_seconds));
-        // Only locations and indexes from 65,535 on can share a preference, and so a record.
-        let may_repeat = !(1..u16::MAX).contains(&preference_of(value));
-        if !may_repeat || seen.insert(shown.data.clone()) {
-            set.data.push(shown.data);
-        }
+    };
+    if !fits {
+        let ttl = values.iter().map(|value| value.ttl.remaining_seconds(now_seconds)).min();
+        return ttl.map(|ttl| RecordSet { ttl, data: vec![stub(kind, values, names)] });
     }
-    (!set.data.is_empty()).then_some(set)
+    (!gathered.set.data.is_empty()).then_some(gathered.set)
 }
 
 /// The site of a prefix as a record, in the kinds that can show one.
@@ -149,27 +151,40 @@ struct Shown {
     bytes: usize,
 }
 
-/// The records of values, each with its value, made one after the other as they are asked for.
-fn shown<'a>(
-    kind: RecordKind,
-    values: &'a [Value],
-    names: Names<'a>,
-) -> Box<dyn Iterator<Item = (&'a Value, Shown)> + 'a> {
-    let targets = || uris_of(values).flat_map(|(value, uris)| uris.into_iter().map(move |uri| (value, uri)));
-    match kind {
-        RecordKind::Naptr => Box::new(targets().filter_map(move |(value, target)| {
-            let data = naptr(value, &target, names)?;
-            let bytes = 7 + data.services.len() + data.regexp.len() + data.replacement.len() + 2;
-            Some((value, Shown { data: RData::NAPTR(data), bytes }))
-        })),
-        RecordKind::Uri => Box::new(targets().map(|(value, WeightedUri { uri: target, weight })| {
-            (value, opaque(URI_TYPE, uri(preference_of(value), weight, target.as_str())))
-        })),
-        RecordKind::Text => Box::new(values.iter().map(|value| (value, text(&text_of(value))))),
-        RecordKind::Machine => {
-            Box::new(values.iter().map(|value| (value, opaque(MACHINE_TYPE, encode_value(value)))))
-        }
+/// The records of a set so far.
+struct Gathered {
+    set: RecordSet,
+    bytes: usize,
+    /// The records that may come again.
+    seen: BTreeSet<RData>,
+    now_seconds: u64,
+}
+
+impl Gathered {
+    fn new(capacity: usize, now_seconds: u64) -> Self {
+        let set = RecordSet { ttl: u32::MAX, data: Vec::with_capacity(capacity) };
+        Self { set, bytes: 0, seen: BTreeSet::new(), now_seconds }
     }
+
+    /// Adds a record of a value. False when the set is too large with it: then nothing more is to be added.
+    fn add(&mut self, value: &Value, shown: Shown) -> bool {
+        self.bytes += RECORD_BYTES + shown.bytes;
+        if self.bytes > SET_BYTES_MAX {
+            return false;
+        }
+        self.set.ttl = self.set.ttl.min(value.ttl.remaining_seconds(self.now_seconds));
+        // Only locations and indexes from 65,535 on can share a preference, and so a record.
+        let may_repeat = !(1..u16::MAX).contains(&preference_of(value));
+        if !may_repeat || self.seen.insert(shown.data.clone()) {
+            self.set.data.push(shown.data);
+        }
+        true
+    }
+}
+
+/// What values refer to, each with its value.
+fn targets(values: &[Value]) -> impl Iterator<Item = (&Value, WeightedUri)> {
+    uris_of(values).flat_map(|(value, uris)| uris.into_iter().map(move |uri| (value, uri)))
 }
 
 fn stub(kind: RecordKind, values: &[Value], names: Names<'_>) -> RData {
@@ -209,24 +224,27 @@ fn uri(priority: u16, weight: u16, target: &str) -> Vec<u8> {
     bytes
 }
 
-fn naptr(value: &Value, target: &WeightedUri, names: Names<'_>) -> Option<NAPTR> {
+fn naptr(value: &Value, target: &WeightedUri, names: Names<'_>) -> Option<Shown> {
     let preference = preference_of(value);
     // Within the expression, its delimiter is escaped (RFC 3402 section 3.2); a URI has no backslash.
     let escaped = target.uri.as_str().replace('!', "\\!");
     let expression = format!("!^.*$!{escaped}!");
-    if expression.len() > STRING_BYTES_MAX {
-        return (names.of_value)(value.index).map(|name| naptr_stub(preference, name));
-    }
-    let service = format!("{NAPTR_SERVICE}{}", value.value_type);
-    let service = if service.len() > STRING_BYTES_MAX { "ID".to_owned() } else { service };
-    Some(NAPTR::new(
-        NAPTR_ORDER,
-        preference,
-        Box::from(*b"U"),
-        service.into_bytes().into(),
-        expression.into_bytes().into(),
-        Name::root(),
-    ))
+    let data = if expression.len() > STRING_BYTES_MAX {
+        naptr_stub(preference, (names.of_value)(value.index)?)
+    } else {
+        let service = format!("{NAPTR_SERVICE}{}", value.value_type);
+        let service = if service.len() > STRING_BYTES_MAX { "ID".to_owned() } else { service };
+        NAPTR::new(
+            NAPTR_ORDER,
+            preference,
+            Box::from(*b"U"),
+            service.into_bytes().into(),
+            expression.into_bytes().into(),
+            Name::root(),
+        )
+    };
+    let bytes = 7 + data.services.len() + data.regexp.len() + data.replacement.len() + 2;
+    Some(Shown { data: RData::NAPTR(data), bytes })
 }
 
 fn naptr_stub(preference: u16, name: Name) -> NAPTR {
