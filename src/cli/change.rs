@@ -337,9 +337,14 @@ pub(super) fn print_receipt(
         notice(&format!("idnode: warning: {}", escape(&warning.message)));
     }
     if receipt.warnings_left_out > 0 && !output.is_json() {
-        notice(&format!("warning: {} more values are likely not as meant", receipt.warnings_left_out));
+        notice(&format!("idnode: warning: {}", left_out(receipt.warnings_left_out)));
     }
     Ok(())
+}
+
+/// The warnings of a receipt that it only counts.
+pub(super) fn left_out(count: u32) -> String {
+    format!("{count} more values are likely not as meant")
 }
 
 /// Warnings about values that were written.

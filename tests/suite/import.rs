@@ -138,6 +138,22 @@ fn urls_that_are_no_web_addresses_are_counted_and_the_first_rows_named() {
     assert!(again.printed.contains("refused 0, with a warning 15; "), "{}", again.printed);
 }
 
+/// A receipt lists eight warnings and counts the others.
+#[test]
+fn the_values_whose_warnings_are_only_counted_are_counted_for_their_row() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = homed(&directory.path().join("data"), &[]);
+    let path = directory.path().join("parts.csv");
+    let (columns, cells) = (",URL".repeat(12), ",www.example.com/x".repeat(12));
+    fs::write(&path, format!("identifier{columns}\n88.118.8/SN2{cells}\n")).expect("a file");
+    let ended = import(&node, &path, &[]);
+    assert_eq!((ended.code, ended.tally()), (Some(0), [1, 0, 0, 0]), "{}", ended.stderr);
+    let warnings: Vec<&str> =
+        ended.stderr.lines().filter_map(|line| line.strip_prefix("idnode: warning: ")).collect();
+    assert_eq!(warnings.len(), 9, "{}", ended.stderr);
+    assert_eq!(warnings[8], "row 2: 88.118.8/SN2: 4 more values are likely not as meant");
+}
+
 #[test]
 fn different_rows_replace_what_is_held_only_when_asked() {
     let directory = tempfile::tempdir().expect("a directory");

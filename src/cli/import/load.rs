@@ -19,6 +19,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
+use super::super::change::left_out;
 use super::super::connection::{Connection, pause_and_double};
 use super::super::display::escape;
 use super::super::error::{Attempt, Error, Reason};
@@ -435,8 +436,9 @@ impl Loader {
                     Kind::Removed => self.tally.removed += 1,
                     _ => self.tally.registered += 1,
                 }
-                let warnings = receipt.warnings.into_iter().map(|warning| warning.message);
-                self.tally.warn(row.number, &row.identifier, warnings.collect());
+                let listed = receipt.warnings.into_iter().map(|warning| warning.message);
+                let counted = Some(receipt.warnings_left_out).filter(|count| *count > 0).map(left_out);
+                self.tally.warn(row.number, &row.identifier, listed.chain(counted).collect());
             }
             Some(Done::Refusal(refusal)) if is_same(&refusal) => self.tally.skipped += 1,
             Some(Done::Refusal(refusal)) => match &row.unknown {
