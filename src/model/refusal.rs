@@ -235,6 +235,18 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Whether it is about the caller's token itself, and not about what is done with it.
+    pub fn is_of_token(&self) -> bool {
+        matches!(
+            self,
+            Self::Unauthenticated
+                | Self::TokenUnknown
+                | Self::TokenExpired
+                | Self::TokenRevoked
+                | Self::PeerReset
+        )
+    }
+
     /// Stable code of the reason.
     pub fn code(&self) -> &'static str {
         match self {

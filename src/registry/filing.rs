@@ -123,17 +123,13 @@ fn bookmark_name(peer: &TokenEntry) -> String {
 
 /// Whether a filing was refused for its token or its incarnation, and not for its prefix.
 fn is_of_peer(refusal: &Refusal) -> bool {
-    matches!(
-        refusal,
-        Refusal::Unauthenticated
-            | Refusal::TokenUnknown
-            | Refusal::TokenExpired
-            | Refusal::TokenRevoked
-            | Refusal::PermissionDenied { .. }
-            | Refusal::PeerReset
-            | Refusal::IncarnationSuperseded
-            | Refusal::IncarnationAhead { .. }
-    )
+    refusal.is_of_token()
+        || matches!(
+            refusal,
+            Refusal::PermissionDenied { .. }
+                | Refusal::IncarnationSuperseded
+                | Refusal::IncarnationAhead { .. }
+        )
 }
 
 fn peer(caller: &Caller) -> Result<&TokenEntry, Refusal> {

@@ -112,18 +112,6 @@ fn peer(caller: &Caller) -> Result<Peer, Status> {
     }
 }
 
-/// Whether a refusal is about the token itself, not about what is filed with it.
-fn is_of_token(refusal: &Refusal) -> bool {
-    matches!(
-        refusal,
-        Refusal::Unauthenticated
-            | Refusal::TokenUnknown
-            | Refusal::TokenExpired
-            | Refusal::TokenRevoked
-            | Refusal::PeerReset
-    )
-}
-
 /// The prefixes that a caller may file.
 pub(super) fn scope(caller: &Caller) -> impl Iterator<Item = &Prefix> {
     let scopes = match caller {
@@ -272,7 +260,7 @@ impl FilingStream {
             match outcome {
                 Ok(_) => prefixes.push(prefix),
                 // Without a valid token nothing is confirmed, so that the peer files it again with its next token.
-                Err(refusal) if is_of_token(&refusal) => return Err(reply::refused(&refusal, None)),
+                Err(refusal) if refusal.is_of_token() => return Err(reply::refused(&refusal, None)),
                 Err(refusal) => {
                     tracing::warn!(peer = %self.peer.token, %prefix, reason = refusal.code(), "a filing was refused");
                     taken.refused.push((prefix, position, refusal));
