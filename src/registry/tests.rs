@@ -6,6 +6,7 @@ mod administration;
 mod authorization;
 mod bounds;
 mod fences;
+mod filings;
 mod identifiers;
 mod keys;
 mod life;

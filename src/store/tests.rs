@@ -2,6 +2,7 @@
 
 mod check;
 mod opening;
+mod repair;
 
 use std::path::Path;
 use std::sync::Arc;
