@@ -175,7 +175,7 @@ impl HandleResolution<'_> {
 
     /// Shows the values that were found, unless the client has them already.
     fn found(self, found: Found, conditions: &Conditions) -> Result<Response, Denial> {
-        let values = found.values.into_iter().map(ValueJson::of).collect();
+        let values = ValueJson::all(found.values);
         let text = reply::write(&HandleReply::of_values(self.handle, values), self.format)?;
         let state = RecordState { version: found.version, changed_ms: found.changed_ms };
         let tag = state.tag(text.as_bytes());

@@ -1,8 +1,8 @@
 //! Conditional requests: entity tags, `If-Match` and `If-None-Match` (RFC 9110 section 13).
 //!
 //! ```text
-//!   "7-19ac61e3d52-9f0c4d1e2b3a4c5d"
-//!    │ │           └ hash of the representation: another view of the same state has another tag
+//!   "7-19ac61e3d52-9f0c4d1e"
+//!    │ │           └ CRC-32C of the representation: another view of the same state has another tag
 //!    │ └ when the record changed last: tells a restored store's versions from those that were lost
 //!    └ the version of the record
 //! ```
@@ -10,8 +10,6 @@
 //! the version is checked again where the command commits, so that no change between the read and the write is lost.
 
 use core::fmt::Write as _;
-use core::hash::Hasher as _;
-use std::hash::DefaultHasher;
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -24,7 +22,9 @@ use crate::registry::command::Precondition;
 /// Tags of one request that are looked at.
 const TAGS_MAX: usize = 256;
 /// Bytes of the longest tag of ours.
-const TAG_BYTES: usize = 2 + 20 + 1 + 16 + 1 + 16;
+const TAG_BYTES: usize = 2 + 20 + 1 + 16 + 1 + DIGEST_DIGITS;
+/// Digits of the digest of a representation.
+const DIGEST_DIGITS: usize = 8;
 /// A version that no record reaches: a precondition on it fails, after the caller was found to be allowed the change.
 const NO_VERSION: u64 = u64::MAX;
 
@@ -43,12 +43,10 @@ impl RecordState {
     /// The strong tag of a representation of this state.
     pub(in crate::front::http) fn tag(self, representation: &[u8]) -> String {
         // It tells views of one state apart and proves nothing. Another release may hash otherwise: then caches ask once more.
-        let mut hasher = DefaultHasher::new();
-        hasher.write(representation);
-        let digest = hasher.finish();
+        let digest = crc32c::crc32c(representation);
         let mut tag = String::with_capacity(TAG_BYTES);
         // Writing to a String does not fail.
-        let _written = write!(tag, "\"{}-{:x}-{digest:016x}\"", self.version, self.changed_ms);
+        let _written = write!(tag, "\"{}-{:x}-{digest:08x}\"", self.version, self.changed_ms);
         tag
     }
 
@@ -58,7 +56,7 @@ impl RecordState {
         let version = parts.next()?.parse().ok()?;
         let changed_ms = u64::from_str_radix(parts.next()?, 16).ok()?;
         let digest = parts.next()?;
-        let is_whole = digest.len() == 16 && parts.next().is_none();
+        let is_whole = digest.len() == DIGEST_DIGITS && parts.next().is_none();
         is_whole.then_some(Self { version, changed_ms })
     }
 }

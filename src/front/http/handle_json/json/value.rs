@@ -69,6 +69,16 @@ pub(in crate::front::http) enum TtlJson {
 impl ValueJson {
     /// A value as it is written.
     pub(in crate::front::http) fn of(value: Value) -> Self {
+        Self::with_times(value, &mut TimeTexts::default())
+    }
+
+    /// Values as they are written.
+    pub(in crate::front::http) fn all(values: Vec<Value>) -> Vec<Self> {
+        let mut times = TimeTexts::default();
+        values.into_iter().map(|value| Self::with_times(value, &mut times)).collect()
+    }
+
+    fn with_times(value: Value, times: &mut TimeTexts) -> Self {
         let Value { index, value_type, data, ttl, permissions, references, timestamp } = value;
         let reference = |reference: &Reference| ReferenceJson {
             handle: reference.identifier.to_string(),
@@ -81,9 +91,9 @@ impl ValueJson {
             permissions: (permissions != Permissions::DEFAULT).then(|| permissions.to_string()),
             ttl: match ttl {
                 Ttl::Relative(seconds) => TtlJson::Seconds(seconds),
-                Ttl::Absolute(until) => TtlJson::Until(time_text(until)),
+                Ttl::Absolute(until) => TtlJson::Until(times.of(until)),
             },
-            timestamp: (timestamp != 0).then(|| time_text(timestamp)),
+            timestamp: (timestamp != 0).then(|| times.of(timestamp)),
             references: references.iter().map(reference).collect(),
         }
     }
@@ -99,6 +109,25 @@ impl ValueJson {
             DataJson::Site(site) => reply::write(site, &Format::default()),
             DataJson::Key(key) => reply::write(key, &Format::default()),
         }
+    }
+}
+
+/// The texts of times. Values that were written together have the same time: its text is made once.
+#[derive(Default)]
+struct TimeTexts {
+    last: Option<(u32, String)>,
+}
+
+impl TimeTexts {
+    fn of(&mut self, seconds: u32) -> String {
+        if let Some((known, text)) = &self.last
+            && *known == seconds
+        {
+            return text.clone();
+        }
+        let text = time_text(seconds);
+        self.last = Some((seconds, text.clone()));
+        text
     }
 }
 

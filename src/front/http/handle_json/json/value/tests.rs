@@ -48,6 +48,15 @@ fn a_value_is_written_as_clients_read_it() {
 }
 
 #[test]
+fn several_values_are_written_as_each_alone() {
+    let at = |index, timestamp| Value { timestamp, ..value(index, "URL", b"http://a") };
+    let until = Value { ttl: Ttl::Absolute(1_704_067_201), ..at(4, 1_704_067_200) };
+    let values = vec![at(1, 1_704_067_200), at(2, 1_704_067_200), at(3, 1_704_067_201), until, at(5, 0)];
+    let alone: Vec<ValueJson> = values.iter().cloned().map(ValueJson::of).collect();
+    assert_eq!(ValueJson::all(values), alone);
+}
+
+#[test]
 fn data_is_text_where_it_is_printable() {
     let data = |bytes: &[u8]| {
         serde_json::to_value(ValueJson::of(value(1, "X", bytes))).expect("JSON").get("data").cloned()
