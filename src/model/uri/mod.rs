@@ -12,7 +12,8 @@
 //! - Text without a scheme, such as `www.example.com/x`, is no URI: whether a host or a relative path is meant cannot be known.
 //! - An http or https URI names a host. No URI has control characters.
 //! - A question costs little whatever a record holds: an http or https URI, or text that has to be encoded to be a URI, has at
-//!   most [`URI_BYTES_MAX`] bytes, and of one record the first [`LOCATIONS_READ_MAX`] values of type `10320/loc` are read.
+//!   most [`URI_BYTES_MAX`] bytes, and of the values of type `10320/loc` of one record the first [`RECORD_LOCATIONS_BYTES_MAX`]
+//!   bytes are read.
 
 mod locations;
 
@@ -30,8 +31,8 @@ use super::value::{Index, Value, ValueType};
 const FAMILIES: [&str; 2] = [ValueType::URL, "URI"];
 /// Bytes of text that is read as a URL: what browsers and servers accept in a request.
 const URI_BYTES_MAX: usize = 8 * 1024;
-/// Values of type `10320/loc` of one record that are read, the least indexes first.
-const LOCATIONS_READ_MAX: usize = 4;
+/// Bytes of values of type `10320/loc` of one record that are read, the least indexes first.
+const RECORD_LOCATIONS_BYTES_MAX: usize = 16 * 1024;
 /// Weight of the only URI of a value.
 const WEIGHT_ALONE: u16 = 1;
 /// Characters of a value that a warning repeats.
@@ -192,14 +193,29 @@ pub struct WeightedUri {
 }
 
 /// What the values of a record, by ascending index, refer to, each read when it is asked for: its URI, or the locations it
-/// chooses from for a client of whom nothing is known. A value of locations beyond the first few is passed over.
+/// chooses from for a client of whom nothing is known. Values of locations beyond the first few KiB are passed over.
 pub fn uris_of(values: &[Value]) -> impl Iterator<Item = (&Value, Vec<WeightedUri>)> {
-    let mut locations = 0;
-    let is_read = move |value: &&Value| {
-        locations += usize::from(is_of_locations(value));
-        !is_of_locations(value) || locations <= LOCATIONS_READ_MAX
-    };
+    let mut budget = LocationsBudget::default();
+    let is_read = move |value: &&Value| !is_of_locations(value) || budget.admits(value);
     values.iter().filter(is_read).map(|value| (value, uris_of_value(value)))
+}
+
+/// The bytes of locations of one record that may still be read.
+struct LocationsBudget(usize);
+
+impl Default for LocationsBudget {
+    fn default() -> Self {
+        Self(RECORD_LOCATIONS_BYTES_MAX)
+    }
+}
+
+impl LocationsBudget {
+    /// Whether a value of locations is read. Behind the first that is not, none is.
+    fn admits(&mut self, value: &Value) -> bool {
+        let left = self.0.checked_sub(value.data.len());
+        self.0 = left.unwrap_or(0);
+        left.is_some()
+    }
 }
 
 fn uris_of_value(value: &Value) -> Vec<WeightedUri> {
@@ -218,7 +234,8 @@ pub fn preference_of(value: &Value) -> u16 {
 
 /// The http or https URI that the values of a record, by ascending index, refer to.
 pub fn web_address(values: &[Value], choice: &LocationChoice) -> Option<Uri> {
-    let chosen = values.iter().filter(|value| is_of_locations(value)).take(LOCATIONS_READ_MAX);
+    let mut budget = LocationsBudget::default();
+    let chosen = values.iter().filter(|value| is_of_locations(value) && budget.admits(value));
     let chosen = chosen.filter_map(|value| Locations::of_value(value)?.choose(choice));
     chosen.chain(values.iter().filter_map(Uri::of_value)).find(Uri::is_web)
 }

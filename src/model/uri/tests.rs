@@ -270,25 +270,25 @@ fn xml_that_takes_long_to_parse_is_not_read() {
 }
 
 #[test]
-fn of_one_record_the_first_four_values_of_locations_are_read() {
-    let of_locations = |index: u32| {
-        value(
-            index,
-            "10320/loc",
-            &format!("<locations><location href=\"https://e{index}.example/\"/></locations>"),
-        )
+fn of_one_record_the_first_kib_of_locations_are_read() {
+    let padded = |index: u32, location: &str, bytes: usize| {
+        let xml = format!("<locations>{location}</locations>");
+        value(index, "10320/loc", &format!("{xml}{}", " ".repeat(bytes - xml.len())))
     };
-    let empty = |index: u32| value(index, "10320/loc", "<locations/>");
+    let location = "<location href=\"https://e.example/\"/>";
     let url = || value(9, "URL", "https://url.example/");
-    let fourth = [empty(1), empty(2), empty(3), of_locations(4), url()];
-    let fifth = [empty(1), empty(2), empty(3), empty(4), of_locations(5), url()];
+    let within = [padded(1, "", 10_000), padded(2, "", 5_000), padded(3, location, 1_384), url()];
+    let beyond = [padded(1, "", 10_000), padded(2, "", 5_000), padded(3, location, 1_385), url()];
+    let behind = [padded(1, "", 16_385), padded(2, location, 100), url()];
     let led = |values: &[Value]| -> Vec<String> {
         uris_of(values).flat_map(|(_, leads)| leads).map(|lead| lead.uri.to_string()).collect()
     };
-    assert_eq!(address(&fourth).as_deref(), Some("https://e4.example/"));
-    assert_eq!(led(&fourth), ["https://e4.example/", "https://url.example/"]);
-    assert_eq!(address(&fifth).as_deref(), Some("https://url.example/"));
-    assert_eq!(led(&fifth), ["https://url.example/"]);
+    assert_eq!(address(&within).as_deref(), Some("https://e.example/"));
+    assert_eq!(led(&within), ["https://e.example/", "https://url.example/"]);
+    for values in [&beyond[..], &behind[..]] {
+        assert_eq!(address(values).as_deref(), Some("https://url.example/"));
+        assert_eq!(led(values), ["https://url.example/"]);
+    }
 }
 
 #[test]
