@@ -7,7 +7,6 @@
 //! ```
 
 use std::fs;
-use std::io;
 use std::path::Path;
 
 use super::error::EngineError;
@@ -17,7 +16,7 @@ use super::fjall_files::{
 };
 use super::fjall_journal::Journal;
 use super::fjall_version;
-use super::sync_directory;
+use super::replace_file;
 
 /// The content of the file by which fjall recognizes a database of its third format.
 const MAIN_CONTENT: &[u8] = b"FJL\x03";
@@ -87,16 +86,8 @@ fn mend_current(folder: &Path, id: u64) -> Result<Option<String>, EngineError> {
     Ok(None)
 }
 
-/// Writes a file, or replaces it whole; when this returns, it is on disk.
+/// Replaces a file; says so.
 fn write(path: &Path, content: &[u8]) -> Result<String, EngineError> {
-    let written = || -> io::Result<()> {
-        let beside = path.with_extension("new");
-        let mut file = fs::File::create(&beside)?;
-        io::Write::write_all(&mut file, content)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    };
-    written().map_err(|error| EngineError::from_io(path, error))?;
-    sync_directory(path.parent().unwrap_or(path))?;
+    replace_file(path, content)?;
     Ok(format!("{} was rebuilt", path.display()))
 }

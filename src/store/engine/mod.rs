@@ -37,6 +37,7 @@ mod fjall_version;
 mod pending;
 mod sled;
 mod sled_files;
+mod sled_undo;
 
 #[cfg(test)]
 pub(crate) mod simulated;
@@ -406,6 +407,19 @@ fn create_directory(directory: &Path) -> Result<(), EngineError> {
 fn sync_directory(directory: &Path) -> Result<(), EngineError> {
     let names = File::open(directory).map_err(|error| EngineError::from_io(directory, error))?;
     names.sync_all().map_err(|error| EngineError::from_io(directory, error))
+}
+
+/// Writes a file, or replaces it whole; when this returns, it is on disk.
+fn replace_file(path: &Path, content: &[u8]) -> Result<(), EngineError> {
+    let written = || -> std::io::Result<()> {
+        let beside = path.with_extension("new");
+        let mut file = File::create(&beside)?;
+        std::io::Write::write_all(&mut file, content)?;
+        file.sync_all()?;
+        std::fs::rename(&beside, path)
+    };
+    written().map_err(|error| EngineError::from_io(path, error))?;
+    sync_directory(path.parent().unwrap_or(path))
 }
 
 /// Brings a file's bytes and length to disk.

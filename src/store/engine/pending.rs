@@ -30,6 +30,13 @@ impl Pending {
         self.before.entry(table).or_default().entry(IVec::from(key)).or_insert(before);
     }
 
+    /// Each key, with its value before the commit.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (Table, &IVec, Option<&IVec>)> {
+        self.before
+            .iter()
+            .flat_map(|(table, keys)| keys.iter().map(|(key, before)| (*table, key, before.as_ref())))
+    }
+
     /// The value that readers see, given what the tree holds.
     pub(super) fn seen(&self, table: Table, key: &[u8], in_tree: Option<IVec>) -> Option<IVec> {
         match self.before.get(&table).and_then(|keys| keys.get(key)) {

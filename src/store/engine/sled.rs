@@ -17,14 +17,17 @@
 //!
 //! **Faults.** Sled does not take back a transaction that fails while it enters the trees, for example when a page of them
 //! cannot be read: a part of it stays, and gets to disk. So a transaction is repeated once, which completes it after a fault
-//! that has passed. After a lasting one the store may open read-only, with that part named; nothing acknowledged is lost.
+//! that has passed; after a lasting one, the next opening puts back what was replaced (see `sled_undo`).
+//! While it opens, sled takes what cannot be read for torn or free, and writes over it. So the whole log is read before, and a
+//! log that cannot be read is refused. An error that shows only when the same bytes are read again is not found; what has
+//! just been read is mostly still in the system's memory.
 //!
 //! **Memory.** The cache is not a limit: plan for it plus 90 MB per million identifiers. While a commit enters memory, a
 //! lock of the whole process blocks every reader of sled: commit in chunks of about a hundred entries.
 
 use std::{
     fs::File,
-    io,
+    io::{self, BufReader},
     ops::Bound,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock},
@@ -43,12 +46,15 @@ use super::{
     pending::{Gap, Pending},
     scan::{KeyValue, Order, Page, ScanLimit, ScanRange},
     sled_files::remove_unfinished_snapshots,
-    sync_directory, sync_file,
+    sled_undo, sync_directory, sync_file,
     table::{PerTable, Table},
 };
+use crate::telemetry::Chain;
 
 /// Bytes of one segment of the log; fixed when the store is created.
 const SEGMENT_BYTES: usize = 4 * 1_024 * 1_024;
+/// Bytes of the log that are read at a time before sled opens it.
+const READ_BYTES: usize = 1_024 * 1_024;
 /// How often sled's own thread writes, syncs and collects free segments.
 const COLLECT_EVERY_MS: u64 = 500;
 /// How long an earlier opening in this process may take to release its lock.
@@ -86,6 +92,7 @@ impl Sled {
         let log_path = directory.join("db");
         refuse_headless(directory, &log_path)?;
         remove_unfinished_snapshots(directory)?;
+        refuse_unreadable(&log_path)?;
         let config = Config::new()
             .path(directory)
             .cache_capacity(cache_bytes)
@@ -98,7 +105,7 @@ impl Sled {
         let log = File::open(&log_path).map_err(|error| EngineError::from_io(&log_path, error))?;
         sync_file(&log, &log_path)?;
         sync_beside(directory)?;
-        Ok(Self {
+        let opened = Self {
             log_path,
             log,
             database,
@@ -107,7 +114,35 @@ impl Sled {
             unsettled: Mutex::new(false),
             reading: RwLock::new(()),
             pending: Mutex::default(),
-        })
+        };
+        opened.undo(directory)?;
+        Ok(opened)
+    }
+
+    /// Puts back what a transaction replaced that had failed before.
+    fn undo(&self, directory: &Path) -> Result<(), EngineError> {
+        let Some(batch) = sled_undo::load(directory)? else { return Ok(()) };
+        self.commit(batch)?;
+        sled_undo::remove(directory)?;
+        tracing::info!(directory = %directory.display(), "a change that had failed was taken back");
+        Ok(())
+    }
+
+    /// Commits only the changes of the first table, as a fault leaves it that lasts.
+    #[cfg(test)]
+    pub(super) fn tear(&self, batch: WriteBatch) {
+        let all = ByTable::new(batch.into_changes());
+        let mut noted = Pending::default();
+        for (table, changes) in all.tables.iter().zip(&all.changes) {
+            for change in changes {
+                noted.note(*table, &change.key, self.trees.of(*table).get(&change.key).unwrap());
+            }
+        }
+        self.set_pending(noted);
+        let first = ByTable { tables: all.tables[..1].to_vec(), changes: all.changes[..1].to_vec() };
+        self.apply(&first).unwrap();
+        self.database.flush().unwrap();
+        self.keep_replaced();
     }
 
     /// Syncs another file than the log from now on.
@@ -145,6 +180,17 @@ fn refuse_headless(directory: &Path, log_path: &Path) -> Result<(), EngineError>
         return Err(EngineError::damaged(log_path, "the file is missing"));
     }
     Ok(())
+}
+
+/// Refuses a log of which a part cannot be read.
+fn refuse_unreadable(log_path: &Path) -> Result<(), EngineError> {
+    let read = File::open(log_path)
+        .and_then(|log| io::copy(&mut BufReader::with_capacity(READ_BYTES, log), &mut io::sink()));
+    match read {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(EngineError::from_io(log_path, error)),
+        // A new database has no log yet.
+        _ => Ok(()),
+    }
 }
 
 /// Brings the small files beside the log, and the names of all files, to disk.
@@ -235,7 +281,7 @@ impl Sled {
             return Err(EngineError::Poisoned);
         }
         *unsettled = true;
-        self.apply(&ByTable::new(batch.into_changes()))?;
+        self.apply(&ByTable::new(batch.into_changes())).inspect_err(|_| self.keep_replaced())?;
         self.database.flush().map_err(|error| explain(&self.log_path, error))?;
         match self.policy {
             SyncPolicy::Full => sync_file(&self.log, &self.log_path)?,
@@ -257,6 +303,21 @@ impl Sled {
             TransactionError::Storage(error) => explain(&self.log_path, error),
             TransactionError::Abort(()) => EngineError::Poisoned,
         })
+    }
+
+    /// Keeps what a failed transaction has replaced, as far as it has entered the trees.
+    fn keep_replaced(&self) {
+        let (pending, folder) = (self.pending(), self.log_path.parent().unwrap_or(&self.log_path));
+        if pending.is_empty() {
+            return;
+        }
+        if let Err(error) = sled_undo::save(folder, &pending) {
+            tracing::error!(
+                error = %Chain(&error),
+                "a change has failed, and what it replaced could not be retained: a part of it may be there after a \
+                 restart; `idnode store check` names it"
+            );
+        }
     }
 
     /// One transaction over the trees of the batch. The replaced values are recorded before sled admits readers again; those

@@ -465,6 +465,45 @@ async fn sled_takes_nothing_after_a_failed_sync() {
     assert_eq!(get(&engine, Table::Meta, &key(4)).await, Some(vec![3]));
 }
 
+/// A transaction enters the trees in part, as when a page of the others cannot be read.
+#[tokio::test]
+async fn sled_takes_back_a_transaction_that_failed_in_the_trees() {
+    let (directory, engine) = fresh(EngineKind::Sled).await;
+    let mut first = puts(Table::Meta, [(key(1), vec![1]), (key(2), vec![1])]);
+    first.put(Table::Piece, key(7), vec![1]);
+    engine.commit(first).await.unwrap();
+    let mut torn = puts(Table::Meta, [(key(1), vec![2]), (key(3), vec![2])]);
+    torn.delete(Table::Meta, key(2));
+    torn.put(Table::Piece, key(8), vec![2]);
+    engine.tear(torn);
+    drop(engine);
+    let folder = directory.path().join("engine");
+    for _ in 0..2 {
+        let engine = open(EngineKind::Sled, &folder).await;
+        assert_eq!(all(&engine, Table::Meta).await, [(key(1), vec![1]), (key(2), vec![1])]);
+        assert_eq!(all(&engine, Table::Piece).await, [(key(7), vec![1])]);
+        assert!(!folder.join("undo").exists());
+        engine.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn sled_does_not_open_beside_a_damaged_undo_file() {
+    let (directory, engine) = fresh(EngineKind::Sled).await;
+    engine.commit(puts(Table::Meta, [(key(1), vec![1])])).await.unwrap();
+    engine.tear(puts(Table::Meta, [(key(1), vec![2])]));
+    drop(engine);
+    let folder = directory.path().join("engine");
+    let mut content = std::fs::read(folder.join("undo")).unwrap();
+    *content.last_mut().unwrap() ^= 1;
+    std::fs::write(folder.join("undo"), content).unwrap();
+    let refused = Engine::open(EngineKind::Sled, &folder, CACHE_BYTES).await.map(drop);
+    assert!(
+        matches!(&refused, Err(EngineError::Damaged { path, .. }) if path.ends_with("undo")),
+        "{refused:?}"
+    );
+}
+
 /// The background writing of tables is made to fail by taking their directory away.
 #[tokio::test]
 async fn fjall_takes_nothing_after_a_failed_write() {
@@ -573,6 +612,13 @@ impl Engine {
             };
             running.read(flush).await.unwrap();
         }
+    }
+
+    /// Commits the changes of the first table and none of the others. On sled only.
+    fn tear(&self, batch: WriteBatch) {
+        let Self::Sled(running) = self else { panic!("not sled") };
+        let mut batch = Some(batch);
+        running.exchange(|sled| sled.tear(batch.take().unwrap()));
     }
 
     /// From now on no commit reaches the disk. On sled only.
