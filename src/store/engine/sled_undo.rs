@@ -1,4 +1,4 @@
-//! What a failed transaction of sled has replaced, kept in a file for the next opening.
+//! What a failed transaction of sled has replaced, retained in a file for the next opening.
 //!
 //! ```text
 //!   transaction fails in the trees ─▶ save: keys, and their values before it ─▶ no more changes
@@ -27,7 +27,7 @@ const KEYS_MAX: usize = 10_000_000;
 /// Bytes of a key at least: table, length of the key, whether there was a value.
 const KEY_BYTES_MIN: usize = 6;
 
-/// Keeps the values before a failed transaction; on disk when this returns.
+/// Retains the values before a failed transaction; on disk when this returns.
 pub(super) fn save(folder: &Path, before: &Pending) -> Result<(), EngineError> {
     let entries: Vec<_> = before.entries().collect();
     let mut writer = Writer::default();
@@ -45,7 +45,7 @@ pub(super) fn save(folder: &Path, before: &Pending) -> Result<(), EngineError> {
     replace_file(&path(folder), &file)
 }
 
-/// The changes that put back what was kept; none where nothing was.
+/// The changes that put back what was retained; none where nothing was.
 pub(super) fn load(folder: &Path) -> Result<Option<WriteBatch>, EngineError> {
     let path = path(folder);
     match fs::read(&path) {
@@ -80,7 +80,7 @@ fn decode(file: &[u8]) -> Result<WriteBatch, DecodeError> {
     for _ in 0..reader.count("keys", KEYS_MAX, KEY_BYTES_MIN)? {
         let table = Table::from_code(reader.u8("table")?).ok_or_else(|| reader.refuse("table"))?;
         let key = reader.bytes("key", KEY_BYTES_MAX)?.to_vec();
-        match reader.u8("value kept")? {
+        match reader.u8("value there")? {
             0 => batch.delete(table, key),
             _ => batch.put(table, key, reader.bytes("value", VALUE_BYTES_MAX)?.to_vec()),
         }
