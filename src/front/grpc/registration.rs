@@ -90,6 +90,7 @@ impl RegistrationService for RegistrationApi {
         let request_id =
             request::request_id(&message.request_id).map_err(|refusal| reply::refused(&refusal, None))?;
         let numbers: Vec<u32> = message.items.iter().map(|item| item.number).collect();
+        let minted = message.items.iter().filter(|item| is_minted(item)).map(|item| item.number).collect();
         let applied = self.0.apply_items(&call, request_id, message.items).await;
         if applied.iter().all(has_failed)
             && let Some(failure) = failure_of(&applied)
@@ -99,7 +100,7 @@ impl RegistrationService for RegistrationApi {
         let outcomes = numbers.into_iter().zip(applied);
         let outcomes = outcomes.map(|(number, result)| response::outcome(number, result, request_id));
         let mut response = proto::ApplyBatchResponse { outcomes: outcomes.collect() };
-        response::fit_warnings(&mut response);
+        response::fit(&mut response, &minted);
         Ok(Response::new(response))
     }
 
@@ -110,6 +111,13 @@ impl RegistrationService for RegistrationApi {
         let call = self.0.admit(&request, Service::Registration)?;
         Ok(Response::new(self.converse(request.into_inner(), call)))
     }
+}
+
+/// Whether the node chooses the identifier of an item.
+fn is_minted(item: &proto::Item) -> bool {
+    use proto::item::Command;
+    use proto::registration::Target;
+    matches!(&item.command, Some(Command::Register(registration)) if matches!(registration.target, Some(Target::Mint(_))))
 }
 
 impl RegistrationApi {

@@ -2,7 +2,7 @@
 //!
 //! An answer of any kind is a message, never a status; statuses are made in [`super::reply`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use prost::Message;
@@ -24,6 +24,9 @@ use crate::wire::proto;
 use crate::wire::proto::{
     answer, create_backup_response, outcome, prefix_entry, resolve_outcome, verify_backup_response,
 };
+
+/// Bytes of a sentence or fact of an outcome where the whole would not fit one message.
+const SHORT_TEXT_BYTES: usize = 80;
 
 //----------- Outcomes -------------------------------------------------------
 
@@ -75,16 +78,42 @@ pub(super) fn leave_out_warnings(outcomes: &mut [proto::Outcome], listed_max: us
     left
 }
 
-/// Drops all warnings of outcomes, also the count of those that are left out, where they would not fit one message.
-pub(super) fn fit_warnings(response: &mut proto::ApplyBatchResponse) {
-    if response.encoded_len() <= MESSAGE_BYTES_MAX {
-        return;
-    }
-    for outcome in &mut response.outcomes {
-        if let Some(outcome::Result::Receipt(receipt)) = &mut outcome.result {
-            receipt.warnings.clear();
-            receipt.warnings_left_out = 0;
+/// Shortens outcomes that would not fit one message, step by step: without warnings and their count; without the identifiers
+/// of receipts whose items name them; with the beginnings of the sentences and facts of refusals and failures.
+pub(super) fn fit(response: &mut proto::ApplyBatchResponse, minted: &HashSet<u32>) {
+    let steps: [&dyn Fn(&mut proto::Outcome); 3] =
+        [&drop_warnings, &|outcome| drop_identifier(outcome, minted), &shorten_sentences];
+    for step in steps {
+        if response.encoded_len() <= MESSAGE_BYTES_MAX {
+            return;
         }
+        response.outcomes.iter_mut().for_each(step);
+    }
+}
+
+fn drop_warnings(outcome: &mut proto::Outcome) {
+    if let Some(outcome::Result::Receipt(receipt)) = &mut outcome.result {
+        receipt.warnings.clear();
+        receipt.warnings_left_out = 0;
+    }
+}
+
+fn drop_identifier(outcome: &mut proto::Outcome, minted: &HashSet<u32>) {
+    if let Some(outcome::Result::Receipt(receipt)) = &mut outcome.result
+        && !minted.contains(&outcome.number)
+    {
+        receipt.identifier.clear();
+    }
+}
+
+fn shorten_sentences(outcome: &mut proto::Outcome) {
+    let (message, facts) = match &mut outcome.result {
+        Some(outcome::Result::Refusal(refusal)) => (&mut refusal.message, &mut refusal.facts),
+        Some(outcome::Result::Failure(failure)) => (&mut failure.message, &mut failure.facts),
+        Some(outcome::Result::Receipt(_)) | None => return,
+    };
+    for text in facts.values_mut().chain([message]) {
+        text.truncate(text.floor_char_boundary(SHORT_TEXT_BYTES));
     }
 }
 
