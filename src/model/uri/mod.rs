@@ -20,7 +20,7 @@ mod locations;
 use core::fmt;
 
 use percent_encoding::percent_encode_byte;
-use url::{Position, Url};
+use url::{Host, Position, Url};
 
 pub use self::locations::LocationChoice;
 use self::locations::Locations;
@@ -82,8 +82,7 @@ impl Uri {
         // That parser also accepts http:host and http:///host (RFC 9110 section 4.2.1: a host is required).
         let authority = authority_of(rest).filter(|authority| !authority.is_empty())?;
         if is_valid(text) && !authority.contains('%') {
-            Url::parse(text).ok()?;
-            return Some(Self(text.to_owned()));
+            return has_host(authority).then(|| Self(text.to_owned()));
         }
         normalize(text)
     }
@@ -133,6 +132,14 @@ fn is_web_scheme(scheme: &str) -> bool {
 /// The authority of what follows the colon of a scheme: user information, host and port.
 fn authority_of(rest: &str) -> Option<&str> {
     rest.strip_prefix("//")?.split(['/', '?', '#', '\\']).next()
+}
+
+/// Whether an authority in ASCII names a host that a browser accepts, and a port that there can be.
+fn has_host(authority: &str) -> bool {
+    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+    let with_port = place.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+    let (host, port) = with_port.unwrap_or((place, ""));
+    !host.is_empty() && Host::parse(host).is_ok() && (port.is_empty() || port.parse::<u16>().is_ok())
 }
 
 /// Whether text with a scheme is a URI already (RFC 3986 appendix A).

@@ -1,8 +1,9 @@
 //! What is a URI and what is a web address, what is appended, which location is chosen, and what is warned of.
 
 use proptest::prelude::{ProptestConfig, any, prop, prop_assert, prop_assert_eq, proptest};
+use url::Url;
 
-use super::{LocationChoice, Uri, UriWarning, is_valid, uris_of, web_address};
+use super::{LocationChoice, Uri, UriWarning, has_host, is_valid, uris_of, web_address};
 use crate::model::value::{Index, Permissions, Ttl, Value, ValueType};
 
 fn value(index: u32, value_type: &str, data: &str) -> Value {
@@ -122,8 +123,8 @@ proptest! {
     ) {
         for text in [text, odd] {
             let Some(appended) = Uri::parse(base).and_then(|uri| uri.append(&text)) else { continue };
-            let (before, after) = (url::Url::parse(base).expect("a URL"), url::Url::parse(appended.as_str()).expect("a URL"));
-            let site = |url: &url::Url| (
+            let (before, after) = (Url::parse(base).expect("a URL"), Url::parse(appended.as_str()).expect("a URL"));
+            let site = |url: &Url| (
                 url.scheme().to_owned(), url.username().to_owned(), url.password().map(str::to_owned),
                 url.host_str().map(str::to_owned), url.port(),
             );
@@ -289,6 +290,47 @@ fn of_one_record_the_first_kib_of_locations_are_read() {
         assert_eq!(address(values).as_deref(), Some("https://url.example/"));
         assert_eq!(led(values), ["https://url.example/"]);
     }
+}
+
+/// A host is accepted where the parser of the whole URL accepts it.
+#[test]
+fn a_host_is_judged_as_in_the_whole_url() {
+    let hosts = [
+        "e.example",
+        "E.Example.",
+        "e..example",
+        "-e.example",
+        "e_1.example",
+        "xn--fiq228c.example",
+        "xn--.example",
+        "ab--c.example",
+        "1.2.3.4",
+        "1.2.3.4.5",
+        "1.2.3.256",
+        "0x7f.1",
+        "e.0x1",
+        "e.1",
+        "localhost",
+        "[::1]",
+        "[::1",
+        "::1",
+        "[1]",
+        "a[b",
+        "e!$&'()*+,;=.example",
+        "a~b",
+    ];
+    let ports = ["", ":", ":80", ":65535", ":65536", ":080", ":99999999999", ":8a", ":-1", ":80:80"];
+    let users = ["", "u@", "u:p@", "@", "u:80@"];
+    let (mut accepted, mut refused) = (0, 0);
+    for host in hosts {
+        for (port, user) in ports.iter().flat_map(|port| users.map(|user| (port, user))) {
+            let authority = format!("{user}{host}{port}");
+            let whole = Url::parse(&format!("https://{authority}/x")).is_ok();
+            assert_eq!(has_host(&authority), whole, "{authority}");
+            if whole { accepted += 1 } else { refused += 1 }
+        }
+    }
+    assert!(accepted > 100 && refused > 100, "{accepted}, {refused}");
 }
 
 #[test]
