@@ -157,7 +157,12 @@ fn is_valid(text: &str) -> bool {
 
 /// Whether a byte stands for itself in a path, or begins an escape.
 fn is_of_path(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~:/@!$&'()*+,;=%".contains(&byte)
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'-' | b'.' | b'_' | b'~' | b':' | b'/' | b'@' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')'
+        )
+        || matches!(byte, b'*' | b'+' | b',' | b';' | b'=' | b'%')
 }
 
 /// Whether a percent sign is followed by two hexadecimal digits.

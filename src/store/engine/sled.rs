@@ -119,10 +119,11 @@ impl Sled {
         Ok(opened)
     }
 
-    /// Puts back what a transaction replaced that had failed before.
+    /// Puts back what a transaction replaced that had failed before. When that fails, what is in the file stays there.
     fn undo(&self, directory: &Path) -> Result<(), EngineError> {
         let Some(batch) = sled_undo::load(directory)? else { return Ok(()) };
-        self.commit(batch)?;
+        let batch = ByTable::new(batch.into_changes());
+        self.settle(|| self.apply(&batch))?;
         sled_undo::remove(directory)?;
         tracing::info!(directory = %directory.display(), "a change that had failed was taken back");
         Ok(())
@@ -276,12 +277,18 @@ impl Sled {
 impl Sled {
     /// Applies the batch as one transaction and brings it to disk; only then readers see it.
     pub(super) fn commit(&self, batch: WriteBatch) -> Result<(), EngineError> {
+        let batch = ByTable::new(batch.into_changes());
+        self.settle(|| self.apply(&batch).inspect_err(|_| self.keep_replaced()))
+    }
+
+    /// Brings to disk what is applied; only then readers see it.
+    fn settle(&self, apply: impl FnOnce() -> Result<(), EngineError>) -> Result<(), EngineError> {
         let mut unsettled = self.unsettled.lock().map_err(|_| EngineError::Poisoned)?;
         if *unsettled {
             return Err(EngineError::Poisoned);
         }
         *unsettled = true;
-        self.apply(&ByTable::new(batch.into_changes())).inspect_err(|_| self.keep_replaced())?;
+        apply()?;
         self.database.flush().map_err(|error| explain(&self.log_path, error))?;
         match self.policy {
             SyncPolicy::Full => sync_file(&self.log, &self.log_path)?,
