@@ -38,20 +38,13 @@ struct Counts {
     awaited: usize,
     /// Whether bytes wait for the client to take them.
     is_stalled: bool,
-    /// Whether a part of an answer may be among those bytes; otherwise they are the protocol's own, such as acknowledgements.
-    may_hold_answer: bool,
     /// How often bytes were received.
     received: usize,
 }
 
 impl Counts {
     fn is_settled(&self) -> bool {
-        self.answers <= self.awaited && !(self.is_stalled && self.may_hold_answer)
-    }
-
-    /// Follows a change: what waits for the client may hold an answer when one was in flight since the client last took all.
-    fn follow(&mut self) {
-        self.may_hold_answer = self.answers > 0 || (self.may_hold_answer && self.is_stalled);
+        self.answers <= self.awaited && !self.is_stalled
     }
 }
 
@@ -83,7 +76,6 @@ impl InFlight {
     fn update(&self, change: impl FnOnce(&mut Counts)) {
         self.counts.send_if_modified(|counts| {
             change(counts);
-            counts.follow();
             self.counts.receiver_count() > 0 && counts.is_settled()
         });
     }
@@ -175,19 +167,5 @@ mod tests {
         assert!(!is_settled(), "its last bytes are not taken");
         in_flight.note_stalled(false);
         assert!(is_settled());
-    }
-
-    #[test]
-    fn acknowledgements_that_the_client_does_not_take_are_no_answer() {
-        let in_flight = InFlight::new(SlotUse::detached());
-        let is_settled = || in_flight.settled().now_or_never().is_some();
-        in_flight.note_stalled(true);
-        assert!(is_settled(), "nothing was asked");
-        let answer = in_flight.begin_answer();
-        drop(answer);
-        assert!(!is_settled(), "an answer was made while bytes waited, and is behind them");
-        in_flight.note_stalled(false);
-        in_flight.note_stalled(true);
-        assert!(is_settled(), "the client has taken the answer");
     }
 }
