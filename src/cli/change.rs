@@ -344,7 +344,7 @@ pub(super) fn print_receipt(
 
 /// The warnings of a receipt that it only counts.
 pub(super) fn left_out(count: u32) -> String {
-    format!("{count} more values are likely not as meant")
+    format!("values with a warning that is not listed: {count}")
 }
 
 /// Warnings about values that were written.

@@ -334,18 +334,24 @@ class Attack:
     def in_threads(self, count, step):
         """Runs `step(number)` in so many threads, again and again: the node may refuse, close or be gone."""
 
+        faults = []
+
         def persist(number):
-            while self.goes_on():
+            while self.goes_on() and not faults:
                 try:
                     step(number)
                 except ERRORS:
                     time.sleep(0.05)
+                except Exception as fault:  # a mistake of this suite; the attack would go on with fewer threads
+                    faults.append(fault)
 
         threads = [threading.Thread(target=persist, args=(number,), daemon=True) for number in range(count)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(max(0, self.until - time.monotonic()) + STEP_SECONDS_MAX)
+        if faults:
+            raise faults[0]
 
 
 # ----------- HTTP/2 ---------------------------------------------------------
@@ -512,7 +518,7 @@ def eight_at_a_time(request, receive_answer):
 
 
 def answer_challenge(_, link, number):
-    """Draws a challenge over the Handle protocol, and answers it so that the node has to compute for long."""
+    """Requests a challenge over the Handle protocol, and answers it so that the node has to compute for long."""
     link.sendall(handle_request(DELETE, text(LARGE.encode()), number))
     challenge = receive_handle(link)
     if int.from_bytes(challenge[24:28], "big") == AUTHENTICATION_NEEDED:

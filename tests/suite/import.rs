@@ -151,7 +151,7 @@ fn the_values_whose_warnings_are_only_counted_are_counted_for_their_row() {
     let warnings: Vec<&str> =
         ended.stderr.lines().filter_map(|line| line.strip_prefix("idnode: warning: ")).collect();
     assert_eq!(warnings.len(), 9, "{}", ended.stderr);
-    assert_eq!(warnings[8], "row 2: 88.118.8/SN2: 4 more values are likely not as meant");
+    assert_eq!(warnings[8], "row 2: 88.118.8/SN2: values with a warning that is not listed: 4");
 }
 
 #[test]

@@ -90,7 +90,7 @@ impl RegistrationService for RegistrationApi {
         let request_id =
             request::request_id(&message.request_id).map_err(|refusal| reply::refused(&refusal, None))?;
         let numbers: Vec<u32> = message.items.iter().map(|item| item.number).collect();
-        let minted = message.items.iter().filter(|item| is_minted(item)).map(|item| item.number).collect();
+        let minted: Vec<bool> = message.items.iter().map(is_minted).collect();
         let applied = self.0.apply_items(&call, request_id, message.items).await;
         if applied.iter().all(has_failed)
             && let Some(failure) = failure_of(&applied)

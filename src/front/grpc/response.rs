@@ -2,7 +2,7 @@
 //!
 //! An answer of any kind is a message, never a status; statuses are made in [`super::reply`].
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use prost::Message;
@@ -25,7 +25,7 @@ use crate::wire::proto::{
     answer, create_backup_response, outcome, prefix_entry, resolve_outcome, verify_backup_response,
 };
 
-/// Bytes of a sentence or fact of an outcome where the whole would not fit one message.
+/// Bytes to which the messages and facts of outcomes are cut when the outcomes do not fit one message.
 const SHORT_TEXT_BYTES: usize = 80;
 
 //----------- Outcomes -------------------------------------------------------
@@ -79,34 +79,35 @@ pub(super) fn leave_out_warnings(outcomes: &mut [proto::Outcome], listed_max: us
 }
 
 /// Shortens outcomes that would not fit one message, step by step: without warnings and their count; without the identifiers
-/// of receipts whose items name them; with the beginnings of the sentences and facts of refusals and failures.
-pub(super) fn fit(response: &mut proto::ApplyBatchResponse, minted: &HashSet<u32>) {
-    let steps: [&dyn Fn(&mut proto::Outcome); 3] =
-        [&drop_warnings, &|outcome| drop_identifier(outcome, minted), &shorten_sentences];
-    for step in steps {
+/// of receipts whose items name them; with the beginnings of the messages and facts of refusals and failures. `minted` says
+/// of each outcome, in order, whether the node chose the identifier.
+pub(super) fn fit(response: &mut proto::ApplyBatchResponse, minted: &[bool]) {
+    for step in [drop_warnings, drop_identifier, shorten_texts] {
         if response.encoded_len() <= MESSAGE_BYTES_MAX {
             return;
         }
-        response.outcomes.iter_mut().for_each(step);
+        for (outcome, minted) in response.outcomes.iter_mut().zip(minted) {
+            step(outcome, *minted);
+        }
     }
 }
 
-fn drop_warnings(outcome: &mut proto::Outcome) {
+fn drop_warnings(outcome: &mut proto::Outcome, _minted: bool) {
     if let Some(outcome::Result::Receipt(receipt)) = &mut outcome.result {
         receipt.warnings.clear();
         receipt.warnings_left_out = 0;
     }
 }
 
-fn drop_identifier(outcome: &mut proto::Outcome, minted: &HashSet<u32>) {
+fn drop_identifier(outcome: &mut proto::Outcome, minted: bool) {
     if let Some(outcome::Result::Receipt(receipt)) = &mut outcome.result
-        && !minted.contains(&outcome.number)
+        && !minted
     {
         receipt.identifier.clear();
     }
 }
 
-fn shorten_sentences(outcome: &mut proto::Outcome) {
+fn shorten_texts(outcome: &mut proto::Outcome, _minted: bool) {
     let (message, facts) = match &mut outcome.result {
         Some(outcome::Result::Refusal(refusal)) => (&mut refusal.message, &mut refusal.facts),
         Some(outcome::Result::Failure(failure)) => (&mut failure.message, &mut failure.facts),

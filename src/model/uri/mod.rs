@@ -33,6 +33,8 @@ const FAMILIES: [&str; 2] = [ValueType::URL, "URI"];
 const URI_BYTES_MAX: usize = 8 * 1024;
 /// Bytes of values of type `10320/loc` of one record that are read, the least indexes first.
 const RECORD_LOCATIONS_BYTES_MAX: usize = 16 * 1024;
+/// Bytes that each of them takes at least, because it takes time to begin to read one.
+const LOCATIONS_BYTES_MIN: usize = 256;
 /// Weight of the only URI of a value.
 const WEIGHT_ALONE: u16 = 1;
 /// Characters of a value that a warning repeats.
@@ -134,11 +136,12 @@ fn authority_of(rest: &str) -> Option<&str> {
     rest.strip_prefix("//")?.split(['/', '?', '#', '\\']).next()
 }
 
-/// Whether an authority in ASCII names a host that a browser accepts, and a port that there can be.
+/// Whether an authority in ASCII names a host that a browser accepts, and a valid port.
 fn has_host(authority: &str) -> bool {
-    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
-    let with_port = place.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
-    let (host, port) = with_port.unwrap_or((place, ""));
+    let host_and_port = authority.rsplit_once('@').map_or(authority, |(_, host_and_port)| host_and_port);
+    let is_number = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let with_port = host_and_port.rsplit_once(':').filter(|(_, port)| is_number(port));
+    let (host, port) = with_port.unwrap_or((host_and_port, ""));
     !host.is_empty() && Host::parse(host).is_ok() && (port.is_empty() || port.parse::<u16>().is_ok())
 }
 
@@ -205,7 +208,7 @@ pub struct WeightedUri {
 }
 
 /// What the values of a record, by ascending index, refer to, each read when it is asked for: its URI, or the locations it
-/// chooses from for a client of whom nothing is known. Values of locations beyond the first few KiB are passed over.
+/// chooses from for a client of whom nothing is known. Values of locations beyond the first 16 KiB are passed over.
 pub fn uris_of(values: &[Value]) -> impl Iterator<Item = (&Value, Vec<WeightedUri>)> {
     let mut budget = LocationsBudget::default();
     let is_read = move |value: &&Value| !is_of_locations(value) || budget.admits(value);
@@ -222,9 +225,14 @@ impl Default for LocationsBudget {
 }
 
 impl LocationsBudget {
-    /// Whether a value of locations is read. Behind the first that is not, none is.
+    /// Whether a value of locations is read. Behind the first that is beyond the budget, none is. One that is too long in itself
+    /// is not parsed and takes nothing of it.
     fn admits(&mut self, value: &Value) -> bool {
-        let left = self.0.checked_sub(value.data.len());
+        let bytes = value.data.len();
+        if bytes > RECORD_LOCATIONS_BYTES_MAX {
+            return false;
+        }
+        let left = self.0.checked_sub(bytes.max(LOCATIONS_BYTES_MIN));
         self.0 = left.unwrap_or(0);
         left.is_some()
     }

@@ -271,7 +271,7 @@ fn xml_that_takes_long_to_parse_is_not_read() {
 }
 
 #[test]
-fn of_one_record_the_first_kib_of_locations_are_read() {
+fn of_one_record_the_first_16_kib_of_locations_are_read() {
     let padded = |index: u32, location: &str, bytes: usize| {
         let xml = format!("<locations>{location}</locations>");
         value(index, "10320/loc", &format!("{xml}{}", " ".repeat(bytes - xml.len())))
@@ -280,16 +280,25 @@ fn of_one_record_the_first_kib_of_locations_are_read() {
     let url = || value(9, "URL", "https://url.example/");
     let within = [padded(1, "", 10_000), padded(2, "", 5_000), padded(3, location, 1_384), url()];
     let beyond = [padded(1, "", 10_000), padded(2, "", 5_000), padded(3, location, 1_385), url()];
-    let behind = [padded(1, "", 16_385), padded(2, location, 100), url()];
+    let too_long = [padded(1, "", 16_385), padded(2, location, 100), url()];
     let led = |values: &[Value]| -> Vec<String> {
         uris_of(values).flat_map(|(_, leads)| leads).map(|lead| lead.uri.to_string()).collect()
     };
     assert_eq!(address(&within).as_deref(), Some("https://e.example/"));
     assert_eq!(led(&within), ["https://e.example/", "https://url.example/"]);
-    for values in [&beyond[..], &behind[..]] {
-        assert_eq!(address(values).as_deref(), Some("https://url.example/"));
-        assert_eq!(led(values), ["https://url.example/"]);
-    }
+    assert_eq!(address(&beyond).as_deref(), Some("https://url.example/"));
+    assert_eq!(led(&beyond), ["https://url.example/"]);
+    assert_eq!(
+        address(&too_long).as_deref(),
+        Some("https://e.example/"),
+        "one that is not parsed takes nothing"
+    );
+    let many = |count: u32| -> Vec<Value> {
+        let empty = (1..count).map(|index| value(index, "10320/loc", "<locations/>"));
+        empty.chain([value(count, "10320/loc", &format!("<locations>{location}</locations>"))]).collect()
+    };
+    assert_eq!(address(&many(64)).as_deref(), Some("https://e.example/"));
+    assert_eq!(address(&many(65)), None, "small ones count for 256 bytes");
 }
 
 /// A host is accepted where the parser of the whole URL accepts it.

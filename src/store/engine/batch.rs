@@ -51,6 +51,11 @@ impl WriteBatch {
         self.changes.is_empty()
     }
 
+    /// Number of changes.
+    pub(super) fn len(&self) -> usize {
+        self.changes.len()
+    }
+
     /// The changes in the order they were made.
     pub(super) fn into_changes(self) -> Vec<Change> {
         self.changes

@@ -86,7 +86,7 @@ fn mend_current(folder: &Path, id: u64) -> Result<Option<String>, EngineError> {
     Ok(None)
 }
 
-/// Replaces a file; says so.
+/// Replaces a file; returns the line for the report.
 fn write(path: &Path, content: &[u8]) -> Result<String, EngineError> {
     replace_file(path, content)?;
     Ok(format!("{} was rebuilt", path.display()))

@@ -411,14 +411,18 @@ fn sync_directory(directory: &Path) -> Result<(), EngineError> {
 
 /// Writes a file, or replaces it whole; when this returns, it is on disk.
 fn replace_file(path: &Path, content: &[u8]) -> Result<(), EngineError> {
+    let beside = path.with_extension("new");
     let written = || -> std::io::Result<()> {
-        let beside = path.with_extension("new");
         let mut file = File::create(&beside)?;
         std::io::Write::write_all(&mut file, content)?;
         file.sync_all()?;
         std::fs::rename(&beside, path)
     };
-    written().map_err(|error| EngineError::from_io(path, error))?;
+    if let Err(error) = written() {
+        // On a full disk what was begun takes space. The first error says more than one of removing it.
+        let _removed = std::fs::remove_file(&beside);
+        return Err(EngineError::from_io(path, error));
+    }
     sync_directory(path.parent().unwrap_or(path))
 }
 

@@ -16,11 +16,12 @@
 //! first dropped commit; the store detects that by its dense journal positions and its high-water file.
 //!
 //! **Faults.** Sled does not take back a transaction that fails while it enters the trees, for example when a page of them
-//! cannot be read: a part of it stays, and gets to disk. So a transaction is repeated once, which completes it after a fault
-//! that has passed; after a lasting one, the next opening puts back what was replaced (see `sled_undo`).
+//! cannot be read: a part of it stays, and gets to disk. So what it replaced is retained in a file (see `sled_undo`), and the
+//! transaction is repeated once, which completes it after a fault that has passed. After a lasting one the next opening puts
+//! back what was replaced, unless the file could not be written either; then the check of the store names the part.
 //! While it opens, sled takes what cannot be read for torn or free, and writes over it. So the whole log is read before, and a
-//! log that cannot be read is refused. An error that shows only when the same bytes are read again is not found; what has
-//! just been read is mostly still in the system's memory.
+//! log that cannot be read is refused. An error that shows only when the same bytes are read again is not found; a log that
+//! fits into memory is not read from the disk again.
 //!
 //! **Memory.** The cache is not a limit: plan for it plus 90 MB per million identifiers. While a commit enters memory, a
 //! lock of the whole process blocks every reader of sled: commit in chunks of about a hundred entries.
@@ -46,7 +47,8 @@ use super::{
     pending::{Gap, Pending},
     scan::{KeyValue, Order, Page, ScanLimit, ScanRange},
     sled_files::remove_unfinished_snapshots,
-    sled_undo, sync_directory, sync_file,
+    sled_undo::{self, Retained},
+    sync_directory, sync_file,
     table::{PerTable, Table},
 };
 use crate::telemetry::Chain;
@@ -82,6 +84,8 @@ pub(in crate::store) struct Sled {
     /// Held while reading; a commit becomes visible between reads.
     reading: RwLock<()>,
     pending: Mutex<Arc<Pending>>,
+    #[cfg(test)]
+    torn: std::sync::atomic::AtomicUsize,
 }
 
 //----------- opening -------------------------------------------------------------------------------------------------
@@ -114,36 +118,27 @@ impl Sled {
             unsettled: Mutex::new(false),
             reading: RwLock::new(()),
             pending: Mutex::default(),
+            #[cfg(test)]
+            torn: 0.into(),
         };
         opened.undo(directory)?;
         Ok(opened)
     }
 
-    /// Puts back what a transaction replaced that had failed before. When that fails, what is in the file stays there.
-    fn undo(&self, directory: &Path) -> Result<(), EngineError> {
+    /// Puts back what a transaction replaced that had failed before. Where that fails, the next opening does it.
+    pub(super) fn undo(&self, directory: &Path) -> Result<(), EngineError> {
         let Some(batch) = sled_undo::load(directory)? else { return Ok(()) };
-        let batch = ByTable::new(batch.into_changes());
-        self.settle(|| self.apply(&batch))?;
+        let keys = batch.len();
+        self.commit(batch)?;
         sled_undo::remove(directory)?;
-        tracing::info!(directory = %directory.display(), "a change that had failed was taken back");
+        tracing::warn!(directory = %directory.display(), keys, "a change that had failed in part was taken back");
         Ok(())
     }
 
-    /// Commits only the changes of the first table, as a fault leaves it that lasts.
+    /// Lets so many attempts to apply a transaction fail after its first table has entered the trees.
     #[cfg(test)]
-    pub(super) fn tear(&self, batch: WriteBatch) {
-        let all = ByTable::new(batch.into_changes());
-        let mut noted = Pending::default();
-        for (table, changes) in all.tables.iter().zip(&all.changes) {
-            for change in changes {
-                noted.note(*table, &change.key, self.trees.of(*table).get(&change.key).unwrap());
-            }
-        }
-        self.set_pending(noted);
-        let first = ByTable { tables: all.tables[..1].to_vec(), changes: all.changes[..1].to_vec() };
-        self.apply(&first).unwrap();
-        self.database.flush().unwrap();
-        self.keep_replaced();
+    pub(super) fn tear(&mut self, attempts: usize) {
+        self.torn = attempts.into();
     }
 
     /// Syncs another file than the log from now on.
@@ -277,22 +272,19 @@ impl Sled {
 impl Sled {
     /// Applies the batch as one transaction and brings it to disk; only then readers see it.
     pub(super) fn commit(&self, batch: WriteBatch) -> Result<(), EngineError> {
-        let batch = ByTable::new(batch.into_changes());
-        self.settle(|| self.apply(&batch).inspect_err(|_| self.keep_replaced()))
-    }
-
-    /// Brings to disk what is applied; only then readers see it.
-    fn settle(&self, apply: impl FnOnce() -> Result<(), EngineError>) -> Result<(), EngineError> {
         let mut unsettled = self.unsettled.lock().map_err(|_| EngineError::Poisoned)?;
         if *unsettled {
             return Err(EngineError::Poisoned);
         }
         *unsettled = true;
-        apply()?;
+        let repetition = self.apply(&ByTable::new(batch.into_changes()))?;
         self.database.flush().map_err(|error| explain(&self.log_path, error))?;
         match self.policy {
             SyncPolicy::Full => sync_file(&self.log, &self.log_path)?,
             SyncPolicy::EngineOnly => (),
+        }
+        if let Some(Retained::Now) = repetition {
+            sled_undo::remove(self.folder())?;
         }
         let _between_readings = self.reading.write().unwrap_or_else(PoisonError::into_inner);
         self.set_pending(Pending::default());
@@ -301,35 +293,54 @@ impl Sled {
     }
 
     /// Applies the batch, and once more when sled could not read or write: what has entered the trees is the same each time.
-    fn apply(&self, batch: &ByTable) -> Result<(), EngineError> {
-        let mut applied = self.apply_once(batch);
-        if matches!(applied, Err(TransactionError::Storage(Error::Io(_)))) {
-            applied = self.apply_once(batch);
-        }
-        applied.map_err(|error| match error {
+    /// What it replaced is retained before, and when sled panics. Returns whether that was done.
+    fn apply(&self, batch: &ByTable) -> Result<Option<Retained>, EngineError> {
+        let _in_panic = RetainInPanic(self);
+        let Err(error) = self.apply_once(batch) else { return Ok(None) };
+        let retained = self.retain_replaced();
+        let error = match error {
+            TransactionError::Storage(Error::Io(_)) => match self.apply_once(batch) {
+                Ok(()) => return Ok(retained),
+                Err(error) => error,
+            },
+            error => error,
+        };
+        Err(match error {
             TransactionError::Storage(error) => explain(&self.log_path, error),
             TransactionError::Abort(()) => EngineError::Poisoned,
         })
     }
 
-    /// Keeps what a failed transaction has replaced, as far as it has entered the trees.
-    fn keep_replaced(&self) {
-        let (pending, folder) = (self.pending(), self.log_path.parent().unwrap_or(&self.log_path));
+    /// Writes the values before a failed transaction, of all its keys, into a file, unless none can have entered the trees.
+    fn retain_replaced(&self) -> Option<Retained> {
+        let pending = self.pending();
         if pending.is_empty() {
-            return;
+            return None;
         }
-        if let Err(error) = sled_undo::save(folder, &pending) {
-            tracing::error!(
-                error = %Chain(&error),
-                "a change has failed, and what it replaced could not be retained: a part of it may be there after a \
-                 restart; `idnode store check` names it"
-            );
+        match sled_undo::save(self.folder(), &pending) {
+            Ok(retained) => Some(retained),
+            Err(error) => {
+                tracing::error!(
+                    error = %Chain(&error),
+                    "a change has failed, and what it replaced could not be retained: a part of it may be there after a \
+                     restart; `idnode store check` names it"
+                );
+                None
+            }
         }
+    }
+
+    fn folder(&self) -> &Path {
+        self.log_path.parent().unwrap_or(&self.log_path)
     }
 
     /// One transaction over the trees of the batch. The replaced values are recorded before sled admits readers again; those
     /// that an earlier attempt has recorded stay.
     fn apply_once(&self, batch: &ByTable) -> Result<(), TransactionError<()>> {
+        #[cfg(test)]
+        if self.is_torn(batch) {
+            return Err(TransactionError::Storage(Error::Io(io::Error::from_raw_os_error(5))));
+        }
         let trees: Vec<Tree> = batch.tables.iter().map(|table| self.trees.of(*table).clone()).collect();
         let is_recorded = !Pending::is_empty(&self.pending());
         trees.transaction(|trees: &Vec<TransactionalTree>| {
@@ -348,6 +359,45 @@ impl Sled {
             }
             Ok::<_, ConflictableTransactionError<()>>(())
         })
+    }
+}
+
+#[cfg(test)]
+impl Sled {
+    /// Whether this attempt is to fail; then the changes of the first table have entered the trees.
+    fn is_torn(&self, batch: &ByTable) -> bool {
+        use std::sync::atomic::Ordering::Relaxed;
+        if self.torn.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_err() {
+            return false;
+        }
+        let mut noted = Pending::default();
+        for (table, changes) in batch.tables.iter().zip(&batch.changes) {
+            for change in changes {
+                noted.note(*table, &change.key, self.trees.of(*table).get(&change.key).unwrap());
+            }
+        }
+        if Pending::is_empty(&self.pending()) {
+            self.set_pending(noted);
+        }
+        for change in &batch.changes[0] {
+            match &change.value {
+                Some(value) => self.trees.of(batch.tables[0]).insert(&change.key, value.as_slice()).unwrap(),
+                None => self.trees.of(batch.tables[0]).remove(&change.key).unwrap(),
+            };
+        }
+        self.database.flush().unwrap();
+        true
+    }
+}
+
+/// Retains what a transaction replaced when sled panics in it.
+struct RetainInPanic<'a>(&'a Sled);
+
+impl Drop for RetainInPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.retain_replaced();
+        }
     }
 }
 

@@ -5,7 +5,8 @@
 //!   conf                    the size of its segments
 //!   snap.<position>         where the pages lie in the log up to a position; the log after it is read at open
 //!   snap.<position>.generating   a snapshot that is being written; sled takes a left-over one for a whole one
-//!   undo                    ours: what a failed transaction has replaced, until the next opening (see `sled_undo`)
+//!   undo                    ours: what a failed transaction has replaced, until the next opening (see `sled_undo`);
+//!                           undo.new while it is written
 //!   blobs/                  pages that are too large for the log; none with our sizes
 //! ```
 

@@ -27,8 +27,20 @@ const KEYS_MAX: usize = 10_000_000;
 /// Bytes of a key at least: table, length of the key, whether there was a value.
 const KEY_BYTES_MIN: usize = 6;
 
-/// Retains the values before a failed transaction; on disk when this returns.
-pub(super) fn save(folder: &Path, before: &Pending) -> Result<(), EngineError> {
+/// When the values before a transaction were retained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Retained {
+    /// Now.
+    Now,
+    /// Before: the transaction was to put them back.
+    Earlier,
+}
+
+/// Retains the values before a failed transaction; on disk when this returns. What was retained earlier stays: it is older.
+pub(super) fn save(folder: &Path, before: &Pending) -> Result<Retained, EngineError> {
+    if path(folder).exists() {
+        return Ok(Retained::Earlier);
+    }
     let entries: Vec<_> = before.entries().collect();
     let mut writer = Writer::default();
     writer.u8(FORMAT).count(entries.len());
@@ -42,7 +54,8 @@ pub(super) fn save(folder: &Path, before: &Pending) -> Result<(), EngineError> {
     let content = writer.into_vec();
     let mut file = crc32c::crc32c(&content).to_be_bytes().to_vec();
     file.extend_from_slice(&content);
-    replace_file(&path(folder), &file)
+    replace_file(&path(folder), &file)?;
+    Ok(Retained::Now)
 }
 
 /// The changes that put back what was retained; none where nothing was.
@@ -69,10 +82,11 @@ fn path(folder: &Path) -> PathBuf {
 fn decode(file: &[u8]) -> Result<WriteBatch, DecodeError> {
     let mut reader = Reader::new(file);
     let checksum = reader.u32("checksum")?;
-    let mut reader = Reader::new(reader.rest());
-    if crc32c::crc32c(file.get(4..).unwrap_or_default()) != checksum {
+    let content = reader.rest();
+    if crc32c::crc32c(content) != checksum {
         return Err(reader.refuse("checksum"));
     }
+    let mut reader = Reader::new(content);
     if reader.u8("format")? != FORMAT {
         return Err(reader.refuse("format"));
     }
@@ -82,7 +96,8 @@ fn decode(file: &[u8]) -> Result<WriteBatch, DecodeError> {
         let key = reader.bytes("key", KEY_BYTES_MAX)?.to_vec();
         match reader.u8("value there")? {
             0 => batch.delete(table, key),
-            _ => batch.put(table, key, reader.bytes("value", VALUE_BYTES_MAX)?.to_vec()),
+            1 => batch.put(table, key, reader.bytes("value", VALUE_BYTES_MAX)?.to_vec()),
+            _ => return Err(reader.refuse("value there")),
         }
     }
     reader.finish("undo file")?;

@@ -465,9 +465,8 @@ async fn sled_takes_nothing_after_a_failed_sync() {
     assert_eq!(get(&engine, Table::Meta, &key(4)).await, Some(vec![3]));
 }
 
-/// A transaction enters the trees in part, as when a page of the others cannot be read.
-#[tokio::test]
-async fn sled_takes_back_a_transaction_that_failed_in_the_trees() {
+/// A store, and a batch of which the first table enters the trees when it is torn.
+async fn with_torn_batch() -> (TempDir, Engine, WriteBatch) {
     let (directory, engine) = fresh(EngineKind::Sled).await;
     let mut first = puts(Table::Meta, [(key(1), vec![1]), (key(2), vec![1])]);
     first.put(Table::Piece, key(7), vec![1]);
@@ -475,9 +474,19 @@ async fn sled_takes_back_a_transaction_that_failed_in_the_trees() {
     let mut torn = puts(Table::Meta, [(key(1), vec![2]), (key(3), vec![2])]);
     torn.delete(Table::Meta, key(2));
     torn.put(Table::Piece, key(8), vec![2]);
-    engine.tear(torn);
-    drop(engine);
+    (directory, engine, torn)
+}
+
+/// A transaction enters the trees in part, as when a page of the others cannot be read, and its repetition too.
+#[tokio::test]
+async fn sled_takes_back_a_transaction_that_failed_in_the_trees() {
+    let (directory, engine, torn) = with_torn_batch().await;
     let folder = directory.path().join("engine");
+    engine.tear(2);
+    let failed = engine.commit(torn).await.unwrap_err();
+    assert!(matches!(&failed, EngineError::Io { path, .. } if path.ends_with("db")), "{failed:?}");
+    assert!(folder.join("undo").exists());
+    drop(engine);
     for _ in 0..2 {
         let engine = open(EngineKind::Sled, &folder).await;
         assert_eq!(all(&engine, Table::Meta).await, [(key(1), vec![1]), (key(2), vec![1])]);
@@ -487,13 +496,48 @@ async fn sled_takes_back_a_transaction_that_failed_in_the_trees() {
     }
 }
 
+/// What is to be put back is not replaced by what an opening found that failed to put it back.
+#[tokio::test]
+async fn sled_takes_back_a_transaction_at_a_later_opening() {
+    let (directory, engine, torn) = with_torn_batch().await;
+    let folder = directory.path().join("engine");
+    engine.tear(2);
+    engine.commit(torn).await.unwrap_err();
+    drop(engine);
+    let retained = std::fs::read(folder.join("undo")).unwrap();
+    let engine = open(EngineKind::Sled, &folder).await;
+    engine.commit(puts(Table::Meta, [(key(1), vec![5])])).await.unwrap();
+    std::fs::write(folder.join("undo"), &retained).unwrap();
+    engine.tear(2);
+    engine.fail_undo(&folder);
+    assert_eq!(std::fs::read(folder.join("undo")).unwrap(), retained);
+    drop(engine);
+    let engine = open(EngineKind::Sled, &folder).await;
+    assert_eq!(get(&engine, Table::Meta, &key(1)).await, Some(vec![1]));
+}
+
+#[tokio::test]
+async fn sled_completes_a_transaction_after_a_fault_that_has_passed() {
+    let (directory, engine, torn) = with_torn_batch().await;
+    let folder = directory.path().join("engine");
+    engine.tear(1);
+    engine.commit(torn).await.unwrap();
+    assert!(!folder.join("undo").exists());
+    engine.commit(puts(Table::Meta, [(key(4), vec![3])])).await.unwrap();
+    engine.close().await.unwrap();
+    let engine = open(EngineKind::Sled, &folder).await;
+    let now = [(key(1), vec![2]), (key(3), vec![2]), (key(4), vec![3])];
+    assert_eq!(all(&engine, Table::Meta).await, now);
+    assert_eq!(all(&engine, Table::Piece).await, [(key(7), vec![1]), (key(8), vec![2])]);
+}
+
 #[tokio::test]
 async fn sled_does_not_open_beside_a_damaged_undo_file() {
-    let (directory, engine) = fresh(EngineKind::Sled).await;
-    engine.commit(puts(Table::Meta, [(key(1), vec![1])])).await.unwrap();
-    engine.tear(puts(Table::Meta, [(key(1), vec![2])]));
-    drop(engine);
+    let (directory, engine, torn) = with_torn_batch().await;
     let folder = directory.path().join("engine");
+    engine.tear(2);
+    engine.commit(torn).await.unwrap_err();
+    drop(engine);
     let mut content = std::fs::read(folder.join("undo")).unwrap();
     *content.last_mut().unwrap() ^= 1;
     std::fs::write(folder.join("undo"), content).unwrap();
@@ -502,6 +546,16 @@ async fn sled_does_not_open_beside_a_damaged_undo_file() {
         matches!(&refused, Err(EngineError::Damaged { path, .. }) if path.ends_with("undo")),
         "{refused:?}"
     );
+}
+
+/// The log is there and cannot be read: here it is a directory.
+#[tokio::test]
+async fn sled_does_not_open_a_log_that_it_cannot_read() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("db")).unwrap();
+    let refused = Engine::open(EngineKind::Sled, directory.path(), CACHE_BYTES).await.map(drop);
+    assert!(matches!(&refused, Err(EngineError::Io { path, .. }) if path.ends_with("db")), "{refused:?}");
+    assert!(!directory.path().join("conf").exists(), "sled was not asked");
 }
 
 /// The background writing of tables is made to fail by taking their directory away.
@@ -614,11 +668,16 @@ impl Engine {
         }
     }
 
-    /// Commits the changes of the first table and none of the others. On sled only.
-    fn tear(&self, batch: WriteBatch) {
+    /// Lets so many attempts to apply a commit fail in part. On sled only.
+    fn tear(&self, attempts: usize) {
         let Self::Sled(running) = self else { panic!("not sled") };
-        let mut batch = Some(batch);
-        running.exchange(|sled| sled.tear(batch.take().unwrap()));
+        running.exchange(|sled| sled.tear(attempts));
+    }
+
+    /// Puts back what a failed transaction replaced, which fails. On sled only.
+    fn fail_undo(&self, folder: &Path) {
+        let Self::Sled(running) = self else { panic!("not sled") };
+        running.exchange(|sled| assert!(sled.undo(folder).is_err()));
     }
 
     /// From now on no commit reaches the disk. On sled only.

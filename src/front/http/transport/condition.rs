@@ -56,7 +56,8 @@ impl RecordState {
         let version = parts.next()?.parse().ok()?;
         let changed_ms = u64::from_str_radix(parts.next()?, 16).ok()?;
         let digest = parts.next()?;
-        let is_whole = digest.len() == DIGEST_DIGITS && parts.next().is_none();
+        // Tags of an earlier release had 16 digits. What a write is about is the record, not the digest.
+        let is_whole = matches!(digest.len(), DIGEST_DIGITS | 16) && parts.next().is_none();
         is_whole.then_some(Self { version, changed_ms })
     }
 }
