@@ -10,5 +10,6 @@ mod filings;
 mod identifiers;
 mod keys;
 mod life;
+mod named;
 mod prefixes;
 mod requests;

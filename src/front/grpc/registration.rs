@@ -90,7 +90,17 @@ impl RegistrationService for RegistrationApi {
         let request_id =
             request::request_id(&message.request_id).map_err(|refusal| reply::refused(&refusal, None))?;
         let numbers: Vec<u32> = message.items.iter().map(|item| item.number).collect();
-        let minted: Vec<bool> = message.items.iter().map(is_minted).collect();
+        let minted: Vec<bool> = message.items.iter().map(|item| mint_of(item).is_some()).collect();
+        let bytes: usize =
+            message.items.iter().filter_map(mint_of).map(|mint| mint.prefix.len() + mint.start.len()).sum();
+        if bytes > response::MINTED_BYTES_MAX {
+            let reason = format!(
+                "the prefixes and beginnings of the identifiers to mint have {bytes} bytes in all, and {} are \
+                 allowed in one batch; send it in parts",
+                response::MINTED_BYTES_MAX
+            );
+            return Err(reply::refused(&Refusal::CommandInvalid { reason }, request_id));
+        }
         let applied = self.0.apply_items(&call, request_id, message.items).await;
         if applied.iter().all(has_failed)
             && let Some(failure) = failure_of(&applied)
@@ -113,11 +123,15 @@ impl RegistrationService for RegistrationApi {
     }
 }
 
-/// Whether the node chooses the identifier of an item.
-fn is_minted(item: &proto::Item) -> bool {
-    use proto::item::Command;
-    use proto::registration::Target;
-    matches!(&item.command, Some(Command::Register(registration)) if matches!(registration.target, Some(Target::Mint(_))))
+/// What the node makes the identifier of an item of, where it chooses it.
+fn mint_of(item: &proto::Item) -> Option<&proto::Mint> {
+    match &item.command {
+        Some(proto::item::Command::Register(registration)) => match &registration.target {
+            Some(proto::registration::Target::Mint(mint)) => Some(mint),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 impl RegistrationApi {

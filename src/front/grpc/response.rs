@@ -11,7 +11,7 @@ use super::reply::FrontRefusal;
 use crate::authority::caller::Caller;
 use crate::backup;
 use crate::filing::status::FilingStatus;
-use crate::model::limits::MESSAGE_BYTES_MAX;
+use crate::model::limits::{BATCH_ITEMS_MAX, MESSAGE_BYTES_MAX};
 use crate::model::prefix::{Homing, PrefixEntry};
 use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::model::request::RequestId;
@@ -26,7 +26,13 @@ use crate::wire::proto::{
 };
 
 /// Bytes to which the messages and facts of outcomes are cut when the outcomes do not fit one message.
-const SHORT_TEXT_BYTES: usize = 80;
+const SHORT_TEXT_BYTES: usize = 72;
+/// Bytes of one outcome that was shortened, but for what is minted: a refusal with two facts beside its item's number.
+pub(super) const SHORT_OUTCOME_BYTES_MAX: usize = 340;
+/// Bytes of the prefixes and beginnings of all identifiers that one batch mints: its answer has to tell them.
+pub(super) const MINTED_BYTES_MAX: usize = 768 * 1024;
+
+const _: () = assert!(BATCH_ITEMS_MAX * SHORT_OUTCOME_BYTES_MAX + MINTED_BYTES_MAX <= MESSAGE_BYTES_MAX);
 
 //----------- Outcomes -------------------------------------------------------
 

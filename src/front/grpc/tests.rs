@@ -536,17 +536,18 @@ fn outcomes_are_shortened_until_they_fit_a_message() {
     let outcomes = fitted(warned(&"x".repeat(500), 0), Some(7));
     assert_eq!((identifier(&outcomes[6]), identifier(&outcomes[7])), (0, 500));
     let long = || "字".repeat(200);
-    let facts = HashMap::from([("of".to_owned(), long()), ("item".to_owned(), "7".to_owned())]);
-    let refusal = proto::Refusal { code: "ABSENT".to_owned(), message: long(), facts };
+    let item = u32::MAX.to_string();
+    let facts = [("identity", long()), ("of", long()), ("item", item.clone())]
+        .map(|(name, fact)| (name.to_owned(), fact));
+    let code = "ADMINISTRATOR_MISSING".to_owned();
+    let refusal = proto::Refusal { code: code.clone(), message: long(), facts: HashMap::from(facts) };
     let refused = proto::outcome::Result::Refusal(refusal);
-    let outcomes = fitted(proto::Outcome { number: 0, result: Some(refused) }, None);
+    let outcomes = fitted(proto::Outcome { number: u32::MAX, result: Some(refused) }, None);
     let Some(proto::outcome::Result::Refusal(refusal)) = &outcomes[0].result else { panic!("{outcomes:?}") };
-    assert_eq!(refusal.code, "ABSENT");
-    assert_eq!(
-        (refusal.message.as_str(), refusal.facts["of"].as_str()),
-        (&*"字".repeat(26), &*"字".repeat(26))
-    );
-    assert_eq!(refusal.facts["item"], "7");
+    let short = "字".repeat(24);
+    assert_eq!((&refusal.code, &refusal.message), (&code, &short));
+    assert_eq!(["identity", "of", "item"].map(|name| &refusal.facts[name]), [&short, &short, &item]);
+    assert!(outcomes[0].encoded_len() + 4 <= response::SHORT_OUTCOME_BYTES_MAX);
 }
 
 #[test]

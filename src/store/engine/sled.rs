@@ -277,13 +277,13 @@ impl Sled {
             return Err(EngineError::Poisoned);
         }
         *unsettled = true;
-        let repetition = self.apply(&ByTable::new(batch.into_changes()))?;
+        let retained = self.apply(&ByTable::new(batch.into_changes()))?;
         self.database.flush().map_err(|error| explain(&self.log_path, error))?;
         match self.policy {
             SyncPolicy::Full => sync_file(&self.log, &self.log_path)?,
             SyncPolicy::EngineOnly => (),
         }
-        if let Some(Retained::Now) = repetition {
+        if retained == Some(Retained::Now) {
             sled_undo::remove(self.folder())?;
         }
         let _between_readings = self.reading.write().unwrap_or_else(PoisonError::into_inner);

@@ -6,7 +6,7 @@
 //!   snap.<position>         where the pages lie in the log up to a position; the log after it is read at open
 //!   snap.<position>.generating   a snapshot that is being written; sled takes a left-over one for a whole one
 //!   undo                    ours: what a failed transaction has replaced, until the next opening (see `sled_undo`);
-//!                           undo.new while it is written
+//!                           undo.new while it is written, undo.unreadable after a repair
 //!   blobs/                  pages that are too large for the log; none with our sizes
 //! ```
 

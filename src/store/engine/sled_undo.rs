@@ -20,6 +20,8 @@ use crate::wire::cursor::{DecodeError, Reader, Writer};
 
 /// The file, beside sled's own.
 const FILE: &str = "undo";
+/// Its name when it could not be read.
+const UNREADABLE: &str = "undo.unreadable";
 /// The form of its content.
 const FORMAT: u8 = 1;
 /// Keys of one file at most: far more than a commit has.
@@ -73,6 +75,23 @@ pub(super) fn remove(folder: &Path) -> Result<(), EngineError> {
     let path = path(folder);
     fs::remove_file(&path).map_err(|error| EngineError::from_io(&path, error))?;
     sync_directory(folder)
+}
+
+/// Sets aside a file that cannot be read, so that the database opens. Returns what was done.
+pub(super) fn mend(folder: &Path) -> Result<Vec<String>, EngineError> {
+    match load(folder) {
+        Err(EngineError::Damaged { path, .. }) => {
+            let aside = folder.join(UNREADABLE);
+            fs::rename(&path, &aside).map_err(|error| EngineError::from_io(&path, error))?;
+            sync_directory(folder)?;
+            Ok(vec![format!(
+                "{} cannot be read and is {} now: a part of a change that had failed may be there",
+                path.display(),
+                aside.display()
+            )])
+        }
+        loaded => loaded.map(|_| Vec::new()),
+    }
 }
 
 fn path(folder: &Path) -> PathBuf {

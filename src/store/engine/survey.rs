@@ -15,7 +15,7 @@ use std::path::Path;
 use super::error::EngineError;
 #[cfg(test)]
 use super::simulated;
-use super::{EngineKind, fjall_files, fjall_mend, sled_files};
+use super::{EngineKind, fjall_files, fjall_mend, sled_files, sled_undo};
 
 /// Files up to this size are compared by their contents too.
 const SMALL_FILE_BYTES_MAX: u64 = 4 * 1_024;
@@ -112,11 +112,12 @@ pub(in crate::store) fn clear_unfinished(kind: EngineKind, folder: &Path) -> Res
     }
 }
 
-/// Rebuilds small files that follow from others, so that the engine opens what is left. Returns what was done.
+/// Rebuilds small files that follow from others, and sets aside what cannot be read, so that the engine opens what is left.
+/// Returns what was done.
 pub(in crate::store) fn mend(kind: EngineKind, folder: &Path) -> Result<Vec<String>, EngineError> {
     match kind {
         EngineKind::Fjall => fjall_mend::mend(folder),
-        EngineKind::Sled => Ok(Vec::new()),
+        EngineKind::Sled => sled_undo::mend(folder),
         #[cfg(test)]
         EngineKind::Simulated => Ok(Vec::new()),
     }

@@ -44,6 +44,22 @@ async fn a_repair_rebuilds_files_and_states() {
     }
 }
 
+/// What a failed change of sled replaced cannot be read: the store is refused, and a repair sets the file aside.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repair_sets_aside_what_it_cannot_read() {
+    let directory = tempfile::tempdir().expect("a directory");
+    sample(directory.path(), EngineKind::Sled).await;
+    let undo = directory.path().join("sled/undo");
+    fs::write(&undo, "damaged").expect("written");
+    let refused = look(directory.path(), EngineKind::Sled).await;
+    assert!(matches!(&refused, Outcome::Refused(why) if why.contains("sled/undo")), "{refused:?}");
+    let report = repair(options(directory.path(), EngineKind::Sled)).await.expect("repaired");
+    assert!(report.is_whole(), "{report:#?}");
+    assert!(report.files.iter().any(|line| line.contains("undo.unreadable")), "{report:#?}");
+    assert_eq!(fs::read(directory.path().join("sled/undo.unreadable")).expect("set aside"), b"damaged");
+    assert_eq!(look(directory.path(), EngineKind::Sled).await, Outcome::Whole);
+}
+
 /// Entries without a state are rebuilt where their bodies are there, and named where they are not.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repair_says_what_it_cannot_rebuild() {

@@ -42,6 +42,36 @@ async fn a_batch_has_at_most_10_000_items() {
     front_end.close().await;
 }
 
+/// What a batch mints is told in its answer only, so that it has to fit: what does not is refused before anything is done.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_mints_what_its_answer_can_tell() {
+    let front_end = FrontEnd::open().await;
+    let minting = |start: usize| {
+        let mint = proto::Mint { prefix: PREFIX.to_owned(), start: "s".repeat(start) };
+        let registration = proto::Registration {
+            target: Some(proto::registration::Target::Mint(mint)),
+            values: vec![url(1, "https://example.com/")],
+            ..Default::default()
+        };
+        let command = proto::item::Command::Register(registration);
+        let item = |number| proto::Item { number, command: Some(command.clone()) };
+        proto::ApplyBatchRequest { items: (0..10_000).map(item).collect(), ..Default::default() }
+    };
+    let fits = 768 * 1024 / 10_000 - PREFIX.len();
+    let status = front_end.registration().await.apply_batch(minting(fits + 1)).await.expect_err("too long");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "COMMAND_INVALID"));
+    assert!(status.message().contains("send it in parts"), "{}", status.message());
+    assert_eq!(front_end.registry.store_status().await.identifiers, 0, "nothing was registered");
+    let applied =
+        front_end.registration().await.apply_batch(minting(fits)).await.expect("applied").into_inner();
+    let told = applied.outcomes.iter().filter(|outcome| match &outcome.result {
+        Some(proto::outcome::Result::Receipt(receipt)) => receipt.identifier.len() > PREFIX.len() + fits,
+        _ => false,
+    });
+    assert_eq!(told.count(), 10_000);
+    front_end.close().await;
+}
+
 /// Answers that no longer fit one message are refused one by one, never cut; a list goes on by its token.
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_that_do_not_fit_are_named() {
