@@ -42,7 +42,7 @@ async fn a_batch_has_at_most_10_000_items() {
     front_end.close().await;
 }
 
-/// What a batch mints is told in its answer only, so that it has to fit: what does not is refused before anything is done.
+/// The names that a batch mints are reported in its answer only, so that they have to fit: a batch of longer ones is refused before anything is done.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_mints_what_its_answer_can_tell() {
     let front_end = FrontEnd::open().await;
@@ -64,11 +64,11 @@ async fn a_batch_mints_what_its_answer_can_tell() {
     assert_eq!(front_end.registry.store_status().await.identifiers, 0, "nothing was registered");
     let applied =
         front_end.registration().await.apply_batch(minting(fits)).await.expect("applied").into_inner();
-    let told = applied.outcomes.iter().filter(|outcome| match &outcome.result {
+    let reported = applied.outcomes.iter().filter(|outcome| match &outcome.result {
         Some(proto::outcome::Result::Receipt(receipt)) => receipt.identifier.len() > PREFIX.len() + fits,
         _ => false,
     });
-    assert_eq!(told.count(), 10_000);
+    assert_eq!(reported.count(), 10_000);
     front_end.close().await;
 }
 
