@@ -252,11 +252,11 @@ impl Copying<'_> {
             }
             for entry in &page {
                 let live = entry.check(self.store.folding()).map_err(|error| {
-                    let detail = format!("table {}: {error}", entry.table());
+                    let detail = format!("kind {}: {error}", entry.kind());
                     Error::store("cannot copy an entry")(StoreError::CopyDamaged { detail })
                 })?;
                 self.identifiers += u64::from(live.is_some());
-                self.count(entry.table());
+                self.count(entry.kind());
                 self.writer.add_entry(entry).await?;
             }
             self.report("image");

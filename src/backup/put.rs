@@ -138,7 +138,7 @@ impl Put {
                 put_files(self.data.clone(), files).await?;
             }
             Content::Entries(page) => {
-                page.iter().for_each(|entry| tally.add(entry.table(), 1));
+                page.iter().for_each(|entry| tally.add(entry.kind(), 1));
                 restorer.put_entries(page).await.map_err(failed())?;
             }
             Content::Changes(mut page) => {

@@ -139,10 +139,10 @@ impl Reading {
     }
 
     fn check_entry(&mut self, file: &str, entry: &CopiedEntry) {
-        *self.counts.entry(entry.table().to_owned()).or_default() += 1;
+        *self.counts.entry(entry.kind().to_owned()).or_default() += 1;
         match entry.check(self.manifest.folding) {
             Ok(live) => self.identifiers += u64::from(live.is_some()),
-            Err(error) => self.find(file, format!("an entry of table {}: {error}", entry.table())),
+            Err(error) => self.find(file, format!("an entry of kind {}: {error}", entry.kind())),
         }
     }
 

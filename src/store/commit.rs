@@ -16,15 +16,15 @@ use crate::model::prefix::PrefixEntry;
 use crate::model::token::TokenEntry;
 
 use super::Store;
+use super::counts::{Counts, put_count};
 use super::directory::Directory;
-use super::engine::EngineError;
-use super::engine::batch::WriteBatch;
-use super::engine::table::Table;
+use super::engine::{EngineError, StoredAs, WriteId, Writes};
+use super::entry::prefix::PrefixState;
+use super::entry::token::TokenState;
 use super::entry::{Change, IdentifierEntry, Mark, Operation, RequestKey, RequestMemory};
 use super::error::Error;
 use super::journal::{Body, Hash, Header, Subject};
-use super::retention;
-use super::writes::{Counts, Writes};
+use super::retention::Seal;
 
 //----------- Appender -------------------------------------------------------
 
@@ -137,7 +137,7 @@ impl Appender {
         let now_ms = (self.store.inner.clock)();
         let builder = Builder::new(self.store.clone(), self.end, now_ms, seed);
         let built = build(builder, block).await?;
-        self.store.write(built.batch).await?;
+        self.store.write(built.writes).await?;
         self.end = built.end;
         self.store.publish(built.end, built.prefixes, built.tokens, built.counts);
         Ok(Committed { positions: built.positions, time_ms: built.end.time_ms })
@@ -148,11 +148,11 @@ impl Appender {
 
 /// A block, encoded.
 struct Built {
-    batch: WriteBatch,
+    writes: Writes,
     end: End,
     positions: Vec<Position>,
-    prefixes: Vec<(PrefixEntry, u64)>,
-    tokens: Vec<(TokenEntry, u64)>,
+    prefixes: Vec<PrefixState>,
+    tokens: Vec<TokenState>,
     counts: Counts,
 }
 
@@ -171,8 +171,8 @@ struct Builder {
     counts: Counts,
     writes: Writes,
     marks: HashMap<Subject, (u64, Option<Mark>)>,
-    prefixes: Vec<(PrefixEntry, u64)>,
-    tokens: Vec<(TokenEntry, u64)>,
+    prefixes: Vec<PrefixState>,
+    tokens: Vec<TokenState>,
 }
 
 impl Builder {
@@ -194,10 +194,10 @@ impl Builder {
     fn build(mut self, block: Block) -> Built {
         let positions = block.changes.into_iter().map(|proposed| self.append(proposed)).collect();
         for (key, memory) in &block.remembered {
-            self.writes.put_memory(key, memory, 0);
+            self.writes.put(key, memory, WriteId::SMALL);
         }
         Built {
-            batch: self.writes.into_batch(),
+            writes: self.writes,
             end: self.end,
             positions,
             prefixes: self.prefixes,
@@ -246,13 +246,13 @@ impl Builder {
         header.chain = header.chain_after(&self.end.chain);
         self.end = End { sequence, chain: header.chain, time_ms: self.time_ms, ..self.end };
 
-        let cut_name = body.cut_name();
-        self.writes.put_journal(&header, &encoded, cut_name);
+        let id = body.write_id();
+        self.writes.put_journal(&header, &encoded, id);
         self.writes.put_request(&body);
-        let mark = self.put_state(body.change, &header, replaced, cut_name);
+        let mark = self.put_state(body.change, &header, replaced, id);
         self.marks.insert(subject, (sequence, mark));
-        if let Some(seal) = retention::seal_at(self.end) {
-            self.writes.put(Table::Meta, seal.0, &seal.1, sequence);
+        if let Some(seal) = Seal::at(self.end) {
+            self.writes.put(&seal.key(), &seal, WriteId::SMALL);
         }
         position
     }
@@ -301,7 +301,7 @@ impl Builder {
         change: Change,
         header: &Header,
         replaced: Option<Mark>,
-        cut_name: u64,
+        id: WriteId,
     ) -> Option<Mark> {
         let sequence = header.position.sequence;
         match change {
@@ -310,7 +310,7 @@ impl Builder {
                 let known = || self.store.count_of(identifier.prefix());
                 let (prefix, count) =
                     self.counts.follow(identifier.prefix(), known, was_live, values.is_some());
-                self.writes.put_count(&prefix, count);
+                put_count(&mut self.writes, &prefix, count);
                 let entry = IdentifierEntry {
                     identifier,
                     version: header.version,
@@ -318,19 +318,21 @@ impl Builder {
                     created_ms,
                     changed_ms: header.time_ms,
                     sequence,
-                    cut: None,
+                    stored: StoredAs::default(),
                 };
-                return Some(self.writes.put_identifier(self.store.folding(), &entry, replaced, cut_name));
+                return Some(self.writes.put_identifier(self.store.folding(), &entry, replaced, id));
             }
             Change::Prefix(entry) => {
                 let entry = PrefixEntry { version: header.version, changed_ms: header.time_ms, ..entry };
-                self.writes.put_prefix(&entry, sequence, cut_name);
-                self.prefixes.push((entry, sequence));
+                let state = PrefixState { entry, sequence };
+                self.writes.put_prefix(&state, id);
+                self.prefixes.push(state);
             }
             Change::Token(entry) => {
                 let entry = TokenEntry { version: header.version, ..entry };
-                self.writes.put_token(&entry, sequence, cut_name);
-                self.tokens.push((entry, sequence));
+                let state = TokenState { entry, sequence };
+                self.writes.put_token(&state, id);
+                self.tokens.push(state);
             }
             Change::Incarnation { .. } => {}
         }
@@ -354,9 +356,9 @@ fn failed_write(error: &EngineError) -> String {
 }
 
 impl Store {
-    /// Commits a batch; when this returns, it is on disk. After a failure the store takes no more changes.
-    pub(super) async fn write(&self, batch: WriteBatch) -> Result<(), Error> {
-        match self.inner.engine.commit(batch).await {
+    /// Commits entries together; when this returns, they are on disk. After a failure the store takes no more changes.
+    pub(super) async fn write(&self, writes: Writes) -> Result<(), Error> {
+        match self.inner.engine.commit(writes).await {
             Ok(()) => Ok(()),
             Err(EngineError::Poisoned) => {
                 self.stop_writing(&failed_write(&EngineError::Poisoned));
@@ -375,17 +377,11 @@ impl Store {
     }
 
     /// Publishes a durable block: every later question sees it.
-    fn publish(
-        &self,
-        end: End,
-        prefixes: Vec<(PrefixEntry, u64)>,
-        tokens: Vec<(TokenEntry, u64)>,
-        counts: Counts,
-    ) {
+    fn publish(&self, end: End, prefixes: Vec<PrefixState>, tokens: Vec<TokenState>, counts: Counts) {
         if !prefixes.is_empty() || !tokens.is_empty() {
             let mut directory = (*self.directory()).clone();
-            prefixes.into_iter().for_each(|(entry, sequence)| directory.put_prefix(entry, sequence));
-            tokens.into_iter().for_each(|(entry, sequence)| directory.put_token(entry, sequence));
+            prefixes.into_iter().for_each(|state| directory.put_prefix(state.entry, state.sequence));
+            tokens.into_iter().for_each(|state| directory.put_token(state.entry, state.sequence));
             self.inner.directory.store(Arc::new(directory));
         }
         self.lock_counts().take_up(counts);

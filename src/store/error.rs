@@ -149,6 +149,9 @@ pub(super) enum Unreadable {
         /// Number of pieces.
         pieces: u16,
     },
+    /// The entry contradicts its key, or itself.
+    #[error("{0}")]
+    Contradiction(String),
     /// The fields do not decode.
     #[error("{0}")]
     Decode(DecodeError),

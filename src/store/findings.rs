@@ -11,8 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::identifier::CanonicalIdentifier;
 
 use super::Store;
-use super::engine::table::Table;
-use super::entry::IdentifierEntry;
+use super::entry::{IdentifierEntry, Kind};
 use super::error::Error;
 use super::journal::{Header, Subject};
 use super::witness::Witness;
@@ -60,12 +59,12 @@ impl Store {
             None => Findings::default(),
         };
         let (end, retained) = (self.end().sequence, self.retained());
-        for (table, least) in [
-            (Table::Identifier, self.count()),
-            (Table::Header, (end + 1).saturating_sub(retained.headers_from)),
-            (Table::Body, (end + 1).saturating_sub(retained.bodies_from)),
+        for (kind, least) in [
+            (Kind::Identifier, self.count()),
+            (Kind::Header, (end + 1).saturating_sub(retained.headers_from)),
+            (Kind::Body, (end + 1).saturating_sub(retained.bodies_from)),
         ] {
-            findings.take(self.compare_size(table, least).await)?;
+            findings.take(self.compare_size(kind, least).await)?;
         }
         findings.take(self.sample().await)?;
         Ok(findings)
@@ -74,11 +73,11 @@ impl Store {
     /// Compares the contents with what they are known to have held.
     pub(super) async fn compare_with_witness(&self, witness: &Witness) -> Result<Findings, Error> {
         let mut findings = Findings::default();
-        for table in &witness.filled {
-            match self.is_empty(*table).await {
+        for kind in &witness.filled {
+            match self.is_empty(*kind).await {
                 Ok(true) => findings
                     .end_or_more
-                    .push(format!("table {} is empty although it held entries", table.name())),
+                    .push(format!("table {} is empty although it held entries", kind.name())),
                 Ok(false) => {}
                 unread => findings.take(unread.map(|_| Vec::new()))?,
             }
@@ -94,12 +93,12 @@ impl Store {
         Ok(findings)
     }
 
-    /// Compares what a table must hold with the number that its entries cannot exceed.
-    async fn compare_size(&self, table: Table, least: u64) -> Result<Vec<String>, Error> {
-        let most = self.inner.engine.entries_at_most(table).await?;
+    /// Compares the number of entries that there must be of a kind with the number that they cannot exceed.
+    async fn compare_size(&self, kind: Kind, least: u64) -> Result<Vec<String>, Error> {
+        let most = self.inner.engine.entries_at_most(kind).await?;
         let too_few = most
             .filter(|most| *most < least)
-            .map(|most| format!("table {} holds at most {most} of its {least} entries", table.name()));
+            .map(|most| format!("table {} holds at most {most} of its {least} entries", kind.name()));
         Ok(too_few.into_iter().collect())
     }
 }

@@ -3,10 +3,15 @@
 use crate::model::identifier::Folding;
 use crate::wire::cursor::{DecodeError, Reader, Writer};
 
-use super::engine::table::Table;
+use super::engine::StoredAs;
+use super::entry::meta::{Fact, FactName};
+use super::entry::{Entry, Kind, Readable};
+use super::error::Unreadable;
 
 /// The format of every table written today.
 const FORMAT: u8 = 1;
+/// The codes of the tables that it lists, each with its format. A kind that is added later does not change the list.
+const TABLES: [u8; 11] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
 /// The hash that chains the journal: 1 is SHA-256.
 const HASH: u8 = 1;
 
@@ -19,20 +24,47 @@ pub(super) struct StoreHeader {
     pub(super) streams: u16,
 }
 
-impl StoreHeader {
-    pub(super) fn encode(self) -> Vec<u8> {
+impl Readable for StoreHeader {
+    type Key = FactName;
+    const KIND: Kind = Kind::Meta;
+
+    fn decode(_key: &[u8], body: &[u8], _stored: StoredAs) -> Result<Self, Unreadable> {
+        Ok(Self::read(body)?)
+    }
+}
+
+impl Entry for StoreHeader {
+    fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::default();
         writer.u8(FORMAT).u8(HASH).u16(self.streams);
         writer.u8(u8::from(self.folding == Folding::SuffixSensitive));
-        writer.count(Table::ALL.len());
-        for table in Table::ALL {
-            writer.u8(table.code()).u8(FORMAT);
+        writer.count(TABLES.len());
+        for table in TABLES {
+            writer.u8(table).u8(FORMAT);
         }
         writer.into_vec()
     }
+}
 
+impl Fact for StoreHeader {
+    const NAME: FactName = FactName::Header;
+}
+
+/// A header that may be of a form that this program does not know.
+pub(super) struct EncodedHeader(pub(super) Vec<u8>);
+
+impl Readable for EncodedHeader {
+    type Key = FactName;
+    const KIND: Kind = Kind::Meta;
+
+    fn decode(_key: &[u8], body: &[u8], _stored: StoredAs) -> Result<Self, Unreadable> {
+        Ok(Self(body.to_vec()))
+    }
+}
+
+impl StoreHeader {
     /// Decodes a header; an unknown format or hash is an error.
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         if reader.u8("store format")? != FORMAT {
             return Err(reader.refuse("store format"));
@@ -48,8 +80,7 @@ impl StoreHeader {
         };
         for _ in 0..reader.count("tables", 64, 2)? {
             let table = reader.u8("table")?;
-            let known = Table::from_code(table).is_some();
-            if !known || reader.u8("table format")? != FORMAT {
+            if !TABLES.contains(&table) || reader.u8("table format")? != FORMAT {
                 return Err(reader.refuse("table format"));
             }
         }
@@ -60,14 +91,14 @@ impl StoreHeader {
 
 #[cfg(test)]
 mod tests {
-    use super::{Folding, StoreHeader};
+    use super::{Entry as _, Folding, StoreHeader};
 
     #[test]
     fn a_header_reads_back_and_an_unknown_format_does_not() {
         let header = StoreHeader { folding: Folding::SuffixSensitive, streams: 1 };
         let mut bytes = header.encode();
-        assert_eq!(StoreHeader::decode(&bytes), Ok(header));
+        assert_eq!(StoreHeader::read(&bytes), Ok(header));
         bytes[0] = 9;
-        assert_eq!(StoreHeader::decode(&bytes).map_err(|error| error.what), Err("store format"));
+        assert_eq!(StoreHeader::read(&bytes).map_err(|error| error.what), Err("store format"));
     }
 }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use crate::model::position::Position;
 use crate::wire::cursor::{DecodeError, Reader, Writer};
 
-use super::entry_v1;
+use super::entry::position::{read_position, write_position};
 use super::error::Error;
 use super::journal::Hash;
 
@@ -98,7 +98,7 @@ fn latest(bytes: &[u8]) -> Option<HighWater> {
 
 fn encode(mark: &HighWater) -> Vec<u8> {
     let mut writer = Writer::with_capacity(SLOT_BYTES);
-    entry_v1::write_position(&mut writer, mark.position).raw(&mark.chain);
+    write_position(&mut writer, mark.position).raw(&mark.chain);
     let checksum = crc32c::crc32c(writer.as_slice());
     writer.u32(checksum);
     let mut bytes = writer.into_vec();
@@ -108,7 +108,7 @@ fn encode(mark: &HighWater) -> Vec<u8> {
 
 fn decode(slot: &[u8]) -> Result<HighWater, DecodeError> {
     let mut reader = Reader::new(slot);
-    let position = entry_v1::read_position(&mut reader)?;
+    let position = read_position(&mut reader)?;
     let chain = reader.array("chain")?;
     let covered = slot.get(..reader.position()).unwrap_or_default();
     if reader.u32("checksum")? != crc32c::crc32c(covered) {

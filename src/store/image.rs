@@ -11,33 +11,31 @@
 //! is copied completely, in its old or its new version, and a copy of one engine fits the other. Derived data (counts,
 //! digests of suffixes, pieces) is not copied.
 
-use std::ops::Bound;
-
 use tokio::sync::OwnedRwLockReadGuard;
 
 use crate::model::identifier::{Folding, Identifier};
-use crate::model::position::Stream;
 use crate::wire::cursor::{DecodeError, Reader, Writer};
 
 use super::Store;
 use super::commit::End;
-use super::engine::EngineSnapshot;
-use super::engine::batch::KEY_BYTES_MAX;
-use super::engine::scan::{KeyValue, Order, ScanLimit, ScanRange};
-use super::engine::table::Table;
-use super::envelope::{self, Opened};
-use super::error::Error;
+use super::engine::{Cursor, EngineImage, KEY_BYTES_MAX, PageLimit, Span, StoredAs};
+use super::entry::journaled::EncodedBody;
+use super::entry::meta::{FactName, SealKey};
+use super::entry::prefix::PrefixState;
+use super::entry::token::TokenState;
+use super::entry::{IdentifierEntry, Kind, Readable, RequestMemory};
+use super::error::{Error, Unreadable};
 use super::header_v1::StoreHeader;
 use super::journal::{Body, Header};
 use super::lineage::Lineage;
-use super::retention::{RetainedFrom, read_seal};
-use super::{entry_v1, key};
+use super::retention::{RetainedFrom, Seal};
+use crate::model::position::Bookmark;
 
-/// The tables that are copied, in this order; the others can be derived from them or are the journal.
-const COPIED: [Table; 6] =
-    [Table::Meta, Table::Bookmark, Table::Prefix, Table::Token, Table::Request, Table::Identifier];
+/// The kinds that are copied, in this order; the others can be derived from them or are the journal.
+const COPIED: [Kind; 6] =
+    [Kind::Meta, Kind::Bookmark, Kind::Prefix, Kind::Token, Kind::Request, Kind::Identifier];
 /// Size of one step: entries, and bytes after which it ends.
-const STEP: ScanLimit = ScanLimit { entries: 1_000, bytes: 4 * 1024 * 1024 };
+const STEP: PageLimit = PageLimit { entries: 1_000, bytes: 4 * 1024 * 1024 };
 /// Bytes of the longest body: a token that names as many prefixes as a token may.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -56,17 +54,11 @@ impl Store {
 
     /// Starts an image of the present states.
     pub async fn image(&self) -> Result<Image, Error> {
-        let snapshot = self.inner.engine.snapshot().await?;
-        let from = if snapshot.is_exact() {
-            let range = ScanRange::starting_with(&Stream::ONLY.0.to_be_bytes());
-            let limit = ScanLimit { entries: 1, bytes: 1 };
-            let page = snapshot.scan(Table::Header, range, Order::Backward, limit).await?;
-            self.decode_headers(page).await?.pop().map_or(self.end(), |header| End::at(&header))
-        } else {
-            self.end()
-        };
-        let waiting: Vec<Table> = COPIED.into_iter().rev().collect();
-        Ok(Image { store: self.clone(), snapshot, from, waiting, start: Bound::Unbounded })
+        let image = self.inner.engine.image().await?;
+        let last = if image.is_exact() { image.last_header().await? } else { None };
+        let from = last.map_or(self.end(), |header| End::at(&header));
+        let waiting: Vec<Kind> = COPIED.into_iter().rev().collect();
+        Ok(Image { store: self.clone(), image, from, waiting, cursor: Cursor::default() })
     }
 }
 
@@ -75,12 +67,12 @@ impl Store {
 /// An image being read. Dropping it ends it.
 pub struct Image {
     store: Store,
-    snapshot: EngineSnapshot,
+    image: EngineImage,
     from: End,
-    /// Tables still to be read, the present one last.
-    waiting: Vec<Table>,
-    /// Next key of the present table.
-    start: Bound<Vec<u8>>,
+    /// Kinds still to be read, the present one last.
+    waiting: Vec<Kind>,
+    /// Where the reading of the present kind goes on.
+    cursor: Cursor,
 }
 
 impl Image {
@@ -91,69 +83,30 @@ impl Image {
 
     /// Whether all of it belongs to one instant.
     pub fn is_exact(&self) -> bool {
-        self.snapshot.is_exact()
+        self.image.is_exact()
     }
 
     /// The next entries; none at the end.
     pub async fn next(&mut self) -> Result<Vec<CopiedEntry>, Error> {
-        while let Some(table) = self.waiting.last().copied() {
-            let range = ScanRange { start: self.start.clone(), end: Bound::Unbounded };
-            let page = self.snapshot.scan(table, range, Order::Forward, STEP).await?;
-            if page.is_empty() {
-                self.waiting.pop();
-                self.start = Bound::Unbounded;
-                continue;
+        while let Some(kind) = self.waiting.last().copied() {
+            let page = self.image.next(kind, &mut self.cursor, STEP).await?;
+            if !page.is_empty() {
+                let copied = page.into_iter().map(|(key, body)| CopiedEntry { kind, key, body });
+                return Ok(copied.collect());
             }
-            let copied = self.copy(table, page).await?;
-            if !copied.is_empty() {
-                return Ok(copied);
-            }
+            self.waiting.pop();
+            self.cursor = Cursor::default();
         }
         Ok(Vec::new())
     }
 
     /// End of the journal after everything was read: the image is valid from here on.
     pub async fn finish(self) -> Result<End, Error> {
-        if self.snapshot.is_exact() {
+        if self.image.is_exact() {
             return Ok(self.from);
         }
         let last = self.store.last_header().await?;
         Ok(last.map_or(self.from, |header| End::at(&header)))
-    }
-
-    /// Joins a page; ends early at the limit of bytes, and records where to continue.
-    async fn copy(&mut self, table: Table, page: Vec<KeyValue>) -> Result<Vec<CopiedEntry>, Error> {
-        let mut copied = Vec::with_capacity(page.len());
-        let mut bytes = 0;
-        for (key, stored) in page {
-            self.start = Bound::Excluded(key.clone());
-            let Some(body) = self.join(table, &key, stored).await? else {
-                continue;
-            };
-            bytes += body.len();
-            copied.push(CopiedEntry { table, key, body });
-            if bytes >= STEP.bytes {
-                break;
-            }
-        }
-        Ok(copied)
-    }
-
-    async fn join(&self, table: Table, key: &[u8], stored: Vec<u8>) -> Result<Option<Vec<u8>>, Error> {
-        if !self.snapshot.is_exact() {
-            let loaded = self.store.join_one(table, key, stored).await?;
-            return Ok(loaded.map(|loaded| loaded.body));
-        }
-        let opened = envelope::open(key, &stored).map_err(|error| self.store.damaged(table, key, &error))?;
-        let mark = match opened {
-            Opened::Whole(body) => return Ok(Some(body)),
-            Opened::Cut(mark) => mark,
-        };
-        let range = ScanRange::starting_with(&key::pieces(table.code(), mark.cut.name));
-        let limit = ScanLimit { entries: usize::from(mark.cut.pieces), bytes: usize::MAX };
-        let pieces = self.snapshot.scan(Table::Piece, range, Order::Forward, limit).await?;
-        let pieces: Vec<Option<Vec<u8>>> = pieces.into_iter().map(|(_, piece)| Some(piece)).collect();
-        mark.join(key, &pieces).map(Some).map_err(|error| self.store.damaged(table, key, &error))
     }
 }
 
@@ -162,15 +115,15 @@ impl Image {
 /// A complete entry of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CopiedEntry {
-    pub(super) table: Table,
+    pub(super) kind: Kind,
     pub(super) key: Vec<u8>,
     pub(super) body: Vec<u8>,
 }
 
 impl CopiedEntry {
-    /// The name of its table.
-    pub fn table(&self) -> &'static str {
-        self.table.name()
+    /// The name of its kind.
+    pub fn kind(&self) -> &'static str {
+        self.kind.name()
     }
 
     /// Bytes of its key and body.
@@ -178,68 +131,89 @@ impl CopiedEntry {
         self.key.len() + self.body.len()
     }
 
-    /// Encodes table, key, body, and a checksum of both.
+    /// Encodes kind, key, body, and a checksum of both.
     pub fn encode(&self, writer: &mut Writer) {
-        let checksum = envelope::checksum(&self.key, &self.body);
-        writer.u8(self.table.code()).bytes(&self.key).bytes(&self.body).u32(checksum);
+        let checksum = checksum(&self.key, &self.body);
+        writer.u8(self.kind.code()).bytes(&self.key).bytes(&self.body).u32(checksum);
     }
 
     /// Decodes and checks the output of [`CopiedEntry::encode`].
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let table = Table::from_code(reader.u8("table")?).filter(|table| COPIED.contains(table));
-        let table = table.ok_or_else(|| reader.refuse("table"))?;
+        let kind = Kind::from_code(reader.u8("kind")?).filter(|kind| COPIED.contains(kind));
+        let kind = kind.ok_or_else(|| reader.refuse("kind"))?;
         let key = reader.bytes("key", KEY_BYTES_MAX)?.to_vec();
         let body = reader.bytes("body", BODY_BYTES_MAX)?.to_vec();
-        if reader.u32("checksum")? != envelope::checksum(&key, &body) {
+        if reader.u32("checksum")? != checksum(&key, &body) {
             return Err(reader.refuse("checksum"));
         }
-        Ok(Self { table, key, body })
+        Ok(Self { kind, key, body })
     }
 
     /// Checks that it is valid in a store with this folding. Returns the identifier, when it is a live one.
-    pub fn check(&self, folding: Folding) -> Result<Option<Identifier>, DecodeError> {
-        let mut reader = Reader::new(&self.body);
-        match self.table {
-            Table::Meta => self.check_meta(folding)?,
-            Table::Bookmark => {
-                entry_v1::read_bookmark(&mut reader)?;
-            }
-            Table::Prefix => {
-                entry_v1::read_prefix_state(&mut reader)?;
-            }
-            Table::Token => {
-                entry_v1::read_token_state(&mut reader)?;
-            }
-            Table::Request => {
-                entry_v1::read_memory(&mut reader)?;
-            }
-            Table::Identifier => {
-                let entry = entry_v1::decode_identifier(&self.body, None)?;
+    pub fn check(&self, folding: Folding) -> Result<Option<Identifier>, EntryInvalid> {
+        match self.kind {
+            Kind::Meta => self.check_meta(folding)?,
+            Kind::Bookmark => drop(self.read::<Bookmark>()?),
+            Kind::Prefix => drop(self.read::<PrefixState>()?),
+            Kind::Token => drop(self.read::<TokenState>()?),
+            Kind::Request => drop(self.read::<RequestMemory>()?),
+            Kind::Identifier => {
+                let entry: IdentifierEntry = self.read()?;
                 if entry.identifier.canonical(folding).as_bytes() != self.key {
-                    return Err(reader.refuse("identifier under another's key"));
+                    return Err(EntryInvalid::because("the identifier is under another one's key"));
                 }
                 return Ok(entry.is_live().then_some(entry.identifier));
             }
-            Table::Count | Table::Header | Table::Body | Table::Piece | Table::Digest => {
-                return Err(reader.refuse("table"));
+            Kind::Count | Kind::Header | Kind::Body | Kind::Digest => {
+                return Err(EntryInvalid::because("the kind is not copied"));
             }
         }
         Ok(None)
     }
 
-    fn check_meta(&self, folding: Folding) -> Result<(), DecodeError> {
-        let refuse = |what| Reader::new(&self.body).refuse(what);
-        match self.key.as_slice() {
-            key::meta::HEADER => {
-                let header = StoreHeader::decode(&self.body)?;
-                if header.folding == folding { Ok(()) } else { Err(refuse("folding")) }
+    fn check_meta(&self, folding: Folding) -> Result<(), EntryInvalid> {
+        match FactName::from_bytes(&self.key) {
+            Some(FactName::Header) if self.read::<StoreHeader>()?.folding != folding => {
+                return Err(EntryInvalid::because("the store folds other letters"));
             }
-            key::meta::LINEAGE => Lineage::decode(&self.body).map(drop),
-            key::meta::RETAINED => RetainedFrom::decode(&self.body).map(drop),
-            key if key.starts_with(key::meta::SEALS) => read_seal(&self.body).map(drop),
-            _ => Err(refuse("meta key")),
+            Some(FactName::Header) => {}
+            Some(FactName::Lineage) => drop(self.read::<Lineage>()?),
+            Some(FactName::Retained) => drop(self.read::<RetainedFrom>()?),
+            None if self.key.starts_with(SealKey::BEGINS) => drop(self.read::<Seal>()?),
+            None => return Err(EntryInvalid::because("the fact has an unknown name")),
         }
+        Ok(())
     }
+
+    /// Decodes it.
+    pub(super) fn read<R: Readable>(&self) -> Result<R, Unreadable> {
+        R::decode(&self.key, &self.body, StoredAs::default())
+    }
+}
+
+/// Why an entry of an image is not valid.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct EntryInvalid {
+    /// The inconsistency.
+    pub detail: String,
+}
+
+impl EntryInvalid {
+    fn because(detail: &str) -> Self {
+        Self { detail: detail.to_owned() }
+    }
+}
+
+impl From<Unreadable> for EntryInvalid {
+    fn from(error: Unreadable) -> Self {
+        Self { detail: error.to_string() }
+    }
+}
+
+/// The checksum of a key and a body.
+fn checksum(key: &[u8], body: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(key), body)
 }
 
 //----------- CopiedChange ---------------------------------------------------
@@ -292,34 +266,21 @@ impl CopiedChange {
 impl Store {
     /// Copies journal entries of these sequences; as many as one step carries, none at the end. Hold the journal.
     pub async fn copy_journal(&self, first: u64, last: u64) -> Result<Vec<CopiedChange>, Error> {
-        let range = |last| ScanRange {
-            start: Bound::Included(key::journal(Stream::ONLY, first)),
-            end: Bound::Included(key::journal(Stream::ONLY, last)),
-        };
         let engine = &self.inner.engine;
-        let page = engine.scan(Table::Header, range(last), Order::Forward, STEP).await?;
-        let headers = self.decode_headers(page).await?;
+        let headers: Vec<Header> = engine.next(&mut Span::sequences(first, last), STEP).await?;
         let Some(end) = headers.last().map(|header| header.position.sequence) else {
             return Ok(Vec::new());
         };
-        let everything = ScanLimit { entries: headers.len(), bytes: usize::MAX };
-        let bodies = engine.scan(Table::Body, range(end), Order::Forward, everything).await?;
+        let bodies: Vec<EncodedBody> = engine.next(&mut Span::sequences(first, end), STEP).await?;
+        let bytes: usize = bodies.iter().map(|body| body.bytes.len()).sum();
+        // Where the bodies fill a step, what lies behind the last of them is for the next one.
+        let last = bodies.last().filter(|_| bytes >= STEP.bytes).map_or(end, |body| body.sequence);
         let mut bodies = bodies.into_iter().peekable();
-        let mut copied = Vec::with_capacity(headers.len());
-        let mut bytes = 0;
-        for header in headers {
-            let key = key::journal(Stream::ONLY, header.position.sequence);
-            let body = match bodies.next_if(|(body_key, _)| *body_key == key) {
-                Some((_, stored)) => self.join_one(Table::Body, &key, stored).await?,
-                None => None,
-            };
-            let body = body.map(|loaded| loaded.body);
-            bytes += body.as_ref().map_or(0, Vec::len);
-            copied.push(CopiedChange { header, body });
-            if bytes >= STEP.bytes {
-                break;
-            }
-        }
-        Ok(copied)
+        let headers = headers.into_iter().take_while(|header| header.position.sequence <= last);
+        let copied = headers.map(|header| {
+            let body = bodies.next_if(|body| body.sequence == header.position.sequence);
+            CopiedChange { header, body: body.map(|body| body.bytes) }
+        });
+        Ok(copied.collect())
     }
 }

@@ -45,8 +45,14 @@ use crate::model::request::RequestId;
 use crate::model::token::TokenId;
 use crate::wire::cursor::{DecodeError, Reader, Writer};
 
+use super::engine::WriteId;
+use super::entry::change::read_operation;
+use super::entry::identifier::{read_identifier, read_values, write_identifier, write_values};
+use super::entry::position::{read_position, write_position};
+use super::entry::prefix::{read_prefix, write_prefix};
+use super::entry::request::{read_memory, write_memory};
+use super::entry::token::{read_token, write_token};
 use super::entry::{Change, Operation, RequestKey, RequestMemory};
-use super::entry_v1;
 
 /// The format of headers and bodies written today.
 const FORMAT: u8 = 1;
@@ -128,7 +134,7 @@ impl Header {
     /// The canonical bytes that the chain covers.
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::with_capacity(192);
-        entry_v1::write_position(writer.u8(FORMAT), self.position);
+        write_position(writer.u8(FORMAT), self.position);
         writer.u64(self.time_ms).u8(self.operation.code());
         match &self.subject {
             Subject::Identifier(identifier) => writer.u8(1).text(identifier.as_str()),
@@ -160,9 +166,9 @@ impl Header {
         if reader.u8("header format")? != FORMAT {
             return Err(reader.refuse("header format"));
         }
-        let position = entry_v1::read_position(&mut reader)?;
+        let position = read_position(&mut reader)?;
         let time_ms = reader.u64("time")?;
-        let operation = entry_v1::read_operation(&mut reader)?;
+        let operation = read_operation(&mut reader)?;
         let subject = read_subject(&mut reader)?;
         let version = reader.u64("version")?;
         let previous = Some(reader.u64("previous")?).filter(|sequence| *sequence != 0);
@@ -212,7 +218,7 @@ fn read_caller(reader: &mut Reader<'_>) -> Result<CallerName, DecodeError> {
         1 => Ok(CallerName::Token(TokenId(reader.array("caller token")?))),
         2 => Ok(CallerName::Identity(Identity {
             index: reader.u32("caller index")?,
-            identifier: entry_v1::read_identifier(reader)?,
+            identifier: read_identifier(reader)?,
         })),
         3 => Ok(CallerName::Anonymous),
         _ => Err(reader.refuse("caller")),
@@ -228,16 +234,16 @@ impl Body {
         writer.u8(FORMAT).raw(&self.salt);
         match &self.change {
             Change::Identifier { identifier, values, created_ms } => {
-                entry_v1::write_identifier(writer.u8(1), identifier);
+                write_identifier(writer.u8(1), identifier);
                 writer.u64(*created_ms);
-                entry_v1::write_values(&mut writer, values.as_ref());
+                write_values(&mut writer, values.as_ref());
             }
-            Change::Prefix(entry) => entry_v1::write_prefix(writer.u8(2), entry),
-            Change::Token(entry) => entry_v1::write_token(writer.u8(3), entry),
+            Change::Prefix(entry) => write_prefix(writer.u8(2), entry),
+            Change::Token(entry) => write_token(writer.u8(3), entry),
             Change::Incarnation { continues, chain, reason } => {
                 writer.u8(4).text(reason).raw(chain);
                 if let Some(position) = continues {
-                    entry_v1::write_position(writer.u8(1), *position);
+                    write_position(writer.u8(1), *position);
                 } else {
                     writer.u8(0);
                 }
@@ -247,7 +253,7 @@ impl Body {
             None => writer.u8(0),
             Some((key, memory)) => {
                 writer.u8(1).raw(key.request.as_bytes()).raw(&key.caller).u32(key.item);
-                entry_v1::write_memory(&mut writer, memory);
+                write_memory(&mut writer, memory);
                 &mut writer
             }
         };
@@ -276,10 +282,10 @@ impl Body {
         }
     }
 
-    /// The name under which this entry and the state it leads to are cut into pieces: a part of the salt.
-    pub(super) fn cut_name(&self) -> u64 {
+    /// The write of this entry and of the state it leads to: a part of the salt.
+    pub(super) fn write_id(&self) -> WriteId {
         let [a, b, c, d, e, f, g, h, ..] = self.salt;
-        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+        WriteId(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
     }
 
     /// The digest of an encoded body.
@@ -291,17 +297,17 @@ impl Body {
 fn read_change(reader: &mut Reader<'_>) -> Result<Change, DecodeError> {
     match reader.u8("change")? {
         1 => Ok(Change::Identifier {
-            identifier: entry_v1::read_identifier(reader)?,
+            identifier: read_identifier(reader)?,
             created_ms: reader.u64("created")?,
-            values: entry_v1::read_values(reader)?,
+            values: read_values(reader)?,
         }),
-        2 => Ok(Change::Prefix(entry_v1::read_prefix(reader)?)),
-        3 => Ok(Change::Token(entry_v1::read_token(reader)?)),
+        2 => Ok(Change::Prefix(read_prefix(reader)?)),
+        3 => Ok(Change::Token(read_token(reader)?)),
         4 => {
             let reason = reader.text("reason", 256)?.to_owned();
             let chain = reader.array("chain")?;
             let continues = reader.u8("continues")? == 1;
-            let continues = continues.then(|| entry_v1::read_position(reader)).transpose()?;
+            let continues = continues.then(|| read_position(reader)).transpose()?;
             Ok(Change::Incarnation { continues, chain, reason })
         }
         _ => Err(reader.refuse("change")),
@@ -312,5 +318,5 @@ fn read_request(reader: &mut Reader<'_>) -> Result<(RequestKey, RequestMemory), 
     let request =
         RequestId::from_bytes(reader.array("request id")?).ok_or_else(|| reader.refuse("request id"))?;
     let key = RequestKey { request, caller: reader.array("request caller")?, item: reader.u32("item")? };
-    Ok((key, entry_v1::read_memory(reader)?))
+    Ok((key, read_memory(reader)?))
 }

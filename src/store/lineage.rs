@@ -3,7 +3,11 @@
 use crate::model::position::{Incarnation, Position, Stream};
 use crate::wire::cursor::{DecodeError, Reader, Writer};
 
-use super::entry_v1;
+use super::engine::StoredAs;
+use super::entry::meta::{Fact, FactName};
+use super::entry::position::{read_position, write_position};
+use super::entry::{Entry, Kind, Readable};
+use super::error::Unreadable;
 use super::journal::Hash;
 
 /// Incarnations that a store can have had; far more than restores and repairs cause.
@@ -45,22 +49,29 @@ impl Lineage {
     pub(super) fn begin(&mut self, entry: LineageEntry) {
         self.0.push(entry);
     }
+}
 
-    pub(super) fn encode(&self) -> Vec<u8> {
+impl Entry for Lineage {
+    fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::default();
         writer.count(self.0.len());
         for entry in &self.0 {
             writer.raw(&entry.incarnation.0).u64(entry.first_sequence);
             match &entry.continues {
                 None => writer.u8(0),
-                Some((position, chain)) => entry_v1::write_position(writer.u8(1), *position).raw(chain),
+                Some((position, chain)) => write_position(writer.u8(1), *position).raw(chain),
             };
         }
         writer.into_vec()
     }
+}
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(bytes);
+impl Readable for Lineage {
+    type Key = FactName;
+    const KIND: Kind = Kind::Meta;
+
+    fn decode(_key: &[u8], body: &[u8], _stored: StoredAs) -> Result<Self, Unreadable> {
+        let mut reader = Reader::new(body);
         let count = reader.count("lives", INCARNATIONS_MAX, 25)?;
         let entries = (0..count).map(|_| read_entry(&mut reader)).collect::<Result<Vec<_>, _>>()?;
         reader.finish("lineage")?;
@@ -68,12 +79,16 @@ impl Lineage {
     }
 }
 
+impl Fact for Lineage {
+    const NAME: FactName = FactName::Lineage;
+}
+
 fn read_entry(reader: &mut Reader<'_>) -> Result<LineageEntry, DecodeError> {
     let incarnation = Incarnation(reader.array("incarnation")?);
     let first_sequence = reader.u64("first sequence")?;
     let continues = match reader.u8("continues")? {
         0 => None,
-        _ => Some((entry_v1::read_position(reader)?, reader.array("chain")?)),
+        _ => Some((read_position(reader)?, reader.array("chain")?)),
     };
     Ok(LineageEntry { incarnation, first_sequence, continues })
 }
@@ -86,7 +101,7 @@ pub(super) fn name_incarnation(now_ms: u64, random: [u8; 10], after: Option<Inca
 
 #[cfg(test)]
 mod tests {
-    use super::{Lineage, LineageEntry, name_incarnation};
+    use super::{Entry as _, Lineage, LineageEntry, Readable as _, StoredAs, name_incarnation};
 
     #[test]
     fn a_later_life_has_a_greater_name_whatever_the_clock_says() {
@@ -108,6 +123,6 @@ mod tests {
         });
         assert_eq!(lineage.position_of(9).map(|p| p.incarnation), Some(first));
         assert_eq!(lineage.position_of(10).map(|p| p.incarnation), Some(second));
-        assert_eq!(Lineage::decode(&lineage.encode()), Ok(lineage));
+        assert_eq!(Lineage::decode(&[], &lineage.encode(), StoredAs::default()), Ok(lineage));
     }
 }

@@ -114,7 +114,7 @@ pub async fn find_loss(options: StoreOptions) -> Result<bool, Error> {
     refuse_read_only(&options.directory)?;
     let Attached { store, fresh, proof, .. } = attach(options).await?;
     let found = if fresh { Ok(false) } else { store.lost_its_end(&proof).await };
-    store.inner.engine.clone().close().await?;
+    store.inner.engine.close().await?;
     if matches!(found, Ok(false)) && !fresh {
         store.list_closed_files().await?;
     }

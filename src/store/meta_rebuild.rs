@@ -8,18 +8,16 @@ use crate::model::position::{Incarnation, Position};
 
 use super::Store;
 use super::commit::End;
-use super::engine::scan::{Order, ScanLimit, ScanRange};
-use super::engine::table::Table;
+use super::engine::{PageLimit, Step, Walk, WriteId, Writes};
+use super::entry::Readable;
+use super::entry::journaled::{EncodedBody, JournalKey};
 use super::error::Error;
 use super::journal::{Hash, Header};
 use super::lineage::{Lineage, LineageEntry};
-use super::retention::{RetainedFrom, seal_at};
-use super::table_walk::{Step, TableWalk};
-use super::writes::Writes;
-use super::{envelope, key};
+use super::retention::{RetainedFrom, Seal};
 
 /// Headers of one step.
-const STEP: ScanLimit = ScanLimit { entries: 1_000, bytes: 4 * 1024 * 1024 };
+const STEP: PageLimit = PageLimit { entries: 1_000, bytes: 4 * 1024 * 1024 };
 
 /// The first sequence of an incarnation, and its last position with the hash there.
 struct Reach {
@@ -33,35 +31,31 @@ impl Store {
     pub(super) async fn rebuild_meta(&self) -> Result<(), Error> {
         let mut reaches: BTreeMap<Incarnation, Reach> = BTreeMap::new();
         let mut writes = Writes::default();
-        let mut walk = TableWalk::of(Table::Header, STEP);
+        let mut walk = Walk::<Header>::through_all(STEP);
         loop {
-            let page = match walk.next(self).await {
+            let page = match walk.next(&self.inner.engine).await {
                 Step::Page(page) => page,
                 // The walk through the journal that follows names what is missing.
                 Step::Unreadable(_) => continue,
                 Step::End => break,
             };
-            for (key, stored) in page {
-                let Ok(envelope::Opened::Whole(body)) = envelope::open(&key, &stored) else { continue };
-                let Ok(header) = Header::decode_stored(&body) else { continue };
+            for header in page.into_iter().filter_map(|walked| walked.entry.ok()) {
                 extend(&mut reaches, &header);
-                if let Some((key, seal)) = seal_at(End::at(&header)) {
-                    writes.put(Table::Meta, key, &seal, header.position.sequence);
+                if let Some(seal) = Seal::at(End::at(&header)) {
+                    writes.put(&seal.key(), &seal, WriteId::SMALL);
                 }
             }
         }
-        writes.put_lineage(&lineage(reaches));
-        let headers_from = self.first_segment(Table::Header).await?;
-        let bodies_from = self.first_segment(Table::Body).await?.max(headers_from);
-        writes.put_retained(RetainedFrom { headers_from, bodies_from });
-        self.write(writes.into_batch()).await
+        writes.put_fact(&lineage(reaches));
+        let headers_from = self.first_segment::<Header>().await?;
+        let bodies_from = self.first_segment::<EncodedBody>().await?.max(headers_from);
+        writes.put_fact(&RetainedFrom { headers_from, bodies_from });
+        self.write(writes).await
     }
 
-    /// The first sequence of the first segment of which a table holds anything: only whole segments are pruned.
-    async fn first_segment(&self, table: Table) -> Result<u64, Error> {
-        let limit = ScanLimit { entries: 1, bytes: 1 };
-        let page = self.inner.engine.scan(table, ScanRange::all(), Order::Forward, limit).await?;
-        let first = page.first().and_then(|(key, _)| key::sequence_of(key)).unwrap_or(1);
+    /// The first sequence of the first segment of which there is any header, or any body: only whole segments are pruned.
+    async fn first_segment<R: Readable<Key = JournalKey>>(&self) -> Result<u64, Error> {
+        let first = self.inner.engine.first_sequence::<R>().await?.unwrap_or(1);
         Ok(first.saturating_sub(1) / SEGMENT_ENTRIES * SEGMENT_ENTRIES + 1)
     }
 }

@@ -16,12 +16,12 @@ pub mod entry;
 pub mod journal;
 
 pub mod commit;
+mod counts;
 mod writes;
 
 pub mod directory;
 pub mod names;
 mod read;
-mod table_walk;
 
 pub mod check;
 
@@ -41,13 +41,8 @@ pub mod image;
 pub mod journal_check;
 pub mod restore;
 
-mod entry_v1;
-mod entry_v2;
-mod entry_v3;
-mod envelope;
 mod header_v1;
 mod high_water;
-mod key;
 mod witness;
 
 mod engine;
@@ -71,12 +66,12 @@ use crate::model::limits::{GROUP_ITEMS_MAX, GROUP_ITEMS_SLED_MAX};
 use crate::model::position::Position;
 
 use self::commit::End;
+use self::counts::Counts;
 use self::directory::Directory;
 use self::engine::Engine;
 use self::error::Error;
 use self::lineage::Lineage;
 use self::retention::RetainedFrom;
-use self::writes::Counts;
 
 //----------- Store ----------------------------------------------------------
 

@@ -1,18 +1,15 @@
-//! Names: the live identifiers of a prefix in order, without their values.
+//! Lists: the live identifiers of a prefix in order, with their values or as names alone.
 //!
-//! A state begins with its name and whether it is live; the values after that are not decoded. A skipped state costs
+//! A state begins with its name and whether it is live; for a name, the values after that are not decoded. A skipped state costs
 //! reading its bytes and their checksum.
 
-use std::ops::Bound;
-
 use crate::model::identifier::{CanonicalIdentifier, Identifier, Prefix};
-use crate::wire::cursor::Reader;
 
 use super::Store;
-use super::engine::scan::{KeyValue, Order, ScanLimit, ScanRange};
-use super::engine::table::Table;
+use super::engine::{PageLimit, Span};
+use super::entry::IdentifierEntry;
+use super::entry::identifier::LiveName;
 use super::error::Error;
-use super::{entry_v1, key};
 
 /// Maximum bytes of one step.
 const STEP_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -31,62 +28,48 @@ pub struct NameRange<'a> {
 }
 
 impl Store {
-    /// Names of live identifiers whose own prefix is exactly this one, in canonical order.
-    pub async fn names(&self, prefix: &Prefix, range: NameRange<'_>) -> Result<Vec<Identifier>, Error> {
-        let NameRange { after, mut skip, limit } = range;
-        let mut walk = Walk::of(prefix, after);
-        let mut names = Vec::new();
-        while names.len() < limit {
-            let page = walk.step(self, skip.saturating_add(limit - names.len())).await?;
+    /// Live identifiers whose own prefix is exactly this one, in canonical order, after `after`; at most `limit`.
+    pub async fn list(
+        &self,
+        prefix: &Prefix,
+        after: Option<&CanonicalIdentifier>,
+        limit: usize,
+    ) -> Result<Vec<IdentifierEntry>, Error> {
+        let mut span = Span::of_prefix(prefix, after);
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let page = self.inner.engine.next(&mut span, step_of(limit - found.len())).await?;
             if page.is_empty() {
                 break;
             }
-            for (key, stored) in page {
-                let Some(loaded) = self.join_one(Table::Identifier, &key, stored).await? else { continue };
-                let damaged = |error| self.damaged(Table::Identifier, &key, &error);
-                let mut reader = Reader::new(&loaded.body);
-                let Some(spelled) = entry_v1::read_live_name(&mut reader).map_err(|e| damaged(e.into()))?
-                else {
-                    continue;
-                };
-                if skip > 0 {
-                    skip -= 1;
-                    continue;
-                }
-                let name =
-                    Identifier::parse(spelled).map_err(|_| damaged(reader.refuse("identifier").into()))?;
-                names.push(name);
+            found.extend(page.into_iter().filter(IdentifierEntry::is_live));
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// Names of live identifiers whose own prefix is exactly this one, in canonical order.
+    pub async fn names(&self, prefix: &Prefix, range: NameRange<'_>) -> Result<Vec<Identifier>, Error> {
+        let NameRange { after, mut skip, limit } = range;
+        let mut span = Span::of_prefix(prefix, after);
+        let mut names = Vec::new();
+        while names.len() < limit {
+            let wanted = skip.saturating_add(limit - names.len());
+            let page = self.inner.engine.next(&mut span, step_of(wanted)).await?;
+            if page.is_empty() {
+                break;
             }
+            let live: Vec<Identifier> = page.into_iter().filter_map(|LiveName(name)| name).collect();
+            let skipped = skip.min(live.len());
+            skip -= skipped;
+            names.extend(live.into_iter().skip(skipped));
         }
         names.truncate(limit);
         Ok(names)
     }
 }
 
-//----------- Walk -----------------------------------------------------------
-
-/// The stored states of a prefix's identifiers, step by step.
-pub(super) struct Walk {
-    start: Bound<Vec<u8>>,
-    end: Vec<u8>,
-}
-
-impl Walk {
-    /// Over those of a prefix, from behind one of them or from the first.
-    pub(super) fn of(prefix: &Prefix, after: Option<&CanonicalIdentifier>) -> Self {
-        let (from, end) = key::identifiers_of(prefix);
-        let after = after.map(|identifier| identifier.as_bytes().to_vec()).filter(|after| *after >= from);
-        Self { start: after.map_or(Bound::Included(from), Bound::Excluded), end }
-    }
-
-    /// The next states, about as many as are wanted; none at the end.
-    pub(super) async fn step(&mut self, store: &Store, wanted: usize) -> Result<Vec<KeyValue>, Error> {
-        let range = ScanRange { start: self.start.clone(), end: Bound::Excluded(self.end.clone()) };
-        let limit = ScanLimit { entries: wanted.max(STEP_ENTRIES_MIN), bytes: STEP_BYTES_MAX };
-        let page = store.inner.engine.scan(Table::Identifier, range, Order::Forward, limit).await?;
-        if let Some((last, _)) = page.last() {
-            self.start = Bound::Excluded(last.clone());
-        }
-        Ok(page)
-    }
+/// A step that reads about as many states as are wanted.
+fn step_of(wanted: usize) -> PageLimit {
+    PageLimit { entries: wanted.max(STEP_ENTRIES_MIN), bytes: STEP_BYTES_MAX }
 }

@@ -18,25 +18,23 @@ use tokio::task::JoinHandle;
 
 use crate::model::caller::CallerName;
 use crate::model::identifier::Folding;
-use crate::model::position::Stream;
 
 use super::commit::{Appender, Block, End, Proposed};
-use super::directory::Directory;
-use super::engine::survey;
-use super::engine::table::Table;
-use super::engine::{Engine, EngineError, EngineKind};
+use super::counts::Counts;
+use super::engine::{Engine, EngineError, EngineKind, Writes, survey};
+use super::entry::meta::Fact as _;
 use super::entry::{Change, Operation};
 use super::error::Error;
 use super::findings::WAY_BACK;
-use super::header_v1::StoreHeader;
+use super::header_v1::{EncodedHeader, StoreHeader};
 use super::high_water::{HighWater, HighWaterFile, LAG_MS};
+use super::journal::Header;
 use super::lineage::{Lineage, LineageEntry, name_incarnation};
 use super::proof::Proof;
 use super::read_only_image::ReadOnlyImage;
 use super::recovery::{Redo, Tail};
 use super::retention::RetainedFrom;
-use super::writes::{Counts, Writes};
-use super::{Inner, Store, key};
+use super::{Inner, Store};
 use crate::model::environment::{Clock, Entropy};
 use crate::telemetry::Chain;
 
@@ -168,8 +166,8 @@ pub(super) async fn begin_incarnation(appender: &mut Appender, reason: &str) -> 
         .commit(Block { since: before.sequence, changes: vec![proposed], remembered: Vec::new() })
         .await?;
     let mut writes = Writes::default();
-    writes.put_lineage(&lineage);
-    store.write(writes.into_batch()).await?;
+    writes.put_fact(&lineage);
+    store.write(writes).await?;
     store.inner.lineage.store(Arc::new(lineage));
     Ok(())
 }
@@ -211,7 +209,7 @@ pub(super) async fn attach_as(
 ) -> Result<Attached, Error> {
     let files = image.as_ref().map_or(options.directory.as_path(), ReadOnlyImage::path).to_owned();
     let folder = files.join(engine_folder(options.engine));
-    let engine = Engine::open(options.engine, &folder, options.cache_bytes).await?;
+    let engine = Engine::open(options.engine, &folder, &options.directory, options.cache_bytes).await?;
     let (high_water, _) = HighWaterFile::open(&files)?;
     let empty =
         End { incarnation: name_incarnation(0, [0; 10], None), sequence: 0, chain: [0; 32], time_ms: 0 };
@@ -248,7 +246,7 @@ impl Store {
     /// Releases the engine's files after an error.
     async fn release_after(&self, error: Error) -> Error {
         // The first error says more than one of closing.
-        let _closed = self.inner.engine.clone().close().await;
+        let _closed = self.inner.engine.close().await;
         error
     }
 
@@ -284,7 +282,7 @@ impl Store {
         if self.take_up_header(proof).await? {
             return Ok(true);
         }
-        if proof.asks_for_repair && self.meta(key::meta::LINEAGE).await?.is_none() {
+        if proof.asks_for_repair && self.inner.engine.fact::<Lineage>().await?.is_none() {
             self.rebuild_meta().await?;
             rebuilt
                 .push("the incarnations and the retention bounds were rebuilt from the journal".to_owned());
@@ -305,7 +303,8 @@ impl Store {
     /// Checks the store header, or writes it where there is none. Returns whether the store is new.
     async fn take_up_header(&self, proof: &Proof) -> Result<bool, Error> {
         let mine = StoreHeader { folding: self.folding(), streams: 1 };
-        let Some(body) = self.meta(key::meta::HEADER).await? else {
+        let found: Option<EncodedHeader> = self.inner.engine.get_one(&StoreHeader::NAME).await?;
+        let Some(EncodedHeader(found)) = found else {
             if proof.was_complete {
                 return Err(self.format(format!("has lost its header; {WAY_BACK}")));
             }
@@ -313,11 +312,11 @@ impl Store {
                 return Err(self.without_journal());
             }
             let mut writes = Writes::default();
-            writes.put(Table::Meta, key::meta::HEADER.to_vec(), &mine.encode(), 0);
-            self.write(writes.into_batch()).await?;
+            writes.put_fact(&mine);
+            self.write(writes).await?;
             return Ok(!proof.asks_for_repair);
         };
-        let found = StoreHeader::decode(&body).map_err(|error| {
+        let found = StoreHeader::read(&found).map_err(|error| {
             self.format(format!("was written by a version of idnode that this one does not know ({error})"))
         })?;
         if found.folding != mine.folding {
@@ -332,21 +331,17 @@ impl Store {
             );
         }
         // A crash between the header and the first entry leaves a store that has not begun.
-        let begun = self.meta(key::meta::LINEAGE).await?.is_some() || self.last_header().await?.is_some();
+        let begun =
+            self.inner.engine.fact::<Lineage>().await?.is_some() || self.last_header().await?.is_some();
         Ok(!begun && !proof.was_complete)
     }
 
     /// Reads incarnations, what is retained, and the journal's end.
     async fn take_up_journal(&self) -> Result<(), Error> {
-        if let Some(body) = self.meta(key::meta::RETAINED).await? {
-            let retained =
-                RetainedFrom::decode(&body).map_err(|error| self.meta_damage(key::meta::RETAINED, &error))?;
+        if let Some(retained) = self.inner.engine.fact::<RetainedFrom>().await? {
             self.inner.retained.store(Arc::new(retained));
         }
-        let body = self.meta(key::meta::LINEAGE).await?;
-        let lineage = body.map(|body| Lineage::decode(&body)).transpose();
-        let lineage =
-            lineage.map_err(|error| self.meta_damage(key::meta::LINEAGE, &error))?.unwrap_or_default();
+        let lineage = self.inner.engine.fact::<Lineage>().await?.unwrap_or_default();
         let lineage = self.mend_lineage(lineage).await?;
         self.inner.lineage.store(Arc::new(lineage));
         let last = self.last_header().await?;
@@ -357,22 +352,6 @@ impl Store {
 
     fn without_journal(&self) -> Error {
         self.format(format!("has no journal entry left; {WAY_BACK}"))
-    }
-
-    pub(super) async fn load_directory(&self) -> Result<(), Error> {
-        let mut directory = Directory::default();
-        self.for_each(Table::Prefix, &mut |entry| {
-            super::entry_v1::read_prefix_state(entry)
-                .map(|(entry, sequence)| directory.put_prefix(entry, sequence))
-        })
-        .await?;
-        self.for_each(Table::Token, &mut |entry| {
-            super::entry_v1::read_token_state(entry)
-                .map(|(entry, sequence)| directory.put_token(entry, sequence))
-        })
-        .await?;
-        self.inner.directory.store(Arc::new(directory));
-        Ok(())
     }
 
     /// Closes the store: writes the high-water file and releases the engine's files.
@@ -387,7 +366,7 @@ impl Store {
             self.warn_unless_noted(self.note_witness().await);
         }
         self.note_stop("the store is closed");
-        self.inner.engine.clone().close().await?;
+        self.inner.engine.close().await?;
         if is_whole {
             self.warn_unless_noted(self.list_closed_files().await);
         }
@@ -447,22 +426,9 @@ impl Store {
         Error::Format { directory: self.inner.path.clone(), detail }
     }
 
-    fn meta_damage(&self, key: &[u8], error: &crate::wire::cursor::DecodeError) -> Error {
-        self.damaged(Table::Meta, key, &error.clone().into())
-    }
-
-    async fn meta(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-        let loaded = self.load(Table::Meta, vec![key.to_vec()]).await?;
-        Ok(loaded.into_iter().flatten().next().map(|loaded| loaded.body))
-    }
-
     /// The last header; it is durable, since the store has just been opened.
-    pub(super) async fn last_header(&self) -> Result<Option<super::journal::Header>, Error> {
-        use super::engine::scan::{Order, ScanLimit, ScanRange};
-        let range = ScanRange::starting_with(&Stream::ONLY.0.to_be_bytes());
-        let limit = ScanLimit { entries: 1, bytes: 1 };
-        let page = self.inner.engine.scan(Table::Header, range, Order::Backward, limit).await?;
-        Ok(self.decode_headers(page).await?.pop())
+    pub(super) async fn last_header(&self) -> Result<Option<Header>, Error> {
+        self.inner.engine.last().await
     }
 }
 

@@ -13,25 +13,23 @@ use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
 use super::Store;
-use super::engine::scan::{Order, ScanLimit, ScanRange};
-use super::engine::survey;
-use super::engine::table::Table;
-use super::engine::{EngineError, EngineKind};
+use super::engine::{EngineError, EngineKind, survey};
+use super::entry::Kind;
 use super::error::Error;
 use super::high_water::{HighWater, HighWaterFile};
 use super::open::{engine_folder, gone};
 use super::witness::{Closed, Found, Stage, Witness};
 
-/// Tables of which no entry is ever deleted, or never the last one.
-const NEVER_EMPTIED: [Table; 8] = [
-    Table::Meta,
-    Table::Identifier,
-    Table::Prefix,
-    Table::Token,
-    Table::Count,
-    Table::Header,
-    Table::Body,
-    Table::Digest,
+/// Kinds of which no entry is ever deleted, or never the last one.
+const NEVER_EMPTIED: [Kind; 8] = [
+    Kind::Meta,
+    Kind::Identifier,
+    Kind::Prefix,
+    Kind::Token,
+    Kind::Count,
+    Kind::Header,
+    Kind::Body,
+    Kind::Digest,
 ];
 
 //----------- Proof ----------------------------------------------------------
@@ -135,7 +133,7 @@ fn compare_closed(directory: &Path, folder: &Path, mark: Option<HighWater>) -> R
 impl Store {
     /// Notes what the store now holds and what its files show, for the next opening; on disk when this returns.
     pub(super) async fn note_witness(&self) -> Result<(), Error> {
-        let filled = self.filled_tables().await?;
+        let filled = self.filled_kinds().await?;
         let directory = self.directory();
         let prefixes = directory.prefixes().count() as u64;
         let tokens = directory.tokens().count() as u64;
@@ -167,24 +165,22 @@ impl Store {
         Ok(())
     }
 
-    /// The tables that never become empty again and hold something. Only those are read that were empty before.
-    async fn filled_tables(&self) -> Result<Vec<Table>, Error> {
+    /// The kinds that never become empty again and of which there is something. Only those are read that were empty before.
+    async fn filled_kinds(&self) -> Result<Vec<Kind>, Error> {
         let known = self.inner.witness.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let known = known.map(|witness| witness.filled).unwrap_or_default();
         let mut filled = Vec::new();
-        for table in NEVER_EMPTIED {
-            if known.contains(&table) || !self.is_empty(table).await? {
-                filled.push(table);
+        for kind in NEVER_EMPTIED {
+            if known.contains(&kind) || !self.is_empty(kind).await? {
+                filled.push(kind);
             }
         }
         Ok(filled)
     }
 
-    /// Whether a table holds nothing.
-    pub(super) async fn is_empty(&self, table: Table) -> Result<bool, Error> {
-        let limit = ScanLimit { entries: 1, bytes: 1 };
-        let page = self.inner.engine.scan(table, ScanRange::all(), Order::Forward, limit).await?;
-        Ok(page.is_empty())
+    /// Whether there is no entry of a kind.
+    pub(super) async fn is_empty(&self, kind: Kind) -> Result<bool, Error> {
+        Ok(self.inner.engine.is_empty(kind).await?)
     }
 
     /// Accepts no more changes when the engine's files are gone, because somebody removed or unmounted them: what is written

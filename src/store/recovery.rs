@@ -5,20 +5,25 @@ use std::collections::HashMap;
 use crate::model::caller::CallerName;
 use crate::model::identifier::CanonicalIdentifier;
 use crate::model::limits::{GROUP_ITEMS_MAX, GROUP_ITEMS_SLED_MAX, TAIL_ENTRIES_MAX};
-use crate::wire::cursor::{DecodeError, Reader};
 
 use super::Store;
 use super::commit::{Appender, Block, Proposed};
-use super::engine::scan::{Order, ScanLimit, ScanRange};
-use super::engine::table::Table;
+use super::counts::Counts;
+use super::directory::Directory;
+use super::engine::{PageLimit, Span, WriteId, Writes};
+use super::entry::count::PrefixCount;
+use super::entry::prefix::PrefixState;
+use super::entry::token::TokenState;
 use super::entry::{Change, IdentifierEntry, Mark, Operation};
 use super::error::Error;
 use super::journal::{Body, Hash, JournalEntry};
 use super::lineage::{Lineage, LineageEntry};
-use super::writes::{Counts, Writes, identifier_state};
+use super::writes::identifier_state;
 
 /// Entries read in one step.
 const STEP: usize = 1_000;
+/// Size of one step through the states.
+const STATES_STEP: PageLimit = PageLimit { entries: STEP, bytes: 4 * 1024 * 1024 };
 
 /// States behind the journal's tail that a torn write may have left: those of one group on the engine with the smaller ones.
 const HANDFUL: u64 = GROUP_ITEMS_SLED_MAX as u64;
@@ -90,7 +95,7 @@ impl Store {
             let behind = self.redo_into(&entries, &mut writes).await?;
             tail.behind += behind;
             if which == Behind::Redo && behind > 0 {
-                self.write(writes.into_batch()).await?;
+                self.write(writes).await?;
                 tail.repaired += behind;
             }
         }
@@ -141,19 +146,19 @@ impl Store {
     }
 
     async fn redo_identifiers(&self, entries: &[JournalEntry], writes: &mut Writes) -> Result<u64, Error> {
-        let mut latest: HashMap<CanonicalIdentifier, (IdentifierEntry, u64)> = HashMap::new();
-        for (state, cut_name) in entries.iter().filter_map(identifier_state) {
-            latest.insert(state.identifier.canonical(self.folding()), (state, cut_name));
+        let mut latest: HashMap<CanonicalIdentifier, (IdentifierEntry, WriteId)> = HashMap::new();
+        for (state, id) in entries.iter().filter_map(identifier_state) {
+            latest.insert(state.identifier.canonical(self.folding()), (state, id));
         }
         let names: Vec<CanonicalIdentifier> = latest.keys().cloned().collect();
         let present = self.identifiers(&names).await?;
         let mut redone = 0;
         for (name, present) in names.iter().zip(present) {
-            let Some((state, cut_name)) = latest.get(name) else {
+            let Some((state, id)) = latest.get(name) else {
                 continue;
             };
             if present.as_ref().is_none_or(|present| present.version < state.version) {
-                writes.put_identifier(self.folding(), state, present.map(|entry| entry.mark()), *cut_name);
+                writes.put_identifier(self.folding(), state, present.map(|entry| entry.mark()), *id);
                 redone += 1;
             }
         }
@@ -174,8 +179,9 @@ impl Store {
                         let mut entry = entry.clone();
                         entry.version = header.version;
                         entry.changed_ms = header.time_ms;
-                        writes.put_prefix(&entry, header.position.sequence, body.cut_name());
-                        directory.put_prefix(entry, header.position.sequence);
+                        let state = PrefixState { entry, sequence: header.position.sequence };
+                        writes.put_prefix(&state, body.write_id());
+                        directory.put_prefix(state.entry, state.sequence);
                         redone += 1;
                     }
                 }
@@ -184,8 +190,9 @@ impl Store {
                     if present < header.version {
                         let mut entry = entry.clone();
                         entry.version = header.version;
-                        writes.put_token(&entry, header.position.sequence, body.cut_name());
-                        directory.put_token(entry, header.position.sequence);
+                        let state = TokenState { entry, sequence: header.position.sequence };
+                        writes.put_token(&state, body.write_id());
+                        directory.put_token(state.entry, state.sequence);
                         redone += 1;
                     }
                 }
@@ -224,20 +231,13 @@ impl Store {
     pub(super) async fn adopt_ahead_of(&self, end: u64, appender: &mut Appender) -> Result<u64, Error> {
         let mut ahead = Vec::new();
         let mut adopted = 0;
-        let mut range = ScanRange::all();
+        let mut span = Span::<IdentifierEntry>::all();
         loop {
-            let limit = ScanLimit { entries: STEP, bytes: 4 * 1024 * 1024 };
-            let page = self.inner.engine.scan(Table::Identifier, range, Order::Forward, limit).await?;
-            let Some((last, _)) = page.last() else {
+            let page = self.inner.engine.next(&mut span, STATES_STEP).await?;
+            if page.is_empty() {
                 break;
-            };
-            range =
-                ScanRange { start: std::ops::Bound::Excluded(last.clone()), end: std::ops::Bound::Unbounded };
-            let keys: Vec<Vec<u8>> = page.iter().map(|(key, _)| key.clone()).collect();
-            for (key, loaded) in keys.iter().zip(self.join(Table::Identifier, page).await?) {
-                let entry = loaded.map(|loaded| self.decode_identifier(key, &loaded)).transpose()?;
-                ahead.extend(entry.filter(|entry| entry.sequence > end));
             }
+            ahead.extend(page.into_iter().filter(|entry| entry.sequence > end));
             while ahead.len() >= GROUP_ITEMS_MAX {
                 adopted += adopt(appender, ahead.drain(..GROUP_ITEMS_MAX).collect()).await?;
             }
@@ -259,51 +259,39 @@ impl Store {
         commit(appender, prefixes.chain(tokens).collect()).await
     }
 
-    /// Reads a table of few entries into memory.
-    pub(super) async fn for_each(
-        &self,
-        table: Table,
-        take: &mut (dyn FnMut(&mut Reader<'_>) -> Result<(), DecodeError> + Send),
-    ) -> Result<(), Error> {
-        let mut range = ScanRange::all();
+    /// Reads prefixes and tokens into memory.
+    pub(super) async fn load_directory(&self) -> Result<(), Error> {
+        let mut directory = Directory::default();
+        let mut prefixes = Span::<PrefixState>::all();
         loop {
-            let limit = ScanLimit { entries: STEP, bytes: 4 * 1024 * 1024 };
-            let page = self.inner.engine.scan(table, range, Order::Forward, limit).await?;
-            let Some((last, _)) = page.last() else {
-                return Ok(());
-            };
-            range =
-                ScanRange { start: std::ops::Bound::Excluded(last.clone()), end: std::ops::Bound::Unbounded };
-            let keys: Vec<Vec<u8>> = page.iter().map(|(key, _)| key.clone()).collect();
-            for (key, loaded) in keys.iter().zip(self.join(table, page).await?) {
-                let Some(loaded) = loaded else {
-                    continue;
-                };
-                take(&mut Reader::new(&loaded.body))
-                    .map_err(|error| self.damaged(table, key, &error.into()))?;
+            let page = self.inner.engine.next(&mut prefixes, STATES_STEP).await?;
+            if page.is_empty() {
+                break;
             }
+            page.into_iter().for_each(|state| directory.put_prefix(state.entry, state.sequence));
         }
+        let mut tokens = Span::<TokenState>::all();
+        loop {
+            let page = self.inner.engine.next(&mut tokens, STATES_STEP).await?;
+            if page.is_empty() {
+                break;
+            }
+            page.into_iter().for_each(|state| directory.put_token(state.entry, state.sequence));
+        }
+        self.inner.directory.store(directory.into());
+        Ok(())
     }
 
-    /// Reads the counts of live identifiers.
+    /// Reads the counts of live identifiers into memory.
     pub(super) async fn load_counts(&self) -> Result<(), Error> {
         let mut counts = Counts::default();
-        let mut range = ScanRange::all();
+        let mut span = Span::<PrefixCount>::all();
         loop {
-            let limit = ScanLimit { entries: STEP, bytes: 4 * 1024 * 1024 };
-            let page = self.inner.engine.scan(Table::Count, range, Order::Forward, limit).await?;
-            let Some((last, _)) = page.last() else {
+            let page = self.inner.engine.next(&mut span, STATES_STEP).await?;
+            if page.is_empty() {
                 break;
-            };
-            range =
-                ScanRange { start: std::ops::Bound::Excluded(last.clone()), end: std::ops::Bound::Unbounded };
-            let keys: Vec<Vec<u8>> = page.iter().map(|(key, _)| key.clone()).collect();
-            for (key, loaded) in keys.into_iter().zip(self.join(Table::Count, page).await?) {
-                let body = loaded.map(|loaded| loaded.body).unwrap_or_default();
-                let count = Reader::new(&body).u64("count");
-                let count = count.map_err(|error| self.damaged(Table::Count, &key, &error.into()))?;
-                counts.load(String::from_utf8_lossy(&key).into_owned(), count);
             }
+            page.into_iter().for_each(|PrefixCount { prefix, count }| counts.load(prefix.0, count));
         }
         *self.lock_counts() = counts;
         Ok(())

@@ -9,21 +9,21 @@
 
 use super::Store;
 use super::check::{CheckReport, check_open};
-use super::engine::scan::ScanLimit;
-use super::engine::survey;
-use super::engine::table::Table;
+use super::counts::Counts;
+use super::engine::{PageLimit, Step, Walk, Writes, survey};
+use super::entry::IdentifierEntry;
 use super::error::Error;
 use super::journal::{Header, JournalEntry};
 use super::open::{Attached, StoreOptions, attach_as, engine_folder, refuse_without_data};
 use super::proof::{Proof, refuse_other_engine};
 use super::read_only_image::refuse_read_only;
-use super::table_walk::{Step, TableWalk};
 use super::witness::Witness;
-use super::writes::{Counts, Writes, suffix_digest};
 use crate::telemetry::Chain;
 
 /// Entries of one step.
 const STEP: usize = 256;
+/// Size of one step through the states.
+const STATES_STEP: PageLimit = PageLimit { entries: STEP, bytes: 4 * 1024 * 1024 };
 /// Things that could not be rebuilt and are named one by one; the others are counted.
 const NAMED_MAX: usize = 100;
 
@@ -71,7 +71,7 @@ pub async fn repair(options: StoreOptions) -> Result<RepairReport, Error> {
     let Attached { store, proof, rebuilt, .. } = attach_as(options, None, proof).await?;
     files.extend(rebuilt);
     let ended = carry_out(&store, &proof).await;
-    store.inner.engine.clone().close().await?;
+    store.inner.engine.close().await?;
     let (Repair { rebuilt, lost, lost_count, .. }, check) = ended?;
     let report = RepairReport { files, rebuilt, lost, lost_count, check };
     if report.is_whole() {
@@ -160,7 +160,7 @@ impl Repair {
         self.remove_damaged(entries).await?;
         let mut writes = Writes::default();
         self.rebuilt += self.store.redo_into(entries, &mut writes).await?;
-        self.store.write(writes.into_batch()).await?;
+        self.store.write(writes).await?;
         let without: Vec<Header> =
             entries.iter().filter(|entry| entry.body.is_none()).map(|entry| entry.header.clone()).collect();
         for header in without {
@@ -191,10 +191,10 @@ impl Repair {
         let mut writes = Writes::default();
         for name in names {
             if self.store.identifiers(std::slice::from_ref(&name)).await.is_err() {
-                writes.delete(Table::Identifier, name.as_bytes().to_vec());
+                writes.delete::<IdentifierEntry>(&name);
             }
         }
-        self.store.write(writes.into_batch()).await
+        self.store.write(writes).await
     }
 
     fn lose(&mut self, what: String) {
@@ -221,8 +221,8 @@ impl Repair {
             });
         }
         let mut writes = Writes::default();
-        counts.each(|prefix, count| writes.put_count(prefix, count));
-        self.store.write(writes.into_batch()).await?;
+        counts.put_into(&mut writes);
+        self.store.write(writes).await?;
         *self.store.lock_counts() = counts;
         Ok(())
     }
@@ -230,9 +230,9 @@ impl Repair {
     /// Returns whether all states could be read.
     async fn derive_from_states(&mut self, counts: &mut Counts) -> Result<bool, Error> {
         let mut is_read = true;
-        let mut walk = TableWalk::of(Table::Identifier, ScanLimit { entries: STEP, bytes: 4 * 1024 * 1024 });
+        let mut walk = Walk::<IdentifierEntry>::through_all(STATES_STEP);
         loop {
-            let page = match walk.next(&self.store).await {
+            let page = match walk.next(&self.store.inner.engine).await {
                 Step::Page(page) => page,
                 Step::Unreadable(error) => {
                     is_read = false;
@@ -242,26 +242,16 @@ impl Repair {
                 Step::End => return Ok(is_read),
             };
             let mut writes = Writes::default();
-            for (key, stored) in page {
-                let loaded = self.store.join_one(Table::Identifier, &key, stored).await;
-                let entry = match loaded {
-                    Ok(None) => continue,
-                    Ok(Some(loaded)) => self.store.decode_identifier(&key, &loaded),
-                    Err(error) => Err(error),
-                };
+            for walked in page {
                 // The check names those that cannot be read.
-                let Ok(entry) = entry else {
+                let Ok(entry) = walked.entry else {
                     is_read = false;
                     continue;
                 };
                 counts.follow(entry.identifier.prefix(), || 0, false, entry.is_live());
-                let canonical = entry.identifier.canonical(self.store.folding());
-                if let Some(digest) = suffix_digest(&entry.identifier, &canonical) {
-                    let key = super::key::digest(entry.identifier.prefix(), &digest);
-                    writes.put(Table::Digest, key, canonical.as_bytes(), 0);
-                }
+                writes.put_digest(&entry.identifier, entry.identifier.canonical(self.store.folding()));
             }
-            self.store.write(writes.into_batch()).await?;
+            self.store.write(writes).await?;
         }
     }
 }

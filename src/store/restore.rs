@@ -7,29 +7,29 @@
 //! An image cannot be undone: a target is at or after its end. The resulting store is complete only when
 //! [`Restorer::finish`] has returned; after a failure before that, its directory has to be deleted.
 
-use std::ops::Bound;
-
 use crate::model::limits::GROUP_ITEMS_MAX;
 use crate::model::position::Position;
 
+use super::Store;
 use super::commit::{Appender, End};
-use super::engine::scan::{Order, ScanLimit, ScanRange};
-use super::engine::table::Table;
-use super::entry::Change;
+use super::counts::Counts;
+use super::engine::{PageLimit, Span, WriteId, Writes};
+use super::entry::meta::FactName;
+use super::entry::{Change, IdentifierEntry, Kind};
 use super::error::Error;
 use super::image::{CopiedChange, CopiedEntry};
 use super::journal::{Body, Hash, JournalEntry};
 use super::journal_check::JournalCheck;
 use super::lineage::{Lineage, LineageEntry};
 use super::open::{Attached, Opened, StoreOptions, attach, begin_incarnation, open};
-use super::retention::{RetainedFrom, seal_at};
-use super::writes::{Counts, Writes, suffix_digest};
-use super::{Store, entry_v1, key};
+use super::retention::{RetainedFrom, Seal};
 
 /// Why the incarnation of a restored store began, as its first entry says.
 pub const RESTORED: &str = "restored";
 /// Bytes after which a batch is written.
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
+/// Size of one step through the states.
+const STEP: PageLimit = PageLimit { entries: 1_000, bytes: GROUP_BYTES };
 
 //----------- RestoreTarget --------------------------------------------------
 
@@ -95,7 +95,7 @@ impl Restorer {
     ) -> Result<Self, Error> {
         let Attached { store, fresh, .. } = attach(options.clone()).await?;
         if !fresh {
-            store.inner.engine.clone().close().await?;
+            store.inner.engine.close().await?;
             return Err(store.format("holds data already; a restore needs an empty directory".to_owned()));
         }
         let (lineage, retained) = (Lineage::default(), RetainedFrom::default());
@@ -120,43 +120,37 @@ impl Restorer {
             for entry in group {
                 self.put_entry(entry, &mut writes)?;
             }
-            self.store.write(writes.into_batch()).await?;
+            self.store.write(writes).await?;
         }
         Ok(())
     }
 
     fn put_entry(&mut self, entry: CopiedEntry, writes: &mut Writes) -> Result<(), Error> {
         let folding = self.options.folding;
-        let identifier = entry.check(folding).map_err(|error| {
-            let key = entry.key.escape_ascii();
-            damaged(format!("table {}, key {key}: {error}", entry.table()))
-        })?;
-        if entry.table == Table::Meta {
-            match entry.key.as_slice() {
-                key::meta::HEADER => return Ok(()),
-                key::meta::LINEAGE => {
-                    self.lineage =
-                        Lineage::decode(&entry.body).map_err(|error| damaged(error.to_string()))?;
-                    return Ok(());
-                }
-                key::meta::RETAINED => {
-                    self.retained =
-                        RetainedFrom::decode(&entry.body).map_err(|error| damaged(error.to_string()))?;
-                    return Ok(());
-                }
-                _ => {}
+        let in_place = |error: String| {
+            damaged(format!("kind {}, key {}: {error}", entry.kind(), entry.key.escape_ascii()))
+        };
+        let identifier = entry.check(folding).map_err(|error| in_place(error.to_string()))?;
+        let fact = FactName::from_bytes(&entry.key).filter(|_| entry.kind == Kind::Meta);
+        match fact {
+            // The new store has its own header; the others are written when the journal has been put.
+            Some(FactName::Header) => return Ok(()),
+            Some(FactName::Lineage) => {
+                self.lineage = entry.read().map_err(|error| in_place(error.to_string()))?;
+                return Ok(());
             }
+            Some(FactName::Retained) => {
+                self.retained = entry.read().map_err(|error| in_place(error.to_string()))?;
+                return Ok(());
+            }
+            None => {}
         }
         if let Some(identifier) = identifier {
             self.live += 1;
-            let canonical = identifier.canonical(folding);
-            if let Some(digest) = suffix_digest(&identifier, &canonical) {
-                let key = key::digest(identifier.prefix(), &digest);
-                writes.put(Table::Digest, key, canonical.as_bytes(), 0);
-            }
+            writes.put_digest(&identifier, identifier.canonical(folding));
         }
-        let cut_name = cut_name(&entry);
-        writes.put(entry.table, entry.key, &entry.body, cut_name);
+        let id = write_id(&entry);
+        writes.put_body(entry.kind, entry.key, &entry.body, id);
         Ok(())
     }
 
@@ -202,7 +196,7 @@ impl Restorer {
             }
         }
         self.store.redo_into(&redone, &mut writes).await?;
-        self.store.write(writes.into_batch()).await
+        self.store.write(writes).await
     }
 
     /// Puts one journal entry unchanged, and a seal when it completes a segment.
@@ -212,15 +206,15 @@ impl Restorer {
         let decoded = body.as_deref().map(Body::decode).transpose();
         let decoded = decoded.map_err(|error| damaged(format!("journal entry {sequence}: {error}")))?;
         match (&body, &decoded) {
-            (Some(body), Some(decoded)) => writes.put_journal(&header, body, decoded.cut_name()),
+            (Some(body), Some(decoded)) => writes.put_journal(&header, body, decoded.write_id()),
             _ if sequence > self.image_from || sequence >= self.retained.bodies_from => {
                 return Err(damaged(format!("journal entry {sequence}: its body is missing")));
             }
             _ => writes.put_header(&header),
         }
         let end = End::at(&header);
-        if let Some((key, seal)) = seal_at(end) {
-            writes.put(Table::Meta, key, &seal, sequence);
+        if let Some(seal) = Seal::at(end) {
+            writes.put(&seal.key(), &seal, WriteId::SMALL);
         }
         self.end = Some(end);
         let entry = JournalEntry { header, body: decoded };
@@ -269,33 +263,29 @@ impl Restorer {
         };
         let identifiers = self.recount(end).await?;
         let mut writes = Writes::default();
-        writes.put_lineage(&self.lineage);
-        writes.put_retained(self.retained);
-        self.store.write(writes.into_batch()).await?;
-        self.store.inner.engine.clone().close().await?;
+        writes.put_fact(&self.lineage);
+        writes.put_fact(&self.retained);
+        self.store.write(writes).await?;
+        self.store.inner.engine.close().await?;
         begin_life(self.options.clone()).await?;
         self.reopen(end, identifiers).await
     }
 
     /// Releases the files, so that the directory can be deleted.
     pub async fn abandon(&self) -> Result<(), Error> {
-        Ok(self.store.inner.engine.clone().close().await?)
+        Ok(self.store.inner.engine.close().await?)
     }
 
     /// Counts the live identifiers of each prefix, reading every state once.
     async fn recount(&self, end: End) -> Result<u64, Error> {
         let mut counts = Counts::default();
-        let mut range = ScanRange::all();
+        let mut span = Span::<IdentifierEntry>::all();
         loop {
-            let limit = ScanLimit { entries: 1_000, bytes: GROUP_BYTES };
-            let page = self.store.inner.engine.scan(Table::Identifier, range, Order::Forward, limit).await?;
-            let Some((last, _)) = page.last() else {
+            let page = self.store.inner.engine.next(&mut span, STEP).await?;
+            if page.is_empty() {
                 break;
-            };
-            range = ScanRange { start: Bound::Excluded(last.clone()), end: Bound::Unbounded };
-            for loaded in self.store.join(Table::Identifier, page).await?.into_iter().flatten() {
-                let entry = entry_v1::decode_identifier(&loaded.body, None);
-                let entry = entry.map_err(|error| damaged(error.to_string()))?;
+            }
+            for entry in page {
                 if entry.sequence > end.sequence {
                     let detail = format!("{} changed after the journal's end", entry.identifier);
                     return Err(damaged(detail));
@@ -304,8 +294,8 @@ impl Restorer {
             }
         }
         let mut writes = Writes::default();
-        counts.each(|prefix, count| writes.put_count(prefix, count));
-        self.store.write(writes.into_batch()).await?;
+        counts.put_into(&mut writes);
+        self.store.write(writes).await?;
         Ok(counts.total())
     }
 
@@ -335,12 +325,12 @@ fn damaged(detail: String) -> Error {
     Error::CopyDamaged { detail }
 }
 
-/// The name under which an entry of an image is cut when it is large: the same for the same content only.
-fn cut_name(entry: &CopiedEntry) -> u64 {
+/// What the write of an entry of an image is called: the same for the same content only.
+fn write_id(entry: &CopiedEntry) -> WriteId {
     use sha2::{Digest as _, Sha256};
     let digest: Hash = Sha256::new().chain_update(&entry.key).chain_update(&entry.body).finalize().into();
     let [a, b, c, d, e, f, g, h, ..] = digest;
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    WriteId(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
 }
 
 /// Splits a long list into groups of one write each.

@@ -4,24 +4,22 @@
 //! field for a Merkle root. Only whole sealed segments are pruned. The new bound is recorded before anything is deleted,
 //! so that history never claims more than there is.
 
-use std::ops::Bound;
-
 use crate::model::limits::SEGMENT_ENTRIES;
-use crate::model::position::Stream;
-use crate::wire::cursor::{DecodeError, Reader, Writer};
+use crate::model::position::Position;
+use crate::wire::cursor::{Reader, Writer};
 
 use super::Store;
 use super::commit::End;
-use super::engine::batch::WriteBatch;
-use super::engine::scan::{Order, ScanLimit, ScanRange};
-use super::engine::table::Table;
-use super::error::Error;
-use super::journal::Hash;
-use super::writes::Writes;
-use super::{entry_v1, envelope, key};
+use super::engine::{PageLimit, Span, StoredAs, Writes};
+use super::entry::journaled::EncodedBody;
+use super::entry::meta::{Fact, FactName, SealKey};
+use super::entry::position::{read_position, write_position};
+use super::entry::{Entry, Kind, Readable};
+use super::error::{Error, Unreadable};
+use super::journal::{Hash, Header};
 
-/// Entries deleted by one write.
-const PRUNE_STEP: usize = 4_096;
+/// Size of one step; of the entries deleted by one write.
+const PRUNE_STEP: PageLimit = PageLimit { entries: 4_096, bytes: 4 * 1024 * 1024 };
 
 //----------- RetainedFrom ---------------------------------------------------
 
@@ -40,29 +38,73 @@ impl Default for RetainedFrom {
     }
 }
 
-impl RetainedFrom {
-    pub(super) fn encode(self) -> Vec<u8> {
-        let mut writer = Writer::default();
-        writer.u64(self.headers_from).u64(self.bodies_from);
-        writer.into_vec()
-    }
+impl Readable for RetainedFrom {
+    type Key = FactName;
+    const KIND: Kind = Kind::Meta;
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(bytes);
+    fn decode(_key: &[u8], body: &[u8], _stored: StoredAs) -> Result<Self, Unreadable> {
+        let mut reader = Reader::new(body);
         Ok(Self { headers_from: reader.u64("headers from")?, bodies_from: reader.u64("bodies from")? })
     }
 }
 
-/// The seal that a journal ending here has earned: its key and its body.
-pub(super) fn seal_at(end: End) -> Option<(Vec<u8>, Vec<u8>)> {
-    if !end.sequence.is_multiple_of(SEGMENT_ENTRIES) {
-        return None;
+impl Entry for RetainedFrom {
+    fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::default();
+        writer.u64(self.headers_from).u64(self.bodies_from);
+        writer.into_vec()
     }
-    let mut writer = Writer::default();
-    entry_v1::write_position(&mut writer, end.position()).raw(&end.chain).u64(end.time_ms);
-    // The field for a Merkle root: empty so far.
-    writer.u8(0);
-    Some((key::meta::seal(end.sequence + 1), writer.into_vec()))
+}
+
+impl Fact for RetainedFrom {
+    const NAME: FactName = FactName::Retained;
+}
+
+//----------- Seal -----------------------------------------------------------
+
+/// The last entry of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seal {
+    /// Position of the entry.
+    pub(super) position: Position,
+    /// The chained hash there.
+    pub(super) chain: Hash,
+    /// Time of the entry, in milliseconds since 1970.
+    pub(super) time_ms: u64,
+}
+
+impl Seal {
+    /// The seal that a journal ending here has earned, if it ends with a segment.
+    pub(super) fn at(end: End) -> Option<Self> {
+        let is_last = end.sequence.is_multiple_of(SEGMENT_ENTRIES);
+        is_last.then_some(Self { position: end.position(), chain: end.chain, time_ms: end.time_ms })
+    }
+
+    /// The key of its entry.
+    pub(super) fn key(&self) -> SealKey {
+        SealKey(self.position.sequence + 1)
+    }
+}
+
+impl Readable for Seal {
+    type Key = SealKey;
+    const KIND: Kind = Kind::Meta;
+
+    fn decode(_key: &[u8], body: &[u8], _stored: StoredAs) -> Result<Self, Unreadable> {
+        let mut reader = Reader::new(body);
+        let position = read_position(&mut reader)?;
+        Ok(Self { position, chain: reader.array("chain")?, time_ms: reader.u64("time")? })
+    }
+}
+
+impl Entry for Seal {
+    fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::default();
+        write_position(&mut writer, self.position).raw(&self.chain).u64(self.time_ms);
+        // The field for a Merkle root: empty so far.
+        writer.u8(0);
+        writer.into_vec()
+    }
 }
 
 //----------- Pruning --------------------------------------------------------
@@ -92,78 +134,46 @@ impl Store {
             return Ok(retained);
         }
         let mut writes = Writes::default();
-        writes.put_retained(target);
-        self.write(writes.into_batch()).await?;
+        writes.put_fact(&target);
+        self.write(writes).await?;
         self.inner.retained.store(target.into());
-        self.delete_journal(Table::Body, target.bodies_from).await?;
-        self.delete_journal(Table::Header, target.headers_from).await?;
+        self.delete(Span::<EncodedBody>::before(target.bodies_from)).await?;
+        self.delete(Span::<Header>::before(target.headers_from)).await?;
         Ok(target)
     }
 
     /// The first sequence after the last segment that was sealed before a time. The segment that holds the journal's end
     /// stays, sealed or not: the next entry is chained to it.
     async fn sealed_before(&self, time_ms: u64) -> Result<u64, Error> {
-        let range = ScanRange::starting_with(key::meta::SEALS);
-        let limit = ScanLimit { entries: 1_000_000, bytes: 64 * 1024 * 1024 };
-        let seals = self.inner.engine.scan(Table::Meta, range, Order::Forward, limit).await?;
         let end = self.end().sequence;
-        let mut next = 1;
-        for (key, _) in &seals {
-            let loaded = self.load(Table::Meta, vec![key.clone()]).await?;
-            let Some(loaded) = loaded.into_iter().flatten().next() else {
-                continue;
-            };
-            let (sequence, sealed_ms) =
-                read_seal(&loaded.body).map_err(|error| self.damaged(Table::Meta, key, &error.into()))?;
-            if sealed_ms < time_ms && sequence < end {
-                next = next.max(sequence + 1);
+        let (mut next, mut span) = (1, Span::<Seal>::seals());
+        loop {
+            let seals = self.inner.engine.next(&mut span, PRUNE_STEP).await?;
+            if seals.is_empty() {
+                return Ok(next);
+            }
+            for Seal { position, time_ms: sealed_ms, .. } in seals {
+                if sealed_ms < time_ms && position.sequence < end {
+                    next = next.max(position.sequence + 1);
+                }
             }
         }
-        Ok(next)
     }
 
-    /// Deletes journal entries below a sequence, with their pieces, a step at a time.
-    async fn delete_journal(&self, table: Table, below: u64) -> Result<(), Error> {
-        loop {
-            let range = ScanRange {
-                start: Bound::Unbounded,
-                end: Bound::Excluded(key::journal(Stream::ONLY, below)),
-            };
-            let limit = ScanLimit { entries: PRUNE_STEP, bytes: 4 * 1024 * 1024 };
-            let page = self.inner.engine.scan(table, range, Order::Forward, limit).await?;
-            if page.is_empty() {
-                return Ok(());
-            }
-            let mut batch = WriteBatch::new();
-            for (key, stored) in page {
-                if let Ok(envelope::Opened::Cut(mark)) = envelope::open(&key, &stored) {
-                    mark.cut.piece_keys(table).for_each(|piece| batch.delete(Table::Piece, piece));
-                }
-                batch.delete(table, key);
-            }
-            self.write(batch).await?;
+    /// Deletes the entries of a span, a step at a time. Returns how many.
+    async fn delete<R: Readable>(&self, mut span: Span<R>) -> Result<u64, Error> {
+        let mut deleted = 0;
+        while let Some((writes, count)) = self.inner.engine.deletions(&mut span, PRUNE_STEP).await? {
+            self.write(writes).await?;
+            deleted += count;
         }
+        Ok(deleted)
     }
 
     /// Forgets requests whose ids were made before a time, in milliseconds since 1970. Returns how many.
     pub async fn forget_requests(&self, made_before_ms: u64) -> Result<u64, Error> {
         self.check_not_stopped()?;
-        let mut forgotten = 0;
-        loop {
-            let range =
-                ScanRange { start: Bound::Unbounded, end: Bound::Excluded(key::request_at(made_before_ms)) };
-            let limit = ScanLimit { entries: PRUNE_STEP, bytes: 4 * 1024 * 1024 };
-            let page = self.inner.engine.scan(Table::Request, range, Order::Forward, limit).await?;
-            if page.is_empty() {
-                return Ok(forgotten);
-            }
-            let mut batch = WriteBatch::new();
-            for (key, _) in page {
-                forgotten += 1;
-                batch.delete(Table::Request, key);
-            }
-            self.write(batch).await?;
-        }
+        self.delete(Span::made_before(made_before_ms)).await
     }
 }
 
@@ -204,19 +214,4 @@ impl Store {
         let header = self.headers_at(&[sequence]).await?.into_iter().flatten().next();
         Ok(header.map(|header| header.time_ms))
     }
-}
-
-/// The chained hash at the end of a sealed segment.
-pub(super) fn chain_of_seal(body: &[u8]) -> Result<Hash, DecodeError> {
-    let mut reader = Reader::new(body);
-    entry_v1::read_position(&mut reader)?;
-    reader.array("chain")
-}
-
-/// Reads a seal: the last sequence of its segment, and that entry's time.
-pub(super) fn read_seal(body: &[u8]) -> Result<(u64, u64), DecodeError> {
-    let mut reader = Reader::new(body);
-    let position = entry_v1::read_position(&mut reader)?;
-    let _chain: [u8; 32] = reader.array("chain")?;
-    Ok((position.sequence, reader.u64("time")?))
 }

@@ -15,9 +15,12 @@ use crate::model::request::RequestId;
 use crate::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
 
 use super::commit::{Appender, Block, Committed, Proposed};
+use super::entry::journaled::{EncodedBody, JournalKey};
+use super::entry::prefix::{CanonicalPrefix, PrefixState};
 use super::entry::{Change, IdentifierEntry, Mark, Operation, RequestKey};
 use super::error::Error;
 use super::high_water::{HighWater, HighWaterFile};
+use super::journal::Header;
 use super::loss::accept_loss;
 use super::names::NameRange;
 use super::open::{Opened, StoreOptions, open};
@@ -350,68 +353,40 @@ impl Store {
 
     /// Brings everything from the engine's memory into its tables, where it has such.
     async fn flush_tables(&self) {
-        self.inner.engine.flush_tables().await;
+        self.inner.engine.flush().await;
     }
 
     async fn count_pieces(&self) -> usize {
-        use super::engine::scan::{Order, ScanLimit, ScanRange};
-        use super::engine::table::Table;
-        let limit = ScanLimit { entries: 10_000, bytes: usize::MAX };
-        let page = self.inner.engine.scan(Table::Piece, ScanRange::all(), Order::Forward, limit).await;
-        page.expect("the table reads").len()
+        self.inner.engine.count_pieces().await
     }
 
     /// Loses a journal entry, header and body.
     async fn lose_entry(&self, sequence: u64) {
-        use super::engine::batch::WriteBatch;
-        use super::engine::table::Table;
-        let mut batch = WriteBatch::new();
-        for table in [Table::Header, Table::Body] {
-            batch.delete(table, super::key::journal(Stream::ONLY, sequence));
-        }
-        self.inner.engine.commit(batch).await.expect("the engine writes");
+        self.inner.engine.lose::<Header>(&JournalKey::of(sequence)).await;
+        self.lose_body(sequence).await;
     }
 
     /// Loses the body of a journal entry.
     async fn lose_body(&self, sequence: u64) {
-        use super::engine::batch::WriteBatch;
-        use super::engine::table::Table;
-        let mut batch = WriteBatch::new();
-        batch.delete(Table::Body, super::key::journal(Stream::ONLY, sequence));
-        self.inner.engine.commit(batch).await.expect("the engine writes");
+        self.inner.engine.lose::<EncodedBody>(&JournalKey::of(sequence)).await;
     }
 
     /// Releases the files without a word in the high-water file.
     async fn release(&self, appender: Appender) {
         drop(appender);
-        self.inner.engine.clone().close().await.expect("the engine closes");
+        self.inner.engine.close().await.expect("the engine closes");
     }
 
     async fn lose_state(&self, text: &str) {
-        use super::engine::batch::WriteBatch;
-        use super::engine::table::Table;
-        let mut batch = WriteBatch::new();
-        batch.delete(Table::Identifier, canonical(text).as_bytes().to_vec());
-        self.inner.engine.commit(batch).await.expect("the engine writes");
+        self.inner.engine.lose::<IdentifierEntry>(&canonical(text)).await;
     }
 
     async fn lose_prefix(&self, text: &str) {
-        use super::engine::batch::WriteBatch;
-        use super::engine::table::Table;
-        let mut batch = WriteBatch::new();
-        batch.delete(Table::Prefix, Prefix::parse(text).expect("a prefix").canonical().into_bytes());
-        self.inner.engine.commit(batch).await.expect("the engine writes");
+        let prefix = Prefix::parse(text).expect("a prefix");
+        self.inner.engine.lose::<PrefixState>(&CanonicalPrefix::of(&prefix)).await;
     }
 
     async fn flip_state(&self, text: &str) {
-        use super::engine::batch::WriteBatch;
-        use super::engine::table::Table;
-        let key = canonical(text).as_bytes().to_vec();
-        let stored = self.inner.engine.get_many(Table::Identifier, vec![key.clone()]).await;
-        let mut stored = stored.expect("the table reads").remove(0).expect("the entry");
-        *stored.last_mut().expect("some bytes") ^= 1;
-        let mut batch = WriteBatch::new();
-        batch.put(Table::Identifier, key, stored);
-        self.inner.engine.commit(batch).await.expect("the engine writes");
+        self.inner.engine.flip::<IdentifierEntry>(&canonical(text)).await;
     }
 }

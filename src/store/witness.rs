@@ -20,7 +20,7 @@ use crate::wire::cursor::{DecodeError, Reader, Writer};
 
 use super::engine::EngineKind;
 use super::engine::survey::{Earlier, FileFacts, FileList, Rising};
-use super::engine::table::Table;
+use super::entry::Kind;
 use super::error::Error;
 
 /// The format written today.
@@ -45,8 +45,8 @@ pub(super) struct Witness {
     pub(super) stage: Stage,
     /// Numbers that the engine's files have shown.
     pub(super) rising: Rising,
-    /// Tables that never become empty again, and were not empty.
-    pub(super) filled: Vec<Table>,
+    /// Kinds of which there is always something again, once there was.
+    pub(super) filled: Vec<Kind>,
     /// Prefix entries, none of which is ever deleted.
     pub(super) prefixes: u64,
     /// Token entries, none of which is ever deleted.
@@ -118,8 +118,8 @@ impl Witness {
             writer.text(name).u64(*number);
         }
         writer.count(self.filled.len());
-        for table in &self.filled {
-            writer.u8(table.code());
+        for kind in &self.filled {
+            writer.u8(kind.code());
         }
         writer.u64(self.prefixes).u64(self.tokens);
         with_checksum(writer)
@@ -137,9 +137,9 @@ impl Witness {
             rising.insert(reader.text("name", NAME_BYTES_MAX)?.to_owned(), reader.u64("number")?);
         }
         let mut filled = Vec::new();
-        for _ in 0..reader.count("tables", 64, 1)? {
-            // A table that a later release added is not compared.
-            filled.extend(Table::from_code(reader.u8("table")?));
+        for _ in 0..reader.count("kinds", 64, 1)? {
+            // A kind that a later release added is not compared.
+            filled.extend(Kind::from_code(reader.u8("kind")?));
         }
         let (prefixes, tokens) = (reader.u64("prefixes")?, reader.u64("tokens")?);
         check_checksum(bytes, reader)?;
@@ -263,7 +263,7 @@ fn check_checksum(bytes: &[u8], mut reader: Reader<'_>) -> Result<(), DecodeErro
 
 #[cfg(test)]
 mod tests {
-    use super::{Closed, EngineKind, FileFacts, Found, Stage, Table, Witness};
+    use super::{Closed, EngineKind, FileFacts, Found, Kind, Stage, Witness};
 
     #[test]
     fn a_witness_reads_back_and_a_changed_one_does_not() {
@@ -273,7 +273,7 @@ mod tests {
         witness.save(directory.path()).expect("space on disk");
         witness.stage = Stage::Complete;
         witness.rising.insert("keyspaces/2/current".to_owned(), 7);
-        witness.filled = vec![Table::Meta, Table::Header];
+        witness.filled = vec![Kind::Meta, Kind::Header];
         (witness.prefixes, witness.tokens) = (3, 1);
         witness.save(directory.path()).expect("space on disk");
         let found = Witness::load(directory.path()).expect("readable");

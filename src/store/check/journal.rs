@@ -4,12 +4,11 @@ use std::collections::HashMap;
 
 use super::{Check, STEP, display};
 use crate::model::identifier::{CanonicalIdentifier, Prefix};
-use crate::store::engine::table::Table;
 use crate::store::entry::IdentifierEntry;
+use crate::store::entry::meta::SealKey;
 use crate::store::error::Error;
 use crate::store::journal::{Hash, JournalEntry, Subject};
-use crate::store::key;
-use crate::store::retention::chain_of_seal;
+use crate::store::retention::Seal;
 
 /// Where a walk through the journal stands.
 struct Walk {
@@ -42,9 +41,11 @@ impl Check {
         if from == 1 {
             return Ok(Some([0; 32]));
         }
-        let loaded = self.store.load(Table::Meta, vec![key::meta::seal(from)]).await?;
-        let seal = loaded.into_iter().flatten().next();
-        let chain = seal.and_then(|seal| chain_of_seal(&seal.body).ok());
+        let seal: Option<Seal> = match self.store.inner.engine.get_one(&SealKey(from)).await {
+            Err(error) if !error.is_damage() => return Err(error),
+            found => found.ok().flatten(),
+        };
+        let chain = seal.map(|seal| seal.chain);
         if chain.is_none() {
             self.report.problem(format!("the seal before journal entry {from} is missing"));
         }

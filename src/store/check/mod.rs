@@ -15,17 +15,17 @@ mod states;
 use crate::model::position::Position;
 
 use super::Store;
-use super::engine::scan::ScanLimit;
+use super::counts::Counts;
+use super::engine::PageLimit;
 use super::error::Error;
 use super::journal::Subject;
 use super::open::{Attached, StoreOptions, attach, refuse_without_data};
 use super::proof::Proof;
-use super::writes::Counts;
 
 /// Problems that are reported one by one; the others are counted.
 const PROBLEMS_MAX: usize = 100;
 /// Size of one step.
-const STEP: ScanLimit = ScanLimit { entries: 256, bytes: 4 * 1024 * 1024 };
+const STEP: PageLimit = PageLimit { entries: 256, bytes: 4 * 1024 * 1024 };
 
 //----------- CheckReport ----------------------------------------------------
 
@@ -76,12 +76,12 @@ pub async fn check(options: StoreOptions) -> Result<CheckReport, Error> {
     let directory = options.directory.clone();
     let Attached { store, fresh, proof, .. } = attach(options).await?;
     if fresh {
-        store.inner.engine.clone().close().await?;
+        store.inner.engine.close().await?;
         let detail = "holds no journal entry".to_owned();
         return Err(Error::Format { directory, detail });
     }
     let report = check_open(&store, &proof).await;
-    store.inner.engine.clone().close().await?;
+    store.inner.engine.close().await?;
     if report.as_ref().is_ok_and(CheckReport::is_sound) {
         store.list_closed_files().await?;
     }

@@ -3,22 +3,18 @@
 use std::collections::BTreeSet;
 
 use super::{Check, STEP, display};
-use crate::store::engine::scan::KeyValue;
-use crate::store::engine::table::Table;
-use crate::store::entry::IdentifierEntry;
-use crate::store::entry_v1;
+use crate::store::engine::{Step, Walk, Walked};
+use crate::store::entry::{IdentifierEntry, Readable, RequestMemory};
 use crate::store::journal::{Header, Subject};
-use crate::store::table_walk::{Step, TableWalk};
 use crate::telemetry::Chain;
-use crate::wire::cursor::Reader;
 
 //----------- States ---------------------------------------------------------
 
 impl Check {
-    /// The next page of a table; a part that cannot be read is reported. None at the end of the walk.
-    async fn next(&mut self, walk: &mut TableWalk) -> Option<Vec<KeyValue>> {
+    /// The next page of a walk; a part that cannot be read is reported. None at the end.
+    async fn next<R: Readable>(&mut self, walk: &mut Walk<R>) -> Option<Vec<Walked<R>>> {
         loop {
-            match walk.next(&self.store).await {
+            match walk.next(&self.store.inner.engine).await {
                 Step::Page(page) => return Some(page),
                 Step::Unreadable(error) => self.report.problem(Chain(&error).to_string()),
                 Step::End => return None,
@@ -28,16 +24,12 @@ impl Check {
 
     /// Returns whether all of them could be read.
     pub(super) async fn walk_identifiers(&mut self) -> bool {
-        let mut walk = TableWalk::of(Table::Identifier, STEP);
+        let mut walk = Walk::<IdentifierEntry>::through_all(STEP);
         while let Some(page) = self.next(&mut walk).await {
             let mut entries = Vec::with_capacity(page.len());
-            for (key, stored) in page {
-                match self.store.join_one(Table::Identifier, &key, stored).await {
-                    Ok(Some(loaded)) => match self.store.decode_identifier(&key, &loaded) {
-                        Ok(entry) => entries.extend(self.named(&key, entry)),
-                        Err(error) => self.report.problem(error.to_string()),
-                    },
-                    Ok(None) => {}
+            for Walked { key, entry } in page {
+                match entry {
+                    Ok(entry) => entries.extend(self.named(&key, entry)),
                     Err(error) => self.report.problem(error.to_string()),
                 }
             }
@@ -125,24 +117,19 @@ impl State {
 
 impl Check {
     pub(super) async fn walk_requests(&mut self) {
-        let mut walk = TableWalk::of(Table::Request, STEP);
+        let mut walk = Walk::<RequestMemory>::through_all(STEP);
+        let end = self.report.end.sequence;
         while let Some(page) = self.next(&mut walk).await {
-            for (key, stored) in page {
+            for walked in page {
                 self.report.requests += 1;
-                let loaded = self.store.join_one(Table::Request, &key, stored).await;
-                let problem = match loaded {
-                    Ok(None) => None,
-                    Ok(Some(loaded)) => match entry_v1::read_memory(&mut Reader::new(&loaded.body)) {
-                        Ok(memory) if memory.sequence > self.report.end.sequence => Some(format!(
-                            "a request remembers journal entry {}, beyond the end",
-                            memory.sequence
-                        )),
-                        Ok(_) => None,
-                        Err(error) => Some(format!("a request cannot be read: {error}")),
-                    },
-                    Err(error) => Some(error.to_string()),
-                };
-                problem.into_iter().for_each(|problem| self.report.problem(problem));
+                match walked.entry {
+                    Ok(memory) if memory.sequence > end => self.report.problem(format!(
+                        "a request remembers journal entry {}, beyond the end",
+                        memory.sequence
+                    )),
+                    Ok(_) => {}
+                    Err(error) => self.report.problem(format!("a request cannot be read: {error}")),
+                }
             }
         }
     }

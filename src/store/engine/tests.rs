@@ -1,22 +1,26 @@
-//! One battery for every engine, and what is true of one engine only.
+//! What every engine promises of entries: one battery for all of them.
 
-mod damage;
-mod faults;
-mod model;
-
-use std::{collections::BTreeMap, ops::Bound, path::Path, time::Duration};
+use std::path::Path;
 
 use tempfile::TempDir;
 
-use super::{
-    Engine, EngineError, EngineKind,
-    batch::{KEY_BYTES_MAX, VALUE_BYTES_MAX, WriteBatch},
-    scan::{KeyValue, Order, ScanLimit, ScanRange},
-    table::Table,
-};
+use super::{Cursor, Engine, EngineKind, PageLimit, Span, Step, StoredAs, Walk, WriteId, Writes};
+use crate::model::identifier::{CanonicalIdentifier, Folding, Identifier, Prefix};
+use crate::model::position::{Bookmark, Incarnation, Position, Stream};
+use crate::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
+use crate::store::entry::count::PrefixCount;
+use crate::store::entry::identifier::LiveName;
+use crate::store::entry::journaled::{EncodedBody, JournalKey};
+use crate::store::entry::prefix::CanonicalPrefix;
+use crate::store::entry::{IdentifierEntry, Key as _, Kind};
+use crate::store::error::Error;
+use crate::store::journal::Header;
+use crate::store::lineage::Lineage;
+use crate::store::retention::{RetainedFrom, Seal};
 
-const CACHE_BYTES: u64 = 16 * 1_024 * 1_024;
-const EVERYTHING: ScanLimit = ScanLimit { entries: usize::MAX, bytes: usize::MAX };
+/// Bytes of a value that is cut into some pieces.
+const LONG: usize = 100_000;
+const STEP: PageLimit = PageLimit { entries: 3, bytes: 1024 * 1024 };
 
 /// Runs each test on each engine.
 macro_rules! battery {
@@ -29,507 +33,368 @@ macro_rules! battery {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() { super::$name(super::EngineKind::Sled).await; })+
         }
+        mod on_simulated {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$name(super::EngineKind::Simulated).await; })+
+        }
     };
 }
 
 battery!(
-    commits_across_tables,
-    scans_in_order,
-    scans_within_bounds,
-    scans_up_to_limits,
-    reads_many_keys_in_their_order,
-    overwrites_and_removes,
-    last_change_of_a_key_counts,
-    opens_again_after_close,
-    opens_again_after_drop,
-    refuses_what_breaks_a_bound,
-    keeps_large_values_by_the_thousand,
-    keeps_the_longest_keys,
-    shows_each_commit_whole,
-    stops_when_closed,
-    refuses_a_second_opening,
-    snapshot_tells_whether_it_is_exact,
-    counts_its_bytes_on_disk,
+    entries_are_read_by_key_in_the_order_of_the_keys,
+    entries_are_there_after_opening_again,
+    a_span_of_a_prefix_is_read_page_by_page,
+    a_page_ends_at_its_bytes,
+    the_ends_of_the_journal_are_found,
+    the_last_write_of_an_entry_counts,
+    what_replaces_a_long_entry_leaves_none_of_its_pieces,
+    deletions_take_the_pieces_along,
+    a_damaged_entry_is_named,
+    a_walk_passes_a_damaged_entry,
+    facts_and_seals_are_apart,
+    a_kind_is_empty_until_there_is_an_entry,
+    an_image_holds_every_entry_whole_while_commits_go_on,
+    a_closed_engine_answers_nothing,
 );
 
-//----------- helpers -------------------------------------------------------------------------------------------------
+//----------- A small language -----------------------------------------------
 
 async fn open(kind: EngineKind, directory: &Path) -> Engine {
-    Engine::open(kind, directory, CACHE_BYTES).await.unwrap()
+    let folder = directory.join("engine");
+    Engine::open(kind, &folder, directory, 16 * 1024 * 1024).await.expect("it opens")
 }
 
 async fn fresh(kind: EngineKind) -> (TempDir, Engine) {
-    let directory = tempfile::tempdir().unwrap();
-    let engine = open(kind, &directory.path().join("engine")).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let engine = open(kind, directory.path()).await;
     (directory, engine)
 }
 
-fn key(number: u32) -> Vec<u8> {
-    number.to_be_bytes().to_vec()
+fn name(text: &str) -> CanonicalIdentifier {
+    Identifier::parse(text).expect("an identifier").canonical(Folding::Insensitive)
 }
 
-fn puts(table: Table, entries: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> WriteBatch {
-    let mut batch = WriteBatch::new();
-    for (key, value) in entries {
-        batch.put(table, key, value);
-    }
-    batch
+fn prefix(text: &str) -> Prefix {
+    Prefix::parse(text).expect("a prefix")
 }
 
-async fn all(engine: &Engine, table: Table) -> Vec<KeyValue> {
-    engine.scan(table, ScanRange::all(), Order::Forward, EVERYTHING).await.unwrap()
-}
-
-async fn get(engine: &Engine, table: Table, key: &[u8]) -> Option<Vec<u8>> {
-    engine.get_many(table, vec![key.to_vec()]).await.unwrap().remove(0)
-}
-
-/// Bytes that do not compress, the same for the same seed.
-fn noise(seed: u32, bytes: usize) -> Vec<u8> {
-    let mut state = u64::from(seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let step = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()[0]
+/// The state of an identifier at a version, with so many bytes of data.
+fn state(text: &str, version: u64, bytes: usize) -> IdentifierEntry {
+    let value = Value {
+        index: Index::new(1).expect("an index"),
+        value_type: ValueType::new("TEXT").expect("a type"),
+        data: vec![u8::try_from(version % 251).expect("a byte"); bytes],
+        ttl: Ttl::default(),
+        permissions: Permissions::from_bits(0b1110),
+        references: Vec::new(),
+        timestamp: 0,
     };
-    std::iter::repeat_with(step).take(bytes).collect()
-}
-
-//----------- vocabulary ----------------------------------------------------------------------------------------------
-
-#[test]
-fn names_of_engines_are_read_as_they_are_printed() {
-    for kind in EngineKind::ALL {
-        assert_eq!(kind.to_string().parse(), Ok(kind));
+    IdentifierEntry {
+        identifier: Identifier::parse(text).expect("an identifier"),
+        version,
+        values: Some(Values::new(vec![value]).expect("values")),
+        created_ms: 1,
+        changed_ms: 2,
+        sequence: version,
+        stored: StoredAs::default(),
     }
-    let refused = "Fjall ".parse::<EngineKind>().unwrap_err();
-    assert_eq!(refused.to_string(), "\"Fjall \" is not a storage engine; it is \"fjall\" or \"sled\"");
 }
 
-#[test]
-fn tables_keep_their_codes_and_names() {
-    let names: Vec<_> = Table::ALL.iter().map(|table| (table.code(), table.name())).collect();
-    let released = [
-        (1, "meta"),
-        (2, "identifier"),
-        (3, "prefix"),
-        (4, "token"),
-        (5, "request"),
-        (6, "count"),
-        (7, "bookmark"),
-        (8, "header"),
-        (9, "body"),
-        (10, "piece"),
-        (11, "digest"),
-    ];
-    assert_eq!(names, released);
-    for table in Table::ALL {
-        assert_eq!(Table::from_code(table.code()), Some(table));
+/// Writes of states, each under a number of its own.
+fn puts(states: &[IdentifierEntry]) -> Writes {
+    let mut writes = Writes::default();
+    for (entry, number) in states.iter().zip(1..) {
+        writes.put(&entry.identifier.canonical(Folding::Insensitive), entry, WriteId(number));
     }
-    assert_eq!((Table::from_code(0), Table::from_code(12)), (None, None));
+    writes
 }
 
-#[test]
-fn a_range_covers_the_keys_that_begin_so() {
-    let end_of = |start: &[u8]| ScanRange::starting_with(start).end;
-    assert_eq!(end_of(b"ab"), Bound::Excluded(b"ac".to_vec()));
-    assert_eq!(end_of(b"a\xff\xff"), Bound::Excluded(b"b".to_vec()));
-    assert_eq!(end_of(b"\xff"), Bound::Unbounded);
-    assert_eq!(
-        ScanRange::starting_with(b""),
-        ScanRange { start: Bound::Included(vec![]), end: Bound::Unbounded }
-    );
+async fn put(engine: &Engine, states: &[IdentifierEntry]) {
+    engine.commit(puts(states)).await.expect("it is committed");
 }
 
-//----------- reading and writing -------------------------------------------------------------------------------------
+async fn get(engine: &Engine, text: &str) -> Option<IdentifierEntry> {
+    engine.get_one(&name(text)).await.expect("it reads")
+}
 
-async fn commits_across_tables(kind: EngineKind) {
+/// Name and version of entries, and how many bytes of data.
+fn facts(entries: &[IdentifierEntry]) -> Vec<(String, u64, usize)> {
+    let bytes = |entry: &IdentifierEntry| entry.values.as_ref().map_or(0, Values::encoded_bytes);
+    entries.iter().map(|entry| (entry.identifier.to_string(), entry.version, bytes(entry))).collect()
+}
+
+/// Writes headers and bodies of these sequences.
+fn journal(sequences: impl IntoIterator<Item = u64>, body: &[u8]) -> Writes {
+    let mut writes = Writes::default();
+    for sequence in sequences {
+        let position = Position { incarnation: Incarnation([1; 16]), stream: Stream::ONLY, sequence };
+        let header = Header {
+            position,
+            time_ms: sequence,
+            operation: crate::store::entry::Operation::Begun,
+            subject: crate::store::journal::Subject::Store,
+            version: 1,
+            previous: None,
+            caller: crate::model::caller::CallerName::Node,
+            body_digest: [0; 32],
+            chain: [7; 32],
+        };
+        writes.put_journal(&header, body, WriteId(sequence));
+    }
+    writes
+}
+
+//----------- Entries --------------------------------------------------------
+
+async fn entries_are_read_by_key_in_the_order_of_the_keys(kind: EngineKind) {
     let (_directory, engine) = fresh(kind).await;
-    let mut batch = WriteBatch::new();
-    for table in Table::ALL {
-        batch.put(table, key(1), table.name().into());
-    }
-    engine.commit(batch).await.unwrap();
-    for table in Table::ALL {
-        assert_eq!(all(&engine, table).await, [(key(1), table.name().into())]);
-    }
-    engine.commit(WriteBatch::new()).await.unwrap();
+    put(&engine, &[state("88/a", 1, 10), state("88/b", 2, LONG), state("88/c", 3, 0)]).await;
+    let asked = ["88/c", "88/absent", "88/b", "88/a", "88/b"].map(name);
+    let found: Vec<Option<IdentifierEntry>> = engine.get(&asked).await.expect("they read");
+    let versions: Vec<Option<u64>> =
+        found.iter().map(|entry| entry.as_ref().map(|entry| entry.version)).collect();
+    assert_eq!(versions, [Some(3), None, Some(2), Some(1), Some(2)]);
+    let long = found[2].as_ref().and_then(|entry| entry.values.as_ref()).expect("values");
+    assert_eq!(long.as_slice()[0].data, vec![2; LONG]);
+    engine.close().await.expect("it closes");
 }
 
-async fn scans_in_order(kind: EngineKind) {
-    let (_directory, engine) = fresh(kind).await;
-    let entries: Vec<_> = (0..500).map(|number| (key(number * 7 % 500), key(number))).collect();
-    engine.commit(puts(Table::Identifier, entries.clone())).await.unwrap();
-    let mut expected: Vec<_> = BTreeMap::from_iter(entries).into_iter().collect();
-    assert_eq!(all(&engine, Table::Identifier).await, expected);
-    expected.reverse();
-    let backward =
-        engine.scan(Table::Identifier, ScanRange::all(), Order::Backward, EVERYTHING).await.unwrap();
-    assert_eq!(backward, expected);
-    assert_eq!(all(&engine, Table::Prefix).await, []);
+async fn entries_are_there_after_opening_again(kind: EngineKind) {
+    let (directory, engine) = fresh(kind).await;
+    put(&engine, &[state("88/a", 1, LONG)]).await;
+    engine.close().await.expect("it closes");
+    let engine = open(kind, directory.path()).await;
+    let found = get(&engine, "88/a").await.expect("it is there");
+    assert_eq!(IdentifierEntry { stored: StoredAs::default(), ..found }, state("88/a", 1, LONG));
+    engine.close().await.expect("it closes");
 }
 
-async fn scans_within_bounds(kind: EngineKind) {
+async fn the_last_write_of_an_entry_counts(kind: EngineKind) {
     let (_directory, engine) = fresh(kind).await;
-    engine.commit(puts(Table::Header, (0..10).map(|number| (key(number), vec![])))).await.unwrap();
-    let (included, excluded) = (|n| Bound::Included(key(n)), |n| Bound::Excluded(key(n)));
-    let cases = [
-        (included(3), included(5), vec![3, 4, 5]),
-        (included(3), excluded(5), vec![3, 4]),
-        (excluded(3), included(5), vec![4, 5]),
-        (excluded(3), excluded(5), vec![4]),
-        (excluded(3), excluded(3), vec![]),
-        (included(3), included(3), vec![3]),
-        (included(3), excluded(3), vec![]),
-        (included(5), included(3), vec![]),
-        (Bound::Unbounded, excluded(2), vec![0, 1]),
-        (excluded(7), Bound::Unbounded, vec![8, 9]),
-        (included(10), Bound::Unbounded, vec![]),
-    ];
-    for (start, end, mut expected) in cases {
-        let range = ScanRange { start, end };
-        for order in [Order::Forward, Order::Backward] {
-            let found = engine.scan(Table::Header, range.clone(), order, EVERYTHING).await.unwrap();
-            let found: Vec<_> = found.into_iter().map(|(key, _)| key).collect();
-            assert_eq!(found, expected.iter().copied().map(key).collect::<Vec<_>>(), "{range:?} {order:?}");
-            expected.reverse();
+    put(&engine, &[state("88/a", 1, 10), state("88/a", 2, 10)]).await;
+    assert_eq!(get(&engine, "88/a").await.map(|entry| entry.version), Some(2));
+    let mut writes = puts(&[state("88/a", 3, 10)]);
+    writes.delete::<IdentifierEntry>(&name("88/a"));
+    engine.commit(writes).await.expect("it is committed");
+    assert_eq!(get(&engine, "88/a").await, None);
+    engine.close().await.expect("it closes");
+}
+
+async fn what_replaces_a_long_entry_leaves_none_of_its_pieces(kind: EngineKind) {
+    let (_directory, engine) = fresh(kind).await;
+    put(&engine, &[state("88/a", 1, LONG)]).await;
+    let pieces = engine.count_pieces().await;
+    assert!(pieces > 1, "{pieces}");
+    for (version, bytes, left) in [(2, LONG, pieces), (3, 10, 0)] {
+        let replaced = get(&engine, "88/a").await.expect("it is there").stored;
+        let mut writes = Writes::default();
+        writes.replace(&name("88/a"), &state("88/a", version, bytes), replaced, WriteId(version));
+        engine.commit(writes).await.expect("it is committed");
+        assert_eq!(get(&engine, "88/a").await.map(|entry| entry.version), Some(version));
+        assert_eq!(engine.count_pieces().await, left, "version {version}");
+    }
+    engine.close().await.expect("it closes");
+}
+
+//----------- Order ----------------------------------------------------------
+
+async fn a_span_of_a_prefix_is_read_page_by_page(kind: EngineKind) {
+    let (_directory, engine) = fresh(kind).await;
+    let of_prefix = ["88.1/a", "88.1/b", "88.1/c", "88.1/d", "88.1/e"];
+    let others = ["88/a", "88.1.2/a", "88.10/a", "88.1-x/a"];
+    let states: Vec<_> = of_prefix.iter().chain(&others).map(|text| state(text, 1, 10)).collect();
+    put(&engine, &states).await;
+    for (after, expected) in
+        [(None, &of_prefix[..]), (Some("88.1/b"), &of_prefix[2..]), (Some("88.1/e"), &[])]
+    {
+        let after = after.map(name);
+        let mut span = Span::<LiveName>::of_prefix(&prefix("88.1"), after.as_ref());
+        let mut found = Vec::new();
+        loop {
+            let page = engine.next(&mut span, STEP).await.expect("it reads");
+            assert!(page.len() <= STEP.entries);
+            if page.is_empty() {
+                break;
+            }
+            found.extend(page.into_iter().filter_map(|LiveName(name)| name).map(|name| name.to_string()));
+        }
+        assert_eq!(found, expected, "after {after:?}");
+    }
+    engine.close().await.expect("it closes");
+}
+
+async fn a_page_ends_at_its_bytes(kind: EngineKind) {
+    let (_directory, engine) = fresh(kind).await;
+    let states: Vec<_> = ["88/a", "88/b", "88/c"].map(|text| state(text, 1, LONG)).to_vec();
+    put(&engine, &states).await;
+    let mut span = Span::<IdentifierEntry>::all();
+    // The second entry reaches the bound, counted as a whole and not as its first piece.
+    let limit = PageLimit { entries: 10, bytes: LONG + 1_000 };
+    let first = engine.next(&mut span, limit).await.expect("it reads");
+    let second = engine.next(&mut span, limit).await.expect("it reads");
+    assert_eq!((facts(&first).len(), facts(&second).len()), (2, 1));
+    assert!(engine.next(&mut span, limit).await.expect("it reads").is_empty());
+    engine.close().await.expect("it closes");
+}
+
+async fn the_ends_of_the_journal_are_found(kind: EngineKind) {
+    let (_directory, engine) = fresh(kind).await;
+    assert_eq!(engine.last::<Header>().await.expect("it reads"), None);
+    assert_eq!(engine.first_sequence::<EncodedBody>().await.expect("it reads"), None);
+    engine.commit(journal(300..=520, b"body")).await.expect("it is committed");
+    let last: Header = engine.last().await.expect("it reads").expect("a header");
+    assert_eq!(last.position.sequence, 520);
+    assert_eq!(engine.first_sequence::<EncodedBody>().await.expect("it reads"), Some(300));
+    let mut span = Span::<EncodedBody>::sequences(518, 600);
+    let bodies = engine.next(&mut span, STEP).await.expect("it reads");
+    assert_eq!(bodies.iter().map(|body| body.sequence).collect::<Vec<_>>(), [518, 519, 520]);
+    engine.close().await.expect("it closes");
+}
+
+async fn deletions_take_the_pieces_along(kind: EngineKind) {
+    let (_directory, engine) = fresh(kind).await;
+    engine.commit(journal(1..=9, &[5; LONG])).await.expect("it is committed");
+    let of_one = engine.count_pieces().await / 9;
+    // One that cannot be read is deleted too.
+    engine.flip::<EncodedBody>(&JournalKey::of(3)).await;
+    let mut span = Span::<EncodedBody>::before(8);
+    let mut deleted = 0;
+    while let Some((writes, count)) = engine.deletions(&mut span, STEP).await.expect("it reads") {
+        assert!(count <= STEP.entries as u64);
+        engine.commit(writes).await.expect("it is committed");
+        deleted += count;
+    }
+    assert_eq!(deleted, 7);
+    assert_eq!(engine.first_sequence::<EncodedBody>().await.expect("it reads"), Some(8));
+    assert_eq!(engine.first_sequence::<Header>().await.expect("it reads"), Some(1), "headers stay");
+    // The bit that was flipped stands in the name of the cut: the pieces of that one are not found any more.
+    assert!(engine.count_pieces().await <= 3 * of_one);
+    engine.close().await.expect("it closes");
+}
+
+//----------- Damage ---------------------------------------------------------
+
+async fn a_damaged_entry_is_named(kind: EngineKind) {
+    let (directory, engine) = fresh(kind).await;
+    put(&engine, &[state("88/a", 1, 10), state("88/b", 1, 10)]).await;
+    engine.flip::<IdentifierEntry>(&name("88/a")).await;
+    let error = engine.get::<IdentifierEntry>(&[name("88/b"), name("88/a")]).await.expect_err("damaged");
+    let Error::Damaged { directory: named, table, key, detail } = error else { panic!("{error:?}") };
+    assert_eq!((named.as_path(), table, key.as_str()), (directory.path(), "identifier", "88/a"));
+    assert!(detail.contains("checksum"), "{detail}");
+    assert!(get(&engine, "88/b").await.is_some(), "the others are read");
+    engine.close().await.expect("it closes");
+}
+
+async fn a_walk_passes_a_damaged_entry(kind: EngineKind) {
+    let (_directory, engine) = fresh(kind).await;
+    let texts = ["88/a", "88/b", "88/c", "88/d", "88/e"];
+    put(&engine, &texts.map(|text| state(text, 1, 10))).await;
+    engine.flip::<IdentifierEntry>(&name("88/c")).await;
+    let mut walk = Walk::<IdentifierEntry>::through_all(STEP);
+    let mut met = Vec::new();
+    loop {
+        match walk.next(&engine).await {
+            Step::Page(page) => met.extend(page.into_iter().map(|walked| (walked.key, walked.entry.is_ok()))),
+            Step::Unreadable(error) => panic!("{error}"),
+            Step::End => break,
         }
     }
+    let expected = texts.map(|text| (name(text).to_bytes(), text != "88/c"));
+    assert_eq!(met, expected);
+    assert!(!walk.is_broken(), "an entry is damaged, no part of the table");
+    engine.close().await.expect("it closes");
 }
 
-async fn scans_up_to_limits(kind: EngineKind) {
+async fn a_closed_engine_answers_nothing(kind: EngineKind) {
     let (_directory, engine) = fresh(kind).await;
-    engine.commit(puts(Table::Body, (0..10).map(|number| (key(number), vec![1; 6])))).await.unwrap();
-    let cases = [
-        (3, usize::MAX, 3),
-        (0, usize::MAX, 0),
-        (99, 1, 1),
-        (99, 10, 1),
-        (99, 11, 2),
-        (99, 20, 2),
-        (2, 99, 2),
-    ];
-    for (entries, bytes, expected) in cases {
-        for order in [Order::Forward, Order::Backward] {
-            let limit = ScanLimit { entries, bytes };
-            let found = engine.scan(Table::Body, ScanRange::all(), order, limit).await.unwrap();
-            assert_eq!(found.len(), expected, "{limit:?} {order:?}");
-        }
-    }
+    engine.close().await.expect("it closes");
+    let refused = engine.get_one::<IdentifierEntry>(&name("88/a")).await.expect_err("closed");
+    assert!(matches!(refused, Error::Engine(super::EngineError::Stopped)), "{refused:?}");
+    let refused = engine.commit(puts(&[state("88/a", 1, 1)])).await.expect_err("closed");
+    assert!(matches!(refused, super::EngineError::Stopped), "{refused:?}");
 }
 
-async fn reads_many_keys_in_their_order(kind: EngineKind) {
+//----------- Kinds ----------------------------------------------------------
+
+async fn facts_and_seals_are_apart(kind: EngineKind) {
     let (_directory, engine) = fresh(kind).await;
-    engine
-        .commit(puts(Table::Token, [(key(1), vec![10]), (key(2), vec![]), (key(3), vec![30])]))
-        .await
-        .unwrap();
-    let asked = vec![key(3), key(9), key(1), key(2), key(3), vec![]];
-    let found = engine.get_many(Table::Token, asked).await.unwrap();
-    assert_eq!(found, [Some(vec![30]), None, Some(vec![10]), Some(vec![]), Some(vec![30]), None]);
-    assert_eq!(engine.get_many(Table::Meta, vec![key(3)]).await.unwrap(), [None]);
-    assert_eq!(engine.get_many(Table::Token, vec![]).await.unwrap(), Vec::<Option<Vec<u8>>>::new());
-}
-
-async fn overwrites_and_removes(kind: EngineKind) {
-    let (_directory, engine) = fresh(kind).await;
-    engine.commit(puts(Table::Count, (0..3).map(|number| (key(number), vec![1])))).await.unwrap();
-    let mut batch = puts(Table::Count, [(key(0), vec![2])]);
-    batch.delete(Table::Count, key(1));
-    batch.delete(Table::Count, key(9));
-    engine.commit(batch).await.unwrap();
-    assert_eq!(all(&engine, Table::Count).await, [(key(0), vec![2]), (key(2), vec![1])]);
-    assert_eq!(get(&engine, Table::Count, &key(1)).await, None);
-}
-
-async fn last_change_of_a_key_counts(kind: EngineKind) {
-    let (directory, engine) = fresh(kind).await;
-    let mut batch = puts(Table::Meta, [(key(1), vec![1]), (key(1), vec![2]), (key(2), vec![3])]);
-    batch.delete(Table::Meta, key(2));
-    batch.delete(Table::Meta, key(3));
-    batch.put(Table::Meta, key(3), vec![4]);
-    engine.commit(batch).await.unwrap();
-    let expected = [(key(1), vec![2]), (key(3), vec![4])];
-    assert_eq!(all(&engine, Table::Meta).await, expected);
-    engine.close().await.unwrap();
-    let engine = open(kind, &directory.path().join("engine")).await;
-    assert_eq!(all(&engine, Table::Meta).await, expected);
-}
-
-//----------- opening and closing -------------------------------------------------------------------------------------
-
-async fn opens_again_after_close(kind: EngineKind) {
-    let (directory, mut engine) = fresh(kind).await;
-    for number in 0..5 {
-        engine.commit(puts(Table::Bookmark, [(key(number), key(number))])).await.unwrap();
-        engine.close().await.unwrap();
-        engine = open(kind, &directory.path().join("engine")).await;
-        let expected: Vec<_> = (0..=number).map(|number| (key(number), key(number))).collect();
-        assert_eq!(all(&engine, Table::Bookmark).await, expected);
-    }
-}
-
-async fn opens_again_after_drop(kind: EngineKind) {
-    let (directory, mut engine) = fresh(kind).await;
-    for number in 0..5 {
-        engine.commit(puts(Table::Request, [(key(number), vec![7])])).await.unwrap();
-        drop(engine);
-        engine = open(kind, &directory.path().join("engine")).await;
-        assert_eq!(all(&engine, Table::Request).await.len(), number as usize + 1);
-    }
-}
-
-async fn stops_when_closed(kind: EngineKind) {
-    let (_directory, engine) = fresh(kind).await;
-    let snapshot = engine.snapshot().await.unwrap();
-    engine.clone().close().await.unwrap();
-    let everything = || (ScanRange::all(), Order::Forward, EVERYTHING);
-    let (range, order, limit) = everything();
-    assert!(matches!(engine.scan(Table::Meta, range, order, limit).await, Err(EngineError::Stopped)));
-    let (range, order, limit) = everything();
-    assert!(matches!(snapshot.scan(Table::Meta, range, order, limit).await, Err(EngineError::Stopped)));
-    assert!(matches!(engine.get_many(Table::Meta, vec![key(1)]).await, Err(EngineError::Stopped)));
-    let commit = engine.commit(puts(Table::Meta, [(key(1), vec![])])).await;
-    assert!(matches!(commit, Err(EngineError::Stopped)));
-    assert!(matches!(engine.snapshot().await, Err(EngineError::Stopped)));
-    assert!(matches!(engine.close().await, Err(EngineError::Stopped)));
-}
-
-async fn refuses_a_second_opening(kind: EngineKind) {
-    let (directory, engine) = fresh(kind).await;
-    let second = Engine::open(kind, &directory.path().join("engine"), CACHE_BYTES).await;
-    assert!(matches!(second.map(|_| ()), Err(EngineError::Io { .. })));
-    engine.commit(puts(Table::Meta, [(key(1), vec![1])])).await.unwrap();
-    assert_eq!(get(&engine, Table::Meta, &key(1)).await, Some(vec![1]));
-}
-
-async fn counts_its_bytes_on_disk(kind: EngineKind) {
-    let (_directory, engine) = fresh(kind).await;
-    let before = engine.disk_bytes().await.unwrap();
-    let entries = (0..200).map(|number| (key(number), noise(number, 10_000)));
-    engine.commit(puts(Table::Piece, entries)).await.unwrap();
-    let grown = engine.disk_bytes().await.unwrap() - before;
-    assert!((1_900_000..20_000_000).contains(&grown), "{grown}");
-}
-
-//----------- bounds --------------------------------------------------------------------------------------------------
-
-async fn refuses_what_breaks_a_bound(kind: EngineKind) {
-    let (_directory, engine) = fresh(kind).await;
-    let broken =
-        [(vec![], vec![1]), (vec![1; KEY_BYTES_MAX + 1], vec![1]), (vec![1], vec![1; VALUE_BYTES_MAX + 1])];
-    for entry in broken {
-        let refused = engine.commit(puts(Table::Meta, [(key(7), vec![7]), entry])).await.unwrap_err();
-        let EngineError::Io { source, .. } = refused else { panic!("{refused:?}") };
-        assert_eq!(source.kind(), std::io::ErrorKind::InvalidInput);
-    }
-    assert_eq!(all(&engine, Table::Meta).await, []);
-    engine.commit(puts(Table::Meta, [(key(7), vec![7])])).await.unwrap();
-    assert_eq!(get(&engine, Table::Meta, &key(7)).await, Some(vec![7]));
-}
-
-/// The files that hold sled's pages outside its log: no sync of ours covers them.
-fn files_outside_the_log(directory: &Path) -> usize {
-    std::fs::read_dir(directory.join("blobs")).map(Iterator::count).unwrap_or_default()
-}
-
-async fn keeps_large_values_by_the_thousand(kind: EngineKind) {
-    let (directory, mut engine) = fresh(kind).await;
-    let expected: BTreeMap<_, _> = (0..1_200_u32)
-        .map(|number| (key(number.wrapping_mul(0x9e37_79b9)), noise(number, VALUE_BYTES_MAX)))
-        .collect();
-    let entries: Vec<_> = (0..1_200_u32).map(|number| key(number.wrapping_mul(0x9e37_79b9))).collect();
-    for chunk in entries.chunks(100) {
-        let chunk = chunk.iter().map(|key| (key.clone(), expected[key].clone()));
-        engine.commit(puts(Table::Piece, chunk)).await.unwrap();
-    }
-    for opening in 0..2 {
-        let found: BTreeMap<_, _> = all(&engine, Table::Piece).await.into_iter().collect();
-        assert!(found == expected, "opening {opening}: {} of {} are there", found.len(), expected.len());
-        assert_eq!(files_outside_the_log(&directory.path().join("engine")), 0);
-        engine.close().await.unwrap();
-        engine = open(kind, &directory.path().join("engine")).await;
-    }
-}
-
-async fn keeps_the_longest_keys(kind: EngineKind) {
-    let (directory, mut engine) = fresh(kind).await;
-    // Keys of full length that differ at once, so that nothing of them can be left out of an index page.
-    let keys: Vec<_> = (0..3_000).map(|number| noise(number, KEY_BYTES_MAX)).collect();
-    for chunk in keys.chunks(200) {
-        engine.commit(puts(Table::Identifier, chunk.iter().map(|key| (key.clone(), vec![1])))).await.unwrap();
-    }
-    engine.close().await.unwrap();
-    engine = open(kind, &directory.path().join("engine")).await;
-    let found = engine.get_many(Table::Identifier, keys.clone()).await.unwrap();
-    assert_eq!(found.iter().flatten().count(), keys.len());
-    assert_eq!(all(&engine, Table::Identifier).await.len(), keys.len());
-    assert_eq!(files_outside_the_log(&directory.path().join("engine")), 0);
-}
-
-//----------- readers beside commits ----------------------------------------------------------------------------------
-
-/// Each commit sets the same keys to its own number and moves one key; a reader must never see two numbers.
-async fn shows_each_commit_whole(kind: EngineKind) {
-    const COMMITS: u32 = 60;
-    let (_directory, engine) = fresh(kind).await;
-    let commit = |number: u32| {
-        let mut batch = puts(Table::Identifier, (0..40).map(|slot| (key(slot * 10), key(number))));
-        batch.delete(Table::Identifier, key((number + 19) % 20 * 20 + 5));
-        batch.put(Table::Identifier, key(number % 20 * 20 + 5), key(number));
-        batch
+    assert_eq!(engine.fact::<Lineage>().await.expect("it reads"), None);
+    let retained = RetainedFrom { headers_from: 3, bodies_from: 5 };
+    let incarnation = Incarnation([1; 16]);
+    let seal = |sequence| Seal {
+        position: Position { incarnation, stream: Stream::ONLY, sequence },
+        chain: [9; 32],
+        time_ms: sequence,
     };
-    engine.commit(commit(0)).await.unwrap();
-    let readers: Vec<_> = [Order::Forward, Order::Backward]
-        .map(|order| tokio::spawn(read_until(engine.clone(), order, COMMITS)))
-        .into();
-    for number in 1..=COMMITS {
-        engine.commit(commit(number)).await.unwrap();
-        assert_eq!(get(&engine, Table::Identifier, &key(0)).await, Some(key(number)));
+    let mut writes = Writes::default();
+    writes.put_fact(&retained);
+    writes.put_fact(&Lineage::default());
+    for sequence in [65_536, 131_072] {
+        writes.put(&seal(sequence).key(), &seal(sequence), WriteId::SMALL);
     }
-    for reader in readers {
-        assert!(reader.await.unwrap() > 0);
-    }
+    engine.commit(writes).await.expect("it is committed");
+    assert_eq!(engine.fact::<RetainedFrom>().await.expect("it reads"), Some(retained));
+    assert_eq!(engine.fact::<Lineage>().await.expect("it reads"), Some(Lineage::default()));
+    let seals = engine.next(&mut Span::<Seal>::seals(), STEP).await.expect("it reads");
+    assert_eq!(seals, [seal(65_536), seal(131_072)]);
+    engine.close().await.expect("it closes");
 }
 
-/// Reads until the last commit is seen; says how many readings it took.
-async fn read_until(engine: Engine, order: Order, last: u32) -> u32 {
-    let mut newest = key(0);
-    for readings in 1.. {
-        let scanned = engine.scan(Table::Identifier, ScanRange::all(), order, EVERYTHING).await.unwrap();
-        let many =
-            engine.get_many(Table::Identifier, (0..40).map(|slot| key(slot * 10)).collect()).await.unwrap();
-        let first = scanned[1].1.clone();
-        assert_eq!(scanned.len(), 41);
-        assert!(scanned.iter().all(|(_, value)| *value == first), "a scan saw two commits");
-        assert!(many.iter().all(|value| *value == many[0]), "a reading of many keys saw two commits");
-        let after = many[0].clone().unwrap();
-        assert!(newest <= first && first <= after, "a commit went away");
-        newest = after;
-        if newest == key(last) {
-            return readings;
-        }
-    }
-    0
-}
-
-async fn snapshot_tells_whether_it_is_exact(kind: EngineKind) {
+async fn a_kind_is_empty_until_there_is_an_entry(kind: EngineKind) {
     let (_directory, engine) = fresh(kind).await;
-    engine.commit(puts(Table::Prefix, [(key(1), vec![1]), (key(2), vec![1])])).await.unwrap();
-    let snapshot = engine.snapshot().await.unwrap();
-    let mut batch = puts(Table::Prefix, [(key(1), vec![2]), (key(3), vec![2])]);
-    batch.delete(Table::Prefix, key(2));
-    batch.put(Table::Header, key(1), vec![2]);
-    engine.commit(batch).await.unwrap();
-    let (before, now) = ([(key(1), vec![1]), (key(2), vec![1])], [(key(1), vec![2]), (key(3), vec![2])]);
-    let read = |table| snapshot.scan(table, ScanRange::all(), Order::Forward, EVERYTHING);
-    assert_eq!(all(&engine, Table::Prefix).await, now);
-    assert_eq!(snapshot.is_exact(), kind == EngineKind::Fjall);
-    if snapshot.is_exact() {
-        assert_eq!(read(Table::Prefix).await.unwrap(), before);
-        assert_eq!(read(Table::Header).await.unwrap(), []);
-    } else {
-        assert_eq!(read(Table::Prefix).await.unwrap(), now);
-        assert_eq!(read(Table::Header).await.unwrap(), [(key(1), vec![2])]);
-    }
+    assert!(engine.is_empty(Kind::Count).await.expect("it reads"));
+    let mut writes = Writes::default();
+    let key = CanonicalPrefix("88".to_owned());
+    writes.put(&key.clone(), &PrefixCount { prefix: key, count: 7 }, WriteId::SMALL);
+    writes.put(&"follower".to_owned(), &Bookmark::default(), WriteId::SMALL);
+    engine.commit(writes).await.expect("it is committed");
+    assert!(!engine.is_empty(Kind::Count).await.expect("it reads"));
+    assert!(!engine.is_empty(Kind::Bookmark).await.expect("it reads"));
+    assert!(engine.is_empty(Kind::Token).await.expect("it reads"));
+    let most = engine.entries_at_most(Kind::Count).await.expect("it reads");
+    assert!(most.is_none_or(|most| most >= 1), "{most:?}");
+    engine.close().await.expect("it closes");
 }
 
-//----------- Held ----------------------------------------------------------------------------------------------------
+//----------- Image ----------------------------------------------------------
 
-/// Holds the writes of an engine back, as a disk does that does not answer.
-#[derive(Default)]
-pub(in crate::store) struct Held {
-    is_held: std::sync::Mutex<bool>,
-    released: std::sync::Condvar,
-}
-
-/// How long a held write may take: a disk that does not answer needs no long proof.
-pub(super) const HELD_DEADLINE: Duration = Duration::from_millis(50);
-
-impl Held {
-    /// Holds writes, or releases them.
-    pub(in crate::store) fn set(&self, hold: bool) {
-        *self.is_held.lock().unwrap() = hold;
-        self.released.notify_all();
-    }
-
-    /// Whether writes are held.
-    pub(super) fn is_set(&self) -> bool {
-        *self.is_held.lock().unwrap()
-    }
-
-    /// Waits while writes are held.
-    pub(super) fn wait(&self) {
-        let held = self.is_held.lock().unwrap();
-        drop(self.released.wait_while(held, |held| *held).unwrap());
-    }
-}
-
-impl Engine {
-    /// Holds every write that begins from now on, or releases them all.
-    pub(in crate::store) fn hold_writes(&self, hold: bool) {
-        match self {
-            Self::Fjall(running) => running.held().set(hold),
-            Self::Sled(running) => running.held().set(hold),
-            Self::Simulated(running) => running.held().set(hold),
-        }
-    }
-}
-
-async fn a_commit_that_does_not_return_fails_and_reads_go_on(kind: EngineKind) {
+async fn an_image_holds_every_entry_whole_while_commits_go_on(kind: EngineKind) {
     let (_directory, engine) = fresh(kind).await;
-    engine.commit(puts(Table::Meta, [(key(1), vec![1])])).await.unwrap();
-    engine.hold_writes(true);
-    let stalled = engine.commit(puts(Table::Meta, [(key(1), vec![2])])).await.unwrap_err();
-    assert!(matches!(stalled, EngineError::Stalled { what: "a change", .. }), "{stalled:?}");
-    assert!(engine.write_in_flight().is_some());
-    assert_eq!(get(&engine, Table::Meta, &key(1)).await, Some(vec![1]));
-    let refused = engine.commit(puts(Table::Meta, [(key(3), vec![3])]));
-    engine.hold_writes(false);
-    assert!(matches!(refused.await.unwrap_err(), EngineError::Poisoned));
-    engine.close().await.unwrap();
-}
-
-#[tokio::test]
-async fn fjall_commit_that_does_not_return_fails_and_reads_go_on() {
-    a_commit_that_does_not_return_fails_and_reads_go_on(EngineKind::Fjall).await;
-}
-
-#[tokio::test]
-async fn sled_commit_that_does_not_return_fails_and_reads_go_on() {
-    a_commit_that_does_not_return_fails_and_reads_go_on(EngineKind::Sled).await;
-}
-
-//----------- damage done on purpose ----------------------------------------------------------------------------------
-
-impl Engine {
-    /// Brings everything from memory into sorted tables. Sled has none.
-    pub(in crate::store) async fn flush_tables(&self) {
-        if let Self::Fjall(running) = self {
-            let flush = |engine: &super::fjall::Fjall| {
-                engine.flush_tables();
-                Ok(())
-            };
-            running.read(flush).await.unwrap();
+    let texts: Vec<String> = (0..40).map(|number| format!("88/{number:02}")).collect();
+    put(&engine, &texts.iter().map(|text| state(text, 1, LONG)).collect::<Vec<_>>()).await;
+    let image = engine.image().await.expect("an image");
+    let mut cursor = Cursor::default();
+    let mut versions = Vec::new();
+    loop {
+        let page = image.next(Kind::Identifier, &mut cursor, STEP).await.expect("it reads");
+        if page.is_empty() {
+            break;
         }
+        for (key, body) in page {
+            let entry =
+                <IdentifierEntry as crate::store::entry::Readable>::decode(&key, &body, StoredAs::default())
+                    .expect("a whole entry");
+            let data = &entry.values.expect("values").as_slice()[0].data.clone();
+            assert!(data.len() == LONG && data.iter().all(|byte| u64::from(*byte) == entry.version));
+            versions.push(entry.version);
+        }
+        // All entries are replaced between two pages.
+        let found: Vec<Option<IdentifierEntry>> =
+            engine.get(&texts.iter().map(|text| name(text)).collect::<Vec<_>>()).await.expect("they read");
+        let mut writes = Writes::default();
+        for (text, before) in texts.iter().zip(found) {
+            let before = before.expect("it is there");
+            let version = before.version + 1;
+            let id = WriteId(version * 1_000 + versions.len() as u64);
+            let id = WriteId(id.0 * 100 + text[3..].parse::<u64>().expect("a number"));
+            writes.replace(&name(text), &state(text, version, LONG), before.stored, id);
+        }
+        engine.commit(writes).await.expect("it is committed");
     }
-
-    /// Lets so many attempts to apply a commit fail in part. On sled only.
-    fn tear(&self, attempts: usize) {
-        let Self::Sled(running) = self else { panic!("not sled") };
-        running.exchange(|sled| sled.tear(attempts));
-    }
-
-    /// Puts back what a failed transaction replaced, which fails. On sled only.
-    fn fail_undo(&self, folder: &Path) {
-        let Self::Sled(running) = self else { panic!("not sled") };
-        running.exchange(|sled| assert!(sled.undo(folder).is_err()));
-    }
-
-    /// From now on no commit reaches the disk. On sled only.
-    pub(in crate::store) fn fail_syncs(&self) {
-        let Self::Sled(running) = self else { panic!("not sled") };
-        running.exchange(|sled| sled.sync_instead(std::fs::File::open("/dev/null").unwrap()));
-    }
+    assert_eq!(versions.len(), texts.len());
+    let later = versions.iter().filter(|version| **version > 1).count();
+    assert_eq!(image.is_exact(), later == 0, "{versions:?}");
+    drop(image);
+    engine.close().await.expect("it closes");
 }

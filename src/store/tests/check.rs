@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::store::EngineKind;
 use crate::store::check::{CheckReport, check};
-use crate::store::engine::table::Table;
+use crate::store::entry::Kind;
 use crate::store::entry::Operation;
 use crate::store::error::Error;
 use crate::store::loss::{accept_loss, find_loss};
@@ -161,7 +161,7 @@ async fn the_end_of_a_journal_is_a_loss_that_can_be_accepted() {
         assert!(find_loss(options(at, engine)).await.expect("compared"), "{engine}");
         // The lost end may have held the first entry of a table.
         let Found::Witness(mut witness) = Witness::load(at).expect("readable") else { panic!("no witness") };
-        witness.filled.push(Table::Digest);
+        witness.filled.push(Kind::Digest);
         witness.save(at).expect("space on disk");
         assert!(
             find_loss(options(at, engine)).await.expect("compared"),

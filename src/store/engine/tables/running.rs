@@ -1,0 +1,287 @@
+//! One open engine, and how its work is run: off the reactor, after a panic, after a failed write, after closing.
+//!
+//! Calls run on threads for blocking work, short reads where they are asked while they come from memory (see `read_offload`).
+//! A call holds the engine open while it runs; closing waits for the running calls. A call whose future is dropped
+//! still runs to its end.
+//!
+//! Each call has a deadline, because a disk or an engine may never return. A call beyond it has failed for those who wait;
+//! its thread stays with the engine. A write beyond it poisons the engine as a failed one does.
+//!
+//! ```text
+//! open ──▶ running ──failed or stalled write──▶ poisoned (reads continue) ──▶ closed
+//!             └─────panic inside the engine──▶ broken (every call returns Damaged; the process must be restarted)
+//! ```
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::task::{JoinError, spawn_blocking};
+
+use crate::model::limits::{CLOSE_SECONDS_MAX, READ_SECONDS_MAX, WRITE_SECONDS_MAX};
+
+use super::error::EngineError;
+use super::read_offload::{ReadOffload, TimedRead};
+use super::stall::{Call, Calls};
+
+/// An open engine `T`, shared by readers and writers.
+pub(super) struct Running<T> {
+    directory: PathBuf,
+    engine: RwLock<Option<T>>,
+    poisoned: AtomicBool,
+    broken: OnceLock<String>,
+    read_offload: ReadOffload,
+    writes: Calls,
+    /// Reads beyond their deadline that have not returned.
+    stalled_reads: Arc<AtomicUsize>,
+    deadlines: Deadlines,
+    #[cfg(test)]
+    held: super::tests::Held,
+}
+
+/// How long calls may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deadlines {
+    /// A write, to its end on disk.
+    pub(super) write: Duration,
+    /// A read.
+    pub(super) read: Duration,
+    /// Closing.
+    pub(super) close: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            write: seconds(WRITE_SECONDS_MAX),
+            read: seconds(READ_SECONDS_MAX),
+            close: seconds(CLOSE_SECONDS_MAX),
+        }
+    }
+}
+
+/// Stalled reads beyond which no other read is begun: each holds a thread.
+const STALLED_READS_MAX: usize = 32;
+
+impl<T: Send + Sync + 'static> Running<T> {
+    /// Opens an engine; a panic inside it is damage.
+    pub(super) async fn open(
+        directory: &Path,
+        open: impl FnOnce(&Path) -> Result<T, EngineError> + Send + 'static,
+    ) -> Result<Arc<Self>, EngineError> {
+        let directory = directory.to_path_buf();
+        let inside = directory.clone();
+        let engine = match spawn_blocking(move || open(&inside)).await {
+            Ok(opened) => opened.map_err(EngineError::while_opening)?,
+            Err(failed) => return Err(explain_join(&directory, failed)),
+        };
+        Ok(Arc::new(Self {
+            directory,
+            engine: RwLock::new(Some(engine)),
+            poisoned: AtomicBool::new(false),
+            broken: OnceLock::new(),
+            read_offload: ReadOffload::new(Instant::now()),
+            writes: Calls::new(Instant::now()),
+            stalled_reads: Arc::default(),
+            deadlines: Deadlines::default(),
+            #[cfg(test)]
+            held: super::tests::Held::default(),
+        }))
+    }
+
+    /// The directory of the engine's files.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Runs reading work.
+    pub(super) async fn read<R: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&T) -> Result<R, EngineError> + Send + 'static,
+    ) -> Result<R, EngineError> {
+        if self.stalled_reads.load(Ordering::Acquire) >= STALLED_READS_MAX {
+            return Err(self.stalled("earlier reads", self.deadlines.read));
+        }
+        let call = Call::new(Arc::clone(&self.stalled_reads));
+        let watched = call.clone();
+        let work = move |engine: &T| {
+            // Dropped when the work ends, however late that is.
+            let _call = call;
+            work(engine)
+        };
+        match self.run(work, self.deadlines.read).await {
+            Some(outcome) => outcome,
+            None => {
+                watched.stall();
+                Err(self.stalled("a read", self.deadlines.read))
+            }
+        }
+    }
+
+    /// Runs work off the reactor; none when it has not ended by its deadline.
+    async fn run<R: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&T) -> Result<R, EngineError> + Send + 'static,
+        deadline: Duration,
+    ) -> Option<Result<R, EngineError>> {
+        if let Some(detail) = self.broken.get() {
+            return Some(Err(EngineError::damaged(&self.directory, detail)));
+        }
+        let running = Arc::clone(self);
+        let work = move || {
+            let engine = running.engine.read().unwrap_or_else(PoisonError::into_inner);
+            work(engine.as_ref().ok_or(EngineError::Stopped)?)
+        };
+        let ended = tokio::time::timeout(deadline, spawn_blocking(work)).await.ok()?;
+        Some(self.outcome(ended))
+    }
+
+    fn outcome<R>(
+        self: &Arc<Self>,
+        ended: Result<Result<R, EngineError>, JoinError>,
+    ) -> Result<R, EngineError> {
+        ended.unwrap_or_else(|failed| Err(self.take_out_of_use(explain_join(&self.directory, failed))))
+    }
+
+    fn stalled(&self, what: &'static str, after: Duration) -> EngineError {
+        EngineError::Stalled { what, path: self.directory.clone(), seconds: after.as_secs() }
+    }
+
+    /// Runs reading work that is short when it comes from memory: here, as long as such work does.
+    pub(super) async fn read_shortly<R: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&T) -> Result<R, EngineError> + Send + 'static,
+    ) -> Result<R, EngineError> {
+        // The lock is held while the engine is being closed. A write that takes long may block reads inside the engine.
+        let now = Instant::now();
+        if self.broken.get().is_none()
+            && !self.writes.any_slow(now)
+            && let Some(read) = self.read_offload.begin(now)
+            && let Ok(engine) = self.engine.try_read()
+        {
+            return self.read_here(&read, engine.as_ref().ok_or(EngineError::Stopped)?, work);
+        }
+        self.read(work).await
+    }
+
+    fn read_here<R>(
+        self: &Arc<Self>,
+        read: &TimedRead,
+        engine: &T,
+        work: impl FnOnce(&T) -> Result<R, EngineError>,
+    ) -> Result<R, EngineError> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(engine)));
+        self.read_offload.end(read, Instant::now());
+        outcome
+            .unwrap_or_else(|panic| Err(self.take_out_of_use(explain_panic(&self.directory, panic.as_ref()))))
+    }
+
+    /// Runs writing work; after one failure, or one beyond its deadline, every later one is refused.
+    pub(super) async fn write(
+        self: &Arc<Self>,
+        work: impl FnOnce(&T) -> Result<(), EngineError> + Send + 'static,
+    ) -> Result<(), EngineError> {
+        let (running, write) = (Arc::clone(self), self.writes.begin(Instant::now()));
+        let work = move |engine: &T| {
+            // Dropped when the work ends, however late that is.
+            let _write = write;
+            #[cfg(test)]
+            running.held.wait();
+            if running.poisoned.load(Ordering::Acquire) {
+                return Err(EngineError::Poisoned);
+            }
+            work(engine).inspect_err(|_| running.poisoned.store(true, Ordering::Release))
+        };
+        let deadline = self.write_deadline();
+        let ended = self.run(work, deadline).await;
+        ended.unwrap_or_else(|| {
+            self.poisoned.store(true, Ordering::Release);
+            Err(self.stalled("a change", deadline))
+        })
+    }
+
+    fn write_deadline(&self) -> Duration {
+        #[cfg(test)]
+        if self.held.is_set() {
+            return super::tests::HELD_DEADLINE;
+        }
+        self.deadlines.write
+    }
+
+    /// How long the oldest write that has not ended has been running; none when there is none.
+    pub(super) fn write_in_flight(&self) -> Option<Duration> {
+        self.writes.oldest(Instant::now())
+    }
+
+    /// Waits for the running calls, then releases the files.
+    pub(super) async fn close(
+        self: &Arc<Self>,
+        close: impl FnOnce(T) -> Result<(), EngineError> + Send + 'static,
+    ) -> Result<(), EngineError> {
+        if let Some(detail) = self.broken.get() {
+            return Err(EngineError::damaged(&self.directory, detail));
+        }
+        let running = Arc::clone(self);
+        let work = move || {
+            let engine = running.engine.write().unwrap_or_else(PoisonError::into_inner).take();
+            engine.map_or(Err(EngineError::Stopped), close)
+        };
+        match tokio::time::timeout(self.deadlines.close, spawn_blocking(work)).await {
+            Ok(ended) => self.outcome(ended),
+            Err(_) => Err(self.stalled("closing", self.deadlines.close)),
+        }
+    }
+
+    /// Holds every write that begins from now on, until it is released.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> &super::tests::Held {
+        &self.held
+    }
+
+    /// Modifies the open engine.
+    #[cfg(test)]
+    pub(super) fn exchange(&self, change: impl FnMut(&mut T)) {
+        let mut engine = self.engine.write().unwrap_or_else(PoisonError::into_inner);
+        engine.as_mut().into_iter().for_each(change);
+    }
+
+    /// State after a panic inside the engine: no call uses it again, and it is never dropped, because the effect of its
+    /// destructor is unknown.
+    fn take_out_of_use(self: &Arc<Self>, error: EngineError) -> EngineError {
+        if let EngineError::Damaged { detail, .. } = &error
+            && self.broken.set(detail.clone()).is_ok()
+        {
+            std::mem::forget(Arc::clone(self));
+        }
+        error
+    }
+}
+
+/// A panic is reported as damage with its message; anything else means that the runtime is shutting down.
+fn explain_join(directory: &Path, failed: JoinError) -> EngineError {
+    match failed.try_into_panic() {
+        Ok(panic) => explain_panic(directory, panic.as_ref()),
+        Err(_) => EngineError::Stopped,
+    }
+}
+
+fn explain_panic(directory: &Path, panic: &(dyn Any + Send)) -> EngineError {
+    EngineError::damaged(directory, format!("the engine has stopped: {}", panic_text(panic)))
+}
+
+/// The message of a panic.
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no reason given")
+}

@@ -1,0 +1,125 @@
+//! The entries of one commit. The last write to a key counts, so that one commit may hold several changes of an entry.
+
+use std::collections::BTreeMap;
+
+use super::Tables;
+use super::batch::WriteBatch;
+use super::envelope::{self, StoredAs};
+use super::error::EngineError;
+use super::scan::{Order, PageLimit};
+use super::span::Span;
+use super::table::Table;
+use crate::store::entry::meta::Fact;
+use crate::store::entry::{Entry, Key, Kind, Readable};
+
+//----------- WriteId --------------------------------------------------------
+
+/// A number that no two writes of large entries share: what remains of one write is never taken for a part of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) struct WriteId(pub(in crate::store) u64);
+
+impl WriteId {
+    /// For entries that are always small enough to be stored in one piece.
+    pub(in crate::store) const SMALL: Self = Self(0);
+}
+
+//----------- Writes ---------------------------------------------------------
+
+/// Entries that are written and deleted together.
+#[derive(Default)]
+pub(in crate::store) struct Writes(BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>);
+
+impl Writes {
+    /// Puts an entry that replaces none, or one that is small. Returns how it is stored.
+    pub(in crate::store) fn put<E: Entry>(&mut self, key: &E::Key, entry: &E, id: WriteId) -> StoredAs {
+        self.put_body(E::KIND, key.to_bytes(), &entry.encode(), id)
+    }
+
+    /// Puts an entry that replaces one stored so. Returns how it is stored.
+    pub(in crate::store) fn replace<E: Entry>(
+        &mut self,
+        key: &E::Key,
+        entry: &E,
+        replaced: StoredAs,
+        id: WriteId,
+    ) -> StoredAs {
+        for piece in replaced.piece_keys(Table::from(E::KIND)) {
+            self.0.insert((Table::Piece, piece), None);
+        }
+        self.put(key, entry, id)
+    }
+
+    /// Puts a fact about the store.
+    pub(in crate::store) fn put_fact<F: Fact>(&mut self, fact: &F) {
+        self.put(&F::NAME, fact, WriteId::SMALL);
+    }
+
+    /// Puts an entry that is encoded already.
+    pub(in crate::store) fn put_body(
+        &mut self,
+        kind: Kind,
+        key: Vec<u8>,
+        body: &[u8],
+        id: WriteId,
+    ) -> StoredAs {
+        let table = Table::from(kind);
+        let closed = envelope::close(table, &key, body, id.0);
+        for (key, piece) in closed.pieces {
+            self.0.insert((Table::Piece, key), Some(piece));
+        }
+        self.0.insert((table, key), Some(closed.stored));
+        closed.stored_as
+    }
+
+    /// Deletes the entry under a key. Its pieces, if it has any, are left: it is one that cannot be read.
+    pub(in crate::store) fn delete<R: Readable>(&mut self, key: &R::Key) {
+        self.0.insert((Table::from(R::KIND), key.to_bytes()), None);
+    }
+
+    fn into_batch(self) -> WriteBatch {
+        let mut batch = WriteBatch::new();
+        for ((table, key), value) in self.0 {
+            match value {
+                Some(value) => batch.put(table, key, value),
+                None => batch.delete(table, key),
+            }
+        }
+        batch
+    }
+}
+
+//----------- Commit ---------------------------------------------------------
+
+impl Tables {
+    /// Commits the entries of `writes`: all of them are on disk when this returns. Entries that exceed a bound are refused
+    /// without effect; after any other failure the outcome is unknown, and later commits fail with [`EngineError::Poisoned`].
+    pub(in crate::store) async fn commit(&self, writes: Writes) -> Result<(), EngineError> {
+        self.backend.commit(writes.into_batch()).await
+    }
+
+    /// Deletions of the next entries of a span, and their number; none at its end. The entries are not decoded, so that damaged
+    /// ones are deleted too.
+    pub(in crate::store) async fn deletions<R: Readable>(
+        &self,
+        span: &mut Span<R>,
+        limit: PageLimit,
+    ) -> Result<Option<(Writes, u64)>, EngineError> {
+        let table = Table::from(R::KIND);
+        let page = self.backend.scan(table, span.range.clone(), Order::Forward, limit).await?;
+        if page.is_empty() {
+            return Ok(None);
+        }
+        let count = page.len() as u64;
+        let mut writes = Writes::default();
+        for (key, stored) in page {
+            span.pass(&key, Order::Forward);
+            if let Ok(envelope::Opened::Cut(mark)) = envelope::open(&key, &stored) {
+                for piece in mark.cut.piece_keys(table) {
+                    writes.0.insert((Table::Piece, piece), None);
+                }
+            }
+            writes.0.insert((table, key), None);
+        }
+        Ok(Some((writes, count)))
+    }
+}

@@ -1,0 +1,36 @@
+//! Bookmarks: the last positions that a follower has confirmed. The key is the name of the follower.
+
+use crate::model::position::{Bookmark, Position};
+use crate::wire::cursor::{Reader, Writer};
+
+use super::position::{read_position, write_position};
+use super::{Entry, Kind, Readable};
+use crate::store::engine::StoredAs;
+use crate::store::error::Unreadable;
+
+/// Positions of a bookmark at most.
+const POSITIONS_MAX: usize = 65_536;
+
+impl Readable for Bookmark {
+    type Key = String;
+    const KIND: Kind = Kind::Bookmark;
+
+    fn decode(_key: &[u8], body: &[u8], _stored: StoredAs) -> Result<Self, Unreadable> {
+        let mut reader = Reader::new(body);
+        let count = reader.count("positions", POSITIONS_MAX, 26)?;
+        let positions = (0..count).map(|_| read_position(&mut reader)).collect::<Result<_, _>>();
+        Ok(positions?)
+    }
+}
+
+impl Entry for Bookmark {
+    fn encode(&self) -> Vec<u8> {
+        let positions: Vec<Position> = self.positions().collect();
+        let mut writer = Writer::default();
+        writer.count(positions.len());
+        for position in positions {
+            write_position(&mut writer, position);
+        }
+        writer.into_vec()
+    }
+}

@@ -1,0 +1,72 @@
+//! Entries: what the store keeps under one key, one file per kind.
+//!
+//! ```text
+//!   kind         key                      entry                          follows from the journal
+//!   identifier   canonical identifier     state, tombstones included     yes
+//!   prefix       canonical prefix         state                          yes
+//!   token        token id                 state                          yes
+//!   request      time, caller, item       memory of the outcome          where something changed
+//!   count        canonical prefix         number of live identifiers     yes
+//!   digest       prefix, digest           identifier of a long suffix    yes
+//!   bookmark     name of a follower       positions                      no
+//!   meta         a name                   facts about the store          in part
+//!   header, body stream, sequence         the journal itself
+//! ```
+//! A file holds the type, the bytes of its key and its stored forms with their versions. A form is frozen once released; a new
+//! one stands beside it. The bytes of keys are frozen too: backups hold them, and every engine orders entries by them.
+//!
+//! Integers are big-endian. Checksums, and cutting large entries into pieces, are the engine's.
+
+pub(in crate::store) mod change;
+mod kind;
+
+pub(in crate::store) mod bookmark;
+pub(in crate::store) mod count;
+pub(in crate::store) mod digest;
+pub(in crate::store) mod identifier;
+pub(in crate::store) mod journaled;
+pub(in crate::store) mod meta;
+pub(in crate::store) mod position;
+pub(in crate::store) mod prefix;
+pub(in crate::store) mod request;
+pub(in crate::store) mod token;
+
+pub use self::change::{Change, Operation};
+pub use self::identifier::{IdentifierEntry, Mark};
+pub(in crate::store) use self::kind::Kind;
+pub use self::request::{RequestKey, RequestMemory};
+
+use super::engine::StoredAs;
+use super::error::Unreadable;
+
+//----------- Key, Readable, Entry -------------------------------------------
+
+/// The key of an entry.
+pub(in crate::store) trait Key: Sized {
+    /// The bytes by which entries of the kind are ordered. They are frozen.
+    fn to_bytes(&self) -> Vec<u8>;
+}
+
+/// What can be read of an entry: all of it, or a part.
+pub(in crate::store) trait Readable: Sized + Send + 'static {
+    /// The key of the entry.
+    type Key: Key;
+
+    /// The kind of the entry.
+    const KIND: Kind;
+
+    /// Decodes the body found under a key. `stored` is handed back to the engine when the entry is replaced.
+    fn decode(key: &[u8], body: &[u8], stored: StoredAs) -> Result<Self, Unreadable>;
+}
+
+/// An entry that is written whole.
+pub(in crate::store) trait Entry: Readable {
+    /// Encodes the body.
+    fn encode(&self) -> Vec<u8>;
+}
+
+impl Key for String {
+    fn to_bytes(&self) -> Vec<u8> {
+        self.as_bytes().to_vec()
+    }
+}

@@ -1,0 +1,102 @@
+//! Tokens of callers: their present states. The key is the id of the token.
+//!
+//! ```text
+//!   body   version · id · hash of the secret · label · created · expires · revoked · scopes · sequence of the last change
+//! ```
+
+use crate::model::identifier::Prefix;
+use crate::model::limits::{SCOPE_PREFIXES_MAX, SCOPES_MAX, TEXT_BYTES_MAX};
+use crate::model::token::{Scope, TokenEntry, TokenId};
+use crate::wire::cursor::{DecodeError, Reader, Writer};
+
+use super::prefix::read_prefix_name;
+use super::{Entry, Key, Kind, Readable};
+use crate::store::engine::StoredAs;
+use crate::store::error::Unreadable;
+
+//----------- TokenState -----------------------------------------------------
+
+/// The state of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::store) struct TokenState {
+    /// The token.
+    pub(in crate::store) entry: TokenEntry,
+    /// Sequence of the last change.
+    pub(in crate::store) sequence: u64,
+}
+
+impl Key for TokenId {
+    fn to_bytes(&self) -> Vec<u8> {
+        self.0.to_vec()
+    }
+}
+
+impl Readable for TokenState {
+    type Key = TokenId;
+    const KIND: Kind = Kind::Token;
+
+    fn decode(_key: &[u8], body: &[u8], _stored: StoredAs) -> Result<Self, Unreadable> {
+        let mut reader = Reader::new(body);
+        let state = Self { entry: read_token(&mut reader)?, sequence: reader.u64("sequence")? };
+        reader.finish("token state")?;
+        Ok(state)
+    }
+}
+
+impl Entry for TokenState {
+    fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::default();
+        write_token(&mut writer, &self.entry);
+        writer.u64(self.sequence);
+        writer.into_vec()
+    }
+}
+
+//----------- Version 1 ------------------------------------------------------
+
+/// Writes a token entry.
+pub(in crate::store) fn write_token(writer: &mut Writer, entry: &TokenEntry) {
+    writer.u64(entry.version).raw(&entry.id.0).raw(&entry.secret_hash).text(&entry.label);
+    writer.u64(entry.created_ms).u64(entry.expires_ms.unwrap_or(0)).u64(entry.revoked_ms.unwrap_or(0));
+    writer.count(entry.scopes.len());
+    for scope in &entry.scopes {
+        let (code, prefixes): (u8, &[Prefix]) = match scope {
+            Scope::Admin => (0, &[]),
+            Scope::Registrar(prefixes) => (1, prefixes),
+            Scope::Reader(prefixes) => (2, prefixes),
+            Scope::Peer(prefixes) => (3, prefixes),
+        };
+        writer.u8(code).count(prefixes.len());
+        for prefix in prefixes {
+            writer.text(prefix.as_str());
+        }
+    }
+}
+
+/// Reads a token entry.
+pub(in crate::store) fn read_token(reader: &mut Reader<'_>) -> Result<TokenEntry, DecodeError> {
+    let version = reader.u64("version")?;
+    let id = TokenId(reader.array("token id")?);
+    let secret_hash = reader.array("secret hash")?;
+    let label = reader.text("label", TEXT_BYTES_MAX)?.to_owned();
+    let created_ms = reader.u64("created")?;
+    let mut time = |what| reader.u64(what).map(|ms| (ms != 0).then_some(ms));
+    let expires_ms = time("expires")?;
+    let revoked_ms = time("revoked")?;
+    let count = reader.count("scopes", SCOPES_MAX, 5)?;
+    let scopes = (0..count).map(|_| read_scope(reader)).collect::<Result<Vec<_>, _>>()?;
+    Ok(TokenEntry { id, secret_hash, label, scopes, created_ms, expires_ms, revoked_ms, version })
+}
+
+fn read_scope(reader: &mut Reader<'_>) -> Result<Scope, DecodeError> {
+    let code = reader.u8("scope")?;
+    let count = reader.count("scope prefixes", SCOPE_PREFIXES_MAX, 4)?;
+    let prefixes = (0..count).map(|_| read_prefix_name(reader)).collect::<Result<Vec<_>, _>>()?;
+    match code {
+        0 => Ok(Scope::Admin),
+        1 => Ok(Scope::Registrar(prefixes)),
+        2 => Ok(Scope::Reader(prefixes)),
+        3 => Ok(Scope::Peer(prefixes)),
+        _ => Err(reader.refuse("scope")),
+    }
+}
