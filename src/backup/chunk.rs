@@ -17,7 +17,7 @@ use super::file::{BackedUpFile, RestoredFile};
 use super::finding::Finding;
 use super::key::DataKey;
 use super::manifest::{Chunk, Holds};
-use crate::store::image::{CopiedChange, CopiedEntry};
+use crate::store::copy::image::{CopiedChange, CopiedEntry};
 use crate::wire::cursor::{DecodeError, Reader, Writer};
 
 const MAGIC: &[u8] = b"idnode";

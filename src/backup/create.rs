@@ -18,10 +18,10 @@ use super::progress::Progress;
 use super::summary::Summary;
 use crate::model::position::Incarnation;
 use crate::store::Store;
-use crate::store::commit::End;
+use crate::store::copy::image::CopiedChange;
 use crate::store::error::Error as StoreError;
-use crate::store::image::CopiedChange;
-use crate::store::journal_check::JournalCheck;
+use crate::store::journal::check::JournalCheck;
+use crate::store::writer::End;
 
 /// Key of the journal entries in the counts.
 pub(super) const JOURNAL: &str = "journal";

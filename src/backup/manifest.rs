@@ -6,7 +6,7 @@ use super::kind::Kind;
 use crate::model::identifier::Folding;
 use crate::model::position::Incarnation;
 use crate::store::EngineKind;
-use crate::store::commit::End;
+use crate::store::writer::End;
 
 /// The manifest's file name.
 pub(super) const FILE: &str = "manifest.json";

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::manifest::{Base, Chunk, Holds, ImageSpan, Lock, Manifest};
 use crate::model::identifier::Folding;
 use crate::model::position::{Incarnation, Position};
-use crate::store::commit::End;
+use crate::store::writer::End;
 
 const FORMAT: u32 = 1;
 const CIPHER: &str = "chacha20poly1305; data key locked with xchacha20poly1305";

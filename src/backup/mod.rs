@@ -11,7 +11,7 @@
 //! A backup is a folder, named after its time and kind, for example `2026-11-23T203243Z-full`:
 //!
 //! - `files-000001.zst`: small files of the data directory: the server key.
-//! - `image-000001.zst` …: the present states. Only in a full backup; exact or fuzzy, see [`crate::store::image`].
+//! - `image-000001.zst` …: the present states. Only in a full backup; exact or fuzzy, see [`crate::store::copy::image`].
 //! - `journal-000001.zst` …: journal entries. A full backup holds the journal that the store holds; an incremental
 //!   one holds it from the end of the backup it continues, its base.
 //! - `manifest.json`: a description of the backup, its range of positions, and every chunk with its sizes and SHA-256.

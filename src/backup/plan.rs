@@ -25,10 +25,10 @@ use super::manifest::{self, Holds, Manifest};
 use super::manifest_v1::time;
 use super::until::Until;
 use crate::model::position::Incarnation;
-use crate::store::commit::End;
-use crate::store::image::CopiedChange;
-use crate::store::journal_check::JournalCheck;
-use crate::store::restore::RestoreTarget;
+use crate::store::copy::image::CopiedChange;
+use crate::store::copy::restore::RestoreTarget;
+use crate::store::journal::check::JournalCheck;
+use crate::store::writer::End;
 
 //----------- Plan -----------------------------------------------------------
 

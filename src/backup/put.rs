@@ -16,9 +16,9 @@ use super::manifest::{self, Holds, Manifest};
 use super::progress::Progress;
 use super::restore::Damaged;
 use super::until::Until;
+use crate::store::copy::image::CopiedChange;
+use crate::store::copy::restore::Restorer;
 use crate::store::error::Error as StoreError;
-use crate::store::image::CopiedChange;
-use crate::store::restore::Restorer;
 
 type Tell<'a> = &'a (dyn Fn(Progress) + Send + Sync);
 

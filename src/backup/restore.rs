@@ -21,8 +21,8 @@ use super::sibling::Sibling;
 use super::until::Until;
 use crate::model::environment::{Clock, Entropy};
 use crate::store::EngineKind;
+use crate::store::copy::restore::{Restored, Restorer};
 use crate::store::open::StoreOptions;
-use crate::store::restore::{Restored, Restorer};
 
 //----------- RestoreRequest -------------------------------------------------
 

@@ -22,9 +22,9 @@ use crate::model::caller::CallerName;
 use crate::model::environment::{Clock, Entropy};
 use crate::model::identifier::{Folding, Identifier};
 use crate::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
-use crate::store::commit::{Appender, Block, Proposed};
 use crate::store::entry::{Change, IdentifierEntry, Operation};
 use crate::store::open::{Opened, StoreOptions, open};
+use crate::store::writer::{Appender, Block, Proposed};
 use crate::store::{EngineKind, Store};
 
 //----------- Bench ----------------------------------------------------------

@@ -2,7 +2,7 @@
 
 use super::manifest_v1::time;
 use crate::model::position::Position;
-use crate::store::restore::RestoreTarget;
+use crate::store::copy::restore::RestoreTarget;
 
 //----------- Until ----------------------------------------------------------
 

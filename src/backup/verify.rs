@@ -18,8 +18,8 @@ use super::key::{DataKey, Key};
 use super::list::has_name_of;
 use super::manifest::{self, Holds, Manifest};
 use super::progress::Progress;
-use crate::store::image::{CopiedChange, CopiedEntry};
-use crate::store::journal_check::JournalCheck;
+use crate::store::copy::image::{CopiedChange, CopiedEntry};
+use crate::store::journal::check::JournalCheck;
 
 /// Reads back the backup in a folder. Dropping the future ends the reading after the present chunk.
 ///

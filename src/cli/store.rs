@@ -13,8 +13,8 @@ use super::local::{LocalArguments, notice};
 use crate::config::Config;
 use crate::daemon::DaemonError;
 use crate::daemon::offline::{self, Loss, ReplacedToken};
-use crate::store::check::CheckReport;
-use crate::store::repair::RepairReport;
+use crate::store::copy::check::CheckReport;
+use crate::store::copy::repair::RepairReport;
 use crate::telemetry::Chain;
 
 /// Check the store of a stopped node, accept a loss, or replace the admin token

@@ -153,9 +153,9 @@ mod tests {
     use crate::config::StoreSection;
     use crate::daemon::store_options;
     use crate::store::EngineKind;
-    use crate::store::commit::Block;
     use crate::store::error::Error;
     use crate::store::open::{Opened, open};
+    use crate::store::writer::Block;
 
     #[tokio::test]
     async fn changes_stop_before_the_disk_is_full_and_resume_when_there_is_space() {

@@ -15,8 +15,8 @@ use crate::model::token::Scope;
 use crate::registry::command::{Command, TokenCommand};
 use crate::registry::{Registry, TokenDraft};
 use crate::store::Store;
+use crate::store::copy::restore::RESTORED;
 use crate::store::entry::Change;
-use crate::store::restore::RESTORED;
 use crate::telemetry::Chain;
 
 /// Label of the token, in the list of tokens.

@@ -14,10 +14,10 @@ use crate::config::Config;
 use crate::model::token::{Scope, TokenEntry};
 use crate::registry::command::{Command, TokenCommand};
 use crate::registry::{Registry, RegistryOptions, TokenDraft};
-use crate::store::check::{self, CheckReport};
-use crate::store::loss;
+use crate::store::copy::check::{self, CheckReport};
+use crate::store::copy::repair::{self, RepairReport};
 use crate::store::open;
-use crate::store::repair::{self, RepairReport};
+use crate::store::open::loss;
 use crate::telemetry::Chain;
 
 /// Label of an admin token that was made offline, in the list of tokens and in the journal.

@@ -18,9 +18,9 @@ use crate::model::identifier::CanonicalIdentifier;
 use crate::model::limits::STEP_ITEMS_MAX;
 use crate::model::refusal::{Failure, Refusal};
 use crate::store::Store;
-use crate::store::commit::Appender;
 use crate::store::entry::RequestKey;
 use crate::store::error::Error;
+use crate::store::writer::Appender;
 
 use super::authorize::Authorized;
 use super::counters::RegistryCounters;

@@ -14,10 +14,10 @@ use crate::model::limits::GROUP_BYTES_MAX;
 use crate::model::position::Position;
 use crate::model::prefix::{Homing, PrefixEntry};
 use crate::store::Store;
-use crate::store::commit::{Block, End, Proposed};
 use crate::store::directory::Directory;
 use crate::store::entry::{Change, IdentifierEntry, Mark, Operation, RequestKey, RequestMemory};
-use crate::store::lineage::Lineage;
+use crate::store::journal::lineage::Lineage;
+use crate::store::writer::{Block, End, Proposed};
 
 use super::authorize::{self, Authorized};
 use super::command::{Command, PrefixCommand, TokenCommand};

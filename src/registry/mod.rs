@@ -49,8 +49,8 @@ use crate::model::prefix::PrefixEntry;
 use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::model::token::{Scope, TokenEntry, TokenId};
 use crate::store::Store;
-use crate::store::commit::Appender;
-use crate::store::retention::Retention;
+use crate::store::journal::retention::Retention;
+use crate::store::writer::Appender;
 
 pub use self::apply::failure_of;
 

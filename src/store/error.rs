@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::wire::cursor::DecodeError;
 
-use super::engine::EngineError;
+use crate::store::engine::EngineError;
 
 /// Why a call of the store failed.
 #[derive(Debug, thiserror::Error)]

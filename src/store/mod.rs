@@ -1,49 +1,47 @@
 //! The store: identifiers, prefixes, tokens and the journal, on disk. The only module that names a storage engine.
 //!
 //! ```text
-//!   registry ─▶ Appender.commit(Block) ─▶ engine ─▶ on disk ─▶ publish      (one writer per stream)
-//!   registry, resolver ─▶ Store: identifiers, list, requests, directory     (many readers, batched)
-//!   filing, backup ─▶ Store: follow, entries_from, bookmarks, image         (followers of the journal)
+//!   registry ── Block ─▶ writer ─ Writes: entries and one journal block ─▶ engine ─▶ on disk ─▶ publish   (one writer)
+//!   registry, resolver ─▶ Store: identifiers, list, names, requests, directory ─▶ engine                   (many readers, batched)
+//!   filing, backup ─▶ Store: follow, entries_from, bookmarks · copy::image                                 (followers)
 //! ```
+//! | folder | what it is |
+//! |---|---|
+//! | `entry` | what is stored under one key: a file for each kind, with its key and its stored forms |
+//! | `journal` | the ordered, chained sequence of all changes: blocks, incarnations, seals, retention |
+//! | `writer` | the only way to change a store: from a block to entries, durable, then visible |
+//! | `open` | proves the files, opens the engine, compares and repairs what a crash may have left |
+//! | `copy` | image and restore; check and repair |
+//! | `engine` | typed operations on entries; below them tables, and the engines fjall and sled |
 //!
-//! What is durable when: [`commit::Appender::commit`] returns after the block survives power loss; readers and
-//! followers never see a block before that. The store does not know callers.
+//! # The life of one registration
 //!
-//! Its interface would also fit an engine on other machines: asynchronous calls, batched reads and commits, a journal by
-//! stream and position, ordered scans by prefix.
+//! 1. The registry's committer reads the present states of the identifiers that a group of commands is about
+//!    ([`Store::identifiers`]) and the memory of their requests ([`Store::requests`]), and decides. What is decided is a
+//!    [`writer::Block`]: for each change the new state, the resulting version, and what it replaces.
+//! 2. [`writer::Appender::commit`] gives each change a sequence, a time and a chained hash. It collects the journal entry (header
+//!    and body), the new state, the count of the prefix and the memory of the request in one set of writes.
+//! 3. The engine encodes nothing more: it puts each entry into an envelope with a checksum, cuts a long one into pieces, and
+//!    commits all of it at once. When that returns, all of it is on disk.
+//! 4. The directory, the counts and the end of the journal are published: from now on every question sees the change, and
+//!    followers wake up. Then the caller gets its receipt.
+//!
+//! What is durable when: a commit returns after the block survives power loss; readers and followers never see a block before
+//! that. The store does not know callers.
 
 pub mod entry;
+
 pub mod journal;
 
-pub mod commit;
-mod counts;
-mod writes;
+pub mod writer;
 
 pub mod directory;
 pub mod names;
 mod read;
 
-pub mod check;
-
-mod findings;
-pub mod lineage;
-pub mod loss;
-mod meta_rebuild;
 pub mod open;
-mod proof;
-mod read_only_image;
-mod recovery;
-pub mod repair;
 
-pub mod retention;
-
-pub mod image;
-pub mod journal_check;
-pub mod restore;
-
-mod header_v1;
-mod high_water;
-mod witness;
+pub mod copy;
 
 mod engine;
 pub mod error;
@@ -65,13 +63,16 @@ use crate::model::identifier::{Folding, Prefix};
 use crate::model::limits::{GROUP_ITEMS_MAX, GROUP_ITEMS_SLED_MAX};
 use crate::model::position::Position;
 
-use self::commit::End;
-use self::counts::Counts;
 use self::directory::Directory;
 use self::engine::Engine;
 use self::error::Error;
-use self::lineage::Lineage;
-use self::retention::RetainedFrom;
+use self::journal::lineage::Lineage;
+use self::journal::retention::RetainedFrom;
+use self::open::high_water::HighWaterFile;
+use self::open::read_only_image::ReadOnlyImage;
+use self::open::witness::Witness;
+use self::writer::End;
+use self::writer::counts::Counts;
 
 //----------- Store ----------------------------------------------------------
 
@@ -88,7 +89,7 @@ struct Inner {
     /// The directory of the files: the data directory, or an image of one that cannot be written.
     files: PathBuf,
     /// Removed with the store.
-    image: Option<read_only_image::ReadOnlyImage>,
+    image: Option<ReadOnlyImage>,
     folding: Folding,
     clock: Clock,
     entropy: Entropy,
@@ -101,9 +102,9 @@ struct Inner {
     stopped: watch::Sender<Option<String>>,
     /// Why the store accepts no changes for now.
     paused: watch::Sender<Option<String>>,
-    high_water: Mutex<high_water::HighWaterFile>,
+    high_water: Mutex<HighWaterFile>,
     /// The witness as it is on disk; none before it was written.
-    witness: Mutex<Option<witness::Witness>>,
+    witness: Mutex<Option<Witness>>,
     /// Read lock for copies of the journal, write lock for pruning.
     held: Arc<RwLock<()>>,
 }

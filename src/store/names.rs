@@ -5,11 +5,11 @@
 
 use crate::model::identifier::{CanonicalIdentifier, Identifier, Prefix};
 
-use super::Store;
-use super::engine::{PageLimit, Span};
-use super::entry::IdentifierEntry;
-use super::entry::identifier::LiveName;
-use super::error::Error;
+use crate::store::Store;
+use crate::store::engine::{PageLimit, Span};
+use crate::store::entry::IdentifierEntry;
+use crate::store::entry::identifier::LiveName;
+use crate::store::error::Error;
 
 /// Maximum bytes of one step.
 const STEP_BYTES_MAX: usize = 4 * 1024 * 1024;

@@ -4,13 +4,13 @@ use crate::model::identifier::{CanonicalIdentifier, Prefix};
 use crate::model::limits::SUFFIX_DIGEST_BYTES;
 use crate::model::position::Bookmark;
 
-use super::Store;
-use super::engine::{PageLimit, Span, WriteId, Writes};
-use super::entry::digest::{DigestKey, LongSuffix};
-use super::entry::journaled::{EncodedBody, JournalKey};
-use super::entry::{IdentifierEntry, RequestKey, RequestMemory};
-use super::error::Error;
-use super::journal::{Body, Header, JournalEntry};
+use crate::store::Store;
+use crate::store::engine::{PageLimit, Span, WriteId, Writes};
+use crate::store::entry::digest::{DigestKey, LongSuffix};
+use crate::store::entry::journaled::{EncodedBody, JournalKey};
+use crate::store::entry::{IdentifierEntry, RequestKey, RequestMemory};
+use crate::store::error::Error;
+use crate::store::journal::{Body, Header, JournalEntry};
 
 /// Maximum bytes of one step.
 const STEP_BYTES_MAX: usize = 4 * 1024 * 1024;

@@ -14,18 +14,18 @@ use crate::model::position::Stream;
 use crate::model::request::RequestId;
 use crate::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
 
-use super::commit::{Appender, Block, Committed, Proposed};
-use super::entry::journaled::{EncodedBody, JournalKey};
-use super::entry::prefix::{CanonicalPrefix, PrefixState};
-use super::entry::{Change, IdentifierEntry, Mark, Operation, RequestKey};
-use super::error::Error;
-use super::high_water::{HighWater, HighWaterFile};
-use super::journal::Header;
-use super::loss::accept_loss;
-use super::names::NameRange;
-use super::open::{Opened, StoreOptions, open};
-use super::retention::Retention;
-use super::{EngineKind, Store};
+use crate::store::entry::journaled::{EncodedBody, JournalKey};
+use crate::store::entry::prefix::{CanonicalPrefix, PrefixState};
+use crate::store::entry::{Change, IdentifierEntry, Mark, Operation, RequestKey};
+use crate::store::error::Error;
+use crate::store::journal::Header;
+use crate::store::journal::retention::Retention;
+use crate::store::names::NameRange;
+use crate::store::open::high_water::{HighWater, HighWaterFile};
+use crate::store::open::loss::accept_loss;
+use crate::store::open::{Opened, StoreOptions, open};
+use crate::store::writer::{Appender, Block, Committed, Proposed};
+use crate::store::{EngineKind, Store};
 
 //----------- A small language -----------------------------------------------
 

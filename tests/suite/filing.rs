@@ -17,7 +17,7 @@ use idnode::model::limits::SEGMENT_ENTRIES;
 use idnode::model::prefix::{Homing, PrefixStatus};
 use idnode::model::site::{Ports, Site};
 use idnode::registry::command::{Command, PrefixCommand, TokenCommand};
-use idnode::store::retention::Retention;
+use idnode::store::journal::retention::Retention;
 use tokio::sync::watch;
 
 use crate::support::clients::{GrpcClient, http_get};

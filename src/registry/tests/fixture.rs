@@ -25,9 +25,9 @@ use crate::registry::command::{
 };
 use crate::registry::receipt::{Outcome, Receipt};
 use crate::registry::{Registry, RegistryOptions, TokenDraft};
-use crate::store::commit::Appender;
 use crate::store::entry::IdentifierEntry;
 use crate::store::open::{Opened, StoreOptions, open};
+use crate::store::writer::Appender;
 use crate::store::{EngineKind, Store};
 use crate::wire::handle::administrator::{encode_administrator, encode_identities};
 

@@ -4,7 +4,10 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use super::{Cursor, Engine, EngineKind, PageLimit, Span, Step, StoredAs, Walk, WriteId, Writes};
+use super::{
+    Cursor, Engine, EngineError, EngineKind, PageLimit, Span, Step, StoredAs, Walk, WriteId, Writes,
+};
+use crate::model::caller::CallerName;
 use crate::model::identifier::{CanonicalIdentifier, Folding, Identifier, Prefix};
 use crate::model::position::{Bookmark, Incarnation, Position, Stream};
 use crate::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
@@ -12,11 +15,11 @@ use crate::store::entry::count::PrefixCount;
 use crate::store::entry::identifier::LiveName;
 use crate::store::entry::journaled::{EncodedBody, JournalKey};
 use crate::store::entry::prefix::CanonicalPrefix;
-use crate::store::entry::{IdentifierEntry, Key as _, Kind};
+use crate::store::entry::{EntryKey as _, EntryKind, IdentifierEntry, Operation, Readable as _};
 use crate::store::error::Error;
-use crate::store::journal::Header;
-use crate::store::lineage::Lineage;
-use crate::store::retention::{RetainedFrom, Seal};
+use crate::store::journal::lineage::Lineage;
+use crate::store::journal::retention::{RetainedFrom, Seal};
+use crate::store::journal::{Header, Subject};
 
 /// Bytes of a value that is cut into some pieces.
 const LONG: usize = 100_000;
@@ -131,11 +134,11 @@ fn journal(sequences: impl IntoIterator<Item = u64>, body: &[u8]) -> Writes {
         let header = Header {
             position,
             time_ms: sequence,
-            operation: crate::store::entry::Operation::Begun,
-            subject: crate::store::journal::Subject::Store,
+            operation: Operation::Begun,
+            subject: Subject::Store,
             version: 1,
             previous: None,
-            caller: crate::model::caller::CallerName::Node,
+            caller: CallerName::Node,
             body_digest: [0; 32],
             chain: [7; 32],
         };
@@ -310,9 +313,9 @@ async fn a_closed_engine_answers_nothing(kind: EngineKind) {
     let (_directory, engine) = fresh(kind).await;
     engine.close().await.expect("it closes");
     let refused = engine.get_one::<IdentifierEntry>(&name("88/a")).await.expect_err("closed");
-    assert!(matches!(refused, Error::Engine(super::EngineError::Stopped)), "{refused:?}");
+    assert!(matches!(refused, Error::Engine(EngineError::Stopped)), "{refused:?}");
     let refused = engine.commit(puts(&[state("88/a", 1, 1)])).await.expect_err("closed");
-    assert!(matches!(refused, super::EngineError::Stopped), "{refused:?}");
+    assert!(matches!(refused, EngineError::Stopped), "{refused:?}");
 }
 
 //----------- Kinds ----------------------------------------------------------
@@ -343,16 +346,16 @@ async fn facts_and_seals_are_apart(kind: EngineKind) {
 
 async fn a_kind_is_empty_until_there_is_an_entry(kind: EngineKind) {
     let (_directory, engine) = fresh(kind).await;
-    assert!(engine.is_empty(Kind::Count).await.expect("it reads"));
+    assert!(engine.is_empty(EntryKind::Count).await.expect("it reads"));
     let mut writes = Writes::default();
     let key = CanonicalPrefix("88".to_owned());
     writes.put(&key.clone(), &PrefixCount { prefix: key, count: 7 }, WriteId::SMALL);
     writes.put(&"follower".to_owned(), &Bookmark::default(), WriteId::SMALL);
     engine.commit(writes).await.expect("it is committed");
-    assert!(!engine.is_empty(Kind::Count).await.expect("it reads"));
-    assert!(!engine.is_empty(Kind::Bookmark).await.expect("it reads"));
-    assert!(engine.is_empty(Kind::Token).await.expect("it reads"));
-    let most = engine.entries_at_most(Kind::Count).await.expect("it reads");
+    assert!(!engine.is_empty(EntryKind::Count).await.expect("it reads"));
+    assert!(!engine.is_empty(EntryKind::Bookmark).await.expect("it reads"));
+    assert!(engine.is_empty(EntryKind::Token).await.expect("it reads"));
+    let most = engine.entries_at_most(EntryKind::Count).await.expect("it reads");
     assert!(most.is_none_or(|most| most >= 1), "{most:?}");
     engine.close().await.expect("it closes");
 }
@@ -366,8 +369,10 @@ async fn an_image_holds_every_entry_whole_while_commits_go_on(kind: EngineKind) 
     let image = engine.image().await.expect("an image");
     let mut cursor = Cursor::default();
     let mut versions = Vec::new();
+    // Numbers of writes so far: no two share one.
+    let mut written = texts.len() as u64;
     loop {
-        let page = image.next(Kind::Identifier, &mut cursor, STEP).await.expect("it reads");
+        let page = image.next(EntryKind::Identifier, &mut cursor, STEP).await.expect("it reads");
         if page.is_empty() {
             break;
         }
@@ -386,9 +391,8 @@ async fn an_image_holds_every_entry_whole_while_commits_go_on(kind: EngineKind) 
         for (text, before) in texts.iter().zip(found) {
             let before = before.expect("it is there");
             let version = before.version + 1;
-            let id = WriteId(version * 1_000 + versions.len() as u64);
-            let id = WriteId(id.0 * 100 + text[3..].parse::<u64>().expect("a number"));
-            writes.replace(&name(text), &state(text, version, LONG), before.stored, id);
+            written += 1;
+            writes.replace(&name(text), &state(text, version, LONG), before.stored, WriteId(written));
         }
         engine.commit(writes).await.expect("it is committed");
     }

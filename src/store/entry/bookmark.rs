@@ -4,7 +4,7 @@ use crate::model::position::{Bookmark, Position};
 use crate::wire::cursor::{Reader, Writer};
 
 use super::position::{read_position, write_position};
-use super::{Entry, Kind, Readable};
+use super::{Entry, EntryKind, Readable};
 use crate::store::engine::StoredAs;
 use crate::store::error::Unreadable;
 
@@ -13,7 +13,7 @@ const POSITIONS_MAX: usize = 65_536;
 
 impl Readable for Bookmark {
     type Key = String;
-    const KIND: Kind = Kind::Bookmark;
+    const KIND: EntryKind = EntryKind::Bookmark;
 
     fn decode(_key: &[u8], body: &[u8], _stored: StoredAs) -> Result<Self, Unreadable> {
         let mut reader = Reader::new(body);

@@ -3,7 +3,7 @@
 use crate::wire::cursor::Reader;
 
 use super::prefix::CanonicalPrefix;
-use super::{Entry, Kind, Readable};
+use super::{Entry, EntryKind, Readable};
 use crate::store::engine::StoredAs;
 use crate::store::error::Unreadable;
 
@@ -18,7 +18,7 @@ pub(in crate::store) struct PrefixCount {
 
 impl Readable for PrefixCount {
     type Key = CanonicalPrefix;
-    const KIND: Kind = Kind::Count;
+    const KIND: EntryKind = EntryKind::Count;
 
     fn decode(key: &[u8], body: &[u8], _stored: StoredAs) -> Result<Self, Unreadable> {
         let prefix = CanonicalPrefix(String::from_utf8_lossy(key).into_owned());

@@ -6,7 +6,7 @@ use crate::model::identifier::{CanonicalIdentifier, Identifier, Prefix};
 use crate::model::limits::{SUFFIX_DIGEST_BYTES, SUFFIX_LITERAL_BYTES_MAX};
 
 use super::prefix::CanonicalPrefix;
-use super::{Entry, Key, Kind, Readable};
+use super::{Entry, EntryKey, EntryKind, Readable};
 use crate::store::engine::StoredAs;
 use crate::store::error::Unreadable;
 
@@ -34,7 +34,7 @@ impl DigestKey {
     }
 }
 
-impl Key for DigestKey {
+impl EntryKey for DigestKey {
     fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = self.prefix.to_bytes();
         bytes.push(b'/');
@@ -48,7 +48,7 @@ pub(in crate::store) struct LongSuffix(pub(in crate::store) CanonicalIdentifier)
 
 impl Readable for LongSuffix {
     type Key = DigestKey;
-    const KIND: Kind = Kind::Digest;
+    const KIND: EntryKind = EntryKind::Digest;
 
     fn decode(_key: &[u8], body: &[u8], _stored: StoredAs) -> Result<Self, Unreadable> {
         let text = String::from_utf8_lossy(body);

@@ -11,7 +11,7 @@ use crate::model::limits::{
 use crate::model::value::{Index, Permissions, Reference, Ttl, Value, ValueType, Values};
 use crate::wire::cursor::{DecodeError, Reader, Writer};
 
-use super::{Entry, Key, Kind, Readable};
+use super::{Entry, EntryKey, EntryKind, Readable};
 use crate::store::engine::StoredAs;
 use crate::store::error::Unreadable;
 
@@ -61,7 +61,7 @@ pub struct Mark {
     pub live: bool,
 }
 
-impl Key for CanonicalIdentifier {
+impl EntryKey for CanonicalIdentifier {
     fn to_bytes(&self) -> Vec<u8> {
         self.as_bytes().to_vec()
     }
@@ -69,7 +69,7 @@ impl Key for CanonicalIdentifier {
 
 impl Readable for IdentifierEntry {
     type Key = CanonicalIdentifier;
-    const KIND: Kind = Kind::Identifier;
+    const KIND: EntryKind = EntryKind::Identifier;
 
     fn decode(_key: &[u8], body: &[u8], stored: StoredAs) -> Result<Self, Unreadable> {
         Ok(decode(body, stored)?)
@@ -89,7 +89,7 @@ pub(in crate::store) struct LiveName(pub(in crate::store) Option<Identifier>);
 
 impl Readable for LiveName {
     type Key = CanonicalIdentifier;
-    const KIND: Kind = Kind::Identifier;
+    const KIND: EntryKind = EntryKind::Identifier;
 
     fn decode(_key: &[u8], body: &[u8], _stored: StoredAs) -> Result<Self, Unreadable> {
         let mut reader = Reader::new(body);

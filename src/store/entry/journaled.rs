@@ -2,7 +2,7 @@
 
 use crate::model::position::Stream;
 
-use super::{Entry, Key, Kind, Readable};
+use super::{Entry, EntryKey, EntryKind, Readable};
 use crate::store::engine::StoredAs;
 use crate::store::error::Unreadable;
 use crate::store::journal::Header;
@@ -34,7 +34,7 @@ impl JournalKey {
     }
 }
 
-impl Key for JournalKey {
+impl EntryKey for JournalKey {
     fn to_bytes(&self) -> Vec<u8> {
         let mut key = self.stream.0.to_be_bytes().to_vec();
         key.extend_from_slice(&self.sequence.to_be_bytes());
@@ -44,7 +44,7 @@ impl Key for JournalKey {
 
 impl Readable for Header {
     type Key = JournalKey;
-    const KIND: Kind = Kind::Header;
+    const KIND: EntryKind = EntryKind::Header;
 
     fn decode(key: &[u8], body: &[u8], _stored: StoredAs) -> Result<Self, Unreadable> {
         let header = Self::decode_stored(body)?;
@@ -72,7 +72,7 @@ pub(in crate::store) struct EncodedBody {
 
 impl Readable for EncodedBody {
     type Key = JournalKey;
-    const KIND: Kind = Kind::Body;
+    const KIND: EntryKind = EntryKind::Body;
 
     fn decode(key: &[u8], body: &[u8], _stored: StoredAs) -> Result<Self, Unreadable> {
         let sequence = JournalKey::sequence_in(key);

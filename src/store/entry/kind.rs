@@ -5,7 +5,7 @@
 /// A code is written into backups and never given to another kind. A name is that of the engine's own table on disk. Neither may
 /// change once released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(in crate::store) enum Kind {
+pub(in crate::store) enum EntryKind {
     /// Facts about the store itself, one small entry each.
     Meta,
     /// Present states of identifiers.
@@ -28,7 +28,7 @@ pub(in crate::store) enum Kind {
     Digest,
 }
 
-impl Kind {
+impl EntryKind {
     /// Every kind with its code and name, in the order of the codes. The code 10 belongs to the pieces of large entries.
     const TABLE: [(Self, u8, &'static str); 10] = [
         (Self::Meta, 1, "meta"),

@@ -1,6 +1,6 @@
 //! Facts about the store itself: one small entry each, by its name. What a fact holds stands with what it is about.
 
-use super::{Entry, Key, Readable};
+use super::{Entry, EntryKey, Readable};
 
 /// The name of a fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ impl FactName {
     }
 }
 
-impl Key for FactName {
+impl EntryKey for FactName {
     fn to_bytes(&self) -> Vec<u8> {
         Self::TABLE.iter().find(|row| row.0 == *self).map_or(&[][..], |row| row.1).to_vec()
     }
@@ -45,7 +45,7 @@ impl SealKey {
     pub(in crate::store) const BEGINS: &[u8] = b"seal/";
 }
 
-impl Key for SealKey {
+impl EntryKey for SealKey {
     fn to_bytes(&self) -> Vec<u8> {
         let mut key = Self::BEGINS.to_vec();
         key.extend_from_slice(&self.0.to_be_bytes());

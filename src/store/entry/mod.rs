@@ -33,16 +33,16 @@ pub(in crate::store) mod token;
 
 pub use self::change::{Change, Operation};
 pub use self::identifier::{IdentifierEntry, Mark};
-pub(in crate::store) use self::kind::Kind;
+pub(in crate::store) use self::kind::EntryKind;
 pub use self::request::{RequestKey, RequestMemory};
 
 use super::engine::StoredAs;
 use super::error::Unreadable;
 
-//----------- Key, Readable, Entry -------------------------------------------
+//----------- EntryKey, Readable, Entry ---------------------------------------
 
 /// The key of an entry.
-pub(in crate::store) trait Key: Sized {
+pub(in crate::store) trait EntryKey: Sized {
     /// The bytes by which entries of the kind are ordered. They are frozen.
     fn to_bytes(&self) -> Vec<u8>;
 }
@@ -50,10 +50,10 @@ pub(in crate::store) trait Key: Sized {
 /// What can be read of an entry: all of it, or a part.
 pub(in crate::store) trait Readable: Sized + Send + 'static {
     /// The key of the entry.
-    type Key: Key;
+    type Key: EntryKey;
 
     /// The kind of the entry.
-    const KIND: Kind;
+    const KIND: EntryKind;
 
     /// Decodes the body found under a key. `stored` is handed back to the engine when the entry is replaced.
     fn decode(key: &[u8], body: &[u8], stored: StoredAs) -> Result<Self, Unreadable>;
@@ -65,7 +65,7 @@ pub(in crate::store) trait Entry: Readable {
     fn encode(&self) -> Vec<u8>;
 }
 
-impl Key for String {
+impl EntryKey for String {
     fn to_bytes(&self) -> Vec<u8> {
         self.as_bytes().to_vec()
     }

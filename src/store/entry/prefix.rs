@@ -19,7 +19,7 @@ use crate::model::token::TokenId;
 use crate::wire::cursor::{DecodeError, Reader, Writer};
 
 use super::position::{read_position, write_position};
-use super::{Entry, Key, Kind, Readable};
+use super::{Entry, EntryKey, EntryKind, Readable};
 use crate::store::engine::StoredAs;
 use crate::store::error::Unreadable;
 
@@ -58,7 +58,7 @@ impl CanonicalPrefix {
     }
 }
 
-impl Key for CanonicalPrefix {
+impl EntryKey for CanonicalPrefix {
     fn to_bytes(&self) -> Vec<u8> {
         self.0.as_bytes().to_vec()
     }
@@ -66,7 +66,7 @@ impl Key for CanonicalPrefix {
 
 impl Readable for PrefixState {
     type Key = CanonicalPrefix;
-    const KIND: Kind = Kind::Prefix;
+    const KIND: EntryKind = EntryKind::Prefix;
 
     fn decode(_key: &[u8], body: &[u8], _stored: StoredAs) -> Result<Self, Unreadable> {
         let mut reader = Reader::new(body);

@@ -11,7 +11,7 @@ use crate::model::request::RequestId;
 use crate::wire::cursor::{DecodeError, Reader, Writer};
 
 use super::identifier::{read_identifier, write_identifier};
-use super::{Entry, Key, Kind, Operation, Readable};
+use super::{Entry, EntryKey, EntryKind, Operation, Readable};
 use crate::store::engine::StoredAs;
 use crate::store::error::Unreadable;
 
@@ -43,7 +43,7 @@ pub struct RequestMemory {
     pub identifier: Option<Identifier>,
 }
 
-impl Key for RequestKey {
+impl EntryKey for RequestKey {
     fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = self.request.as_bytes().to_vec();
         bytes.extend_from_slice(&self.caller);
@@ -54,7 +54,7 @@ impl Key for RequestKey {
 
 impl Readable for RequestMemory {
     type Key = RequestKey;
-    const KIND: Kind = Kind::Request;
+    const KIND: EntryKind = EntryKind::Request;
 
     fn decode(_key: &[u8], body: &[u8], _stored: StoredAs) -> Result<Self, Unreadable> {
         Ok(read_memory(&mut Reader::new(body))?)
@@ -72,7 +72,7 @@ impl Entry for RequestMemory {
 /// The first key of the requests whose ids were made at a time or later, in milliseconds since 1970.
 pub(in crate::store) struct MadeAt(pub(in crate::store) u64);
 
-impl Key for MadeAt {
+impl EntryKey for MadeAt {
     fn to_bytes(&self) -> Vec<u8> {
         self.0.to_be_bytes().split_at(2).1.to_vec()
     }

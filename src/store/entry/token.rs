@@ -10,7 +10,7 @@ use crate::model::token::{Scope, TokenEntry, TokenId};
 use crate::wire::cursor::{DecodeError, Reader, Writer};
 
 use super::prefix::read_prefix_name;
-use super::{Entry, Key, Kind, Readable};
+use super::{Entry, EntryKey, EntryKind, Readable};
 use crate::store::engine::StoredAs;
 use crate::store::error::Unreadable;
 
@@ -25,7 +25,7 @@ pub(in crate::store) struct TokenState {
     pub(in crate::store) sequence: u64,
 }
 
-impl Key for TokenId {
+impl EntryKey for TokenId {
     fn to_bytes(&self) -> Vec<u8> {
         self.0.to_vec()
     }
@@ -33,7 +33,7 @@ impl Key for TokenId {
 
 impl Readable for TokenState {
     type Key = TokenId;
-    const KIND: Kind = Kind::Token;
+    const KIND: EntryKind = EntryKind::Token;
 
     fn decode(_key: &[u8], body: &[u8], _stored: StoredAs) -> Result<Self, Unreadable> {
         let mut reader = Reader::new(body);

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use crate::store::EngineKind;
-use crate::store::check::{CheckReport, check};
-use crate::store::entry::Kind;
+use crate::store::copy::check::{CheckReport, check};
+use crate::store::entry::EntryKind;
 use crate::store::entry::Operation;
 use crate::store::error::Error;
-use crate::store::loss::{accept_loss, find_loss};
 use crate::store::open::Opened;
-use crate::store::witness::{Found, Witness};
+use crate::store::open::loss::{accept_loss, find_loss};
+use crate::store::open::witness::{FoundWitness, Witness};
 
 use super::{change, commit, data_of, opened, options, present, raise_high_water};
 
@@ -135,7 +135,9 @@ async fn what_the_files_and_the_witness_show_is_a_problem_and_no_loss_of_the_end
         let at = directory.path();
         sample(at, engine).await;
         assert!(!find_loss(options(at, engine)).await.expect("compared"), "{engine}");
-        let Found::Witness(mut witness) = Witness::load(at).expect("readable") else { panic!("no witness") };
+        let FoundWitness::Witness(mut witness) = Witness::load(at).expect("readable") else {
+            panic!("no witness")
+        };
         witness.prefixes = 3;
         witness.save(at).expect("space on disk");
         let finding = "0 of 3 prefixes are there";
@@ -160,8 +162,10 @@ async fn the_end_of_a_journal_is_a_loss_that_can_be_accepted() {
         raise_high_water(at, 3);
         assert!(find_loss(options(at, engine)).await.expect("compared"), "{engine}");
         // The lost end may have held the first entry of a table.
-        let Found::Witness(mut witness) = Witness::load(at).expect("readable") else { panic!("no witness") };
-        witness.filled.push(Kind::Digest);
+        let FoundWitness::Witness(mut witness) = Witness::load(at).expect("readable") else {
+            panic!("no witness")
+        };
+        witness.filled.push(EntryKind::Digest);
         witness.save(at).expect("space on disk");
         assert!(
             find_loss(options(at, engine)).await.expect("compared"),

@@ -6,11 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::model::prefix::{Homing, PrefixEntry, PrefixStatus};
-use crate::store::check::check;
+use crate::store::copy::check::check;
+use crate::store::copy::repair::repair;
 use crate::store::entry::Change;
 use crate::store::error::Error;
 use crate::store::open::{Opened, engine_folder, open};
-use crate::store::repair::repair;
 use crate::store::{EngineKind, Store};
 
 use super::{Proposed, change, commit, data_of, opened, options, present};

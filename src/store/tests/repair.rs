@@ -5,10 +5,10 @@ use std::path::Path;
 
 use crate::model::limits::SEGMENT_ENTRIES;
 use crate::store::EngineKind;
-use crate::store::check::check;
+use crate::store::copy::check::check;
+use crate::store::copy::repair::repair;
+use crate::store::journal::retention::Retention;
 use crate::store::open::Opened;
-use crate::store::repair::repair;
-use crate::store::retention::Retention;
 
 use super::opening::{IDENTIFIERS, Image, Outcome, homed, look, name, sample};
 use super::{change, commit, data_of, opened, options, present};

@@ -12,7 +12,7 @@ use std::time::Duration;
 use idnode::config::Config;
 use idnode::daemon::store_options;
 use idnode::store::EngineKind;
-use idnode::store::check::check;
+use idnode::store::copy::check::check;
 use idnode::wire::proto::{Item, Outcome, Receipt, Registration, Value, item, outcome, registration};
 use tokio::task::JoinSet;
 use uuid::Uuid;

@@ -25,9 +25,10 @@ use idnode::registry::TokenDraft;
 use idnode::registry::command::{
     Batch, Command, Existing, Item, Precondition, PrefixCommand, Register, Target,
 };
+use idnode::store::EngineKind;
 use idnode::store::entry::Change;
 use idnode::store::journal::{JournalEntry, Subject};
-use idnode::store::{EngineKind, loss};
+use idnode::store::open::loss;
 use tempfile::TempDir;
 
 use super::clients::GrpcClient;

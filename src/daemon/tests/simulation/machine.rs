@@ -20,7 +20,7 @@ use crate::daemon::disk;
 use crate::daemon::node::{Node, RunningNode};
 use crate::model::site::{Ports, Site};
 use crate::store::EngineKind;
-use crate::store::check::{CheckReport, check};
+use crate::store::copy::check::{CheckReport, check};
 use crate::store::open::engine_folder;
 use crate::store::simulated::Disk;
 

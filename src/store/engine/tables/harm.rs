@@ -4,7 +4,7 @@ use super::Tables;
 use super::batch::WriteBatch;
 use super::scan::{Order, PageLimit, ScanRange};
 use super::table::Table;
-use crate::store::entry::{Key, Readable};
+use crate::store::entry::{EntryKey, Readable};
 
 impl Tables {
     /// From now on no commit reaches the disk. On sled only.

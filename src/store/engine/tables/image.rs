@@ -8,7 +8,7 @@ use super::envelope::{self, Opened};
 use super::scan::{Order, PageLimit, ScanRange};
 use super::span::Span;
 use super::table::Table;
-use crate::store::entry::{Kind, Readable as _};
+use crate::store::entry::{EntryKind, Readable as _};
 use crate::store::error::Error;
 use crate::store::journal::Header;
 
@@ -51,7 +51,7 @@ impl EngineImage {
     /// The next entries of a kind; none at its end.
     pub(in crate::store) async fn next(
         &self,
-        kind: Kind,
+        kind: EntryKind,
         cursor: &mut Cursor,
         limit: PageLimit,
     ) -> Result<Vec<KeyBody>, Error> {

@@ -11,7 +11,7 @@ use super::span::Span;
 use super::table::Table;
 use crate::store::entry::journaled::JournalKey;
 use crate::store::entry::meta::Fact;
-use crate::store::entry::{Key, Kind, Readable};
+use crate::store::entry::{EntryKey, EntryKind, Readable};
 use crate::store::error::{Error, Unreadable};
 
 /// Number of retries of a read whose pieces a concurrent commit replaces.
@@ -36,7 +36,7 @@ impl Tables {
     where
         R::Key: 'static,
     {
-        let keys: Vec<Vec<u8>> = keys.into_iter().map(Key::to_bytes).collect();
+        let keys: Vec<Vec<u8>> = keys.into_iter().map(EntryKey::to_bytes).collect();
         if keys.is_empty() {
             return Ok(Vec::new());
         }
@@ -118,14 +118,17 @@ impl Tables {
     }
 
     /// Whether there is no entry of a kind.
-    pub(in crate::store) async fn is_empty(&self, kind: Kind) -> Result<bool, EngineError> {
+    pub(in crate::store) async fn is_empty(&self, kind: EntryKind) -> Result<bool, EngineError> {
         let range = super::scan::ScanRange::all();
         let page = self.backend.scan(Table::from(kind), range, Order::Forward, ONE).await?;
         Ok(page.is_empty())
     }
 
     /// A number that the entries of a kind do not exceed, where the engine knows one without reading them.
-    pub(in crate::store) async fn entries_at_most(&self, kind: Kind) -> Result<Option<u64>, EngineError> {
+    pub(in crate::store) async fn entries_at_most(
+        &self,
+        kind: EntryKind,
+    ) -> Result<Option<u64>, EngineError> {
         self.backend.entries_at_most(Table::from(kind)).await
     }
 }

@@ -10,8 +10,8 @@ use super::scan::{Order, ScanRange};
 use crate::store::entry::journaled::JournalKey;
 use crate::store::entry::meta::SealKey;
 use crate::store::entry::request::MadeAt;
-use crate::store::entry::{Key, Readable, RequestMemory};
-use crate::store::retention::Seal;
+use crate::store::entry::{EntryKey, Readable, RequestMemory};
+use crate::store::journal::retention::Seal;
 
 /// What is left to read of a stretch of entries.
 pub(in crate::store) struct Span<R> {

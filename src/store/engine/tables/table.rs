@@ -1,6 +1,6 @@
 //! The tables of every engine.
 
-use crate::store::entry::Kind;
+use crate::store::entry::EntryKind;
 
 /// One ordered table of keys and values: the entries of a kind, or the pieces of large ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,30 +40,30 @@ impl Table {
     ];
 
     /// The kind of the entries; none for the table of pieces.
-    const fn kind(self) -> Option<Kind> {
+    const fn kind(self) -> Option<EntryKind> {
         Some(match self {
-            Self::Meta => Kind::Meta,
-            Self::Identifier => Kind::Identifier,
-            Self::Prefix => Kind::Prefix,
-            Self::Token => Kind::Token,
-            Self::Request => Kind::Request,
-            Self::Count => Kind::Count,
-            Self::Bookmark => Kind::Bookmark,
-            Self::Header => Kind::Header,
-            Self::Body => Kind::Body,
-            Self::Digest => Kind::Digest,
+            Self::Meta => EntryKind::Meta,
+            Self::Identifier => EntryKind::Identifier,
+            Self::Prefix => EntryKind::Prefix,
+            Self::Token => EntryKind::Token,
+            Self::Request => EntryKind::Request,
+            Self::Count => EntryKind::Count,
+            Self::Bookmark => EntryKind::Bookmark,
+            Self::Header => EntryKind::Header,
+            Self::Body => EntryKind::Body,
+            Self::Digest => EntryKind::Digest,
             Self::Piece => return None,
         })
     }
 
     /// The table's name inside an engine. It never changes once released.
     pub(super) fn name(self) -> &'static str {
-        self.kind().map_or("piece", Kind::name)
+        self.kind().map_or("piece", EntryKind::name)
     }
 
     /// The table's code in the keys of pieces and in sled's undo file. It never changes once released.
     pub(super) fn code(self) -> u8 {
-        self.kind().map_or(PIECE_CODE, Kind::code)
+        self.kind().map_or(PIECE_CODE, EntryKind::code)
     }
 
     /// The table of a code, if there is one.
@@ -72,19 +72,19 @@ impl Table {
     }
 }
 
-impl From<Kind> for Table {
-    fn from(kind: Kind) -> Self {
+impl From<EntryKind> for Table {
+    fn from(kind: EntryKind) -> Self {
         match kind {
-            Kind::Meta => Self::Meta,
-            Kind::Identifier => Self::Identifier,
-            Kind::Prefix => Self::Prefix,
-            Kind::Token => Self::Token,
-            Kind::Request => Self::Request,
-            Kind::Count => Self::Count,
-            Kind::Bookmark => Self::Bookmark,
-            Kind::Header => Self::Header,
-            Kind::Body => Self::Body,
-            Kind::Digest => Self::Digest,
+            EntryKind::Meta => Self::Meta,
+            EntryKind::Identifier => Self::Identifier,
+            EntryKind::Prefix => Self::Prefix,
+            EntryKind::Token => Self::Token,
+            EntryKind::Request => Self::Request,
+            EntryKind::Count => Self::Count,
+            EntryKind::Bookmark => Self::Bookmark,
+            EntryKind::Header => Self::Header,
+            EntryKind::Body => Self::Body,
+            EntryKind::Digest => Self::Digest,
         }
     }
 }

@@ -10,7 +10,7 @@ use super::scan::{Order, PageLimit};
 use super::span::Span;
 use super::table::Table;
 use crate::store::entry::meta::Fact;
-use crate::store::entry::{Entry, Key, Kind, Readable};
+use crate::store::entry::{Entry, EntryKey, EntryKind, Readable};
 
 //----------- WriteId --------------------------------------------------------
 
@@ -57,7 +57,7 @@ impl Writes {
     /// Puts an entry that is encoded already.
     pub(in crate::store) fn put_body(
         &mut self,
-        kind: Kind,
+        kind: EntryKind,
         key: Vec<u8>,
         body: &[u8],
         id: WriteId,

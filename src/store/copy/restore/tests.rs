@@ -11,12 +11,12 @@ use crate::model::identifier::{Folding, Identifier, Prefix};
 use crate::model::prefix::{Homing, PrefixEntry, PrefixStatus};
 use crate::model::request::RequestId;
 use crate::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
-use crate::store::commit::{Appender, Block, End, Proposed};
+use crate::store::copy::image::{CopiedChange, CopiedEntry};
 use crate::store::entry::{Change, IdentifierEntry, Operation, RequestKey};
 use crate::store::error::Error;
-use crate::store::image::{CopiedChange, CopiedEntry};
 use crate::store::journal::Body;
 use crate::store::open::{Opened, StoreOptions, open};
+use crate::store::writer::{Appender, Block, End, Proposed};
 use crate::store::{EngineKind, Store};
 
 //----------- A small language -----------------------------------------------

@@ -1,8 +1,8 @@
 //! Checks that copied journal entries follow each other; used by a restore, and where backups are created and verified.
 
-use super::commit::End;
-use super::image::CopiedChange;
-use super::journal::Hash;
+use crate::store::copy::image::CopiedChange;
+use crate::store::journal::Hash;
+use crate::store::writer::End;
 
 //----------- JournalCheck ---------------------------------------------------
 

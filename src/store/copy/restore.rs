@@ -10,19 +10,19 @@
 use crate::model::limits::GROUP_ITEMS_MAX;
 use crate::model::position::Position;
 
-use super::Store;
-use super::commit::{Appender, End};
-use super::counts::Counts;
-use super::engine::{PageLimit, Span, WriteId, Writes};
-use super::entry::meta::FactName;
-use super::entry::{Change, IdentifierEntry, Kind};
-use super::error::Error;
-use super::image::{CopiedChange, CopiedEntry};
-use super::journal::{Body, Hash, JournalEntry};
-use super::journal_check::JournalCheck;
-use super::lineage::{Lineage, LineageEntry};
-use super::open::{Attached, Opened, StoreOptions, attach, begin_incarnation, open};
-use super::retention::{RetainedFrom, Seal};
+use crate::store::Store;
+use crate::store::copy::image::{CopiedChange, CopiedEntry};
+use crate::store::engine::{PageLimit, Span, WriteId, Writes};
+use crate::store::entry::meta::FactName;
+use crate::store::entry::{Change, EntryKind, IdentifierEntry};
+use crate::store::error::Error;
+use crate::store::journal::check::JournalCheck;
+use crate::store::journal::lineage::{Lineage, LineageEntry};
+use crate::store::journal::retention::{RetainedFrom, Seal};
+use crate::store::journal::{Body, Hash, JournalEntry};
+use crate::store::open::{Attached, Opened, StoreOptions, attach, begin_incarnation, open};
+use crate::store::writer::counts::Counts;
+use crate::store::writer::{Appender, End};
 
 /// Why the incarnation of a restored store began, as its first entry says.
 pub const RESTORED: &str = "restored";
@@ -131,7 +131,7 @@ impl Restorer {
             damaged(format!("kind {}, key {}: {error}", entry.kind(), entry.key.escape_ascii()))
         };
         let identifier = entry.check(folding).map_err(|error| in_place(error.to_string()))?;
-        let fact = FactName::from_bytes(&entry.key).filter(|_| entry.kind == Kind::Meta);
+        let fact = FactName::from_bytes(&entry.key).filter(|_| entry.kind == EntryKind::Meta);
         match fact {
             // The new store has its own header; the others are written when the journal has been put.
             Some(FactName::Header) => return Ok(()),

@@ -2,18 +2,18 @@
 
 use crate::model::identifier::Folding;
 
-use super::engine::{WriteId, Writes};
-use super::entry::digest::{DigestKey, LongSuffix};
-use super::entry::journaled::JournalKey;
-use super::entry::prefix::PrefixState;
-use super::entry::token::TokenState;
-use super::entry::{Change, IdentifierEntry, Key, Kind, Mark};
-use super::journal::{Body, Header, JournalEntry};
 use crate::model::identifier::{CanonicalIdentifier, Identifier};
+use crate::store::engine::{WriteId, Writes};
+use crate::store::entry::digest::{DigestKey, LongSuffix};
+use crate::store::entry::journaled::JournalKey;
+use crate::store::entry::prefix::PrefixState;
+use crate::store::entry::token::TokenState;
+use crate::store::entry::{Change, EntryKey, EntryKind, IdentifierEntry, Mark};
+use crate::store::journal::{Body, Header, JournalEntry};
 
 impl Writes {
     /// Puts an identifier's state, which replaces the one marked.
-    pub(super) fn put_identifier(
+    pub(in crate::store) fn put_identifier(
         &mut self,
         folding: Folding,
         entry: &IdentifierEntry,
@@ -28,35 +28,35 @@ impl Writes {
     }
 
     /// Puts the digest by which an identifier with a long suffix is found; nothing for others.
-    pub(super) fn put_digest(&mut self, identifier: &Identifier, canonical: CanonicalIdentifier) {
+    pub(in crate::store) fn put_digest(&mut self, identifier: &Identifier, canonical: CanonicalIdentifier) {
         if let Some(key) = DigestKey::of(identifier, &canonical) {
             self.put(&key, &LongSuffix(canonical), WriteId::SMALL);
         }
     }
 
     /// Puts the state of a prefix.
-    pub(super) fn put_prefix(&mut self, state: &PrefixState, id: WriteId) {
+    pub(in crate::store) fn put_prefix(&mut self, state: &PrefixState, id: WriteId) {
         self.put(&state.key(), state, id);
     }
 
     /// Puts the state of a token.
-    pub(super) fn put_token(&mut self, state: &TokenState, id: WriteId) {
+    pub(in crate::store) fn put_token(&mut self, state: &TokenState, id: WriteId) {
         self.put(&state.entry.id, state, id);
     }
 
     /// Puts a journal entry: header and body.
-    pub(super) fn put_journal(&mut self, header: &Header, body: &[u8], id: WriteId) {
+    pub(in crate::store) fn put_journal(&mut self, header: &Header, body: &[u8], id: WriteId) {
         self.put_header(header);
-        self.put_body(Kind::Body, JournalKey::of_header(header).to_bytes(), body, id);
+        self.put_body(EntryKind::Body, JournalKey::of_header(header).to_bytes(), body, id);
     }
 
     /// Puts the header of a journal entry.
-    pub(super) fn put_header(&mut self, header: &Header) {
+    pub(in crate::store) fn put_header(&mut self, header: &Header) {
         self.put(&JournalKey::of_header(header), header, WriteId::SMALL);
     }
 
     /// Puts the request memory in a body.
-    pub(super) fn put_request(&mut self, body: &Body) {
+    pub(in crate::store) fn put_request(&mut self, body: &Body) {
         if let Some((request, memory)) = &body.request {
             self.put(request, memory, WriteId::SMALL);
         }
@@ -64,7 +64,7 @@ impl Writes {
 }
 
 /// The state of an identifier after a journal entry, and what its write is called.
-pub(super) fn identifier_state(entry: &JournalEntry) -> Option<(IdentifierEntry, WriteId)> {
+pub(in crate::store) fn identifier_state(entry: &JournalEntry) -> Option<(IdentifierEntry, WriteId)> {
     let body = entry.body.as_ref()?;
     let Change::Identifier { identifier, values, created_ms } = &body.change else {
         return None;

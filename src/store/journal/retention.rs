@@ -8,15 +8,15 @@ use crate::model::limits::SEGMENT_ENTRIES;
 use crate::model::position::Position;
 use crate::wire::cursor::{Reader, Writer};
 
-use super::Store;
-use super::commit::End;
-use super::engine::{PageLimit, Span, StoredAs, Writes};
-use super::entry::journaled::EncodedBody;
-use super::entry::meta::{Fact, FactName, SealKey};
-use super::entry::position::{read_position, write_position};
-use super::entry::{Entry, Kind, Readable};
-use super::error::{Error, Unreadable};
-use super::journal::{Hash, Header};
+use crate::store::Store;
+use crate::store::engine::{PageLimit, Span, StoredAs, Writes};
+use crate::store::entry::journaled::EncodedBody;
+use crate::store::entry::meta::{Fact, FactName, SealKey};
+use crate::store::entry::position::{read_position, write_position};
+use crate::store::entry::{Entry, EntryKind, Readable};
+use crate::store::error::{Error, Unreadable};
+use crate::store::journal::{Hash, Header};
+use crate::store::writer::End;
 
 /// Size of one step; of the entries deleted by one write.
 const PRUNE_STEP: PageLimit = PageLimit { entries: 4_096, bytes: 4 * 1024 * 1024 };
@@ -40,7 +40,7 @@ impl Default for RetainedFrom {
 
 impl Readable for RetainedFrom {
     type Key = FactName;
-    const KIND: Kind = Kind::Meta;
+    const KIND: EntryKind = EntryKind::Meta;
 
     fn decode(_key: &[u8], body: &[u8], _stored: StoredAs) -> Result<Self, Unreadable> {
         let mut reader = Reader::new(body);
@@ -64,31 +64,31 @@ impl Fact for RetainedFrom {
 
 /// The last entry of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Seal {
+pub(in crate::store) struct Seal {
     /// Position of the entry.
-    pub(super) position: Position,
+    pub(in crate::store) position: Position,
     /// The chained hash there.
-    pub(super) chain: Hash,
+    pub(in crate::store) chain: Hash,
     /// Time of the entry, in milliseconds since 1970.
-    pub(super) time_ms: u64,
+    pub(in crate::store) time_ms: u64,
 }
 
 impl Seal {
     /// The seal that a journal ending here has earned, if it ends with a segment.
-    pub(super) fn at(end: End) -> Option<Self> {
+    pub(in crate::store) fn at(end: End) -> Option<Self> {
         let is_last = end.sequence.is_multiple_of(SEGMENT_ENTRIES);
         is_last.then_some(Self { position: end.position(), chain: end.chain, time_ms: end.time_ms })
     }
 
     /// The key of its entry.
-    pub(super) fn key(&self) -> SealKey {
+    pub(in crate::store) fn key(&self) -> SealKey {
         SealKey(self.position.sequence + 1)
     }
 }
 
 impl Readable for Seal {
     type Key = SealKey;
-    const KIND: Kind = Kind::Meta;
+    const KIND: EntryKind = EntryKind::Meta;
 
     fn decode(_key: &[u8], body: &[u8], _stored: StoredAs) -> Result<Self, Unreadable> {
         let mut reader = Reader::new(body);

@@ -34,6 +34,10 @@
 //! Segments of 65,536 entries are sealed. Whole sealed segments are pruned, bodies before headers; the seals stay.
 //! A history reports the position from which it is complete.
 
+pub mod check;
+pub mod lineage;
+pub mod retention;
+
 use sha2::{Digest as _, Sha256};
 
 use crate::model::caller::CallerName;
@@ -45,14 +49,14 @@ use crate::model::request::RequestId;
 use crate::model::token::TokenId;
 use crate::wire::cursor::{DecodeError, Reader, Writer};
 
-use super::engine::WriteId;
-use super::entry::change::read_operation;
-use super::entry::identifier::{read_identifier, read_values, write_identifier, write_values};
-use super::entry::position::{read_position, write_position};
-use super::entry::prefix::{read_prefix, write_prefix};
-use super::entry::request::{read_memory, write_memory};
-use super::entry::token::{read_token, write_token};
-use super::entry::{Change, Operation, RequestKey, RequestMemory};
+use crate::store::engine::WriteId;
+use crate::store::entry::change::read_operation;
+use crate::store::entry::identifier::{read_identifier, read_values, write_identifier, write_values};
+use crate::store::entry::position::{read_position, write_position};
+use crate::store::entry::prefix::{read_prefix, write_prefix};
+use crate::store::entry::request::{read_memory, write_memory};
+use crate::store::entry::token::{read_token, write_token};
+use crate::store::entry::{Change, Operation, RequestKey, RequestMemory};
 
 /// The format of headers and bodies written today.
 const FORMAT: u8 = 1;
@@ -154,7 +158,7 @@ impl Header {
     }
 
     /// The stored form: canonical bytes, then the chain hash.
-    pub(super) fn encode_stored(&self) -> Vec<u8> {
+    pub(in crate::store) fn encode_stored(&self) -> Vec<u8> {
         let mut bytes = self.encode();
         bytes.extend_from_slice(&self.chain);
         bytes
@@ -201,7 +205,7 @@ fn read_subject(reader: &mut Reader<'_>) -> Result<Subject, DecodeError> {
 }
 
 /// Writes a caller's name.
-pub(super) fn write_caller(writer: &mut Writer, caller: &CallerName) {
+pub(in crate::store) fn write_caller(writer: &mut Writer, caller: &CallerName) {
     match caller {
         CallerName::Node => writer.u8(0),
         CallerName::Token(id) => writer.u8(1).raw(&id.0),
@@ -275,7 +279,7 @@ impl Body {
     }
 
     /// Bytes of the values it carries, in Handle encoding.
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::store) fn bytes(&self) -> usize {
         match &self.change {
             Change::Identifier { values, .. } => values.as_ref().map_or(0, |values| values.encoded_bytes()),
             Change::Prefix(_) | Change::Token(_) | Change::Incarnation { .. } => 0,
@@ -283,7 +287,7 @@ impl Body {
     }
 
     /// The write of this entry and of the state it leads to: a part of the salt.
-    pub(super) fn write_id(&self) -> WriteId {
+    pub(in crate::store) fn write_id(&self) -> WriteId {
         let [a, b, c, d, e, f, g, h, ..] = self.salt;
         WriteId(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
     }

@@ -7,17 +7,17 @@
 //! Only an operator asks for it. What is older than the retained bodies, and what the journal has lost itself, does not come
 //! back: that needs a backup.
 
-use super::Store;
-use super::check::{CheckReport, check_open};
-use super::counts::Counts;
-use super::engine::{PageLimit, Step, Walk, Writes, survey};
-use super::entry::IdentifierEntry;
-use super::error::Error;
-use super::journal::{Header, JournalEntry};
-use super::open::{Attached, StoreOptions, attach_as, engine_folder, refuse_without_data};
-use super::proof::{Proof, refuse_other_engine};
-use super::read_only_image::refuse_read_only;
-use super::witness::Witness;
+use crate::store::Store;
+use crate::store::copy::check::{CheckReport, check_open};
+use crate::store::engine::{PageLimit, Step, Walk, Writes, survey};
+use crate::store::entry::IdentifierEntry;
+use crate::store::error::Error;
+use crate::store::journal::{Header, JournalEntry};
+use crate::store::open::proof::{FileProof, refuse_other_engine};
+use crate::store::open::read_only_image::refuse_read_only;
+use crate::store::open::witness::Witness;
+use crate::store::open::{Attached, StoreOptions, attach_as, engine_folder, refuse_without_data};
+use crate::store::writer::counts::Counts;
 use crate::telemetry::Chain;
 
 /// Entries of one step.
@@ -65,9 +65,9 @@ pub async fn repair(options: StoreOptions) -> Result<RepairReport, Error> {
         let files = survey::mend(engine, &folder)?;
         let differences = survey::survey(engine, &folder, found.earlier(true));
         let differences = differences.unwrap_or_else(|error| vec![Chain(&error).to_string()]);
-        Ok((files, Proof::for_repair(found, differences)))
+        Ok((files, FileProof::for_repair(found, differences)))
     });
-    let (mut files, proof) = mended.await.unwrap_or(Err(super::EngineError::Stopped))?;
+    let (mut files, proof) = mended.await.unwrap_or(Err(crate::store::EngineError::Stopped))?;
     let Attached { store, proof, rebuilt, .. } = attach_as(options, None, proof).await?;
     files.extend(rebuilt);
     let ended = carry_out(&store, &proof).await;
@@ -80,7 +80,7 @@ pub async fn repair(options: StoreOptions) -> Result<RepairReport, Error> {
     Ok(report)
 }
 
-async fn carry_out(store: &Store, proof: &Proof) -> Result<(Repair, CheckReport), Error> {
+async fn carry_out(store: &Store, proof: &FileProof) -> Result<(Repair, CheckReport), Error> {
     let repair =
         Repair { store: store.clone(), rebuilt: 0, lost: Vec::new(), lost_count: 0 }.run(proof).await?;
     // What the files have lost was compared above, with what was rebuilt since.
@@ -101,7 +101,7 @@ struct Repair {
 }
 
 impl Repair {
-    async fn run(mut self, proof: &Proof) -> Result<Self, Error> {
+    async fn run(mut self, proof: &FileProof) -> Result<Self, Error> {
         let stated = self.store.lock_counts().clone();
         let (mut next, end) = (self.store.retained().headers_from, self.store.end().sequence);
         while next <= end {
@@ -124,7 +124,7 @@ impl Repair {
 
     /// Names what was known of the store and neither there nor in the journal. What the journal tells from its beginning is
     /// rebuilt, whatever the files had lost.
-    fn compare(&mut self, proof: &Proof) {
+    fn compare(&mut self, proof: &FileProof) {
         let from = self.store.retained().headers_from;
         if from > 1 {
             for difference in &proof.differences {
@@ -164,7 +164,8 @@ impl Repair {
         let without: Vec<Header> =
             entries.iter().filter(|entry| entry.body.is_none()).map(|entry| entry.header.clone()).collect();
         for header in without {
-            let (subject, sequence) = (super::check::display(&header.subject), header.position.sequence);
+            let (subject, sequence) =
+                (crate::store::copy::check::display(&header.subject), header.position.sequence);
             match self.store.count_behind(std::slice::from_ref(&header)).await {
                 Ok(0) => {}
                 Ok(_) => self.lose(format!("{subject}: the body of journal entry {sequence} is not there")),

@@ -3,12 +3,12 @@
 use crate::model::position::{Incarnation, Position, Stream};
 use crate::wire::cursor::{DecodeError, Reader, Writer};
 
-use super::engine::StoredAs;
-use super::entry::meta::{Fact, FactName};
-use super::entry::position::{read_position, write_position};
-use super::entry::{Entry, Kind, Readable};
-use super::error::Unreadable;
-use super::journal::Hash;
+use crate::store::engine::StoredAs;
+use crate::store::entry::meta::{Fact, FactName};
+use crate::store::entry::position::{read_position, write_position};
+use crate::store::entry::{Entry, EntryKind, Readable};
+use crate::store::error::Unreadable;
+use crate::store::journal::Hash;
 
 /// Incarnations that a store can have had; far more than restores and repairs cause.
 const INCARNATIONS_MAX: usize = 10_000;
@@ -46,7 +46,7 @@ impl Lineage {
     }
 
     /// Adds an incarnation at the end.
-    pub(super) fn begin(&mut self, entry: LineageEntry) {
+    pub(in crate::store) fn begin(&mut self, entry: LineageEntry) {
         self.0.push(entry);
     }
 }
@@ -68,7 +68,7 @@ impl Entry for Lineage {
 
 impl Readable for Lineage {
     type Key = FactName;
-    const KIND: Kind = Kind::Meta;
+    const KIND: EntryKind = EntryKind::Meta;
 
     fn decode(_key: &[u8], body: &[u8], _stored: StoredAs) -> Result<Self, Unreadable> {
         let mut reader = Reader::new(body);
@@ -94,7 +94,11 @@ fn read_entry(reader: &mut Reader<'_>) -> Result<LineageEntry, DecodeError> {
 }
 
 /// A new incarnation's name: a UUIDv7 of this time and these random bytes, later than `after`.
-pub(super) fn name_incarnation(now_ms: u64, random: [u8; 10], after: Option<Incarnation>) -> Incarnation {
+pub(in crate::store) fn name_incarnation(
+    now_ms: u64,
+    random: [u8; 10],
+    after: Option<Incarnation>,
+) -> Incarnation {
     let now_ms = after.map_or(now_ms, |after| now_ms.max(after.began_ms() + 1));
     Incarnation(uuid::Builder::from_unix_timestamp_millis(now_ms, &random).into_uuid().into_bytes())
 }

@@ -16,24 +16,30 @@ use tokio::sync::OwnedRwLockReadGuard;
 use crate::model::identifier::{Folding, Identifier};
 use crate::wire::cursor::{DecodeError, Reader, Writer};
 
-use super::Store;
-use super::commit::End;
-use super::engine::{Cursor, EngineImage, KEY_BYTES_MAX, PageLimit, Span, StoredAs};
-use super::entry::journaled::EncodedBody;
-use super::entry::meta::{FactName, SealKey};
-use super::entry::prefix::PrefixState;
-use super::entry::token::TokenState;
-use super::entry::{IdentifierEntry, Kind, Readable, RequestMemory};
-use super::error::{Error, Unreadable};
-use super::header_v1::StoreHeader;
-use super::journal::{Body, Header};
-use super::lineage::Lineage;
-use super::retention::{RetainedFrom, Seal};
 use crate::model::position::Bookmark;
+use crate::store::Store;
+use crate::store::engine::{Cursor, EngineImage, KEY_BYTES_MAX, PageLimit, Span, StoredAs};
+use crate::store::entry::journaled::EncodedBody;
+use crate::store::entry::meta::{FactName, SealKey};
+use crate::store::entry::prefix::PrefixState;
+use crate::store::entry::token::TokenState;
+use crate::store::entry::{EntryKind, IdentifierEntry, Readable, RequestMemory};
+use crate::store::error::{Error, Unreadable};
+use crate::store::journal::lineage::Lineage;
+use crate::store::journal::retention::{RetainedFrom, Seal};
+use crate::store::journal::{Body, Header};
+use crate::store::open::header_v1::StoreHeader;
+use crate::store::writer::End;
 
 /// The kinds that are copied, in this order; the others can be derived from them or are the journal.
-const COPIED: [Kind; 6] =
-    [Kind::Meta, Kind::Bookmark, Kind::Prefix, Kind::Token, Kind::Request, Kind::Identifier];
+const COPIED: [EntryKind; 6] = [
+    EntryKind::Meta,
+    EntryKind::Bookmark,
+    EntryKind::Prefix,
+    EntryKind::Token,
+    EntryKind::Request,
+    EntryKind::Identifier,
+];
 /// Size of one step: entries, and bytes after which it ends.
 const STEP: PageLimit = PageLimit { entries: 1_000, bytes: 4 * 1024 * 1024 };
 /// Bytes of the longest body: a token that names as many prefixes as a token may.
@@ -57,7 +63,7 @@ impl Store {
         let image = self.inner.engine.image().await?;
         let last = if image.is_exact() { image.last_header().await? } else { None };
         let from = last.map_or(self.end(), |header| End::at(&header));
-        let waiting: Vec<Kind> = COPIED.into_iter().rev().collect();
+        let waiting: Vec<EntryKind> = COPIED.into_iter().rev().collect();
         Ok(Image { store: self.clone(), image, from, waiting, cursor: Cursor::default() })
     }
 }
@@ -70,7 +76,7 @@ pub struct Image {
     image: EngineImage,
     from: End,
     /// Kinds still to be read, the present one last.
-    waiting: Vec<Kind>,
+    waiting: Vec<EntryKind>,
     /// Where the reading of the present kind goes on.
     cursor: Cursor,
 }
@@ -115,9 +121,9 @@ impl Image {
 /// A complete entry of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CopiedEntry {
-    pub(super) kind: Kind,
-    pub(super) key: Vec<u8>,
-    pub(super) body: Vec<u8>,
+    pub(in crate::store) kind: EntryKind,
+    pub(in crate::store) key: Vec<u8>,
+    pub(in crate::store) body: Vec<u8>,
 }
 
 impl CopiedEntry {
@@ -139,7 +145,7 @@ impl CopiedEntry {
 
     /// Decodes and checks the output of [`CopiedEntry::encode`].
     pub fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let kind = Kind::from_code(reader.u8("kind")?).filter(|kind| COPIED.contains(kind));
+        let kind = EntryKind::from_code(reader.u8("kind")?).filter(|kind| COPIED.contains(kind));
         let kind = kind.ok_or_else(|| reader.refuse("kind"))?;
         let key = reader.bytes("key", KEY_BYTES_MAX)?.to_vec();
         let body = reader.bytes("body", BODY_BYTES_MAX)?.to_vec();
@@ -152,19 +158,19 @@ impl CopiedEntry {
     /// Checks that it is valid in a store with this folding. Returns the identifier, when it is a live one.
     pub fn check(&self, folding: Folding) -> Result<Option<Identifier>, EntryInvalid> {
         match self.kind {
-            Kind::Meta => self.check_meta(folding)?,
-            Kind::Bookmark => drop(self.read::<Bookmark>()?),
-            Kind::Prefix => drop(self.read::<PrefixState>()?),
-            Kind::Token => drop(self.read::<TokenState>()?),
-            Kind::Request => drop(self.read::<RequestMemory>()?),
-            Kind::Identifier => {
+            EntryKind::Meta => self.check_meta(folding)?,
+            EntryKind::Bookmark => drop(self.read::<Bookmark>()?),
+            EntryKind::Prefix => drop(self.read::<PrefixState>()?),
+            EntryKind::Token => drop(self.read::<TokenState>()?),
+            EntryKind::Request => drop(self.read::<RequestMemory>()?),
+            EntryKind::Identifier => {
                 let entry: IdentifierEntry = self.read()?;
                 if entry.identifier.canonical(folding).as_bytes() != self.key {
                     return Err(EntryInvalid::because("the identifier is under another one's key"));
                 }
                 return Ok(entry.is_live().then_some(entry.identifier));
             }
-            Kind::Count | Kind::Header | Kind::Body | Kind::Digest => {
+            EntryKind::Count | EntryKind::Header | EntryKind::Body | EntryKind::Digest => {
                 return Err(EntryInvalid::because("the kind is not copied"));
             }
         }
@@ -186,7 +192,7 @@ impl CopiedEntry {
     }
 
     /// Decodes it.
-    pub(super) fn read<R: Readable>(&self) -> Result<R, Unreadable> {
+    pub(in crate::store) fn read<R: Readable>(&self) -> Result<R, Unreadable> {
         R::decode(&self.key, &self.body, StoredAs::default())
     }
 }
@@ -223,7 +229,7 @@ fn checksum(key: &[u8], body: &[u8]) -> u32 {
 pub struct CopiedChange {
     /// The chained part.
     pub header: Header,
-    pub(super) body: Option<Vec<u8>>,
+    pub(in crate::store) body: Option<Vec<u8>>,
 }
 
 impl CopiedChange {

@@ -6,6 +6,9 @@
 //! There is one [`Appender`] per stream, and it cannot be cloned: one writer per stream. After a failed write the store
 //! accepts no further change, because the state on disk is unknown until it is opened again.
 
+pub(in crate::store) mod counts;
+pub(in crate::store) mod writes;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,16 +18,16 @@ use crate::model::position::{Incarnation, Position, Stream};
 use crate::model::prefix::PrefixEntry;
 use crate::model::token::TokenEntry;
 
-use super::Store;
-use super::counts::{Counts, put_count};
-use super::directory::Directory;
-use super::engine::{EngineError, StoredAs, WriteId, Writes};
-use super::entry::prefix::PrefixState;
-use super::entry::token::TokenState;
-use super::entry::{Change, IdentifierEntry, Mark, Operation, RequestKey, RequestMemory};
-use super::error::Error;
-use super::journal::{Body, Hash, Header, Subject};
-use super::retention::Seal;
+use crate::store::Store;
+use crate::store::directory::Directory;
+use crate::store::engine::{EngineError, StoredAs, WriteId, Writes};
+use crate::store::entry::prefix::PrefixState;
+use crate::store::entry::token::TokenState;
+use crate::store::entry::{Change, IdentifierEntry, Mark, Operation, RequestKey, RequestMemory};
+use crate::store::error::Error;
+use crate::store::journal::retention::Seal;
+use crate::store::journal::{Body, Hash, Header, Subject};
+use crate::store::writer::counts::{Counts, put_count};
 
 //----------- Appender -------------------------------------------------------
 
@@ -101,7 +104,7 @@ pub struct Committed {
 }
 
 impl Appender {
-    pub(super) fn new(store: Store, end: End) -> Self {
+    pub(in crate::store) fn new(store: Store, end: End) -> Self {
         Self { store, end }
     }
 
@@ -111,12 +114,12 @@ impl Appender {
     }
 
     /// The store it writes.
-    pub(super) fn store(&self) -> &Store {
+    pub(in crate::store) fn store(&self) -> &Store {
         &self.store
     }
 
     /// From the next entry on, another incarnation writes.
-    pub(super) fn begin(&mut self, incarnation: Incarnation) {
+    pub(in crate::store) fn begin(&mut self, incarnation: Incarnation) {
         self.end.incarnation = incarnation;
     }
 
@@ -357,7 +360,7 @@ fn failed_write(error: &EngineError) -> String {
 
 impl Store {
     /// Commits entries together; when this returns, they are on disk. After a failure the store takes no more changes.
-    pub(super) async fn write(&self, writes: Writes) -> Result<(), Error> {
+    pub(in crate::store) async fn write(&self, writes: Writes) -> Result<(), Error> {
         match self.inner.engine.commit(writes).await {
             Ok(()) => Ok(()),
             Err(EngineError::Poisoned) => {

@@ -12,63 +12,63 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
-use super::Store;
-use super::engine::{EngineError, EngineKind, survey};
-use super::entry::Kind;
-use super::error::Error;
-use super::high_water::{HighWater, HighWaterFile};
-use super::open::{engine_folder, gone};
-use super::witness::{Closed, Found, Stage, Witness};
+use crate::store::Store;
+use crate::store::engine::{EngineError, EngineKind, survey};
+use crate::store::entry::EntryKind;
+use crate::store::error::Error;
+use crate::store::open::high_water::{HighWater, HighWaterFile};
+use crate::store::open::witness::{Closed, FoundWitness, Stage, Witness};
+use crate::store::open::{engine_folder, gone};
 
 /// Kinds of which no entry is ever deleted, or never the last one.
-const NEVER_EMPTIED: [Kind; 8] = [
-    Kind::Meta,
-    Kind::Identifier,
-    Kind::Prefix,
-    Kind::Token,
-    Kind::Count,
-    Kind::Header,
-    Kind::Body,
-    Kind::Digest,
+const NEVER_EMPTIED: [EntryKind; 8] = [
+    EntryKind::Meta,
+    EntryKind::Identifier,
+    EntryKind::Prefix,
+    EntryKind::Token,
+    EntryKind::Count,
+    EntryKind::Header,
+    EntryKind::Body,
+    EntryKind::Digest,
 ];
 
-//----------- Proof ----------------------------------------------------------
+//----------- FileProof ------------------------------------------------------
 
 /// What was found before the engine opened its files.
 #[derive(Clone, Debug)]
-pub(super) struct Proof {
+pub(in crate::store) struct FileProof {
     /// The witness, as it was read.
-    pub(super) found: Found,
+    pub(in crate::store) found: FoundWitness,
     /// Whether the store was complete before.
-    pub(super) was_complete: bool,
+    pub(in crate::store) was_complete: bool,
     /// Differences with which the store opens read-only.
-    pub(super) differences: Vec<String>,
+    pub(in crate::store) differences: Vec<String>,
     /// Whether an operator has asked for a repair of what is left, whatever was found.
-    pub(super) asks_for_repair: bool,
+    pub(in crate::store) asks_for_repair: bool,
 }
 
-impl Proof {
+impl FileProof {
     /// Compares the engine's files with what is known of them. An error means that the engine must not open them.
-    pub(super) fn of(directory: &Path, engine: EngineKind) -> Result<Self, Error> {
+    pub(in crate::store) fn of(directory: &Path, engine: EngineKind) -> Result<Self, Error> {
         let folder = directory.join(engine_folder(engine));
         let found = Witness::load(directory)?;
         refuse_other_engine(directory, engine, &found)?;
         let mark = HighWaterFile::read(directory)?;
         let has_main_file = survey::has_main_file(engine, &folder);
         let was_complete = match &found {
-            Found::Witness(witness) => witness.stage == Stage::Complete || mark.is_some(),
+            FoundWitness::Witness(witness) => witness.stage == Stage::Complete || mark.is_some(),
             // A release that wrote no witness has a mark after its first start.
-            Found::Absent | Found::Unreadable => mark.is_some() || has_main_file,
+            FoundWitness::Absent | FoundWitness::Unreadable => mark.is_some() || has_main_file,
         };
         if was_complete && !folder.is_dir() {
             return Err(gone(directory, engine));
         }
-        if found == Found::Unreadable {
+        if found == FoundWitness::Unreadable {
             let file = Witness::path(directory);
             tracing::warn!(file = %file.display(), "the witness is damaged; it is written again if the store is whole");
         }
         if !was_complete {
-            if found == Found::Absent || found.engine().is_some_and(|noted| noted != engine) {
+            if found == FoundWitness::Absent || found.engine().is_some_and(|noted| noted != engine) {
                 make_directory(directory)?;
                 Witness::incomplete(engine).save(directory)?;
             }
@@ -85,23 +85,27 @@ impl Proof {
     }
 
     /// No proof: an operator has asked for a repair of what is left. These differences were found.
-    pub(super) fn for_repair(found: Found, differences: Vec<String>) -> Self {
+    pub(in crate::store) fn for_repair(found: FoundWitness, differences: Vec<String>) -> Self {
         Self { found, was_complete: false, differences, asks_for_repair: true }
     }
 
     /// The same, after the differences have been dealt with.
-    pub(super) fn without_differences(&self) -> Self {
+    pub(in crate::store) fn without_differences(&self) -> Self {
         Self { differences: Vec::new(), ..self.clone() }
     }
 
     /// The witness of a store that was complete.
-    pub(super) fn witness(&self) -> Option<&Witness> {
+    pub(in crate::store) fn witness(&self) -> Option<&Witness> {
         self.found.complete()
     }
 }
 
 /// Returns an error when the store was completed by another engine than the one that is to open it.
-pub(super) fn refuse_other_engine(directory: &Path, engine: EngineKind, found: &Found) -> Result<(), Error> {
+pub(in crate::store) fn refuse_other_engine(
+    directory: &Path,
+    engine: EngineKind,
+    found: &FoundWitness,
+) -> Result<(), Error> {
     match found.complete().map(|witness| witness.engine) {
         Some(noted) if noted != engine => {
             let detail = format!(
@@ -132,7 +136,7 @@ fn compare_closed(directory: &Path, folder: &Path, mark: Option<HighWater>) -> R
 
 impl Store {
     /// Notes what the store now holds and what its files show, for the next opening; on disk when this returns.
-    pub(super) async fn note_witness(&self) -> Result<(), Error> {
+    pub(in crate::store) async fn note_witness(&self) -> Result<(), Error> {
         let filled = self.filled_kinds().await?;
         let directory = self.directory();
         let prefixes = directory.prefixes().count() as u64;
@@ -166,7 +170,7 @@ impl Store {
     }
 
     /// The kinds that never become empty again and of which there is something. Only those are read that were empty before.
-    async fn filled_kinds(&self) -> Result<Vec<Kind>, Error> {
+    async fn filled_kinds(&self) -> Result<Vec<EntryKind>, Error> {
         let known = self.inner.witness.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let known = known.map(|witness| witness.filled).unwrap_or_default();
         let mut filled = Vec::new();
@@ -179,7 +183,7 @@ impl Store {
     }
 
     /// Whether there is no entry of a kind.
-    pub(super) async fn is_empty(&self, kind: Kind) -> Result<bool, Error> {
+    pub(in crate::store) async fn is_empty(&self, kind: EntryKind) -> Result<bool, Error> {
         Ok(self.inner.engine.is_empty(kind).await?)
     }
 
@@ -197,7 +201,7 @@ impl Store {
     }
 
     /// Lists the files of the engine, which is closed.
-    pub(super) async fn list_closed_files(&self) -> Result<(), Error> {
+    pub(in crate::store) async fn list_closed_files(&self) -> Result<(), Error> {
         let (directory, folder) = (self.inner.files.clone(), self.engine_folder());
         let sequence = self.end().sequence;
         let listed = tokio::task::spawn_blocking(move || {
@@ -207,7 +211,7 @@ impl Store {
     }
 
     /// The folder of the engine's files.
-    pub(super) fn engine_folder(&self) -> PathBuf {
+    pub(in crate::store) fn engine_folder(&self) -> PathBuf {
         self.inner.files.join(engine_folder(self.inner.kind))
     }
 }

@@ -6,7 +6,18 @@
 //! ```
 //! A store that differs from what is known of it opens read-only, and nothing is repaired in it. A journal found behind the
 //! high-water file opens read-only: what was acknowledged is missing, and only the operator may accept that, by
-//! [`super::loss::accept_loss`] or by a restore.
+//! [`crate::store::open::loss::accept_loss`] or by a restore.
+
+pub(in crate::store) mod read_only_image;
+
+pub(in crate::store) mod header_v1;
+pub(in crate::store) mod high_water;
+pub(in crate::store) mod proof;
+pub(in crate::store) mod witness;
+
+mod findings;
+pub mod loss;
+pub(in crate::store) mod recovery;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -19,23 +30,23 @@ use tokio::task::JoinHandle;
 use crate::model::caller::CallerName;
 use crate::model::identifier::Folding;
 
-use super::commit::{Appender, Block, End, Proposed};
-use super::counts::Counts;
-use super::engine::{Engine, EngineError, EngineKind, Writes, survey};
-use super::entry::meta::Fact as _;
-use super::entry::{Change, Operation};
-use super::error::Error;
-use super::findings::WAY_BACK;
-use super::header_v1::{EncodedHeader, StoreHeader};
-use super::high_water::{HighWater, HighWaterFile, LAG_MS};
-use super::journal::Header;
-use super::lineage::{Lineage, LineageEntry, name_incarnation};
-use super::proof::Proof;
-use super::read_only_image::ReadOnlyImage;
-use super::recovery::{Redo, Tail};
-use super::retention::RetainedFrom;
-use super::{Inner, Store};
 use crate::model::environment::{Clock, Entropy};
+use crate::store::engine::{Engine, EngineError, EngineKind, Writes, survey};
+use crate::store::entry::meta::Fact as _;
+use crate::store::entry::{Change, Operation};
+use crate::store::error::Error;
+use crate::store::journal::Header;
+use crate::store::journal::lineage::{Lineage, LineageEntry, name_incarnation};
+use crate::store::journal::retention::RetainedFrom;
+use crate::store::open::findings::WAY_BACK;
+use crate::store::open::header_v1::{EncodedHeader, StoreHeader};
+use crate::store::open::high_water::{HighWater, HighWaterFile, LAG_MS};
+use crate::store::open::proof::FileProof;
+use crate::store::open::read_only_image::ReadOnlyImage;
+use crate::store::open::recovery::{Redo, Tail};
+use crate::store::writer::counts::Counts;
+use crate::store::writer::{Appender, Block, End, Proposed};
+use crate::store::{Inner, Store};
 use crate::telemetry::Chain;
 
 /// How often the witness is compared with the files of a store that changes.
@@ -90,7 +101,7 @@ pub fn holds_data(directory: &Path, engine: EngineKind) -> bool {
 }
 
 /// Returns an error where there is no folder of the engine's files, so that no command for a store at rest makes a new one.
-pub(super) fn refuse_without_data(options: &StoreOptions) -> Result<(), Error> {
+pub(in crate::store) fn refuse_without_data(options: &StoreOptions) -> Result<(), Error> {
     if options.directory.join(engine_folder(options.engine)).is_dir() {
         return Ok(());
     }
@@ -137,7 +148,7 @@ pub async fn open(options: StoreOptions) -> Result<Opened, Error> {
 }
 
 /// Begins a new incarnation of the store: the first entry names what it continues.
-pub(super) async fn begin_incarnation(appender: &mut Appender, reason: &str) -> Result<(), Error> {
+pub(in crate::store) async fn begin_incarnation(appender: &mut Appender, reason: &str) -> Result<(), Error> {
     let before = appender.end();
     let store = appender.store().clone();
     let mut random = [0; 10];
@@ -175,25 +186,25 @@ pub(super) async fn begin_incarnation(appender: &mut Appender, reason: &str) -> 
 //----------- Taking up a store ----------------------------------------------
 
 /// A store whose engine is open, with everything in memory that is held there.
-pub(super) struct Attached {
+pub(in crate::store) struct Attached {
     /// The store.
-    pub(super) store: Store,
+    pub(in crate::store) store: Store,
     /// Whether the store is new.
-    pub(super) fresh: bool,
+    pub(in crate::store) fresh: bool,
     /// What was found before the engine opened its files.
-    pub(super) proof: Proof,
+    pub(in crate::store) proof: FileProof,
     /// What a repair had to rebuild or leave out before the store could be read.
-    pub(super) rebuilt: Vec<String>,
+    pub(in crate::store) rebuilt: Vec<String>,
 }
 
 /// Proves the engine's files, opens the engine and reads everything that is held in memory.
-pub(super) async fn attach(options: StoreOptions) -> Result<Attached, Error> {
+pub(in crate::store) async fn attach(options: StoreOptions) -> Result<Attached, Error> {
     let proven = tokio::task::spawn_blocking({
         let options = options.clone();
         move || {
             let image = ReadOnlyImage::of(&options)?;
             let files = image.as_ref().map_or(options.directory.as_path(), ReadOnlyImage::path);
-            let proof = Proof::of(files, options.engine)?;
+            let proof = FileProof::of(files, options.engine)?;
             Ok((image, proof))
         }
     });
@@ -202,10 +213,10 @@ pub(super) async fn attach(options: StoreOptions) -> Result<Attached, Error> {
 }
 
 /// Opens the engine and reads everything that is held in memory.
-pub(super) async fn attach_as(
+pub(in crate::store) async fn attach_as(
     options: StoreOptions,
     image: Option<ReadOnlyImage>,
-    proof: Proof,
+    proof: FileProof,
 ) -> Result<Attached, Error> {
     let files = image.as_ref().map_or(options.directory.as_path(), ReadOnlyImage::path).to_owned();
     let folder = files.join(engine_folder(options.engine));
@@ -251,7 +262,7 @@ impl Store {
     }
 
     /// Compares the store with what is known of it; without a difference, repairs what a crash may have left.
-    async fn compare_and_repair(&self, proof: &Proof) -> Result<OpenReport, Error> {
+    async fn compare_and_repair(&self, proof: &FileProof) -> Result<OpenReport, Error> {
         self.compare_high_water().await?;
         let mut findings = proof.differences.clone();
         findings.extend(self.findings(proof.witness()).await?.into_sentences());
@@ -278,7 +289,7 @@ impl Store {
     }
 
     /// Reads everything that is held in memory. Returns whether the store is new; then there is nothing to read.
-    async fn take_up(&self, proof: &Proof, rebuilt: &mut Vec<String>) -> Result<bool, Error> {
+    async fn take_up(&self, proof: &FileProof, rebuilt: &mut Vec<String>) -> Result<bool, Error> {
         if self.take_up_header(proof).await? {
             return Ok(true);
         }
@@ -301,7 +312,7 @@ impl Store {
     }
 
     /// Checks the store header, or writes it where there is none. Returns whether the store is new.
-    async fn take_up_header(&self, proof: &Proof) -> Result<bool, Error> {
+    async fn take_up_header(&self, proof: &FileProof) -> Result<bool, Error> {
         let mine = StoreHeader { folding: self.folding(), streams: 1 };
         let found: Option<EncodedHeader> = self.inner.engine.get_one(&StoreHeader::NAME).await?;
         let Some(EncodedHeader(found)) = found else {
@@ -385,7 +396,7 @@ impl Store {
 
 impl Store {
     /// Writes the end of the journal to the high-water file; blocks for one disk write.
-    pub(super) fn save_high_water(&self) -> Result<(), Error> {
+    pub(in crate::store) fn save_high_water(&self) -> Result<(), Error> {
         let end = self.end();
         let mark = HighWater { position: end.position(), chain: end.chain };
         self.inner.high_water.lock().unwrap_or_else(std::sync::PoisonError::into_inner).save(&mark)
@@ -422,12 +433,12 @@ impl Store {
         })
     }
 
-    pub(super) fn format(&self, detail: String) -> Error {
+    pub(in crate::store) fn format(&self, detail: String) -> Error {
         Error::Format { directory: self.inner.path.clone(), detail }
     }
 
     /// The last header; it is durable, since the store has just been opened.
-    pub(super) async fn last_header(&self) -> Result<Option<Header>, Error> {
+    pub(in crate::store) async fn last_header(&self) -> Result<Option<Header>, Error> {
         self.inner.engine.last().await
     }
 }

@@ -10,33 +10,33 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::identifier::CanonicalIdentifier;
 
-use super::Store;
-use super::entry::{IdentifierEntry, Kind};
-use super::error::Error;
-use super::journal::{Header, Subject};
-use super::witness::Witness;
+use crate::store::Store;
+use crate::store::entry::{EntryKind, IdentifierEntry};
+use crate::store::error::Error;
+use crate::store::journal::{Header, Subject};
+use crate::store::open::witness::Witness;
 use crate::telemetry::Chain;
 
 /// Journal entries that are looked up, with the states they lead to.
 const SAMPLES: usize = 256;
 /// What to do about a finding.
-pub(super) const WAY_BACK: &str = "run `idnode store check`, restore the latest backup with `idnode backup restore`, \
+pub(in crate::store) const WAY_BACK: &str = "run `idnode store check`, restore the latest backup with `idnode backup restore`, \
                                    or rebuild what the journal still holds with `idnode store check --repair`";
 
 //----------- Findings -------------------------------------------------------
 
 /// What was found, each as a sentence.
 #[derive(Debug, Default)]
-pub(super) struct Findings {
+pub(in crate::store) struct Findings {
     /// What a journal without its end shows too.
-    pub(super) end_or_more: Vec<String>,
+    pub(in crate::store) end_or_more: Vec<String>,
     /// What it does not show.
-    pub(super) more: Vec<String>,
+    pub(in crate::store) more: Vec<String>,
 }
 
 impl Findings {
     /// All of them.
-    pub(super) fn into_sentences(self) -> Vec<String> {
+    pub(in crate::store) fn into_sentences(self) -> Vec<String> {
         self.end_or_more.into_iter().chain(self.more).collect()
     }
 
@@ -53,16 +53,16 @@ impl Findings {
 
 impl Store {
     /// Compares the contents with what is known.
-    pub(super) async fn findings(&self, witness: Option<&Witness>) -> Result<Findings, Error> {
+    pub(in crate::store) async fn findings(&self, witness: Option<&Witness>) -> Result<Findings, Error> {
         let mut findings = match witness {
             Some(witness) => self.compare_with_witness(witness).await?,
             None => Findings::default(),
         };
         let (end, retained) = (self.end().sequence, self.retained());
         for (kind, least) in [
-            (Kind::Identifier, self.count()),
-            (Kind::Header, (end + 1).saturating_sub(retained.headers_from)),
-            (Kind::Body, (end + 1).saturating_sub(retained.bodies_from)),
+            (EntryKind::Identifier, self.count()),
+            (EntryKind::Header, (end + 1).saturating_sub(retained.headers_from)),
+            (EntryKind::Body, (end + 1).saturating_sub(retained.bodies_from)),
         ] {
             findings.take(self.compare_size(kind, least).await)?;
         }
@@ -71,7 +71,7 @@ impl Store {
     }
 
     /// Compares the contents with what they are known to have held.
-    pub(super) async fn compare_with_witness(&self, witness: &Witness) -> Result<Findings, Error> {
+    pub(in crate::store) async fn compare_with_witness(&self, witness: &Witness) -> Result<Findings, Error> {
         let mut findings = Findings::default();
         for kind in &witness.filled {
             match self.is_empty(*kind).await {
@@ -94,7 +94,7 @@ impl Store {
     }
 
     /// Compares the number of entries that there must be of a kind with the number that they cannot exceed.
-    async fn compare_size(&self, kind: Kind, least: u64) -> Result<Vec<String>, Error> {
+    async fn compare_size(&self, kind: EntryKind, least: u64) -> Result<Vec<String>, Error> {
         let most = self.inner.engine.entries_at_most(kind).await?;
         let too_few = most
             .filter(|most| *most < least)
@@ -144,7 +144,7 @@ impl Store {
     }
 
     /// How many of these entries lead to a state that is missing, or older than the entry.
-    pub(super) async fn count_behind(&self, headers: &[Header]) -> Result<usize, Error> {
+    pub(in crate::store) async fn count_behind(&self, headers: &[Header]) -> Result<usize, Error> {
         let mut latest: BTreeMap<CanonicalIdentifier, u64> = BTreeMap::new();
         let directory = self.directory();
         let mut behind = 0;

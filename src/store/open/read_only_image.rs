@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::{FsFlags, statvfs};
 
-use super::error::Error;
-use super::open::{StoreOptions, engine_folder, refuse_without_data};
+use crate::store::error::Error;
+use crate::store::open::{StoreOptions, engine_folder, refuse_without_data};
 
 /// The folder of fjall's tables, in each keyspace.
 const TABLES: &str = "tables";
@@ -27,13 +27,13 @@ const NAME_BEGINS: &str = "idnode-image-";
 const NAME_BYTES: usize = 8;
 
 /// An image of a data directory; removed when it is dropped.
-pub(super) struct ReadOnlyImage {
+pub(in crate::store) struct ReadOnlyImage {
     path: PathBuf,
 }
 
 impl ReadOnlyImage {
     /// An image of a data directory on a file system that is mounted read-only; none on any other.
-    pub(super) fn of(options: &StoreOptions) -> Result<Option<Self>, Error> {
+    pub(in crate::store) fn of(options: &StoreOptions) -> Result<Option<Self>, Error> {
         let directory = &options.directory;
         if !is_read_only(directory) {
             return Ok(None);
@@ -79,7 +79,7 @@ impl ReadOnlyImage {
     }
 
     /// Where it is.
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::store) fn path(&self) -> &Path {
         &self.path
     }
 }
@@ -93,7 +93,7 @@ impl Drop for ReadOnlyImage {
 }
 
 /// Returns an error when the file system of a directory is mounted read-only.
-pub(super) fn refuse_read_only(directory: &Path) -> Result<(), Error> {
+pub(in crate::store) fn refuse_read_only(directory: &Path) -> Result<(), Error> {
     if !is_read_only(directory) {
         return Ok(());
     }

@@ -15,12 +15,12 @@ use std::path::{Path, PathBuf};
 use crate::model::position::Position;
 use crate::wire::cursor::{DecodeError, Reader, Writer};
 
-use super::entry::position::{read_position, write_position};
-use super::error::Error;
-use super::journal::Hash;
+use crate::store::entry::position::{read_position, write_position};
+use crate::store::error::Error;
+use crate::store::journal::Hash;
 
 /// How long after a commit the file may still name an earlier one, in milliseconds.
-pub(super) const LAG_MS: u64 = 200;
+pub(in crate::store) const LAG_MS: u64 = 200;
 
 /// The name of the file.
 const NAME: &str = "high-water";
@@ -28,13 +28,13 @@ const SLOT_BYTES: usize = 128;
 
 /// A durable position, and the chained hash there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct HighWater {
-    pub(super) position: Position,
-    pub(super) chain: Hash,
+pub(in crate::store) struct HighWater {
+    pub(in crate::store) position: Position,
+    pub(in crate::store) chain: Hash,
 }
 
 /// The open file.
-pub(super) struct HighWaterFile {
+pub(in crate::store) struct HighWaterFile {
     file: File,
     path: PathBuf,
     next_slot: u8,
@@ -42,7 +42,7 @@ pub(super) struct HighWaterFile {
 
 impl HighWaterFile {
     /// Reads the mark of a data directory without creating the file; none when there is none.
-    pub(super) fn read(directory: &Path) -> Result<Option<HighWater>, Error> {
+    pub(in crate::store) fn read(directory: &Path) -> Result<Option<HighWater>, Error> {
         let path = directory.join(NAME);
         match fs::read(&path) {
             Ok(bytes) => Ok(latest(&bytes)),
@@ -52,7 +52,7 @@ impl HighWaterFile {
     }
 
     /// Opens the file, or creates it when absent, and reads the later of its slots.
-    pub(super) fn open(directory: &Path) -> Result<(Self, Option<HighWater>), Error> {
+    pub(in crate::store) fn open(directory: &Path) -> Result<(Self, Option<HighWater>), Error> {
         let path = directory.join(NAME);
         let failed = |action| {
             let path = path.clone();
@@ -75,7 +75,7 @@ impl HighWaterFile {
     }
 
     /// Writes a durable position; when this returns, it is on disk.
-    pub(super) fn save(&mut self, mark: &HighWater) -> Result<(), Error> {
+    pub(in crate::store) fn save(&mut self, mark: &HighWater) -> Result<(), Error> {
         let written = self.write(mark);
         written.map_err(|source| Error::File { action: "cannot write", path: self.path.clone(), source })
     }

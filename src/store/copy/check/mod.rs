@@ -14,13 +14,13 @@ mod states;
 
 use crate::model::position::Position;
 
-use super::Store;
-use super::counts::Counts;
-use super::engine::PageLimit;
-use super::error::Error;
-use super::journal::Subject;
-use super::open::{Attached, StoreOptions, attach, refuse_without_data};
-use super::proof::Proof;
+use crate::store::Store;
+use crate::store::engine::PageLimit;
+use crate::store::error::Error;
+use crate::store::journal::Subject;
+use crate::store::open::proof::FileProof;
+use crate::store::open::{Attached, StoreOptions, attach, refuse_without_data};
+use crate::store::writer::counts::Counts;
 
 /// Problems that are reported one by one; the others are counted.
 const PROBLEMS_MAX: usize = 100;
@@ -89,7 +89,7 @@ pub async fn check(options: StoreOptions) -> Result<CheckReport, Error> {
 }
 
 /// Checks a store that is open and not written to, and reports what was found before it was opened.
-pub(super) async fn check_open(store: &Store, proof: &Proof) -> Result<CheckReport, Error> {
+pub(in crate::store) async fn check_open(store: &Store, proof: &FileProof) -> Result<CheckReport, Error> {
     let mut check = Check::new(store.clone());
     proof.differences.iter().for_each(|difference| check.report.problem(difference));
     if let Some(witness) = proof.witness() {
@@ -139,7 +139,7 @@ impl Check {
         Ok(self.report)
     }
 }
-pub(super) fn display(subject: &Subject) -> String {
+pub(in crate::store) fn display(subject: &Subject) -> String {
     match subject {
         Subject::Identifier(name) => name.as_str().to_owned(),
         Subject::Prefix(text) => format!("prefix {text}"),

@@ -4,31 +4,31 @@ use std::collections::BTreeMap;
 
 use crate::model::identifier::Prefix;
 
-use super::directory::Directory;
-use super::engine::{WriteId, Writes};
-use super::entry::count::PrefixCount;
-use super::entry::prefix::CanonicalPrefix;
+use crate::store::directory::Directory;
+use crate::store::engine::{WriteId, Writes};
+use crate::store::entry::count::PrefixCount;
+use crate::store::entry::prefix::CanonicalPrefix;
 
 //----------- Counts ---------------------------------------------------------
 
 /// Numbers of live identifiers by literal prefix.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Counts(BTreeMap<String, u64>);
+pub(in crate::store) struct Counts(BTreeMap<String, u64>);
 
 impl Counts {
     /// Sets a count read from disk.
-    pub(super) fn load(&mut self, prefix: String, count: u64) {
+    pub(in crate::store) fn load(&mut self, prefix: String, count: u64) {
         self.0.insert(prefix, count);
     }
 
     /// Sets counts that have become durable.
-    pub(super) fn take_up(&mut self, counts: Self) {
+    pub(in crate::store) fn take_up(&mut self, counts: Self) {
         self.0.extend(counts.0);
     }
 
     /// Follows an identifier that was created or removed; returns the prefix and its count now. `known` returns
     /// the count of a prefix that occurs for the first time.
-    pub(super) fn follow(
+    pub(in crate::store) fn follow(
         &mut self,
         prefix: &Prefix,
         known: impl FnOnce() -> u64,
@@ -46,29 +46,29 @@ impl Counts {
     }
 
     /// The count of a prefix in canonical form.
-    pub(super) fn get(&self, prefix: &str) -> u64 {
+    pub(in crate::store) fn get(&self, prefix: &str) -> u64 {
         self.0.get(prefix).copied().unwrap_or(0)
     }
 
     /// The count of exactly this prefix.
-    pub(super) fn of(&self, prefix: &Prefix) -> u64 {
+    pub(in crate::store) fn of(&self, prefix: &Prefix) -> u64 {
         self.get(&prefix.canonical())
     }
 
     /// Each prefix and its count.
-    pub(super) fn each(&self, mut show: impl FnMut(&str, u64)) {
+    pub(in crate::store) fn each(&self, mut show: impl FnMut(&str, u64)) {
         self.0.iter().for_each(|(prefix, count)| show(prefix, *count));
     }
 
     /// Whether there is any at or below this prefix.
-    pub(super) fn any_within(&self, prefix: &Prefix) -> bool {
+    pub(in crate::store) fn any_within(&self, prefix: &Prefix) -> bool {
         let below = format!("{}.", prefix.canonical());
         let mut from = self.0.range(below.clone()..).take_while(|(own, _)| own.starts_with(&below));
         self.of(prefix) > 0 || from.any(|(_, count)| *count > 0)
     }
 
     /// Whether there is any at or below this prefix that no entry below it governs.
-    pub(super) fn any_governed_above(&self, prefix: &Prefix, directory: &Directory) -> bool {
+    pub(in crate::store) fn any_governed_above(&self, prefix: &Prefix, directory: &Directory) -> bool {
         let below = format!("{}.", prefix.canonical());
         let mut from = self.0.range(below.clone()..).take_while(|(own, _)| own.starts_with(&below));
         let is_governed_above = |own: &str| {
@@ -79,18 +79,18 @@ impl Counts {
     }
 
     /// Puts all of them.
-    pub(super) fn put_into(&self, writes: &mut Writes) {
+    pub(in crate::store) fn put_into(&self, writes: &mut Writes) {
         self.each(|prefix, count| put_count(writes, prefix, count));
     }
 
     /// All identifiers.
-    pub(super) fn total(&self) -> u64 {
+    pub(in crate::store) fn total(&self) -> u64 {
         self.0.values().sum()
     }
 }
 
 /// Puts the number of live identifiers of a prefix in canonical form.
-pub(super) fn put_count(writes: &mut Writes, prefix: &str, count: u64) {
+pub(in crate::store) fn put_count(writes: &mut Writes, prefix: &str, count: u64) {
     let prefix = CanonicalPrefix(prefix.to_owned());
     writes.put(&prefix.clone(), &PrefixCount { prefix, count }, WriteId::SMALL);
 }

@@ -6,19 +6,19 @@ use crate::model::caller::CallerName;
 use crate::model::identifier::CanonicalIdentifier;
 use crate::model::limits::{GROUP_ITEMS_MAX, GROUP_ITEMS_SLED_MAX, TAIL_ENTRIES_MAX};
 
-use super::Store;
-use super::commit::{Appender, Block, Proposed};
-use super::counts::Counts;
-use super::directory::Directory;
-use super::engine::{PageLimit, Span, WriteId, Writes};
-use super::entry::count::PrefixCount;
-use super::entry::prefix::PrefixState;
-use super::entry::token::TokenState;
-use super::entry::{Change, IdentifierEntry, Mark, Operation};
-use super::error::Error;
-use super::journal::{Body, Hash, JournalEntry};
-use super::lineage::{Lineage, LineageEntry};
-use super::writes::identifier_state;
+use crate::store::Store;
+use crate::store::directory::Directory;
+use crate::store::engine::{PageLimit, Span, WriteId, Writes};
+use crate::store::entry::count::PrefixCount;
+use crate::store::entry::prefix::PrefixState;
+use crate::store::entry::token::TokenState;
+use crate::store::entry::{Change, IdentifierEntry, Mark, Operation};
+use crate::store::error::Error;
+use crate::store::journal::lineage::{Lineage, LineageEntry};
+use crate::store::journal::{Body, Hash, JournalEntry};
+use crate::store::writer::counts::Counts;
+use crate::store::writer::writes::identifier_state;
+use crate::store::writer::{Appender, Block, Proposed};
 
 /// Entries read in one step.
 const STEP: usize = 1_000;
@@ -30,7 +30,7 @@ const HANDFUL: u64 = GROUP_ITEMS_SLED_MAX as u64;
 
 /// Which states are redone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Redo {
+pub(in crate::store) enum Redo {
     /// None: the store is read-only.
     Nothing,
     /// A handful, or none when there are more.
@@ -48,13 +48,13 @@ enum Behind {
 
 /// The result of checking the journal's tail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Tail {
+pub(in crate::store) struct Tail {
     /// Journal entries that were checked.
-    pub(super) checked: u64,
+    pub(in crate::store) checked: u64,
     /// States that are missing or older than the journal says.
-    pub(super) behind: u64,
+    pub(in crate::store) behind: u64,
     /// States that were redone.
-    pub(super) repaired: u64,
+    pub(in crate::store) repaired: u64,
 }
 
 impl Store {
@@ -62,7 +62,7 @@ impl Store {
     ///
     /// States and journal are written together, so that only a torn write leaves any behind: more than a handful are a
     /// finding, and nothing is redone then.
-    pub(super) async fn repair_tail(&self, redo: Redo) -> Result<Tail, Error> {
+    pub(in crate::store) async fn repair_tail(&self, redo: Redo) -> Result<Tail, Error> {
         let present = self.directory();
         let counted = self.walk_tail(Behind::Count).await;
         // Counting takes up in memory what it would redo.
@@ -76,7 +76,7 @@ impl Store {
     }
 
     /// The first entry of the journal's tail.
-    pub(super) fn tail_from(&self) -> u64 {
+    pub(in crate::store) fn tail_from(&self) -> u64 {
         self.end().sequence.saturating_sub(TAIL_ENTRIES_MAX).max(self.retained().headers_from).max(1)
     }
 
@@ -103,7 +103,7 @@ impl Store {
     }
 
     /// Checks that entries follow each other without gap and hash by hash; moves `next` and `chain` on.
-    pub(super) fn check_chain(
+    pub(in crate::store) fn check_chain(
         &self,
         entries: &[JournalEntry],
         next: &mut u64,
@@ -130,7 +130,7 @@ impl Store {
     }
 
     /// Collects the writes of redone entries: states that are older, and all memory of requests.
-    pub(super) async fn redo_into(
+    pub(in crate::store) async fn redo_into(
         &self,
         entries: &[JournalEntry],
         writes: &mut Writes,
@@ -204,7 +204,7 @@ impl Store {
     }
 
     /// Takes up incarnations that the journal's tail names but the lineage does not yet: it is written just after them.
-    pub(super) async fn mend_lineage(&self, mut lineage: Lineage) -> Result<Lineage, Error> {
+    pub(in crate::store) async fn mend_lineage(&self, mut lineage: Lineage) -> Result<Lineage, Error> {
         let Some(last) = self.last_header().await? else {
             return Ok(lineage);
         };
@@ -228,7 +228,11 @@ impl Store {
     }
 
     /// Records states again that name a journal entry beyond the journal's end. Returns their number.
-    pub(super) async fn adopt_ahead_of(&self, end: u64, appender: &mut Appender) -> Result<u64, Error> {
+    pub(in crate::store) async fn adopt_ahead_of(
+        &self,
+        end: u64,
+        appender: &mut Appender,
+    ) -> Result<u64, Error> {
         let mut ahead = Vec::new();
         let mut adopted = 0;
         let mut span = Span::<IdentifierEntry>::all();
@@ -260,7 +264,7 @@ impl Store {
     }
 
     /// Reads prefixes and tokens into memory.
-    pub(super) async fn load_directory(&self) -> Result<(), Error> {
+    pub(in crate::store) async fn load_directory(&self) -> Result<(), Error> {
         let mut directory = Directory::default();
         let mut prefixes = Span::<PrefixState>::all();
         loop {
@@ -283,7 +287,7 @@ impl Store {
     }
 
     /// Reads the counts of live identifiers into memory.
-    pub(super) async fn load_counts(&self) -> Result<(), Error> {
+    pub(in crate::store) async fn load_counts(&self) -> Result<(), Error> {
         let mut counts = Counts::default();
         let mut span = Span::<PrefixCount>::all();
         loop {

@@ -18,10 +18,10 @@ use std::path::{Path, PathBuf};
 
 use crate::wire::cursor::{DecodeError, Reader, Writer};
 
-use super::engine::EngineKind;
-use super::engine::survey::{Earlier, FileFacts, FileList, Rising};
-use super::entry::Kind;
-use super::error::Error;
+use crate::store::engine::EngineKind;
+use crate::store::engine::survey::{Earlier, FileFacts, FileList, Rising};
+use crate::store::entry::EntryKind;
+use crate::store::error::Error;
 
 /// The format written today.
 const FORMAT: u8 = 1;
@@ -38,24 +38,24 @@ const FILES_MAX: usize = 1_000_000;
 
 /// What a store is known to have held.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Witness {
+pub(in crate::store) struct Witness {
     /// The engine that wrote the store.
-    pub(super) engine: EngineKind,
+    pub(in crate::store) engine: EngineKind,
     /// Whether the store has had its first journal entry.
-    pub(super) stage: Stage,
+    pub(in crate::store) stage: Stage,
     /// Numbers that the engine's files have shown.
-    pub(super) rising: Rising,
+    pub(in crate::store) rising: Rising,
     /// Kinds of which there is always something again, once there was.
-    pub(super) filled: Vec<Kind>,
+    pub(in crate::store) filled: Vec<EntryKind>,
     /// Prefix entries, none of which is ever deleted.
-    pub(super) prefixes: u64,
+    pub(in crate::store) prefixes: u64,
     /// Token entries, none of which is ever deleted.
-    pub(super) tokens: u64,
+    pub(in crate::store) tokens: u64,
 }
 
 /// How far the making of a store came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(in crate::store) enum Stage {
     /// The engine's files are being made; nothing was acknowledged.
     Incomplete,
     /// The first journal entry is on disk.
@@ -64,7 +64,7 @@ pub(super) enum Stage {
 
 /// The outcome of reading the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(in crate::store) enum FoundWitness {
     /// There is no such file.
     Absent,
     /// It cannot be decoded: cut, or changed.
@@ -75,7 +75,7 @@ pub(super) enum Found {
 
 impl Witness {
     /// The witness of a store that is being made.
-    pub(super) fn incomplete(engine: EngineKind) -> Self {
+    pub(in crate::store) fn incomplete(engine: EngineKind) -> Self {
         Self {
             engine,
             stage: Stage::Incomplete,
@@ -87,25 +87,23 @@ impl Witness {
     }
 
     /// The path of the file in a data directory.
-    pub(super) fn path(directory: &Path) -> PathBuf {
+    pub(in crate::store) fn path(directory: &Path) -> PathBuf {
         directory.join(NAME)
     }
 
     /// Reads the witness of a data directory.
-    pub(super) fn load(directory: &Path) -> Result<Found, Error> {
+    pub(in crate::store) fn load(directory: &Path) -> Result<FoundWitness, Error> {
         let path = Self::path(directory);
         match fs::read(&path) {
-            Ok(bytes) => {
-                Ok(Self::decode(&bytes)
-                    .map_or(Found::Unreadable, |witness| Found::Witness(Box::new(witness))))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Absent),
+            Ok(bytes) => Ok(Self::decode(&bytes)
+                .map_or(FoundWitness::Unreadable, |witness| FoundWitness::Witness(Box::new(witness)))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(FoundWitness::Absent),
             Err(source) => Err(Error::File { action: "cannot read", path, source }),
         }
     }
 
     /// Replaces the witness of a data directory; when this returns, it is on disk.
-    pub(super) fn save(&self, directory: &Path) -> Result<(), Error> {
+    pub(in crate::store) fn save(&self, directory: &Path) -> Result<(), Error> {
         save(directory, NAME, &self.encode())
     }
 
@@ -139,7 +137,7 @@ impl Witness {
         let mut filled = Vec::new();
         for _ in 0..reader.count("kinds", 64, 1)? {
             // A kind that a later release added is not compared.
-            filled.extend(Kind::from_code(reader.u8("kind")?));
+            filled.extend(EntryKind::from_code(reader.u8("kind")?));
         }
         let (prefixes, tokens) = (reader.u64("prefixes")?, reader.u64("tokens")?);
         check_checksum(bytes, reader)?;
@@ -147,9 +145,9 @@ impl Witness {
     }
 }
 
-impl Found {
+impl FoundWitness {
     /// The engine that the witness names.
-    pub(super) fn engine(&self) -> Option<EngineKind> {
+    pub(in crate::store) fn engine(&self) -> Option<EngineKind> {
         match self {
             Self::Witness(witness) => Some(witness.engine),
             Self::Absent | Self::Unreadable => None,
@@ -157,7 +155,7 @@ impl Found {
     }
 
     /// The witness of a complete store.
-    pub(super) fn complete(&self) -> Option<&Witness> {
+    pub(in crate::store) fn complete(&self) -> Option<&Witness> {
         match self {
             Self::Witness(witness) if witness.stage == Stage::Complete => Some(witness),
             Self::Witness(_) | Self::Absent | Self::Unreadable => None,
@@ -165,7 +163,7 @@ impl Found {
     }
 
     /// What is known of the files of an engine, given whether anything else shows that the store was complete.
-    pub(super) fn earlier(&self, was_complete: bool) -> Earlier<'_> {
+    pub(in crate::store) fn earlier(&self, was_complete: bool) -> Earlier<'_> {
         match self {
             Self::Witness(witness) if witness.stage == Stage::Complete => Earlier::Noted(&witness.rising),
             _ if was_complete => Earlier::Complete,
@@ -179,21 +177,21 @@ impl Found {
 
 /// The files of an engine after an ordered stop, at this end of the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Closed {
+pub(in crate::store) struct Closed {
     /// The last sequence of the journal; a list for another end is out of date.
-    pub(super) sequence: u64,
+    pub(in crate::store) sequence: u64,
     /// Every file of the engine.
-    pub(super) files: FileList,
+    pub(in crate::store) files: FileList,
 }
 
 impl Closed {
     /// Reads the list; none when there is none, or none that can be decoded.
-    pub(super) fn load(directory: &Path) -> Option<Self> {
+    pub(in crate::store) fn load(directory: &Path) -> Option<Self> {
         Self::decode(&fs::read(directory.join(CLOSED)).ok()?).ok()
     }
 
     /// Writes the list; when this returns, it is on disk.
-    pub(super) fn save(&self, directory: &Path) -> Result<(), Error> {
+    pub(in crate::store) fn save(&self, directory: &Path) -> Result<(), Error> {
         let mut writer = Writer::default();
         writer.u8(FORMAT).u64(self.sequence).count(self.files.len());
         for (name, facts) in &self.files {
@@ -203,7 +201,7 @@ impl Closed {
     }
 
     /// Removes the list, because the engine is about to change its files. It is gone from the disk when this returns.
-    pub(super) fn remove(directory: &Path) -> Result<(), Error> {
+    pub(in crate::store) fn remove(directory: &Path) -> Result<(), Error> {
         let path = directory.join(CLOSED);
         let removed = match fs::remove_file(&path) {
             Ok(()) => File::open(directory).and_then(|directory| directory.sync_all()),
@@ -263,30 +261,38 @@ fn check_checksum(bytes: &[u8], mut reader: Reader<'_>) -> Result<(), DecodeErro
 
 #[cfg(test)]
 mod tests {
-    use super::{Closed, EngineKind, FileFacts, Found, Kind, Stage, Witness};
+    use super::{Closed, EngineKind, EntryKind, FileFacts, FoundWitness, Stage, Witness};
 
     #[test]
     fn a_witness_reads_back_and_a_changed_one_does_not() {
         let directory = tempfile::tempdir().expect("a directory");
-        assert_eq!(Witness::load(directory.path()).expect("readable"), Found::Absent);
+        assert_eq!(Witness::load(directory.path()).expect("readable"), FoundWitness::Absent);
         let mut witness = Witness::incomplete(EngineKind::Sled);
         witness.save(directory.path()).expect("space on disk");
         witness.stage = Stage::Complete;
         witness.rising.insert("keyspaces/2/current".to_owned(), 7);
-        witness.filled = vec![Kind::Meta, Kind::Header];
+        witness.filled = vec![EntryKind::Meta, EntryKind::Header];
         (witness.prefixes, witness.tokens) = (3, 1);
         witness.save(directory.path()).expect("space on disk");
         let found = Witness::load(directory.path()).expect("readable");
-        assert_eq!(found, Found::Witness(Box::new(witness)));
+        assert_eq!(found, FoundWitness::Witness(Box::new(witness)));
         let path = Witness::path(directory.path());
         let whole = std::fs::read(&path).expect("the file");
         for position in 0..whole.len() {
             let mut changed = whole.clone();
             changed[position] ^= 0x10;
             std::fs::write(&path, &changed).expect("space on disk");
-            assert_eq!(Witness::load(directory.path()).expect("readable"), Found::Unreadable, "{position}");
+            assert_eq!(
+                Witness::load(directory.path()).expect("readable"),
+                FoundWitness::Unreadable,
+                "{position}"
+            );
             std::fs::write(&path, &whole[..position]).expect("space on disk");
-            assert_eq!(Witness::load(directory.path()).expect("readable"), Found::Unreadable, "{position}");
+            assert_eq!(
+                Witness::load(directory.path()).expect("readable"),
+                FoundWitness::Unreadable,
+                "{position}"
+            );
         }
     }
 

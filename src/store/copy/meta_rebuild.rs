@@ -6,15 +6,15 @@ use std::collections::BTreeMap;
 use crate::model::limits::SEGMENT_ENTRIES;
 use crate::model::position::{Incarnation, Position};
 
-use super::Store;
-use super::commit::End;
-use super::engine::{PageLimit, Step, Walk, WriteId, Writes};
-use super::entry::Readable;
-use super::entry::journaled::{EncodedBody, JournalKey};
-use super::error::Error;
-use super::journal::{Hash, Header};
-use super::lineage::{Lineage, LineageEntry};
-use super::retention::{RetainedFrom, Seal};
+use crate::store::Store;
+use crate::store::engine::{PageLimit, Step, Walk, WriteId, Writes};
+use crate::store::entry::Readable;
+use crate::store::entry::journaled::{EncodedBody, JournalKey};
+use crate::store::error::Error;
+use crate::store::journal::lineage::{Lineage, LineageEntry};
+use crate::store::journal::retention::{RetainedFrom, Seal};
+use crate::store::journal::{Hash, Header};
+use crate::store::writer::End;
 
 /// Headers of one step.
 const STEP: PageLimit = PageLimit { entries: 1_000, bytes: 4 * 1024 * 1024 };
@@ -28,7 +28,7 @@ struct Reach {
 impl Store {
     /// Writes incarnations, what is retained, and seals, as the journal shows them. What was pruned with the journal does not
     /// come back: the first incarnation seems to begin with the first entry that is there.
-    pub(super) async fn rebuild_meta(&self) -> Result<(), Error> {
+    pub(in crate::store) async fn rebuild_meta(&self) -> Result<(), Error> {
         let mut reaches: BTreeMap<Incarnation, Reach> = BTreeMap::new();
         let mut writes = Writes::default();
         let mut walk = Walk::<Header>::through_all(STEP);

@@ -7,15 +7,15 @@
 //! Only the end of a journal can be accepted as lost. Whatever else a store shows needs a repair or a backup first, so that no
 //! loss is accepted of which only a part is known.
 
-use super::Store;
-use super::commit::Appender;
-use super::error::Error;
-use super::findings::{Findings, WAY_BACK};
-use super::high_water::{HighWater, HighWaterFile};
-use super::open::{Attached, StoreOptions, attach, begin_incarnation, refuse_without_data};
-use super::proof::Proof;
-use super::read_only_image::refuse_read_only;
-use super::recovery::{Redo, Tail};
+use crate::store::Store;
+use crate::store::error::Error;
+use crate::store::open::findings::{Findings, WAY_BACK};
+use crate::store::open::high_water::{HighWater, HighWaterFile};
+use crate::store::open::proof::FileProof;
+use crate::store::open::read_only_image::refuse_read_only;
+use crate::store::open::recovery::{Redo, Tail};
+use crate::store::open::{Attached, StoreOptions, attach, begin_incarnation, refuse_without_data};
+use crate::store::writer::Appender;
 
 /// What to do about a journal that lost its end.
 const WAY_BACK_OF_END: &str = "restore the latest backup with `idnode backup restore`, or accept the loss with \
@@ -25,7 +25,7 @@ const WAY_BACK_OF_END: &str = "restore the latest backup with `idnode backup res
 
 /// The journal's end, compared with the high-water mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AgainstMark {
+pub(in crate::store) enum AgainstMark {
     /// What was acknowledged is there.
     Reached,
     /// The journal ends before it.
@@ -62,7 +62,7 @@ impl AgainstMark {
 
 impl Store {
     /// Compares the journal with what the high-water file says was acknowledged; behind it, writing stops.
-    pub(super) async fn compare_high_water(&self) -> Result<(), Error> {
+    pub(in crate::store) async fn compare_high_water(&self) -> Result<(), Error> {
         if self.acknowledged()?.is_none() {
             return self.save_high_water();
         }
@@ -143,7 +143,7 @@ pub async fn accept_loss(options: StoreOptions) -> Result<AcceptedLoss, Error> {
 }
 
 impl Store {
-    async fn lost_its_end(&self, proof: &Proof) -> Result<bool, Error> {
+    async fn lost_its_end(&self, proof: &FileProof) -> Result<bool, Error> {
         let mark = self.against_mark().await?;
         let Findings { mut end_or_more, more } = self.findings(proof.witness()).await?;
         end_or_more.extend(proof.differences.iter().cloned());

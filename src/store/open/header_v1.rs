@@ -3,10 +3,10 @@
 use crate::model::identifier::Folding;
 use crate::wire::cursor::{DecodeError, Reader, Writer};
 
-use super::engine::StoredAs;
-use super::entry::meta::{Fact, FactName};
-use super::entry::{Entry, Kind, Readable};
-use super::error::Unreadable;
+use crate::store::engine::StoredAs;
+use crate::store::entry::meta::{Fact, FactName};
+use crate::store::entry::{Entry, EntryKind, Readable};
+use crate::store::error::Unreadable;
 
 /// The format of every table written today.
 const FORMAT: u8 = 1;
@@ -17,16 +17,16 @@ const HASH: u8 = 1;
 
 /// Properties that are fixed when a store is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct StoreHeader {
+pub(in crate::store) struct StoreHeader {
     /// Which letters of a suffix are folded.
-    pub(super) folding: Folding,
+    pub(in crate::store) folding: Folding,
     /// Number of streams of the journal.
-    pub(super) streams: u16,
+    pub(in crate::store) streams: u16,
 }
 
 impl Readable for StoreHeader {
     type Key = FactName;
-    const KIND: Kind = Kind::Meta;
+    const KIND: EntryKind = EntryKind::Meta;
 
     fn decode(_key: &[u8], body: &[u8], _stored: StoredAs) -> Result<Self, Unreadable> {
         Ok(Self::read(body)?)
@@ -51,11 +51,11 @@ impl Fact for StoreHeader {
 }
 
 /// A header that may be of a form that this program does not know.
-pub(super) struct EncodedHeader(pub(super) Vec<u8>);
+pub(in crate::store) struct EncodedHeader(pub(in crate::store) Vec<u8>);
 
 impl Readable for EncodedHeader {
     type Key = FactName;
-    const KIND: Kind = Kind::Meta;
+    const KIND: EntryKind = EntryKind::Meta;
 
     fn decode(_key: &[u8], body: &[u8], _stored: StoredAs) -> Result<Self, Unreadable> {
         Ok(Self(body.to_vec()))
@@ -64,7 +64,7 @@ impl Readable for EncodedHeader {
 
 impl StoreHeader {
     /// Decodes a header; an unknown format or hash is an error.
-    pub(super) fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
+    pub(in crate::store) fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         if reader.u8("store format")? != FORMAT {
             return Err(reader.refuse("store format"));

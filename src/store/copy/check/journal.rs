@@ -7,8 +7,8 @@ use crate::model::identifier::{CanonicalIdentifier, Prefix};
 use crate::store::entry::IdentifierEntry;
 use crate::store::entry::meta::SealKey;
 use crate::store::error::Error;
+use crate::store::journal::retention::Seal;
 use crate::store::journal::{Hash, JournalEntry, Subject};
-use crate::store::retention::Seal;
 
 /// Where a walk through the journal stands.
 struct Walk {
