@@ -22,7 +22,7 @@ use crate::model::caller::CallerName;
 use crate::model::environment::{Clock, Entropy};
 use crate::model::identifier::{Folding, Identifier};
 use crate::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
-use crate::store::entry::{Change, IdentifierEntry, Operation};
+use crate::store::entry::{Change, IdentifierChange, IdentifierEntry, Operation};
 use crate::store::open::{Opened, StoreOptions, open};
 use crate::store::writer::{Appender, Block, Proposed};
 use crate::store::{EngineKind, Store};
@@ -161,11 +161,11 @@ async fn write(store: &Store, appender: &mut Appender, numbers: &[u64]) {
         let removed = number % 5 == 1 && version.is_multiple_of(2);
         let mut data = vec![0; if number % 7 == 0 { 40_000 } else { 20 }];
         getrandom::fill(&mut data).expect("randomness");
-        let change = Change::Identifier {
+        let change = Change::Identifier(IdentifierChange {
             identifier: identifier(*number),
             values: (!removed).then(|| values(data)),
             created_ms: 1_800_000_000_000,
-        };
+        });
         Proposed {
             change,
             operation: if removed { Operation::Removed } else { Operation::Overwritten },

@@ -79,6 +79,6 @@ impl FirstToken {
         let last = self.store.entries_from(self.store.head().sequence, 1).await;
         let change =
             last.map_err(DaemonError::Store)?.pop().and_then(|entry| entry.body).map(|body| body.change);
-        Ok(matches!(change, Some(Change::Incarnation { reason, .. }) if reason == RESTORED))
+        Ok(matches!(change, Some(Change::Incarnation(begun)) if begun.reason == RESTORED))
     }
 }

@@ -15,7 +15,9 @@ use crate::model::position::Position;
 use crate::model::prefix::{Homing, PrefixEntry};
 use crate::store::Store;
 use crate::store::directory::Directory;
-use crate::store::entry::{Change, IdentifierEntry, Mark, Operation, RequestKey, RequestMemory};
+use crate::store::entry::{
+    Change, IdentifierChange, IdentifierEntry, Mark, Operation, RequestKey, RequestMemory,
+};
 use crate::store::journal::lineage::Lineage;
 use crate::store::writer::{Block, End, Proposed};
 
@@ -234,11 +236,11 @@ impl Group {
         let mark = state.and_then(|state| state.mark);
         let identifier = next.identifier.clone();
         let named = item.item().command.mints() || identifier != *target;
-        let change = Change::Identifier {
+        let change = Change::Identifier(IdentifierChange {
             identifier: identifier.clone(),
             values: next.values.clone(),
             created_ms: next.created_ms,
-        };
+        });
         // Counts the state and the body of the journal entry.
         self.bytes += 2 * next.values.as_ref().map_or(0, |values| values.encoded_bytes());
         let version = next.version;

@@ -88,12 +88,12 @@ impl Resolver {
 fn show(entry: JournalEntry) -> HistoryChange {
     let JournalEntry { header, body } = entry;
     let values = body.and_then(|body| match body.change {
-        Change::Identifier { values, .. } => {
-            let mut values = values.map(|values| values.into_vec()).unwrap_or_default();
+        Change::Identifier(change) => {
+            let mut values = change.values.map(|values| values.into_vec()).unwrap_or_default();
             values.retain(|value| Visibility::Restricted.shows(value));
             Some(values)
         }
-        Change::Prefix(_) | Change::Token(_) | Change::Incarnation { .. } => None,
+        Change::Prefix(_) | Change::Token(_) | Change::Incarnation(_) => None,
     });
     HistoryChange {
         position: header.position,

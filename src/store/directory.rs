@@ -7,6 +7,8 @@ use crate::model::identifier::Prefix;
 use crate::model::prefix::{Homing, PrefixEntry};
 use crate::model::token::{TokenEntry, TokenId};
 
+use crate::store::journal::Subject;
+
 /// A readable snapshot of all prefixes and tokens.
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
@@ -70,6 +72,15 @@ impl Directory {
     /// Every token, in order.
     pub fn tokens(&self) -> impl Iterator<Item = &Arc<TokenEntry>> {
         self.tokens.values().map(|held| &held.entry)
+    }
+
+    /// Position of the last change of what a subject names; none when it is not held here.
+    pub fn sequence_of(&self, subject: &Subject) -> Option<u64> {
+        match subject {
+            Subject::Prefix(canonical) => self.prefix_sequence(&Prefix::parse(canonical).ok()?),
+            Subject::Token(id) => self.token_sequence(*id),
+            Subject::Identifier(_) | Subject::Store => None,
+        }
     }
 
     /// Sets a prefix entry's new state, written by this journal entry.

@@ -16,7 +16,7 @@ use crate::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
 
 use crate::store::entry::journaled::{EncodedBody, JournalKey};
 use crate::store::entry::prefix::{CanonicalPrefix, PrefixState};
-use crate::store::entry::{Change, IdentifierEntry, Mark, Operation, RequestKey};
+use crate::store::entry::{Change, IdentifierChange, IdentifierEntry, Mark, Operation, RequestKey};
 use crate::store::error::Error;
 use crate::store::journal::Header;
 use crate::store::journal::retention::Retention;
@@ -67,11 +67,11 @@ fn values(data: &[u8]) -> Values {
 
 fn change(text: &str, data: Option<&[u8]>, version: u64, replaces: Option<Mark>) -> Proposed {
     Proposed {
-        change: Change::Identifier {
+        change: Change::Identifier(IdentifierChange {
             identifier: identifier(text),
             values: data.map(values),
             created_ms: 1_800_000_000_000,
-        },
+        }),
         operation: if data.is_some() { Operation::Registered } else { Operation::Removed },
         caller: CallerName::Node,
         version,
@@ -172,10 +172,10 @@ async fn the_journal_is_dense_and_chained_and_holds_the_whole_change() {
     assert_eq!(next, 4);
     assert_eq!(chain, Some(store.end().chain));
     let body = entries[1].body.as_ref().expect("a body");
-    let Change::Identifier { identifier, values: Some(held), .. } = &body.change else {
+    let Change::Identifier(change) = &body.change else {
         panic!("an identifier's change, not {:?}", body.change);
     };
-    assert_eq!((identifier.to_string(), held), ("88/x".into(), &values(b"one")));
+    assert_eq!((change.identifier.to_string(), &change.values), ("88/x".into(), &Some(values(b"one"))));
     let memory = store.requests(&[key]).await.expect("the store reads").remove(0).expect("remembered");
     assert_eq!((memory.content, memory.version, memory.sequence), ([5; 16], 1, 2));
 }

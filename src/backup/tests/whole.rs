@@ -18,11 +18,9 @@ async fn states_of_journal(bench: &Bench, sequence: u64) -> States {
         let page = bench.store.entries_from(next, 1_000).await.expect("the journal reads");
         for entry in page {
             next = entry.header.position.sequence + 1;
-            let Some(Body { change: Change::Identifier { identifier, values, .. }, .. }) = entry.body else {
-                continue;
-            };
+            let Some(Body { change: Change::Identifier(change), .. }) = entry.body else { continue };
             if entry.header.position.sequence <= sequence {
-                states.insert(identifier.to_string(), (entry.header.version, values));
+                states.insert(change.identifier.to_string(), (entry.header.version, change.values));
             }
         }
     }

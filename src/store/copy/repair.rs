@@ -11,6 +11,7 @@ use crate::store::Store;
 use crate::store::copy::check::{CheckReport, check_open};
 use crate::store::engine::{PageLimit, Step, Walk, Writes, survey};
 use crate::store::entry::IdentifierEntry;
+use crate::store::entry::state::State as _;
 use crate::store::error::Error;
 use crate::store::journal::{Header, JournalEntry};
 use crate::store::open::proof::{FileProof, refuse_other_engine};
@@ -250,7 +251,7 @@ impl Repair {
                     continue;
                 };
                 counts.follow(entry.identifier.prefix(), || 0, false, entry.is_live());
-                writes.put_digest(&entry.identifier, entry.identifier.canonical(self.store.folding()));
+                entry.put_derived(&entry.key(self.store.folding()), &mut writes);
             }
             self.store.write(writes).await?;
         }

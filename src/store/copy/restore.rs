@@ -13,11 +13,12 @@ use crate::model::position::Position;
 use crate::store::Store;
 use crate::store::copy::image::{CopiedChange, CopiedEntry};
 use crate::store::engine::{PageLimit, Span, WriteId, Writes};
+use crate::store::entry::digest::put_digest;
 use crate::store::entry::meta::FactName;
 use crate::store::entry::{Change, EntryKind, IdentifierEntry};
 use crate::store::error::Error;
 use crate::store::journal::check::JournalCheck;
-use crate::store::journal::lineage::{Lineage, LineageEntry};
+use crate::store::journal::lineage::Lineage;
 use crate::store::journal::retention::{RetainedFrom, Seal};
 use crate::store::journal::{Body, Hash, JournalEntry};
 use crate::store::open::{Attached, Opened, StoreOptions, attach, begin_incarnation, open};
@@ -147,7 +148,7 @@ impl Restorer {
         }
         if let Some(identifier) = identifier {
             self.live += 1;
-            writes.put_digest(&identifier, identifier.canonical(folding));
+            put_digest(writes, &identifier, &identifier.canonical(folding));
         }
         let id = write_id(&entry);
         writes.put_body(entry.kind, entry.key, &entry.body, id);
@@ -226,14 +227,10 @@ impl Restorer {
     fn follow_lives(&mut self, entry: &JournalEntry) -> Result<(), Error> {
         let position = entry.header.position;
         let present = self.lineage.present().map(|entry| entry.incarnation);
-        if let Some(Body { change: Change::Incarnation { continues, chain, .. }, .. }) = &entry.body
+        if let Some(Body { change: Change::Incarnation(begun), .. }) = &entry.body
             && present.is_some_and(|present| present < position.incarnation)
         {
-            self.lineage.begin(LineageEntry {
-                incarnation: position.incarnation,
-                first_sequence: position.sequence,
-                continues: continues.map(|position| (position, *chain)),
-            });
+            self.lineage.begin(begun.at(position));
         }
         if self.lineage.position_of(position.sequence) == Some(position) {
             return Ok(());

@@ -377,9 +377,7 @@ async fn an_image_holds_every_entry_whole_while_commits_go_on(kind: EngineKind) 
             break;
         }
         for (key, body) in page {
-            let entry =
-                <IdentifierEntry as crate::store::entry::Readable>::decode(&key, &body, StoredAs::default())
-                    .expect("a whole entry");
+            let entry = IdentifierEntry::decode(&key, &body, StoredAs::default()).expect("a whole entry");
             let data = &entry.values.expect("values").as_slice()[0].data.clone();
             assert!(data.len() == LONG && data.iter().all(|byte| u64::from(*byte) == entry.version));
             versions.push(entry.version);

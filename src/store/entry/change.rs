@@ -1,40 +1,79 @@
-//! Changes: what a journal entry records, and which operation led to it.
+//! Changes: what a journal entry records, and which operation led to it. The changes of a kind stand in its file; here is the
+//! list of all of them.
 
-use crate::model::identifier::Identifier;
-use crate::model::position::Position;
+use crate::model::identifier::Folding;
 use crate::model::prefix::PrefixEntry;
 use crate::model::token::TokenEntry;
-use crate::model::value::Values;
-use crate::wire::cursor::{DecodeError, Reader};
+use crate::store::journal::Subject;
+use crate::store::journal::lineage::IncarnationBegun;
+use crate::wire::cursor::{DecodeError, Reader, Writer};
+
+use super::identifier::IdentifierChange;
 
 //----------- Change ---------------------------------------------------------
 
-/// A complete change, sufficient to redo it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+/// A change of one kind, as a journal entry records it.
+pub(in crate::store) trait Recorded: Sized {
+    /// The code of the kind in a body. It never changes once released.
+    const CODE: u8;
+
+    /// Writes the change.
+    fn write(&self, writer: &mut Writer);
+
+    /// Reads a change.
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError>;
+
+    /// What the journal calls the changed thing.
+    fn subject(&self, folding: Folding) -> Subject;
+}
+
+/// Defines the changes of every kind, and what is done with any of them.
+macro_rules! changes {
+    ($($(#[$headline:meta])* $name:ident($change:ty),)+) => {
+        /// A complete change, sufficient to redo it.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Change {
+            $($(#[$headline])* $name($change),)+
+        }
+
+        impl Change {
+            /// Writes the code of the kind, and the change.
+            pub(in crate::store) fn write(&self, writer: &mut Writer) {
+                match self {
+                    $(Self::$name(change) => change.write(writer.u8(<$change>::CODE)),)+
+                }
+            }
+
+            /// Reads a change of any kind.
+            pub(in crate::store) fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+                match reader.u8("change")? {
+                    $(<$change>::CODE => Ok(Self::$name(<$change>::read(reader)?)),)+
+                    _ => Err(reader.refuse("change")),
+                }
+            }
+
+            /// What the journal calls the changed thing.
+            pub(in crate::store) fn subject(&self, folding: Folding) -> Subject {
+                match self {
+                    $(Self::$name(change) => change.subject(folding),)+
+                }
+            }
+        }
+    };
+}
+
+changes! {
     /// An identifier's new state; without values, a removal.
-    Identifier {
-        /// The identifier as spelled.
-        identifier: Identifier,
-        /// The state after the change.
-        values: Option<Values>,
-        /// Time of registration of the identifier, in milliseconds since 1970.
-        created_ms: u64,
-    },
+    Identifier(IdentifierChange),
     /// A prefix entry's new state.
     Prefix(PrefixEntry),
     /// A token entry's new state.
     Token(TokenEntry),
     /// A new incarnation of the store begins.
-    Incarnation {
-        /// The last position of the incarnation it continues; none at the very first.
-        continues: Option<Position>,
-        /// The chained hash at that position; zeros at the very first.
-        chain: [u8; 32],
-        /// Why the incarnation began: created, restored, repaired, loss accepted.
-        reason: String,
-    },
+    Incarnation(IncarnationBegun),
 }
+
+//----------- Operation ------------------------------------------------------
 
 /// The kind of change that an entry records. Code points are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

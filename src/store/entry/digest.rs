@@ -7,7 +7,7 @@ use crate::model::limits::{SUFFIX_DIGEST_BYTES, SUFFIX_LITERAL_BYTES_MAX};
 
 use super::prefix::CanonicalPrefix;
 use super::{Entry, EntryKey, EntryKind, Readable};
-use crate::store::engine::StoredAs;
+use crate::store::engine::{StoredAs, WriteId, Writes};
 use crate::store::error::Unreadable;
 
 /// The digest of a long suffix below a prefix.
@@ -23,7 +23,7 @@ impl DigestKey {
     }
 
     /// The key by which an identifier is found, or none when its suffix is short enough for a DNS name.
-    pub(in crate::store) fn of(identifier: &Identifier, canonical: &CanonicalIdentifier) -> Option<Self> {
+    fn of(identifier: &Identifier, canonical: &CanonicalIdentifier) -> Option<Self> {
         let suffix = canonical.as_bytes().get(identifier.prefix().as_str().len() + 1..)?;
         if suffix.len() <= SUFFIX_LITERAL_BYTES_MAX {
             return None;
@@ -31,6 +31,17 @@ impl DigestKey {
         let digest = Sha256::digest(suffix);
         let digest = digest.get(..SUFFIX_DIGEST_BYTES)?.try_into().ok()?;
         Some(Self::new(identifier.prefix(), digest))
+    }
+}
+
+/// Puts the digest by which an identifier with a long suffix is found; nothing for others.
+pub(in crate::store) fn put_digest(
+    writes: &mut Writes,
+    identifier: &Identifier,
+    canonical: &CanonicalIdentifier,
+) {
+    if let Some(key) = DigestKey::of(identifier, canonical) {
+        writes.put(&key, &LongSuffix(canonical.clone()), WriteId::SMALL);
     }
 }
 

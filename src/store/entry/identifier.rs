@@ -4,16 +4,20 @@
 //!   body   version · created · changed · sequence · identifier as spelled · 0 (tombstone), or 1 · values
 //! ```
 
-use crate::model::identifier::{CanonicalIdentifier, Identifier};
+use crate::model::identifier::{CanonicalIdentifier, Folding, Identifier, Prefix};
 use crate::model::limits::{
     IDENTIFIER_BYTES_MAX, REFERENCES_MAX, VALUE_TYPE_BYTES_MAX, VALUES_BYTES_MAX, VALUES_MAX,
 };
 use crate::model::value::{Index, Permissions, Reference, Ttl, Value, ValueType, Values};
 use crate::wire::cursor::{DecodeError, Reader, Writer};
 
-use super::{Entry, EntryKey, EntryKind, Readable};
-use crate::store::engine::StoredAs;
+use super::change::Recorded;
+use super::digest::put_digest;
+use super::state::State;
+use super::{Change, Entry, EntryKey, EntryKind, Readable};
+use crate::store::engine::{StoredAs, Writes};
 use crate::store::error::Unreadable;
+use crate::store::journal::{Header, Subject};
 
 //----------- IdentifierEntry ------------------------------------------------
 
@@ -82,6 +86,95 @@ impl Entry for IdentifierEntry {
     }
 }
 
+//----------- IdentifierChange -----------------------------------------------
+
+/// A change of an identifier: its new state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentifierChange {
+    /// The identifier as spelled.
+    pub identifier: Identifier,
+    /// The state after the change; none for a removal.
+    pub values: Option<Values>,
+    /// Time of registration of the identifier, in milliseconds since 1970.
+    pub created_ms: u64,
+}
+
+impl Recorded for IdentifierChange {
+    const CODE: u8 = 1;
+
+    fn write(&self, writer: &mut Writer) {
+        write_identifier(writer, &self.identifier);
+        writer.u64(self.created_ms);
+        write_values(writer, self.values.as_ref());
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let identifier = read_identifier(reader)?;
+        let created_ms = reader.u64("created")?;
+        Ok(Self { identifier, values: read_values(reader)?, created_ms })
+    }
+
+    fn subject(&self, folding: Folding) -> Subject {
+        Subject::Identifier(self.identifier.canonical(folding))
+    }
+}
+
+impl State for IdentifierEntry {
+    const IS_HELD: bool = false;
+
+    fn after(header: &Header, change: Change) -> Result<Self, Change> {
+        let Change::Identifier(IdentifierChange { identifier, values, created_ms }) = change else {
+            return Err(change);
+        };
+        Ok(Self {
+            identifier,
+            version: header.version,
+            values,
+            created_ms,
+            changed_ms: header.time_ms,
+            sequence: header.position.sequence,
+            stored: StoredAs::default(),
+        })
+    }
+
+    fn record_again(self) -> Change {
+        let Self { identifier, values, created_ms, .. } = self;
+        Change::Identifier(IdentifierChange { identifier, values, created_ms })
+    }
+
+    fn key(&self, folding: Folding) -> CanonicalIdentifier {
+        self.identifier.canonical(folding)
+    }
+
+    fn key_of(subject: &Subject) -> Option<CanonicalIdentifier> {
+        subject.identifier()
+    }
+
+    fn subject(&self, folding: Folding) -> Subject {
+        Subject::Identifier(self.key(folding))
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    fn replaced(&self) -> Option<Mark> {
+        Some(self.mark())
+    }
+
+    fn counted(&self) -> Option<(&Prefix, bool)> {
+        Some((self.identifier.prefix(), self.is_live()))
+    }
+
+    fn put_derived(&self, canonical: &CanonicalIdentifier, writes: &mut Writes) {
+        put_digest(writes, &self.identifier, canonical);
+    }
+}
+
 //----------- LiveName -------------------------------------------------------
 
 /// The name of an identifier, as spelled; none for a tombstone. The values are not decoded.
@@ -142,7 +235,7 @@ pub(in crate::store) fn read_identifier(reader: &mut Reader<'_>) -> Result<Ident
 }
 
 /// Writes values, or a tombstone.
-pub(in crate::store) fn write_values(writer: &mut Writer, values: Option<&Values>) {
+fn write_values(writer: &mut Writer, values: Option<&Values>) {
     let Some(values) = values else {
         writer.u8(0);
         return;
@@ -167,7 +260,7 @@ fn write_value(writer: &mut Writer, value: &Value) {
 }
 
 /// Reads values; none for a tombstone.
-pub(in crate::store) fn read_values(reader: &mut Reader<'_>) -> Result<Option<Values>, DecodeError> {
+fn read_values(reader: &mut Reader<'_>) -> Result<Option<Values>, DecodeError> {
     if !read_liveness(reader)? {
         return Ok(None);
     }

@@ -29,10 +29,11 @@ pub(in crate::store) mod meta;
 pub(in crate::store) mod position;
 pub(in crate::store) mod prefix;
 pub(in crate::store) mod request;
+pub(in crate::store) mod state;
 pub(in crate::store) mod token;
 
 pub use self::change::{Change, Operation};
-pub use self::identifier::{IdentifierEntry, Mark};
+pub use self::identifier::{IdentifierChange, IdentifierEntry, Mark};
 pub(in crate::store) use self::kind::EntryKind;
 pub use self::request::{RequestKey, RequestMemory};
 
@@ -42,7 +43,7 @@ use super::error::Unreadable;
 //----------- EntryKey, Readable, Entry ---------------------------------------
 
 /// The key of an entry.
-pub(in crate::store) trait EntryKey: Sized {
+pub(in crate::store) trait EntryKey: Sized + Send + Sync + 'static {
     /// The bytes by which entries of the kind are ordered. They are frozen.
     fn to_bytes(&self) -> Vec<u8>;
 }

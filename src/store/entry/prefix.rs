@@ -11,17 +11,21 @@
 //! refuse the homing 2 or the status 3 and read nothing else from the entry. In their form a suspension by an administrator has
 //! no filing, so that nothing tells who filed the prefix.
 
-use crate::model::identifier::Prefix;
+use crate::model::identifier::{Folding, Prefix};
 use crate::model::limits::{PREFIX_BYTES_MAX, SITE_ADDRESSES_MAX, SITE_KEY_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::model::prefix::{CreditCode, FilingMark, Homing, PrefixEntry, PrefixStatus, Registrant};
 use crate::model::site::{Ports, Site};
 use crate::model::token::TokenId;
 use crate::wire::cursor::{DecodeError, Reader, Writer};
 
+use super::change::Recorded;
 use super::position::{read_position, write_position};
-use super::{Entry, EntryKey, EntryKind, Readable};
+use super::state::State;
+use super::{Change, Entry, EntryKey, EntryKind, Readable};
+use crate::store::directory::Directory;
 use crate::store::engine::StoredAs;
 use crate::store::error::Unreadable;
+use crate::store::journal::{Header, Subject};
 
 /// The homing of a prefix that is delegated to a site with a key: version 2.
 const WITH_KEY: u8 = 2;
@@ -38,13 +42,6 @@ pub(in crate::store) struct PrefixState {
     pub(in crate::store) entry: PrefixEntry,
     /// Sequence of the last change.
     pub(in crate::store) sequence: u64,
-}
-
-impl PrefixState {
-    /// The key of its entry.
-    pub(in crate::store) fn key(&self) -> CanonicalPrefix {
-        CanonicalPrefix::of(&self.entry.prefix)
-    }
 }
 
 /// A prefix in canonical form.
@@ -85,10 +82,67 @@ impl Entry for PrefixState {
     }
 }
 
+impl Recorded for PrefixEntry {
+    const CODE: u8 = 2;
+
+    fn write(&self, writer: &mut Writer) {
+        write_prefix(writer, self);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        read_prefix(reader)
+    }
+
+    fn subject(&self, _folding: Folding) -> Subject {
+        Subject::Prefix(self.prefix.canonical())
+    }
+}
+
+impl State for PrefixState {
+    const IS_HELD: bool = true;
+
+    fn after(header: &Header, change: Change) -> Result<Self, Change> {
+        let Change::Prefix(entry) = change else { return Err(change) };
+        let entry = PrefixEntry { version: header.version, changed_ms: header.time_ms, ..entry };
+        Ok(Self { entry, sequence: header.position.sequence })
+    }
+
+    fn record_again(self) -> Change {
+        Change::Prefix(self.entry)
+    }
+
+    fn key(&self, _folding: Folding) -> CanonicalPrefix {
+        CanonicalPrefix::of(&self.entry.prefix)
+    }
+
+    fn key_of(subject: &Subject) -> Option<CanonicalPrefix> {
+        match subject {
+            Subject::Prefix(canonical) => Some(CanonicalPrefix(canonical.clone())),
+            Subject::Identifier(_) | Subject::Token(_) | Subject::Store => None,
+        }
+    }
+
+    fn subject(&self, folding: Folding) -> Subject {
+        self.entry.subject(folding)
+    }
+
+    fn version(&self) -> u64 {
+        self.entry.version
+    }
+
+    fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    fn hold(self, directory: &mut Directory) {
+        directory.put_prefix(self.entry, self.sequence);
+    }
+}
+
 //----------- Stored forms ---------------------------------------------------
 
 /// Writes a prefix entry.
-pub(in crate::store) fn write_prefix(writer: &mut Writer, entry: &PrefixEntry) {
+fn write_prefix(writer: &mut Writer, entry: &PrefixEntry) {
     writer.u64(entry.version).u64(entry.changed_ms).text(entry.prefix.as_str());
     writer.u8(match entry.status {
         PrefixStatus::Suspended if entry.filing.is_some_and(|mark| mark.is_overruled) => OVERRULED,
@@ -117,7 +171,7 @@ pub(in crate::store) fn write_prefix(writer: &mut Writer, entry: &PrefixEntry) {
 }
 
 /// Reads a prefix entry.
-pub(in crate::store) fn read_prefix(reader: &mut Reader<'_>) -> Result<PrefixEntry, DecodeError> {
+fn read_prefix(reader: &mut Reader<'_>) -> Result<PrefixEntry, DecodeError> {
     let version = reader.u64("version")?;
     let changed_ms = reader.u64("changed")?;
     let prefix = read_prefix_name(reader)?;

@@ -4,15 +4,19 @@
 //!   body   version · id · hash of the secret · label · created · expires · revoked · scopes · sequence of the last change
 //! ```
 
-use crate::model::identifier::Prefix;
+use crate::model::identifier::{Folding, Prefix};
 use crate::model::limits::{SCOPE_PREFIXES_MAX, SCOPES_MAX, TEXT_BYTES_MAX};
 use crate::model::token::{Scope, TokenEntry, TokenId};
 use crate::wire::cursor::{DecodeError, Reader, Writer};
 
+use super::change::Recorded;
 use super::prefix::read_prefix_name;
-use super::{Entry, EntryKey, EntryKind, Readable};
+use super::state::State;
+use super::{Change, Entry, EntryKey, EntryKind, Readable};
+use crate::store::directory::Directory;
 use crate::store::engine::StoredAs;
 use crate::store::error::Unreadable;
+use crate::store::journal::{Header, Subject};
 
 //----------- TokenState -----------------------------------------------------
 
@@ -52,10 +56,67 @@ impl Entry for TokenState {
     }
 }
 
+impl Recorded for TokenEntry {
+    const CODE: u8 = 3;
+
+    fn write(&self, writer: &mut Writer) {
+        write_token(writer, self);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        read_token(reader)
+    }
+
+    fn subject(&self, _folding: Folding) -> Subject {
+        Subject::Token(self.id)
+    }
+}
+
+impl State for TokenState {
+    const IS_HELD: bool = true;
+
+    fn after(header: &Header, change: Change) -> Result<Self, Change> {
+        let Change::Token(entry) = change else { return Err(change) };
+        let entry = TokenEntry { version: header.version, ..entry };
+        Ok(Self { entry, sequence: header.position.sequence })
+    }
+
+    fn record_again(self) -> Change {
+        Change::Token(self.entry)
+    }
+
+    fn key(&self, _folding: Folding) -> TokenId {
+        self.entry.id
+    }
+
+    fn key_of(subject: &Subject) -> Option<TokenId> {
+        match subject {
+            Subject::Token(id) => Some(*id),
+            Subject::Identifier(_) | Subject::Prefix(_) | Subject::Store => None,
+        }
+    }
+
+    fn subject(&self, folding: Folding) -> Subject {
+        self.entry.subject(folding)
+    }
+
+    fn version(&self) -> u64 {
+        self.entry.version
+    }
+
+    fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    fn hold(self, directory: &mut Directory) {
+        directory.put_token(self.entry, self.sequence);
+    }
+}
+
 //----------- Version 1 ------------------------------------------------------
 
 /// Writes a token entry.
-pub(in crate::store) fn write_token(writer: &mut Writer, entry: &TokenEntry) {
+fn write_token(writer: &mut Writer, entry: &TokenEntry) {
     writer.u64(entry.version).raw(&entry.id.0).raw(&entry.secret_hash).text(&entry.label);
     writer.u64(entry.created_ms).u64(entry.expires_ms.unwrap_or(0)).u64(entry.revoked_ms.unwrap_or(0));
     writer.count(entry.scopes.len());
@@ -74,7 +135,7 @@ pub(in crate::store) fn write_token(writer: &mut Writer, entry: &TokenEntry) {
 }
 
 /// Reads a token entry.
-pub(in crate::store) fn read_token(reader: &mut Reader<'_>) -> Result<TokenEntry, DecodeError> {
+fn read_token(reader: &mut Reader<'_>) -> Result<TokenEntry, DecodeError> {
     let version = reader.u64("version")?;
     let id = TokenId(reader.array("token id")?);
     let secret_hash = reader.array("secret hash")?;

@@ -3,15 +3,19 @@
 use crate::model::position::{Incarnation, Position, Stream};
 use crate::wire::cursor::{DecodeError, Reader, Writer};
 
+use crate::model::identifier::Folding;
 use crate::store::engine::StoredAs;
+use crate::store::entry::change::Recorded;
 use crate::store::entry::meta::{Fact, FactName};
 use crate::store::entry::position::{read_position, write_position};
 use crate::store::entry::{Entry, EntryKind, Readable};
 use crate::store::error::Unreadable;
-use crate::store::journal::Hash;
+use crate::store::journal::{Hash, Subject};
 
 /// Incarnations that a store can have had; far more than restores and repairs cause.
 const INCARNATIONS_MAX: usize = 10_000;
+/// Bytes of the reason for an incarnation.
+const REASON_BYTES_MAX: usize = 256;
 
 /// All incarnations of a store, the first at the beginning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +30,52 @@ pub struct LineageEntry {
     pub first_sequence: u64,
     /// The last position of the previous incarnation, and the chained hash there.
     pub continues: Option<(Position, Hash)>,
+}
+
+/// The change with which an incarnation begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IncarnationBegun {
+    /// The last position of the incarnation that it continues; none at the very first.
+    pub continues: Option<Position>,
+    /// The chained hash at that position; zeros at the very first.
+    pub chain: Hash,
+    /// Why the incarnation began: created, restored, repaired, loss accepted.
+    pub reason: String,
+}
+
+impl IncarnationBegun {
+    /// The incarnation that it begins, given the position of its journal entry.
+    pub(in crate::store) fn at(&self, position: Position) -> LineageEntry {
+        LineageEntry {
+            incarnation: position.incarnation,
+            first_sequence: position.sequence,
+            continues: self.continues.map(|position| (position, self.chain)),
+        }
+    }
+}
+
+impl Recorded for IncarnationBegun {
+    const CODE: u8 = 4;
+
+    fn write(&self, writer: &mut Writer) {
+        writer.text(&self.reason).raw(&self.chain);
+        match self.continues {
+            Some(position) => write_position(writer.u8(1), position),
+            None => writer.u8(0),
+        };
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let reason = reader.text("reason", REASON_BYTES_MAX)?.to_owned();
+        let chain = reader.array("chain")?;
+        let continues = reader.u8("continues")? == 1;
+        let continues = continues.then(|| read_position(reader)).transpose()?;
+        Ok(Self { continues, chain, reason })
+    }
+
+    fn subject(&self, _folding: Folding) -> Subject {
+        Subject::Store
+    }
 }
 
 impl Lineage {

@@ -51,11 +51,9 @@ use crate::wire::cursor::{DecodeError, Reader, Writer};
 
 use crate::store::engine::WriteId;
 use crate::store::entry::change::read_operation;
-use crate::store::entry::identifier::{read_identifier, read_values, write_identifier, write_values};
+use crate::store::entry::identifier::read_identifier;
 use crate::store::entry::position::{read_position, write_position};
-use crate::store::entry::prefix::{read_prefix, write_prefix};
 use crate::store::entry::request::{read_memory, write_memory};
-use crate::store::entry::token::{read_token, write_token};
 use crate::store::entry::{Change, Operation, RequestKey, RequestMemory};
 
 /// The format of headers and bodies written today.
@@ -236,23 +234,7 @@ impl Body {
     pub fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::with_capacity(256);
         writer.u8(FORMAT).raw(&self.salt);
-        match &self.change {
-            Change::Identifier { identifier, values, created_ms } => {
-                write_identifier(writer.u8(1), identifier);
-                writer.u64(*created_ms);
-                write_values(&mut writer, values.as_ref());
-            }
-            Change::Prefix(entry) => write_prefix(writer.u8(2), entry),
-            Change::Token(entry) => write_token(writer.u8(3), entry),
-            Change::Incarnation { continues, chain, reason } => {
-                writer.u8(4).text(reason).raw(chain);
-                if let Some(position) = continues {
-                    write_position(writer.u8(1), *position);
-                } else {
-                    writer.u8(0);
-                }
-            }
-        }
+        self.change.write(&mut writer);
         match &self.request {
             None => writer.u8(0),
             Some((key, memory)) => {
@@ -271,7 +253,7 @@ impl Body {
             return Err(reader.refuse("body format"));
         }
         let salt = reader.array("salt")?;
-        let change = read_change(&mut reader)?;
+        let change = Change::read(&mut reader)?;
         let has_request = reader.u8("request")? == 1;
         let request = has_request.then(|| read_request(&mut reader)).transpose()?;
         reader.finish("body")?;
@@ -281,8 +263,8 @@ impl Body {
     /// Bytes of the values it carries, in Handle encoding.
     pub(in crate::store) fn bytes(&self) -> usize {
         match &self.change {
-            Change::Identifier { values, .. } => values.as_ref().map_or(0, |values| values.encoded_bytes()),
-            Change::Prefix(_) | Change::Token(_) | Change::Incarnation { .. } => 0,
+            Change::Identifier(change) => change.values.as_ref().map_or(0, |values| values.encoded_bytes()),
+            Change::Prefix(_) | Change::Token(_) | Change::Incarnation(_) => 0,
         }
     }
 
@@ -295,26 +277,6 @@ impl Body {
     /// The digest of an encoded body.
     pub fn digest(encoded: &[u8]) -> Hash {
         Sha256::digest(encoded).into()
-    }
-}
-
-fn read_change(reader: &mut Reader<'_>) -> Result<Change, DecodeError> {
-    match reader.u8("change")? {
-        1 => Ok(Change::Identifier {
-            identifier: read_identifier(reader)?,
-            created_ms: reader.u64("created")?,
-            values: read_values(reader)?,
-        }),
-        2 => Ok(Change::Prefix(read_prefix(reader)?)),
-        3 => Ok(Change::Token(read_token(reader)?)),
-        4 => {
-            let reason = reader.text("reason", 256)?.to_owned();
-            let chain = reader.array("chain")?;
-            let continues = reader.u8("continues")? == 1;
-            let continues = continues.then(|| read_position(reader)).transpose()?;
-            Ok(Change::Incarnation { continues, chain, reason })
-        }
-        _ => Err(reader.refuse("change")),
     }
 }
 

@@ -8,12 +8,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::identifier::CanonicalIdentifier;
-
 use crate::store::Store;
-use crate::store::entry::{EntryKind, IdentifierEntry};
+use crate::store::entry::state::{State, for_every_state};
+use crate::store::entry::{EntryKey as _, EntryKind};
 use crate::store::error::Error;
-use crate::store::journal::{Header, Subject};
+use crate::store::journal::Header;
 use crate::store::open::witness::Witness;
 use crate::telemetry::Chain;
 
@@ -143,31 +142,26 @@ impl Store {
         sampled.into_iter().collect()
     }
 
-    /// How many of these entries lead to a state that is missing, or older than the entry.
+    /// How many things have a state that is missing, or older than one of these entries.
     pub(in crate::store) async fn count_behind(&self, headers: &[Header]) -> Result<usize, Error> {
-        let mut latest: BTreeMap<CanonicalIdentifier, u64> = BTreeMap::new();
-        let directory = self.directory();
         let mut behind = 0;
+        for_every_state!(S => {
+            behind += self.behind::<S>(headers).await?;
+        });
+        Ok(behind)
+    }
+
+    async fn behind<S: State>(&self, headers: &[Header]) -> Result<usize, Error> {
+        let mut latest: BTreeMap<Vec<u8>, (S::Key, u64)> = BTreeMap::new();
         for header in headers {
-            let held = match &header.subject {
-                Subject::Identifier(name) => {
-                    let version = latest.entry(name.clone()).or_default();
-                    *version = header.version.max(*version);
-                    continue;
-                }
-                Subject::Prefix(text) => crate::model::identifier::Prefix::parse(text)
-                    .ok()
-                    .and_then(|prefix| directory.get(&prefix).map(|entry| entry.version)),
-                Subject::Token(id) => directory.token(*id).map(|entry| entry.version),
-                Subject::Store => continue,
-            };
-            behind += usize::from(held.is_none_or(|held| held < header.version));
+            let Some(key) = S::key_of(&header.subject) else { continue };
+            let (_, version) = latest.entry(key.to_bytes()).or_insert((key, 0));
+            *version = header.version.max(*version);
         }
-        let names: Vec<CanonicalIdentifier> = latest.keys().cloned().collect();
-        let states = self.identifiers(&names).await?;
-        let is_behind = |(state, version): (&Option<IdentifierEntry>, &u64)| {
-            state.as_ref().is_none_or(|state| state.version < *version)
+        let states: Vec<Option<S>> = self.inner.engine.get(latest.values().map(|(key, _)| key)).await?;
+        let is_behind = |(state, (_, version)): (&Option<S>, &(S::Key, u64))| {
+            state.as_ref().is_none_or(|state| state.version() < *version)
         };
-        Ok(behind + states.iter().zip(latest.values()).filter(|pair| is_behind(*pair)).count())
+        Ok(states.iter().zip(latest.values()).filter(|pair| is_behind(*pair)).count())
     }
 }

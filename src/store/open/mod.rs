@@ -36,7 +36,7 @@ use crate::store::entry::meta::Fact as _;
 use crate::store::entry::{Change, Operation};
 use crate::store::error::Error;
 use crate::store::journal::Header;
-use crate::store::journal::lineage::{Lineage, LineageEntry, name_incarnation};
+use crate::store::journal::lineage::{IncarnationBegun, Lineage, LineageEntry, name_incarnation};
 use crate::store::journal::retention::RetainedFrom;
 use crate::store::open::findings::WAY_BACK;
 use crate::store::open::header_v1::{EncodedHeader, StoreHeader};
@@ -158,11 +158,11 @@ pub(in crate::store) async fn begin_incarnation(appender: &mut Appender, reason:
     let continues = present.map(|_| (before.position(), before.chain));
     let mut lineage = (*store.lineage()).clone();
     lineage.begin(LineageEntry { incarnation, first_sequence: before.sequence + 1, continues });
-    let change = Change::Incarnation {
+    let change = Change::Incarnation(IncarnationBegun {
         continues: continues.map(|(position, _)| position),
         chain: before.chain,
         reason: reason.to_owned(),
-    };
+    });
     appender.begin(incarnation);
     let proposed = Proposed {
         change,

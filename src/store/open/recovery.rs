@@ -3,21 +3,18 @@
 use std::collections::HashMap;
 
 use crate::model::caller::CallerName;
-use crate::model::identifier::CanonicalIdentifier;
 use crate::model::limits::{GROUP_ITEMS_MAX, GROUP_ITEMS_SLED_MAX, TAIL_ENTRIES_MAX};
 
 use crate::store::Store;
 use crate::store::directory::Directory;
 use crate::store::engine::{PageLimit, Span, WriteId, Writes};
 use crate::store::entry::count::PrefixCount;
-use crate::store::entry::prefix::PrefixState;
-use crate::store::entry::token::TokenState;
-use crate::store::entry::{Change, IdentifierEntry, Mark, Operation};
+use crate::store::entry::state::{State, for_every_state};
+use crate::store::entry::{Change, Operation};
 use crate::store::error::Error;
-use crate::store::journal::lineage::{Lineage, LineageEntry};
-use crate::store::journal::{Body, Hash, JournalEntry};
+use crate::store::journal::lineage::Lineage;
+use crate::store::journal::{Body, Hash, JournalEntry, Subject};
 use crate::store::writer::counts::Counts;
-use crate::store::writer::writes::identifier_state;
 use crate::store::writer::{Appender, Block, Proposed};
 
 /// Entries read in one step.
@@ -129,78 +126,51 @@ impl Store {
         Ok(())
     }
 
-    /// Collects the writes of redone entries: states that are older, and all memory of requests.
+    /// Collects the writes of redone entries: states that are older, and all memory of requests. Takes up in the directory what
+    /// is redone.
     pub(in crate::store) async fn redo_into(
         &self,
         entries: &[JournalEntry],
         writes: &mut Writes,
     ) -> Result<u64, Error> {
-        let mut redone = self.redo_identifiers(entries, writes).await?;
-        redone += self.redo_few(entries, writes);
-        for entry in entries {
-            if let Some(body) = &entry.body {
-                writes.put_request(body);
-            }
-        }
+        let mut directory = (*self.directory()).clone();
+        let mut redone = 0;
+        for_every_state!(S => {
+            redone += self.redo::<S>(entries, writes, &mut directory).await?;
+        });
+        self.inner.directory.store(directory.into());
+        entries.iter().filter_map(|entry| entry.body.as_ref()).for_each(|body| writes.put_request(body));
         Ok(redone)
     }
 
-    async fn redo_identifiers(&self, entries: &[JournalEntry], writes: &mut Writes) -> Result<u64, Error> {
-        let mut latest: HashMap<CanonicalIdentifier, (IdentifierEntry, WriteId)> = HashMap::new();
-        for (state, id) in entries.iter().filter_map(identifier_state) {
-            latest.insert(state.identifier.canonical(self.folding()), (state, id));
+    /// Redoes the states of a kind.
+    async fn redo<S: State>(
+        &self,
+        entries: &[JournalEntry],
+        writes: &mut Writes,
+        directory: &mut Directory,
+    ) -> Result<u64, Error> {
+        let mut latest: HashMap<&Subject, (S, WriteId)> = HashMap::new();
+        for JournalEntry { header, body } in entries {
+            let body = body.as_ref().filter(|_| S::key_of(&header.subject).is_some());
+            let Some(body) = body else { continue };
+            if let Ok(state) = S::after(header, body.change.clone()) {
+                latest.insert(&header.subject, (state, body.write_id()));
+            }
         }
-        let names: Vec<CanonicalIdentifier> = latest.keys().cloned().collect();
-        let present = self.identifiers(&names).await?;
+        let latest: Vec<(S, WriteId)> = latest.into_values().collect();
+        let keys: Vec<S::Key> = latest.iter().map(|(state, _)| state.key(self.folding())).collect();
+        let present: Vec<Option<S>> = self.inner.engine.get(&keys).await?;
         let mut redone = 0;
-        for (name, present) in names.iter().zip(present) {
-            let Some((state, id)) = latest.get(name) else {
-                continue;
-            };
-            if present.as_ref().is_none_or(|present| present.version < state.version) {
-                writes.put_identifier(self.folding(), state, present.map(|entry| entry.mark()), *id);
+        for ((state, id), present) in latest.into_iter().zip(present) {
+            if present.as_ref().is_none_or(|present| present.version() < state.version()) {
+                let replaced = present.and_then(|present| present.replaced());
+                writes.put_state(self.folding(), &state, replaced, id);
+                state.hold(directory);
                 redone += 1;
             }
         }
         Ok(redone)
-    }
-
-    fn redo_few(&self, entries: &[JournalEntry], writes: &mut Writes) -> u64 {
-        let mut directory = (*self.directory()).clone();
-        let mut redone = 0;
-        for JournalEntry { header, body } in entries {
-            let Some(body) = body else {
-                continue;
-            };
-            match &body.change {
-                Change::Prefix(entry) => {
-                    let present = directory.get(&entry.prefix).map_or(0, |present| present.version);
-                    if present < header.version {
-                        let mut entry = entry.clone();
-                        entry.version = header.version;
-                        entry.changed_ms = header.time_ms;
-                        let state = PrefixState { entry, sequence: header.position.sequence };
-                        writes.put_prefix(&state, body.write_id());
-                        directory.put_prefix(state.entry, state.sequence);
-                        redone += 1;
-                    }
-                }
-                Change::Token(entry) => {
-                    let present = directory.token(entry.id).map_or(0, |present| present.version);
-                    if present < header.version {
-                        let mut entry = entry.clone();
-                        entry.version = header.version;
-                        let state = TokenState { entry, sequence: header.position.sequence };
-                        writes.put_token(&state, body.write_id());
-                        directory.put_token(state.entry, state.sequence);
-                        redone += 1;
-                    }
-                }
-                Change::Identifier { .. } | Change::Incarnation { .. } => {}
-            }
-        }
-        self.inner.directory.store(directory.into());
-        redone
     }
 
     /// Takes up incarnations that the journal's tail names but the lineage does not yet: it is written just after them.
@@ -217,12 +187,8 @@ impl Store {
         let Some(JournalEntry { header, body: Some(Body { change, .. }) }) = entry else {
             return Ok(lineage);
         };
-        if let Change::Incarnation { continues, chain, .. } = change {
-            lineage.begin(LineageEntry {
-                incarnation: header.position.incarnation,
-                first_sequence: header.position.sequence,
-                continues: continues.map(|position| (position, chain)),
-            });
+        if let Change::Incarnation(begun) = change {
+            lineage.begin(begun.at(header.position));
         }
         Ok(lineage)
     }
@@ -233,57 +199,52 @@ impl Store {
         end: u64,
         appender: &mut Appender,
     ) -> Result<u64, Error> {
+        let mut adopted = 0;
+        for_every_state!(S => {
+            adopted += self.adopt::<S>(end, appender).await?;
+        });
+        Ok(adopted)
+    }
+
+    async fn adopt<S: State>(&self, end: u64, appender: &mut Appender) -> Result<u64, Error> {
+        let mut span = Span::<S>::all();
         let mut ahead = Vec::new();
         let mut adopted = 0;
-        let mut span = Span::<IdentifierEntry>::all();
+        loop {
+            let page = self.inner.engine.next(&mut span, STATES_STEP).await?;
+            let is_last = page.is_empty();
+            ahead.extend(page.into_iter().filter(|state| state.sequence() > end).map(record_again));
+            while ahead.len() >= GROUP_ITEMS_MAX || is_last && !ahead.is_empty() {
+                let group = ahead.drain(..ahead.len().min(GROUP_ITEMS_MAX)).collect();
+                adopted += commit(appender, group).await?;
+            }
+            if is_last {
+                return Ok(adopted);
+            }
+        }
+    }
+
+    /// Reads into memory what is held there of the states.
+    pub(in crate::store) async fn load_directory(&self) -> Result<(), Error> {
+        let mut directory = Directory::default();
+        for_every_state!(S => {
+            if S::IS_HELD {
+                self.load::<S>(&mut directory).await?;
+            }
+        });
+        self.inner.directory.store(directory.into());
+        Ok(())
+    }
+
+    async fn load<S: State>(&self, directory: &mut Directory) -> Result<(), Error> {
+        let mut span = Span::<S>::all();
         loop {
             let page = self.inner.engine.next(&mut span, STATES_STEP).await?;
             if page.is_empty() {
-                break;
+                return Ok(());
             }
-            ahead.extend(page.into_iter().filter(|entry| entry.sequence > end));
-            while ahead.len() >= GROUP_ITEMS_MAX {
-                adopted += adopt(appender, ahead.drain(..GROUP_ITEMS_MAX).collect()).await?;
-            }
+            page.into_iter().for_each(|state| state.hold(directory));
         }
-        adopted += adopt(appender, ahead).await?;
-        Ok(adopted + self.adopt_few(end, appender).await?)
-    }
-
-    /// Records prefixes and tokens again that name a journal entry beyond the journal's end.
-    async fn adopt_few(&self, end: u64, appender: &mut Appender) -> Result<u64, Error> {
-        let directory = self.directory();
-        let is_ahead = |sequence: Option<u64>| sequence.is_some_and(|sequence| sequence > end);
-        let prefixes =
-            directory.prefixes().filter(|entry| is_ahead(directory.prefix_sequence(&entry.prefix)));
-        let prefixes =
-            prefixes.map(|entry| adopted(Change::Prefix((**entry).clone()), entry.version + 1, None));
-        let tokens = directory.tokens().filter(|entry| is_ahead(directory.token_sequence(entry.id)));
-        let tokens = tokens.map(|entry| adopted(Change::Token((**entry).clone()), entry.version + 1, None));
-        commit(appender, prefixes.chain(tokens).collect()).await
-    }
-
-    /// Reads prefixes and tokens into memory.
-    pub(in crate::store) async fn load_directory(&self) -> Result<(), Error> {
-        let mut directory = Directory::default();
-        let mut prefixes = Span::<PrefixState>::all();
-        loop {
-            let page = self.inner.engine.next(&mut prefixes, STATES_STEP).await?;
-            if page.is_empty() {
-                break;
-            }
-            page.into_iter().for_each(|state| directory.put_prefix(state.entry, state.sequence));
-        }
-        let mut tokens = Span::<TokenState>::all();
-        loop {
-            let page = self.inner.engine.next(&mut tokens, STATES_STEP).await?;
-            if page.is_empty() {
-                break;
-            }
-            page.into_iter().for_each(|state| directory.put_token(state.entry, state.sequence));
-        }
-        self.inner.directory.store(directory.into());
-        Ok(())
     }
 
     /// Reads the counts of live identifiers into memory.
@@ -302,23 +263,14 @@ impl Store {
     }
 }
 
-async fn adopt(appender: &mut Appender, ahead: Vec<IdentifierEntry>) -> Result<u64, Error> {
-    let propose = |entry: IdentifierEntry| {
-        let (version, mark) = (entry.version + 1, entry.mark());
-        let IdentifierEntry { identifier, values, created_ms, .. } = entry;
-        adopted(Change::Identifier { identifier, values, created_ms }, version, Some(mark))
-    };
-    commit(appender, ahead.into_iter().map(propose).collect()).await
-}
-
-/// A state that is entered again as it is, one version later.
-fn adopted(change: Change, version: u64, replaces: Option<Mark>) -> Proposed {
+/// A state that is recorded again as it is, one version later.
+fn record_again<S: State>(state: S) -> Proposed {
     Proposed {
-        change,
         operation: Operation::Adopted,
         caller: CallerName::Node,
-        version,
-        replaces,
+        version: state.version() + 1,
+        replaces: state.replaced(),
+        change: state.record_again(),
         request: None,
         named: false,
     }

@@ -15,15 +15,12 @@ use std::time::Duration;
 
 use crate::model::caller::CallerName;
 use crate::model::position::{Incarnation, Position, Stream};
-use crate::model::prefix::PrefixEntry;
-use crate::model::token::TokenEntry;
 
 use crate::store::Store;
 use crate::store::directory::Directory;
-use crate::store::engine::{EngineError, StoredAs, WriteId, Writes};
-use crate::store::entry::prefix::PrefixState;
-use crate::store::entry::token::TokenState;
-use crate::store::entry::{Change, IdentifierEntry, Mark, Operation, RequestKey, RequestMemory};
+use crate::store::engine::{EngineError, WriteId, Writes};
+use crate::store::entry::state::{State, for_every_state};
+use crate::store::entry::{Change, Mark, Operation, RequestKey, RequestMemory};
 use crate::store::error::Error;
 use crate::store::journal::retention::Seal;
 use crate::store::journal::{Body, Hash, Header, Subject};
@@ -142,7 +139,7 @@ impl Appender {
         let built = build(builder, block).await?;
         self.store.write(built.writes).await?;
         self.end = built.end;
-        self.store.publish(built.end, built.prefixes, built.tokens, built.counts);
+        self.store.publish(built.end, built.directory, built.counts);
         Ok(Committed { positions: built.positions, time_ms: built.end.time_ms })
     }
 }
@@ -154,8 +151,8 @@ struct Built {
     writes: Writes,
     end: End,
     positions: Vec<Position>,
-    prefixes: Vec<PrefixState>,
-    tokens: Vec<TokenState>,
+    /// The directory after the block; none when it does not change.
+    directory: Option<Directory>,
     counts: Counts,
 }
 
@@ -174,8 +171,8 @@ struct Builder {
     counts: Counts,
     writes: Writes,
     marks: HashMap<Subject, (u64, Option<Mark>)>,
-    prefixes: Vec<PrefixState>,
-    tokens: Vec<TokenState>,
+    /// The directory with the changes of the block; none as long as there are none.
+    changed: Option<Directory>,
 }
 
 impl Builder {
@@ -189,8 +186,7 @@ impl Builder {
             counts: Counts::default(),
             writes: Writes::default(),
             marks: HashMap::new(),
-            prefixes: Vec::new(),
-            tokens: Vec::new(),
+            changed: None,
         }
     }
 
@@ -199,29 +195,22 @@ impl Builder {
         for (key, memory) in &block.remembered {
             self.writes.put(key, memory, WriteId::SMALL);
         }
-        Built {
-            writes: self.writes,
-            end: self.end,
-            positions,
-            prefixes: self.prefixes,
-            tokens: self.tokens,
-            counts: self.counts,
-        }
+        Built { writes: self.writes, end: self.end, positions, directory: self.changed, counts: self.counts }
     }
 
     /// Appends one change: its journal entry, its state, its request memory.
     fn append(&mut self, proposed: Proposed) -> Position {
         let sequence = self.end.sequence + 1;
         let position = Position { sequence, ..self.end.position() };
-        let subject = self.subject(&proposed.change);
+        let subject = proposed.change.subject(self.store.folding());
         let before = self.marks.get(&subject).copied();
-        // An adopted state names an entry that was lost; its number belongs to another entry now.
-        let known = match &proposed.change {
-            _ if proposed.operation == Operation::Adopted => None,
-            Change::Identifier { .. } => proposed.replaces.map(|mark| mark.sequence),
-            Change::Prefix(entry) => self.directory.prefix_sequence(&entry.prefix),
-            Change::Token(entry) => self.directory.token_sequence(entry.id),
-            Change::Incarnation { .. } => None,
+        let known = match proposed.operation {
+            // An adopted state names an entry that was lost; its number belongs to another entry now.
+            Operation::Adopted => None,
+            _ => {
+                let replaced = proposed.replaces.map(|mark| mark.sequence);
+                replaced.or_else(|| self.directory.sequence_of(&subject))
+            }
         };
         let previous = before.map(|(sequence, _)| sequence).or(known);
         let replaced = before.map_or(proposed.replaces, |(_, mark)| mark);
@@ -260,17 +249,6 @@ impl Builder {
         position
     }
 
-    fn subject(&self, change: &Change) -> Subject {
-        match change {
-            Change::Identifier { identifier, .. } => {
-                Subject::Identifier(identifier.canonical(self.store.folding()))
-            }
-            Change::Prefix(entry) => Subject::Prefix(entry.prefix.canonical()),
-            Change::Token(entry) => Subject::Token(entry.id),
-            Change::Incarnation { .. } => Subject::Store,
-        }
-    }
-
     fn body(
         &self,
         change: Change,
@@ -281,7 +259,7 @@ impl Builder {
         version: u64,
     ) -> Body {
         let identifier = match &change {
-            Change::Identifier { identifier, .. } if named => Some(identifier.clone()),
+            Change::Identifier(change) if named => Some(change.identifier.clone()),
             _ => None,
         };
         let request = request.map(|(key, content)| {
@@ -299,47 +277,37 @@ impl Builder {
         Body { salt: salt(&self.seed, position.sequence), change, request }
     }
 
+    /// Puts the state that a change leads to. Returns what a later change of it has to know.
     fn put_state(
         &mut self,
-        change: Change,
+        mut change: Change,
         header: &Header,
         replaced: Option<Mark>,
         id: WriteId,
     ) -> Option<Mark> {
-        let sequence = header.position.sequence;
-        match change {
-            Change::Identifier { identifier, values, created_ms } => {
-                let was_live = replaced.is_some_and(|mark| mark.live);
-                let known = || self.store.count_of(identifier.prefix());
-                let (prefix, count) =
-                    self.counts.follow(identifier.prefix(), known, was_live, values.is_some());
-                put_count(&mut self.writes, &prefix, count);
-                let entry = IdentifierEntry {
-                    identifier,
-                    version: header.version,
-                    values,
-                    created_ms,
-                    changed_ms: header.time_ms,
-                    sequence,
-                    stored: StoredAs::default(),
-                };
-                return Some(self.writes.put_identifier(self.store.folding(), &entry, replaced, id));
-            }
-            Change::Prefix(entry) => {
-                let entry = PrefixEntry { version: header.version, changed_ms: header.time_ms, ..entry };
-                let state = PrefixState { entry, sequence };
-                self.writes.put_prefix(&state, id);
-                self.prefixes.push(state);
-            }
-            Change::Token(entry) => {
-                let entry = TokenEntry { version: header.version, ..entry };
-                let state = TokenState { entry, sequence };
-                self.writes.put_token(&state, id);
-                self.tokens.push(state);
-            }
-            Change::Incarnation { .. } => {}
-        }
+        for_every_state!(S => {
+            change = match S::after(header, change) {
+                Ok(state) => return self.put(state, replaced, id),
+                Err(other) => other,
+            };
+        });
         None
+    }
+
+    fn put<S: State>(&mut self, state: S, replaced: Option<Mark>, id: WriteId) -> Option<Mark> {
+        if let Some((prefix, is_live)) = state.counted() {
+            let was_live = replaced.is_some_and(|mark| mark.live);
+            let known = || self.store.count_of(prefix);
+            let (prefix, count) = self.counts.follow(prefix, known, was_live, is_live);
+            put_count(&mut self.writes, &prefix, count);
+        }
+        let stored = self.writes.put_state(self.store.folding(), &state, replaced, id);
+        let mark = state.replaced().map(|mark| Mark { stored, ..mark });
+        if S::IS_HELD {
+            let directory = self.changed.get_or_insert_with(|| (*self.store.directory()).clone());
+            state.hold(directory);
+        }
+        mark
     }
 }
 
@@ -380,11 +348,8 @@ impl Store {
     }
 
     /// Publishes a durable block: every later question sees it.
-    fn publish(&self, end: End, prefixes: Vec<PrefixState>, tokens: Vec<TokenState>, counts: Counts) {
-        if !prefixes.is_empty() || !tokens.is_empty() {
-            let mut directory = (*self.directory()).clone();
-            prefixes.into_iter().for_each(|state| directory.put_prefix(state.entry, state.sequence));
-            tokens.into_iter().for_each(|state| directory.put_token(state.entry, state.sequence));
+    fn publish(&self, end: End, directory: Option<Directory>, counts: Counts) {
+        if let Some(directory) = directory {
             self.inner.directory.store(Arc::new(directory));
         }
         self.lock_counts().take_up(counts);

@@ -2,46 +2,26 @@
 
 use crate::model::identifier::Folding;
 
-use crate::model::identifier::{CanonicalIdentifier, Identifier};
-use crate::store::engine::{WriteId, Writes};
-use crate::store::entry::digest::{DigestKey, LongSuffix};
+use crate::store::engine::{StoredAs, WriteId, Writes};
 use crate::store::entry::journaled::JournalKey;
-use crate::store::entry::prefix::PrefixState;
-use crate::store::entry::token::TokenState;
-use crate::store::entry::{Change, EntryKey, EntryKind, IdentifierEntry, Mark};
-use crate::store::journal::{Body, Header, JournalEntry};
+use crate::store::entry::state::State;
+use crate::store::entry::{EntryKey, EntryKind, Mark};
+use crate::store::journal::{Body, Header};
 
 impl Writes {
-    /// Puts an identifier's state, which replaces the one marked.
-    pub(in crate::store) fn put_identifier(
+    /// Puts a state, which replaces the one marked, and what follows from it. Returns how it is stored.
+    pub(in crate::store) fn put_state<S: State>(
         &mut self,
         folding: Folding,
-        entry: &IdentifierEntry,
+        state: &S,
         replaced: Option<Mark>,
         id: WriteId,
-    ) -> Mark {
-        let canonical = entry.identifier.canonical(folding);
+    ) -> StoredAs {
         let replaced = replaced.map(|mark| mark.stored).unwrap_or_default();
-        let stored = self.replace(&canonical, entry, replaced, id);
-        self.put_digest(&entry.identifier, canonical);
-        Mark { stored, ..entry.mark() }
-    }
-
-    /// Puts the digest by which an identifier with a long suffix is found; nothing for others.
-    pub(in crate::store) fn put_digest(&mut self, identifier: &Identifier, canonical: CanonicalIdentifier) {
-        if let Some(key) = DigestKey::of(identifier, &canonical) {
-            self.put(&key, &LongSuffix(canonical), WriteId::SMALL);
-        }
-    }
-
-    /// Puts the state of a prefix.
-    pub(in crate::store) fn put_prefix(&mut self, state: &PrefixState, id: WriteId) {
-        self.put(&state.key(), state, id);
-    }
-
-    /// Puts the state of a token.
-    pub(in crate::store) fn put_token(&mut self, state: &TokenState, id: WriteId) {
-        self.put(&state.entry.id, state, id);
+        let key = state.key(folding);
+        let stored = self.replace(&key, state, replaced, id);
+        state.put_derived(&key, self);
+        stored
     }
 
     /// Puts a journal entry: header and body.
@@ -61,22 +41,4 @@ impl Writes {
             self.put(request, memory, WriteId::SMALL);
         }
     }
-}
-
-/// The state of an identifier after a journal entry, and what its write is called.
-pub(in crate::store) fn identifier_state(entry: &JournalEntry) -> Option<(IdentifierEntry, WriteId)> {
-    let body = entry.body.as_ref()?;
-    let Change::Identifier { identifier, values, created_ms } = &body.change else {
-        return None;
-    };
-    let state = IdentifierEntry {
-        identifier: identifier.clone(),
-        version: entry.header.version,
-        values: values.clone(),
-        created_ms: *created_ms,
-        changed_ms: entry.header.time_ms,
-        sequence: entry.header.position.sequence,
-        stored: Default::default(),
-    };
-    Some((state, body.write_id()))
 }

@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 
 use super::{Check, STEP, display};
-use crate::model::identifier::{CanonicalIdentifier, Prefix};
-use crate::store::entry::IdentifierEntry;
 use crate::store::entry::meta::SealKey;
+use crate::store::entry::state::{State, for_every_state};
 use crate::store::error::Error;
 use crate::store::journal::retention::Seal;
 use crate::store::journal::{Hash, JournalEntry, Subject};
@@ -107,23 +106,13 @@ impl Check {
 
     /// Each entry's subject must be at its version, or beyond.
     async fn compare_states(&mut self, entries: &[JournalEntry]) {
-        let name = |entry: &JournalEntry| match &entry.header.subject {
-            Subject::Identifier(name) => Some(name.clone()),
-            Subject::Prefix(_) | Subject::Token(_) | Subject::Store => None,
-        };
-        let names: Vec<CanonicalIdentifier> = entries.iter().filter_map(name).collect();
-        let identifiers = self.versions(&names).await;
-        let directory = self.store.directory();
+        let mut held = HashMap::new();
+        for_every_state!(S => {
+            self.versions::<S>(entries, &mut held).await;
+        });
         for JournalEntry { header, .. } in entries {
-            let held = match &header.subject {
-                Subject::Identifier(name) => identifiers.get(name).copied(),
-                Subject::Prefix(text) => Prefix::parse(text)
-                    .ok()
-                    .map(|prefix| directory.get(&prefix).map_or(0, |entry| entry.version)),
-                Subject::Token(id) => Some(directory.token(*id).map_or(0, |entry| entry.version)),
-                Subject::Store => None,
-            };
-            if let Some(held) = held.filter(|held| *held < header.version) {
+            let version = held.get(&header.subject).copied();
+            if let Some(held) = version.filter(|held| *held < header.version) {
                 let (sequence, version) = (header.position.sequence, header.version);
                 self.report.problem(format!(
                     "{} is at version {held}, behind journal entry {sequence}, which leads to version {version}",
@@ -133,18 +122,28 @@ impl Check {
         }
     }
 
-    /// The versions at which identifiers are, without those that cannot be read: these are reported with the states.
-    async fn versions(&self, names: &[CanonicalIdentifier]) -> HashMap<CanonicalIdentifier, u64> {
-        let version = |entry: Option<IdentifierEntry>| entry.map_or(0, |entry| entry.version);
-        if let Ok(present) = self.store.identifiers(names).await {
-            return names.iter().cloned().zip(present.into_iter().map(version)).collect();
+    /// The versions at which the states of a kind are that these entries are about, 0 for absent ones. Those that cannot be read
+    /// are left out: they are reported with the states.
+    async fn versions<'a, S: State>(
+        &self,
+        entries: &'a [JournalEntry],
+        held: &mut HashMap<&'a Subject, u64>,
+    ) {
+        let keyed = |entry: &'a JournalEntry| {
+            let subject = &entry.header.subject;
+            S::key_of(subject).map(|key| (subject, key))
+        };
+        let asked: Vec<(&Subject, S::Key)> = entries.iter().filter_map(keyed).collect();
+        let version = |state: Option<S>| state.map_or(0, |state| state.version());
+        let engine = &self.store.inner.engine;
+        if let Ok(states) = engine.get(asked.iter().map(|(_, key)| key)).await {
+            held.extend(asked.iter().map(|(subject, _)| *subject).zip(states.into_iter().map(version)));
+            return;
         }
-        let mut versions = HashMap::new();
-        for name in names {
-            if let Ok(mut present) = self.store.identifiers(std::slice::from_ref(name)).await {
-                versions.insert(name.clone(), version(present.pop().flatten()));
+        for (subject, key) in asked {
+            if let Ok(state) = engine.get_one(&key).await {
+                held.insert(subject, version(state));
             }
         }
-        versions
     }
 }

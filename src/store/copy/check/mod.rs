@@ -16,6 +16,7 @@ use crate::model::position::Position;
 
 use crate::store::Store;
 use crate::store::engine::PageLimit;
+use crate::store::entry::state::for_every_state;
 use crate::store::error::Error;
 use crate::store::journal::Subject;
 use crate::store::open::proof::FileProof;
@@ -60,6 +61,18 @@ impl CheckReport {
     /// Whether there are no problems.
     pub fn is_sound(&self) -> bool {
         self.problem_count == 0
+    }
+
+    /// Counts a state by what the journal calls it.
+    fn count(&mut self, subject: &Subject, is_live: bool) {
+        let counter = match subject {
+            Subject::Identifier(_) if is_live => &mut self.identifiers,
+            Subject::Identifier(_) => &mut self.tombstones,
+            Subject::Prefix(_) => &mut self.prefixes,
+            Subject::Token(_) => &mut self.tokens,
+            Subject::Store => return,
+        };
+        *counter += 1;
     }
 
     fn problem(&mut self, problem: impl Into<String>) {
@@ -130,8 +143,10 @@ impl Check {
             self.report.problem(reason);
         }
         self.walk_journal().await?;
-        let all_read = self.walk_identifiers().await;
-        self.look_at_prefixes_and_tokens().await;
+        let mut all_read = true;
+        for_every_state!(S => {
+            all_read &= self.walk_states::<S>().await;
+        });
         self.walk_requests().await;
         if all_read {
             self.compare_counts();

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{Check, STEP, display};
 use crate::store::engine::{Step, Walk, Walked};
-use crate::store::entry::{IdentifierEntry, Readable, RequestMemory};
+use crate::store::entry::state::State;
+use crate::store::entry::{EntryKey as _, Readable, RequestMemory};
 use crate::store::journal::{Header, Subject};
 use crate::telemetry::Chain;
 
@@ -22,77 +23,53 @@ impl Check {
         }
     }
 
-    /// Returns whether all of them could be read.
-    pub(super) async fn walk_identifiers(&mut self) -> bool {
-        let mut walk = Walk::<IdentifierEntry>::through_all(STEP);
+    /// Reads every state of a kind. Returns whether all parts of it could be read.
+    pub(super) async fn walk_states<S: State>(&mut self) -> bool {
+        let mut walk = Walk::<S>::through_all(STEP);
         while let Some(page) = self.next(&mut walk).await {
-            let mut entries = Vec::with_capacity(page.len());
+            let mut origins = Vec::with_capacity(page.len());
             for Walked { key, entry } in page {
                 match entry {
-                    Ok(entry) => entries.extend(self.named(&key, entry)),
+                    Ok(state) => origins.extend(self.look_at(&key, &state)),
                     Err(error) => self.report.problem(error.to_string()),
                 }
             }
-            self.compare_with_journal(&entries).await;
+            self.compare_with_journal(&origins).await;
         }
         !walk.is_broken()
     }
 
-    /// Counts an identifier's state; one that is stored under another's key is reported.
-    fn named(&mut self, key: &[u8], entry: IdentifierEntry) -> Option<State> {
-        let name = entry.identifier.canonical(self.store.folding());
-        if name.as_bytes() != key {
-            self.report
-                .problem(format!("{name} is stored under another identifier's key", name = name.as_str()));
+    /// Counts a state; one that is stored under another's key is reported.
+    fn look_at<S: State>(&mut self, key: &[u8], state: &S) -> Option<Origin> {
+        let folding = self.store.folding();
+        let subject = state.subject(folding);
+        if state.key(folding).to_bytes() != key {
+            self.report.problem(format!("{} is stored under another key", display(&subject)));
             return None;
         }
-        let live = entry.is_live();
-        if live {
-            self.report.identifiers += 1;
-        } else {
-            self.report.tombstones += 1;
+        if let Some((prefix, is_live)) = state.counted() {
+            self.counts.follow(prefix, || 0, false, is_live);
         }
-        self.counts.follow(entry.identifier.prefix(), || 0, false, live);
-        let (sequence, version) = (entry.sequence, entry.version);
-        Some(State { subject: Subject::Identifier(name), sequence, version })
-    }
-
-    pub(super) async fn look_at_prefixes_and_tokens(&mut self) {
-        let directory = self.store.directory();
-        let prefixes = directory.prefixes().map(|entry| State {
-            subject: Subject::Prefix(entry.prefix.canonical()),
-            sequence: directory.prefix_sequence(&entry.prefix).unwrap_or(0),
-            version: entry.version,
-        });
-        let tokens = directory.tokens().map(|entry| State {
-            subject: Subject::Token(entry.id),
-            sequence: directory.token_sequence(entry.id).unwrap_or(0),
-            version: entry.version,
-        });
-        let states: Vec<State> = prefixes.chain(tokens).collect();
-        self.report.prefixes = directory.prefixes().count() as u64;
-        self.report.tokens = directory.tokens().count() as u64;
-        for step in states.chunks(STEP.entries) {
-            self.compare_with_journal(step).await;
-        }
+        self.report.count(&subject, state.counted().is_none_or(|(_, is_live)| is_live));
+        Some(Origin { subject, sequence: state.sequence(), version: state.version() })
     }
 
     /// Checks that each state names its journal entry, unless that is pruned.
-    async fn compare_with_journal(&mut self, states: &[State]) {
+    async fn compare_with_journal(&mut self, states: &[Origin]) {
         let (from, end) = (self.report.headers_from, self.report.end.sequence);
-        let retained: Vec<&State> = states.iter().filter(|state| state.sequence >= from).collect();
+        let retained: Vec<&Origin> = states.iter().filter(|state| state.sequence >= from).collect();
         let sequences: Vec<u64> = retained.iter().map(|state| state.sequence).collect();
         // What cannot be read was reported when the journal was read.
         let headers = self.store.headers_at(&sequences).await.unwrap_or_default();
         for (state, header) in retained.into_iter().zip(headers) {
-            let State { subject, sequence, version } = state;
+            let Origin { subject, sequence, version } = state;
             let text = display(subject);
             if *sequence > end {
                 self.report.problem(format!(
                     "{text}, version {version}, is ahead of the journal: it comes from entry {sequence}, the journal \
                      ends at {end}"
                 ));
-            } else if !header.is_some_and(|header| state.comes_from(&header)) {
+            } else if !header.is_some_and(|header| state.is(&header)) {
                 self.report.problem(format!(
                     "{text}, version {version}, does not come from journal entry {sequence}, which it names"
                 ));
@@ -101,18 +78,19 @@ impl Check {
     }
 }
 
-/// A state, and the position of its journal entry.
-struct State {
+/// The journal entry that a state names.
+struct Origin {
     subject: Subject,
     sequence: u64,
     version: u64,
 }
 
-impl State {
-    fn comes_from(&self, header: &Header) -> bool {
+impl Origin {
+    fn is(&self, header: &Header) -> bool {
         header.subject == self.subject && header.version == self.version
     }
 }
+
 //----------- Beside the states ----------------------------------------------
 
 impl Check {

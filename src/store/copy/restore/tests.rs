@@ -12,7 +12,7 @@ use crate::model::prefix::{Homing, PrefixEntry, PrefixStatus};
 use crate::model::request::RequestId;
 use crate::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
 use crate::store::copy::image::{CopiedChange, CopiedEntry};
-use crate::store::entry::{Change, IdentifierEntry, Operation, RequestKey};
+use crate::store::entry::{Change, IdentifierChange, IdentifierEntry, Operation, RequestKey};
 use crate::store::error::Error;
 use crate::store::journal::Body;
 use crate::store::open::{Opened, StoreOptions, open};
@@ -68,11 +68,11 @@ async fn write(store: &Store, appender: &mut Appender, numbers: impl Iterator<It
         let request = RequestId::from_bytes(request.into_uuid().into_bytes()).expect("a request id");
         let item = u32::try_from(*number).expect("a small number");
         Proposed {
-            change: Change::Identifier {
+            change: Change::Identifier(IdentifierChange {
                 identifier: identifier(*number),
                 values: (!removed).then(|| values(vec![fill; bytes])),
                 created_ms: 1_800_000_000_000,
-            },
+            }),
             operation: if removed { Operation::Removed } else { Operation::Overwritten },
             caller: CallerName::Node,
             version,
@@ -168,8 +168,8 @@ fn states_at(changes: &[CopiedChange], sequence: u64) -> BTreeMap<String, (u64, 
     for change in changes.iter().filter(|change| change.header.position.sequence <= sequence) {
         let body = change.body.as_deref().expect("no body was pruned");
         let body = Body::decode(body).expect("a body");
-        if let Change::Identifier { identifier, values, .. } = body.change {
-            states.insert(identifier.to_string(), (change.header.version, values));
+        if let Change::Identifier(state) = body.change {
+            states.insert(state.identifier.to_string(), (change.header.version, state.values));
         }
     }
     states

@@ -32,10 +32,7 @@ impl Tables {
     pub(in crate::store) async fn get<R: Readable>(
         &self,
         keys: impl IntoIterator<Item = &R::Key>,
-    ) -> Result<Vec<Option<R>>, Error>
-    where
-        R::Key: 'static,
-    {
+    ) -> Result<Vec<Option<R>>, Error> {
         let keys: Vec<Vec<u8>> = keys.into_iter().map(EntryKey::to_bytes).collect();
         if keys.is_empty() {
             return Ok(Vec::new());
@@ -54,10 +51,7 @@ impl Tables {
     }
 
     /// The entry under a key, if there is one.
-    pub(in crate::store) async fn get_one<R: Readable>(&self, key: &R::Key) -> Result<Option<R>, Error>
-    where
-        R::Key: 'static,
-    {
+    pub(in crate::store) async fn get_one<R: Readable>(&self, key: &R::Key) -> Result<Option<R>, Error> {
         Ok(self.get([key]).await?.pop().flatten())
     }
 
