@@ -252,7 +252,7 @@ impl Copying<'_> {
             }
             for entry in &page {
                 let live = entry.check(self.store.folding()).map_err(|error| {
-                    let detail = format!("kind {}: {error}", entry.kind());
+                    let detail = format!("table {}: {error}", entry.kind());
                     Error::store("cannot copy an entry")(StoreError::CopyDamaged { detail })
                 })?;
                 self.identifiers += u64::from(live.is_some());

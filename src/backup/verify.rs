@@ -142,7 +142,7 @@ impl Reading {
         *self.counts.entry(entry.kind().to_owned()).or_default() += 1;
         match entry.check(self.manifest.folding) {
             Ok(live) => self.identifiers += u64::from(live.is_some()),
-            Err(error) => self.find(file, format!("an entry of kind {}: {error}", entry.kind())),
+            Err(error) => self.find(file, format!("an entry of table {}: {error}", entry.kind())),
         }
     }
 

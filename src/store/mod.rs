@@ -13,18 +13,26 @@
 //! | `open` | proves the files, opens the engine, compares and repairs what a crash may have left |
 //! | `copy` | image and restore; check and repair |
 //! | `engine` | typed operations on entries; below them tables, and the engines fjall and sled |
+//! | `read`, `names`, `directory` | questions: entries by key and lists from the engine; prefixes and tokens from memory |
 //!
 //! # The life of one registration
 //!
 //! 1. The registry's committer reads the present states of the identifiers that a group of commands is about
-//!    ([`Store::identifiers`]) and the memory of their requests ([`Store::requests`]), and decides. What is decided is a
-//!    [`writer::Block`]: for each change the new state, the resulting version, and what it replaces.
-//! 2. [`writer::Appender::commit`] gives each change a sequence, a time and a chained hash. It collects the journal entry (header
-//!    and body), the new state, the count of the prefix and the memory of the request in one set of writes.
-//! 3. The engine encodes nothing more: it puts each entry into an envelope with a checksum, cuts a long one into pieces, and
-//!    commits all of it at once. When that returns, all of it is on disk.
-//! 4. The directory, the counts and the end of the journal are published: from now on every question sees the change, and
-//!    followers wake up. Then the caller gets its receipt.
+//!    ([`Store::identifiers`]) and the memory of their requests ([`Store::requests`]). A request that is remembered gets its first
+//!    receipt again. Of the others it decides, and makes a [`writer::Block`]: for each change the new state, its version, and a
+//!    mark of the state that is replaced (for the count of the prefix, the pieces that are deleted, and the link to the change
+//!    before). A block holds at most [`Store::block_changes_max`] changes. It names the end of the journal that it was decided
+//!    on; if the journal has moved on, it is refused and decided anew.
+//! 2. [`writer::Appender::commit`] builds the block on a thread for blocking work: each change gets a sequence, a time and a
+//!    chained hash. One set of writes collects the journal entry (header and body), the new state with its digest when the suffix
+//!    is long, the count of the prefix, the memory of the request, and a seal at the end of a segment. Each entry is encoded,
+//!    gets an envelope with a checksum, and is cut into pieces when it is long.
+//! 3. The engine commits all of it at once, on another such thread. When that returns, all of it is on disk. When it fails, the
+//!    outcome is unknown, and the store accepts no more changes until it is opened again. Dropping the future changes nothing.
+//! 4. The directory, the counts and the end of the journal are published, followers wake up, and the caller gets its receipt. From
+//!    then on every question sees the change; an identifier may be seen a moment earlier than its count.
+//! 5. Within 200 ms the high-water file names the new end, and within about a second the witness what may only grow: the next
+//!    opening compares both with what it finds.
 //!
 //! What is durable when: a commit returns after the block survives power loss; readers and followers never see a block before
 //! that. The store does not know callers.

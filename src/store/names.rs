@@ -1,7 +1,7 @@
 //! Lists: the live identifiers of a prefix in order, with their values or as names alone.
 //!
-//! A state begins with its name and whether it is live; for a name, the values after that are not decoded. A skipped state costs
-//! reading its bytes and their checksum.
+//! A state begins with its name and whether it is live; where only names are wanted, the values after that are not decoded. A
+//! skipped state costs reading its bytes, their checksum and its name.
 
 use crate::model::identifier::{CanonicalIdentifier, Identifier, Prefix};
 

@@ -277,8 +277,16 @@ impl Store {
         let Some(end) = headers.last().map(|header| header.position.sequence) else {
             return Ok(Vec::new());
         };
-        let bodies: Vec<EncodedBody> = engine.next(&mut Span::sequences(first, end), STEP).await?;
-        let bytes: usize = bodies.iter().map(|body| body.bytes.len()).sum();
+        let (mut bodies, mut bytes) = (Vec::<EncodedBody>::new(), 0);
+        let mut span = Span::<EncodedBody>::sequences(first, end);
+        while bytes < STEP.bytes {
+            let page = engine.next(&mut span, STEP).await?;
+            if page.is_empty() {
+                break;
+            }
+            bytes += page.iter().map(|body| body.bytes.len()).sum::<usize>();
+            bodies.extend(page);
+        }
         // Where the bodies fill a step, what lies behind the last of them is for the next one.
         let last = bodies.last().filter(|_| bytes >= STEP.bytes).map_or(end, |body| body.sequence);
         let mut bodies = bodies.into_iter().peekable();

@@ -25,39 +25,37 @@ struct Reach {
     last: (Position, Hash),
 }
 
-impl Store {
-    /// Writes incarnations, what is retained, and seals, as the journal shows them. What was pruned with the journal does not
-    /// come back: the first incarnation seems to begin with the first entry that is there.
-    pub(in crate::store) async fn rebuild_meta(&self) -> Result<(), Error> {
-        let mut reaches: BTreeMap<Incarnation, Reach> = BTreeMap::new();
-        let mut writes = Writes::default();
-        let mut walk = Walk::<Header>::through_all(STEP);
-        loop {
-            let page = match walk.next(&self.inner.engine).await {
-                Step::Page(page) => page,
-                // The walk through the journal that follows names what is missing.
-                Step::Unreadable(_) => continue,
-                Step::End => break,
-            };
-            for header in page.into_iter().filter_map(|walked| walked.entry.ok()) {
-                extend(&mut reaches, &header);
-                if let Some(seal) = Seal::at(End::at(&header)) {
-                    writes.put(&seal.key(), &seal, WriteId::SMALL);
-                }
+/// Writes incarnations, what is retained, and seals, as the journal shows them. What was pruned with the journal does not
+/// come back: the first incarnation seems to begin with the first entry that is there.
+pub(in crate::store) async fn rebuild_meta(store: &Store) -> Result<(), Error> {
+    let mut reaches: BTreeMap<Incarnation, Reach> = BTreeMap::new();
+    let mut writes = Writes::default();
+    let mut walk = Walk::<Header>::through_all(STEP);
+    loop {
+        let page = match walk.next(&store.inner.engine).await {
+            Step::Page(page) => page,
+            // The walk through the journal that follows names what is missing.
+            Step::Unreadable(_) => continue,
+            Step::End => break,
+        };
+        for header in page.into_iter().filter_map(|walked| walked.entry.ok()) {
+            extend(&mut reaches, &header);
+            if let Some(seal) = Seal::at(End::at(&header)) {
+                writes.put(&seal.key(), &seal, WriteId::SMALL);
             }
         }
-        writes.put_fact(&lineage(reaches));
-        let headers_from = self.first_segment::<Header>().await?;
-        let bodies_from = self.first_segment::<EncodedBody>().await?.max(headers_from);
-        writes.put_fact(&RetainedFrom { headers_from, bodies_from });
-        self.write(writes).await
     }
+    writes.put_fact(&lineage(reaches));
+    let headers_from = first_segment::<Header>(store).await?;
+    let bodies_from = first_segment::<EncodedBody>(store).await?.max(headers_from);
+    writes.put_fact(&RetainedFrom { headers_from, bodies_from });
+    store.write(writes).await
+}
 
-    /// The first sequence of the first segment of which there is any header, or any body: only whole segments are pruned.
-    async fn first_segment<R: Readable<Key = JournalKey>>(&self) -> Result<u64, Error> {
-        let first = self.inner.engine.first_sequence::<R>().await?.unwrap_or(1);
-        Ok(first.saturating_sub(1) / SEGMENT_ENTRIES * SEGMENT_ENTRIES + 1)
-    }
+/// The first sequence of the first segment of which there is any header, or any body: only whole segments are pruned.
+async fn first_segment<R: Readable<Key = JournalKey>>(store: &Store) -> Result<u64, Error> {
+    let first = store.inner.engine.first_sequence::<R>().await?.unwrap_or(1);
+    Ok(first.saturating_sub(1) / SEGMENT_ENTRIES * SEGMENT_ENTRIES + 1)
 }
 
 fn extend(reaches: &mut BTreeMap<Incarnation, Reach>, header: &Header) {

@@ -1,4 +1,4 @@
-//! Copies of a store, and what makes a store whole again.
+//! Copies of a store, and what makes a store whole again: backups are made of them, and a check reads what a copy would.
 //!
 //! ```text
 //!   running store ─ image: states ─▶ backup ─ restore: states put, journal redone ─▶ a new store, a new incarnation
@@ -13,5 +13,5 @@ pub mod image;
 pub mod restore;
 
 pub mod check;
-mod meta_rebuild;
+pub(in crate::store) mod meta_rebuild;
 pub mod repair;

@@ -11,13 +11,14 @@ use crate::store::Store;
 use crate::store::copy::check::{CheckReport, check_open};
 use crate::store::engine::{PageLimit, Step, Walk, Writes, survey};
 use crate::store::entry::IdentifierEntry;
-use crate::store::entry::state::State as _;
+use crate::store::entry::state::{State, for_every_state};
 use crate::store::error::Error;
 use crate::store::journal::{Header, JournalEntry};
 use crate::store::open::proof::{FileProof, refuse_other_engine};
 use crate::store::open::read_only_image::refuse_read_only;
 use crate::store::open::witness::Witness;
 use crate::store::open::{Attached, StoreOptions, attach_as, engine_folder, refuse_without_data};
+use crate::store::open::{findings, proof, recovery};
 use crate::store::writer::counts::Counts;
 use crate::telemetry::Chain;
 
@@ -76,7 +77,7 @@ pub async fn repair(options: StoreOptions) -> Result<RepairReport, Error> {
     let (Repair { rebuilt, lost, lost_count, .. }, check) = ended?;
     let report = RepairReport { files, rebuilt, lost, lost_count, check };
     if report.is_whole() {
-        store.list_closed_files().await?;
+        proof::list_closed_files(&store).await?;
     }
     Ok(report)
 }
@@ -87,7 +88,7 @@ async fn carry_out(store: &Store, proof: &FileProof) -> Result<(Repair, CheckRep
     // What the files have lost was compared above, with what was rebuilt since.
     let check = check_open(store, &proof.without_differences()).await?;
     if repair.lost_count == 0 && check.is_sound() {
-        store.note_witness().await?;
+        proof::note_witness(store).await?;
     }
     Ok((repair, check))
 }
@@ -118,6 +119,7 @@ impl Repair {
             next = last.header.position.sequence + 1;
             self.redo(&entries).await?;
         }
+        self.read_directory().await?;
         self.compare(proof);
         self.derive(stated).await?;
         Ok(self)
@@ -156,18 +158,29 @@ impl Repair {
         alone.unwrap_or_else(|_| vec![JournalEntry { header, body: None }])
     }
 
+    /// Reads the directory, which may not have been read at the opening. What cannot be read is lost.
+    async fn read_directory(&mut self) -> Result<(), Error> {
+        match recovery::load_directory(&self.store).await {
+            Err(error) if error.is_damage() => {
+                self.lose(Chain(&error).to_string());
+                Ok(())
+            }
+            read => read,
+        }
+    }
+
     /// Redoes a step onto the states, and names what stays behind.
     async fn redo(&mut self, entries: &[JournalEntry]) -> Result<(), Error> {
         self.remove_damaged(entries).await?;
         let mut writes = Writes::default();
-        self.rebuilt += self.store.redo_into(entries, &mut writes).await?;
+        self.rebuilt += recovery::redo_into(&self.store, entries, &mut writes).await?;
         self.store.write(writes).await?;
         let without: Vec<Header> =
             entries.iter().filter(|entry| entry.body.is_none()).map(|entry| entry.header.clone()).collect();
         for header in without {
             let (subject, sequence) =
                 (crate::store::copy::check::display(&header.subject), header.position.sequence);
-            match self.store.count_behind(std::slice::from_ref(&header)).await {
+            match findings::count_behind(&self.store, std::slice::from_ref(&header)).await {
                 Ok(0) => {}
                 Ok(_) => self.lose(format!("{subject}: the body of journal entry {sequence} is not there")),
                 Err(error) if error.is_damage() => {
@@ -185,18 +198,25 @@ impl Repair {
     /// Removes states that cannot be read, so that they are redone. Those whose change is not there stay as they are: an error
     /// when they are asked for, not absent.
     async fn remove_damaged(&self, entries: &[JournalEntry]) -> Result<(), Error> {
-        let with_body = entries.iter().filter(|entry| entry.body.is_some());
-        let names: Vec<_> = with_body.filter_map(|entry| entry.header.subject.identifier()).collect();
-        if self.store.identifiers(&names).await.is_ok() {
-            return Ok(());
-        }
         let mut writes = Writes::default();
-        for name in names {
-            if self.store.identifiers(std::slice::from_ref(&name)).await.is_err() {
-                writes.delete::<IdentifierEntry>(&name);
+        for_every_state!(S => {
+            self.gather_damaged::<S>(entries, &mut writes).await;
+        });
+        self.store.write(writes).await
+    }
+
+    async fn gather_damaged<S: State>(&self, entries: &[JournalEntry], writes: &mut Writes) {
+        let with_body = entries.iter().filter(|entry| entry.body.is_some());
+        let keys: Vec<S::Key> = with_body.filter_map(|entry| S::key_of(&entry.header.subject)).collect();
+        let engine = &self.store.inner.engine;
+        if engine.get::<S>(&keys).await.is_ok() {
+            return;
+        }
+        for key in keys {
+            if engine.get_one::<S>(&key).await.is_err() {
+                writes.delete::<S>(&key);
             }
         }
-        self.store.write(writes).await
     }
 
     fn lose(&mut self, what: String) {

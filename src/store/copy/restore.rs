@@ -21,6 +21,7 @@ use crate::store::journal::check::JournalCheck;
 use crate::store::journal::lineage::Lineage;
 use crate::store::journal::retention::{RetainedFrom, Seal};
 use crate::store::journal::{Body, Hash, JournalEntry};
+use crate::store::open::recovery;
 use crate::store::open::{Attached, Opened, StoreOptions, attach, begin_incarnation, open};
 use crate::store::writer::counts::Counts;
 use crate::store::writer::{Appender, End};
@@ -129,7 +130,7 @@ impl Restorer {
     fn put_entry(&mut self, entry: CopiedEntry, writes: &mut Writes) -> Result<(), Error> {
         let folding = self.options.folding;
         let in_place = |error: String| {
-            damaged(format!("kind {}, key {}: {error}", entry.kind(), entry.key.escape_ascii()))
+            damaged(format!("table {}, key {}: {error}", entry.kind(), entry.key.escape_ascii()))
         };
         let identifier = entry.check(folding).map_err(|error| in_place(error.to_string()))?;
         let fact = FactName::from_bytes(&entry.key).filter(|_| entry.kind == EntryKind::Meta);
@@ -181,7 +182,7 @@ impl Restorer {
             return Err(damaged("the image does not hold the incarnations of the store".to_owned()));
         }
         self.journal = Some(JournalCheck::starting_at(self.retained.headers_from));
-        self.store.load_directory().await
+        recovery::load_directory(&self.store).await
     }
 
     async fn put_group(&mut self, group: Vec<CopiedChange>) -> Result<(), Error> {
@@ -196,7 +197,7 @@ impl Restorer {
                 redone.push(entry);
             }
         }
-        self.store.redo_into(&redone, &mut writes).await?;
+        recovery::redo_into(&self.store, &redone, &mut writes).await?;
         self.store.write(writes).await
     }
 
@@ -278,7 +279,11 @@ impl Restorer {
         let mut counts = Counts::default();
         let mut span = Span::<IdentifierEntry>::all();
         loop {
-            let page = self.store.inner.engine.next(&mut span, STEP).await?;
+            let page = self.store.inner.engine.next(&mut span, STEP).await;
+            let page = page.map_err(|error| match error {
+                Error::Damaged { detail, .. } => damaged(detail),
+                error => error,
+            })?;
             if page.is_empty() {
                 break;
             }

@@ -6,23 +6,25 @@
 //! ```
 //! | operation | answer |
 //! |---|---|
-//! | [`Engine::get`], [`Engine::fact`] | entries by key |
+//! | [`Engine::get`], [`Engine::get_one`], [`Engine::fact`] | entries by key |
 //! | [`Engine::next`] | entries of a [`Span`], in the order of their keys |
 //! | [`Engine::last`], [`Engine::first_sequence`] | the ends of the journal |
 //! | [`Walk`] | every entry of a kind, also past a part that cannot be read |
 //! | [`Engine::is_empty`], [`Engine::entries_at_most`] | sizes, as far as they are known without reading |
-//! | [`Engine::commit`], [`Engine::deletions`] | all of [`Writes`], durable when it returns |
-//! | [`Engine::image`] | every entry of the kinds that are copied, while commits go on |
+//! | [`Engine::commit`] | all of [`Writes`], durable when it returns |
+//! | [`Engine::deletions`] | writes that delete the next entries of a span |
+//! | [`Engine::image`] | every entry of one kind after another, while commits go on |
 //! | [`Engine::disk_bytes`], [`Engine::write_in_flight`], [`Engine::close`] | files |
 //!
 //! Every engine guarantees:
 //!
 //! - An entry is read whole, and at least as new as every receipt that was given before the call. There is **no** instant across
-//!   entries: two entries of one call may show different commits. What has to see one instant is decided by the writer.
+//!   entries: two entries of one call may show different commits. Only the committer relies on an instant (that what allows a
+//!   change is still true), and it reads while nothing else is committed.
 //! - A commit is atomic and on disk when it returns. What is not on disk is never read.
 //! - Damage is an error that names the entry or the file, and the remedy. A panic inside an engine is caught and becomes one.
 //! - Every call returns by its deadline. A commit beyond it counts as failed.
-//! - No call blocks the reactor. Dropping a call's future does not undo it: a commit runs to its end.
+//! - No call blocks the reactor, but for short reads as long as they come from memory. Dropping a call's future does not undo it: a commit runs to its end.
 
 mod error;
 mod tables;
@@ -42,7 +44,7 @@ pub(crate) use self::tables::simulated;
 pub(in crate::store) use self::tables::span::Span;
 pub(in crate::store) use self::tables::survey;
 pub(in crate::store) use self::tables::walk::{Step, Walk, Walked};
-pub(in crate::store) use self::tables::write::{WriteId, Writes};
+pub(in crate::store) use self::tables::write::{PreparedWrites, WriteId, Writes};
 
 /// Bytes of a key, whatever its kind.
 pub(in crate::store) use self::tables::batch::KEY_BYTES_MAX;

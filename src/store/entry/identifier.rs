@@ -162,7 +162,7 @@ impl State for IdentifierEntry {
         self.sequence
     }
 
-    fn replaced(&self) -> Option<Mark> {
+    fn replaceable(&self) -> Option<Mark> {
         Some(self.mark())
     }
 

@@ -1,4 +1,5 @@
-//! Facts about the store itself: one small entry each, by its name. What a fact holds stands with what it is about.
+//! Keys of the facts about the store itself: its header, its incarnations, what is retained, and the seals of the journal. Their
+//! types and forms are in `open/header_v1.rs`, `journal/lineage.rs` and `journal/retention.rs`.
 
 use super::{Entry, EntryKey, Readable};
 

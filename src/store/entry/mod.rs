@@ -5,15 +5,16 @@
 //!   identifier   canonical identifier     state, tombstones included     yes
 //!   prefix       canonical prefix         state                          yes
 //!   token        token id                 state                          yes
-//!   request      time, caller, item       memory of the outcome          where something changed
+//!   request      time, caller, item       memory of the outcome          yes, of items that changed something
 //!   count        canonical prefix         number of live identifiers     yes
 //!   digest       prefix, digest           identifier of a long suffix    yes
 //!   bookmark     name of a follower       positions                      no
 //!   meta         a name                   facts about the store          in part
 //!   header, body stream, sequence         the journal itself
 //! ```
-//! A file holds the type, the bytes of its key and its stored forms with their versions. A form is frozen once released; a new
-//! one stands beside it. The bytes of keys are frozen too: backups hold them, and every engine orders entries by them.
+//! A file holds the bytes of the key and the stored forms with their versions, and the type where it is not one of `model` or of
+//! `journal`. A form is frozen once released; a new one stands beside it. The bytes of keys are frozen too: backups hold them, and
+//! every engine orders entries by them.
 //!
 //! Integers are big-endian. Checksums, and cutting large entries into pieces, are the engine's.
 

@@ -39,8 +39,8 @@ pub(in crate::store) trait State: Entry + Clone {
     /// Sequence of its last change.
     fn sequence(&self) -> u64;
 
-    /// What a commit has to know of it when it is replaced; none for entries that are never cut.
-    fn replaced(&self) -> Option<Mark> {
+    /// What the commit that replaces it has to know; none where the pieces of a replaced one stay.
+    fn replaceable(&self) -> Option<Mark> {
         None
     }
 

@@ -1,4 +1,4 @@
-//! Checks that copied journal entries follow each other; used by a restore, and where backups are created and verified.
+//! Checks that copied journal entries follow each other and have their bodies; used by a restore, and where backups are created and verified.
 
 use crate::store::copy::image::CopiedChange;
 use crate::store::journal::Hash;
@@ -12,6 +12,8 @@ pub struct JournalCheck {
     next: u64,
     chain: Option<Hash>,
     time_ms: u64,
+    /// Whether an entry before had its body: bodies are pruned from the beginning only.
+    has_bodies: bool,
 }
 
 /// A position at which copied journal entries do not follow each other.
@@ -27,12 +29,12 @@ pub struct JournalBreak {
 impl JournalCheck {
     /// Expects the first entry at this sequence; entry 1 has no predecessor.
     pub fn starting_at(first: u64) -> Self {
-        Self { next: first, chain: (first == 1).then_some([0; 32]), time_ms: 0 }
+        Self { next: first, chain: (first == 1).then_some([0; 32]), time_ms: 0, has_bodies: false }
     }
 
     /// Expects the entry after this end.
     pub fn after(end: &End) -> Self {
-        Self { next: end.sequence + 1, chain: Some(end.chain), time_ms: end.time_ms }
+        Self { next: end.sequence + 1, chain: Some(end.chain), time_ms: end.time_ms, has_bodies: false }
     }
 
     /// Expects the entry after this one, without a check of earlier ones.
@@ -42,7 +44,7 @@ impl JournalCheck {
 
     /// Skips a number of unreadable entries; the hash after them is unknown.
     pub fn skipping(self, entries: u64) -> Self {
-        Self { next: self.next + entries, chain: None, time_ms: self.time_ms }
+        Self { next: self.next + entries, chain: None, ..self }
     }
 
     /// The sequence expected next.
@@ -69,7 +71,11 @@ impl JournalCheck {
         if header.time_ms < self.time_ms {
             return broken(sequence, "its time lies before that of the entry before".to_owned());
         }
-        *self = Self { next: sequence + 1, chain: Some(header.chain), time_ms: header.time_ms };
+        if self.has_bodies && !change.has_body() {
+            return broken(sequence, "its body is missing".to_owned());
+        }
+        let has_bodies = change.has_body();
+        *self = Self { next: sequence + 1, chain: Some(header.chain), time_ms: header.time_ms, has_bodies };
         Ok(())
     }
 }

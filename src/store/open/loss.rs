@@ -15,6 +15,7 @@ use crate::store::open::proof::FileProof;
 use crate::store::open::read_only_image::refuse_read_only;
 use crate::store::open::recovery::{Redo, Tail};
 use crate::store::open::{Attached, StoreOptions, attach, begin_incarnation, refuse_without_data};
+use crate::store::open::{findings, proof, recovery, save_high_water};
 use crate::store::writer::Appender;
 
 /// What to do about a journal that lost its end.
@@ -60,41 +61,39 @@ impl AgainstMark {
     }
 }
 
-impl Store {
-    /// Compares the journal with what the high-water file says was acknowledged; behind it, writing stops.
-    pub(in crate::store) async fn compare_high_water(&self) -> Result<(), Error> {
-        if self.acknowledged()?.is_none() {
-            return self.save_high_water();
-        }
-        match self.against_mark().await {
-            Ok(found) => {
-                if let Some(reason) = found.reason(self.end().sequence) {
-                    self.stop_writing(&reason);
-                }
-                Ok(())
+/// Compares the journal with what the high-water file says was acknowledged; behind it, writing stops.
+pub(in crate::store) async fn compare_high_water(store: &Store) -> Result<(), Error> {
+    if acknowledged(store)?.is_none() {
+        return save_high_water(store);
+    }
+    match against_mark(store).await {
+        Ok(found) => {
+            if let Some(reason) = found.reason(store.end().sequence) {
+                store.stop_writing(&reason);
             }
-            Err(error) if error.is_damage() => {
-                self.stop_writing(&format!("{}; {WAY_BACK}", crate::telemetry::Chain(&error)));
-                Ok(())
-            }
-            Err(error) => Err(error),
+            Ok(())
         }
-    }
-
-    async fn against_mark(&self) -> Result<AgainstMark, Error> {
-        let Some(mark) = self.acknowledged()? else { return Ok(AgainstMark::Reached) };
-        let acknowledged = mark.position.sequence;
-        if self.end().sequence < acknowledged {
-            return Ok(AgainstMark::Behind { acknowledged });
+        Err(error) if error.is_damage() => {
+            store.stop_writing(&format!("{}; {WAY_BACK}", crate::telemetry::Chain(&error)));
+            Ok(())
         }
-        let there = self.headers_at(&[acknowledged]).await?.into_iter().flatten().next();
-        let is_other = there.is_some_and(|header| header.chain != mark.chain);
-        Ok(if is_other { AgainstMark::OtherChain { acknowledged } } else { AgainstMark::Reached })
+        Err(error) => Err(error),
     }
+}
 
-    fn acknowledged(&self) -> Result<Option<HighWater>, Error> {
-        HighWaterFile::read(&self.inner.files)
+async fn against_mark(store: &Store) -> Result<AgainstMark, Error> {
+    let Some(mark) = acknowledged(store)? else { return Ok(AgainstMark::Reached) };
+    let acknowledged = mark.position.sequence;
+    if store.end().sequence < acknowledged {
+        return Ok(AgainstMark::Behind { acknowledged });
     }
+    let there = store.headers_at(&[acknowledged]).await?.into_iter().flatten().next();
+    let is_other = there.is_some_and(|header| header.chain != mark.chain);
+    Ok(if is_other { AgainstMark::OtherChain { acknowledged } } else { AgainstMark::Reached })
+}
+
+fn acknowledged(store: &Store) -> Result<Option<HighWater>, Error> {
+    HighWaterFile::read(&store.inner.files)
 }
 
 //----------- Accepting ------------------------------------------------------
@@ -113,10 +112,10 @@ pub async fn find_loss(options: StoreOptions) -> Result<bool, Error> {
     refuse_without_data(&options)?;
     refuse_read_only(&options.directory)?;
     let Attached { store, fresh, proof, .. } = attach(options).await?;
-    let found = if fresh { Ok(false) } else { store.lost_its_end(&proof).await };
+    let found = if fresh { Ok(false) } else { lost_its_end(&store, &proof).await };
     store.inner.engine.close().await?;
     if matches!(found, Ok(false)) && !fresh {
-        store.list_closed_files().await?;
+        proof::list_closed_files(&store).await?;
     }
     found
 }
@@ -128,46 +127,44 @@ pub async fn find_loss(options: StoreOptions) -> Result<bool, Error> {
 pub async fn accept_loss(options: StoreOptions) -> Result<AcceptedLoss, Error> {
     let Attached { store, .. } = attach(options).await?;
     let found = store.end();
-    let lost = match store.against_mark().await? {
+    let lost = match against_mark(&store).await? {
         AgainstMark::Reached => Some(0),
         AgainstMark::Behind { acknowledged } => Some(acknowledged.saturating_sub(found.sequence)),
         AgainstMark::OtherChain { .. } => None,
     };
     let mut appender = Appender::new(store.clone(), found);
-    store.repair_tail(Redo::All).await?;
+    recovery::repair_tail(&store, Redo::All).await?;
     begin_incarnation(&mut appender, "loss accepted").await?;
-    let adopted = store.adopt_ahead_of(found.sequence, &mut appender).await?;
-    store.save_high_water()?;
+    let adopted = recovery::adopt_ahead_of(&store, found.sequence, &mut appender).await?;
+    save_high_water(&store)?;
     store.close(appender).await?;
     Ok(AcceptedLoss { lost, adopted })
 }
 
-impl Store {
-    async fn lost_its_end(&self, proof: &FileProof) -> Result<bool, Error> {
-        let mark = self.against_mark().await?;
-        let Findings { mut end_or_more, more } = self.findings(proof.witness()).await?;
-        end_or_more.extend(proof.differences.iter().cloned());
-        let explained = match mark {
-            AgainstMark::Reached => more.is_empty() && end_or_more.is_empty() && self.tail_is_whole().await?,
-            AgainstMark::Behind { .. } | AgainstMark::OtherChain { .. } => more.is_empty(),
-        };
-        if explained {
-            return Ok(mark != AgainstMark::Reached);
-        }
-        let mut all: Vec<String> = mark.reason(self.end().sequence).into_iter().collect();
-        all.extend(end_or_more.into_iter().chain(more));
-        if all.is_empty() {
-            all.push("the last journal entries lead to states that are missing or older".to_owned());
-        }
-        Err(Error::OtherDamage { reason: format!("{}; {WAY_BACK}", all.join("; ")) })
+async fn lost_its_end(store: &Store, proof: &FileProof) -> Result<bool, Error> {
+    let mark = against_mark(store).await?;
+    let Findings { mut end_or_more, more } = findings::findings(store, proof.witness()).await?;
+    end_or_more.extend(proof.differences.iter().cloned());
+    let explained = match mark {
+        AgainstMark::Reached => more.is_empty() && end_or_more.is_empty() && tail_is_whole(store).await?,
+        AgainstMark::Behind { .. } | AgainstMark::OtherChain { .. } => more.is_empty(),
+    };
+    if explained {
+        return Ok(mark != AgainstMark::Reached);
     }
+    let mut all: Vec<String> = mark.reason(store.end().sequence).into_iter().collect();
+    all.extend(end_or_more.into_iter().chain(more));
+    if all.is_empty() {
+        all.push("the last journal entries lead to states that are missing or older".to_owned());
+    }
+    Err(Error::OtherDamage { reason: format!("{}; {WAY_BACK}", all.join("; ")) })
+}
 
-    /// Whether the journal's tail has all its states, or an opening redoes those that it lacks.
-    async fn tail_is_whole(&self) -> Result<bool, Error> {
-        match self.repair_tail(Redo::Handful).await {
-            Ok(Tail { behind, repaired, .. }) => Ok(behind <= repaired),
-            Err(error) if error.is_damage() => Ok(false),
-            Err(error) => Err(error),
-        }
+/// Whether the journal's tail has all its states, or an opening redoes those that it lacks.
+async fn tail_is_whole(store: &Store) -> Result<bool, Error> {
+    match recovery::repair_tail(store, Redo::Handful).await {
+        Ok(Tail { behind, repaired, .. }) => Ok(behind <= repaired),
+        Err(error) if error.is_damage() => Ok(false),
+        Err(error) => Err(error),
     }
 }

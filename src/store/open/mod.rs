@@ -15,7 +15,7 @@ pub(in crate::store) mod high_water;
 pub(in crate::store) mod proof;
 pub(in crate::store) mod witness;
 
-mod findings;
+pub(in crate::store) mod findings;
 pub mod loss;
 pub(in crate::store) mod recovery;
 
@@ -31,6 +31,7 @@ use crate::model::caller::CallerName;
 use crate::model::identifier::Folding;
 
 use crate::model::environment::{Clock, Entropy};
+use crate::store::copy::meta_rebuild;
 use crate::store::engine::{Engine, EngineError, EngineKind, Writes, survey};
 use crate::store::entry::meta::Fact as _;
 use crate::store::entry::{Change, Operation};
@@ -131,9 +132,9 @@ pub async fn open(options: StoreOptions) -> Result<Opened, Error> {
     let mut report = OpenReport { created: fresh, ..OpenReport::default() };
     if fresh {
         begin_incarnation(&mut appender, "created").await?;
-        store.save_high_water()?;
+        save_high_water(&store)?;
     } else {
-        report = store.compare_and_repair(&proof).await?;
+        report = compare_and_repair(&store, &proof).await?;
     }
     if store.inner.image.is_some() {
         store.stop_writing(&format!(
@@ -142,7 +143,7 @@ pub async fn open(options: StoreOptions) -> Result<Opened, Error> {
         ));
     }
     if store.stop_reason().is_none() {
-        store.warn_unless_noted(store.note_witness().await);
+        warn_unless_noted(proof::note_witness(&store).await);
     }
     Ok(Opened { store, appender, report })
 }
@@ -247,124 +248,13 @@ pub(in crate::store) async fn attach_as(
         }),
     };
     let mut rebuilt = Vec::new();
-    match store.take_up(&proof, &mut rebuilt).await {
+    match take_up(&store, &proof, &mut rebuilt).await {
         Ok(fresh) => Ok(Attached { store, fresh, proof, rebuilt }),
-        Err(error) => Err(store.release_after(error).await),
+        Err(error) => Err(release_after(&store, error).await),
     }
 }
 
 impl Store {
-    /// Releases the engine's files after an error.
-    async fn release_after(&self, error: Error) -> Error {
-        // The first error says more than one of closing.
-        let _closed = self.inner.engine.close().await;
-        error
-    }
-
-    /// Compares the store with what is known of it; without a difference, repairs what a crash may have left.
-    async fn compare_and_repair(&self, proof: &FileProof) -> Result<OpenReport, Error> {
-        self.compare_high_water().await?;
-        let mut findings = proof.differences.clone();
-        findings.extend(self.findings(proof.witness()).await?.into_sentences());
-        if !findings.is_empty() {
-            self.stop_writing(&format!("{}; {WAY_BACK}", findings.join("; ")));
-        }
-        let redo = if self.read_only_reason().is_some() { Redo::Nothing } else { Redo::Handful };
-        match self.repair_tail(redo).await {
-            Ok(Tail { checked, behind, repaired }) => {
-                if behind > repaired && self.read_only_reason().is_none() {
-                    self.stop_writing(&format!(
-                        "of the last {checked} journal entries, {behind} lead to a state that is missing or older; \
-                         {WAY_BACK}"
-                    ));
-                }
-                Ok(OpenReport { created: false, checked, repaired })
-            }
-            Err(error) if error.is_damage() => {
-                self.stop_writing(&Chain(&error).to_string());
-                Ok(OpenReport::default())
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Reads everything that is held in memory. Returns whether the store is new; then there is nothing to read.
-    async fn take_up(&self, proof: &FileProof, rebuilt: &mut Vec<String>) -> Result<bool, Error> {
-        if self.take_up_header(proof).await? {
-            return Ok(true);
-        }
-        if proof.asks_for_repair && self.inner.engine.fact::<Lineage>().await?.is_none() {
-            self.rebuild_meta().await?;
-            rebuilt
-                .push("the incarnations and the retention bounds were rebuilt from the journal".to_owned());
-        }
-        self.take_up_journal().await?;
-        for read in [self.load_directory().await, self.load_counts().await] {
-            match read {
-                // A repair rebuilds them from the journal.
-                Err(error) if proof.asks_for_repair && error.is_damage() => {
-                    rebuilt.push(Chain(&error).to_string());
-                }
-                read => read?,
-            }
-        }
-        Ok(false)
-    }
-
-    /// Checks the store header, or writes it where there is none. Returns whether the store is new.
-    async fn take_up_header(&self, proof: &FileProof) -> Result<bool, Error> {
-        let mine = StoreHeader { folding: self.folding(), streams: 1 };
-        let found: Option<EncodedHeader> = self.inner.engine.get_one(&StoreHeader::NAME).await?;
-        let Some(EncodedHeader(found)) = found else {
-            if proof.was_complete {
-                return Err(self.format(format!("has lost its header; {WAY_BACK}")));
-            }
-            if proof.asks_for_repair && self.last_header().await?.is_none() {
-                return Err(self.without_journal());
-            }
-            let mut writes = Writes::default();
-            writes.put_fact(&mine);
-            self.write(writes).await?;
-            return Ok(!proof.asks_for_repair);
-        };
-        let found = StoreHeader::read(&found).map_err(|error| {
-            self.format(format!("was written by a version of idnode that this one does not know ({error})"))
-        })?;
-        if found.folding != mine.folding {
-            let case = if found.folding == Folding::SuffixSensitive { "true" } else { "false" };
-            return Err(self.format(format!(
-                "was created with store.case_sensitive_suffix = {case}, which cannot change"
-            )));
-        }
-        if found.streams != 1 {
-            return Err(
-                self.format(format!("has {} journal streams; this engine writes exactly one", found.streams))
-            );
-        }
-        // A crash between the header and the first entry leaves a store that has not begun.
-        let begun =
-            self.inner.engine.fact::<Lineage>().await?.is_some() || self.last_header().await?.is_some();
-        Ok(!begun && !proof.was_complete)
-    }
-
-    /// Reads incarnations, what is retained, and the journal's end.
-    async fn take_up_journal(&self) -> Result<(), Error> {
-        if let Some(retained) = self.inner.engine.fact::<RetainedFrom>().await? {
-            self.inner.retained.store(Arc::new(retained));
-        }
-        let lineage = self.inner.engine.fact::<Lineage>().await?.unwrap_or_default();
-        let lineage = self.mend_lineage(lineage).await?;
-        self.inner.lineage.store(Arc::new(lineage));
-        let last = self.last_header().await?;
-        let Some(last) = last else { return Err(self.without_journal()) };
-        self.inner.end.send_replace(End::at(&last));
-        Ok(())
-    }
-
-    fn without_journal(&self) -> Error {
-        self.format(format!("has no journal entry left; {WAY_BACK}"))
-    }
-
     /// Closes the store: writes the high-water file and releases the engine's files.
     ///
     /// It takes the appender, so that nothing can be committed afterwards.
@@ -373,35 +263,136 @@ impl Store {
         // A store that is behind its high-water mark retains the mark: it is the only evidence of the loss.
         let is_whole = self.stop_reason().is_none();
         if is_whole {
-            self.save_high_water()?;
-            self.warn_unless_noted(self.note_witness().await);
+            save_high_water(self)?;
+            warn_unless_noted(proof::note_witness(self).await);
         }
         self.note_stop("the store is closed");
         self.inner.engine.close().await?;
         if is_whole {
-            self.warn_unless_noted(self.list_closed_files().await);
+            warn_unless_noted(proof::list_closed_files(self).await);
         }
         Ok(())
     }
+}
 
-    /// Logs that the witness could not be written. An older one is no difference, so that this needs no more.
-    fn warn_unless_noted(&self, noted: Result<(), Error>) {
-        if let Err(error) = noted {
-            tracing::warn!(error = %Chain(&error), "what the store holds could not be noted for the next start");
+/// Releases the engine's files after an error.
+async fn release_after(store: &Store, error: Error) -> Error {
+    // The first error says more than one of closing.
+    let _closed = store.inner.engine.close().await;
+    error
+}
+
+/// Compares the store with what is known of it; without a difference, repairs what a crash may have left.
+async fn compare_and_repair(store: &Store, proof: &FileProof) -> Result<OpenReport, Error> {
+    loss::compare_high_water(store).await?;
+    let mut findings = proof.differences.clone();
+    findings.extend(findings::findings(store, proof.witness()).await?.into_sentences());
+    if !findings.is_empty() {
+        store.stop_writing(&format!("{}; {WAY_BACK}", findings.join("; ")));
+    }
+    let redo = if store.read_only_reason().is_some() { Redo::Nothing } else { Redo::Handful };
+    match recovery::repair_tail(store, redo).await {
+        Ok(Tail { checked, behind, repaired }) => {
+            if behind > repaired && store.read_only_reason().is_none() {
+                store.stop_writing(&format!(
+                    "of the last {checked} journal entries, {behind} lead to a state that is missing or older; \
+                     {WAY_BACK}"
+                ));
+            }
+            Ok(OpenReport { created: false, checked, repaired })
         }
+        Err(error) if error.is_damage() => {
+            store.stop_writing(&Chain(&error).to_string());
+            Ok(OpenReport::default())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads everything that is held in memory. Returns whether the store is new; then there is nothing to read.
+async fn take_up(store: &Store, proof: &FileProof, rebuilt: &mut Vec<String>) -> Result<bool, Error> {
+    if take_up_header(store, proof).await? {
+        return Ok(true);
+    }
+    if proof.asks_for_repair && store.inner.engine.fact::<Lineage>().await?.is_none() {
+        meta_rebuild::rebuild_meta(store).await?;
+        rebuilt.push("the incarnations and the retention bounds were rebuilt from the journal".to_owned());
+    }
+    take_up_journal(store).await?;
+    for read in [recovery::load_directory(store).await, recovery::load_counts(store).await] {
+        match read {
+            // A repair rebuilds them from the journal.
+            Err(error) if proof.asks_for_repair && error.is_damage() => {
+                rebuilt.push(Chain(&error).to_string());
+            }
+            read => read?,
+        }
+    }
+    Ok(false)
+}
+
+/// Checks the store header, or writes it where there is none. Returns whether the store is new.
+async fn take_up_header(store: &Store, proof: &FileProof) -> Result<bool, Error> {
+    let mine = StoreHeader { folding: store.folding(), streams: 1 };
+    let found: Option<EncodedHeader> = store.inner.engine.get_one(&StoreHeader::NAME).await?;
+    let Some(EncodedHeader(found)) = found else {
+        if proof.was_complete {
+            return Err(store.format(format!("has lost its header; {WAY_BACK}")));
+        }
+        if proof.asks_for_repair && store.last_header().await?.is_none() {
+            return Err(without_journal(store));
+        }
+        let mut writes = Writes::default();
+        writes.put_fact(&mine);
+        store.write(writes).await?;
+        return Ok(!proof.asks_for_repair);
+    };
+    let found = StoreHeader::read(&found).map_err(|error| {
+        store.format(format!("was written by a version of idnode that this one does not know ({error})"))
+    })?;
+    if found.folding != mine.folding {
+        let case = if found.folding == Folding::SuffixSensitive { "true" } else { "false" };
+        return Err(store
+            .format(format!("was created with store.case_sensitive_suffix = {case}, which cannot change")));
+    }
+    if found.streams != 1 {
+        return Err(
+            store.format(format!("has {} journal streams; this engine writes exactly one", found.streams))
+        );
+    }
+    // A crash between the header and the first entry leaves a store that has not begun.
+    let begun = store.inner.engine.fact::<Lineage>().await?.is_some() || store.last_header().await?.is_some();
+    Ok(!begun && !proof.was_complete)
+}
+
+/// Reads incarnations, what is retained, and the journal's end.
+async fn take_up_journal(store: &Store) -> Result<(), Error> {
+    if let Some(retained) = store.inner.engine.fact::<RetainedFrom>().await? {
+        store.inner.retained.store(Arc::new(retained));
+    }
+    let lineage = store.inner.engine.fact::<Lineage>().await?.unwrap_or_default();
+    let lineage = recovery::mend_lineage(store, lineage).await?;
+    store.inner.lineage.store(Arc::new(lineage));
+    let last = store.last_header().await?;
+    let Some(last) = last else { return Err(without_journal(store)) };
+    store.inner.end.send_replace(End::at(&last));
+    Ok(())
+}
+
+fn without_journal(store: &Store) -> Error {
+    store.format(format!("has no journal entry left; {WAY_BACK}"))
+}
+
+/// Logs that the witness could not be written. An older one is no difference, so that this needs no more.
+fn warn_unless_noted(noted: Result<(), Error>) {
+    if let Err(error) = noted {
+        tracing::warn!(error = %Chain(&error), "what the store holds could not be noted for the next start");
     }
 }
 
 //----------- High water -----------------------------------------------------
 
 impl Store {
-    /// Writes the end of the journal to the high-water file; blocks for one disk write.
-    pub(in crate::store) fn save_high_water(&self) -> Result<(), Error> {
-        let end = self.end();
-        let mark = HighWater { position: end.position(), chain: end.chain };
-        self.inner.high_water.lock().unwrap_or_else(std::sync::PoisonError::into_inner).save(&mark)
-    }
-
     /// Keeps the high-water file up to date, at most 200 ms behind, and the witness, until the store is closed or `stop`
     /// resolves.
     pub fn spawn_high_water(&self, mut stop: watch::Receiver<bool>) -> JoinHandle<()> {
@@ -421,7 +412,7 @@ impl Store {
                 }
                 let saved = tokio::task::spawn_blocking({
                     let store = store.clone();
-                    move || store.save_high_water()
+                    move || save_high_water(&store)
                 });
                 if let Ok(Err(error)) = saved.await {
                     store.stop_writing(&format!("{error}: check the disk, then restart the node"));
@@ -441,6 +432,13 @@ impl Store {
     pub(in crate::store) async fn last_header(&self) -> Result<Option<Header>, Error> {
         self.inner.engine.last().await
     }
+}
+
+/// Writes the end of the journal to the high-water file; blocks for one disk write.
+pub(in crate::store) fn save_high_water(store: &Store) -> Result<(), Error> {
+    let end = store.end();
+    let mark = HighWater { position: end.position(), chain: end.chain };
+    store.inner.high_water.lock().unwrap_or_else(std::sync::PoisonError::into_inner).save(&mark)
 }
 
 //----------- Noting ---------------------------------------------------------
@@ -465,7 +463,8 @@ impl Noting {
         }
         self.began = Instant::now();
         let store = self.store.clone();
-        self.running = Some(tokio::spawn(async move { store.warn_unless_noted(store.note_witness().await) }));
+        self.running =
+            Some(tokio::spawn(async move { warn_unless_noted(proof::note_witness(&store).await) }));
     }
 
     /// Waits for the end of what was begun.

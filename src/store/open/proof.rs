@@ -135,62 +135,10 @@ fn compare_closed(directory: &Path, folder: &Path, mark: Option<HighWater>) -> R
 //----------- Noting ---------------------------------------------------------
 
 impl Store {
-    /// Notes what the store now holds and what its files show, for the next opening; on disk when this returns.
-    pub(in crate::store) async fn note_witness(&self) -> Result<(), Error> {
-        let filled = self.filled_kinds().await?;
-        let directory = self.directory();
-        let prefixes = directory.prefixes().count() as u64;
-        let tokens = directory.tokens().count() as u64;
-        let store = self.clone();
-        let noted = tokio::task::spawn_blocking(move || {
-            let before = store.inner.witness.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let before = before.map(|witness| witness.rising).unwrap_or_default();
-            let rising = survey::note(store.inner.kind, &store.engine_folder(), &before)?;
-            let witness = Witness {
-                engine: store.inner.kind,
-                stage: Stage::Complete,
-                rising,
-                filled,
-                prefixes,
-                tokens,
-            };
-            store.save_witness(witness)
-        });
-        noted.await.unwrap_or(Err(Error::Engine(EngineError::Stopped)))
-    }
-
-    fn save_witness(&self, witness: Witness) -> Result<(), Error> {
-        let mut present = self.inner.witness.lock().unwrap_or_else(PoisonError::into_inner);
-        if present.as_ref() == Some(&witness) {
-            return Ok(());
-        }
-        witness.save(&self.inner.files)?;
-        *present = Some(witness);
-        Ok(())
-    }
-
-    /// The kinds that never become empty again and of which there is something. Only those are read that were empty before.
-    async fn filled_kinds(&self) -> Result<Vec<EntryKind>, Error> {
-        let known = self.inner.witness.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let known = known.map(|witness| witness.filled).unwrap_or_default();
-        let mut filled = Vec::new();
-        for kind in NEVER_EMPTIED {
-            if known.contains(&kind) || !self.is_empty(kind).await? {
-                filled.push(kind);
-            }
-        }
-        Ok(filled)
-    }
-
-    /// Whether there is no entry of a kind.
-    pub(in crate::store) async fn is_empty(&self, kind: EntryKind) -> Result<bool, Error> {
-        Ok(self.inner.engine.is_empty(kind).await?)
-    }
-
     /// Accepts no more changes when the engine's files are gone, because somebody removed or unmounted them: what is written
     /// would be lost with the process. Blocks for a look at the disk.
     pub fn stop_if_gone(&self) {
-        let folder = self.engine_folder();
+        let folder = folder_of(self);
         if self.stop_reason().is_none() && !survey::has_main_file(self.inner.kind, &folder) {
             self.stop_writing(&format!(
                 "the files of the store are gone from {}; changes of the last second may be lost: put the disk or the files \
@@ -199,19 +147,65 @@ impl Store {
             ));
         }
     }
+}
 
-    /// Lists the files of the engine, which is closed.
-    pub(in crate::store) async fn list_closed_files(&self) -> Result<(), Error> {
-        let (directory, folder) = (self.inner.files.clone(), self.engine_folder());
-        let sequence = self.end().sequence;
-        let listed = tokio::task::spawn_blocking(move || {
-            Closed { sequence, files: survey::list(&folder)? }.save(&directory)
-        });
-        listed.await.unwrap_or(Err(Error::Engine(EngineError::Stopped)))
-    }
+/// Notes what the store now holds and what its files show, for the next opening; on disk when this returns.
+pub(in crate::store) async fn note_witness(store: &Store) -> Result<(), Error> {
+    let filled = filled_kinds(store).await?;
+    let directory = store.directory();
+    let prefixes = directory.prefixes().count() as u64;
+    let tokens = directory.tokens().count() as u64;
+    let store = store.clone();
+    let noted = tokio::task::spawn_blocking(move || {
+        let before = store.inner.witness.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let before = before.map(|witness| witness.rising).unwrap_or_default();
+        let rising = survey::note(store.inner.kind, &folder_of(&store), &before)?;
+        let witness =
+            Witness { engine: store.inner.kind, stage: Stage::Complete, rising, filled, prefixes, tokens };
+        save_witness(&store, witness)
+    });
+    noted.await.unwrap_or(Err(Error::Engine(EngineError::Stopped)))
+}
 
-    /// The folder of the engine's files.
-    pub(in crate::store) fn engine_folder(&self) -> PathBuf {
-        self.inner.files.join(engine_folder(self.inner.kind))
+fn save_witness(store: &Store, witness: Witness) -> Result<(), Error> {
+    let mut present = store.inner.witness.lock().unwrap_or_else(PoisonError::into_inner);
+    if present.as_ref() == Some(&witness) {
+        return Ok(());
     }
+    witness.save(&store.inner.files)?;
+    *present = Some(witness);
+    Ok(())
+}
+
+/// The kinds that never become empty again and of which there is something. Only those are read that were empty before.
+async fn filled_kinds(store: &Store) -> Result<Vec<EntryKind>, Error> {
+    let known = store.inner.witness.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let known = known.map(|witness| witness.filled).unwrap_or_default();
+    let mut filled = Vec::new();
+    for kind in NEVER_EMPTIED {
+        if known.contains(&kind) || !is_empty(store, kind).await? {
+            filled.push(kind);
+        }
+    }
+    Ok(filled)
+}
+
+/// Whether there is no entry of a kind.
+pub(in crate::store) async fn is_empty(store: &Store, kind: EntryKind) -> Result<bool, Error> {
+    Ok(store.inner.engine.is_empty(kind).await?)
+}
+
+/// Lists the files of the engine, which is closed.
+pub(in crate::store) async fn list_closed_files(store: &Store) -> Result<(), Error> {
+    let (directory, folder) = (store.inner.files.clone(), folder_of(store));
+    let sequence = store.end().sequence;
+    let listed = tokio::task::spawn_blocking(move || {
+        Closed { sequence, files: survey::list(&folder)? }.save(&directory)
+    });
+    listed.await.unwrap_or(Err(Error::Engine(EngineError::Stopped)))
+}
+
+/// The folder of the engine's files.
+pub(in crate::store) fn folder_of(store: &Store) -> PathBuf {
+    store.inner.files.join(engine_folder(store.inner.kind))
 }

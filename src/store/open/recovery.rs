@@ -54,213 +54,211 @@ pub(in crate::store) struct Tail {
     pub(in crate::store) repaired: u64,
 }
 
-impl Store {
-    /// Checks the journal's tail (dense, chained, bodies there), and redoes what the states lack.
-    ///
-    /// States and journal are written together, so that only a torn write leaves any behind: more than a handful are a
-    /// finding, and nothing is redone then.
-    pub(in crate::store) async fn repair_tail(&self, redo: Redo) -> Result<Tail, Error> {
-        let present = self.directory();
-        let counted = self.walk_tail(Behind::Count).await;
-        // Counting takes up in memory what it would redo.
-        self.inner.directory.store(present);
-        let counted = counted?;
-        match redo {
-            Redo::All if counted.behind > 0 => self.walk_tail(Behind::Redo).await,
-            Redo::Handful if (1..=HANDFUL).contains(&counted.behind) => self.walk_tail(Behind::Redo).await,
-            Redo::All | Redo::Handful | Redo::Nothing => Ok(counted),
+/// Checks the journal's tail (dense, chained, bodies there), and redoes what the states lack.
+///
+/// States and journal are written together, so that only a torn write leaves any behind: more than a handful are a
+/// finding, and nothing is redone then.
+pub(in crate::store) async fn repair_tail(store: &Store, redo: Redo) -> Result<Tail, Error> {
+    let present = store.directory();
+    let counted = walk_tail(store, Behind::Count).await;
+    // Counting takes up in memory what it would redo.
+    store.inner.directory.store(present);
+    let counted = counted?;
+    match redo {
+        Redo::All if counted.behind > 0 => walk_tail(store, Behind::Redo).await,
+        Redo::Handful if (1..=HANDFUL).contains(&counted.behind) => walk_tail(store, Behind::Redo).await,
+        Redo::All | Redo::Handful | Redo::Nothing => Ok(counted),
+    }
+}
+
+/// The first entry of the journal's tail.
+pub(in crate::store) fn tail_from(store: &Store) -> u64 {
+    store.end().sequence.saturating_sub(TAIL_ENTRIES_MAX).max(store.retained().headers_from).max(1)
+}
+
+async fn walk_tail(store: &Store, which: Behind) -> Result<Tail, Error> {
+    let (first, end) = (tail_from(store), store.end().sequence);
+    let mut next = first;
+    let mut chain: Option<Hash> = None;
+    let mut tail = Tail { checked: end + 1 - first, behind: 0, repaired: 0 };
+    while next <= end {
+        let entries = store.entries_from(next, STEP).await?;
+        if entries.is_empty() {
+            return Err(store.journal_damage(next, "the entry is missing".to_owned()));
+        }
+        check_chain(store, &entries, &mut next, &mut chain)?;
+        let mut writes = Writes::default();
+        let behind = redo_into(store, &entries, &mut writes).await?;
+        tail.behind += behind;
+        if which == Behind::Redo && behind > 0 {
+            store.write(writes).await?;
+            tail.repaired += behind;
         }
     }
+    Ok(tail)
+}
 
-    /// The first entry of the journal's tail.
-    pub(in crate::store) fn tail_from(&self) -> u64 {
-        self.end().sequence.saturating_sub(TAIL_ENTRIES_MAX).max(self.retained().headers_from).max(1)
-    }
-
-    async fn walk_tail(&self, which: Behind) -> Result<Tail, Error> {
-        let (first, end) = (self.tail_from(), self.end().sequence);
-        let mut next = first;
-        let mut chain: Option<Hash> = None;
-        let mut tail = Tail { checked: end + 1 - first, behind: 0, repaired: 0 };
-        while next <= end {
-            let entries = self.entries_from(next, STEP).await?;
-            if entries.is_empty() {
-                return Err(self.journal_damage(next, "the entry is missing".to_owned()));
-            }
-            self.check_chain(&entries, &mut next, &mut chain)?;
-            let mut writes = Writes::default();
-            let behind = self.redo_into(&entries, &mut writes).await?;
-            tail.behind += behind;
-            if which == Behind::Redo && behind > 0 {
-                self.write(writes).await?;
-                tail.repaired += behind;
-            }
+/// Checks that entries follow each other without gap and hash by hash; moves `next` and `chain` on.
+pub(in crate::store) fn check_chain(
+    store: &Store,
+    entries: &[JournalEntry],
+    next: &mut u64,
+    chain: &mut Option<Hash>,
+) -> Result<(), Error> {
+    for JournalEntry { header, body } in entries {
+        let sequence = header.position.sequence;
+        if sequence != *next {
+            return Err(
+                store.journal_damage(*next, format!("the entry is missing; entry {sequence} follows"))
+            );
         }
-        Ok(tail)
-    }
-
-    /// Checks that entries follow each other without gap and hash by hash; moves `next` and `chain` on.
-    pub(in crate::store) fn check_chain(
-        &self,
-        entries: &[JournalEntry],
-        next: &mut u64,
-        chain: &mut Option<Hash>,
-    ) -> Result<(), Error> {
-        for JournalEntry { header, body } in entries {
-            let sequence = header.position.sequence;
-            if sequence != *next {
-                return Err(
-                    self.journal_damage(*next, format!("the entry is missing; entry {sequence} follows"))
-                );
-            }
-            if chain.is_some_and(|before| header.chain_after(&before) != header.chain) {
-                let detail = "the chained hash does not follow from the entry before".to_owned();
-                return Err(self.journal_damage(sequence, detail));
-            }
-            if body.is_none() && sequence >= self.retained().bodies_from {
-                return Err(self.journal_damage(sequence, "the body is missing".to_owned()));
-            }
-            *chain = Some(header.chain);
-            *next = sequence + 1;
+        if chain.is_some_and(|before| header.chain_after(&before) != header.chain) {
+            let detail = "the chained hash does not follow from the entry before".to_owned();
+            return Err(store.journal_damage(sequence, detail));
         }
-        Ok(())
-    }
-
-    /// Collects the writes of redone entries: states that are older, and all memory of requests. Takes up in the directory what
-    /// is redone.
-    pub(in crate::store) async fn redo_into(
-        &self,
-        entries: &[JournalEntry],
-        writes: &mut Writes,
-    ) -> Result<u64, Error> {
-        let mut directory = (*self.directory()).clone();
-        let mut redone = 0;
-        for_every_state!(S => {
-            redone += self.redo::<S>(entries, writes, &mut directory).await?;
-        });
-        self.inner.directory.store(directory.into());
-        entries.iter().filter_map(|entry| entry.body.as_ref()).for_each(|body| writes.put_request(body));
-        Ok(redone)
-    }
-
-    /// Redoes the states of a kind.
-    async fn redo<S: State>(
-        &self,
-        entries: &[JournalEntry],
-        writes: &mut Writes,
-        directory: &mut Directory,
-    ) -> Result<u64, Error> {
-        let mut latest: HashMap<&Subject, (S, WriteId)> = HashMap::new();
-        for JournalEntry { header, body } in entries {
-            let body = body.as_ref().filter(|_| S::key_of(&header.subject).is_some());
-            let Some(body) = body else { continue };
-            if let Ok(state) = S::after(header, body.change.clone()) {
-                latest.insert(&header.subject, (state, body.write_id()));
-            }
+        if body.is_none() && sequence >= store.retained().bodies_from {
+            return Err(store.journal_damage(sequence, "the body is missing".to_owned()));
         }
-        let latest: Vec<(S, WriteId)> = latest.into_values().collect();
-        let keys: Vec<S::Key> = latest.iter().map(|(state, _)| state.key(self.folding())).collect();
-        let present: Vec<Option<S>> = self.inner.engine.get(&keys).await?;
-        let mut redone = 0;
-        for ((state, id), present) in latest.into_iter().zip(present) {
-            if present.as_ref().is_none_or(|present| present.version() < state.version()) {
-                let replaced = present.and_then(|present| present.replaced());
-                writes.put_state(self.folding(), &state, replaced, id);
-                state.hold(directory);
-                redone += 1;
-            }
-        }
-        Ok(redone)
+        *chain = Some(header.chain);
+        *next = sequence + 1;
     }
+    Ok(())
+}
 
-    /// Takes up incarnations that the journal's tail names but the lineage does not yet: it is written just after them.
-    pub(in crate::store) async fn mend_lineage(&self, mut lineage: Lineage) -> Result<Lineage, Error> {
-        let Some(last) = self.last_header().await? else {
-            return Ok(lineage);
-        };
-        let known = lineage.present().map(|entry| entry.incarnation);
-        if known == Some(last.position.incarnation) {
-            return Ok(lineage);
-        }
-        // Only the very last entry can be one whose incarnation is not yet in the lineage.
-        let entry = self.with_bodies(vec![last]).await?.pop();
-        let Some(JournalEntry { header, body: Some(Body { change, .. }) }) = entry else {
-            return Ok(lineage);
-        };
-        if let Change::Incarnation(begun) = change {
-            lineage.begin(begun.at(header.position));
-        }
-        Ok(lineage)
-    }
+/// Collects the writes of redone entries: states that are older, and all memory of requests. Takes up in the directory what
+/// is redone.
+pub(in crate::store) async fn redo_into(
+    store: &Store,
+    entries: &[JournalEntry],
+    writes: &mut Writes,
+) -> Result<u64, Error> {
+    let mut directory = (*store.directory()).clone();
+    let mut redone = 0;
+    for_every_state!(S => {
+        redone += redo::<S>(store, entries, writes, &mut directory).await?;
+    });
+    store.inner.directory.store(directory.into());
+    entries.iter().filter_map(|entry| entry.body.as_ref()).for_each(|body| writes.put_request(body));
+    Ok(redone)
+}
 
-    /// Records states again that name a journal entry beyond the journal's end. Returns their number.
-    pub(in crate::store) async fn adopt_ahead_of(
-        &self,
-        end: u64,
-        appender: &mut Appender,
-    ) -> Result<u64, Error> {
-        let mut adopted = 0;
-        for_every_state!(S => {
-            adopted += self.adopt::<S>(end, appender).await?;
-        });
-        Ok(adopted)
-    }
-
-    async fn adopt<S: State>(&self, end: u64, appender: &mut Appender) -> Result<u64, Error> {
-        let mut span = Span::<S>::all();
-        let mut ahead = Vec::new();
-        let mut adopted = 0;
-        loop {
-            let page = self.inner.engine.next(&mut span, STATES_STEP).await?;
-            let is_last = page.is_empty();
-            ahead.extend(page.into_iter().filter(|state| state.sequence() > end).map(record_again));
-            while ahead.len() >= GROUP_ITEMS_MAX || is_last && !ahead.is_empty() {
-                let group = ahead.drain(..ahead.len().min(GROUP_ITEMS_MAX)).collect();
-                adopted += commit(appender, group).await?;
-            }
-            if is_last {
-                return Ok(adopted);
-            }
+/// Redoes the states of a kind.
+async fn redo<S: State>(
+    store: &Store,
+    entries: &[JournalEntry],
+    writes: &mut Writes,
+    directory: &mut Directory,
+) -> Result<u64, Error> {
+    let mut latest: HashMap<&Subject, (S, WriteId)> = HashMap::new();
+    for JournalEntry { header, body } in entries {
+        let body = body.as_ref().filter(|_| S::key_of(&header.subject).is_some());
+        let Some(body) = body else { continue };
+        if let Ok(state) = S::after(header, body.change.clone()) {
+            latest.insert(&header.subject, (state, body.write_id()));
         }
     }
-
-    /// Reads into memory what is held there of the states.
-    pub(in crate::store) async fn load_directory(&self) -> Result<(), Error> {
-        let mut directory = Directory::default();
-        for_every_state!(S => {
-            if S::IS_HELD {
-                self.load::<S>(&mut directory).await?;
-            }
-        });
-        self.inner.directory.store(directory.into());
-        Ok(())
-    }
-
-    async fn load<S: State>(&self, directory: &mut Directory) -> Result<(), Error> {
-        let mut span = Span::<S>::all();
-        loop {
-            let page = self.inner.engine.next(&mut span, STATES_STEP).await?;
-            if page.is_empty() {
-                return Ok(());
-            }
-            page.into_iter().for_each(|state| state.hold(directory));
+    let latest: Vec<(S, WriteId)> = latest.into_values().collect();
+    let keys: Vec<S::Key> = latest.iter().map(|(state, _)| state.key(store.folding())).collect();
+    let present: Vec<Option<S>> = store.inner.engine.get(&keys).await?;
+    let mut redone = 0;
+    for ((state, id), present) in latest.into_iter().zip(present) {
+        if present.as_ref().is_none_or(|present| present.version() < state.version()) {
+            let replaced = present.and_then(|present| present.replaceable());
+            writes.put_state(store.folding(), &state, replaced, id);
+            state.hold(directory);
+            redone += 1;
         }
     }
+    Ok(redone)
+}
 
-    /// Reads the counts of live identifiers into memory.
-    pub(in crate::store) async fn load_counts(&self) -> Result<(), Error> {
-        let mut counts = Counts::default();
-        let mut span = Span::<PrefixCount>::all();
-        loop {
-            let page = self.inner.engine.next(&mut span, STATES_STEP).await?;
-            if page.is_empty() {
-                break;
-            }
-            page.into_iter().for_each(|PrefixCount { prefix, count }| counts.load(prefix.0, count));
-        }
-        *self.lock_counts() = counts;
-        Ok(())
+/// Takes up incarnations that the journal's tail names but the lineage does not yet: it is written just after them.
+pub(in crate::store) async fn mend_lineage(store: &Store, mut lineage: Lineage) -> Result<Lineage, Error> {
+    let Some(last) = store.last_header().await? else {
+        return Ok(lineage);
+    };
+    let known = lineage.present().map(|entry| entry.incarnation);
+    if known == Some(last.position.incarnation) {
+        return Ok(lineage);
     }
+    // Only the very last entry can be one whose incarnation is not yet in the lineage.
+    let entry = store.with_bodies(vec![last]).await?.pop();
+    let Some(JournalEntry { header, body: Some(Body { change, .. }) }) = entry else {
+        return Ok(lineage);
+    };
+    if let Change::Incarnation(begun) = change {
+        lineage.begin(begun.at(header.position));
+    }
+    Ok(lineage)
+}
+
+/// Records states again that name a journal entry beyond the journal's end. Returns their number.
+pub(in crate::store) async fn adopt_ahead_of(
+    store: &Store,
+    end: u64,
+    appender: &mut Appender,
+) -> Result<u64, Error> {
+    let mut adopted = 0;
+    for_every_state!(S => {
+        adopted += adopt::<S>(store, end, appender).await?;
+    });
+    Ok(adopted)
+}
+
+async fn adopt<S: State>(store: &Store, end: u64, appender: &mut Appender) -> Result<u64, Error> {
+    let mut span = Span::<S>::all();
+    let mut ahead = Vec::new();
+    let mut adopted = 0;
+    loop {
+        let page = store.inner.engine.next(&mut span, STATES_STEP).await?;
+        let is_last = page.is_empty();
+        ahead.extend(page.into_iter().filter(|state| state.sequence() > end).map(record_again));
+        while ahead.len() >= GROUP_ITEMS_MAX || is_last && !ahead.is_empty() {
+            let group = ahead.drain(..ahead.len().min(GROUP_ITEMS_MAX)).collect();
+            adopted += commit(appender, group).await?;
+        }
+        if is_last {
+            return Ok(adopted);
+        }
+    }
+}
+
+/// Reads into memory what is held there of the states.
+pub(in crate::store) async fn load_directory(store: &Store) -> Result<(), Error> {
+    let mut directory = Directory::default();
+    for_every_state!(S => {
+        if S::IS_HELD {
+            load::<S>(store, &mut directory).await?;
+        }
+    });
+    store.inner.directory.store(directory.into());
+    Ok(())
+}
+
+async fn load<S: State>(store: &Store, directory: &mut Directory) -> Result<(), Error> {
+    let mut span = Span::<S>::all();
+    loop {
+        let page = store.inner.engine.next(&mut span, STATES_STEP).await?;
+        if page.is_empty() {
+            return Ok(());
+        }
+        page.into_iter().for_each(|state| state.hold(directory));
+    }
+}
+
+/// Reads the counts of live identifiers into memory.
+pub(in crate::store) async fn load_counts(store: &Store) -> Result<(), Error> {
+    let mut counts = Counts::default();
+    let mut span = Span::<PrefixCount>::all();
+    loop {
+        let page = store.inner.engine.next(&mut span, STATES_STEP).await?;
+        if page.is_empty() {
+            break;
+        }
+        page.into_iter().for_each(|PrefixCount { prefix, count }| counts.load(prefix.0, count));
+    }
+    *store.lock_counts() = counts;
+    Ok(())
 }
 
 /// A state that is recorded again as it is, one version later.
@@ -269,7 +267,7 @@ fn record_again<S: State>(state: S) -> Proposed {
         operation: Operation::Adopted,
         caller: CallerName::Node,
         version: state.version() + 1,
-        replaces: state.replaced(),
+        replaces: state.replaceable(),
         change: state.record_again(),
         request: None,
         named: false,

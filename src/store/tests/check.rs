@@ -9,6 +9,7 @@ use crate::store::entry::Operation;
 use crate::store::error::Error;
 use crate::store::open::Opened;
 use crate::store::open::loss::{accept_loss, find_loss};
+use crate::store::open::save_high_water;
 use crate::store::open::witness::{FoundWitness, Witness};
 
 use super::{change, commit, data_of, opened, options, present, raise_high_water};
@@ -199,7 +200,7 @@ async fn prefixes_and_tokens_ahead_of_the_journal_are_found_and_adopted() {
             ..change("88/unused", None, 1, None)
         };
         commit(&mut appender, vec![homed]).await;
-        store.save_high_water().expect("space on disk");
+        save_high_water(&store).expect("space on disk");
         store.lose_entry(7).await;
         store.release(appender).await;
         expect(at, engine, &["1 changes are missing", "prefix 88, version 1, is ahead of the journal"]).await;

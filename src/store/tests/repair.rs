@@ -87,6 +87,34 @@ async fn a_repair_says_what_it_cannot_rebuild() {
     }
 }
 
+/// A prefix that cannot be read comes back from the journal, and those beside it are there as before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repair_rebuilds_a_damaged_prefix() {
+    for engine in EngineKind::ALL {
+        let directory = tempfile::tempdir().expect("a directory");
+        sample(directory.path(), engine).await;
+        let Opened { store, mut appender, .. } = opened(directory.path(), engine).await;
+        commit(&mut appender, vec![homed("88.1"), homed("88.2")]).await;
+        store.flip_prefix("88.1").await;
+        store.release(appender).await;
+        let refused = look(directory.path(), engine).await;
+        assert!(
+            matches!(&refused, Outcome::Refused(why) if why.contains("table prefix, key 88.1")),
+            "{refused:?}"
+        );
+        let report = repair(options(directory.path(), engine)).await.expect("repaired");
+        assert!(report.is_whole(), "{report:#?}");
+        assert_eq!(report.rebuilt, 1, "{report:#?}");
+        let Opened { store, appender, .. } = opened(directory.path(), engine).await;
+        assert_eq!(store.read_only_reason(), None);
+        for prefix in ["88.1", "88.2"] {
+            let prefix = crate::model::identifier::Prefix::parse(prefix).expect("a prefix");
+            assert!(store.directory().get(&prefix).is_some(), "{prefix}");
+        }
+        store.close(appender).await.expect("it closes");
+    }
+}
+
 /// What is older than the journal shows in the counts and in the witness only. Both stay as they were, so that it is missed
 /// again.
 #[tokio::test(flavor = "multi_thread")]

@@ -26,23 +26,20 @@ impl Counts {
         self.0.extend(counts.0);
     }
 
-    /// Follows an identifier that was created or removed; returns the prefix and its count now. `known` returns
-    /// the count of a prefix that occurs for the first time.
+    /// Follows an identifier that was created or removed. `known` returns the count of a prefix that occurs for the first time.
     pub(in crate::store) fn follow(
         &mut self,
         prefix: &Prefix,
         known: impl FnOnce() -> u64,
         was_live: bool,
         is_live: bool,
-    ) -> (String, u64) {
-        let key = prefix.canonical();
-        let count = self.0.entry(key.clone()).or_insert_with(known);
+    ) {
+        let count = self.0.entry(prefix.canonical()).or_insert_with(known);
         *count = match (was_live, is_live) {
             (false, true) => count.saturating_add(1),
             (true, false) => count.saturating_sub(1),
             _ => *count,
         };
-        (key, *count)
     }
 
     /// The count of a prefix in canonical form.
@@ -80,17 +77,14 @@ impl Counts {
 
     /// Puts all of them.
     pub(in crate::store) fn put_into(&self, writes: &mut Writes) {
-        self.each(|prefix, count| put_count(writes, prefix, count));
+        self.each(|prefix, count| {
+            let prefix = CanonicalPrefix(prefix.to_owned());
+            writes.put(&prefix.clone(), &PrefixCount { prefix, count }, WriteId::SMALL);
+        });
     }
 
     /// All identifiers.
     pub(in crate::store) fn total(&self) -> u64 {
         self.0.values().sum()
     }
-}
-
-/// Puts the number of live identifiers of a prefix in canonical form.
-pub(in crate::store) fn put_count(writes: &mut Writes, prefix: &str, count: u64) {
-    let prefix = CanonicalPrefix(prefix.to_owned());
-    writes.put(&prefix.clone(), &PrefixCount { prefix, count }, WriteId::SMALL);
 }

@@ -18,13 +18,13 @@ use crate::model::position::{Incarnation, Position, Stream};
 
 use crate::store::Store;
 use crate::store::directory::Directory;
-use crate::store::engine::{EngineError, WriteId, Writes};
+use crate::store::engine::{EngineError, PreparedWrites, WriteId, Writes};
 use crate::store::entry::state::{State, for_every_state};
 use crate::store::entry::{Change, Mark, Operation, RequestKey, RequestMemory};
 use crate::store::error::Error;
 use crate::store::journal::retention::Seal;
 use crate::store::journal::{Body, Hash, Header, Subject};
-use crate::store::writer::counts::{Counts, put_count};
+use crate::store::writer::counts::Counts;
 
 //----------- Appender -------------------------------------------------------
 
@@ -148,7 +148,7 @@ impl Appender {
 
 /// A block, encoded.
 struct Built {
-    writes: Writes,
+    writes: PreparedWrites,
     end: End,
     positions: Vec<Position>,
     /// The directory after the block; none when it does not change.
@@ -195,7 +195,14 @@ impl Builder {
         for (key, memory) in &block.remembered {
             self.writes.put(key, memory, WriteId::SMALL);
         }
-        Built { writes: self.writes, end: self.end, positions, directory: self.changed, counts: self.counts }
+        self.counts.put_into(&mut self.writes);
+        Built {
+            writes: self.writes.into(),
+            end: self.end,
+            positions,
+            directory: self.changed,
+            counts: self.counts,
+        }
     }
 
     /// Appends one change: its journal entry, its state, its request memory.
@@ -298,11 +305,10 @@ impl Builder {
         if let Some((prefix, is_live)) = state.counted() {
             let was_live = replaced.is_some_and(|mark| mark.live);
             let known = || self.store.count_of(prefix);
-            let (prefix, count) = self.counts.follow(prefix, known, was_live, is_live);
-            put_count(&mut self.writes, &prefix, count);
+            self.counts.follow(prefix, known, was_live, is_live);
         }
         let stored = self.writes.put_state(self.store.folding(), &state, replaced, id);
-        let mark = state.replaced().map(|mark| Mark { stored, ..mark });
+        let mark = state.replaceable().map(|mark| Mark { stored, ..mark });
         if S::IS_HELD {
             let directory = self.changed.get_or_insert_with(|| (*self.store.directory()).clone());
             state.hold(directory);
@@ -328,7 +334,7 @@ fn failed_write(error: &EngineError) -> String {
 
 impl Store {
     /// Commits entries together; when this returns, they are on disk. After a failure the store takes no more changes.
-    pub(in crate::store) async fn write(&self, writes: Writes) -> Result<(), Error> {
+    pub(in crate::store) async fn write(&self, writes: impl Into<PreparedWrites>) -> Result<(), Error> {
         match self.inner.engine.commit(writes).await {
             Ok(()) => Ok(()),
             Err(EngineError::Poisoned) => {

@@ -40,15 +40,13 @@ impl Check {
         if from == 1 {
             return Ok(Some([0; 32]));
         }
-        let seal: Option<Seal> = match self.store.inner.engine.get_one(&SealKey(from)).await {
-            Err(error) if !error.is_damage() => return Err(error),
-            found => found.ok().flatten(),
-        };
-        let chain = seal.map(|seal| seal.chain);
-        if chain.is_none() {
-            self.report.problem(format!("the seal before journal entry {from} is missing"));
+        match self.store.inner.engine.get_one::<Seal>(&SealKey(from)).await {
+            Ok(Some(seal)) => return Ok(Some(seal.chain)),
+            Ok(None) => self.report.problem(format!("the seal before journal entry {from} is missing")),
+            Err(error) if error.is_damage() => self.report.problem(error.to_string()),
+            Err(error) => return Err(error),
         }
-        Ok(chain)
+        Ok(None)
     }
 
     /// Entries from a sequence on. Where a step cannot be read, its first entry alone is tried, and reported.

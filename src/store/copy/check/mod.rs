@@ -21,6 +21,7 @@ use crate::store::error::Error;
 use crate::store::journal::Subject;
 use crate::store::open::proof::FileProof;
 use crate::store::open::{Attached, StoreOptions, attach, refuse_without_data};
+use crate::store::open::{findings, loss, proof};
 use crate::store::writer::counts::Counts;
 
 /// Problems that are reported one by one; the others are counted.
@@ -96,7 +97,7 @@ pub async fn check(options: StoreOptions) -> Result<CheckReport, Error> {
     let report = check_open(&store, &proof).await;
     store.inner.engine.close().await?;
     if report.as_ref().is_ok_and(CheckReport::is_sound) {
-        store.list_closed_files().await?;
+        proof::list_closed_files(&store).await?;
     }
     report
 }
@@ -106,7 +107,7 @@ pub(in crate::store) async fn check_open(store: &Store, proof: &FileProof) -> Re
     let mut check = Check::new(store.clone());
     proof.differences.iter().for_each(|difference| check.report.problem(difference));
     if let Some(witness) = proof.witness() {
-        let found = store.compare_with_witness(witness).await?;
+        let found = findings::compare_with_witness(store, witness).await?;
         found.into_sentences().into_iter().for_each(|finding| check.report.problem(finding));
     }
     check.run().await
@@ -138,7 +139,7 @@ impl Check {
     }
 
     async fn run(mut self) -> Result<CheckReport, Error> {
-        self.store.compare_high_water().await?;
+        loss::compare_high_water(&self.store).await?;
         if let Some(reason) = self.store.read_only_reason() {
             self.report.problem(reason);
         }

@@ -69,7 +69,7 @@ impl Check {
                     "{text}, version {version}, is ahead of the journal: it comes from entry {sequence}, the journal \
                      ends at {end}"
                 ));
-            } else if !header.is_some_and(|header| state.is(&header)) {
+            } else if !header.is_some_and(|header| state.is_of(&header)) {
                 self.report.problem(format!(
                     "{text}, version {version}, does not come from journal entry {sequence}, which it names"
                 ));
@@ -86,7 +86,7 @@ struct Origin {
 }
 
 impl Origin {
-    fn is(&self, header: &Header) -> bool {
+    fn is_of(&self, header: &Header) -> bool {
         header.subject == self.subject && header.version == self.version
     }
 }
@@ -106,7 +106,7 @@ impl Check {
                         memory.sequence
                     )),
                     Ok(_) => {}
-                    Err(error) => self.report.problem(format!("a request cannot be read: {error}")),
+                    Err(error) => self.report.problem(error.to_string()),
                 }
             }
         }

@@ -5,7 +5,7 @@ use crate::store::entry::EntryKind;
 /// One ordered table of keys and values: the entries of a kind, or the pieces of large ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Table {
-    /// Entries of the kind of the same name.
+    // Each of these holds the entries of the kind of the same name.
     Meta,
     Identifier,
     Prefix,

@@ -76,18 +76,25 @@ impl<R: Readable> Walk<R> {
         }
     }
 
-    /// Reads the entries of a page. One that has been deleted meanwhile is left out.
+    /// Reads the entries of a page, up to the bytes of a step. One that has been deleted meanwhile is left out.
     async fn read(&mut self, tables: &Tables, page: Vec<KeyValue>) -> Vec<Walked<R>> {
         let table = Table::from(R::KIND);
-        let mut walked = Vec::with_capacity(page.len());
+        let (mut walked, mut bytes) = (Vec::with_capacity(page.len()), 0);
         for (key, stored) in page {
             self.span.pass(&key, self.order);
             let entry = match tables.join(table, &key, stored).await {
                 Ok(None) => continue,
-                Ok(Some(joined)) => tables.decode(&key, &joined),
+                Ok(Some(joined)) => {
+                    bytes += joined.body.len();
+                    tables.decode(&key, &joined)
+                }
                 Err(error) => Err(error),
             };
             walked.push(Walked { key, entry });
+            // Long entries are read by their first pieces only: joined, they may be many times as large.
+            if bytes >= self.limit.bytes {
+                break;
+            }
         }
         walked
     }

@@ -19,7 +19,7 @@ use crate::store::entry::{Entry, EntryKey, EntryKind, Readable};
 pub(in crate::store) struct WriteId(pub(in crate::store) u64);
 
 impl WriteId {
-    /// For entries that are always small enough to be stored in one piece.
+    /// For entries that are small enough to be stored in one piece.
     pub(in crate::store) const SMALL: Self = Self(0);
 }
 
@@ -30,12 +30,12 @@ impl WriteId {
 pub(in crate::store) struct Writes(BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>);
 
 impl Writes {
-    /// Puts an entry that replaces none, or one that is small. Returns how it is stored.
+    /// Puts an entry. Pieces of one that it replaces stay. Returns how it is stored.
     pub(in crate::store) fn put<E: Entry>(&mut self, key: &E::Key, entry: &E, id: WriteId) -> StoredAs {
         self.put_body(E::KIND, key.to_bytes(), &entry.encode(), id)
     }
 
-    /// Puts an entry that replaces one stored so. Returns how it is stored.
+    /// Puts an entry, and deletes the pieces of the one that it replaces. Returns how it is stored.
     pub(in crate::store) fn replace<E: Entry>(
         &mut self,
         key: &E::Key,
@@ -71,30 +71,40 @@ impl Writes {
         closed.stored_as
     }
 
-    /// Deletes the entry under a key. Its pieces, if it has any, are left: it is one that cannot be read.
+    /// Deletes an entry that cannot be read, so that its pieces are not known; they stay.
     pub(in crate::store) fn delete<R: Readable>(&mut self, key: &R::Key) {
         self.0.insert((Table::from(R::KIND), key.to_bytes()), None);
     }
+}
 
-    fn into_batch(self) -> WriteBatch {
+/// Writes in the form in which they are committed. Preparing those of thousands of entries is work that does not belong on the
+/// reactor.
+pub(in crate::store) struct PreparedWrites(WriteBatch);
+
+impl From<Writes> for PreparedWrites {
+    fn from(writes: Writes) -> Self {
         let mut batch = WriteBatch::new();
-        for ((table, key), value) in self.0 {
+        for ((table, key), value) in writes.0 {
             match value {
                 Some(value) => batch.put(table, key, value),
                 None => batch.delete(table, key),
             }
         }
-        batch
+        Self(batch)
     }
 }
 
 //----------- Commit ---------------------------------------------------------
 
 impl Tables {
-    /// Commits the entries of `writes`: all of them are on disk when this returns. Entries that exceed a bound are refused
-    /// without effect; after any other failure the outcome is unknown, and later commits fail with [`EngineError::Poisoned`].
-    pub(in crate::store) async fn commit(&self, writes: Writes) -> Result<(), EngineError> {
-        self.backend.commit(writes.into_batch()).await
+    /// Commits entries together: all of them are on disk when this returns. Entries that exceed a bound are refused without
+    /// effect; after any other failure the outcome is unknown, and later commits fail with [`EngineError::Poisoned`].
+    pub(in crate::store) async fn commit(
+        &self,
+        writes: impl Into<PreparedWrites>,
+    ) -> Result<(), EngineError> {
+        let PreparedWrites(batch) = writes.into();
+        self.backend.commit(batch).await
     }
 
     /// Deletions of the next entries of a span, and their number; none at its end. The entries are not decoded, so that damaged
