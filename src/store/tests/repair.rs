@@ -95,6 +95,8 @@ async fn a_repair_rebuilds_a_damaged_prefix() {
         sample(directory.path(), engine).await;
         let Opened { store, mut appender, .. } = opened(directory.path(), engine).await;
         commit(&mut appender, vec![homed("88.1"), homed("88.2")]).await;
+        store.close(appender).await.expect("it closes");
+        let Opened { store, appender, .. } = opened(directory.path(), engine).await;
         store.flip_prefix("88.1").await;
         store.release(appender).await;
         let refused = look(directory.path(), engine).await;
