@@ -6,7 +6,6 @@ use std::sync::Arc;
 use crate::model::identifier::Prefix;
 use crate::model::prefix::{Homing, PrefixEntry};
 use crate::model::token::{TokenEntry, TokenId};
-
 use crate::store::journal::Subject;
 
 /// A readable snapshot of all prefixes and tokens.

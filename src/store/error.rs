@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::wire::cursor::DecodeError;
-
 use crate::store::engine::EngineError;
+use crate::wire::cursor::DecodeError;
 
 /// Why a call of the store failed.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,6 @@
 //! skipped state costs reading its bytes, their checksum and its name.
 
 use crate::model::identifier::{CanonicalIdentifier, Identifier, Prefix};
-
 use crate::store::Store;
 use crate::store::engine::{PageLimit, Span};
 use crate::store::entry::IdentifierEntry;

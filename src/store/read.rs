@@ -3,7 +3,6 @@
 use crate::model::identifier::{CanonicalIdentifier, Prefix};
 use crate::model::limits::SUFFIX_DIGEST_BYTES;
 use crate::model::position::Bookmark;
-
 use crate::store::Store;
 use crate::store::engine::{PageLimit, Span, WriteId, Writes};
 use crate::store::entry::digest::{DigestKey, LongSuffix};

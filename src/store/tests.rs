@@ -13,7 +13,6 @@ use crate::model::limits::SEGMENT_ENTRIES;
 use crate::model::position::Stream;
 use crate::model::request::RequestId;
 use crate::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
-
 use crate::store::entry::journaled::{EncodedBody, JournalKey};
 use crate::store::entry::prefix::{CanonicalPrefix, PrefixState};
 use crate::store::entry::{Change, IdentifierChange, IdentifierEntry, Mark, Operation, RequestKey};

@@ -14,8 +14,6 @@
 use tokio::sync::OwnedRwLockReadGuard;
 
 use crate::model::identifier::{Folding, Identifier};
-use crate::wire::cursor::{DecodeError, Reader, Writer};
-
 use crate::model::position::Bookmark;
 use crate::store::Store;
 use crate::store::engine::{Cursor, EngineImage, KEY_BYTES_MAX, PageLimit, Span, StoredAs};
@@ -30,6 +28,7 @@ use crate::store::journal::retention::{RetainedFrom, Seal};
 use crate::store::journal::{Body, Header};
 use crate::store::open::header_v1::StoreHeader;
 use crate::store::writer::End;
+use crate::wire::cursor::{DecodeError, Reader, Writer};
 
 /// The kinds that are copied, in this order; the others can be derived from them or are the journal.
 const COPIED: [EntryKind; 6] = [

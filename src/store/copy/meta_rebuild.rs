@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use crate::model::limits::SEGMENT_ENTRIES;
 use crate::model::position::{Incarnation, Position};
-
 use crate::store::Store;
 use crate::store::engine::{PageLimit, Step, Walk, WriteId, Writes};
 use crate::store::entry::Readable;

@@ -9,7 +9,6 @@
 
 use crate::model::limits::GROUP_ITEMS_MAX;
 use crate::model::position::Position;
-
 use crate::store::Store;
 use crate::store::copy::image::{CopiedChange, CopiedEntry};
 use crate::store::engine::{PageLimit, Span, WriteId, Writes};

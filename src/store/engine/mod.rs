@@ -24,7 +24,8 @@
 //! - A commit is atomic and on disk when it returns. What is not on disk is never read.
 //! - Damage is an error that names the entry or the file, and the remedy. A panic inside an engine is caught and becomes one.
 //! - Every call returns by its deadline. A commit beyond it counts as failed.
-//! - No call blocks the reactor, but for short reads as long as they come from memory. Dropping a call's future does not undo it: a commit runs to its end.
+//! - No call blocks the reactor, but for short reads as long as they come from memory. Dropping a call's future does not undo it:
+//!   a commit runs to its end.
 
 mod error;
 mod tables;

@@ -1,12 +1,11 @@
 //! Bookmarks: the last positions that a follower has confirmed. The key is the name of the follower.
 
-use crate::model::position::{Bookmark, Position};
-use crate::wire::cursor::{Reader, Writer};
-
 use super::position::{read_position, write_position};
 use super::{Entry, EntryKind, Readable};
+use crate::model::position::{Bookmark, Position};
 use crate::store::engine::StoredAs;
 use crate::store::error::Unreadable;
+use crate::wire::cursor::{Reader, Writer};
 
 /// Positions of a bookmark at most.
 const POSITIONS_MAX: usize = 65_536;

@@ -1,14 +1,13 @@
 //! Changes: what a journal entry records, and which operation led to it. The changes of a kind stand in its file; here is the
 //! list of all of them.
 
+use super::identifier::IdentifierChange;
 use crate::model::identifier::Folding;
 use crate::model::prefix::PrefixEntry;
 use crate::model::token::TokenEntry;
 use crate::store::journal::Subject;
 use crate::store::journal::lineage::IncarnationBegun;
 use crate::wire::cursor::{DecodeError, Reader, Writer};
-
-use super::identifier::IdentifierChange;
 
 //----------- Change ---------------------------------------------------------
 

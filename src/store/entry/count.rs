@@ -1,11 +1,10 @@
 //! Counts: the number of live identifiers of a prefix. The key is the canonical prefix.
 
-use crate::wire::cursor::Reader;
-
 use super::prefix::CanonicalPrefix;
 use super::{Entry, EntryKind, Readable};
 use crate::store::engine::StoredAs;
 use crate::store::error::Unreadable;
+use crate::wire::cursor::Reader;
 
 /// The number of live identifiers with exactly this prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,11 +2,10 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::model::identifier::{CanonicalIdentifier, Identifier, Prefix};
-use crate::model::limits::{SUFFIX_DIGEST_BYTES, SUFFIX_LITERAL_BYTES_MAX};
-
 use super::prefix::CanonicalPrefix;
 use super::{Entry, EntryKey, EntryKind, Readable};
+use crate::model::identifier::{CanonicalIdentifier, Identifier, Prefix};
+use crate::model::limits::{SUFFIX_DIGEST_BYTES, SUFFIX_LITERAL_BYTES_MAX};
 use crate::store::engine::{StoredAs, WriteId, Writes};
 use crate::store::error::Unreadable;
 

@@ -4,20 +4,19 @@
 //!   body   version · created · changed · sequence · identifier as spelled · 0 (tombstone), or 1 · values
 //! ```
 
+use super::change::Recorded;
+use super::digest::put_digest;
+use super::state::State;
+use super::{Change, Entry, EntryKey, EntryKind, Readable};
 use crate::model::identifier::{CanonicalIdentifier, Folding, Identifier, Prefix};
 use crate::model::limits::{
     IDENTIFIER_BYTES_MAX, REFERENCES_MAX, VALUE_TYPE_BYTES_MAX, VALUES_BYTES_MAX, VALUES_MAX,
 };
 use crate::model::value::{Index, Permissions, Reference, Ttl, Value, ValueType, Values};
-use crate::wire::cursor::{DecodeError, Reader, Writer};
-
-use super::change::Recorded;
-use super::digest::put_digest;
-use super::state::State;
-use super::{Change, Entry, EntryKey, EntryKind, Readable};
 use crate::store::engine::{StoredAs, Writes};
 use crate::store::error::Unreadable;
 use crate::store::journal::{Header, Subject};
+use crate::wire::cursor::{DecodeError, Reader, Writer};
 
 //----------- IdentifierEntry ------------------------------------------------
 

@@ -1,8 +1,7 @@
 //! The journal as it is stored: a header and, unless that was pruned, a body for each sequence.
 
-use crate::model::position::Stream;
-
 use super::{Entry, EntryKey, EntryKind, Readable};
+use crate::model::position::Stream;
 use crate::store::engine::StoredAs;
 use crate::store::error::Unreadable;
 use crate::store::journal::Header;

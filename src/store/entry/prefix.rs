@@ -11,21 +11,20 @@
 //! refuse the homing 2 or the status 3 and read nothing else from the entry. In their form a suspension by an administrator has
 //! no filing, so that nothing tells who filed the prefix.
 
+use super::change::Recorded;
+use super::position::{read_position, write_position};
+use super::state::State;
+use super::{Change, Entry, EntryKey, EntryKind, Readable};
 use crate::model::identifier::{Folding, Prefix};
 use crate::model::limits::{PREFIX_BYTES_MAX, SITE_ADDRESSES_MAX, SITE_KEY_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::model::prefix::{CreditCode, FilingMark, Homing, PrefixEntry, PrefixStatus, Registrant};
 use crate::model::site::{Ports, Site};
 use crate::model::token::TokenId;
-use crate::wire::cursor::{DecodeError, Reader, Writer};
-
-use super::change::Recorded;
-use super::position::{read_position, write_position};
-use super::state::State;
-use super::{Change, Entry, EntryKey, EntryKind, Readable};
 use crate::store::directory::Directory;
 use crate::store::engine::StoredAs;
 use crate::store::error::Unreadable;
 use crate::store::journal::{Header, Subject};
+use crate::wire::cursor::{DecodeError, Reader, Writer};
 
 /// The homing of a prefix that is delegated to a site with a key: version 2.
 const WITH_KEY: u8 = 2;

@@ -6,14 +6,13 @@
 //!   body   digest of the command (16) · operation · version · sequence [· identifier]
 //! ```
 
-use crate::model::identifier::Identifier;
-use crate::model::request::RequestId;
-use crate::wire::cursor::{DecodeError, Reader, Writer};
-
 use super::identifier::{read_identifier, write_identifier};
 use super::{Entry, EntryKey, EntryKind, Operation, Readable};
+use crate::model::identifier::Identifier;
+use crate::model::request::RequestId;
 use crate::store::engine::StoredAs;
 use crate::store::error::Unreadable;
+use crate::wire::cursor::{DecodeError, Reader, Writer};
 
 //----------- RequestMemory --------------------------------------------------
 

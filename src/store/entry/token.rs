@@ -4,19 +4,18 @@
 //!   body   version · id · hash of the secret · label · created · expires · revoked · scopes · sequence of the last change
 //! ```
 
-use crate::model::identifier::{Folding, Prefix};
-use crate::model::limits::{SCOPE_PREFIXES_MAX, SCOPES_MAX, TEXT_BYTES_MAX};
-use crate::model::token::{Scope, TokenEntry, TokenId};
-use crate::wire::cursor::{DecodeError, Reader, Writer};
-
 use super::change::Recorded;
 use super::prefix::read_prefix_name;
 use super::state::State;
 use super::{Change, Entry, EntryKey, EntryKind, Readable};
+use crate::model::identifier::{Folding, Prefix};
+use crate::model::limits::{SCOPE_PREFIXES_MAX, SCOPES_MAX, TEXT_BYTES_MAX};
+use crate::model::token::{Scope, TokenEntry, TokenId};
 use crate::store::directory::Directory;
 use crate::store::engine::StoredAs;
 use crate::store::error::Unreadable;
 use crate::store::journal::{Header, Subject};
+use crate::wire::cursor::{DecodeError, Reader, Writer};
 
 //----------- TokenState -----------------------------------------------------
 

@@ -1,9 +1,7 @@
 //! The incarnations of a store, and which of them wrote which entry.
 
-use crate::model::position::{Incarnation, Position, Stream};
-use crate::wire::cursor::{DecodeError, Reader, Writer};
-
 use crate::model::identifier::Folding;
+use crate::model::position::{Incarnation, Position, Stream};
 use crate::store::engine::StoredAs;
 use crate::store::entry::change::Recorded;
 use crate::store::entry::meta::{Fact, FactName};
@@ -11,6 +9,7 @@ use crate::store::entry::position::{read_position, write_position};
 use crate::store::entry::{Entry, EntryKind, Readable};
 use crate::store::error::Unreadable;
 use crate::store::journal::{Hash, Subject};
+use crate::wire::cursor::{DecodeError, Reader, Writer};
 
 /// Incarnations that a store can have had; far more than restores and repairs cause.
 const INCARNATIONS_MAX: usize = 10_000;

@@ -47,14 +47,13 @@ use crate::model::limits::{IDENTIFIER_BYTES_MAX, PREFIX_BYTES_MAX};
 use crate::model::position::Position;
 use crate::model::request::RequestId;
 use crate::model::token::TokenId;
-use crate::wire::cursor::{DecodeError, Reader, Writer};
-
 use crate::store::engine::WriteId;
 use crate::store::entry::change::read_operation;
 use crate::store::entry::identifier::read_identifier;
 use crate::store::entry::position::{read_position, write_position};
 use crate::store::entry::request::{read_memory, write_memory};
 use crate::store::entry::{Change, Operation, RequestKey, RequestMemory};
+use crate::wire::cursor::{DecodeError, Reader, Writer};
 
 /// The format of headers and bodies written today.
 const FORMAT: u8 = 1;

@@ -6,8 +6,6 @@
 
 use crate::model::limits::SEGMENT_ENTRIES;
 use crate::model::position::Position;
-use crate::wire::cursor::{Reader, Writer};
-
 use crate::store::Store;
 use crate::store::engine::{PageLimit, Span, StoredAs, Writes};
 use crate::store::entry::journaled::EncodedBody;
@@ -17,6 +15,7 @@ use crate::store::entry::{Entry, EntryKind, Readable};
 use crate::store::error::{Error, Unreadable};
 use crate::store::journal::{Hash, Header};
 use crate::store::writer::End;
+use crate::wire::cursor::{Reader, Writer};
 
 /// Size of one step; of the entries deleted by one write.
 const PRUNE_STEP: PageLimit = PageLimit { entries: 4_096, bytes: 4 * 1024 * 1024 };

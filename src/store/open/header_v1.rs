@@ -1,12 +1,11 @@
 //! The store header, version 1: properties that are fixed when a store is created.
 
 use crate::model::identifier::Folding;
-use crate::wire::cursor::{DecodeError, Reader, Writer};
-
 use crate::store::engine::StoredAs;
 use crate::store::entry::meta::{Fact, FactName};
 use crate::store::entry::{Entry, EntryKind, Readable};
 use crate::store::error::Unreadable;
+use crate::wire::cursor::{DecodeError, Reader, Writer};
 
 /// The format of every table written today.
 const FORMAT: u8 = 1;

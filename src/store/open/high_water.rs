@@ -13,11 +13,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::model::position::Position;
-use crate::wire::cursor::{DecodeError, Reader, Writer};
-
 use crate::store::entry::position::{read_position, write_position};
 use crate::store::error::Error;
 use crate::store::journal::Hash;
+use crate::wire::cursor::{DecodeError, Reader, Writer};
 
 /// How long after a commit the file may still name an earlier one, in milliseconds.
 pub(in crate::store) const LAG_MS: u64 = 200;

@@ -28,9 +28,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::model::caller::CallerName;
-use crate::model::identifier::Folding;
-
 use crate::model::environment::{Clock, Entropy};
+use crate::model::identifier::Folding;
 use crate::store::copy::meta_rebuild;
 use crate::store::engine::{Engine, EngineError, EngineKind, Writes, survey};
 use crate::store::entry::meta::Fact as _;

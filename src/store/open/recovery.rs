@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use crate::model::caller::CallerName;
 use crate::model::limits::{GROUP_ITEMS_MAX, GROUP_ITEMS_SLED_MAX, TAIL_ENTRIES_MAX};
-
 use crate::store::Store;
 use crate::store::directory::Directory;
 use crate::store::engine::{PageLimit, Span, WriteId, Writes};

@@ -16,12 +16,11 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::wire::cursor::{DecodeError, Reader, Writer};
-
 use crate::store::engine::EngineKind;
 use crate::store::engine::survey::{Earlier, FileFacts, FileList, Rising};
 use crate::store::entry::EntryKind;
 use crate::store::error::Error;
+use crate::wire::cursor::{DecodeError, Reader, Writer};
 
 /// The format written today.
 const FORMAT: u8 = 1;

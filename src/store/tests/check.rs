@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::{change, commit, data_of, opened, options, present, raise_high_water};
 use crate::store::EngineKind;
 use crate::store::copy::check::{CheckReport, check};
 use crate::store::entry::EntryKind;
@@ -11,8 +12,6 @@ use crate::store::open::Opened;
 use crate::store::open::loss::{accept_loss, find_loss};
 use crate::store::open::save_high_water;
 use crate::store::open::witness::{FoundWitness, Witness};
-
-use super::{change, commit, data_of, opened, options, present, raise_high_water};
 
 async fn checked(directory: &Path, engine: EngineKind) -> CheckReport {
     check(options(directory, engine)).await.expect("the store opens")

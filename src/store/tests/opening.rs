@@ -5,17 +5,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::{Proposed, change, commit, data_of, opened, options, present};
+use crate::model::identifier::Prefix;
 use crate::model::prefix::{Homing, PrefixEntry, PrefixStatus};
 use crate::store::copy::check::check;
 use crate::store::copy::repair::repair;
 use crate::store::entry::Change;
+use crate::store::entry::Operation;
 use crate::store::error::Error;
 use crate::store::open::{Opened, engine_folder, open};
 use crate::store::{EngineKind, Store};
-
-use super::{Proposed, change, commit, data_of, opened, options, present};
-use crate::model::identifier::Prefix;
-use crate::store::entry::Operation;
 use crate::telemetry::Chain;
 
 /// Identifiers of a sample store.

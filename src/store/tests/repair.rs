@@ -3,15 +3,14 @@
 use std::fs;
 use std::path::Path;
 
+use super::opening::{IDENTIFIERS, Image, Outcome, homed, look, name, sample};
+use super::{change, commit, data_of, opened, options, present};
 use crate::model::limits::SEGMENT_ENTRIES;
 use crate::store::EngineKind;
 use crate::store::copy::check::check;
 use crate::store::copy::repair::repair;
 use crate::store::journal::retention::Retention;
 use crate::store::open::Opened;
-
-use super::opening::{IDENTIFIERS, Image, Outcome, homed, look, name, sample};
-use super::{change, commit, data_of, opened, options, present};
 
 /// What was lost with the names of versions comes back from the versions, and what was lost with whole keyspaces from the
 /// journal.

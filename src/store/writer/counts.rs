@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use crate::model::identifier::Prefix;
-
 use crate::store::directory::Directory;
 use crate::store::engine::{WriteId, Writes};
 use crate::store::entry::count::PrefixCount;

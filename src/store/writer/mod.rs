@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use crate::model::caller::CallerName;
 use crate::model::position::{Incarnation, Position, Stream};
-
 use crate::store::Store;
 use crate::store::directory::Directory;
 use crate::store::engine::{EngineError, PreparedWrites, WriteId, Writes};

@@ -1,7 +1,6 @@
 //! What a change writes: its journal entry, the state it leads to, the memory of its request.
 
 use crate::model::identifier::Folding;
-
 use crate::store::engine::{StoredAs, WriteId, Writes};
 use crate::store::entry::journaled::JournalKey;
 use crate::store::entry::state::State;

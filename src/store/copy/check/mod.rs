@@ -13,7 +13,6 @@ mod journal;
 mod states;
 
 use crate::model::position::Position;
-
 use crate::store::Store;
 use crate::store::engine::PageLimit;
 use crate::store::entry::state::for_every_state;

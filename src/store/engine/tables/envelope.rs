@@ -11,12 +11,11 @@
 //! Pieces are stored under the name of their cut, a number that no two writes share: a leftover piece of one write is
 //! never used for another.
 
-use crate::model::limits::PIECE_BYTES_MAX;
-use crate::wire::cursor::{Reader, Writer};
-
 use super::key;
 use super::table::Table;
+use crate::model::limits::PIECE_BYTES_MAX;
 use crate::store::error::Unreadable;
+use crate::wire::cursor::{Reader, Writer};
 
 const FORMAT: u8 = 1;
 const WHOLE: u8 = 0;

@@ -25,11 +25,10 @@ use std::{
 
 use tokio::task::{JoinError, spawn_blocking};
 
-use crate::model::limits::{CLOSE_SECONDS_MAX, READ_SECONDS_MAX, WRITE_SECONDS_MAX};
-
 use super::error::EngineError;
 use super::read_offload::{ReadOffload, TimedRead};
 use super::stall::{Call, Calls};
+use crate::model::limits::{CLOSE_SECONDS_MAX, READ_SECONDS_MAX, WRITE_SECONDS_MAX};
 
 /// An open engine `T`, shared by readers and writers.
 pub(super) struct Running<T> {

@@ -3,10 +3,9 @@
 use std::marker::PhantomData;
 use std::ops::Bound;
 
+use super::scan::{Order, ScanRange};
 use crate::model::identifier::{CanonicalIdentifier, Prefix};
 use crate::model::position::Stream;
-
-use super::scan::{Order, ScanRange};
 use crate::store::entry::journaled::JournalKey;
 use crate::store::entry::meta::SealKey;
 use crate::store::entry::request::MadeAt;
