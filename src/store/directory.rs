@@ -15,7 +15,7 @@ pub struct Directory {
     tokens: BTreeMap<TokenId, Held<TokenEntry>>,
 }
 
-/// An entry, and the position of its last change.
+/// An entry, and the sequence of its last change.
 #[derive(Clone, Debug)]
 struct Held<T> {
     entry: Arc<T>,
@@ -28,7 +28,7 @@ impl Directory {
         self.prefixes.get(prefix).map(|held| &held.entry)
     }
 
-    /// Position of the last change of exactly this prefix.
+    /// Sequence of the last change of exactly this prefix.
     pub fn prefix_sequence(&self, prefix: &Prefix) -> Option<u64> {
         self.prefixes.get(prefix).map(|held| held.sequence)
     }
@@ -63,7 +63,7 @@ impl Directory {
         self.tokens.get(&id).map(|held| &held.entry)
     }
 
-    /// Position of the last change of a token.
+    /// Sequence of the last change of a token.
     pub fn token_sequence(&self, id: TokenId) -> Option<u64> {
         self.tokens.get(&id).map(|held| held.sequence)
     }
@@ -73,7 +73,7 @@ impl Directory {
         self.tokens.values().map(|held| &held.entry)
     }
 
-    /// Position of the last change of what a subject names; none when it is not held here.
+    /// Sequence of the last change of a prefix or a token; none for other subjects.
     pub fn sequence_of(&self, subject: &Subject) -> Option<u64> {
         match subject {
             Subject::Prefix(canonical) => self.prefix_sequence(&Prefix::parse(canonical).ok()?),

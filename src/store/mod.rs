@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `entry` | what is stored under one key: a file for each kind, with its key and its stored forms |
 //! | `journal` | the ordered, chained sequence of all changes: blocks, incarnations, seals, retention |
-//! | `writer` | the only way to change a store: from a block to entries, durable, then visible |
+//! | `writer` | the only way to append to the journal: from a block to entries, durable, then visible |
 //! | `open` | proves the files, opens the engine, compares and repairs what a crash may have left |
 //! | `copy` | image and restore; check and repair |
 //! | `engine` | typed operations on entries; below them tables, and the engines fjall and sled |
@@ -28,14 +28,16 @@
 //!    is long, the count of the prefix, the memory of the request, and a seal at the end of a segment. Each entry is encoded,
 //!    gets an envelope with a checksum, and is cut into pieces when it is long.
 //! 3. The engine commits all of it at once, on another such thread. When that returns, all of it is on disk. When it fails, the
-//!    outcome is unknown, and the store accepts no more changes until it is opened again. Dropping the future changes nothing.
+//!    outcome is unknown, and the store accepts no more changes until it is opened again. Once begun, it runs to its end even when
+//!    the future is dropped; the appender would not learn of it, so that a commit has to be awaited.
 //! 4. The directory, the counts and the end of the journal are published, followers wake up, and the caller gets its receipt. From
 //!    then on every question sees the change; an identifier may be seen a moment earlier than its count.
-//! 5. Within 200 ms the high-water file names the new end, and within about a second the witness what may only grow: the next
-//!    opening compares both with what it finds.
+//! 5. Some 200 ms later the high-water file names the new end. The witness, which holds what may only grow, is renewed after a
+//!    commit, at most once a second, and when the store is closed. The next opening compares both with what it finds.
 //!
-//! What is durable when: a commit returns after the block survives power loss; readers and followers never see a block before
-//! that. The store does not know callers.
+//! What is durable when: a commit returns after the block survives power loss. Readers never see a block that is not on disk; they
+//! may see it shortly before its commit returns. Followers see it when it is published. The store records the caller of each
+//! change; it does not check permissions.
 
 pub mod entry;
 
@@ -113,7 +115,7 @@ struct Inner {
     high_water: Mutex<HighWaterFile>,
     /// The witness as it is on disk; none before it was written.
     witness: Mutex<Option<Witness>>,
-    /// Read lock for copies of the journal, write lock for pruning.
+    /// Prevents pruning while the journal is copied: copies hold the read lock, pruning the write lock.
     held: Arc<RwLock<()>>,
 }
 

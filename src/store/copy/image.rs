@@ -16,7 +16,7 @@ use tokio::sync::OwnedRwLockReadGuard;
 use crate::model::identifier::{Folding, Identifier};
 use crate::model::position::Bookmark;
 use crate::store::Store;
-use crate::store::engine::{Cursor, EngineImage, KEY_BYTES_MAX, PageLimit, Span, StoredAs};
+use crate::store::engine::{EngineImage, ImageCursor, KEY_BYTES_MAX, PageLimit, Span, StoredAs};
 use crate::store::entry::journaled::EncodedBody;
 use crate::store::entry::meta::{FactName, SealKey};
 use crate::store::entry::prefix::PrefixState;
@@ -63,7 +63,7 @@ impl Store {
         let last = if image.is_exact() { image.last_header().await? } else { None };
         let from = last.map_or(self.end(), |header| End::at(&header));
         let waiting: Vec<EntryKind> = COPIED.into_iter().rev().collect();
-        Ok(Image { store: self.clone(), image, from, waiting, cursor: Cursor::default() })
+        Ok(Image { store: self.clone(), image, from, waiting, cursor: ImageCursor::default() })
     }
 }
 
@@ -77,7 +77,7 @@ pub struct Image {
     /// Kinds still to be read, the present one last.
     waiting: Vec<EntryKind>,
     /// Where the reading of the present kind goes on.
-    cursor: Cursor,
+    cursor: ImageCursor,
 }
 
 impl Image {
@@ -100,7 +100,7 @@ impl Image {
                 return Ok(copied.collect());
             }
             self.waiting.pop();
-            self.cursor = Cursor::default();
+            self.cursor = ImageCursor::default();
         }
         Ok(Vec::new())
     }
@@ -232,7 +232,7 @@ pub struct CopiedChange {
 }
 
 impl CopiedChange {
-    /// Approximate bytes of its header's subject and of its body.
+    /// Approximate bytes of its header and body.
     pub fn bytes(&self) -> usize {
         self.body.as_ref().map_or(0, Vec::len) + 256
     }

@@ -1,4 +1,4 @@
-//! Copies of a store, and what makes a store whole again: backups are made of them, and a check reads what a copy would.
+//! Images and copies of the journal for backups, restore from them, and the check and repair of a stopped store.
 //!
 //! ```text
 //!   running store ─ image: states ─▶ backup ─ restore: states put, journal redone ─▶ a new store, a new incarnation

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   small files of the engine rebuilt ─▶ engine opens, unproven ─▶ every entry's body redone onto the states
-//!   ─▶ counts and digests of suffixes rebuilt ─▶ compared with what the store is known to have held ─▶ checked
+//!   ─▶ compared with what the store is known to have held ─▶ counts and digests of suffixes rebuilt ─▶ checked
 //! ```
 //! Only an operator asks for it. What is older than the retained bodies, and what the journal has lost itself, does not come
 //! back: that needs a backup.
@@ -55,8 +55,8 @@ impl RepairReport {
 
 /// Repairs a store that no node has open. When this returns, what was rebuilt is on disk.
 ///
-/// What is known of the store from before is compared with what was rebuilt. Where anything is missing it is not overwritten,
-/// so that the next opening misses the same things.
+/// What is known of the store from before is compared with what was rebuilt. When anything is missing, the witness is not
+/// rewritten and higher counts stay, so that the next opening reports the same loss.
 pub async fn repair(options: StoreOptions) -> Result<RepairReport, Error> {
     refuse_without_data(&options)?;
     refuse_read_only(&options.directory)?;

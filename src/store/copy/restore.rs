@@ -219,12 +219,12 @@ impl Restorer {
         }
         self.end = Some(end);
         let entry = JournalEntry { header, body: decoded };
-        self.follow_lives(&entry)?;
+        self.follow_incarnations(&entry)?;
         Ok(entry)
     }
 
     /// Records an incarnation that begins after the image, and checks that each entry belongs to its incarnation.
-    fn follow_lives(&mut self, entry: &JournalEntry) -> Result<(), Error> {
+    fn follow_incarnations(&mut self, entry: &JournalEntry) -> Result<(), Error> {
         let position = entry.header.position;
         let present = self.lineage.present().map(|entry| entry.incarnation);
         if let Some(Body { change: Change::Incarnation(begun), .. }) = &entry.body
@@ -264,7 +264,7 @@ impl Restorer {
         writes.put_fact(&self.retained);
         self.store.write(writes).await?;
         self.store.inner.engine.close().await?;
-        begin_life(self.options.clone()).await?;
+        begin_restored(self.options.clone()).await?;
         self.reopen(end, identifiers).await
     }
 
@@ -315,7 +315,7 @@ impl Restorer {
 }
 
 /// Begins a new incarnation on a store whose last one ended elsewhere.
-async fn begin_life(options: StoreOptions) -> Result<(), Error> {
+async fn begin_restored(options: StoreOptions) -> Result<(), Error> {
     let Attached { store, .. } = attach(options).await?;
     let mut appender = Appender::new(store.clone(), store.end());
     begin_incarnation(&mut appender, RESTORED).await?;

@@ -1,4 +1,4 @@
-//! The storage engine behind the store: typed operations on entries and on the journal. Only this folder names fjall or sled.
+//! The storage engine behind the store: typed operations on entries and on the journal. Only this folder uses the crates fjall and sled.
 //!
 //! ```text
 //!   store: rules ─▶ get · next · last · walk · image ─▶ tables/  keys, envelopes, pieces, batches, blocking threads ─▶ fjall, sled
@@ -9,7 +9,7 @@
 //! | [`Engine::get`], [`Engine::get_one`], [`Engine::fact`] | entries by key |
 //! | [`Engine::next`] | entries of a [`Span`], in the order of their keys |
 //! | [`Engine::last`], [`Engine::first_sequence`] | the ends of the journal |
-//! | [`Walk`] | every entry of a kind, also past a part that cannot be read |
+//! | [`Walk`] | every entry of a kind, also past one part that cannot be read |
 //! | [`Engine::is_empty`], [`Engine::entries_at_most`] | sizes, as far as they are known without reading |
 //! | [`Engine::commit`] | all of [`Writes`], durable when it returns |
 //! | [`Engine::deletions`] | writes that delete the next entries of a span |
@@ -38,7 +38,7 @@ use std::str::FromStr;
 
 pub use self::error::EngineError;
 pub(in crate::store) use self::tables::envelope::StoredAs;
-pub(in crate::store) use self::tables::image::{Cursor, EngineImage};
+pub(in crate::store) use self::tables::image::{EngineImage, ImageCursor};
 pub(in crate::store) use self::tables::scan::PageLimit;
 #[cfg(test)]
 pub(crate) use self::tables::simulated;

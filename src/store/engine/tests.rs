@@ -5,7 +5,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::{
-    Cursor, Engine, EngineError, EngineKind, PageLimit, Span, Step, StoredAs, Walk, WriteId, Writes,
+    Engine, EngineError, EngineKind, ImageCursor, PageLimit, Span, Step, StoredAs, Walk, WriteId, Writes,
 };
 use crate::model::caller::CallerName;
 use crate::model::identifier::{CanonicalIdentifier, Folding, Identifier, Prefix};
@@ -367,7 +367,7 @@ async fn an_image_holds_every_entry_whole_while_commits_go_on(kind: EngineKind) 
     let texts: Vec<String> = (0..40).map(|number| format!("88/{number:02}")).collect();
     put(&engine, &texts.iter().map(|text| state(text, 1, LONG)).collect::<Vec<_>>()).await;
     let image = engine.image().await.expect("an image");
-    let mut cursor = Cursor::default();
+    let mut cursor = ImageCursor::default();
     let mut versions = Vec::new();
     // Numbers of writes so far: no two share one.
     let mut written = texts.len() as u64;

@@ -2,8 +2,8 @@
 
 /// A kind of entry.
 ///
-/// A code is written into backups and never given to another kind. A name is that of the engine's own table on disk. Neither may
-/// change once released.
+/// A code is written into backups, the witness and keys of pieces, and never given to another kind. A name is that of the engine's
+/// own table on disk. Neither may change once released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::store) enum EntryKind {
     /// Facts about the store itself, one small entry each.

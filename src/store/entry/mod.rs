@@ -5,16 +5,25 @@
 //!   identifier   canonical identifier     state, tombstones included     yes
 //!   prefix       canonical prefix         state                          yes
 //!   token        token id                 state                          yes
-//!   request      time, caller, item       memory of the outcome          yes, of items that changed something
+//!   request      request id, caller, item      memory of the outcome          yes, of items that changed something
 //!   count        canonical prefix         number of live identifiers     yes
 //!   digest       prefix, digest           identifier of a long suffix    yes
 //!   bookmark     name of a follower       positions                      no
-//!   meta         a name                   facts about the store          in part
+//!   meta         a name                   facts about the store          all but the store header
 //!   header, body stream, sequence         the journal itself
 //! ```
 //! A file holds the bytes of the key and the stored forms with their versions, and the type where it is not one of `model` or of
 //! `journal`. A form is frozen once released; a new one stands beside it. The bytes of keys are frozen too: backups hold them, and
 //! every engine orders entries by them.
+//!
+//! # A new kind
+//!
+//! One whose every change is a journal entry: a file here with its key, its form, [`state::State`] and [`change::Recorded`]; a line
+//! in the list of `state.rs` and one in that of `change.rs`; an operation. Writing, redo, comparison, check and adoption follow. One
+//! that follows from nothing, such as a bookmark, has a key and a form only, and is written by the store at once. Either needs a row
+//! in `kind.rs`, and then the compiler points at the engine's tables and at what a copy checks. It does not point at the kinds that
+//! are copied (`copy/image.rs`) and at those that never become empty again (`open/proof.rs`). Earlier releases refuse a backup with
+//! a kind or a fact that they do not know.
 //!
 //! Integers are big-endian. Checksums, and cutting large entries into pieces, are the engine's.
 

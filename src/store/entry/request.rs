@@ -36,7 +36,7 @@ pub struct RequestMemory {
     pub operation: Option<Operation>,
     /// The resulting version.
     pub version: u64,
-    /// Position in the journal.
+    /// Sequence of the journal entry.
     pub sequence: u64,
     /// The identifier, where the command does not tell it: minted, or registered with another spelling.
     pub identifier: Option<Identifier>,

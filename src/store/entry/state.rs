@@ -1,4 +1,5 @@
-//! States: entries that follow from the journal. Every change of one is a journal entry.
+//! States: the present states of identifiers, prefixes and tokens. Every change of one is a journal entry. Counts, digests and the
+//! memory of requests follow from the journal too, but have no changes of their own.
 //!
 //! ```text
 //!   Change ─ after ─▶ state: written with its journal entry, redone by version, checked against the entry that it names,
@@ -12,12 +13,12 @@ use crate::store::directory::Directory;
 use crate::store::engine::Writes;
 use crate::store::journal::{Header, Subject};
 
-/// An entry that follows from the journal.
+/// An entry of which every change is a journal entry.
 pub(in crate::store) trait State: Entry + Clone {
-    /// Whether all entries of the kind are held in the directory.
+    /// Whether the [`Directory`], prefixes and tokens in memory, holds all entries of the kind.
     const IS_HELD: bool;
 
-    /// The state after a journal entry; its change again when that is of another kind.
+    /// The state that a journal entry leads to; returns the change when it belongs to another kind.
     #[expect(clippy::result_large_err, reason = "a change of another kind is no error: it is given back")]
     fn after(header: &Header, change: Change) -> Result<Self, Change>;
 
@@ -39,7 +40,8 @@ pub(in crate::store) trait State: Entry + Clone {
     /// Sequence of its last change.
     fn sequence(&self) -> u64;
 
-    /// What the commit that replaces it has to know; none where the pieces of a replaced one stay.
+    /// The mark that a later commit needs to replace it; none for kinds whose old pieces are not deleted. Those of a long token
+    /// stay: it changes only once or twice.
     fn replaceable(&self) -> Option<Mark> {
         None
     }

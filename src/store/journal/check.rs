@@ -1,4 +1,5 @@
-//! Checks that copied journal entries follow each other and have their bodies; used by a restore, and where backups are created and verified.
+//! Checks that copied journal entries follow each other and have their bodies; used by a restore, and where backups are created
+//! and verified.
 
 use crate::store::copy::image::CopiedChange;
 use crate::store::journal::Hash;

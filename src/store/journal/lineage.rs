@@ -38,7 +38,7 @@ pub struct IncarnationBegun {
     pub continues: Option<Position>,
     /// The chained hash at that position; zeros at the very first.
     pub chain: Hash,
-    /// Why the incarnation began: created, restored, repaired, loss accepted.
+    /// Why the incarnation began: created, restored, or loss accepted.
     pub reason: String,
 }
 

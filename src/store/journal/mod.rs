@@ -24,8 +24,8 @@
 //!
 //! # Incarnations
 //!
-//! An *incarnation* names one history of a store. Restore, repair and accepted loss begin a new one, whose first entry
-//! names the position and hash that it continues. Sequence numbers go on, so that `previous` links hold across
+//! An *incarnation* names one history of a store. Creation, restore and accepted loss begin a new one; except at the creation, its
+//! first entry names the position and hash that it continues. Sequence numbers go on, so that `previous` links hold across
 //! incarnations; positions of different incarnations are never compared: a follower that meets a new
 //! incarnation takes the present state instead.
 //!
@@ -85,7 +85,7 @@ pub struct Header {
     pub subject: Subject,
     /// The resulting version.
     pub version: u64,
-    /// Position of the previous change of the same subject.
+    /// Sequence of the previous change of the same subject.
     pub previous: Option<u64>,
     /// The caller.
     pub caller: CallerName,

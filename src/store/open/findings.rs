@@ -4,7 +4,7 @@
 //!   tables that were filled ─▶ prefixes, tokens ─▶ counts against sizes of tables ─▶ entries sampled before the tail
 //! ```
 //! Each finding is a sentence; with one, the store opens read-only. A sample finds what is missing in proportion to its
-//! size; the sizes of tables find the rest of what a lost file takes away.
+//! size; the sizes of tables find the rest of what a lost file takes away. Sled knows no such sizes.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -4,8 +4,8 @@
 //! file, next to the engine's, holds the last durable position and its chained hash; a journal that ends before it, or
 //! has another hash there, is detected.
 //!
-//! It is written after the journal, never before, at most [`LAG_MS`] milliseconds later: a loss within that time of
-//! the end may remain undetected. Two slots are written alternately, so that a torn write leaves the older one intact.
+//! It is written after the journal, never before: one disk write, after a delay of [`LAG_MS`] milliseconds. A loss within that
+//! time of the end may remain undetected. Two slots are written alternately, so that a torn write leaves the older one intact.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -18,7 +18,7 @@ use crate::store::error::Error;
 use crate::store::journal::Hash;
 use crate::wire::cursor::{DecodeError, Reader, Writer};
 
-/// How long after a commit the file may still name an earlier one, in milliseconds.
+/// Delay between a commit and the write of the file, in milliseconds; the disk write comes on top.
 pub(in crate::store) const LAG_MS: u64 = 200;
 
 /// The name of the file.

@@ -107,7 +107,8 @@ pub struct AcceptedLoss {
     pub adopted: u64,
 }
 
-/// Whether a store has lost the end of its journal, and nothing else. Any other damage is [`Error::OtherDamage`].
+/// Whether a store has lost the end of its journal, and nothing else. Any other damage is [`Error::OtherDamage`]. A few states of
+/// the last entries may be redone, as at an opening.
 pub async fn find_loss(options: StoreOptions) -> Result<bool, Error> {
     refuse_without_data(&options)?;
     refuse_read_only(&options.directory)?;

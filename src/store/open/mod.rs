@@ -1,8 +1,8 @@
 //! Opening a store: create it or open it, check its consistency, and repair what can be repaired.
 //!
 //! ```text
-//!   files proven ─▶ engine opens ─▶ header ─▶ incarnations ─▶ journal's end ─▶ high water, contents compared ─▶ tail
-//!   checked and repaired ─▶ ready
+//!   files compared ─▶ engine opens ─▶ header ─▶ incarnations ─▶ journal's end ─▶ directory, counts ─▶ high water and contents
+//!   compared ─▶ the last entries (the tail) checked and repaired ─▶ ready
 //! ```
 //! A store that differs from what is known of it opens read-only, and nothing is repaired in it. A journal found behind the
 //! high-water file opens read-only: what was acknowledged is missing, and only the operator may accept that, by
@@ -49,7 +49,7 @@ use crate::store::writer::{Appender, Block, End, Proposed};
 use crate::store::{Inner, Store};
 use crate::telemetry::Chain;
 
-/// How often the witness is compared with the files of a store that changes.
+/// Minimum time between two updates of the witness; an update follows a commit or the closing.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
 
 /// Options of a store.
@@ -123,8 +123,9 @@ pub async fn open_existing(options: StoreOptions) -> Result<Opened, Error> {
 
 /// Opens a store, or creates it where there is none.
 ///
-/// What is known of the store is compared with what is there before anything is written. A store with a difference opens
-/// read-only, or not at all when the engine would delete or hide what is left; see [`Store::read_only_reason`].
+/// Differences are looked for before any entry is repaired. A store with a difference opens read-only, see
+/// [`Store::read_only_reason`]. It does not open when the engine would delete or hide what is left, or when the header, the
+/// incarnations, prefixes, tokens or counts cannot be read.
 pub async fn open(options: StoreOptions) -> Result<Opened, Error> {
     let Attached { store, fresh, proof, .. } = attach(options).await?;
     let mut appender = Appender::new(store.clone(), store.end());
@@ -392,7 +393,7 @@ fn warn_unless_noted(noted: Result<(), Error>) {
 //----------- High water -----------------------------------------------------
 
 impl Store {
-    /// Keeps the high-water file up to date, at most 200 ms behind, and the witness, until the store is closed or `stop`
+    /// Keeps the high-water file up to date, one write some 200 ms behind, and the witness, until the store is closed or `stop`
     /// resolves.
     pub fn spawn_high_water(&self, mut stop: watch::Receiver<bool>) -> JoinHandle<()> {
         let store = self.clone();

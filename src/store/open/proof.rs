@@ -17,7 +17,7 @@ use crate::store::engine::{EngineError, EngineKind, survey};
 use crate::store::entry::EntryKind;
 use crate::store::error::Error;
 use crate::store::open::high_water::{HighWater, HighWaterFile};
-use crate::store::open::witness::{Closed, FoundWitness, Stage, Witness};
+use crate::store::open::witness::{ClosedFiles, FoundWitness, Stage, Witness};
 use crate::store::open::{engine_folder, gone};
 
 /// Kinds of which no entry is ever deleted, or never the last one.
@@ -39,7 +39,7 @@ const NEVER_EMPTIED: [EntryKind; 8] = [
 pub(in crate::store) struct FileProof {
     /// The witness, as it was read.
     pub(in crate::store) found: FoundWitness,
-    /// Whether the store was complete before.
+    /// Whether the store may have acknowledged entries before.
     pub(in crate::store) was_complete: bool,
     /// Differences with which the store opens read-only.
     pub(in crate::store) differences: Vec<String>,
@@ -48,7 +48,8 @@ pub(in crate::store) struct FileProof {
 }
 
 impl FileProof {
-    /// Compares the engine's files with what is known of them. An error means that the engine must not open them.
+    /// Compares the engine's files with what is known of them. An error means that the engine must not open them. Makes the data
+    /// directory of a new store, removes what an unfinished first start left, and the list of files when nothing differs.
     pub(in crate::store) fn of(directory: &Path, engine: EngineKind) -> Result<Self, Error> {
         let folder = directory.join(engine_folder(engine));
         let found = Witness::load(directory)?;
@@ -79,7 +80,7 @@ impl FileProof {
         survey::refuse_deletions(engine, &folder, &differences)?;
         if differences.is_empty() {
             // The engine changes its files now. After a difference the list stays, so that it is found again.
-            Closed::remove(directory)?;
+            ClosedFiles::remove(directory)?;
         }
         Ok(Self { found, was_complete, differences, asks_for_repair: false })
     }
@@ -125,7 +126,7 @@ fn make_directory(directory: &Path) -> Result<(), Error> {
 
 /// Compares the files with the list of the last ordered stop, if the store has not been opened since.
 fn compare_closed(directory: &Path, folder: &Path, mark: Option<HighWater>) -> Result<Option<String>, Error> {
-    let Some(closed) = Closed::load(directory) else { return Ok(None) };
+    let Some(closed) = ClosedFiles::load(directory) else { return Ok(None) };
     if mark.is_none_or(|mark| mark.position.sequence != closed.sequence) {
         return Ok(None);
     }
@@ -200,7 +201,7 @@ pub(in crate::store) async fn list_closed_files(store: &Store) -> Result<(), Err
     let (directory, folder) = (store.inner.files.clone(), folder_of(store));
     let sequence = store.end().sequence;
     let listed = tokio::task::spawn_blocking(move || {
-        Closed { sequence, files: survey::list(&folder)? }.save(&directory)
+        ClosedFiles { sequence, files: survey::list(&folder)? }.save(&directory)
     });
     listed.await.unwrap_or(Err(Error::Engine(EngineError::Stopped)))
 }

@@ -3,9 +3,10 @@
 //!
 //! ```text
 //!   first start    incomplete ─▶ engine's files made ─▶ first entry on disk ─▶ complete
-//!   running        rewritten when the engine has moved to newer versions of its files
+//!   running        rewritten after a commit when a number in it has grown, at most once a second
 //!   stop           engine closed ─▶ a second file lists all files of the engine
-//!   start          both compared with the files, before the engine opens them; then the list is removed
+//!   start          numbers of files and the list compared before the engine opens, the rest after it; without a difference,
+//!                  the list is removed
 //! ```
 //! It is replaced atomically. What it holds is a lower bound: a witness that is older than the store does no harm, so a loss
 //! of power never makes a whole store look damaged. A store without one is an older release's, or lost it: then the files
@@ -44,7 +45,7 @@ pub(in crate::store) struct Witness {
     pub(in crate::store) stage: Stage,
     /// Numbers that the engine's files have shown.
     pub(in crate::store) rising: Rising,
-    /// Kinds of which there is always something again, once there was.
+    /// Kinds that had an entry and never become empty again.
     pub(in crate::store) filled: Vec<EntryKind>,
     /// Prefix entries, none of which is ever deleted.
     pub(in crate::store) prefixes: u64,
@@ -172,18 +173,18 @@ impl FoundWitness {
     }
 }
 
-//----------- Closed ---------------------------------------------------------
+//----------- ClosedFiles ----------------------------------------------------
 
 /// The files of an engine after an ordered stop, at this end of the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::store) struct Closed {
+pub(in crate::store) struct ClosedFiles {
     /// The last sequence of the journal; a list for another end is out of date.
     pub(in crate::store) sequence: u64,
     /// Every file of the engine.
     pub(in crate::store) files: FileList,
 }
 
-impl Closed {
+impl ClosedFiles {
     /// Reads the list; none when there is none, or none that can be decoded.
     pub(in crate::store) fn load(directory: &Path) -> Option<Self> {
         Self::decode(&fs::read(directory.join(CLOSED)).ok()?).ok()
@@ -260,7 +261,7 @@ fn check_checksum(bytes: &[u8], mut reader: Reader<'_>) -> Result<(), DecodeErro
 
 #[cfg(test)]
 mod tests {
-    use super::{Closed, EngineKind, EntryKind, FileFacts, FoundWitness, Stage, Witness};
+    use super::{ClosedFiles, EngineKind, EntryKind, FileFacts, FoundWitness, Stage, Witness};
 
     #[test]
     fn a_witness_reads_back_and_a_changed_one_does_not() {
@@ -298,14 +299,14 @@ mod tests {
     #[test]
     fn a_list_of_files_reads_back_until_it_is_removed() {
         let directory = tempfile::tempdir().expect("a directory");
-        assert_eq!(Closed::load(directory.path()), None);
+        assert_eq!(ClosedFiles::load(directory.path()), None);
         let files = [("db".to_owned(), FileFacts { bytes: 9, checksum: 5 })].into();
-        let closed = Closed { sequence: 11, files };
+        let closed = ClosedFiles { sequence: 11, files };
         closed.save(directory.path()).expect("space on disk");
-        assert_eq!(Closed::load(directory.path()), Some(closed));
+        assert_eq!(ClosedFiles::load(directory.path()), Some(closed));
         for _ in 0..2 {
-            Closed::remove(directory.path()).expect("removed");
-            assert_eq!(Closed::load(directory.path()), None);
+            ClosedFiles::remove(directory.path()).expect("removed");
+            assert_eq!(ClosedFiles::load(directory.path()), None);
         }
     }
 }

@@ -1,7 +1,8 @@
-//! The only way to change a store: a block of changes becomes states and journal entries in one atomic, durable write.
+//! The only way to append to the journal: a block of changes becomes states and journal entries in one atomic, durable write.
+//! Entries without a journal entry of their own (bookmarks, facts, what is pruned or repaired) are written by [`Store::write`].
 //!
 //! ```text
-//!   Block ─ build (pure: positions, times, chain, encoding) ─ engine.commit ─▶ on disk ─ publish ─▶ Committed
+//!   Block ─ build (no disk access: positions, times, chain, encoding) ─ engine.commit ─▶ on disk ─ publish ─▶ Committed
 //! ```
 //! There is one [`Appender`] per stream, and it cannot be cloned: one writer per stream. After a failed write the store
 //! accepts no further change, because the state on disk is unknown until it is opened again.
@@ -65,7 +66,7 @@ impl End {
 
 /// Changes to be committed together, decided on states read at `since`.
 pub struct Block {
-    /// The journal's end when the states were read.
+    /// Sequence of the journal's end when the states were read.
     pub since: u64,
     /// The changes, in order.
     pub changes: Vec<Proposed>,
@@ -75,7 +76,7 @@ pub struct Block {
 
 /// One change to be committed.
 pub struct Proposed {
-    /// The new state.
+    /// The change to record.
     pub change: Change,
     /// The operation.
     pub operation: Operation,
@@ -83,11 +84,12 @@ pub struct Proposed {
     pub caller: CallerName,
     /// The resulting version.
     pub version: u64,
-    /// The stored state it replaces, as read; none when there was none. Changes before it in the block are known.
+    /// Mark of the stored state that it replaces; none when there was none, and for prefixes and tokens. An earlier change of the
+    /// same subject in the block takes precedence.
     pub replaces: Option<Mark>,
-    /// What is remembered of the request; position and version are filled in here.
+    /// Key of the request, and the truncated SHA-256 of its command; the writer adds operation, version and sequence.
     pub request: Option<(RequestKey, [u8; 16])>,
-    /// Whether the memory names the identifier, because the command does not tell it: minted, or spelled otherwise.
+    /// Whether the memory of the request holds the identifier, because the command does not: minted, or spelled otherwise.
     pub named: bool,
 }
 
@@ -119,10 +121,11 @@ impl Appender {
         self.end.incarnation = incarnation;
     }
 
-    /// Commits a block; when this returns, it is on disk and visible. Not cancel-safe: once begun, await it.
+    /// Commits a block; when this returns, it is on disk and visible. Not cancel-safe: if the future is dropped while the engine
+    /// commits, the block may be on disk while the appender still holds the old end.
     ///
-    /// Refuses with [`Error::ReadOnly`] before anything is written, and with [`Error::Engine`] when the outcome is
-    /// unknown; from then on every commit is refused.
+    /// Returns [`Error::Outdated`] when the journal has moved on since the block was decided, and [`Error::ReadOnly`] when the
+    /// store accepts no changes. [`Error::Engine`] stops the store: except for a block above a bound, its outcome is unknown.
     pub async fn commit(&mut self, block: Block) -> Result<Committed, Error> {
         self.store.check_writable()?;
         if block.since != self.end.sequence {

@@ -1,4 +1,5 @@
-//! The check of a stopped store: reads everything in it, and checks that all parts agree.
+//! The check of a stopped store: reads the journal, all states, the counts and the memory of requests, and checks that they agree.
+//! Digests, bookmarks and most seals are not read.
 //!
 //! ```text
 //!   journal, as retained      dense · chained · of its incarnation · bodies with their digests · every state at least as new
@@ -6,8 +7,8 @@
 //!   states                    checksums · each names the journal entry that it comes from · none ahead of the journal
 //!   beside them               counts as counted · requests of entries that exist · the high-water mark
 //! ```
-//! It writes nothing except what the engine itself writes when it opens its files. It reads on after a problem, so that all
-//! damage is reported at once.
+//! It changes no entry of a complete store. The small files beside the engine may be written again, as at an opening. It reads on
+//! after a problem, so that all damage is reported at once.
 
 mod journal;
 mod states;

@@ -31,7 +31,7 @@ use super::sled::Sled;
 use super::table::Table;
 use crate::store::engine::EngineKind;
 
-/// Keys of the longest short read.
+/// Maximum number of keys of a read that may run on the reactor.
 const KEYS_SHORT_MAX: usize = 32;
 
 /// Durability of a commit.

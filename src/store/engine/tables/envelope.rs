@@ -1,12 +1,12 @@
 //! The envelope around every stored entry: a checksum, a format, and the cut into pieces.
 //!
 //! ```text
-//!   envelope   crc32c of all that follows and of the key (4) · format = 1 (1) · body kind (1) · body
+//!   envelope   crc32c of the key and the uncut body (4) · format = 1 (1) · body kind (1) · body
 //!   body       kind 0: the bytes themselves
 //!              kind 1: cut: pieces (2) · cut name (8) · the bytes are in the piece table
 //! ```
-//! The checksum covers the uncut bytes, so that a missing or exchanged piece is detected. Integers are big-endian. The form is
-//! frozen.
+//! The checksum covers the uncut bytes, so that a missing or exchanged piece is detected; it does not cover format, body kind,
+//! number of pieces and cut name. Integers are big-endian. The form is frozen.
 //!
 //! Pieces are stored under the name of their cut, a number that no two writes share: a leftover piece of one write is
 //! never used for another.

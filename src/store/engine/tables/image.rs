@@ -20,7 +20,7 @@ pub(in crate::store) struct EngineImage {
 
 /// Where the reading of a kind goes on.
 #[derive(Default)]
-pub(in crate::store) struct Cursor(Option<Vec<u8>>);
+pub(in crate::store) struct ImageCursor(Option<Vec<u8>>);
 
 /// The bytes of an entry's key, and its body.
 pub(in crate::store) type KeyBody = (Vec<u8>, Vec<u8>);
@@ -52,7 +52,7 @@ impl EngineImage {
     pub(in crate::store) async fn next(
         &self,
         kind: EntryKind,
-        cursor: &mut Cursor,
+        cursor: &mut ImageCursor,
         limit: PageLimit,
     ) -> Result<Vec<KeyBody>, Error> {
         let table = Table::from(kind);

@@ -6,7 +6,7 @@
 //! Here stands everything that knows tables: which kind of entry lies in which, how a large entry is cut, in which order keys are
 //! read, which threads wait for the disk. Above, only whole entries are seen.
 //!
-//! An exact image is one instant, from a snapshot of fjall. Sled has none: there an image is read while commits go on.
+//! An image on fjall shows one instant. On sled each entry is whole, and later entries may show later commits.
 
 pub(in crate::store) mod image;
 mod read;

@@ -14,8 +14,8 @@ use crate::store::entry::meta::Fact;
 use crate::store::entry::{EntryKey, EntryKind, Readable};
 use crate::store::error::{Error, Unreadable};
 
-/// Number of retries of a read whose pieces a concurrent commit replaces.
-const REREADS_MAX: usize = 5;
+/// Maximum number of attempts at a read whose pieces concurrent commits replace.
+const ATTEMPTS_MAX: usize = 5;
 /// The smallest page.
 const ONE: PageLimit = PageLimit { entries: 1, bytes: 1 };
 
@@ -139,7 +139,7 @@ impl Tables {
     ) -> Result<Option<Joined>, Error> {
         let mut stored = stored;
         let mut problem = Unreadable::Piece { piece: 0, pieces: 0 };
-        for _ in 0..REREADS_MAX {
+        for _ in 0..ATTEMPTS_MAX {
             let mark = match envelope::open(key, &stored) {
                 Ok(Opened::Whole(body)) => return Ok(Some(Joined { body, stored: StoredAs::default() })),
                 Ok(Opened::Cut(mark)) => mark,

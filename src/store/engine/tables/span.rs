@@ -1,4 +1,4 @@
-//! Stretches of the entries of one kind, read page by page in the order of their keys.
+//! Ranges of keys of one kind of entry, and how far they have been read.
 
 use std::marker::PhantomData;
 use std::ops::Bound;
@@ -12,7 +12,7 @@ use crate::store::entry::request::MadeAt;
 use crate::store::entry::{EntryKey, Readable, RequestMemory};
 use crate::store::journal::retention::Seal;
 
-/// What is left to read of a stretch of entries.
+/// The part of a range that has not been read yet.
 pub(in crate::store) struct Span<R> {
     pub(super) range: ScanRange,
     _read: PhantomData<fn() -> R>,

@@ -1,4 +1,5 @@
-//! A walk through all entries of a kind, also past a part that cannot be read: what lies after it is read from the end.
+//! A walk through all entries of a kind, also past a part that cannot be read: what lies after it is read from the end. With
+//! several such parts, what lies between the first and the last of them is not read.
 //!
 //! ```text
 //!   first ──forward──▶ │ unreadable │ ◀──backward── last
@@ -27,7 +28,7 @@ pub(in crate::store) enum Step<R> {
     Page(Vec<Walked<R>>),
     /// A part cannot be read; the walk goes on behind it where it can.
     Unreadable(EngineError),
-    /// Nothing is left.
+    /// The walk has ended; entries may be missing when [`Walk::is_broken`].
     End,
 }
 

@@ -14,7 +14,8 @@ use crate::store::entry::{Entry, EntryKey, EntryKind, Readable};
 
 //----------- WriteId --------------------------------------------------------
 
-/// A number that no two writes of large entries share: what remains of one write is never taken for a part of another.
+/// A number that distinguishes the pieces of one write of a long entry from those of any other write to the same table. A body of
+/// the journal and the state that it leads to have the same one, in different tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) struct WriteId(pub(in crate::store) u64);
 
