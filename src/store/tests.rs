@@ -14,10 +14,12 @@ use crate::model::position::Stream;
 use crate::model::request::RequestId;
 use crate::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
 use crate::store::entry::journaled::{EncodedBody, JournalKey};
+use crate::store::entry::meta::Fact as _;
 use crate::store::entry::prefix::{CanonicalPrefix, PrefixState};
 use crate::store::entry::{Change, IdentifierChange, IdentifierEntry, Mark, Operation, RequestKey};
 use crate::store::error::Error;
 use crate::store::journal::Header;
+use crate::store::journal::lineage::Lineage;
 use crate::store::journal::retention::Retention;
 use crate::store::names::NameRange;
 use crate::store::open::high_water::{HighWater, HighWaterFile};
@@ -330,6 +332,22 @@ async fn whole_segments_are_pruned_bodies_before_headers() {
     assert_eq!(store.head().stream, Stream::ONLY);
 }
 
+/// A body that is missing is damage of the store, not of the backup that is being made.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_the_journal_names_a_missing_body() {
+    for engine in EngineKind::ALL {
+        let directory = tempfile::tempdir().expect("a directory");
+        let Opened { store, mut appender, .. } = opened(directory.path(), engine).await;
+        let numbers = (0..4).map(|number| change(&format!("88/{number}"), Some(b"x"), 1, None));
+        commit(&mut appender, numbers.collect()).await;
+        store.lose_body(3).await;
+        let error = store.copy_journal(1, 5).await.expect_err("a body is missing");
+        let Error::JournalDamaged { sequence, detail, .. } = error else { panic!("{error:?}") };
+        assert_eq!((sequence, detail.as_str()), (3, "the body is missing"));
+        store.release(appender).await;
+    }
+}
+
 //----------- Damage done on purpose -----------------------------------------
 
 /// Makes the high-water file of a closed store name a position so many entries later.
@@ -384,6 +402,11 @@ impl Store {
     async fn lose_prefix(&self, text: &str) {
         let prefix = Prefix::parse(text).expect("a prefix");
         self.inner.engine.lose::<PrefixState>(&CanonicalPrefix::of(&prefix)).await;
+    }
+
+    /// Changes a bit of the incarnations.
+    async fn flip_lineage(&self) {
+        self.inner.engine.flip::<Lineage>(&Lineage::NAME).await;
     }
 
     async fn flip_prefix(&self, text: &str) {

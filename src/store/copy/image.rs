@@ -269,7 +269,8 @@ impl CopiedChange {
 }
 
 impl Store {
-    /// Copies journal entries of these sequences; as many as one step carries, none at the end. Hold the journal.
+    /// Copies journal entries of these sequences; as many as one step carries, none at the end. Hold the journal. A body that is
+    /// missing and was not pruned is damage.
     pub async fn copy_journal(&self, first: u64, last: u64) -> Result<Vec<CopiedChange>, Error> {
         let engine = &self.inner.engine;
         let headers: Vec<Header> = engine.next(&mut Span::sequences(first, last), STEP).await?;
@@ -291,9 +292,13 @@ impl Store {
         let mut bodies = bodies.into_iter().peekable();
         let headers = headers.into_iter().take_while(|header| header.position.sequence <= last);
         let copied = headers.map(|header| {
-            let body = bodies.next_if(|body| body.sequence == header.position.sequence);
-            CopiedChange { header, body: body.map(|body| body.bytes) }
+            let sequence = header.position.sequence;
+            let body = bodies.next_if(|body| body.sequence == sequence).map(|body| body.bytes);
+            if body.is_none() && sequence >= self.retained().bodies_from {
+                return Err(self.journal_damage(sequence, "the body is missing".to_owned()));
+            }
+            Ok(CopiedChange { header, body })
         });
-        Ok(copied.collect())
+        copied.collect()
     }
 }

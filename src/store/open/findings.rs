@@ -52,7 +52,7 @@ impl Findings {
 }
 
 /// Compares the contents with what is known.
-pub(in crate::store) async fn findings(store: &Store, witness: Option<&Witness>) -> Result<Findings, Error> {
+pub(in crate::store) async fn compare(store: &Store, witness: Option<&Witness>) -> Result<Findings, Error> {
     let mut findings = match witness {
         Some(witness) => compare_with_witness(store, witness).await?,
         None => Findings::default(),

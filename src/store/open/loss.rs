@@ -144,7 +144,7 @@ pub async fn accept_loss(options: StoreOptions) -> Result<AcceptedLoss, Error> {
 
 async fn lost_its_end(store: &Store, proof: &FileProof) -> Result<bool, Error> {
     let mark = against_mark(store).await?;
-    let Findings { mut end_or_more, more } = findings::findings(store, proof.witness()).await?;
+    let Findings { mut end_or_more, more } = findings::compare(store, proof.witness()).await?;
     end_or_more.extend(proof.differences.iter().cloned());
     let explained = match mark {
         AgainstMark::Reached => more.is_empty() && end_or_more.is_empty() && tail_is_whole(store).await?,

@@ -286,7 +286,7 @@ async fn release_after(store: &Store, error: Error) -> Error {
 async fn compare_and_repair(store: &Store, proof: &FileProof) -> Result<OpenReport, Error> {
     loss::compare_high_water(store).await?;
     let mut findings = proof.differences.clone();
-    findings.extend(findings::findings(store, proof.witness()).await?.into_sentences());
+    findings.extend(findings::compare(store, proof.witness()).await?.into_sentences());
     if !findings.is_empty() {
         store.stop_writing(&format!("{}; {WAY_BACK}", findings.join("; ")));
     }
@@ -314,7 +314,7 @@ async fn take_up(store: &Store, proof: &FileProof, rebuilt: &mut Vec<String>) ->
     if take_up_header(store, proof).await? {
         return Ok(true);
     }
-    if proof.asks_for_repair && store.inner.engine.fact::<Lineage>().await?.is_none() {
+    if proof.asks_for_repair && lacks_facts(store).await? {
         meta_rebuild::rebuild_meta(store).await?;
         rebuilt.push("the incarnations and the retention bounds were rebuilt from the journal".to_owned());
     }
@@ -329,6 +329,21 @@ async fn take_up(store: &Store, proof: &FileProof, rebuilt: &mut Vec<String>) ->
         }
     }
     Ok(false)
+}
+
+/// Whether the incarnations are missing, or they or what is retained cannot be read: both follow from the journal.
+async fn lacks_facts(store: &Store) -> Result<bool, Error> {
+    let engine = &store.inner.engine;
+    let has_lineage = engine.fact::<Lineage>().await.map(|lineage| lineage.is_some());
+    let read = match has_lineage {
+        Ok(true) => engine.fact::<RetainedFrom>().await.map(|_| true),
+        other => other,
+    };
+    match read {
+        Ok(is_there) => Ok(!is_there),
+        Err(error) if error.is_damage() => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 /// Checks the store header, or writes it where there is none. Returns whether the store is new.
@@ -361,7 +376,7 @@ async fn take_up_header(store: &Store, proof: &FileProof) -> Result<bool, Error>
         );
     }
     // A crash between the header and the first entry leaves a store that has not begun.
-    let begun = store.inner.engine.fact::<Lineage>().await?.is_some() || store.last_header().await?.is_some();
+    let begun = store.last_header().await?.is_some() || store.inner.engine.fact::<Lineage>().await?.is_some();
     Ok(!begun && !proof.was_complete)
 }
 

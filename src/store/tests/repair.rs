@@ -86,6 +86,29 @@ async fn a_repair_says_what_it_cannot_rebuild() {
     }
 }
 
+/// Incarnations that cannot be read follow from the journal.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repair_rebuilds_damaged_incarnations() {
+    for engine in EngineKind::ALL {
+        let directory = tempfile::tempdir().expect("a directory");
+        sample(directory.path(), engine).await;
+        let Opened { store, appender, .. } = opened(directory.path(), engine).await;
+        let lineage = store.lineage();
+        store.flip_lineage().await;
+        store.release(appender).await;
+        let refused = look(directory.path(), engine).await;
+        assert!(
+            matches!(&refused, Outcome::Refused(why) if why.contains("table meta, key lineage")),
+            "{refused:?}"
+        );
+        let report = repair(options(directory.path(), engine)).await.expect("repaired");
+        assert!(report.is_whole(), "{report:#?}");
+        assert_eq!(look(directory.path(), engine).await, Outcome::Whole);
+        let Opened { store, .. } = opened(directory.path(), engine).await;
+        assert_eq!(store.lineage(), lineage);
+    }
+}
+
 /// A prefix that cannot be read comes back from the journal, and those beside it are there as before.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repair_rebuilds_a_damaged_prefix() {

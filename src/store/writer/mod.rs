@@ -312,7 +312,7 @@ impl Builder {
         let stored = self.writes.put_state(self.store.folding(), &state, replaced, id);
         let mark = state.replaceable().map(|mark| Mark { stored, ..mark });
         if S::IS_HELD {
-            let directory = self.changed.get_or_insert_with(|| (*self.store.directory()).clone());
+            let directory = self.changed.get_or_insert_with(|| (*self.directory).clone());
             state.hold(directory);
         }
         mark
