@@ -21,7 +21,7 @@ use crate::store::entry::journaled::EncodedBody;
 use crate::store::entry::meta::{FactName, SealKey};
 use crate::store::entry::prefix::PrefixState;
 use crate::store::entry::token::TokenState;
-use crate::store::entry::{EntryKind, IdentifierEntry, Readable, RequestMemory};
+use crate::store::entry::{EntryKind, IdentifierEntry, Readable, RequestMemory, checksum};
 use crate::store::error::{Error, Unreadable};
 use crate::store::journal::lineage::Lineage;
 use crate::store::journal::retention::{RetainedFrom, Seal};
@@ -179,7 +179,9 @@ impl CopiedEntry {
     fn check_meta(&self, folding: Folding) -> Result<(), EntryInvalid> {
         match FactName::from_bytes(&self.key) {
             Some(FactName::Header) if self.read::<StoreHeader>()?.folding != folding => {
-                return Err(EntryInvalid::because("the store folds other letters"));
+                return Err(EntryInvalid::because(
+                    "the store was created with another store.case_sensitive_suffix",
+                ));
             }
             Some(FactName::Header) => {}
             Some(FactName::Lineage) => drop(self.read::<Lineage>()?),
@@ -214,11 +216,6 @@ impl From<Unreadable> for EntryInvalid {
     fn from(error: Unreadable) -> Self {
         Self { detail: error.to_string() }
     }
-}
-
-/// The checksum of a key and a body.
-fn checksum(key: &[u8], body: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(key), body)
 }
 
 //----------- CopiedChange ---------------------------------------------------

@@ -76,6 +76,11 @@ pub(in crate::store) trait Entry: Readable {
     fn encode(&self) -> Vec<u8>;
 }
 
+/// The checksum of an entry: of its key and its uncut body.
+pub(in crate::store) fn checksum(key: &[u8], body: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(key), body)
+}
+
 impl EntryKey for String {
     fn to_bytes(&self) -> Vec<u8> {
         self.as_bytes().to_vec()

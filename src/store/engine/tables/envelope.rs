@@ -14,6 +14,7 @@
 use super::key;
 use super::table::Table;
 use crate::model::limits::PIECE_BYTES_MAX;
+use crate::store::entry::checksum;
 use crate::store::error::Unreadable;
 use crate::wire::cursor::{Reader, Writer};
 
@@ -136,9 +137,4 @@ pub(super) fn open(key: &[u8], stored: &[u8]) -> Result<Opened, Unreadable> {
 fn verify(found: u32, key: &[u8], body: &[u8]) -> Result<(), Unreadable> {
     let expected = checksum(key, body);
     if found == expected { Ok(()) } else { Err(Unreadable::Checksum { found, expected }) }
-}
-
-/// The checksum of an entry: of its key and its uncut body.
-pub(super) fn checksum(key: &[u8], body: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(key), body)
 }
