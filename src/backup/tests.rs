@@ -24,7 +24,7 @@ use crate::model::identifier::{Folding, Identifier};
 use crate::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
 use crate::store::entry::{Change, IdentifierChange, IdentifierEntry, Operation};
 use crate::store::open::{Opened, StoreOptions, open};
-use crate::store::writer::{Appender, Block, Proposed};
+use crate::store::writer::{Block, Proposed, Writer};
 use crate::store::{EngineKind, Store};
 
 //----------- Bench ----------------------------------------------------------
@@ -33,7 +33,7 @@ use crate::store::{EngineKind, Store};
 struct Bench {
     scratch: TempDir,
     store: Store,
-    appender: Appender,
+    writer: Writer,
     /// After this sequence, the identifiers were these.
     past: Vec<(u64, States)>,
 }
@@ -83,9 +83,9 @@ impl Bench {
     /// Opens the store in a subdirectory of the scratch directory.
     async fn at(scratch: TempDir, data: &str, engine: EngineKind) -> Self {
         let options = store_options(&scratch.path().join(data), engine);
-        let Opened { store, appender, .. } = open(options).await.expect("the store opens");
+        let Opened { store, writer, .. } = open(options).await.expect("the store opens");
         assert_eq!(store.read_only_reason(), None);
-        Self { scratch, store, appender, past: vec![(0, States::new())] }
+        Self { scratch, store, writer, past: vec![(0, States::new())] }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -95,12 +95,12 @@ impl Bench {
     /// Writes the next version of these identifiers; each seventh is large, some are removed again.
     async fn write(&mut self, numbers: impl Iterator<Item = u64>) {
         let numbers: Vec<u64> = numbers.collect();
-        write(&self.store, &mut self.appender, &numbers).await;
+        write(&self.store, &mut self.writer, &numbers).await;
         let mut states = self.past.last().expect("the beginning").1.clone();
         for found in read(&self.store, &numbers).await {
             states.insert(found.identifier.to_string(), (found.version, found.values));
         }
-        self.past.push((self.appender.end().sequence, states));
+        self.past.push((self.writer.end().sequence, states));
     }
 
     /// What the identifiers were after the last block that ends at or before this sequence.
@@ -137,7 +137,7 @@ impl Bench {
 
     /// Closes the store and returns the scratch directory.
     async fn close(self) -> TempDir {
-        self.store.close(self.appender).await.expect("the store closes");
+        self.store.close(self.writer).await.expect("the store closes");
         self.scratch
     }
 }
@@ -153,7 +153,7 @@ async fn read(store: &Store, numbers: &[u64]) -> Vec<IdentifierEntry> {
 }
 
 /// Commits the next version of these identifiers in one block.
-async fn write(store: &Store, appender: &mut Appender, numbers: &[u64]) {
+async fn write(store: &Store, writer: &mut Writer, numbers: &[u64]) {
     let names: Vec<_> = numbers.iter().map(|n| identifier(*n).canonical(Folding::Insensitive)).collect();
     let present = store.identifiers(&names).await.expect("the store reads");
     let propose = |(number, present): (&u64, Option<IdentifierEntry>)| {
@@ -177,9 +177,9 @@ async fn write(store: &Store, appender: &mut Appender, numbers: &[u64]) {
         }
     };
     let changes = numbers.iter().zip(present).map(propose).collect();
-    let since = appender.end().sequence;
+    let since = writer.end().position();
     let block = Block { since, changes, remembered: Vec::new() };
-    appender.commit(block).await.expect("the block commits");
+    writer.commit(block).await.expect("the block commits");
 }
 
 fn values(data: Vec<u8>) -> Values {
@@ -199,10 +199,10 @@ fn values(data: Vec<u8>) -> Values {
 
 /// Opens the data directory and compares every identifier, tombstones and counts included.
 async fn check_restored(data: &Path, engine: EngineKind, expected: &States) {
-    let Opened { store, appender, report } = open(store_options(data, engine)).await.expect("it opens");
+    let Opened { store, writer, report } = open(store_options(data, engine)).await.expect("it opens");
     assert_eq!((report.created, report.repaired, store.read_only_reason()), (false, 0, None));
     check_states(&store, expected).await;
-    store.close(appender).await.expect("it closes");
+    store.close(writer).await.expect("it closes");
 }
 
 async fn check_states(store: &Store, expected: &States) {

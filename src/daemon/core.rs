@@ -28,7 +28,7 @@ use crate::registry::{Registry, RegistryOptions};
 use crate::resolver::{Resolver, ResolverOptions};
 use crate::store::journal::retention::Retention;
 use crate::store::open::{self, OpenReport, Opened, engine_folder};
-use crate::store::writer::Appender;
+use crate::store::writer::Writer;
 use crate::store::{EngineKind, Store};
 use crate::telemetry::Chain;
 use crate::wire::dns::name::check_prefix_fits;
@@ -55,7 +55,7 @@ pub(super) struct Core {
     schedule: Option<JoinHandle<()>>,
     pub(super) federation: Arc<Federation>,
     pub(super) filing: Option<RunningFiling>,
-    committer: JoinHandle<Appender>,
+    committer: JoinHandle<Writer>,
     upkeep: JoinHandle<()>,
     high_water: JoinHandle<()>,
     pub(super) disk: DiskWatch,
@@ -78,7 +78,7 @@ impl Core {
         let server_key = ServerKey::load_or_make(directory, &environment.entropy).await?;
         let site = site.map(|site| server_key.show_in(site)).transpose()?;
         let opened = open::open(store_options_in(&config.store, directory.path(), environment)).await;
-        let Opened { store, appender, report } = opened.map_err(DaemonError::Store)?;
+        let Opened { store, writer, report } = opened.map_err(DaemonError::Store)?;
         log_opened(&store, &report);
         let disk = DiskWatch::new(
             store.clone(),
@@ -88,7 +88,7 @@ impl Core {
         let backups = match backup::backups(config, &store, &server_key) {
             Ok(backups) => backups,
             Err(error) => {
-                store.close(appender).await.map_err(DaemonError::Close)?;
+                store.close(writer).await.map_err(DaemonError::Close)?;
                 return Err(error);
             }
         };
@@ -102,7 +102,7 @@ impl Core {
         let resolver = resolver(config, &store, &authority, site.clone());
         let resolver = Arc::new(follower.into_iter().fold(resolver, Resolver::with_follower));
         let options = registry_options(config);
-        let (registry, committer) = Registry::start(store.clone(), appender, authority.clone(), options);
+        let (registry, committer) = Registry::start(store.clone(), writer, authority.clone(), options);
         let registry = Arc::new(registry);
         let upkeep = Upkeep::new(config, store.clone(), Arc::clone(&registry), disk.clone()).await;
         let upkeep = tokio::spawn(upkeep.run(stop.subscribe()));
@@ -171,10 +171,10 @@ impl Core {
         join("upkeep", self.upkeep, deadline).await;
         join("high-water file", self.high_water, deadline).await;
         join("disk watch", self.disk_watch, deadline).await;
-        // Without the appender the store cannot be closed cleanly; the next start repairs it.
+        // Without the writer the store cannot be closed cleanly; the next start repairs it.
         let committer = join("committer", self.committer, deadline).await;
-        let appender = committer.ok_or(DaemonError::Unclosed { what: "a change that is being written" })?;
-        match time::timeout_at(deadline.into(), self.store.close(appender)).await {
+        let writer = committer.ok_or(DaemonError::Unclosed { what: "a change that is being written" })?;
+        match time::timeout_at(deadline.into(), self.store.close(writer)).await {
             Ok(closed) => closed.map_err(DaemonError::Close),
             Err(_) => Err(DaemonError::Unclosed { what: "the storage engine" }),
         }
@@ -401,9 +401,9 @@ mod tests {
         assert_eq!(file.load(), None);
         let mut end = core.store.follow();
         free.store(u64::MAX, Ordering::Relaxed);
-        let stored = end.wait_for(|end| end.sequence >= 2);
+        let stored = end.wait_for(|published| published.end.sequence >= 2);
         let stored = time::timeout(Duration::from_secs(30), stored).await.expect("the token is stored");
-        assert_eq!(stored.expect("the store is open").sequence, 2);
+        assert_eq!(stored.expect("the store is open").end.sequence, 2);
         let token = file.load().expect("the file");
         assert!(core.authority.authenticate(&token).is_ok(), "{token}");
         core.close(Instant::now() + Duration::from_secs(30)).await.expect("closed");

@@ -161,7 +161,7 @@ mod tests {
     async fn changes_stop_before_the_disk_is_full_and_resume_when_there_is_space() {
         let directory = tempfile::tempdir().expect("a directory");
         let options = store_options(&StoreSection::default(), directory.path());
-        let Opened { store, mut appender, .. } = open(options).await.expect("the store opens");
+        let Opened { store, mut writer, .. } = open(options).await.expect("the store opens");
         let free = Arc::new(AtomicU64::new(1_000));
         let free_space: FreeSpace = {
             let free = Arc::clone(&free);
@@ -173,8 +173,8 @@ mod tests {
         watch.look();
         let reason = store.read_only_reason().expect("paused");
         assert!(reason.starts_with("disk full: 999 B are free at "), "{reason}");
-        let block = || Block { since: store.end().sequence, changes: Vec::new(), remembered: Vec::new() };
-        let refused = appender.commit(block()).await.err();
+        let block = || Block { since: store.head(), changes: Vec::new(), remembered: Vec::new() };
+        let refused = writer.commit(block()).await.err();
         assert!(matches!(refused, Some(Error::ReadOnly { reason: found }) if found == reason));
         assert_eq!(store.headers_from(1, 10).await.expect("the store reads").len(), 1);
         // Not at the reserve itself, or it would be paused again by the next change.
@@ -189,8 +189,8 @@ mod tests {
         free.store(1_000, Ordering::Relaxed);
         watch.look();
         assert_eq!(store.read_only_reason(), None);
-        appender.commit(block()).await.expect("changes are accepted");
-        store.close(appender).await.expect("the store closes");
+        writer.commit(block()).await.expect("changes are accepted");
+        store.close(writer).await.expect("the store closes");
     }
 
     #[tokio::test]

@@ -76,16 +76,16 @@ pub async fn replace_admin_token(config: &Config) -> Result<ReplacedToken, Daemo
     let store = opened.store.clone();
     DiskWatch::new(store.clone(), config.store.disk_reserve_bytes, disk::free_space());
     if let Some(reason) = store.read_only_reason() {
-        store.close(opened.appender).await.map_err(DaemonError::Close)?;
+        store.close(opened.writer).await.map_err(DaemonError::Close)?;
         return Err(failed(format!("the store takes no changes: {reason}")));
     }
     let authority = Authority::new(store.clone(), AuthorityOptions::default());
     let (registry, committer) =
-        Registry::start(store.clone(), opened.appender, authority, RegistryOptions::default());
+        Registry::start(store.clone(), opened.writer, authority, RegistryOptions::default());
     let replaced = replace_token(&registry, &directory).await;
     registry.stop();
-    let appender = committer.await.map_err(|error| failed(error.to_string()))?;
-    store.close(appender).await.map_err(DaemonError::Close)?;
+    let writer = committer.await.map_err(|error| failed(error.to_string()))?;
+    store.close(writer).await.map_err(DaemonError::Close)?;
     replaced
 }
 

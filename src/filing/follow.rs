@@ -61,7 +61,7 @@ impl Filing {
             due: after(Duration::ZERO),
         };
         loop {
-            let durable = end.borrow_and_update().sequence;
+            let durable = end.borrow_and_update().end.sequence;
             if unsent.read_to < durable {
                 self.read_step(stream, &mut unsent).await?;
             }

@@ -4,7 +4,8 @@
 //!   submissions ─▶ batched reads ─▶ Group.decide, item by item ─▶ Block ─▶ committed ─▶ receipts
 //! ```
 //! Decisions are not durable yet: receipts are sent only after the block has committed. The journal is dense and has one
-//! writer, so that the position of each change is known when it is decided.
+//! writer, so that the position of each change is known when it is decided. The group before may still be being written; the
+//! states are those after it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,13 +14,12 @@ use crate::model::identifier::{CanonicalIdentifier, Folding, Identifier, Prefix}
 use crate::model::limits::GROUP_BYTES_MAX;
 use crate::model::position::Position;
 use crate::model::prefix::{Homing, PrefixEntry};
-use crate::store::Store;
 use crate::store::directory::Directory;
 use crate::store::entry::{
     Change, IdentifierChange, IdentifierEntry, Mark, Operation, RequestKey, RequestMemory,
 };
 use crate::store::journal::lineage::Lineage;
-use crate::store::writer::{Block, End, Proposed};
+use crate::store::writer::{Block, Proposed, View};
 
 use super::authorize::{self, Authorized};
 use super::command::{Command, PrefixCommand, TokenCommand};
@@ -35,7 +35,7 @@ const CHANGE_OVERHEAD_BYTES: usize = 512;
 
 /// States and requests as read, and what this group adds to them.
 pub(super) struct Group {
-    store: Store,
+    view: View,
     folding: Folding,
     now: Now,
     /// The end of the journal on which all decisions are based.
@@ -92,21 +92,27 @@ struct Decided {
 
 impl Group {
     /// An empty group at the end of the journal.
-    pub(super) fn new(store: &Store, end: &End) -> Self {
+    pub(super) fn new(view: View) -> Self {
+        let (store, end) = (view.store(), view.end());
         Self {
-            store: store.clone(),
             folding: store.folding(),
             // Journal time never goes backwards, even if the clock does.
             now: Now { ms: store.now_ms().max(end.time_ms) },
             since: end.position(),
             lineage: store.lineage(),
-            directory: store.directory(),
+            directory: view.directory(),
+            view,
             present: HashMap::new(),
             requests: HashMap::new(),
             proposed: Vec::new(),
             remembered: Vec::new(),
             bytes: 0,
         }
+    }
+
+    /// The state that it is decided on.
+    pub(super) fn view(&self) -> &View {
+        &self.view
     }
 
     /// Whether the state of an identifier is known already.
@@ -147,7 +153,7 @@ impl Group {
 
     /// The block to commit.
     pub(super) fn into_block(self) -> Block {
-        Block { since: self.since.sequence, changes: self.proposed, remembered: self.remembered }
+        Block { since: self.since, changes: self.proposed, remembered: self.remembered }
     }
 }
 
@@ -316,7 +322,7 @@ impl Group {
                 && self.directory.governing(own).is_none_or(|governing| !prefix.covers(&governing.prefix))
         };
         self.directory.get(prefix).is_none() && self.present.values().any(is_of_prefix)
-            || self.store.holds_for_entry_above(prefix, &self.directory)
+            || self.view.holds_for_entry_above(prefix, &self.directory)
     }
 
     /// The result for a prefix or token that has been as asked for since a journal entry.

@@ -50,7 +50,7 @@ use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::model::token::{Scope, TokenEntry, TokenId};
 use crate::store::Store;
 use crate::store::journal::retention::Retention;
-use crate::store::writer::Appender;
+use crate::store::writer::Writer;
 
 pub use self::apply::failure_of;
 
@@ -105,23 +105,18 @@ pub struct TokenDraft {
 }
 
 impl Registry {
-    /// Starts the committer. The task returns the appender after the registry was stopped.
+    /// Starts the committer. The task returns the writer after the registry was stopped.
     pub fn start(
         store: Store,
-        appender: Appender,
+        writer: Writer,
         authority: Authority,
         options: RegistryOptions,
-    ) -> (Self, JoinHandle<Appender>) {
+    ) -> (Self, JoinHandle<Writer>) {
         let (queue, waiting) = mpsc::channel(COMMANDS_WAITING_MAX);
         let stop = watch::Sender::new(false);
         let counters = Arc::new(RegistryCounters::default());
-        let committer = Committer {
-            store: store.clone(),
-            appender,
-            queue: waiting,
-            stop: stop.subscribe(),
-            counters: Arc::clone(&counters),
-        };
+        let (stopped, counted) = (stop.subscribe(), Arc::clone(&counters));
+        let committer = Committer::new(store.clone(), writer, waiting, stopped, counted);
         let slots = Arc::new(Semaphore::new(COMMANDS_WAITING_MAX));
         let running = tokio::spawn(committer.run());
         (Self { store, authority, options, queue, slots, stop, counters }, running)

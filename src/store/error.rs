@@ -79,13 +79,11 @@ pub enum Error {
         /// The form found, and the expected one.
         detail: String,
     },
-    /// States were read before another commit; read them again.
-    #[error("{expected} was the journal's end when the states were read, {found} is now")]
-    Outdated {
-        /// The sequence the states were read at.
-        expected: u64,
-        /// The sequence now.
-        found: u64,
+    /// A write has failed, and it is not known whether the change is on disk.
+    #[error("whether the change is on disk is not known: {cause}")]
+    Unsure {
+        /// What failed.
+        cause: String,
     },
     /// A small file beside the engine cannot be read or written.
     #[error("{action} {path}")]
@@ -111,8 +109,35 @@ impl Error {
             | Self::ReadOnly { .. }
             | Self::OtherDamage { .. }
             | Self::Format { .. }
-            | Self::Outdated { .. }
+            | Self::Unsure { .. }
             | Self::File { .. } => false,
+        }
+    }
+}
+
+impl Error {
+    /// Whether the disk was full.
+    pub(super) fn is_full(&self) -> bool {
+        match self {
+            Self::Engine(EngineError::Full { .. }) => true,
+            Self::File { source, .. } => {
+                matches!(source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether it says that stored data is lost or unreadable, which no waiting mends.
+    pub(super) fn is_lasting(&self) -> bool {
+        match self {
+            Self::Engine(EngineError::Damaged { .. })
+            | Self::Damaged { .. }
+            | Self::JournalDamaged { .. }
+            | Self::CopyDamaged { .. }
+            | Self::Gone { .. }
+            | Self::OtherDamage { .. }
+            | Self::Format { .. } => true,
+            Self::Engine(_) | Self::ReadOnly { .. } | Self::Unsure { .. } | Self::File { .. } => false,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The store: identifiers, prefixes, tokens and the journal, on disk. The only module that names a storage engine.
 //!
 //! ```text
-//!   registry ── Block ─▶ writer ─ Writes: entries and one journal block ─▶ engine ─▶ on disk ─▶ publish   (one writer)
+//!   registry ◀─ View ── writer ◀──────────── what is being written ◀─────────┐
+//!            ── Block ─▶ writer ─ Writes: entries and one journal block ─▶ engine ─▶ on disk ─▶ publish   (one writer)
 //!   registry, resolver ─▶ Store: identifiers, list, names, requests, directory ─▶ engine                   (many readers, batched)
 //!   filing, backup ─▶ Store: follow, entries_from, bookmarks · copy::image                                 (followers)
 //! ```
@@ -17,21 +18,23 @@
 //!
 //! # The life of one registration
 //!
-//! 1. The registry's committer reads the present states of the identifiers that a group of commands is about
-//!    ([`Store::identifiers`]) and the memory of their requests ([`Store::requests`]). A request that is remembered gets its first
-//!    receipt again. Of the others it decides, and makes a [`writer::Block`]: for each change the new state, its version, and a
-//!    mark of the state that is replaced (for the count of the prefix, the pieces that are deleted, and the link to the change
-//!    before). A block holds at most [`Store::block_changes_max`] changes. It names the end of the journal that it was decided
-//!    on; if the journal has moved on, it is refused and decided anew.
-//! 2. [`writer::Appender::commit`] builds the block on a thread for blocking work: each change gets a sequence, a time and a
-//!    chained hash. One set of writes collects the journal entry (header and body), the new state with its digest when the suffix
-//!    is long, the count of the prefix, the memory of the request, and a seal at the end of a segment. Each entry is encoded,
-//!    gets an envelope with a checksum, and is cut into pieces when it is long.
-//! 3. The engine commits all of it at once, on another such thread. When that returns, all of it is on disk. When it fails, the
-//!    outcome is unknown, and the store accepts no more changes until it is opened again. Once begun, it runs to its end even when
-//!    the future is dropped; the appender would not learn of it, so that a commit has to be awaited.
-//! 4. The directory, the counts and the end of the journal are published, followers wake up, and the caller gets its receipt. From
-//!    then on every question sees the change; an identifier may be seen a moment earlier than its count.
+//! 1. The registry's committer takes a [`writer::View`] of the writer: the state at the end of the journal, with the block that is
+//!    being written. From it the committer reads the present states of the identifiers that a group of commands is about, and the
+//!    memory of their requests. A request that is remembered gets its first receipt again. Of the others it decides, and makes a
+//!    [`writer::Block`]: for each change the new state, its version, and a mark of the state that is replaced (for the count of the
+//!    prefix, the pieces that are deleted, and the link to the change before). A group takes up commands while the one before it is
+//!    written, up to [`Store::block_changes_max`] changes.
+//! 2. [`writer::Writer::append`] builds the block on a thread for blocking work: each change gets a sequence, a time and a chained
+//!    hash. One set of writes collects the journal entry (header and body), the new state with its digest when the suffix is long,
+//!    the count of the prefix, the memory of the request, and a seal at the end of a segment. Each entry is encoded, gets an envelope
+//!    with a checksum, and is cut into pieces when it is long. Then it waits until the block before has settled.
+//! 3. A task of its own has the engine commit all of it at once, on another such thread. When that returns, all of it is on disk.
+//!    Once begun, it runs to its end, whatever is dropped. When it fails, the outcome is unknown: it is that of every command of the
+//!    block, and of the next block, which was decided on this one and is not written. No change is accepted until the files have
+//!    been opened again, which the committer does as soon as the disk allows it ([`writer::Recovery`]); then the block is there for
+//!    ever, or never, and a repetition of the request gets the first receipt, or is decided anew.
+//! 4. The end of the journal, the directory and the counts are published together, followers wake up, and the callers get their
+//!    receipts. From then on every question sees the change; an identifier may be seen a moment earlier than its count.
 //! 5. Some 200 ms later the high-water file names the new end. The witness, which holds what may only grow, is renewed after a
 //!    commit, at most once a second, and when the store is closed. The next opening compares both with what it finds.
 //!
@@ -63,7 +66,7 @@ pub(crate) use self::engine::simulated;
 pub use self::engine::{EngineError, EngineKind, UnknownEngine};
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{RwLock, watch};
@@ -81,8 +84,8 @@ use self::journal::retention::RetainedFrom;
 use self::open::high_water::HighWaterFile;
 use self::open::read_only_image::ReadOnlyImage;
 use self::open::witness::Witness;
-use self::writer::End;
 use self::writer::counts::Counts;
+use self::writer::{End, Published, Standing};
 
 //----------- Store ----------------------------------------------------------
 
@@ -103,13 +106,10 @@ struct Inner {
     folding: Folding,
     clock: Clock,
     entropy: Entropy,
-    directory: ArcSwap<Directory>,
+    published: watch::Sender<Published>,
     lineage: ArcSwap<Lineage>,
     retained: ArcSwap<RetainedFrom>,
-    counts: Arc<Mutex<Counts>>,
-    end: watch::Sender<End>,
-    /// Why the store is read-only until it is opened again; none while it accepts changes.
-    stopped: watch::Sender<Option<String>>,
+    standing: watch::Sender<Standing>,
     /// Why the store accepts no changes for now.
     paused: watch::Sender<Option<String>>,
     high_water: Mutex<HighWaterFile>,
@@ -122,7 +122,7 @@ struct Inner {
 impl Store {
     /// Prefixes and tokens as of the last durable block.
     pub fn directory(&self) -> Arc<Directory> {
-        self.inner.directory.load_full()
+        Arc::clone(&self.inner.published.borrow().directory)
     }
 
     /// The incarnations of this store.
@@ -137,7 +137,7 @@ impl Store {
 
     /// The end of the durable journal.
     pub fn end(&self) -> End {
-        *self.inner.end.borrow()
+        self.inner.published.borrow().end
     }
 
     /// The position of the last durable entry.
@@ -145,9 +145,9 @@ impl Store {
         self.end().position()
     }
 
-    /// Follows the end of the durable journal.
-    pub fn follow(&self) -> watch::Receiver<End> {
-        self.inner.end.subscribe()
+    /// Follows the durable journal.
+    pub fn follow(&self) -> watch::Receiver<Published> {
+        self.inner.published.subscribe()
     }
 
     /// Which letters of a suffix are folded.
@@ -187,32 +187,22 @@ impl Store {
 
     /// Number of live identifiers with exactly this prefix.
     pub fn count_of(&self, prefix: &Prefix) -> u64 {
-        self.lock_counts().of(prefix)
+        self.inner.published.borrow().counts.of(prefix)
     }
 
     /// Whether any live identifier has this prefix or one below it.
     pub fn holds_within(&self, prefix: &Prefix) -> bool {
-        self.lock_counts().any_within(prefix)
+        self.inner.published.borrow().counts.any_within(prefix)
     }
 
     /// Whether a live identifier of this prefix, or of one below it, is governed by an entry above the prefix.
     pub fn holds_for_entry_above(&self, prefix: &Prefix, directory: &Directory) -> bool {
-        self.lock_counts().any_governed_above(prefix, directory)
+        self.inner.published.borrow().counts.any_governed_above(prefix, directory)
     }
 
     /// Number of live identifiers.
     pub fn count(&self) -> u64 {
-        self.lock_counts().total()
-    }
-
-    /// Why the store accepts no changes, for good or for now; none while it accepts them.
-    pub fn read_only_reason(&self) -> Option<String> {
-        self.stop_reason().or_else(|| self.pause_reason())
-    }
-
-    /// Why the store accepts no changes until it is opened again.
-    pub fn stop_reason(&self) -> Option<String> {
-        self.inner.stopped.borrow().clone()
+        self.inner.published.borrow().counts.total()
     }
 
     /// Why the store accepts no changes for now.
@@ -243,34 +233,23 @@ impl Store {
         Ok(self.inner.engine.disk_bytes().await?)
     }
 
-    /// Returns an error when the store is read-only.
-    pub fn check_writable(&self) -> Result<(), Error> {
-        self.read_only_reason().map_or(Ok(()), |reason| Err(Error::ReadOnly { reason }))
+    /// Numbers of live identifiers.
+    pub(in crate::store) fn counts(&self) -> Counts {
+        self.inner.published.borrow().counts.clone()
     }
 
-    /// Returns an error when the store is read-only until it is opened again. What makes space is done while it is paused.
-    fn check_not_stopped(&self) -> Result<(), Error> {
-        self.stop_reason().map_or(Ok(()), |reason| Err(Error::ReadOnly { reason }))
+    /// Sets the counts that readers see.
+    pub(in crate::store) fn set_counts(&self, counts: Counts) {
+        self.inner.published.send_modify(|published| published.counts = counts);
     }
 
-    /// Makes the store read-only; the first reason remains.
-    fn stop_writing(&self, reason: &str) {
-        let first = self.note_stop(reason);
-        if first {
-            tracing::error!(reason, "the store accepts no more changes");
-        }
+    /// Sets the prefixes and tokens that readers see.
+    pub(in crate::store) fn set_directory(&self, directory: Arc<Directory>) {
+        self.inner.published.send_modify(|published| published.directory = directory);
     }
 
-    /// Records why the store is read-only. Returns whether it is the first reason.
-    fn note_stop(&self, reason: &str) -> bool {
-        self.inner.stopped.send_if_modified(|stopped| {
-            let first = stopped.is_none();
-            stopped.get_or_insert_with(|| reason.to_owned());
-            first
-        })
-    }
-
-    fn lock_counts(&self) -> MutexGuard<'_, Counts> {
-        self.inner.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Sets the end of the journal that readers see.
+    pub(in crate::store) fn set_end(&self, end: End) {
+        self.inner.published.send_modify(|published| published.end = end);
     }
 }

@@ -1,6 +1,7 @@
 //! What the store promises, on both engines: whole after reopening, dense and chained, never behind unnoticed.
 
 mod check;
+mod failed_writes;
 mod opening;
 mod repair;
 
@@ -26,7 +27,7 @@ use crate::store::open::high_water::{HighWater, HighWaterFile};
 use crate::store::open::loss::accept_loss;
 use crate::store::open::recovery;
 use crate::store::open::{Opened, StoreOptions, open};
-use crate::store::writer::{Appender, Block, Committed, Proposed};
+use crate::store::writer::{Block, Committed, Proposed, Writer};
 use crate::store::{EngineKind, Store};
 
 //----------- A small language -----------------------------------------------
@@ -83,9 +84,9 @@ fn change(text: &str, data: Option<&[u8]>, version: u64, replaces: Option<Mark>)
     }
 }
 
-async fn commit(appender: &mut Appender, changes: Vec<Proposed>) -> Committed {
-    let since = appender.end().sequence;
-    appender.commit(Block { since, changes, remembered: Vec::new() }).await.expect("the block commits")
+async fn commit(writer: &mut Writer, changes: Vec<Proposed>) -> Committed {
+    let since = writer.end().position();
+    writer.commit(Block { since, changes, remembered: Vec::new() }).await.expect("the block commits")
 }
 
 async fn present(store: &Store, text: &str) -> Option<IdentifierEntry> {
@@ -104,14 +105,14 @@ fn data_of(entry: &IdentifierEntry) -> Vec<u8> {
 async fn what_was_committed_is_there_after_reopening() {
     for engine in EngineKind::ALL {
         let directory = tempfile::tempdir().expect("a directory");
-        let Opened { store, mut appender, report } = opened(directory.path(), engine).await;
+        let Opened { store, mut writer, report } = opened(directory.path(), engine).await;
         assert!(report.created);
-        commit(&mut appender, vec![change("88.118/A", Some(b"one"), 1, None)]).await;
-        let end = appender.end();
-        store.close(appender).await.expect("the store closes");
-        let Opened { store, appender, report } = opened(directory.path(), engine).await;
+        commit(&mut writer, vec![change("88.118/A", Some(b"one"), 1, None)]).await;
+        let end = writer.end();
+        store.close(writer).await.expect("the store closes");
+        let Opened { store, writer, report } = opened(directory.path(), engine).await;
         assert_eq!((report.created, report.checked, report.repaired), (false, 2, 0));
-        assert_eq!(appender.end(), end);
+        assert_eq!(writer.end(), end);
         let entry = present(&store, "88.118/a").await.expect("the identifier");
         assert_eq!((entry.identifier.to_string(), data_of(&entry)), ("88.118/A".into(), b"one".to_vec()));
         assert_eq!(store.count(), 1);
@@ -122,13 +123,13 @@ async fn what_was_committed_is_there_after_reopening() {
 async fn a_large_state_is_cut_and_its_old_pieces_go() {
     for engine in EngineKind::ALL {
         let directory = tempfile::tempdir().expect("a directory");
-        let Opened { store, mut appender, .. } = opened(directory.path(), engine).await;
+        let Opened { store, mut writer, .. } = opened(directory.path(), engine).await;
         let large = vec![7; 200_000];
-        commit(&mut appender, vec![change("88/x", Some(&large), 1, None)]).await;
+        commit(&mut writer, vec![change("88/x", Some(&large), 1, None)]).await;
         let entry = present(&store, "88/x").await.expect("the identifier");
         assert_eq!(data_of(&entry), large);
         let other = vec![8; 100_000];
-        commit(&mut appender, vec![change("88/x", Some(&other), 2, Some(entry.mark()))]).await;
+        commit(&mut writer, vec![change("88/x", Some(&other), 2, Some(entry.mark()))]).await;
         let entry = present(&store, "88/x").await.expect("the identifier");
         assert_eq!(data_of(&entry), other);
         // 7 pieces of the state, 7 of the newer body, 13 of the older body: none of the older state.
@@ -140,14 +141,14 @@ async fn a_large_state_is_cut_and_its_old_pieces_go() {
 #[tokio::test]
 async fn several_changes_of_one_identifier_may_stand_in_one_block() {
     let directory = tempfile::tempdir().expect("a directory");
-    let Opened { store, mut appender, .. } = opened(directory.path(), EngineKind::Fjall).await;
+    let Opened { store, mut writer, .. } = opened(directory.path(), EngineKind::Fjall).await;
     let block = vec![
         change("88/x", Some(&[1; 50_000]), 1, None),
         change("88/x", Some(&[2; 60_000]), 2, None),
         change("88/x", None, 3, None),
         change("88/x", Some(b"last"), 4, None),
     ];
-    let committed = commit(&mut appender, block).await;
+    let committed = commit(&mut writer, block).await;
     let entry = present(&store, "88/x").await.expect("the identifier");
     assert_eq!((entry.version, data_of(&entry)), (4, b"last".to_vec()));
     assert_eq!(store.count(), 1);
@@ -161,13 +162,13 @@ async fn several_changes_of_one_identifier_may_stand_in_one_block() {
 #[tokio::test]
 async fn the_journal_is_dense_and_chained_and_holds_the_whole_change() {
     let directory = tempfile::tempdir().expect("a directory");
-    let Opened { store, mut appender, .. } = opened(directory.path(), EngineKind::Fjall).await;
+    let Opened { store, mut writer, .. } = opened(directory.path(), EngineKind::Fjall).await;
     let request = RequestId::parse("017f22e2-79b0-7cc3-98c4-dc0c0c07398f").expect("a request id");
     let key = RequestKey { request, caller: [1; 16], item: 4 };
     let mut first = change("88/x", Some(b"one"), 1, None);
     first.request = Some((key, [5; 16]));
-    commit(&mut appender, vec![first]).await;
-    commit(&mut appender, vec![change("88/y", Some(b"two"), 1, None)]).await;
+    commit(&mut writer, vec![first]).await;
+    commit(&mut writer, vec![change("88/y", Some(b"two"), 1, None)]).await;
     let entries = store.entries_from(1, 10).await.expect("the journal reads");
     let (mut next, mut chain) = (1, Some([0; 32]));
     recovery::check_chain(&store, &entries, &mut next, &mut chain).expect("dense and chained");
@@ -186,14 +187,14 @@ async fn the_journal_is_dense_and_chained_and_holds_the_whole_change() {
 async fn lists_are_ordered_paged_and_without_tombstones() {
     for engine in EngineKind::ALL {
         let directory = tempfile::tempdir().expect("a directory");
-        let Opened { store, mut appender, .. } = opened(directory.path(), engine).await;
+        let Opened { store, mut writer, .. } = opened(directory.path(), engine).await;
         let mut block: Vec<Proposed> =
             (0..200).map(|n| change(&format!("88.1/S{n:03}"), Some(b"x"), 1, None)).collect();
         block.push(change("88.1.2/other", Some(b"x"), 1, None));
         block.push(change("88.10/other", Some(b"x"), 1, None));
-        commit(&mut appender, block).await;
+        commit(&mut writer, block).await;
         let gone = present(&store, "88.1/S001").await.expect("the identifier");
-        commit(&mut appender, vec![change("88.1/S001", None, 2, Some(gone.mark()))]).await;
+        commit(&mut writer, vec![change("88.1/S001", None, 2, Some(gone.mark()))]).await;
         let prefix = Prefix::parse("88.1").expect("a prefix");
         let mut names = Vec::new();
         let mut after = None;
@@ -226,20 +227,20 @@ async fn lists_are_ordered_paged_and_without_tombstones() {
 #[tokio::test]
 async fn a_journal_behind_its_high_water_mark_opens_read_only_until_the_loss_is_accepted() {
     let directory = tempfile::tempdir().expect("a directory");
-    let Opened { store, mut appender, .. } = opened(directory.path(), EngineKind::Fjall).await;
-    commit(&mut appender, vec![change("88/x", Some(b"one"), 1, None)]).await;
-    let end = appender.end();
-    store.close(appender).await.expect("the store closes");
+    let Opened { store, mut writer, .. } = opened(directory.path(), EngineKind::Fjall).await;
+    commit(&mut writer, vec![change("88/x", Some(b"one"), 1, None)]).await;
+    let end = writer.end();
+    store.close(writer).await.expect("the store closes");
     raise_high_water(directory.path(), 3);
 
-    let Opened { store, mut appender, .. } = opened(directory.path(), EngineKind::Fjall).await;
+    let Opened { store, mut writer, .. } = opened(directory.path(), EngineKind::Fjall).await;
     let reason = store.read_only_reason().expect("read-only");
     assert!(reason.contains("3 changes are missing") && reason.contains("accept-loss"), "{reason}");
     let refused =
-        appender.commit(Block { since: end.sequence, changes: Vec::new(), remembered: Vec::new() }).await;
+        writer.commit(Block { since: end.position(), changes: Vec::new(), remembered: Vec::new() }).await;
     assert!(matches!(refused.err(), Some(Error::ReadOnly { reason: found }) if found == reason));
     assert!(present(&store, "88/x").await.is_some());
-    store.close(appender).await.expect("the store closes");
+    store.close(writer).await.expect("the store closes");
 
     let accepted =
         accept_loss(options(directory.path(), EngineKind::Fjall)).await.expect("the loss is accepted");
@@ -256,11 +257,11 @@ async fn a_journal_behind_its_high_water_mark_opens_read_only_until_the_loss_is_
 async fn states_that_the_journal_leads_to_are_redone_at_open() {
     for engine in EngineKind::ALL {
         let directory = tempfile::tempdir().expect("a directory");
-        let Opened { store, mut appender, .. } = opened(directory.path(), engine).await;
-        commit(&mut appender, vec![change("88/x", Some(&[3; 40_000]), 1, None)]).await;
+        let Opened { store, mut writer, .. } = opened(directory.path(), engine).await;
+        commit(&mut writer, vec![change("88/x", Some(&[3; 40_000]), 1, None)]).await;
         store.lose_state("88/x").await;
         assert_eq!(present(&store, "88/x").await, None);
-        store.close(appender).await.expect("the store closes");
+        store.close(writer).await.expect("the store closes");
         let Opened { store, report, .. } = opened(directory.path(), engine).await;
         assert_eq!(report.repaired, 1);
         let entry = present(&store, "88/x").await.expect("the identifier");
@@ -271,8 +272,8 @@ async fn states_that_the_journal_leads_to_are_redone_at_open() {
 #[tokio::test]
 async fn a_changed_byte_is_named_and_never_answered() {
     let directory = tempfile::tempdir().expect("a directory");
-    let Opened { store, mut appender, .. } = opened(directory.path(), EngineKind::Fjall).await;
-    commit(&mut appender, vec![change("88/x", Some(b"one"), 1, None)]).await;
+    let Opened { store, mut writer, .. } = opened(directory.path(), EngineKind::Fjall).await;
+    commit(&mut writer, vec![change("88/x", Some(b"one"), 1, None)]).await;
     store.flip_state("88/x").await;
     let found = store.identifiers(&[canonical("88/x")]).await;
     let error = found.expect_err("a damaged entry").to_string();
@@ -286,9 +287,9 @@ async fn a_changed_byte_is_named_and_never_answered() {
 async fn a_long_suffix_is_found_by_its_digest() {
     use sha2::{Digest as _, Sha256};
     let directory = tempfile::tempdir().expect("a directory");
-    let Opened { store, mut appender, .. } = opened(directory.path(), EngineKind::Fjall).await;
+    let Opened { store, mut writer, .. } = opened(directory.path(), EngineKind::Fjall).await;
     let suffix = "Ab".repeat(40);
-    commit(&mut appender, vec![change(&format!("88/{suffix}"), Some(b"one"), 1, None)]).await;
+    commit(&mut writer, vec![change(&format!("88/{suffix}"), Some(b"one"), 1, None)]).await;
     let digest = Sha256::digest(suffix.to_ascii_lowercase());
     let digest = digest[..20].try_into().expect("20 bytes");
     let prefix = Prefix::parse("88").expect("a prefix");
@@ -300,18 +301,18 @@ async fn a_long_suffix_is_found_by_its_digest() {
 #[tokio::test]
 async fn whole_segments_are_pruned_bodies_before_headers() {
     let directory = tempfile::tempdir().expect("a directory");
-    let Opened { store, mut appender, .. } = opened(directory.path(), EngineKind::Fjall).await;
+    let Opened { store, mut writer, .. } = opened(directory.path(), EngineKind::Fjall).await;
     let block = |block: u64, items: u64| {
         (0..items).map(|n| change(&format!("88/{block}-{n}"), Some(b"x"), 1, None)).collect()
     };
     // One entry began the store.
-    commit(&mut appender, block(0, SEGMENT_ENTRIES - 1)).await;
+    commit(&mut writer, block(0, SEGMENT_ENTRIES - 1)).await;
     let later = 1_800_000_000_001;
     // The segment is sealed, but it is the journal's end: without it the store could not go on.
     assert_eq!(store.head().sequence, SEGMENT_ENTRIES);
     let all = Retention { bodies_before_ms: later, headers_before_ms: later };
     assert_eq!(store.prune(all).await.expect("nothing to prune").headers_from, 1);
-    commit(&mut appender, block(1, SEGMENT_ENTRIES / 2)).await;
+    commit(&mut writer, block(1, SEGMENT_ENTRIES / 2)).await;
     // Pruning makes space, so that it goes on while the lack of it has paused the store.
     store.pause("disk full");
     let retained =
@@ -325,7 +326,7 @@ async fn whole_segments_are_pruned_bodies_before_headers() {
     store.prune(all).await.expect("pruned");
     let first = store.headers_from(1, 1).await.expect("the journal reads");
     assert_eq!(first[0].position.sequence, SEGMENT_ENTRIES + 1);
-    store.close(appender).await.expect("the store closes");
+    store.close(writer).await.expect("the store closes");
     let Opened { store, .. } = opened(directory.path(), EngineKind::Fjall).await;
     assert_eq!(store.retained().headers_from, SEGMENT_ENTRIES + 1);
     assert!(present(&store, "88/0-0").await.is_some());
@@ -337,14 +338,14 @@ async fn whole_segments_are_pruned_bodies_before_headers() {
 async fn a_copy_of_the_journal_names_a_missing_body() {
     for engine in EngineKind::ALL {
         let directory = tempfile::tempdir().expect("a directory");
-        let Opened { store, mut appender, .. } = opened(directory.path(), engine).await;
+        let Opened { store, mut writer, .. } = opened(directory.path(), engine).await;
         let numbers = (0..4).map(|number| change(&format!("88/{number}"), Some(b"x"), 1, None));
-        commit(&mut appender, numbers.collect()).await;
+        commit(&mut writer, numbers.collect()).await;
         store.lose_body(3).await;
         let error = store.copy_journal(1, 5).await.expect_err("a body is missing");
         let Error::JournalDamaged { sequence, detail, .. } = error else { panic!("{error:?}") };
         assert_eq!((sequence, detail.as_str()), (3, "the body is missing"));
-        store.release(appender).await;
+        store.release(writer).await;
     }
 }
 
@@ -369,6 +370,11 @@ impl Store {
         self.inner.engine.hold_writes(hold);
     }
 
+    /// Holds every write that begins from now on, with its usual deadline.
+    pub(crate) fn hold_writes_patiently(&self) {
+        self.inner.engine.hold_writes_patiently();
+    }
+
     /// Brings everything from the engine's memory into its tables, where it has such.
     async fn flush_tables(&self) {
         self.inner.engine.flush().await;
@@ -390,8 +396,8 @@ impl Store {
     }
 
     /// Releases the files without a word in the high-water file.
-    async fn release(&self, appender: Appender) {
-        drop(appender);
+    async fn release(&self, writer: Writer) {
+        drop(writer);
         self.inner.engine.close().await.expect("the engine closes");
     }
 

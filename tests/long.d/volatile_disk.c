@@ -4,6 +4,9 @@
  *   VOLATILE_DIRECTORY   the directory that the program works in
  *   VOLATILE_SHADOW      its durable state; a copy of the directory at the beginning
  *   VOLATILE_CLOCK       seconds by which the wall clock is ahead, or behind when negative
+ *   VOLATILE_FAIL_AT     the number of the sync that fails with EIO, from 1; what it was to bring to disk is lost for ever, although
+ *                        it can still be read, and later syncs of the file do not fail for it: as Linux does
+ *   VOLATILE_FAILS       how many syncs fail from that one on; 1 by default
  *
  * Bytes become durable by fsync or fdatasync of their file, with its length and its present name. Names that were given, changed
  * or removed become durable by fsync of their directory: it is compared with its shadow then, files and folders being known by
@@ -18,6 +21,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +46,8 @@ struct node { unsigned long long number; int is_in_shadow; char name[PATH_MAX]; 
 
 static const char *directory = "/nonexistent", *shadow = "/nonexistent";
 static size_t directory_bytes;
-static long clock_ahead;
+static long clock_ahead, fail_at, fails = 1;
+static atomic_long syncs;
 static struct node *nodes[NODES_MAX];
 static int node_count;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -54,6 +59,8 @@ __attribute__((constructor)) static void configure(void) {
     if ((text = getenv("VOLATILE_DIRECTORY"))) directory = text;
     if ((text = getenv("VOLATILE_SHADOW"))) shadow = text;
     if ((text = getenv("VOLATILE_CLOCK"))) clock_ahead = atol(text);
+    if ((text = getenv("VOLATILE_FAIL_AT"))) fail_at = atol(text);
+    if ((text = getenv("VOLATILE_FAILS"))) fails = atol(text);
     directory_bytes = strlen(directory);
 }
 
@@ -225,6 +232,21 @@ static void synced(int fd) {
     inside = 0;
 }
 
+/* Whether this sync is to fail; then the bytes that it was to bring to disk are forgotten. */
+static int fails_now(int fd) {
+    char name[PATH_MAX];
+    if (inside || !fail_at || !name_of(fd, name)) return 0;
+    long number = ++syncs;
+    if (number < fail_at || number >= fail_at + fails) return 0;
+    inside = 1;
+    pthread_mutex_lock(&lock);
+    struct node *node = find(number_of(fd, ""), NULL);
+    if (node) node->count = 0;
+    pthread_mutex_unlock(&lock);
+    inside = 0;
+    return 1;
+}
+
 static void note_written(int fd, off_t at, ssize_t bytes) {
     char name[PATH_MAX];
     struct stat facts;
@@ -273,6 +295,10 @@ WRITE_HERE(writev, const struct iovec *, int)
 
 #define SYNC(name)                                                             \
     int name(int fd) {                                                         \
+        if (fails_now(fd)) {                                                   \
+            errno = EIO;                                                       \
+            return -1;                                                         \
+        }                                                                      \
         int failed = REAL(name)(fd), error = errno;                            \
         if (!failed) synced(fd);                                               \
         errno = error;                                                         \

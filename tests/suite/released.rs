@@ -208,10 +208,10 @@ async fn a_released_store_answers_a_repeated_request_with_its_first_receipt() {
             clock: Arc::new(move || now_ms),
             entropy: idnode::daemon::entropy(),
         };
-        let Opened { store, appender, .. } = open(options).await.expect("it opens");
+        let Opened { store, writer, .. } = open(options).await.expect("it opens");
         let authority = Authority::new(store.clone(), AuthorityOptions::default());
         let options = RegistryOptions::default();
-        let (registry, committer) = Registry::start(store.clone(), appender, authority.clone(), options);
+        let (registry, committer) = Registry::start(store.clone(), writer, authority.clone(), options);
         let caller = authority.authenticate(&admin_token(&released.path("data"))).expect("the admin token");
         let head = store.head();
         for (number, command) in repeated_commands() {

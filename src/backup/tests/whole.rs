@@ -35,7 +35,7 @@ async fn a_backup_made_during_writes_restores_every_identifier_as_it_was_at_its_
         for block in 0..4 {
             bench.write(block * 500..(block + 1) * 500).await;
         }
-        let Bench { scratch, store, mut appender, past } = bench;
+        let Bench { scratch, store, mut writer, past } = bench;
         let stop = Arc::new(AtomicBool::new(false));
         let writer = tokio::spawn({
             let (store, stop) = (store.clone(), Arc::clone(&stop));
@@ -43,10 +43,10 @@ async fn a_backup_made_during_writes_restores_every_identifier_as_it_was_at_its_
                 let mut round = 0;
                 while !stop.load(Ordering::Relaxed) {
                     let numbers: Vec<u64> = (0..20).map(|n| (n * 97 + round * 13) % 2_400).collect();
-                    write(&store, &mut appender, &numbers).await;
+                    write(&store, &mut writer, &numbers).await;
                     round += 1;
                 }
-                appender
+                writer
             }
         });
         let before = store.end().sequence;
@@ -54,9 +54,9 @@ async fn a_backup_made_during_writes_restores_every_identifier_as_it_was_at_its_
             super::Backups::new(store.clone(), super::options(scratch.path())).expect("no key file");
         let made = backups.create(None, Kind::Full, &|_| {}).await.expect("the backup is made");
         stop.store(true, Ordering::Relaxed);
-        let appender = writer.await.expect("the writer ends");
+        let writer = writer.await.expect("the writer ends");
         assert!(made.to.sequence > before, "nothing was written meanwhile");
-        let bench = Bench { scratch, store, appender, past };
+        let bench = Bench { scratch, store, writer, past };
         let found = verdict(&bench.path("backups").join(&made.name)).await;
         assert_eq!((found.findings.as_slice(), found.entries), ([].as_slice(), made.entries));
         let expected = states_of_journal(&bench, made.to.sequence).await;

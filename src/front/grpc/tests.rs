@@ -96,11 +96,11 @@ async fn bench(allow_tokens_in_plain_text: bool) -> Bench {
         clock: Arc::new(|| 1_800_000_000_000),
         entropy: Arc::clone(&tap).entropy(),
     };
-    let Opened { store, appender, .. } = open::open(options).await.expect("a new store");
+    let Opened { store, writer, .. } = open::open(options).await.expect("a new store");
     let options =
         RegistryOptions { request_window: Duration::from_secs(86_400), ..RegistryOptions::default() };
     let authority = Authority::new(store.clone(), AuthorityOptions::default());
-    let (registry, _committer) = Registry::start(store.clone(), appender, authority.clone(), options);
+    let (registry, _committer) = Registry::start(store.clone(), writer, authority.clone(), options);
     let registry = Arc::new(registry);
     let prefix = Prefix::parse("88").expect("a prefix");
     let home = Command::Prefix(PrefixCommand::Home { prefix, registrant: None });

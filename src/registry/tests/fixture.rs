@@ -27,7 +27,7 @@ use crate::registry::receipt::{Outcome, Receipt};
 use crate::registry::{Registry, RegistryOptions, TokenDraft};
 use crate::store::entry::IdentifierEntry;
 use crate::store::open::{Opened, StoreOptions, open};
-use crate::store::writer::Appender;
+use crate::store::writer::Writer;
 use crate::store::{EngineKind, Store};
 use crate::wire::handle::administrator::{encode_administrator, encode_identities};
 
@@ -46,7 +46,7 @@ pub(crate) struct Fixture {
     pub(crate) authority: Authority,
     pub(crate) registry: Arc<Registry>,
     clock: Arc<AtomicU64>,
-    running: JoinHandle<Appender>,
+    running: JoinHandle<Writer>,
 }
 
 /// Outcomes of a batch.
@@ -84,10 +84,9 @@ impl Fixture {
         registry_options: RegistryOptions,
     ) -> Self {
         let options = options_of(&directory, engine, &clock);
-        let Opened { store, appender, .. } = open(options).await.expect("the store opens");
+        let Opened { store, writer, .. } = open(options).await.expect("the store opens");
         let authority = Authority::new(store.clone(), authority_options);
-        let (registry, running) =
-            Registry::start(store.clone(), appender, authority.clone(), registry_options);
+        let (registry, running) = Registry::start(store.clone(), writer, authority.clone(), registry_options);
         Self { directory, engine, store, authority, registry: Arc::new(registry), clock, running }
     }
 
@@ -95,15 +94,15 @@ impl Fixture {
     pub(crate) async fn reopen(self) -> Self {
         let Self { directory, engine, store, authority, registry, clock, running } = self;
         registry.stop();
-        let appender = running.await.expect("the committer ends");
+        let writer = running.await.expect("the committer ends");
         // After a write that failed, closing fails, too.
-        let _broken = store.close(appender).await;
+        let _broken = store.close(writer).await;
         drop((store, authority, registry));
         Self::open_in(directory, engine, clock).await
     }
 
     /// Stops the registry and waits until it has ended.
-    pub(crate) async fn stop(self) -> (Store, Appender, TempDir) {
+    pub(crate) async fn stop(self) -> (Store, Writer, TempDir) {
         self.registry.stop();
         (self.store, self.running.await.expect("the committer ends"), self.directory)
     }

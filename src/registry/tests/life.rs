@@ -1,5 +1,7 @@
 //! The committer's life: draining, a store that accepts no changes, a write that fails.
 
+use std::time::Duration;
+
 use crate::authority::caller::Caller;
 use crate::authority::{Authority, AuthorityOptions};
 use crate::model::position::Position;
@@ -8,6 +10,7 @@ use crate::model::token::Scope;
 use crate::registry::receipt::Outcome;
 use crate::registry::{Registry, RegistryOptions};
 use crate::store::EngineKind;
+use crate::store::writer::Standing;
 
 use super::fixture::{Fixture, WINDOW, batch, home, prefix, register, request_id, suspend};
 
@@ -21,41 +24,41 @@ async fn what_is_queued_is_committed_before_the_registry_stops() {
             tokio::task::yield_now().await;
             fixture.stop().await
         };
-        let (applied, (store, appender, _directory)) =
+        let (applied, (store, writer, _directory)) =
             tokio::join!(registry.apply(&Caller::Node, batch(None, commands)), stop);
         let outcomes = applied.expect("queued before the stop");
         assert!(outcomes.iter().all(Result::is_ok));
-        assert_eq!((store.count(), appender.end().sequence), (500, 502));
+        assert_eq!((store.count(), writer.end().sequence), (500, 502));
         let late = registry.apply(&Caller::Node, batch(None, vec![register("88.118/late", "x")])).await;
         assert_eq!(late, Err(Failure::Stopping));
-        store.close(appender).await.expect("the store closes");
+        store.close(writer).await.expect("the store closes");
     }
 }
 
 #[tokio::test]
 async fn a_store_that_accepts_no_changes_says_why() {
     let fixture = Fixture::open(EngineKind::Fjall).await;
-    let (store, appender, directory) = fixture.stop().await;
-    store.close(appender).await.expect("the store closes");
+    let (store, writer, directory) = fixture.stop().await;
+    store.close(writer).await.expect("the store closes");
     crate::store::tests::raise_high_water(directory.path(), 7);
     let opened = crate::store::tests::opened(directory.path(), EngineKind::Fjall).await;
     let reason = opened.store.read_only_reason().expect("a reason");
     let options = RegistryOptions { request_window: WINDOW, ..RegistryOptions::default() };
     let (registry, running) = {
         let authority = Authority::new(opened.store.clone(), AuthorityOptions::default());
-        Registry::start(opened.store.clone(), opened.appender, authority, options)
+        Registry::start(opened.store.clone(), opened.writer, authority, options)
     };
     let refused = registry.apply_one(&Caller::Node, home("77")).await;
     assert!(reason.contains("7 changes are missing"), "{reason}");
     assert_eq!(refused, Err(Problem::Failed(Failure::ReadOnly { reason })));
     registry.stop();
-    let appender = running.await.expect("the committer ends");
-    opened.store.close(appender).await.expect("the store closes");
+    let writer = running.await.expect("the committer ends");
+    opened.store.close(writer).await.expect("the store closes");
 }
 
 /// On sled, whose sync is ours to break.
 #[tokio::test]
-async fn after_a_failed_write_nothing_is_accepted_and_nothing_of_it_is_seen() {
+async fn after_a_failed_write_the_node_recovers_and_a_repetition_gets_the_outcome() {
     let fixture = Fixture::open(EngineKind::Sled).await;
     fixture.node(register("88.118/a", "one")).await.expect("registered");
     let (end, id) = (fixture.store.end(), Some(fixture.request_id(1)));
@@ -63,22 +66,21 @@ async fn after_a_failed_write_nothing_is_accepted_and_nothing_of_it_is_seen() {
     let commands = || vec![register("88.118/b", "one"), suspend("88.118")];
     let failure = fixture.try_request(&Caller::Node, id, commands()).await.expect_err("no sync");
     assert_eq!(failure.code(), "OUTCOME_UNKNOWN");
-    assert_eq!(fixture.store.end(), end);
-    assert_eq!(fixture.data("88.118/b").await, None);
-    assert_eq!(fixture.store.count(), 1, "not counted either");
-    let reason = fixture.store.read_only_reason().expect("a reason");
-    assert!(reason.contains("a write failed") && reason.contains("restart"), "{reason}");
-    let refused = fixture.try_request(&Caller::Node, None, vec![register("88.118/c", "one")]).await;
-    assert_eq!(refused, Err(Failure::ReadOnly { reason }));
 
-    // After a restart the repetition tells, whichever it was.
-    let fixture = fixture.reopen().await;
-    let outcomes = fixture.request(&Caller::Node, id, commands()).await;
-    let first = outcomes[0].as_ref().expect("registered, before or now");
+    let recovered = tokio::time::timeout(Duration::from_secs(60), fixture.store.recovered()).await;
+    assert_eq!(recovered, Ok(Standing::Open));
     let expected = Position { sequence: end.sequence + 1, ..end.position() };
-    assert_eq!((first.outcome, first.position), (Outcome::Registered, expected));
-    assert_eq!(fixture.end(), end.sequence + 2);
-    assert_eq!(fixture.store.count(), 2);
+    assert_eq!(fixture.end(), end.sequence + 2, "the change is there");
+    let outcomes = fixture.request(&Caller::Node, id, commands()).await;
+    let first = outcomes[0].as_ref().expect("registered before");
+    assert_eq!((first.outcome, first.position, first.repeated), (Outcome::Registered, expected, true));
+    assert_eq!((fixture.end(), fixture.store.count()), (end.sequence + 2, 2));
+    let suspended = fixture.node(register("88.118/c", "one")).await.expect_err("its prefix is suspended");
+    assert_eq!(suspended.code(), "PREFIX_SUSPENDED");
+
+    let fixture = fixture.reopen().await;
+    assert_eq!((fixture.end(), fixture.store.count()), (end.sequence + 2, 2));
+    assert_eq!(fixture.store.read_only_reason(), None);
 }
 
 #[tokio::test]

@@ -104,7 +104,7 @@ struct Repair {
 
 impl Repair {
     async fn run(mut self, proof: &FileProof) -> Result<Self, Error> {
-        let stated = self.store.lock_counts().clone();
+        let stated = self.store.counts();
         let (mut next, end) = (self.store.retained().headers_from, self.store.end().sequence);
         while next <= end {
             let entries = self.entries(next).await;
@@ -245,7 +245,7 @@ impl Repair {
         let mut writes = Writes::default();
         counts.put_into(&mut writes);
         self.store.write(writes).await?;
-        *self.store.lock_counts() = counts;
+        self.store.set_counts(counts);
         Ok(())
     }
 

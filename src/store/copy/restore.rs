@@ -23,7 +23,7 @@ use crate::store::journal::{Body, Hash, JournalEntry};
 use crate::store::open::recovery;
 use crate::store::open::{Attached, Opened, StoreOptions, attach, begin_incarnation, open};
 use crate::store::writer::counts::Counts;
-use crate::store::writer::{Appender, End};
+use crate::store::writer::{End, Writer};
 
 /// Why the incarnation of a restored store began, as its first entry says.
 pub const RESTORED: &str = "restored";
@@ -302,11 +302,11 @@ impl Restorer {
 
     /// Opens the rebuilt store as a node would, and checks the result.
     async fn reopen(self, end: End, identifiers: u64) -> Result<Restored, Error> {
-        let Opened { store, appender, report } = open(self.options).await?;
+        let Opened { store, writer, report } = open(self.options).await?;
         let present = store.head();
         let continues = store.lineage().present().and_then(|entry| entry.continues);
         let found = (report.repaired, store.count(), continues, store.read_only_reason());
-        store.close(appender).await?;
+        store.close(writer).await?;
         if found != (0, identifiers, Some((end.position(), end.chain)), None) {
             return Err(damaged(format!("what was restored does not read back: {found:?}")));
         }
@@ -317,9 +317,9 @@ impl Restorer {
 /// Begins a new incarnation on a store whose last one ended elsewhere.
 async fn begin_restored(options: StoreOptions) -> Result<(), Error> {
     let Attached { store, .. } = attach(options).await?;
-    let mut appender = Appender::new(store.clone(), store.end());
-    begin_incarnation(&mut appender, RESTORED).await?;
-    store.close(appender).await
+    let mut writer = Writer::new(store.clone());
+    begin_incarnation(&mut writer, RESTORED).await?;
+    store.close(writer).await
 }
 
 fn damaged(detail: String) -> Error {

@@ -34,11 +34,15 @@ pub enum EngineError {
         /// The error of the operating system.
         source: io::Error,
     },
-    /// An earlier write or sync failed: nothing is written any more until the store is opened again.
+    /// An earlier write or sync failed: nothing is written any more until the files have been opened again.
     #[error(
-        "an earlier change could not be written to disk; no changes are accepted until the store is opened again"
+        "an earlier change could not be written to disk; no changes are accepted until the stored data has been opened \
+         again"
     )]
     Poisoned,
+    /// The files have been opened again since an image was begun, so that it no longer shows one instant.
+    #[error("the stored data has been opened again after a failed write; begin the copy again")]
+    Reopened,
     /// A call has not returned by its deadline; it may still end.
     #[error(
         "{what} in the stored data at {} has not returned after {seconds} seconds; check the disk and its load, then \
@@ -63,7 +67,9 @@ impl EngineError {
     pub(in crate::store) fn is_damage(&self) -> bool {
         match self {
             Self::Damaged { .. } | Self::Io { .. } => true,
-            Self::Full { .. } | Self::Poisoned | Self::Stalled { .. } | Self::Stopped => false,
+            Self::Full { .. } | Self::Poisoned | Self::Reopened | Self::Stalled { .. } | Self::Stopped => {
+                false
+            }
         }
     }
 

@@ -12,6 +12,7 @@
 //! | [`Walk`] | every entry of a kind, also past one part that cannot be read |
 //! | [`Engine::is_empty`], [`Engine::entries_at_most`] | sizes, as far as they are known without reading |
 //! | [`Engine::commit`] | all of [`Writes`], durable when it returns |
+//! | [`Engine::recover`] | the files opened again after a failed commit |
 //! | [`Engine::deletions`] | writes that delete the next entries of a span |
 //! | [`Engine::image`] | every entry of one kind after another, while commits go on |
 //! | [`Engine::disk_bytes`], [`Engine::write_in_flight`], [`Engine::close`] | files |
@@ -21,7 +22,8 @@
 //! - An entry is read whole, and at least as new as every receipt that was given before the call. There is **no** instant across
 //!   entries: two entries of one call may show different commits. Only the committer relies on an instant (that what allows a
 //!   change is still true), and it reads while nothing else is committed.
-//! - A commit is atomic and on disk when it returns. What is not on disk is never read.
+//! - A commit is atomic and on disk when it returns. What is not on disk is never read. After a failed commit no other is accepted
+//!   until the engine has recovered; only then is it known whether the failed one is there, and that does not change any more.
 //! - Damage is an error that names the entry or the file, and the remedy. A panic inside an engine is caught and becomes one.
 //! - Every call returns by its deadline. A commit beyond it counts as failed.
 //! - No call blocks the reactor, but for short reads as long as they come from memory. Dropping a call's future does not undo it:

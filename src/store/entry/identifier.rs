@@ -16,6 +16,7 @@ use crate::model::value::{Index, Permissions, Reference, Ttl, Value, ValueType, 
 use crate::store::engine::{StoredAs, Writes};
 use crate::store::error::Unreadable;
 use crate::store::journal::{Header, Subject};
+use crate::store::writer::view::Unsettled;
 use crate::wire::cursor::{DecodeError, Reader, Writer};
 
 //----------- IdentifierEntry ------------------------------------------------
@@ -171,6 +172,10 @@ impl State for IdentifierEntry {
 
     fn put_derived(&self, canonical: &CanonicalIdentifier, writes: &mut Writes) {
         put_digest(writes, &self.identifier, canonical);
+    }
+
+    fn note_unsettled(self, folding: Folding, stored: StoredAs, unsettled: &mut Unsettled) {
+        unsettled.identifiers.insert(self.key(folding), Self { stored, ..self });
     }
 }
 

@@ -10,8 +10,9 @@
 use super::{Change, Entry, Mark};
 use crate::model::identifier::{Folding, Prefix};
 use crate::store::directory::Directory;
-use crate::store::engine::Writes;
+use crate::store::engine::{StoredAs, Writes};
 use crate::store::journal::{Header, Subject};
+use crate::store::writer::view::Unsettled;
 
 /// An entry of which every change is a journal entry.
 pub(in crate::store) trait State: Entry + Clone {
@@ -56,6 +57,9 @@ pub(in crate::store) trait State: Entry + Clone {
 
     /// Takes it up into the directory, when the kind is held there.
     fn hold(self, _directory: &mut Directory) {}
+
+    /// Takes it up among the states that are not known to be on disk, when the kind is not held in the directory.
+    fn note_unsettled(self, _folding: Folding, _stored: StoredAs, _unsettled: &mut Unsettled) {}
 }
 
 /// Repeats a block for each kind of state, in this order. Within the block, the name before the arrow is the type.

@@ -45,7 +45,7 @@ use crate::store::open::proof::FileProof;
 use crate::store::open::read_only_image::ReadOnlyImage;
 use crate::store::open::recovery::{Redo, Tail};
 use crate::store::writer::counts::Counts;
-use crate::store::writer::{Appender, Block, End, Proposed};
+use crate::store::writer::{Block, End, Proposed, Published, Standing, Writer};
 use crate::store::{Inner, Store};
 use crate::telemetry::Chain;
 
@@ -74,7 +74,7 @@ pub struct Opened {
     /// The store, for readers and followers.
     pub store: Store,
     /// The only writer.
-    pub appender: Appender,
+    pub writer: Writer,
     /// The findings of opening.
     pub report: OpenReport,
 }
@@ -128,10 +128,10 @@ pub async fn open_existing(options: StoreOptions) -> Result<Opened, Error> {
 /// incarnations, prefixes, tokens or counts cannot be read.
 pub async fn open(options: StoreOptions) -> Result<Opened, Error> {
     let Attached { store, fresh, proof, .. } = attach(options).await?;
-    let mut appender = Appender::new(store.clone(), store.end());
+    let mut writer = Writer::new(store.clone());
     let mut report = OpenReport { created: fresh, ..OpenReport::default() };
     if fresh {
-        begin_incarnation(&mut appender, "created").await?;
+        begin_incarnation(&mut writer, "created").await?;
         save_high_water(&store)?;
     } else {
         report = compare_and_repair(&store, &proof).await?;
@@ -145,13 +145,13 @@ pub async fn open(options: StoreOptions) -> Result<Opened, Error> {
     if store.stop_reason().is_none() {
         warn_unless_noted(proof::note_witness(&store).await);
     }
-    Ok(Opened { store, appender, report })
+    Ok(Opened { store, writer, report })
 }
 
 /// Begins a new incarnation of the store: the first entry names what it continues.
-pub(in crate::store) async fn begin_incarnation(appender: &mut Appender, reason: &str) -> Result<(), Error> {
-    let before = appender.end();
-    let store = appender.store().clone();
+pub(in crate::store) async fn begin_incarnation(writer: &mut Writer, reason: &str) -> Result<(), Error> {
+    let before = writer.end();
+    let store = writer.store().clone();
     let mut random = [0; 10];
     store.fill_random(&mut random);
     let present = store.lineage().present().map(|entry| entry.incarnation);
@@ -164,7 +164,7 @@ pub(in crate::store) async fn begin_incarnation(appender: &mut Appender, reason:
         chain: before.chain,
         reason: reason.to_owned(),
     });
-    appender.begin(incarnation);
+    writer.begin(incarnation);
     let proposed = Proposed {
         change,
         operation: Operation::Begun,
@@ -174,8 +174,8 @@ pub(in crate::store) async fn begin_incarnation(appender: &mut Appender, reason:
         request: None,
         named: false,
     };
-    appender
-        .commit(Block { since: before.sequence, changes: vec![proposed], remembered: Vec::new() })
+    writer
+        .commit(Block { since: writer.end().position(), changes: vec![proposed], remembered: Vec::new() })
         .await?;
     let mut writes = Writes::default();
     writes.put_fact(&lineage);
@@ -235,12 +235,14 @@ pub(in crate::store) async fn attach_as(
             folding: options.folding,
             clock: options.clock,
             entropy: options.entropy,
-            directory: ArcSwap::default(),
+            published: watch::Sender::new(Published {
+                end: empty,
+                directory: Arc::default(),
+                counts: Counts::default(),
+            }),
             lineage: ArcSwap::default(),
             retained: ArcSwap::default(),
-            counts: Arc::new(Mutex::new(Counts::default())),
-            end: watch::Sender::new(empty),
-            stopped: watch::Sender::new(None),
+            standing: watch::Sender::new(Standing::Open),
             paused: watch::Sender::new(None),
             high_water: Mutex::new(high_water),
             witness: Mutex::new(None),
@@ -257,9 +259,9 @@ pub(in crate::store) async fn attach_as(
 impl Store {
     /// Closes the store: writes the high-water file and releases the engine's files.
     ///
-    /// It takes the appender, so that nothing can be committed afterwards.
-    pub async fn close(&self, appender: Appender) -> Result<(), Error> {
-        drop(appender);
+    /// It takes the writer, so that nothing can be committed afterwards.
+    pub async fn close(&self, writer: Writer) -> Result<(), Error> {
+        drop(writer);
         // A store that is behind its high-water mark retains the mark: it is the only evidence of the loss.
         let is_whole = self.stop_reason().is_none();
         if is_whole {
@@ -381,7 +383,7 @@ async fn take_up_header(store: &Store, proof: &FileProof) -> Result<bool, Error>
 }
 
 /// Reads incarnations, what is retained, and the journal's end.
-async fn take_up_journal(store: &Store) -> Result<(), Error> {
+pub(in crate::store) async fn take_up_journal(store: &Store) -> Result<(), Error> {
     if let Some(retained) = store.inner.engine.fact::<RetainedFrom>().await? {
         store.inner.retained.store(Arc::new(retained));
     }
@@ -390,7 +392,7 @@ async fn take_up_journal(store: &Store) -> Result<(), Error> {
     store.inner.lineage.store(Arc::new(lineage));
     let last = store.last_header().await?;
     let Some(last) = last else { return Err(without_journal(store)) };
-    store.inner.end.send_replace(End::at(&last));
+    store.set_end(End::at(&last));
     Ok(())
 }
 
@@ -422,16 +424,13 @@ impl Store {
                 }
                 tokio::time::sleep(Duration::from_millis(LAG_MS)).await;
                 end.borrow_and_update();
-                if store.stop_reason().is_some() {
-                    break;
+                match store.standing() {
+                    Standing::Open => {}
+                    Standing::Unsure { .. } => continue,
+                    Standing::Stopped { .. } => break,
                 }
-                let saved = tokio::task::spawn_blocking({
-                    let store = store.clone();
-                    move || save_high_water(&store)
-                });
-                if let Ok(Err(error)) = saved.await {
-                    store.stop_writing(&format!("{error}: check the disk, then restart the node"));
-                    break;
+                if let Err(error) = high_water_saved(&store).await {
+                    store.be_unsure(&Chain(&error), error.is_full());
                 }
                 noting.note_if_due();
             }
@@ -454,6 +453,13 @@ pub(in crate::store) fn save_high_water(store: &Store) -> Result<(), Error> {
     let end = store.end();
     let mark = HighWater { position: end.position(), chain: end.chain };
     store.inner.high_water.lock().unwrap_or_else(std::sync::PoisonError::into_inner).save(&mark)
+}
+
+/// Writes the end of the journal to the high-water file, off the reactor.
+pub(in crate::store) async fn high_water_saved(store: &Store) -> Result<(), Error> {
+    let store = store.clone();
+    let saved = tokio::task::spawn_blocking(move || save_high_water(&store)).await;
+    saved.unwrap_or(Err(Error::Engine(EngineError::Stopped)))
 }
 
 //----------- Noting ---------------------------------------------------------

@@ -101,6 +101,18 @@ impl FileProof {
     }
 }
 
+/// Compares the engine's files with what is known of them, before they are opened again after a failed write. A difference is an
+/// error: the files stay as they are.
+pub(in crate::store) async fn prove_again(store: &Store) -> Result<(), Error> {
+    let (files, kind) = (store.inner.files.clone(), store.engine_kind());
+    let proven = tokio::task::spawn_blocking(move || FileProof::of(&files, kind)).await;
+    let proof = proven.unwrap_or(Err(Error::Engine(EngineError::Stopped)))?;
+    match proof.differences.as_slice() {
+        [] => Ok(()),
+        differences => Err(store.format(format!("has changed: {}", differences.join("; ")))),
+    }
+}
+
 /// Returns an error when the store was completed by another engine than the one that is to open it.
 pub(in crate::store) fn refuse_other_engine(
     directory: &Path,

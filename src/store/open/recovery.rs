@@ -13,8 +13,9 @@ use crate::store::entry::{Change, Operation};
 use crate::store::error::Error;
 use crate::store::journal::lineage::Lineage;
 use crate::store::journal::{Body, Hash, JournalEntry, Subject};
+use crate::store::open::take_up_journal;
 use crate::store::writer::counts::Counts;
-use crate::store::writer::{Appender, Block, Proposed};
+use crate::store::writer::{Block, Proposed, Writer};
 
 /// Entries read in one step.
 const STEP: usize = 1_000;
@@ -61,7 +62,7 @@ pub(in crate::store) async fn repair_tail(store: &Store, redo: Redo) -> Result<T
     let present = store.directory();
     let counted = walk_tail(store, Behind::Count).await;
     // Counting takes up in memory what it would redo.
-    store.inner.directory.store(present);
+    store.set_directory(present);
     let counted = counted?;
     match redo {
         Redo::All if counted.behind > 0 => walk_tail(store, Behind::Redo).await,
@@ -136,7 +137,7 @@ pub(in crate::store) async fn redo_into(
     for_every_state!(S => {
         redone += redo::<S>(store, entries, writes, &mut directory).await?;
     });
-    store.inner.directory.store(directory.into());
+    store.set_directory(directory.into());
     entries.iter().filter_map(|entry| entry.body.as_ref()).for_each(|body| writes.put_request(body));
     Ok(redone)
 }
@@ -195,16 +196,16 @@ pub(in crate::store) async fn mend_lineage(store: &Store, mut lineage: Lineage) 
 pub(in crate::store) async fn adopt_ahead_of(
     store: &Store,
     end: u64,
-    appender: &mut Appender,
+    writer: &mut Writer,
 ) -> Result<u64, Error> {
     let mut adopted = 0;
     for_every_state!(S => {
-        adopted += adopt::<S>(store, end, appender).await?;
+        adopted += adopt::<S>(store, end, writer).await?;
     });
     Ok(adopted)
 }
 
-async fn adopt<S: State>(store: &Store, end: u64, appender: &mut Appender) -> Result<u64, Error> {
+async fn adopt<S: State>(store: &Store, end: u64, writer: &mut Writer) -> Result<u64, Error> {
     let mut span = Span::<S>::all();
     let mut ahead = Vec::new();
     let mut adopted = 0;
@@ -214,12 +215,19 @@ async fn adopt<S: State>(store: &Store, end: u64, appender: &mut Appender) -> Re
         ahead.extend(page.into_iter().filter(|state| state.sequence() > end).map(record_again));
         while ahead.len() >= GROUP_ITEMS_MAX || is_last && !ahead.is_empty() {
             let group = ahead.drain(..ahead.len().min(GROUP_ITEMS_MAX)).collect();
-            adopted += commit(appender, group).await?;
+            adopted += commit(writer, group).await?;
         }
         if is_last {
             return Ok(adopted);
         }
     }
+}
+
+/// Reads again everything that is held in memory, after the files were opened again.
+pub(in crate::store) async fn take_up_again(store: &Store) -> Result<(), Error> {
+    load_directory(store).await?;
+    load_counts(store).await?;
+    take_up_journal(store).await
 }
 
 /// Reads into memory what is held there of the states.
@@ -230,7 +238,7 @@ pub(in crate::store) async fn load_directory(store: &Store) -> Result<(), Error>
             load::<S>(store, &mut directory).await?;
         }
     });
-    store.inner.directory.store(directory.into());
+    store.set_directory(directory.into());
     Ok(())
 }
 
@@ -256,7 +264,7 @@ pub(in crate::store) async fn load_counts(store: &Store) -> Result<(), Error> {
         }
         page.into_iter().for_each(|PrefixCount { prefix, count }| counts.load(prefix.0, count));
     }
-    *store.lock_counts() = counts;
+    store.set_counts(counts);
     Ok(())
 }
 
@@ -273,8 +281,8 @@ fn record_again<S: State>(state: S) -> Proposed {
     }
 }
 
-async fn commit(appender: &mut Appender, changes: Vec<Proposed>) -> Result<u64, Error> {
-    let (since, count) = (appender.end().sequence, changes.len() as u64);
-    appender.commit(Block { since, changes, remembered: Vec::new() }).await?;
+async fn commit(writer: &mut Writer, changes: Vec<Proposed>) -> Result<u64, Error> {
+    let (since, count) = (writer.end().position(), changes.len() as u64);
+    writer.commit(Block { since, changes, remembered: Vec::new() }).await?;
     Ok(count)
 }

@@ -28,8 +28,8 @@ async fn expect(directory: &Path, engine: EngineKind, problems: &[&str]) {
 
 /// A closed store of entries 2 to 5: `88/x` twice, `88/y`, and `88/z` removed again in 6.
 async fn sample(directory: &Path, engine: EngineKind) {
-    let Opened { store, mut appender, .. } = opened(directory, engine).await;
-    commit(&mut appender, vec![change("88/x", Some(&[1; 40_000]), 1, None)]).await;
+    let Opened { store, mut writer, .. } = opened(directory, engine).await;
+    commit(&mut writer, vec![change("88/x", Some(&[1; 40_000]), 1, None)]).await;
     let mark = present(&store, "88/x").await.expect("the identifier").mark();
     let block = vec![
         change("88/x", Some(b"two"), 2, Some(mark)),
@@ -37,8 +37,8 @@ async fn sample(directory: &Path, engine: EngineKind) {
         change("88/z", Some(b"one"), 1, None),
         change("88/z", None, 2, None),
     ];
-    commit(&mut appender, block).await;
-    store.close(appender).await.expect("the store closes");
+    commit(&mut writer, block).await;
+    store.close(writer).await.expect("the store closes");
 }
 
 #[tokio::test]
@@ -73,11 +73,11 @@ async fn each_kind_of_damage_is_named() {
         let directory = tempfile::tempdir().expect("a directory");
         let at = directory.path();
         sample(at, engine).await;
-        let Opened { store, appender, .. } = opened(at, engine).await;
+        let Opened { store, writer, .. } = opened(at, engine).await;
         store.flip_state("88/y").await;
         store.lose_state("88/z").await;
         store.lose_entry(3).await;
-        store.close(appender).await.expect("the store closes");
+        store.close(writer).await.expect("the store closes");
         let problems = [
             "journal entry 3 is missing",
             "88/z is at version 0, behind journal entry 5",
@@ -100,17 +100,17 @@ async fn states_ahead_of_the_journal_are_found_and_adopted_when_the_loss_is_acce
         let directory = tempfile::tempdir().expect("a directory");
         let at = directory.path();
         sample(at, engine).await;
-        let Opened { store, appender, .. } = opened(at, engine).await;
+        let Opened { store, writer, .. } = opened(at, engine).await;
         for sequence in 3..=6 {
             store.lose_entry(sequence).await;
         }
-        store.release(appender).await;
+        store.release(writer).await;
         let behind = "4 changes are missing";
         let ahead = "is ahead of the journal";
         expect(at, engine, &[behind, ahead, ahead, ahead]).await;
-        let Opened { store, appender, .. } = opened(at, engine).await;
+        let Opened { store, writer, .. } = opened(at, engine).await;
         assert!(store.read_only_reason().is_some_and(|reason| reason.contains(behind)));
-        store.release(appender).await;
+        store.release(writer).await;
 
         let accepted = accept_loss(options(at, engine)).await.expect("accepted");
         assert_eq!((accepted.lost, accepted.adopted), (Some(4), 3));
@@ -183,7 +183,7 @@ async fn prefixes_and_tokens_ahead_of_the_journal_are_found_and_adopted() {
         let directory = tempfile::tempdir().expect("a directory");
         let at = directory.path();
         sample(at, engine).await;
-        let Opened { store, mut appender, .. } = opened(at, engine).await;
+        let Opened { store, mut writer, .. } = opened(at, engine).await;
         let entry = PrefixEntry {
             prefix: Prefix::parse("88").expect("a prefix"),
             homing: Homing::Here,
@@ -198,10 +198,10 @@ async fn prefixes_and_tokens_ahead_of_the_journal_are_found_and_adopted() {
             operation: Operation::PrefixHomed,
             ..change("88/unused", None, 1, None)
         };
-        commit(&mut appender, vec![homed]).await;
+        commit(&mut writer, vec![homed]).await;
         save_high_water(&store).expect("space on disk");
         store.lose_entry(7).await;
-        store.release(appender).await;
+        store.release(writer).await;
         expect(at, engine, &["1 changes are missing", "prefix 88, version 1, is ahead of the journal"]).await;
         let accepted = accept_loss(options(at, engine)).await.expect("accepted");
         assert_eq!((accepted.lost, accepted.adopted), (Some(1), 1));

@@ -65,13 +65,13 @@ async fn a_repair_says_what_it_cannot_rebuild() {
     for engine in EngineKind::ALL {
         let directory = tempfile::tempdir().expect("a directory");
         sample(directory.path(), engine).await;
-        let Opened { store, appender, .. } = opened(directory.path(), engine).await;
+        let Opened { store, writer, .. } = opened(directory.path(), engine).await;
         store.lose_state(&name(3)).await;
         store.flip_state(&name(4)).await;
         store.lose_state(&name(5)).await;
         let entry = present(&store, &name(6)).await.expect("the identifier");
         store.lose_body(entry.sequence - 1).await;
-        store.release(appender).await;
+        store.release(writer).await;
         let report = repair(options(directory.path(), engine)).await.expect("repaired");
         assert_eq!((report.rebuilt, report.lost_count), (2, 2), "{report:#?}");
         assert!(report.lost[0].starts_with("88/n5: the body of journal entry"), "{:?}", report.lost);
@@ -92,10 +92,10 @@ async fn a_repair_rebuilds_damaged_incarnations() {
     for engine in EngineKind::ALL {
         let directory = tempfile::tempdir().expect("a directory");
         sample(directory.path(), engine).await;
-        let Opened { store, appender, .. } = opened(directory.path(), engine).await;
+        let Opened { store, writer, .. } = opened(directory.path(), engine).await;
         let lineage = store.lineage();
         store.flip_lineage().await;
-        store.release(appender).await;
+        store.release(writer).await;
         let refused = look(directory.path(), engine).await;
         assert!(
             matches!(&refused, Outcome::Refused(why) if why.contains("table meta, key lineage")),
@@ -115,12 +115,12 @@ async fn a_repair_rebuilds_a_damaged_prefix() {
     for engine in EngineKind::ALL {
         let directory = tempfile::tempdir().expect("a directory");
         sample(directory.path(), engine).await;
-        let Opened { store, mut appender, .. } = opened(directory.path(), engine).await;
-        commit(&mut appender, vec![homed("88.1"), homed("88.2")]).await;
-        store.close(appender).await.expect("it closes");
-        let Opened { store, appender, .. } = opened(directory.path(), engine).await;
+        let Opened { store, mut writer, .. } = opened(directory.path(), engine).await;
+        commit(&mut writer, vec![homed("88.1"), homed("88.2")]).await;
+        store.close(writer).await.expect("it closes");
+        let Opened { store, writer, .. } = opened(directory.path(), engine).await;
         store.flip_prefix("88.1").await;
-        store.release(appender).await;
+        store.release(writer).await;
         let refused = look(directory.path(), engine).await;
         assert!(
             matches!(&refused, Outcome::Refused(why) if why.contains("table prefix, key 88.1")),
@@ -129,13 +129,13 @@ async fn a_repair_rebuilds_a_damaged_prefix() {
         let report = repair(options(directory.path(), engine)).await.expect("repaired");
         assert!(report.is_whole(), "{report:#?}");
         assert_eq!(report.rebuilt, 1, "{report:#?}");
-        let Opened { store, appender, .. } = opened(directory.path(), engine).await;
+        let Opened { store, writer, .. } = opened(directory.path(), engine).await;
         assert_eq!(store.read_only_reason(), None);
         for prefix in ["88.1", "88.2"] {
             let prefix = crate::model::identifier::Prefix::parse(prefix).expect("a prefix");
             assert!(store.directory().get(&prefix).is_some(), "{prefix}");
         }
-        store.close(appender).await.expect("it closes");
+        store.close(writer).await.expect("it closes");
     }
 }
 
@@ -145,24 +145,24 @@ async fn a_repair_rebuilds_a_damaged_prefix() {
 async fn a_repair_misses_what_the_journal_no_longer_holds() {
     let directory = tempfile::tempdir().expect("a directory");
     let (data, engine) = (directory.path(), EngineKind::Fjall);
-    let Opened { store, mut appender, .. } = opened(data, engine).await;
-    commit(&mut appender, vec![homed("88"), homed("88.1")]).await;
+    let Opened { store, mut writer, .. } = opened(data, engine).await;
+    commit(&mut writer, vec![homed("88"), homed("88.1")]).await;
     for number in 0..3 {
         let block =
             (0..SEGMENT_ENTRIES).map(|n| change(&format!("88/{number}-{n}"), Some(b"x"), 1, None)).collect();
-        commit(&mut appender, block).await;
+        commit(&mut writer, block).await;
     }
     let later = 1_800_000_000_001;
     let all = Retention { bodies_before_ms: later, headers_before_ms: later };
     assert_eq!(store.prune(all).await.expect("pruned").headers_from, 3 * SEGMENT_ENTRIES + 1);
-    store.close(appender).await.expect("the store closes");
+    store.close(writer).await.expect("the store closes");
 
-    let Opened { store, appender, .. } = opened(data, engine).await;
+    let Opened { store, writer, .. } = opened(data, engine).await;
     for name in ["88/0-0", "88/1-1"] {
         store.lose_state(name).await;
     }
     store.lose_prefix("88.1").await;
-    store.release(appender).await;
+    store.release(writer).await;
     for _ in 0..2 {
         let report = repair(options(data, engine)).await.expect("repaired");
         let expected = ["1 of 2 prefixes are there", "prefix 88 has 190 identifiers, its count says 192"];

@@ -41,6 +41,11 @@ impl Counts {
         };
     }
 
+    /// The count of exactly this prefix, if it is among them.
+    pub(in crate::store) fn known(&self, prefix: &Prefix) -> Option<u64> {
+        self.0.get(&prefix.canonical()).copied()
+    }
+
     /// The count of a prefix in canonical form.
     pub(in crate::store) fn get(&self, prefix: &str) -> u64 {
         self.0.get(prefix).copied().unwrap_or(0)

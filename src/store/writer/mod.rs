@@ -2,36 +2,68 @@
 //! Entries without a journal entry of their own (bookmarks, facts, what is pruned or repaired) are written by [`Store::write`].
 //!
 //! ```text
-//!   Block ─ build (no disk access: positions, times, chain, encoding) ─ engine.commit ─▶ on disk ─ publish ─▶ Committed
+//!   View ─ decide ─▶ Block ─ build: positions, times, chain, encoding ─▶ wait for the block before ─▶ engine.commit ─▶ publish
+//!    ▲                                                                                                  │
+//!    └──────── what the block leads to, while it is being written ◀─────────────────────────────────────┘
 //! ```
-//! There is one [`Appender`] per stream, and it cannot be cloned: one writer per stream. After a failed write the store
-//! accepts no further change, because the state on disk is unknown until it is opened again.
+//! One block is written while the next is decided and built: the writer's [`View`] shows what the block under way leads to, readers
+//! do not. How a block ended is an [`Outcome`]. When it is [`Outcome::Unsure`], the block that was decided on it is not written and
+//! shares this outcome, and the store accepts no change until its files have been opened again (see `recovery`).
+//!
+//! There is one [`Writer`] per stream, and it cannot be cloned: one writer per stream.
 
 pub(in crate::store) mod counts;
+pub(in crate::store) mod published;
+pub(in crate::store) mod view;
 pub(in crate::store) mod writes;
 
-use std::collections::HashMap;
+mod build;
+pub(in crate::store) mod recovery;
+pub(in crate::store) mod standing;
+
+pub use self::published::Published;
+pub use self::recovery::Recovery;
+pub use self::standing::Standing;
+pub use self::view::View;
+
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::model::caller::CallerName;
 use crate::model::position::{Incarnation, Position, Stream};
 use crate::store::Store;
 use crate::store::directory::Directory;
-use crate::store::engine::{EngineError, PreparedWrites, WriteId, Writes};
-use crate::store::entry::state::{State, for_every_state};
+use crate::store::engine::{EngineError, PreparedWrites};
 use crate::store::entry::{Change, Mark, Operation, RequestKey, RequestMemory};
 use crate::store::error::Error;
-use crate::store::journal::retention::Seal;
-use crate::store::journal::{Body, Hash, Header, Subject};
-use crate::store::writer::counts::Counts;
+use crate::store::journal::{Hash, Header};
+use crate::store::writer::build::Built;
+use crate::store::writer::view::Unsettled;
+use crate::telemetry::Chain;
 
-//----------- Appender -------------------------------------------------------
+//----------- Writer ---------------------------------------------------------
 
 /// The only writer of a stream.
-pub struct Appender {
+pub struct Writer {
     store: Store,
+    /// The end of the journal after every block that was handed in.
     end: End,
+    /// Prefixes and tokens there.
+    directory: Arc<Directory>,
+    /// The last block that was handed to the engine; none when it has been written.
+    tail: Option<Tail>,
+    /// The end that the journal has if the last block is on disk, as long as that is not known.
+    doubtful: Option<End>,
+}
+
+/// A block that is being written.
+struct Tail {
+    unsettled: Arc<Unsettled>,
+    outcome: watch::Receiver<Option<Outcome>>,
+    writing: JoinHandle<()>,
 }
 
 /// The end of the journal.
@@ -64,10 +96,10 @@ impl End {
     }
 }
 
-/// Changes to be committed together, decided on states read at `since`.
+/// Changes to be committed together, decided on the writer's [`View`].
 pub struct Block {
-    /// Sequence of the journal's end when the states were read.
-    pub since: u64,
+    /// The end of the journal in that view.
+    pub since: Position,
     /// The changes, in order.
     pub changes: Vec<Proposed>,
     /// Requests to remember that changed nothing; they are not part of the journal.
@@ -84,8 +116,8 @@ pub struct Proposed {
     pub caller: CallerName,
     /// The resulting version.
     pub version: u64,
-    /// Mark of the stored state that it replaces; none when there was none, and for prefixes and tokens. An earlier change of the
-    /// same subject in the block takes precedence.
+    /// Mark of the state that it replaces; none when there was none, and for prefixes and tokens. An earlier change of the same
+    /// subject in the block takes precedence.
     pub replaces: Option<Mark>,
     /// Key of the request, and the truncated SHA-256 of its command; the writer adds operation, version and sequence.
     pub request: Option<(RequestKey, [u8; 16])>,
@@ -93,7 +125,54 @@ pub struct Proposed {
     pub named: bool,
 }
 
-/// The result of a block.
+//----------- Outcome --------------------------------------------------------
+
+/// How a block ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is on disk, and every later question sees it.
+    Committed,
+    /// Nothing of it was written: this store does not accept changes, or the journal has moved on since the block was decided.
+    NotOwner {
+        /// Why not, and the remedy.
+        reason: String,
+    },
+    /// It may be on disk, and nobody knows before the files have been opened again. From then on it is there for ever, or never.
+    Unsure {
+        /// What failed.
+        cause: String,
+    },
+}
+
+/// A block that was handed in. Dropping it does not undo the block.
+pub struct Appended {
+    /// The position of each change, in order; valid once the block is committed.
+    pub positions: Vec<Position>,
+    /// The time of the block, in milliseconds since 1970.
+    pub time_ms: u64,
+    outcome: watch::Receiver<Option<Outcome>>,
+}
+
+impl Appended {
+    /// A block that ended before anything was handed to the engine.
+    fn ended(outcome: Outcome) -> Self {
+        let (_, outcome) = watch::channel(Some(outcome));
+        Self { positions: Vec::new(), time_ms: 0, outcome }
+    }
+
+    /// Waits for the outcome. Safe to drop.
+    pub async fn settled(&self) -> Outcome {
+        settled(self.outcome.clone()).await
+    }
+}
+
+async fn settled(mut outcome: watch::Receiver<Option<Outcome>>) -> Outcome {
+    let ended = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
+    ended.unwrap_or_else(|| Outcome::Unsure { cause: "writing has ended without an outcome".to_owned() })
+}
+
+/// The result of a block that is on disk.
+#[derive(Debug)]
 pub struct Committed {
     /// The position of each change, in order.
     pub positions: Vec<Position>,
@@ -101,14 +180,23 @@ pub struct Committed {
     pub time_ms: u64,
 }
 
-impl Appender {
-    pub(in crate::store) fn new(store: Store, end: End) -> Self {
-        Self { store, end }
+//----------- Appending ------------------------------------------------------
+
+impl Writer {
+    pub(in crate::store) fn new(store: Store) -> Self {
+        let (end, directory) = (store.end(), store.directory());
+        Self { store, end, directory, tail: None, doubtful: None }
     }
 
-    /// The end of the journal, to be read before the states that a block is decided on.
+    /// The end of the journal, with the block that is being written.
     pub fn end(&self) -> End {
         self.end
+    }
+
+    /// The state there, for decisions.
+    pub fn view(&self) -> View {
+        let unsettled = self.tail.as_ref().map(|tail| Arc::clone(&tail.unsettled));
+        View::new(self.store.clone(), self.end, Arc::clone(&self.directory), unsettled)
     }
 
     /// The store it writes.
@@ -121,230 +209,114 @@ impl Appender {
         self.end.incarnation = incarnation;
     }
 
-    /// Commits a block; when this returns, it is on disk and visible. Not cancel-safe: if the future is dropped while the engine
-    /// commits, the block may be on disk while the appender still holds the old end.
+    /// Hands in a block, which was decided on the present [`View`]. It is built at once and given to the engine when the block before
+    /// it has settled; this returns then. A block decided on one that did not settle is not written and shares its outcome.
     ///
-    /// Returns [`Error::Outdated`] when the journal has moved on since the block was decided, and [`Error::ReadOnly`] when the
-    /// store accepts no changes. [`Error::Engine`] stops the store: except for a block above a bound, its outcome is unknown.
-    pub async fn commit(&mut self, block: Block) -> Result<Committed, Error> {
-        self.store.check_writable()?;
-        if block.since != self.end.sequence {
-            return Err(Error::Outdated { expected: block.since, found: self.end.sequence });
+    /// Not cancel-safe before it returns. From then on the block is written to its end, whatever is dropped.
+    pub async fn append(&mut self, block: Block) -> Appended {
+        if let Err(reason) = self.may_append(&block) {
+            return Appended::ended(Outcome::NotOwner { reason });
         }
         if block.changes.is_empty() && block.remembered.is_empty() {
-            return Ok(Committed { positions: Vec::new(), time_ms: self.end.time_ms });
+            // What was decided may rest on the block that is being written.
+            return Appended::ended(self.settle().await);
         }
-        let mut seed = [0; 32];
-        (self.store.inner.entropy)(&mut seed);
-        let now_ms = (self.store.inner.clock)();
-        let builder = Builder::new(self.store.clone(), self.end, now_ms, seed);
-        let built = build(builder, block).await?;
-        self.store.write(built.writes).await?;
-        self.end = built.end;
-        self.store.publish(built.end, built.directory, built.counts);
-        Ok(Committed { positions: built.positions, time_ms: built.end.time_ms })
-    }
-}
-
-//----------- Building a block -----------------------------------------------
-
-/// A block, encoded.
-struct Built {
-    writes: PreparedWrites,
-    end: End,
-    positions: Vec<Position>,
-    /// The directory after the block; none when it does not change.
-    directory: Option<Directory>,
-    counts: Counts,
-}
-
-async fn build(builder: Builder, block: Block) -> Result<Built, Error> {
-    let work = tokio::task::spawn_blocking(move || builder.build(block));
-    work.await.map_err(|error| Error::ReadOnly { reason: format!("encoding a block failed: {error}") })
-}
-
-struct Builder {
-    store: Store,
-    directory: Arc<Directory>,
-    end: End,
-    time_ms: u64,
-    seed: [u8; 32],
-    /// Counts of the prefixes whose identifiers the block changes.
-    counts: Counts,
-    writes: Writes,
-    marks: HashMap<Subject, (u64, Option<Mark>)>,
-    /// The directory with the changes of the block; none as long as there are none.
-    changed: Option<Directory>,
-}
-
-impl Builder {
-    fn new(store: Store, end: End, now_ms: u64, seed: [u8; 32]) -> Self {
-        Self {
-            directory: store.directory(),
-            store,
-            end,
-            time_ms: now_ms.max(end.time_ms),
-            seed,
-            counts: Counts::default(),
-            writes: Writes::default(),
-            marks: HashMap::new(),
-            changed: None,
+        let view = self.view();
+        let built = tokio::task::spawn_blocking(move || build::build(view, block)).await;
+        let built = built.map_err(|error| format!("encoding a block failed: {error}"));
+        match (self.settle().await, built) {
+            (Outcome::Committed, Ok(built)) => self.write(built),
+            (Outcome::Committed, Err(reason)) => Appended::ended(Outcome::NotOwner { reason }),
+            (shared, _) => Appended::ended(shared),
         }
     }
 
-    fn build(mut self, block: Block) -> Built {
-        let positions = block.changes.into_iter().map(|proposed| self.append(proposed)).collect();
-        for (key, memory) in &block.remembered {
-            self.writes.put(key, memory, WriteId::SMALL);
-        }
-        self.counts.put_into(&mut self.writes);
-        Built {
-            writes: self.writes.into(),
-            end: self.end,
-            positions,
-            directory: self.changed,
-            counts: self.counts,
+    /// Commits a block; when this returns, it is on disk and visible.
+    ///
+    /// Returns [`Error::ReadOnly`] when nothing was written, and [`Error::Unsure`] when the outcome is not known.
+    pub async fn commit(&mut self, block: Block) -> Result<Committed, Error> {
+        let appended = self.append(block).await;
+        match appended.settled().await {
+            Outcome::Committed => Ok(Committed { positions: appended.positions, time_ms: appended.time_ms }),
+            Outcome::NotOwner { reason } => Err(Error::ReadOnly { reason }),
+            Outcome::Unsure { cause } => Err(Error::Unsure { cause }),
         }
     }
 
-    /// Appends one change: its journal entry, its state, its request memory.
-    fn append(&mut self, proposed: Proposed) -> Position {
-        let sequence = self.end.sequence + 1;
-        let position = Position { sequence, ..self.end.position() };
-        let subject = proposed.change.subject(self.store.folding());
-        let before = self.marks.get(&subject).copied();
-        let known = match proposed.operation {
-            // An adopted state names an entry that was lost; its number belongs to another entry now.
-            Operation::Adopted => None,
-            _ => {
-                let replaced = proposed.replaces.map(|mark| mark.sequence);
-                replaced.or_else(|| self.directory.sequence_of(&subject))
+    /// Waits until the last block has settled. Its outcome; [`Outcome::Committed`] when there is none.
+    pub async fn settle(&mut self) -> Outcome {
+        let Some(tail) = self.tail.take() else { return Outcome::Committed };
+        let outcome = settled(tail.outcome).await;
+        // The task has nothing left to do; a panic in it was logged where it happened.
+        let _ended = tail.writing.await;
+        if outcome != Outcome::Committed {
+            self.doubtful = matches!(outcome, Outcome::Unsure { .. }).then_some(self.end);
+            self.end = self.store.end();
+            self.directory = self.store.directory();
+        }
+        outcome
+    }
+
+    /// Waits until the last block has settled, and leaves its outcome to be asked for. Safe to drop.
+    pub async fn settled(&self) {
+        if let Some(tail) = &self.tail {
+            settled(tail.outcome.clone()).await;
+        }
+    }
+
+    fn may_append(&self, block: &Block) -> Result<(), String> {
+        if let Some(reason) = self.store.read_only_reason() {
+            return Err(reason);
+        }
+        let end = self.end.position();
+        if block.since == end {
+            return Ok(());
+        }
+        Err(format!("the journal's end is {end}, and the change was decided on {}", block.since))
+    }
+
+    /// Begins to write a block.
+    fn write(&mut self, built: Built) -> Appended {
+        let Built { writes, end, positions, directory, unsettled } = built;
+        let unsettled = Arc::new(unsettled);
+        let (sender, outcome) = watch::channel(None);
+        let writing = {
+            let (store, unsettled) = (self.store.clone(), Arc::clone(&unsettled));
+            let directory = Arc::clone(&directory);
+            async move {
+                let outcome = match store.write(writes).await {
+                    Ok(()) => {
+                        store.publish(end, directory, &unsettled);
+                        Outcome::Committed
+                    }
+                    Err(Error::ReadOnly { reason }) => Outcome::NotOwner { reason },
+                    Err(error) => Outcome::Unsure { cause: Chain(&error).to_string() },
+                };
+                sender.send_replace(Some(outcome));
             }
         };
-        let previous = before.map(|(sequence, _)| sequence).or(known);
-        let replaced = before.map_or(proposed.replaces, |(_, mark)| mark);
-
-        let body = self.body(
-            proposed.change,
-            &proposed.request,
-            proposed.named,
-            proposed.operation,
-            position,
-            proposed.version,
-        );
-        let encoded = body.encode();
-        let mut header = Header {
-            position,
-            time_ms: self.time_ms,
-            operation: proposed.operation,
-            subject: subject.clone(),
-            version: proposed.version,
-            previous,
-            caller: proposed.caller,
-            body_digest: Body::digest(&encoded),
-            chain: [0; 32],
-        };
-        header.chain = header.chain_after(&self.end.chain);
-        self.end = End { sequence, chain: header.chain, time_ms: self.time_ms, ..self.end };
-
-        let id = body.write_id();
-        self.writes.put_journal(&header, &encoded, id);
-        self.writes.put_request(&body);
-        let mark = self.put_state(body.change, &header, replaced, id);
-        self.marks.insert(subject, (sequence, mark));
-        if let Some(seal) = Seal::at(self.end) {
-            self.writes.put(&seal.key(), &seal, WriteId::SMALL);
-        }
-        position
-    }
-
-    fn body(
-        &self,
-        change: Change,
-        request: &Option<(RequestKey, [u8; 16])>,
-        named: bool,
-        operation: Operation,
-        position: Position,
-        version: u64,
-    ) -> Body {
-        let identifier = match &change {
-            Change::Identifier(change) if named => Some(change.identifier.clone()),
-            _ => None,
-        };
-        let request = request.map(|(key, content)| {
-            (
-                key,
-                RequestMemory {
-                    content,
-                    operation: Some(operation),
-                    version,
-                    sequence: position.sequence,
-                    identifier,
-                },
-            )
-        });
-        Body { salt: salt(&self.seed, position.sequence), change, request }
-    }
-
-    /// Puts the state that a change leads to. Returns what a later change of it has to know.
-    fn put_state(
-        &mut self,
-        mut change: Change,
-        header: &Header,
-        replaced: Option<Mark>,
-        id: WriteId,
-    ) -> Option<Mark> {
-        for_every_state!(S => {
-            change = match S::after(header, change) {
-                Ok(state) => return self.put(state, replaced, id),
-                Err(other) => other,
-            };
-        });
-        None
-    }
-
-    fn put<S: State>(&mut self, state: S, replaced: Option<Mark>, id: WriteId) -> Option<Mark> {
-        if let Some((prefix, is_live)) = state.counted() {
-            let was_live = replaced.is_some_and(|mark| mark.live);
-            let known = || self.store.count_of(prefix);
-            self.counts.follow(prefix, known, was_live, is_live);
-        }
-        let stored = self.writes.put_state(self.store.folding(), &state, replaced, id);
-        let mark = state.replaceable().map(|mark| Mark { stored, ..mark });
-        if S::IS_HELD {
-            let directory = self.changed.get_or_insert_with(|| (*self.directory).clone());
-            state.hold(directory);
-        }
-        mark
+        (self.end, self.directory) = (end, directory);
+        self.tail = Some(Tail { unsettled, outcome: outcome.clone(), writing: tokio::spawn(writing) });
+        Appended { positions, time_ms: end.time_ms, outcome }
     }
 }
 
-/// A salt that cannot be guessed without the block's seed.
-fn salt(seed: &[u8; 32], sequence: u64) -> [u8; 16] {
-    use sha2::{Digest as _, Sha256};
-    let hash: Hash = Sha256::new().chain_update(seed).chain_update(sequence.to_be_bytes()).finalize().into();
-    let mut salt = [0; 16];
-    salt.copy_from_slice(hash.split_at(16).0);
-    salt
-}
-
-fn failed_write(error: &EngineError) -> String {
-    format!(
-        "a write failed ({error}); what is on disk is known only after a restart: check the disk, then restart the node"
-    )
-}
+//----------- Writing --------------------------------------------------------
 
 impl Store {
-    /// Commits entries together; when this returns, they are on disk. After a failure the store takes no more changes.
+    /// Commits entries together; when this returns, they are on disk.
+    ///
+    /// Returns [`Error::ReadOnly`] when an earlier write had failed, so that nothing was written. After any other error the outcome
+    /// is unknown. After either, no change is accepted until the store has recovered.
     pub(in crate::store) async fn write(&self, writes: impl Into<PreparedWrites>) -> Result<(), Error> {
         match self.inner.engine.commit(writes).await {
             Ok(()) => Ok(()),
             Err(EngineError::Poisoned) => {
-                self.stop_writing(&failed_write(&EngineError::Poisoned));
+                self.doubt(&EngineError::Poisoned);
                 Err(Error::ReadOnly { reason: self.read_only_reason().unwrap_or_default() })
             }
             Err(error) => {
-                self.stop_writing(&failed_write(&error));
+                self.doubt(&error);
                 Err(Error::Engine(error))
             }
         }
@@ -356,11 +328,11 @@ impl Store {
     }
 
     /// Publishes a durable block: every later question sees it.
-    fn publish(&self, end: End, directory: Option<Directory>, counts: Counts) {
-        if let Some(directory) = directory {
-            self.inner.directory.store(Arc::new(directory));
-        }
-        self.lock_counts().take_up(counts);
-        self.inner.end.send_replace(end);
+    fn publish(&self, end: End, directory: Arc<Directory>, settled: &Unsettled) {
+        self.inner.published.send_modify(|published| {
+            published.end = end;
+            published.directory = directory;
+            published.counts.take_up(settled.counts.clone());
+        });
     }
 }

@@ -87,7 +87,7 @@ impl Zone {
         let registry_options = RegistryOptions { request_window, ..RegistryOptions::default() };
         let authority = Authority::new(store.clone(), AuthorityOptions::default());
         let (registry, _committer) =
-            Registry::start(store.clone(), opened.appender, authority.clone(), registry_options);
+            Registry::start(store.clone(), opened.writer, authority.clone(), registry_options);
         let own = site(addresses, 53);
         let resolver = Arc::new(Resolver::new(
             store,

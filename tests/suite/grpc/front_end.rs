@@ -67,12 +67,11 @@ impl FrontEnd {
     /// Opens one with wishes; nothing is homed.
     pub(crate) async fn open_with(wishes: Wishes) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let Opened { store, appender, .. } =
-            open::open(store_options(&directory)).await.expect("a new store");
+        let Opened { store, writer, .. } = open::open(store_options(&directory)).await.expect("a new store");
         let options =
             RegistryOptions { request_window: Duration::from_secs(7 * 86_400), ..RegistryOptions::default() };
         let authority = Authority::new(store.clone(), AuthorityOptions::default());
-        let (registry, _committer) = Registry::start(store.clone(), appender, authority.clone(), options);
+        let (registry, _committer) = Registry::start(store.clone(), writer, authority.clone(), options);
         let registry = Arc::new(registry);
         let dependencies = GrpcDependencies {
             registry: Arc::clone(&registry),

@@ -5,6 +5,7 @@ mod restores;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::time::Duration;
 
 use crate::authority::caller::Caller;
 use crate::model::identifier::{Identifier, Prefix};
@@ -15,6 +16,7 @@ use crate::registry::command::{Command, PrefixCommand};
 use crate::registry::receipt::Receipt;
 use crate::resolver::answer::{Absence, Answer, NamesAsked, Question};
 use crate::store::simulated::DiskFault;
+use crate::store::writer::Standing;
 use crate::store::{EngineKind, Store};
 
 use super::chance::{CALLER, Chance, PREFIXES, batch, second};
@@ -23,6 +25,8 @@ use super::model::{Data, Expected, Model, State, canonical};
 
 /// Steps of one program.
 const STEPS: u64 = 60;
+/// How long a node may take to recover from a fault that has passed.
+const RECOVERY_MAX: Duration = Duration::from_secs(60);
 /// Milliseconds of a minute and of a day.
 const MINUTE_MS: u64 = 60_000;
 const DAY_MS: u64 = 86_400_000;
@@ -189,7 +193,7 @@ impl Program {
         self.pass(passed_ms);
     }
 
-    /// The disk or the power fails in a change; then the node is started again.
+    /// The disk or the power fails in a change; then the node recovers, or is started again.
     fn change_on_a_faulty_disk(&mut self) {
         let Some(disk) = self.lower.disk() else { return self.change() };
         let faults = [
@@ -217,14 +221,17 @@ impl Program {
                 self.remember(id, commands, expected);
                 return self.compare();
             }
-            Err(Failure::OutcomeUnknown { .. }) if !is_cut => {
-                self.compare_with(&before, "after a failed change");
-                let refused = self.submit(None, vec![self_removal()]);
-                assert!(matches!(refused, Err(Failure::ReadOnly { .. })), "{}: {refused:?}", self.label);
+            Err(Failure::OutcomeUnknown { .. }) if !is_cut && self.chance.one_in(2) => self.recover(),
+            Err(_) => {
+                self.end_somehow(is_cut);
+                self.start();
             }
-            Err(_) => {}
         }
-        self.bring_back_unlike(is_cut, &before, &after, &commands, head);
+        self.take_outcome(&before, &after, &commands, head);
+        if self.chance.one_in(4) {
+            // What was seen stays, also when the power is cut.
+            self.bring_back(End::PowerCut { survivors: 0 });
+        }
         if let Some(id) = id.filter(|_| expected.iter().all(Result::is_ok)) {
             let head = self.store().head().sequence;
             let outcomes = self.submit(Some(id), commands.clone());
@@ -241,17 +248,16 @@ impl Program {
         self.compare();
     }
 
-    /// Starts the node after a change of unknown outcome: it is there completely, or not at all.
-    fn bring_back_unlike(
-        &mut self,
-        is_cut: bool,
-        before: &State,
-        after: &State,
-        commands: &[Command],
-        head: u64,
-    ) {
-        self.end_somehow(is_cut);
-        self.start();
+    /// Waits until the node accepts changes again.
+    fn recover(&mut self) {
+        self.note("recovers".to_owned());
+        let store = self.store();
+        let standing = self.lower.run(async { tokio::time::timeout(RECOVERY_MAX, store.recovered()).await });
+        assert_eq!(standing.ok(), Some(Standing::Open), "{}", self.label);
+    }
+
+    /// After a change of unknown outcome: it is there completely, or not at all.
+    fn take_outcome(&mut self, before: &State, after: &State, commands: &[Command], head: u64) {
         let held = self.held();
         if held == shown(after) && before != after {
             self.note_commit(commands, head);
@@ -274,13 +280,6 @@ impl Program {
         let all_repeated = again.iter().flatten().all(|receipt| receipt.repeated);
         assert!(all_repeated, "{}: carried out twice: {commands:#?}", self.label);
     }
-}
-
-/// A command that any node can refuse or carry out without a trace in the model: it names an identifier that never exists.
-fn self_removal() -> Command {
-    use crate::registry::command::{Precondition, Remove};
-    let identifier = Identifier::parse("88.118/never").expect("a valid identifier");
-    Command::Remove(Remove { identifier, precondition: Precondition::None })
 }
 
 fn brief(outcomes: &[Result<Receipt, Refusal>]) -> Vec<Expected> {
@@ -324,14 +323,10 @@ impl Program {
         (shown.collect(), is_suspended, prefix.map_or(0, |entry| entry.version))
     }
 
-    fn compare_with(&self, state: &State, when: &str) {
-        assert_eq!(self.held(), shown(state), "{}, {when}", self.label);
-        assert_eq!(self.store().count(), state.live() as u64, "{}, {when}", self.label);
-    }
-
     /// Compares everything that is held, and the lists.
     fn compare(&mut self) {
-        self.compare_with(&self.model.present, "compared");
+        assert_eq!(self.held(), shown(&self.model.present), "{}", self.label);
+        assert_eq!(self.store().count(), self.model.present.live() as u64, "{}", self.label);
         for text in PREFIXES {
             let prefix = Prefix::parse(text).expect("a prefix");
             if prefix == second() && self.model.present.is_suspended {

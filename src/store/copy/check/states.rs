@@ -113,7 +113,7 @@ impl Check {
     }
 
     pub(super) fn compare_counts(&mut self) {
-        let held = self.store.lock_counts().clone();
+        let held = self.store.counts();
         let mut prefixes = BTreeSet::new();
         for counts in [&held, &self.counts] {
             counts.each(|prefix, _| prefixes.extend([prefix.to_owned()]));

@@ -17,7 +17,7 @@ use crate::store::error::Error;
 use crate::store::journal::Body;
 use crate::store::journal::check::JournalCheck;
 use crate::store::open::{Opened, StoreOptions, open};
-use crate::store::writer::{Appender, Block, End, Proposed};
+use crate::store::writer::{Block, End, Proposed, Writer};
 use crate::store::{EngineKind, Store};
 
 //----------- A small language -----------------------------------------------
@@ -53,7 +53,7 @@ fn values(data: Vec<u8>) -> Values {
 }
 
 /// Writes the next version of identifiers, some of them large, some of them removed.
-async fn write(store: &Store, appender: &mut Appender, numbers: impl Iterator<Item = u64>) {
+async fn write(store: &Store, writer: &mut Writer, numbers: impl Iterator<Item = u64>) {
     let numbers: Vec<u64> = numbers.collect();
     let names: Vec<_> =
         numbers.iter().map(|number| identifier(*number).canonical(Folding::Insensitive)).collect();
@@ -83,12 +83,12 @@ async fn write(store: &Store, appender: &mut Appender, numbers: impl Iterator<It
         }
     };
     let changes = numbers.iter().zip(present).map(propose).collect();
-    commit(appender, changes).await;
+    commit(writer, changes).await;
 }
 
-async fn commit(appender: &mut Appender, changes: Vec<Proposed>) {
-    let since = appender.end().sequence;
-    appender.commit(Block { since, changes, remembered: Vec::new() }).await.expect("the block commits");
+async fn commit(writer: &mut Writer, changes: Vec<Proposed>) {
+    let since = writer.end().position();
+    writer.commit(Block { since, changes, remembered: Vec::new() }).await.expect("the block commits");
 }
 
 fn home(prefix: &str) -> Proposed {
@@ -196,20 +196,19 @@ async fn check_states(store: &Store, expected: &BTreeMap<String, (u64, Option<Va
 async fn an_image_taken_during_writes_restores_the_states_of_its_end() {
     for source in EngineKind::ALL {
         let directory = tempfile::tempdir().expect("a directory");
-        let Opened { store, mut appender, .. } =
-            open(options(directory.path(), source)).await.expect("opens");
-        commit(&mut appender, vec![home("88.118")]).await;
-        write(&store, &mut appender, 0..2_500).await;
+        let Opened { store, mut writer, .. } = open(options(directory.path(), source)).await.expect("opens");
+        commit(&mut writer, vec![home("88.118")]).await;
+        write(&store, &mut writer, 0..2_500).await;
         let stop = Arc::new(AtomicBool::new(false));
         let writer = tokio::spawn({
             let (store, stop) = (store.clone(), Arc::clone(&stop));
             async move {
                 let mut round = 0;
                 while !stop.load(Ordering::Relaxed) {
-                    write(&store, &mut appender, (0..30).map(|n| (n * 97 + round * 13) % 3_000)).await;
+                    write(&store, &mut writer, (0..30).map(|n| (n * 97 + round * 13) % 3_000)).await;
                     round += 1;
                 }
-                appender
+                writer
             }
         });
         let mut end = store.follow();
@@ -219,7 +218,7 @@ async fn an_image_taken_during_writes_restores_the_states_of_its_end() {
         })
         .await;
         stop.store(true, Ordering::Relaxed);
-        let appender = writer.await.expect("the writer ends");
+        let writer = writer.await.expect("the writer ends");
         assert_eq!(copy.to == copy.from, source == EngineKind::Fjall);
         let last = copy.changes.last().expect("a journal").header.position.sequence;
         assert!(last > copy.from.sequence);
@@ -239,10 +238,10 @@ async fn an_image_taken_during_writes_restores_the_states_of_its_end() {
                 let prefix = Prefix::parse("88.118").expect("a prefix");
                 assert!(opened.store.directory().get(&prefix).is_some());
                 check_requests(&opened.store, &copy.changes, sequence).await;
-                opened.store.close(opened.appender).await.expect("it closes");
+                opened.store.close(opened.writer).await.expect("it closes");
             }
         }
-        store.close(appender).await.expect("the store closes");
+        store.close(writer).await.expect("the store closes");
     }
 }
 
@@ -260,22 +259,22 @@ async fn check_requests(store: &Store, changes: &[CopiedChange], sequence: u64) 
 #[tokio::test]
 async fn a_time_restores_the_last_entry_not_after_it_and_writing_goes_on_from_there() {
     let directory = tempfile::tempdir().expect("a directory");
-    let Opened { store, mut appender, .. } =
+    let Opened { store, mut writer, .. } =
         open(options(directory.path(), EngineKind::Fjall)).await.expect("opens");
-    write(&store, &mut appender, 0..10).await;
+    write(&store, &mut writer, 0..10).await;
     let copy_of_ten = copy(&store, async || {}).await;
-    write(&store, &mut appender, 5..20).await;
-    let (time_ms, at) = (appender.end().time_ms, appender.end().sequence);
-    write(&store, &mut appender, 0..30).await;
+    write(&store, &mut writer, 5..20).await;
+    let (time_ms, at) = (writer.end().time_ms, writer.end().sequence);
+    write(&store, &mut writer, 0..30).await;
     let changes = journal(&store, 1, store.end().sequence).await;
     let copy = Copy { changes, ..copy_of_ten };
     let restored_to = tempfile::tempdir().expect("a directory");
     let restored = build(&copy, restored_to.path(), EngineKind::Fjall, RestoreTarget::Time(time_ms)).await;
     assert_eq!(restored.expect("it is built").continues.sequence, at);
-    let Opened { store, mut appender, .. } =
+    let Opened { store, mut writer, .. } =
         open(options(restored_to.path(), EngineKind::Fjall)).await.expect("the store opens");
     check_states(&store, &states_at(&copy.changes, at)).await;
-    write(&store, &mut appender, 0..40).await;
+    write(&store, &mut writer, 0..40).await;
     let headers = store.headers_from(at, 2).await.expect("the journal reads");
     let operations: Vec<_> = headers.iter().map(|header| header.operation).collect();
     assert_eq!(operations, [Operation::Overwritten, Operation::Begun]);
@@ -287,10 +286,10 @@ type Harm = fn(&mut Vec<CopiedChange>);
 #[tokio::test]
 async fn a_copy_that_does_not_hold_together_is_refused() {
     let directory = tempfile::tempdir().expect("a directory");
-    let Opened { store, mut appender, .. } =
+    let Opened { store, mut writer, .. } =
         open(options(directory.path(), EngineKind::Fjall)).await.expect("opens");
-    write(&store, &mut appender, 0..10).await;
-    write(&store, &mut appender, 0..10).await;
+    write(&store, &mut writer, 0..10).await;
+    write(&store, &mut writer, 0..10).await;
     let whole = copy(&store, async || {}).await;
     let cases: [(&str, Harm); 4] = [
         ("journal entry 4: it is missing; entry 5 follows", |changes| drop(changes.remove(3))),
@@ -316,7 +315,7 @@ async fn a_copy_that_does_not_hold_together_is_refused() {
 async fn a_copied_journal_has_every_body() {
     for engine in EngineKind::ALL {
         let directory = tempfile::tempdir().expect("a directory");
-        let Opened { store, mut appender, .. } =
+        let Opened { store, mut writer, .. } =
             open(options(directory.path(), engine)).await.expect("it opens");
         for (first, bytes) in [(0, 6_000), (1_000, 20_000), (2_000, 9)] {
             for group in 0..10 {
@@ -334,7 +333,7 @@ async fn a_copied_journal_has_every_body() {
                     request: None,
                     named: false,
                 };
-                commit(&mut appender, numbers.map(propose).collect()).await;
+                commit(&mut writer, numbers.map(propose).collect()).await;
             }
         }
         let end = store.head().sequence;
@@ -354,6 +353,6 @@ async fn a_copied_journal_has_every_body() {
         let mut journal = JournalCheck::starting_at(1);
         let broken = copied.iter().find_map(|change| journal.follow(change).err()).expect("found");
         assert_eq!(broken.to_string(), "journal entry 8: its body is missing");
-        store.close(appender).await.expect("it closes");
+        store.close(writer).await.expect("it closes");
     }
 }

@@ -3,7 +3,9 @@
 //! A backend knows nothing of entries. Each of them guarantees:
 //!
 //! - [`Backend::commit`] is atomic across tables and on disk when it returns. After a failed commit, no other is accepted until
-//!   the store is opened again, and readers never see the failed one; after reopening, it is present completely or not at all.
+//!   the files are opened again, and readers never see the failed one; after that, it is present completely or not at all.
+//! - [`Backend::recover`] opens the files again within the process. What is there then is on disk for ever: it has been written to
+//!   new files and synced, never only read from the page cache, where it may be without being on disk.
 //! - One reading call sees all or nothing of each commit, and never a commit that is not on disk.
 //! - Damage is an error that names the file and the remedy; a panic inside an engine is caught and becomes one.
 //! - Every call returns by its deadline. A commit beyond it counts as failed.
@@ -28,6 +30,7 @@ use super::scan::{KeyValue, Order, PageLimit, ScanRange};
 #[cfg(test)]
 use super::simulated;
 use super::sled::Sled;
+use super::sled_recovery;
 use super::table::Table;
 use crate::store::engine::EngineKind;
 
@@ -170,12 +173,33 @@ impl Backend {
         }
     }
 
+    /// Opens the files again after a failed commit, writes what may not be on disk to new files, and accepts commits again. Other
+    /// calls wait meanwhile. After an error the engine has not recovered: either it is as it was, or, when the files could not be
+    /// opened, every call fails with [`EngineError::Stopped`] until another attempt succeeds.
+    pub(super) async fn recover(&self) -> Result<(), EngineError> {
+        match self {
+            Self::Fjall(running) => {
+                let directory = running.directory().to_path_buf();
+                running.reopen(move |failed, open| Fjall::recover(&directory, failed, open)).await
+            }
+            Self::Sled(running) => {
+                let directory = running.directory().to_path_buf();
+                sled_recovery::check_space(&directory)?;
+                running.reopen(move |failed, open| Sled::recover(&directory, failed, open)).await
+            }
+            #[cfg(test)]
+            Self::Simulated(running) => running.reopen(|_, open| open()?.recover()).await,
+        }
+    }
+
     /// An image to read from while commits continue; [`Snapshot::is_exact`] reports whether it is one instant.
     pub(super) async fn snapshot(&self) -> Result<Snapshot, EngineError> {
         match self {
             Self::Fjall(running) => {
-                let instant = running.read(|engine| Ok(engine.snapshot())).await?;
-                Ok(Snapshot::Exact { running: Arc::clone(running), instant })
+                let of = Arc::clone(running);
+                let begun = move |engine: &Fjall| Ok((engine.snapshot(), of.times_reopened()));
+                let (instant, reopened) = running.read(begun).await?;
+                Ok(Snapshot::Exact { running: Arc::clone(running), instant, reopened })
             }
             Self::Sled(running) => {
                 running.read(|_| Ok(())).await?;
@@ -254,6 +278,8 @@ pub(super) enum Snapshot {
         running: Arc<Running<Fjall>>,
         /// The instant; old entries remain on disk while it is held.
         instant: ::fjall::Snapshot,
+        /// How often the files had been opened again when it began.
+        reopened: u64,
     },
     /// The live tables: each page is consistent, but later pages may see later commits.
     Fuzzy {
@@ -291,9 +317,15 @@ impl Snapshot {
             return Ok(Vec::new());
         }
         match self {
-            Self::Exact { running, instant } => {
-                let instant = instant.clone();
-                running.read(move |engine| engine.scan_at(&instant, table, &range, order, limit)).await
+            Self::Exact { running, instant, reopened } => {
+                let (instant, reopened, of) = (instant.clone(), *reopened, Arc::clone(running));
+                let scan = move |engine: &Fjall| {
+                    if of.times_reopened() != reopened {
+                        return Err(EngineError::Reopened);
+                    }
+                    engine.scan_at(&instant, table, &range, order, limit)
+                };
+                running.read(scan).await
             }
             Self::Fuzzy { running } => {
                 running.read(move |engine| engine.scan(table, &range, order, limit)).await

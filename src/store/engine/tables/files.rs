@@ -6,6 +6,11 @@ use std::path::{Path, PathBuf};
 
 use super::error::EngineError;
 
+/// The file with which a disk is tried.
+const PROBE: &str = "probe";
+/// Its bytes.
+const PROBE_BYTES: usize = 64 * 1_024;
+
 /// Makes the directory, and its name durable.
 pub(super) fn create_directory(directory: &Path) -> Result<(), EngineError> {
     if directory.is_dir() {
@@ -39,6 +44,13 @@ pub(super) fn replace_file(path: &Path, content: &[u8]) -> Result<(), EngineErro
         return Err(EngineError::from_io(path, error));
     }
     sync_directory(path.parent().unwrap_or(path))
+}
+
+/// Whether a file can be written and brought to disk.
+pub(super) fn probe(directory: &Path) -> Result<(), EngineError> {
+    let path = directory.join(PROBE);
+    replace_file(&path, &[0; PROBE_BYTES])?;
+    std::fs::remove_file(&path).map_err(|error| EngineError::from_io(&path, error))
 }
 
 /// Brings a file's bytes and length to disk.

@@ -17,6 +17,11 @@ impl Tables {
         self.backend.hold_writes(hold);
     }
 
+    /// Holds every write that begins from now on, with its usual deadline.
+    pub(in crate::store) fn hold_writes_patiently(&self) {
+        self.backend.hold_writes_patiently();
+    }
+
     /// Brings everything from the engine's memory into its tables, where it has such.
     pub(in crate::store) async fn flush(&self) {
         self.backend.flush_tables().await;

@@ -37,6 +37,7 @@ mod fjall_version;
 mod pending;
 mod sled;
 mod sled_files;
+mod sled_recovery;
 mod sled_undo;
 
 #[cfg(test)]
@@ -79,6 +80,18 @@ impl Tables {
     /// How long the oldest commit that has not ended has been running; none when there is none.
     pub(in crate::store) fn write_in_flight(&self) -> Option<Duration> {
         self.backend.write_in_flight()
+    }
+
+    /// Opens the files again after a failed commit, so that commits are accepted again. Each earlier commit is there completely or
+    /// not at all, and stays so: what is read from then on is on disk, never only in the page cache. Other calls wait meanwhile.
+    ///
+    /// After an error nothing is accepted as before, and when the files could not be opened, nothing is read either until another
+    /// attempt succeeds. What the disk still refuses is found before anything is closed.
+    pub(in crate::store) async fn recover(&self) -> Result<(), EngineError> {
+        let directory = self.directory.to_path_buf();
+        let probed = tokio::task::spawn_blocking(move || files::probe(&directory)).await;
+        probed.unwrap_or(Err(EngineError::Stopped))?;
+        self.backend.recover().await
     }
 
     /// Bytes that the engine's files occupy.

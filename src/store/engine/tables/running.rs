@@ -9,8 +9,10 @@
 //!
 //! ```text
 //! open ──▶ running ──failed or stalled write──▶ poisoned (reads continue) ──▶ closed
-//!             └─────panic inside the engine──▶ broken (every call returns Damaged; the process must be restarted)
+//!           ▲ └────panic inside the engine──▶ broken (every call returns Damaged; the process must be restarted)
+//!           └──────────opened again───────────┘ poisoned only
 //! ```
+//! While the files are being opened again every call waits. When that fails, no call has an engine until it succeeds.
 
 use std::{
     any::Any,
@@ -18,7 +20,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, OnceLock, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -34,6 +36,9 @@ use crate::model::limits::{CLOSE_SECONDS_MAX, READ_SECONDS_MAX, WRITE_SECONDS_MA
 pub(super) struct Running<T> {
     directory: PathBuf,
     engine: RwLock<Option<T>>,
+    opener: Opener<T>,
+    /// How often the files have been opened again.
+    reopened: AtomicU64,
     poisoned: AtomicBool,
     broken: OnceLock<String>,
     read_offload: ReadOffload,
@@ -45,6 +50,9 @@ pub(super) struct Running<T> {
     held: super::tests::Held,
 }
 
+/// Opens the engine in its directory.
+type Opener<T> = Box<dyn Fn(&Path) -> Result<T, EngineError> + Send + Sync>;
+
 /// How long calls may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadlines {
@@ -52,7 +60,7 @@ pub(super) struct Deadlines {
     pub(super) write: Duration,
     /// A read.
     pub(super) read: Duration,
-    /// Closing.
+    /// Closing, or opening again.
     pub(super) close: Duration,
 }
 
@@ -74,17 +82,20 @@ impl<T: Send + Sync + 'static> Running<T> {
     /// Opens an engine; a panic inside it is damage.
     pub(super) async fn open(
         directory: &Path,
-        open: impl FnOnce(&Path) -> Result<T, EngineError> + Send + 'static,
+        open: impl Fn(&Path) -> Result<T, EngineError> + Send + Sync + 'static,
     ) -> Result<Arc<Self>, EngineError> {
         let directory = directory.to_path_buf();
         let inside = directory.clone();
-        let engine = match spawn_blocking(move || open(&inside)).await {
-            Ok(opened) => opened.map_err(EngineError::while_opening)?,
+        let opener: Opener<T> = Box::new(open);
+        let (opener, engine) = match spawn_blocking(move || (opener(&inside), opener)).await {
+            Ok((opened, opener)) => (opener, opened.map_err(EngineError::while_opening)?),
             Err(failed) => return Err(explain_join(&directory, failed)),
         };
         Ok(Arc::new(Self {
             directory,
             engine: RwLock::new(Some(engine)),
+            opener,
+            reopened: AtomicU64::new(0),
             poisoned: AtomicBool::new(false),
             broken: OnceLock::new(),
             read_offload: ReadOffload::new(Instant::now()),
@@ -236,6 +247,41 @@ impl<T: Send + Sync + 'static> Running<T> {
         match tokio::time::timeout(self.deadlines.close, spawn_blocking(work)).await {
             Ok(ended) => self.outcome(ended),
             Err(_) => Err(self.stalled("closing", self.deadlines.close)),
+        }
+    }
+
+    /// How often the files have been opened again. While a call holds the engine, this does not change.
+    pub(super) fn times_reopened(&self) -> u64 {
+        self.reopened.load(Ordering::Acquire)
+    }
+
+    /// Opens the files again after a failed write, and accepts writes again. Waits for the running calls; `reopen` gets the present
+    /// engine, if there is one left, and the way to open the files, as often as it needs.
+    pub(super) async fn reopen(
+        self: &Arc<Self>,
+        reopen: impl FnOnce(Option<T>, &dyn Fn() -> Result<T, EngineError>) -> Result<T, EngineError>
+        + Send
+        + 'static,
+    ) -> Result<(), EngineError> {
+        if let Some(detail) = self.broken.get() {
+            return Err(EngineError::damaged(&self.directory, detail));
+        }
+        if self.write_in_flight().is_some_and(|since| since >= self.deadlines.write) {
+            return Err(self.stalled("a change", self.deadlines.write));
+        }
+        let running = Arc::clone(self);
+        let work = move || {
+            let mut engine = running.engine.write().unwrap_or_else(PoisonError::into_inner);
+            let open = || (running.opener)(&running.directory).map_err(EngineError::while_opening);
+            let failed = engine.take();
+            *engine = Some(reopen(failed, &open)?);
+            running.reopened.fetch_add(1, Ordering::AcqRel);
+            running.poisoned.store(false, Ordering::Release);
+            Ok(())
+        };
+        match tokio::time::timeout(self.deadlines.close, spawn_blocking(work)).await {
+            Ok(ended) => self.outcome(ended),
+            Err(_) => Err(self.stalled("opening again", self.deadlines.close)),
         }
     }
 

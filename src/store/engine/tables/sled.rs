@@ -19,6 +19,7 @@
 //! cannot be read: a part of it stays, and gets to disk. So what it replaced is retained in a file (see `sled_undo`), and the
 //! transaction is repeated once, which completes it after a fault that has passed. After a lasting one the next opening puts
 //! back what was replaced, unless the file could not be written either; then the check of the store names the part.
+//! After a failed write or sync the files can be opened again within the process (see `sled_recovery`).
 //! While it opens, sled takes what cannot be read for torn or free, and writes over it. So the whole log is read before, and a
 //! log that cannot be read is refused. An error that shows only when the same bytes are read again is not found; a log that
 //! fits into memory is not read from the disk again.
@@ -48,6 +49,7 @@ use super::{
     pending::{Gap, Pending},
     scan::{KeyValue, Order, Page, PageLimit, ScanRange},
     sled_files::remove_unfinished_snapshots,
+    sled_recovery,
     sled_undo::{self, Retained},
     table::{PerTable, Table},
 };
@@ -96,6 +98,7 @@ impl Sled {
         let log_path = directory.join("db");
         refuse_headless(directory, &log_path)?;
         remove_unfinished_snapshots(directory)?;
+        sled_recovery::remove_unfinished_copy(directory)?;
         refuse_unreadable(&log_path)?;
         let config = Config::new()
             .path(directory)
@@ -123,6 +126,19 @@ impl Sled {
         };
         opened.undo(directory)?;
         Ok(opened)
+    }
+
+    /// Opens the files again after a failed write: what is there afterwards is on disk.
+    pub(super) fn recover(
+        directory: &Path,
+        failed: Option<Self>,
+        open: &dyn Fn() -> Result<Self, EngineError>,
+    ) -> Result<Self, EngineError> {
+        if let Some(Err(error)) = failed.map(Self::close) {
+            tracing::debug!(error = %Chain(&error), "the files of a failed engine were closed");
+        }
+        sled_recovery::copy_log(directory)?;
+        open()
     }
 
     /// Puts back what a transaction replaced that had failed before. Where that fails, the next opening does it.

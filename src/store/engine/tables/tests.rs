@@ -443,6 +443,8 @@ async fn snapshot_tells_whether_it_is_exact(kind: EngineKind) {
 pub(in crate::store) struct Held {
     is_held: std::sync::Mutex<bool>,
     released: std::sync::Condvar,
+    /// Whether a held write has its usual deadline.
+    is_patient: std::sync::atomic::AtomicBool,
 }
 
 /// How long a held write may take: a disk that does not answer needs no long proof.
@@ -455,9 +457,15 @@ impl Held {
         self.released.notify_all();
     }
 
-    /// Whether writes are held.
+    /// Holds writes, with their usual deadline.
+    pub(in crate::store) fn set_patiently(&self) {
+        self.is_patient.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.set(true);
+    }
+
+    /// Whether writes are held beyond their deadline.
     pub(super) fn is_set(&self) -> bool {
-        *self.is_held.lock().unwrap()
+        *self.is_held.lock().unwrap() && !self.is_patient.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Waits while writes are held.
@@ -474,6 +482,15 @@ impl Backend {
             Self::Fjall(running) => running.held().set(hold),
             Self::Sled(running) => running.held().set(hold),
             Self::Simulated(running) => running.held().set(hold),
+        }
+    }
+
+    /// Holds every write that begins from now on, with its usual deadline.
+    pub(super) fn hold_writes_patiently(&self) {
+        match self {
+            Self::Fjall(running) => running.held().set_patiently(),
+            Self::Sled(running) => running.held().set_patiently(),
+            Self::Simulated(running) => running.held().set_patiently(),
         }
     }
 }
