@@ -106,7 +106,15 @@ impl Core {
         let registry = Arc::new(registry);
         let upkeep = Upkeep::new(config, store.clone(), Arc::clone(&registry), disk.clone()).await;
         let upkeep = tokio::spawn(upkeep.run(stop.subscribe()));
-        let filing = federation_setup::start_filing(&store, &federation, site, environment, stop.subscribe());
+        let stopped = stop.subscribe();
+        let filing = federation_setup::start_filing(
+            &store,
+            registry.upkeep(),
+            &federation,
+            site,
+            environment,
+            stopped,
+        );
         let mut core = Self {
             store,
             authority,

@@ -19,6 +19,7 @@ use crate::filing::status::FilingWatch;
 use crate::filing::{self, FilingOptions};
 use crate::model::site::Site;
 use crate::store::Store;
+use crate::store::writer::UpkeepWriter;
 use crate::telemetry::{Metrics, Page};
 
 /// The shortest and the longest wait of filing after a failure.
@@ -72,6 +73,7 @@ pub(super) struct RunningFiling {
 /// Starts filing at the upper node; none at the top.
 pub(super) fn start_filing(
     store: &Store,
+    upkeep: UpkeepWriter,
     federation: &Federation,
     site: Option<Site>,
     environment: &Environment,
@@ -81,7 +83,7 @@ pub(super) fn start_filing(
     let (pause_first, pause_longest) = FILING_PAUSES;
     let jitter = Arc::clone(&environment.jitter);
     let options = FilingOptions { site, pause_first, pause_longest, refused_pause: REFUSED_PAUSE, jitter };
-    let (watch, task) = filing::start(store.clone(), upper, options, stop);
+    let (watch, task) = filing::start(store.clone(), upkeep, upper, options, stop);
     Some(RunningFiling { watch, task })
 }
 

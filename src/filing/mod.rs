@@ -43,6 +43,7 @@ use crate::model::identifier::Prefix;
 use crate::model::position::{Bookmark, Incarnation, Position, Stream};
 use crate::model::site::Site;
 use crate::store::Store;
+use crate::store::writer::UpkeepWriter;
 
 use self::error::FilingError;
 use self::refused::Refused;
@@ -75,6 +76,7 @@ pub struct FilingOptions {
 /// The task that files.
 struct Filing {
     store: Store,
+    upkeep: UpkeepWriter,
     upper: Arc<Upper>,
     options: FilingOptions,
     watch: FilingWatch,
@@ -83,12 +85,13 @@ struct Filing {
 /// Starts filing. It may be stopped at any point; the next start continues from there.
 pub fn start(
     store: Store,
+    upkeep: UpkeepWriter,
     upper: Arc<Upper>,
     options: FilingOptions,
     mut stop: watch::Receiver<bool>,
 ) -> (FilingWatch, JoinHandle<()>) {
     let watch = FilingWatch::new(store.clone(), upper.name());
-    let filing = Filing { store, upper, options, watch: watch.clone() };
+    let filing = Filing { store, upkeep, upper, options, watch: watch.clone() };
     let running = tokio::spawn(async move {
         tokio::select! {
             _ = stop.wait_for(|stopped| *stopped) => {}
@@ -178,7 +181,7 @@ impl Filing {
 
     /// Saves the position that the upper node confirmed.
     async fn save_confirmed(&self, position: Position) -> Result<(), FilingError> {
-        self.store.set_bookmark(CONFIRMED, &[position].into_iter().collect()).await?;
+        self.upkeep.set_bookmark(CONFIRMED, &[position].into_iter().collect()).await?;
         Ok(())
     }
 

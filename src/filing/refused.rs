@@ -93,7 +93,7 @@ impl Filing {
         let position = stream.basis.at(Stream::ONLY);
         let marked: Bookmark =
             position.map(|basis| Position { sequence: mark, ..basis }).into_iter().collect();
-        self.store.set_bookmark(BASIS, &marked).await?;
+        self.upkeep.set_bookmark(BASIS, &marked).await?;
         Ok(())
     }
 }

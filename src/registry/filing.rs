@@ -61,7 +61,7 @@ impl Registry {
         }
         let bookmark: Bookmark = [position].into_iter().collect();
         // A reset in between has no effect on this name, and its bookmark has another.
-        let saved = self.store.set_bookmark(&bookmark_name(peer), &bookmark).await;
+        let saved = self.upkeep.set_bookmark(&bookmark_name(peer), &bookmark).await;
         Ok(saved.map_err(|error| unread(&error))?)
     }
 

@@ -50,7 +50,7 @@ use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::model::token::{Scope, TokenEntry, TokenId};
 use crate::store::Store;
 use crate::store::journal::retention::Retention;
-use crate::store::writer::Writer;
+use crate::store::writer::{UpkeepWriter, Writer};
 
 pub use self::apply::failure_of;
 
@@ -84,6 +84,7 @@ pub type PrefixRule = Arc<dyn Fn(&Prefix) -> Result<(), String> + Send + Sync>;
 /// Decides and records.
 pub struct Registry {
     store: Store,
+    upkeep: UpkeepWriter,
     authority: Authority,
     options: RegistryOptions,
     queue: mpsc::Sender<Submission>,
@@ -115,16 +116,22 @@ impl Registry {
         let (queue, waiting) = mpsc::channel(COMMANDS_WAITING_MAX);
         let stop = watch::Sender::new(false);
         let counters = Arc::new(RegistryCounters::default());
+        let upkeep = writer.upkeep();
         let (stopped, counted) = (stop.subscribe(), Arc::clone(&counters));
         let committer = Committer::new(store.clone(), writer, waiting, stopped, counted);
         let slots = Arc::new(Semaphore::new(COMMANDS_WAITING_MAX));
         let running = tokio::spawn(committer.run());
-        (Self { store, authority, options, queue, slots, stop, counters }, running)
+        (Self { store, upkeep, authority, options, queue, slots, stop, counters }, running)
     }
 
     /// Accepts no more commands; what is queued is still committed.
     pub fn stop(&self) {
         self.stop.send_replace(true);
+    }
+
+    /// What writes the bookmarks of a follower of this node.
+    pub fn upkeep(&self) -> UpkeepWriter {
+        self.upkeep.clone()
     }
 
     /// Slots of the queue that waiting commands take now.
@@ -241,9 +248,9 @@ impl Registry {
         // The margin of an hour ensures that no id is forgotten while its repetition is still accepted.
         let window_ms = u64::try_from(self.options.request_window.as_millis()).unwrap_or(u64::MAX);
         let expired_ms = trusted_ms.saturating_sub(window_ms).saturating_sub(3_600_000);
-        self.store.forget_requests(expired_ms).await.map_err(failed)?;
+        self.upkeep.forget_requests(expired_ms).await.map_err(failed)?;
         if let Some(retention) = retention {
-            self.store.prune(retention).await.map_err(failed)?;
+            self.upkeep.prune(retention).await.map_err(failed)?;
         }
         Ok(())
     }

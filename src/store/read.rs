@@ -4,7 +4,7 @@ use crate::model::identifier::{CanonicalIdentifier, Prefix};
 use crate::model::limits::SUFFIX_DIGEST_BYTES;
 use crate::model::position::Bookmark;
 use crate::store::Store;
-use crate::store::engine::{PageLimit, Span, WriteId, Writes};
+use crate::store::engine::{PageLimit, Span};
 use crate::store::entry::digest::{DigestKey, LongSuffix};
 use crate::store::entry::journaled::{EncodedBody, JournalKey};
 use crate::store::entry::{IdentifierEntry, RequestKey, RequestMemory};
@@ -102,14 +102,6 @@ impl Store {
     /// The bookmark of a follower.
     pub async fn bookmark(&self, name: &str) -> Result<Option<Bookmark>, Error> {
         self.inner.engine.get_one(&name.to_owned()).await
-    }
-
-    /// Keeps the bookmark of a follower; when this returns, it is on disk.
-    pub async fn set_bookmark(&self, name: &str, bookmark: &Bookmark) -> Result<(), Error> {
-        self.check_writable()?;
-        let mut writes = Writes::default();
-        writes.put(&name.to_owned(), bookmark, WriteId::SMALL);
-        self.write(writes).await
     }
 }
 

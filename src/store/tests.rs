@@ -311,19 +311,22 @@ async fn whole_segments_are_pruned_bodies_before_headers() {
     // The segment is sealed, but it is the journal's end: without it the store could not go on.
     assert_eq!(store.head().sequence, SEGMENT_ENTRIES);
     let all = Retention { bodies_before_ms: later, headers_before_ms: later };
-    assert_eq!(store.prune(all).await.expect("nothing to prune").headers_from, 1);
+    assert_eq!(writer.upkeep().prune(all).await.expect("nothing to prune").headers_from, 1);
     commit(&mut writer, block(1, SEGMENT_ENTRIES / 2)).await;
     // Pruning makes space, so that it goes on while the lack of it has paused the store.
     store.pause("disk full");
-    let retained =
-        store.prune(Retention { bodies_before_ms: later, headers_before_ms: 0 }).await.expect("pruned");
-    store.forget_requests(0).await.expect("nothing to forget");
+    let retained = writer
+        .upkeep()
+        .prune(Retention { bodies_before_ms: later, headers_before_ms: 0 })
+        .await
+        .expect("pruned");
+    writer.upkeep().forget_requests(0).await.expect("nothing to forget");
     store.resume();
     assert_eq!((retained.headers_from, retained.bodies_from), (1, SEGMENT_ENTRIES + 1));
     let entries = store.entries_from(SEGMENT_ENTRIES, 2).await.expect("the journal reads");
     let retained_bodies: Vec<bool> = entries.iter().map(|entry| entry.body.is_some()).collect();
     assert_eq!(retained_bodies, [false, true]);
-    store.prune(all).await.expect("pruned");
+    writer.upkeep().prune(all).await.expect("pruned");
     let first = store.headers_from(1, 1).await.expect("the journal reads");
     assert_eq!(first[0].position.sequence, SEGMENT_ENTRIES + 1);
     store.close(writer).await.expect("the store closes");

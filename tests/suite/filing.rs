@@ -357,7 +357,8 @@ async fn what_was_refused_is_filed_again_after_a_pause() {
         jitter,
     };
     let (end, stop) = watch::channel(false);
-    let (filing, running) = filing::start(lower.node().store().clone(), upper, options, stop);
+    let (filing, running) =
+        filing::start(lower.node().store().clone(), lower.node().registry().upkeep(), upper, options, stop);
     let aside = eventually("it is refused", || filing.status().set_aside.first().cloned());
     assert_eq!(aside.prefix, prefix("88.118.1"));
     assert!(aside.message.ends_with("(PREFIX_FILED)"), "{}", aside.message);

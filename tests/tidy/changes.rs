@@ -14,6 +14,11 @@ struct Writing {
 const WRITINGS: &[Writing] = &[
     // The daemon holds the writer only between opening the store, the registry, and closing the store.
     Writing { path: &["store", "writer", "Writer"], homes: &["src/registry/", "src/daemon/core.rs"] },
+    // What the daemon hands to filing, for its bookmarks.
+    Writing {
+        path: &["store", "writer", "UpkeepWriter"],
+        homes: &["src/registry/", "src/filing/", "src/daemon/federation_setup.rs"],
+    },
     Writing { path: &["store", "writer", "Block"], homes: &["src/registry/"] },
     Writing { path: &["store", "writer", "Proposed"], homes: &["src/registry/"] },
     // A restore fills a new store from a backup before any node runs on it.
@@ -46,7 +51,7 @@ pub(crate) const RULES: &[Rule] = &[Rule {
         &[("src/filing/mod.rs", "use crate::store::{writer::{Block, End}, Store};\n")],
         &[("src/backup/create.rs", "use crate::store::writer;\n")],
         &[("src/backup/create.rs", "use crate::store::copy::restore::*;\n")],
-        &[("src/resolver/mod.rs", "async fn f(store: &Store) { store.set_bookmark(NAME, &at).await }\n")],
+        &[("src/resolver/mod.rs", "async fn f(upkeep: &Upkeep) { upkeep.set_bookmark(NAME, &at).await }\n")],
         &[("src/daemon/core.rs", "async fn f(mut writer: Writer) { writer.commit(block).await }\n")],
         &[("src/backup/retire.rs", "async fn f(store: &Store) { store.prune(retention).await }\n")],
         &[("src/daemon/node.rs", "async fn f() { loss::accept_loss(options).await }\n")],

@@ -14,7 +14,7 @@ use crate::store::entry::position::{read_position, write_position};
 use crate::store::entry::{Entry, EntryKind, Readable};
 use crate::store::error::{Error, Unreadable};
 use crate::store::journal::{Hash, Header};
-use crate::store::writer::End;
+use crate::store::writer::{End, UpkeepWriter};
 use crate::wire::cursor::{Reader, Writer};
 
 /// Size of one step; of the entries deleted by one write.
@@ -117,30 +117,49 @@ pub struct Retention {
     pub headers_before_ms: u64,
 }
 
-impl Store {
+impl UpkeepWriter {
     /// Prunes whole sealed segments. Returns what it retains; while a backup copies the journal, nothing moves.
     pub async fn prune(&self, retention: Retention) -> Result<RetainedFrom, Error> {
-        self.check_not_stopped()?;
-        let retained = self.retained();
-        let Ok(_alone) = self.inner.held.try_write() else {
+        let store = &self.store;
+        store.check_not_stopped()?;
+        let retained = store.retained();
+        let Ok(_alone) = store.inner.held.try_write() else {
             return Ok(retained);
         };
-        let bodies = self.sealed_before(retention.bodies_before_ms).await?.max(retained.bodies_from);
+        let bodies = store.sealed_before(retention.bodies_before_ms).await?.max(retained.bodies_from);
         let headers = retention.headers_before_ms.min(retention.bodies_before_ms);
-        let headers = self.sealed_before(headers).await?.max(retained.headers_from);
+        let headers = store.sealed_before(headers).await?.max(retained.headers_from);
         let target = RetainedFrom { headers_from: headers, bodies_from: bodies };
         if target == retained {
             return Ok(retained);
         }
         let mut writes = Writes::default();
         writes.put_fact(&target);
-        self.write(writes).await?;
-        self.inner.retained.store(target.into());
+        self.store.write(writes).await?;
+        store.inner.retained.store(target.into());
         self.delete(Span::<EncodedBody>::before(target.bodies_from)).await?;
         self.delete(Span::<Header>::before(target.headers_from)).await?;
         Ok(target)
     }
 
+    /// Deletes the entries of a span, a step at a time. Returns how many.
+    async fn delete<R: Readable>(&self, mut span: Span<R>) -> Result<u64, Error> {
+        let mut deleted = 0;
+        while let Some((writes, count)) = self.store.inner.engine.deletions(&mut span, PRUNE_STEP).await? {
+            self.store.write(writes).await?;
+            deleted += count;
+        }
+        Ok(deleted)
+    }
+
+    /// Forgets requests whose ids were made before a time, in milliseconds since 1970. Returns how many.
+    pub async fn forget_requests(&self, made_before_ms: u64) -> Result<u64, Error> {
+        self.store.check_not_stopped()?;
+        self.delete(Span::made_before(made_before_ms)).await
+    }
+}
+
+impl Store {
     /// The first sequence after the last segment that was sealed before a time. The segment that holds the journal's end
     /// stays, sealed or not: the next entry is chained to it.
     async fn sealed_before(&self, time_ms: u64) -> Result<u64, Error> {
@@ -157,22 +176,6 @@ impl Store {
                 }
             }
         }
-    }
-
-    /// Deletes the entries of a span, a step at a time. Returns how many.
-    async fn delete<R: Readable>(&self, mut span: Span<R>) -> Result<u64, Error> {
-        let mut deleted = 0;
-        while let Some((writes, count)) = self.inner.engine.deletions(&mut span, PRUNE_STEP).await? {
-            self.write(writes).await?;
-            deleted += count;
-        }
-        Ok(deleted)
-    }
-
-    /// Forgets requests whose ids were made before a time, in milliseconds since 1970. Returns how many.
-    pub async fn forget_requests(&self, made_before_ms: u64) -> Result<u64, Error> {
-        self.check_not_stopped()?;
-        self.delete(Span::made_before(made_before_ms)).await
     }
 }
 

@@ -154,7 +154,7 @@ async fn a_repair_misses_what_the_journal_no_longer_holds() {
     }
     let later = 1_800_000_000_001;
     let all = Retention { bodies_before_ms: later, headers_before_ms: later };
-    assert_eq!(store.prune(all).await.expect("pruned").headers_from, 3 * SEGMENT_ENTRIES + 1);
+    assert_eq!(writer.upkeep().prune(all).await.expect("pruned").headers_from, 3 * SEGMENT_ENTRIES + 1);
     store.close(writer).await.expect("the store closes");
 
     let Opened { store, writer, .. } = opened(data, engine).await;

@@ -1,5 +1,5 @@
 //! The only way to append to the journal: a block of changes becomes states and journal entries in one atomic, durable write.
-//! Entries without a journal entry of their own (bookmarks, facts, what is pruned or repaired) are written by [`Store::write`].
+//! Bookmarks, and what is pruned or forgotten, have no journal entry of their own; an [`UpkeepWriter`] of the writer writes them.
 //!
 //! ```text
 //!   View ─ decide ─▶ Block ─ build: positions, times, chain, encoding ─▶ wait for the block before ─▶ engine.commit ─▶ publish
@@ -20,10 +20,12 @@ pub(in crate::store) mod writes;
 mod build;
 pub(in crate::store) mod recovery;
 pub(in crate::store) mod standing;
+pub(in crate::store) mod upkeep;
 
 pub use self::published::Published;
 pub use self::recovery::Recovery;
 pub use self::standing::Standing;
+pub use self::upkeep::UpkeepWriter;
 pub use self::view::View;
 
 use std::sync::Arc;
@@ -197,6 +199,11 @@ impl Writer {
     pub fn view(&self) -> View {
         let unsettled = self.tail.as_ref().map(|tail| Arc::clone(&tail.unsettled));
         View::new(self.store.clone(), self.end, Arc::clone(&self.directory), unsettled)
+    }
+
+    /// What writes bookmarks, prunes and forgets in the same store.
+    pub fn upkeep(&self) -> UpkeepWriter {
+        UpkeepWriter { store: self.store.clone() }
     }
 
     /// The store it writes.

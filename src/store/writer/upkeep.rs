@@ -1,0 +1,25 @@
+//! What is written beside the journal while a node runs: the bookmarks of followers, and what is pruned or forgotten.
+//!
+//! It comes from the [`Writer`](super::Writer) alone, so that nothing else can write: on a store that is followed or copied elsewhere
+//! there is one place to ask whether this node may.
+
+use crate::model::position::Bookmark;
+use crate::store::Store;
+use crate::store::engine::{WriteId, Writes};
+use crate::store::error::Error;
+
+/// Writes beside the journal. Clones write to the same store.
+#[derive(Clone)]
+pub struct UpkeepWriter {
+    pub(in crate::store) store: Store,
+}
+
+impl UpkeepWriter {
+    /// Sets the bookmark of a follower; when this returns, it is on disk.
+    pub async fn set_bookmark(&self, name: &str, bookmark: &Bookmark) -> Result<(), Error> {
+        self.store.check_writable()?;
+        let mut writes = Writes::default();
+        writes.put(&name.to_owned(), bookmark, WriteId::SMALL);
+        self.store.write(writes).await
+    }
+}
