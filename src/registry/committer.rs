@@ -204,6 +204,7 @@ fn failure(error: &Error) -> Failure {
         | Error::Gone { .. }
         | Error::Outdated { .. }
         | Error::OtherDamage { .. }
+        | Error::OtherList { .. }
         | Error::File { .. } => unread(error),
     }
 }

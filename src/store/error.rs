@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::model::identifier::Prefix;
 use crate::store::engine::EngineError;
 use crate::wire::cursor::DecodeError;
 
@@ -87,6 +88,12 @@ pub enum Error {
         /// The sequence now.
         found: u64,
     },
+    /// A list was to go on after a cursor of another list.
+    #[error("the cursor is not one of the list of {prefix}")]
+    OtherList {
+        /// The prefix that is listed.
+        prefix: Prefix,
+    },
     /// A small file beside the engine cannot be read or written.
     #[error("{action} {path}")]
     File {
@@ -112,6 +119,7 @@ impl Error {
             | Self::OtherDamage { .. }
             | Self::Format { .. }
             | Self::Outdated { .. }
+            | Self::OtherList { .. }
             | Self::File { .. } => false,
         }
     }

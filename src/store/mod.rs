@@ -60,7 +60,7 @@ pub(crate) mod tests;
 
 #[cfg(test)]
 pub(crate) use self::engine::simulated;
-pub use self::engine::{EngineError, EngineKind, UnknownEngine};
+pub use self::engine::{Cursor, EngineError, EngineKind, UnknownEngine};
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
