@@ -205,6 +205,7 @@ fn failure(error: &Error) -> Failure {
         | Error::Outdated { .. }
         | Error::OtherDamage { .. }
         | Error::OtherList { .. }
+        | Error::OtherJournal { .. }
         | Error::File { .. } => unread(error),
     }
 }

@@ -155,8 +155,8 @@ pub struct NamesAsked<'a> {
 pub struct History {
     /// The changes.
     pub changes: Vec<HistoryChange>,
-    /// The journal entry before which the next page begins; none on the last page.
-    pub next: Option<u64>,
+    /// Position of the change before which the next page begins; none on the last page.
+    pub next: Option<Position>,
     /// First position that the journal retains, so that earlier changes may be missing; none if it retains all.
     pub complete_from: Option<Position>,
 }

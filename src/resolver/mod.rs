@@ -319,6 +319,16 @@ impl Resolver {
         self.store.head()
     }
 
+    /// Number of entries of the journal so far: it grows with every change.
+    pub fn journal_entries(&self) -> u64 {
+        self.store.journal_entries()
+    }
+
+    /// The position of a sequence in the stream of an identifier's changes; none before the first entry.
+    pub fn position_of(&self, sequence: u64) -> Option<Position> {
+        self.store.lineage().position_of(sequence)
+    }
+
     /// The folding of suffixes in this store.
     pub fn folding(&self) -> Folding {
         self.store.folding()

@@ -58,12 +58,12 @@ struct Positions {
 #[derive(Clone, Copy, Debug)]
 struct ListState {
     count: u64,
-    sequence: u64,
+    journal_entries: u64,
 }
 
 impl ListState {
     fn is_still(self, now: Self) -> bool {
-        self.count == now.count && now.sequence.saturating_sub(self.sequence) <= CHANGES_MAX
+        self.count == now.count && now.journal_entries.saturating_sub(self.journal_entries) <= CHANGES_MAX
     }
 }
 
@@ -131,7 +131,8 @@ impl Resolver {
         if skip < STEP {
             return Ok(Some(PageStart { after: None, skip }));
         }
-        let now = ListState { count: self.store.count_of(prefix), sequence: self.store.end().sequence };
+        let now =
+            ListState { count: self.store.count_of(prefix), journal_entries: self.store.journal_entries() };
         let start = self.paging.nearest(prefix, skip, now);
         if start.skip < STEP {
             return Ok(Some(start));

@@ -8,6 +8,7 @@ use crate::authority::caller::Caller;
 use crate::authority::visibility::Withheld;
 use crate::model::identifier::Prefix;
 use crate::model::limits::SUFFIX_DIGEST_BYTES;
+use crate::model::position::Position;
 use crate::model::refusal::{Problem, Refusal};
 use crate::model::site::{Ports, Site};
 use crate::model::token::Scope;
@@ -431,7 +432,7 @@ async fn a_list_is_paged_in_canonical_order_for_readers_of_the_prefix() {
 
 //----------- History --------------------------------------------------------
 
-async fn history(resolver: &Resolver, text: &str, before: Option<u64>, limit: usize) -> History {
+async fn history(resolver: &Resolver, text: &str, before: Option<Position>, limit: usize) -> History {
     resolver.history(&Caller::Node, &identifier(text), before, limit).await.expect("the history")
 }
 
@@ -457,7 +458,7 @@ async fn history_goes_back_over_removals_page_by_page() {
             .collect();
         let newest =
             [(Operation::Registered, 4, 8), (Operation::Removed, 3, 7), (Operation::Overwritten, 2, 6)];
-        assert_eq!((brief.as_slice(), first.next), (newest.as_slice(), Some(6)));
+        assert_eq!((brief.as_slice(), first.next), (newest.as_slice(), resolver.position_of(6)));
         let data = |change: &super::answer::HistoryChange| {
             let values = change.values.as_ref().expect("a body");
             values.iter().map(|value| String::from_utf8_lossy(&value.data).into_owned()).collect::<Vec<_>>()
@@ -482,6 +483,7 @@ async fn a_page_token_of_something_else_is_refused() {
     fixture.node(register("88.118/y", "one")).await.expect("registered");
     let resolver = resolver(&fixture);
     for before in [0, 2, 4, 99, u64::MAX] {
+        let before = Position { sequence: before, ..fixture.store.head() };
         let refused = resolver.history(&Caller::Node, &identifier("88.118/x"), Some(before), 1).await;
         let reason = "the page token is not one of this identifier's history; begin without one".to_owned();
         assert_eq!(refused.err(), Some(Problem::Refused(Refusal::CommandInvalid { reason })), "{before}");

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::model::identifier::Prefix;
+use crate::model::position::Position;
 use crate::store::engine::EngineError;
 use crate::wire::cursor::DecodeError;
 
@@ -94,6 +95,12 @@ pub enum Error {
         /// The prefix that is listed.
         prefix: Prefix,
     },
+    /// The journal was to be read after a position that it does not have.
+    #[error("position {position} is not one of this journal")]
+    OtherJournal {
+        /// The position.
+        position: Position,
+    },
     /// A small file beside the engine cannot be read or written.
     #[error("{action} {path}")]
     File {
@@ -120,6 +127,7 @@ impl Error {
             | Self::Format { .. }
             | Self::Outdated { .. }
             | Self::OtherList { .. }
+            | Self::OtherJournal { .. }
             | Self::File { .. } => false,
         }
     }

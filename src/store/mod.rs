@@ -3,7 +3,7 @@
 //! ```text
 //!   registry ── Block ─▶ writer ─ Writes: entries and one journal block ─▶ engine ─▶ on disk ─▶ publish   (one writer)
 //!   registry, resolver ─▶ Store: identifiers, list, names, requests, directory ─▶ engine                   (many readers, batched)
-//!   filing, backup ─▶ Store: follow, entries_from, bookmarks · copy::image                                 (followers)
+//!   filing, backup ─▶ Store: follow, headers_after, bookmarks · copy::image                                (followers)
 //! ```
 //! | folder | what it is |
 //! |---|---|
@@ -131,8 +131,20 @@ impl Store {
     }
 
     /// The part of the journal that is retained.
-    pub fn retained(&self) -> RetainedFrom {
+    pub(in crate::store) fn retained(&self) -> RetainedFrom {
         **self.inner.retained.load()
+    }
+
+    /// The first position whose header is retained; none when nothing was pruned.
+    pub fn complete_from(&self) -> Option<Position> {
+        let first = self.retained().headers_from;
+        if first > 1 { self.lineage().position_of(first) } else { None }
+    }
+
+    /// Whether everything after a position of this journal is retained, headers and bodies.
+    pub fn retains_after(&self, position: Position) -> bool {
+        let retained = self.retained();
+        position.sequence.saturating_add(1) >= retained.headers_from.max(retained.bodies_from)
     }
 
     /// The end of the durable journal.
@@ -143,6 +155,12 @@ impl Store {
     /// The position of the last durable entry.
     pub fn head(&self) -> Position {
         self.end().position()
+    }
+
+    /// Number of entries of the journal since the store was created, pruned ones included: the number for protocols that have one
+    /// number for everything a node holds.
+    pub fn journal_entries(&self) -> u64 {
+        self.end().sequence
     }
 
     /// Follows the end of the durable journal.

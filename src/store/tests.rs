@@ -3,6 +3,7 @@
 mod check;
 mod lists;
 mod opening;
+mod positions;
 mod repair;
 
 use std::path::Path;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use crate::model::caller::CallerName;
 use crate::model::identifier::{CanonicalIdentifier, Folding, Identifier, Prefix};
 use crate::model::limits::SEGMENT_ENTRIES;
-use crate::model::position::Stream;
+use crate::model::position::{Position, Stream};
 use crate::model::request::RequestId;
 use crate::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
 use crate::store::entry::journaled::{EncodedBody, JournalKey};
@@ -323,12 +324,20 @@ async fn whole_segments_are_pruned_bodies_before_headers() {
     store.forget_requests(0).await.expect("nothing to forget");
     store.resume();
     assert_eq!((retained.headers_from, retained.bodies_from), (1, SEGMENT_ENTRIES + 1));
+    let at = |sequence| Position { sequence, ..store.head() };
+    assert_eq!(store.complete_from(), None, "every header is there");
+    assert!(store.retains_after(at(SEGMENT_ENTRIES)) && !store.retains_after(at(SEGMENT_ENTRIES - 1)));
     let entries = store.entries_from(SEGMENT_ENTRIES, 2).await.expect("the journal reads");
     let retained_bodies: Vec<bool> = entries.iter().map(|entry| entry.body.is_some()).collect();
     assert_eq!(retained_bodies, [false, true]);
     store.prune(all).await.expect("pruned");
     let first = store.headers_from(1, 1).await.expect("the journal reads");
     assert_eq!(first[0].position.sequence, SEGMENT_ENTRIES + 1);
+    assert_eq!(store.complete_from(), Some(at(SEGMENT_ENTRIES + 1)));
+    assert!(store.retains_after(at(SEGMENT_ENTRIES)) && !store.retains_after(at(SEGMENT_ENTRIES - 1)));
+    let passed_over = store.headers_after(Some(at(1)), 1).await.expect("the journal reads");
+    assert_eq!(passed_over[0].position, at(SEGMENT_ENTRIES + 1));
+    assert_eq!(store.header(at(1)).await.expect("the journal reads"), None, "it was pruned");
     store.close(appender).await.expect("the store closes");
     let Opened { store, .. } = opened(directory.path(), EngineKind::Fjall).await;
     assert_eq!(store.retained().headers_from, SEGMENT_ENTRIES + 1);

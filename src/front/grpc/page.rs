@@ -15,6 +15,7 @@ use super::memory;
 use super::reply::{self, FrontRefusal};
 use crate::model::identifier::Prefix;
 use crate::model::limits::{MESSAGE_BYTES_MAX, PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, VALUES_BYTES_MAX};
+use crate::model::position::Position;
 use crate::resolver::Cursor;
 
 /// Bytes of a message that are reserved for everything except its items.
@@ -174,7 +175,7 @@ pub(super) fn token_after(text: &str) -> String {
     BASE64URL_NOPAD.encode(text.as_bytes())
 }
 
-/// The cursor after which a page begins; `read` tells whether bytes are one of the list.
+/// The cursor after which a page begins; `read` makes it from bytes that are one of the list.
 pub(super) fn cursor(
     token: &str,
     read: impl FnOnce(&[u8]) -> Option<Cursor>,
@@ -187,9 +188,17 @@ pub(super) fn prefix_after(token: &str) -> Result<Option<Prefix>, Status> {
     decode(token, |bytes| Prefix::parse(str::from_utf8(bytes).ok()?).ok())
 }
 
-/// The sequence before which a page begins.
-pub(super) fn sequence_before(token: &str) -> Result<Option<u64>, Status> {
-    decode(token, |bytes| str::from_utf8(bytes).ok()?.parse().ok())
+/// The token of the page before a change: its sequence, in the stream of what the history is of.
+pub(super) fn token_before(change: Position) -> String {
+    token_after(&change.sequence.to_string())
+}
+
+/// The change before which a page begins; `position_of` has the position of a sequence.
+pub(super) fn change_before(
+    token: &str,
+    position_of: impl FnOnce(u64) -> Option<Position>,
+) -> Result<Option<Position>, Status> {
+    decode(token, |bytes| position_of(str::from_utf8(bytes).ok()?.parse().ok()?))
 }
 
 /// What a token holds; none without one.
@@ -206,8 +215,9 @@ fn decode<T>(token: &str, read: impl FnOnce(&[u8]) -> Option<T>) -> Result<Optio
 
 #[cfg(test)]
 mod tests {
-    use super::{Page, prefix_after, sequence_before, token_after};
+    use super::{Page, change_before, prefix_after, token_after, token_before};
     use crate::model::limits::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX};
+    use crate::model::position::{Incarnation, Position, Stream};
     use crate::wire::proto;
 
     fn found(bytes: usize) -> proto::Found {
@@ -239,8 +249,13 @@ mod tests {
         assert_eq!(after.to_string(), "88.118");
         assert!(prefix_after("88.118").is_err(), "no token at all");
         // As the first release wrote it.
-        assert_eq!(token_after("42"), "NDI");
-        assert_eq!(sequence_before("NDI").expect("a token of ours"), Some(42));
-        assert_eq!(sequence_before("").expect("the first page"), None);
+        let at = |sequence| Position { incarnation: Incarnation([1; 16]), stream: Stream::ONLY, sequence };
+        assert_eq!(token_before(at(42)), "NDI");
+        let position_of = |sequence| (sequence > 0).then(|| at(sequence));
+        assert_eq!(change_before("NDI", position_of).expect("a token of ours"), Some(at(42)));
+        assert_eq!(change_before("", position_of).expect("the first page"), None);
+        for token in ["MA", "NDIh", "42"] {
+            assert!(change_before(token, position_of).is_err(), "{token}: 0, 42!, and no token at all");
+        }
     }
 }

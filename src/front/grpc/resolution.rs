@@ -22,6 +22,7 @@ use super::stream::{Answers, Converse, GroupBounds, converse};
 use super::{memory, reply, request, response};
 use crate::model::identifier::Identifier;
 use crate::model::limits::{BATCH_ITEMS_MAX, MESSAGE_BYTES_MAX, VALUES_BYTES_MAX};
+use crate::model::position::Position;
 use crate::model::refusal::Refusal;
 use crate::resolver::Cursor;
 use crate::resolver::answer::Question;
@@ -264,7 +265,8 @@ impl Shared {
     ) -> Result<proto::GetHistoryResponse, Status> {
         let identifier =
             request::identifier(&message.identifier).map_err(|refusal| reply::refused(&refusal, None))?;
-        let mut before = page::sequence_before(&message.page_token)?;
+        let position_of = |sequence| self.resolver.position_of(sequence);
+        let mut before = page::change_before(&message.page_token, position_of)?;
         let mut page = Page::new(message.page_size);
         let mut memory = PageMemory::new(call);
         let mut complete_from = None;
@@ -278,12 +280,12 @@ impl Shared {
             let history = call.ask(history).await?.map_err(|problem| reply::problem(&problem))?;
             complete_from = history.complete_from.map(proto::Position::from);
             for change in history.changes {
-                let sequence = change.position.sequence;
+                let position = change.position;
                 let change = response::change(change);
                 if !memory.take(change.encoded_len(), change.values.len())? || !page.take(change) {
                     return Ok(recounted(page, before, complete_from));
                 }
-                before = Some(sequence);
+                before = Some(position);
             }
             drop(turn);
             if history.next.is_none() {
@@ -308,10 +310,10 @@ fn values_of(outcome: &proto::ResolveOutcome) -> usize {
 
 fn recounted(
     page: Page<proto::Change>,
-    before: Option<u64>,
+    before: Option<Position>,
     complete_from: Option<proto::Position>,
 ) -> proto::GetHistoryResponse {
-    let next_page_token = before.map(|sequence| page::token_after(&sequence.to_string())).unwrap_or_default();
+    let next_page_token = before.map(page::token_before).unwrap_or_default();
     proto::GetHistoryResponse { changes: page.into_items(), next_page_token, complete_from }
 }
 
