@@ -22,6 +22,8 @@ mod names;
 mod papers;
 #[path = "tidy/paths.rs"]
 mod paths;
+#[path = "tidy/positions.rs"]
+mod positions;
 #[path = "tidy/source.rs"]
 mod source;
 #[path = "tidy/words.rs"]
@@ -51,6 +53,7 @@ fn rules() -> impl Iterator<Item = &'static Rule> {
     let all = [
         imports::RULES,
         changes::RULES,
+        positions::RULES,
         faces::RULES,
         codes::RULES,
         listening::RULES,

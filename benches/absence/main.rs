@@ -19,6 +19,7 @@ use idnode::config::Config;
 use idnode::daemon::{Node, RunningNode};
 use idnode::filing::status::FilingStatus;
 use idnode::model::identifier::{Identifier, Prefix};
+use idnode::model::position::Position;
 use idnode::model::prefix::{PrefixStatus, Registrant};
 use idnode::model::token::Scope;
 use idnode::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
@@ -74,7 +75,7 @@ async fn run(plan: &Plan) -> Result<(), Error> {
     let lower = Node::start(below).await?;
     apply(&lower, vec![home("88.118", "The region")?]).await?;
     settle(&lower).await?;
-    let before = lower.store().head().sequence;
+    let before = lower.store().head();
     upper.stop().await?;
 
     let begun = Instant::now();
@@ -94,7 +95,7 @@ async fn run(plan: &Plan) -> Result<(), Error> {
     println!("everything filed: {took:.1?} after the start, {:.0} entries/s", entries / took.as_secs_f64());
     let counts = status(&lower)?.counts;
     println!("counted: {} changes of prefixes, {} of identifiers", counts.filed, counts.identifiers);
-    compare(&filings(&lower, before).await?, filings(&upper, 0).await?.get(1..).unwrap_or(&[]))?;
+    compare(&filings(&lower, Some(before)).await?, filings(&upper, None).await?.get(1..).unwrap_or(&[]))?;
     println!("the journal above holds each change once, in the order below");
     lower.stop().await?;
     upper.stop().await?;
@@ -202,16 +203,16 @@ async fn apply(node: &RunningNode, commands: Vec<Command>) -> Result<(), Error> 
 /// One change as both journals record it: prefix, standing, registrant, position in the journal below.
 type FiledChange = (String, PrefixStatus, String, u64);
 
-async fn filings(node: &RunningNode, after: u64) -> Result<Vec<FiledChange>, Error> {
+async fn filings(node: &RunningNode, after: Option<Position>) -> Result<Vec<FiledChange>, Error> {
     let store = node.store();
     let mut found = Vec::new();
-    let mut next = after + 1;
+    let mut read_to = after;
     loop {
-        let mut headers = store.headers_from(next, 10_000).await?;
+        let mut headers = store.headers_after(read_to, 10_000).await?;
         let Some(last) = headers.last() else {
             return Ok(found);
         };
-        next = last.position.sequence + 1;
+        read_to = Some(last.position);
         headers.retain(|header| matches!(header.subject, Subject::Prefix(_)));
         for JournalEntry { header, body } in store.with_bodies(headers).await? {
             let Some(Change::Prefix(entry)) = body.map(|body| body.change) else {

@@ -199,20 +199,17 @@ fn no_base(held: &Held) -> String {
 /// Checks that the journal of the store goes on where a backup ends.
 async fn is_continued(store: &Store, base: &Manifest) -> Result<Result<(), String>, Error> {
     let name = &base.name;
-    if store.lineage().position_of(base.to.sequence) != Some(base.to.position())
-        || base.to.sequence > store.end().sequence
-    {
+    let end = base.to.position();
+    if !store.has_position(end) {
         return Ok(Err(format!(
             "{name} ends in an incarnation of the store that this one does not continue"
         )));
     }
-    let retained = store.retained();
-    if base.to.sequence + 1 < retained.headers_from.max(retained.bodies_from) {
+    if !store.retains_after(end) {
         return Ok(Err(format!("the journal after {name} was pruned")));
     }
-    let there =
-        store.headers_at(&[base.to.sequence]).await.map_err(Error::store("cannot read the journal"))?;
-    if there.into_iter().flatten().any(|header| header.chain != base.to.chain) {
+    let there = store.header(end).await.map_err(Error::store("cannot read the journal"))?;
+    if there.is_some_and(|header| header.chain != base.to.chain) {
         return Ok(Err(format!("{name} ends in another journal")));
     }
     Ok(Ok(()))
@@ -262,7 +259,7 @@ impl Copying<'_> {
             self.report("image");
         }
         let to = image.finish().await.map_err(Error::store("cannot end the image"))?;
-        let first = self.store.retained().headers_from;
+        let first = self.store.complete_from().map_or(1, |position| position.sequence);
         let mut check = JournalCheck::starting_at(first);
         let last = self.copy_journal(to.sequence.max(self.store.end().sequence), &mut check).await?;
         self.finish(Some(ImageSpan { from, to }), first, from, last.unwrap_or(to)).await

@@ -23,6 +23,7 @@ use crate::model::environment::{Clock, Entropy};
 use crate::model::identifier::{Folding, Identifier};
 use crate::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
 use crate::store::entry::{Change, IdentifierChange, IdentifierEntry, Operation};
+use crate::store::journal::Header;
 use crate::store::open::{Opened, StoreOptions, open};
 use crate::store::writer::{Block, Proposed, Writer};
 use crate::store::{EngineKind, Store};
@@ -107,6 +108,12 @@ impl Bench {
     fn states_at(&self, sequence: u64) -> &States {
         let block = self.past.iter().rev().find(|(end, _)| *end <= sequence);
         &block.expect("the beginning").1
+    }
+
+    /// The header of this sequence.
+    async fn header(&self, sequence: u64) -> Header {
+        let position = self.store.lineage().position_of(sequence).expect("a position");
+        self.store.header(position).await.expect("the journal reads").expect("a header")
     }
 
     fn backups(&self) -> Backups {

@@ -76,9 +76,9 @@ impl FirstToken {
 
     /// Whether nothing was changed since a restore.
     async fn was_just_restored(&self) -> Result<bool, DaemonError> {
-        let last = self.store.entries_from(self.store.head().sequence, 1).await;
-        let change =
-            last.map_err(DaemonError::Store)?.pop().and_then(|entry| entry.body).map(|body| body.change);
+        let last = self.store.header(self.store.head()).await.map_err(DaemonError::Store)?;
+        let last = self.store.with_bodies(last.into_iter().collect()).await.map_err(DaemonError::Store)?;
+        let change = last.into_iter().next().and_then(|entry| entry.body).map(|body| body.change);
         Ok(matches!(change, Some(Change::Incarnation(begun)) if begun.reason == RESTORED))
     }
 }

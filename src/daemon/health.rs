@@ -344,6 +344,6 @@ fn write_store(page: &mut Page, store: &Store) {
     page.counter(
         "idnode_journal_entries_total",
         "Entries of the journal since the store was created.",
-        store.end().sequence,
+        store.journal_entries(),
     );
 }

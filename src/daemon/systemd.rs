@@ -110,7 +110,7 @@ async fn check(store: &Store, node: &Handle, limit: Duration) {
              and its load"
         );
     }
-    match time::timeout(limit, store.headers_at(&[store.end().sequence])).await {
+    match time::timeout(limit, store.header(store.head())).await {
         Ok(Ok(_)) => notify(&[NotifyState::Watchdog]),
         Ok(Err(error)) => {
             tracing::error!(error = %Chain(&error), "the store cannot be read; systemd gets no watchdog message and \

@@ -1,6 +1,7 @@
 //! Errors that interrupt or end filing; each says what the operator can do.
 
 use crate::federation::error::PeerError;
+use crate::model::position::Position;
 use crate::store::error::Error;
 
 /// Why filing over one connection ended.
@@ -23,14 +24,15 @@ pub(super) enum FilingError {
     Pruned,
     /// The upper node confirmed a later entry than this store holds.
     #[error(
-        "the upper node confirmed entry {confirmed} of the journal, but it ends at {head}: this store has lost its \
-         latest entries; see `idnode store accept-loss`, after which filing starts again"
+        "the upper node confirmed entry {} of the journal, but it ends at {}: this store has lost its \
+         latest entries; see `idnode store accept-loss`, after which filing starts again",
+        .confirmed.sequence, .head.sequence
     )]
     Ahead {
-        /// Sequence that the upper node confirmed.
-        confirmed: u64,
-        /// Last sequence of this store.
-        head: u64,
+        /// Position that the upper node confirmed.
+        confirmed: Position,
+        /// Last position of this store.
+        head: Position,
     },
 }
 

@@ -25,9 +25,9 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 /// The part of the journal that was read and not sent yet.
 struct Unsent {
     /// The last entry read.
-    read_to: u64,
+    read_to: Position,
     /// The last entry delivered.
-    sent_to: u64,
+    sent_to: Position,
     /// Changes of identifiers in between.
     identifiers: u64,
     /// Filings in between.
@@ -38,7 +38,7 @@ struct Unsent {
 
 impl Unsent {
     fn is_due(&self) -> bool {
-        let entries = self.read_to - self.sent_to;
+        let entries = self.read_to.entries_after(self.sent_to).unwrap_or(0);
         let is_long = entries >= u64::try_from(FILING_STEP_ENTRIES).unwrap_or(u64::MAX);
         entries > 0 && (!self.filings.is_empty() || is_long || Instant::now() >= self.due)
     }
@@ -52,28 +52,27 @@ impl Filing {
         from: Position,
     ) -> Result<Infallible, FilingError> {
         let mut end = self.store.follow();
-        let start = from.sequence;
         let mut unsent = Unsent {
-            read_to: start,
-            sent_to: start,
+            read_to: from,
+            sent_to: from,
             identifiers: 0,
             filings: Vec::new(),
             due: after(Duration::ZERO),
         };
         loop {
-            let durable = end.borrow_and_update().end.sequence;
+            let durable = end.borrow_and_update().end.position();
             if unsent.read_to < durable {
                 self.read_step(stream, &mut unsent).await?;
             }
             if unsent.is_due() {
-                self.send(stream, &mut unsent, from).await?;
+                self.send(stream, &mut unsent).await?;
             }
             if unsent.read_to < durable {
                 continue;
             }
             let is_waiting = unsent.read_to > unsent.sent_to;
             if !is_waiting && stream.refused.due().is_some_and(|due| Instant::now() >= due) {
-                self.file_refused(stream, Position { sequence: unsent.sent_to, ..from }).await?;
+                self.file_refused(stream, unsent.sent_to).await?;
             }
             let refused_due = stream.refused.due().filter(|_| !is_waiting);
             tokio::select! {
@@ -88,15 +87,15 @@ impl Filing {
 
     /// Reads the next step of the journal.
     async fn read_step(&self, stream: &FilingStream, unsent: &mut Unsent) -> Result<(), FilingError> {
-        let headers = self.store.headers_from(unsent.read_to + 1, FILING_STEP_ENTRIES).await?;
-        let next = |header: &&Header| header.position.sequence == unsent.read_to + 1;
+        let headers = self.store.headers_after(Some(unsent.read_to), FILING_STEP_ENTRIES).await?;
+        let next = |header: &&Header| header.position.entries_after(unsent.read_to) == Some(1);
         let (Some(first), Some(last)) = (headers.first().filter(next), headers.last()) else {
             return Err(FilingError::Pruned);
         };
         if unsent.read_to == unsent.sent_to {
             self.watch.oldest(Some(first.time_ms));
         }
-        unsent.read_to = last.position.sequence;
+        unsent.read_to = last.position;
         let is_identifier = |header: &&Header| matches!(header.subject, Subject::Identifier(_));
         unsent.identifiers += headers.iter().filter(is_identifier).count() as u64;
         let mut changes = headers;
@@ -131,16 +130,10 @@ impl Filing {
     }
 
     /// Delivers the unsent part.
-    async fn send(
-        &self,
-        stream: &mut FilingStream,
-        unsent: &mut Unsent,
-        from: Position,
-    ) -> Result<(), FilingError> {
+    async fn send(&self, stream: &mut FilingStream, unsent: &mut Unsent) -> Result<(), FilingError> {
         let filings = std::mem::take(&mut unsent.filings);
         let identifier_changes = std::mem::take(&mut unsent.identifiers);
-        let position = Position { sequence: unsent.read_to, ..from };
-        self.deliver(stream, filings, identifier_changes, position).await?;
+        self.deliver(stream, filings, identifier_changes, unsent.read_to).await?;
         unsent.sent_to = unsent.read_to;
         unsent.due = after(PROGRESS_EVERY);
         self.watch.oldest(None);

@@ -164,17 +164,16 @@ impl Filing {
         let Some(position) = known.filter(|position| position.incarnation == head.incarnation) else {
             return Ok(None);
         };
-        if position.sequence > head.sequence {
-            return Err(FilingError::Ahead { confirmed: position.sequence, head: head.sequence });
+        if position > head {
+            return Err(FilingError::Ahead { confirmed: position, head });
         }
         // What was confirmed beyond the saved position may have been refused, and the answer lost.
         let saved = self.store.bookmark(CONFIRMED).await?.and_then(|bookmark| bookmark.at(Stream::ONLY));
         let Some(saved) = saved.filter(|saved| saved.incarnation == head.incarnation) else {
             return Ok(None);
         };
-        let position = if saved.sequence < position.sequence { saved } else { position };
-        let retained = self.store.retained();
-        let is_retained = position.sequence + 1 >= retained.headers_from.max(retained.bodies_from);
+        let position = if saved < position { saved } else { position };
+        let is_retained = self.store.has_position(position) && self.store.retains_after(position);
         let is_same = self.store.bookmark(BASIS).await?.as_ref() == Some(basis);
         Ok(Some(position).filter(|_| is_retained && is_same))
     }
@@ -187,9 +186,8 @@ impl Filing {
 
     /// Records the time of the oldest entry that is not confirmed.
     async fn note_oldest(&self) {
-        let next = self.watch.status().confirmed.map_or(1, |position| position.sequence + 1);
-        let header = self.store.headers_at(&[next]).await.ok();
-        self.watch.oldest(header.into_iter().flatten().flatten().next().map(|header| header.time_ms));
+        let next = self.store.headers_after(self.watch.status().confirmed, 1).await.ok();
+        self.watch.oldest(next.into_iter().flatten().next().map(|header| header.time_ms));
     }
 }
 

@@ -126,10 +126,13 @@ impl FilingWatch {
 
     /// Returns the present status. Does not block and reads no files.
     pub fn status(&self) -> FilingStatus {
-        let head = self.store.head().sequence;
+        let head = self.store.head();
         let now_ms = self.store.now_ms();
         let noted = self.lock();
-        let lag_entries = head.saturating_sub(noted.confirmed.map_or(0, |position| position.sequence));
+        let lag_entries = match noted.confirmed {
+            Some(confirmed) => head.entries_after(confirmed).unwrap_or(0),
+            None => self.store.journal_entries(),
+        };
         let oldest_ms = noted.oldest_ms.filter(|_| lag_entries > 0);
         let set_aside = noted.set_aside.iter().take(SET_ASIDE_MAX);
         FilingStatus {

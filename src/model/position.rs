@@ -1,11 +1,15 @@
 //! Positions in the journal, and the bookmarks of followers.
 
+use core::cmp::Ordering;
 use core::fmt;
 use std::collections::BTreeMap;
 
 //----------- Position -------------------------------------------------------
 
 /// A position in the journal: incarnation of the store, stream, entry.
+///
+/// Positions of one incarnation and stream are ordered, others are not: an entry that was lost and the one that took its sequence
+/// are neither before nor after each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Position {
     /// The incarnation that wrote the entry.
@@ -22,7 +26,23 @@ impl fmt::Display for Position {
     }
 }
 
+impl PartialOrd for Position {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        let are_comparable = (self.incarnation, self.stream) == (other.incarnation, other.stream);
+        are_comparable.then(|| self.sequence.cmp(&other.sequence))
+    }
+}
+
 impl Position {
+    /// Number of entries after an earlier position, up to this one, in a journal that has both: sequences go on from one
+    /// incarnation to the next. None for a later position, and for one in another stream.
+    pub fn entries_after(self, earlier: Self) -> Option<u64> {
+        if self.stream != earlier.stream {
+            return None;
+        }
+        self.sequence.checked_sub(earlier.sequence)
+    }
+
     /// Parses what `Display` writes: `incarnation:stream:sequence`.
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.splitn(3, ':');
@@ -128,6 +148,22 @@ mod tests {
         let position = Position { incarnation: Incarnation([7; 16]), stream: Stream::ONLY, sequence: 42 };
         assert_eq!(Position::parse(&position.to_string()), Some(position));
         assert_eq!(Position::parse("07:0:1"), None);
+    }
+
+    #[test]
+    fn positions_of_one_incarnation_and_stream_are_ordered_and_others_are_not() {
+        let at = |incarnation, stream, sequence| Position {
+            incarnation: Incarnation([incarnation; 16]),
+            stream: Stream(stream),
+            sequence,
+        };
+        assert!(at(1, 0, 3) < at(1, 0, 4) && at(1, 0, 4) <= at(1, 0, 4) && at(1, 0, 5) > at(1, 0, 4));
+        assert_eq!(at(1, 0, 3).partial_cmp(&at(2, 0, 4)), None);
+        assert_eq!(at(1, 0, 3).partial_cmp(&at(1, 1, 4)), None);
+        assert_eq!(at(1, 0, 9).entries_after(at(1, 0, 4)), Some(5));
+        assert_eq!(at(2, 0, 9).entries_after(at(1, 0, 9)), Some(0));
+        assert_eq!(at(1, 0, 3).entries_after(at(1, 0, 4)), None);
+        assert_eq!(at(1, 1, 9).entries_after(at(1, 0, 4)), None);
     }
 
     #[test]

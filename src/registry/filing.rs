@@ -53,10 +53,7 @@ impl Registry {
         if known.is_some_and(|known| known.incarnation > position.incarnation) {
             return Err(Refusal::IncarnationSuperseded.into());
         }
-        let behind = |known: Position| {
-            known.incarnation == position.incarnation && known.sequence >= position.sequence
-        };
-        if known.is_some_and(behind) {
+        if known.is_some_and(|known| known >= position) {
             return Ok(());
         }
         let bookmark: Bookmark = [position].into_iter().collect();

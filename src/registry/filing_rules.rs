@@ -55,9 +55,7 @@ pub(super) fn file(
         None => check_above(filing, peer, state)?,
     }
     let is_outdated = |mark: FilingMark| {
-        is_compared(mark, &filing.prefix, peer, state.directory)
-            && mark.position.incarnation == filing.position.incarnation
-            && mark.position.sequence > filing.position.sequence
+        is_compared(mark, &filing.prefix, peer, state.directory) && mark.position > filing.position
     };
     // The same position may be filed again with another site, so the content is compared below.
     if present.and_then(|present| present.filing).is_some_and(is_outdated) {
@@ -209,5 +207,5 @@ fn carry(mark: FilingMark, prefix: &Prefix, directory: &Directory) -> FilingMark
 
 /// Whether a mark of the peer counts: one that was made before the peer was reset does not.
 fn is_compared(mark: FilingMark, prefix: &Prefix, peer: TokenId, directory: &Directory) -> bool {
-    mark.peer == peer && directory.prefix_sequence(prefix) > directory.token_sequence(peer)
+    mark.peer == peer && directory.is_changed_after(prefix, peer)
 }

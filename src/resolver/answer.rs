@@ -8,6 +8,7 @@ use crate::model::identifier::{Identifier, Prefix};
 use crate::model::position::Position;
 use crate::model::site::Site;
 use crate::model::value::{Index, Value, ValueType};
+use crate::store::Cursor;
 use crate::store::entry::Operation;
 
 use super::recursion::Unanswered;
@@ -129,20 +130,20 @@ pub struct NotResponsible {
     pub upper: Option<String>,
 }
 
-/// A page of an ordered list.
+/// A page of a list, in the order of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
     /// The items.
     pub items: Vec<T>,
-    /// Whether more follow.
-    pub more: bool,
+    /// Cursor after which the next page begins; none when nothing follows.
+    pub next: Option<Cursor>,
 }
 
 /// The part of a list of names that is asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NamesAsked<'a> {
-    /// The name after which the part begins; none for the beginning of the list.
-    pub after: Option<&'a Identifier>,
+    /// Cursor after which the part begins; none for the beginning of the list.
+    pub after: Option<&'a Cursor>,
     /// Names to skip first.
     pub skip: usize,
     /// Largest number of names; 0 only checks whether the caller may list.
@@ -154,8 +155,8 @@ pub struct NamesAsked<'a> {
 pub struct History {
     /// The changes.
     pub changes: Vec<HistoryChange>,
-    /// The journal entry before which the next page begins; none on the last page.
-    pub next: Option<u64>,
+    /// Position of the change before which the next page begins; none on the last page.
+    pub next: Option<Position>,
     /// First position that the journal retains, so that earlier changes may be missing; none if it retains all.
     pub complete_from: Option<Position>,
 }

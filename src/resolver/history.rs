@@ -5,6 +5,7 @@ use crate::authority::unread;
 use crate::authority::visibility::Visibility;
 use crate::model::identifier::Identifier;
 use crate::model::limits::PAGE_ITEMS_MAX;
+use crate::model::position::Position;
 use crate::model::refusal::{Problem, Refusal};
 use crate::store::entry::Change;
 use crate::store::journal::{Header, JournalEntry, Subject};
@@ -18,7 +19,7 @@ impl Resolver {
         &self,
         caller: &Caller,
         identifier: &Identifier,
-        before: Option<u64>,
+        before: Option<Position>,
         limit: usize,
     ) -> Result<History, Problem> {
         self.authority.check_reader(caller, &identifier.governing_prefix())?;
@@ -28,26 +29,23 @@ impl Resolver {
             present.map_err(|error| unread(&error))?.into_iter().flatten().next().ok_or(Refusal::Absent)?;
         let subject = Subject::Identifier(canonical);
         let start = match before {
-            None => Some(present.sequence),
+            None => self.store.lineage().position_of(present.sequence),
             Some(before) => self.previous(before, &subject).await?,
         };
         let (headers, next) = self.walk(start, &subject, limit.clamp(1, PAGE_ITEMS_MAX)).await?;
         let entries = self.store.with_bodies(headers).await.map_err(|error| unread(&error))?;
-        let retained = self.store.retained();
         Ok(History {
             changes: entries.into_iter().map(show).collect(),
             next,
-            complete_from: (retained.headers_from > 1)
-                .then(|| self.store.lineage().position_of(retained.headers_from))
-                .flatten(),
+            complete_from: self.store.complete_from(),
         })
     }
 
     /// The link of the entry that was returned last. An entry of another identifier is refused.
-    async fn previous(&self, before: u64, subject: &Subject) -> Result<Option<u64>, Problem> {
+    async fn previous(&self, before: Position, subject: &Subject) -> Result<Option<Position>, Problem> {
         let header = self.header(before).await?;
         match header {
-            Some(header) if header.subject == *subject => Ok(header.previous),
+            Some(header) if header.subject == *subject => Ok(self.link(&header)),
             _ => {
                 let reason =
                     "the page token is not one of this identifier's history; begin without one".to_owned();
@@ -59,29 +57,34 @@ impl Resolver {
     /// Follows links; returns the headers, and the entry before which the next page begins.
     async fn walk(
         &self,
-        start: Option<u64>,
+        start: Option<Position>,
         subject: &Subject,
         limit: usize,
-    ) -> Result<(Vec<Header>, Option<u64>), Problem> {
+    ) -> Result<(Vec<Header>, Option<Position>), Problem> {
         let mut headers: Vec<Header> = Vec::new();
         let mut link = start;
-        while let Some(sequence) = link {
+        while let Some(position) = link {
             if headers.len() == limit {
-                return Ok((headers.clone(), headers.last().map(|header| header.position.sequence)));
+                let next = headers.last().map(|header| header.position);
+                return Ok((headers, next));
             }
-            let header = self.header(sequence).await?;
+            let header = self.header(position).await?;
             let Some(header) = header.filter(|header| header.subject == *subject) else {
                 break;
             };
-            link = header.previous;
+            link = self.link(&header);
             headers.push(header);
         }
         Ok((headers, None))
     }
 
-    async fn header(&self, sequence: u64) -> Result<Option<Header>, Problem> {
-        let found = self.store.headers_at(&[sequence]).await.map_err(|error| unread(&error))?;
-        Ok(found.into_iter().flatten().next())
+    /// The position of the change before this one.
+    fn link(&self, header: &Header) -> Option<Position> {
+        self.store.lineage().position_of(header.previous?)
+    }
+
+    async fn header(&self, position: Position) -> Result<Option<Header>, Problem> {
+        Ok(self.store.header(position).await.map_err(|error| unread(&error))?)
     }
 }
 

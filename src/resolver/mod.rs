@@ -21,6 +21,8 @@ pub mod counters;
 #[cfg(test)]
 mod tests;
 
+pub use crate::store::Cursor;
+
 use std::sync::Arc;
 
 use crate::authority::administration::Record;
@@ -207,29 +209,26 @@ impl Resolver {
         })
     }
 
-    /// Live identifiers of exactly this prefix, in order, after `after`. For readers of the prefix, and for
-    /// administrators with the permission to list, which see only public values.
+    /// Live identifiers of exactly this prefix, after a cursor. For readers of the prefix, and for administrators with the
+    /// permission to list, which see only public values.
     pub async fn list(
         &self,
         caller: &Caller,
         prefix: &Prefix,
-        after: Option<&Identifier>,
+        after: Option<&Cursor>,
         limit: usize,
     ) -> Result<Page<Found>, Problem> {
         self.authority.check_list(caller, prefix).await?;
         let visibility = Visibility::of(caller, prefix);
         let limit = limit.clamp(1, PAGE_ITEMS_MAX);
-        let after = after.map(|identifier| identifier.canonical(self.store.folding()));
-        let entries =
-            self.store.list(prefix, after.as_ref(), limit + 1).await.map_err(|error| unread(&error))?;
-        let more = entries.len() > limit;
+        let page = self.store.list(prefix, after, limit).await.map_err(|error| unread(&error))?;
         let show = |entry: IdentifierEntry| {
             let mut values = entry.values?.into_vec();
             let withheld = visibility.apply(&mut values);
             let IdentifierEntry { identifier, version, changed_ms, .. } = entry;
             Some(Found { identifier, version, values, changed_ms, authoritative: true, withheld })
         };
-        Ok(Page { items: entries.into_iter().take(limit).filter_map(show).collect(), more })
+        Ok(Page { items: page.items.into_iter().filter_map(show).collect(), next: page.next })
     }
 
     /// Only the names of what [`Resolver::list`] lists, for the same callers.
@@ -242,17 +241,25 @@ impl Resolver {
         self.authority.check_list(caller, prefix).await?;
         let NamesAsked { after, skip, limit } = asked;
         let limit = limit.min(PAGE_ITEMS_MAX);
-        if limit == 0 {
-            return Ok(Page { items: Vec::new(), more: false });
-        }
         let start = match after {
-            Some(identifier) => PageStart { after: Some(identifier.canonical(self.store.folding())), skip },
+            _ if limit == 0 => None,
+            Some(cursor) => Some(PageStart { after: Some(cursor.clone()), skip }),
             None => self.find_page(prefix, skip).await?,
         };
-        let mut items = self.page_from(prefix, start, limit + 1).await?;
-        let more = items.len() > limit;
-        items.truncate(limit);
-        Ok(Page { items, more })
+        match start {
+            Some(start) => self.page_from(prefix, start, limit).await,
+            None => Ok(Page { items: Vec::new(), next: None }),
+        }
+    }
+
+    /// The cursor behind an identifier that [`Resolver::list`] has shown, for a page that ends before its last item.
+    pub async fn cursor_after(&self, identifier: &Identifier) -> Result<Cursor, Failure> {
+        self.store.cursor_after(identifier).await.map_err(|error| unread(&error))
+    }
+
+    /// The cursor of which a client has the bytes; none when they are not one of the list of this prefix.
+    pub fn cursor(&self, prefix: &Prefix, bytes: &[u8]) -> Option<Cursor> {
+        self.store.cursor(prefix, bytes)
     }
 
     /// The active prefixes homed here, in order; for administrators of this node.
@@ -310,6 +317,16 @@ impl Resolver {
     /// The end of the durable journal.
     pub fn head(&self) -> Position {
         self.store.head()
+    }
+
+    /// Number of entries of the journal so far: it grows with every change.
+    pub fn journal_entries(&self) -> u64 {
+        self.store.journal_entries()
+    }
+
+    /// The position of a sequence in the stream of an identifier's changes; none before the first entry.
+    pub fn position_of(&self, sequence: u64) -> Option<Position> {
+        self.store.lineage().position_of(sequence)
     }
 
     /// The folding of suffixes in this store.

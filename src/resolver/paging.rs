@@ -1,6 +1,6 @@
 //! Pages by number: how a page deep in the list of a prefix is found without reading all that is before it.
 //!
-//! A page by number skips names, and skipping costs the reading of every one. So the names at every 250th position
+//! A page by number skips names, and skipping costs the reading of every one. So the cursors behind every 250th name
 //! are remembered as they are passed, for the prefixes that were listed last, and a page begins to read at the one
 //! before it. Names are read in portions, by few requests at a time, and the runtime looks at its sockets before each, so that
 //! other questions are answered in between.
@@ -15,10 +15,12 @@ use tokio::sync::Semaphore;
 use tokio::task;
 
 use super::Resolver;
+use super::answer::Page;
 use crate::authority::unread;
-use crate::model::identifier::{CanonicalIdentifier, Identifier, Prefix};
+use crate::model::identifier::{Identifier, Prefix};
 use crate::model::refusal::Problem;
-use crate::store::names::NameRange;
+use crate::store::Cursor;
+use crate::store::names::{ListPage, NameRange};
 
 /// Names between two remembered positions.
 const STEP: usize = 250;
@@ -48,28 +50,28 @@ pub(super) struct Paging {
 struct Positions {
     prefix: Prefix,
     state: ListState,
-    /// The name at every 250th position.
-    names: Vec<CanonicalIdentifier>,
+    /// The cursor behind every 250th name.
+    cursors: Vec<Cursor>,
 }
 
 /// By what a list is taken for unchanged.
 #[derive(Clone, Copy, Debug)]
 struct ListState {
     count: u64,
-    sequence: u64,
+    journal_entries: u64,
 }
 
 impl ListState {
     fn is_still(self, now: Self) -> bool {
-        self.count == now.count && now.sequence.saturating_sub(self.sequence) <= CHANGES_MAX
+        self.count == now.count && now.journal_entries.saturating_sub(self.journal_entries) <= CHANGES_MAX
     }
 }
 
 /// Where a page begins.
 #[derive(Debug, Default)]
 pub(super) struct PageStart {
-    /// The name after which to read; none for the first.
-    pub(super) after: Option<CanonicalIdentifier>,
+    /// Cursor after which to read; none at the beginning.
+    pub(super) after: Option<Cursor>,
     /// Names that are still to be skipped.
     pub(super) skip: usize,
 }
@@ -94,24 +96,24 @@ impl Paging {
         if !positions.state.is_still(now) {
             return PageStart { after: None, skip };
         }
-        let steps = (skip / STEP).min(positions.names.len());
-        let after = steps.checked_sub(1).and_then(|last| positions.names.get(last)).cloned();
+        let steps = (skip / STEP).min(positions.cursors.len());
+        let after = steps.checked_sub(1).and_then(|last| positions.cursors.get(last)).cloned();
         // The prefix listed last comes first.
         remembered.insert(0, positions);
         PageStart { after, skip: skip - steps * STEP }
     }
 
-    /// Remembers the name at a position, when it is the next one.
-    fn remember(&self, prefix: &Prefix, steps: usize, name: &CanonicalIdentifier, now: ListState) {
+    /// Remembers the cursor behind so many steps, when it is the next one.
+    fn remember(&self, prefix: &Prefix, steps: usize, cursor: &Cursor, now: ListState) {
         let mut remembered = self.remembered();
         let known = remembered.iter_mut().find(|positions| positions.prefix == *prefix);
         match known {
-            Some(positions) if positions.names.len() + 1 == steps && steps <= POSITIONS_MAX => {
-                positions.names.push(name.clone());
+            Some(positions) if positions.cursors.len() + 1 == steps && steps <= POSITIONS_MAX => {
+                positions.cursors.push(cursor.clone());
             }
             None if steps == 1 => {
-                let names = vec![name.clone()];
-                remembered.insert(0, Positions { prefix: prefix.clone(), state: now, names });
+                let cursors = vec![cursor.clone()];
+                remembered.insert(0, Positions { prefix: prefix.clone(), state: now, cursors });
                 remembered.truncate(PREFIXES_MAX);
             }
             Some(_) | None => {}
@@ -124,15 +126,16 @@ impl Paging {
 }
 
 impl Resolver {
-    /// Finds where the page behind so many names begins.
-    pub(super) async fn find_page(&self, prefix: &Prefix, skip: usize) -> Result<PageStart, Problem> {
+    /// Finds where the page behind so many names begins; none when the list ends before.
+    pub(super) async fn find_page(&self, prefix: &Prefix, skip: usize) -> Result<Option<PageStart>, Problem> {
         if skip < STEP {
-            return Ok(PageStart { after: None, skip });
+            return Ok(Some(PageStart { after: None, skip }));
         }
-        let now = ListState { count: self.store.count_of(prefix), sequence: self.store.end().sequence };
+        let now =
+            ListState { count: self.store.count_of(prefix), journal_entries: self.store.journal_entries() };
         let start = self.paging.nearest(prefix, skip, now);
         if start.skip < STEP {
-            return Ok(start);
+            return Ok(Some(start));
         }
         // The semaphore is never closed.
         let _turn = self.paging.skipping.acquire().await.ok();
@@ -140,42 +143,38 @@ impl Resolver {
         let mut start = self.paging.nearest(prefix, skip, now);
         while start.skip >= STEP {
             let range = NameRange { after: start.after.as_ref(), skip: STEP - 1, limit: 1 };
-            let found = self.portion(prefix, range).await?;
-            let Some(name) = found.into_iter().next() else { break };
-            let name = name.canonical(self.store.folding());
+            let Some(cursor) = self.portion(prefix, range).await?.next else { return Ok(None) };
             start.skip -= STEP;
             self.counters.names_skipped.fetch_add(STEP as u64, Ordering::Relaxed);
-            self.paging.remember(prefix, (skip - start.skip) / STEP, &name, now);
-            start.after = Some(name);
+            self.paging.remember(prefix, (skip - start.skip) / STEP, &cursor, now);
+            start.after = Some(cursor);
         }
-        Ok(start)
+        Ok(Some(start))
     }
 
-    /// The names of a page, at most so many.
+    /// The names of a page, at most so many; at least one is asked for.
     pub(super) async fn page_from(
         &self,
         prefix: &Prefix,
         start: PageStart,
         limit: usize,
-    ) -> Result<Vec<Identifier>, Problem> {
-        let (mut start, mut names) = (start, Vec::new());
-        while names.len() < limit {
-            let wanted = (limit - names.len()).min(STEP);
-            let range = NameRange { after: start.after.as_ref(), skip: start.skip, limit: wanted };
-            let found = self.portion(prefix, range).await?;
-            let Some(last) = found.last() else { break };
-            start = PageStart { after: Some(last.canonical(self.store.folding())), skip: 0 };
-            let is_end = found.len() < wanted;
-            names.extend(found);
-            if is_end {
-                break;
+    ) -> Result<Page<Identifier>, Problem> {
+        let PageStart { mut after, mut skip } = start;
+        let mut items = Vec::new();
+        loop {
+            let wanted = (limit - items.len()).min(STEP);
+            let range = NameRange { after: after.as_ref(), skip, limit: wanted };
+            let portion = self.portion(prefix, range).await?;
+            items.extend(portion.items);
+            (after, skip) = (portion.next, 0);
+            if after.is_none() || items.len() >= limit {
+                return Ok(Page { items, next: after });
             }
         }
-        Ok(names)
     }
 
     /// Reads some names when it is this request's turn.
-    async fn portion(&self, prefix: &Prefix, range: NameRange<'_>) -> Result<Vec<Identifier>, Problem> {
+    async fn portion(&self, prefix: &Prefix, range: NameRange<'_>) -> Result<ListPage<Identifier>, Problem> {
         // The semaphore is never closed.
         let _turn = self.paging.reading.acquire().await.ok();
         task::yield_now().await;

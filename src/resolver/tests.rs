@@ -6,8 +6,9 @@ use tokio::task;
 
 use crate::authority::caller::Caller;
 use crate::authority::visibility::Withheld;
-use crate::model::identifier::{Identifier, Prefix};
+use crate::model::identifier::Prefix;
 use crate::model::limits::SUFFIX_DIGEST_BYTES;
+use crate::model::position::Position;
 use crate::model::refusal::{Problem, Refusal};
 use crate::model::site::{Ports, Site};
 use crate::model::token::Scope;
@@ -22,7 +23,7 @@ use crate::store::entry::Operation;
 use crate::wire::handle::site::encode_site;
 
 use super::answer::{Absence, Answer, Found, History, NamesAsked, NotResponsible, Question, Referral};
-use super::{Resolver, ResolverOptions};
+use super::{Cursor, Resolver, ResolverOptions};
 
 mod administration;
 
@@ -310,7 +311,7 @@ async fn a_removed_identifier_is_nowhere() {
         fixture.node(remove(&text)).await.expect("removed");
         assert_eq!(by_digest().await, None);
         assert_eq!(resolver.count_of(&own), 0);
-        assert_eq!(listed(&resolver, &Caller::Node, &own, None, 10).await, (Vec::new(), false));
+        assert_eq!(listed(&resolver, &Caller::Node, &own, None, 10).await, (Vec::new(), None));
         let answer = ask(&resolver, &Caller::Node, &all(&text)).await;
         assert_eq!(answer, Ok(Answer::Absent(Absence::Identifier)));
     }
@@ -385,11 +386,11 @@ async fn listed(
     resolver: &Resolver,
     caller: &Caller,
     own: &Prefix,
-    after: Option<&Identifier>,
+    after: Option<&Cursor>,
     limit: usize,
-) -> (Vec<String>, bool) {
+) -> (Vec<String>, Option<Cursor>) {
     let page = resolver.list(caller, own, after, limit).await.expect("listed");
-    (page.items.iter().map(|found| found.identifier.to_string()).collect(), page.more)
+    (page.items.iter().map(|found| found.identifier.to_string()).collect(), page.next)
 }
 
 #[tokio::test]
@@ -405,14 +406,14 @@ async fn a_list_is_paged_in_canonical_order_for_readers_of_the_prefix() {
     let resolver = resolver(&fixture);
     let (own, caller) = (prefix("88.118"), reader(&fixture, "88.118").await);
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    let (first, more) = listed(&resolver, &caller, &own, None, 2).await;
-    assert_eq!((first, more), (names(&["88.118/A", "88.118/b"]), true));
-    let after = identifier("88.118/B");
-    let (rest, more) = listed(&resolver, &caller, &own, Some(&after), 2).await;
-    assert_eq!((rest, more), (names(&["88.118/d", "88.118/e"]), false));
-    let after = identifier("88.118/e");
-    assert_eq!(listed(&resolver, &caller, &own, Some(&after), 2).await, (Vec::new(), false));
-    let page = resolver.list(&caller, &own, Some(&identifier("88.118/d")), 1).await.expect("listed");
+    let after = async |text| Some(resolver.cursor_after(&identifier(text)).await.expect("the store reads"));
+    let (first, next) = listed(&resolver, &caller, &own, None, 2).await;
+    assert_eq!(first, names(&["88.118/A", "88.118/b"]));
+    let (rest, next) = listed(&resolver, &caller, &own, Some(&next.expect("more follow")), 2).await;
+    assert_eq!((rest, next), (names(&["88.118/d", "88.118/e"]), None));
+    let end = after("88.118/e").await;
+    assert_eq!(listed(&resolver, &caller, &own, end.as_ref(), 2).await, (Vec::new(), None));
+    let page = resolver.list(&caller, &own, after("88.118/D").await.as_ref(), 1).await.expect("listed");
     assert_eq!(shown(&page.items[0]), [(2, "URL".into())], "what the caller may see");
 
     let foreign = reader(&fixture, "88.1").await;
@@ -431,7 +432,7 @@ async fn a_list_is_paged_in_canonical_order_for_readers_of_the_prefix() {
 
 //----------- History --------------------------------------------------------
 
-async fn history(resolver: &Resolver, text: &str, before: Option<u64>, limit: usize) -> History {
+async fn history(resolver: &Resolver, text: &str, before: Option<Position>, limit: usize) -> History {
     resolver.history(&Caller::Node, &identifier(text), before, limit).await.expect("the history")
 }
 
@@ -457,7 +458,7 @@ async fn history_goes_back_over_removals_page_by_page() {
             .collect();
         let newest =
             [(Operation::Registered, 4, 8), (Operation::Removed, 3, 7), (Operation::Overwritten, 2, 6)];
-        assert_eq!((brief.as_slice(), first.next), (newest.as_slice(), Some(6)));
+        assert_eq!((brief.as_slice(), first.next), (newest.as_slice(), resolver.position_of(6)));
         let data = |change: &super::answer::HistoryChange| {
             let values = change.values.as_ref().expect("a body");
             values.iter().map(|value| String::from_utf8_lossy(&value.data).into_owned()).collect::<Vec<_>>()
@@ -482,6 +483,7 @@ async fn a_page_token_of_something_else_is_refused() {
     fixture.node(register("88.118/y", "one")).await.expect("registered");
     let resolver = resolver(&fixture);
     for before in [0, 2, 4, 99, u64::MAX] {
+        let before = Position { sequence: before, ..fixture.store.head() };
         let refused = resolver.history(&Caller::Node, &identifier("88.118/x"), Some(before), 1).await;
         let reason = "the page token is not one of this identifier's history; begin without one".to_owned();
         assert_eq!(refused.err(), Some(Problem::Refused(Refusal::CommandInvalid { reason })), "{before}");

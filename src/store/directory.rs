@@ -15,7 +15,7 @@ pub struct Directory {
     tokens: BTreeMap<TokenId, Held<TokenEntry>>,
 }
 
-/// An entry, and the sequence of its last change.
+/// An entry, and the sequence of its last change. Prefixes and tokens are in one stream, whatever streams there are beside it.
 #[derive(Clone, Debug)]
 struct Held<T> {
     entry: Arc<T>,
@@ -28,7 +28,7 @@ impl Directory {
         self.prefixes.get(prefix).map(|held| &held.entry)
     }
 
-    /// Sequence of the last change of exactly this prefix.
+    /// Sequence of the last change of exactly this prefix, in the stream of prefixes and tokens.
     pub fn prefix_sequence(&self, prefix: &Prefix) -> Option<u64> {
         self.prefixes.get(prefix).map(|held| held.sequence)
     }
@@ -63,7 +63,7 @@ impl Directory {
         self.tokens.get(&id).map(|held| &held.entry)
     }
 
-    /// Sequence of the last change of a token.
+    /// Sequence of the last change of a token, in the stream of prefixes and tokens.
     pub fn token_sequence(&self, id: TokenId) -> Option<u64> {
         self.tokens.get(&id).map(|held| held.sequence)
     }
@@ -73,8 +73,13 @@ impl Directory {
         self.tokens.values().map(|held| &held.entry)
     }
 
+    /// Whether a prefix was changed after a token was; a token that is not there never was.
+    pub fn is_changed_after(&self, prefix: &Prefix, token: TokenId) -> bool {
+        self.prefix_sequence(prefix) > self.token_sequence(token)
+    }
+
     /// Sequence of the last change of a prefix or a token; none for other subjects.
-    pub fn sequence_of(&self, subject: &Subject) -> Option<u64> {
+    pub(in crate::store) fn sequence_of(&self, subject: &Subject) -> Option<u64> {
         match subject {
             Subject::Prefix(canonical) => self.prefix_sequence(&Prefix::parse(canonical).ok()?),
             Subject::Token(id) => self.token_sequence(*id),

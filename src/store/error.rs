@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::model::identifier::Prefix;
+use crate::model::position::Position;
 use crate::store::engine::EngineError;
 use crate::wire::cursor::DecodeError;
 
@@ -85,6 +87,18 @@ pub enum Error {
         /// What failed.
         cause: String,
     },
+    /// A list was to go on after a cursor of another list.
+    #[error("the cursor is not one of the list of {prefix}")]
+    OtherList {
+        /// The prefix that is listed.
+        prefix: Prefix,
+    },
+    /// The journal was to be read after a position that it does not have.
+    #[error("position {position} is not one of this journal")]
+    OtherJournal {
+        /// The position.
+        position: Position,
+    },
     /// A small file beside the engine cannot be read or written.
     #[error("{action} {path}")]
     File {
@@ -110,6 +124,8 @@ impl Error {
             | Self::OtherDamage { .. }
             | Self::Format { .. }
             | Self::Unsure { .. }
+            | Self::OtherList { .. }
+            | Self::OtherJournal { .. }
             | Self::File { .. } => false,
         }
     }
@@ -137,7 +153,12 @@ impl Error {
             | Self::Gone { .. }
             | Self::OtherDamage { .. }
             | Self::Format { .. } => true,
-            Self::Engine(_) | Self::ReadOnly { .. } | Self::Unsure { .. } | Self::File { .. } => false,
+            Self::Engine(_)
+            | Self::ReadOnly { .. }
+            | Self::Unsure { .. }
+            | Self::OtherList { .. }
+            | Self::OtherJournal { .. }
+            | Self::File { .. } => false,
         }
     }
 }

@@ -4,7 +4,7 @@
 //!   registry ◀─ View ── writer ◀──────────── what is being written ◀─────────┐
 //!            ── Block ─▶ writer ─ Writes: entries and one journal block ─▶ engine ─▶ on disk ─▶ publish   (one writer)
 //!   registry, resolver ─▶ Store: identifiers, list, names, requests, directory ─▶ engine                   (many readers, batched)
-//!   filing, backup ─▶ Store: follow, entries_from, bookmarks · copy::image                                 (followers)
+//!   filing, backup ─▶ Store: follow, headers_after, bookmarks · copy::image                                (followers)
 //! ```
 //! | folder | what it is |
 //! |---|---|
@@ -63,7 +63,7 @@ pub(crate) mod tests;
 
 #[cfg(test)]
 pub(crate) use self::engine::simulated;
-pub use self::engine::{EngineError, EngineKind, UnknownEngine};
+pub use self::engine::{Cursor, EngineError, EngineKind, UnknownEngine};
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -131,8 +131,20 @@ impl Store {
     }
 
     /// The part of the journal that is retained.
-    pub fn retained(&self) -> RetainedFrom {
+    pub(in crate::store) fn retained(&self) -> RetainedFrom {
         **self.inner.retained.load()
+    }
+
+    /// The first position whose header is retained; none when nothing was pruned.
+    pub fn complete_from(&self) -> Option<Position> {
+        let first = self.retained().headers_from;
+        if first > 1 { self.lineage().position_of(first) } else { None }
+    }
+
+    /// Whether everything after a position of this journal is retained, headers and bodies.
+    pub fn retains_after(&self, position: Position) -> bool {
+        let retained = self.retained();
+        position.sequence.saturating_add(1) >= retained.headers_from.max(retained.bodies_from)
     }
 
     /// The end of the durable journal.
@@ -143,6 +155,12 @@ impl Store {
     /// The position of the last durable entry.
     pub fn head(&self) -> Position {
         self.end().position()
+    }
+
+    /// Number of entries of the journal since the store was created, pruned ones included: the number for protocols that have one
+    /// number for everything a node holds.
+    pub fn journal_entries(&self) -> u64 {
+        self.end().sequence
     }
 
     /// Follows the durable journal.

@@ -2,7 +2,7 @@
 
 use crate::model::identifier::{CanonicalIdentifier, Prefix};
 use crate::model::limits::SUFFIX_DIGEST_BYTES;
-use crate::model::position::Bookmark;
+use crate::model::position::{Bookmark, Position};
 use crate::store::Store;
 use crate::store::engine::{PageLimit, Span};
 use crate::store::entry::digest::{DigestKey, LongSuffix};
@@ -46,8 +46,34 @@ impl Store {
 //----------- Journal --------------------------------------------------------
 
 impl Store {
+    /// Whether this journal has, or had before it was pruned, an entry at exactly this position.
+    pub fn has_position(&self, position: Position) -> bool {
+        position.sequence <= self.end().sequence
+            && self.lineage().position_of(position.sequence) == Some(position)
+    }
+
+    /// Durable headers after a position, or from the first that is retained; at most `limit` and a few MiB, none at the end. What was
+    /// pruned is passed over. [`Error::OtherJournal`] when this journal has no such position.
+    pub async fn headers_after(&self, after: Option<Position>, limit: usize) -> Result<Vec<Header>, Error> {
+        match after {
+            None => self.headers_from(1, limit).await,
+            Some(after) if self.has_position(after) => self.headers_from(after.sequence + 1, limit).await,
+            Some(position) => Err(Error::OtherJournal { position }),
+        }
+    }
+
+    /// The header of the entry at exactly this position; none when it was pruned, or when there is no such entry.
+    pub async fn header(&self, position: Position) -> Result<Option<Header>, Error> {
+        let header: Option<Header> = self.inner.engine.get_one(&JournalKey::at(position)).await?;
+        Ok(header.filter(|header| header.position == position))
+    }
+
     /// Durable journal entries from a sequence on, at most `limit` and a few MiB; none at the end.
-    pub async fn entries_from(&self, sequence: u64, limit: usize) -> Result<Vec<JournalEntry>, Error> {
+    pub(in crate::store) async fn entries_from(
+        &self,
+        sequence: u64,
+        limit: usize,
+    ) -> Result<Vec<JournalEntry>, Error> {
         let mut headers = self.headers_from(sequence, limit).await?.into_iter();
         let mut entries = Vec::new();
         let mut bytes = 0;
@@ -64,13 +90,17 @@ impl Store {
     }
 
     /// Durable headers from a sequence on, at most `limit` and a few MiB; none at the end.
-    pub async fn headers_from(&self, sequence: u64, limit: usize) -> Result<Vec<Header>, Error> {
+    pub(in crate::store) async fn headers_from(
+        &self,
+        sequence: u64,
+        limit: usize,
+    ) -> Result<Vec<Header>, Error> {
         let mut span = Span::sequences(sequence, self.end().sequence);
         self.inner.engine.next(&mut span, PageLimit { entries: limit, bytes: STEP_BYTES_MAX }).await
     }
 
     /// The headers at these sequences, in this order; none where pruned.
-    pub async fn headers_at(&self, sequences: &[u64]) -> Result<Vec<Option<Header>>, Error> {
+    pub(in crate::store) async fn headers_at(&self, sequences: &[u64]) -> Result<Vec<Option<Header>>, Error> {
         let keys: Vec<JournalKey> = sequences.iter().copied().map(JournalKey::of).collect();
         self.inner.engine.get(&keys).await
     }

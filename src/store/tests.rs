@@ -2,7 +2,9 @@
 
 mod check;
 mod failed_writes;
+mod lists;
 mod opening;
+mod positions;
 mod repair;
 
 use std::path::Path;
@@ -11,7 +13,7 @@ use std::sync::Arc;
 use crate::model::caller::CallerName;
 use crate::model::identifier::{CanonicalIdentifier, Folding, Identifier, Prefix};
 use crate::model::limits::SEGMENT_ENTRIES;
-use crate::model::position::Stream;
+use crate::model::position::{Position, Stream};
 use crate::model::request::RequestId;
 use crate::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
 use crate::store::entry::journaled::{EncodedBody, JournalKey};
@@ -200,14 +202,16 @@ async fn lists_are_ordered_paged_and_without_tombstones() {
         let mut after = None;
         loop {
             let page = store.list(&prefix, after.as_ref(), 64).await.expect("the list reads");
-            let Some(last) = page.last() else { break };
-            after = Some(last.identifier.canonical(Folding::Insensitive));
-            names.extend(page.into_iter().map(|entry| entry.identifier.to_string()));
+            names.extend(page.items.into_iter().map(|entry| entry.identifier.to_string()));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
         }
         let expected: Vec<String> = (0..200).filter(|n| *n != 1).map(|n| format!("88.1/S{n:03}")).collect();
         assert_eq!(names, expected);
         assert_eq!((store.count_of(&prefix), store.count()), (199, 201));
-        let after = identifier("88.1/S009").canonical(Folding::Insensitive);
+        let after = store.cursor_after(&identifier("88.1/S009")).await.expect("the store reads");
         for (after, skip, limit, from) in [
             (None, 0, 500, 0),
             (None, 0, 2, 0),
@@ -217,7 +221,8 @@ async fn lists_are_ordered_paged_and_without_tombstones() {
         ] {
             let range = NameRange { after, skip, limit };
             let names = store.names(&prefix, range).await.expect("the names read");
-            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            assert_eq!(names.next.is_some(), from + limit < expected.len(), "{range:?}");
+            let names: Vec<String> = names.items.iter().map(ToString::to_string).collect();
             let wanted: Vec<&String> = expected.iter().skip(from).take(limit).collect();
             assert_eq!(names.iter().collect::<Vec<_>>(), wanted, "{range:?}");
         }
@@ -323,12 +328,20 @@ async fn whole_segments_are_pruned_bodies_before_headers() {
     writer.upkeep().forget_requests(0).await.expect("nothing to forget");
     store.resume();
     assert_eq!((retained.headers_from, retained.bodies_from), (1, SEGMENT_ENTRIES + 1));
+    let at = |sequence| Position { sequence, ..store.head() };
+    assert_eq!(store.complete_from(), None, "every header is there");
+    assert!(store.retains_after(at(SEGMENT_ENTRIES)) && !store.retains_after(at(SEGMENT_ENTRIES - 1)));
     let entries = store.entries_from(SEGMENT_ENTRIES, 2).await.expect("the journal reads");
     let retained_bodies: Vec<bool> = entries.iter().map(|entry| entry.body.is_some()).collect();
     assert_eq!(retained_bodies, [false, true]);
     writer.upkeep().prune(all).await.expect("pruned");
     let first = store.headers_from(1, 1).await.expect("the journal reads");
     assert_eq!(first[0].position.sequence, SEGMENT_ENTRIES + 1);
+    assert_eq!(store.complete_from(), Some(at(SEGMENT_ENTRIES + 1)));
+    assert!(store.retains_after(at(SEGMENT_ENTRIES)) && !store.retains_after(at(SEGMENT_ENTRIES - 1)));
+    let passed_over = store.headers_after(Some(at(1)), 1).await.expect("the journal reads");
+    assert_eq!(passed_over[0].position, at(SEGMENT_ENTRIES + 1));
+    assert_eq!(store.header(at(1)).await.expect("the journal reads"), None, "it was pruned");
     store.close(writer).await.expect("the store closes");
     let Opened { store, .. } = opened(directory.path(), EngineKind::Fjall).await;
     assert_eq!(store.retained().headers_from, SEGMENT_ENTRIES + 1);

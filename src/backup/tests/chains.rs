@@ -69,9 +69,9 @@ async fn any_earlier_position_after_the_image_can_be_restored() {
 #[tokio::test]
 async fn a_time_restores_the_last_entry_not_after_it() {
     let Chain { bench, ends, .. } = chain(EngineKind::Fjall).await;
-    let header = bench.store.headers_at(&[ends[1].sequence - 60]).await.expect("the journal reads").remove(0);
-    let time_ms = header.expect("a header").time_ms;
-    let headers = bench.store.headers_from(1, 100_000).await.expect("the journal reads");
+    let header = bench.header(ends[1].sequence - 60).await;
+    let time_ms = header.time_ms;
+    let headers = bench.store.headers_after(None, 100_000).await.expect("the journal reads");
     let not_after = headers.iter().filter(|header| header.time_ms <= time_ms);
     let expected = not_after.map(|header| header.position.sequence).max();
     let request = bench.request("", "again");

@@ -178,8 +178,7 @@ async fn every_position_in_the_gap_before_a_full_backup_is_restored() {
         for sequence in
             ends.into_iter().filter(|end| (before.to.sequence + 1..after.to.sequence).contains(end))
         {
-            let header = bench.store.headers_at(&[sequence]).await.expect("the journal reads").remove(0);
-            let header = header.expect("a header");
+            let header = bench.header(sequence).await;
             for until in [Until::Position(header.position), Until::Time(header.time_ms)] {
                 let report = restored(RestoreRequest { until, ..bench.request("", "again") }).await;
                 assert_eq!((report.restored.continues, report.lost.len()), (header.position, 0));

@@ -79,8 +79,7 @@ impl Matrix {
         let gap: Vec<u64> = gap.collect();
         let mut targets = vec![(Until::End, ends[4])];
         for sequence in [gap[0], ends[4].sequence] {
-            let header = bench.store.headers_at(&[sequence]).await.expect("the journal reads").remove(0);
-            let header = header.expect("a header");
+            let header = bench.header(sequence).await;
             targets.push((Until::Position(header.position), header.position));
             targets.push((Until::Time(header.time_ms), header.position));
         }

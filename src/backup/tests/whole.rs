@@ -7,17 +7,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::{Arc, BTreeMap, Bench, EngineKind, Kind, RestoreRequest, check_restored, files, restored, write};
 use super::{States, check_states, open, read, store_options, verdict};
 use crate::backup::verify_folder;
+use crate::model::position::Position;
 use crate::store::entry::Change;
 use crate::store::journal::Body;
 
 /// The state of every identifier at an entry, according to the journal.
 async fn states_of_journal(bench: &Bench, sequence: u64) -> States {
     let mut states: States = BTreeMap::new();
-    let mut next = 1;
-    while next <= sequence {
-        let page = bench.store.entries_from(next, 1_000).await.expect("the journal reads");
-        for entry in page {
-            next = entry.header.position.sequence + 1;
+    let mut read_to = None;
+    while read_to.is_none_or(|position: Position| position.sequence < sequence) {
+        let page = bench.store.headers_after(read_to, 1_000).await.expect("the journal reads");
+        for entry in bench.store.with_bodies(page).await.expect("the journal reads") {
+            read_to = Some(entry.header.position);
             let Some(Body { change: Change::Identifier(change), .. }) = entry.body else { continue };
             if entry.header.position.sequence <= sequence {
                 states.insert(change.identifier.to_string(), (entry.header.version, change.values));
@@ -88,11 +89,11 @@ async fn a_restored_node_writes_on_and_its_history_reaches_back() {
     check_states(&again.store, &expected).await;
     again.write(3..5).await;
     let entry = read(&again.store, &[3]).await.remove(0);
+    let lineage = again.store.lineage();
     let mut sequence = Some(entry.sequence);
     let mut versions = Vec::new();
-    while let Some(there) = sequence {
-        let header = again.store.headers_at(&[there]).await.expect("the journal reads").remove(0);
-        let header = header.expect("a header");
+    while let Some(there) = sequence.and_then(|there| lineage.position_of(there)) {
+        let header = again.store.header(there).await.expect("the journal reads").expect("a header");
         versions.push(header.version);
         sequence = header.previous;
     }

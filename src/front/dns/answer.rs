@@ -172,7 +172,7 @@ impl Responder {
     fn facts(&self) -> Facts<'_> {
         Facts {
             naming: &self.naming,
-            serial: serial(self.resolver.head().sequence),
+            serial: serial(self.resolver.journal_entries()),
             minimum_seconds: self.minimum_seconds,
             site: self.resolver.site(),
             now_seconds: self.resolver.now_ms() / 1_000,

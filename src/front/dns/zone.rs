@@ -123,10 +123,10 @@ pub(super) fn octets_before(name: &Name, labels: usize) -> u16 {
     u16::try_from(octets).unwrap_or(u16::MAX)
 }
 
-/// The serial of every SOA: the last journal sequence, in the ring of RFC 1982 without zero.
-pub(super) fn serial(sequence: u64) -> u32 {
+/// The serial of every SOA: the number of journal entries, in the ring of RFC 1982 without zero.
+pub(super) fn serial(journal_entries: u64) -> u32 {
     let ring = u64::from(u32::MAX);
-    let serial = sequence.saturating_sub(1) % ring + 1;
+    let serial = journal_entries.saturating_sub(1) % ring + 1;
     u32::try_from(serial).unwrap_or(1)
 }
 

@@ -3,8 +3,8 @@
 //! A page takes its memory before its items are read, and ends early where there is none to spare: what was read is
 //! answered, and the next page goes on from there.
 //!
-//! A token is opaque to clients. It names the last item of the previous page, so that it stays valid after restarts and
-//! changes.
+//! A token is opaque to clients and stays valid after restarts and changes. That of a list of identifiers is a cursor of the
+//! store, which this front end does not look into; the others name the last item of the previous page.
 
 use data_encoding::BASE64URL_NOPAD;
 use prost::Message;
@@ -13,8 +13,10 @@ use tonic::Status;
 use super::call::Call;
 use super::memory;
 use super::reply::{self, FrontRefusal};
-use crate::model::identifier::{Identifier, Prefix};
+use crate::model::identifier::Prefix;
 use crate::model::limits::{MESSAGE_BYTES_MAX, PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX, VALUES_BYTES_MAX};
+use crate::model::position::Position;
+use crate::resolver::Cursor;
 
 /// Bytes of a message that are reserved for everything except its items.
 const MARGIN: usize = 64 * 1024;
@@ -55,6 +57,11 @@ impl<T: Message> Page<T> {
             self.items.push(item);
         }
         fits
+    }
+
+    /// The item added last.
+    pub(super) fn last(&self) -> Option<&T> {
+        self.items.last()
     }
 
     /// The items.
@@ -158,32 +165,49 @@ impl MessageSpace {
 
 //----------- Tokens ---------------------------------------------------------
 
+/// The token of the page after a cursor.
+pub(super) fn token_of(cursor: &Cursor) -> String {
+    BASE64URL_NOPAD.encode(cursor.as_bytes())
+}
+
 /// The token of the page after the item that a text names.
 pub(super) fn token_after(text: &str) -> String {
     BASE64URL_NOPAD.encode(text.as_bytes())
 }
 
-/// The identifier after which a page begins; it must be of the prefix that is listed.
-pub(super) fn identifier_after(token: &str, prefix: &Prefix) -> Result<Option<Identifier>, Status> {
-    after(token, |text| Identifier::parse(text).ok().filter(|identifier| identifier.prefix() == prefix))
+/// The cursor after which a page begins; `read` makes it from bytes that are one of the list.
+pub(super) fn cursor(
+    token: &str,
+    read: impl FnOnce(&[u8]) -> Option<Cursor>,
+) -> Result<Option<Cursor>, Status> {
+    decode(token, read)
 }
 
 /// The prefix after which a page begins.
 pub(super) fn prefix_after(token: &str) -> Result<Option<Prefix>, Status> {
-    after(token, |text| Prefix::parse(text).ok())
+    decode(token, |bytes| Prefix::parse(str::from_utf8(bytes).ok()?).ok())
 }
 
-/// The sequence before which a page begins.
-pub(super) fn sequence_before(token: &str) -> Result<Option<u64>, Status> {
-    after(token, |text| text.parse().ok())
+/// The token of the page before a change: its sequence, in the stream of what the history is of.
+pub(super) fn token_before(change: Position) -> String {
+    token_after(&change.sequence.to_string())
 }
 
-fn after<T>(token: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, Status> {
+/// The change before which a page begins; `position_of` has the position of a sequence.
+pub(super) fn change_before(
+    token: &str,
+    position_of: impl FnOnce(u64) -> Option<Position>,
+) -> Result<Option<Position>, Status> {
+    decode(token, |bytes| position_of(str::from_utf8(bytes).ok()?.parse().ok()?))
+}
+
+/// What a token holds; none without one.
+fn decode<T>(token: &str, read: impl FnOnce(&[u8]) -> Option<T>) -> Result<Option<T>, Status> {
     if token.is_empty() {
         return Ok(None);
     }
-    let text = BASE64URL_NOPAD.decode(token.as_bytes()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    match text.as_deref().and_then(parse) {
+    let bytes = BASE64URL_NOPAD.decode(token.as_bytes()).ok();
+    match bytes.as_deref().and_then(read) {
         Some(item) => Ok(Some(item)),
         None => Err(reply::refused_here(&FrontRefusal::PageTokenInvalid)),
     }
@@ -191,9 +215,9 @@ fn after<T>(token: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<Option
 
 #[cfg(test)]
 mod tests {
-    use super::{Page, identifier_after, sequence_before, token_after};
-    use crate::model::identifier::Prefix;
+    use super::{Page, change_before, prefix_after, token_after, token_before};
     use crate::model::limits::{PAGE_ITEMS_DEFAULT, PAGE_ITEMS_MAX};
+    use crate::model::position::{Incarnation, Position, Stream};
     use crate::wire::proto;
 
     fn found(bytes: usize) -> proto::Found {
@@ -221,14 +245,17 @@ mod tests {
 
     #[test]
     fn a_token_leads_on_after_its_item_and_no_other_text_does() {
-        let prefix = Prefix::parse("88.118").expect("a valid prefix");
-        let token = token_after("88.118/a/b");
-        let after = identifier_after(&token, &prefix).expect("a token of ours").expect("an identifier");
-        assert_eq!(after.to_string(), "88.118/a/b");
-        let other = Prefix::parse("88.119").expect("a valid prefix");
-        assert!(identifier_after(&token, &other).is_err(), "a token of another list");
-        assert!(identifier_after("88.118/a", &prefix).is_err(), "no token at all");
-        assert_eq!(sequence_before(&token_after("42")).expect("a token of ours"), Some(42));
-        assert_eq!(sequence_before("").expect("the first page"), None);
+        let after = prefix_after(&token_after("88.118")).expect("a token of ours").expect("a prefix");
+        assert_eq!(after.to_string(), "88.118");
+        assert!(prefix_after("88.118").is_err(), "no token at all");
+        // As the first release wrote it.
+        let at = |sequence| Position { incarnation: Incarnation([1; 16]), stream: Stream::ONLY, sequence };
+        assert_eq!(token_before(at(42)), "NDI");
+        let position_of = |sequence| (sequence > 0).then(|| at(sequence));
+        assert_eq!(change_before("NDI", position_of).expect("a token of ours"), Some(at(42)));
+        assert_eq!(change_before("", position_of).expect("the first page"), None);
+        for token in ["MA", "NDIh", "42"] {
+            assert!(change_before(token, position_of).is_err(), "{token}: 0, 42!, and no token at all");
+        }
     }
 }

@@ -22,10 +22,12 @@ use super::stream::{Answers, Converse, GroupBounds, converse};
 use super::{memory, reply, request, response};
 use crate::model::identifier::Identifier;
 use crate::model::limits::{BATCH_ITEMS_MAX, MESSAGE_BYTES_MAX, VALUES_BYTES_MAX};
+use crate::model::position::Position;
 use crate::model::refusal::Refusal;
+use crate::resolver::Cursor;
 use crate::resolver::answer::Question;
 use crate::resolver::recursion::Recursion;
-use crate::telemetry::bug;
+use crate::telemetry::{bug, bug_shown_by};
 use crate::wire::proto;
 use crate::wire::proto::resolution_service_server::ResolutionService;
 use crate::wire::proto::{answer, resolve_outcome};
@@ -219,33 +221,41 @@ impl Shared {
         message: proto::ListIdentifiersRequest,
     ) -> Result<proto::ListIdentifiersResponse, Status> {
         let prefix = request::prefix(&message.prefix).map_err(|refusal| reply::refused(&refusal, None))?;
-        let mut after = page::identifier_after(&message.page_token, &prefix)?;
+        let mut after = page::cursor(&message.page_token, |bytes| self.resolver.cursor(&prefix, bytes))?;
         let mut page = Page::new(message.page_size);
         let mut memory = PageMemory::new(call);
         loop {
             let portion = page.wanted().min(PORTION);
             let turn = self.producing_turn(call).await?;
             if !memory.take_ahead(portion)? {
-                return Ok(listed(page, after));
+                return Ok(listed(page, after.as_ref()));
             }
             let found = self.resolver.list(&call.caller, &prefix, after.as_ref(), portion);
             let found = call.ask(found).await?.map_err(|problem| reply::problem(&problem))?;
-            for found in found.items {
-                let identifier = found.identifier.clone();
+            for (position, found) in found.items.into_iter().enumerate() {
                 let found = response::found(found);
                 if !memory.take(found.encoded_len(), found.values.len())? || !page.take(found) {
-                    return Ok(listed(page, after));
+                    if position > 0 {
+                        after = self.cursor_behind(call, &page).await?;
+                    }
+                    return Ok(listed(page, after.as_ref()));
                 }
-                after = Some(identifier);
             }
             drop(turn);
-            if !found.more {
-                return Ok(listed(page, None));
-            }
-            if page.wanted() == 0 {
-                return Ok(listed(page, after));
+            after = found.next;
+            if after.is_none() || page.wanted() == 0 {
+                return Ok(listed(page, after.as_ref()));
             }
         }
+    }
+
+    /// The cursor behind the last identifier of a page that ends within a portion.
+    async fn cursor_behind(&self, call: &Call, page: &Page<proto::Found>) -> Result<Option<Cursor>, Status> {
+        let Some(last) = page.last() else { return Ok(None) };
+        let last = Identifier::parse(&last.identifier)
+            .map_err(|error| reply::failed(&bug_shown_by("a listed identifier parses", &error), None))?;
+        let cursor = call.ask(self.resolver.cursor_after(&last)).await?;
+        Ok(Some(cursor.map_err(|failure| reply::failed(&failure, None))?))
     }
 
     async fn history(
@@ -255,7 +265,8 @@ impl Shared {
     ) -> Result<proto::GetHistoryResponse, Status> {
         let identifier =
             request::identifier(&message.identifier).map_err(|refusal| reply::refused(&refusal, None))?;
-        let mut before = page::sequence_before(&message.page_token)?;
+        let position_of = |sequence| self.resolver.position_of(sequence);
+        let mut before = page::change_before(&message.page_token, position_of)?;
         let mut page = Page::new(message.page_size);
         let mut memory = PageMemory::new(call);
         let mut complete_from = None;
@@ -269,12 +280,12 @@ impl Shared {
             let history = call.ask(history).await?.map_err(|problem| reply::problem(&problem))?;
             complete_from = history.complete_from.map(proto::Position::from);
             for change in history.changes {
-                let sequence = change.position.sequence;
+                let position = change.position;
                 let change = response::change(change);
                 if !memory.take(change.encoded_len(), change.values.len())? || !page.take(change) {
                     return Ok(recounted(page, before, complete_from));
                 }
-                before = Some(sequence);
+                before = Some(position);
             }
             drop(turn);
             if history.next.is_none() {
@@ -299,15 +310,14 @@ fn values_of(outcome: &proto::ResolveOutcome) -> usize {
 
 fn recounted(
     page: Page<proto::Change>,
-    before: Option<u64>,
+    before: Option<Position>,
     complete_from: Option<proto::Position>,
 ) -> proto::GetHistoryResponse {
-    let next_page_token = before.map(|sequence| page::token_after(&sequence.to_string())).unwrap_or_default();
+    let next_page_token = before.map(page::token_before).unwrap_or_default();
     proto::GetHistoryResponse { changes: page.into_items(), next_page_token, complete_from }
 }
 
-fn listed(page: Page<proto::Found>, after: Option<Identifier>) -> proto::ListIdentifiersResponse {
-    let next_page_token =
-        after.map(|identifier| page::token_after(&identifier.to_string())).unwrap_or_default();
+fn listed(page: Page<proto::Found>, after: Option<&Cursor>) -> proto::ListIdentifiersResponse {
+    let next_page_token = after.map(page::token_of).unwrap_or_default();
     proto::ListIdentifiersResponse { identifiers: page.into_items(), next_page_token }
 }

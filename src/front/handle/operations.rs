@@ -33,7 +33,7 @@ impl Responder {
             OpCode::LOGIN_PASSWORD => self.log_in_by_password(origin, opened, message).await,
             OpCode::GET_SITE_INFO => self.site_info(origin),
             OpCode::NEXT_TRANSACTION_ID => {
-                Reply::success(TransactionId(self.resolver.head().sequence).encode())
+                Reply::success(TransactionId(self.resolver.journal_entries()).encode())
             }
             OpCode::VERIFY_RESPONSE => self.verify(message).await,
             OpCode::SESSION_SETUP => self.set_up(origin, version, message).await,

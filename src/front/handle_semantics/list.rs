@@ -3,13 +3,13 @@
 use crate::authority::caller::Caller;
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::refusal::Problem;
-use crate::resolver::Resolver;
 use crate::resolver::answer::NamesAsked;
+use crate::resolver::{Cursor, Resolver};
 
 /// Names that are read from the store at once when a whole list is asked for.
 pub(in crate::front) const CHUNK_NAMES: usize = 1_000;
 
-/// Reads the handles of a prefix in order, for a caller that may list them.
+/// Reads the handles of a prefix in the order of the store, for a caller that may list them.
 ///
 /// A list of any length takes the memory of one page. Identifiers that are registered or removed meanwhile may be in
 /// the list or not. Each page checks again whether the caller may list.
@@ -17,7 +17,7 @@ pub(in crate::front) const CHUNK_NAMES: usize = 1_000;
 pub(in crate::front) struct HandlePages {
     caller: Caller,
     prefix: Prefix,
-    after: Option<Identifier>,
+    after: Option<Cursor>,
     has_more: bool,
 }
 
@@ -46,12 +46,9 @@ impl HandlePages {
     ) -> Result<Vec<String>, Problem> {
         let asked = NamesAsked { after: self.after.as_ref(), skip, limit };
         let page = resolver.names(&self.caller, &self.prefix, asked).await?;
-        self.has_more = page.more;
-        let names = page.items.iter().map(ToString::to_string).collect();
-        if let Some(last) = page.items.into_iter().next_back() {
-            self.after = Some(last);
-        }
-        Ok(names)
+        self.has_more = page.next.is_some();
+        self.after = page.next;
+        Ok(page.items.iter().map(ToString::to_string).collect())
     }
 }
 

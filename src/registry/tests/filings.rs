@@ -254,8 +254,8 @@ async fn a_reset_peer_files_with_an_older_incarnation() {
         assert_eq!(denied, Err(Refusal::PermissionDenied { needed: "scope admin".to_owned() }));
         let receipt = fixture.node(reset).await.expect("reset");
         assert_eq!((receipt.outcome, receipt.version), (Outcome::PeerReset, 2));
-        let header = fixture.store.headers_at(&[receipt.position.sequence]).await.expect("the journal reads");
-        let operation = header.into_iter().flatten().next().map(|header| header.operation);
+        let header = fixture.store.header(receipt.position).await.expect("the journal reads");
+        let operation = header.map(|header| header.operation);
         assert_eq!(operation, Some(Operation::PeerReset));
 
         let fixture = fixture.reopen().await;

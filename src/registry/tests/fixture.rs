@@ -189,6 +189,11 @@ impl Fixture {
         self.store.head().sequence
     }
 
+    /// The position of a sequence of its journal.
+    pub(crate) fn position(&self, sequence: u64) -> Option<Position> {
+        self.store.lineage().position_of(sequence)
+    }
+
     /// How many groups have committed.
     pub(crate) fn groups(&self) -> u64 {
         self.registry.counters().groups.load(Ordering::Relaxed)

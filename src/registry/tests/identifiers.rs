@@ -63,7 +63,7 @@ async fn a_version_never_goes_back_and_links_lead_over_a_removal() {
         let again = fixture.node(register("88.118/X", "one")).await.expect("registered anew");
         assert_eq!(again.brief(), (Outcome::Registered, 3, 5));
         assert_eq!(again.spelled(), "88.118/X", "a new registration has its own spelling");
-        let headers = fixture.store.headers_from(3, 10).await.expect("the journal reads");
+        let headers = fixture.store.headers_after(fixture.position(2), 10).await.expect("the journal reads");
         let links: Vec<Option<u64>> = headers.iter().map(|header| header.previous).collect();
         assert_eq!(links, [None, Some(3), Some(4)]);
     }

@@ -220,7 +220,7 @@ async fn each_change_of_a_prefix_links_to_the_one_before() {
         assert_eq!(unchanged.brief(), (Outcome::Unchanged, 2, 3), "where it last changed");
         let outcomes = fixture.batch(vec![home("88.118"), revoke("88.118")]).await;
         assert!(outcomes.iter().all(Result::is_ok));
-        let headers = fixture.store.headers_from(2, 10).await.expect("the journal reads");
+        let headers = fixture.store.headers_after(fixture.position(1), 10).await.expect("the journal reads");
         let links: Vec<Option<u64>> = headers.iter().map(|header| header.previous).collect();
         assert_eq!(links, [None, Some(2), Some(3), Some(4)]);
     }

@@ -7,7 +7,8 @@
 //!                 ─ repair: redoes the journal onto what is left ─▶ report
 //! ```
 //! Entries are copied whole and in the same form for every engine. What follows from them (counts, digests of long suffixes) is
-//! not copied.
+//! not copied. A copy has the journal of one stream: its sequences, here and in the modules that make and read copies, are those of
+//! that stream.
 
 pub mod image;
 pub mod restore;

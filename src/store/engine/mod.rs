@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`Engine::get`], [`Engine::get_one`], [`Engine::fact`] | entries by key |
 //! | [`Engine::next`] | entries of a [`Span`], in the order of their keys |
+//! | [`Engine::list`], [`Engine::cursor_after`], [`Engine::cursor`] | the span of a prefix, in an order of the engine's own, and cursors into it |
 //! | [`Engine::last`], [`Engine::first_sequence`] | the ends of the journal |
 //! | [`Walk`] | every entry of a kind, also past one part that cannot be read |
 //! | [`Engine::is_empty`], [`Engine::entries_at_most`] | sizes, as far as they are known without reading |
@@ -29,6 +30,7 @@
 //! - No call blocks the reactor, but for short reads as long as they come from memory. Dropping a call's future does not undo it:
 //!   a commit runs to its end.
 
+mod cursor;
 mod error;
 mod tables;
 
@@ -38,9 +40,11 @@ mod tests;
 use std::fmt;
 use std::str::FromStr;
 
+pub use self::cursor::Cursor;
 pub use self::error::EngineError;
 pub(in crate::store) use self::tables::envelope::StoredAs;
 pub(in crate::store) use self::tables::image::{EngineImage, ImageCursor};
+pub(in crate::store) use self::tables::list::List;
 pub(in crate::store) use self::tables::scan::PageLimit;
 #[cfg(test)]
 pub(crate) use self::tables::simulated;

@@ -5,7 +5,8 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::{
-    Engine, EngineError, EngineKind, ImageCursor, PageLimit, Span, Step, StoredAs, Walk, WriteId, Writes,
+    Engine, EngineError, EngineKind, ImageCursor, List, PageLimit, Span, Step, StoredAs, Walk, WriteId,
+    Writes,
 };
 use crate::model::caller::CallerName;
 use crate::model::identifier::{CanonicalIdentifier, Folding, Identifier, Prefix};
@@ -210,8 +211,10 @@ async fn a_span_of_a_prefix_is_read_page_by_page(kind: EngineKind) {
     for (after, expected) in
         [(None, &of_prefix[..]), (Some("88.1/b"), &of_prefix[2..]), (Some("88.1/e"), &[])]
     {
-        let after = after.map(name);
-        let mut span = Span::<LiveName>::of_prefix(&prefix("88.1"), after.as_ref());
+        let own = prefix("88.1");
+        let list = List { prefix: &own, folding: Folding::Insensitive };
+        let after = after.map(|text| engine.cursor_after(&Identifier::parse(text).expect("an identifier")));
+        let mut span = engine.list::<LiveName>(list, after.as_ref()).expect("a cursor of this list");
         let mut found = Vec::new();
         loop {
             let page = engine.next(&mut span, STEP).await.expect("it reads");

@@ -34,7 +34,7 @@ pub struct IdentifierEntry {
     pub created_ms: u64,
     /// Time of the last change of the identifier, in milliseconds since 1970.
     pub changed_ms: u64,
-    /// Sequence of the last change of the identifier.
+    /// Sequence of the last change of the identifier, in the stream of the identifier.
     pub sequence: u64,
     /// How the engine stores it.
     pub(in crate::store) stored: StoredAs,
@@ -57,7 +57,7 @@ impl IdentifierEntry {
 pub struct Mark {
     /// The version read.
     pub version: u64,
-    /// Sequence of the change that wrote the entry.
+    /// Sequence of the change that wrote the entry, in the stream of the identifier.
     pub sequence: u64,
     /// How the engine stores it.
     pub(in crate::store) stored: StoredAs,

@@ -1,7 +1,7 @@
 //! The journal as it is stored: a header and, unless that was pruned, a body for each sequence.
 
 use super::{Entry, EntryKey, EntryKind, Readable};
-use crate::model::position::Stream;
+use crate::model::position::{Position, Stream};
 use crate::store::engine::StoredAs;
 use crate::store::error::Unreadable;
 use crate::store::journal::Header;
@@ -21,9 +21,14 @@ impl JournalKey {
         Self { stream: Stream::ONLY, sequence }
     }
 
+    /// The key of a position.
+    pub(in crate::store) fn at(position: Position) -> Self {
+        Self { stream: position.stream, sequence: position.sequence }
+    }
+
     /// The key of an entry's header and body.
     pub(in crate::store) fn of_header(header: &Header) -> Self {
-        Self { stream: header.position.stream, sequence: header.position.sequence }
+        Self::at(header.position)
     }
 
     /// The sequence in a key; none when it is no journal key.

@@ -36,7 +36,7 @@ pub struct RequestMemory {
     pub operation: Option<Operation>,
     /// The resulting version.
     pub version: u64,
-    /// Sequence of the journal entry.
+    /// Sequence of the journal entry, in the stream of what the command is about.
     pub sequence: u64,
     /// The identifier, where the command does not tell it: minted, or registered with another spelling.
     pub identifier: Option<Identifier>,

@@ -88,7 +88,10 @@ impl Lineage {
         &self.0
     }
 
-    /// The position of a sequence; its incarnation is the last one that began at or before it.
+    /// The position of a sequence that a stored entry names: its incarnation is the last one that began at or before it, its stream
+    /// that of the subject of the entry, of which there is one so far. None before the first entry.
+    ///
+    /// This is the only way from a sequence to a position.
     pub fn position_of(&self, sequence: u64) -> Option<Position> {
         let entry = self.0.iter().rev().find(|entry| entry.first_sequence <= sequence)?;
         Some(Position { incarnation: entry.incarnation, stream: Stream::ONLY, sequence })

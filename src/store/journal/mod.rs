@@ -85,7 +85,8 @@ pub struct Header {
     pub subject: Subject,
     /// The resulting version.
     pub version: u64,
-    /// Sequence of the previous change of the same subject.
+    /// Sequence of the previous change of the same subject, in the stream of that subject; [`lineage::Lineage::position_of`] has its
+    /// position.
     pub previous: Option<u64>,
     /// The caller.
     pub caller: CallerName,

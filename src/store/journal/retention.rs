@@ -22,13 +22,14 @@ const PRUNE_STEP: PageLimit = PageLimit { entries: 4_096, bytes: 4 * 1024 * 1024
 
 //----------- RetainedFrom ---------------------------------------------------
 
-/// The part of the journal that is retained: headers and bodies from a sequence on.
+/// The part of the journal that is retained: headers and bodies from a sequence of the only stream on. Above the store, ask
+/// [`Store::complete_from`] and [`Store::retains_after`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetainedFrom {
     /// The first retained header.
-    pub headers_from: u64,
+    pub(in crate::store) headers_from: u64,
     /// The first retained body.
-    pub bodies_from: u64,
+    pub(in crate::store) bodies_from: u64,
 }
 
 impl Default for RetainedFrom {

@@ -116,10 +116,11 @@ async fn a_list_is_paged() {
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Unauthenticated, "UNAUTHENTICATED"));
     let reader = front_end.token(Scope::Reader(vec![Prefix::parse("88.118").expect("a prefix")])).await;
     let mut client = ResolutionServiceClient::with_interceptor(front_end.channel().await, reader);
-    let mut pages = Vec::new();
+    let (mut pages, mut tokens) = (Vec::new(), Vec::new());
     let mut page_token = String::new();
     loop {
         let page = client.list_identifiers(request(&page_token)).await.expect("a page").into_inner();
+        tokens.push(page.next_page_token.clone());
         pages.push(page.identifiers.into_iter().map(|found| found.identifier).collect::<Vec<_>>().join(" "));
         page_token = page.next_page_token;
         if page_token.is_empty() {
@@ -127,8 +128,21 @@ async fn a_list_is_paged() {
         }
     }
     assert_eq!(pages, ["88.118.8/a 88.118.8/b", "88.118.8/c 88.118.8/d", "88.118.8/e"]);
-    let status = client.list_identifiers(request("made up")).await.expect_err("no token of ours");
-    assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "PAGE_TOKEN_INVALID"));
+    // Base64 of 88.118.8/b and 88.118.8/d: the tokens of the first release, which clients may hold.
+    assert_eq!(tokens, ["ODguMTE4LjgvYg", "ODguMTE4LjgvZA", ""]);
+    let removal = proto::Removal { identifier: format!("{PREFIX}/b"), ..Default::default() };
+    let removing = proto::RemoveRequest { removal: Some(removal), ..Default::default() };
+    front_end.registration().await.remove(removing).await.expect("removed");
+    let page = client.list_identifiers(request("ODguMTE4LjgvYg")).await.expect("a page").into_inner();
+    let names: Vec<String> = page.identifiers.into_iter().map(|found| found.identifier).collect();
+    assert_eq!(names, ["88.118.8/c", "88.118.8/d"], "a token leads on after its name was removed");
+    let of_another_list = "ODguMTE4LjkvYg";
+    let long = "QUFB".repeat(50_000);
+    for token in ["made up", "ODguMTE4Ljg", "____", of_another_list, &long] {
+        let status = client.list_identifiers(request(token)).await.expect_err("no token of this list");
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "PAGE_TOKEN_INVALID"));
+        assert_eq!(status.message(), "page_token was not issued by this list; start again without one");
+    }
     front_end.close().await;
 }
 

@@ -18,6 +18,7 @@ use idnode::config::Config;
 use idnode::daemon::{Node, RunningNode, store_options};
 use idnode::filing::status::{FilingState, FilingStatus};
 use idnode::model::identifier::{Identifier, Prefix};
+use idnode::model::position::Position;
 use idnode::model::prefix::{PrefixEntry, PrefixStatus, Registrant};
 use idnode::model::token::Scope;
 use idnode::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
@@ -306,14 +307,14 @@ impl Tier {
     }
 
     /// The changes of prefixes in its journal after an entry, with their places.
-    pub(crate) async fn prefix_changes(&self, after: u64) -> Vec<FiledChange> {
+    pub(crate) async fn prefix_changes(&self, after: Option<Position>) -> Vec<FiledChange> {
         let store = self.node().store();
         let mut found = Vec::new();
-        let mut next = after + 1;
+        let mut read_to = after;
         loop {
-            let mut headers = store.headers_from(next, 10_000).await.expect("headers");
+            let mut headers = store.headers_after(read_to, 10_000).await.expect("headers");
             let Some(last) = headers.last() else { return found };
-            next = last.position.sequence + 1;
+            read_to = Some(last.position);
             headers.retain(|header| matches!(header.subject, Subject::Prefix(_)));
             for JournalEntry { header, body } in store.with_bodies(headers).await.expect("bodies") {
                 let body = body.expect("a body");

@@ -169,8 +169,9 @@ impl Program {
 
     /// Records in the model what the node has committed after `head`.
     fn note_commit(&mut self, commands: &[Command], head: u64) {
-        let header = self.lower.run(self.store().headers_at(&[head + 1])).expect("the journal is read");
-        let journal_ms = header.into_iter().flatten().next().map_or(0, |header| header.time_ms);
+        let first = self.store().lineage().position_of(head + 1).expect("it was committed");
+        let header = self.lower.run(self.store().header(first)).expect("the journal is read");
+        let journal_ms = header.map_or(0, |header| header.time_ms);
         self.model.commit(commands, head, journal_ms, self.true_ms);
     }
 

@@ -186,7 +186,7 @@ async fn check_states(store: &Store, expected: &BTreeMap<String, (u64, Option<Va
     let live = expected.values().filter(|(_, values)| values.is_some()).count();
     assert_eq!(store.count(), live as u64);
     let prefix = Prefix::parse("88.118").expect("a prefix");
-    assert_eq!(store.list(&prefix, None, 100_000).await.expect("the list reads").len(), live);
+    assert_eq!(store.list(&prefix, None, 100_000).await.expect("the list reads").items.len(), live);
 }
 
 //----------- Tests ----------------------------------------------------------

@@ -9,6 +9,7 @@
 //! An image on fjall shows one instant. On sled each entry is whole, and later entries may show later commits.
 
 pub(in crate::store) mod image;
+pub(in crate::store) mod list;
 mod read;
 pub(in crate::store) mod span;
 pub(in crate::store) mod walk;

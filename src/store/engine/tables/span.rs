@@ -39,7 +39,7 @@ impl<R: Readable> Span<R> {
 
 impl<R: Readable<Key = CanonicalIdentifier>> Span<R> {
     /// Identifiers whose own prefix is exactly this one, from behind one of them or from the first.
-    pub(in crate::store) fn of_prefix(prefix: &Prefix, after: Option<&CanonicalIdentifier>) -> Self {
+    pub(super) fn of_prefix(prefix: &Prefix, after: Option<&CanonicalIdentifier>) -> Self {
         let mut from = prefix.canonical().into_bytes();
         let mut to = from.clone();
         from.push(b'/');
