@@ -1,6 +1,7 @@
 //! What the store promises, on both engines: whole after reopening, dense and chained, never behind unnoticed.
 
 mod check;
+mod notes;
 mod opening;
 mod repair;
 

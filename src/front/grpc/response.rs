@@ -135,6 +135,7 @@ fn outcome_kind(outcome: Outcome) -> proto::OutcomeKind {
         Outcome::TokenCreated => proto::OutcomeKind::TokenCreated,
         Outcome::TokenRevoked => proto::OutcomeKind::TokenRevoked,
         Outcome::PeerReset => proto::OutcomeKind::PeerReset,
+        Outcome::PrefixNoted => proto::OutcomeKind::PrefixNoted,
     }
 }
 

@@ -68,6 +68,7 @@ tables! {
     /// Pieces of states and bodies too large for one value.
     Piece piece,
     Digest digest => Digest,
+    Note note => Note,
 }
 
 impl Table {
