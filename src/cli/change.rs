@@ -367,6 +367,7 @@ fn outcome(kind: proto::OutcomeKind) -> &'static str {
         Kind::TokenCreated => "created token",
         Kind::TokenRevoked => "revoked token",
         Kind::PeerReset => "reset peer",
+        Kind::PrefixNoted => "noted prefix",
     }
 }
 

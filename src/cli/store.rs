@@ -161,13 +161,15 @@ fn report_text(report: &CheckReport) -> String {
         problems => format!("{} problems", HumanCount(problems)),
     };
     lines.push(format!(
-        "{verdict}: journal entries {} to {}, {} identifiers, {} removed, {} prefixes, {} tokens, {} request ids",
+        "{verdict}: journal entries {} to {}, {} identifiers, {} removed, {} prefixes, {} tokens, {} notes, {} \
+         request ids",
         report.headers_from,
         report.end,
         HumanCount(report.identifiers),
         HumanCount(report.tombstones),
         HumanCount(report.prefixes),
         HumanCount(report.tokens),
+        HumanCount(report.notes),
         HumanCount(report.requests)
     ));
     lines.join("\n")
@@ -211,6 +213,7 @@ fn check_json(report: &CheckReport) -> serde_json::Value {
         "tombstones": report.tombstones,
         "prefixes": report.prefixes,
         "tokens": report.tokens,
+        "notes": report.notes,
         "requests": report.requests,
         "problem_count": report.problem_count,
         "problems": report.problems,

@@ -84,6 +84,8 @@ pub const PAGE_ITEMS_MAX: usize = 10_000;
 pub const PAGE_ITEMS_DEFAULT: usize = 1_000;
 /// Bytes of a registrant's name or contact, or of a token's label.
 pub const TEXT_BYTES_MAX: usize = 512;
+/// Bytes of an operator's note on a prefix: a few lines.
+pub const NOTE_BYTES_MAX: usize = 1_024;
 /// Addresses of one site.
 pub const SITE_ADDRESSES_MAX: usize = 16;
 /// Bytes of the public key of a site: more than the largest RSA or DSA key has in any encoding.

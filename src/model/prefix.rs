@@ -1,9 +1,9 @@
-//! Prefix entries: which site answers for a prefix, its status and its registrant.
+//! Prefix entries: which site answers for a prefix, its status and its registrant. Beside them, the notes of operators.
 
 use core::fmt;
 
 use super::identifier::Prefix;
-use super::limits::TEXT_BYTES_MAX;
+use super::limits::{NOTE_BYTES_MAX, TEXT_BYTES_MAX};
 use super::position::Position;
 use super::site::Site;
 use super::token::TokenId;
@@ -191,6 +191,48 @@ impl fmt::Display for RegistrantError {
 }
 
 impl core::error::Error for RegistrantError {}
+
+//----------- PrefixNote -----------------------------------------------------
+
+/// What operators have noted about one prefix. It is no part of the prefix entry and is not filed; only administrators see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrefixNote {
+    /// The prefix, as its entry spells it.
+    pub prefix: Prefix,
+    /// The text; empty when the note was removed.
+    pub text: NoteText,
+    /// Count of the changes of the note, from 1; never decreases, not even by a removal.
+    pub version: u64,
+    /// Time of the last change of the note, in milliseconds since 1970.
+    pub changed_ms: u64,
+}
+
+/// The text of a note; an empty one removes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NoteText(String);
+
+impl NoteText {
+    /// Checks a text: at most 1,024 bytes.
+    pub fn new(text: &str) -> Result<Self, NoteTooLong> {
+        if text.len() > NOTE_BYTES_MAX {
+            return Err(NoteTooLong { bytes: text.len() });
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A note is too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("note has {bytes} bytes; at most {NOTE_BYTES_MAX} are allowed")]
+pub struct NoteTooLong {
+    /// Bytes found.
+    pub bytes: usize,
+}
 
 #[cfg(test)]
 mod tests {

@@ -333,7 +333,11 @@ pub(super) fn check_command(command: &Command, prefix_rule: &super::PrefixRule) 
         Command::Amend(_) if command.bytes() > VALUES_BYTES_MAX => {
             Err(Refusal::ValueInvalid(ValueError::TooLarge { bytes: command.bytes() }))
         }
-        Command::Amend(_) | Command::Remove(_) | Command::Prefix(_) | Command::Token(_) => Ok(()),
+        Command::Amend(_)
+        | Command::Remove(_)
+        | Command::Prefix(_)
+        | Command::Token(_)
+        | Command::Note(_) => Ok(()),
     }
 }
 

@@ -125,7 +125,7 @@ pub(super) fn check(
         }
         Command::Remove(remove) => check_change(caller, &remove.identifier.governing_prefix(), directory),
         Command::Prefix(PrefixCommand::File(filing)) => check_filing(caller, &filing.prefix),
-        Command::Prefix(_) | Command::Token(_) => check_admin(caller),
+        Command::Prefix(_) | Command::Token(_) | Command::Note(_) => check_admin(caller),
     }
 }
 
@@ -189,6 +189,6 @@ pub(super) fn named(command: &Command) -> Option<&Identifier> {
         },
         Command::Amend(amend) => Some(&amend.identifier),
         Command::Remove(remove) => Some(&remove.identifier),
-        Command::Prefix(_) | Command::Token(_) => None,
+        Command::Prefix(_) | Command::Token(_) | Command::Note(_) => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::model::identifier::{Identifier, IdentifierError, Prefix};
 use crate::model::position::Position;
-use crate::model::prefix::{PrefixStatus, Registrant};
+use crate::model::prefix::{NoteText, PrefixStatus, Registrant};
 use crate::model::request::RequestId;
 use crate::model::site::Site;
 use crate::model::token::{TokenEntry, TokenId};
@@ -58,16 +58,18 @@ pub enum Command {
     Prefix(PrefixCommand),
     /// Change a token entry.
     Token(TokenCommand),
+    /// Set or remove the note on a prefix.
+    Note(NotePrefix),
 }
 
 impl Command {
-    /// The identifier that it is about, none for prefixes and tokens; `random` completes one that is minted.
+    /// The identifier that it is about, none for prefixes, tokens and notes; `random` completes one that is minted.
     pub(super) fn target(&self, random: [u8; 16]) -> Result<Option<Identifier>, IdentifierError> {
         match self {
             Self::Register(register) => register.target.identifier(random).map(Some),
             Self::Amend(amend) => Ok(Some(amend.identifier.clone())),
             Self::Remove(remove) => Ok(Some(remove.identifier.clone())),
-            Self::Prefix(_) | Self::Token(_) => Ok(None),
+            Self::Prefix(_) | Self::Token(_) | Self::Note(_) => Ok(None),
         }
     }
 
@@ -81,7 +83,9 @@ impl Command {
         match self {
             Self::Register(register) => Box::new(register.values.as_slice().iter()),
             Self::Amend(amend) => Box::new(amend.written()),
-            Self::Remove(_) | Self::Prefix(_) | Self::Token(_) => Box::new(std::iter::empty()),
+            Self::Remove(_) | Self::Prefix(_) | Self::Token(_) | Self::Note(_) => {
+                Box::new(std::iter::empty())
+            }
         }
     }
 
@@ -90,7 +94,7 @@ impl Command {
         match self {
             Self::Register(register) => register.values.encoded_bytes(),
             Self::Amend(amend) => amend.written().map(Value::encoded_bytes).sum(),
-            Self::Remove(_) | Self::Prefix(_) | Self::Token(_) => 0,
+            Self::Remove(_) | Self::Prefix(_) | Self::Token(_) | Self::Note(_) => 0,
         }
     }
 }
@@ -297,4 +301,13 @@ impl TokenCommand {
             Self::Revoke { id } | Self::ResetPeer { id } => *id,
         }
     }
+}
+
+/// Set the note on a prefix that has an entry here. The entry does not change.
+#[derive(Clone, Debug)]
+pub struct NotePrefix {
+    /// The prefix.
+    pub prefix: Prefix,
+    /// The text of the note; an empty one removes it.
+    pub text: NoteText,
 }

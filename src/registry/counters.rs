@@ -21,7 +21,7 @@ pub struct RegistryCounters {
     pub removed: AtomicU64,
     /// Commands whose result existed already.
     pub unchanged: AtomicU64,
-    /// Prefix and token changes.
+    /// Prefix and token changes, and notes on prefixes.
     pub administered: AtomicU64,
     /// Repeated commands that were answered with their first receipt.
     pub repeated: AtomicU64,
@@ -73,7 +73,8 @@ impl RegistryCounters {
                     Outcome::PrefixChanged
                     | Outcome::TokenCreated
                     | Outcome::TokenRevoked
-                    | Outcome::PeerReset => &self.administered,
+                    | Outcome::PeerReset
+                    | Outcome::PrefixNoted => &self.administered,
                 },
             };
             count(counter);

@@ -61,6 +61,9 @@ fn content(command: &Command) -> [u8; 16] {
         }
         Command::Prefix(command) => write_prefix_command(writer.u8(4), command),
         Command::Token(command) => write_token_command(writer.u8(5), command),
+        Command::Note(note) => {
+            writer.u8(6).text(note.prefix.as_str()).text(note.text.as_str());
+        }
     }
     cut(writer.as_slice())
 }

@@ -22,7 +22,7 @@ use crate::store::journal::lineage::Lineage;
 use crate::store::writer::{Block, Proposed, View};
 
 use super::authorize::{self, Authorized};
-use super::command::{Command, PrefixCommand, TokenCommand};
+use super::command::{Command, NotePrefix, PrefixCommand, TokenCommand};
 use super::filing_rules::FilingState;
 use super::receipt::{Outcome, Receipt};
 use super::rules::{self, Decision, Now, Present};
@@ -188,6 +188,7 @@ impl Group {
             }
             Command::Prefix(command) => self.decide_prefix(item, command, remember)?,
             Command::Token(command) => self.decide_token(item, command, remember)?,
+            Command::Note(command) => self.decide_note(item, command, remember)?,
         };
         self.note(&decided, command, remember);
         Ok(Receipt {
@@ -304,6 +305,24 @@ impl Group {
         Ok(Decided { identifier: None, version, sequence, operation: Some(operation), replaced: false })
     }
 
+    fn decide_note(
+        &mut self,
+        item: &Authorized,
+        command: &NotePrefix,
+        remember: Remember,
+    ) -> Result<Decided, Refusal> {
+        let entry = self.directory.get(&command.prefix).map(Arc::as_ref);
+        let present = self.directory.note(&command.prefix).map(Arc::as_ref);
+        let Some(note) = rules::note_prefix(entry, present, command, self.now)? else {
+            let version = present.map_or(0, |present| present.version);
+            return Ok(self.held(version, self.directory.note_sequence(&command.prefix)));
+        };
+        let (operation, version) = (Operation::PrefixNoted, note.version);
+        let sequence = self.administer(item, Change::Note(note.clone()), operation, version, remember);
+        Arc::make_mut(&mut self.directory).put_note(note, sequence);
+        Ok(Decided { identifier: None, version, sequence, operation: Some(operation), replaced: false })
+    }
+
     /// Whether a command is a filing of a prefix out of one that is homed here, as the commands before it have left it.
     fn takes_from_here(&self, command: &PrefixCommand) -> bool {
         let PrefixCommand::File(filing) = command else {
@@ -325,7 +344,7 @@ impl Group {
             || self.view.holds_for_entry_above(prefix, &self.directory)
     }
 
-    /// The result for a prefix or token that has been as asked for since a journal entry.
+    /// The result for a prefix, token or note that has been as asked for since a journal entry.
     fn held(&self, version: u64, sequence: Option<u64>) -> Decided {
         let sequence = sequence.unwrap_or_else(|| self.end());
         Decided { identifier: None, version, sequence, operation: None, replaced: false }

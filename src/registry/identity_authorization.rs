@@ -148,7 +148,7 @@ impl Registry {
                 self.check_prefix_command(identity, Some(command))?;
                 Ok(Vec::new())
             }
-            Command::Token(_) => {
+            Command::Token(_) | Command::Note(_) => {
                 self.check_prefix_command(identity, None)?;
                 Ok(Vec::new())
             }

@@ -45,7 +45,7 @@ use crate::model::identifier::Prefix;
 use crate::model::limits::{
     COMMANDS_WAITING_MAX, REQUEST_WINDOW_DAYS_DEFAULT, SCOPE_PREFIXES_MAX, SCOPES_MAX, TEXT_BYTES_MAX,
 };
-use crate::model::prefix::PrefixEntry;
+use crate::model::prefix::{PrefixEntry, PrefixNote};
 use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::model::token::{Scope, TokenEntry, TokenId};
 use crate::store::Store;
@@ -199,6 +199,12 @@ impl Registry {
     /// The entry of exactly this prefix.
     pub fn prefix(&self, prefix: &Prefix) -> Option<PrefixEntry> {
         self.store.directory().get(prefix).map(|entry| (**entry).clone())
+    }
+
+    /// The note on exactly this prefix, for administrators; none for other callers, and where there is none.
+    pub fn note(&self, caller: &Caller, prefix: &Prefix) -> Option<Arc<PrefixNote>> {
+        let note = self.store.directory().note(prefix).cloned();
+        note.filter(|note| caller.is_admin() && !note.text.as_str().is_empty())
     }
 
     /// Applies one command: when it returns a receipt, the change is on disk.

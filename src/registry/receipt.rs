@@ -11,7 +11,7 @@ use super::warnings::Warnings;
 /// The outcome of a command that was carried out: it is on disk, and the next question sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// The identifier, as registered or minted; none for prefixes and tokens.
+    /// The identifier, as registered or minted; none for prefixes, tokens and notes.
     pub identifier: Option<Identifier>,
     /// The version reached.
     pub version: u64,
@@ -72,6 +72,8 @@ pub enum Outcome {
     TokenRevoked,
     /// The order of the peer's incarnations was reset.
     PeerReset,
+    /// The note on the prefix was set, replaced or removed.
+    PrefixNoted,
 }
 
 impl Outcome {
@@ -89,6 +91,7 @@ impl Outcome {
             Operation::TokenCreated => Self::TokenCreated,
             Operation::TokenRevoked => Self::TokenRevoked,
             Operation::PeerReset => Self::PeerReset,
+            Operation::PrefixNoted => Self::PrefixNoted,
             Operation::Begun | Operation::Adopted => Self::Unchanged,
         }
     }

@@ -4,14 +4,16 @@ use crate::authority::administration::Record;
 use crate::authority::caller::check_token;
 use crate::key::PublicKey;
 use crate::model::identifier::{Identifier, Prefix};
-use crate::model::prefix::{Homing, PrefixEntry, PrefixStatus, Registrant};
+use crate::model::prefix::{Homing, PrefixEntry, PrefixNote, PrefixStatus, Registrant};
 use crate::model::site::{Site, SiteError};
 use crate::model::token::{Scope, TokenEntry, TokenId};
 use crate::model::value::{Value, ValueType, Values};
 use crate::store::directory::Directory;
 use crate::store::entry::{IdentifierEntry, Operation};
 
-use super::command::{Amend, Existing, Precondition, PrefixCommand, Register, Remove, Target, TokenCommand};
+use super::command::{
+    Amend, Existing, NotePrefix, Precondition, PrefixCommand, Register, Remove, Target, TokenCommand,
+};
 use super::filing_rules::{self, FilingState};
 use crate::model::refusal::Refusal;
 
@@ -333,6 +335,25 @@ fn end_delegation(entry: &PrefixEntry, seen: u64) -> Result<PrefixEntry, Refusal
         return Err(Refusal::VersionMismatch { expected: seen, found: entry.version });
     }
     Ok(answered_by(Some(entry), &entry.prefix, Homing::Here, None))
+}
+
+//----------- Notes ----------------------------------------------------------
+
+/// The note that a command leads to; none if the present one is as asked for.
+pub(super) fn note_prefix(
+    entry: Option<&PrefixEntry>,
+    present: Option<&PrefixNote>,
+    command: &NotePrefix,
+    now: Now,
+) -> Result<Option<PrefixNote>, Refusal> {
+    let NotePrefix { prefix, text } = command;
+    let entry = entry.ok_or_else(|| Refusal::PrefixAbsent { prefix: prefix.clone() })?;
+    // Where there is no note, removing it changes nothing.
+    if present.map_or("", |present| present.text.as_str()) == text.as_str() {
+        return Ok(None);
+    }
+    let version = present.map_or(1, |present| present.version + 1);
+    Ok(Some(PrefixNote { prefix: entry.prefix.clone(), text: text.clone(), version, changed_ms: now.ms }))
 }
 
 //----------- Tokens ---------------------------------------------------------

@@ -11,5 +11,6 @@ mod identifiers;
 mod keys;
 mod life;
 mod named;
+mod notes;
 mod prefixes;
 mod requests;

@@ -96,7 +96,7 @@ fn show(entry: JournalEntry) -> HistoryChange {
             values.retain(|value| Visibility::Restricted.shows(value));
             Some(values)
         }
-        Change::Prefix(_) | Change::Token(_) | Change::Incarnation(_) => None,
+        Change::Prefix(_) | Change::Token(_) | Change::Note(_) | Change::Incarnation(_) => None,
     });
     HistoryChange {
         position: header.position,

@@ -1,18 +1,20 @@
-//! Prefixes and tokens, held in memory as of the last durable block: they are few and small, and every request reads them.
+//! Prefixes, their notes, and tokens, held in memory as of the last durable block: they are few and small, and every request
+//! reads prefixes and tokens.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::identifier::Prefix;
-use crate::model::prefix::{Homing, PrefixEntry};
+use crate::model::prefix::{Homing, PrefixEntry, PrefixNote};
 use crate::model::token::{TokenEntry, TokenId};
 use crate::store::journal::Subject;
 
-/// A readable snapshot of all prefixes and tokens.
+/// A readable snapshot of all prefixes, notes and tokens.
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
     prefixes: BTreeMap<Prefix, Held<PrefixEntry>>,
     tokens: BTreeMap<TokenId, Held<TokenEntry>>,
+    notes: BTreeMap<Prefix, Held<PrefixNote>>,
 }
 
 /// An entry, and the sequence of its last change. Prefixes and tokens are in one stream, whatever streams there are beside it.
@@ -78,11 +80,22 @@ impl Directory {
         self.prefix_sequence(prefix) > self.token_sequence(token)
     }
 
-    /// Sequence of the last change of a prefix or a token; none for other subjects.
+    /// The note on exactly this prefix, also one that was removed and has no text.
+    pub fn note(&self, prefix: &Prefix) -> Option<&Arc<PrefixNote>> {
+        self.notes.get(prefix).map(|held| &held.entry)
+    }
+
+    /// Sequence of the last change of the note on exactly this prefix.
+    pub fn note_sequence(&self, prefix: &Prefix) -> Option<u64> {
+        self.notes.get(prefix).map(|held| held.sequence)
+    }
+
+    /// Sequence of the last change of a prefix, a token or a note; none for other subjects.
     pub(in crate::store) fn sequence_of(&self, subject: &Subject) -> Option<u64> {
         match subject {
             Subject::Prefix(canonical) => self.prefix_sequence(&Prefix::parse(canonical).ok()?),
             Subject::Token(id) => self.token_sequence(*id),
+            Subject::Note(canonical) => self.note_sequence(&Prefix::parse(canonical).ok()?),
             Subject::Identifier(_) | Subject::Store => None,
         }
     }
@@ -95,6 +108,11 @@ impl Directory {
     /// Sets a token entry's new state, written by this journal entry.
     pub fn put_token(&mut self, entry: TokenEntry, sequence: u64) {
         self.tokens.insert(entry.id, Held { entry: Arc::new(entry), sequence });
+    }
+
+    /// Sets the new state of a note, written by this journal entry.
+    pub fn put_note(&mut self, note: PrefixNote, sequence: u64) {
+        self.notes.insert(note.prefix.clone(), Held { entry: Arc::new(note), sequence });
     }
 }
 

@@ -14,7 +14,7 @@
 //! | `open` | proves the files, opens the engine, compares and repairs what a crash may have left |
 //! | `copy` | image and restore; check and repair |
 //! | `engine` | typed operations on entries; below them tables, and the engines fjall and sled |
-//! | `read`, `names`, `directory` | questions: entries by key and lists from the engine; prefixes and tokens from memory |
+//! | `read`, `names`, `directory` | questions: entries by key and lists from the engine; prefixes, notes and tokens from memory |
 //!
 //! # The life of one registration
 //!

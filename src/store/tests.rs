@@ -3,6 +3,7 @@
 mod check;
 mod failed_writes;
 mod lists;
+mod notes;
 mod opening;
 mod positions;
 mod repair;

@@ -150,6 +150,41 @@ fn a_delegation_is_resumed_as_it_was_and_ended_only_with_consent() {
 }
 
 #[test]
+fn a_note_on_a_prefix_is_set_shown_and_removed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = NodeProcess::start(directory.path(), &[]);
+    print(&node, &["prefix", "home", "88.118.8"]);
+    let text = "contract 2026-117, contact Mrs Li";
+    let receipt = print(&node, &["prefix", "note", "88.118.8", text]);
+    assert!(receipt.starts_with("noted prefix 88.118.8, version 1, position "), "{receipt}");
+    assert!(print(&node, &["prefix", "note", "88.118.8", text]).starts_with("unchanged 88.118.8, version 1"));
+    let note_in = |arguments: &[&str]| -> serde_json::Value {
+        let shown = print(&node, &[arguments, &["--json"]].concat());
+        serde_json::from_str::<serde_json::Value>(&shown).expect("JSON")["note"].clone()
+    };
+    for arguments in [&["prefix", "show", "88.118.8"][..], &["prefix", "list"]] {
+        let shown = print(&node, arguments);
+        assert!(shown.lines().any(|line| line.ends_with(text)), "{shown}");
+        assert_eq!((&note_in(arguments)["text"], &note_in(arguments)["version"]), (&text.into(), &1.into()));
+    }
+    let nobody = ["prefix", "show", "88.118.8", "--json", "--node", node.grpc()];
+    let nobody = program(&nobody).output().expect("a process");
+    let shown: serde_json::Value = serde_json::from_slice(&nobody.stdout).expect("JSON");
+    assert_eq!((&shown["prefix"], &shown["note"]), (&"88.118.8".into(), &serde_json::Value::Null));
+
+    print(&node, &["prefix", "note", "88.118.8", "--remove"]);
+    assert_eq!(note_in(&["prefix", "show", "88.118.8"]), serde_json::Value::Null);
+    let removed = print(&node, &["prefix", "note", "88.118.8", ""]);
+    assert!(removed.starts_with("unchanged 88.118.8, version 2"), "{removed}");
+    let (code, complaint) = refuse(&node, &["prefix", "note", "88.118.9", "x"]);
+    assert_eq!(code, Some(1), "{complaint}");
+    let expected = "prefix 88.118.9 has no entry here; home or delegate it first [PREFIX_ABSENT]\n";
+    assert_eq!(complaint, format!("idnode: refused: {expected}"));
+    assert_eq!(refuse(&node, &["prefix", "note", "88.118.8"]).0, Some(2), "neither a text nor --remove");
+    assert_eq!(refuse(&node, &["prefix", "note", "88.118.8", "x", "--remove"]).0, Some(2), "both");
+}
+
+#[test]
 fn a_url_that_is_no_web_address_is_accepted_with_a_warning() {
     let directory = tempfile::tempdir().expect("a directory");
     let node = NodeProcess::start(directory.path(), &[]);

@@ -106,7 +106,7 @@ async fn an_answer_to_a_repetition_does_not_hide_that_the_first_attempt_was_unkn
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_change_names_its_request_id_when_the_outcome_is_unknown() {
-    let changes: [(&'static str, &[&str]); 7] = [
+    let changes: [(&'static str, &[&str]); 8] = [
         ("/Register", &["register", "88.118.8/A", "URL=x"]),
         ("/Amend", &["amend", "88.118.8/A", "--add", "1:URL=x"]),
         ("/Remove", &["remove", "88.118.8/A"]),
@@ -114,6 +114,7 @@ async fn every_change_names_its_request_id_when_the_outcome_is_unknown() {
         ("/DelegatePrefix", &["prefix", "delegate", "88.118.9", "--address", "192.0.2.1", "--dns", "53"]),
         ("/SuspendPrefix", &["prefix", "suspend", "88.118.8"]),
         ("/RevokePrefix", &["prefix", "revoke", "88.118.8"]),
+        ("/NotePrefix", &["prefix", "note", "88.118.8", "x"]),
     ];
     let directory = tempfile::tempdir().expect("a directory");
     let mut behind = Behind::start(directory.path(), "/None", Vec::new()).await;

@@ -156,6 +156,14 @@ fn a_released_store_is_sound_and_answers_as_it_did() {
         released.compare_answers(&node);
         let receipt = run(&data, &["amend", "88.118.8/SN1", "--add", "9:NOTE=new", "--json"]);
         assert_eq!(documents(&receipt.stdout)[0]["version"], 4, "{receipt:?}");
+        // A table that the version did not have.
+        let receipt = run(&data, &["prefix", "note", "88.118.8", "new", "--json"]);
+        assert_eq!(documents(&receipt.stdout)[0]["version"], 1, "{receipt:?}");
+        node.signal("TERM");
+        node.wait();
+        let checked = run(&data, &["store", "check", "--json", "--set", &engine_key]);
+        let report = documents(&checked.stdout);
+        assert_eq!((&report[0]["sound"], &report[0]["notes"]), (&true.into(), &1.into()), "{report:?}");
     }
 }
 

@@ -141,6 +141,27 @@ pub(in crate::cli) struct OnePrefixArguments {
     pub(super) connection: ConnectionArguments,
 }
 
+/// Arguments of `idnode prefix note`.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct NoteArguments {
+    /// The prefix, such as 88.118.8
+    pub(super) prefix: String,
+
+    /// The text of the note, at most 1,024 bytes; it replaces the one before
+    #[arg(required_unless_present = "remove", default_value = "", hide_default_value = true)]
+    pub(super) text: String,
+
+    /// Remove the note
+    #[arg(long, conflicts_with = "text")]
+    remove: bool,
+
+    #[command(flatten)]
+    pub(super) request: RequestArguments,
+
+    #[command(flatten)]
+    pub(super) connection: ConnectionArguments,
+}
+
 /// Arguments of `idnode prefix list`.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct ListArguments {

@@ -30,6 +30,10 @@ pub(super) fn entry_table(entry: &proto::PrefixEntry) -> Table {
     }
     table.row(["Version", &entry.version.to_string()]);
     table.row(["Changed", &display::time(entry.changed_ms)]);
+    if let Some(note) = &entry.note {
+        table.row(["Note", &note.text]);
+        table.row(["Noted", &display::time(note.changed_ms)]);
+    }
     table
 }
 
@@ -55,6 +59,11 @@ pub(super) fn entry_json(entry: &proto::PrefixEntry) -> Json {
         })),
         "version": entry.version,
         "changed": display::time(entry.changed_ms),
+        "note": entry.note.as_ref().map(|note| json!({
+            "text": note.text,
+            "version": note.version,
+            "changed": display::time(note.changed_ms),
+        })),
     })
 }
 

@@ -1,4 +1,4 @@
-//! `idnode prefix`: home, delegate, suspend, resume, revoke, list and show prefixes, and end delegations.
+//! `idnode prefix`: home, delegate, suspend, resume, revoke, note, list and show prefixes, and end delegations.
 
 mod arguments;
 pub(super) mod display;
@@ -6,8 +6,8 @@ pub(super) mod display;
 use clap::Subcommand;
 
 use self::arguments::{
-    DelegateArguments, EndDelegationArguments, HomeArguments, ListArguments, OnePrefixArguments,
-    ShowArguments,
+    DelegateArguments, EndDelegationArguments, HomeArguments, ListArguments, NoteArguments,
+    OnePrefixArguments, ShowArguments,
 };
 use self::display::{entry_json, entry_table, homing, status};
 use super::change::{Subject, print_receipt};
@@ -73,6 +73,16 @@ Example:
 To make the prefix active again, use `idnode prefix home`, or `idnode prefix delegate` when it is delegated.")]
     Revoke(OnePrefixArguments),
 
+    /// Note something about a prefix, for operators
+    #[command(after_help = "\
+Examples:
+  idnode prefix note 88.118.8 'contract 2026-117, contact Mrs Li'
+  idnode prefix note 88.118.8 --remove
+
+The prefix needs an entry here. `idnode prefix show` and `idnode prefix list` show the note to callers with an admin token \
+only. The entry of the prefix does not change, and the note is not filed.")]
+    Note(NoteArguments),
+
     /// List prefixes
     #[command(after_help = "Examples:\n  idnode prefix list\n  idnode prefix list --under 88.118 --json")]
     List(ListArguments),
@@ -92,6 +102,7 @@ impl PrefixCommand {
                 &arguments.connection
             }
             Self::EndDelegation(arguments) => &arguments.connection,
+            Self::Note(arguments) => &arguments.connection,
             Self::List(arguments) => &arguments.connection,
             Self::Show(arguments) => &arguments.connection,
         }
@@ -105,6 +116,7 @@ impl PrefixCommand {
             Self::Resume(arguments) => resume(arguments).await,
             Self::EndDelegation(arguments) => end_delegation(arguments).await,
             Self::Revoke(arguments) => revoke(arguments).await,
+            Self::Note(arguments) => note(arguments).await,
             Self::List(arguments) => list(arguments).await,
             Self::Show(arguments) => show(arguments).await,
         }
@@ -211,13 +223,29 @@ async fn revoke(arguments: OnePrefixArguments) -> Result<(), Error> {
     print_receipt(&mut arguments.connection.output(), response.receipt, Subject::Prefix(&request.prefix))
 }
 
+async fn note(arguments: NoteArguments) -> Result<(), Error> {
+    let connection = arguments.connection.connection()?;
+    let request_id = arguments.request.request_id();
+    let request = proto::NotePrefixRequest {
+        request_id: request_id.clone(),
+        prefix: arguments.prefix,
+        text: arguments.text,
+    };
+    let response = connection
+        .change(&request_id, async |channel| {
+            PrefixServiceClient::new(channel).note_prefix(connection.request(request.clone())).await
+        })
+        .await?;
+    print_receipt(&mut arguments.connection.output(), response.receipt, Subject::Prefix(&request.prefix))
+}
+
 //----------- Questions ------------------------------------------------------
 
 async fn list(arguments: ListArguments) -> Result<(), Error> {
     let connection = arguments.connection.connection()?;
     let channel = connection.channel().await?;
     let mut output = arguments.connection.output();
-    let mut table = Table::new(&["PREFIX", "STATUS", "ANSWERED BY", "REGISTRANT", "CHANGED"]);
+    let mut table = Table::new(&["PREFIX", "STATUS", "ANSWERED BY", "REGISTRANT", "CHANGED", "NOTE"]);
     let mut page_token = String::new();
     loop {
         let request = proto::ListPrefixesRequest { under: arguments.under.clone(), page_size: 0, page_token };
@@ -229,12 +257,14 @@ async fn list(arguments: ListArguments) -> Result<(), Error> {
                 output.json(&entry_json(entry))?;
             } else {
                 let registrant = entry.registrant.as_ref().map_or("", |registrant| &registrant.name);
+                let note = entry.note.as_ref().map_or("", |note| &note.text);
                 table.row([
                     &entry.prefix,
                     status(entry.standing()),
                     &homing(entry),
                     registrant,
                     &time(entry.changed_ms),
+                    note,
                 ]);
             }
         }

@@ -11,6 +11,7 @@ use super::counters::Service;
 use super::page::{self, Page, PageMemory};
 use super::{reply, request, response};
 use crate::model::identifier::Prefix;
+use crate::model::prefix::PrefixEntry;
 use crate::model::refusal::Refusal;
 use crate::registry::command::{Command, PrefixCommand};
 use crate::wire::proto;
@@ -91,6 +92,16 @@ impl PrefixService for PrefixApi {
         Ok(Response::new(proto::RevokePrefixResponse { receipt: Some(receipt) }))
     }
 
+    async fn note_prefix(
+        &self,
+        request: Request<proto::NotePrefixRequest>,
+    ) -> Result<Response<proto::NotePrefixResponse>, Status> {
+        let call = self.0.admit(&request, Service::Prefix)?;
+        let message = request.into_inner();
+        let receipt = self.0.apply_one(&call, &message.request_id, request::note(&message)).await?;
+        Ok(Response::new(proto::NotePrefixResponse { receipt: Some(response::receipt(receipt)) }))
+    }
+
     async fn get_prefix(
         &self,
         request: Request<proto::GetPrefixRequest>,
@@ -99,7 +110,7 @@ impl PrefixService for PrefixApi {
         let prefix = parse(&request.get_ref().prefix)?;
         match self.0.registry.prefix(&prefix) {
             Some(entry) => {
-                let entry = Some(response::prefix_entry(&entry, &call.caller));
+                let entry = Some(self.0.prefix_entry(&call, &entry));
                 Ok(Response::new(proto::GetPrefixResponse { entry }))
             }
             None => Err(reply::refused(&Refusal::PrefixAbsent { prefix }, None)),
@@ -131,6 +142,11 @@ impl Shared {
         Ok(response::receipt(receipt))
     }
 
+    fn prefix_entry(&self, call: &Call, entry: &PrefixEntry) -> proto::PrefixEntry {
+        let note = self.registry.note(&call.caller, &entry.prefix);
+        response::prefix_entry(entry, note.as_deref(), &call.caller)
+    }
+
     fn list_prefixes(
         &self,
         call: &Call,
@@ -151,7 +167,7 @@ impl Shared {
         let mut memory = PageMemory::new(call);
         let mut last = None;
         for entry in &entries {
-            let message = response::prefix_entry(entry, &call.caller);
+            let message = self.prefix_entry(call, entry);
             if !memory.take(message.encoded_len(), 0)? || !page.take(message) {
                 let next_page_token = last.map(page::token_after).unwrap_or_default();
                 return Ok(proto::ListPrefixesResponse { entries: page.into_items(), next_page_token });

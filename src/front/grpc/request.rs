@@ -6,7 +6,7 @@
 use crate::model::identifier::{Identifier, Prefix};
 use crate::model::limits::RECURSION_DEPTH_MAX;
 use crate::model::position::{Incarnation, Position};
-use crate::model::prefix::{PrefixStatus, Registrant};
+use crate::model::prefix::{NoteText, PrefixStatus, Registrant};
 use crate::model::refusal::Refusal;
 use crate::model::request::RequestId;
 use crate::model::site::Site;
@@ -14,7 +14,7 @@ use crate::model::token::{Scope, TokenId};
 use crate::model::value::{Index, Value, ValueType, Values};
 use crate::registry::TokenDraft;
 use crate::registry::command::{
-    Amend, Command, Existing, Item, Precondition, PrefixCommand, Register, Remove, Target,
+    Amend, Command, Existing, Item, NotePrefix, Precondition, PrefixCommand, Register, Remove, Target,
 };
 use crate::resolver::answer::Question;
 use crate::wire::message::{self, MessageError};
@@ -113,6 +113,12 @@ pub(super) fn delegate(message: proto::DelegatePrefixRequest) -> Result<PrefixCo
         site: site(message.site)?,
         registrant: registrant(message.registrant)?,
     })
+}
+
+/// The command to set or remove the note on a prefix.
+pub(super) fn note(message: &proto::NotePrefixRequest) -> Result<Command, Refusal> {
+    let text = NoteText::new(&message.text).map_err(|error| invalid(&error.to_string()))?;
+    Ok(Command::Note(NotePrefix { prefix: prefix(&message.prefix)?, text }))
 }
 
 /// What a new token is to be.

@@ -12,7 +12,7 @@ use crate::authority::caller::Caller;
 use crate::backup;
 use crate::filing::status::FilingStatus;
 use crate::model::limits::{BATCH_ITEMS_MAX, MESSAGE_BYTES_MAX};
-use crate::model::prefix::{Homing, PrefixEntry};
+use crate::model::prefix::{Homing, PrefixEntry, PrefixNote};
 use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::model::request::RequestId;
 use crate::model::token::{Scope, TokenEntry};
@@ -135,6 +135,7 @@ fn outcome_kind(outcome: Outcome) -> proto::OutcomeKind {
         Outcome::TokenCreated => proto::OutcomeKind::TokenCreated,
         Outcome::TokenRevoked => proto::OutcomeKind::TokenRevoked,
         Outcome::PeerReset => proto::OutcomeKind::PeerReset,
+        Outcome::PrefixNoted => proto::OutcomeKind::PrefixNoted,
     }
 }
 
@@ -228,8 +229,12 @@ pub(super) fn change(change: HistoryChange) -> proto::Change {
 
 //----------- Entries --------------------------------------------------------
 
-/// A prefix entry, without the contact of its registrant for callers who may not see that.
-pub(super) fn prefix_entry(entry: &PrefixEntry, caller: &Caller) -> proto::PrefixEntry {
+/// A prefix entry with the note on it, without the contact of its registrant for callers who may not see that.
+pub(super) fn prefix_entry(
+    entry: &PrefixEntry,
+    note: Option<&PrefixNote>,
+    caller: &Caller,
+) -> proto::PrefixEntry {
     let homing = match &entry.homing {
         Homing::Here => prefix_entry::Homing::Homed(proto::Homed {}),
         Homing::Delegated(to) => prefix_entry::Homing::Delegated(to.into()),
@@ -251,6 +256,11 @@ pub(super) fn prefix_entry(entry: &PrefixEntry, caller: &Caller) -> proto::Prefi
         filing,
         version: entry.version,
         changed_ms: entry.changed_ms,
+        note: note.map(|note| proto::PrefixNote {
+            text: note.text.as_str().to_owned(),
+            version: note.version,
+            changed_ms: note.changed_ms,
+        }),
     }
 }
 

@@ -47,7 +47,7 @@ pub(in crate::front) fn conditioned(command: Command, precondition: Precondition
         Command::Register(register) => Command::Register(Register { precondition, ..register }),
         Command::Amend(amend) => Command::Amend(Amend { precondition, ..amend }),
         Command::Remove(remove) => Command::Remove(Remove { precondition, ..remove }),
-        other @ (Command::Prefix(_) | Command::Token(_)) => other,
+        other @ (Command::Prefix(_) | Command::Token(_) | Command::Note(_)) => other,
     }
 }
 
@@ -75,6 +75,7 @@ pub(in crate::front) fn has_overwritten(receipt: &Receipt) -> bool {
         | Outcome::PrefixChanged
         | Outcome::TokenCreated
         | Outcome::TokenRevoked
-        | Outcome::PeerReset => false,
+        | Outcome::PeerReset
+        | Outcome::PrefixNoted => false,
     }
 }

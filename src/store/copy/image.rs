@@ -19,6 +19,7 @@ use crate::store::Store;
 use crate::store::engine::{EngineImage, ImageCursor, KEY_BYTES_MAX, PageLimit, Span, StoredAs};
 use crate::store::entry::journaled::EncodedBody;
 use crate::store::entry::meta::{FactName, SealKey};
+use crate::store::entry::note::NoteState;
 use crate::store::entry::prefix::PrefixState;
 use crate::store::entry::token::TokenState;
 use crate::store::entry::{EntryKind, IdentifierEntry, Readable, RequestMemory, checksum};
@@ -30,12 +31,14 @@ use crate::store::open::header_v1::StoreHeader;
 use crate::store::writer::End;
 use crate::wire::cursor::{DecodeError, Reader, Writer};
 
-/// The kinds that are copied, in this order; the others can be derived from them or are the journal.
-const COPIED: [EntryKind; 6] = [
+/// The kinds that are copied, in this order; the others can be derived from them or are the journal. An image names a kind only
+/// with an entry of it: without notes, releases that do not know the kind restore the image.
+const COPIED: [EntryKind; 7] = [
     EntryKind::Meta,
     EntryKind::Bookmark,
     EntryKind::Prefix,
     EntryKind::Token,
+    EntryKind::Note,
     EntryKind::Request,
     EntryKind::Identifier,
 ];
@@ -161,6 +164,7 @@ impl CopiedEntry {
             EntryKind::Bookmark => drop(self.read::<Bookmark>()?),
             EntryKind::Prefix => drop(self.read::<PrefixState>()?),
             EntryKind::Token => drop(self.read::<TokenState>()?),
+            EntryKind::Note => drop(self.read::<NoteState>()?),
             EntryKind::Request => drop(self.read::<RequestMemory>()?),
             EntryKind::Identifier => {
                 let entry: IdentifierEntry = self.read()?;

@@ -3,7 +3,7 @@
 
 use super::identifier::IdentifierChange;
 use crate::model::identifier::Folding;
-use crate::model::prefix::PrefixEntry;
+use crate::model::prefix::{PrefixEntry, PrefixNote};
 use crate::model::token::TokenEntry;
 use crate::store::journal::Subject;
 use crate::store::journal::lineage::IncarnationBegun;
@@ -70,6 +70,8 @@ changes! {
     Token(TokenEntry),
     /// A new incarnation of the store begins.
     Incarnation(IncarnationBegun),
+    /// The new state of a note on a prefix; without text, a removal.
+    Note(PrefixNote),
 }
 
 //----------- Operation ------------------------------------------------------
@@ -103,11 +105,13 @@ pub enum Operation {
     Adopted,
     /// The order of a peer's incarnations was reset.
     PeerReset,
+    /// A note on a prefix was set, replaced or removed.
+    PrefixNoted,
 }
 
 impl Operation {
     /// Every operation, with its code on disk and its name for people.
-    const TABLE: [(Self, u8, &'static str); 13] = [
+    const TABLE: [(Self, u8, &'static str); 14] = [
         (Self::Begun, 1, "begun"),
         (Self::Registered, 2, "registered"),
         (Self::Overwritten, 3, "overwritten"),
@@ -121,6 +125,7 @@ impl Operation {
         (Self::TokenRevoked, 11, "token_revoked"),
         (Self::Adopted, 12, "adopted"),
         (Self::PeerReset, 13, "peer_reset"),
+        (Self::PrefixNoted, 14, "prefix_noted"),
     ];
 
     /// The code on disk.

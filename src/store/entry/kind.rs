@@ -2,8 +2,9 @@
 
 /// A kind of entry.
 ///
-/// A code is written into backups, the witness and keys of pieces, and never given to another kind. A name is that of the engine's
-/// own table on disk. Neither may change once released.
+/// A code is written into backups, the witness, keys of pieces and sled's undo file. It is never given to another kind, not even
+/// after its own is gone: a file of any age may still hold it, and would be read as something that it is not. A name is that of
+/// the engine's own table on disk. Neither may change once released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in crate::store) enum EntryKind {
     /// Facts about the store itself, one small entry each.
@@ -26,11 +27,13 @@ pub(in crate::store) enum EntryKind {
     Body,
     /// Identifiers of long suffixes by their digest.
     Digest,
+    /// Notes of operators on prefixes.
+    Note,
 }
 
 impl EntryKind {
     /// Every kind with its code and name, in the order of the codes. The code 10 belongs to the pieces of large entries.
-    const TABLE: [(Self, u8, &'static str); 10] = [
+    const TABLE: [(Self, u8, &'static str); 11] = [
         (Self::Meta, 1, "meta"),
         (Self::Identifier, 2, "identifier"),
         (Self::Prefix, 3, "prefix"),
@@ -41,6 +44,7 @@ impl EntryKind {
         (Self::Header, 8, "header"),
         (Self::Body, 9, "body"),
         (Self::Digest, 11, "digest"),
+        (Self::Note, 12, "note"),
     ];
 
     /// The code in backups.

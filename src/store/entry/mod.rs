@@ -7,6 +7,7 @@
 //!   token        token id                 state                          yes
 //!   request      request id, caller, item      memory of the outcome          yes, of items that changed something
 //!   count        canonical prefix         number of live identifiers     yes
+//!   note         canonical prefix         state, tombstones included     yes
 //!   digest       prefix, digest           identifier of a long suffix    yes
 //!   bookmark     name of a follower       positions                      no
 //!   meta         a name                   facts about the store          all but the store header
@@ -19,11 +20,13 @@
 //! # A new kind
 //!
 //! One whose every change is a journal entry: a file here with its key, its form, [`state::State`] and [`change::Recorded`]; a line
-//! in the list of `state.rs` and one in that of `change.rs`; an operation. Writing, redo, comparison, check and adoption follow. One
-//! that follows from nothing, such as a bookmark, has a key and a form only, and is written by the store at once. Either needs a row
-//! in `kind.rs`, and then the compiler points at the engine's tables and at what a copy checks. It does not point at the kinds that
-//! are copied (`copy/image.rs`) and at those that never become empty again (`open/proof.rs`). Earlier releases refuse a backup with
-//! a kind or a fact that they do not know.
+//! in the list of `state.rs` and one in that of `change.rs`; an operation; a subject of its own, because the check compares states
+//! by their subjects. Writing, redo, comparison, check and adoption follow. One that follows from nothing, such as a bookmark, has
+//! a key and a form only, and is written by the store at once. Either needs a row in `kind.rs`, and then the compiler points at the
+//! engine's tables and at what a copy checks. It does not point at the kinds that are copied (`copy/image.rs`) and at those that
+//! never become empty again (`open/proof.rs`). A store that was written before gets the table when it is opened. Earlier releases
+//! open it with the table as long as that is empty; they refuse a backup with a kind or a fact that they do not know, and a
+//! journal with an operation that they do not know.
 //!
 //! Integers are big-endian. Checksums, and cutting large entries into pieces, are the engine's.
 
@@ -36,6 +39,7 @@ pub(in crate::store) mod digest;
 pub(in crate::store) mod identifier;
 pub(in crate::store) mod journaled;
 pub(in crate::store) mod meta;
+pub(in crate::store) mod note;
 pub(in crate::store) mod position;
 pub(in crate::store) mod prefix;
 pub(in crate::store) mod request;

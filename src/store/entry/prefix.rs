@@ -115,10 +115,8 @@ impl State for PrefixState {
     }
 
     fn key_of(subject: &Subject) -> Option<CanonicalPrefix> {
-        match subject {
-            Subject::Prefix(canonical) => Some(CanonicalPrefix(canonical.clone())),
-            Subject::Identifier(_) | Subject::Token(_) | Subject::Store => None,
-        }
+        let Subject::Prefix(canonical) = subject else { return None };
+        Some(CanonicalPrefix(canonical.clone()))
     }
 
     fn subject(&self, folding: Folding) -> Subject {

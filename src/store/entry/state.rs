@@ -1,4 +1,4 @@
-//! States: the present states of identifiers, prefixes and tokens. Every change of one is a journal entry. Counts, digests and the
+//! States: the present states of identifiers, prefixes, tokens and notes. Every change of one is a journal entry. Counts, digests and the
 //! memory of requests follow from the journal too, but have no changes of their own.
 //!
 //! ```text
@@ -16,7 +16,7 @@ use crate::store::writer::view::Unsettled;
 
 /// An entry of which every change is a journal entry.
 pub(in crate::store) trait State: Entry + Clone {
-    /// Whether the [`Directory`], prefixes and tokens in memory, holds all entries of the kind.
+    /// Whether the [`Directory`], prefixes with their notes and tokens in memory, holds all entries of the kind.
     const IS_HELD: bool;
 
     /// The state that a journal entry leads to; returns the change when it belongs to another kind.
@@ -75,6 +75,10 @@ macro_rules! for_every_state {
         }
         {
             type $state = $crate::store::entry::token::TokenState;
+            $block
+        }
+        {
+            type $state = $crate::store::entry::note::NoteState;
             $block
         }
     }};

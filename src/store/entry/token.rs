@@ -89,10 +89,8 @@ impl State for TokenState {
     }
 
     fn key_of(subject: &Subject) -> Option<TokenId> {
-        match subject {
-            Subject::Token(id) => Some(*id),
-            Subject::Identifier(_) | Subject::Prefix(_) | Subject::Store => None,
-        }
+        let Subject::Token(id) = subject else { return None };
+        Some(*id)
     }
 
     fn subject(&self, folding: Folding) -> Subject {

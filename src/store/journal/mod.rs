@@ -107,15 +107,15 @@ pub enum Subject {
     Token(TokenId),
     /// The store itself.
     Store,
+    /// The note on a prefix, in canonical form.
+    Note(String),
 }
 
 impl Subject {
     /// The identifier, if it is one.
     pub fn identifier(&self) -> Option<CanonicalIdentifier> {
-        match self {
-            Self::Identifier(name) => Some(name.clone()),
-            Self::Prefix(_) | Self::Token(_) | Self::Store => None,
-        }
+        let Self::Identifier(name) = self else { return None };
+        Some(name.clone())
     }
 }
 
@@ -143,6 +143,7 @@ impl Header {
             Subject::Prefix(prefix) => writer.u8(2).text(prefix),
             Subject::Token(id) => writer.u8(3).raw(&id.0),
             Subject::Store => writer.u8(4),
+            Subject::Note(prefix) => writer.u8(5).text(prefix),
         };
         writer.u64(self.version).u64(self.previous.unwrap_or(0));
         write_caller(&mut writer, &self.caller);
@@ -198,6 +199,7 @@ fn read_subject(reader: &mut Reader<'_>) -> Result<Subject, DecodeError> {
         2 => Ok(Subject::Prefix(reader.text("subject prefix", PREFIX_BYTES_MAX)?.to_owned())),
         3 => Ok(Subject::Token(TokenId(reader.array("subject token")?))),
         4 => Ok(Subject::Store),
+        5 => Ok(Subject::Note(reader.text("subject note", PREFIX_BYTES_MAX)?.to_owned())),
         _ => Err(reader.refuse("subject")),
     }
 }
@@ -264,7 +266,7 @@ impl Body {
     pub(in crate::store) fn bytes(&self) -> usize {
         match &self.change {
             Change::Identifier(change) => change.values.as_ref().map_or(0, |values| values.encoded_bytes()),
-            Change::Prefix(_) | Change::Token(_) | Change::Incarnation(_) => 0,
+            Change::Prefix(_) | Change::Token(_) | Change::Note(_) | Change::Incarnation(_) => 0,
         }
     }
 

@@ -21,7 +21,7 @@ use crate::store::open::witness::{ClosedFiles, FoundWitness, Stage, Witness};
 use crate::store::open::{engine_folder, gone};
 
 /// Kinds of which no entry is ever deleted, or never the last one.
-const NEVER_EMPTIED: [EntryKind; 8] = [
+const NEVER_EMPTIED: [EntryKind; 9] = [
     EntryKind::Meta,
     EntryKind::Identifier,
     EntryKind::Prefix,
@@ -30,6 +30,7 @@ const NEVER_EMPTIED: [EntryKind; 8] = [
     EntryKind::Header,
     EntryKind::Body,
     EntryKind::Digest,
+    EntryKind::Note,
 ];
 
 //----------- FileProof ------------------------------------------------------

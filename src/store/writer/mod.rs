@@ -118,8 +118,8 @@ pub struct Proposed {
     pub caller: CallerName,
     /// The resulting version.
     pub version: u64,
-    /// Mark of the state that it replaces; none when there was none, and for prefixes and tokens. An earlier change of the same
-    /// subject in the block takes precedence.
+    /// Mark of the state that it replaces; none when there was none, and for prefixes, tokens and notes. An earlier change of
+    /// the same subject in the block takes precedence.
     pub replaces: Option<Mark>,
     /// Key of the request, and the truncated SHA-256 of its command; the writer adds operation, version and sequence.
     pub request: Option<(RequestKey, [u8; 16])>,

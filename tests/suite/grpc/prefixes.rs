@@ -1,4 +1,4 @@
-//! Prefixes over gRPC: home, delegate, suspend, revoke, get, list.
+//! Prefixes over gRPC: home, delegate, suspend, revoke, note, get, list.
 
 use idnode::model::identifier::Prefix;
 use idnode::model::token::Scope;
@@ -160,5 +160,54 @@ async fn contacts_are_for_those_who_read_or_file_the_prefix() {
             .collect();
         assert_eq!(listed, expected, "{seen:?}");
     }
+    front_end.close().await;
+}
+
+/// A note is set, shown to administrators alone, and removed; the entry stays at its version.
+#[tokio::test(flavor = "multi_thread")]
+async fn notes_are_for_administrators() {
+    let front_end = FrontEnd::open().await;
+    let mut admin = PrefixServiceClient::with_interceptor(front_end.channel().await, front_end.admin.clone());
+    let registrar = front_end.token(Scope::Registrar(vec![Prefix::parse(PREFIX).expect("a prefix")])).await;
+    let mut registrar = PrefixServiceClient::with_interceptor(front_end.channel().await, registrar);
+    let mut nobody = PrefixServiceClient::new(front_end.channel().await);
+    let request = |prefix: &str, text: &str| proto::NotePrefixRequest {
+        prefix: prefix.to_owned(),
+        text: text.to_owned(),
+        ..Default::default()
+    };
+    let text = "contract 2026-117, contact Mrs Li\n李女士";
+    let receipt = admin.note_prefix(request(PREFIX, text)).await.expect("noted").into_inner().receipt;
+    let receipt = receipt.expect("a receipt");
+    assert_eq!((receipt.kind(), receipt.version), (OutcomeKind::PrefixNoted, 1));
+
+    let get = proto::GetPrefixRequest { prefix: PREFIX.to_owned() };
+    let list = proto::ListPrefixesRequest::default();
+    let entry = admin.get_prefix(get.clone()).await.expect("an entry").into_inner().entry.expect("an entry");
+    let note = entry.note.expect("a note");
+    assert_eq!((note.text.as_str(), note.version, entry.version), (text, 1, 1));
+    let listed = admin.list_prefixes(list.clone()).await.expect("a page").into_inner().entries;
+    assert_eq!(listed.into_iter().map(|entry| entry.note).collect::<Vec<_>>(), [Some(note)]);
+    let entry = registrar.get_prefix(get.clone()).await.expect("an entry").into_inner().entry;
+    assert_eq!(entry.expect("an entry").note, None);
+    let entry = nobody.get_prefix(get.clone()).await.expect("an entry").into_inner().entry;
+    assert_eq!(entry.expect("an entry").note, None);
+    let listed = nobody.list_prefixes(list).await.expect("a page").into_inner().entries;
+    assert_eq!(listed.into_iter().map(|entry| entry.note).collect::<Vec<_>>(), [None]);
+
+    let status = registrar.note_prefix(request(PREFIX, "x")).await.expect_err("no administrator");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::PermissionDenied, "PERMISSION_DENIED"));
+    let status = nobody.note_prefix(request(PREFIX, "x")).await.expect_err("no token");
+    assert_eq!(status.code(), Code::Unauthenticated);
+    let status = admin.note_prefix(request("66", "x")).await.expect_err("no entry");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::NotFound, "PREFIX_ABSENT"));
+    let status = admin.note_prefix(request(PREFIX, &"x".repeat(1_025))).await.expect_err("too long");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "COMMAND_INVALID"));
+    assert_eq!(status.message(), "note has 1025 bytes; at most 1024 are allowed");
+
+    let receipt = admin.note_prefix(request(PREFIX, "")).await.expect("removed").into_inner().receipt;
+    assert_eq!(receipt.expect("a receipt").version, 2);
+    let entry = admin.get_prefix(get).await.expect("an entry").into_inner().entry.expect("an entry");
+    assert_eq!((entry.note, entry.version), (None, 1));
     front_end.close().await;
 }

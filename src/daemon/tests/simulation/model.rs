@@ -56,7 +56,9 @@ impl State {
             Command::Amend(Amend { identifier, precondition, .. })
             | Command::Remove(Remove { identifier, precondition }) => (identifier, *precondition),
             Command::Prefix(command) => return Ok(self.administer(command)),
-            Command::Register(_) | Command::Token(_) => panic!("no program contains it: {command:?}"),
+            Command::Register(_) | Command::Token(_) | Command::Note(_) => {
+                panic!("no program contains it: {command:?}")
+            }
         };
         if *target.prefix() == second() && (self.is_suspended || was_suspended) {
             return Err("PREFIX_SUSPENDED");

@@ -50,6 +50,8 @@ pub struct CheckReport {
     pub prefixes: u64,
     /// Tokens.
     pub tokens: u64,
+    /// Notes on prefixes, removed ones included.
+    pub notes: u64,
     /// Request items remembered.
     pub requests: u64,
     /// The first hundred problems, each with its place.
@@ -71,6 +73,7 @@ impl CheckReport {
             Subject::Identifier(_) => &mut self.tombstones,
             Subject::Prefix(_) => &mut self.prefixes,
             Subject::Token(_) => &mut self.tokens,
+            Subject::Note(_) => &mut self.notes,
             Subject::Store => return,
         };
         *counter += 1;
@@ -131,6 +134,7 @@ impl Check {
             tombstones: 0,
             prefixes: 0,
             tokens: 0,
+            notes: 0,
             requests: 0,
             problems: Vec::new(),
             problem_count: 0,
@@ -160,6 +164,7 @@ pub(in crate::store) fn display(subject: &Subject) -> String {
         Subject::Identifier(name) => name.as_str().to_owned(),
         Subject::Prefix(text) => format!("prefix {text}"),
         Subject::Token(id) => format!("token {id}"),
+        Subject::Note(prefix) => format!("note on prefix {prefix}"),
         Subject::Store => "the store".to_owned(),
     }
 }

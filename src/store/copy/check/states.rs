@@ -1,4 +1,4 @@
-//! States of identifiers, prefixes and tokens, the memory of requests, and the counts.
+//! States of identifiers, prefixes, tokens and notes, the memory of requests, and the counts.
 
 use std::collections::BTreeSet;
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::{RestoreTarget, Restored, Restorer};
 use crate::model::caller::CallerName;
 use crate::model::identifier::{Folding, Identifier, Prefix};
-use crate::model::prefix::{Homing, PrefixEntry, PrefixStatus};
+use crate::model::prefix::{Homing, NoteText, PrefixEntry, PrefixNote, PrefixStatus};
 use crate::model::request::RequestId;
 use crate::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
 use crate::store::copy::image::{CopiedChange, CopiedEntry};
@@ -109,6 +109,16 @@ fn home(prefix: &str) -> Proposed {
         replaces: None,
         request: None,
         named: false,
+    }
+}
+
+fn noted(prefix: &str, text: &str, version: u64) -> Proposed {
+    let (prefix, text) = (Prefix::parse(prefix).expect("a prefix"), NoteText::new(text).expect("a text"));
+    Proposed {
+        change: Change::Note(PrefixNote { prefix, text, version, changed_ms: 0 }),
+        operation: Operation::PrefixNoted,
+        version,
+        ..home("88")
     }
 }
 
@@ -254,6 +264,38 @@ async fn check_requests(store: &Store, changes: &[CopiedChange], sequence: u64) 
     let (keys, expected): (Vec<_>, Vec<_>) = held.filter_map(request).unzip();
     let found = store.requests(&keys).await.expect("the store reads");
     assert!(found.into_iter().eq(expected.into_iter().map(Some)));
+}
+
+/// Notes in the image and those of later journal entries are restored on each engine. An image without notes does not name their
+/// kind: releases that do not know it restore the image.
+#[tokio::test(flavor = "multi_thread")]
+async fn notes_are_restored_and_an_image_without_any_does_not_name_them() {
+    for source in EngineKind::ALL {
+        let directory = tempfile::tempdir().expect("a directory");
+        let Opened { store, mut writer, .. } = open(options(directory.path(), source)).await.expect("opens");
+        commit(&mut writer, vec![home("88"), home("88.1"), home("88.2")]).await;
+        let kinds = |copy: &Copy| copy.entries.iter().filter(|entry| entry.kind() == "note").count();
+        assert_eq!(kinds(&copy(&store, async || {}).await), 0);
+        commit(&mut writer, vec![noted("88", "one", 1), noted("88.1", "gone", 1)]).await;
+        commit(&mut writer, vec![noted("88.1", "", 2)]).await;
+        let image = copy(&store, async || {}).await;
+        assert_eq!(kinds(&image), 2);
+        commit(&mut writer, vec![noted("88", "two", 2), noted("88.2", "new", 1)]).await;
+        let changes = journal(&store, 1, store.end().sequence).await;
+        let copy = Copy { changes, ..image };
+        for engine in EngineKind::ALL {
+            let restored_to = tempfile::tempdir().expect("a directory");
+            build(&copy, restored_to.path(), engine, RestoreTarget::End).await.expect("it is built");
+            let Opened { store, .. } = open(options(restored_to.path(), engine)).await.expect("it opens");
+            let directory = store.directory();
+            let note = |text| directory.note(&Prefix::parse(text).expect("a prefix")).cloned();
+            let found = ["88", "88.1", "88.2"]
+                .map(|text| note(text).map(|note| (note.text.as_str().to_owned(), note.version)));
+            let expected = [("two", 2), ("", 2), ("new", 1)];
+            assert_eq!(found, expected.map(|(text, version)| Some((text.to_owned(), version))));
+        }
+        store.close(writer).await.expect("the store closes");
+    }
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@
 //! of writing, and fjall drops its end silently; the store detects that by its dense journal positions and its high-water
 //! file. A journal that is broken with whole batches behind the break is refused before fjall opens it (`fjall_files`).
 //!
-//! **Memory.** Bounded by the cache, plus the write buffers: `write_buffer_bytes` for each table, about 240 MiB in all.
+//! **Memory.** Bounded by the cache, plus the write buffers: `write_buffer_bytes` for each table, about 250 MiB in all.
 //! When flushing is slow, up to four more buffers of a table are queued; then commits wait.
 
 use std::path::{Path, PathBuf};
@@ -205,11 +205,12 @@ fn options(table: Table) -> KeyspaceCreateOptions {
             .data_block_size_policy(BlockSizePolicy::all(16 * 1_024))
             // Tables with rising keys move down the tree without being rewritten: compress them at once.
             .data_block_compression_policy(CompressionPolicy::all(CompressionType::Lz4)),
-        Table::Identifier | Table::Request | Table::Prefix | Table::Token | Table::Digest => options
-            .filter_policy(FilterPolicy::new([
+        Table::Identifier | Table::Request | Table::Prefix | Table::Token | Table::Digest | Table::Note => {
+            options.filter_policy(FilterPolicy::new([
                 FilterPolicyEntry::Bloom(BloomConstructionPolicy::FalsePositiveRate(0.0001)),
                 FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(10.0)),
-            ])),
+            ]))
+        }
         Table::Meta | Table::Count | Table::Bookmark => options,
     }
 }
@@ -219,9 +220,13 @@ const fn write_buffer_bytes(table: Table) -> u64 {
     match table {
         Table::Identifier | Table::Body => 64 * MEBIBYTE,
         Table::Request | Table::Header | Table::Piece => 32 * MEBIBYTE,
-        Table::Meta | Table::Prefix | Table::Token | Table::Count | Table::Bookmark | Table::Digest => {
-            4 * MEBIBYTE
-        }
+        Table::Meta
+        | Table::Prefix
+        | Table::Token
+        | Table::Count
+        | Table::Bookmark
+        | Table::Digest
+        | Table::Note => 4 * MEBIBYTE,
     }
 }
 

@@ -17,12 +17,14 @@ use super::files::sync_directory;
 use super::fjall_journal::Journal;
 use super::fjall_version;
 use super::survey::{Earlier, Rising};
-use super::table::Table;
 
 /// The file by which fjall recognizes a database.
 pub(super) const MAIN_FILE: &str = "version";
 /// Bytes of that file.
 const MAIN_FILE_BYTES: u64 = 4;
+/// Keyspaces that a store of any release has: fjall's own, and those of the tables that the first release had. Tables that were
+/// added since are made when an older store is opened, and have the numbers after these.
+const FIRST_KEYSPACES: u64 = 12;
 /// The folder of keyspaces.
 const KEYSPACES: &str = "keyspaces";
 /// The file in a keyspace that names its present version.
@@ -44,9 +46,10 @@ pub(super) fn survey(folder: &Path, earlier: Earlier<'_>) -> Result<Rising, Engi
         check_journals(folder, &journals)?;
         check_batches(folder, &journals)?;
     }
-    if matches!(earlier, Earlier::Complete) && keyspaces.len() <= Table::ALL.len() {
-        let detail = format!("{} of {} folders are there", keyspaces.len(), Table::ALL.len() + 1);
-        return Err(EngineError::damaged(&folder.join(KEYSPACES), detail));
+    if matches!(earlier, Earlier::Complete)
+        && let Some(missing) = (0..FIRST_KEYSPACES).find(|id| !keyspaces.contains(id))
+    {
+        return Err(EngineError::damaged(&keyspace(folder, missing), "the folder is missing"));
     }
     if let Some(last) = journals.last() {
         rising.insert(JOURNALS.to_owned(), *last);

@@ -29,7 +29,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => vec(0_u8..=255, 0..40).prop_map(Some),
         1 => (0_u8..=255, 10_000_usize..24_000).prop_map(|(byte, bytes)| Some(vec![byte; bytes])),
     ];
-    let commit = vec((1_u8..=11, key, value), 0..40).prop_map(Step::Commit);
+    let commit = vec((1_u8..=12, key, value), 0..40).prop_map(Step::Commit);
     vec(prop_oneof![5 => commit, 1 => Just(Step::Reopen)], 1..16)
 }
 
