@@ -25,7 +25,7 @@ use crate::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
 use crate::store::entry::{Change, IdentifierChange, IdentifierEntry, Operation};
 use crate::store::journal::Header;
 use crate::store::open::{Opened, StoreOptions, open};
-use crate::store::writer::{Block, Proposed, Writer};
+use crate::store::writer::{Block, JournalWriter, Proposed};
 use crate::store::{EngineKind, Store};
 
 //----------- Bench ----------------------------------------------------------
@@ -34,7 +34,7 @@ use crate::store::{EngineKind, Store};
 struct Bench {
     scratch: TempDir,
     store: Store,
-    writer: Writer,
+    writer: JournalWriter,
     /// After this sequence, the identifiers were these.
     past: Vec<(u64, States)>,
 }
@@ -160,7 +160,7 @@ async fn read(store: &Store, numbers: &[u64]) -> Vec<IdentifierEntry> {
 }
 
 /// Commits the next version of these identifiers in one block.
-async fn write(store: &Store, writer: &mut Writer, numbers: &[u64]) {
+async fn write(store: &Store, writer: &mut JournalWriter, numbers: &[u64]) {
     let names: Vec<_> = numbers.iter().map(|n| identifier(*n).canonical(Folding::Insensitive)).collect();
     let present = store.identifiers(&names).await.expect("the store reads");
     let propose = |(number, present): (&u64, Option<IdentifierEntry>)| {

@@ -28,7 +28,7 @@ use crate::registry::{Registry, RegistryOptions};
 use crate::resolver::{Resolver, ResolverOptions};
 use crate::store::journal::retention::Retention;
 use crate::store::open::{self, OpenReport, Opened, engine_folder};
-use crate::store::writer::Writer;
+use crate::store::writer::JournalWriter;
 use crate::store::{EngineKind, Store};
 use crate::telemetry::Chain;
 use crate::wire::dns::name::check_prefix_fits;
@@ -55,7 +55,7 @@ pub(super) struct Core {
     schedule: Option<JoinHandle<()>>,
     pub(super) federation: Arc<Federation>,
     pub(super) filing: Option<RunningFiling>,
-    committer: JoinHandle<Writer>,
+    committer: JoinHandle<JournalWriter>,
     upkeep: JoinHandle<()>,
     high_water: JoinHandle<()>,
     pub(super) disk: DiskWatch,

@@ -25,7 +25,7 @@ use crate::model::refusal::{Failure, Refusal};
 use crate::store::Store;
 use crate::store::entry::RequestKey;
 use crate::store::error::Error;
-use crate::store::writer::{Outcome, Recovery, Writer};
+use crate::store::writer::{BlockOutcome, JournalWriter, Recovery};
 
 use super::authorize::Authorized;
 use super::counters::RegistryCounters;
@@ -58,7 +58,7 @@ pub(super) type Outcomes = Vec<Result<Receipt, Refusal>>;
 /// The task's state.
 pub(super) struct Committer {
     store: Store,
-    writer: Writer,
+    writer: JournalWriter,
     queue: mpsc::Receiver<Submission>,
     stop: watch::Receiver<bool>,
     counters: Arc<RegistryCounters>,
@@ -70,7 +70,7 @@ pub(super) struct Committer {
 impl Committer {
     pub(super) fn new(
         store: Store,
-        writer: Writer,
+        writer: JournalWriter,
         queue: mpsc::Receiver<Submission>,
         stop: watch::Receiver<bool>,
         counters: Arc<RegistryCounters>,
@@ -80,7 +80,7 @@ impl Committer {
     }
 
     /// Commits until it is stopped and the queue is empty; returns the writer.
-    pub(super) async fn run(mut self) -> Writer {
+    pub(super) async fn run(mut self) -> JournalWriter {
         loop {
             tokio::select! {
                 first = next(&mut self.queue, &mut self.stop) => match first {
@@ -210,12 +210,12 @@ async fn read(group: &mut Group, prepared: &[Prepared]) -> Result<(), Error> {
 /// Sends the outcomes of a group that has ended.
 fn reply(
     decided: Vec<(OutcomeSender, Outcomes)>,
-    outcome: Outcome,
+    outcome: BlockOutcome,
     changes: usize,
     counters: &RegistryCounters,
 ) {
     let failure = match outcome {
-        Outcome::Committed => {
+        BlockOutcome::Committed => {
             counters.count_group(changes);
             for (reply, outcomes) in decided {
                 counters.count(&outcomes);
@@ -223,8 +223,8 @@ fn reply(
             }
             return;
         }
-        Outcome::NotOwner { reason } => Failure::ReadOnly { reason },
-        Outcome::Unsure { cause } => Failure::OutcomeUnknown { cause },
+        BlockOutcome::NotOwner { reason } => Failure::ReadOnly { reason },
+        BlockOutcome::Unsure { cause } => Failure::OutcomeUnknown { cause },
     };
     decided.into_iter().for_each(|(reply, _)| reply.send(Err(failure.clone())));
 }

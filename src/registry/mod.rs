@@ -50,7 +50,7 @@ use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::model::token::{Scope, TokenEntry, TokenId};
 use crate::store::Store;
 use crate::store::journal::retention::Retention;
-use crate::store::writer::{UpkeepWriter, Writer};
+use crate::store::writer::{JournalWriter, UpkeepWriter};
 
 pub use self::apply::failure_of;
 
@@ -109,10 +109,10 @@ impl Registry {
     /// Starts the committer. The task returns the writer after the registry was stopped.
     pub fn start(
         store: Store,
-        writer: Writer,
+        writer: JournalWriter,
         authority: Authority,
         options: RegistryOptions,
-    ) -> (Self, JoinHandle<Writer>) {
+    ) -> (Self, JoinHandle<JournalWriter>) {
         let (queue, waiting) = mpsc::channel(COMMANDS_WAITING_MAX);
         let stop = watch::Sender::new(false);
         let counters = Arc::new(RegistryCounters::default());

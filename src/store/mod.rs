@@ -24,7 +24,7 @@
 //!    [`writer::Block`]: for each change the new state, its version, and a mark of the state that is replaced (for the count of the
 //!    prefix, the pieces that are deleted, and the link to the change before). A group takes up commands while the one before it is
 //!    written, up to [`Store::block_changes_max`] changes.
-//! 2. [`writer::Writer::append`] builds the block on a thread for blocking work: each change gets a sequence, a time and a chained
+//! 2. [`writer::JournalWriter::append`] builds the block on a thread for blocking work: each change gets a sequence, a time and a chained
 //!    hash. One set of writes collects the journal entry (header and body), the new state with its digest when the suffix is long,
 //!    the count of the prefix, the memory of the request, and a seal at the end of a segment. Each entry is encoded, gets an envelope
 //!    with a checksum, and is cut into pieces when it is long. Then it waits until the block before has settled.

@@ -30,7 +30,7 @@ use crate::store::open::high_water::{HighWater, HighWaterFile};
 use crate::store::open::loss::accept_loss;
 use crate::store::open::recovery;
 use crate::store::open::{Opened, StoreOptions, open};
-use crate::store::writer::{Block, Committed, Proposed, Writer};
+use crate::store::writer::{Block, Committed, JournalWriter, Proposed};
 use crate::store::{EngineKind, Store};
 
 //----------- A small language -----------------------------------------------
@@ -87,7 +87,7 @@ fn change(text: &str, data: Option<&[u8]>, version: u64, replaces: Option<Mark>)
     }
 }
 
-async fn commit(writer: &mut Writer, changes: Vec<Proposed>) -> Committed {
+async fn commit(writer: &mut JournalWriter, changes: Vec<Proposed>) -> Committed {
     let since = writer.end().position();
     writer.commit(Block { since, changes, remembered: Vec::new() }).await.expect("the block commits")
 }
@@ -413,7 +413,7 @@ impl Store {
     }
 
     /// Releases the files without a word in the high-water file.
-    async fn release(&self, writer: Writer) {
+    async fn release(&self, writer: JournalWriter) {
         drop(writer);
         self.inner.engine.close().await.expect("the engine closes");
     }

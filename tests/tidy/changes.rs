@@ -13,7 +13,7 @@ struct Writing {
 /// Types and functions that change the store.
 const WRITINGS: &[Writing] = &[
     // The daemon holds the writer only between opening the store, the registry, and closing the store.
-    Writing { path: &["store", "writer", "Writer"], homes: &["src/registry/", "src/daemon/core.rs"] },
+    Writing { path: &["store", "writer", "JournalWriter"], homes: &["src/registry/", "src/daemon/core.rs"] },
     // What the daemon hands to filing, for its bookmarks.
     Writing {
         path: &["store", "writer", "UpkeepWriter"],
@@ -47,25 +47,28 @@ pub(crate) const RULES: &[Rule] = &[Rule {
     asks: "only the registry changes the store; beside it filing writes its bookmarks, a restore fills a new store, and a command accepts a lost end of the journal",
     check: changes,
     broken: &[
-        &[("src/filing/mod.rs", "use crate::store::writer::Writer;\n")],
+        &[("src/filing/mod.rs", "use crate::store::writer::JournalWriter;\n")],
         &[("src/filing/mod.rs", "use crate::store::{writer::{Block, End}, Store};\n")],
         &[("src/backup/create.rs", "use crate::store::writer;\n")],
         &[("src/backup/create.rs", "use crate::store::copy::restore::*;\n")],
         &[("src/resolver/mod.rs", "async fn f(upkeep: &Upkeep) { upkeep.set_bookmark(NAME, &at).await }\n")],
-        &[("src/daemon/core.rs", "async fn f(mut writer: Writer) { writer.commit(block).await }\n")],
+        &[("src/daemon/core.rs", "async fn f(mut writer: JournalWriter) { writer.commit(block).await }\n")],
         &[("src/backup/retire.rs", "async fn f(store: &Store) { store.prune(retention).await }\n")],
         &[("src/daemon/node.rs", "async fn f() { loss::accept_loss(options).await }\n")],
     ],
     clean: &[
         (
             "src/registry/committer.rs",
-            "use crate::store::writer::{Writer, Block};\nasync fn f() { a.commit(b).await }\n",
+            "use crate::store::writer::{JournalWriter, Block};\nasync fn f() { a.commit(b).await }\n",
         ),
         (
             "src/filing/mod.rs",
             "use crate::store::writer::End;\nasync fn f() { store.set_bookmark(NAME, &at).await }\n",
         ),
-        ("src/store/open.rs", "use super::commit::Writer;\nasync fn f() { store.prune(retention).await }\n"),
+        (
+            "src/store/open.rs",
+            "use super::commit::JournalWriter;\nasync fn f() { store.prune(retention).await }\n",
+        ),
         ("src/backup/tests.rs", "async fn f() { writer.commit(block).await }\n"),
     ],
 }];

@@ -27,7 +27,7 @@ use crate::registry::receipt::{Outcome, Receipt};
 use crate::registry::{Registry, RegistryOptions, TokenDraft};
 use crate::store::entry::IdentifierEntry;
 use crate::store::open::{Opened, StoreOptions, open};
-use crate::store::writer::Writer;
+use crate::store::writer::JournalWriter;
 use crate::store::{EngineKind, Store};
 use crate::wire::handle::administrator::{encode_administrator, encode_identities};
 
@@ -46,7 +46,7 @@ pub(crate) struct Fixture {
     pub(crate) authority: Authority,
     pub(crate) registry: Arc<Registry>,
     clock: Arc<AtomicU64>,
-    running: JoinHandle<Writer>,
+    running: JoinHandle<JournalWriter>,
 }
 
 /// Outcomes of a batch.
@@ -102,7 +102,7 @@ impl Fixture {
     }
 
     /// Stops the registry and waits until it has ended.
-    pub(crate) async fn stop(self) -> (Store, Writer, TempDir) {
+    pub(crate) async fn stop(self) -> (Store, JournalWriter, TempDir) {
         self.registry.stop();
         (self.store, self.running.await.expect("the committer ends"), self.directory)
     }

@@ -23,7 +23,7 @@ use crate::store::journal::{Body, Hash, JournalEntry};
 use crate::store::open::recovery;
 use crate::store::open::{Attached, Opened, StoreOptions, attach, begin_incarnation, open};
 use crate::store::writer::counts::Counts;
-use crate::store::writer::{End, Writer};
+use crate::store::writer::{End, JournalWriter};
 
 /// Why the incarnation of a restored store began, as its first entry says.
 pub const RESTORED: &str = "restored";
@@ -317,7 +317,7 @@ impl Restorer {
 /// Begins a new incarnation on a store whose last one ended elsewhere.
 async fn begin_restored(options: StoreOptions) -> Result<(), Error> {
     let Attached { store, .. } = attach(options).await?;
-    let mut writer = Writer::new(store.clone());
+    let mut writer = JournalWriter::new(store.clone());
     begin_incarnation(&mut writer, RESTORED).await?;
     store.close(writer).await
 }

@@ -16,7 +16,7 @@ use crate::store::open::read_only_image::refuse_read_only;
 use crate::store::open::recovery::{Redo, Tail};
 use crate::store::open::{Attached, StoreOptions, attach, begin_incarnation, refuse_without_data};
 use crate::store::open::{findings, proof, recovery, save_high_water};
-use crate::store::writer::Writer;
+use crate::store::writer::JournalWriter;
 
 /// What to do about a journal that lost its end.
 const WAY_BACK_OF_END: &str = "restore the latest backup with `idnode backup restore`, or accept the loss with \
@@ -133,7 +133,7 @@ pub async fn accept_loss(options: StoreOptions) -> Result<AcceptedLoss, Error> {
         AgainstMark::Behind { acknowledged } => Some(acknowledged.saturating_sub(found.sequence)),
         AgainstMark::OtherChain { .. } => None,
     };
-    let mut writer = Writer::new(store.clone());
+    let mut writer = JournalWriter::new(store.clone());
     recovery::repair_tail(&store, Redo::All).await?;
     begin_incarnation(&mut writer, "loss accepted").await?;
     let adopted = recovery::adopt_ahead_of(&store, found.sequence, &mut writer).await?;

@@ -45,7 +45,7 @@ use crate::store::open::proof::FileProof;
 use crate::store::open::read_only_image::ReadOnlyImage;
 use crate::store::open::recovery::{Redo, Tail};
 use crate::store::writer::counts::Counts;
-use crate::store::writer::{Block, End, Proposed, Published, Standing, Writer};
+use crate::store::writer::{Block, End, JournalWriter, Proposed, Published, Standing};
 use crate::store::{Inner, Store};
 use crate::telemetry::Chain;
 
@@ -74,7 +74,7 @@ pub struct Opened {
     /// The store, for readers and followers.
     pub store: Store,
     /// The only writer.
-    pub writer: Writer,
+    pub writer: JournalWriter,
     /// The findings of opening.
     pub report: OpenReport,
 }
@@ -128,7 +128,7 @@ pub async fn open_existing(options: StoreOptions) -> Result<Opened, Error> {
 /// incarnations, prefixes, tokens or counts cannot be read.
 pub async fn open(options: StoreOptions) -> Result<Opened, Error> {
     let Attached { store, fresh, proof, .. } = attach(options).await?;
-    let mut writer = Writer::new(store.clone());
+    let mut writer = JournalWriter::new(store.clone());
     let mut report = OpenReport { created: fresh, ..OpenReport::default() };
     if fresh {
         begin_incarnation(&mut writer, "created").await?;
@@ -149,7 +149,10 @@ pub async fn open(options: StoreOptions) -> Result<Opened, Error> {
 }
 
 /// Begins a new incarnation of the store: the first entry names what it continues.
-pub(in crate::store) async fn begin_incarnation(writer: &mut Writer, reason: &str) -> Result<(), Error> {
+pub(in crate::store) async fn begin_incarnation(
+    writer: &mut JournalWriter,
+    reason: &str,
+) -> Result<(), Error> {
     let before = writer.end();
     let store = writer.store().clone();
     let mut random = [0; 10];
@@ -260,7 +263,7 @@ impl Store {
     /// Closes the store: writes the high-water file and releases the engine's files.
     ///
     /// It takes the writer, so that nothing can be committed afterwards.
-    pub async fn close(&self, writer: Writer) -> Result<(), Error> {
+    pub async fn close(&self, writer: JournalWriter) -> Result<(), Error> {
         drop(writer);
         // A store that is behind its high-water mark retains the mark: it is the only evidence of the loss.
         let is_whole = self.stop_reason().is_none();

@@ -15,7 +15,7 @@ use crate::store::journal::lineage::Lineage;
 use crate::store::journal::{Body, Hash, JournalEntry, Subject};
 use crate::store::open::take_up_journal;
 use crate::store::writer::counts::Counts;
-use crate::store::writer::{Block, Proposed, Writer};
+use crate::store::writer::{Block, JournalWriter, Proposed};
 
 /// Entries read in one step.
 const STEP: usize = 1_000;
@@ -196,7 +196,7 @@ pub(in crate::store) async fn mend_lineage(store: &Store, mut lineage: Lineage) 
 pub(in crate::store) async fn adopt_ahead_of(
     store: &Store,
     end: u64,
-    writer: &mut Writer,
+    writer: &mut JournalWriter,
 ) -> Result<u64, Error> {
     let mut adopted = 0;
     for_every_state!(S => {
@@ -205,7 +205,7 @@ pub(in crate::store) async fn adopt_ahead_of(
     Ok(adopted)
 }
 
-async fn adopt<S: State>(store: &Store, end: u64, writer: &mut Writer) -> Result<u64, Error> {
+async fn adopt<S: State>(store: &Store, end: u64, writer: &mut JournalWriter) -> Result<u64, Error> {
     let mut span = Span::<S>::all();
     let mut ahead = Vec::new();
     let mut adopted = 0;
@@ -281,7 +281,7 @@ fn record_again<S: State>(state: S) -> Proposed {
     }
 }
 
-async fn commit(writer: &mut Writer, changes: Vec<Proposed>) -> Result<u64, Error> {
+async fn commit(writer: &mut JournalWriter, changes: Vec<Proposed>) -> Result<u64, Error> {
     let (since, count) = (writer.end().position(), changes.len() as u64);
     writer.commit(Block { since, changes, remembered: Vec::new() }).await?;
     Ok(count)

@@ -8,7 +8,7 @@ use super::{canonical, change, commit, data_of, opened, present};
 use crate::store::error::Error;
 use crate::store::open::{Opened, engine_folder};
 use crate::store::simulated::{Disk, DiskFault};
-use crate::store::writer::{Block, Outcome, Proposed, Standing, Writer};
+use crate::store::writer::{Block, BlockOutcome, JournalWriter, Proposed, Standing};
 use crate::store::{EngineError, EngineKind, Store};
 
 const A: &str = "88.118/A";
@@ -18,7 +18,7 @@ fn disk(directory: &Path) -> Disk {
     Disk::of(&directory.join(engine_folder(EngineKind::Simulated)))
 }
 
-fn block(writer: &Writer, changes: Vec<Proposed>) -> Block {
+fn block(writer: &JournalWriter, changes: Vec<Proposed>) -> Block {
     Block { since: writer.end().position(), changes, remembered: Vec::new() }
 }
 
@@ -27,7 +27,7 @@ fn register(name: &str, data: &[u8]) -> Vec<Proposed> {
 }
 
 /// A store in which A has been registered, and its directory.
-async fn store_with_a(engine: EngineKind) -> (TempDir, Store, Writer) {
+async fn store_with_a(engine: EngineKind) -> (TempDir, Store, JournalWriter) {
     let directory = tempfile::tempdir().expect("a directory");
     let Opened { store, mut writer, .. } = opened(directory.path(), engine).await;
     commit(&mut writer, register(A, b"one")).await;
@@ -35,7 +35,7 @@ async fn store_with_a(engine: EngineKind) -> (TempDir, Store, Writer) {
 }
 
 /// Overwrites A, as the writer sees it, and registers B.
-async fn overwrite_a_and_register_b(writer: &Writer) -> Block {
+async fn overwrite_a_and_register_b(writer: &JournalWriter) -> Block {
     let read = writer.view().identifiers(&[canonical(A), canonical(B)]).await.expect("it reads");
     let [Some(a), None] = read.as_slice() else { panic!("{read:?}") };
     let version = a.version + 1;
@@ -62,8 +62,8 @@ async fn a_block_is_decided_on_the_one_that_is_being_written() {
 
         let second = overwrite_a_and_register_b(&writer).await;
         let (second, ()) = tokio::join!(writer.append(second), async { store.hold_writes(false) });
-        assert_eq!(first.settled().await, Outcome::Committed, "{engine}");
-        assert_eq!(second.settled().await, Outcome::Committed, "{engine}");
+        assert_eq!(first.settled().await, BlockOutcome::Committed, "{engine}");
+        assert_eq!(second.settled().await, BlockOutcome::Committed, "{engine}");
         assert_eq!(second.positions.last(), Some(&store.head()));
         let a = present(&store, A).await.expect("A");
         assert_eq!((a.version, data_of(&a), store.count()), (3, b"version 3".to_vec(), 2));
@@ -93,7 +93,7 @@ async fn a_block_on_one_that_does_not_settle_shares_its_outcome() {
         let second = overwrite_a_and_register_b(&writer).await;
         let (second, ()) = tokio::join!(writer.append(second), async { store.hold_writes(false) });
         let outcome = first.settled().await;
-        assert!(matches!(outcome, Outcome::Unsure { .. }), "{fault:?}: {outcome:?}");
+        assert!(matches!(outcome, BlockOutcome::Unsure { .. }), "{fault:?}: {outcome:?}");
         assert_eq!(second.settled().await, outcome);
         assert_eq!((store.end(), writer.end()), (settled, settled));
 
@@ -129,7 +129,7 @@ async fn a_crash_between_two_blocks_leaves_the_first_or_none() {
         let (second, ()) = tokio::join!(writer.append(second), async { store.hold_writes(false) });
         for appended in [&first, &second] {
             let outcome = appended.settled().await;
-            assert_ne!(outcome, Outcome::Committed, "{cut:?}");
+            assert_ne!(outcome, BlockOutcome::Committed, "{cut:?}");
         }
         drop((store, writer));
         let Opened { store, writer, .. } = opened(directory.path(), EngineKind::Simulated).await;
@@ -213,7 +213,7 @@ async fn fjall_recovers_from_a_failed_write_over_new_tables_and_a_new_journal() 
 }
 
 /// Closes the store, and opens it with every proof: nothing differs.
-async fn reads_back(directory: &TempDir, store: Store, writer: Writer, engine: EngineKind) {
+async fn reads_back(directory: &TempDir, store: Store, writer: JournalWriter, engine: EngineKind) {
     let (count, head) = (store.count(), store.head());
     store.close(writer).await.expect("it closes");
     let Opened { store, writer, report } = opened(directory.path(), engine).await;

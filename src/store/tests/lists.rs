@@ -8,7 +8,7 @@ use crate::model::limits::IDENTIFIER_BYTES_MAX;
 use crate::store::error::Error;
 use crate::store::names::NameRange;
 use crate::store::open::Opened;
-use crate::store::writer::{Proposed, Writer};
+use crate::store::writer::{JournalWriter, Proposed};
 use crate::store::{Cursor, EngineKind, Store};
 
 //----------- A small language -----------------------------------------------
@@ -31,7 +31,7 @@ fn numbered(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("88.1/S{number:04}")).collect()
 }
 
-async fn remove(store: &Store, writer: &mut Writer, names: &[String]) {
+async fn remove(store: &Store, writer: &mut JournalWriter, names: &[String]) {
     let mut removals: Vec<Proposed> = Vec::new();
     for name in names {
         let entry = present(store, name).await.expect("it was registered");

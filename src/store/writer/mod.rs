@@ -7,10 +7,10 @@
 //!    └──────── what the block leads to, while it is being written ◀─────────────────────────────────────┘
 //! ```
 //! One block is written while the next is decided and built: the writer's [`View`] shows what the block under way leads to, readers
-//! do not. How a block ended is an [`Outcome`]. When it is [`Outcome::Unsure`], the block that was decided on it is not written and
+//! do not. How a block ended is an [`BlockOutcome`]. When it is [`BlockOutcome::Unsure`], the block that was decided on it is not written and
 //! shares this outcome, and the store accepts no change until its files have been opened again (see `recovery`).
 //!
-//! There is one [`Writer`] per stream, and it cannot be cloned: one writer per stream.
+//! There is one [`JournalWriter`] per stream, and it cannot be cloned: one writer per stream.
 
 pub(in crate::store) mod counts;
 pub(in crate::store) mod published;
@@ -46,10 +46,10 @@ use crate::store::writer::build::Built;
 use crate::store::writer::view::Unsettled;
 use crate::telemetry::Chain;
 
-//----------- Writer ---------------------------------------------------------
+//----------- JournalWriter ---------------------------------------------------------
 
 /// The only writer of a stream.
-pub struct Writer {
+pub struct JournalWriter {
     store: Store,
     /// The end of the journal after every block that was handed in.
     end: End,
@@ -64,7 +64,7 @@ pub struct Writer {
 /// A block that is being written.
 struct Tail {
     unsettled: Arc<Unsettled>,
-    outcome: watch::Receiver<Option<Outcome>>,
+    outcome: watch::Receiver<Option<BlockOutcome>>,
     writing: JoinHandle<()>,
 }
 
@@ -127,11 +127,11 @@ pub struct Proposed {
     pub named: bool,
 }
 
-//----------- Outcome --------------------------------------------------------
+//----------- BlockOutcome --------------------------------------------------------
 
 /// How a block ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum BlockOutcome {
     /// It is on disk, and every later question sees it.
     Committed,
     /// Nothing of it was written: this store does not accept changes, or the journal has moved on since the block was decided.
@@ -152,25 +152,25 @@ pub struct Appended {
     pub positions: Vec<Position>,
     /// The time of the block, in milliseconds since 1970.
     pub time_ms: u64,
-    outcome: watch::Receiver<Option<Outcome>>,
+    outcome: watch::Receiver<Option<BlockOutcome>>,
 }
 
 impl Appended {
     /// A block that ended before anything was handed to the engine.
-    fn ended(outcome: Outcome) -> Self {
+    fn ended(outcome: BlockOutcome) -> Self {
         let (_, outcome) = watch::channel(Some(outcome));
         Self { positions: Vec::new(), time_ms: 0, outcome }
     }
 
     /// Waits for the outcome. Safe to drop.
-    pub async fn settled(&self) -> Outcome {
+    pub async fn settled(&self) -> BlockOutcome {
         settled(self.outcome.clone()).await
     }
 }
 
-async fn settled(mut outcome: watch::Receiver<Option<Outcome>>) -> Outcome {
+async fn settled(mut outcome: watch::Receiver<Option<BlockOutcome>>) -> BlockOutcome {
     let ended = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
-    ended.unwrap_or_else(|| Outcome::Unsure { cause: "writing has ended without an outcome".to_owned() })
+    ended.unwrap_or_else(|| BlockOutcome::Unsure { cause: "writing has ended without an outcome".to_owned() })
 }
 
 /// The result of a block that is on disk.
@@ -184,7 +184,7 @@ pub struct Committed {
 
 //----------- Appending ------------------------------------------------------
 
-impl Writer {
+impl JournalWriter {
     pub(in crate::store) fn new(store: Store) -> Self {
         let (end, directory) = (store.end(), store.directory());
         Self { store, end, directory, tail: None, doubtful: None }
@@ -222,7 +222,7 @@ impl Writer {
     /// Not cancel-safe before it returns. From then on the block is written to its end, whatever is dropped.
     pub async fn append(&mut self, block: Block) -> Appended {
         if let Err(reason) = self.may_append(&block) {
-            return Appended::ended(Outcome::NotOwner { reason });
+            return Appended::ended(BlockOutcome::NotOwner { reason });
         }
         if block.changes.is_empty() && block.remembered.is_empty() {
             // What was decided may rest on the block that is being written.
@@ -232,8 +232,8 @@ impl Writer {
         let built = tokio::task::spawn_blocking(move || build::build(view, block)).await;
         let built = built.map_err(|error| format!("encoding a block failed: {error}"));
         match (self.settle().await, built) {
-            (Outcome::Committed, Ok(built)) => self.write(built),
-            (Outcome::Committed, Err(reason)) => Appended::ended(Outcome::NotOwner { reason }),
+            (BlockOutcome::Committed, Ok(built)) => self.write(built),
+            (BlockOutcome::Committed, Err(reason)) => Appended::ended(BlockOutcome::NotOwner { reason }),
             (shared, _) => Appended::ended(shared),
         }
     }
@@ -244,20 +244,22 @@ impl Writer {
     pub async fn commit(&mut self, block: Block) -> Result<Committed, Error> {
         let appended = self.append(block).await;
         match appended.settled().await {
-            Outcome::Committed => Ok(Committed { positions: appended.positions, time_ms: appended.time_ms }),
-            Outcome::NotOwner { reason } => Err(Error::ReadOnly { reason }),
-            Outcome::Unsure { cause } => Err(Error::Unsure { cause }),
+            BlockOutcome::Committed => {
+                Ok(Committed { positions: appended.positions, time_ms: appended.time_ms })
+            }
+            BlockOutcome::NotOwner { reason } => Err(Error::ReadOnly { reason }),
+            BlockOutcome::Unsure { cause } => Err(Error::Unsure { cause }),
         }
     }
 
-    /// Waits until the last block has settled. Its outcome; [`Outcome::Committed`] when there is none.
-    pub async fn settle(&mut self) -> Outcome {
-        let Some(tail) = self.tail.take() else { return Outcome::Committed };
+    /// Waits until the last block has settled. Its outcome; [`BlockOutcome::Committed`] when there is none.
+    pub async fn settle(&mut self) -> BlockOutcome {
+        let Some(tail) = self.tail.take() else { return BlockOutcome::Committed };
         let outcome = settled(tail.outcome).await;
         // The task has nothing left to do; a panic in it was logged where it happened.
         let _ended = tail.writing.await;
-        if outcome != Outcome::Committed {
-            self.doubtful = matches!(outcome, Outcome::Unsure { .. }).then_some(self.end);
+        if outcome != BlockOutcome::Committed {
+            self.doubtful = matches!(outcome, BlockOutcome::Unsure { .. }).then_some(self.end);
             self.end = self.store.end();
             self.directory = self.store.directory();
         }
@@ -294,10 +296,10 @@ impl Writer {
                 let outcome = match store.write(writes).await {
                     Ok(()) => {
                         store.publish(end, directory, &unsettled);
-                        Outcome::Committed
+                        BlockOutcome::Committed
                     }
-                    Err(Error::ReadOnly { reason }) => Outcome::NotOwner { reason },
-                    Err(error) => Outcome::Unsure { cause: Chain(&error).to_string() },
+                    Err(Error::ReadOnly { reason }) => BlockOutcome::NotOwner { reason },
+                    Err(error) => BlockOutcome::Unsure { cause: Chain(&error).to_string() },
                 };
                 sender.send_replace(Some(outcome));
             }

@@ -18,7 +18,7 @@ use crate::store::engine::EngineError;
 use crate::store::error::Error;
 use crate::store::open::recovery::take_up_again;
 use crate::store::open::{high_water_saved, proof};
-use crate::store::writer::{End, Standing, Writer};
+use crate::store::writer::{End, JournalWriter, Standing};
 use crate::telemetry::Chain;
 
 /// Attempts against an error that may be lasting.
@@ -56,7 +56,7 @@ impl Recovery {
     }
 
     /// Tries once. When that fails, the next attempt is due later, or the store stops.
-    pub async fn attempt(&mut self, writer: &mut Writer) {
+    pub async fn attempt(&mut self, writer: &mut JournalWriter) {
         let Err(error) = writer.recover().await else {
             (self.failed, self.due) = (0, None);
             return;
@@ -85,7 +85,7 @@ fn may_last(error: &Error) -> bool {
 
 //----------- Recovering -----------------------------------------------------
 
-impl Writer {
+impl JournalWriter {
     /// Opens the engine's files again after a failed write and takes up what is on disk; then changes are accepted again. What was
     /// acknowledged is there, and whether the failed block is there does not change any more.
     ///

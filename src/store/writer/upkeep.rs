@@ -1,6 +1,6 @@
 //! What is written beside the journal while a node runs: the bookmarks of followers, and what is pruned or forgotten.
 //!
-//! It comes from the [`Writer`](super::Writer) alone, so that nothing else can write: on a store that is followed or copied elsewhere
+//! It comes from the [`JournalWriter`](super::JournalWriter) alone, so that nothing else can write: on a store that is followed or copied elsewhere
 //! there is one place to ask whether this node may.
 
 use crate::model::position::Bookmark;

@@ -17,7 +17,7 @@ use crate::store::error::Error;
 use crate::store::journal::Body;
 use crate::store::journal::check::JournalCheck;
 use crate::store::open::{Opened, StoreOptions, open};
-use crate::store::writer::{Block, End, Proposed, Writer};
+use crate::store::writer::{Block, End, JournalWriter, Proposed};
 use crate::store::{EngineKind, Store};
 
 //----------- A small language -----------------------------------------------
@@ -53,7 +53,7 @@ fn values(data: Vec<u8>) -> Values {
 }
 
 /// Writes the next version of identifiers, some of them large, some of them removed.
-async fn write(store: &Store, writer: &mut Writer, numbers: impl Iterator<Item = u64>) {
+async fn write(store: &Store, writer: &mut JournalWriter, numbers: impl Iterator<Item = u64>) {
     let numbers: Vec<u64> = numbers.collect();
     let names: Vec<_> =
         numbers.iter().map(|number| identifier(*number).canonical(Folding::Insensitive)).collect();
@@ -86,7 +86,7 @@ async fn write(store: &Store, writer: &mut Writer, numbers: impl Iterator<Item =
     commit(writer, changes).await;
 }
 
-async fn commit(writer: &mut Writer, changes: Vec<Proposed>) {
+async fn commit(writer: &mut JournalWriter, changes: Vec<Proposed>) {
     let since = writer.end().position();
     writer.commit(Block { since, changes, remembered: Vec::new() }).await.expect("the block commits");
 }
