@@ -174,8 +174,10 @@ impl State for IdentifierEntry {
         put_digest(writes, &self.identifier, canonical);
     }
 
-    fn note_unsettled(self, folding: Folding, stored: StoredAs, unsettled: &mut Unsettled) {
-        unsettled.identifiers.insert(self.key(folding), Self { stored, ..self });
+    fn note_unsettled(self, subject: Subject, stored: StoredAs, unsettled: &mut Unsettled) {
+        if let Subject::Identifier(canonical) = subject {
+            unsettled.identifiers.insert(canonical, Self { stored, ..self });
+        }
     }
 }
 

@@ -59,7 +59,7 @@ pub(in crate::store) trait State: Entry + Clone {
     fn hold(self, _directory: &mut Directory) {}
 
     /// Takes it up among the states that are not known to be on disk, when the kind is not held in the directory.
-    fn note_unsettled(self, _folding: Folding, _stored: StoredAs, _unsettled: &mut Unsettled) {}
+    fn note_unsettled(self, _subject: Subject, _stored: StoredAs, _unsettled: &mut Unsettled) {}
 }
 
 /// Repeats a block for each kind of state, in this order. Within the block, the name before the arrow is the type.

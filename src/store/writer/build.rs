@@ -35,7 +35,7 @@ pub(super) fn build(view: View, block: Block) -> Built {
         seed,
         writes: Writes::default(),
         directory: view.directory(),
-        unsettled: Unsettled::default(),
+        unsettled: Unsettled::for_changes(block.changes.len() + block.remembered.len()),
         view,
     };
     builder.build(block)
@@ -110,7 +110,7 @@ impl Builder {
         self.writes.put_request(&body);
         let Body { change, request, .. } = body;
         self.unsettled.requests.extend(request);
-        self.put_state(change, &header, replaced, id);
+        self.put_state(change, header, replaced, id);
         if let Some(seal) = Seal::at(self.end) {
             self.writes.put(&seal.key(), &seal, WriteId::SMALL);
         }
@@ -152,16 +152,16 @@ impl Builder {
     }
 
     /// Puts the state that a change leads to.
-    fn put_state(&mut self, mut change: Change, header: &Header, replaced: Option<Mark>, id: WriteId) {
+    fn put_state(&mut self, mut change: Change, header: Header, replaced: Option<Mark>, id: WriteId) {
         for_every_state!(S => {
-            change = match S::after(header, change) {
-                Ok(state) => return self.put(state, replaced, id),
+            change = match S::after(&header, change) {
+                Ok(state) => return self.put(state, header.subject, replaced, id),
                 Err(other) => other,
             };
         });
     }
 
-    fn put<S: State>(&mut self, state: S, replaced: Option<Mark>, id: WriteId) {
+    fn put<S: State>(&mut self, state: S, subject: Subject, replaced: Option<Mark>, id: WriteId) {
         if let Some((prefix, is_live)) = state.counted() {
             let was_live = replaced.is_some_and(|mark| mark.live);
             let known = || self.view.count_of(prefix);
@@ -171,7 +171,7 @@ impl Builder {
         if S::IS_HELD {
             state.hold(Arc::make_mut(&mut self.directory));
         } else {
-            state.note_unsettled(self.view.store().folding(), stored, &mut self.unsettled);
+            state.note_unsettled(subject, stored, &mut self.unsettled);
         }
     }
 }

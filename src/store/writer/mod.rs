@@ -63,7 +63,8 @@ pub struct JournalWriter {
 
 /// A block that is being written.
 struct Tail {
-    unsettled: Arc<Unsettled>,
+    /// What it leads to; none once the next block has been decided on it.
+    unsettled: Option<Arc<Unsettled>>,
     outcome: watch::Receiver<Option<BlockOutcome>>,
     writing: JoinHandle<()>,
 }
@@ -197,7 +198,7 @@ impl JournalWriter {
 
     /// The state there, for decisions.
     pub fn view(&self) -> View {
-        let unsettled = self.tail.as_ref().map(|tail| Arc::clone(&tail.unsettled));
+        let unsettled = self.tail.as_ref().and_then(|tail| tail.unsettled.clone());
         View::new(self.store.clone(), self.end, Arc::clone(&self.directory), unsettled)
     }
 
@@ -229,6 +230,8 @@ impl JournalWriter {
             return Appended::ended(self.settle().await);
         }
         let view = self.view();
+        // It is not needed any more; freeing it is work that does not belong on the reactor.
+        self.tail.iter_mut().for_each(|tail| tail.unsettled = None);
         let built = tokio::task::spawn_blocking(move || build::build(view, block)).await;
         let built = built.map_err(|error| format!("encoding a block failed: {error}"));
         match (self.settle().await, built) {
@@ -305,7 +308,8 @@ impl JournalWriter {
             }
         };
         (self.end, self.directory) = (end, directory);
-        self.tail = Some(Tail { unsettled, outcome: outcome.clone(), writing: tokio::spawn(writing) });
+        let writing = tokio::spawn(writing);
+        self.tail = Some(Tail { unsettled: Some(unsettled), outcome: outcome.clone(), writing });
         Appended { positions, time_ms: end.time_ms, outcome }
     }
 }

@@ -31,6 +31,17 @@ pub(in crate::store) struct Unsettled {
     pub(in crate::store) counts: Counts,
 }
 
+impl Unsettled {
+    /// With space for what so many changes lead to.
+    pub(in crate::store) fn for_changes(count: usize) -> Self {
+        Self {
+            identifiers: HashMap::with_capacity(count),
+            requests: HashMap::with_capacity(count),
+            counts: Counts::default(),
+        }
+    }
+}
+
 //----------- View -----------------------------------------------------------
 
 /// The state at one end of the journal, for decisions. Clones are the same view.
@@ -73,14 +84,14 @@ impl View {
         asked: &[CanonicalIdentifier],
     ) -> Result<Vec<Option<IdentifierEntry>>, Error> {
         let Some(unsettled) = &self.unsettled else { return self.store.identifiers(asked).await };
-        let on_disk = self.store.identifiers(&missing(asked, &unsettled.identifiers)).await?;
+        let on_disk = self.store.inner.engine.get(missing(asked, &unsettled.identifiers)).await?;
         Ok(joined(asked, &unsettled.identifiers, on_disk))
     }
 
     /// The memories of request items, in the order of the keys.
     pub async fn requests(&self, asked: &[RequestKey]) -> Result<Vec<Option<RequestMemory>>, Error> {
         let Some(unsettled) = &self.unsettled else { return self.store.requests(asked).await };
-        let on_disk = self.store.requests(&missing(asked, &unsettled.requests)).await?;
+        let on_disk = self.store.inner.engine.get(missing(asked, &unsettled.requests)).await?;
         Ok(joined(asked, &unsettled.requests, on_disk))
     }
 
@@ -101,8 +112,8 @@ impl View {
 }
 
 /// The keys that are not among these, in the order of the question.
-fn missing<K: Clone + Eq + Hash, V>(asked: &[K], among: &HashMap<K, V>) -> Vec<K> {
-    asked.iter().filter(|key| !among.contains_key(key)).cloned().collect()
+fn missing<'a, K: Eq + Hash, V>(asked: &'a [K], among: &'a HashMap<K, V>) -> impl Iterator<Item = &'a K> {
+    asked.iter().filter(|key| !among.contains_key(key))
 }
 
 /// The values among these, and for the other keys the next of `rest`.
