@@ -11,6 +11,7 @@ use tokio::time;
 use super::error::DaemonError;
 use crate::model::limits::WRITE_SECONDS_MAX;
 use crate::store::Store;
+use crate::store::writer::Standing;
 use crate::telemetry::Chain;
 
 /// Additional start time that each request asks for.
@@ -109,6 +110,10 @@ async fn check(store: &Store, node: &Handle, limit: Duration) {
             "a change does not reach the disk; systemd gets no watchdog message and will restart the node: check the disk \
              and its load"
         );
+    }
+    if let Standing::Unsure { .. } = store.standing() {
+        // Its files are being opened again, or will be; a new start would do the same.
+        return notify(&[NotifyState::Watchdog]);
     }
     match time::timeout(limit, store.header(store.head())).await {
         Ok(Ok(_)) => notify(&[NotifyState::Watchdog]),

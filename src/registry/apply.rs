@@ -160,6 +160,9 @@ impl Registry {
         items: Vec<(Authorized, Remember)>,
         deadline: Instant,
     ) -> Result<oneshot::Receiver<Result<Outcomes, Failure>>, Failure> {
+        if let Some(reason) = self.store.read_only_reason() {
+            return Err(Failure::ReadOnly { reason });
+        }
         let count = items.iter().map(|(item, _)| slots_of(&item.item().command)).sum();
         let slots = Arc::clone(&self.slots).acquire_many_owned(count);
         let Ok(slots) = timeout_at(deadline, slots).await else {

@@ -48,6 +48,10 @@ pub(super) struct Group {
     remembered: Vec<(RequestKey, RequestMemory)>,
     /// Approximate bytes of states and bodies.
     bytes: usize,
+    /// Bytes of the values of states that were read.
+    read_bytes: usize,
+    /// Items that were decided, refused ones too.
+    decided: usize,
 }
 
 /// An identifier's state as this group sees it.
@@ -107,6 +111,8 @@ impl Group {
             proposed: Vec::new(),
             remembered: Vec::new(),
             bytes: 0,
+            read_bytes: 0,
+            decided: 0,
         }
     }
 
@@ -137,13 +143,16 @@ impl Group {
         states: impl Iterator<Item = (CanonicalIdentifier, IdentifierEntry)>,
         memories: impl Iterator<Item = (RequestKey, RequestMemory)>,
     ) {
-        self.present.extend(states.map(|(name, entry)| (name, DecidedEntry::from(entry))));
+        for (name, entry) in states {
+            self.read_bytes += entry.values.as_ref().map_or(0, |values| values.encoded_bytes());
+            self.present.insert(name, DecidedEntry::from(entry));
+        }
         self.requests.extend(memories);
     }
 
     /// Whether the group is full.
     pub(super) fn is_full(&self, changes_max: usize) -> bool {
-        self.proposed.len() + self.remembered.len() >= changes_max || self.bytes >= GROUP_BYTES_MAX
+        self.decided >= changes_max || self.bytes.max(self.read_bytes) >= GROUP_BYTES_MAX
     }
 
     /// Number of its changes.
@@ -162,6 +171,7 @@ impl Group {
 impl Group {
     /// Decides one item. The receipt is valid once the block has committed.
     pub(super) fn decide(&mut self, prepared: &PreparedItem) -> Result<Receipt, Refusal> {
+        self.decided += 1;
         let PreparedItem { item, random, remember } = prepared;
         let (command, remember) = (&item.item().command, *remember);
         if let Some((key, content)) = remember

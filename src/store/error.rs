@@ -142,25 +142,6 @@ impl Error {
             _ => false,
         }
     }
-
-    /// Whether it says that stored data is lost or unreadable, which no waiting mends.
-    pub(super) fn is_lasting(&self) -> bool {
-        match self {
-            Self::Engine(EngineError::Damaged { .. })
-            | Self::Damaged { .. }
-            | Self::JournalDamaged { .. }
-            | Self::CopyDamaged { .. }
-            | Self::Gone { .. }
-            | Self::OtherDamage { .. }
-            | Self::Format { .. } => true,
-            Self::Engine(_)
-            | Self::ReadOnly { .. }
-            | Self::Unsure { .. }
-            | Self::OtherList { .. }
-            | Self::OtherJournal { .. }
-            | Self::File { .. } => false,
-        }
-    }
 }
 
 impl From<EngineError> for Error {

@@ -1,8 +1,8 @@
 //! The store: identifiers, prefixes, tokens and the journal, on disk. The only module that names a storage engine.
 //!
 //! ```text
-//!   registry ◀─ View ── writer ◀──────────── what is being written ◀─────────┐
-//!            ── Block ─▶ writer ─ Writes: entries and one journal block ─▶ engine ─▶ on disk ─▶ publish   (one writer)
+//!   registry ◀─ View: what is on disk, and what the block under way leads to ─ writer
+//!   registry ── Block ─▶ writer ─ Writes: entries and one journal block ─▶ engine ─▶ on disk ─▶ publish   (one writer)
 //!   registry, resolver ─▶ Store: identifiers, list, names, requests, directory ─▶ engine                   (many readers, batched)
 //!   filing, backup ─▶ Store: follow, headers_after, bookmarks · copy::image                                (followers)
 //! ```
@@ -23,7 +23,7 @@
 //!    memory of their requests. A request that is remembered gets its first receipt again. Of the others it decides, and makes a
 //!    [`writer::Block`]: for each change the new state, its version, and a mark of the state that is replaced (for the count of the
 //!    prefix, the pieces that are deleted, and the link to the change before). A group takes up commands while the one before it is
-//!    written, up to [`Store::block_changes_max`] changes.
+//!    written, up to [`Store::block_changes_max`] commands and some MiB.
 //! 2. [`writer::JournalWriter::append`] builds the block on a thread for blocking work: each change gets a sequence, a time and a chained
 //!    hash. One set of writes collects the journal entry (header and body), the new state with its digest when the suffix is long,
 //!    the count of the prefix, the memory of the request, and a seal at the end of a segment. Each entry is encoded, gets an envelope

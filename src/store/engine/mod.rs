@@ -22,7 +22,7 @@
 //!
 //! - An entry is read whole, and at least as new as every receipt that was given before the call. There is **no** instant across
 //!   entries: two entries of one call may show different commits. Only the committer relies on an instant (that what allows a
-//!   change is still true), and it reads while nothing else is committed.
+//!   change is still true); while a commit is under way it knows what that leads to, and asks only for the rest.
 //! - A commit is atomic and on disk when it returns. What is not on disk is never read. After a failed commit no other is accepted
 //!   until the engine has recovered; only then is it known whether the failed one is there, and that does not change any more.
 //! - Damage is an error that names the entry or the file, and the remedy. A panic inside an engine is caught and becomes one.

@@ -10,6 +10,7 @@
 
 pub(in crate::store) mod read_only_image;
 
+pub(in crate::store) mod doubt;
 pub(in crate::store) mod header_v1;
 pub(in crate::store) mod high_water;
 pub(in crate::store) mod proof;
@@ -224,6 +225,10 @@ pub(in crate::store) async fn attach_as(
 ) -> Result<Attached, Error> {
     let files = image.as_ref().map_or(options.directory.as_path(), ReadOnlyImage::path).to_owned();
     let folder = files.join(engine_folder(options.engine));
+    let unsettled = match renew_if_noted(&options, image.as_ref(), &files, &folder).await {
+        Ok(()) => None,
+        Err(error) => Some(error),
+    };
     let engine = Engine::open(options.engine, &folder, &options.directory, options.cache_bytes).await?;
     let (high_water, _) = HighWaterFile::open(&files)?;
     let empty =
@@ -252,11 +257,40 @@ pub(in crate::store) async fn attach_as(
             held: Arc::default(),
         }),
     };
+    if let Some(error) = unsettled {
+        store.be_unsure(&Chain(&error));
+    }
     let mut rebuilt = Vec::new();
     match take_up(&store, &proof, &mut rebuilt).await {
         Ok(fresh) => Ok(Attached { store, fresh, proof, rebuilt }),
         Err(error) => Err(release_after(&store, error).await),
     }
+}
+
+/// Has the engine's files written anew when an earlier process left a write of unknown outcome, and makes the note for this one. An
+/// error means that what is read may not be on disk.
+async fn renew_if_noted(
+    options: &StoreOptions,
+    image: Option<&ReadOnlyImage>,
+    files: &Path,
+    folder: &Path,
+) -> Result<(), Error> {
+    if image.is_some() {
+        return Ok(());
+    }
+    if doubt::is_noted(files) {
+        Engine::renew(options.engine, folder).await?;
+        doubt::clear(files)?;
+        tracing::warn!(
+            directory = %options.directory.display(),
+            "a write had failed before; the store's files were written anew, so that what they hold is on disk"
+        );
+    }
+    // Without the note only a failed write that is not recovered from, with a new start and a loss of power after it, is missed.
+    if let Err(error) = doubt::begin(files) {
+        tracing::warn!(error = %Chain(&error), "a later start may not learn of a write that fails now");
+    }
+    Ok(())
 }
 
 impl Store {
@@ -433,7 +467,7 @@ impl Store {
                     Standing::Stopped { .. } => break,
                 }
                 if let Err(error) = high_water_saved(&store).await {
-                    store.be_unsure(&Chain(&error), error.is_full());
+                    store.be_unsure(&Chain(&error));
                 }
                 noting.note_if_due();
             }

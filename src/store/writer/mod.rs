@@ -7,7 +7,7 @@
 //!    └──────── what the block leads to, while it is being written ◀─────────────────────────────────────┘
 //! ```
 //! One block is written while the next is decided and built: the writer's [`View`] shows what the block under way leads to, readers
-//! do not. How a block ended is an [`BlockOutcome`]. When it is [`BlockOutcome::Unsure`], the block that was decided on it is not written and
+//! do not. How a block ended is a [`BlockOutcome`]. When it is [`BlockOutcome::Unsure`], the block that was decided on it is not written and
 //! shares this outcome, and the store accepts no change until its files have been opened again (see `recovery`).
 //!
 //! There is one [`JournalWriter`] per stream, and it cannot be cloned: one writer per stream.
@@ -55,7 +55,7 @@ pub struct JournalWriter {
     end: End,
     /// Prefixes and tokens there.
     directory: Arc<Directory>,
-    /// The last block that was handed to the engine; none when it has been written.
+    /// The last block that was handed to the engine; none when its outcome has been asked for.
     tail: Option<Tail>,
     /// The end that the journal has if the last block is on disk, as long as that is not known.
     doubtful: Option<End>,
@@ -223,7 +223,10 @@ impl JournalWriter {
     /// Not cancel-safe before it returns. From then on the block is written to its end, whatever is dropped.
     pub async fn append(&mut self, block: Block) -> Appended {
         if let Err(reason) = self.may_append(&block) {
-            return Appended::ended(BlockOutcome::NotOwner { reason });
+            // What was decided may rest on the block that is being written.
+            let before = self.settle().await;
+            let is_settled = before == BlockOutcome::Committed;
+            return Appended::ended(if is_settled { BlockOutcome::NotOwner { reason } } else { before });
         }
         if block.changes.is_empty() && block.remembered.is_empty() {
             // What was decided may rest on the block that is being written.
@@ -261,6 +264,9 @@ impl JournalWriter {
         let outcome = settled(tail.outcome).await;
         // The task has nothing left to do; a panic in it was logged where it happened.
         let _ended = tail.writing.await;
+        if let BlockOutcome::Unsure { cause } = &outcome {
+            self.store.be_unsure(cause);
+        }
         if outcome != BlockOutcome::Committed {
             self.doubtful = matches!(outcome, BlockOutcome::Unsure { .. }).then_some(self.end);
             self.end = self.store.end();

@@ -5,19 +5,20 @@
 //!     ▲                 │ refused                         │ failed      │ neither before nor after the failed block ─▶ Stopped
 //!     └──── longer ◀────┴─────────────────────────────────┘
 //! ```
-//! The engine writes what may not be on disk to new files before it shows it, so that the answer to "is the block there?" is final.
-//! A full disk, or a call that has not returned, is waited for as long as it lasts. Another error is tried a few times, then the store
-//! stops until the process opens it again.
+//! The engine's files are written anew before anything of them is shown, so that the answer to "is the block there?" is final. A full
+//! disk, or a call that has not returned, is waited for as long as it lasts. Another error is tried a few times, then the store stops
+//! until the process opens it again.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use crate::model::limits::WRITE_SECONDS_MAX;
 use crate::store::Store;
 use crate::store::engine::EngineError;
 use crate::store::error::Error;
 use crate::store::open::recovery::take_up_again;
-use crate::store::open::{high_water_saved, proof};
+use crate::store::open::{doubt, high_water_saved, proof};
 use crate::store::writer::{End, JournalWriter, Standing};
 use crate::telemetry::Chain;
 
@@ -25,6 +26,8 @@ use crate::telemetry::Chain;
 const ATTEMPTS_MAX: u32 = 6;
 /// Time between the first attempt, which is made at once, and the second; each further one waits twice as long.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// A write that has been under way for longer is waited for.
+const WRITE_MAX: Duration = Duration::from_secs(WRITE_SECONDS_MAX);
 /// Time between two attempts at most, and while the disk is full.
 const AGAIN_AFTER_MAX: Duration = Duration::from_secs(10);
 
@@ -57,6 +60,10 @@ impl Recovery {
 
     /// Tries once. When that fails, the next attempt is due later, or the store stops.
     pub async fn attempt(&mut self, writer: &mut JournalWriter) {
+        if self.store.write_in_flight().is_some_and(|since| since >= WRITE_MAX) {
+            self.due = Some(Instant::now() + AGAIN_AFTER_MAX);
+            return;
+        }
         let Err(error) = writer.recover().await else {
             (self.failed, self.due) = (0, None);
             return;
@@ -65,7 +72,7 @@ impl Recovery {
         if !lasts {
             self.failed += 1;
         }
-        if error.is_lasting() || self.failed >= ATTEMPTS_MAX {
+        if self.failed >= ATTEMPTS_MAX {
             self.store.stop_writing(&format!(
                 "after a failed write the files could not be opened again ({}): check the disk, then restart the node",
                 Chain(&error)
@@ -73,7 +80,7 @@ impl Recovery {
             return;
         }
         tracing::warn!(error = %Chain(&error), "the store has not recovered yet; it is tried again");
-        let again = if lasts { AGAIN_AFTER_MAX } else { AGAIN_AFTER * 2_u32.pow(self.failed) };
+        let again = if lasts { AGAIN_AFTER_MAX } else { AGAIN_AFTER * 2_u32.pow(self.failed - 1) };
         self.due = Some(Instant::now() + again.min(AGAIN_AFTER_MAX));
     }
 }
@@ -104,13 +111,15 @@ impl JournalWriter {
         }
         take_up_again(&store).await?;
         high_water_saved(&store).await?;
+        doubt::clear(&store.inner.files)?;
         (self.end, self.directory, self.doubtful) = (store.end(), store.directory(), None);
-        store.accept_again();
-        tracing::warn!(
-            failed_block_is_there = is_there,
-            position = %store.head(),
-            "the files were opened again after a failed write; changes are accepted again"
-        );
+        if store.accept_again() {
+            tracing::warn!(
+                failed_block_is_there = is_there,
+                position = %store.head(),
+                "the files were opened again after a failed write; changes are accepted again"
+            );
+        }
         Ok(())
     }
 }

@@ -2,14 +2,15 @@
 //!
 //! ```text
 //!   Open ──a write fails──▶ Unsure ──files opened again, journal's end known──▶ Open
-//!    │                        └──damage, or the disk fails lastingly──▶ Stopped
-//!    └──damage, another directory, closed──▶ Stopped (until the process opens the store again)
+//!    │                        └──the disk fails lastingly, closed──▶ Stopped
+//!    └──damage, files gone, closed──▶ Stopped (until the process opens the store again)
 //! ```
 //! A pause, by the free space of the disk, is beside it: nothing has failed, and no outcome is unknown.
 
 use crate::store::Store;
 use crate::store::engine::EngineError;
 use crate::store::error::Error;
+use crate::store::open::doubt;
 use crate::telemetry::Chain;
 
 /// Whether the store accepts changes.
@@ -21,8 +22,6 @@ pub enum Standing {
     Unsure {
         /// What failed.
         reason: String,
-        /// Whether the disk was full, so that there is hope as long as it is.
-        is_full: bool,
     },
     /// It accepts none until it is opened again.
     Stopped {
@@ -71,24 +70,24 @@ impl Store {
     /// Accepts no more changes after a failed write, until the store has recovered; damage stops it for good.
     pub(in crate::store) fn doubt(&self, error: &EngineError) {
         match error {
+            // While the files are being opened again there is no engine.
+            EngineError::Stopped if self.standing() != Standing::Open => {}
             EngineError::Damaged { .. } | EngineError::Stopped => {
-                self.stop_writing(&format!(
-                    "a write failed ({}): check the disk, then restart the node",
-                    Chain(error)
-                ));
+                let reason =
+                    format!("a write failed ({}): check the disk, then restart the node", Chain(error));
+                self.stop_writing(&reason);
+                self.note_doubt();
             }
             EngineError::Full { .. }
             | EngineError::Io { .. }
             | EngineError::Poisoned
             | EngineError::Reopened
-            | EngineError::Stalled { .. } => {
-                self.be_unsure(&Chain(error), matches!(error, EngineError::Full { .. }));
-            }
+            | EngineError::Stalled { .. } => self.be_unsure(&Chain(error)),
         }
     }
 
     /// Accepts no more changes after a failed write, until the store has recovered.
-    pub(in crate::store) fn be_unsure(&self, cause: &dyn std::fmt::Display, is_full: bool) {
+    pub(in crate::store) fn be_unsure(&self, cause: &dyn std::fmt::Display) {
         let reason = format!(
             "a write failed ({cause}); what is on disk is not known until the files have been opened again, which the node does \
              by itself when the disk can be written: check the disk and its free space"
@@ -96,24 +95,35 @@ impl Store {
         let is_new = self.inner.standing.send_if_modified(|standing| {
             let is_open = *standing == Standing::Open;
             if is_open {
-                *standing = Standing::Unsure { reason: reason.clone(), is_full };
+                *standing = Standing::Unsure { reason: reason.clone() };
             }
             is_open
         });
         if is_new {
             tracing::error!(reason, "the store accepts no changes for now");
+            self.note_doubt();
         }
     }
 
-    /// Accepts changes again after a recovery.
-    pub(in crate::store) fn accept_again(&self) {
+    /// Notes for a later start that a write has failed, off the reactor: the disk may not answer.
+    fn note_doubt(&self) {
+        let store = self.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = doubt::note(&store.inner.files) {
+                tracing::error!(error = %Chain(&error), "a later start may not learn of the failed write");
+            }
+        });
+    }
+
+    /// Accepts changes again after a recovery. Returns whether it does: not when it has stopped meanwhile.
+    pub(in crate::store) fn accept_again(&self) -> bool {
         self.inner.standing.send_if_modified(|standing| {
             let was_unsure = matches!(standing, Standing::Unsure { .. });
             if was_unsure {
                 *standing = Standing::Open;
             }
             was_unsure
-        });
+        })
     }
 
     /// Makes the store read-only; the first reason remains.

@@ -30,7 +30,6 @@ use super::scan::{KeyValue, Order, PageLimit, ScanRange};
 #[cfg(test)]
 use super::simulated;
 use super::sled::Sled;
-use super::sled_recovery;
 use super::table::Table;
 use crate::store::engine::EngineKind;
 
@@ -173,22 +172,24 @@ impl Backend {
         }
     }
 
-    /// Opens the files again after a failed commit, writes what may not be on disk to new files, and accepts commits again. Other
-    /// calls wait meanwhile. After an error the engine has not recovered: either it is as it was, or, when the files could not be
-    /// opened, every call fails with [`EngineError::Stopped`] until another attempt succeeds.
+    /// Opens the files again after a failed commit, written anew, and accepts commits again. Other calls wait meanwhile. After an error
+    /// the engine has not recovered: either it is as it was, or, when the files could not be opened, every call fails with
+    /// [`EngineError::Stopped`] until another attempt succeeds.
     pub(super) async fn recover(&self) -> Result<(), EngineError> {
         match self {
             Self::Fjall(running) => {
-                let directory = running.directory().to_path_buf();
-                running.reopen(move |failed, open| Fjall::recover(&directory, failed, open)).await
+                let close = |engine: Fjall| {
+                    engine.close();
+                    Ok(())
+                };
+                running.reopen(EngineKind::Fjall, close).await
             }
             Self::Sled(running) => {
-                let directory = running.directory().to_path_buf();
-                sled_recovery::check_space(&directory)?;
-                running.reopen(move |failed, open| Sled::recover(&directory, failed, open)).await
+                running.read(Sled::secure_undo).await?;
+                running.reopen(EngineKind::Sled, Sled::close).await
             }
             #[cfg(test)]
-            Self::Simulated(running) => running.reopen(|_, open| open()?.recover()).await,
+            Self::Simulated(running) => running.reopen(EngineKind::Simulated, |_| Ok(())).await,
         }
     }
 

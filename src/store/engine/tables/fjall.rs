@@ -6,10 +6,7 @@
 //! fails, the entries stay invisible and fjall refuses all further writes; after reopening, such a commit is present
 //! completely or not at all.
 //!
-//! **Recovery.** After a failed write or sync, what the page cache shows may not be on disk, and syncing the same file again does
-//! not help: the operating system has forgotten that its bytes are missing. So everything that the journals hold is written to
-//! new tables, every keyspace writes its list of tables anew, and a new journal is begun. The old journals are not written again;
-//! fjall deletes them.
+//! **Recovery.** After a failed write or sync the files are closed, written anew (see `renew`) and opened again.
 //!
 //! **Damage.** Blocks of tables and entries of the journal carry checksums: a flipped bit is refused at open or when the
 //! block is read. A journal that is cut, or broken with nothing readable behind the break, looks like a crash in the middle
@@ -22,8 +19,8 @@
 use std::path::{Path, PathBuf};
 
 use ::fjall::{
-    AbstractTree as _, CompressionType, Database, Error, Iter, Keyspace, KeyspaceCreateOptions, LsmError,
-    PersistMode, Readable, Snapshot,
+    CompressionType, Database, Error, Iter, Keyspace, KeyspaceCreateOptions, LsmError, PersistMode, Readable,
+    Snapshot,
     config::{BlockSizePolicy, BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry},
 };
 use nix::sys::resource::{Resource, getrlimit};
@@ -32,6 +29,7 @@ use super::{
     batch::WriteBatch,
     error::EngineError,
     files::sync_directory,
+    renew,
     scan::{KeyValue, Order, Page, PageLimit, ScanRange},
     table::{PerTable, Table},
 };
@@ -39,9 +37,6 @@ use super::{
 const MEBIBYTE: u64 = 1_024 * 1_024;
 /// Bytes of journals on disk before the oldest is retired; bounds the time to open after a crash.
 const JOURNALS_BYTES_MAX: u64 = 256 * MEBIBYTE;
-
-/// A key that no entry has.
-const UNUSED_KEY: &[u8] = &[0];
 
 /// Table files that stay open at most, whatever the process may open: the default of fjall.
 const OPEN_FILES_MAX: u64 = 900;
@@ -66,6 +61,7 @@ impl Fjall {
     /// Opens or creates the database in `directory`, which exists.
     pub(super) fn open(directory: &Path, cache_bytes: u64) -> Result<Self, EngineError> {
         refuse_headless(directory)?;
+        renew::remove_unfinished(directory)?;
         let explain = |error| explain(directory, error);
         let database = Database::builder(directory)
             .cache_size(cache_bytes)
@@ -153,32 +149,6 @@ impl Fjall {
         writing.commit().map_err(|error| explain(&self.directory, error))
     }
 
-    /// Opens the files again after a failed write: what is there afterwards is on disk.
-    pub(super) fn recover(
-        directory: &Path,
-        failed: Option<Self>,
-        open: &dyn Fn() -> Result<Self, EngineError>,
-    ) -> Result<Self, EngineError> {
-        failed.into_iter().for_each(Self::close);
-        let opened = open()?;
-        opened.write_tables_anew()?;
-        opened.close();
-        begin_journal(directory)?;
-        open()
-    }
-
-    /// Writes everything that only journals hold to new tables, and syncs them with their lists.
-    fn write_tables_anew(&self) -> Result<(), EngineError> {
-        for table in Table::ALL {
-            let keyspace = self.keyspaces.of(table);
-            // A keyspace without entries in memory would write nothing, although its list of tables may be what failed.
-            keyspace.tree.remove(UNUSED_KEY, self.database.seqno());
-            let written = keyspace.tree.flush_active_memtable(0);
-            written.map_err(|error| explain(keyspace.path(), error.into()))?;
-        }
-        Ok(())
-    }
-
     /// Brings everything from memory into sorted tables.
     #[cfg(test)]
     pub(super) fn flush_tables(&self) {
@@ -247,16 +217,6 @@ fn journals(directory: &Path) -> Result<impl Iterator<Item = PathBuf> + use<>, E
     let files = std::fs::read_dir(directory).map_err(|error| EngineError::from_io(directory, error))?;
     let paths = files.filter_map(|file| file.ok().map(|file| file.path()));
     Ok(paths.filter(|path| path.extension().is_some_and(|extension| extension == "jnl")))
-}
-
-/// Begins a new journal in a closed database; when this returns, it is on disk. Fjall numbers its journals.
-fn begin_journal(directory: &Path) -> Result<(), EngineError> {
-    let number = |path: PathBuf| path.file_stem()?.to_str()?.parse::<u64>().ok();
-    let next = journals(directory)?.filter_map(number).max().map_or(0, |last| last + 1);
-    let path = directory.join(format!("{next}.jnl"));
-    let begun = std::fs::File::create_new(&path).and_then(|file| file.sync_all());
-    begun.map_err(|error| EngineError::from_io(&path, error))?;
-    sync_directory(directory)
 }
 
 /// Converts an error of fjall at `path`.

@@ -209,6 +209,19 @@ pub(super) fn names(folder: &Path) -> Result<Vec<String>, EngineError> {
     files.map(|file| Ok(file.map_err(failed)?.file_name().to_string_lossy().into_owned())).collect()
 }
 
+/// The files that a failed write or sync may concern: journals, and of each keyspace the present version and the file that names it.
+pub(super) fn unsettled(folder: &Path) -> Result<Vec<PathBuf>, EngineError> {
+    let mut found: Vec<PathBuf> =
+        journal_numbers(folder)?.into_iter().map(|number| folder.join(format!("{number}.jnl"))).collect();
+    for id in keyspace_ids(folder)? {
+        if let Some(current) = read_current(folder, id)? {
+            let keyspace = keyspace(folder, id);
+            found.extend([keyspace.join(format!("v{}", current.version)), keyspace.join(CURRENT)]);
+        }
+    }
+    Ok(found)
+}
+
 pub(super) fn keyspace(folder: &Path, id: u64) -> PathBuf {
     folder.join(KEYSPACES).join(id.to_string())
 }

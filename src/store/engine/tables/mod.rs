@@ -27,6 +27,7 @@ pub(in crate::store) mod scan;
 mod stall;
 
 mod files;
+mod renew;
 pub(in crate::store) mod survey;
 
 mod fjall;
@@ -38,7 +39,6 @@ mod fjall_version;
 mod pending;
 mod sled;
 mod sled_files;
-mod sled_recovery;
 mod sled_undo;
 
 #[cfg(test)]
@@ -87,12 +87,22 @@ impl Tables {
     /// not at all, and stays so: what is read from then on is on disk, never only in the page cache. Other calls wait meanwhile.
     ///
     /// After an error nothing is accepted as before, and when the files could not be opened, nothing is read either until another
-    /// attempt succeeds. What the disk still refuses is found before anything is closed.
+    /// attempt succeeds. A disk that is full or refuses a write is found before anything is closed.
     pub(in crate::store) async fn recover(&self) -> Result<(), EngineError> {
         let directory = self.directory.to_path_buf();
         let probed = tokio::task::spawn_blocking(move || files::probe(&directory)).await;
         probed.unwrap_or(Err(EngineError::Stopped))?;
         self.backend.recover().await
+    }
+
+    /// Writes the files of an engine that is not open anew, after a process that did not recover from a failed write.
+    pub(in crate::store) async fn renew(kind: EngineKind, folder: &Path) -> Result<(), EngineError> {
+        let folder = folder.to_path_buf();
+        let renewed = tokio::task::spawn_blocking(move || {
+            renew::check_space(kind, &folder)?;
+            renew::renew(kind, &folder)
+        });
+        renewed.await.unwrap_or(Err(EngineError::Stopped))
     }
 
     /// Bytes that the engine's files occupy.

@@ -19,7 +19,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
-        Arc, OnceLock, PoisonError, RwLock,
+        Arc, OnceLock, PoisonError, RwLock, RwLockWriteGuard, TryLockError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -29,8 +29,11 @@ use tokio::task::{JoinError, spawn_blocking};
 
 use super::error::EngineError;
 use super::read_offload::{ReadOffload, TimedRead};
+use super::renew;
 use super::stall::{Call, Calls};
 use crate::model::limits::{CLOSE_SECONDS_MAX, READ_SECONDS_MAX, WRITE_SECONDS_MAX};
+use crate::store::engine::EngineKind;
+use crate::telemetry::Chain;
 
 /// An open engine `T`, shared by readers and writers.
 pub(super) struct Running<T> {
@@ -60,7 +63,7 @@ pub(super) struct Deadlines {
     pub(super) write: Duration,
     /// A read.
     pub(super) read: Duration,
-    /// Closing, or opening again.
+    /// Closing.
     pub(super) close: Duration,
 }
 
@@ -74,6 +77,9 @@ impl Default for Deadlines {
         }
     }
 }
+
+/// How often it is looked whether no call uses the engine.
+const ALONE_EVERY: Duration = Duration::from_millis(2);
 
 /// Stalled reads beyond which no other read is begun: each holds a thread.
 const STALLED_READS_MAX: usize = 32;
@@ -255,34 +261,55 @@ impl<T: Send + Sync + 'static> Running<T> {
         self.reopened.load(Ordering::Acquire)
     }
 
-    /// Opens the files again after a failed write, and accepts writes again. Waits for the running calls; `reopen` gets the present
-    /// engine, if there is one left, and the way to open the files, as often as it needs.
+    /// Closes the files after a failed write, writes them anew, opens them, and accepts writes again. Waits for the running calls, and
+    /// takes as long as reading and writing the files.
     pub(super) async fn reopen(
         self: &Arc<Self>,
-        reopen: impl FnOnce(Option<T>, &dyn Fn() -> Result<T, EngineError>) -> Result<T, EngineError>
-        + Send
-        + 'static,
+        kind: EngineKind,
+        close: impl FnOnce(T) -> Result<(), EngineError> + Send + 'static,
     ) -> Result<(), EngineError> {
         if let Some(detail) = self.broken.get() {
             return Err(EngineError::damaged(&self.directory, detail));
         }
-        if self.write_in_flight().is_some_and(|since| since >= self.deadlines.write) {
-            return Err(self.stalled("a change", self.deadlines.write));
-        }
         let running = Arc::clone(self);
         let work = move || {
-            let mut engine = running.engine.write().unwrap_or_else(PoisonError::into_inner);
-            let open = || (running.opener)(&running.directory).map_err(EngineError::while_opening);
-            let failed = engine.take();
-            *engine = Some(reopen(failed, &open)?);
+            renew::check_space(kind, &running.directory)?;
+            let mut engine = running.alone()?;
+            if let Some(Err(error)) = engine.take().map(|failed| running.close_failed(failed, close)) {
+                tracing::debug!(error = %Chain(&error), "the files of a failed engine were closed");
+            }
+            renew::renew(kind, &running.directory)?;
+            *engine = Some((running.opener)(&running.directory).map_err(EngineError::while_opening)?);
             running.reopened.fetch_add(1, Ordering::AcqRel);
             running.poisoned.store(false, Ordering::Release);
             Ok(())
         };
-        match tokio::time::timeout(self.deadlines.close, spawn_blocking(work)).await {
-            Ok(ended) => self.outcome(ended),
-            Err(_) => Err(self.stalled("opening again", self.deadlines.close)),
+        self.outcome(spawn_blocking(work).await)
+    }
+
+    /// The engine when no call uses it. Calls go on until that is so: a lock that waits would hold up those that come later.
+    fn alone(&self) -> Result<RwLockWriteGuard<'_, Option<T>>, EngineError> {
+        let deadline = Instant::now() + self.deadlines.close;
+        loop {
+            match self.engine.try_write() {
+                Ok(engine) => return Ok(engine),
+                Err(TryLockError::Poisoned(engine)) => return Ok(engine.into_inner()),
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                    std::thread::sleep(ALONE_EVERY);
+                }
+                Err(TryLockError::WouldBlock) => return Err(self.stalled("a call", self.deadlines.close)),
+            }
         }
+    }
+
+    /// Closes a failed engine. A panic in it is an error: sled panics when its log cannot be synced at the end.
+    fn close_failed(
+        &self,
+        failed: T,
+        close: impl FnOnce(T) -> Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        let closed = catch_unwind(AssertUnwindSafe(|| close(failed)));
+        closed.unwrap_or_else(|panic| Err(explain_panic(&self.directory, panic.as_ref())))
     }
 
     /// Holds every write that begins from now on, until it is released.

@@ -99,6 +99,13 @@ impl Disk {
         self.lock().crash(survivors);
     }
 
+    /// Writes anew what the cache of the operating system holds, and syncs it; whoever opens the disk then sees it.
+    pub(super) fn renew(&self) {
+        let mut content = self.lock();
+        content.sync();
+        content.visible = content.durable.clone();
+    }
+
     /// Forgets everything, to release the memory.
     pub(crate) fn discard(&self) {
         *self.lock() = Content::default();
@@ -118,7 +125,6 @@ impl Content {
         self.crashes += 1;
     }
 
-    /// Writes anew and syncs what is only in the cache of the operating system.
     fn sync(&mut self) {
         let written: Vec<Vec<Change>> = self.written.drain(..).collect();
         written.into_iter().for_each(|batch| apply(&mut self.durable, batch));
@@ -151,15 +157,6 @@ impl Simulated {
         let disk = Disk::of_or_new(folder)?;
         let opened_after = disk.lock().crashes;
         Ok(Self { folder: folder.to_path_buf(), disk, policy, opened_after })
-    }
-
-    /// After a failed commit: what the cache of the operating system holds is written anew, synced, and visible.
-    pub(super) fn recover(self) -> Result<Self, EngineError> {
-        let mut content = self.content()?;
-        content.sync();
-        content.visible = content.durable.clone();
-        drop(content);
-        Ok(self)
     }
 
     /// The disk, unless the process that opened it has ended.

@@ -19,7 +19,7 @@
 //! cannot be read: a part of it stays, and gets to disk. So what it replaced is retained in a file (see `sled_undo`), and the
 //! transaction is repeated once, which completes it after a fault that has passed. After a lasting one the next opening puts
 //! back what was replaced, unless the file could not be written either; then the check of the store names the part.
-//! After a failed write or sync the files can be opened again within the process (see `sled_recovery`).
+//! After a failed write or sync the files can be opened again within the process (see `renew`).
 //! While it opens, sled takes what cannot be read for torn or free, and writes over it. So the whole log is read before, and a
 //! log that cannot be read is refused. An error that shows only when the same bytes are read again is not found; a log that
 //! fits into memory is not read from the disk again.
@@ -32,7 +32,10 @@ use std::{
     io::{self, BufReader},
     ops::Bound,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -47,9 +50,9 @@ use super::{
     error::EngineError,
     files::{sync_directory, sync_file},
     pending::{Gap, Pending},
+    renew,
     scan::{KeyValue, Order, Page, PageLimit, ScanRange},
     sled_files::remove_unfinished_snapshots,
-    sled_recovery,
     sled_undo::{self, Retained},
     table::{PerTable, Table},
 };
@@ -86,6 +89,8 @@ pub(in crate::store) struct Sled {
     /// Held while reading; a commit becomes visible between reads.
     reading: RwLock<()>,
     pending: Mutex<Arc<Pending>>,
+    /// Whether a transaction has failed while it entered the trees.
+    is_torn: AtomicBool,
     #[cfg(test)]
     torn: std::sync::atomic::AtomicUsize,
 }
@@ -98,7 +103,7 @@ impl Sled {
         let log_path = directory.join("db");
         refuse_headless(directory, &log_path)?;
         remove_unfinished_snapshots(directory)?;
-        sled_recovery::remove_unfinished_copy(directory)?;
+        renew::remove_unfinished(directory)?;
         refuse_unreadable(&log_path)?;
         let config = Config::new()
             .path(directory)
@@ -121,6 +126,7 @@ impl Sled {
             unsettled: Mutex::new(false),
             reading: RwLock::new(()),
             pending: Mutex::default(),
+            is_torn: AtomicBool::new(false),
             #[cfg(test)]
             torn: 0.into(),
         };
@@ -128,17 +134,12 @@ impl Sled {
         Ok(opened)
     }
 
-    /// Opens the files again after a failed write: what is there afterwards is on disk.
-    pub(super) fn recover(
-        directory: &Path,
-        failed: Option<Self>,
-        open: &dyn Fn() -> Result<Self, EngineError>,
-    ) -> Result<Self, EngineError> {
-        if let Some(Err(error)) = failed.map(Self::close) {
-            tracing::debug!(error = %Chain(&error), "the files of a failed engine were closed");
+    /// Before the files are closed after a failed transaction: what it replaced is retained, or an error says that it cannot be.
+    pub(super) fn secure_undo(&self) -> Result<(), EngineError> {
+        if self.is_torn.load(Ordering::Acquire) {
+            sled_undo::save(self.folder(), &self.pending())?;
         }
-        sled_recovery::copy_log(directory)?;
-        open()
+        Ok(())
     }
 
     /// Puts back what a transaction replaced that had failed before. Where that fails, the next opening does it.
@@ -321,6 +322,7 @@ impl Sled {
             },
             error => error,
         };
+        self.is_torn.store(true, Ordering::Release);
         Err(match error {
             TransactionError::Storage(error) => explain(&self.log_path, error),
             TransactionError::Abort(()) => EngineError::Poisoned,
@@ -382,7 +384,7 @@ impl Sled {
 impl Sled {
     /// Whether this attempt is to fail; then the changes of the first table have entered the trees.
     fn is_torn(&self, batch: &ByTable) -> bool {
-        use std::sync::atomic::Ordering::Relaxed;
+        use Ordering::Relaxed;
         if self.torn.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_err() {
             return false;
         }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   db                      the log, with everything in it
-//!   db.new                  a copy that is to take its place (see `sled_recovery`)
+//!   renewed.new             a copy that is to take its place (see `renew`)
 //!   conf                    the size of its segments
 //!   snap.<position>         where the pages lie in the log up to a position; the log after it is read at open
 //!   snap.<position>.generating   a snapshot that is being written; sled takes a left-over one for a whole one
