@@ -28,7 +28,7 @@ pub use self::standing::Standing;
 pub use self::upkeep::UpkeepWriter;
 pub use self::view::View;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -63,8 +63,8 @@ pub struct JournalWriter {
 
 /// A block that is being written.
 struct Tail {
-    /// What it leads to; none once the next block has been decided on it.
-    unsettled: Option<Arc<Unsettled>>,
+    /// What it leads to; gone when it has settled, because readers see it then.
+    unsettled: Weak<Unsettled>,
     outcome: watch::Receiver<Option<BlockOutcome>>,
     writing: JoinHandle<()>,
 }
@@ -198,7 +198,7 @@ impl JournalWriter {
 
     /// The state there, for decisions.
     pub fn view(&self) -> View {
-        let unsettled = self.tail.as_ref().and_then(|tail| tail.unsettled.clone());
+        let unsettled = self.tail.as_ref().and_then(|tail| tail.unsettled.upgrade());
         View::new(self.store.clone(), self.end, Arc::clone(&self.directory), unsettled)
     }
 
@@ -233,8 +233,6 @@ impl JournalWriter {
             return Appended::ended(self.settle().await);
         }
         let view = self.view();
-        // It is not needed any more; freeing it is work that does not belong on the reactor.
-        self.tail.iter_mut().for_each(|tail| tail.unsettled = None);
         let built = tokio::task::spawn_blocking(move || build::build(view, block)).await;
         let built = built.map_err(|error| format!("encoding a block failed: {error}"));
         match (self.settle().await, built) {
@@ -297,10 +295,10 @@ impl JournalWriter {
     fn write(&mut self, built: Built) -> Appended {
         let Built { writes, end, positions, directory, unsettled } = built;
         let unsettled = Arc::new(unsettled);
+        let while_it_is_written = Arc::downgrade(&unsettled);
         let (sender, outcome) = watch::channel(None);
         let writing = {
-            let (store, unsettled) = (self.store.clone(), Arc::clone(&unsettled));
-            let directory = Arc::clone(&directory);
+            let (store, directory) = (self.store.clone(), Arc::clone(&directory));
             async move {
                 let outcome = match store.write(writes).await {
                     Ok(()) => {
@@ -311,11 +309,13 @@ impl JournalWriter {
                     Err(error) => BlockOutcome::Unsure { cause: Chain(&error).to_string() },
                 };
                 sender.send_replace(Some(outcome));
+                // Freeing it takes longer than a task should.
+                tokio::task::spawn_blocking(move || drop(unsettled));
             }
         };
         (self.end, self.directory) = (end, directory);
         let writing = tokio::spawn(writing);
-        self.tail = Some(Tail { unsettled: Some(unsettled), outcome: outcome.clone(), writing });
+        self.tail = Some(Tail { unsettled: while_it_is_written, outcome: outcome.clone(), writing });
         Appended { positions, time_ms: end.time_ms, outcome }
     }
 }
