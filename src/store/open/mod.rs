@@ -225,10 +225,7 @@ pub(in crate::store) async fn attach_as(
 ) -> Result<Attached, Error> {
     let files = image.as_ref().map_or(options.directory.as_path(), ReadOnlyImage::path).to_owned();
     let folder = files.join(engine_folder(options.engine));
-    let unsettled = match renew_if_noted(&options, image.as_ref(), &files, &folder).await {
-        Ok(()) => None,
-        Err(error) => Some(error),
-    };
+    let unsettled = renew_if_noted(&options, image.as_ref(), &files, &folder).await.err();
     let engine = Engine::open(options.engine, &folder, &options.directory, options.cache_bytes).await?;
     let (high_water, _) = HighWaterFile::open(&files)?;
     let empty =
