@@ -3,15 +3,16 @@
 //! ```text
 //!   registry ◀─ View: what is on disk, and what the block under way leads to ─ writer
 //!   registry ── Block ─▶ writer ─ Writes: entries and one journal block ─▶ engine ─▶ on disk ─▶ publish   (one writer)
-//!   registry, resolver ─▶ Store: identifiers, list, names, requests, directory ─▶ engine                   (many readers, batched)
+//!   registry, resolver ─▶ Store: identifiers, list, names, requests ─▶ engine                              (many readers, batched)
+//!                         Store: directory, counts ─▶ memory
 //!   filing, backup ─▶ Store: follow, headers_after, bookmarks · copy::image                                (followers)
 //! ```
 //! | folder | what it is |
 //! |---|---|
 //! | `entry` | what is stored under one key: a file for each kind, with its key and its stored forms |
 //! | `journal` | the ordered, chained sequence of all changes: blocks, incarnations, seals, retention |
-//! | `writer` | the only way to append to the journal: from a block to entries, durable, then visible |
-//! | `open` | proves the files, opens the engine, compares and repairs what a crash may have left |
+//! | `writer` | the only way to append to the journal of a running node: from a block to entries, durable, then visible |
+//! | `open` | proves the files, opens the engine, compares, and redoes what a crash may have left |
 //! | `copy` | image and restore; check and repair |
 //! | `engine` | typed operations on entries; below them tables, and the engines fjall and sled |
 //! | `read`, `names`, `directory` | questions: entries by key and lists from the engine; prefixes, notes and tokens from memory |
@@ -21,26 +22,53 @@
 //! 1. The registry's committer takes a [`writer::View`] of the writer: the state at the end of the journal, with the block that is
 //!    being written. From it the committer reads the present states of the identifiers that a group of commands is about, and the
 //!    memory of their requests. A request that is remembered gets its first receipt again. Of the others it decides, and makes a
-//!    [`writer::Block`]: for each change the new state, its version, and a mark of the state that is replaced (for the count of the
-//!    prefix, the pieces that are deleted, and the link to the change before). A group takes up commands while the one before it is
-//!    written, up to [`Store::block_changes_max`] commands and some MiB.
+//!    [`writer::Block`]: for each change the new state, its version, and what the commit needs of the state that is replaced (its
+//!    [`entry::Mark`]: version, sequence, pieces, whether it was live). A group is what the committer decides together; its block is
+//!    what is written of it. A group takes up commands while the one before it is written, up to [`Store::block_changes_max`]
+//!    commands and 8 MiB.
 //! 2. [`writer::JournalWriter::append`] builds the block on a thread for blocking work: each change gets a sequence, a time and a chained
 //!    hash. One set of writes collects the journal entry (header and body), the new state with its digest when the suffix is long,
-//!    the count of the prefix, the memory of the request, and a seal at the end of a segment. Each entry is encoded, gets an envelope
-//!    with a checksum, and is cut into pieces when it is long. Then it waits until the block before has settled.
-//! 3. A task of its own has the engine commit all of it at once, on another such thread. When that returns, all of it is on disk.
-//!    Once begun, it runs to its end, whatever is dropped. When it fails, the outcome is unknown: it is that of every command of the
-//!    block, and of the next block, which was decided on this one and is not written. No change is accepted until the files have
-//!    been opened again, which the committer does as soon as the disk allows it ([`writer::Recovery`]); then the block is there for
-//!    ever, or never, and a repetition of the request gets the first receipt, or is decided anew.
+//!    the count of the prefix, the memory of the request, and after every 65,536th entry a seal: position, hash and time there.
+//!    Each entry is encoded, gets an envelope with a checksum, and is cut into pieces when it is long. Then it waits until the block
+//!    before has settled, which means that its outcome is known.
+//! 3. A task of its own lets the engine commit all of it at once, on a thread for blocking work. When the commit returns, all of it
+//!    is on disk. Once begun it runs to its end, even when its callers are gone. If it fails, or has not ended after 30 s, it is not
+//!    known whether the block is on disk: see below.
 //! 4. The end of the journal, the directory and the counts are published together, followers wake up, and the callers get their
-//!    receipts. From then on every question sees the change; an identifier may be seen a moment earlier than its count.
-//! 5. Some 200 ms later the high-water file names the new end. The witness, which holds what may only grow, is renewed after a
-//!    commit, at most once a second, and when the store is closed. The next opening compares both with what it finds.
+//!    receipts. From then on every question sees the change; an identifier may be seen a moment before the new end, directory and
+//!    counts.
+//! 5. Some 200 ms later the high-water file names the new end. The witness, a small file with numbers that never fall
+//!    (of prefixes, of tokens, in names of files), is renewed after a commit, at most once a second, and when the store is closed. The
+//!    next opening compares both with what it finds.
 //!
-//! What is durable when: a commit returns after the block survives power loss. Readers never see a block that is not on disk; they
-//! may see it shortly before its commit returns. Followers see it when it is published. The store records the caller of each
-//! change; it does not check permissions.
+//! What is durable when: when a commit returns, its block survives a loss of power. Readers do not see a block of this process that
+//! is not on disk; they may see it shortly before its commit returns. Followers see it when it is published. A loss of power before the
+//! commit leaves nothing of the block; during it all or nothing; after it all, even when no caller had its receipt. If the engine's
+//! files then lose entries of the last 200 ms, the next opening may not notice. The store records the caller of each change; it does
+//! not check permissions.
+//!
+//! # A failed write
+//!
+//! A write has failed when the engine returns an error, when it has not ended after 30 s, or when the high-water file cannot be
+//! written. The store is then [`writer::Standing::Unsure`]; after damage it is [`writer::Standing::Stopped`].
+//!
+//! - **Callers**: the commands of the failed block, and of the next one, which was decided on it and is not written, get "outcome
+//!   unknown". New commands are rejected with the reason; those that wait already wait for the present attempt, up to their deadline.
+//!   A caller repeats its request with the same id within the request window: it gets the first receipt, or the command is decided
+//!   anew.
+//! - **Attempts** ([`writer::Recovery`]): the committer opens the files again, written anew. The first attempt is made at once, the next
+//!   ones after 1, 2, 4, 8 and 10 s; after the sixth failure the store stops until a process opens it again. When the disk is full or a
+//!   call does not return, it is tried every 10 s without limit; while the store is paused, or a write has been running for 30 s, not
+//!   at all. Afterwards the failed block is there for ever, or never.
+//! - **Readers**: answered as before until the files are closed. Then calls wait; one that has waited 30 s fails with
+//!   [`EngineError::Stalled`], and while 32 such calls wait, others fail at once. This time has no limit: fjall copies its journals,
+//!   some 256 MiB, and reads them; sled copies its log and reads it again. When the files cannot be opened, every read fails with
+//!   [`EngineError::NotOpen`] until an attempt succeeds.
+//! - **Followers**: the published end stays, then moves by exactly the failed block, or not at all; never back. They may be woken without
+//!   a new end. Reads may fail as above, and bookmarks are rejected.
+//! - **Backups**: an exact image (fjall) fails with [`EngineError::Reopened`]; begin it again. A fuzzy image (sled) and a copy of the
+//!   journal go on, unless one of their reads fails.
+//! - **A restart** does the same work before it opens the files, because a failed write leaves a note beside them.
 
 pub mod entry;
 
@@ -163,7 +191,7 @@ impl Store {
         self.end().sequence
     }
 
-    /// Follows the durable journal.
+    /// Watches the published journal. It may wake without a new end. The end never goes back while the store is open.
     pub fn follow(&self) -> watch::Receiver<Published> {
         self.inner.published.subscribe()
     }
@@ -178,7 +206,8 @@ impl Store {
         self.inner.kind
     }
 
-    /// Maximum number of changes of one block, so that readers are not blocked while it is committed.
+    /// Maximum number of changes of one block, so that readers are not blocked while it is committed: 2,000 on fjall, 200 on sled. A
+    /// group is also closed at 8 MiB.
     pub fn block_changes_max(&self) -> usize {
         match self.inner.kind {
             EngineKind::Fjall => GROUP_ITEMS_MAX,
@@ -228,8 +257,8 @@ impl Store {
         self.inner.paused.borrow().clone()
     }
 
-    /// Accepts no changes until [`Store::resume`]; nothing that was accepted is affected. Returns whether it accepted them
-    /// before.
+    /// Accepts no changes until [`Store::resume`]; nothing that was accepted is affected, and pruning and forgetting go on. A store that
+    /// is unsure is not recovered while it is paused. Returns whether it accepted changes before.
     pub fn pause(&self, reason: &str) -> bool {
         self.inner.paused.send_replace(Some(reason.to_owned())).is_none()
     }
@@ -246,7 +275,7 @@ impl Store {
         let _unpaused = paused.wait_for(Option::is_none).await;
     }
 
-    /// Bytes on disk.
+    /// Bytes that the engine's files occupy on disk; the small files beside its folder are not counted.
     pub async fn disk_bytes(&self) -> Result<u64, Error> {
         Ok(self.inner.engine.disk_bytes().await?)
     }

@@ -52,7 +52,7 @@ impl Store {
             && self.lineage().position_of(position.sequence) == Some(position)
     }
 
-    /// Durable headers after a position, or from the first that is retained; at most `limit` and a few MiB, none at the end. What was
+    /// Durable headers after a position, or from the first that is retained; at most `limit` and 4 MiB, none at the end. What was
     /// pruned is passed over. [`Error::OtherJournal`] when this journal has no such position.
     pub async fn headers_after(&self, after: Option<Position>, limit: usize) -> Result<Vec<Header>, Error> {
         match after {

@@ -28,7 +28,7 @@ use crate::store::journal::retention::Retention;
 use crate::store::names::NameRange;
 use crate::store::open::high_water::{HighWater, HighWaterFile};
 use crate::store::open::loss::accept_loss;
-use crate::store::open::recovery;
+use crate::store::open::redo;
 use crate::store::open::{Opened, StoreOptions, open};
 use crate::store::writer::{Block, Committed, JournalWriter, Proposed};
 use crate::store::{EngineKind, Store};
@@ -174,7 +174,7 @@ async fn the_journal_is_dense_and_chained_and_holds_the_whole_change() {
     commit(&mut writer, vec![change("88/y", Some(b"two"), 1, None)]).await;
     let entries = store.entries_from(1, 10).await.expect("the journal reads");
     let (mut next, mut chain) = (1, Some([0; 32]));
-    recovery::check_chain(&store, &entries, &mut next, &mut chain).expect("dense and chained");
+    redo::check_chain(&store, &entries, &mut next, &mut chain).expect("dense and chained");
     assert_eq!(next, 4);
     assert_eq!(chain, Some(store.end().chain));
     let body = entries[1].body.as_ref().expect("a body");

@@ -60,7 +60,7 @@ impl Store {
         JournalHold { _held: self.inner.held.clone().read_owned().await }
     }
 
-    /// Starts an image of the present states.
+    /// Starts an image of the present states. It fails while the files are closed after a failed write.
     pub async fn image(&self) -> Result<Image, Error> {
         let image = self.inner.engine.image().await?;
         let last = if image.is_exact() { image.last_header().await? } else { None };
@@ -94,7 +94,8 @@ impl Image {
         self.image.is_exact()
     }
 
-    /// The next entries; none at the end.
+    /// The next entries; none at the end. An exact image fails with [`EngineError::Reopened`](crate::store::EngineError::Reopened) once the
+    /// files were opened again after a failed write: begin a new one. Any image fails while they are closed.
     pub async fn next(&mut self) -> Result<Vec<CopiedEntry>, Error> {
         while let Some(kind) = self.waiting.last().copied() {
             let page = self.image.next(kind, &mut self.cursor, STEP).await?;

@@ -18,7 +18,7 @@ use crate::store::open::proof::{FileProof, refuse_other_engine};
 use crate::store::open::read_only_image::refuse_read_only;
 use crate::store::open::witness::Witness;
 use crate::store::open::{Attached, StoreOptions, attach_as, engine_folder, refuse_without_data};
-use crate::store::open::{findings, proof, recovery};
+use crate::store::open::{findings, proof, redo};
 use crate::store::writer::counts::Counts;
 use crate::telemetry::Chain;
 
@@ -69,7 +69,7 @@ pub async fn repair(options: StoreOptions) -> Result<RepairReport, Error> {
         let differences = differences.unwrap_or_else(|error| vec![Chain(&error).to_string()]);
         Ok((files, FileProof::for_repair(found, differences)))
     });
-    let (mut files, proof) = mended.await.unwrap_or(Err(crate::store::EngineError::Stopped))?;
+    let (mut files, proof) = mended.await.unwrap_or(Err(crate::store::EngineError::NotOpen))?;
     let Attached { store, proof, rebuilt, .. } = attach_as(options, None, proof).await?;
     files.extend(rebuilt);
     let ended = carry_out(&store, &proof).await;
@@ -160,7 +160,7 @@ impl Repair {
 
     /// Reads the directory, which may not have been read at the opening. What cannot be read is lost.
     async fn read_directory(&mut self) -> Result<(), Error> {
-        match recovery::load_directory(&self.store).await {
+        match redo::load_directory(&self.store).await {
             Err(error) if error.is_damage() => {
                 self.lose(Chain(&error).to_string());
                 Ok(())
@@ -173,7 +173,7 @@ impl Repair {
     async fn redo(&mut self, entries: &[JournalEntry]) -> Result<(), Error> {
         self.remove_damaged(entries).await?;
         let mut writes = Writes::default();
-        self.rebuilt += recovery::redo_into(&self.store, entries, &mut writes).await?;
+        self.rebuilt += redo::redo_into(&self.store, entries, &mut writes).await?;
         self.store.write(writes).await?;
         let without: Vec<Header> =
             entries.iter().filter(|entry| entry.body.is_none()).map(|entry| entry.header.clone()).collect();

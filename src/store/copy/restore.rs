@@ -20,7 +20,7 @@ use crate::store::journal::check::JournalCheck;
 use crate::store::journal::lineage::Lineage;
 use crate::store::journal::retention::{RetainedFrom, Seal};
 use crate::store::journal::{Body, Hash, JournalEntry};
-use crate::store::open::recovery;
+use crate::store::open::redo;
 use crate::store::open::{Attached, Opened, StoreOptions, attach, begin_incarnation, open};
 use crate::store::writer::counts::Counts;
 use crate::store::writer::{End, JournalWriter};
@@ -181,7 +181,7 @@ impl Restorer {
             return Err(damaged("the image does not hold the incarnations of the store".to_owned()));
         }
         self.journal = Some(JournalCheck::starting_at(self.retained.headers_from));
-        recovery::load_directory(&self.store).await
+        redo::load_directory(&self.store).await
     }
 
     async fn put_group(&mut self, group: Vec<CopiedChange>) -> Result<(), Error> {
@@ -196,7 +196,7 @@ impl Restorer {
                 redone.push(entry);
             }
         }
-        recovery::redo_into(&self.store, &redone, &mut writes).await?;
+        redo::redo_into(&self.store, &redone, &mut writes).await?;
         self.store.write(writes).await
     }
 

@@ -45,8 +45,7 @@ pub enum EngineError {
     Reopened,
     /// A call has not returned by its deadline; it may still end.
     #[error(
-        "{what} in the stored data at {} has not returned after {seconds} seconds; check the disk and its load, then \
-         restart the node",
+        "{what} in the stored data at {} has not returned after {seconds} seconds; check the disk and its load",
         path.display()
     )]
     Stalled {
@@ -57,9 +56,9 @@ pub enum EngineError {
         /// Seconds that the call was given.
         seconds: u64,
     },
-    /// The engine is closed.
-    #[error("the store is closed")]
-    Stopped,
+    /// The engine has no open files: it was closed, or its files could not be opened again after a failed write.
+    #[error("the stored data is not open")]
+    NotOpen,
 }
 
 impl EngineError {
@@ -67,7 +66,7 @@ impl EngineError {
     pub(in crate::store) fn is_damage(&self) -> bool {
         match self {
             Self::Damaged { .. } | Self::Io { .. } => true,
-            Self::Full { .. } | Self::Poisoned | Self::Reopened | Self::Stalled { .. } | Self::Stopped => {
+            Self::Full { .. } | Self::Poisoned | Self::Reopened | Self::Stalled { .. } | Self::NotOpen => {
                 false
             }
         }
@@ -116,7 +115,7 @@ mod tests {
         assert!(is_damage(EngineError::from_io(path, io::Error::from_raw_os_error(5))), "EIO");
         assert!(!is_damage(EngineError::from_io(path, io::ErrorKind::StorageFull.into())));
         assert!(!is_damage(EngineError::Stalled { what: "a read", path: path.into(), seconds: 30 }));
-        assert!(!is_damage(EngineError::Stopped));
+        assert!(!is_damage(EngineError::NotOpen));
         assert!(!is_damage(EngineError::Poisoned));
     }
 }

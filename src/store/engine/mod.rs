@@ -21,12 +21,14 @@
 //! Every engine guarantees:
 //!
 //! - An entry is read whole, and at least as new as every receipt that was given before the call. There is **no** instant across
-//!   entries: two entries of one call may show different commits. Only the committer relies on an instant (that what allows a
-//!   change is still true); while a commit is under way it knows what that leads to, and asks only for the rest.
-//! - A commit is atomic and on disk when it returns. What is not on disk is never read. After a failed commit no other is accepted
-//!   until the engine has recovered; only then is it known whether the failed one is there, and that does not change any more.
+//!   entries: two entries of one call may come from different commits. The committer does not need one: it knows what the block
+//!   under way leads to, and reads only other entries.
+//! - A commit is atomic and on disk when it returns. What is not on disk is not read, with one exception: an earlier process left a
+//!   failed write, and the files could not be written anew at opening. After a failed commit no other is accepted until the engine
+//!   has recovered; only then is it known whether the failed one is there, and that does not change any more.
 //! - Damage is an error that names the entry or the file, and the remedy. A panic inside an engine is caught and becomes one.
-//! - Every call returns by its deadline. A commit beyond it counts as failed.
+//! - A read or a commit returns within 30 s, closing within 60 s. A commit that takes longer counts as failed. Opening,
+//!   [`Engine::recover`] and [`Engine::renew`] have no limit: they take as long as reading and copying the files.
 //! - No call blocks the reactor, but for short reads as long as they come from memory. Dropping a call's future does not undo it:
 //!   a commit runs to its end.
 

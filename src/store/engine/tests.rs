@@ -316,9 +316,9 @@ async fn a_closed_engine_answers_nothing(kind: EngineKind) {
     let (_directory, engine) = fresh(kind).await;
     engine.close().await.expect("it closes");
     let refused = engine.get_one::<IdentifierEntry>(&name("88/a")).await.expect_err("closed");
-    assert!(matches!(refused, Error::Engine(EngineError::Stopped)), "{refused:?}");
+    assert!(matches!(refused, Error::Engine(EngineError::NotOpen)), "{refused:?}");
     let refused = engine.commit(puts(&[state("88/a", 1, 1)])).await.expect_err("closed");
-    assert!(matches!(refused, EngineError::Stopped), "{refused:?}");
+    assert!(matches!(refused, EngineError::NotOpen), "{refused:?}");
 }
 
 //----------- Kinds ----------------------------------------------------------

@@ -22,7 +22,7 @@
 //! One whose every change is a journal entry: a file here with its key, its form, [`state::State`] and [`change::Recorded`]; a line
 //! in the list of `state.rs` and one in that of `change.rs`; an operation; a subject of its own, because the check compares states
 //! by their subjects. Writing, redo, comparison, check and adoption follow. One that follows from nothing, such as a bookmark, has
-//! a key and a form only, and is written by the store at once. Either needs a row in `kind.rs`, and then the compiler points at the
+//! a key and a form only, and is written by an `UpkeepWriter` at once. Either needs a row in `kind.rs`, and then the compiler points at the
 //! engine's tables and at what a copy checks. It does not point at the kinds that are copied (`copy/image.rs`) and at those that
 //! never become empty again (`open/proof.rs`). A store that was written before gets the table when it is opened. Earlier releases
 //! open it with the table as long as that is empty; they refuse a backup with a kind or a fact that they do not know, and a

@@ -11,7 +11,7 @@ use crate::store::error::Unreadable;
 use crate::store::journal::{Hash, Subject};
 use crate::wire::cursor::{DecodeError, Reader, Writer};
 
-/// Incarnations that a store can have had; far more than restores and repairs cause.
+/// Incarnations that a store can have had; far more than restores and accepted losses cause.
 const INCARNATIONS_MAX: usize = 10_000;
 /// Bytes of the reason for an incarnation.
 const REASON_BYTES_MAX: usize = 256;

@@ -62,7 +62,7 @@ impl Fact for RetainedFrom {
 
 //----------- Seal -----------------------------------------------------------
 
-/// The last entry of a segment.
+/// What stays of a segment when it is pruned: position, hash and time of its last entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) struct Seal {
     /// Position of the entry.
@@ -74,7 +74,7 @@ pub(in crate::store) struct Seal {
 }
 
 impl Seal {
-    /// The seal that a journal ending here has earned, if it ends with a segment.
+    /// The seal of a journal that ends here, if it ends with a segment.
     pub(in crate::store) fn at(end: End) -> Option<Self> {
         let is_last = end.sequence.is_multiple_of(SEGMENT_ENTRIES);
         is_last.then_some(Self { position: end.position(), chain: end.chain, time_ms: end.time_ms })
@@ -109,7 +109,7 @@ impl Entry for Seal {
 
 //----------- Pruning --------------------------------------------------------
 
-/// What to let go of.
+/// What to prune.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     /// Bodies of segments that ended before this time go, in milliseconds since 1970.
@@ -119,7 +119,10 @@ pub struct Retention {
 }
 
 impl UpkeepWriter {
-    /// Prunes whole sealed segments. Returns what it retains; while a backup copies the journal, nothing moves.
+    /// Prunes whole sealed segments. Returns what it retains; while a backup copies the journal, nothing is pruned. When this returns,
+    /// the new bounds and the deletions are on disk; after a crash some pruned entries stay until the next time.
+    ///
+    /// Allowed while the store is paused; [`Error::ReadOnly`](crate::store::error::Error::ReadOnly) while it is unsure or stopped.
     pub async fn prune(&self, retention: Retention) -> Result<RetainedFrom, Error> {
         let store = &self.store;
         store.check_not_stopped()?;
@@ -153,7 +156,8 @@ impl UpkeepWriter {
         Ok(deleted)
     }
 
-    /// Forgets requests whose ids were made before a time, in milliseconds since 1970. Returns how many.
+    /// Forgets requests whose ids were made before a time, in milliseconds since 1970. Returns how many; on disk then. Allowed as pruning
+    /// is.
     pub async fn forget_requests(&self, made_before_ms: u64) -> Result<u64, Error> {
         self.store.check_not_stopped()?;
         self.delete(Span::made_before(made_before_ms)).await

@@ -5,7 +5,7 @@
 //! ```
 //! As long as the machine runs, the page cache may show a process what is not on disk. One that finds `writes-unsettled` has the
 //! engine's files written anew before it opens them. After a loss of power the note does not matter: what is read then is on disk.
-//! The note is a change of a name, which a full disk allows and a disk that fails may still show.
+//! The note is a renamed file, because a rename works on a full disk, and often on one that fails.
 
 use std::fs;
 use std::io;

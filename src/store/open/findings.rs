@@ -14,7 +14,7 @@ use crate::store::entry::{EntryKey as _, EntryKind};
 use crate::store::error::Error;
 use crate::store::journal::Header;
 use crate::store::open::witness::Witness;
-use crate::store::open::{proof, recovery};
+use crate::store::open::{proof, redo};
 use crate::telemetry::Chain;
 
 /// Journal entries that are looked up, with the states they lead to.
@@ -131,7 +131,7 @@ async fn sample(store: &Store) -> Result<Vec<String>, Error> {
 
 /// Sequences from all over the retained journal, in order; not from its tail, every entry of which is checked.
 fn sampled_sequences(store: &Store) -> Vec<u64> {
-    let (first, tail) = (store.retained().headers_from, recovery::tail_from(store));
+    let (first, tail) = (store.retained().headers_from, redo::tail_from(store));
     let count = tail.saturating_sub(first);
     if count <= SAMPLES as u64 {
         return (first..tail).collect();

@@ -1,4 +1,4 @@
-//! The high-water file: a small record of the last acknowledged position of the journal.
+//! The high-water file: the last published position of the journal, in a small file.
 //!
 //! An engine may silently drop the tail of its files (a truncated file opens without an error on sled and fjall). This
 //! file, next to the engine's, holds the last durable position and its chained hash; a journal that ends before it, or

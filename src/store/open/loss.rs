@@ -13,9 +13,9 @@ use crate::store::open::findings::{Findings, WAY_BACK};
 use crate::store::open::high_water::{HighWater, HighWaterFile};
 use crate::store::open::proof::FileProof;
 use crate::store::open::read_only_image::refuse_read_only;
-use crate::store::open::recovery::{Redo, Tail};
+use crate::store::open::redo::{CheckedTail, Redo};
 use crate::store::open::{Attached, StoreOptions, attach, begin_incarnation, refuse_without_data};
-use crate::store::open::{findings, proof, recovery, save_high_water};
+use crate::store::open::{findings, proof, redo, save_high_water};
 use crate::store::writer::JournalWriter;
 
 /// What to do about a journal that lost its end.
@@ -134,9 +134,9 @@ pub async fn accept_loss(options: StoreOptions) -> Result<AcceptedLoss, Error> {
         AgainstMark::OtherChain { .. } => None,
     };
     let mut writer = JournalWriter::new(store.clone());
-    recovery::repair_tail(&store, Redo::All).await?;
+    redo::repair_tail(&store, Redo::All).await?;
     begin_incarnation(&mut writer, "loss accepted").await?;
-    let adopted = recovery::adopt_ahead_of(&store, found.sequence, &mut writer).await?;
+    let adopted = redo::adopt_ahead_of(&store, found.sequence, &mut writer).await?;
     save_high_water(&store)?;
     store.close(writer).await?;
     Ok(AcceptedLoss { lost, adopted })
@@ -163,8 +163,8 @@ async fn lost_its_end(store: &Store, proof: &FileProof) -> Result<bool, Error> {
 
 /// Whether the journal's tail has all its states, or an opening redoes those that it lacks.
 async fn tail_is_whole(store: &Store) -> Result<bool, Error> {
-    match recovery::repair_tail(store, Redo::Handful).await {
-        Ok(Tail { behind, repaired, .. }) => Ok(behind <= repaired),
+    match redo::repair_tail(store, Redo::Handful).await {
+        Ok(CheckedTail { behind, repaired, .. }) => Ok(behind <= repaired),
         Err(error) if error.is_damage() => Ok(false),
         Err(error) => Err(error),
     }

@@ -1,12 +1,14 @@
 //! Opening a store: create it or open it, check its consistency, and repair what can be repaired.
 //!
 //! ```text
-//!   files compared ─▶ engine opens ─▶ header ─▶ incarnations ─▶ journal's end ─▶ directory, counts ─▶ high water and contents
-//!   compared ─▶ the last entries (the tail) checked and repaired ─▶ ready
+//!   files compared ─▶ written anew if a failed write was noted ─▶ engine opens ─▶ header ─▶ incarnations
+//!   ─▶ journal's end ─▶ directory, counts ─▶ high water and contents compared
+//!   ─▶ the last 20,000 entries (the tail) checked, states redone ─▶ ready
 //! ```
 //! A store that differs from what is known of it opens read-only, and nothing is repaired in it. A journal found behind the
 //! high-water file opens read-only: what was acknowledged is missing, and only the operator may accept that, by
-//! [`crate::store::open::loss::accept_loss`] or by a restore.
+//! [`crate::store::open::loss::accept_loss`] or by a restore. When a failed write was noted and the files could not be written anew, the
+//! store opens as [`Standing::Unsure`] and recovers as after a failed write of this process.
 
 pub(in crate::store) mod read_only_image;
 
@@ -18,7 +20,7 @@ pub(in crate::store) mod witness;
 
 pub(in crate::store) mod findings;
 pub mod loss;
-pub(in crate::store) mod recovery;
+pub(in crate::store) mod redo;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -44,7 +46,7 @@ use crate::store::open::header_v1::{EncodedHeader, StoreHeader};
 use crate::store::open::high_water::{HighWater, HighWaterFile, LAG_MS};
 use crate::store::open::proof::FileProof;
 use crate::store::open::read_only_image::ReadOnlyImage;
-use crate::store::open::recovery::{Redo, Tail};
+use crate::store::open::redo::{CheckedTail, Redo};
 use crate::store::writer::counts::Counts;
 use crate::store::writer::{Block, End, JournalWriter, Proposed, Published, Standing};
 use crate::store::{Inner, Store};
@@ -213,7 +215,7 @@ pub(in crate::store) async fn attach(options: StoreOptions) -> Result<Attached, 
             Ok((image, proof))
         }
     });
-    let (image, proof) = proven.await.unwrap_or(Err(Error::Engine(EngineError::Stopped)))?;
+    let (image, proof) = proven.await.unwrap_or(Err(Error::Engine(EngineError::NotOpen)))?;
     attach_as(options, image, proof).await
 }
 
@@ -283,7 +285,7 @@ async fn renew_if_noted(
             "a write had failed before; the store's files were written anew, so that what they hold is on disk"
         );
     }
-    // Without the note only a failed write that is not recovered from, with a new start and a loss of power after it, is missed.
+    // Without the note a later start reads a failed write from the page cache, and a loss of power after that may take it away.
     if let Err(error) = doubt::begin(files) {
         tracing::warn!(error = %Chain(&error), "a later start may not learn of a write that fails now");
     }
@@ -291,7 +293,8 @@ async fn renew_if_noted(
 }
 
 impl Store {
-    /// Closes the store: writes the high-water file and releases the engine's files.
+    /// Closes the store: writes the high-water file and the witness, releases the engine's files and lists them; on disk when this
+    /// returns. A store that is unsure or stopped only releases them. Fails after 60 s.
     ///
     /// It takes the writer, so that nothing can be committed afterwards.
     pub async fn close(&self, writer: JournalWriter) -> Result<(), Error> {
@@ -327,8 +330,8 @@ async fn compare_and_repair(store: &Store, proof: &FileProof) -> Result<OpenRepo
         store.stop_writing(&format!("{}; {WAY_BACK}", findings.join("; ")));
     }
     let redo = if store.read_only_reason().is_some() { Redo::Nothing } else { Redo::Handful };
-    match recovery::repair_tail(store, redo).await {
-        Ok(Tail { checked, behind, repaired }) => {
+    match redo::repair_tail(store, redo).await {
+        Ok(CheckedTail { checked, behind, repaired }) => {
             if behind > repaired && store.read_only_reason().is_none() {
                 store.stop_writing(&format!(
                     "of the last {checked} journal entries, {behind} lead to a state that is missing or older; \
@@ -355,7 +358,7 @@ async fn take_up(store: &Store, proof: &FileProof, rebuilt: &mut Vec<String>) ->
         rebuilt.push("the incarnations and the retention bounds were rebuilt from the journal".to_owned());
     }
     take_up_journal(store).await?;
-    for read in [recovery::load_directory(store).await, recovery::load_counts(store).await] {
+    for read in [redo::load_directory(store).await, redo::load_counts(store).await] {
         match read {
             // A repair rebuilds them from the journal.
             Err(error) if proof.asks_for_repair && error.is_damage() => {
@@ -422,7 +425,7 @@ pub(in crate::store) async fn take_up_journal(store: &Store) -> Result<(), Error
         store.inner.retained.store(Arc::new(retained));
     }
     let lineage = store.inner.engine.fact::<Lineage>().await?.unwrap_or_default();
-    let lineage = recovery::mend_lineage(store, lineage).await?;
+    let lineage = redo::mend_lineage(store, lineage).await?;
     store.inner.lineage.store(Arc::new(lineage));
     let last = store.last_header().await?;
     let Some(last) = last else { return Err(without_journal(store)) };
@@ -444,8 +447,8 @@ fn warn_unless_noted(noted: Result<(), Error>) {
 //----------- High water -----------------------------------------------------
 
 impl Store {
-    /// Keeps the high-water file up to date, one write some 200 ms behind, and the witness, until the store is closed or `stop`
-    /// resolves.
+    /// Keeps the high-water file up to date, one write some 200 ms behind, and the witness, until the store is closed, stops for good, or
+    /// `stop` resolves. When the high-water file cannot be written, the store is unsure.
     pub fn spawn_high_water(&self, mut stop: watch::Receiver<bool>) -> JoinHandle<()> {
         let store = self.clone();
         tokio::spawn(async move {
@@ -493,7 +496,7 @@ pub(in crate::store) fn save_high_water(store: &Store) -> Result<(), Error> {
 pub(in crate::store) async fn high_water_saved(store: &Store) -> Result<(), Error> {
     let store = store.clone();
     let saved = tokio::task::spawn_blocking(move || save_high_water(&store)).await;
-    saved.unwrap_or(Err(Error::Engine(EngineError::Stopped)))
+    saved.unwrap_or(Err(Error::Engine(EngineError::NotOpen)))
 }
 
 //----------- Noting ---------------------------------------------------------

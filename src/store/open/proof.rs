@@ -107,7 +107,7 @@ impl FileProof {
 pub(in crate::store) async fn prove_again(store: &Store) -> Result<(), Error> {
     let (files, kind) = (store.inner.files.clone(), store.engine_kind());
     let proven = tokio::task::spawn_blocking(move || FileProof::of(&files, kind)).await;
-    let proof = proven.unwrap_or(Err(Error::Engine(EngineError::Stopped)))?;
+    let proof = proven.unwrap_or(Err(Error::Engine(EngineError::NotOpen)))?;
     match proof.differences.as_slice() {
         [] => Ok(()),
         differences => Err(store.format(format!("has changed: {}", differences.join("; ")))),
@@ -178,7 +178,7 @@ pub(in crate::store) async fn note_witness(store: &Store) -> Result<(), Error> {
             Witness { engine: store.inner.kind, stage: Stage::Complete, rising, filled, prefixes, tokens };
         save_witness(&store, witness)
     });
-    noted.await.unwrap_or(Err(Error::Engine(EngineError::Stopped)))
+    noted.await.unwrap_or(Err(Error::Engine(EngineError::NotOpen)))
 }
 
 fn save_witness(store: &Store, witness: Witness) -> Result<(), Error> {
@@ -216,7 +216,7 @@ pub(in crate::store) async fn list_closed_files(store: &Store) -> Result<(), Err
     let listed = tokio::task::spawn_blocking(move || {
         ClosedFiles { sequence, files: survey::list(&folder)? }.save(&directory)
     });
-    listed.await.unwrap_or(Err(Error::Engine(EngineError::Stopped)))
+    listed.await.unwrap_or(Err(Error::Engine(EngineError::NotOpen)))
 }
 
 /// The folder of the engine's files.

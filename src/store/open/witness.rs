@@ -1,9 +1,9 @@
-//! The witness: a small file beside the engine's folder that records what may only grow, so that an opening can tell a
-//! whole store from one that has lost files.
+//! The witness: a small file beside the engine's folder with numbers that never fall (of prefixes, of tokens, in names of files). A
+//! store that shows less at opening has lost files.
 //!
 //! ```text
 //!   first start    incomplete ─▶ engine's files made ─▶ first entry on disk ─▶ complete
-//!   running        rewritten after a commit when a number in it has grown, at most once a second
+//!   running        rewritten after a commit when something in it has changed, at most once a second
 //!   stop           engine closed ─▶ a second file lists all files of the engine
 //!   start          numbers of files and the list compared before the engine opens, the rest after it; without a difference,
 //!                  the list is removed

@@ -1,4 +1,4 @@
-//! The only way to append to the journal: a block of changes becomes states and journal entries in one atomic, durable write.
+//! The only way to append to the journal of a running node: a block of changes becomes states and journal entries in one atomic, durable write.
 //! Bookmarks, and what is pruned or forgotten, have no journal entry of their own; an [`UpkeepWriter`] of the writer writes them.
 //!
 //! ```text
@@ -7,8 +7,9 @@
 //!    └──────── what the block leads to, while it is being written ◀─────────────────────────────────────┘
 //! ```
 //! One block is written while the next is decided and built: the writer's [`View`] shows what the block under way leads to, readers
-//! do not. How a block ended is a [`BlockOutcome`]. When it is [`BlockOutcome::Unsure`], the block that was decided on it is not written and
-//! shares this outcome, and the store accepts no change until its files have been opened again (see `recovery`).
+//! do not. How a block ended is a [`BlockOutcome`]. When it is [`BlockOutcome::Unsure`], the block that was decided on it is not written
+//! and shares this outcome, because even a refusal or a repeated receipt in it may rest on the failed block. The store accepts no
+//! change until its files have been opened again (see `recovery`). A block has *settled* when its outcome is known, whatever it is.
 //!
 //! There is one [`JournalWriter`] per stream, and it cannot be cloned: one writer per stream.
 
@@ -55,14 +56,14 @@ pub struct JournalWriter {
     end: End,
     /// Prefixes and tokens there.
     directory: Arc<Directory>,
-    /// The last block that was handed to the engine; none when its outcome has been asked for.
-    tail: Option<Tail>,
+    /// The last block that was handed to the engine; none once its outcome has been taken.
+    in_flight: Option<InFlight>,
     /// The end that the journal has if the last block is on disk, as long as that is not known.
     doubtful: Option<End>,
 }
 
 /// A block that is being written.
-struct Tail {
+struct InFlight {
     /// What it leads to; gone when it has settled, because readers see it then.
     unsettled: Weak<Unsettled>,
     outcome: watch::Receiver<Option<BlockOutcome>>,
@@ -135,12 +136,14 @@ pub struct Proposed {
 pub enum BlockOutcome {
     /// It is on disk, and every later question sees it.
     Committed,
-    /// Nothing of it was written: this store does not accept changes, or the journal has moved on since the block was decided.
+    /// Nothing of it was written: this store does not accept changes, the journal has moved on since the block was decided, or the block
+    /// could not be encoded.
     NotOwner {
         /// Why not, and the remedy.
         reason: String,
     },
-    /// It may be on disk, and nobody knows before the files have been opened again. From then on it is there for ever, or never.
+    /// It may be on disk; that is known once the files have been opened again. From then on it is there for ever, or never. A block that
+    /// was decided on one with this outcome has it too; it is not on disk.
     Unsure {
         /// What failed.
         cause: String,
@@ -188,7 +191,7 @@ pub struct Committed {
 impl JournalWriter {
     pub(in crate::store) fn new(store: Store) -> Self {
         let (end, directory) = (store.end(), store.directory());
-        Self { store, end, directory, tail: None, doubtful: None }
+        Self { store, end, directory, in_flight: None, doubtful: None }
     }
 
     /// The end of the journal, with the block that is being written.
@@ -198,7 +201,7 @@ impl JournalWriter {
 
     /// The state there, for decisions.
     pub fn view(&self) -> View {
-        let unsettled = self.tail.as_ref().and_then(|tail| tail.unsettled.upgrade());
+        let unsettled = self.in_flight.as_ref().and_then(|in_flight| in_flight.unsettled.upgrade());
         View::new(self.store.clone(), self.end, Arc::clone(&self.directory), unsettled)
     }
 
@@ -218,9 +221,11 @@ impl JournalWriter {
     }
 
     /// Hands in a block, which was decided on the present [`View`]. It is built at once and given to the engine when the block before
-    /// it has settled; this returns then. A block decided on one that did not settle is not written and shares its outcome.
+    /// is committed; this returns then. After a failed one it is not written and shares its outcome. A block without changes is not
+    /// written; its outcome is that of the block before.
     ///
-    /// Not cancel-safe before it returns. From then on the block is written to its end, whatever is dropped.
+    /// Not cancel-safe: when the future is dropped before it returns, the block may be written or not. From then on the block is written
+    /// to its end, whatever is dropped, and its outcome is known within 30 s.
     pub async fn append(&mut self, block: Block) -> Appended {
         if let Err(reason) = self.may_append(&block) {
             // What was decided may rest on the block that is being written.
@@ -258,10 +263,10 @@ impl JournalWriter {
 
     /// Waits until the last block has settled. Its outcome; [`BlockOutcome::Committed`] when there is none.
     pub async fn settle(&mut self) -> BlockOutcome {
-        let Some(tail) = self.tail.take() else { return BlockOutcome::Committed };
-        let outcome = settled(tail.outcome).await;
+        let Some(in_flight) = self.in_flight.take() else { return BlockOutcome::Committed };
+        let outcome = settled(in_flight.outcome).await;
         // The task has nothing left to do; a panic in it was logged where it happened.
-        let _ended = tail.writing.await;
+        let _ended = in_flight.writing.await;
         if let BlockOutcome::Unsure { cause } = &outcome {
             self.store.be_unsure(cause);
         }
@@ -275,8 +280,8 @@ impl JournalWriter {
 
     /// Waits until the last block has settled, and leaves its outcome to be asked for. Safe to drop.
     pub async fn settled(&self) {
-        if let Some(tail) = &self.tail {
-            settled(tail.outcome.clone()).await;
+        if let Some(in_flight) = &self.in_flight {
+            settled(in_flight.outcome.clone()).await;
         }
     }
 
@@ -315,7 +320,7 @@ impl JournalWriter {
         };
         (self.end, self.directory) = (end, directory);
         let writing = tokio::spawn(writing);
-        self.tail = Some(Tail { unsettled: while_it_is_written, outcome: outcome.clone(), writing });
+        self.in_flight = Some(InFlight { unsettled: while_it_is_written, outcome: outcome.clone(), writing });
         Appended { positions, time_ms: end.time_ms, outcome }
     }
 }

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //!   Unsure ─ wait ─▶ prove the files, try the disk ─▶ open again ─▶ where does the journal end? ─▶ take up what is there ─▶ Open
-//!     ▲                 │ refused                         │ failed      │ neither before nor after the failed block ─▶ Stopped
-//!     └──── longer ◀────┴─────────────────────────────────┘
+//!     ▲                 │ refused                         │ failed      │ neither before nor after the failed block
+//!     └──── longer ◀────┴─────────────────────────────────┴─────────────┘            six failures ─▶ Stopped
 //! ```
-//! The engine's files are written anew before anything of them is shown, so that the answer to "is the block there?" is final. A full
-//! disk, or a call that has not returned, is waited for as long as it lasts. Another error is tried a few times, then the store stops
-//! until the process opens it again.
+//! The engine's files are written anew before they are opened, so that the answer to "is the block there?" is final. A full
+//! disk, or a call that has not returned, is waited for as long as it lasts. After another error it is tried again, six times in
+//! all; then the store stops until a process opens it again.
 
 use std::time::Duration;
 
@@ -17,14 +17,14 @@ use crate::model::limits::WRITE_SECONDS_MAX;
 use crate::store::Store;
 use crate::store::engine::EngineError;
 use crate::store::error::Error;
-use crate::store::open::recovery::take_up_again;
+use crate::store::open::redo::take_up_again;
 use crate::store::open::{doubt, high_water_saved, proof};
 use crate::store::writer::{End, JournalWriter, Standing};
 use crate::telemetry::Chain;
 
 /// Attempts against an error that may be lasting.
 const ATTEMPTS_MAX: u32 = 6;
-/// Time between the first attempt, which is made at once, and the second; each further one waits twice as long.
+/// Time between the first attempt, which is made at once, and the second; each further one waits twice as long, up to 10 s.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// A write that has been under way for longer is waited for.
 const WRITE_MAX: Duration = Duration::from_secs(WRITE_SECONDS_MAX);
@@ -36,7 +36,7 @@ const AGAIN_AFTER_MAX: Duration = Duration::from_secs(10);
 /// When to try to recover.
 pub struct Recovery {
     store: Store,
-    /// Attempts that have failed since the store was last open.
+    /// Failed attempts since the store was last open, without those that are waited for.
     failed: u32,
     /// When the next attempt is due; none while none is needed.
     due: Option<Instant>,
@@ -96,7 +96,8 @@ impl JournalWriter {
     /// Opens the engine's files again after a failed write and takes up what is on disk; then changes are accepted again. What was
     /// acknowledged is there, and whether the failed block is there does not change any more.
     ///
-    /// An error leaves the store as it was, or without an engine until another attempt succeeds.
+    /// After an error the store stays [`Standing::Unsure`]. The files may be as before, closed, or open again; another attempt begins
+    /// from the start.
     pub async fn recover(&mut self) -> Result<(), Error> {
         self.settle().await;
         let store = self.store.clone();

@@ -18,12 +18,14 @@ use crate::telemetry::Chain;
 pub enum Standing {
     /// It accepts them.
     Open,
-    /// A write has failed, and the outcome is not known; the store recovers by itself when the disk allows it.
+    /// A write has failed, and its outcome is unknown. Changes are rejected; questions are answered, except while the files are opened
+    /// again, which the node does by itself when the disk allows it.
     Unsure {
         /// What failed.
         reason: String,
     },
-    /// It accepts none until it is opened again.
+    /// It accepts none until a process opens it again. Questions are still answered, unless a recovery has closed the files and could
+    /// not open them.
     Stopped {
         /// Why, and the remedy.
         reason: String,
@@ -44,7 +46,7 @@ impl Store {
         ended.map_or(Standing::Open, |standing| standing.clone())
     }
 
-    /// Why the store accepts no changes, for good or for now; none while it accepts them.
+    /// Why the store is read-only: paused, unsure or stopped. None while it accepts changes.
     pub fn read_only_reason(&self) -> Option<String> {
         self.stop_reason().or_else(|| self.pause_reason())
     }
@@ -71,8 +73,8 @@ impl Store {
     pub(in crate::store) fn doubt(&self, error: &EngineError) {
         match error {
             // While the files are being opened again there is no engine.
-            EngineError::Stopped if self.standing() != Standing::Open => {}
-            EngineError::Damaged { .. } | EngineError::Stopped => {
+            EngineError::NotOpen if self.standing() != Standing::Open => {}
+            EngineError::Damaged { .. } | EngineError::NotOpen => {
                 let reason =
                     format!("a write failed ({}): check the disk, then restart the node", Chain(error));
                 self.stop_writing(&reason);

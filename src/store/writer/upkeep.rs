@@ -1,7 +1,7 @@
 //! What is written beside the journal while a node runs: the bookmarks of followers, and what is pruned or forgotten.
 //!
-//! It comes from the [`JournalWriter`](super::JournalWriter) alone, so that nothing else can write: on a store that is followed or copied elsewhere
-//! there is one place to ask whether this node may.
+//! Only the [`JournalWriter`](super::JournalWriter) hands it out. So whoever holds the writer is the only one that can write to the
+//! store.
 
 use crate::model::position::Bookmark;
 use crate::store::Store;
@@ -16,6 +16,8 @@ pub struct UpkeepWriter {
 
 impl UpkeepWriter {
     /// Sets the bookmark of a follower; when this returns, it is on disk.
+    ///
+    /// [`Error::ReadOnly`] while the store is paused, unsure or stopped. A write that fails makes the store unsure.
     pub async fn set_bookmark(&self, name: &str, bookmark: &Bookmark) -> Result<(), Error> {
         self.store.check_writable()?;
         let mut writes = Writes::default();

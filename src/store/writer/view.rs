@@ -3,8 +3,8 @@
 //! ```text
 //!   identifiers, requests ─▶ what the block leads to ─ not there ─▶ engine: what is on disk
 //! ```
-//! Readers do not see a block before it is on disk. The next block is decided on it all the same: when it does not reach the disk,
-//! neither does the next.
+//! Readers do not see a block before it is on disk. The next block is decided on it all the same. If it fails, the next one is not
+//! written.
 
 use std::collections::HashMap;
 use std::hash::Hash;

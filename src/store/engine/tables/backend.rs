@@ -6,9 +6,10 @@
 //!   the files are opened again, and readers never see the failed one; after that, it is present completely or not at all.
 //! - [`Backend::recover`] opens the files again within the process. What is there then is on disk for ever: it has been written to
 //!   new files and synced, never only read from the page cache, where it may be without being on disk.
-//! - One reading call sees all or nothing of each commit, and never a commit that is not on disk.
+//! - One reading call sees all or nothing of each commit, and never a commit of this process that is not on disk.
 //! - Damage is an error that names the file and the remedy; a panic inside an engine is caught and becomes one.
-//! - Every call returns by its deadline. A commit beyond it counts as failed.
+//! - A read or a commit returns within 30 s, closing within 60 s. A commit that takes longer counts as failed. Opening and
+//!   [`Backend::recover`] have no limit: they take as long as reading and copying the files.
 //! - No call blocks the reactor, but for short reads as long as they come from memory (see `read_offload`). Dropping a call's
 //!   future does not undo it: a commit runs to its end.
 //!
@@ -157,8 +158,9 @@ impl Backend {
         }
     }
 
-    /// Commits a batch: all of it is on disk when this returns. A batch that exceeds a bound is refused without
-    /// effect; after any other failure the outcome is unknown and later commits fail with [`EngineError::Poisoned`].
+    /// Commits a batch: all of it is on disk when this returns. A batch that exceeds a bound is not written (the bounds of a
+    /// group are far below these). After any other failure the outcome is unknown, and later commits fail with
+    /// [`EngineError::Poisoned`].
     pub(super) async fn commit(&self, batch: WriteBatch) -> Result<(), EngineError> {
         batch.check().map_err(|source| EngineError::Io { path: self.directory().to_path_buf(), source })?;
         if batch.is_empty() {
@@ -172,9 +174,9 @@ impl Backend {
         }
     }
 
-    /// Opens the files again after a failed commit, written anew, and accepts commits again. Other calls wait meanwhile. After an error
-    /// the engine has not recovered: either it is as it was, or, when the files could not be opened, every call fails with
-    /// [`EngineError::Stopped`] until another attempt succeeds.
+    /// Opens the files again after a failed commit, written anew, and accepts commits again. Other calls wait meanwhile, each up to its
+    /// deadline. After an error the engine has not recovered: either it is as it was, or, when the files could not be opened, every
+    /// call fails with [`EngineError::NotOpen`] until another attempt succeeds.
     pub(super) async fn recover(&self) -> Result<(), EngineError> {
         match self {
             Self::Fjall(running) => {
@@ -243,7 +245,7 @@ impl Backend {
     }
 
     /// Waits for the running calls and releases the files; when this returns, the same process can open them again.
-    /// Every other clone and snapshot then returns [`EngineError::Stopped`].
+    /// Every other clone and snapshot then returns [`EngineError::NotOpen`].
     pub(super) async fn close(self) -> Result<(), EngineError> {
         match self {
             Self::Fjall(running) => {

@@ -84,14 +84,15 @@ impl Tables {
     }
 
     /// Opens the files again after a failed commit, so that commits are accepted again. Each earlier commit is there completely or
-    /// not at all, and stays so: what is read from then on is on disk, never only in the page cache. Other calls wait meanwhile.
+    /// not at all, and stays so: what is read from then on is on disk, never only in the page cache. Other calls wait meanwhile,
+    /// each up to its deadline. There is no limit for the whole: it takes as long as reading and copying the files.
     ///
     /// After an error nothing is accepted as before, and when the files could not be opened, nothing is read either until another
     /// attempt succeeds. A disk that is full or refuses a write is found before anything is closed.
     pub(in crate::store) async fn recover(&self) -> Result<(), EngineError> {
         let directory = self.directory.to_path_buf();
         let probed = tokio::task::spawn_blocking(move || files::probe(&directory)).await;
-        probed.unwrap_or(Err(EngineError::Stopped))?;
+        probed.unwrap_or(Err(EngineError::NotOpen))?;
         self.backend.recover().await
     }
 
@@ -102,7 +103,7 @@ impl Tables {
             renew::check_space(kind, &folder)?;
             renew::renew(kind, &folder)
         });
-        renewed.await.unwrap_or(Err(EngineError::Stopped))
+        renewed.await.unwrap_or(Err(EngineError::NotOpen))
     }
 
     /// Bytes that the engine's files occupy.
@@ -111,7 +112,7 @@ impl Tables {
     }
 
     /// Waits for the running calls and releases the files; when this returns, the same process can open them again. Every clone
-    /// and image then returns [`EngineError::Stopped`].
+    /// and image then returns [`EngineError::NotOpen`].
     pub(in crate::store) async fn close(&self) -> Result<(), EngineError> {
         self.backend.clone().close().await
     }

@@ -1,8 +1,8 @@
 //! The values that a commit in progress replaces, so that readers of sled see durable values only.
 //!
-//! Sled shows a commit to readers as soon as it is in memory, before it is on disk. So the commit records here, for
+//! Sled shows a commit to readers as soon as it is in memory, before it is on disk. So the commit saves here, for
 //! each key that it changes, the previous value, and readers use that value until the commit is on disk. If the commit
-//! fails, the record remains: a value that may be lost is never shown.
+//! fails, the saved values stay: a value that may be lost is never shown.
 
 use std::{collections::BTreeMap, ops::Bound};
 

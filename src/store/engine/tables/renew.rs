@@ -9,7 +9,8 @@
 //!           version lists it
 //!   sled    the log
 //! ```
-//! That needs free space of the size of these files, and takes as long as reading and writing them.
+//! That needs free space for the largest of these files, and takes as long as reading and writing all of them. After a crash in
+//! between, each file is the old or the new one, and the next time an unfinished copy is removed.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};

@@ -12,7 +12,8 @@
 //!           ▲ └────panic inside the engine──▶ broken (every call returns Damaged; the process must be restarted)
 //!           └──────────opened again───────────┘ poisoned only
 //! ```
-//! While the files are being opened again every call waits. When that fails, no call has an engine until it succeeds.
+//! While the files are closed to be opened again, calls wait, each up to its deadline. When opening fails, every call fails with
+//! [`EngineError::NotOpen`] until another attempt succeeds. *Poisoned* means: no write is accepted after a failed one.
 
 use std::{
     any::Any,
@@ -154,7 +155,7 @@ impl<T: Send + Sync + 'static> Running<T> {
         let running = Arc::clone(self);
         let work = move || {
             let engine = running.engine.read().unwrap_or_else(PoisonError::into_inner);
-            work(engine.as_ref().ok_or(EngineError::Stopped)?)
+            work(engine.as_ref().ok_or(EngineError::NotOpen)?)
         };
         let ended = tokio::time::timeout(deadline, spawn_blocking(work)).await.ok()?;
         Some(self.outcome(ended))
@@ -183,7 +184,7 @@ impl<T: Send + Sync + 'static> Running<T> {
             && let Some(read) = self.read_offload.begin(now)
             && let Ok(engine) = self.engine.try_read()
         {
-            return self.read_here(&read, engine.as_ref().ok_or(EngineError::Stopped)?, work);
+            return self.read_here(&read, engine.as_ref().ok_or(EngineError::NotOpen)?, work);
         }
         self.read(work).await
     }
@@ -248,7 +249,7 @@ impl<T: Send + Sync + 'static> Running<T> {
         let running = Arc::clone(self);
         let work = move || {
             let engine = running.engine.write().unwrap_or_else(PoisonError::into_inner).take();
-            engine.map_or(Err(EngineError::Stopped), close)
+            engine.map_or(Err(EngineError::NotOpen), close)
         };
         match tokio::time::timeout(self.deadlines.close, spawn_blocking(work)).await {
             Ok(ended) => self.outcome(ended),
@@ -341,7 +342,7 @@ impl<T: Send + Sync + 'static> Running<T> {
 fn explain_join(directory: &Path, failed: JoinError) -> EngineError {
     match failed.try_into_panic() {
         Ok(panic) => explain_panic(directory, panic.as_ref()),
-        Err(_) => EngineError::Stopped,
+        Err(_) => EngineError::NotOpen,
     }
 }
 

@@ -36,7 +36,7 @@ static DISKS: Mutex<Vec<Disk>> = Mutex::new(Vec::new());
 pub(crate) enum DiskFault {
     /// The next write fails before anything is written.
     WriteFails,
-    /// The next sync fails; the batch is written, and nobody knows how far.
+    /// The next sync fails; the batch is written, and it is not known how far.
     SyncFails,
     /// The power is cut in the next commit; the batches before it survive.
     PowerCut {
@@ -162,7 +162,7 @@ impl Simulated {
     /// The disk, unless the process that opened it has ended.
     fn content(&self) -> Result<MutexGuard<'_, Content>, EngineError> {
         let content = self.disk.lock();
-        if content.crashes == self.opened_after { Ok(content) } else { Err(EngineError::Stopped) }
+        if content.crashes == self.opened_after { Ok(content) } else { Err(EngineError::NotOpen) }
     }
 
     /// The values of these keys, in the order of the keys.
@@ -215,7 +215,7 @@ impl Simulated {
             Some(DiskFault::PowerCut { survives }) => {
                 let written = content.written.len();
                 content.crash(if survives { written } else { written - 1 });
-                return Err(EngineError::Stopped);
+                return Err(EngineError::NotOpen);
             }
             Some(DiskFault::WriteFails) | None => {}
         }

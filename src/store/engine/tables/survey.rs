@@ -1,5 +1,5 @@
-//! What an engine's files show while the engine is not open: nothing is written and nothing is deleted, except by
-//! `clear_unfinished` and `mend`.
+//! What an engine's files show while the engine is not open, or writes nothing more after a failed write. Nothing is written and
+//! nothing is deleted, except by `clear_unfinished` and `mend`.
 //!
 //! ```text
 //!   survey ─▶ Rising: numbers in names and contents of files, which the engine only ever raises

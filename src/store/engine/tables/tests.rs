@@ -288,14 +288,14 @@ async fn stops_when_closed(kind: EngineKind) {
     engine.clone().close().await.unwrap();
     let everything = || (ScanRange::all(), Order::Forward, EVERYTHING);
     let (range, order, limit) = everything();
-    assert!(matches!(engine.scan(Table::Meta, range, order, limit).await, Err(EngineError::Stopped)));
+    assert!(matches!(engine.scan(Table::Meta, range, order, limit).await, Err(EngineError::NotOpen)));
     let (range, order, limit) = everything();
-    assert!(matches!(snapshot.scan(Table::Meta, range, order, limit).await, Err(EngineError::Stopped)));
-    assert!(matches!(engine.get_many(Table::Meta, vec![key(1)]).await, Err(EngineError::Stopped)));
+    assert!(matches!(snapshot.scan(Table::Meta, range, order, limit).await, Err(EngineError::NotOpen)));
+    assert!(matches!(engine.get_many(Table::Meta, vec![key(1)]).await, Err(EngineError::NotOpen)));
     let commit = engine.commit(puts(Table::Meta, [(key(1), vec![])])).await;
-    assert!(matches!(commit, Err(EngineError::Stopped)));
-    assert!(matches!(engine.snapshot().await, Err(EngineError::Stopped)));
-    assert!(matches!(engine.close().await, Err(EngineError::Stopped)));
+    assert!(matches!(commit, Err(EngineError::NotOpen)));
+    assert!(matches!(engine.snapshot().await, Err(EngineError::NotOpen)));
+    assert!(matches!(engine.close().await, Err(EngineError::NotOpen)));
 }
 
 async fn refuses_a_second_opening(kind: EngineKind) {

@@ -98,8 +98,9 @@ impl From<Writes> for PreparedWrites {
 //----------- Commit ---------------------------------------------------------
 
 impl Tables {
-    /// Commits entries together: all of them are on disk when this returns. Entries that exceed a bound are refused without
-    /// effect; after any other failure the outcome is unknown, and later commits fail with [`EngineError::Poisoned`].
+    /// Commits entries together: all of them are on disk when this returns. Entries that exceed a bound are not
+    /// written, and the store takes that for a failed write. After any other failure the outcome is unknown, and later commits fail
+    /// with [`EngineError::Poisoned`].
     pub(in crate::store) async fn commit(
         &self,
         writes: impl Into<PreparedWrites>,

@@ -147,7 +147,7 @@ async fn fjall_takes_nothing_after_a_failed_write() {
                 return error;
             }
         }
-        EngineError::Stopped
+        EngineError::NotOpen
     };
     let failed = tokio::time::timeout(Duration::from_secs(300), write).await.unwrap();
     assert!(matches!(failed, EngineError::Poisoned), "{failed:?}");

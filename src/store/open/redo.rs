@@ -1,4 +1,5 @@
-//! Repairs at open, and redoing journal entries onto states: by version, so that repetition has no effect.
+//! Redoing journal entries onto states when a store is opened or opened again: by version, so that repetition has no effect. What
+//! is done after a failed write before that is in `writer::recovery`.
 
 use std::collections::HashMap;
 
@@ -22,7 +23,8 @@ const STEP: usize = 1_000;
 /// Size of one step through the states.
 const STATES_STEP: PageLimit = PageLimit { entries: STEP, bytes: 4 * 1024 * 1024 };
 
-/// States behind the journal's tail that a torn write may have left: those of one group on the engine with the smaller ones.
+/// States behind the journal's tail that are redone without an operator; more are a finding. A torn write of sled leaves those of one
+/// group at most. A commit of fjall is never torn.
 const HANDFUL: u64 = GROUP_ITEMS_SLED_MAX as u64;
 
 /// Which states are redone.
@@ -45,7 +47,7 @@ enum Behind {
 
 /// The result of checking the journal's tail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::store) struct Tail {
+pub(in crate::store) struct CheckedTail {
     /// Journal entries that were checked.
     pub(in crate::store) checked: u64,
     /// States that are missing or older than the journal says.
@@ -56,9 +58,9 @@ pub(in crate::store) struct Tail {
 
 /// Checks the journal's tail (dense, chained, bodies there), and redoes what the states lack.
 ///
-/// States and journal are written together, so that only a torn write leaves any behind: more than a handful are a
-/// finding, and nothing is redone then.
-pub(in crate::store) async fn repair_tail(store: &Store, redo: Redo) -> Result<Tail, Error> {
+/// States and journal are written together, so that only a damaged log leaves any behind: more than a handful are a finding, and
+/// nothing is redone then.
+pub(in crate::store) async fn repair_tail(store: &Store, redo: Redo) -> Result<CheckedTail, Error> {
     let present = store.directory();
     let counted = walk_tail(store, Behind::Count).await;
     // Counting takes up in memory what it would redo.
@@ -76,11 +78,11 @@ pub(in crate::store) fn tail_from(store: &Store) -> u64 {
     store.end().sequence.saturating_sub(TAIL_ENTRIES_MAX).max(store.retained().headers_from).max(1)
 }
 
-async fn walk_tail(store: &Store, which: Behind) -> Result<Tail, Error> {
+async fn walk_tail(store: &Store, which: Behind) -> Result<CheckedTail, Error> {
     let (first, end) = (tail_from(store), store.end().sequence);
     let mut next = first;
     let mut chain: Option<Hash> = None;
-    let mut tail = Tail { checked: end + 1 - first, behind: 0, repaired: 0 };
+    let mut tail = CheckedTail { checked: end + 1 - first, behind: 0, repaired: 0 };
     while next <= end {
         let entries = store.entries_from(next, STEP).await?;
         if entries.is_empty() {
