@@ -6,6 +6,11 @@
 //! reading call sees every commit completely or not at all; two calls may see different commits, and there is no
 //! instant across calls: a snapshot of sled is a fuzzy scan of the live tables.
 //!
+//! **Power.** Sled uses a segment of the log again once its contents lie elsewhere, and relies on `sync_file_range` for their being
+//! on disk, which neither empties the cache of the disk nor brings a new length of the file there. So a power cut in the middle of a
+//! sync may take away acknowledged changes, not always noticed at the next opening, or leave a log that does not open. Between
+//! syncs nothing is lost. Fjall never writes over what it needs.
+//!
 //! **Inside the log.** Sled moves a page that exceeds a quarter of a segment into a file of its own under `blobs/`, which
 //! no sync covers. A leaf holds up to twenty entries whatever their size, so with sled's default segments a few pieces of
 //! 16 KiB would suffice, and a power cut would leave a store that does not open. [`SEGMENT_BYTES`] is chosen so that no
