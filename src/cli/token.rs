@@ -41,8 +41,9 @@ Example:
   idnode token reset-peer 3f6c0a9d52e87b14 --yes
 
 A lower node files with a token, and only the latest incarnation of its store may file: of two copies of a store, the one \
-that was restored earlier is refused as INCARNATION_SUPERSEDED. After the reset, whichever copy announces itself files its \
-present state, and prefixes that it does not name are revoked here. Stop the copy that is not wanted first.
+that was restored earlier is refused as INCARNATION_SUPERSEDED, and a store that does not continue the one which filed last, \
+such as a second restore of the same backup or a new store, as INCARNATION_FORKED. After the reset, whichever copy announces \
+itself files its present state, and prefixes that it does not name are revoked here. Stop the copy that is not wanted first.
 
 A store that began under a clock far ahead is refused as INCARNATION_AHEAD, and files after the reset.")]
     ResetPeer(ResetPeerArguments),

@@ -73,8 +73,16 @@ fn elsewhere(referral: &proto::Referral, asked: &PeerQuestion) -> Result<PeerAns
 //----------- Filing ---------------------------------------------------------
 
 /// Encodes an announcement.
-pub(super) fn announce(site: &Site, incarnation: Incarnation) -> proto::AnnounceRequest {
-    proto::AnnounceRequest { site: Some(site.into()), incarnation: incarnation.0.to_vec() }
+pub(super) fn announce(
+    site: &Site,
+    incarnation: Incarnation,
+    lineage: &[Incarnation],
+) -> proto::AnnounceRequest {
+    proto::AnnounceRequest {
+        site: Some(site.into()),
+        incarnation: incarnation.0.to_vec(),
+        lineage: lineage.iter().map(|incarnation| incarnation.0.to_vec()).collect(),
+    }
 }
 
 /// Decodes the upper node's answer to an announcement.

@@ -84,18 +84,19 @@ impl Upper {
         &self.anonymous
     }
 
-    /// Announces the site of this node and the incarnation of its store.
+    /// Announces the site of this node, the incarnation of its store, and those that the store has had.
     pub async fn announce(
         &self,
         site: &Site,
         incarnation: Incarnation,
+        lineage: &[Incarnation],
     ) -> Result<UpperConnection, PeerError> {
         let token = self.token().await?;
         // Each announcement opens a new connection, so that an upper node with a new address is found again.
         let channel = self.endpoint.channel(&self.trust)?;
         let mut connection =
             UpperConnection { name: self.name(), token, channel, announced: Announced::default() };
-        let mut request = connection.request(message::announce(site, incarnation));
+        let mut request = connection.request(message::announce(site, incarnation, lineage));
         request.set_timeout(ANNOUNCE_MAX);
         let answered = time::timeout(ANNOUNCE_MAX, connection.client().announce(request)).await;
         let answered = answered.map_err(|_| PeerError::DeadlinePassed { peer: self.name() })?;

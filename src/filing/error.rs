@@ -49,6 +49,9 @@ fn advice(error: &PeerError) -> &'static str {
         Some("INCARNATION_SUPERSEDED") => {
             "; another copy of this node's store, restored later, has filed: stop whichever of the two is not wanted"
         }
+        Some("INCARNATION_FORKED") => {
+            "; stop the other store if this one is the right one, then ask the operator of the upper node for the reset"
+        }
         Some("INCARNATION_AHEAD") => {
             "; if this node's store began under a wrong clock, ask the operator of the upper node to reset its peer token \
              with `idnode token reset-peer`"

@@ -15,7 +15,8 @@
 //! - An unreachable upper node does not affect this node's own work; filing retries, after a longer wait each time.
 //! - A prefix that the upper node refuses is set aside and reported; the others are filed. It is filed again after a pause
 //!   and at each new contact, since the refusal ends by a decision there.
-//! - Filing ends when a later incarnation of this store has filed: two copies of a store never both file.
+//! - Filing ends when a later incarnation of this store has filed: two copies of a store never both file. A store that does not
+//!   continue the one which filed last is refused until the operator of the upper node decides; it is tried again meanwhile.
 //!
 //! Filing reads the store and saves bookmarks there; it never changes what is registered.
 
@@ -40,6 +41,7 @@ use crate::federation::filing_message::{Acknowledged, Announced, FilingMessage};
 use crate::federation::upper::{AcknowledgementReceiver, FilingSender, Upper};
 use crate::model::environment::Jitter;
 use crate::model::identifier::Prefix;
+use crate::model::limits::INCARNATIONS_ANNOUNCED_MAX;
 use crate::model::position::{Bookmark, Incarnation, Position, Stream};
 use crate::model::site::Site;
 use crate::store::Store;
@@ -133,7 +135,7 @@ impl Filing {
     /// Files over one connection until it breaks.
     async fn file(&self, site: &Site, backoff: &mut Backoff) -> Result<Infallible, FilingError> {
         let head = self.store.head();
-        let connection = self.upper.announce(site, head.incarnation).await?;
+        let connection = self.upper.announce(site, head.incarnation, &lineage(&self.store)).await?;
         let announced = connection.announced().clone();
         let basis = basis(&announced, site);
         let start = self.starting_point(&announced, &basis).await?;
@@ -191,6 +193,14 @@ impl Filing {
     }
 }
 
+/// The incarnations of a store, the present one last, as far as they are announced.
+fn lineage(store: &Store) -> Vec<Incarnation> {
+    let lineage = store.lineage();
+    let entries = lineage.entries();
+    let earlier = entries.len().saturating_sub(INCARNATIONS_ANNOUNCED_MAX);
+    entries.iter().skip(earlier).map(|entry| entry.incarnation).collect()
+}
+
 /// Returns the basis of a confirmation: the upper node's incarnation, the scope of the token, and the announced site.
 /// When one of them changes, the present state is filed again. It is stored as one digest, in the field of an
 /// incarnation; the sequence is 0, or 1 while something is refused.
@@ -198,8 +208,8 @@ fn basis(announced: &Announced, site: &Site) -> Bookmark {
     let mut scope: Vec<String> = announced.scope.iter().map(Prefix::canonical).collect();
     scope.sort_unstable();
     let mut hash = Sha256::new();
-    // Differs from the basis of versions that did not note refusals, so that what they left aside is filed again.
-    hash.update("refusals");
+    // Differs from the basis of versions that did not note refusals and did not announce a lineage, so that all is filed again.
+    hash.update("lineage");
     hash.update(announced.incarnation.0);
     hash.update(scope.join(","));
     hash.update(format!("{:?}{:?}{:?}", site.addresses(), site.host_name(), site.ports()));

@@ -127,6 +127,9 @@ pub const REQUEST_AHEAD_SECONDS_MAX: u64 = 300;
 /// zone makes.
 pub const INCARNATION_AHEAD_SECONDS_MAX: u64 = 86_400;
 
+/// Incarnations of its store that a lower node announces, the last ones: some 60 bytes each.
+pub const INCARNATIONS_ANNOUNCED_MAX: usize = 1_000;
+
 const _: () = {
     assert!(VALUES_BYTES_MAX + IDENTIFIER_BYTES_MAX + 64 <= HANDLE_MESSAGE_BYTES_MAX);
     assert!(VALUES_BYTES_MAX < MESSAGE_BYTES_MAX);

@@ -43,6 +43,11 @@ impl Position {
         self.sequence.checked_sub(earlier.sequence)
     }
 
+    /// Whether an entry can be there. Sequences begin at 1; 0 is before the first entry.
+    pub fn is_entry(self) -> bool {
+        self.sequence > 0
+    }
+
     /// Parses what `Display` writes: `incarnation:stream:sequence`.
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.splitn(3, ':');

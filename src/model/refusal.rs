@@ -3,6 +3,7 @@
 use crate::model::identifier::{IdentifierError, Prefix};
 use crate::model::identity::Identity;
 use crate::model::limits::{BATCH_ITEMS_MAX, INCARNATION_AHEAD_SECONDS_MAX, REQUEST_AHEAD_SECONDS_MAX};
+use crate::model::position::Incarnation;
 use crate::model::prefix::RegistrantError;
 use crate::model::site::SiteError;
 use crate::model::value::{Index, ValueError};
@@ -217,6 +218,16 @@ pub enum Refusal {
          of the upper node resets this node's token with `idnode token reset-peer`"
     )]
     IncarnationSuperseded,
+    /// The store of the lower node does not continue the incarnation that filed last.
+    #[error(
+        "the store of this node does not continue incarnation {filed}, which filed last; if this store is the right one, an \
+         administrator of the upper node resets this node's token with `idnode token reset-peer`: then it files, and what it does \
+         not file is revoked"
+    )]
+    IncarnationForked {
+        /// The incarnation that filed last.
+        filed: Incarnation,
+    },
     /// The lower node was reset by an administrator after the call began in which it files.
     #[error(
         "this peer was reset after the call began; the lower node announces itself again, and files its present state"
@@ -282,6 +293,7 @@ impl Refusal {
             Self::RequestIdInvalid | Self::RequestAhead { .. } => "REQUEST_ID_INVALID",
             Self::TooManyItems { .. } => "TOO_MANY_ITEMS",
             Self::IncarnationSuperseded => "INCARNATION_SUPERSEDED",
+            Self::IncarnationForked { .. } => "INCARNATION_FORKED",
             Self::PeerReset => "PEER_RESET",
             Self::IncarnationAhead { .. } => "INCARNATION_AHEAD",
         }
@@ -318,6 +330,7 @@ impl Refusal {
             Self::RequestAhead { ahead_seconds } | Self::IncarnationAhead { ahead_seconds } => {
                 vec![("ahead_seconds", ahead_seconds.to_string())]
             }
+            Self::IncarnationForked { filed } => vec![("incarnation", filed.to_string())],
             Self::PrefixFiled { prefix, peer } => {
                 vec![("prefix", prefix.to_string()), ("token", peer.clone())]
             }

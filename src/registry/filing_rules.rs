@@ -26,6 +26,9 @@ use crate::store::entry::Operation;
 use super::command::Filing;
 use super::rules::with_usable_key;
 
+/// The incarnation in the mark of what was filed before its peer was reset; no store has it.
+const NONE: Incarnation = Incarnation([0; 16]);
+
 /// The state on which filings are decided.
 pub(super) struct FilingState<'a> {
     /// Prefixes and tokens.
@@ -70,9 +73,13 @@ pub(super) fn file(
         version: present.map_or(1, |present| present.version + 1),
         changed_ms: 0,
     };
+    // A later incarnation renews the mark, and so does a filing after a reset: an older mark is one that the store has lost.
     let is_same = |present: &PrefixEntry| {
-        present.filing.is_some_and(|mark| mark.peer == peer)
-            && present.homing == entry.homing
+        let incarnation = filing.position.incarnation;
+        present.filing.is_some_and(|mark| {
+            mark.position.incarnation == incarnation
+                && is_compared(mark, &filing.prefix, peer, state.directory)
+        }) && present.homing == entry.homing
             && present.status == entry.status
             && present.registrant == entry.registrant
     };
@@ -200,12 +207,12 @@ pub(super) fn apply_again(entry: &PrefixEntry, directory: &Directory) -> PrefixE
 /// The mark for a later change of its entry. What was filed before its peer was reset is not compared after that change
 /// either: it gets the position before all others.
 fn carry(mark: FilingMark, prefix: &Prefix, directory: &Directory) -> FilingMark {
-    let first = Position { incarnation: Incarnation([0; 16]), sequence: 0, ..mark.position };
+    let first = Position { incarnation: NONE, sequence: 0, ..mark.position };
     let position = if is_compared(mark, prefix, mark.peer, directory) { mark.position } else { first };
     FilingMark { position, ..mark }
 }
 
 /// Whether a mark of the peer counts: one that was made before the peer was reset does not.
-fn is_compared(mark: FilingMark, prefix: &Prefix, peer: TokenId, directory: &Directory) -> bool {
-    mark.peer == peer && directory.is_changed_after(prefix, peer)
+pub(super) fn is_compared(mark: FilingMark, prefix: &Prefix, peer: TokenId, directory: &Directory) -> bool {
+    mark.peer == peer && mark.position.incarnation != NONE && directory.is_changed_after(prefix, peer)
 }

@@ -25,7 +25,7 @@ mod filing_rules;
 mod group;
 mod rules;
 
-mod filing;
+pub mod filing;
 pub mod store_status;
 
 pub mod counters;

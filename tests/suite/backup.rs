@@ -216,7 +216,8 @@ async fn a_lower_node_restored_to_an_earlier_position_is_filed_right_afterwards(
     assert!(present > wanted.incarnation);
     assert_eq!(status("88.118.1"), Some(PrefixStatus::Active), "as it was then");
     assert_eq!(status("88.118.2"), Some(PrefixStatus::Active));
-    assert_eq!(status("88.118.4"), Some(PrefixStatus::Revoked), "it does not exist any more");
+    assert_eq!(status("88.118.4"), Some(PrefixStatus::Active), "lost below, and not revoked by that");
+    assert_eq!(top.lost().await, ["88.118.4"]);
     let mark = top.entry("88.118.3").and_then(|entry| entry.filing).expect("filed");
     assert_eq!(mark.position.incarnation, present);
 }

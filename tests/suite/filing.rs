@@ -155,7 +155,7 @@ async fn a_killed_lower_node_files_each_change_once() {
     lower.kill();
 }
 
-/// A restored lower node files its present state; what it no longer knows is revoked, and the other copy is shut out.
+/// A restored lower node files its present state; what it has lost stands and is listed, and the other copy is shut out.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restored_lower_node_files_anew_and_its_older_copy_is_refused() {
     let top = Tier::top().await;
@@ -177,7 +177,8 @@ async fn a_restored_lower_node_files_anew_and_its_older_copy_is_refused() {
     assert_eq!(status.counts.resynchronizations, 1);
     let prefix_status = |text: &str| top.entry(text).map(|entry| entry.status);
     assert_eq!(prefix_status("88.118.1"), Some(PrefixStatus::Active), "as it was then");
-    assert_eq!(prefix_status("88.118.2"), Some(PrefixStatus::Revoked), "it does not exist any more");
+    assert_eq!(prefix_status("88.118.2"), Some(PrefixStatus::Active), "not revoked by itself");
+    assert_eq!(top.lost().await, ["88.118.2"]);
     assert_eq!(prefix_status("88.118.3"), Some(PrefixStatus::Active));
     lower.stop().await;
     lower.put_back(&later);
@@ -187,6 +188,35 @@ async fn a_restored_lower_node_files_anew_and_its_older_copy_is_refused() {
     assert!(status.last_error.is_some_and(|error| error.contains("stop whichever of the two is not wanted")));
     assert_eq!(status.state, FilingState::Ended);
     assert_eq!(prefix_status("88.118.4"), None, "two copies never both file");
+}
+
+/// A backup is restored twice. The second store does not continue the first, which has filed: the operator of the upper node decides.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_restore_of_the_same_backup_files_after_a_reset() {
+    let top = Tier::top().await;
+    let mut lower = Tier::below(&top, &["88.118"]).await;
+    lower.home("88.118.1").await;
+    lower.settled();
+    lower.stop().await;
+    let earlier = lower.copy();
+    lower.restore(&earlier).await;
+    lower.go_on().await;
+    lower.home("88.118.2").await;
+    lower.settled();
+    lower.stop().await;
+    lower.restore(&earlier).await;
+    lower.go_on().await;
+    lower.home("88.118.3").await;
+    let status = lower.troubled("INCARNATION_FORKED");
+    assert!(status.last_error.is_some_and(|error| error.contains("stop the other store")));
+    assert_eq!(status.state, FilingState::Away, "it is tried again");
+    let prefix_status = |text: &str| top.entry(text).map(|entry| entry.status);
+    assert_eq!((prefix_status("88.118.2"), prefix_status("88.118.3")), (Some(PrefixStatus::Active), None));
+    top.reset_peer().await;
+    lower.settled();
+    assert_eq!(prefix_status("88.118.1"), Some(PrefixStatus::Active));
+    assert_eq!(prefix_status("88.118.2"), Some(PrefixStatus::Revoked), "the operator has decided");
+    assert_eq!(prefix_status("88.118.3"), Some(PrefixStatus::Active));
 }
 
 /// An operator of the upper node resets the peer: then the older copy files, also after the upper node was restored.
@@ -208,9 +238,7 @@ async fn a_reset_peer_files_again_also_after_a_backup_of_the_upper_node_was_rest
     lower.troubled("INCARNATION_SUPERSEDED");
     lower.stop().await;
     top.back_up(Kind::Full).await;
-    let tokens = top.node().registry().tokens(&Caller::Node).expect("tokens");
-    let id = tokens.iter().find(|token| token.label == "lower node").expect("a peer").id;
-    top.apply(vec![Command::Token(TokenCommand::ResetPeer { id })]).await;
+    top.reset_peer().await;
     top.back_up(Kind::Incremental).await;
     top.stop().await;
     top.restore_backup().await;

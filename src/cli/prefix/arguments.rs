@@ -169,6 +169,10 @@ pub(in crate::cli) struct ListArguments {
     #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
     pub(super) under: String,
 
+    /// Only prefixes that a lower node has filed and has lost since, by a restore or an accepted loss of its store
+    #[arg(long)]
+    pub(super) lost: bool,
+
     #[command(flatten)]
     pub(super) connection: ConnectionArguments,
 }

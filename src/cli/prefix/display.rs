@@ -12,7 +12,7 @@ use crate::wire::proto;
 pub(super) fn entry_table(entry: &proto::PrefixEntry) -> Table {
     let mut table = Table::plain();
     table.row(["Prefix", &entry.prefix]);
-    table.row(["Status", status(entry.standing())]);
+    table.row(["Status", &standing(entry)]);
     table.row(["Answered by", &homing(entry)]);
     if let Some(proto::prefix_entry::Homing::Delegated(site)) = &entry.homing
         && !site.public_key.is_empty()
@@ -56,6 +56,7 @@ pub(super) fn entry_json(entry: &proto::PrefixEntry) -> Json {
         "filing": entry.filing.as_ref().map(|filing| json!({
             "peer": filing.peer,
             "position": filing.position.as_ref().map(position),
+            "lost": filing.lost,
         })),
         "version": entry.version,
         "changed": display::time(entry.changed_ms),
@@ -65,6 +66,12 @@ pub(super) fn entry_json(entry: &proto::PrefixEntry) -> Json {
             "changed": display::time(note.changed_ms),
         })),
     })
+}
+
+/// The status of an entry, and whether the lower node has lost what it filed.
+pub(super) fn standing(entry: &proto::PrefixEntry) -> String {
+    let is_lost = entry.filing.as_ref().is_some_and(|filing| filing.lost);
+    format!("{}{}", status(entry.standing()), if is_lost { ", lost by its node" } else { "" })
 }
 
 pub(super) fn status(status: proto::Standing) -> &'static str {

@@ -9,7 +9,7 @@ use self::arguments::{
     DelegateArguments, EndDelegationArguments, HomeArguments, ListArguments, NoteArguments,
     OnePrefixArguments, ShowArguments,
 };
-use self::display::{entry_json, entry_table, homing, status};
+use self::display::{entry_json, entry_table, homing, standing, status};
 use super::change::{Subject, print_receipt};
 use super::connection::{Connection, ConnectionArguments};
 use super::display::{Table, time};
@@ -84,7 +84,15 @@ only. The entry of the prefix does not change, and the note is not filed.")]
     Note(NoteArguments),
 
     /// List prefixes
-    #[command(after_help = "Examples:\n  idnode prefix list\n  idnode prefix list --under 88.118 --json")]
+    #[command(after_help = "\
+Examples:
+  idnode prefix list
+  idnode prefix list --under 88.118 --json
+  idnode prefix list --lost
+
+A lower node whose store was restored, or which accepted a loss, may have lost prefixes that it had filed here. They are not \
+revoked by themselves, and administrators see `lost by its node` in their status. Either the lower node homes the prefix again, \
+which files it, or `idnode prefix revoke` ends it here; `idnode token reset-peer` ends all that the node does not have.")]
     List(ListArguments),
 
     /// Show one prefix
@@ -248,11 +256,14 @@ async fn list(arguments: ListArguments) -> Result<(), Error> {
     let mut table = Table::new(&["PREFIX", "STATUS", "ANSWERED BY", "REGISTRANT", "CHANGED", "NOTE"]);
     let mut page_token = String::new();
     loop {
-        let request = proto::ListPrefixesRequest { under: arguments.under.clone(), page_size: 0, page_token };
+        let (under, lost) = (arguments.under.clone(), arguments.lost);
+        let request = proto::ListPrefixesRequest { under, page_size: 0, page_token, lost };
         let answered =
             PrefixServiceClient::new(channel.clone()).list_prefixes(connection.request(request)).await;
         let page = answered.map_err(|status| connection.explain(&status))?.into_inner();
-        for entry in &page.entries {
+        // A node of an earlier release lists all.
+        let is_lost = |entry: &&proto::PrefixEntry| entry.filing.as_ref().is_some_and(|filing| filing.lost);
+        for entry in page.entries.iter().filter(|entry| !lost || is_lost(entry)) {
             if output.is_json() {
                 output.json(&entry_json(entry))?;
             } else {
@@ -260,7 +271,7 @@ async fn list(arguments: ListArguments) -> Result<(), Error> {
                 let note = entry.note.as_ref().map_or("", |note| &note.text);
                 table.row([
                     &entry.prefix,
-                    status(entry.standing()),
+                    &standing(entry),
                     &homing(entry),
                     registrant,
                     &time(entry.changed_ms),

@@ -268,6 +268,7 @@ pub(super) fn refusal(refusal: &Refusal) -> Reply {
         | Refusal::RequestAhead { .. }
         | Refusal::TooManyItems { .. }
         | Refusal::IncarnationSuperseded
+        | Refusal::IncarnationForked { .. }
         | Refusal::PeerReset
         | Refusal::IncarnationAhead { .. } => Reply::of(
             ResponseCode::ServFail,

@@ -12,7 +12,8 @@ use super::counters::Service;
 use super::inbound::{Announcement, Draft, FilingStream, Message, Taken};
 use super::stream::{Answers, Converse, GroupBounds, converse};
 use super::{inbound, reply, request, response};
-use crate::model::limits::{GROUP_ITEMS_MAX, MESSAGE_BYTES_MAX};
+use crate::model::limits::{GROUP_ITEMS_MAX, INCARNATIONS_ANNOUNCED_MAX, MESSAGE_BYTES_MAX};
+use crate::model::position::Incarnation;
 use crate::model::refusal::Refusal;
 use crate::wire::proto;
 use crate::wire::proto::federation_service_server::FederationService;
@@ -35,9 +36,9 @@ impl FederationService for FederationApi {
         request: Request<proto::AnnounceRequest>,
     ) -> Result<Response<proto::AnnounceResponse>, Status> {
         let call = self.0.admit(&request, Service::Federation)?;
-        let announcement =
+        let (announcement, lineage) =
             announcement(request.into_inner()).map_err(|refusal| reply::refused(&refusal, None))?;
-        let confirmed = self.0.inbound.announce(&call, announcement).await?;
+        let confirmed = self.0.inbound.announce(&call, announcement, &lineage).await?;
         let scope = inbound::scope(&call.caller).map(ToString::to_string).collect();
         Ok(Response::new(proto::AnnounceResponse {
             incarnation: self.0.resolver.head().incarnation.0.to_vec(),
@@ -112,11 +113,27 @@ fn acknowledgement(taken: Taken, incarnation: Vec<u8>) -> proto::FileResponse {
 
 //----------- Messages -------------------------------------------------------
 
-fn announcement(message: proto::AnnounceRequest) -> Result<Announcement, Refusal> {
-    Ok(Announcement {
-        site: request::site(message.site)?,
-        incarnation: request::incarnation(&message.incarnation)?,
-    })
+fn announcement(message: proto::AnnounceRequest) -> Result<(Announcement, Vec<Incarnation>), Refusal> {
+    let incarnation = request::incarnation(&message.incarnation)?;
+    let lineage = lineage(&message.lineage, incarnation)?;
+    let site = request::site(message.site)?;
+    Ok((Announcement { site, incarnation, has_lineage: !lineage.is_empty() }, lineage))
+}
+
+/// The incarnations that a lower node's store has had, the announced one last; none from releases that do not send them.
+fn lineage(messages: &[Vec<u8>], present: Incarnation) -> Result<Vec<Incarnation>, Refusal> {
+    let count = messages.len();
+    if count > INCARNATIONS_ANNOUNCED_MAX {
+        let reason =
+            format!("{count} incarnations in lineage; the last {INCARNATIONS_ANNOUNCED_MAX} are enough");
+        return Err(request::invalid(&reason));
+    }
+    let lineage: Vec<Incarnation> =
+        messages.iter().map(|bytes| request::incarnation(bytes)).collect::<Result<_, _>>()?;
+    if lineage.last().is_some_and(|last| *last != present) {
+        return Err(request::invalid("the last incarnation in lineage is not the announced one"));
+    }
+    Ok(lineage)
 }
 
 fn message(message: proto::FileRequest) -> Result<Message, Refusal> {

@@ -53,6 +53,8 @@ pub(super) struct Announcement {
     pub(super) site: Site,
     /// Incarnation of the lower node's store.
     pub(super) incarnation: Incarnation,
+    /// Whether the lower node says which incarnations its store has had, so that this one is known to continue the last.
+    pub(super) has_lineage: bool,
 }
 
 impl Inbound {
@@ -61,21 +63,22 @@ impl Inbound {
         Self { registry, announced: Mutex::default() }
     }
 
-    /// Records the site of a lower node. Returns its confirmed position in this incarnation; none if it has to file its
-    /// present state first.
+    /// Records the site of a lower node, whose store has had these incarnations. Returns its confirmed position in the present one; none
+    /// if it has to file its present state first.
     pub(super) async fn announce(
         &self,
         call: &Call,
         announcement: Announcement,
+        lineage: &[Incarnation],
     ) -> Result<Option<Position>, Status> {
         let peer = peer(&call.caller)?;
         if self.announced(peer).is_some_and(|known| announcement.incarnation < known.incarnation) {
             return Err(reply::refused(&Refusal::IncarnationSuperseded, None));
         }
-        let confirmed = self.registry.announce(&call.caller, announcement.incarnation);
+        let confirmed = self.registry.announce(&call.caller, announcement.incarnation, lineage);
         let confirmed = call.ask(confirmed).await?.map_err(|problem| reply::problem(&problem))?;
         self.announcements().insert(peer, announcement);
-        Ok(confirmed.filter(|place| place.sequence > 0))
+        Ok(confirmed.filter(|place| place.is_entry()))
     }
 
     /// Begins a stream of filings of a lower node that has announced itself.
@@ -220,14 +223,16 @@ impl FilingStream {
         self.call.change(self.inbound.registry.confirm(&self.call.caller, nowhere)).await
     }
 
-    /// Revokes what this peer filed before and has not filed again, then confirms the position.
+    /// Settles what this peer filed before and has not filed again, then confirms the position.
     async fn end_present_state(&mut self, as_of: Position, taken: &mut Taken) -> Result<(), Status> {
         self.check_incarnation(as_of.incarnation)?;
         let Some(present) = self.present_state.take() else {
             let refusal = request::invalid("the end of a resynchronization that was not begun");
             return Err(reply::refused(&refusal, None));
         };
-        self.call.change(self.inbound.registry.settle(&self.call.caller, &present, as_of)).await?;
+        let continues = self.announcement.has_lineage;
+        let settled = self.inbound.registry.settle(&self.call.caller, &present, as_of, continues);
+        self.call.change(settled).await?;
         taken.position = Some(as_of);
         Ok(())
     }
@@ -247,7 +252,7 @@ impl FilingStream {
         }
     }
 
-    /// Applies drafts in order; returns the prefixes of those that were accepted.
+    /// Applies drafts in order; returns their prefixes. One that is refused is named all the same: the lower node has it.
     async fn apply(&self, drafts: Vec<Draft>, taken: &mut Taken) -> Result<Vec<Prefix>, Status> {
         let marks: Vec<(Prefix, Position)> =
             drafts.iter().map(|draft| (draft.prefix.clone(), draft.position)).collect();
@@ -257,8 +262,9 @@ impl FilingStream {
         let outcomes = outcomes.map_err(|failure| reply::failed(&failure, None))?;
         let mut prefixes = Vec::with_capacity(marks.len());
         for ((prefix, position), outcome) in marks.into_iter().zip(outcomes) {
+            prefixes.push(prefix.clone());
             match outcome {
-                Ok(_) => prefixes.push(prefix),
+                Ok(_) => {}
                 // Without a valid token nothing is confirmed, so that the peer files it again with its next token.
                 Err(refusal) if refusal.is_of_token() => return Err(reply::refused(&refusal, None)),
                 Err(refusal) => {

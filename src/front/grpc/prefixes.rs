@@ -14,6 +14,7 @@ use crate::model::identifier::Prefix;
 use crate::model::prefix::PrefixEntry;
 use crate::model::refusal::Refusal;
 use crate::registry::command::{Command, PrefixCommand};
+use crate::registry::filing::LostFilings;
 use crate::wire::proto;
 use crate::wire::proto::prefix_service_server::PrefixService;
 
@@ -110,7 +111,9 @@ impl PrefixService for PrefixApi {
         let prefix = parse(&request.get_ref().prefix)?;
         match self.0.registry.prefix(&prefix) {
             Some(entry) => {
-                let entry = Some(self.0.prefix_entry(&call, &entry));
+                let lost = self.0.registry.lost_filings(&call.caller, std::slice::from_ref(&entry)).await;
+                let lost = lost.map_err(|failure| reply::failed(&failure, None))?;
+                let entry = Some(self.0.prefix_entry(&call, &entry, &lost));
                 Ok(Response::new(proto::GetPrefixResponse { entry }))
             }
             None => Err(reply::refused(&Refusal::PrefixAbsent { prefix }, None)),
@@ -123,7 +126,7 @@ impl PrefixService for PrefixApi {
     ) -> Result<Response<proto::ListPrefixesResponse>, Status> {
         let call = self.0.admit(&request, Service::Prefix)?;
         let _turn = self.0.producing_turn(&call).await?;
-        Ok(Response::new(self.0.list_prefixes(&call, request.get_ref())?))
+        Ok(Response::new(self.0.list_prefixes(&call, request.get_ref()).await?))
     }
 }
 
@@ -142,12 +145,12 @@ impl Shared {
         Ok(response::receipt(receipt))
     }
 
-    fn prefix_entry(&self, call: &Call, entry: &PrefixEntry) -> proto::PrefixEntry {
+    fn prefix_entry(&self, call: &Call, entry: &PrefixEntry, lost: &LostFilings) -> proto::PrefixEntry {
         let note = self.registry.note(&call.caller, &entry.prefix);
-        response::prefix_entry(entry, note.as_deref(), &call.caller)
+        response::prefix_entry(entry, note.as_deref(), lost, &call.caller)
     }
 
-    fn list_prefixes(
+    async fn list_prefixes(
         &self,
         call: &Call,
         message: &proto::ListPrefixesRequest,
@@ -156,6 +159,9 @@ impl Shared {
             "" => None,
             text => Some(parse(text)?),
         };
+        if message.lost {
+            call.must_run_the_node()?;
+        }
         let after = page::prefix_after(&message.page_token)?;
         let mut entries = self.registry.prefixes();
         entries.sort_by(|left, right| left.prefix.cmp(&right.prefix));
@@ -163,11 +169,14 @@ impl Shared {
             under.as_ref().is_none_or(|under| under.covers(&entry.prefix))
                 && after.as_ref().is_none_or(|after| entry.prefix > *after)
         });
+        let lost = self.registry.lost_filings(&call.caller, &entries).await;
+        let lost = lost.map_err(|failure| reply::failed(&failure, None))?;
+        entries.retain(|entry| !message.lost || lost.contains(entry));
         let mut page = Page::new(message.page_size);
         let mut memory = PageMemory::new(call);
         let mut last = None;
         for entry in &entries {
-            let message = self.prefix_entry(call, entry);
+            let message = self.prefix_entry(call, entry, &lost);
             if !memory.take(message.encoded_len(), 0)? || !page.take(message) {
                 let next_page_token = last.map(page::token_after).unwrap_or_default();
                 return Ok(proto::ListPrefixesResponse { entries: page.into_items(), next_page_token });

@@ -165,6 +165,7 @@ fn code_of_refusal(refusal: &Refusal) -> Code {
         | Refusal::RequestConflict
         | Refusal::RequestExpired { .. }
         | Refusal::IncarnationSuperseded
+        | Refusal::IncarnationForked { .. }
         | Refusal::PeerReset
         | Refusal::IncarnationAhead { .. } => Code::FailedPrecondition,
         Refusal::AlreadyExists { .. } | Refusal::IndexExists { .. } => Code::AlreadyExists,

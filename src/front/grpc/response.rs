@@ -17,6 +17,7 @@ use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::model::request::RequestId;
 use crate::model::token::{Scope, TokenEntry};
 use crate::model::uri::UriWarning;
+use crate::registry::filing::LostFilings;
 use crate::registry::receipt::{Outcome, Receipt};
 use crate::registry::store_status::StoreStatus;
 use crate::resolver::answer::{Absence, Answer, Found, HistoryChange, NotResponsible, Referral};
@@ -233,6 +234,7 @@ pub(super) fn change(change: HistoryChange) -> proto::Change {
 pub(super) fn prefix_entry(
     entry: &PrefixEntry,
     note: Option<&PrefixNote>,
+    lost: &LostFilings,
     caller: &Caller,
 ) -> proto::PrefixEntry {
     let homing = match &entry.homing {
@@ -243,7 +245,11 @@ pub(super) fn prefix_entry(
         .filing
         // A suspension by an administrator is shown as such, not as a filing.
         .filter(|mark| !mark.is_overruled)
-        .map(|mark| proto::FilingMark { peer: mark.peer.to_string(), position: Some(mark.position.into()) });
+        .map(|mark| proto::FilingMark {
+            peer: mark.peer.to_string(),
+            position: Some(mark.position.into()),
+            lost: lost.contains(entry),
+        });
     let mut registrant = entry.registrant.as_ref().map(proto::Registrant::from);
     if let Some(registrant) = registrant.as_mut().filter(|_| !caller.may_see_contact(&entry.prefix)) {
         registrant.contact.clear();

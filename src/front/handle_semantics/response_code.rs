@@ -59,6 +59,7 @@ pub(in crate::front) fn of_refusal(refusal: &Refusal) -> ResponseCode {
         | Refusal::RequestAhead { .. }
         | Refusal::TooManyItems { .. }
         | Refusal::IncarnationSuperseded
+        | Refusal::IncarnationForked { .. }
         | Refusal::PeerReset
         | Refusal::IncarnationAhead { .. } => ResponseCode::PROTOCOL_ERROR,
     }

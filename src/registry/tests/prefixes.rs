@@ -169,7 +169,7 @@ async fn a_resumed_prefix_is_that_of_the_node_which_filed_it() {
         let filed = Refusal::PrefixFiled { prefix: prefix("88.5"), peer: token_of(&one).to_string() };
         assert_eq!(file(&fixture, &other, moved(3)).await, Err(filed));
         assert_eq!(file(&fixture, &one, moved(1)).await, Err(Refusal::IncarnationSuperseded));
-        fixture.registry.settle(&one, &BTreeSet::new(), elsewhere(2, 100)).await.expect("settled");
+        fixture.registry.settle(&one, &BTreeSet::new(), elsewhere(2, 100), false).await.expect("settled");
         let entry = fixture.registry.prefix(&prefix("88.5")).expect("the entry");
         assert_eq!(entry.status, PrefixStatus::Revoked, "its node does not have it any more");
     }

@@ -42,7 +42,7 @@ fn incarnation(life: u8) -> Vec<u8> {
 }
 
 fn announcement(life: u8) -> proto::AnnounceRequest {
-    proto::AnnounceRequest { site: Some(site()), incarnation: incarnation(life) }
+    proto::AnnounceRequest { site: Some(site()), incarnation: incarnation(life), lineage: Vec::new() }
 }
 
 fn place(life: u8, sequence: u64) -> proto::Position {
@@ -190,6 +190,62 @@ async fn an_older_incarnation_is_refused() {
     assert_eq!(reason(&status), "INCARNATION_SUPERSEDED");
     assert!(entry(&front_end, "88.200.1").is_none());
     front_end.close().await;
+}
+
+/// A store that does not continue the one which filed last is refused, however late it began. What one that does has lost is shown
+/// to administrators.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_continues_another_one_does_not_announce_itself() {
+    let front_end = FrontEnd::open().await;
+    let mut client = peer(&front_end).await;
+    let with = |life, lineage: &[u8]| proto::AnnounceRequest {
+        lineage: lineage.iter().map(|life| incarnation(*life)).collect(),
+        ..announcement(life)
+    };
+    client.announce(with(LIFE, &[LIFE])).await.expect("welcome");
+    let mut filings = Filing::open(&mut client).await.expect("a stream");
+    for message in [begin(), filing("88.200.1", 3), end(10)] {
+        filings.say(message).await;
+    }
+    filings.until(10).await;
+    let status = client.announce(with(LIFE + 1, &[LIFE + 1])).await.expect_err("another store");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::FailedPrecondition, "INCARNATION_FORKED"));
+    for (lineage, words) in [
+        (vec![LIFE; 1_001], "1001 incarnations in lineage; the last 1000 are enough"),
+        (vec![LIFE, LIFE - 1], "the last incarnation in lineage is not the announced one"),
+    ] {
+        let status = client.announce(with(LIFE, &lineage)).await.expect_err("no lineage of this store");
+        assert_eq!(reason(&status), "COMMAND_INVALID");
+        assert!(status.message().contains(words), "{status:?}");
+    }
+    let welcome = client.announce(with(LIFE + 1, &[LIFE, LIFE + 1])).await.expect("welcome").into_inner();
+    assert!(welcome.resynchronize, "its present state comes first");
+    let mut filings = Filing::open(&mut client).await.expect("a stream");
+    let as_of = proto::Position { incarnation: incarnation(LIFE + 1), stream: 0, sequence: 11 };
+    let begin =
+        proto::BeginResynchronization { incarnation: incarnation(LIFE + 1), as_of: Some(as_of.clone()) };
+    filings.say(Message::BeginResynchronization(begin)).await;
+    filings
+        .say(Message::EndResynchronization(proto::EndResynchronization { as_of: Some(as_of.clone()) }))
+        .await;
+    let confirmed = filings.answers.message().await.expect("a message").expect("an acknowledgement");
+    assert_eq!(confirmed.position, Some(as_of));
+
+    let mut anonymous = proto::prefix_service_client::PrefixServiceClient::new(front_end.channel().await);
+    let lost = proto::ListPrefixesRequest { lost: true, ..Default::default() };
+    let status = anonymous.list_prefixes(lost.clone()).await.expect_err("not for everybody");
+    assert_eq!(reason(&status), "UNAUTHENTICATED");
+    let request = proto::GetPrefixRequest { prefix: "88.200.1".to_owned() };
+    let seen = anonymous.get_prefix(request.clone()).await.expect("an entry").into_inner().entry;
+    assert_eq!(seen.and_then(|entry| entry.filing).map(|mark| mark.lost), Some(false));
+    let mut admin = proto::prefix_service_client::PrefixServiceClient::with_interceptor(
+        front_end.channel().await,
+        front_end.admin.clone(),
+    );
+    let page = admin.list_prefixes(lost).await.expect("a page").into_inner();
+    assert_eq!(page.entries.iter().map(|entry| entry.prefix.as_str()).collect::<Vec<_>>(), ["88.200.1"]);
+    let seen = admin.get_prefix(request).await.expect("an entry").into_inner().entry.expect("an entry");
+    assert_eq!((seen.standing(), seen.filing.map(|mark| mark.lost)), (Standing::Active, Some(true)));
 }
 
 /// After an administrator has reset the peer, the earlier incarnation files again, and open streams have to announce anew.

@@ -98,7 +98,8 @@ async fn prefixes_are_listed() {
     let mut pages = Vec::new();
     let mut page_token = String::new();
     loop {
-        let request = proto::ListPrefixesRequest { under: "88".to_owned(), page_size: 2, page_token };
+        let request =
+            proto::ListPrefixesRequest { under: "88".to_owned(), page_size: 2, page_token, lost: false };
         let page = client.list_prefixes(request).await.expect("a page").into_inner();
         pages.push(page.entries.into_iter().map(|entry| entry.prefix).collect::<Vec<_>>());
         page_token = page.next_page_token;

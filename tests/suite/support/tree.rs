@@ -24,7 +24,7 @@ use idnode::model::token::Scope;
 use idnode::model::value::{Index, Permissions, Ttl, Value, ValueType, Values};
 use idnode::registry::TokenDraft;
 use idnode::registry::command::{
-    Batch, Command, Existing, Item, Precondition, PrefixCommand, Register, Target,
+    Batch, Command, Existing, Item, Precondition, PrefixCommand, Register, Target, TokenCommand,
 };
 use idnode::store::EngineKind;
 use idnode::store::entry::Change;
@@ -281,6 +281,21 @@ impl Tier {
     /// What it knows of a prefix.
     pub(crate) fn entry(&self, text: &str) -> Option<PrefixEntry> {
         self.node().registry().prefix(&prefix(text))
+    }
+
+    /// The prefixes whose filing the lower nodes have lost, as its administrators see them.
+    pub(crate) async fn lost(&self) -> Vec<String> {
+        let registry = self.node().registry();
+        let entries = registry.prefixes();
+        let lost = registry.lost_filings(&Caller::Node, &entries).await.expect("read");
+        entries.iter().filter(|entry| lost.contains(entry)).map(|entry| entry.prefix.to_string()).collect()
+    }
+
+    /// Resets the lower node that files with the token of that label.
+    pub(crate) async fn reset_peer(&self) {
+        let tokens = self.node().registry().tokens(&Caller::Node).expect("tokens");
+        let id = tokens.iter().find(|token| token.label == "lower node").expect("a peer").id;
+        self.apply(vec![Command::Token(TokenCommand::ResetPeer { id })]).await;
     }
 
     /// How its filing stands.

@@ -13,6 +13,7 @@ use crate::authority::visibility::Withheld;
 use crate::backup;
 use crate::model::identifier::{Identifier, IdentifierError, Prefix};
 use crate::model::identity::Identity;
+use crate::model::position::Incarnation;
 use crate::model::prefix::RegistrantError;
 use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::model::request::RequestId;
@@ -88,6 +89,11 @@ fn refusals() -> Vec<(Refusal, Code, Option<Fact>)> {
         (Refusal::IncarnationSuperseded, Code::FailedPrecondition, None),
         (Refusal::PeerReset, Code::FailedPrecondition, None),
         (
+            Refusal::IncarnationForked { filed: Incarnation([7; 16]) },
+            Code::FailedPrecondition,
+            Some(("incarnation", "07070707070707070707070707070707")),
+        ),
+        (
             Refusal::IncarnationAhead { ahead_seconds: 90_000 },
             Code::FailedPrecondition,
             Some(("ahead_seconds", "90000")),
@@ -138,6 +144,7 @@ fn number(refusal: &Refusal) -> usize {
         Refusal::AdministratorMissing { .. } => 32,
         Refusal::DelegationStands { .. } => 33,
         Refusal::PeerReset => 34,
+        Refusal::IncarnationForked { .. } => 35,
     }
 }
 
@@ -161,7 +168,7 @@ fn every_refusal_has_its_status_reason_and_facts() {
         }
     }
     let numbers: BTreeSet<usize> = refusals().iter().map(|(refusal, ..)| number(refusal)).collect();
-    assert_eq!(numbers, (0..=34).collect(), "every variant is in the table");
+    assert_eq!(numbers, (0..=35).collect(), "every variant is in the table");
 }
 
 #[test]

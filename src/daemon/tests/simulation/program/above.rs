@@ -8,6 +8,7 @@ use crate::model::identifier::Prefix;
 use crate::model::prefix::{Homing, PrefixStatus};
 use crate::model::token::Scope;
 use crate::registry::TokenDraft;
+use crate::registry::command::{Command, TokenCommand};
 use crate::store::EngineKind;
 
 use super::super::chance::{Chance, PREFIXES};
@@ -38,6 +39,14 @@ pub(super) fn upper_of(lower: &mut Machine, chance: &mut Chance) -> Machine {
     upper
 }
 
+/// The operator of the upper node lets the lower node file whatever it continues.
+fn reset_peer(upper: &mut Machine) {
+    let tokens = upper.core().registry.tokens(&Caller::Node).expect("tokens");
+    let id = tokens.iter().find(|token| token.label == "the lower node").expect("a peer").id;
+    let reset = Command::Token(TokenCommand::ResetPeer { id });
+    upper.run(upper.core().registry.apply_one(&Caller::Node, reset)).expect("reset");
+}
+
 impl Program {
     /// The upper node goes away, comes back, or has everything.
     pub(super) fn trouble_above(&mut self) {
@@ -64,12 +73,20 @@ impl Program {
         }
         let filing = self.lower.core().filing.as_ref().expect("the node files").watch.clone();
         let deadline = Instant::now() + SETTLE_MAX;
+        let mut is_decided = false;
         let status = loop {
             let status = filing.status();
             if status.lag_entries == 0 && status.state == FilingState::Filing {
                 break status;
             }
             assert!(Instant::now() < deadline, "{}: not settled: {status:?}", self.label);
+            // The node was restored to before the incarnation that filed last: the operator above decides for it.
+            let is_new = self.resynchronizations.is_none();
+            if status.last_error.is_some_and(|error| error.contains("INCARNATION_FORKED")) && !is_decided {
+                assert!(is_new, "{}: no restore since it filed last", self.label);
+                reset_peer(self.upper.as_mut().expect("an upper node"));
+                is_decided = true;
+            }
             self.lower.run(tokio::task::yield_now());
             std::thread::yield_now();
         };
