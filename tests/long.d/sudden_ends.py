@@ -5,7 +5,6 @@
 
 import collections
 import contextlib
-import fcntl
 import http.client
 import json
 import os
@@ -25,7 +24,7 @@ ENGINES = os.environ.get("LONG_ENGINES", "fjall,sled").split(",")
 SOURCE = pathlib.Path(__file__).with_name("volatile_disk.c")
 PREFIX = "88.118.8"
 WRITERS = 4
-# What each range of bytes takes to become durable on fjall: power cuts find syncs under way.
+# What each range of bytes takes to become durable on fjall: power cuts find syncs under way, and the latest bytes there first.
 SYNC_MICROSECONDS = "200"
 DAY_SECONDS = 86_400
 # Changes of a sealed segment of the journal: what is pruned at once.
@@ -95,7 +94,7 @@ class Bench:
         self.place, self.engine, self.cuts_power = place, engine, cuts_power
         self.live, self.shadow, self.log = place / "live", place / "shadow", place / "log"
         self.data, self.backups = self.live / "data", self.live / "data-backups"
-        self.library, self.syncs = place / "volatile_disk.so", place / "syncs"
+        self.library = place / "volatile_disk.so"
         if cuts_power:
             command = ["cc", "-shared", "-fPIC", "-O2", "-w", "-o", self.library, SOURCE, "-ldl", "-lpthread"]
             subprocess.run(command, check=True)
@@ -108,7 +107,7 @@ class Bench:
             "LD_PRELOAD": str(self.library),
             "VOLATILE_DIRECTORY": str(self.live),
             "VOLATILE_SHADOW": str(self.shadow),
-        } | ({"VOLATILE_SYNCS": str(self.syncs)} if self.syncs_are_whole() else {"VOLATILE_SLOW": SYNC_MICROSECONDS})
+        } | ({"VOLATILE_SLOW": SYNC_MICROSECONDS} if self.engine == "fjall" else {})
 
     def begin(self, base=None):
         """An empty directory, or a copy of another one. What is there at the beginning is durable."""
@@ -124,18 +123,6 @@ class Bench:
     def node(self, data=None):
         """A node whose power can be cut."""
         return Node(data or self.data, self.engine, self.log, self.environment())
-
-    def syncs_are_whole(self):
-        """Whether the power is cut between syncs only. Sled does not survive it within one, as its module says."""
-        return self.cuts_power and self.engine == "sled"
-
-    def kill(self, process):
-        """Ends a process between two instructions."""
-        with open(self.syncs, "a", encoding="utf-8") as syncs:
-            if self.syncs_are_whole():
-                fcntl.flock(syncs, fcntl.LOCK_EX)
-            process.kill()
-            process.wait()
 
     def lose_power(self):
         """What was not synced is gone."""
@@ -179,7 +166,8 @@ def first_start(bench, chance, _base):
     with open(bench.log, "w", encoding="utf-8") as log:
         process = subprocess.Popen(arguments, stdout=log, stderr=log, env=os.environ | bench.environment())
     time.sleep(chance.uniform(0, 0.25))
-    bench.kill(process)
+    process.kill()
+    process.wait()
     bench.lose_power()
     bench.look(set())
     with Node(bench.data, bench.engine, bench.log) as node:
@@ -198,7 +186,7 @@ def registration(bench, chance, base):
         require_listening(node)
         with Writers(node, bench.admin(), chance.randrange(1 << 40)) as writers:
             time.sleep(chance.uniform(0.02, 1.0))
-            bench.kill(node.process)
+            node.kill()
     require_served(writers)
     bench.lose_power()
     bench.look(writers.acknowledged)
@@ -217,7 +205,7 @@ def compaction(bench, chance, base):
         load = node.start("import", rows, "--result", bench.place / "result.csv", token=bench.admin())
         with Writers(node, bench.admin(), first + 1) as writers:
             time.sleep(chance.uniform(0.2, 2.5))
-            bench.kill(node.process)
+            node.kill()
         load.kill()
         load.communicate()
     require_served(writers)
@@ -234,7 +222,7 @@ def pruning(bench, chance, base):
         require_listening(node)
         with Writers(node, bench.admin(), chance.randrange(1 << 40)) as writers:
             time.sleep(chance.uniform(0, 0.4))
-            bench.kill(node.process)
+            node.kill()
     require_served(writers)
     bench.lose_power()
     bench.look(writers.acknowledged)
@@ -250,7 +238,7 @@ def backing_up(bench, chance, base):
         with Writers(node, bench.admin(), chance.randrange(1 << 40)) as writers:
             backup = node.start("backup", "create", *chance.choice([[], ["--incremental"]]), token=bench.admin())
             time.sleep(chance.uniform(0.01, 0.6))
-            bench.kill(node.process)
+            node.kill()
         acknowledged = writers.acknowledged
         backup.communicate()
     require_served(writers)
@@ -276,7 +264,7 @@ def restoring(bench, chance, base):
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | bench.environment()
     )
     time.sleep(chance.uniform(0, 0.5))
-    bench.kill(process)
+    process.kill()
     acknowledged = process.wait() == 0
     process.communicate()
     bench.lose_power()

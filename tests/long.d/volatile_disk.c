@@ -7,12 +7,11 @@
  *   VOLATILE_FAIL_AT     the number of the sync that fails with EIO, from 1; what it was to bring to disk is lost for ever, although
  *                        it can still be read, and later syncs of the file do not fail for it: as Linux does
  *   VOLATILE_FAILS       how many syncs fail from that one on; 1 by default
- *   VOLATILE_SLOW        microseconds that each range of bytes takes to become durable, so that a cut finds syncs under way
- *   VOLATILE_SYNCS       a file that is locked (flock) while a sync is under way: who holds the lock cuts between two syncs
+ *   VOLATILE_SLOW        microseconds that each range of bytes takes to become durable, the latest first: a cut finds syncs under
+ *                        way, with a part of the bytes there without what was written before
  *
- * Bytes become durable by fsync or fdatasync of their file, with its length and its present name; in a sync that is cut, the
- * latest first, so that a part of them is there without what was written before. By sync_file_range nothing becomes durable,
- * because the disk may lose its cache. Names that were given, changed or removed become durable by fsync of their directory: it is
+ * Bytes become durable by fsync or fdatasync of their file, with its length and its present name. By sync_file_range
+ * nothing becomes durable, because the disk may lose its cache. Names that were given, changed or removed become durable by fsync of their directory: it is
  * compared with its shadow then, files and folders being known by their numbers, because some programs rename without the C
  * library. Mapped writes are not seen; no engine makes them.
  *
@@ -29,7 +28,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -52,7 +50,6 @@ struct node { unsigned long long number; int is_in_shadow; char name[PATH_MAX]; 
 static const char *directory = "/nonexistent", *shadow = "/nonexistent";
 static size_t directory_bytes;
 static long clock_ahead, fail_at, fails = 1, slow;
-static int lock_of_syncs = -1;
 static atomic_long syncs;
 static struct node *nodes[NODES_MAX];
 static int node_count;
@@ -68,7 +65,6 @@ __attribute__((constructor)) static void configure(void) {
     if ((text = getenv("VOLATILE_FAIL_AT"))) fail_at = atol(text);
     if ((text = getenv("VOLATILE_FAILS"))) fails = atol(text);
     if ((text = getenv("VOLATILE_SLOW"))) slow = atol(text);
-    if ((text = getenv("VOLATILE_SYNCS"))) lock_of_syncs = REAL(open)(text, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     directory_bytes = strlen(directory);
 }
 
@@ -216,7 +212,6 @@ static void synced(int fd) {
     if (inside || !name_of(fd, name) || fstat(fd, &facts)) return;
     inside = 1;
     pthread_mutex_lock(&lock);
-    if (lock_of_syncs >= 0) flock(lock_of_syncs, LOCK_EX);
     make_folders(name);
     if (S_ISDIR(facts.st_mode)) {
         if (*name) REAL(mkdir)(join(shadow, name), facts.st_mode & 0777);
@@ -230,9 +225,10 @@ static void synced(int fd) {
         if (from >= 0) {
             fstat(to, &present);
             if (present.st_size != facts.st_size && ftruncate(to, facts.st_size)) abort();
-            for (int i = node->count - 1; i >= 0; i--) {
+            for (int i = 0; i < node->count; i++) {
+                struct range *range = &node->written[slow ? node->count - 1 - i : i];
                 if (slow) usleep(slow);
-                copy(from, to, node->written[i].at, node->written[i].bytes);
+                copy(from, to, range->at, range->bytes);
             }
             node->count = 0;
             close(from);
@@ -240,7 +236,6 @@ static void synced(int fd) {
         node->is_in_shadow = 1;
         close(to);
     }
-    if (lock_of_syncs >= 0) flock(lock_of_syncs, LOCK_UN);
     pthread_mutex_unlock(&lock);
     inside = 0;
 }
