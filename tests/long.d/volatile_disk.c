@@ -10,10 +10,10 @@
  *   VOLATILE_SLOW        microseconds that each range of bytes takes to become durable, the latest first: a cut finds syncs under
  *                        way, with a part of the bytes there without what was written before
  *
- * Bytes become durable by fsync or fdatasync of their file, with its length and its present name. By sync_file_range
- * nothing becomes durable, because the disk may lose its cache. Names that were given, changed or removed become durable by fsync of their directory: it is
- * compared with its shadow then, files and folders being known by their numbers, because some programs rename without the C
- * library. Mapped writes are not seen; no engine makes them.
+ * Bytes become durable by fsync or fdatasync of their file, with its length and its present name. By sync_file_range nothing
+ * becomes durable, because the disk may lose its cache. Names that were given, changed or removed become durable by fsync of their
+ * directory: it is compared with its shadow then, files and folders being known by their numbers, because some programs rename
+ * without the C library. Mapped writes are not seen; no engine makes them.
  *
  * Build: cc -shared -fPIC -O2 -o volatile_disk.so volatile_disk.c -ldl -lpthread
  */

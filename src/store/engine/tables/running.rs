@@ -149,8 +149,8 @@ impl<T: Send + Sync + 'static> Running<T> {
         work: impl FnOnce(&T) -> Result<R, EngineError> + Send + 'static,
         deadline: Duration,
     ) -> Option<Result<R, EngineError>> {
-        if let Some(detail) = self.broken.get() {
-            return Some(Err(EngineError::damaged(&self.directory, detail)));
+        if let Err(broken) = self.check_unbroken() {
+            return Some(Err(broken));
         }
         let running = Arc::clone(self);
         let work = move || {
@@ -243,9 +243,7 @@ impl<T: Send + Sync + 'static> Running<T> {
         self: &Arc<Self>,
         close: impl FnOnce(T) -> Result<(), EngineError> + Send + 'static,
     ) -> Result<(), EngineError> {
-        if let Some(detail) = self.broken.get() {
-            return Err(EngineError::damaged(&self.directory, detail));
-        }
+        self.check_unbroken()?;
         let running = Arc::clone(self);
         let work = move || {
             let engine = running.engine.write().unwrap_or_else(PoisonError::into_inner).take();
@@ -255,6 +253,11 @@ impl<T: Send + Sync + 'static> Running<T> {
             Ok(ended) => self.outcome(ended),
             Err(_) => Err(self.stalled("closing", self.deadlines.close)),
         }
+    }
+
+    /// Returns the damage after which the engine is used no more; nothing before there was one.
+    fn check_unbroken(&self) -> Result<(), EngineError> {
+        self.broken.get().map_or(Ok(()), |detail| Err(EngineError::damaged(&self.directory, detail)))
     }
 
     /// How often the files have been opened again. While a call holds the engine, this does not change.
@@ -269,9 +272,7 @@ impl<T: Send + Sync + 'static> Running<T> {
         kind: EngineKind,
         close: impl FnOnce(T) -> Result<(), EngineError> + Send + 'static,
     ) -> Result<(), EngineError> {
-        if let Some(detail) = self.broken.get() {
-            return Err(EngineError::damaged(&self.directory, detail));
-        }
+        self.check_unbroken()?;
         let running = Arc::clone(self);
         let work = move || {
             renew::check_space(kind, &running.directory)?;
