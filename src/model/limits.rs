@@ -127,7 +127,7 @@ pub const REQUEST_AHEAD_SECONDS_MAX: u64 = 300;
 /// zone makes.
 pub const INCARNATION_AHEAD_SECONDS_MAX: u64 = 86_400;
 
-/// Incarnations of its store that a lower node announces, the last ones: some 60 bytes each.
+/// Incarnations of its store that a lower node announces, the last ones: 16 bytes each.
 pub const INCARNATIONS_ANNOUNCED_MAX: usize = 1_000;
 
 const _: () = {

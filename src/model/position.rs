@@ -60,7 +60,7 @@ impl Position {
 
 //----------- Incarnation ----------------------------------------------------
 
-/// One history of a store, renewed by restore, repair or accepted loss.
+/// One history of a store, renewed by a restore or an accepted loss.
 ///
 /// It is a UUIDv7 (RFC 9562 section 5.7), so that the later of two incarnations is the greater: a peer that has
 /// seen the later one refuses the earlier one.

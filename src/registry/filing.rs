@@ -45,7 +45,7 @@ impl Registry {
         filing_rules::check_not_ahead(incarnation, Some(peer), self.store.now_ms())?;
         let confirmed = self.confirmed(peer).await?;
         // After a restore of this store the bookmark may be older than the marks.
-        let marked = newest_marks(&self.store.directory()).get(&peer.id).copied();
+        let marked = newest_marks(&self.store.directory(), &HashSet::from([peer.id])).remove(&peer.id);
         if confirmed.map(|position| position.incarnation).max(marked) > Some(incarnation) {
             return Err(Refusal::IncarnationSuperseded.into());
         }
@@ -69,24 +69,18 @@ impl Registry {
         entries: &[PrefixEntry],
     ) -> Result<LostFilings, Failure> {
         let directory = self.store.directory();
-        let mut newest = HashMap::new();
-        if caller.is_admin() {
-            newest = newest_marks(&directory);
-            let peers: HashSet<TokenId> =
-                entries.iter().filter_map(|entry| Some(entry.filing?.peer)).collect();
-            for peer in peers.into_iter().filter_map(|id| directory.token(id)) {
-                match self.confirmed(peer).await? {
-                    // It files its present state: what it has lost is known at the end.
-                    Some(begun) if !begun.is_entry() => newest.remove(&peer.id),
-                    Some(confirmed) => {
-                        let marked = newest.get(&peer.id).copied();
-                        newest.insert(
-                            peer.id,
-                            marked.map_or(confirmed.incarnation, |marked| marked.max(confirmed.incarnation)),
-                        )
-                    }
-                    None => None,
-                };
+        if !caller.is_admin() {
+            return Ok(LostFilings::default());
+        }
+        let peers: HashSet<TokenId> = entries.iter().filter_map(|entry| Some(entry.filing?.peer)).collect();
+        let mut newest = newest_marks(&directory, &peers);
+        for peer in peers.into_iter().filter_map(|id| directory.token(id)) {
+            let Some(confirmed) = self.confirmed(peer).await? else { continue };
+            if confirmed.is_entry() {
+                raise(&mut newest, peer.id, confirmed.incarnation);
+            } else {
+                // It files its present state: what it has lost is known at the end.
+                newest.remove(&peer.id);
             }
         }
         Ok(LostFilings { directory, newest })
@@ -215,16 +209,22 @@ impl LostFilings {
     }
 }
 
-/// The newest incarnation of each peer in the marks of what it filed since it was last reset.
-fn newest_marks(directory: &Directory) -> HashMap<TokenId, Incarnation> {
+/// The newest incarnation of each of these peers in the marks of what it filed since it was last reset.
+fn newest_marks(directory: &Directory, peers: &HashSet<TokenId>) -> HashMap<TokenId, Incarnation> {
     let mut newest = HashMap::new();
     for entry in directory.prefixes() {
-        if let Some(mark) = entry.filing.filter(|mark| is_standing(*mark, &entry.prefix, directory)) {
-            let known = newest.entry(mark.peer).or_insert(mark.position.incarnation);
-            *known = mark.position.incarnation.max(*known);
+        let mark = entry.filing.filter(|mark| peers.contains(&mark.peer));
+        if let Some(mark) = mark.filter(|mark| is_standing(*mark, &entry.prefix, directory)) {
+            raise(&mut newest, mark.peer, mark.position.incarnation);
         }
     }
     newest
+}
+
+/// Raises the newest incarnation of a peer to this one, unless it is newer.
+fn raise(newest: &mut HashMap<TokenId, Incarnation>, peer: TokenId, to: Incarnation) {
+    let known = newest.entry(peer).or_insert(to);
+    *known = to.max(*known);
 }
 
 /// Whether a mark was made since its peer was last reset. A revoked token is not reset any more.

@@ -18,6 +18,7 @@ use idnode::model::prefix::{Homing, PrefixStatus};
 use idnode::model::site::{Ports, Site};
 use idnode::registry::command::{Command, PrefixCommand, TokenCommand};
 use idnode::store::journal::retention::Retention;
+use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::support::clients::{GrpcClient, http_get};
@@ -190,11 +191,9 @@ async fn a_restored_lower_node_files_anew_and_its_older_copy_is_refused() {
     assert_eq!(prefix_status("88.118.4"), None, "two copies never both file");
 }
 
-/// A backup is restored twice. The second store does not continue the first, which has filed: the operator of the upper node decides.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_second_restore_of_the_same_backup_files_after_a_reset() {
-    let top = Tier::top().await;
-    let mut lower = Tier::below(&top, &["88.118"]).await;
+/// A lower node, stopped, that has filed 88.118.1, was restored from a copy of that time, and has filed 88.118.2; and the copy.
+async fn restored_below(top: &Tier) -> (Tier, TempDir) {
+    let mut lower = Tier::below(top, &["88.118"]).await;
     lower.home("88.118.1").await;
     lower.settled();
     lower.stop().await;
@@ -204,6 +203,14 @@ async fn a_second_restore_of_the_same_backup_files_after_a_reset() {
     lower.home("88.118.2").await;
     lower.settled();
     lower.stop().await;
+    (lower, earlier)
+}
+
+/// A backup is restored twice. The second store does not continue the first, which has filed: the operator of the upper node decides.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_restore_of_the_same_backup_files_after_a_reset() {
+    let top = Tier::top().await;
+    let (mut lower, earlier) = restored_below(&top).await;
     lower.restore(&earlier).await;
     lower.go_on().await;
     lower.home("88.118.3").await;
@@ -223,16 +230,7 @@ async fn a_second_restore_of_the_same_backup_files_after_a_reset() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reset_peer_files_again_also_after_a_backup_of_the_upper_node_was_restored() {
     let mut top = Tier::top().await;
-    let mut lower = Tier::below(&top, &["88.118"]).await;
-    lower.home("88.118.1").await;
-    lower.settled();
-    lower.stop().await;
-    let earlier = lower.copy();
-    lower.restore(&earlier).await;
-    lower.go_on().await;
-    lower.home("88.118.2").await;
-    lower.settled();
-    lower.stop().await;
+    let (mut lower, earlier) = restored_below(&top).await;
     lower.put_back(&earlier);
     lower.go_on().await;
     lower.troubled("INCARNATION_SUPERSEDED");

@@ -70,8 +70,12 @@ pub(super) fn entry_json(entry: &proto::PrefixEntry) -> Json {
 
 /// The status of an entry, and whether the lower node has lost what it filed.
 pub(super) fn standing(entry: &proto::PrefixEntry) -> String {
-    let is_lost = entry.filing.as_ref().is_some_and(|filing| filing.lost);
-    format!("{}{}", status(entry.standing()), if is_lost { ", lost by its node" } else { "" })
+    format!("{}{}", status(entry.standing()), if is_lost(entry) { ", lost by its node" } else { "" })
+}
+
+/// Whether the lower node has lost what it filed.
+pub(super) fn is_lost(entry: &proto::PrefixEntry) -> bool {
+    entry.filing.as_ref().is_some_and(|filing| filing.lost)
 }
 
 pub(super) fn status(status: proto::Standing) -> &'static str {

@@ -9,7 +9,7 @@ use self::arguments::{
     DelegateArguments, EndDelegationArguments, HomeArguments, ListArguments, NoteArguments,
     OnePrefixArguments, ShowArguments,
 };
-use self::display::{entry_json, entry_table, homing, standing, status};
+use self::display::{entry_json, entry_table, homing, is_lost, standing, status};
 use super::change::{Subject, print_receipt};
 use super::connection::{Connection, ConnectionArguments};
 use super::display::{Table, time};
@@ -261,9 +261,11 @@ async fn list(arguments: ListArguments) -> Result<(), Error> {
         let answered =
             PrefixServiceClient::new(channel.clone()).list_prefixes(connection.request(request)).await;
         let page = answered.map_err(|status| connection.explain(&status))?.into_inner();
-        // A node of an earlier release lists all.
-        let is_lost = |entry: &&proto::PrefixEntry| entry.filing.as_ref().is_some_and(|filing| filing.lost);
-        for entry in page.entries.iter().filter(|entry| !lost || is_lost(entry)) {
+        if lost && !page.entries.iter().all(is_lost) {
+            let reason = "this node does not say which prefixes are lost: it is of an earlier release; upgrade it first";
+            return Err(Error::Incomplete(reason.to_owned()));
+        }
+        for entry in &page.entries {
             if output.is_json() {
                 output.json(&entry_json(entry))?;
             } else {

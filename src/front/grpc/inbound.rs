@@ -262,16 +262,16 @@ impl FilingStream {
         let outcomes = outcomes.map_err(|failure| reply::failed(&failure, None))?;
         let mut prefixes = Vec::with_capacity(marks.len());
         for ((prefix, position), outcome) in marks.into_iter().zip(outcomes) {
-            prefixes.push(prefix.clone());
             match outcome {
                 Ok(_) => {}
                 // Without a valid token nothing is confirmed, so that the peer files it again with its next token.
                 Err(refusal) if refusal.is_of_token() => return Err(reply::refused(&refusal, None)),
                 Err(refusal) => {
                     tracing::warn!(peer = %self.peer.token, %prefix, reason = refusal.code(), "a filing was refused");
-                    taken.refused.push((prefix, position, refusal));
+                    taken.refused.push((prefix.clone(), position, refusal));
                 }
             }
+            prefixes.push(prefix);
         }
         Ok(prefixes)
     }

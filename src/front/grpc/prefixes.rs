@@ -111,8 +111,7 @@ impl PrefixService for PrefixApi {
         let prefix = parse(&request.get_ref().prefix)?;
         match self.0.registry.prefix(&prefix) {
             Some(entry) => {
-                let lost = self.0.registry.lost_filings(&call.caller, std::slice::from_ref(&entry)).await;
-                let lost = lost.map_err(|failure| reply::failed(&failure, None))?;
+                let lost = self.0.lost_filings(&call, std::slice::from_ref(&entry)).await?;
                 let entry = Some(self.0.prefix_entry(&call, &entry, &lost));
                 Ok(Response::new(proto::GetPrefixResponse { entry }))
             }
@@ -145,6 +144,11 @@ impl Shared {
         Ok(response::receipt(receipt))
     }
 
+    async fn lost_filings(&self, call: &Call, entries: &[PrefixEntry]) -> Result<LostFilings, Status> {
+        let lost = call.ask(self.registry.lost_filings(&call.caller, entries)).await?;
+        lost.map_err(|failure| reply::failed(&failure, None))
+    }
+
     fn prefix_entry(&self, call: &Call, entry: &PrefixEntry, lost: &LostFilings) -> proto::PrefixEntry {
         let note = self.registry.note(&call.caller, &entry.prefix);
         response::prefix_entry(entry, note.as_deref(), lost, &call.caller)
@@ -169,8 +173,7 @@ impl Shared {
             under.as_ref().is_none_or(|under| under.covers(&entry.prefix))
                 && after.as_ref().is_none_or(|after| entry.prefix > *after)
         });
-        let lost = self.registry.lost_filings(&call.caller, &entries).await;
-        let lost = lost.map_err(|failure| reply::failed(&failure, None))?;
+        let lost = self.lost_filings(call, &entries).await?;
         entries.retain(|entry| !message.lost || lost.contains(entry));
         let mut page = Page::new(message.page_size);
         let mut memory = PageMemory::new(call);

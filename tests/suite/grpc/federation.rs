@@ -192,6 +192,39 @@ async fn an_older_incarnation_is_refused() {
     front_end.close().await;
 }
 
+/// A prefix that is refused while the present state is filed is part of it: it is not revoked at the end, whatever was decided since.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_while_the_present_state_is_filed_is_not_revoked() {
+    let front_end = FrontEnd::open().await;
+    let mut client = peer(&front_end).await;
+    client.announce(announcement(LIFE)).await.expect("welcome");
+    let mut filings = Filing::open(&mut client).await.expect("a stream");
+    for message in [begin(), filing("88.200.1", 3), end(10)] {
+        filings.say(message).await;
+    }
+    filings.until(10).await;
+    let prefix = "88.200.1".to_owned();
+    let mut admin = proto::prefix_service_client::PrefixServiceClient::with_interceptor(
+        front_end.channel().await,
+        front_end.admin.clone(),
+    );
+    let suspend = proto::SuspendPrefixRequest { request_id: String::new(), prefix: prefix.clone() };
+    admin.suspend_prefix(suspend).await.expect("suspended");
+    for message in [begin(), filing("88.200.1", 3)] {
+        filings.say(message).await;
+    }
+    let refused = filings.answers.message().await.expect("a message").expect("an answer").refused;
+    assert_eq!(refused.iter().map(|one| one.prefix.as_str()).collect::<Vec<_>>(), ["88.200.1"]);
+    admin
+        .resume_prefix(proto::ResumePrefixRequest { request_id: String::new(), prefix })
+        .await
+        .expect("resumed");
+    filings.say(end(11)).await;
+    filings.until(11).await;
+    let status = entry(&front_end, "88.200.1").map(|entry| entry.status);
+    assert_eq!(status, Some(idnode::model::prefix::PrefixStatus::Active));
+}
+
 /// A store that does not continue the one which filed last is refused, however late it began. What one that does has lost is shown
 /// to administrators.
 #[tokio::test(flavor = "multi_thread")]
