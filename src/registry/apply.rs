@@ -23,7 +23,7 @@ use super::Registry;
 use super::authorize::{self, Authorized, Unauthorized};
 use super::command::{Batch, Command, Item, PrefixCommand, Target, mint};
 use super::committer::{OutcomeSender, Outcomes, Submission};
-use super::digest;
+use super::digest::RequestOfCaller;
 use super::group::Remember;
 use super::receipt::Receipt;
 use super::warnings::warn;
@@ -88,10 +88,10 @@ impl Registry {
     fn authorize(&self, caller: &Caller, batch: SharedBatch) -> Sorted {
         let directory = self.store.directory();
         let now_ms = self.store.now_ms();
-        let request = batch.request.zip(caller.name());
+        let request = batch.request_of(caller);
         let mut sorted = Sorted::default();
         for (position, item) in batch.items.into_iter().enumerate() {
-            let remember = request.as_ref().map(|(request, name)| digest::remembered(*request, name, &item));
+            let remember = request.map(|request| request.remembered(&item));
             if let Err(refusal) = check_command(&item.command, &self.options.prefix_rule) {
                 sorted.refused.push(Refused { position, outcome: Err(refusal.into()), done_before: None });
                 continue;
@@ -203,6 +203,14 @@ impl Registry {
 pub(super) struct SharedBatch {
     pub(super) request: Option<RequestId>,
     pub(super) items: Vec<Arc<Item>>,
+}
+
+impl SharedBatch {
+    /// The request under which the items are remembered, if they are.
+    pub(super) fn request_of(&self, caller: &Caller) -> Option<RequestOfCaller> {
+        let (request, name) = self.request.zip(caller.name())?;
+        Some(RequestOfCaller::new(request, &name))
+    }
 }
 
 //----------- Sorted ---------------------------------------------------------

@@ -14,14 +14,23 @@ use crate::wire::cursor::Writer;
 
 use super::command::{Command, Existing, Item, Precondition, PrefixCommand, Target, TokenCommand};
 
-/// The key under which an item is remembered, and the digest of its content.
-pub(super) fn remembered(
+/// A request of one caller, under which the items of its batches are remembered.
+#[derive(Clone, Copy)]
+pub(super) struct RequestOfCaller {
     request: RequestId,
-    caller_name: &CallerName,
-    item: &Item,
-) -> (RequestKey, [u8; 16]) {
-    let key = RequestKey { request, caller: caller(caller_name), item: item.number };
-    (key, content(&item.command))
+    caller: [u8; 16],
+}
+
+impl RequestOfCaller {
+    pub(super) fn new(request: RequestId, caller_name: &CallerName) -> Self {
+        Self { request, caller: caller(caller_name) }
+    }
+
+    /// The key under which an item is remembered, and the digest of its content.
+    pub(super) fn remembered(self, item: &Item) -> (RequestKey, [u8; 16]) {
+        let key = RequestKey { request: self.request, caller: self.caller, item: item.number };
+        (key, content(&item.command))
+    }
 }
 
 /// SHA-256 of a command's content, cut to 16 bytes.

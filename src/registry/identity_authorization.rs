@@ -30,7 +30,6 @@ use super::Registry;
 use super::apply::{Applied, SharedBatch, check_command, only};
 use super::authorize::{self, Authorized};
 use super::command::{Amend, Command, Item, PrefixCommand, Register, Remove, Target};
-use super::digest;
 use super::group::Remember;
 use super::receipt::Receipt;
 use super::rules::{self, Now, Present};
@@ -59,14 +58,14 @@ impl Registry {
 
     /// Applies items one after the other, up to one that fails; each sees the effects of those before it.
     pub(super) async fn apply_each(&self, caller: &Caller, batch: SharedBatch, deadline: Instant) -> Applied {
-        let request = batch.request.zip(caller.name());
+        let request = batch.request_of(caller);
         let mut outcomes = Applied::with_capacity(batch.items.len());
         for item in batch.items {
             if let Some(Err(Problem::Failed(failure))) = outcomes.last() {
                 outcomes.push(Err(failure.clone().into()));
                 continue;
             }
-            let remember = request.as_ref().map(|(request, name)| digest::remembered(*request, name, &item));
+            let remember = request.map(|request| request.remembered(&item));
             outcomes.push(self.apply_item(caller, item, remember, deadline).await);
         }
         outcomes

@@ -7,6 +7,7 @@ use crate::model::caller::CallerName;
 use crate::model::refusal::{Failure, Refusal};
 use crate::model::token::Scope;
 use crate::registry::command::{Batch, Item};
+use crate::registry::digest::RequestOfCaller;
 use crate::registry::receipt::{Outcome, Receipt};
 use crate::store::EngineKind;
 
@@ -123,7 +124,7 @@ async fn what_expired_is_forgotten_and_nothing_else() {
     let new = fixture.request_id(2);
     let first = fixture.request(&Caller::Node, Some(new), vec![register("88.118/b", "one")]).await;
     fixture.registry.keep_up(fixture.store.now_ms(), None).await.expect("forgotten");
-    let key = |request| crate::registry::digest::remembered(request, &CallerName::Node, &item(0)).0;
+    let key = |request| RequestOfCaller::new(request, &CallerName::Node).remembered(&item(0)).0;
     let remembered = fixture.store.requests(&[key(old), key(new)]).await.expect("the store reads");
     let remembered: Vec<bool> = remembered.iter().map(Option::is_some).collect();
     assert_eq!(remembered, [false, true]);
