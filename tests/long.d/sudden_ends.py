@@ -24,7 +24,7 @@ ENGINES = os.environ.get("LONG_ENGINES", "fjall,sled").split(",")
 SOURCE = pathlib.Path(__file__).with_name("volatile_disk.c")
 PREFIX = "88.118.8"
 WRITERS = 4
-# What each range of bytes takes to become durable on fjall: power cuts find syncs under way, and the latest bytes there first.
+# What each range of bytes takes to become durable: power cuts find syncs under way, and the latest bytes there first.
 SYNC_MICROSECONDS = "200"
 DAY_SECONDS = 86_400
 # Changes of a sealed segment of the journal: what is pruned at once.
@@ -107,7 +107,8 @@ class Bench:
             "LD_PRELOAD": str(self.library),
             "VOLATILE_DIRECTORY": str(self.live),
             "VOLATILE_SHADOW": str(self.shadow),
-        } | ({"VOLATILE_SLOW": SYNC_MICROSECONDS} if self.engine == "fjall" else {})
+            "VOLATILE_SLOW": SYNC_MICROSECONDS,
+        }
 
     def begin(self, base=None):
         """An empty directory, or a copy of another one. What is there at the beginning is durable."""

@@ -7,9 +7,9 @@
 //! instant across calls: a snapshot of sled is a fuzzy scan of the live tables.
 //!
 //! **Power.** Sled uses a segment of the log again once its contents lie elsewhere, and relies on `sync_file_range` for their being
-//! on disk, which neither empties the cache of the disk nor brings a new length of the file there. So a power cut in the middle of a
-//! sync may take away acknowledged changes, not always noticed at the next opening, or leave a log that does not open. Between
-//! syncs nothing is lost. Fjall never writes over what it needs.
+//! on disk, which neither empties the cache of the disk nor brings a new length of the file there. Every commit ends
+//! with a sync of the whole file, so this matters only where one commit fills two segments of the log and more, and a power cut
+//! finds its later part on disk without its earlier one: then the log may not open.
 //!
 //! **Inside the log.** Sled moves a page that exceeds a quarter of a segment into a file of its own under `blobs/`, which
 //! no sync covers. A leaf holds up to twenty entries whatever their size, so with sled's default segments a few pieces of
