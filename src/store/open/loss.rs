@@ -133,8 +133,8 @@ pub async fn accept_loss(options: StoreOptions) -> Result<AcceptedLoss, Error> {
         AgainstMark::Behind { acknowledged } => Some(acknowledged.saturating_sub(found.sequence)),
         AgainstMark::OtherChain { .. } => None,
     };
-    let mut writer = JournalWriter::new(store.clone());
     redo::repair_tail(&store, Redo::All).await?;
+    let mut writer = JournalWriter::new(store.clone());
     begin_incarnation(&mut writer, "loss accepted").await?;
     let adopted = redo::adopt_ahead_of(&store, found.sequence, &mut writer).await?;
     save_high_water(&store)?;

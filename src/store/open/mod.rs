@@ -131,13 +131,15 @@ pub async fn open_existing(options: StoreOptions) -> Result<Opened, Error> {
 /// incarnations, prefixes, tokens or counts cannot be read.
 pub async fn open(options: StoreOptions) -> Result<Opened, Error> {
     let Attached { store, fresh, proof, .. } = attach(options).await?;
+    let report = match fresh {
+        true => OpenReport { created: true, ..OpenReport::default() },
+        false => compare_and_repair(&store, &proof).await?,
+    };
+    // Its view is that of the store, with all that was redone.
     let mut writer = JournalWriter::new(store.clone());
-    let mut report = OpenReport { created: fresh, ..OpenReport::default() };
     if fresh {
         begin_incarnation(&mut writer, "created").await?;
         save_high_water(&store)?;
-    } else {
-        report = compare_and_repair(&store, &proof).await?;
     }
     if store.inner.image.is_some() {
         store.stop_writing(&format!(

@@ -110,6 +110,19 @@ async fn a_block_on_one_that_does_not_settle_shares_its_outcome() {
     }
 }
 
+/// A disk fault inside a commit may leave a part of it: what the journal leads to is there before changes are accepted again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_the_journal_leads_to_is_redone_when_the_store_recovers() {
+    let (directory, store, mut writer) = store_with_a(EngineKind::Simulated).await;
+    store.lose_state(A).await;
+    disk(directory.path()).fail_next(DiskFault::WriteFails);
+    let failed = block(&writer, register(B, b"other"));
+    writer.commit(failed).await.expect_err("the disk fails");
+    writer.recover().await.expect("the disk works again");
+    assert_eq!(data_of(&present(&store, A).await.expect("it was redone")), b"one");
+    assert_eq!(store.standing(), Standing::Open);
+}
+
 /// The process, or the power, ends while one block is written and another waits for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_crash_between_two_blocks_leaves_the_first_or_none() {

@@ -71,6 +71,24 @@ async fn notes_are_there_after_reopening_and_are_checked_apart_from_prefixes() {
     }
 }
 
+/// What is redone at an opening is what the next change is decided on, and what it publishes.
+#[tokio::test]
+async fn a_note_that_was_redone_at_open_is_there_after_the_next_change_too() {
+    for engine in EngineKind::ALL {
+        let directory = tempfile::tempdir().expect("a directory");
+        let Opened { store, mut writer, .. } = opened(directory.path(), engine).await;
+        commit(&mut writer, vec![homed("88.1")]).await;
+        commit(&mut writer, vec![noted("88.1", "one", 1)]).await;
+        store.inner.engine.lose::<NoteState>(&key("88.1")).await;
+        store.release(writer).await;
+        let Opened { store, mut writer, report } = opened(directory.path(), engine).await;
+        assert_eq!((report.repaired, store.read_only_reason()), (1, None));
+        let redone = note(&store, "88.1").expect("it was redone");
+        commit(&mut writer, vec![change("88.1/x", Some(b"one"), 1, None)]).await;
+        assert_eq!(note(&store, "88.1"), Some(redone), "on {engine}");
+    }
+}
+
 /// A note that is missing or cannot be read comes back from the journal.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repair_rebuilds_notes() {

@@ -17,7 +17,7 @@ use crate::model::limits::WRITE_SECONDS_MAX;
 use crate::store::Store;
 use crate::store::engine::EngineError;
 use crate::store::error::Error;
-use crate::store::open::redo::take_up_again;
+use crate::store::open::redo::{CheckedTail, Redo, repair_tail, take_up_again};
 use crate::store::open::{doubt, high_water_saved, proof};
 use crate::store::writer::{End, JournalWriter, Standing};
 use crate::telemetry::Chain;
@@ -94,7 +94,8 @@ fn may_last(error: &Error) -> bool {
 
 impl JournalWriter {
     /// Opens the engine's files again after a failed write and takes up what is on disk; then changes are accepted again. What was
-    /// acknowledged is there, and whether the failed block is there does not change any more.
+    /// acknowledged is there, and whether the failed block is there does not change any more. States that the last journal entries
+    /// lead to are redone, as at an opening.
     ///
     /// After an error the store stays [`Standing::Unsure`]. The files may be as before, closed, or open again; another attempt begins
     /// from the start.
@@ -111,6 +112,12 @@ impl JournalWriter {
             return Err(store.journal_damage(settled.sequence, detail.to_owned()));
         }
         take_up_again(&store).await?;
+        let CheckedTail { checked, behind, repaired } = repair_tail(&store, Redo::Handful).await?;
+        if behind > repaired {
+            let detail =
+                format!("of the last {checked} entries, {behind} lead to a state that is missing or older");
+            return Err(store.journal_damage(settled.sequence, detail));
+        }
         high_water_saved(&store).await?;
         doubt::clear(&store.inner.files)?;
         (self.end, self.directory, self.doubtful) = (store.end(), store.directory(), None);
