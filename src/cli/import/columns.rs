@@ -109,6 +109,11 @@ impl Columns {
         }
     }
 
+    /// The place of the cell that names a row.
+    pub(super) fn name_position(&self) -> usize {
+        self.0.iter().position(|column| *column == Column::Name).unwrap_or_default()
+    }
+
     /// The cell that names a row.
     pub(super) fn name_cell<'a>(&self, cells: &'a [String]) -> &'a str {
         let named = self.0.iter().zip(cells).find(|(column, _)| **column == Column::Name);
@@ -244,7 +249,7 @@ impl Column {
             Purpose::Remove => Ok(Self::Skipped),
             _ if is_identifier(name) => Err(whole_under_prefix()),
             _ => {
-                check_setting(name, reading)?;
+                check_setting(split_index(name).map_or(name, |(_, value_type)| value_type), reading)?;
                 Self::of_meaning(name, name, reading)
             }
         }
@@ -272,6 +277,8 @@ impl Column {
             },
         };
         let (index, value_type) = split_index(meaning).map_err(wrong)?;
+        let value_type = reading.text(value_type);
+        check_type(value_type, reading).map_err(wrong)?;
         ValueType::new(value_type).map_err(|error| wrong(error.to_string()))?;
         if action != Action::Register && index.is_none() {
             return Err(wrong("the index is missing: write INDEX:TYPE, such as 3:EMAIL".into()));
@@ -292,6 +299,12 @@ impl Column {
             Self::Removal(_) | Self::Name | Self::Skipped | Self::Result | Self::Nameless => 0,
         }
     }
+}
+
+/// Refuses a type behind an index that is not what it looks like.
+pub(super) fn check_type(value_type: &str, reading: &Reading) -> Result<(), String> {
+    let found = reading.tolerance.check_name(&format!("the type {value_type:?}"), value_type);
+    found.map_or(Ok(()), |found| Err(found.sentence()))
 }
 
 /// Refuses a name that is a setting of values elsewhere.
@@ -415,6 +428,14 @@ mod tests {
         }
         let accepted = Reading { tolerance: Tolerance::of(&[Accident::ColumnNames]), ..plain() };
         assert_eq!(values(&["identifier", "TTL"], &["88/x", "60"], &accepted)[0].1, "TTL");
+
+        // Behind an index too.
+        let header = ["identifier", "3: URL"];
+        let refused = columns(&header, &plain()).expect_err("a blank");
+        assert!(refused.contains("begins with a space") && refused.contains("--trim"), "{refused}");
+        assert_eq!(values(&header, &["88/x", "u"], &trimmed), [(3, "URL".into(), "u".into())]);
+        let refused = columns(&["identifier", "2:TTL"], &plain()).expect_err("a setting");
+        assert!(refused.contains("everybody may read"), "{refused}");
     }
 
     #[test]

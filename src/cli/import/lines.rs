@@ -25,7 +25,7 @@ use super::super::error::{Error, Reason};
 use super::super::value_argument::split_index;
 use super::super::value_form::{self, ValueForm};
 use super::accident::{Found, has_replacement};
-use super::columns::{RESULT_COLUMNS, check_setting};
+use super::columns::{RESULT_COLUMNS, check_setting, check_type};
 use super::mapping::{Meaning, Unused, permissions_of};
 use super::reading::{Naming, Purpose, Reading, is_identifier, is_suffix};
 use super::row::{Changes, Content, Original, Row, malformed, undecodable};
@@ -222,12 +222,12 @@ fn no_name(naming: &Naming, others: &[(String, Json)]) -> String {
 fn content(members: Vec<(String, Json)>, reading: &Reading) -> Result<Content, String> {
     match &reading.purpose {
         Purpose::Remove => Ok(Content::Removal),
-        Purpose::Amend(common) => Ok(Content::Changes(changes(members)?.with(common))),
+        Purpose::Amend(common) => Ok(Content::Changes(changes(members, reading)?.with(common))),
         Purpose::Register => {
             let whole = members.iter().position(|(key, value)| key == "values" && value.is_array());
             let mut members = members;
             let mut values = match whole.map(|position| members.remove(position)) {
-                Some((_, values)) => whole_form(values, &members)?,
+                Some((_, values)) => whole_form(values, &members, reading)?,
                 None => flat_form(members, reading)?,
             };
             for value in values.iter_mut().filter(|value| value.permissions.is_none()) {
@@ -239,7 +239,7 @@ fn content(members: Vec<(String, Json)>, reading: &Reading) -> Result<Content, S
 }
 
 /// Changes of an identifier.
-fn changes(members: Vec<(String, Json)>) -> Result<Changes, String> {
+fn changes(members: Vec<(String, Json)>, reading: &Reading) -> Result<Changes, String> {
     let mut changes = Changes::default();
     let mut seen = BTreeSet::new();
     for (key, member) in members {
@@ -247,8 +247,8 @@ fn changes(members: Vec<(String, Json)>) -> Result<Changes, String> {
             return Err(format!("{key:?} occurs twice; put all into one list"));
         }
         match key.as_str() {
-            "add" => changes.add = numbered_values(&key, member)?,
-            "replace" => changes.replace = numbered_values(&key, member)?,
+            "add" => changes.add = numbered_values(&key, member, reading)?,
+            "replace" => changes.replace = numbered_values(&key, member, reading)?,
             "remove" => {
                 changes.remove = serde_json::from_value(member)
                     .map_err(|error| format!("\"remove\": {error}; write a list of indexes such as [3]"))?;
@@ -268,16 +268,27 @@ fn changes(members: Vec<(String, Json)>) -> Result<Changes, String> {
 }
 
 /// Values that all have an index.
-fn numbered_values(key: &str, values: Json) -> Result<Vec<proto::Value>, String> {
+fn numbered_values(key: &str, values: Json, reading: &Reading) -> Result<Vec<proto::Value>, String> {
     let forms: Vec<ValueForm> =
         serde_json::from_value(values).map_err(|error| format!("{key:?}: {error}"))?;
     if forms.iter().any(|form| !form.is_numbered()) {
         return Err(format!("{key:?}: a value has no index"));
     }
-    value_form::into_protos(forms)
+    of_forms(forms, reading)
 }
 
-fn whole_form(values: Json, others: &[(String, Json)]) -> Result<Vec<proto::Value>, String> {
+/// The values of a list.
+fn of_forms(forms: Vec<ValueForm>, reading: &Reading) -> Result<Vec<proto::Value>, String> {
+    let values = value_form::into_protos(forms)?;
+    values.iter().try_for_each(|value| check_type(&value.r#type, reading))?;
+    Ok(values)
+}
+
+fn whole_form(
+    values: Json,
+    others: &[(String, Json)],
+    reading: &Reading,
+) -> Result<Vec<proto::Value>, String> {
     let unexpected = others.iter().find(|(key, _)| !PASSED_OVER.contains(&key.as_str()));
     if let Some((key, _)) = unexpected {
         return Err(format!(
@@ -286,7 +297,7 @@ fn whole_form(values: Json, others: &[(String, Json)]) -> Result<Vec<proto::Valu
     }
     let forms: Vec<ValueForm> =
         serde_json::from_value(values).map_err(|error| format!("\"values\": {error}"))?;
-    value_form::into_protos(forms)
+    of_forms(forms, reading)
 }
 
 fn flat_form(members: Vec<(String, Json)>, reading: &Reading) -> Result<Vec<proto::Value>, String> {
@@ -295,8 +306,10 @@ fn flat_form(members: Vec<(String, Json)>, reading: &Reading) -> Result<Vec<prot
         if let Some(found) = reading.tolerance.check_name(&format!("the key {key:?}"), &key) {
             return Err(found.sentence());
         }
-        check_setting(&key, reading)?;
         let (index, value_type) = split_index(&key).map_err(|wrong| format!("{key:?}: {wrong}"))?;
+        let value_type = reading.text(value_type);
+        check_setting(value_type, reading)?;
+        check_type(value_type, reading)?;
         let texts = texts(&key, member)?;
         if index.is_some() && texts.len() > 1 {
             return Err(format!("{key:?} names one index but {} values; leave the index out", texts.len()));
@@ -467,6 +480,13 @@ mod tests {
         assert_eq!(refuse("{\"identifier\":\"88/a\u{a0}\",\"URL\":\"u\"}", plain()).0, "BLANKS");
         let (_, key) = refuse("{\"identifier\":\"88/a\",\" URL\":\"u\"}", plain());
         assert!(key.contains("begins with a space"), "{key}");
+        for line in [
+            r#"{"identifier":"88/a","3: URL":"u"}"#,
+            r#"{"identifier":"88/a","values":[{"index":1,"type":" URL","data":"u"}]}"#,
+        ] {
+            let (_, blank) = refuse(line, plain());
+            assert!(blank.contains("begins with a space"), "{blank}");
+        }
         let (_, setting) = refuse("{\"identifier\":\"88/a\",\"TTL\":\"60\"}", plain());
         assert!(setting.contains("everybody may read"), "{setting}");
         let (_, mark) = refuse("\u{feff}\u{feff}{\"identifier\":\"88/a\"}", plain());

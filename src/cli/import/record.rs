@@ -31,8 +31,19 @@ pub(super) struct Records<R> {
     row: u64,
     /// Bytes of text read so far, including a byte order mark.
     text_bytes: u64,
-    /// Number of cells of the header; 0 before it is known.
-    width: usize,
+    /// What rows look like; none before the header is known.
+    shape: Option<Shape>,
+}
+
+/// What the rows of a file look like, as its header says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// Number of cells.
+    pub(super) width: usize,
+    /// The cell that names the row.
+    pub(super) name: usize,
+    /// Whether it holds a complete identifier, with its prefix.
+    pub(super) is_whole: bool,
 }
 
 /// One row of a CSV file.
@@ -67,7 +78,7 @@ impl<R: Read> Records<R> {
             again: VecDeque::new(),
             row: 0,
             text_bytes,
-            width: 0,
+            shape: None,
         }
     }
 
@@ -81,9 +92,9 @@ impl<R: Read> Records<R> {
         self.delimiter
     }
 
-    /// Sets the number of cells that rows have.
-    pub(super) fn set_width(&mut self, width: usize) {
-        self.width = width;
+    /// Sets what rows look like.
+    pub(super) fn set_shape(&mut self, shape: Shape) {
+        self.shape = Some(shape);
     }
 
     /// Takes the line `sep=;` with which a spreadsheet names the delimiter, if the file begins with it.
@@ -136,22 +147,31 @@ impl<R: Read> Records<R> {
         }))
     }
 
-    /// Whether a record of several lines has swallowed rows: it has another width than the header, and a line inside is a
-    /// row of the right width; or a line inside has an identifier of the same prefix in its first cell.
+    /// Whether a record of several lines has swallowed rows: it has another width than the header, and a line inside is a row of the
+    /// right width; or a line behind the first has an identifier of the same prefix where rows have theirs; or, where rows are named
+    /// by suffixes, which look like anything, every line behind the first is a row with such a name.
     fn holds_rows(&self, lines: &[Line], cells: &[String]) -> bool {
-        let own_prefix = cells.first().and_then(|cell| cell.split_once('/')).map(|(prefix, _)| prefix);
-        let is_row = |line: &Line| {
+        let Some(Shape { width, name, is_whole }) = self.shape else { return false };
+        let prefix = |cells: &[String]| cells.get(name)?.split_once('/').map(|(prefix, _)| prefix.to_owned());
+        let row = |line: &Line| {
             let mut scanner = Scanner::new(self.delimiter);
-            if scanner.scan(&line.text) != Scanned::Complete || scanner.cells.len() != self.width {
-                return false;
-            }
-            let prefix =
-                scanner.cells.first().and_then(|cell| cell.split_once('/')).map(|(prefix, _)| prefix);
-            cells.len() != self.width || self.width > 1 && own_prefix.is_some() && own_prefix == prefix
+            let is_row = scanner.scan(&line.text) == Scanned::Complete && scanner.cells.len() == width;
+            is_row.then_some(scanner.cells)
         };
-        // The last line ends the quote, so that it cannot be judged alone.
+        // The last line ends the quote: it may look like a row by chance.
         let inside = lines.len() - 1;
-        lines.iter().take(inside).skip(1).any(is_row)
+        if cells.len() != width {
+            return lines.iter().take(inside).skip(1).any(|line| row(line).is_some());
+        }
+        if width == 1 {
+            return false;
+        }
+        let mut behind = lines.iter().skip(1).map(row);
+        match prefix(cells) {
+            own @ Some(_) if is_whole => behind.flatten().any(|cells| prefix(&cells) == own),
+            _ if is_whole => false,
+            _ => behind.all(|row| row.is_some_and(|cells| cells.get(name).is_some_and(|name| is_name(name)))),
+        }
     }
 
     /// The next line: one that is read again, or the next of the file.
@@ -176,6 +196,11 @@ impl<R: Read> Records<R> {
     fn read_failed(&self, error: &io::Error) -> Error {
         self.source().read_failed(&format!("row {}", self.row + 1), error)
     }
+}
+
+/// Whether a cell may be the name of a row: a part of a sentence has blanks.
+fn is_name(cell: &str) -> bool {
+    !cell.is_empty() && !cell.contains(char::is_whitespace)
 }
 
 /// The delimiter that the line `sep=;` names, as spreadsheets write it, with or without quotes.
@@ -309,15 +334,19 @@ fn quoted_cell(text: &str, delimiter: char) -> Option<(String, Option<&str>)> {
 #[cfg(test)]
 mod tests {
     use super::super::source::{Encoding, Source};
-    use super::{Record, Records, separator};
+    use super::{Record, Records, Shape, separator};
 
     fn records(text: &str) -> Vec<Record> {
+        records_named_by(text, 0, true)
+    }
+
+    fn records_named_by(text: &str, name: usize, is_whole: bool) -> Vec<Record> {
         let source = Source::new(text.as_bytes(), Encoding::Utf8).expect("text");
         let mut records = Records::new(source, b',');
         let mut found = Vec::new();
         while let Some(record) = records.next().expect("readable") {
             if found.is_empty() {
-                records.set_width(record.cells.len());
+                records.set_shape(Shape { width: record.cells.len(), name, is_whole });
             }
             found.push(record);
         }
@@ -374,6 +403,23 @@ mod tests {
             assert_eq!(found[2], (3, "88/c|3".to_owned(), false), "{names:?}");
             assert_eq!(found[4], (5, "88/e|5".to_owned(), false), "{names:?}");
         }
+    }
+
+    #[test]
+    fn a_quote_that_the_last_of_the_rows_closes_does_not_swallow_them() {
+        let rows = |text: &str, name, is_whole| -> Vec<(u64, bool)> {
+            let records = records_named_by(text, name, is_whole);
+            records.iter().skip(1).map(|record| (record.number, record.has_open_quote)).collect()
+        };
+        let all = [(2, true), (3, false), (4, false)];
+        let next_row = "标识,名称\n88.118.8/e1,\"轴承\n88.118.8/e2,2\"\n88.118.8/e3,3\n";
+        assert_eq!(rows(next_row, 0, true), all);
+        let other_column = "编号,标识,规格\n1,88.118.8/e1,\"a\n2,88.118.8/e2,b\n3,88.118.8/e3,3\"\n";
+        assert_eq!(rows(other_column, 1, true), all);
+        let suffixes = "suffix,NAME\nd1,\"abc\nd2,x\nd3,y\"\n";
+        assert_eq!(rows(suffixes, 0, false), all);
+        let text = "suffix,NAME\nd1,\"one, two\nof three, four\"\nd2,x\n";
+        assert_eq!(rows(text, 0, false), [(2, false), (3, false)], "a text of two lines");
     }
 
     #[test]

@@ -8,8 +8,8 @@ use std::io::Read;
 use super::super::error::{Error, Reason};
 use super::accident::Accident;
 use super::columns::Columns;
-use super::reading::Reading;
-use super::record::{Record, Records};
+use super::reading::{Naming, Reading};
+use super::record::{Record, Records, Shape};
 use super::row::{Content, Original, Row, malformed, undecodable};
 use super::source::{MARK, Source, shown};
 
@@ -59,7 +59,11 @@ impl<R: Read> Table<R> {
             return Err(at("a quote that opens in the header is not closed; close it, or double it".into()));
         }
         let columns = Columns::of_header(&record.cells, &reading).map_err(at)?;
-        records.set_width(columns.len());
+        records.set_shape(Shape {
+            width: columns.len(),
+            name: columns.name_position(),
+            is_whole: reading.naming == Naming::Whole,
+        });
         let form = TableForm {
             header: columns.original(record.cells),
             delimiter: records.delimiter(),
