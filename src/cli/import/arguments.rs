@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -58,7 +59,7 @@ pub(in super::super) struct FileArguments {
     pub(super) dry_run: bool,
 
     /// The result file, with the refused rows and their reasons; by default FILE.result.csv or FILE.result.jsonl, and
-    /// standard error for standard input
+    /// standard error for standard input. That of an earlier import gets the name RESULT.1, or the next free number
     #[arg(long, value_name = "RESULT", requires = "file")]
     result: Option<PathBuf>,
 }
@@ -199,8 +200,11 @@ impl FileArguments {
                 name.into()
             }));
         };
-        if let (Ok(input), Ok(output)) = (fs::canonicalize(path), fs::canonicalize(result))
-            && input == output
+        // The input may come from a file by its name, or by standard input.
+        let path = if path == Path::new("-") { Path::new("/dev/stdin") } else { path };
+        if let (Ok(input), Ok(output)) = (fs::metadata(path), fs::metadata(result))
+            && output.is_file()
+            && (input.dev(), input.ino()) == (output.dev(), output.ino())
         {
             return Err(Error::Usage(format!(
                 "--result {}: this is the input file, which would be lost; name another",

@@ -8,8 +8,8 @@
 //! The columns of the reason come first, and an import does not read them. For JSON lines, a line with the reason comes
 //! before the refused line, which is as it was. A reason never begins as a formula; the other cells are the user's own.
 
-use std::fs::File;
-use std::io::Write as _;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -124,11 +124,15 @@ pub(super) struct RefusedRow<'a> {
 }
 
 impl ResultFile {
-    /// Creates the file; replaces one of an earlier import.
+    /// Creates the file. One of an earlier import that has rows, which may have been corrected since, gets another name.
     pub(super) fn create(path: Option<&Path>, form: InputForm) -> Result<Self, Error> {
         let Some(path) = path else { return Ok(Self::Lines) };
+        let beginning = form.encode(&form.beginning()?).into_owned();
+        if let Some(aside) = put_aside(path, &beginning).map_err(|error| Error::file(path, &error))? {
+            notice(&format!("the result of an earlier import is now {}", aside.display()));
+        }
         let mut file = File::create(path).map_err(|error| Error::file(path, &error))?;
-        let written = file.write_all(&form.encode(&form.beginning()?));
+        let written = file.write_all(&beginning);
         written.map_err(|error| Error::file(path, &error))?;
         Ok(Self::File { path: path.to_owned(), form, file })
     }
@@ -155,6 +159,23 @@ impl ResultFile {
             Self::Lines => None,
         }
     }
+}
+
+/// Gives the file at a path the first free name `PATH.NUMBER`, where it has more than the beginning of a result.
+fn put_aside(path: &Path, beginning: &[u8]) -> io::Result<Option<PathBuf>> {
+    // A pipe or a device, such as /dev/stdout, has nothing to lose.
+    let has_rows = |facts: Metadata| facts.is_file() && facts.len() > beginning.len() as u64;
+    if !path.metadata().is_ok_and(has_rows) {
+        return Ok(None);
+    }
+    let named = |number: u32| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{number}"));
+        PathBuf::from(name)
+    };
+    let Some(aside) = (1..).map(named).find(|name| name.symlink_metadata().is_err()) else { return Ok(None) };
+    fs::rename(path, &aside)?;
+    Ok(Some(aside))
 }
 
 /// A cell that is safe in a spreadsheet: an apostrophe is put before text that would be a formula.
@@ -195,6 +216,24 @@ mod tests {
             text: TextForm { encoding, has_mark: encoding == Encoding::Utf8, line_end: "\r\n" },
             table: Some(TableForm { header, delimiter: b';', names_delimiter: true }),
         }
+    }
+
+    #[test]
+    fn the_rows_of_an_earlier_import_are_not_lost() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("result");
+        let create = || ResultFile::create(Some(&path), table(Encoding::Utf8)).expect("a file");
+        let original = cells(&["88/x ", "u"]);
+        for _ in 0..2 {
+            let row = RefusedRow { number: 7, identifier: "88/x", original: &original };
+            create().refuse(row, &Reason::new("BLANKS", "a blank")).expect("written");
+        }
+        let one = fs::read_to_string(&path).expect("the second");
+        drop((create(), create()));
+        let names =
+            ["result.1", "result.2"].map(|name| fs::read_to_string(directory.path().join(name)).expect(name));
+        assert_eq!(names, [one.clone(), one]);
+        assert_eq!(fs::read_dir(directory.path()).expect("names").count(), 3, "one without rows is replaced");
     }
 
     #[test]
