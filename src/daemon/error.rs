@@ -29,6 +29,19 @@ pub enum DaemonError {
         /// The process that uses the data directory, where known.
         holder: Option<u32>,
     },
+    /// The data directory belongs to another user, who could not read the files that this one would leave in it.
+    #[error(
+        "{} belongs to the user with the id {owner}, and this is {ours}; run the command as that user, such as \
+         `runuser -u idnode -- idnode store ...`", directory.display()
+    )]
+    OtherOwner {
+        /// The data directory.
+        directory: PathBuf,
+        /// Id of the user that it belongs to.
+        owner: u32,
+        /// Id of the user of this process.
+        ours: u32,
+    },
     /// The store was created by the other engine.
     #[error(
         "the store in {} was created by the engine {found}, which cannot change; write store.engine = \"{found}\"",
@@ -117,7 +130,7 @@ impl DaemonError {
     /// The exit code of a process that ends with it, by the meaning of BSD's sysexits.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Directory { .. } => 73,
+            Self::Directory { .. } | Self::OtherOwner { .. } => 73,
             Self::Locked { .. } => 75,
             Self::EngineChanged { .. } | Self::Configured { .. } | Self::ServerKey { .. } => 78,
             Self::Store(_) | Self::Close(_) | Self::Unclosed { .. } => 74,

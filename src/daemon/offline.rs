@@ -66,9 +66,6 @@ pub struct ReplacedToken {
 ///
 /// The file is written first: after a crash in between, the command is repeated.
 pub async fn replace_admin_token(config: &Config) -> Result<ReplacedToken, DaemonError> {
-    if config.store.directory.is_dir() {
-        check_owner(&config.store.directory)?;
-    }
     let directory = take(config)?;
     let failed = |reason: String| DaemonError::AdminToken { reason };
     let options = store_options(&config.store, directory.path());
@@ -122,13 +119,7 @@ fn check_owner(path: &Path) -> Result<(), DaemonError> {
     if owner == ours {
         return Ok(());
     }
-    Err(DaemonError::AdminToken {
-        reason: format!(
-            "{} belongs to the user with the id {owner}, and this is {ours}; run the command as that user, such as \
-             `runuser -u idnode -- idnode store replace-admin-token`",
-            path.display()
-        ),
-    })
+    Err(DaemonError::OtherOwner { directory: path.to_owned(), owner, ours })
 }
 
 /// Reads a whole store and checks its parts against each other. Nothing is repaired.
@@ -157,5 +148,6 @@ fn lock(config: &Config) -> Result<DataDirectory, DaemonError> {
         let source = std::io::ErrorKind::NotFound.into();
         return Err(DaemonError::Directory { action: "find the data directory", path: path.clone(), source });
     }
+    check_owner(path)?;
     DataDirectory::open(path)
 }

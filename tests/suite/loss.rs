@@ -7,6 +7,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -219,6 +220,27 @@ async fn a_store_on_a_read_only_file_system_is_read() {
             assert_eq!(names.filter(is_left).collect::<Vec<_>>(), [""; 0], "left in {parent}");
         }
     }
+}
+
+/// Another user, root too, would leave files that the node cannot read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_of_another_user_is_left_as_it_is() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().join("data");
+    end(NodeProcess::start(&data, &[]));
+    let other = fs::metadata(&data).expect("facts").uid() + 1;
+    if let Err(error) = chown(&data, Some(other), None) {
+        return eprintln!("not tested: the owner cannot be changed: {error}");
+    }
+    let before = names_below(&data);
+    for command in ["accept-loss", "check", "replace-admin-token"] {
+        let output = program(&["store", command, "--data", &data.display().to_string()]).output();
+        let output = output.expect("a process");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(73), "{command}: {said}");
+        assert!(said.contains(&format!("belongs to the user with the id {other}")), "{command}: {said}");
+    }
+    assert_eq!(names_below(&data), before);
 }
 
 /// A command of the program on a data directory whose file system is mounted read-only, for it alone.
