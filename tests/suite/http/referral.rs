@@ -80,5 +80,8 @@ async fn people_are_led_to_the_site_that_keeps_an_identifier() {
     let expected = format!("http://{}/88.118/SN%201", address.expect("an address"));
     assert_eq!((led.status, led.header("location")), (302, Some(expected.as_str())), "{led:?}");
     assert!(led.all("vary").any(|names| names == "Accept"), "{led:?}");
+    let asked = person.get("/88.118/SN%201?auth=true&urlappend=/page&locatt=id:1").await;
+    let expected = format!("{expected}?urlappend=%2Fpage&locatt=id%3A1");
+    assert_eq!((asked.status, asked.header("location")), (302, Some(expected.as_str())), "{asked:?}");
     assert!(referred.all("vary").any(|names| names == "Accept"), "{referred:?}");
 }

@@ -148,6 +148,7 @@ async fn an_alias_is_redirected_as_its_identifier() {
         ("a2?urlappend=/x", "https://e.example/end/x"),
         ("own", "https://e.example/own"),
         ("to-note", "/88.118.8/note"),
+        ("to-note?urlappend=/x", "/88.118.8/note?urlappend=%2Fx"),
         ("to-none", "/88.118.8/none%20at%20all"),
         ("self", "/api/handles/88.118.8/self"),
         ("c1", "/api/handles/88.118.8/c1"),

@@ -142,6 +142,14 @@ struct VisitParameters {
 }
 
 impl VisitParameters {
+    /// The query by which another page, here or at another site, is visited alike.
+    fn query(&self) -> String {
+        let shown = self.noredirect.then_some(("noredirect", "true"));
+        let appended = self.urlappend.as_deref().map(|text| ("urlappend", text));
+        let chosen = self.locatt.iter().map(|text| ("locatt", text.as_str()));
+        address::query_of(shown.into_iter().chain(appended).chain(chosen))
+    }
+
     /// What the client asks of the location to choose.
     fn choice(&self, api: &HandleState) -> LocationChoice {
         let pair =
@@ -242,7 +250,7 @@ async fn visit(
         (Answer::Absent(_) | Answer::Referral(_) | Answer::NotResponsible(_), _) if !handle.contains('/') => {
             Err(ApiRefusal::NoPage.into())
         }
-        (Answer::Referral(referral), Preference::Page) => redirect_to_site(&handle, referral),
+        (Answer::Referral(referral), Preference::Page) => redirect_to_site(&handle, &visit, referral),
         (Answer::Absent(Absence::Values(_)), Preference::Page) => {
             Ok(reply::sentence(&handle, "This identifier has no values that everybody may see."))
         }
@@ -277,15 +285,17 @@ async fn redirect_visit(
             };
             Ok(reply::redirect(address::of_uri(&appended)?))
         }
-        Destination::Identifier(other) => Ok(reply::redirect(address::of_page(&other.to_string())?)),
+        Destination::Identifier(other) => {
+            Ok(reply::redirect(address::of_page(&other.to_string(), &visit.query())?))
+        }
         Destination::Record if preference == Preference::Page => Ok(reply::record(handle, &found.values)?),
         Destination::Record => Ok(varying(reply::redirect(address::of_api(handle)?))),
     }
 }
 
 /// Redirects a person to the site that answers, when it has a web address.
-fn redirect_to_site(handle: &str, referral: Referral) -> Result<Response, Denial> {
-    match (address::at_site(&referral.site, handle), referral.unanswered) {
+fn redirect_to_site(handle: &str, visit: &VisitParameters, referral: Referral) -> Result<Response, Denial> {
+    match (address::at_site(&referral.site, handle, &visit.query()), referral.unanswered) {
         (Some(address), _) => Ok(varying(reply::redirect(address))),
         (None, Some(unanswered)) => Err((*unanswered).into()),
         (None, None) => {
