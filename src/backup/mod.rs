@@ -105,6 +105,7 @@ pub use self::verify::verify_folder;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Mutex;
 
@@ -126,6 +127,8 @@ struct Inner {
     store: Store,
     options: Options,
     counters: Counters,
+    /// The time by which a backup is too old; 0 until it is known.
+    trusted_ms: AtomicU64,
     /// Held while a backup is created or old ones are removed.
     working: Mutex<()>,
 }
@@ -138,7 +141,14 @@ impl Backups {
         if let Some(newest) = newest(&options.directories, key.as_ref()) {
             counters.take_up(&newest);
         }
-        Ok(Self { inner: Arc::new(Inner { store, options, counters, working: Mutex::new(()) }) })
+        let (trusted_ms, working) = (AtomicU64::new(0), Mutex::new(()));
+        Ok(Self { inner: Arc::new(Inner { store, options, counters, trusted_ms, working }) })
+    }
+
+    /// Sets the time by which retention judges the age of backups, in milliseconds since 1970. The caller trusts no jump of
+    /// the clock. Until the first call no backup is too old.
+    pub fn set_trusted_time(&self, trusted_ms: u64) {
+        self.inner.trusted_ms.store(trusted_ms, Ordering::Relaxed);
     }
 
     /// Returns the counts of backups.
@@ -224,14 +234,16 @@ impl Backups {
         verify_folder(&folder, self.inner.options.key_file.as_deref(), on_progress).await
     }
 
-    /// Removes the backups in a directory that are beyond retention; returns their names.
+    /// Removes the backups in a directory that are beyond retention; returns their names. Their age is judged by the
+    /// trusted time.
     pub async fn retire(&self, directory: Option<&Path>) -> Result<Vec<String>, Error> {
         let directory = self.directory(directory)?.to_owned();
         let Ok(_working) = self.inner.working.try_lock() else {
             return Err(Error::Busy { directory });
         };
         let (store, options) = (self.inner.store.clone(), self.inner.options.clone());
-        off_the_reactor(move || retire::retire(&store, &options, &directory)).await
+        let trusted_ms = self.inner.trusted_ms.load(Ordering::Relaxed);
+        off_the_reactor(move || retire::retire(&store, &options, &directory, trusted_ms)).await
     }
 
     /// Returns the requested directory, if it is a configured one, or all.

@@ -16,8 +16,13 @@ use crate::store::Store;
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// Removes the backups that are beyond retention; returns their names. Backups of other stores are not touched, nor are
-/// folders that cannot be read; these are named in the log.
-pub(super) fn retire(store: &Store, options: &Options, directory: &Path) -> Result<Vec<String>, Error> {
+/// folders that cannot be read; these are named in the log. Their age is judged by `trusted_ms`.
+pub(super) fn retire(
+    store: &Store,
+    options: &Options,
+    directory: &Path,
+    trusted_ms: u64,
+) -> Result<Vec<String>, Error> {
     let locked = LockedDirectory::open(directory)?;
     let origin = store.lineage().entries().first().map(|entry| entry.incarnation);
     let held = list::scan(directory, None)?;
@@ -25,7 +30,7 @@ pub(super) fn retire(store: &Store, options: &Options, directory: &Path) -> Resu
     let held: Vec<Manifest> =
         held.manifests.into_iter().filter(|manifest| Some(manifest.origin) == origin).collect();
     let keep = Keep { count: options.keep_count, days: options.keep_days };
-    let gone = choose(&held, &whole, keep, store.now_ms());
+    let gone = choose(&held, &whole, keep, trusted_ms);
     if !gone.is_empty() {
         // Before they are removed: an interruption must not leave a catalog that lists what is not there.
         let key = options.key_file.as_deref().map(Key::load).transpose()?;
@@ -73,7 +78,7 @@ fn choose(held: &[Manifest], whole: &HashSet<[u8; 16]>, keep: Keep, now_ms: u64)
     let mut newer = 0;
     for full in held.iter().filter(|manifest| manifest.kind() == Kind::Full) {
         let group = groups.get(&full.id).map_or(&[][..], Vec::as_slice);
-        let newest_ms = group.iter().map(|member| member.created_ms).max().unwrap_or(full.created_ms);
+        let newest_ms = group.iter().map(|member| made_ms(member)).max().unwrap_or_else(|| made_ms(full));
         let too_many = keep.count > 0 && newer >= keep.count;
         let too_old = keep.days > 0 && now_ms.saturating_sub(newest_ms) > u64::from(keep.days) * DAY_MS;
         if newer > 0 && (too_many || too_old) {
@@ -82,6 +87,11 @@ fn choose(held: &[Manifest], whole: &HashSet<[u8; 16]>, keep: Keep, now_ms: u64)
         newer += u32::from(whole.contains(&full.id));
     }
     gone
+}
+
+/// Returns when a backup was made, not before its last entry: the clock may have been behind when it was completed.
+fn made_ms(manifest: &Manifest) -> u64 {
+    manifest.created_ms.max(manifest.to.time_ms)
 }
 
 /// Groups the backups by the full one that each is based on, the newest first.

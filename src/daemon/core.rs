@@ -104,7 +104,8 @@ impl Core {
         let options = registry_options(config);
         let (registry, committer) = Registry::start(store.clone(), writer, authority.clone(), options);
         let registry = Arc::new(registry);
-        let upkeep = Upkeep::new(config, store.clone(), Arc::clone(&registry), disk.clone()).await;
+        let upkeep = Upkeep::new(config, store.clone(), Arc::clone(&registry), backups.clone(), disk.clone());
+        let upkeep = upkeep.await;
         let upkeep = tokio::spawn(upkeep.run(stop.subscribe()));
         let stopped = stop.subscribe();
         let filing = federation_setup::start_filing(
@@ -286,10 +287,12 @@ pub(super) fn check_engine(options: &StoreSection, directory: &DataDirectory) ->
 
 //----------- Upkeep ---------------------------------------------------------
 
-/// What is done every hour: request ids that ran out are forgotten, the journal is pruned as configured.
+/// What is done every hour: request ids that ran out are forgotten, the journal is pruned as configured. Backups are given
+/// the trusted time for their retention.
 struct Upkeep {
     store: Store,
     registry: Arc<Registry>,
+    backups: Backups,
     disk: DiskWatch,
     bodies_days: u32,
     headers_days: u32,
@@ -297,7 +300,13 @@ struct Upkeep {
 }
 
 impl Upkeep {
-    async fn new(config: &Config, store: Store, registry: Arc<Registry>, disk: DiskWatch) -> Self {
+    async fn new(
+        config: &Config,
+        store: Store,
+        registry: Arc<Registry>,
+        backups: Backups,
+        disk: DiskWatch,
+    ) -> Self {
         let StoreSection { bodies_days, headers_days, .. } = config.store;
         let (last_ms, now_ms) = (store.end().time_ms, store.now_ms());
         // A journal that cannot be read has made the store read-only, and then nothing is pruned.
@@ -317,7 +326,7 @@ impl Upkeep {
                  run steadily for a day"
             );
         }
-        Self { store, registry, disk, bodies_days, headers_days, clock }
+        Self { store, registry, backups, disk, bodies_days, headers_days, clock }
     }
 
     async fn run(mut self, mut stop: watch::Receiver<bool>) {
@@ -352,6 +361,7 @@ impl Upkeep {
                  the clock has run steadily for a day: check the clock and its synchronization"
             );
         }
+        self.backups.set_trusted_time(trusted_ms);
         trusted_ms
     }
 
@@ -384,8 +394,13 @@ impl Upkeep {
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use super::{Arc, Config, Core, DataDirectory, Duration, Environment, Instant, time};
+    use super::{
+        Arc, Config, Core, DAY_MS, DataDirectory, Duration, Environment, Instant, SteadyClock, Upkeep,
+        backup, time,
+    };
+    use crate::backup::Kind;
     use crate::daemon::disk::FreeSpace;
+    use crate::model::environment::Clock;
 
     /// A first start without space makes no token; it is made as soon as there is space, without a restart.
     #[tokio::test(flavor = "multi_thread")]
@@ -414,6 +429,48 @@ mod tests {
         assert_eq!(stored.expect("the store is open").end.sequence, 2);
         let token = file.load().expect("the file");
         assert!(core.authority.authenticate(&token).is_ok(), "{token}");
+        core.close(Instant::now() + Duration::from_secs(30)).await.expect("closed");
+    }
+
+    /// A clock that jumps a year ahead makes no backup too old until the new time is trusted.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn backups_are_retired_by_the_trusted_time() {
+        const START_MS: u64 = 1_800_000_000_000;
+        const LATER_MS: u64 = START_MS + 366 * DAY_MS;
+        let parent = tempfile::tempdir().expect("a directory");
+        let directory = DataDirectory::open(&parent.path().join("data")).expect("opened");
+        directory.save_server_key(include_str!("../../tests/data/server-key.pem")).expect("space on disk");
+        let mut config = Config::default();
+        config.backup.directories = vec![parent.path().join("backups")];
+        config.backup.keep_days = 1;
+        let now_ms = Arc::new(AtomicU64::new(START_MS));
+        let clock: Clock = {
+            let now_ms = Arc::clone(&now_ms);
+            Arc::new(move || now_ms.load(Ordering::Relaxed))
+        };
+        let environment = Environment { clock, ..Environment::of_system() };
+        let core = Core::open(&config, &directory, None, &environment).await.expect("the store opens");
+        let backups = backup::backups(&config, &core.store, &core.server_key).expect("no key file");
+        let trusting = |ms| Upkeep {
+            store: core.store.clone(),
+            registry: Arc::clone(&core.registry),
+            backups: backups.clone(),
+            disk: core.disk.clone(),
+            bodies_days: 0,
+            headers_days: 0,
+            clock: SteadyClock::new(ms, true, ms, Instant::now()),
+        };
+        let create = async || backups.create(None, Kind::Full, &|_| {}).await.expect("it is made").name;
+        let retire = async || backups.retire(None).await.expect("it retires");
+
+        let mut upkeep = trusting(START_MS);
+        let older = create().await;
+        now_ms.store(LATER_MS, Ordering::Relaxed);
+        create().await;
+        upkeep.look_at_clock();
+        assert_eq!(retire().await, Vec::<String>::new());
+        trusting(LATER_MS).look_at_clock();
+        assert_eq!(retire().await, [older]);
         core.close(Instant::now() + Duration::from_secs(30)).await.expect("closed");
     }
 }

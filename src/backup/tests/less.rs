@@ -148,6 +148,20 @@ async fn backups_are_chosen_by_position_not_by_clock() {
     assert_eq!(bench.backups().newest().await.expect("the backups").expect("one").kind, Kind::Full);
 }
 
+/// A backup made while the clock was behind is as old as its last entry, which is never dated before the one before it.
+#[tokio::test]
+async fn a_backup_made_while_the_clock_was_behind_is_not_too_old() {
+    let mut bench = Bench::new(EngineKind::Fjall).await;
+    let behind = bench.next(Kind::Full).await;
+    forge(&bench, &behind, |manifest| manifest.created_ms = 0);
+    bench.next(Kind::Full).await;
+    let backups = bench.backups_with(Options { keep_days: 1, ..super::options(bench.scratch.path()) });
+    backups.set_trusted_time(behind.to_ms + 3_600_000);
+    assert_eq!(backups.retire(None).await.expect("it retires"), Vec::<String>::new());
+    backups.set_trusted_time(behind.to_ms + 2 * 86_400_000);
+    assert_eq!(backups.retire(None).await.expect("it retires"), [behind.name]);
+}
+
 #[tokio::test]
 async fn retention_does_not_count_a_damaged_full_backup() {
     let mut bench = Bench::new(EngineKind::Fjall).await;
