@@ -61,6 +61,11 @@ impl Schedule {
         }
     }
 
+    /// Returns when the next backup is due, given when it was due so far: sooner when the clock was set back.
+    fn due(self, due_ms: u64, now_ms: u64, zone: &TimeZone) -> u64 {
+        due_ms.min(self.next_after(now_ms, zone))
+    }
+
     /// Returns the first due time after this one, in milliseconds since 1970. A minute that daylight saving time skips is
     /// due when it would have come.
     fn next_after(self, now_ms: u64, zone: &TimeZone) -> u64 {
@@ -119,10 +124,15 @@ impl Backups {
     async fn follow_schedule(&self, schedule: Schedule) {
         let zone = TimeZone::system();
         loop {
-            let due_ms = schedule.next_after(self.inner.store.now_ms(), &zone);
-            tracing::info!(%schedule, at = %in_zone(due_ms, &zone), "the next backup of the schedule");
+            let mut due_ms = u64::MAX;
             loop {
-                let left = Duration::from_millis(due_ms.saturating_sub(self.inner.store.now_ms()));
+                let now_ms = self.inner.store.now_ms();
+                let next_ms = schedule.due(due_ms, now_ms, &zone);
+                if next_ms != due_ms {
+                    due_ms = next_ms;
+                    tracing::info!(%schedule, at = %in_zone(due_ms, &zone), "the next backup of the schedule");
+                }
+                let left = Duration::from_millis(due_ms.saturating_sub(now_ms));
                 if left.is_zero() {
                     break;
                 }
@@ -195,5 +205,22 @@ mod tests {
         assert_eq!(schedule.next_after(before, &zone), before + 60_000);
         assert_eq!(schedule.next_after(before + 60_000, &zone), before + 60_000 + 86_400_000);
         assert_eq!(Schedule::Every { hours: 6 }.next_after(before, &zone), before + 6 * 3_600_000);
+    }
+
+    #[test]
+    fn after_the_clock_was_set_back_the_next_backup_is_due_within_one_interval() {
+        let zone = TimeZone::UTC;
+        let (now, hour, day) = (1_800_000_000_000, 3_600_000, 86_400_000);
+        for (schedule, interval) in
+            [(Schedule::Every { hours: 6 }, 6 * hour), (Schedule::Daily { hour: 2, minute: 30 }, day)]
+        {
+            let ahead = now + 366 * day;
+            let due = schedule.due(u64::MAX, ahead, &zone);
+            assert_eq!(due, schedule.next_after(ahead, &zone));
+            assert_eq!(schedule.due(due, ahead + hour, &zone), due);
+            let due = schedule.due(due, now, &zone);
+            assert!(now < due && due <= now + interval, "{schedule}: {due}");
+            assert_eq!(schedule.due(due, due, &zone), due, "{schedule}");
+        }
     }
 }
