@@ -115,6 +115,13 @@ impl Held {
     }
 }
 
+/// Returns the finding for a directory that held backups and holds none.
+pub(super) fn vanished(directory: &Path) -> Finding {
+    let message = "no backup is there, and there were some since the node started: put the directory back or mount its \
+                   disk, or make a full backup";
+    Finding::new(directory.display().to_string(), message)
+}
+
 /// Reads the manifests in a directory; there are none in a directory that does not exist.
 pub(super) fn scan(directory: &Path, key: Option<&Key>) -> Result<Held, Error> {
     let folders = match fs::read_dir(directory) {

@@ -103,9 +103,10 @@ pub use self::summary::{Listing, Summary};
 pub use self::until::Until;
 pub use self::verify::verify_folder;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use tokio::sync::Mutex;
 
@@ -129,6 +130,8 @@ struct Inner {
     counters: Counters,
     /// The time by which a backup is too old; 0 until it is known.
     trusted_ms: AtomicU64,
+    /// Directories in which backups were found when the node started, or were made since.
+    used: std::sync::Mutex<BTreeSet<PathBuf>>,
     /// Held while a backup is created or old ones are removed.
     working: Mutex<()>,
 }
@@ -138,11 +141,13 @@ impl Backups {
     pub fn new(store: Store, options: Options) -> Result<Self, Error> {
         let key = options.key_file.as_deref().map(Key::load).transpose()?;
         let counters = Counters::default();
-        if let Some(newest) = newest(&options.directories, key.as_ref()) {
-            counters.take_up(&newest);
+        let newest = newest_of_each(&options.directories, key.as_ref());
+        if let Some(newest) = newest.iter().max_by_key(|backup| backup.rank()) {
+            counters.take_up(newest);
         }
+        let used = std::sync::Mutex::new(newest.into_iter().map(|backup| backup.directory).collect());
         let (trusted_ms, working) = (AtomicU64::new(0), Mutex::new(()));
-        Ok(Self { inner: Arc::new(Inner { store, options, counters, trusted_ms, working }) })
+        Ok(Self { inner: Arc::new(Inner { store, options, counters, trusted_ms, used, working }) })
     }
 
     /// Sets the time by which retention judges the age of backups, in milliseconds since 1970. The caller trusts no jump of
@@ -176,6 +181,7 @@ impl Backups {
             Ok(summary) => {
                 let duration_ms = self.inner.store.now_ms().saturating_sub(started_ms);
                 self.inner.counters.count_success(summary, duration_ms);
+                self.used().insert(summary.directory.clone());
                 tracing::info!(
                     name = %summary.name, kind = %summary.kind, to = %summary.to, entries = summary.entries,
                     bytes = summary.bytes, duration_ms, note = summary.note.as_deref(), "backup complete"
@@ -189,17 +195,22 @@ impl Backups {
         made
     }
 
-    /// Returns the backups of one directory, or of all, and what is wrong with them.
+    /// Returns the backups of one directory, or of all, and what is wrong with them. A directory that held backups since the
+    /// node started and holds nothing now, or is gone, is a finding.
     pub async fn list(&self, directory: Option<&Path>) -> Result<Listing, Error> {
         let directories = self.directories(directory)?;
         let key_file = self.inner.options.key_file.clone();
+        let used = self.used().clone();
         off_the_reactor(move || {
             let key = key_file.as_deref().map(Key::load).transpose()?;
             let mut all = Listing::default();
             for directory in directories {
-                let Listing { backups, findings } = list::scan(&directory, key.as_ref())?.listing(&directory);
-                all.backups.extend(backups);
-                all.findings.extend(findings);
+                let found = list::scan(&directory, key.as_ref())?.listing(&directory);
+                if found == Listing::default() && used.contains(&directory) {
+                    all.findings.push(list::vanished(&directory));
+                }
+                all.backups.extend(found.backups);
+                all.findings.extend(found.findings);
             }
             all.backups.sort_by_key(|backup| std::cmp::Reverse(backup.rank()));
             Ok(all)
@@ -213,7 +224,7 @@ impl Backups {
         let options = self.inner.options.clone();
         off_the_reactor(move || {
             let key = options.key_file.as_deref().map(Key::load).transpose()?;
-            Ok(newest(&options.directories, key.as_ref()))
+            Ok(newest_of_each(&options.directories, key.as_ref()).into_iter().max_by_key(Summary::rank))
         })
         .await
     }
@@ -246,6 +257,10 @@ impl Backups {
         off_the_reactor(move || retire::retire(&store, &options, &directory, trusted_ms)).await
     }
 
+    fn used(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+        self.inner.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Returns the requested directory, if it is a configured one, or all.
     fn directories(&self, asked: Option<&Path>) -> Result<Vec<PathBuf>, Error> {
         match asked {
@@ -268,8 +283,8 @@ impl Backups {
     }
 }
 
-/// Returns the newest backup of these directories, by its position in the journal.
-fn newest(directories: &[PathBuf], key: Option<&Key>) -> Option<Summary> {
+/// Returns the newest backup of each of these directories that holds one, by its position in the journal.
+fn newest_of_each(directories: &[PathBuf], key: Option<&Key>) -> Vec<Summary> {
     let read = |directory: &PathBuf| match list::scan(directory, key) {
         Ok(held) => held.manifests.first().map(|manifest| Summary::of(manifest, directory)),
         Err(error) => {
@@ -277,5 +292,5 @@ fn newest(directories: &[PathBuf], key: Option<&Key>) -> Option<Summary> {
             None
         }
     };
-    directories.iter().filter_map(read).max_by_key(Summary::rank)
+    directories.iter().filter_map(read).collect()
 }

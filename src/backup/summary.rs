@@ -16,7 +16,7 @@ pub struct Listing {
     /// The backups, the newest first by their position in the journal.
     pub backups: Vec<Summary>,
     /// Folders that cannot be read as a backup, files that are missing or cut, and bases that are not there; each with
-    /// its path.
+    /// its path. Directories that held backups and hold none.
     pub findings: Vec<Finding>,
 }
 

@@ -35,8 +35,9 @@ Examples:
   idnode backup list
   idnode backup list --offline --directory /srv/backups
 
-Exits with 1 when a backup cannot be read, lacks files, or continues one that is missing; each is named. With --key-file,
-only what its key authenticates is a backup. Verify reads the content as well.")]
+Exits with 1 when a backup cannot be read, lacks files, or continues one that is missing; each is named. So is a directory
+that held backups since the node started and holds none. With --key-file, only what its key authenticates is a backup.
+Verify reads the content as well.")]
     List(ListArguments),
 
     /// Read a backup completely and report every fault
@@ -47,7 +48,7 @@ Examples:
   idnode backup verify --offline --directory /srv/backups NAME
 
 Of the backups that an incremental one continues, only manifests and sizes are checked; --all reads every backup.
-Exits with 1 when a backup is damaged or incomplete. With --key-file, only what its key proves is a backup.")]
+Exits with 1 when a backup is damaged or incomplete, and with --all when there is none. With --key-file, only what its key proves is a backup.")]
     Verify(VerifyArguments),
 
     /// Build a new data directory from a backup on this machine
@@ -259,6 +260,9 @@ async fn verify(arguments: VerifyArguments) -> Result<(), Error> {
 async fn verify_all(arguments: &VerifyArguments) -> Result<(), Error> {
     let VerifyArguments { location, offline, connection, .. } = arguments;
     let listed = listing(location, offline, connection).await?;
+    if listed.backups.is_empty() && listed.findings.is_empty() {
+        return Err(no_backup(&location.directory));
+    }
     let mut output = connection.output();
     let mut damaged = Vec::new();
     for backup in &listed.backups {
@@ -274,6 +278,18 @@ async fn verify_all(arguments: &VerifyArguments) -> Result<(), Error> {
     }
     damaged.extend(listed.findings.iter().map(named));
     Err(Error::Incomplete(format!("not every backup is whole: {}; make a full one", damaged.join("; "))))
+}
+
+/// The error of a verification of all backups that finds none.
+fn no_backup(directory: &str) -> Error {
+    let directory = match directory {
+        "" => "the directories that the node's configuration names".into(),
+        directory => escape(directory),
+    };
+    Error::Missing(format!(
+        "there is no backup in {directory}, and nothing was verified; make one with `idnode backup create`, or name \
+         the directory that holds them with --directory"
+    ))
 }
 
 /// Reads one backup back, here or by the node.

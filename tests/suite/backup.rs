@@ -282,6 +282,35 @@ async fn commands_name_a_backup_that_cannot_be_read() {
     assert_eq!(nowhere.status.code(), Some(74), "{nowhere:?}");
 }
 
+/// A directory that is empty, and one that is gone with its backups, are not taken for whole ones.
+#[test]
+fn commands_name_a_directory_without_backups() {
+    let scratch = tempfile::tempdir().expect("a directory");
+    let data = scratch.path().join("data");
+    let node = NodeProcess::start(&data, &[]);
+    let asked = ["--node", node.grpc(), "--data", data.to_str().expect("text")];
+    let failed = |arguments: &[&str]| {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        lossy(&output.stderr)
+    };
+    let empty = scratch.path().to_str().expect("text");
+    let said = failed(&["backup", "verify", "--all", "--offline", "--directory", empty]);
+    assert!(said.contains(&format!("no backup in {empty}")), "{said}");
+    let verify = [&["backup", "verify", "--all"], asked.as_slice()].concat();
+    let said = failed(&verify);
+    assert!(said.contains("no backup in the directories"), "{said}");
+    let list = [&["backup", "list"], asked.as_slice()].concat();
+    assert_eq!(json(&list), Vec::<Json>::new());
+    json(&[&["backup", "create"], asked.as_slice()].concat());
+    let directory = scratch.path().join("data-backups");
+    fs::remove_dir_all(&directory).expect("the backups");
+    for command in [&list, &verify] {
+        let said = failed(command);
+        assert!(said.contains(&format!("{}: no backup is there", directory.display())), "{said}");
+    }
+}
+
 fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

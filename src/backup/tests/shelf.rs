@@ -166,6 +166,31 @@ async fn retention_goes_by_count_and_age_and_keeps_what_increments_need() {
     assert_eq!(files(&bench.path("backups")).len(), 3);
 }
 
+/// The directory is gone, or empty as a mount point without its disk.
+#[tokio::test]
+async fn a_directory_whose_backups_vanished_is_named() {
+    let mut bench = Bench::new(EngineKind::Fjall).await;
+    bench.write(0..5).await;
+    let (backups, directory) = (bench.backups(), bench.path("backups"));
+    assert_eq!(backups.list(None).await.expect("no backups yet").findings, []);
+    backups.create(None, Kind::Full, &|_| {}).await.expect("it is made");
+    let restarted = bench.backups();
+    fs::remove_dir_all(&directory).expect("the backups");
+    for is_there in [false, true] {
+        if is_there {
+            fs::create_dir(&directory).expect("a directory");
+        }
+        for backups in [&backups, &restarted] {
+            let listed = backups.list(None).await.expect("the directories");
+            let files: Vec<_> = listed.findings.iter().map(|finding| finding.file.clone()).collect();
+            assert_eq!(files, [directory.display().to_string()]);
+            assert_eq!(backups.list(Some(&bench.path("others"))).await.expect("the other one").findings, []);
+        }
+    }
+    backups.create(None, Kind::Full, &|_| {}).await.expect("it is made");
+    assert_eq!(backups.list(None).await.expect("the backups").findings, []);
+}
+
 #[tokio::test]
 async fn a_scheduled_run_is_full_at_first_and_then_incremental() {
     let mut bench = Bench::new(EngineKind::Fjall).await;
