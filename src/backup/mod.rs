@@ -252,9 +252,8 @@ impl Backups {
         let Ok(_working) = self.inner.working.try_lock() else {
             return Err(Error::Busy { directory });
         };
-        let (store, options) = (self.inner.store.clone(), self.inner.options.clone());
         let trusted_ms = self.inner.trusted_ms.load(Ordering::Relaxed);
-        off_the_reactor(move || retire::retire(&store, &options, &directory, trusted_ms)).await
+        retire::retire(&self.inner.store, &self.inner.options, &directory, trusted_ms).await
     }
 
     fn used(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {

@@ -174,6 +174,27 @@ async fn retention_does_not_count_a_damaged_full_backup() {
     assert!(bench.manifest(&whole).exists());
 }
 
+/// One bit of a chunk is flipped; its size is right.
+#[tokio::test]
+async fn retention_does_not_count_a_full_backup_with_changed_content() {
+    let mut bench = Bench::new(EngineKind::Fjall).await;
+    let whole = bench.next(Kind::Full).await;
+    let harmed = bench.next(Kind::Full).await;
+    let chunk = harmed.directory.join(&harmed.name).join("image-000001.zst");
+    let mut bytes = fs::read(&chunk).expect("a chunk");
+    *bytes.last_mut().expect("some bytes") ^= 1;
+    fs::write(&chunk, bytes).expect("space on disk");
+    let keep = |keep_count| Options { keep_count, ..super::options(bench.scratch.path()) };
+    let gone = bench.backups_with(keep(1)).retire(None).await.expect("it retires");
+    assert_eq!(gone, Vec::<String>::new());
+    let newest = bench.create(Kind::Full).await;
+    let gone = bench.backups_with(keep(2)).retire(None).await.expect("it retires");
+    assert_eq!(gone, Vec::<String>::new());
+    let gone = bench.backups_with(keep(1)).retire(None).await.expect("it retires");
+    assert_eq!(gone, [harmed.name, whole.name]);
+    assert!(bench.manifest(&newest).exists());
+}
+
 /// full, incremental, changes, full: what was between the incremental and the second full one is restored from the journal
 /// that the second full one holds.
 #[tokio::test]
