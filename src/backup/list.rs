@@ -53,7 +53,7 @@ pub(super) struct Unusable {
     pub(super) name: String,
     /// Why it cannot be used; the file is named within the directory.
     pub(super) finding: Finding,
-    /// Where it ends, when its manifest can be read or the catalog lists it.
+    /// Where it ends, when its manifest can be read and is proved, or the catalog lists it.
     pub(super) end: Option<(Incarnation, u64)>,
 }
 
@@ -151,9 +151,11 @@ fn open(folder: &Path, key: Option<&Key>) -> Result<Manifest, Unusable> {
     let unusable =
         |finding: Finding, end| Unusable { name: name.clone(), finding: finding.within(&name), end };
     let (manifest, proved) = Manifest::load_proved(folder, key).map_err(|finding| unusable(finding, None))?;
+    // What is not proved may state any end.
+    let end = proved.is_ok().then(|| manifest.end());
     match proved.and_then(|()| has_name_of(&manifest, folder)) {
         Ok(()) => Ok(manifest),
-        Err(finding) => Err(unusable(finding, Some(manifest.end()))),
+        Err(finding) => Err(unusable(finding, end)),
     }
 }
 

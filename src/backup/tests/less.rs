@@ -306,6 +306,25 @@ async fn with_a_key_only_what_it_proves_is_taken() {
     assert_eq!(next.kind, Kind::Full);
 }
 
+/// With a key, a manifest that the key does not prove does not say where its backup ends.
+#[tokio::test]
+async fn with_a_key_the_end_that_an_unproved_manifest_states_is_not_believed() {
+    let mut bench = Bench::new(EngineKind::Fjall).await;
+    let key = bench.key_file();
+    let sealed = Options { key_file: Some(key.clone()), ..super::options(bench.scratch.path()) };
+    let backups = bench.backups_with(sealed);
+    bench.write(0..20).await;
+    let older = backups.create(None, Kind::Full, &|_| {}).await.expect("it is made");
+    let (older_manifest, _) = Manifest::load_proved(&older.directory.join(&older.name), None).expect("read");
+    bench.write(0..20).await;
+    let newest = backups.create(None, Kind::Full, &|_| {}).await.expect("it is made");
+    forge(&bench, &newest, |manifest| manifest.to = older_manifest.to);
+    fs::remove_file(bench.path("backups").join("catalog.json")).expect("the catalog");
+    let error = refused(RestoreRequest { key_file: Some(key), ..bench.request("", "again") }).await;
+    let Error::Older { lost, .. } = &error else { panic!("{error}") };
+    assert_eq!(lost[0].file, format!("{}/manifest.json", newest.name));
+}
+
 /// The newest backup vanished, and no other one continues it: the catalog lists it. A catalog that is damaged, or not
 /// sealed where there is a key, proves nothing.
 #[tokio::test]
