@@ -194,6 +194,29 @@ async fn sled_recovers_from_a_failed_sync_over_a_copy_of_its_log() {
     reads_back(&directory, store, writer, EngineKind::Sled).await;
 }
 
+/// Writing the log anew is made to fail, once the files are closed, by a directory in the place of the copy.
+#[tokio::test(flavor = "multi_thread")]
+async fn sled_recovers_after_an_attempt_that_failed_with_its_files_closed() {
+    let (directory, store, mut writer) = store_with_a(EngineKind::Sled).await;
+    store.fail_syncs();
+    let failed = writer.commit(block(&writer, register(B, &[7; 20_000]))).await;
+    assert!(matches!(failed, Err(Error::Unsure { .. })), "{failed:?}");
+    let copy = directory.path().join("sled/renewed.new");
+    std::fs::create_dir(&copy).expect("made");
+    for _ in 0..2 {
+        let failed = writer.recover().await;
+        assert!(matches!(failed, Err(Error::Engine(EngineError::Io { .. }))), "{failed:?}");
+        let unread = store.identifiers(&[canonical(A)]).await.err();
+        assert!(matches!(unread, Some(Error::Engine(EngineError::NotOpen))), "{unread:?}");
+    }
+
+    std::fs::remove_dir(&copy).expect("removed");
+    writer.recover().await.expect("the copy can be written");
+    assert_eq!(store.standing(), Standing::Open);
+    assert_eq!(data_of(&present(&store, B).await.expect("B")), [7; 20_000]);
+    reads_back(&directory, store, writer, EngineKind::Sled).await;
+}
+
 /// The background writing of tables is made to fail by taking their directory away for a time.
 #[tokio::test(flavor = "multi_thread")]
 async fn fjall_recovers_from_a_failed_write_over_new_tables_and_a_new_journal() {

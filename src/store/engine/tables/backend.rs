@@ -187,7 +187,11 @@ impl Backend {
                 running.reopen(EngineKind::Fjall, close).await
             }
             Self::Sled(running) => {
-                running.read(Sled::secure_undo).await?;
+                match running.read(Sled::secure_undo).await {
+                    // The attempt that closed the files has done it before.
+                    Ok(()) | Err(EngineError::NotOpen) => {}
+                    Err(error) => return Err(error),
+                }
                 running.reopen(EngineKind::Sled, Sled::close).await
             }
             #[cfg(test)]
