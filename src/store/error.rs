@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::model::identifier::Prefix;
 use crate::model::position::Position;
-use crate::store::engine::EngineError;
+use crate::store::engine::{EngineError, Lack};
 use crate::wire::cursor::DecodeError;
 
 /// Why a call of the store failed.
@@ -132,14 +132,12 @@ impl Error {
 }
 
 impl Error {
-    /// Whether the disk was full.
-    pub(super) fn is_full(&self) -> bool {
+    /// What was lacking, so that it is waited for; none when the error may be a lasting one.
+    pub(super) fn lacks(&self) -> Option<Lack> {
         match self {
-            Self::Engine(EngineError::Full { .. }) => true,
-            Self::File { source, .. } => {
-                matches!(source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
-            }
-            _ => false,
+            Self::Engine(error) => error.lacks(),
+            Self::File { source, .. } => Lack::of(source),
+            _ => None,
         }
     }
 }

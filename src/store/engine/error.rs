@@ -72,6 +72,15 @@ impl EngineError {
         }
     }
 
+    /// What was lacking; none when the error may be a lasting one.
+    pub(in crate::store) fn lacks(&self) -> Option<Lack> {
+        match self {
+            Self::Full { .. } => Some(Lack::Space),
+            Self::Stalled { .. } => Some(Lack::Time),
+            Self::Damaged { .. } | Self::Io { .. } | Self::Poisoned | Self::Reopened | Self::NotOpen => None,
+        }
+    }
+
     /// Damage found at `path`.
     pub(super) fn damaged(path: &Path, detail: impl Into<String>) -> Self {
         Self::Damaged { path: path.to_path_buf(), detail: detail.into() }
@@ -79,10 +88,10 @@ impl EngineError {
 
     /// Converts an error of the operating system about `path`, while the engine runs.
     pub(super) fn from_io(path: &Path, source: io::Error) -> Self {
+        if Lack::of(&source) == Some(Lack::Space) {
+            return Self::Full { path: path.to_path_buf() };
+        }
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::Full { path: path.to_path_buf() }
-            }
             io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => {
                 Self::damaged(path, source.to_string())
             }
@@ -99,6 +108,25 @@ impl EngineError {
                 Self::Damaged { path, detail: source.to_string() }
             }
             other => other,
+        }
+    }
+}
+
+/// What a call that failed was lacking. It is waited for as long as that lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// Space on the disk.
+    Space,
+    /// Time: the disk or the engine has not answered.
+    Time,
+}
+
+impl Lack {
+    /// What an error of the operating system is about; none when that may be a lasting fault.
+    pub(in crate::store) fn of(error: &io::Error) -> Option<Self> {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(Self::Space),
+            _ => None,
         }
     }
 }

@@ -43,7 +43,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use self::cursor::Cursor;
-pub use self::error::EngineError;
+pub use self::error::{EngineError, Lack};
 pub(in crate::store) use self::tables::envelope::StoredAs;
 pub(in crate::store) use self::tables::image::{EngineImage, ImageCursor};
 pub(in crate::store) use self::tables::list::List;

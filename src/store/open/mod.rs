@@ -259,7 +259,7 @@ pub(in crate::store) async fn attach_as(
         }),
     };
     if let Some(error) = unsettled {
-        store.be_unsure(&Chain(&error));
+        store.be_unsure(&Chain(&error), error.lacks());
     }
     let mut rebuilt = Vec::new();
     match take_up(&store, &proof, &mut rebuilt).await {
@@ -469,7 +469,7 @@ impl Store {
                     Standing::Stopped { .. } => break,
                 }
                 if let Err(error) = high_water_saved(&store).await {
-                    store.be_unsure(&Chain(&error));
+                    store.be_unsure(&Chain(&error), error.lacks());
                 }
                 noting.note_if_due();
             }

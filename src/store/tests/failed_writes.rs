@@ -1,6 +1,7 @@
 //! A block that is decided while another is written, and a store that recovers from a failed write without a restart.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -8,7 +9,8 @@ use super::{canonical, change, commit, data_of, opened, present};
 use crate::store::error::Error;
 use crate::store::open::{Opened, engine_folder};
 use crate::store::simulated::{Disk, DiskFault};
-use crate::store::writer::{Block, BlockOutcome, JournalWriter, Proposed, Standing};
+use crate::store::writer::recovery::Pauses;
+use crate::store::writer::{Block, BlockOutcome, JournalWriter, Proposed, Recovery, Standing};
 use crate::store::{EngineError, EngineKind, Store};
 
 const A: &str = "88.118/A";
@@ -161,7 +163,7 @@ async fn what_a_failed_sync_left_is_written_anew_before_it_is_shown() {
     disk(directory.path()).fail_next(DiskFault::SyncFails);
     let failed = writer.commit(block(&writer, register(B, b"other"))).await;
     assert!(matches!(failed, Err(Error::Unsure { .. })), "{failed:?}");
-    let Standing::Unsure { reason } = store.standing() else { panic!("{:?}", store.standing()) };
+    let Standing::Unsure { reason, .. } = store.standing() else { panic!("{:?}", store.standing()) };
     assert_eq!(store.read_only_reason(), Some(reason.clone()));
     writer.settle().await;
     let refused = writer.commit(block(&writer, register(B, b"other"))).await;
@@ -244,6 +246,64 @@ async fn fjall_recovers_from_a_failed_write_over_new_tables_and_a_new_journal() 
     assert!(matches!(outdated, Some(Error::Engine(EngineError::Reopened))), "{outdated:?}");
     commit(&mut writer, register(B, b"other")).await;
     reads_back(&directory, store, writer, EngineKind::Fjall).await;
+}
+
+/// Times of recovery that a test can wait for.
+const PAUSES: Pauses = Pauses {
+    first: Duration::from_millis(4),
+    max: Duration::from_millis(40),
+    forget_after: Duration::from_secs(600),
+};
+
+/// Lets a write fail after each recovery, up to so many times. Returns how long each first attempt waited, until the store stopped.
+async fn fail_after_each_recovery(
+    fault: DiskFault,
+    pauses: Pauses,
+    rounds: u64,
+) -> (Vec<Duration>, Standing) {
+    let (directory, store, mut writer) = store_with_a(EngineKind::Simulated).await;
+    let mut recovery = Recovery::with(store.clone(), pauses);
+    let mut waited = Vec::new();
+    for round in 1..=rounds {
+        disk(directory.path()).fail_next(fault);
+        let a = present(&store, A).await.expect("A");
+        let change = change(A, Some(b"again"), a.version + 1, Some(a.mark()));
+        writer.commit(block(&writer, vec![change])).await.expect_err("it is made to fail");
+        let begun = Instant::now();
+        tokio::select! {
+            () = recovery.due() => waited.push(begun.elapsed()),
+            stopped = store.recovered() => return (waited, stopped),
+        }
+        recovery.attempt(&mut writer).await;
+        assert_eq!(store.standing(), Standing::Open, "round {round}");
+    }
+    (waited, store.standing())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_that_fail_after_each_recovery_stop_the_store() {
+    let (waited, standing) = fail_after_each_recovery(DiskFault::SyncFails, PAUSES, 20).await;
+    let Standing::Stopped { reason } = standing else { panic!("{standing:?}") };
+    assert!(reason.starts_with("writes fail again after the files were opened again"), "{reason}");
+    let least = [0, 4, 8, 16, 32, 40].map(Duration::from_millis);
+    assert_eq!(waited.len(), least.len(), "{waited:?}");
+    assert!(waited.iter().zip(least).all(|(waited, least)| *waited >= least), "{waited:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn earlier_failures_are_forgotten_once_the_store_has_been_open_for_a_time() {
+    let pauses =
+        Pauses { first: PAUSES.forget_after, max: PAUSES.forget_after, forget_after: Duration::ZERO };
+    let (waited, standing) = fail_after_each_recovery(DiskFault::SyncFails, pauses, 20).await;
+    assert_eq!((waited.len(), standing), (20, Standing::Open));
+}
+
+/// A full disk is waited for without limit, but not without a pause.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_full_after_each_recovery_does_not_stop_the_store() {
+    let (waited, standing) = fail_after_each_recovery(DiskFault::WriteFails, PAUSES, 10).await;
+    assert_eq!((waited.len(), standing), (10, Standing::Open));
+    assert!(waited.iter().skip(1).all(|waited| *waited >= PAUSES.max), "{waited:?}");
 }
 
 /// Closes the store, and opens it with every proof: nothing differs.

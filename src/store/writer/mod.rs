@@ -268,7 +268,7 @@ impl JournalWriter {
         // The task has nothing left to do; a panic in it was logged where it happened.
         let _ended = in_flight.writing.await;
         if let BlockOutcome::Unsure { cause } = &outcome {
-            self.store.be_unsure(cause);
+            self.store.be_unsure(cause, None);
         }
         if outcome != BlockOutcome::Committed {
             self.doubtful = matches!(outcome, BlockOutcome::Unsure { .. }).then_some(self.end);

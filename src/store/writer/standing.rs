@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!   Open ──a write fails──▶ Unsure ──files opened again, journal's end known──▶ Open
-//!    │                        └──the disk fails lastingly, closed──▶ Stopped
+//!    │                        └──the disk fails lastingly, writes fail again and again, closed──▶ Stopped
 //!    └──damage, files gone, closed──▶ Stopped (until the process opens the store again)
 //! ```
 //! A pause, by the free space of the disk, is beside it: nothing has failed, and no outcome is unknown.
 
 use crate::store::Store;
-use crate::store::engine::EngineError;
+use crate::store::engine::{EngineError, Lack};
 use crate::store::error::Error;
 use crate::store::open::doubt;
 use crate::telemetry::Chain;
@@ -21,8 +21,12 @@ pub enum Standing {
     /// A write has failed, and its outcome is unknown. Changes are rejected; questions are answered, except while the files are opened
     /// again, which the node does by itself when the disk allows it.
     Unsure {
-        /// What failed.
+        /// What failed, and what follows.
         reason: String,
+        /// What failed.
+        cause: String,
+        /// What was lacking; none when the error may be a lasting one.
+        lacks: Option<Lack>,
     },
     /// It accepts none until a process opens it again. Questions are still answered, unless a recovery has closed the files and could
     /// not open them.
@@ -84,12 +88,12 @@ impl Store {
             | EngineError::Io { .. }
             | EngineError::Poisoned
             | EngineError::Reopened
-            | EngineError::Stalled { .. } => self.be_unsure(&Chain(error)),
+            | EngineError::Stalled { .. } => self.be_unsure(&Chain(error), error.lacks()),
         }
     }
 
     /// Accepts no more changes after a failed write, until the store has recovered.
-    pub(in crate::store) fn be_unsure(&self, cause: &dyn std::fmt::Display) {
+    pub(in crate::store) fn be_unsure(&self, cause: &dyn std::fmt::Display, lacks: Option<Lack>) {
         let reason = format!(
             "a write failed ({cause}); what is on disk is not known until the files have been opened again, which the node does \
              by itself when the disk can be written: check the disk and its free space"
@@ -97,7 +101,7 @@ impl Store {
         let is_new = self.inner.standing.send_if_modified(|standing| {
             let is_open = *standing == Standing::Open;
             if is_open {
-                *standing = Standing::Unsure { reason: reason.clone() };
+                *standing = Standing::Unsure { reason: reason.clone(), cause: cause.to_string(), lacks };
             }
             is_open
         });
