@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nix::errno::Errno;
+
 /// Why a call of an engine failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -24,6 +26,12 @@ pub enum EngineError {
     #[error("disk full: no space left for the stored data at {}", path.display())]
     Full {
         /// The full directory.
+        path: PathBuf,
+    },
+    /// The process, or the whole system, has too many files and connections open.
+    #[error("too many open files: none of the stored data at {} can be opened (see LimitNOFILE)", path.display())]
+    NoDescriptors {
+        /// The file.
         path: PathBuf,
     },
     /// The operating system refused a read, a write or a sync.
@@ -66,9 +74,12 @@ impl EngineError {
     pub(in crate::store) fn is_damage(&self) -> bool {
         match self {
             Self::Damaged { .. } | Self::Io { .. } => true,
-            Self::Full { .. } | Self::Poisoned | Self::Reopened | Self::Stalled { .. } | Self::NotOpen => {
-                false
-            }
+            Self::Full { .. }
+            | Self::NoDescriptors { .. }
+            | Self::Poisoned
+            | Self::Reopened
+            | Self::Stalled { .. }
+            | Self::NotOpen => false,
         }
     }
 
@@ -76,6 +87,7 @@ impl EngineError {
     pub(in crate::store) fn lacks(&self) -> Option<Lack> {
         match self {
             Self::Full { .. } => Some(Lack::Space),
+            Self::NoDescriptors { .. } => Some(Lack::Descriptors),
             Self::Stalled { .. } => Some(Lack::Time),
             Self::Damaged { .. } | Self::Io { .. } | Self::Poisoned | Self::Reopened | Self::NotOpen => None,
         }
@@ -88,8 +100,10 @@ impl EngineError {
 
     /// Converts an error of the operating system about `path`, while the engine runs.
     pub(super) fn from_io(path: &Path, source: io::Error) -> Self {
-        if Lack::of(&source) == Some(Lack::Space) {
-            return Self::Full { path: path.to_path_buf() };
+        match Lack::of(&source) {
+            Some(Lack::Space) => return Self::Full { path: path.to_path_buf() },
+            Some(Lack::Descriptors) => return Self::NoDescriptors { path: path.to_path_buf() },
+            Some(Lack::Time) | None => {}
         }
         match source.kind() {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => {
@@ -117,6 +131,8 @@ impl EngineError {
 pub enum Lack {
     /// Space on the disk.
     Space,
+    /// File descriptors, of the process or of the whole system.
+    Descriptors,
     /// Time: the disk or the engine has not answered.
     Time,
 }
@@ -126,14 +142,17 @@ impl Lack {
     pub(in crate::store) fn of(error: &io::Error) -> Option<Self> {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(Self::Space),
-            _ => None,
+            _ => match error.raw_os_error().map(Errno::from_raw) {
+                Some(Errno::EMFILE | Errno::ENFILE) => Some(Self::Descriptors),
+                Some(_) | None => None,
+            },
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{EngineError, Path, io};
+    use super::{EngineError, Errno, Lack, Path, io};
 
     #[test]
     fn a_disk_that_is_full_or_slow_has_lost_nothing() {
@@ -142,6 +161,11 @@ mod tests {
         assert!(is_damage(EngineError::damaged(path, "a checksum")));
         assert!(is_damage(EngineError::from_io(path, io::Error::from_raw_os_error(5))), "EIO");
         assert!(!is_damage(EngineError::from_io(path, io::ErrorKind::StorageFull.into())));
+        for number in [Errno::EMFILE, Errno::ENFILE] {
+            let error = EngineError::from_io(path, number.into());
+            assert_eq!(error.lacks(), Some(Lack::Descriptors), "{error:?}");
+            assert!(!is_damage(error));
+        }
         assert!(!is_damage(EngineError::Stalled { what: "a read", path: path.into(), seconds: 30 }));
         assert!(!is_damage(EngineError::NotOpen));
         assert!(!is_damage(EngineError::Poisoned));

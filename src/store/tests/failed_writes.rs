@@ -298,12 +298,23 @@ async fn earlier_failures_are_forgotten_once_the_store_has_been_open_for_a_time(
     assert_eq!((waited.len(), standing), (20, Standing::Open));
 }
 
-/// A full disk is waited for without limit, but not without a pause.
+/// Space and file descriptors are waited for without limit, but not without a pause.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_disk_that_is_full_after_each_recovery_does_not_stop_the_store() {
-    let (waited, standing) = fail_after_each_recovery(DiskFault::WriteFails, PAUSES, 10).await;
-    assert_eq!((waited.len(), standing), (10, Standing::Open));
-    assert!(waited.iter().skip(1).all(|waited| *waited >= PAUSES.max), "{waited:?}");
+async fn a_lack_that_returns_after_each_recovery_does_not_stop_the_store() {
+    for fault in [DiskFault::WriteFails, DiskFault::NoDescriptors] {
+        let (waited, standing) = fail_after_each_recovery(fault, PAUSES, 10).await;
+        assert_eq!((waited.len(), standing), (10, Standing::Open), "{fault:?}");
+        assert!(waited.iter().skip(1).all(|waited| *waited >= PAUSES.max), "{fault:?}: {waited:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_without_file_descriptors_names_their_limit() {
+    let (directory, store, mut writer) = store_with_a(EngineKind::Simulated).await;
+    disk(directory.path()).fail_next(DiskFault::NoDescriptors);
+    writer.commit(block(&writer, register(B, b"other"))).await.expect_err("no file can be opened");
+    let reason = store.stop_reason().expect("it is unsure");
+    assert!(reason.contains("raise LimitNOFILE") && !reason.contains("disk and its free space"), "{reason}");
 }
 
 /// Closes the store, and opens it with every proof: nothing differs.

@@ -7,7 +7,7 @@
 //!     └─────────────────────────── a write fails; within ten minutes this is one more failure ◀─────────────────────────────┘
 //! ```
 //! The engine's files are written anew before they are opened, so that the answer to "is the block there?" is final. What is
-//! lacking, such as space on a full disk, is waited for as long as it is. After another error it is tried again, six times in all;
+//! lacking, space on a full disk or file descriptors, is waited for as long as it is. After another error it is tried again, six times in all;
 //! then the store stops until a process opens it again.
 //!
 //! An opening does not prove that the error has passed: the engine may meet it again only at the next write. So the failures are

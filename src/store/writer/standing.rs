@@ -85,6 +85,7 @@ impl Store {
                 self.note_doubt();
             }
             EngineError::Full { .. }
+            | EngineError::NoDescriptors { .. }
             | EngineError::Io { .. }
             | EngineError::Poisoned
             | EngineError::Reopened
@@ -94,9 +95,17 @@ impl Store {
 
     /// Accepts no more changes after a failed write, until the store has recovered.
     pub(in crate::store) fn be_unsure(&self, cause: &dyn std::fmt::Display, lacks: Option<Lack>) {
+        let advice = match lacks {
+            Some(Lack::Descriptors) => {
+                "when a file can be opened: too many files and connections are open; raise LimitNOFILE in the unit, or ulimit -n"
+            }
+            Some(Lack::Space | Lack::Time) | None => {
+                "when the disk can be written: check the disk and its free space"
+            }
+        };
         let reason = format!(
             "a write failed ({cause}); what is on disk is not known until the files have been opened again, which the node does \
-             by itself when the disk can be written: check the disk and its free space"
+             by itself {advice}"
         );
         let is_new = self.inner.standing.send_if_modified(|standing| {
             let is_open = *standing == Standing::Open;

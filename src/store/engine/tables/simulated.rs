@@ -36,6 +36,8 @@ static DISKS: Mutex<Vec<Disk>> = Mutex::new(Vec::new());
 pub(crate) enum DiskFault {
     /// The next write fails before anything is written.
     WriteFails,
+    /// The next write fails before anything is written, because no file can be opened.
+    NoDescriptors,
     /// The next sync fails; the batch is written, and it is not known how far.
     SyncFails,
     /// The power is cut in the next commit; the batches before it survive.
@@ -206,6 +208,9 @@ impl Simulated {
         if fault == Some(DiskFault::WriteFails) {
             return Err(EngineError::Full { path: self.folder.clone() });
         }
+        if fault == Some(DiskFault::NoDescriptors) {
+            return Err(EngineError::from_io(&self.folder, nix::errno::Errno::EMFILE.into()));
+        }
         content.written.push(changes.clone());
         match fault {
             Some(DiskFault::SyncFails) => {
@@ -217,7 +222,7 @@ impl Simulated {
                 content.crash(if survives { written } else { written - 1 });
                 return Err(EngineError::NotOpen);
             }
-            Some(DiskFault::WriteFails) | None => {}
+            Some(DiskFault::WriteFails | DiskFault::NoDescriptors) | None => {}
         }
         if self.policy == SyncPolicy::Full {
             content.sync();
