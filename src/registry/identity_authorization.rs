@@ -14,7 +14,7 @@
 
 use std::sync::Arc;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::authority::administration::{self, Memberships, Next, Record};
 use crate::authority::caller::Caller;
@@ -85,12 +85,17 @@ impl Registry {
             count(&self.counters.repeated);
             return Ok(receipt);
         }
-        for _ in 0..ATTEMPTS_MAX {
+        let mut published = self.store.follow();
+        for attempt in 1..=ATTEMPTS_MAX {
+            published.mark_unchanged();
             let directory = self.store.directory();
             let read = self.allow(caller, &item.command, &directory).await.inspect_err(rejected)?;
             let authorized = Authorized::by_records(Arc::clone(&item), caller, directory, read);
             match only(self.commit(vec![(authorized, remember)], deadline).await) {
-                Err(Problem::Failed(Failure::Contended)) => {}
+                // What has changed may still be on its way to the disk, and cannot be read before it is there.
+                Err(Problem::Failed(Failure::Contended)) if attempt < ATTEMPTS_MAX => {
+                    let _published_or_late = timeout_at(deadline, published.changed()).await;
+                }
                 settled => return settled,
             }
         }

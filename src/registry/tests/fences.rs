@@ -3,6 +3,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
 
 use crate::authority::caller::{Caller, HeldKey, KeyHolder};
 use crate::authority::remote::Stub;
@@ -11,6 +14,7 @@ use crate::model::identity::AdminPermissions as May;
 use crate::model::refusal::{Failure, Problem, Refusal};
 use crate::registry::Registry;
 use crate::registry::command::Command;
+use crate::store::EngineKind;
 
 use super::fixture::{
     Fixture, add, admin, home, identity, list, proved, register, registration, suspend, typed, value, with,
@@ -152,6 +156,32 @@ async fn a_prefix_record_made_meanwhile_governs() {
     let refused = one.fixture.one(&proved(OURS), register("88.118.5/new", "ours")).await;
     let expected = Refusal::NotAdministrator { identity: identity(OURS), of: "0.NA/88.118.5".into() };
     assert_eq!(refused, Err(expected));
+}
+
+/// A record that is being written cannot be read anew until it is on disk.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_is_being_written_is_waited_for() {
+    let fixture = Arc::new(Fixture::open(EngineKind::Fjall).await);
+    fixture.node(x(OURS)).await.expect("registered");
+    fixture.store.hold_writes_patiently();
+    let first = tokio::spawn({
+        let fixture = Arc::clone(&fixture);
+        async move { fixture.node(add("88.118/x", 10, "meanwhile")).await }
+    });
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while fixture.store.write_in_flight().is_none() {
+        assert!(Instant::now() < deadline, "the first change is written");
+        tokio::task::yield_now().await;
+    }
+    let mut ours = tokio::spawn({
+        let fixture = Arc::clone(&fixture);
+        async move { fixture.one(&proved(OURS), add("88.118/x", 5, "ours")).await }
+    });
+    let early = timeout(Duration::from_millis(200), &mut ours).await;
+    assert!(early.is_err(), "answered while the record is written: {early:?}");
+    fixture.store.hold_writes(false);
+    first.await.expect("no panic").expect("registered");
+    assert_eq!(ours.await.expect("no panic").expect("authorized anew").version, 3);
 }
 
 #[tokio::test]
