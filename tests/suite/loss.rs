@@ -9,7 +9,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use idnode::daemon::{Node, RunningNode};
 use idnode::store::EngineKind;
@@ -180,27 +180,11 @@ async fn a_store_on_a_read_only_file_system_is_read() {
         client.register("88.118.8/HELD", "https://example.com/1").await.expect("registered");
         end(node);
         let before = names_below(&data);
-        let mut serve = read_only(&data, &engine, "serve");
-        let mut node = match serve.spawn() {
-            Ok(node) => node,
-            Err(error) => return eprintln!("not tested: unshare cannot be run: {error}"),
+        let (mut node, http) = match serving(read_only(&data, &engine, "serve")) {
+            Ok(serving) => serving,
+            Err(said) => return eprintln!("not tested: {said}"),
         };
-        let lines = BufReader::new(node.stdout.take().expect("its output")).lines();
-        let mut lines = lines.map(|line| line.expect("text"));
-        let Some(http) =
-            lines.find_map(|line| line.trim().strip_prefix("HTTP ").map(|url| url.trim().to_owned()))
-        else {
-            let ended = node.wait_with_output().expect("a process");
-            let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-            // Containers may forbid it.
-            assert!(said.starts_with("unshare:") || said.starts_with("mount:"), "{said}");
-            return eprintln!("not tested: {said}");
-        };
-        let (status, body) = http_get(&http, "/readyz");
-        assert_eq!(status, 503, "{body}");
-        assert!(body.contains("READ_ONLY") && body.contains("is mounted read-only"), "{body}");
-        let (status, body) = http_get(&http, "/api/handles/88.118.8/HELD");
-        assert!(status == 200 && body.contains("https://example.com/1"), "{status}: {body}");
+        check_answers(&http, "is mounted read-only");
         let stopped = Command::new("kill").arg(node.id().to_string()).status().expect("kill runs");
         assert!(stopped.success());
         let serving = node.id();
@@ -243,11 +227,71 @@ async fn a_store_of_another_user_is_left_as_it_is() {
     assert_eq!(names_below(&data), before);
 }
 
+/// Sled cannot open its files on a full disk: the node starts, answers from an image of them, and says why it takes no changes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_cannot_be_opened_on_a_full_disk_is_read() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (data, disk) = (directory.path().join("data"), directory.path().join("disk"));
+    let engine = format!("store.engine={}", EngineKind::Sled);
+    let node = NodeProcess::start(&data, &["--set", &engine]);
+    let client = GrpcClient::connect(node.grpc(), Some(&admin_token(&data))).await;
+    client.home("88.118.8").await.expect("homed");
+    client.register("88.118.8/HELD", "https://example.com/1").await.expect("registered");
+    end(node);
+    fs::create_dir(&disk).expect("made");
+    let (mut node, http) = match serving(on_a_full_disk(&data, &disk, &engine)) {
+        Ok(serving) => serving,
+        Err(said) => return eprintln!("not tested: {said}"),
+    };
+    check_answers(&http, "the disk was full");
+    let (_, body) = http_get(&http, "/readyz");
+    assert!(body.contains("\"code\":\"DISK_FULL\""), "{body}");
+    let stopped = Command::new("kill").arg(node.id().to_string()).status().expect("kill runs");
+    assert!(stopped.success() && node.wait().expect("a process").success());
+}
+
+/// The node, and the address of its HTTP front end; why not, where such a process is not permitted.
+fn serving(mut serve: Command) -> Result<(Child, String), String> {
+    let mut node = serve.spawn().map_err(|error| format!("unshare cannot be run: {error}"))?;
+    let lines = BufReader::new(node.stdout.take().expect("its output")).lines();
+    let mut lines = lines.map(|line| line.expect("text"));
+    let http = lines.find_map(|line| line.trim().strip_prefix("HTTP ").map(|url| url.trim().to_owned()));
+    let Some(http) = http else {
+        let ended = node.wait_with_output().expect("a process");
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        // Containers may forbid it.
+        assert!(said.starts_with("unshare:") || said.starts_with("mount:"), "{said}");
+        return Err(said);
+    };
+    Ok((node, http))
+}
+
+/// The node is read-only for this reason, and answers.
+fn check_answers(http: &str, reason: &str) {
+    let (status, body) = http_get(http, "/readyz");
+    assert_eq!(status, 503, "{body}");
+    assert!(body.contains("READ_ONLY") && body.contains(reason), "{body}");
+    let (status, body) = http_get(http, "/api/handles/88.118.8/HELD");
+    assert!(status == 200 && body.contains("https://example.com/1"), "{status}: {body}");
+}
+
+/// A node on a copy of a data directory, on a small disk that is full.
+fn on_a_full_disk(data: &Path, disk: &Path, engine: &str) -> Command {
+    let fill = "mount -t tmpfs -o size=8m none \"$2\" && cp -a \"$1\" \"$2/data\" && \
+                { dd if=/dev/zero of=\"$2/rest\" bs=4k status=none 2>&1 || true; } && shift 2 && exec \"$@\"";
+    in_own_mounts(fill, &[data, disk], &disk.join("data"), engine, "serve")
+}
+
 /// A command of the program on a data directory whose file system is mounted read-only, for it alone.
 fn read_only(data: &Path, engine: &str, words: &str) -> Command {
-    let mut command = Command::new("unshare");
     let mount = "mount --bind \"$1\" \"$1\" && mount -o remount,ro,bind \"$1\" && shift && exec \"$@\"";
-    command.args(["-rm", "sh", "-c", mount, "sh"]).arg(data).arg(env!("CARGO_BIN_EXE_idnode"));
+    in_own_mounts(mount, &[data], data, engine, words)
+}
+
+/// A command of the program on a data directory, after a shell has mounted something for it alone.
+fn in_own_mounts(mount: &str, of: &[&Path], data: &Path, engine: &str, words: &str) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["-rm", "sh", "-c", mount, "sh"]).args(of).arg(env!("CARGO_BIN_EXE_idnode"));
     command.args(words.split(' ')).arg("--data").arg(data).args(["--set", engine]);
     if words == "serve" {
         for front_end in ["grpc.listen", "dns.listen", "handle.listen", "http.listen"] {

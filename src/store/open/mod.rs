@@ -34,7 +34,7 @@ use crate::model::caller::CallerName;
 use crate::model::environment::{Clock, Entropy};
 use crate::model::identifier::Folding;
 use crate::store::copy::meta_rebuild;
-use crate::store::engine::{Engine, EngineError, EngineKind, Writes, survey};
+use crate::store::engine::{Engine, EngineError, EngineKind, Lack, Writes, survey};
 use crate::store::entry::meta::Fact as _;
 use crate::store::entry::{Change, Operation};
 use crate::store::error::Error;
@@ -45,7 +45,7 @@ use crate::store::open::findings::WAY_BACK;
 use crate::store::open::header_v1::{EncodedHeader, StoreHeader};
 use crate::store::open::high_water::{HighWater, HighWaterFile, LAG_MS};
 use crate::store::open::proof::FileProof;
-use crate::store::open::read_only_image::ReadOnlyImage;
+use crate::store::open::read_only_image::{Obstacle, ReadOnlyImage};
 use crate::store::open::redo::{CheckedTail, Redo};
 use crate::store::writer::counts::Counts;
 use crate::store::writer::{Block, End, JournalWriter, Proposed, Published, Standing};
@@ -127,10 +127,15 @@ pub async fn open_existing(options: StoreOptions) -> Result<Opened, Error> {
 /// Opens a store, or creates it where there is none.
 ///
 /// Differences are looked for before any entry is repaired. A store with a difference opens read-only, see
-/// [`Store::read_only_reason`]. It does not open when the engine would delete or hide what is left, or when the header, the
+/// [`Store::read_only_reason`]. So does an image of a store on a file system that is mounted read-only, or on a disk that is too full
+/// to open the files there. A store does not open when the engine would delete or hide what is left, or when the header, the
 /// incarnations, prefixes, tokens or counts cannot be read.
 pub async fn open(options: StoreOptions) -> Result<Opened, Error> {
-    let Attached { store, fresh, proof, .. } = attach(options).await?;
+    let attached = match attach(options.clone()).await {
+        Err(error) if error.lacks() == Some(Lack::Space) => attach_image(options, error).await,
+        attached => attached,
+    };
+    let Attached { store, fresh, proof, .. } = attached?;
     let report = match fresh {
         true => OpenReport { created: true, ..OpenReport::default() },
         false => compare_and_repair(&store, &proof).await?,
@@ -141,11 +146,8 @@ pub async fn open(options: StoreOptions) -> Result<Opened, Error> {
         begin_incarnation(&mut writer, "created").await?;
         save_high_water(&store)?;
     }
-    if store.inner.image.is_some() {
-        store.stop_writing(&format!(
-            "the file system of {} is mounted read-only: check the disk, mount it for writing, then restart the node",
-            store.path().display()
-        ));
+    if let Some(image) = &store.inner.image {
+        store.stop_writing(&image.obstacle().reason(store.path()));
     }
     if store.stop_reason().is_none() {
         warn_unless_noted(proof::note_witness(&store).await);
@@ -219,6 +221,27 @@ pub(in crate::store) async fn attach(options: StoreOptions) -> Result<Attached, 
     });
     let (image, proof) = proven.await.unwrap_or(Err(Error::Engine(EngineError::NotOpen)))?;
     attach_as(options, image, proof).await
+}
+
+/// As [`attach`], from an image of a complete store whose files could not be opened because their disk is full. Returns that error
+/// where there is no image.
+async fn attach_image(options: StoreOptions, full: Error) -> Result<Attached, Error> {
+    let proven = tokio::task::spawn_blocking({
+        let options = options.clone();
+        move || {
+            let image = ReadOnlyImage::because(&options, Obstacle::Full)?;
+            let proof = image.as_ref().map(|image| FileProof::of(image.path(), options.engine));
+            Ok(image.zip(proof.transpose()?))
+        }
+    });
+    match proven.await.unwrap_or(Err(Error::Engine(EngineError::NotOpen))) {
+        Ok(Some((image, proof))) if proof.was_complete => attach_as(options, Some(image), proof).await,
+        Ok(_) => Err(full),
+        Err(error) => {
+            tracing::warn!(error = %Chain(&error), "on a full disk, the store cannot be read from an image either");
+            Err(full)
+        }
+    }
 }
 
 /// Opens the engine and reads everything that is held in memory.

@@ -1,4 +1,5 @@
-//! A store on a file system that is mounted read-only, as Linux does with a disk that has failed: it can be read all the same.
+//! A store whose files cannot be opened where they are can be read all the same: on a file system that is mounted read-only, as Linux
+//! does with a disk that has failed, and on a full disk where the engine writes while it opens.
 //!
 //! ```text
 //!   data directory ─▶ image in the directory for temporary files ─▶ engine opens that, and may write there
@@ -26,28 +27,62 @@ const NAME_BEGINS: &str = "idnode-image-";
 /// Random bytes in the name of an image.
 const NAME_BYTES: usize = 8;
 
+/// Why the files cannot be opened where they are.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) enum Obstacle {
+    /// Their file system is mounted read-only.
+    ReadOnly,
+    /// Their disk is full, and the engine writes while it opens, as sled does.
+    Full,
+}
+
+impl Obstacle {
+    /// Why a store in this directory accepts no changes, and the remedy.
+    pub(in crate::store) fn reason(self, directory: &Path) -> String {
+        let directory = directory.display();
+        match self {
+            Self::ReadOnly => format!(
+                "the file system of {directory} is mounted read-only: check the disk, mount it for writing, then restart the node"
+            ),
+            Self::Full => format!(
+                "the disk was full when the store in {directory} was to be opened, and an image of it is read: make space, then \
+                 restart the node"
+            ),
+        }
+    }
+}
+
 /// An image of a data directory; removed when it is dropped.
 pub(in crate::store) struct ReadOnlyImage {
     path: PathBuf,
+    obstacle: Obstacle,
 }
 
 impl ReadOnlyImage {
     /// An image of a data directory on a file system that is mounted read-only; none on any other.
     pub(in crate::store) fn of(options: &StoreOptions) -> Result<Option<Self>, Error> {
-        let directory = &options.directory;
-        if !is_read_only(directory) {
+        if !is_read_only(&options.directory) {
             return Ok(None);
         }
+        Self::because(options, Obstacle::ReadOnly)
+    }
+
+    /// An image of a data directory whose files cannot be opened. No other process may have them open.
+    pub(in crate::store) fn because(
+        options: &StoreOptions,
+        obstacle: Obstacle,
+    ) -> Result<Option<Self>, Error> {
         refuse_without_data(options)?;
         let mut failed = None;
         for parent in PARENTS {
             remove_orphans(Path::new(parent));
-            match Self::make(options, Path::new(parent)) {
+            match Self::make(options, obstacle, Path::new(parent)) {
                 Ok(image) => {
                     tracing::warn!(
-                        directory = %directory.display(),
+                        directory = %options.directory.display(),
                         image = %image.path.display(),
-                        "the file system of the data directory is mounted read-only; the store is read from an image of it"
+                        ?obstacle,
+                        "the files cannot be opened where they are; the store is read from an image of them"
                     );
                     return Ok(Some(image));
                 }
@@ -57,7 +92,7 @@ impl ReadOnlyImage {
         failed.map_or(Ok(None), Err)
     }
 
-    fn make(options: &StoreOptions, parent: &Path) -> Result<Self, Error> {
+    fn make(options: &StoreOptions, obstacle: Obstacle, parent: &Path) -> Result<Self, Error> {
         let mut random = [0; NAME_BYTES];
         (options.entropy)(&mut random);
         let (process, random) = (std::process::id(), u64::from_be_bytes(random));
@@ -67,7 +102,7 @@ impl ReadOnlyImage {
         refuse_without_space(&options.directory.join(&folder), parent).map_err(failed)?;
         make_directory(&path).map_err(failed)?;
         // From here on it is removed when copying fails.
-        let image = Self { path: path.clone() };
+        let image = Self { path: path.clone(), obstacle };
         for name in ["witness", "closed-files", "high-water"] {
             match fs::copy(options.directory.join(name), path.join(name)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
@@ -76,6 +111,11 @@ impl ReadOnlyImage {
         }
         copy(&options.directory.join(&folder), &path.join(&folder)).map_err(failed)?;
         Ok(image)
+    }
+
+    /// Why it was made.
+    pub(in crate::store) fn obstacle(&self) -> Obstacle {
+        self.obstacle
     }
 
     /// Where it is.
