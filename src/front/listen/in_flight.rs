@@ -40,6 +40,8 @@ struct Counts {
     is_stalled: bool,
     /// How often bytes were received.
     received: usize,
+    /// How often nothing was in flight after a change.
+    settled: usize,
 }
 
 impl Counts {
@@ -76,6 +78,9 @@ impl InFlight {
     fn update(&self, change: impl FnOnce(&mut Counts)) {
         self.counts.send_if_modified(|counts| {
             change(counts);
+            if counts.is_settled() {
+                counts.settled = counts.settled.wrapping_add(1);
+            }
             self.counts.receiver_count() > 0 && counts.is_settled()
         });
     }
@@ -100,19 +105,30 @@ impl InFlight {
         let _settled = counts.wait_for(Counts::is_settled).await;
     }
 
+    /// Waits until nothing is in flight, or was for a moment since. A client that sends without pause is answered without pause, and
+    /// bytes wait for it whenever one looks. Safe to drop.
+    async fn settled_once(&self) {
+        let mut counts = self.counts.subscribe();
+        let before = counts.borrow().settled;
+        let _settled = counts.wait_for(|counts| counts.is_settled() || counts.settled != before).await;
+    }
+
     /// Waits until nothing is in flight and nothing was received for a while. Over HTTP/2 an answer that was made is sent by
     /// another task, and the client acknowledges what it has heard (RFC 9113 section 6.8). Safe to drop.
     pub(in crate::front) async fn quiet(&self) {
+        let mut is_sending = true;
         for _ in 0..GOAWAY_GRACES_MAX {
-            self.settled().await;
+            self.settled_once().await;
             let before = self.counts.borrow().received;
             time::sleep(GOAWAY_GRACE).await;
             let counts = self.counts.borrow();
             if counts.received == before && counts.is_settled() {
                 return;
             }
+            is_sending &= counts.received != before;
         }
-        self.settled().await;
+        // The bytes that wait for a client which goes on sending acknowledge what it sends.
+        if is_sending { self.settled_once().await } else { self.settled().await }
     }
 
     /// The slot of the connection.
@@ -167,5 +183,18 @@ mod tests {
         assert!(!is_settled(), "its last bytes are not taken");
         in_flight.note_stalled(false);
         assert!(is_settled());
+    }
+
+    /// Bytes wait again before anybody looks.
+    #[tokio::test]
+    async fn a_moment_without_anything_in_flight_is_not_missed() {
+        let in_flight = InFlight::new(SlotUse::detached());
+        in_flight.note_stalled(true);
+        let mut once = core::pin::pin!(in_flight.settled_once());
+        assert!(once.as_mut().now_or_never().is_none(), "bytes wait");
+        in_flight.note_stalled(false);
+        in_flight.note_stalled(true);
+        assert!(once.as_mut().now_or_never().is_some(), "for a moment none did");
+        assert!(in_flight.settled().now_or_never().is_none(), "they wait now");
     }
 }
