@@ -59,9 +59,9 @@
 //! - **Attempts** ([`writer::Recovery`]): the committer opens the files again, written anew. The first attempt is made at once, the next
 //!   ones after 1, 2, 4, 8 and 10 s; after the sixth failure the store stops until a process opens it again. A write that fails within
 //!   ten minutes after a recovery is one more failure: the first attempt then waits as long as the next one would have, and a lasting
-//!   error that no opening meets stops the store too. When the disk is full, no file descriptor is left or a call does not
-//!   return, it is tried every 10 s without limit; while the store is paused, or a write has been running for 30 s, not at all. Afterwards the failed block is
-//!   there for ever, or never.
+//!   error that no opening meets stops the store too. When the disk is full, no file descriptor is left or a call does not return, it
+//!   is tried every 10 s without limit; while the store is paused, or a write has been running for 30 s, not at all. Afterwards the
+//!   failed block is there for ever, or never.
 //! - **Readers**: answered as before until the files are closed. Then calls wait; one that has waited 30 s fails with
 //!   [`EngineError::Stalled`], and while 32 such calls wait, others fail at once. This time has no limit: fjall copies its journals,
 //!   some 256 MiB, and reads them; sled copies its log and reads it again. When the files cannot be opened, every read fails with

@@ -136,9 +136,10 @@ pub async fn open(options: StoreOptions) -> Result<Opened, Error> {
         attached => attached,
     };
     let Attached { store, fresh, proof, .. } = attached?;
-    let report = match fresh {
-        true => OpenReport { created: true, ..OpenReport::default() },
-        false => compare_and_repair(&store, &proof).await?,
+    let report = if fresh {
+        OpenReport { created: true, ..OpenReport::default() }
+    } else {
+        compare_and_repair(&store, &proof).await?
     };
     // Its view is that of the store, with all that was redone.
     let mut writer = JournalWriter::new(store.clone());

@@ -6,9 +6,9 @@
 //!     │ └──── longer ◀──┴─────────────────────────────────┴─────────────┘          six failures ─▶ Stopped                  │
 //!     └─────────────────────────── a write fails; within ten minutes this is one more failure ◀─────────────────────────────┘
 //! ```
-//! The engine's files are written anew before they are opened, so that the answer to "is the block there?" is final. What is
-//! lacking, space on a full disk or file descriptors, is waited for as long as it is. After another error it is tried again, six times in all;
-//! then the store stops until a process opens it again.
+//! The engine's files are written anew before they are opened, so that the answer to "is the block there?" is final. What is lacking,
+//! space on a full disk, file descriptors or an answer of the disk, is waited for as long as it is. After another error it is tried
+//! again, six times in all; then the store stops until a process opens it again.
 //!
 //! An opening does not prove that the error has passed: the engine may meet it again only at the next write. So the failures are
 //! counted until the store has been open for ten minutes, and each attempt waits longer than the one before.

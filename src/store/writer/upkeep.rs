@@ -1,7 +1,7 @@
 //! What is written beside the journal while a node runs: the bookmarks of followers, and what is pruned or forgotten.
 //!
-//! Only the [`JournalWriter`](super::JournalWriter) hands it out. So whoever holds the writer is the only one that can write to the
-//! store.
+//! Only the [`JournalWriter`](super::JournalWriter) hands it out. Its clones write beside the block that is being written, and never to
+//! the journal.
 
 use crate::model::position::Bookmark;
 use crate::store::Store;
